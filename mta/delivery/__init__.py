@@ -1,0 +1,1 @@
+"""From the queue to the remote host, with retries, throttling and reports."""

@@ -1,0 +1,70 @@
+"""The seam between deciding when to deliver and talking to a remote host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from mta.message.body import Body
+from mta.message.envelope import Envelope
+from mta.message.outcome import Outcome, TryLater
+from mta.queue.interface import Pending, QueueId
+from mta.routing.route import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What one transaction carries: a message and those of its recipients that go this way."""
+
+    id: QueueId
+    envelope: Envelope
+    body: Body
+    recipients: tuple[Pending, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What came of one transaction.
+
+    `outcomes` has one entry for each recipient index of the parcel, or none at all when `stale`: the kept-open
+    connection was found dead before the remote answered anything to this parcel, so it may go over another at once.
+    """
+
+    outcomes: Mapping[int, Outcome]
+    stale: bool = False
+
+
+class Connection(Protocol):
+    """A conversation with one remote host, past greeting, EHLO, TLS and login."""
+
+    @property
+    def peer(self) -> str:
+        """The route's label."""
+
+    @property
+    def security(self) -> str:
+        """The connection's protection for the log, `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether another parcel may be given to it now."""
+
+    def carry(self, parcel: Parcel) -> "Deferred[Carried]":
+        """Run one transaction. Never fails for what a remote did; one parcel at a time."""
+
+    def quit(self) -> None:
+        """Say QUIT and close; what runs is cut short only by `abort`."""
+
+    def abort(self) -> None:
+        """Close at once; a running `carry` ends with TryLater."""
+
+
+class Carrier(Protocol):
+    """Opens connections."""
+
+    def open(self, plan: Plan) -> "Deferred[Connection | TryLater]":
+        """Try the routes in turn until one is ready for mail. TryLater tells what went wrong with the last one.
+
+        Never fails for what a remote did. Cancelling closes what is under way.
+        """

@@ -1,0 +1,1 @@
+"""What is carried: envelopes, bodies, outcomes, headers and reports. Imports only mta.smtp."""

@@ -1,0 +1,62 @@
+"""Message content by reference: bytes in memory, or a file that is too large for it.
+
+The bytes are as they travel, less dot stuffing: CRLF line ends, complete lines, our trace header on top.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+CHUNK_BYTES = 65536
+
+
+class Body(Protocol):
+    """Something whose bytes can be read more than once."""
+
+    @property
+    def size(self) -> int:
+        """The number of octets."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the octets in pieces of at most CHUNK_BYTES, or one piece if they are in memory. Raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBody:
+    """A body held in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """The number of octets."""
+        return len(self.data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the whole body at once."""
+        yield self.data
+
+
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """A body in a file, which belongs to the queue."""
+
+    path: Path
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the file's octets. Raises OSError when it cannot be read."""
+        with self.path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+def head(body: Body, limit: int) -> bytes:
+    """Return the first octets of a body: `limit` of them, or all if there are fewer. Raises OSError."""
+    gathered = b""
+    for chunk in body.chunks():
+        gathered += chunk[: limit - len(gathered)]
+        if len(gathered) >= limit:
+            break
+    return gathered

@@ -1,0 +1,1 @@
+"""Every log event by name with its fields; secrets are redacted here and only here."""

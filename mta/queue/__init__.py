@@ -1,0 +1,1 @@
+"""The persistent queue: one interface, SQLite for real, memory as a verified fake."""

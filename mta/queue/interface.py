@@ -1,0 +1,221 @@
+"""The queue as everyone else sees it: verbs about stored mail, no dates computed, no sockets.
+
+Every verb returns a Deferred that fires when the change is on disk and synced. A QueueFull failure means nothing was
+stored; a QueueError means the queue cannot be used. Times are wall-clock seconds since 1970.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NewType, Protocol
+
+from twisted.internet.defer import Deferred
+
+from mta.message.body import Body
+from mta.message.envelope import Envelope, Recipient
+from mta.message.outcome import Outcome
+
+#: Thirteen characters that sort by time; made by mta.queue.ids.
+QueueId = NewType("QueueId", str)
+
+
+class QueueError(Exception):
+    """The queue cannot do what was asked; the message tells an operator what to do."""
+
+
+class QueueFull(QueueError):
+    """No room on the disk: nothing of the message was kept."""
+
+
+class Status(enum.Enum):
+    """Where a recipient stands. All but WAITING are final."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A recipient that still waits. `index` is its place in the envelope as it was added."""
+
+    index: int
+    recipient: Recipient
+    #: Attempts already made.
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a message until the lease ends. `token` grows with each claim of the message.
+
+    `envelope.recipients` holds all recipients, `pending` those that still wait.
+    """
+
+    id: QueueId
+    token: int
+    envelope: Envelope
+    body: Body
+    created: float
+    pending: tuple[Pending, ...]
+    #: Whether the sender was already told that the message is late.
+    delay_reported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one attempt for one recipient; `due` says when to try again and is None when it is final."""
+
+    index: int
+    outcome: Outcome
+    due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMail:
+    """A message to add in the same transaction as a settlement: a report."""
+
+    id: QueueId
+    envelope: Envelope
+    body: Body
+
+
+class Change(enum.Enum):
+    """What an operator may do to waiting messages."""
+
+    RETRY = "retry"
+    REMOVE = "remove"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientState:
+    """One recipient as an operator sees it."""
+
+    address: str
+    status: Status
+    attempts: int
+    #: When the next attempt is due; None when there is none.
+    due: float | None
+    #: The last reply in full and who gave it; "" before the first attempt.
+    reply: str
+    host: str
+    #: When the status became final.
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message as an operator sees it, waiting or in the history."""
+
+    id: QueueId
+    #: "" is the null sender.
+    sender: str
+    size: int
+    created: float
+    client: str
+    held: bool
+    #: Whether someone works on it now.
+    claimed: bool
+    recipients: tuple[RecipientState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which messages to find. `ids` empty means any; `finished` adds the history."""
+
+    ids: Sequence[QueueId] = ()
+    finished: bool = False
+    limit: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of messages, and of recipients by status (the final ones within the kept history)."""
+
+    messages: int
+    held: int
+    claimed: int
+    oldest: float | None
+    recipients: dict[Status, int] = field(default_factory=dict)
+
+
+class BodyWriter(Protocol):
+    """Takes a body while it arrives: small ones stay in memory, large ones go to a file at once."""
+
+    @property
+    def size(self) -> int:
+        """Octets written so far."""
+
+    def write(self, data: bytes) -> None:
+        """Append octets. Raises QueueFull when the disk is; the writer is then aborted."""
+
+    def finish(self) -> Body:
+        """Return the body, to be passed to `add` (which makes it durable) or to `discard`. Raises QueueFull."""
+
+    def abort(self) -> None:
+        """Forget everything; harmless after `finish`, `abort` or a failed `write`."""
+
+
+class Queue(Protocol):
+    """The persistent queue."""
+
+    def writer(self, id: QueueId) -> BodyWriter:
+        """Return a writer for the body of a message about to be added under this id."""
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        """Store a message. When the Deferred fires the message survives a power cut.
+
+        With `lease` (seconds) the message is born claimed and the Claim is the result; otherwise it is None and the
+        message is due at `due`, or at once. Fails with QueueFull, and the body is forgotten.
+        """
+
+    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+        """Take up to `limit` messages that are due, not held and under no running lease; longest due first."""
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        *,
+        reports: Sequence[NewMail] = (),
+        keep: bool = False,
+        delay_reported: bool = False,
+    ) -> "Deferred[bool]":
+        """Record outcomes, add `reports`, and give the claim back (unless `keep`), all or nothing.
+
+        False means the lease had been lost: nothing was changed, nothing was added. A message whose recipients are all
+        final leaves the queue for the history. With `keep` the caller goes on with the same claim and settles again.
+        A waiting recipient without a verdict stays as it is; when the claim is given back the message is due at the
+        earliest due of its waiting recipients.
+        """
+
+    def release(self, claim: Claim, due: float) -> "Deferred[bool]":
+        """Give a claim back untouched, to be due at `due`. False means the lease had been lost."""
+
+    def next_due(self) -> "Deferred[float | None]":
+        """Return when the next unheld message comes due (a leased one at its lease's end); None when none waits."""
+
+    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+        """Do what an operator asked to these waiting messages (None: to all) and return the ids it was done to.
+
+        RETRY makes a message due now and releases a hold; REMOVE ends its waiting recipients as removed and cancels a
+        running lease; HOLD and RELEASE set and lift the hold.
+        """
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return messages in the order they came."""
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+
+    def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
+        """Drop up to `limit` messages from the history that were finished before then; return how many went."""
+
+    def close(self) -> "Deferred[None]":
+        """Finish what was asked, then close; later calls fail with QueueError."""

@@ -1,0 +1,1 @@
+"""Where mail goes: recipient domain to an ordered list of routes."""

@@ -1,0 +1,84 @@
+"""Routes: values that say where mail for a domain goes and how safe the way must be."""
+
+import enum
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mta.message.outcome import Failed, TryLater
+
+
+class TlsRule(enum.Enum):
+    """What a route demands of the connection; each is stricter than the one before."""
+
+    NONE = "none"
+    #: Use STARTTLS where offered, with any certificate; go on in clear when it fails.
+    OPPORTUNISTIC = "opportunistic"
+    #: TLS with any certificate, or try later.
+    REQUIRE = "require"
+    #: TLS with a certificate that proves the host's name, or try later.
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A smarthost login. The password stays out of `repr`, so it cannot reach a log by accident."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Smarthost:
+    """The host that takes all our mail: names and ports in the order to try them, and how to log in."""
+
+    hosts: tuple[tuple[str, int], ...]
+    tls: TlsRule
+    credentials: Credentials | None = None
+    #: Host patterns as in SMARTHOST_ALIASES: credentials are used for a host that matches. None: for every host above.
+    aliases: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address to try. `host` is the name as configured or from the MX record: what a certificate must bear."""
+
+    host: str
+    #: An IP address literal without brackets.
+    address: str
+    port: int
+    tls: TlsRule = TlsRule.OPPORTUNISTIC
+    #: TLS from the first byte, as on port 465 (RFC 8314 section 3.3).
+    implicit_tls: bool = False
+    credentials: Credentials | None = None
+
+    @property
+    def label(self) -> str:
+        """How logs and reports name this peer: `mx.example.test[192.0.2.1]:25`."""
+        return f"{self.host}[{self.address}]:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Routes in the order to try them. Domains with the same `destination` share connections and limits."""
+
+    destination: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The domain is ours: the mail goes to a mailbox on this host."""
+
+
+Routing = Plan | Local | Failed | TryLater
+
+
+class Router(Protocol):
+    """Decides where mail for a recipient domain goes."""
+
+    def known(self, domain: str) -> Routing | None:
+        """Return the routing if it is known without asking anyone; None means: use `find`."""
+
+    def find(self, domain: str) -> Awaitable[Routing]:
+        """Find the routing, asking the DNS where needed. Never raises for what the DNS did."""

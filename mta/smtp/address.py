@@ -1,0 +1,127 @@
+"""Mailboxes, domains and literals: RFC 5321 section 4.1.2, RFC 6531 section 3.3, RFC 5890.
+
+An address is text here, never wire bytes: the local part as it was written (less needless quoting), the domain in the
+one form that compares: lower case, international names as A-labels. The null path is None.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import idna
+
+#: RFC 5321 section 4.5.3.1.3 bounds a path to 256 octets with its brackets. The 64 octets for a local part
+#: (4.5.3.1.1) are not enforced: bounce addresses of mailing lists pass them daily.
+MAX_ADDRESS_OCTETS = 254
+MAX_DOMAIN_OCTETS = 253
+
+# RFC 5321 section 4.1.2 Atom and Quoted-string; RFC 6531 section 3.3 adds every non-ASCII character to both.
+_ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]"
+# A deviation argued: Dot-string forbids leading, trailing and doubled dots, yet old phone mailboxes have them, and
+# refusing them here would lose mail that the next host takes. They go out as they came in, unquoted.
+_DOT_STRING = re.compile(rf"(?:{_ATEXT}|\.)+")
+_QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*)"')
+_ESCAPED = re.compile(r"\\(.)")
+# RFC 5321 section 4.1.2 sub-domain; RFC 1035 section 2.3.4 bounds a label to 63 octets.
+_LABEL = r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# C0 and C1 controls, line and paragraph separators, and the bidirectional controls that make a log line lie.
+_DECEPTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+class AddressError(ValueError):
+    """The text is not an address; the message says why in words for the person who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox: `local` unquoted; `domain` in lower-case ASCII, a literal, or "" for bare postmaster."""
+
+    local: str
+    domain: str
+
+    @property
+    def needs_utf8(self) -> bool:
+        """Whether only an SMTPUTF8 peer can be given this address (RFC 6531 section 3.2)."""
+        return not self.local.isascii()
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the domain is an address literal such as `[192.0.2.1]` (RFC 5321 section 4.1.3)."""
+        return self.domain.startswith("[")
+
+    def __str__(self) -> str:
+        """Give the Mailbox of RFC 5321 section 4.1.2, quoted only where it must be."""
+        local = self.local if _DOT_STRING.fullmatch(self.local) else quote(self.local)
+        return f"{local}@{self.domain}" if self.domain else local
+
+
+def quote(local: str) -> str:
+    """Return a local part as a Quoted-string (RFC 5321 section 4.1.2)."""
+    return '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def parse_address(text: str) -> Address:
+    """Read `local@domain`; bare `postmaster` is allowed (RFC 5321 section 4.5.1). Raises AddressError otherwise."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_OCTETS:
+        raise AddressError(f"address longer than {MAX_ADDRESS_OCTETS} octets")
+    if _DECEPTIVE.search(text):
+        raise AddressError("address contains a control character")
+    local, end = _parse_local(text)
+    if end == len(text):
+        if local.lower() == "postmaster":
+            return Address(local, "")
+        raise AddressError("address must contain a domain")
+    if text[end] != "@":
+        raise AddressError(f"unexpected {text[end]!r} in the local part")
+    return Address(local, parse_domain(text[end + 1 :]))
+
+
+def _parse_local(text: str) -> tuple[str, int]:
+    """Return the unquoted local part and where it ends."""
+    if text.startswith('"'):
+        match = _QUOTED.match(text)
+        if match is None:
+            raise AddressError("quoted local part does not end")
+        return _ESCAPED.sub(r"\1", match[1]), match.end()
+    match = _DOT_STRING.match(text)
+    if match is None:
+        raise AddressError(f"no local part in {text!r}")
+    return match[0], match.end()
+
+
+@lru_cache(maxsize=4096)
+def parse_domain(text: str) -> str:
+    """Return a domain or literal in its comparable form. Raises AddressError."""
+    if text.startswith("["):
+        return _parse_literal(text)
+    domain = text.lower() if text.isascii() else _to_ascii(text)
+    if len(domain) > MAX_DOMAIN_OCTETS:
+        raise AddressError(f"domain longer than {MAX_DOMAIN_OCTETS} octets")
+    if not _DOMAIN.fullmatch(domain):
+        raise AddressError(f"malformed domain {text!r}")
+    return domain
+
+
+def _to_ascii(text: str) -> str:
+    try:
+        return idna.encode(text, uts46=True).decode("ascii").lower()
+    except (idna.IDNAError, UnicodeError) as error:
+        raise AddressError(f"malformed international domain {text!r}: {error}") from None
+
+
+def _parse_literal(text: str) -> str:
+    """Return `[192.0.2.1]` or `[IPv6:2001:db8::1]` with the address in canonical form (RFC 5321 section 4.1.3)."""
+    inner = text[1:].removesuffix("]") if text.endswith("]") else ""
+    try:
+        if inner[:5].lower() == "ipv6:":
+            return f"[IPv6:{ipaddress.IPv6Address(inner[5:])}]"
+        return f"[{ipaddress.IPv4Address(inner)}]"
+    except ValueError:
+        raise AddressError(f"malformed address literal {text!r}") from None
+
+
+def literal_ip(domain: str) -> str:
+    """Return the IP address inside a literal that `parse_domain` gave, as text."""
+    return domain[1:-1].removeprefix("IPv6:")

@@ -1,0 +1,38 @@
+"""Every limit of the listening side, in one record with its default. RFC 5321 section 4.5.3 unless said otherwise."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client, and all of them, may ask of us. Sizes are octets, times are seconds."""
+
+    #: 4.5.3.1.4 says 512 with the CRLF; DSN, SMTPUTF8 and AUTH add up to 1,500 (RFC 3461 section 5, RFC 6531 3.3).
+    command_line: int = 2048
+    #: 4.5.3.1.6: 1,000 with the CRLF. 0 lifts the limit.
+    text_line: int = 998
+    message_size: int = 50 * 1024 * 1024
+    #: The header block of a message; more is refused.
+    header_size: int = 1024 * 1024
+    #: 4.5.3.1.8: at least 100 must be taken.
+    recipients: int = 1000
+    #: Syntax and sequence errors before the session is closed.
+    errors: int = 10
+    #: Refused recipients of a message after which, if fewer than half were accepted, all further ones are refused.
+    bad_recipients: int = 10
+    #: Commands since the last accepted message that carry no mail (NOOP, RSET, VRFY, HELP) before it is closed.
+    idle_commands: int = 50
+    #: Received fields that make a message a loop (6.3 asks for at least 100 to be "large"; Postfix takes 50).
+    hops: int = 50
+    #: 4.5.3.2.7: the wait for the next command.
+    command_timeout: float = 300.0
+    #: 4.5.3.2.5 is 180; the wait for the next piece of a body.
+    data_timeout: float = 180.0
+    #: Octets a second that a body must bring, measured over each data_rate_window.
+    data_rate: int = 100
+    data_rate_window: float = 60.0
+    #: The wait for a client to read our replies before it is dropped.
+    write_timeout: float = 60.0
+    connections: int = 1000
+    #: For one address that is not of our own networks; those have no limit.
+    connections_per_stranger: int = 50

@@ -1,0 +1,71 @@
+"""Replies: a code, an enhanced status and lines of text (RFC 5321 section 4.2, RFC 3463, RFC 2034)."""
+
+import re
+from dataclasses import dataclass, field
+
+#: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
+MAX_REPLY_LINE = 512
+_STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answers. `status` is "" where RFC 2034 asks for none (greeting, EHLO, 3xx).
+
+    `wire` is what goes out, built once: a constant reply costs nothing to send.
+    """
+
+    code: int
+    status: str
+    lines: tuple[str, ...]
+    wire: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Build the wire form; a character that could end a line or hide text becomes `?`."""
+        if not 200 <= self.code <= 599 or not self.lines:
+            raise ValueError(f"not a reply: {self.code} {self.lines}")
+        prefix = f"{self.status} " if self.status else ""
+        room = MAX_REPLY_LINE - 6 - len(prefix)
+        encoded = [
+            f"{self.code}{'-' if more else ' '}{prefix}".encode() + _printable(line).encode()[:room]
+            for more, line in zip(range(len(self.lines) - 1, -1, -1), self.lines, strict=True)
+        ]
+        object.__setattr__(self, "wire", b"\r\n".join(encoded) + b"\r\n")
+
+    @property
+    def positive(self) -> bool:
+        """Whether the command succeeded (2yz) or may go on (3yz)."""
+        return self.code < 400
+
+    @property
+    def temporary(self) -> bool:
+        """Whether trying again later may help (4yz)."""
+        return 400 <= self.code < 500
+
+    @property
+    def text(self) -> str:
+        """The lines as one, for a log or a report."""
+        return " ".join(self.lines)
+
+    def __str__(self) -> str:
+        """Give the whole reply on one line, as an operator would quote it."""
+        return f"{self.code} {self.status} {self.text}" if self.status else f"{self.code} {self.text}"
+
+
+def reply(code: int, status: str, *lines: str) -> Reply:
+    """Build a reply from its parts; the short form for constants."""
+    return Reply(code, status, lines)
+
+
+def read_reply(code: int, lines: list[str]) -> Reply:
+    """Build the Reply a remote sent: an enhanced status that leads every line is taken off the text (RFC 2034)."""
+    match = _STATUS.match(lines[0])
+    if match is None or int(match[1][0]) != code // 100:
+        return Reply(code, "", tuple(lines))
+    status = match[1]
+    return Reply(code, status, tuple(line.removeprefix(status).lstrip(" ") for line in lines))
+
+
+def _printable(text: str) -> str:
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)

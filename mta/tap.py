@@ -1,0 +1,1 @@
+"""Options and makeService for twistd: the only place that builds concrete things."""
