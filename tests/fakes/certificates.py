@@ -1,0 +1,135 @@
+"""A certificate authority small enough to make in a test: real keys, real signatures, nobody trusts it unless told."""
+
+import datetime as dt
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL, crypto
+from twisted.internet.ssl import CertificateOptions
+
+_DAY = dt.timedelta(days=1)
+# Python 3.13 verifies strictly: a root must say what its key is for (RFC 5280 section 4.2.1.3).
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A server's certificate and private key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate as PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as unencrypted PEM."""
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
+        """Write `<name>.pem` and `<name>.key` into a folder and return (certificate path, key path)."""
+        certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+        certificate.write_bytes(self.certificate_pem)
+        key.write_bytes(self.key_pem)
+        key.chmod(0o600)
+        return certificate, key
+
+    def server_options(self, lowest: int = SSL.TLS1_2_VERSION) -> CertificateOptions:
+        """Return what a Twisted server needs to present this certificate: for `listenSSL` or `startTLS`."""
+        options = CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(self.key),
+            certificate=crypto.X509.from_cryptography(self.certificate),
+        )
+        options.getContext().set_min_proto_version(lowest)
+        return options
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A root that signs leaves."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The root certificate as PEM: what a client is told to trust."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def write(self, folder: Path, name: str = "authority") -> Path:
+        """Write the root certificate as `<name>.pem` into a folder and return its path."""
+        path = folder / f"{name}.pem"
+        path.write_bytes(self.certificate_pem)
+        return path
+
+    def leaf(self, names: Sequence[str] = (), ips: Sequence[str] = (), *, expired: bool = False) -> Leaf:
+        """Sign a certificate for these host names and IP addresses; an expired one ended yesterday."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder((*names, *ips)[0], self.certificate.subject, key.public_key(), expired=expired)
+        builder = builder.add_extension(_alternatives(names, ips), critical=False).add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+        )
+        return Leaf(builder.sign(self.key, hashes.SHA256()), key)
+
+
+def authority(name: str = "Test Authority") -> Authority:
+    """Make a root of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        _builder(name, None, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return Authority(builder.sign(key, hashes.SHA256()), key)
+
+
+def self_signed(names: Sequence[str] = (), ips: Sequence[str] = ()) -> Leaf:
+    """Make a certificate that vouches for itself, as most mail servers have."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder((*names, *ips)[0], None, key.public_key())
+    builder = builder.add_extension(_alternatives(names, ips), critical=False)
+    return Leaf(builder.sign(key, hashes.SHA256()), key)
+
+
+def _builder(
+    subject: str, issuer: x509.Name | None, key: ec.EllipticCurvePublicKey, *, expired: bool = False
+) -> x509.CertificateBuilder:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer or name)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - 30 * _DAY)
+        .not_valid_after(now - _DAY if expired else now + 30 * _DAY)
+    )
+
+
+def _alternatives(names: Sequence[str], ips: Sequence[str]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(
+        [*(x509.DNSName(name) for name in names), *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips)]
+    )
