@@ -1,1 +1,202 @@
-"""Every log event by name with its fields; secrets are redacted here and only here."""
+"""The journal: every event an operator may read, by name, with its fields. One line an event.
+
+Text lines read `2026-11-22T12:00:00.123Z delivered id=... to=<...> reply="250 2.0.0 Ok"`; JSON lines have the same names.
+Secrets are kept out here and only here: no event has a field for one.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+from mta.message.envelope import Envelope
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.queue.interface import Change, QueueId
+from mta.smtp.address import Address
+from mta.smtp.replies import Reply
+
+Field = str | int | float | None
+Render = Callable[[float, str, Mapping[str, Field]], str]
+
+# What may stand bare after `key=`; everything else is quoted as JSON, which leaves no raw line break or control.
+_BARE = re.compile(r"[!#-\[\]-~]+")
+
+
+def text_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
+    """Render an event for a person and for grep."""
+    parts = [_timestamp(now), event]
+    parts += [f"{name}={_bare(value)}" for name, value in fields.items() if value is not None]
+    return " ".join(parts) + "\n"
+
+
+def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
+    """Render an event as one JSON object."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps({"time": _timestamp(now), "event": event, **known}) + "\n"
+
+
+#: The renderings by the values of LOG_FORMAT.
+FORMATS: Mapping[str, Render] = {"text": text_line, "json": json_line}
+
+
+class Journal:
+    """Writes events. `write` takes a finished line, `wall` gives seconds since 1970."""
+
+    def __init__(self, write: Callable[[str], object], wall: Callable[[], float], render: Render = text_line) -> None:
+        self._write = write
+        self._wall = wall
+        self._render = render
+
+    def _emit(self, event: str, **fields: Field) -> None:
+        self._write(self._render(self._wall(), event, fields))
+
+    # The daemon
+
+    def started(self, version: str, name: str, queue_dir: str, waiting: int) -> None:
+        """The relay is ready; `waiting` messages were found in the queue."""
+        self._emit("started", version=version, name=name, queue=queue_dir, waiting=waiting)
+
+    def listening(self, address: str, port: int) -> None:
+        """A port is open."""
+        self._emit("listening", address=address, port=port)
+
+    def understood(self, text: str) -> None:
+        """Say what a setting was taken to mean."""
+        self._emit("setting", text=text)
+
+    def notice(self, text: str) -> None:
+        """Something an operator should look at, though mail flows."""
+        self._emit("notice", text=text)
+
+    def trouble(self, text: str, id: QueueId | None = None) -> None:
+        """Something does not work: what, and what to do."""
+        self._emit("trouble", id=id, text=text)
+
+    def stopping(self, running: int) -> None:
+        """No new sessions and claims from here on; `running` transactions get their grace."""
+        self._emit("stopping", running=running)
+
+    def stopped(self) -> None:
+        """Everything is settled or released and the queue is closed."""
+        self._emit("stopped")
+
+    # Coming in
+
+    def turned_away(self, client: str, reply: Reply) -> None:
+        """A connection was not served."""
+        self._emit("turned-away", client=client, reply=str(reply))
+
+    def refused(self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply) -> None:
+        """A sender, a recipient (if one is named) or a message was answered with a negative reply."""
+        to = None if recipient is None else f"<{recipient}>"
+        self._emit("refused", client=client, helo=helo, **{"from": f"<{sender}>"}, to=to, reply=str(reply))
+
+    def session_ended(self, client: str, helo: str, text: str) -> None:
+        """A session was ended by us or broke off in the middle."""
+        self._emit("session-ended", client=client, helo=helo, reason=text)
+
+    def accepted(self, id: QueueId, envelope: Envelope, size: int) -> None:
+        """A message of `size` octets is on disk and the client was told so."""
+        origin = envelope.origin
+        self._emit(
+            "accepted",
+            id=id,
+            client=origin.client,
+            helo=origin.helo,
+            **{"from": _path(envelope.sender)},
+            recipients=len(envelope.recipients),
+            size=size,
+        )
+
+    # Going out
+
+    def delivered(self, id: QueueId, to: Address, outcome: Delivered, stages: "Stages", security: str) -> None:
+        """A recipient's copy was taken by the next host."""
+        self._emit(
+            "delivered",
+            id=id,
+            to=_path(to),
+            host=outcome.host,
+            total=stages.total,
+            queued=stages.queued,
+            waited=stages.waited,
+            transfer=stages.transfer,
+            tls=security or None,
+            reply=outcome.text,
+        )
+
+    def deferred(self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float) -> None:
+        """An attempt did not succeed; the next is due then."""
+        self._emit(
+            "deferred",
+            id=id,
+            to=_path(to),
+            host=outcome.host or None,
+            status=outcome.status,
+            next=_timestamp(next_attempt),
+            reply=outcome.text,
+        )
+
+    def failed(self, id: QueueId, to: Address, outcome: Failed) -> None:
+        """A recipient will not get the message."""
+        self._emit("failed", id=id, to=_path(to), host=outcome.host or None, status=outcome.status, reply=outcome.text)
+
+    def reported(self, id: QueueId, report: QueueId, kind: str, to: Address) -> None:
+        """A report about a message was queued under an id of its own."""
+        self._emit("reported", id=id, report=report, kind=kind, to=_path(to))
+
+    def unreported(self, id: QueueId, text: str) -> None:
+        """No report could be made, and why."""
+        self._emit("unreported", id=id, reason=text)
+
+    def lease_lost(self, id: QueueId) -> None:
+        """The outcome of an attempt came too late to count: someone else holds the message, or it was removed."""
+        self._emit("lease-lost", id=id)
+
+    def destination_down(self, destination: str, text: str, until: float) -> None:
+        """Nothing goes to this destination before then; one message will try first."""
+        self._emit("destination-down", destination=destination, until=_timestamp(until), reason=text)
+
+    def destination_up(self, destination: str) -> None:
+        """The destination takes connections again."""
+        self._emit("destination-up", destination=destination)
+
+    def amended(self, change: Change, ids: Sequence[QueueId]) -> None:
+        """An operator changed messages in the queue."""
+        self._emit("amended", change=change.value, ids=",".join(ids))
+
+
+class Stages:
+    """Where the time of one delivery went, in seconds.
+
+    `total` since the message was accepted, `queued` until this attempt began, `waited` for a connection, `transfer` for
+    the transaction.
+    """
+
+    __slots__ = ("queued", "total", "transfer", "waited")
+
+    def __init__(self, total: float, queued: float, waited: float, transfer: float) -> None:
+        self.total = round(total, 3)
+        self.queued = round(queued, 3)
+        self.waited = round(waited, 3)
+        self.transfer = round(transfer, 3)
+
+
+def _path(address: Address | None) -> str:
+    return "<>" if address is None else f"<{address}>"
+
+
+def _bare(value: Field) -> str:
+    text = str(value)
+    return text if _BARE.fullmatch(text) else json.dumps(text)
+
+
+def _timestamp(now: float) -> str:
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1000):03}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))

@@ -1,0 +1,52 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta.message.outcome import Delivered, TryLater
+from mta.ops.journal import Journal, Stages, json_line, text_line
+from mta.queue.interface import QueueId
+from mta.smtp.address import Address
+from mta.smtp.replies import reply
+
+NOON = 1_795_348_800.25
+ID = QueueId("0123456789abc")
+BOB = Address("bob", "b.test")
+
+
+def lines_of(render=text_line):
+    lines: list[str] = []
+    return lines, Journal(lines.append, lambda: NOON, render)
+
+
+def test_a_delivery_is_one_line_with_its_id_reply_and_stages() -> None:
+    lines, journal = lines_of()
+    journal.delivered(ID, BOB, Delivered("250 2.0.0 Ok", "mx.b.test[192.0.2.1]:25"), Stages(3.0, 2.5, 0.25, 0.25), "")
+    expected = (
+        "2026-11-22T12:00:00.250Z delivered id=0123456789abc to=<bob@b.test> host=mx.b.test[192.0.2.1]:25"
+        ' total=3.0 queued=2.5 waited=0.25 transfer=0.25 reply="250 2.0.0 Ok"\n'
+    )
+    assert lines == [expected]
+
+
+def test_json_lines_hold_the_same_names() -> None:
+    lines, journal = lines_of(json_line)
+    journal.deferred(ID, BOB, TryLater("connection refused", status="4.4.1"), NOON + 60)
+    assert json.loads(lines[0]) == {
+        "time": "2026-11-22T12:00:00.250Z",
+        "event": "deferred",
+        "id": ID,
+        "to": "<bob@b.test>",
+        "status": "4.4.1",
+        "next": "2026-11-22T12:01:00.250Z",
+        "reply": "connection refused",
+    }
+
+
+@given(st.text(), st.text())
+def test_nothing_a_remote_says_can_make_a_second_line(helo: str, sender: str) -> None:
+    for render in (text_line, json_line):
+        lines, journal = lines_of(render)
+        journal.refused("192.0.2.1", helo, sender, None, reply(550, "5.7.1", "no"))
+        assert len(lines[0].splitlines()) == 1
+        assert lines[0].isascii()
