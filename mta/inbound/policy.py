@@ -1,0 +1,103 @@
+"""Who may talk, to whom, how much: verdicts on facts, with no socket and no clock.
+
+The order of the recipient rules is the one of the image we replace, so that its users meet the replies they know.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mta.smtp.address import Address
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply, reply
+
+ACCEPTED = reply(250, "2.1.5", "Ok")
+TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
+TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
+LITERAL = reply(501, "5.1.3", "domain literals not allowed")
+RESTRICTED = reply(550, "5.1.3", "restricted characters in address")
+UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
+
+# Characters that made mailers route, pipe or write files: source routing by % and !, pipes, paths, shell words.
+_RESTRICTED_HERE = re.compile(r"^\.|[@%!/|`#&?]")
+_RESTRICTED_BEYOND = re.compile(r"^[./|]|[@%!`#&?]|/\.\./")
+
+
+class Domains(Protocol):
+    """A set of domains given by patterns."""
+
+    def matches(self, domain: str) -> bool:
+        """Whether a domain, as Address holds it, belongs to the set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is on the other end: its IP address, and whether that is one of our own networks."""
+
+    address: str
+    trusted: bool
+
+
+class Policy:
+    """Decides on recipients. `mailbox` tells whether a local part has a mailbox here."""
+
+    def __init__(self, relay_domains: Domains, local_domains: Domains, mailbox: Callable[[str], bool]) -> None:
+        self._relay_domains = relay_domains
+        self._local_domains = local_domains
+        self._mailbox = mailbox
+
+    def recipient(self, client: Client, address: Address) -> Reply | None:
+        """Return the reply to RCPT, or None for a domain we relay to if it exists: the DNS has the last word."""
+        local = not address.domain or self._local_domains.matches(address.domain)
+        if address.is_literal:
+            return LITERAL
+        if (_RESTRICTED_HERE if local else _RESTRICTED_BEYOND).search(address.local):
+            return RESTRICTED
+        if local:
+            return self._at_home(address.local)
+        relayed = self._relay_domains.matches(address.domain)
+        if client.trusted or (relayed and address.local.lower() == "postmaster"):
+            return ACCEPTED
+        return None if relayed else not_permitted(client.address, address.domain)
+
+    def _at_home(self, local: str) -> Reply:
+        return ACCEPTED if local.lower() == "postmaster" or self._mailbox(local) else UNKNOWN_USER
+
+
+def not_permitted(client: str, domain: str) -> Reply:
+    """Return the refusal of a stranger, which names what an operator would have to set."""
+    return reply(
+        550,
+        "5.7.1",
+        f"relay not permitted: {client} is not in RELAY_NETWORKS and {domain} is not in RELAY_DOMAINS",
+    )
+
+
+class Door:
+    """Counts connections and says who may come in."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._total = 0
+        self._by_stranger: Counter[str] = Counter()
+
+    def enter(self, client: Client) -> Reply | None:
+        """Count a connection in and return None, or return why it must go."""
+        if self._total >= self._limits.connections:
+            return TOO_MANY_CONNECTIONS
+        if not client.trusted and self._by_stranger[client.address] >= self._limits.connections_per_stranger:
+            return TOO_MANY_FROM_YOU
+        self._total += 1
+        if not client.trusted:
+            self._by_stranger[client.address] += 1
+        return None
+
+    def leave(self, client: Client) -> None:
+        """Count out a connection that `enter` let in."""
+        self._total -= 1
+        if not client.trusted:
+            self._by_stranger[client.address] -= 1
+            if not self._by_stranger[client.address]:
+                del self._by_stranger[client.address]

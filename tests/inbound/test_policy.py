@@ -1,0 +1,79 @@
+import pytest
+
+from mta.inbound.policy import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_YOU, Client, Door, Policy
+from mta.smtp.address import Address
+from mta.smtp.limits import Limits
+
+FRIEND = Client("127.0.0.1", trusted=True)
+STRANGER = Client("203.0.113.9", trusted=False)
+
+
+class Names(frozenset[str]):
+    def matches(self, domain: str) -> bool:
+        return domain in self
+
+
+POLICY = Policy(Names({"relay.test"}), Names({"here.test", "localhost"}), {"bob"}.__contains__)
+
+
+def code(client: Client, local: str, domain: str) -> int | None:
+    verdict = POLICY.recipient(client, Address(local, domain))
+    return None if verdict is None else verdict.code
+
+
+def test_our_own_networks_may_send_anywhere() -> None:
+    assert code(FRIEND, "x", "anywhere.test") == 250
+
+
+def test_a_stranger_may_not_relay_and_is_told_what_would_allow_it() -> None:
+    verdict = POLICY.recipient(STRANGER, Address("x", "anywhere.test"))
+    assert str(verdict).startswith("550 5.7.1 relay not permitted: 203.0.113.9 is not in RELAY_NETWORKS")
+    assert "anywhere.test is not in RELAY_DOMAINS" in str(verdict)
+
+
+def test_a_stranger_reaches_a_relay_domain_if_the_domain_exists() -> None:
+    assert code(STRANGER, "x", "relay.test") is None
+    assert code(FRIEND, "x", "relay.test") == 250
+
+
+def test_postmaster_is_always_reachable() -> None:
+    assert code(STRANGER, "postmaster", "") == 250
+    assert code(STRANGER, "PostMaster", "here.test") == 250
+    assert code(STRANGER, "postmaster", "relay.test") == 250
+
+
+@pytest.mark.parametrize("client", [FRIEND, STRANGER])
+def test_an_unknown_local_user_is_refused_for_everyone(client: Client) -> None:
+    assert code(client, "bob", "here.test") == 250
+    assert code(client, "eve", "here.test") == 550
+
+
+@pytest.mark.parametrize("client", [FRIEND, STRANGER])
+def test_address_literals_are_refused_for_everyone(client: Client) -> None:
+    assert code(client, "bob", "[127.0.0.1]") == 501
+
+
+@pytest.mark.parametrize("local", ["a@b", "a%b", "a!b", "a`b", "a#b", "a&b", "a?b", ".a", "/a", "|a", "a/../b"])
+def test_local_parts_that_made_mailers_misbehave_are_refused_even_from_friends(local: str) -> None:
+    assert code(FRIEND, local, "anywhere.test") == 550
+
+
+@pytest.mark.parametrize("local", ["a/b", "a|b", "o'hara", "a+b", "a=b", "a*", "a..b", "a.", "a b"])
+def test_odd_but_harmless_local_parts_pass_outwards(local: str) -> None:
+    assert code(FRIEND, local, "anywhere.test") == 250
+
+
+@pytest.mark.parametrize("local", ["a/b", "a|b", "../etc/passwd"])
+def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
+    assert code(FRIEND, local, "here.test") == 550
+
+
+def test_the_door_counts_everyone_and_strangers_each() -> None:
+    door = Door(Limits(connections=3, connections_per_stranger=1))
+    assert door.enter(STRANGER) is None
+    assert door.enter(STRANGER) is TOO_MANY_FROM_YOU
+    assert door.enter(FRIEND) is None
+    assert door.enter(FRIEND) is None
+    assert door.enter(FRIEND) is TOO_MANY_CONNECTIONS
+    door.leave(STRANGER)
+    assert door.enter(STRANGER) is None
