@@ -1,0 +1,78 @@
+"""When to try again, and when to give up: Exim's retry rules as values and one pure decision."""
+
+import enum
+import itertools
+from dataclasses import dataclass
+
+#: No wait is longer than this, whatever a growing rule comes to; Exim's retry_interval_max has the same bound.
+MAX_INTERVAL = 86400.0
+# After an outage of our own a message may be past its schedule before it was tried once. One refusal is no verdict
+# then: a greylisting host refuses every first attempt.
+_LEAST_ATTEMPTS = 2
+
+
+class Shape(enum.Enum):
+    """How the waits of a rule follow each other, by Exim's letter."""
+
+    FIXED = "F"
+    GROWING = "G"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """One rule: until the message is `until` seconds old, wait `interval` seconds, growing by `factor` if GROWING."""
+
+    shape: Shape
+    until: float
+    interval: float
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that would never end or never wait. Raises ValueError."""
+        if self.until <= 0:
+            raise ValueError("a retry rule must last longer than 0 seconds")
+        if self.interval <= 0:
+            raise ValueError("a retry rule must wait longer than 0 seconds between attempts")
+        if self.factor < 1 or (self.shape is Shape.FIXED and self.factor != 1):
+            raise ValueError("the factor of a growing retry rule must be 1 or more, and only a growing rule has one")
+
+    def wait(self, since: float, age: float) -> float:
+        """Return the seconds from an attempt at this age to the next, for a rule that took over at age `since`.
+
+        A growing rule needs no memory of earlier waits. After n waits of i, i*f, i*f*f... the age has grown by
+        i*(f**n - 1)/(f - 1), so the next wait, i*f**n, is i plus that growth times (f - 1). It holds between
+        those points too, so an attempt that came late moves the series and does not break it.
+        """
+        return min(self.interval + max(0.0, age - since) * (self.factor - 1), MAX_INTERVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySchedule:
+    """The rules in the order they apply, the first whose `until` the age has not reached."""
+
+    rules: tuple[RetryRule, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse rules of which one could never apply. Raises ValueError."""
+        if not self.rules:
+            raise ValueError("a retry schedule needs at least one rule")
+        if any(later.until <= rule.until for rule, later in itertools.pairwise(self.rules)):
+            raise ValueError("each retry rule must end later than the one before it")
+
+    def next_due(self, created: float, attempts: int, now: float) -> float | None:
+        """Return when to try again after an attempt that ended now; None means give up.
+
+        `attempts` counts the one that ended now. The last attempt is the first one at or after the end of the last
+        rule, so a schedule always ends with an attempt and never with a wait.
+        """
+        age = max(0.0, now - created)
+        since = 0.0
+        for rule in self.rules:
+            if age < rule.until:
+                return now + rule.wait(since, age)
+            since = rule.until
+        return now + self.rules[0].wait(0.0, 0.0) if attempts < _LEAST_ATTEMPTS else None
+
+    def ends(self, created: float) -> float:
+        """Return the time from which on a failed attempt is the last one."""
+        return created + self.rules[-1].until
