@@ -34,7 +34,7 @@ class RetryRule:
         if self.interval <= 0:
             raise ValueError("a retry rule must wait longer than 0 seconds between attempts")
         if self.factor < 1 or (self.shape is Shape.FIXED and self.factor != 1):
-            raise ValueError("the factor of a growing retry rule must be 1 or more, and only a growing rule has one")
+            raise ValueError("the factor of a retry rule must be 1 or more, and of a fixed one 1")
 
     def wait(self, since: float, age: float) -> float:
         """Return the seconds from an attempt at this age to the next, for a rule that took over at age `since`.
