@@ -1,18 +1,36 @@
+# PYTHON and VENV choose the interpreter and where its environment lies: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: check test
+# What `make run` runs with; any other setting of the README's table may stand before it: MAILNAME=mx.example.org make run
+run: export PORT ?= 2525
+run: export QUEUE_DIR ?= $(CURDIR)/spool
+run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-$(VENV)/installed: setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+.PHONY: run test check bench
+
+run: $(VENV)/installed
+	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
+	@echo "The relay listens on port $(PORT) and keeps its queue in $(QUEUE_DIR). Stop it with Ctrl-C."
+	@echo "From another terminal, send a first message (to an address of yours) and look at the queue:"
+	@echo "  $(BIN)/python -m smtplib   # or: swaks --server 127.0.0.1:$(PORT) --to you@example.org"
+	@echo "  QUEUE_DIR=$(QUEUE_DIR) $(BIN)/smtprelay queue list"
+	@exec $(BIN)/twistd -n --pidfile= smtprelay
+
+test: $(VENV)/installed
+	$(BIN)/pytest
 
 check: $(VENV)/installed
 	$(BIN)/ruff check mta tests bench twisted
 	$(BIN)/ruff format --check mta tests bench twisted
 	$(BIN)/mypy
 
-test: $(VENV)/installed
-	$(BIN)/pytest
+# QUICK=1 takes under two minutes; BENCH passes further options, see $(BIN)/python -m bench --help
+bench: $(VENV)/installed
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

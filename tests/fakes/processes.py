@@ -1,0 +1,111 @@
+"""Programs started beside the tests: free ports, waiting for a condition, and an end for all that was started."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.02
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a foreign program, looked for in the administrator's folders too."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def until(condition: Callable[[], T], seconds: float = 20, *, what: str = "the condition") -> T:
+    """Ask again and again until the answer is true, and return it. Raises TimeoutError that names what was awaited."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come true within {seconds} s")
+        pause.wait(_POLL_SECONDS)
+
+
+def answers(port: int) -> bool:
+    """Whether a mail server greets on this port of 127.0.0.1."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(512).startswith(b"220")
+    except OSError:
+        return False
+
+
+class Child:
+    """One program of ours, its output kept in a file. Ends with the `with` block, whatever happened inside."""
+
+    def __init__(self, command: Sequence[str], output: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.command = list(command)
+        self.output = output
+        self.environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the program, with its output appended to the file."""
+        with self.output.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=self.environment
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id of the program that was started last."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the program was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def text(self) -> str:
+        """All output so far."""
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
+
+    def wait(self, seconds: float = 20) -> int:
+        """Wait for the program's own end and return its exit status. Raises subprocess.TimeoutExpired."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def stop(self, seconds: float = 20) -> int:
+        """Ask the program to end and return its exit status; after `seconds` it is killed."""
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """End the program at once, as a power cut would, and return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        return self.process.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.running:
+            self.stop()
