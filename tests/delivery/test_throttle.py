@@ -81,7 +81,7 @@ def test_a_probe_that_succeeds_opens_the_window() -> None:
 
 def test_each_probe_that_fails_doubles_the_penalty_up_to_the_longest() -> None:
     window, now = dead(0.0), 0.0
-    waits = []
+    waits: list[float] = []
     while len(waits) < 8:
         until = window.blocked(now)
         assert until is not None

@@ -1,0 +1,195 @@
+"""Header blocks: where one ends, what it says, what is put on top and taken out. RFC 5322, RFC 5321 section 4.4.
+
+A header block is the octets of the header fields with their line ends, without the blank line after them. Nothing is
+judged: a field that is malformed travels as it came.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mta.message.envelope import Origin, Recipient
+from mta.smtp.address import Address
+
+# RFC 5322 section 2.1.1: lines should be no longer than this without their CRLF.
+_LINE = 78
+_MAX_HELO = 255
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+# RFC 5322 section 3.6.8 field-name; section 4.5 (obs-optional) allows blanks before the colon. The possessive `++`
+# keeps the time linear: a name is never tried again at a shorter length.
+_FIELD = re.compile(rb"[!-9;-~]++[ \t]*+:")
+_LINE_OUTSIDE = re.compile(rb"\n(?![!-9;-~]++[ \t]*+:|[ \t])")
+_TOLD_APART = (
+    rb"received|date|message-id|from|return-path|envelope-to|delivery-date"
+    rb"|auto-submitted|precedence|list-id|list-post|list-subscribe"
+)
+_NAMES = re.compile(rb"\n(?=[rdmfeapl])(" + _TOLD_APART + rb")[ \t]*+:")
+# RFC 5321 section 4.4: Return-Path is added by the host that makes the final delivery; one that comes in is a leftover
+# of an earlier one. Envelope-To and Delivery-Date are the same kind of trace, which Exim takes out as well.
+_UNWANTED = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
+_UNWANTED_FIELDS = re.compile(
+    rb"^(?:return-path|envelope-to|delivery-date)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LIST_FIELDS = frozenset({b"list-id", b"list-post", b"list-subscribe"})
+_NOBODY_WAITS = frozenset({b"list", b"bulk", b"junk"})
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+
+# What a HELO argument may hold to stand as Extended-Domain (RFC 5321 section 4.4); `_` is not allowed and common.
+_HELO_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
+_NOT_IN_COMMENT = re.compile(r"[^!#-'*-\[\]-~ ]")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderScan:
+    """What a relay needs to know of a header block."""
+
+    #: Received fields: the hosts the message passed (RFC 5321 section 6.3).
+    hops: int
+    has_date: bool
+    has_message_id: bool
+    has_from: bool
+    #: Whether there is a field that `strip` takes out.
+    unwanted: bool
+    #: Whether a program or a list sent it, so that no one waits for news of a delay (RFC 3834, Precedence, List-*).
+    automatic: bool
+
+
+def header_end(data: bytes | bytearray, seen: int = 0, *, ended: bool = False) -> int | None:
+    """Return where the header block at the front of `data` ends; None means more octets are needed to tell.
+
+    The block ends before the first line that is neither a field nor the continuation of one: a blank line, or at once
+    a line of the body, and then `needs_blank_line`. A body without any header gives 0. `seen` is the length of `data`
+    at a call before that gave None: it is not read again. `ended` says that no more will come.
+    """
+    line = data.rfind(b"\n", 0, seen)
+    if line < 0 and not _FIELD.match(data):
+        return 0 if ended or b"\n" in data else None
+    found = _LINE_OUTSIDE.search(data, max(line, 0))
+    if found is None:
+        return len(data) if ended else None
+    return found.end() if ended or data.find(b"\n", found.end()) >= 0 else None
+
+
+def needs_blank_line(data: bytes | bytearray, end: int) -> bool:
+    """Whether the body follows the header block without the blank line that must part them (RFC 5322 section 2.1)."""
+    return end < len(data) and data[end : end + 2] != b"\r\n"
+
+
+def scan(block: bytes) -> HeaderScan:
+    """Read a header block once. Linear in its length; never raises."""
+    names = _NAMES.findall(b"\n" + block.lower())
+    found = frozenset(names)
+    return HeaderScan(
+        hops=names.count(b"received"),
+        has_date=b"date" in found,
+        has_message_id=b"message-id" in found,
+        has_from=b"from" in found,
+        unwanted=not _UNWANTED.isdisjoint(found),
+        automatic=_is_automatic(block, found),
+    )
+
+
+def _is_automatic(block: bytes, found: frozenset[bytes]) -> bool:
+    if not _LIST_FIELDS.isdisjoint(found):
+        return True
+    # RFC 3834 section 5: `no` may be followed by parameters; a comment is harmless.
+    if b"auto-submitted" in found and any(_keyword(value) != b"no" for value in values(block, "Auto-Submitted")):
+        return True
+    return b"precedence" in found and any(_keyword(value) in _NOBODY_WAITS for value in values(block, "Precedence"))
+
+
+def _keyword(value: bytes) -> bytes:
+    return re.split(rb"[;( \t]", value, maxsplit=1)[0].lower()
+
+
+def values(block: bytes, name: str) -> list[bytes]:
+    """Return the values of all fields of this name, unfolded and without the blanks around them."""
+    return [_FOLD.sub(b"", value).strip() for value in _field_pattern(name).findall(block)]
+
+
+@lru_cache(maxsize=32)
+def _field_pattern(name: str) -> re.Pattern[bytes]:
+    return re.compile(
+        rb"^%b[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % re.escape(name).encode(), re.IGNORECASE | re.MULTILINE
+    )
+
+
+def strip(block: bytes, found: HeaderScan) -> bytes:
+    """Return the block without Return-Path, Envelope-To and Delivery-Date; the same object when it has none."""
+    return _UNWANTED_FIELDS.sub(b"", block) if found.unwanted else block
+
+
+def with_protocol(*, esmtp: bool, tls: bool = False, authenticated: bool = False, smtputf8: bool = False) -> str:
+    """Return how a client spoke, by the keywords of RFC 3848 and RFC 6531 section 4.3."""
+    if not esmtp:
+        return "SMTP"
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "") + ("A" if authenticated else "")
+
+
+def received_field(
+    origin: Origin, name: str, id: str, recipients: Sequence[Recipient], *, now: float, tls: str = ""
+) -> bytes:
+    """Return our trace field (RFC 5321 section 4.4), ready to stand on top.
+
+    `name` is our own, `tls` the protocol and cipher or "". A single recipient is named; of several none is, for that
+    would tell each of the others.
+    """
+    protocol = f"{origin.protocol} ({_comment(tls)})" if tls else origin.protocol
+    by = _pair(f"\tby {name} with {protocol}", f"id {id}")
+    ends = f"\tfor <{recipients[0].address}>;" if len(recipients) == 1 else ""
+    dated = _pair(ends, date(now)) if ends else f"\t{date(now)}"
+    return f"Received: from {_client(origin)}\r\n{by}{'' if ends else ';'}\r\n{dated}\r\n".encode()
+
+
+def _client(origin: Origin) -> str:
+    """Return the From-domain of a trace field; what the client claimed is a comment unless it can be a name."""
+    if not origin.client:
+        return origin.helo
+    kind = "IPv6:" if ":" in origin.client else ""
+    if _HELO_NAME.fullmatch(origin.helo):
+        return f"{origin.helo} ([{kind}{origin.client}])"
+    claim = _comment(origin.helo[:_MAX_HELO])
+    return _pair(f"[{kind}{origin.client}]", f"(helo={claim})", used=len("Received: from "))
+
+
+def _comment(text: str) -> str:
+    """Make text safe inside a comment: no parenthesis, no backslash, no control, nothing but ASCII."""
+    return _NOT_IN_COMMENT.sub("?", text)
+
+
+def _pair(first: str, second: str, used: int = 0) -> str:
+    """Join two pieces by a blank, or by a fold where the line would be too long."""
+    return f"{first} {second}" if used + len(first) + len(second) < _LINE else f"{first}\r\n\t{second}"
+
+
+def date_field(now: float) -> bytes:
+    """Return a Date field for wall-clock seconds."""
+    return f"Date: {date(now)}\r\n".encode()
+
+
+def message_id_field(id: str, name: str) -> bytes:
+    """Return a Message-ID field (RFC 5322 section 3.6.4) made from a queue id and our own name."""
+    return f"Message-ID: <{id}@{name}>\r\n".encode()
+
+
+def from_field(sender: Address) -> bytes:
+    """Return a From field that holds the envelope's sender."""
+    return f"From: <{sender}>\r\n".encode()
+
+
+def date(now: float) -> str:
+    """Return wall-clock seconds as a date-time of RFC 5322 section 3.3, in UTC."""
+    return _date(int(now))
+
+
+@lru_cache(maxsize=16)
+def _date(second: int) -> str:
+    # strftime would follow the locale, email.utils costs more than all else in a trace field.
+    at = time.gmtime(second)
+    day = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04}"
+    return f"{day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"
