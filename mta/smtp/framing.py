@@ -1,0 +1,235 @@
+"""Cutting bytes into lines, bodies and chunks, and making them: RFC 5321 sections 2.3.8 and 4.5.2, RFC 3030.
+
+Only CRLF ends a line and only CRLF.CRLF ends a message. Nothing here looks at a body line by line: each piece is
+searched as a whole, and at most four octets wait for the next one.
+"""
+
+import re
+
+_END = b"\r\n.\r\n"
+_BEGINNINGS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+# The first octet that has no place in a line of text (RFC 5321 sections 2.3.8 and 4.5.2; NUL is RFC 5322's rule).
+_BARE = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
+_NAMES = {b"\x00": "NUL", b"\r": "bare CR", b"\n": "bare LF"}
+
+
+def bare(text: bytes) -> str | None:
+    """Name the first NUL, or CR or LF that is not part of a CRLF; None when there is none.
+
+    The text must not be cut inside a CRLF.
+    """
+    ends = text.count(b"\r\n")
+    if text.count(b"\n") == ends == text.count(b"\r") and b"\0" not in text:
+        return None
+    found = _BARE.search(text)
+    return found and _NAMES[found[0]]
+
+
+class LineTooLong(Exception):
+    """The line was longer than the limit; it has been read to its end."""
+
+
+class BareControl(Exception):
+    """A NUL, bare CR or bare LF came in, named by the message; what follows cannot be trusted to be a line."""
+
+
+class InputBuffer:
+    """The octets not yet understood: given out as lines of bounded length or as plain octets.
+
+    It keeps whatever it is fed; only the unfinished line is bounded. The driver stops reading from the socket while
+    `size` is large.
+    """
+
+    __slots__ = ("_at", "_data", "_limit", "_overlong")
+
+    def __init__(self, line_limit: int) -> None:
+        self._limit = line_limit
+        self._data = b""
+        self._at = 0
+        self._overlong = False
+
+    @property
+    def size(self) -> int:
+        """Octets waiting."""
+        return len(self._data) - self._at
+
+    def feed(self, data: bytes) -> None:
+        """Add what came in."""
+        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        self._at = 0
+
+    def line(self) -> bytes | None:
+        """Return the next line without its CRLF, or None until it is complete.
+
+        Raises LineTooLong when the line with its CRLF exceeds the limit, BareControl as soon as one is seen.
+        """
+        start, end = self._at, self._data.find(b"\r\n", self._at)
+        if end < 0:
+            self._judge_unfinished()
+            return None
+        line = self._data[start:end]
+        if b"\n" in line or b"\r" in line or b"\0" in line:
+            raise BareControl(bare(line))
+        self._at = end + 2
+        if self._overlong or end + 2 - start > self._limit:
+            self._overlong = False
+            raise LineTooLong
+        return line
+
+    def _judge_unfinished(self) -> None:
+        """Judge the beginning of a line, and forget it once it is too long."""
+        whole = len(self._data) - self._data.endswith(b"\r", self._at)
+        if name := bare(self._data[self._at : whole]):
+            raise BareControl(name)
+        if whole + 2 - self._at > self._limit:
+            self._overlong = True
+            self._at = whole
+
+    def take(self, most: int | None = None) -> bytes:
+        """Return up to `most` octets, or all there are."""
+        start = self._at
+        end = len(self._data) if most is None else min(start + most, len(self._data))
+        self._at = end
+        return self._data[start:end]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._data = b""
+        self._at = 0
+        self._overlong = False
+
+
+class DotReader:
+    """Reads the body that follows DATA: finds its end and takes off the stuffed dots (RFC 5321 section 4.5.2)."""
+
+    __slots__ = ("_held", "_virtual")
+
+    def __init__(self) -> None:
+        # The body begins at the start of a line: the CRLF of the DATA command serves the first line's dot.
+        self._held = b"\r\n"
+        self._virtual = 2
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
+        """Return the text so far, and what followed the end of data, or None until that has come."""
+        wire = self._held + data
+        end = wire.find(_END)
+        if end >= 0:
+            return self._unstuffed(wire[: end + 2]), wire[end + 5 :]
+        held = _unfinished_end(wire)
+        self._held = wire[len(wire) - held :]
+        return self._unstuffed(wire[: len(wire) - held]), None
+
+    def _unstuffed(self, wire: bytes) -> bytes:
+        text = wire.replace(b"\r\n.", b"\r\n")
+        if self._virtual and text:
+            text, self._virtual = text[2:], 0
+        return text
+
+
+def _unfinished_end(wire: bytes) -> int:
+    """Return how many of the last octets may be the beginning of an end of data."""
+    if wire.endswith(_BEGINNINGS):
+        return next(len(beginning) for beginning in _BEGINNINGS if wire.endswith(beginning))
+    return 0
+
+
+class ChunkReader:
+    """Joins the chunks of BDAT to text of whole lines (RFC 3030): a CRLF may be cut in two by a chunk's end."""
+
+    __slots__ = ("_held", "_open")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._open = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the text so far; a CR at its end waits for the next piece."""
+        text = self._held + data
+        self._held = b"\r" if text.endswith(b"\r") else b""
+        if self._held:
+            text = text[:-1]
+        if text:
+            self._open = not text.endswith(b"\r\n")
+        return text
+
+    def finish(self) -> bytes:
+        """Return what is left after the last chunk; a last line without its CRLF gets one."""
+        return self._held + b"\r\n" if self._held or self._open else b""
+
+
+class TextCheck:
+    """Measures a body as it comes in pieces: its size and the first line longer than `line_limit` (0: no limit)."""
+
+    __slots__ = ("_column", "_ends", "_line_limit", "_unending", "long_line", "long_octets", "size")
+
+    def __init__(self, line_limit: int) -> None:
+        self._line_limit = line_limit
+        self._column = 0
+        self._ends = 0
+        self._unending = False
+        #: Octets so far.
+        self.size = 0
+        #: The number of the first line that is too long, counted from 1, and its octets; 0 when there is none.
+        self.long_line = 0
+        self.long_octets = 0
+
+    def inspect(self, text: bytes) -> None:
+        """Take the next piece. Raises BareControl."""
+        if name := bare(text):
+            raise BareControl(name)
+        self.size += len(text)
+        if self._line_limit:
+            self._measure(text)
+
+    def _measure(self, text: bytes) -> None:
+        if self._unending:
+            self._prolong(text)
+        elif not self.long_line:
+            self._search(text)
+
+    def _search(self, text: bytes) -> None:
+        """Look for a window of a line's greatest length in which no line ends."""
+        start, size = -self._column, len(text)
+        while size - start > self._line_limit:
+            end = text.rfind(b"\r\n", max(start, 0), start + self._line_limit + 2)
+            if end < 0:
+                self._found(text, start)
+                return
+            start = end + 2
+        last = text.rfind(b"\r\n")
+        self._column = size - last - 2 if last >= 0 else self._column + size
+        self._ends += text.count(b"\r\n")
+
+    def _found(self, text: bytes, start: int) -> None:
+        begin = max(start, 0)
+        self.long_line = self._ends + text.count(b"\r\n", 0, begin) + 1
+        self.long_octets = begin - start
+        self._prolong(text[begin:])
+
+    def _prolong(self, text: bytes) -> None:
+        end = text.find(b"\r\n")
+        self._unending = end < 0
+        self.long_octets += len(text) if end < 0 else end
+
+
+class DotStuffer:
+    """Makes a body into what follows DATA on the wire (RFC 5321 section 4.5.2), piece by piece.
+
+    The body's lines must end in CRLF alone. Where its last line has none, `end` adds it.
+    """
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"
+
+    def stuff(self, text: bytes) -> bytes:
+        """Return the next piece with its leading dots doubled."""
+        joined = self._tail + text
+        stuffed = joined.replace(b"\r\n.", b"\r\n..")[len(self._tail) :]
+        self._tail = b"\r\n" if joined.endswith(b"\r\n") else b"\r" if joined.endswith(b"\r") else b""
+        return stuffed
+
+    def end(self) -> bytes:
+        """Return the end of data."""
+        return _END[len(self._tail) :]

@@ -1,0 +1,232 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta.smtp.framing import (
+    BareControl,
+    ChunkReader,
+    DotReader,
+    DotStuffer,
+    InputBuffer,
+    LineTooLong,
+    TextCheck,
+    bare,
+)
+from tests.strategies import bodies, splits, wild_bytes
+
+
+def lines(pieces: list[bytes], limit: int = 40) -> list[bytes | str]:
+    buffer, seen = InputBuffer(limit), []
+    for piece in pieces:
+        buffer.feed(piece)
+        while True:
+            try:
+                line = buffer.line()
+            except LineTooLong:
+                seen.append("too long")
+                continue
+            except BareControl as fault:
+                return [*seen, str(fault)]
+            if line is None:
+                break
+            seen.append(line)
+    return seen
+
+
+def undot(pieces: list[bytes]) -> tuple[bytes, bytes | None]:
+    reader, text, rest = DotReader(), b"", None
+    for piece in pieces:
+        if rest is not None:
+            rest += piece
+            continue
+        more, rest = reader.feed(piece)
+        text += more
+    return text, rest
+
+
+def stuffed(pieces: list[bytes]) -> bytes:
+    stuffer = DotStuffer()
+    return b"".join([*map(stuffer.stuff, pieces), stuffer.end()])
+
+
+def check(pieces: list[bytes], limit: int = 5) -> TextCheck:
+    result = TextCheck(limit)
+    for piece in pieces:
+        result.inspect(piece)
+    return result
+
+
+def each_octet(data: bytes) -> list[bytes]:
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (b"", None),
+        (b"a\r\nb\r\n", None),
+        (b"a\nb", "bare LF"),
+        (b"a\rb", "bare CR"),
+        (b"a\r\r\n", "bare CR"),
+        (b"\r\n\n", "bare LF"),
+        (b"\n\r", "bare LF"),
+        (b"a\0b", "NUL"),
+        (b"a\0b\n", "NUL"),
+    ],
+)
+def test_the_first_octet_that_is_no_text_is_named(text, name):
+    assert bare(text) == name
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], each_octet])
+@pytest.mark.parametrize(
+    ("wire", "seen"),
+    [
+        (b"NOOP\r\nQUIT\r\nRS", [b"NOOP", b"QUIT"]),
+        (b"\r\n\r\n", [b"", b""]),
+        (b"a" * 38 + b"\r\n", [b"a" * 38]),
+        (b"a" * 39 + b"\r\nNOOP\r\n", ["too long", b"NOOP"]),
+        (b"a" * 500 + b"\r\nNOOP\r\n", ["too long", b"NOOP"]),
+        (b"NOOP\nQUIT\r\n", ["bare LF"]),
+        (b"NO\rOP\r\n", ["bare CR"]),
+        (b"NOOP\r\r\n", ["bare CR"]),
+        (b"NO\0OP", ["NUL"]),
+        (b"a" * 90 + b"\nNOOP\r\n", ["bare LF"]),
+    ],
+)
+def test_commands_are_cut_at_crlf_alone(wire, seen, cut):
+    assert lines(cut(wire)) == seen
+
+
+def test_an_overlong_line_is_forgotten_while_it_comes():
+    buffer = InputBuffer(100)
+    for _ in range(50):
+        buffer.feed(b"x" * 99)
+        assert buffer.line() is None
+        assert buffer.size <= 100
+
+
+def test_octets_can_be_taken_in_measure():
+    buffer = InputBuffer(100)
+    buffer.feed(b"BDAT 3\r\nabcNOOP\r\n")
+    assert buffer.line() == b"BDAT 3"
+    assert buffer.take(3) == b"abc"
+    assert buffer.size == 6
+    assert buffer.take() == b"NOOP\r\n"
+    assert buffer.take(4) == b""
+
+
+def test_cleared_input_is_gone_with_the_memory_of_its_length():
+    buffer = InputBuffer(4)
+    buffer.feed(b"toolong")
+    buffer.line()
+    buffer.clear()
+    buffer.feed(b"a\r\n")
+    assert buffer.line() == b"a"
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], each_octet])
+@pytest.mark.parametrize(
+    ("wire", "text", "rest"),
+    [
+        (b".\r\n", b"", b""),
+        (b"a\r\n.\r\nQUIT\r\n", b"a\r\n", b"QUIT\r\n"),
+        (b"..\r\n.\r\n", b".\r\n", b""),
+        (b"..a\r\n...\r\n.\r\n", b".a\r\n..\r\n", b""),
+        (b".a\r\n.\r\n", b"a\r\n", b""),
+        (b"a\n.\nb\r\n.\r\n", b"a\n.\nb\r\n", b""),
+        (b"a\r\n.\nb\r\n.\r\n", b"a\r\n\nb\r\n", b""),
+        (b"a\r.\r\n\r\n.\r\n", b"a\r.\r\n\r\n", b""),
+        (b"a\r\n.\rb\r\n.\r\n", b"a\r\n\rb\r\n", b""),
+        (b"\r\n\r\n.\r\n", b"\r\n\r\n", b""),
+        (b"a\r\n.", b"a", None),
+        (b"", b"", None),
+    ],
+)
+def test_only_crlf_dot_crlf_ends_the_data(wire, text, rest, cut):
+    assert undot(cut(wire)) == (text, rest)
+
+
+def test_no_more_than_four_octets_are_held_back():
+    reader, wire, text = DotReader(), b"ab\r\n.\rc\r\n\r\n.\n" * 9, b""
+    for sent, octet in enumerate(each_octet(wire), 1):
+        text += reader.feed(octet)[0]
+        dots = wire[:sent].count(b"\r\n.")
+        assert sent - dots - len(text) <= 4
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_split_of_the_wire_gives_the_same_body(data):
+    wire = data.draw(wild_bytes)
+    assert undot(data.draw(splits(wire))) == undot([wire])
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_unstuffing_undoes_stuffing_whatever_the_pieces(data):
+    body = data.draw(bodies)
+    wire = stuffed(data.draw(splits(body)))
+    assert undot(data.draw(splits(wire))) == (body, b"")
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_stuffed_bytes_hold_one_end_of_data_at_their_end(data):
+    body = data.draw(wild_bytes)
+    wire = stuffed(data.draw(splits(body)))
+    assert (b"\r\n" + wire).find(b"\r\n.\r\n") == len(wire) - 3
+
+
+def test_a_last_line_without_an_end_gets_one():
+    assert stuffed([b"a"]) == b"a\r\n.\r\n"
+    assert stuffed([]) == b".\r\n"
+    assert stuffed([b"a\r"]) == b"a\r\n.\r\n"
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], each_octet])
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [(b"", b""), (b"a\r\n", b"a\r\n"), (b"a", b"a\r\n"), (b"a\r\nb", b"a\r\nb\r\n"), (b".\r\n..\r\n", b".\r\n..\r\n")],
+)
+def test_chunks_become_whole_lines(octets, text, cut):
+    reader = ChunkReader()
+    assert b"".join([*map(reader.feed, cut(octets)), reader.finish()]) == text
+
+
+def test_a_chunk_that_ends_in_cr_is_seen_as_bare_cr_at_the_latest_at_the_end():
+    reader = ChunkReader()
+    assert reader.feed(b"a\r") == b"a"
+    assert bare(reader.finish()) == "bare CR"
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], lambda data: [data[:3], data[3:]]])
+@pytest.mark.parametrize(
+    ("text", "line", "octets"),
+    [
+        (b"12345\r\n" * 9, 0, 0),
+        (b"123456\r\n", 1, 6),
+        (b"1\r\n2\r\n1234567\r\n123456789\r\n", 3, 7),
+        (b"12345\r\n123456", 2, 6),
+        (b"1234567890", 1, 10),
+    ],
+)
+def test_the_first_line_over_the_limit_is_measured(text, line, octets, cut):
+    result = check(cut(text))
+    assert (result.long_line, result.long_octets, result.size) == (line, octets, len(text))
+
+
+def test_a_limit_of_0_lets_every_line_through():
+    assert check([b"x" * 5000], limit=0).long_line == 0
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_long_lines_are_found_alike_whatever_the_pieces(data):
+    text = data.draw(bodies)
+    pieces = ChunkReader()
+    cut = [pieces.feed(piece) for piece in data.draw(splits(text))]
+    lengths = [len(line) for line in text.split(b"\r\n")]
+    first = next(((i, n) for i, n in enumerate(lengths, 1) if n > 5), (0, 0))
+    result = check(cut)
+    assert (result.long_line, result.long_octets) == first
