@@ -1,0 +1,110 @@
+"""Looks into the queue when something in it may be due, and claims as much as there is room for."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from mta.delivery.limits import DeliveryLimits
+from mta.ops.journal import Journal
+from mta.queue.interface import Claim, Queue
+
+
+class Taker(Protocol):
+    """Who works on claims."""
+
+    def room(self) -> int:
+        """How many more messages can be worked on now."""
+
+    def take(self, claim: Claim) -> None:
+        """Work on a claimed message."""
+
+
+class Claimer:
+    """Feeds a Taker. Runs from `start` to `stop`."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        taker: Taker,
+        limits: DeliveryLimits,
+        *,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        journal: Journal,
+    ) -> None:
+        self._queue = queue
+        self._taker = taker
+        self._limits = limits
+        self._clock = clock
+        self._wall = wall
+        self._journal = journal
+        self._running = False
+        # Whether the queue may hold messages that are due and that nobody has claimed.
+        self._behind = False
+        self._timer: IDelayedCall | None = None
+        #: Whether an answer of the queue is on its way.
+        self.asking = False
+
+    def start(self) -> None:
+        """Claim what is due, and go on doing so."""
+        self._running = True
+        self.wake()
+
+    def stop(self) -> None:
+        """Claim nothing more; claims under way still reach the taker."""
+        self._running = False
+        self._sleep(None)
+
+    def wake(self) -> None:
+        """Look into the queue: something in it is due."""
+        self._behind = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Claim more if more was left behind and there is room now."""
+        limit = min(self._taker.room(), self._limits.claims)
+        if limit <= 0 or self.asking or not self._behind or not self._running:
+            return
+        self.asking = True
+        self._behind = False
+        claiming = self._queue.claim(self._wall(), limit, self._limits.lease)
+        claiming.addCallbacks(self._claimed, self._queue_failed, callbackArgs=(limit,))
+
+    def due_at(self, due: float) -> None:
+        """Look into the queue at that time, wall-clock seconds, if not before."""
+        if not self._running:
+            return
+        wait = min(max(0.0, due - self._wall()), self._limits.longest_sleep)
+        timer = self._timer
+        if timer is None or not timer.active() or self._clock.seconds() + wait < timer.getTime():
+            self._sleep(wait)
+
+    def _claimed(self, claims: list[Claim], limit: int) -> None:
+        self.asking = False
+        for claim in claims:
+            self._taker.take(claim)
+        if not self._running:
+            return
+        if len(claims) == limit:
+            self._behind = True
+            # The reactor serves its sockets between one handful and the next.
+            self._clock.callLater(0, self.go_on)
+        else:
+            self._queue.next_due().addCallbacks(self._expect, self._queue_failed)
+
+    def _expect(self, due: float | None) -> None:
+        if due is not None:
+            self.due_at(due)
+
+    def _queue_failed(self, failure: Failure) -> None:
+        self.asking = False
+        self._behind = True
+        self._journal.trouble(f"cannot read the queue: {failure.getErrorMessage()}; trying again")
+        self.due_at(self._wall() + self._limits.queue_retry)
+
+    def _sleep(self, wait: float | None) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None if wait is None else self._clock.callLater(wait, self.wake)

@@ -1,0 +1,134 @@
+"""Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from mta.delivery.destination import Destination
+from mta.delivery.job import Group, Job, Owner, Result
+from mta.delivery.limits import DeliveryLimits
+from mta.message.outcome import Outcome, TryLater
+from mta.queue.interface import Claim, Pending
+from mta.routing.route import Local, Plan, Router, Routing
+
+Routed = list[tuple[Routing, list[Pending]]]
+Unrouted = list[tuple[str, list[Pending]]]
+
+
+class LocalDelivery(Protocol):
+    """Delivers to mailboxes on this host."""
+
+    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome]":
+        """Put one recipient's copy into its mailbox. Never fails for a full disk or a missing mailbox."""
+
+
+class Dispatcher:
+    """Routes jobs, and keeps the destinations."""
+
+    def __init__(
+        self,
+        router: Router,
+        local: LocalDelivery,
+        owner: Owner,
+        *,
+        new_destination: Callable[[str], Destination],
+        limits: DeliveryLimits,
+        clock: IReactorTime,
+    ) -> None:
+        self._router = router
+        self._local = local
+        self._owner = owner
+        self._new_destination = new_destination
+        self._limits = limits
+        self._clock = clock
+        self._destinations: dict[str, Destination] = {}
+
+    def dispatch(self, job: Job) -> None:
+        """Open the groups of a job. What needs no look-up goes at once; the rest follows when the DNS has answered."""
+        by_domain: dict[str, list[Pending]] = {}
+        for pending in job.claim.pending:
+            by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
+        known: Routed = []
+        unknown: Unrouted = []
+        for domain, recipients in by_domain.items():
+            routing = self._router.known(domain)
+            if routing is None:
+                unknown.append((domain, recipients))
+            else:
+                known.append((routing, recipients))
+        # The group that stands for the dispatching itself keeps the job open until all the others were counted.
+        itself = self._group(job, [])
+        if unknown:
+            asking = self._group(job, [])
+            finding = Deferred.fromCoroutine(self._find(asking, unknown))
+            finding.addErrback(self._not_found, asking, unknown)
+        self._send(job, known)
+        self._owner.abandoned(itself)
+
+    def destinations(self) -> list[Destination]:
+        """Return the destinations that something is known of."""
+        return list(self._destinations.values())
+
+    async def _find(self, asking: Group, unknown: Unrouted) -> None:
+        finding = [(Deferred.fromCoroutine(self._routing(domain)), recipients) for domain, recipients in unknown]
+        self._send(asking.job, [(await routing, recipients) for routing, recipients in finding])
+        self._owner.abandoned(asking)
+
+    async def _routing(self, domain: str) -> Routing:
+        return await self._router.find(domain)
+
+    def _not_found(self, failure: Failure, asking: Group, unknown: Unrouted) -> None:
+        """A bug of ours in routing must not hold the mail for ever."""
+        trouble = Result(TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0"))
+        results = {pending.index: trouble for _, recipients in unknown for pending in recipients}
+        self._owner.concluded(asking, results)
+
+    def _send(self, job: Job, routed: Routed) -> None:
+        """Those with one destination go together, in transactions of bounded size."""
+        together: dict[str, tuple[Plan, list[Pending]]] = {}
+        for routing, recipients in routed:
+            if isinstance(routing, Plan):
+                together.setdefault(routing.destination, (routing, []))[1].extend(recipients)
+            elif isinstance(routing, Local):
+                for pending in recipients:
+                    self._deliver_here(self._group(job, [pending]), pending)
+            else:
+                self._decide(self._group(job, recipients), routing)
+        most = self._limits.recipients_per_transaction
+        for plan, recipients in together.values():
+            for start in range(0, len(recipients), most):
+                self._enter(self._group(job, recipients[start : start + most]), plan)
+
+    def _group(self, job: Job, recipients: list[Pending]) -> Group:
+        job.open_groups += 1
+        return Group(job, tuple(recipients), self._clock.seconds())
+
+    def _decide(self, group: Group, outcome: Outcome) -> None:
+        result = Result(outcome, transfer=self._clock.seconds() - group.entered)
+        self._owner.concluded(group, {pending.index: result for pending in group.recipients})
+
+    def _deliver_here(self, group: Group, pending: Pending) -> None:
+        delivering = self._local.deliver(group.job.claim, pending)
+        delivering.addErrback(_internal)
+        delivering.addCallback(lambda outcome: self._decide(group, outcome))
+
+    def _enter(self, group: Group, plan: Plan) -> None:
+        destination = self._destinations.get(plan.destination)
+        if destination is None:
+            self._forget_quiet()
+            destination = self._destinations[plan.destination] = self._new_destination(plan.destination)
+        if destination.waiting >= self._limits.waiting_per_destination:
+            self._owner.abandoned(group)
+        else:
+            destination.enter(group, plan)
+
+    def _forget_quiet(self) -> None:
+        if len(self._destinations) >= self._limits.jobs:
+            self._destinations = {name: known for name, known in self._destinations.items() if not known.quiet}
+
+
+def _internal(failure: Failure) -> Outcome:
+    return TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0")

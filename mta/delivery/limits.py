@@ -1,0 +1,27 @@
+"""Every limit of the delivering side, in one record with its default."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimits:
+    """How much is in work at once, and for how long. Sizes are octets, times are seconds."""
+
+    #: Messages in work, and the octets their bodies may take in memory.
+    jobs: int = 2000
+    job_octets: int = 64 * 1024 * 1024
+    #: Groups that may wait for one destination before more of its mail is put back into the queue, and for how long.
+    waiting_per_destination: int = 500
+    crowded_seconds: float = 10.0
+    #: Recipients of one transaction (RFC 5321 section 4.5.3.1.8: every server takes 100).
+    recipients_per_transaction: int = 100
+    #: How many messages are claimed from the queue at a time.
+    claims: int = 100
+    #: How long a claim is ours. A message still in work at the end of it is claimed anew by ourselves.
+    lease: float = 3600.0
+    #: How long running transactions may go on when the service stops.
+    grace: float = 8.0
+    #: The wait before asking the queue again after it failed.
+    queue_retry: float = 5.0
+    #: The longest sleep while mail waits, so that a clock set back cannot hold what is due.
+    longest_sleep: float = 60.0

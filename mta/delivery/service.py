@@ -1,0 +1,191 @@
+"""The delivery service: works on claimed messages until each is settled or given back.
+
+A message comes in one of two ways: handed over in memory by the intake that has just stored it, or claimed from the
+queue when it is due. From there on both are the same.
+"""
+
+from collections.abc import Callable, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from mta.delivery.backoff import RetrySchedule
+from mta.delivery.carriage import Carrier
+from mta.delivery.claimer import Claimer
+from mta.delivery.destination import Destination
+from mta.delivery.dispatch import Dispatcher, LocalDelivery
+from mta.delivery.job import Group, Job, Result
+from mta.delivery.limits import DeliveryLimits
+from mta.delivery.settlement import Settler
+from mta.delivery.throttle import Window, WindowLimits
+from mta.ops.journal import Journal
+from mta.queue.interface import Change, Claim, Queue, QueueId
+from mta.routing.route import Router
+
+
+class DeliveryService(Service):
+    """Drains the queue. Is the intake's Handoff, the claimer's Taker and the owner of all groups."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        router: Router,
+        carrier: Carrier,
+        local: LocalDelivery,
+        settler: Settler,
+        *,
+        schedule: RetrySchedule,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        journal: Journal,
+        limits: DeliveryLimits | None = None,
+    ) -> None:
+        self._queue = queue
+        self._settler = settler
+        self._clock = clock
+        self._wall = wall
+        self._journal = journal
+        self._limits = limits or DeliveryLimits()
+        self._jobs: dict[QueueId, Job] = {}
+        self._octets = 0
+        # Settlements and releases on their way to the queue.
+        self._settling = 0
+        self._idle: Deferred[None] | None = None
+        self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, journal=journal)
+
+        def new_destination(name: str) -> Destination:
+            window = Window(window_limits(schedule))
+            return Destination(name, window, carrier, self, clock=clock, wall=wall, journal=journal)
+
+        self._dispatcher = Dispatcher(
+            router, local, self, new_destination=new_destination, limits=self._limits, clock=clock
+        )
+
+    def startService(self) -> None:
+        """Begin with whatever is due."""
+        super().startService()
+        self._claimer.start()
+
+    def stopService(self) -> "Deferred[None]":
+        """Claim nothing more, give running transactions their grace, release the rest."""
+        super().stopService()
+        self._claimer.stop()
+        destinations = self._dispatcher.destinations()
+        self._journal.stopping(sum(destination.running for destination in destinations))
+        idle: Deferred[None] = Deferred()
+        self._idle = idle
+        grace = self._clock.callLater(self._limits.grace, self._cut_short)
+
+        def no_more_grace(_: None) -> None:
+            if grace.active():
+                grace.cancel()
+
+        idle.addCallback(no_more_grace)
+        for destination in destinations:
+            destination.close()
+        self._note_idle()
+        return idle
+
+    def lease(self, size: int) -> float | None:
+        """Return for how long a message about to be stored is claimed for us, or None when there is no room for it."""
+        roomy = len(self._jobs) < self._limits.jobs and self._octets + size <= self._limits.job_octets
+        return self._limits.lease if roomy and self.running else None
+
+    def room(self) -> int:
+        """How many more messages can be worked on now."""
+        return self._limits.jobs - len(self._jobs) if self._octets < self._limits.job_octets else 0
+
+    def take(self, claim: Claim) -> None:
+        """Work on a claimed message; a message in work goes on under the newer lease."""
+        known = self._jobs.get(claim.id)
+        if known is not None:
+            known.renew(claim)
+        elif self.running:
+            job = self._jobs[claim.id] = Job(claim, self._wall())
+            self._octets += claim.body.size
+            self._dispatcher.dispatch(job)
+        else:
+            self._give_back(claim, self._wall())
+
+    def wake(self) -> None:
+        """Look into the queue: something in it is due."""
+        self._claimer.wake()
+
+    def amended(self, change: Change, ids: Sequence[QueueId]) -> None:
+        """Act on what an operator did to messages in the queue."""
+        self._journal.amended(change, ids)
+        destinations = self._dispatcher.destinations()
+        if change is Change.RETRY:
+            for destination in destinations:
+                destination.unblock()
+        if change in {Change.REMOVE, Change.HOLD}:
+            for job in [self._jobs[known] for known in ids if known in self._jobs]:
+                job.cancelled = True
+            for destination in destinations:
+                destination.drop(lambda group: group.job.cancelled)
+        self._claimer.wake()
+
+    def concluded(self, group: Group, results: dict[int, Result]) -> None:
+        """Take the results of one group; what was delivered is recorded at once if other groups take longer."""
+        job = group.job
+        job.results.update(results)
+        if job.open_groups > 1:
+            self._settler.settle_delivered(job)
+        self.abandoned(group)
+
+    def abandoned(self, group: Group) -> None:
+        """Count a group out. With the last one the job ends: it is settled, or given back if nothing was begun."""
+        job = group.job
+        job.open_groups -= 1
+        if job.open_groups:
+            return
+        del self._jobs[job.claim.id]
+        self._octets -= job.claim.body.size
+        if job.results:
+            self._await_queue(self._settler.settle(job), job.claim.id)
+        else:
+            crowded = self.running and not job.cancelled
+            self._give_back(job.claim, self._wall() + (self._limits.crowded_seconds if crowded else 0.0))
+        self._claimer.go_on()
+
+    def _give_back(self, claim: Claim, due: float) -> None:
+        def when_due(_: bool) -> float:
+            return due
+
+        self._await_queue(self._queue.release(claim, due).addCallback(when_due), claim.id)
+
+    def _await_queue(self, recording: "Deferred[float | None]", id: QueueId) -> None:
+        """Follow a settlement or release, which tells when the queue is to be looked into again."""
+        self._settling += 1
+        recording.addCallbacks(self._recorded, self._not_recorded, errbackArgs=(id,))
+
+    def _recorded(self, due: float | None) -> None:
+        self._settling -= 1
+        if due is not None:
+            self._claimer.due_at(due)
+        if self._idle is not None:
+            self._note_idle()
+
+    def _not_recorded(self, failure: Failure, id: QueueId) -> None:
+        text = f"the outcome could not be recorded: {failure.getErrorMessage()}; the message will be tried again"
+        self._journal.trouble(text, id)
+        self._recorded(None)
+
+    def _cut_short(self) -> None:
+        for destination in self._dispatcher.destinations():
+            destination.abort()
+
+    def _note_idle(self) -> None:
+        """Fire the Deferred of `stopService` when nothing is left in work."""
+        if self._idle is not None and not (self._jobs or self._settling or self._claimer.asking):
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+
+def window_limits(schedule: RetrySchedule) -> WindowLimits:
+    """Return window limits whose penalties are no longer than the waits of the schedule."""
+    standard = WindowLimits()
+    longest = min(standard.longest_penalty, max(rule.interval for rule in schedule.rules))
+    return WindowLimits(first_penalty=min(standard.first_penalty, schedule.rules[0].interval), longest_penalty=longest)

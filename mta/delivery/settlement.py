@@ -1,0 +1,149 @@
+"""Turns the results of a job into verdicts and reports, and writes both into the queue at one stroke."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mta.delivery.backoff import RetrySchedule
+from mta.delivery.job import Job, Result
+from mta.message.envelope import Notify
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.ops.journal import Journal, Stages
+from mta.queue.interface import Claim, NewMail, Pending, Queue, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """The reports that a settlement brings, each with its kind for the log."""
+
+    mails: Sequence[NewMail] = ()
+    kinds: Sequence[str] = ()
+    delay_reported: bool = False
+
+
+class Reporter(Protocol):
+    """Writes the reports that are due to a sender."""
+
+    def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
+        """Return the reports due after these verdicts; none for a null sender. Raises OSError for a lost body."""
+
+
+class Settler:
+    """Settles jobs."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        reporter: Reporter,
+        schedule: RetrySchedule,
+        *,
+        wall: Callable[[], float],
+        journal: Journal,
+    ) -> None:
+        self._queue = queue
+        self._reporter = reporter
+        self._schedule = schedule
+        self._wall = wall
+        self._journal = journal
+
+    def settle_delivered(self, job: Job) -> None:
+        """Record what was delivered so far and keep the claim, so that a crash now would not deliver it again.
+
+        Recipients whose success is to be reported wait for the end: their report belongs into the same transaction.
+        """
+        ready = [
+            pending
+            for pending in job.claim.pending
+            if pending.index in job.results
+            and pending.index not in job.kept
+            and isinstance(job.results[pending.index].outcome, Delivered)
+            and not pending.recipient.wants(Notify.SUCCESS)
+        ]
+        if not ready:
+            return
+        now = self._wall()
+        job.kept.update(pending.index for pending in ready)
+        verdicts = [self._verdict(job, pending, now) for pending in ready]
+        settling = self._queue.settle(job.claim, verdicts, now, keep=True)
+        settling.addCallbacks(
+            self._record, self._not_kept, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
+        )
+
+    def settle(self, job: Job) -> "Deferred[float | None]":
+        """Record all results and give the claim back. The result is when the queue has something due, if it has."""
+        now = self._wall()
+        rest = [
+            pending for pending in job.claim.pending if pending.index in job.results and pending.index not in job.kept
+        ]
+        verdicts = [self._verdict(job, pending, now) for pending in rest]
+        reports = self._reports(job.claim, verdicts, now)
+        settling = self._queue.settle(
+            job.claim, verdicts, now, reports=reports.mails, delay_reported=reports.delay_reported
+        )
+        untried = len(rest) + len(job.kept) < len(job.claim.pending)
+
+        def settled(kept: bool) -> float | None:
+            self._record(kept, job, verdicts, now)
+            if not kept:
+                return None
+            self._record_reports(job.claim, reports)
+            dues = [verdict.due for verdict in verdicts if verdict.due is not None]
+            return now if reports.mails or untried else min(dues, default=None)
+
+        return settling.addCallback(settled)
+
+    def _verdict(self, job: Job, pending: Pending, now: float) -> Verdict:
+        result = job.results[pending.index]
+        outcome = result.outcome
+        if not isinstance(outcome, TryLater):
+            return Verdict(pending.index, outcome)
+        due = self._schedule.next_due(job.claim.created, pending.attempts + 1, now)
+        if due is not None:
+            return Verdict(pending.index, outcome, max(due, result.not_before))
+        hours = (now - job.claim.created) / 3600
+        text = f"not delivered in {hours:.1f} hours, giving up; the last try said: {outcome.text}"
+        return Verdict(pending.index, Failed(text, outcome.host, "5.4.7"))
+
+    def _reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
+        try:
+            return self._reporter.reports(claim, verdicts, now)
+        except OSError as error:
+            self._journal.unreported(claim.id, f"the message body cannot be read: {error}")
+            return Reports()
+
+    def _record_reports(self, claim: Claim, reports: Reports) -> None:
+        sender = claim.envelope.sender
+        for mail, kind in zip(reports.mails, reports.kinds, strict=True):
+            assert sender is not None, "a null sender gets no report"
+            self._journal.reported(claim.id, mail.id, kind, sender)
+
+    def _record(self, kept: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
+        """Tell the journal what is now on disk."""
+        if not kept:
+            self._journal.lease_lost(job.claim.id)
+            return
+        recipients = job.claim.envelope.recipients
+        for verdict in verdicts:
+            address = recipients[verdict.index].address
+            outcome = verdict.outcome
+            if isinstance(outcome, Delivered):
+                result = job.results[verdict.index]
+                stages = _stages(job, result, now)
+                self._journal.delivered(job.claim.id, address, outcome, stages, result.security)
+            elif isinstance(outcome, TryLater):
+                self._journal.deferred(job.claim.id, address, outcome, verdict.due or now)
+            else:
+                self._journal.failed(job.claim.id, address, outcome)
+
+    def _not_kept(self, failure: Failure, job: Job, verdicts: Iterable[Verdict]) -> None:
+        """Nothing was recorded: the end of the job tries again."""
+        job.kept.difference_update(verdict.index for verdict in verdicts)
+        self._journal.trouble(f"a delivery could not be recorded yet: {failure.getErrorMessage()}", job.claim.id)
+
+
+def _stages(job: Job, result: Result, now: float) -> Stages:
+    created = job.claim.created
+    return Stages(now - created, job.taken - created, result.waited, result.transfer)

@@ -1,0 +1,186 @@
+"""One accepted message: its trace header, its way into the queue, and the reply that means it is safe there."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from mta.inbound.policy import Client
+from mta.message import headers
+from mta.message.envelope import Envelope
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply, reply
+
+QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
+QUEUE_BROKEN = reply(451, "4.3.0", "The queue cannot take mail now, please try again later")
+LOOP = reply(554, "5.4.6", "Too many hops: this message is in a loop")
+HEADER_TOO_LARGE = reply(552, "5.3.4", "The header of this message is too large")
+
+
+class Handoff(Protocol):
+    """Who works on messages as soon as they are stored (mta.delivery.service)."""
+
+    def lease(self, size: int) -> float | None:
+        """Return for how many seconds a message of `size` octets is to be claimed, or None when there is no room."""
+
+    def take(self, claim: Claim) -> None:
+        """Work on a message that was stored under such a claim."""
+
+    def wake(self) -> None:
+        """A message was stored without a claim: look into the queue."""
+
+
+class Intake:
+    """Takes messages in. `name` is our own host name, `wall` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        handoff: Handoff,
+        journal: Journal,
+        *,
+        ids: IdSource,
+        wall: Callable[[], float],
+        name: str,
+        limits: Limits,
+    ) -> None:
+        self.queue = queue
+        self.handoff = handoff
+        self.journal = journal
+        self.ids = ids
+        self.wall = wall
+        self.name = name
+        self.limits = limits
+
+    def begin(self, envelope: Envelope, client: Client, tls: str = "") -> "Incoming":
+        """Return what takes the octets of a message. `tls` names protocol and cipher for the trace header."""
+        return Incoming(self, envelope, client, tls)
+
+
+class Incoming:
+    """A message while it arrives. Memory is bounded: a header block at most, the rest goes to the queue's writer."""
+
+    __slots__ = ("_client", "_envelope", "_head", "_intake", "_refusal", "_seen", "_tls", "_writer", "id")
+
+    def __init__(self, intake: Intake, envelope: Envelope, client: Client, tls: str) -> None:
+        self._intake = intake
+        self._envelope = envelope
+        self._client = client
+        self._tls = tls
+        self.id = intake.ids.new(intake.wall())
+        self._writer: BodyWriter = intake.queue.writer(self.id)
+        # The octets before the end of the header block was seen; None once it was passed on.
+        self._head: bytes | bytearray | None = b""
+        self._seen = 0
+        self._refusal: Reply | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take octets of the message. What the queue cannot hold is remembered and refused at the end."""
+        if self._refusal is not None:
+            return
+        if self._head is None:
+            self._store(data)
+        else:
+            self._gather(data, ended=False)
+
+    def finish(self, done: Callable[[Reply], None]) -> None:
+        """Store the message; `done` gets the reply once it is on disk, or once it is known that it will not be."""
+        if self._refusal is None and self._head is not None:
+            self._gather(b"", ended=True)
+        if self._refusal is not None:
+            done(self._refusal)
+            return
+        intake = self._intake
+        try:
+            body = self._writer.finish()
+        except QueueFull as full:
+            done(self._refuse(full))
+            return
+        mail = NewMail(self.id, self._envelope, body)
+        adding = intake.queue.add(mail, intake.wall(), intake.handoff.lease(body.size))
+        adding.addCallbacks(self._stored, self._not_stored, callbackArgs=(body.size, done), errbackArgs=(done,))
+
+    def abort(self) -> None:
+        """Forget the message: the client went away or took it back."""
+        self._writer.abort()
+
+    def _gather(self, data: bytes, *, ended: bool) -> None:
+        """Collect the header block; when it is whole, put the trace on top of it and pass both on."""
+        head = self._head
+        if not head:
+            head = data
+        elif data:
+            if isinstance(head, bytes):
+                head = bytearray(head)
+            head += data
+        self._head = head
+        end = headers.header_end(head, self._seen, ended=ended)
+        if (len(head) if end is None else end) > self._intake.limits.header_size:
+            self._refuse_message(HEADER_TOO_LARGE)
+        elif end is None:
+            self._seen = len(head)
+        else:
+            self._head = None
+            self._pass_on(bytes(head), end)
+
+    def _pass_on(self, head: bytes, end: int) -> None:
+        block = head[:end]
+        found = headers.scan(block)
+        if found.hops > self._intake.limits.hops:
+            self._refuse_message(LOOP)
+            return
+        parted = b"\r\n" if headers.needs_blank_line(head, end) else b""
+        self._store(b"".join((self._trace(found), headers.strip(block, found), parted, head[end:])))
+
+    def _trace(self, found: headers.HeaderScan) -> bytes:
+        """Return what goes on top: Received, and for our own networks what their mail program left out."""
+        intake, envelope = self._intake, self._envelope
+        now = intake.wall()
+        trace = headers.received_field(
+            envelope.origin, intake.name, self.id, envelope.recipients, now=now, tls=self._tls
+        )
+        if self._client.trusted and not (found.has_date and found.has_message_id and found.has_from):
+            if not found.has_date:
+                trace += headers.date_field(now)
+            if not found.has_message_id:
+                trace += headers.message_id_field(self.id, intake.name)
+            if not found.has_from and envelope.sender is not None:
+                trace += headers.from_field(envelope.sender)
+        return trace
+
+    def _store(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+        except QueueFull as full:
+            self._refuse(full)
+
+    def _refuse(self, full: QueueFull) -> Reply:
+        self._intake.journal.trouble(f"no room in the queue: {full}", self.id)
+        self._refuse_message(QUEUE_FULL)
+        return QUEUE_FULL
+
+    def _refuse_message(self, refusal: Reply) -> None:
+        self._refusal = refusal
+        self._head = None
+        self._writer.abort()
+
+    def _stored(self, claim: Claim | None, size: int, done: Callable[[Reply], None]) -> None:
+        intake = self._intake
+        intake.journal.accepted(self.id, self._envelope, size)
+        done(reply(250, "2.0.0", f"Ok: queued as {self.id}"))
+        if claim is None:
+            intake.handoff.wake()
+        else:
+            intake.handoff.take(claim)
+
+    def _not_stored(self, failure: Failure, done: Callable[[Reply], None]) -> None:
+        if isinstance(failure.value, QueueFull):
+            done(self._refuse(failure.value))
+            return
+        self._intake.journal.trouble(f"the queue could not store a message: {failure.getErrorMessage()}", self.id)
+        done(QUEUE_BROKEN)
+        if not failure.check(QueueError):
+            failure.raiseException()
