@@ -1,0 +1,93 @@
+"""A carrier with no network: each connection's answers are given by the test."""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+
+from mta.delivery.carriage import Carried, Connection, Parcel
+from mta.message.outcome import Delivered, Outcome, TryLater
+from mta.routing.route import Plan
+
+Answer = Callable[[Parcel], dict[int, Outcome]]
+
+
+def delivers(parcel: Parcel) -> dict[int, Outcome]:
+    return {pending.index: Delivered("250 2.0.0 Ok", "mx.test[192.0.2.1]:25") for pending in parcel.recipients}
+
+
+class FakeConnection:
+    """Answers at once, or when the test says so if `held`."""
+
+    def __init__(self, carrier: "FakeCarrier") -> None:
+        self.carrier = carrier
+        self.peer = "mx.test[192.0.2.1]:25"
+        self.security = ""
+        self.usable = True
+        self.ended = ""
+        self.pending: tuple[Parcel, Deferred[Carried]] | None = None
+
+    def carry(self, parcel: Parcel) -> Deferred[Carried]:
+        assert self.usable
+        assert self.pending is None
+        self.carrier.parcels.append(parcel)
+        if not self.carrier.held:
+            return succeed(Carried(self.carrier.answer(parcel)))
+        self.usable = False
+        done: Deferred[Carried] = Deferred()
+        self.pending = (parcel, done)
+        return done
+
+    def answer(self, carried: Carried | None = None, usable: bool = True) -> None:
+        assert self.pending is not None
+        parcel, done = self.pending
+        self.pending = None
+        self.usable = usable
+        done.callback(Carried(self.carrier.answer(parcel)) if carried is None else carried)
+
+    def quit(self) -> None:
+        self.usable = False
+        self.ended = "quit"
+
+    def abort(self) -> None:
+        self.usable = False
+        self.ended = "abort"
+        if self.pending is not None:
+            parcel, _ = self.pending
+            trouble = TryLater("cut short", status="4.4.2")
+            self.answer(Carried({pending.index: trouble for pending in parcel.recipients}), usable=False)
+
+
+class FakeCarrier:
+    """Remembers what was opened and carried. `down` set means no connection can be opened."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = delivers
+        self.down: TryLater | None = None
+        #: Whether transactions wait for `FakeConnection.answer`.
+        self.held = False
+        #: Whether connections wait for `connect`.
+        self.slow = False
+        self.plans: list[Plan] = []
+        self.parcels: list[Parcel] = []
+        self.connections: list[FakeConnection] = []
+        self.connecting: list[Deferred[Connection | TryLater]] = []
+
+    def open(self, plan: Plan) -> Deferred[Connection | TryLater]:
+        self.plans.append(plan)
+        if not self.slow:
+            return succeed(self._result())
+        opening: Deferred[Connection | TryLater] = Deferred()
+        self.connecting.append(opening)
+        return opening
+
+    def connect(self) -> None:
+        """Let all that is being opened come to its end."""
+        connecting, self.connecting = self.connecting, []
+        for opening in connecting:
+            opening.callback(self._result())
+
+    def _result(self) -> Connection | TryLater:
+        if self.down is not None:
+            return self.down
+        self.connections.append(FakeConnection(self))
+        return self.connections[-1]
