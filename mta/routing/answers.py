@@ -1,0 +1,94 @@
+"""What the DNS said, as values, and the seam to whoever asks it.
+
+Names are text in lower case without the final dot. "No such name" and "no data" are answers a sender may act on;
+a failed look-up is none, and only time will tell.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+#: How long a failure is believed, in seconds: long enough to stop a stampede, short enough to notice the cure.
+FAILURE_TTL = 5.0
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MxRecord:
+    """One MX record (RFC 1035 section 3.3.9). `host` "" is the root, which stands for no mail (RFC 7505)."""
+
+    preference: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[Record]):
+    """The name has such records. `name` is the one they belong to, after CNAMEs; `ttl` is in seconds from now."""
+
+    records: tuple[Record, ...]
+    ttl: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchName:
+    """The name does not exist (NXDOMAIN)."""
+
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """The name exists but has no such records."""
+
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookupFailed:
+    """Nobody could say: SERVFAIL, silence, nonsense. `reason` is one line for an operator."""
+
+    reason: str
+    ttl: float = FAILURE_TTL
+
+
+Answer = Found[Record] | NoSuchName | NoData | LookupFailed
+MxAnswer = Answer[MxRecord]
+#: Addresses are IP address literals without brackets.
+AddressAnswer = Answer[str]
+
+
+class Resolver(Protocol):
+    """Asks the DNS. Never raises for what the DNS did; an answer may come from a cache, its `ttl` is what is left."""
+
+    def mx(self, name: str) -> Awaitable[MxAnswer]:
+        """Return the MX records of a domain."""
+
+    def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> Awaitable[AddressAnswer]:
+        """Return the addresses of a host: IPv4, and IPv6 if wanted.
+
+        The system's hosts file is believed first. With `search` a name is completed from the system's search list, as
+        for a name an operator wrote; names out of the DNS are taken as they stand.
+        """
+
+
+def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:
+    """Return the answer with another lifetime."""
+    return replace(answer, ttl=ttl)
+
+
+def merge(first: Answer[Record], second: Answer[Record]) -> Answer[Record]:
+    """Combine the answers to two questions about one name.
+
+    What was found counts even if the other half failed; without it a failure hides any "no", and "no such name"
+    counts only if both say so, since some servers give it for every question they do not understand.
+    """
+    ttl = min(first.ttl, second.ttl)
+    if isinstance(first, Found) and isinstance(second, Found):
+        return Found(first.records + second.records, ttl, first.name)
+    for kind in (Found, LookupFailed, NoData):
+        for answer in (first, second):
+            if isinstance(answer, kind):
+                return with_ttl(answer, ttl)
+    return NoSuchName(ttl)

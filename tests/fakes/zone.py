@@ -1,0 +1,106 @@
+"""A DNS in a dictionary, with failures to order; the records have the form of the zone file of `tests.fakes.dnsserver`.
+
+    {"example.test": {"MX": [[10, "mx.example.test"]]},
+     "mx.example.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "TTL": 5},
+     "www.example.test": {"CNAME": "mx.example.test"},
+     "broken.test": {"FAIL": "SERVFAIL"}, "silent.test": {"FAIL": "SILENCE"}}
+
+A null MX (RFC 7505) is [0, ""]. FAIL is an rcode's name, or SILENCE.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mta.routing.answers import (
+    AddressAnswer,
+    Answer,
+    Found,
+    LookupFailed,
+    MxAnswer,
+    MxRecord,
+    NoData,
+    NoSuchName,
+    merge,
+)
+
+DEFAULT_TTL = 300
+MAX_ALIASES = 16
+
+Records = dict[str, dict[str, Any]]
+
+
+class Zone:
+    """All the DNS there is. `records` may be changed at any time."""
+
+    def __init__(self, records: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.records: Records = {name.lower(): dict(types) for name, types in (records or {}).items()}
+
+    def add(self, name: str, **types: Any) -> None:
+        """Give a name records: `add("mx.test", A=["192.0.2.1"], TTL=5)`."""
+        self.records.setdefault(name.lower(), {}).update(types)
+
+    def fail(self, name: str, how: str = "SERVFAIL") -> None:
+        """Make every question about a name fail from now on."""
+        self.records.setdefault(name.lower(), {})["FAIL"] = how
+
+    def heal(self, name: str) -> None:
+        """Undo `fail`."""
+        self.records.get(name.lower(), {}).pop("FAIL", None)
+
+    def failure(self, name: str) -> str:
+        """Return how questions about a name fail; "" when they do not."""
+        return str(self.records.get(name, {}).get("FAIL", ""))
+
+    def exists(self, name: str) -> bool:
+        """Whether the name, or one below it, has records (RFC 8020)."""
+        return name in self.records or any(known.endswith("." + name) for known in self.records)
+
+    def own(self, name: str, kind: str) -> list[Any]:
+        """Return the records of exactly this name and type."""
+        return list(self.records.get(name, {}).get(kind, ()))
+
+    def alias(self, name: str) -> str:
+        """Return what a CNAME points to, or ""."""
+        return str(self.records.get(name, {}).get("CNAME", "")).lower()
+
+    def ttl(self, name: str) -> int:
+        """Return the lifetime of the records of a name, in seconds."""
+        return int(self.records.get(name, {}).get("TTL", DEFAULT_TTL))
+
+
+class ZoneResolver:
+    """The Resolver over a zone, without network, cache or delay. `asked` tells which names were asked for what."""
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.asked: list[tuple[str, str]] = []
+
+    async def mx(self, name: str) -> MxAnswer:
+        """Return the MX records of a domain."""
+        answer = self._find(name, "MX")
+        if not isinstance(answer, Found):
+            return answer
+        records = sorted(MxRecord(preference, host.lower()) for preference, host in answer.records)
+        return Found(tuple(records), answer.ttl, answer.name)
+
+    async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
+        """Return the addresses of a host; there is no search list."""
+        if not ipv6:
+            return self._find(name, "A")
+        return merge(self._find(name, "AAAA"), self._find(name, "A"))
+
+    def _find(self, name: str, kind: str) -> Answer[Any]:
+        name = name.lower().removesuffix(".")
+        self.asked.append((name, kind))
+        ttl = self.zone.ttl(name)
+        for _ in range(MAX_ALIASES):
+            ttl = min(ttl, self.zone.ttl(name))
+            if self.zone.failure(name):
+                return LookupFailed(self.zone.failure(name))
+            if not self.zone.exists(name):
+                return NoSuchName(ttl)
+            if not self.zone.alias(name):
+                records = self.zone.own(name, kind)
+                return Found(tuple(records), ttl, name) if records else NoData(ttl)
+            name = self.zone.alias(name)
+        return LookupFailed("too many CNAMEs")
