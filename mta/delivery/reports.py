@@ -1,0 +1,63 @@
+"""Decides which reports a settlement owes the sender, and has them written (RFC 3461 section 5.2, RFC 3464)."""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from mta.delivery.backoff import RetrySchedule
+from mta.delivery.settlement import Reports
+from mta.message import dsn
+from mta.message.body import MemoryBody
+from mta.message.envelope import Notify
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.queue.ids import IdSource
+from mta.queue.interface import Claim, NewMail, Verdict
+
+#: The sender is told once that a message is late, when it has waited this long.
+DELAY_SECONDS = 24 * 3600.0
+
+_KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "success"}
+
+
+class DsnReporter:
+    """Writes reports as mta.message.dsn does them. `name` is our own host name."""
+
+    def __init__(
+        self,
+        name: str,
+        ids: IdSource,
+        schedule: RetrySchedule,
+        token: Callable[[], str] = lambda: secrets.token_hex(12),
+    ) -> None:
+        self._name = name
+        self._ids = ids
+        self._schedule = schedule
+        self._token = token
+
+    def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
+        """Return the reports due after these verdicts: one for all failures, one for all successes, one of delay."""
+        if claim.envelope.sender is None:
+            return Reports()
+        late = now - claim.created >= DELAY_SECONDS and not claim.delay_reported
+        failed = [verdict for verdict in verdicts if isinstance(verdict.outcome, Failed)]
+        delivered = [verdict for verdict in verdicts if isinstance(verdict.outcome, Delivered)]
+        delayed = [verdict for verdict in verdicts if late and isinstance(verdict.outcome, TryLater)]
+        mails: list[NewMail] = []
+        kinds: list[str] = []
+        for event, told in ((Notify.FAILURE, failed), (Notify.SUCCESS, delivered), (Notify.DELAY, delayed)):
+            mail = self._mail(event, claim, told, now) if told else None
+            if mail is not None:
+                mails.append(mail)
+                kinds.append(_KINDS[event])
+        return Reports(mails, kinds, delay_reported=bool(delayed))
+
+    def _mail(self, event: Notify, claim: Claim, told: Sequence[Verdict], now: float) -> NewMail | None:
+        recipients = claim.envelope.recipients
+        results = [dsn.Result(recipients[verdict.index], verdict.outcome) for verdict in told]
+        id = self._ids.new(now)
+        original = dsn.Original(claim.id, claim.envelope, claim.body, claim.created)
+        stamp = dsn.Stamp(self._name, id, self._token(), now)
+        report = dsn.report(event, original, results, stamp, self._schedule.ends(claim.created))
+        if report is None:
+            return None
+        envelope, message = report
+        return NewMail(id, envelope, MemoryBody(message))

@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.reports import DELAY_SECONDS, DsnReporter
+from mta.message.envelope import Notify, Recipient
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.queue.ids import IdSource
+from mta.queue.interface import Verdict
+from mta.smtp.address import parse_address
+from tests.fakes.mail import claim
+
+SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))
+REPORTER = DsnReporter("relay.test", IdSource(tag=1), SCHEDULE, lambda: "token")
+NO = Failed("550 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
+LATER = TryLater("451 try later", "mx.test[192.0.2.1]:25", "4.3.0")
+YES = Delivered("250 ok", "mx.test[192.0.2.1]:25")
+
+
+def kinds(*outcomes: Outcome, age: float = 10.0, **changes: object) -> list[str]:
+    mail = claim(*[f"u{index}@b.test" for index in range(len(outcomes))])
+    mail = replace(mail, **changes)  # type: ignore[arg-type]
+    verdicts = [Verdict(index, outcome) for index, outcome in enumerate(outcomes)]
+    return list(REPORTER.reports(mail, verdicts, mail.created + age).kinds)
+
+
+def test_all_failures_of_a_settlement_make_one_report_from_the_null_sender() -> None:
+    mail = claim("bob@b.test", "eve@b.test", "joe@b.test")
+    verdicts = [Verdict(0, NO), Verdict(1, YES), Verdict(2, NO)]
+    reports = REPORTER.reports(mail, verdicts, mail.created + 1)
+    assert reports.kinds == ["failure"]
+    report = reports.mails[0]
+    assert report.envelope.sender is None
+    assert str(report.envelope.recipients[0].address) == "alice@a.test"
+    data = b"".join(report.body.chunks())
+    assert b"bob@b.test" in data
+    assert b"joe@b.test" in data
+    assert b"eve@b.test" not in data
+
+
+def test_a_report_never_answers_a_report() -> None:
+    mail = claim("bob@b.test", sender=None)
+    assert REPORTER.reports(mail, [Verdict(0, NO)], mail.created + 1).mails == ()
+
+
+def test_a_delay_is_reported_once_after_a_day() -> None:
+    assert kinds(LATER, age=DELAY_SECONDS - 1) == []
+    assert kinds(LATER, age=DELAY_SECONDS) == ["delay"]
+    assert kinds(LATER, age=DELAY_SECONDS, delay_reported=True) == []
+
+
+def test_success_is_reported_only_when_asked_and_not_passed_on() -> None:
+    asked = Recipient(parse_address("bob@b.test"), Notify.SUCCESS)
+    mail = claim(asked)
+    assert REPORTER.reports(mail, [Verdict(0, YES)], mail.created).kinds == ["success"]
+    passed_on = Delivered("250 ok", "mx", reports_success=True)
+    assert REPORTER.reports(mail, [Verdict(0, passed_on)], mail.created).kinds == []
+    assert kinds(YES) == []
+
+
+def test_whoever_asked_for_silence_gets_it() -> None:
+    silent = claim(Recipient(parse_address("bob@b.test"), Notify.NEVER))
+    assert REPORTER.reports(silent, [Verdict(0, NO)], silent.created).mails == []
