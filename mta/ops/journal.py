@@ -1,6 +1,6 @@
 """The journal: every event an operator may read, by name, with its fields. One line an event.
 
-Text lines read `2026-11-22T12:00:00.123Z delivered id=... to=<...> reply="250 2.0.0 Ok"`; JSON lines use the same names.
+Text lines read `2026-11-22T12:00:00.123Z delivered id=... to=<...> reply="250 2.0.0 Ok"`; JSON has the same names.
 Secrets are kept out here and only here: no event has a field for one.
 """
 
@@ -72,6 +72,10 @@ class Journal:
     def trouble(self, text: str, id: QueueId | None = None) -> None:
         """Something does not work: what, and what to do."""
         self._emit("trouble", id=id, text=text)
+
+    def fault(self, text: str, traceback: str) -> None:
+        """A bug of ours: please report it with this line."""
+        self._emit("fault", text=text, traceback=traceback)
 
     def stopping(self, running: int) -> None:
         """No new sessions and claims from here on; `running` transactions get their grace."""

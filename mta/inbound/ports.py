@@ -1,0 +1,41 @@
+"""Binding the listening sockets, which comes first: before privileges are given up and before anything is created."""
+
+import errno
+import socket
+
+#: Connections the kernel holds for us while the reactor is busy.
+BACKLOG = 1024
+
+
+class PortError(Exception):
+    """A port cannot be opened; the message says which setting to look at."""
+
+
+def bind(address: str, port: int, setting: str) -> socket.socket:
+    """Return a listening socket on an IPv4 or IPv6 address literal. `setting` names where the address came from.
+
+    An IPv6 socket takes IPv6 only, so that `0.0.0.0` and `::0` can both be bound. Raises PortError.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((address, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise PortError(f"cannot listen on {address} port {port}: {_advice(error, setting)}") from None
+    return listening
+
+
+def _advice(error: OSError, setting: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there; stop it or choose another PORT"
+    if error.errno == errno.EACCES:
+        return "a port below 1024 needs root, CAP_NET_BIND_SERVICE, or another PORT such as 2525"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this host has no such address; check {setting}"
+    return f"{error.strerror}; check {setting} and PORT"

@@ -1,0 +1,62 @@
+"""Where the journal goes: standard output, gathered for one write a reactor turn; and Twisted's own log into it."""
+
+import os
+import traceback
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mta.ops.journal import Journal
+
+
+class Output:
+    """Writes lines to a file descriptor. What one reactor turn brings goes out together, at the end of it."""
+
+    def __init__(self, descriptor: int, clock: IReactorTime) -> None:
+        self._descriptor = descriptor
+        self._clock = clock
+        self._lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Take a line with its end."""
+        if not self._lines:
+            self._clock.callLater(0, self.flush)
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Write what has gathered. A reader that is gone loses lines; it must not lose mail."""
+        data = "".join(self._lines).encode()
+        self._lines.clear()
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            return
+
+
+@implementer(ILogObserver)
+class TwistedObserver:
+    """Turns what Twisted logs into journal lines: faults with their traceback, warnings, and stray prints."""
+
+    def __init__(self, journal: Journal, flush: Callable[[], None]) -> None:
+        self._journal = journal
+        self._flush = flush
+
+    def __call__(self, event: LogEvent) -> None:
+        """Take one event; Twisted's chatter about itself is dropped."""
+        failure = event.get("log_failure")
+        level = event.get("log_level", LogLevel.info)
+        if failure is not None:
+            self._journal.fault(formatEvent(event) or str(failure.value), _traceback(failure))
+        elif level >= LogLevel.warn or event.get("log_namespace") in {"stdout", "stderr"}:
+            self._journal.notice(formatEvent(event))
+        self._flush()
+
+
+def _traceback(failure: Failure) -> str:
+    if failure.value is None or failure.value.__traceback__ is None:
+        return failure.getTraceback()
+    return "".join(traceback.format_exception(failure.value))

@@ -1,0 +1,26 @@
+import pytest
+
+from mta.inbound.ports import PortError, bind
+
+
+def test_a_bound_socket_listens_without_blocking() -> None:
+    with bind("127.0.0.1", 0, "BIND_IP") as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+        assert not listening.getblocking()
+
+
+def test_a_taken_port_is_named_with_what_to_do() -> None:
+    with bind("127.0.0.1", 0, "BIND_IP") as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(PortError, match=f"127.0.0.1 port {port}: another program listens there"):
+            bind("127.0.0.1", port, "BIND_IP")
+
+
+def test_an_address_that_is_not_ours_names_its_setting() -> None:
+    with pytest.raises(PortError, match="check BIND_IP"):
+        bind("198.51.100.7", 0, "BIND_IP")
+
+
+def test_ipv4_and_ipv6_can_be_bound_to_one_port() -> None:
+    with bind("0.0.0.0", 0, "BIND_IP") as first, bind("::", first.getsockname()[1], "BIND_IP6") as second:
+        assert second.getsockname()[1] == first.getsockname()[1]
