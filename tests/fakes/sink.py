@@ -1,0 +1,95 @@
+"""A mail server that is not ours: threads and plain sockets, none of the relay's code.
+
+It records every message byte for byte, plays the part its rules give it, and is pedantic where the relay must never
+slip: a bare CR or LF, a line over 998 octets, an unstuffed dot or anything sent in clear behind STARTTLS is a fault.
+"""
+
+import socket
+import ssl
+import threading
+from dataclasses import dataclass, field
+from typing import Self
+
+from tests.fakes.conversation import GoneError, Session
+from tests.fakes.received import Login, Message, Rule
+
+EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES")
+
+
+@dataclass
+class Sink:
+    """The server. A context manager; `messages`, `logins`, `faults` and `connections` may be read at any time."""
+
+    rules: list[Rule] = field(default_factory=list)
+    extensions: tuple[str, ...] = EXTENSIONS
+    #: Certificate chain and key, PEM. STARTTLS is offered when given, unless `implicit` makes TLS come first.
+    tls: tuple[str, str] | None = None
+    implicit: bool = False
+    users: dict[str, str] = field(default_factory=dict)
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "CRAM-MD5")
+    name: str = "sink.example.test"
+    address: str = "127.0.0.1"
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self.messages: list[Message] = []
+        self.logins: list[Login] = []
+        self.faults: list[str] = []
+        self.connections = 0
+        self.open_connections: set[socket.socket] = set()
+        self.lock = threading.Lock()
+        self.context: ssl.SSLContext | None = None
+        if self.tls:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*self.tls)
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server((self.address, self.port), backlog=512)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        with self.lock:
+            for connection in self.open_connections:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+    def rule_for(self, verb: str, argument: str) -> Rule | None:
+        """Return the rule that decides and count it down."""
+        with self.lock:
+            for rule in self.rules:
+                if rule.verb == verb and rule.match in argument and rule.times != 0:
+                    if rule.times is not None:
+                        rule.times -= 1
+                    return rule
+        return None
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.connections += 1
+                number = self.connections
+                self.open_connections.add(connection)
+            threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        session = Session(self, connection, number)
+        try:
+            session.run()
+        except (GoneError, OSError):
+            pass
+        finally:
+            with self.lock:
+                self.open_connections.discard(connection)
+            session.close()
