@@ -1,6 +1,7 @@
 """Trust lists: which clients are our own, by network, by address or by name."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Each verdict on an address is kept; a crowd of strangers turns over the oldest ones.
 _REMEMBERED = 4096
+_WRITTEN = re.compile(r"[0-9a-fA-F:.]+(?:/[0-9]{1,3})?")
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
@@ -126,8 +128,9 @@ def unmapped(address: IPAddress) -> IPAddress:
 
 def network(text: str) -> Network:
     """Read `192.0.2.0/24`, `2001:db8::/32` or an address. Bits beyond the prefix are dropped. Raises ValueError."""
-    if "%" in text:
-        raise ValueError(f"{text!r} has a scope, which a network cannot have")
+    # Python would also take a scope, which a client's address is compared without, and a mask of either polarity.
+    if not _WRITTEN.fullmatch(text):
+        raise ValueError(f"{text!r} is not an address, nor one with / and a prefix length")
     read = ipaddress.ip_network(text, strict=False)
     if isinstance(read, ipaddress.IPv6Network) and read.subnet_of(_MAPPED):
         inner = unmapped(read.network_address)

@@ -1,0 +1,156 @@
+import ipaddress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta.config.trust import read_trust
+from mta.inbound.networks import TrustItem, TrustList, network
+
+
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        ("", ""),
+        (" : ", ""),
+        (":10.0.0.0/8:192.168.0.0/16", "10.0.0.0/8 ; 192.168.0.0/16"),
+        ("10.0.0.0/8:192.168.0.0/16", "10.0.0.0/8 ; 192.168.0.0/16"),
+        (" :10.0.0.0/8", "10.0.0.0/8"),
+        (";10.0.0.0/8;192.0.2.7", "10.0.0.0/8 ; 192.0.2.7"),
+        ("10.0.0.0/8, 192.0.2.7", "10.0.0.0/8 ; 192.0.2.7"),
+        ("10.0.0.0/8 192.0.2.7\n", "10.0.0.0/8 ; 192.0.2.7"),
+        ("10.0.0.0/8 : 192.0.2.7", "10.0.0.0/8 ; 192.0.2.7"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        (":*", "*"),
+        (":0.0.0.0/0", "0.0.0.0/0"),
+        (":!10.0.0.5:10.0.0.0/8", "!10.0.0.5 ; 10.0.0.0/8"),
+        ("! 10.0.0.5 : 10.0.0.0/8", "!10.0.0.5 ; 10.0.0.0/8"),
+        (":app:App_1.test:cafe.test", "app ; app_1.test ; cafe.test"),
+        (":db:cafe:10.0.0.0/8", "db ; cafe ; 10.0.0.0/8"),
+        ("db", "db"),
+    ],
+)
+def test_a_list_is_understood_however_it_is_separated(text: str, understood: str) -> None:
+    assert str(read_trust(text)) == understood
+
+
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        (":fd00::::/8", "fd00::/8"),
+        (":fd00::::/8:10.0.0.0/8", "fd00::/8 ; 10.0.0.0/8"),
+        ("::::1", "::1"),
+        (":2001::db8::::1:fd00::::/8", "2001:db8::1 ; fd00::/8"),
+        (":1::2::3::4::5::6::7::8", "1:2:3:4:5:6:7:8"),
+        (":!fd00::::1:fd00::::/8", "!fd00::1 ; fd00::/8"),
+        (":fd00::::1/64", "fd00::/64"),
+        (":64::ff9b:::::192.0.2.1", "64:ff9b:: ; 192.0.2.1"),
+        (":db:fd00::::/8", "db ; fd00::/8"),
+        # Exim takes colons in pairs from the left and so loses this address.
+        (":10.0.0.0/8:::::1", "10.0.0.0/8 ; ::1"),
+    ],
+)
+def test_ipv6_with_doubled_colons_is_read_as_exim_reads_it(text: str, understood: str) -> None:
+    assert str(read_trust(text)) == understood
+
+
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        (":fd00::/8", "fd00::/8"),
+        ("fd00::/8", "fd00::/8"),
+        ("::1", "::1"),
+        (":::1", "::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fd12:3456:789a::/48", "fd12:3456:789a::/48"),
+        ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+        ("fd:ab:cd:ef:ab:cd:ef:ab", "fd:ab:cd:ef:ab:cd:ef:ab"),
+        ("10.0.0.0/8:fd00::/8", "10.0.0.0/8 ; fd00::/8"),
+        ("fd00::/8:10.0.0.0/8", "fd00::/8 ; 10.0.0.0/8"),
+        ("fd00::/8:2001:db8::/32", "fd00::/8 ; 2001:db8::/32"),
+        ("app.test:!fd00::5:fd00::/8:", "app.test ; !fd00::5 ; fd00::/8"),
+        ("::1 : fd00::/8", "::1 ; fd00::/8"),
+        ("::ffff:10.0.0.0/104;::1", "10.0.0.0/8 ; ::1"),
+    ],
+)
+def test_ipv6_as_it_is_usually_written_is_understood(text: str, understood: str) -> None:
+    assert str(read_trust(text)) == understood
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fd00::1:10.0.0.1", "fe80::1:2001:db8::1", "2001:db8::1:2001:db8::1", "::ffff:10.0.0.1"],
+)
+def test_what_could_be_read_in_two_ways_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"can be read in two ways; separate its items by ;"):
+        read_trust(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!",
+        "10.0.0.0/33",
+        "10.0.0/24",
+        "10.0.0.0/255.0.0.0",
+        "10.0.0.0/8::192.168.0.0/16",
+        "*.example.test",
+        "587",
+        "!!10.0.0.1",
+        "+hosts",
+        "a/b",
+        "/8",
+        "fe80::1%eth0",
+        # An address with bits beyond its prefix may as well be a name before a network: 00db:fd00::/8 is 0::/8.
+        "db:fd00::/8",
+        # 1::/16 after a host called fd00 would be a network that nobody wrote.
+        "fd00:1::/16",
+        "::",
+        "'10.0.0.1'",
+    ],
+)
+def test_what_cannot_be_understood_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not made of networks, addresses and host names"):
+        read_trust(f"192.0.2.1 ; {text}")
+
+
+NETWORKS = st.one_of(
+    st.ip_addresses().map(str),
+    st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(lambda it: f"{it[0]}/{it[1]}"),
+    st.tuples(st.ip_addresses(v=6), st.integers(0, 128)).map(lambda it: f"{it[0]}/{it[1]}"),
+).filter(lambda text: str(network(text)) != "::")
+
+
+@given(st.lists(st.tuples(st.booleans(), NETWORKS), max_size=6))
+@settings(max_examples=200)
+def test_any_list_written_with_doubled_colons_is_read_as_meant_or_refused(items: list[tuple[bool, str]]) -> None:
+    written = "".join(f":{'!' * out}{text.replace(':', '::')}" for out, text in items)
+    try:
+        trusted = read_trust(written)
+    except ValueError as refused:
+        assert "two ways" in str(refused)
+        return
+    assert trusted == TrustList(tuple(TrustItem(network(text), out) for out, text in items))
+
+
+@given(st.text(alphabet="!*:;/ 012fdx.", max_size=25))
+@settings(max_examples=400)
+def test_a_list_is_read_as_it_was_written(text: str) -> None:
+    try:
+        trusted = read_trust(text)
+    except ValueError:
+        return
+    assert read_trust(str(trusted)) == trusted
+
+
+@given(st.lists(NETWORKS, min_size=1, max_size=4), st.ip_addresses())
+@settings(max_examples=300)
+def test_undoubled_colons_never_open_wider_than_the_items_meant(
+    items: list[str], client: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> None:
+    meant = TrustList(tuple(TrustItem(network(text)) for text in items))
+    try:
+        understood = read_trust(":" + ":".join(items))
+    except ValueError:
+        return
+    assert meant.matches(str(client), {}) or not understood.matches(str(client), {})
