@@ -72,7 +72,9 @@ def subject(news: News) -> str:
     """Return the Subject of a report; the one for failures is Exim's, which filters everywhere know."""
     if news.event is Notify.FAILURE:
         return "Mail delivery failed: returning message to sender"
-    return f"Warning: message {news.original.id} {'delayed' if news.event is Notify.DELAY else 'delivered'}"
+    if news.event is Notify.DELAY:
+        return f"Warning: message {news.original.id} delayed"
+    return f"Message {news.original.id} delivered"
 
 
 def explain(news: News, *, whole: bool) -> str:
@@ -96,11 +98,10 @@ def _opening(news: News) -> list[str]:
     if news.event is Notify.FAILURE:
         return [f"Your message could not be delivered to {whom}.", "It will not be tried again."]
     if news.event is Notify.DELAY:
-        last = "" if news.until is None else f" until {date(news.until)}"
         return [
             f"Your message has not been delivered yet to {whom}.",
-            f"You need do nothing. The relay goes on trying{last},",
-            "and sends you a report if it has to give up.",
+            "You need do nothing. The relay goes on trying, and tells you if it gives up.",
+            *([] if news.until is None else [f"That will not be before {date(news.until)}."]),
         ]
     return [f"Your message was delivered to {whom}."]
 
@@ -110,7 +111,7 @@ def _about(event: Notify, result: Result) -> list[str]:
     outcome = result.outcome
     lines = [f"  <{result.recipient.address}>"]
     if outcome.text:
-        lines += [f"    {_speaker(outcome)}", *wrapped(clean(outcome.text), "     ", "      ")]
+        lines += wrapped(_speaker(outcome), "   ", "    ") + wrapped(clean(outcome.text), "     ", "      ")
     if event is Notify.SUCCESS and outcome.host:
         lines += ["    That host sends no report when the message reaches the mailbox."]
     if event is Notify.FAILURE:
