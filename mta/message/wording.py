@@ -13,7 +13,8 @@ MAX_REPLY = 8192
 _WIDTH = 76
 # A word longer than this is cut, so that no line passes 998 octets even when each character takes four.
 _LONGEST_WORD = 240
-_LINE_ENDS = re.compile(r"[\s\x1c-\x1f\x85]+")
+# Every white space but the blank, which is kept: it counts in a quoted local part.
+_LINE_ENDS = re.compile(r"[^\S ]+")
 _REPLY = re.compile(r"[2-5]\d\d(?:[ -]|$)")
 
 # By enhanced status without its class (RFC 3463): the detail where it matters, else the subject.
