@@ -11,9 +11,9 @@ from typing import Protocol
 
 from mta.smtp.address import Address
 from mta.smtp.limits import Limits
+from mta.smtp.phrases import RECIPIENT_OK
 from mta.smtp.replies import Reply, reply
 
-ACCEPTED = reply(250, "2.1.5", "Ok")
 TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
 LITERAL = reply(501, "5.1.3", "domain literals not allowed")
@@ -59,11 +59,11 @@ class Policy:
             return self._at_home(address.local)
         relayed = self._relay_domains.matches(address.domain)
         if client.trusted or (relayed and address.local.lower() == "postmaster"):
-            return ACCEPTED
+            return RECIPIENT_OK
         return None if relayed else not_permitted(client.address, address.domain)
 
     def _at_home(self, local: str) -> Reply:
-        return ACCEPTED if local.lower() == "postmaster" or self._mailbox(local) else UNKNOWN_USER
+        return RECIPIENT_OK if local.lower() == "postmaster" or self._mailbox(local) else UNKNOWN_USER
 
 
 def not_permitted(client: str, domain: str) -> Reply:

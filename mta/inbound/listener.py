@@ -1,0 +1,228 @@
+"""The Twisted edge of listening: pumps sessions, keeps their time, and stops reading from whoever does not read us."""
+
+from collections.abc import Callable
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mta.inbound.policy import Client, Door
+from mta.inbound.session import Session
+from mta.ops.journal import Journal
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply, reply
+
+TIMEOUT = reply(421, "4.4.2", "Too slow, closing the connection")
+STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later")
+
+#: Input that may wait for an answer before we stop reading from the client.
+_MUCH_INPUT = 65536
+#: Seconds between two looks at all sessions for those whose time is up.
+_SWEEP = 5.0
+
+
+class NewSession(TypingProtocol):
+    """Makes the session of a client that was let in."""
+
+    def __call__(self, client: Client, late: Callable[[], None]) -> Session:
+        """Return a session; it calls `late` when an answer comes after it went back to its driver."""
+
+
+@implementer(IPushProducer)
+class ESMTP(Protocol):
+    """One connection. As a producer it is told when the client does not read our replies."""
+
+    transport: Connection
+
+    def __init__(self, client: Client, listener: "ESMTPFactory") -> None:
+        self.client = client
+        self.listener = listener
+        self.session: Session | None = None
+        #: When the time for what the client has to do next is up, on the reactor's clock.
+        self.deadline = 0.0
+        self._pace_since = 0.0
+        self._pace_octets = 0
+        self._unread = False
+        self._crowded = False
+
+    def connectionMade(self) -> None:
+        """Greet, or turn the client away."""
+        listener = self.listener
+        self.transport.setTcpNoDelay(True)
+        refusal = listener.enter(self)
+        if refusal is not None:
+            listener.journal.turned_away(self.client.address, refusal)
+            self.transport.write(refusal.wire)
+            self.transport.loseConnection()
+            return
+        self.transport.registerProducer(self, True)
+        self.session = listener.new_session(self.client, self._late)
+        self.session.machine.answer(listener.greeting)
+        self._progress()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Feed the session."""
+        session = self.session
+        if session is None:
+            return
+        in_body = session.in_body
+        session.receive(data)
+        if in_body and session.in_body:
+            self.deadline = self.listener.clock.seconds() + self.listener.limits.data_timeout
+        self._progress()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """Let the session forget what was under way."""
+        session, self.session = self.session, None
+        if session is not None:
+            self.listener.leave(self)
+            session.lost()
+
+    def pauseProducing(self) -> None:
+        """The client does not read: it gets no more answers, so we take no more commands."""
+        self._unread = True
+        self.deadline = self.listener.clock.seconds() + self.listener.limits.write_timeout
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The client has read what we said."""
+        self._unread = False
+        self._new_deadline()
+        if not self._crowded:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Nothing is owed to a connection that ends; `connectionLost` follows."""
+
+    def check(self, now: float) -> None:
+        """End the session if its time is up, or if a body comes in slower than it must."""
+        session = self.session
+        if session is None or session.storing:
+            return
+        late = now >= self.deadline
+        if late and (self._unread or session.machine.closing):
+            self.transport.abortConnection()
+        elif late or (session.in_body and self._too_slow(session, now)):
+            self.end(TIMEOUT, "timeout")
+
+    def end(self, last_words: Reply, reason: str) -> None:
+        """End the session; a verdict on a stored message comes first, or the client would send it again."""
+        session = self.session
+        if session is not None and not session.storing:
+            session.machine.close(last_words, reason)
+            session.run()
+            self._progress()
+
+    def _late(self) -> None:
+        """An answer came after its time: go on with what the client sent meanwhile."""
+        if self.session is not None:
+            self.session.run()
+            self._progress()
+            if self.listener.stopping:
+                self.end(STOPPING, "the relay is stopping")
+
+    def _progress(self) -> None:
+        """Send what there is to say; with each answer the client's time begins anew."""
+        session = self.session
+        if session is None:
+            return
+        machine = session.machine
+        outgoing = machine.to_send()
+        if outgoing:
+            self.transport.write(outgoing)
+            if not self._unread:
+                self._new_deadline()
+        if machine.closing:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+        elif (machine.buffered > _MUCH_INPUT) is not self._crowded:
+            self._crowd()
+
+    def _crowd(self) -> None:
+        self._crowded = not self._crowded
+        if self._crowded:
+            self.transport.pauseProducing()
+        elif not self._unread:
+            self.transport.resumeProducing()
+
+    def _new_deadline(self) -> None:
+        session, limits = self.session, self.listener.limits
+        now = self.listener.clock.seconds()
+        if session is not None and session.in_body:
+            self.deadline = now + limits.data_timeout
+            self._pace_since, self._pace_octets = now, session.octets
+        else:
+            self.deadline = now + limits.command_timeout
+
+    def _too_slow(self, session: Session, now: float) -> bool:
+        limits = self.listener.limits
+        if now - self._pace_since < limits.data_rate_window:
+            return False
+        slow = session.octets - self._pace_octets < limits.data_rate * (now - self._pace_since)
+        self._pace_since, self._pace_octets = now, session.octets
+        return slow
+
+
+class ESMTPFactory(Factory):
+    """Makes a protocol for each connection and keeps them all in view."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        new_session: NewSession,
+        trusted: Callable[[str], bool],
+        journal: Journal,
+        *,
+        name: str,
+        limits: Limits,
+        clock: IReactorTime,
+    ) -> None:
+        self.new_session = new_session
+        self.journal = journal
+        self.limits = limits
+        self.clock = clock
+        self.greeting = reply(220, "", f"{name} ESMTP smtprelay")
+        self._trusted = trusted
+        self._door = Door(limits)
+        self._open: set[ESMTP] = set()
+        self._sweeper: IDelayedCall | None = None
+        #: Whether sessions are to end as soon as they can.
+        self.stopping = False
+
+    def buildProtocol(self, addr: IAddress | None) -> ESMTP:
+        """Return the protocol for a client at this address; an IPv4 client on an IPv6 socket keeps its IPv4 name."""
+        address = str(getattr(addr, "host", "")).removeprefix("::ffff:").partition("%")[0]
+        return ESMTP(Client(address, self._trusted(address)), self)
+
+    def enter(self, protocol: ESMTP) -> Reply | None:
+        """Let a connection in and return None, or return why not."""
+        refusal = STOPPING if self.stopping else self._door.enter(protocol.client)
+        if refusal is None:
+            self._open.add(protocol)
+            if self._sweeper is None:
+                self._sweeper = self.clock.callLater(_SWEEP, self._sweep)
+        return refusal
+
+    def leave(self, protocol: ESMTP) -> None:
+        """A connection that was let in is gone."""
+        self._door.leave(protocol.client)
+        self._open.discard(protocol)
+
+    def stop(self) -> None:
+        """Say goodbye to everyone; whoever comes from here on is turned away."""
+        self.stopping = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for protocol in list(self._open):
+            protocol.end(STOPPING, "the relay is stopping")
+
+    def _sweep(self) -> None:
+        now = self.clock.seconds()
+        for protocol in list(self._open):
+            protocol.check(now)
+        self._sweeper = self.clock.callLater(_SWEEP, self._sweep) if self._open else None

@@ -1,0 +1,190 @@
+"""One client's session: the machine's events, answered by policy and intake. No transport and no clock.
+
+The driver feeds `receive`, sends `machine.to_send`, and closes when the machine is closing. A verdict that takes time
+(the sync before a 250, a look-up) leaves the machine waiting: what the client sends meanwhile stays in its buffer.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mta.inbound.intake import Incoming, Intake
+from mta.inbound.policy import Client, Policy
+from mta.message.envelope import Envelope, Origin, Recipient
+from mta.message.headers import with_protocol
+from mta.ops.journal import Journal
+from mta.smtp import events, phrases
+from mta.smtp.address import Address
+from mta.smtp.replies import Reply, reply
+from mta.smtp.server import ServerMachine
+
+# The words of the answer to EHLO are the machine's own.
+_HELLO_OK = reply(250, "", "ok")
+
+
+class Existence(Protocol):
+    """Tells whether a domain that we relay to can be mailed at all."""
+
+    def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
+        """Call `done` with the reply to RCPT, at once or later, and once only."""
+
+
+class Session:
+    """Answers one client. `late` is called when an answer came after `receive` returned: go on with `run`."""
+
+    def __init__(
+        self,
+        machine: ServerMachine,
+        client: Client,
+        policy: Policy,
+        intake: Intake,
+        *,
+        existence: Existence,
+        journal: Journal,
+        late: Callable[[], None],
+    ) -> None:
+        self.machine = machine
+        self.client = client
+        self._policy = policy
+        self._intake = intake
+        self._existence = existence
+        self._journal = journal
+        self._late = late
+        self._running = False
+        self._helo = ""
+        self._extended = False
+        self._mail = events.MailFrom(None)
+        self._recipients: dict[Address, Recipient] = {}
+        self._incoming: Incoming | None = None
+        #: Octets of bodies taken so far, for the driver to measure a client's pace.
+        self.octets = 0
+        #: Whether a message waits for its place on disk.
+        self.storing = False
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the client is sending a body."""
+        return self._incoming is not None
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self.machine.receive(data)
+        self.run()
+
+    def run(self) -> None:
+        """Work on all events there are."""
+        self._running = True
+        next_event = self.machine.next_event
+        while not isinstance(event := next_event(), events.Pause):
+            _HANDLERS[type(event)](self, event)
+        self._running = False
+
+    def lost(self) -> None:
+        """The client is gone."""
+        self.machine.eof()
+        self.run()
+
+    def _answer(self, reply: Reply) -> None:
+        self.machine.answer(reply)
+        if not self._running:
+            self._late()
+
+    def _hello(self, event: events.Hello) -> None:
+        self._helo = event.name
+        self._extended = event.extended
+        self._forget()
+        self._answer(_HELLO_OK)
+
+    def _mail_from(self, event: events.MailFrom) -> None:
+        self._mail = event
+        self._recipients = {}
+        self._answer(phrases.SENDER_OK)
+
+    def _rcpt_to(self, event: events.RcptTo) -> None:
+        recipient = event.recipient
+        verdict = self._policy.recipient(self.client, recipient.address)
+        if verdict is None:
+            self._existence(recipient.address.domain, lambda found: self._judged(recipient, found))
+        else:
+            self._judged(recipient, verdict)
+
+    def _judged(self, recipient: Recipient, verdict: Reply) -> None:
+        if verdict.positive:
+            # Given twice, delivered once; what was asked first about reports holds.
+            self._recipients.setdefault(recipient.address, recipient)
+        else:
+            self._refused(str(recipient.address), verdict)
+        self._answer(verdict)
+
+    def _data_begin(self, _event: events.DataBegin) -> None:
+        mail = self._mail
+        protocol = with_protocol(esmtp=self._extended, smtputf8=mail.smtputf8)
+        envelope = Envelope(
+            mail.sender,
+            tuple(self._recipients.values()),
+            Origin(self.client.address, self._helo, protocol),
+            mail.body_type,
+            mail.smtputf8,
+            mail.ret,
+            mail.envid,
+        )
+        self._incoming = self._intake.begin(envelope, self.client)
+        self._answer(phrases.SEND_DATA)
+
+    def _body_part(self, event: events.BodyPart) -> None:
+        assert self._incoming is not None, "a body part comes after its beginning"
+        self.octets += len(event.data)
+        self._incoming.write(event.data)
+
+    def _body_end(self, _event: events.BodyEnd) -> None:
+        incoming, self._incoming = self._incoming, None
+        assert incoming is not None, "a body ends after its beginning"
+        self.storing = True
+        incoming.finish(self._stored)
+
+    def _stored(self, verdict: Reply) -> None:
+        self.storing = False
+        if not verdict.positive:
+            self._refused(None, verdict)
+        self._answer(verdict)
+
+    def _body_refused(self, event: events.BodyRefused) -> None:
+        self._refused(None, event.reply)
+        self._forget()
+
+    def _reset(self, _event: events.Reset) -> None:
+        self._forget()
+
+    def _closed(self, event: events.Closed) -> None:
+        unfinished = self.in_body
+        self._forget()
+        if event.reply is None or not event.reply.positive:
+            reason = event.reason if event.reply is None else str(event.reply)
+            if unfinished or event.reply is not None:
+                self._journal.session_ended(self.client.address, self._helo, reason)
+
+    def _refused(self, recipient: str | None, verdict: Reply) -> None:
+        sender = "" if self._mail.sender is None else str(self._mail.sender)
+        self._journal.refused(self.client.address, self._helo, sender, recipient, verdict)
+
+    def _forget(self) -> None:
+        if self._incoming is not None:
+            self._incoming.abort()
+            self._incoming = None
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    events.Hello: Session._hello,
+    events.MailFrom: Session._mail_from,
+    events.RcptTo: Session._rcpt_to,
+    events.DataBegin: Session._data_begin,
+    events.BodyPart: Session._body_part,
+    events.BodyEnd: Session._body_end,
+    events.BodyRefused: Session._body_refused,
+    events.Reset: Session._reset,
+    events.Closed: Session._closed,
+}
+
+
+def existing(_domain: str, done: Callable[[Reply], None]) -> None:
+    """Take every relay domain for existing, as when a smarthost gets all mail."""
+    done(phrases.RECIPIENT_OK)
