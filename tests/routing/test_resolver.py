@@ -192,7 +192,7 @@ class TestDriver(_OnLoopback):
         assert isinstance(await resolver.addresses("gateway.", search=True), NoSuchName)
         answer = await resolver.addresses("mx.example.test", ipv6=False, search=True)
         assert isinstance(answer, Found)
-        assert answer.records == ("192.0.2.1", "192.0.2.2")
+        assert set(answer.records) == {"192.0.2.1", "192.0.2.2"}
 
     async def test_a_chain_of_cnames_that_servers_leave_unfinished_is_followed_a_bounded_way(self) -> None:
         hops = 0

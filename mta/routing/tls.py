@@ -1,0 +1,182 @@
+"""TLS towards a route: what the handshake demands, what came of it, and why it failed (RFC 3207, RFC 8314, RFC 9525).
+
+    transport.startTLS(client_options(route))       # or wrapClientTLS(client_options(route), endpoint)
+    describe(transport)                             # after the handshake, for the log
+    failure_words(reason)                           # in connectionLost, when the handshake failed
+
+The roots are the system's; OpenSSL's variables SSL_CERT_FILE and SSL_CERT_DIR name others.
+"""
+
+import ipaddress
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mta.routing.route import Route, TlsRule
+from mta.routing.wording import certificate_words, mismatch_words
+
+
+class CertificateRejected(Exception):
+    """The certificate does not prove the host; the message is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose signatures count: the system's roots, and those in `roots` (PEM, any number)."""
+
+    roots: bytes = b""
+    system: bool = True
+
+
+_SYSTEM = Trust()
+
+
+def client_options(route: Route, trust: Trust | None = None) -> "ClientOptions":
+    """Return what `startTLS` and `wrapClientTLS` take, for one connection to this route.
+
+    Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake, and CertificateRejected
+    reaches `connectionLost`. Under any other rule every certificate is accepted, and `describe` tells the difference.
+    """
+    return ClientOptions(route, trust or _SYSTEM)
+
+
+def describe(transport: Any) -> str:
+    """Return the protection of a connection: `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear.
+
+    `verified` becomes `unverified (self-signed certificate)` and the like when the certificate proves nothing.
+    """
+    handle = transport.getHandle()
+    if not isinstance(handle, SSL.Connection):
+        return ""
+    proof = f" {handle.options.proof}" if isinstance(handle, _Connection) else ""
+    return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}{proof}"
+
+
+def failure_words(reason: Failure) -> str:
+    """Say in one line why a handshake failed, given what `connectionLost` got."""
+    error = reason.value
+    if isinstance(error, SSL.Error):
+        words = [str(entry[-1]) for entry in _entries(error) if entry and entry[-1]]
+        return ", ".join(words) or "the TLS handshake failed"
+    if isinstance(error, CertificateRejected):
+        return str(error)
+    return f"connection lost during the TLS handshake ({reason.getErrorMessage().rstrip('.')})"
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class ClientOptions:
+    """Makes the TLS connection to one route and remembers what its certificate proved.
+
+    `verified` is False until a handshake shows a certificate that proves the host; `problem` then says why not.
+    """
+
+    def __init__(self, route: Route, trust: Trust) -> None:
+        self._host = route.host.rstrip(".")
+        self._strict = route.tls is TlsRule.VERIFY
+        self._trust = trust
+        self._protocol: weakref.ref[TLSMemoryBIOProtocol] | None = None
+        self._leaf_judged = False
+        self.problem = ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether the certificate was checked and proved the host."""
+        return self._leaf_judged and not self.problem
+
+    @property
+    def proof(self) -> str:
+        """The result of the check for the log: `verified`, or `unverified` with the reason."""
+        return "verified" if self.verified else f"unverified ({self.problem or 'no certificate'})"
+
+    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Create the connection; called by Twisted."""
+        # Weak, as the protocol owns the connection and the connection owns this object.
+        self._protocol = weakref.ref(protocol)
+        connection = _Connection(self, _context(self._trust, strict=self._strict))
+        if not _is_ip(self._host):
+            connection.set_tlsext_host_name(self._host.encode("ascii"))
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
+        return connection
+
+    def _judge(self, _: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
+        """Take OpenSSL's word on one certificate of the chain, the root first; the first problem is the one to tell."""
+        if not self.problem:
+            self.problem = self._problem_of(certificate, code, depth, trusted=bool(ok))
+        self._leaf_judged |= depth == 0
+        if not self.problem or not self._strict:
+            return True
+        protocol = self._protocol() if self._protocol else None
+        if protocol is not None:
+            protocol.failVerification(Failure(CertificateRejected(self.problem)))
+        return False
+
+    def _problem_of(self, certificate: crypto.X509, code: int, depth: int, *, trusted: bool) -> str:
+        try:
+            if not trusted:
+                return certificate_words(certificate.to_cryptography(), code)
+            if depth == 0 and not _proves(certificate, self._host):
+                return mismatch_words(certificate.to_cryptography(), self._host)
+        except Exception as error:  # noqa: BLE001 - whatever a certificate makes its readers raise, the peer made it
+            return f"certificate cannot be read ({type(error).__name__})"
+        return ""
+
+
+class _Connection(SSL.Connection):
+    """A connection that knows its options; OpenSSL's own place for such things is taken by Twisted."""
+
+    def __init__(self, options: ClientOptions, context: SSL.Context) -> None:
+        super().__init__(context, None)
+        self.options = options
+
+
+def _proves(certificate: crypto.X509, host: str) -> bool:
+    identity = IPAddress_ID(host) if _is_ip(host) else DNS_ID(host)
+    try:
+        verify_service_identity(extract_patterns(certificate), [identity], [])
+    except (VerificationError, CertificateError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=16)
+def _context(trust: Trust, *, strict: bool) -> SSL.Context:
+    """Return the context for this much strictness; made once, since reading the system's roots takes long."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    if not strict:
+        # Where any certificate will do, a short key is still better than clear text.
+        context.set_cipher_list(b"DEFAULT:@SECLEVEL=1")
+    if trust.system:
+        context.set_default_verify_paths()
+    store = context.get_cert_store()
+    assert store is not None
+    for root in x509.load_pem_x509_certificates(trust.roots) if trust.roots else ():
+        store.add_cert(crypto.X509.from_cryptography(root))
+    return context
+
+
+def _entries(error: SSL.Error) -> list[tuple[str, ...]]:
+    return error.args[0] if error.args and isinstance(error.args[0], list) else []
+
+
+@lru_cache(maxsize=1024)
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
