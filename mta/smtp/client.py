@@ -1,0 +1,158 @@
+"""The client's end of an SMTP session, as bytes in and bytes out: no socket, no clock (RFC 5321, RFC 2920, RFC 3030).
+
+It reports what the server said. It knows nothing of routes, retries or reports.
+"""
+
+from mta.smtp.answers import ReplyReader, UnreadableReply
+from mta.smtp.dialogue import (
+    Cause,
+    Dialogue,
+    Event,
+    Script,
+    SessionOver,
+    Step,
+    Trouble,
+)
+from mta.smtp.errors import LocalProtocolError
+from mta.smtp.handshake import Handshake, Offer, Terms
+from mta.smtp.replies import Reply
+from mta.smtp.transaction import Letter, Transaction, Verdict
+
+
+class Client:
+    """One session: feed it what the server sends, send what it says, do what its events ask for.
+
+    After any call, what `to_send` gives goes out first. Only misuse raises (LocalProtocolError); a server can do
+    nothing but end the session, which `ended` then explains.
+    """
+
+    __slots__ = ("_bdat", "_dialogue", "_handshake", "_reader", "_script", "_transaction", "ended", "replies")
+
+    def __init__(self, terms: Terms, *, secured: bool = False, bdat: bool = True) -> None:
+        """Begin before the greeting; `secured` means that TLS runs already; `bdat` allows BDAT for DATA."""
+        self._bdat = bdat
+        self._dialogue = Dialogue()
+        self._reader = ReplyReader()
+        self._handshake = Handshake(self._dialogue, terms, secured=secured)
+        self._script: Script | None = self._handshake
+        self._transaction: Transaction | None = None
+        self.ended: Trouble | None = None
+        #: How many replies were heard so far.
+        self.replies = 0
+
+    @property
+    def offer(self) -> Offer:
+        """What the server offers, as it last said."""
+        return self._handshake.offer
+
+    @property
+    def awaited(self) -> Step | None:
+        """What the next reply will answer; None when none is due."""
+        return self._dialogue.expected[0] if self._dialogue.expected else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether `begin` may be called."""
+        return self._script is None and self.ended is None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server answered anything to the transaction that was begun last."""
+        return self._transaction is not None and self._transaction.answered
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One for each recipient of the letter that was begun last, once DONE was given."""
+        return [] if self._transaction is None else self._transaction.verdicts
+
+    def receive(self, data: bytes) -> Event | None:
+        """Take bytes from the server; return what to do, or None to wait for more. Never raises."""
+        event = None
+        self._reader.feed(data)
+        try:
+            while self.ended is None and (reply := self._reader.next()) is not None:
+                event = self._take(reply) or event
+            if event is Event.START_TLS:
+                self._refuse_plain_text()
+        except UnreadableReply as error:
+            return self._end(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: {error}"), event)
+        except SessionOver as over:
+            return self._end(over.trouble, event)
+        return event
+
+    def to_send(self) -> list[bytes]:
+        """Return what to send now, in order, and forget it."""
+        pieces, self._dialogue.outgoing = self._dialogue.outgoing, []
+        return pieces
+
+    def tls_started(self) -> None:
+        """Go on inside TLS, after START_TLS."""
+        self._handshake.tls_started()
+
+    def begin(self, letter: Letter) -> None:
+        """Start a transaction. Raises LocalProtocolError when out of turn or when a command holds a line end."""
+        if not self.ready:
+            raise LocalProtocolError("no transaction can begin now")
+        reset = self._transaction is not None and self._transaction.unclean
+        transaction = Transaction(self._dialogue, self.offer, letter, bdat=self._bdat)
+        transaction.start(reset=reset)
+        self._script = self._transaction = transaction
+
+    def send_body(self, chunk: bytes) -> None:
+        """Take the next piece of the body, after SEND_BODY."""
+        self._sending().body(chunk)
+
+    def end_body(self) -> Event | None:
+        """Learn that the body is complete; DONE when it was not what the letter announced."""
+        try:
+            self._sending().end_body()
+        except SessionOver as over:
+            return self._end(over.trouble, None)
+        return None
+
+    def lose(self, trouble: Trouble) -> Event | None:
+        """Learn that the session cannot go on; the last event, or None when it had ended before."""
+        return self._end(trouble, None) if self.ended is None else None
+
+    def quit(self) -> None:
+        """Say QUIT; whatever the server answers to it is of no interest."""
+        if not self.ready:
+            raise LocalProtocolError("QUIT would cut something short")
+        self._dialogue.outgoing.append(b"QUIT\r\n")
+        self.ended = Trouble(Cause.OURS, "4.4.2", "connection closed by us")
+
+    def _take(self, reply: Reply) -> Event | None:
+        self.replies += 1
+        if reply.code == 421:
+            raise SessionOver(Trouble(Cause.CLOSING, _class_four(reply), str(reply)))
+        if self._script is None or not self._dialogue.expected:
+            raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: unexpected reply {reply}"))
+        event = self._script.answer(self._dialogue.expected.popleft(), reply)
+        if event is Event.DONE or event is Event.READY:
+            self._script = None
+        return event
+
+    def _refuse_plain_text(self) -> None:
+        """Refuse what came in clear after the reply to STARTTLS: it would pass for TLS (RFC 3207 section 6)."""
+        if not self._reader.empty:
+            text = "protocol error: plain text after the reply to STARTTLS"
+            raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", text))
+
+    def _end(self, trouble: Trouble, before: Event | None) -> Event:
+        """End the session; a transaction that was just done stays done."""
+        event = Event.DONE if before is Event.DONE else Event.CLOSED
+        if self._script is not None:
+            event, trouble = self._script.cut(trouble)
+            self._script = None
+        self.ended = trouble
+        self._dialogue.expected.clear()
+        return event
+
+    def _sending(self) -> Transaction:
+        if self._script is None or self._script is not self._transaction:
+            raise LocalProtocolError("no body is due")
+        return self._transaction
+
+
+def _class_four(reply: Reply) -> str:
+    return f"4{reply.status[1:]}" if reply.status else "4.3.2"

@@ -1,0 +1,200 @@
+"""From the greeting to a session that is ready for mail: EHLO, STARTTLS (RFC 3207), AUTH (RFC 4954)."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+
+from mta.smtp import sasl
+from mta.smtp.dialogue import (
+    Cause,
+    Dialogue,
+    Event,
+    SessionOver,
+    Step,
+    Trouble,
+    out_of_protocol,
+    refused,
+)
+from mta.smtp.replies import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user and password; neither shows in `repr`."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What we say and demand before any mail."""
+
+    #: Our name in EHLO.
+    hello: str
+    #: Use STARTTLS where it is offered.
+    starttls: bool = True
+    #: End the session rather than go on in clear.
+    tls_required: bool = False
+    login: Login | None = None
+    #: Whether PLAIN and LOGIN may be used in clear.
+    login_in_clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server's EHLO reply announced."""
+
+    pipelining: bool = False
+    chunking: bool = False
+    starttls: bool = False
+    dsn: bool = False
+    eight_bit: bool = False
+    smtputf8: bool = False
+    #: The largest message it takes; None when SIZE is not offered, 0 when it names no limit (RFC 1870 section 3).
+    size: int | None = None
+    mechanisms: frozenset[str] = frozenset()
+
+
+def read_offer(reply: Reply) -> Offer:
+    """Read an EHLO reply; its first line is the server's name (RFC 5321 section 4.1.1.1)."""
+    words: dict[str, list[str]] = {}
+    for line in reply.lines[1:]:
+        # Old servers wrote "AUTH=PLAIN LOGIN", some both forms.
+        keyword, *parameters = line.upper().replace("AUTH=", "AUTH ", 1).split() or [""]
+        words.setdefault(keyword, []).extend(parameters)
+    size = words.get("SIZE")
+    return Offer(
+        pipelining="PIPELINING" in words,
+        chunking="CHUNKING" in words,
+        starttls="STARTTLS" in words,
+        dsn="DSN" in words,
+        eight_bit="8BITMIME" in words,
+        smtputf8="SMTPUTF8" in words,
+        size=None if size is None else _limit(size),
+        mechanisms=frozenset(words.get("AUTH", ())),
+    )
+
+
+def _limit(parameters: list[str]) -> int:
+    """Read the number of a SIZE line; RFC 1870 section 4 allows twenty digits. Anything else is no limit."""
+    number = parameters[0] if parameters else ""
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 20 else 0
+
+
+class Handshake:
+    """The script of a session's first part."""
+
+    def __init__(self, dialogue: Dialogue, terms: Terms, *, secured: bool) -> None:
+        self._dialogue = dialogue
+        self._terms = terms
+        self._secured = secured
+        self._mechanisms: list[sasl.Mechanism] = []
+        self._login_refused: Trouble | None = None
+        self.offer = Offer()
+
+    def answer(self, step: Step, reply: Reply) -> Event | None:
+        """Take a reply. Raises SessionOver."""
+        match step:
+            case Step.GREETING:
+                self._greeted(reply)
+                return None
+            case Step.EHLO | Step.HELO:
+                return self._named(step, reply)
+            case Step.STARTTLS:
+                return self._tls_answered(reply)
+            case _:
+                return self._login_answered(reply)
+
+    def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
+        """Learn that the session is over: a refused login stays the reason even if the server then hung up."""
+        return Event.CLOSED, self._login_refused or trouble
+
+    def tls_started(self) -> None:
+        """Begin anew inside TLS: what was learned in clear is forgotten (RFC 3207 section 4.2)."""
+        self._secured = True
+        self.offer = Offer()
+        self._say_hello(Step.EHLO)
+
+    def _say_hello(self, step: Step) -> None:
+        self._dialogue.say(step, f"{step.value} {self._terms.hello}")
+
+    def _greeted(self, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            raise refused(Cause.REFUSED, reply, "4.3.2")
+        self._say_hello(Step.EHLO)
+
+    def _named(self, step: Step, reply: Reply) -> Event | None:
+        if reply.code // 100 == 2:
+            self.offer = read_offer(reply) if step is Step.EHLO else Offer()
+            return self._secure()
+        if step is Step.EHLO and reply.code // 100 == 5:
+            self._say_hello(Step.HELO)
+            return None
+        raise refused(Cause.REFUSED, reply, "4.3.2")
+
+    def _secure(self) -> Event | None:
+        if self._secured or not self._terms.starttls:
+            return self._log_in()
+        if self.offer.starttls:
+            self._dialogue.say(Step.STARTTLS, "STARTTLS")
+            return None
+        if self._terms.tls_required:
+            raise SessionOver(Trouble(Cause.NO_TLS, "4.7.4", "STARTTLS is not offered"))
+        return self._log_in()
+
+    def _tls_answered(self, reply: Reply) -> Event | None:
+        if reply.code // 100 == 2:
+            return Event.START_TLS
+        if self._terms.tls_required:
+            raise refused(Cause.NO_TLS, reply, "4.7.4")
+        return self._log_in()
+
+    def _log_in(self) -> Event | None:
+        login = self._terms.login
+        if login is None:
+            return Event.READY
+        in_clear = not (self._secured or self._terms.login_in_clear)
+        self._mechanisms = sasl.choose(self.offer.mechanisms, login.user, login.password, in_clear=in_clear)
+        if not self._mechanisms:
+            raise SessionOver(Trouble(Cause.NO_MECHANISM, "4.7.4", self._no_mechanism(in_clear=in_clear)))
+        self._start_mechanism()
+        return None
+
+    def _no_mechanism(self, *, in_clear: bool) -> str:
+        offered = " ".join(sorted(self.offer.mechanisms)) or "none"
+        usable = "CRAM-MD5 only, since the connection is in clear" if in_clear else "CRAM-MD5, PLAIN or LOGIN"
+        return f"no usable login mechanism: offered {offered}; usable {usable}"
+
+    def _start_mechanism(self) -> None:
+        mechanism = self._mechanisms[0]
+        # RFC 4954 section 4: an empty initial response is written "=".
+        first = "" if mechanism.initial is None else f" {_encode(mechanism.initial) or '='}"
+        self._dialogue.say(Step.AUTH, f"AUTH {mechanism.name}{first}")
+
+    def _login_answered(self, reply: Reply) -> Event | None:
+        if reply.code // 100 == 2:
+            self._login_refused = None
+            return Event.READY
+        if reply.code // 100 == 3:
+            self._respond(reply)
+            return None
+        self._login_refused = refused(Cause.LOGIN_REFUSED, reply, "4.7.8").trouble
+        self._mechanisms.pop(0)
+        # As the image we replace: a server may know a password by one mechanism and not by the other.
+        if reply.temporary or not self._mechanisms:
+            raise SessionOver(self._login_refused)
+        self._start_mechanism()
+        return None
+
+    def _respond(self, reply: Reply) -> None:
+        try:
+            challenge = base64.b64decode(reply.text, validate=True)
+            response = self._mechanisms[0].respond(challenge)
+        except (sasl.SaslError, binascii.Error):
+            raise out_of_protocol(Step.AUTH, reply) from None
+        self._dialogue.say(Step.AUTH, _encode(response))
+
+
+def _encode(octets: bytes) -> str:
+    return base64.b64encode(octets).decode("ascii")

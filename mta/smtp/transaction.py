@@ -1,0 +1,205 @@
+"""One mail transaction as the client sees it: MAIL, RCPT, DATA or BDAT (RFC 5321 section 3.3, RFC 2920, RFC 3030)."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mta.smtp.dialogue import (
+    Cause,
+    Dialogue,
+    Event,
+    SessionOver,
+    Step,
+    Trouble,
+    out_of_protocol,
+)
+from mta.smtp.framing import DotStuffer
+from mta.smtp.handshake import Offer
+from mta.smtp.replies import Reply
+
+#: What became of a recipient: the remote's answer, or why there is none.
+Verdict = Reply | Trouble
+
+_MAY_BE_TAKEN = "the message may have been taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What to send: MAIL and RCPT commands without line ends, and the body or at least its size in octets."""
+
+    mail: str
+    recipients: Sequence[str]
+    size: int
+    #: The whole body, or None when it will be given in pieces after SEND_BODY.
+    body: bytes | None = None
+
+
+class Transaction:
+    """The script of one transaction. `verdicts` is complete once DONE was given."""
+
+    def __init__(self, dialogue: Dialogue, offer: Offer, letter: Letter, *, bdat: bool) -> None:
+        self._dialogue = dialogue
+        self._letter = letter
+        self._pipelining = offer.pipelining
+        self._bdat = bdat and offer.chunking
+        self._later: deque[tuple[Step, str]] = deque()
+        self._asked = 0
+        self._accepted = 0
+        self._answers: list[Verdict | None] = [None] * len(letter.recipients)
+        self._stuffer: DotStuffer | None = None
+        self._sent = 0
+        self._ended = False
+        #: Whether the remote answered anything to this transaction.
+        self.answered = False
+        #: Whether the remote may still hold a part of it, so that RSET must come before the next (RFC 3030 section 2).
+        self.unclean = False
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One for each recipient, in order, once DONE was given."""
+        return [answer for answer in self._answers if answer is not None]
+
+    def start(self, *, reset: bool) -> None:
+        """Say the first commands: all of them, and a body in memory by BDAT, when the remote takes pipelines."""
+        letter, dialogue = self._letter, self._dialogue
+        steps = [Step.MAIL, *[Step.RCPT] * len(letter.recipients)]
+        commands = [letter.mail, *letter.recipients]
+        if reset:
+            steps.insert(0, Step.RSET)
+            commands.insert(0, "RSET")
+        if not self._pipelining:
+            self._later.extend(zip(steps, commands, strict=True))
+            dialogue.say(*self._later.popleft())
+            return
+        if not self._bdat:
+            steps.append(Step.DATA)
+            commands.append("DATA")
+        elif letter.body is not None:
+            steps.append(Step.END)
+            commands.append(f"BDAT {letter.size} LAST")
+        dialogue.say_all(steps, commands)
+        if self._bdat and letter.body is not None:
+            dialogue.outgoing.append(letter.body)
+            self._ended = True
+
+    def answer(self, step: Step, reply: Reply) -> Event | None:
+        """Take a reply. Raises SessionOver."""
+        if step is Step.RSET:
+            self._reset(reply)
+            return None
+        self.answered = True
+        kind = reply.code // 100
+        if kind == 3 and step is not Step.DATA:
+            raise out_of_protocol(step, reply)
+        if step is Step.RCPT:
+            return self._recipient(reply, accepted=kind == 2)
+        if step is Step.MAIL:
+            return self._sender(reply, accepted=kind == 2)
+        if step is Step.DATA:
+            return self._data(reply)
+        return self._final(reply)
+
+    def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
+        """Give the unanswered recipients the reason why; after the end of data they may have the message."""
+        if self._ended and self._accepted_or_unknown():
+            if trouble.cause is Cause.LOST:
+                trouble = Trouble(Cause.LOST, "4.4.2", f"connection lost after end of data; {_MAY_BE_TAKEN}")
+            elif trouble.cause is Cause.TIMEOUT:
+                trouble = Trouble(Cause.TIMEOUT, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
+        self._settle(trouble)
+        return Event.DONE, trouble
+
+    def body(self, chunk: bytes) -> None:
+        """Send the next piece of the body after SEND_BODY."""
+        self._sent += len(chunk)
+        self._dialogue.outgoing.append(chunk if self._stuffer is None else self._stuffer.stuff(chunk))
+
+    def end_body(self) -> None:
+        """Send what ends the body. Raises SessionOver when its size is not what was announced."""
+        if self._sent != self._letter.size:
+            raise SessionOver(
+                Trouble(Cause.OURS, "4.3.0", f"the body has {self._sent} octets instead of {self._letter.size}")
+            )
+        if self._stuffer is not None:
+            self._dialogue.outgoing.append(self._stuffer.end())
+        self._ended = True
+
+    def _accepted_or_unknown(self) -> bool:
+        return self._accepted > 0 or self._asked < len(self._answers)
+
+    def _reset(self, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            raise SessionOver(Trouble(Cause.CLOSING, "4.3.2", str(reply)))
+        self._say_next()
+
+    def _say_next(self) -> None:
+        if self._later:
+            self._dialogue.say(*self._later.popleft())
+
+    def _sender(self, reply: Reply, *, accepted: bool) -> Event | None:
+        if accepted:
+            self._say_next()
+            return None
+        self._settle(reply)
+        return None if self._pipelining else Event.DONE
+
+    def _recipient(self, reply: Reply, *, accepted: bool) -> Event | None:
+        # After a refused MAIL every recipient has its verdict; an acceptance is then nonsense that changes nothing.
+        if self._answers[self._asked] is None:
+            if accepted:
+                self._accepted += 1
+            else:
+                self._answers[self._asked] = reply
+        self._asked += 1
+        if self._asked < len(self._answers):
+            self._say_next()
+            return None
+        return None if self._dialogue.expected else self._recipients_done()
+
+    def _recipients_done(self) -> Event | None:
+        """Go on to the body, which did not go out with the recipients."""
+        if not self._accepted:
+            self.unclean = True
+            return Event.DONE
+        if not self._bdat:
+            self._dialogue.say(Step.DATA, "DATA")
+            return None
+        self._dialogue.say(Step.END, f"BDAT {self._letter.size} LAST")
+        return self._send_body()
+
+    def _data(self, reply: Reply) -> Event | None:
+        if reply.code == 354:
+            self._stuffer = DotStuffer()
+            self._dialogue.expected.append(Step.END)
+            if self._accepted:
+                return self._send_body()
+            # RFC 2920 section 3.1: every recipient was refused, yet the remote waits for a message.
+            self._dialogue.outgoing.append(b".\r\n")
+            self._ended = True
+            return None
+        if reply.positive:
+            raise out_of_protocol(Step.DATA, reply)
+        self._settle(reply)
+        self.unclean = True
+        return Event.DONE
+
+    def _send_body(self) -> Event | None:
+        if self._letter.body is None:
+            return Event.SEND_BODY
+        self.body(self._letter.body)
+        self.end_body()
+        return None
+
+    def _final(self, reply: Reply) -> Event:
+        self.unclean = not reply.positive
+        if self._ended:
+            self._settle(reply)
+            return Event.DONE
+        # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
+        if reply.positive:
+            raise out_of_protocol(Step.END, reply)
+        self._settle(reply)
+        raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
+
+    def _settle(self, verdict: Verdict) -> None:
+        self._answers = [verdict if answer is None else answer for answer in self._answers]
