@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
-from twisted.internet.ssl import CertificateOptions
+from twisted.internet.ssl import CertificateOptions, TLSVersion
 
 _DAY = dt.timedelta(days=1)
 # Python 3.13 verifies strictly: a root must say what its key is for (RFC 5280 section 4.2.1.3).
@@ -60,6 +60,7 @@ class Leaf:
         options = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(self.key),
             certificate=crypto.X509.from_cryptography(self.certificate),
+            insecurelyLowerMinimumTo=TLSVersion.TLSv1_0 if lowest < SSL.TLS1_2_VERSION else TLSVersion.TLSv1_2,
         )
         options.getContext().set_min_proto_version(lowest)
         return options
