@@ -62,7 +62,9 @@ class TrustedClients(Service):
 
     def _refresh(self, name: str) -> None:
         self._timers.pop(name, None)
-        Deferred.fromCoroutine(self._ask(name)).addCallbacks(self._learn, self._fault, (name,), None, (name,))
+        Deferred.fromCoroutine(self._ask(name)).addCallbacks(
+            self._learn, self._fault, callbackArgs=(name,), errbackArgs=(name,)
+        )
 
     async def _ask(self, name: str) -> Addresses:
         return await self._look_up(name)
