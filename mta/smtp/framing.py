@@ -13,12 +13,13 @@ _BARE = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
 _NAMES = {b"\x00": "NUL", b"\r": "bare CR", b"\n": "bare LF"}
 
 
-def bare(text: bytes) -> str | None:
+def bare(text: bytes, ends: int | None = None) -> str | None:
     """Name the first NUL, or CR or LF that is not part of a CRLF; None when there is none.
 
-    The text must not be cut inside a CRLF.
+    The text must not be cut inside a CRLF. `ends` is how many it holds, if that is known.
     """
-    ends = text.count(b"\r\n")
+    if ends is None:
+        ends = text.count(b"\r\n")
     if text.count(b"\n") == ends == text.count(b"\r") and b"\0" not in text:
         return None
     found = _BARE.search(text)
@@ -112,15 +113,16 @@ class DotReader:
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """Return the text so far, and what followed the end of data, or None until that has come."""
         wire = self._held + data
-        end = wire.find(_END)
+        dot = wire.find(b"\r\n.")
+        end = dot if dot < 0 or wire.startswith(_END, dot) else wire.find(_END, dot)
         if end >= 0:
-            return self._unstuffed(wire[: end + 2]), wire[end + 5 :]
-        held = _unfinished_end(wire)
-        self._held = wire[len(wire) - held :]
-        return self._unstuffed(wire[: len(wire) - held]), None
+            return self._unstuffed(wire[: end + 2], dot < end), wire[end + 5 :]
+        cut = len(wire) - _unfinished_end(wire)
+        self._held = wire[cut:]
+        return self._unstuffed(wire[:cut], 0 <= dot < cut), None
 
-    def _unstuffed(self, wire: bytes) -> bytes:
-        text = wire.replace(b"\r\n.", b"\r\n")
+    def _unstuffed(self, wire: bytes, dotted: bool) -> bytes:  # noqa: FBT001
+        text = wire.replace(b"\r\n.", b"\r\n") if dotted else wire
         if self._virtual and text:
             text, self._virtual = text[2:], 0
         return text
@@ -158,11 +160,12 @@ class ChunkReader:
 
 
 class TextCheck:
-    """Measures a body as it comes in pieces: its size and the first line longer than `line_limit` (0: no limit)."""
+    """Measures a body as it comes in pieces: its size and the first line that is too long. A limit of 0 is none."""
 
-    __slots__ = ("_column", "_ends", "_line_limit", "_unending", "long_line", "long_octets", "size")
+    __slots__ = ("_column", "_ends", "_line_limit", "_size_limit", "_unending", "long_line", "long_octets", "size")
 
-    def __init__(self, line_limit: int) -> None:
+    def __init__(self, size_limit: int, line_limit: int) -> None:
+        self._size_limit = size_limit
         self._line_limit = line_limit
         self._column = 0
         self._ends = 0
@@ -173,21 +176,28 @@ class TextCheck:
         self.long_line = 0
         self.long_octets = 0
 
+    @property
+    def oversize(self) -> bool:
+        """Whether the body is larger than the limit."""
+        return 0 < self._size_limit < self.size
+
+    @property
+    def failed(self) -> bool:
+        """Whether the body is to be refused."""
+        return self.long_line > 0 or self.oversize
+
     def inspect(self, text: bytes) -> None:
         """Take the next piece. Raises BareControl."""
-        if name := bare(text):
+        ends = text.count(b"\r\n")
+        if name := bare(text, ends):
             raise BareControl(name)
         self.size += len(text)
-        if self._line_limit:
-            self._measure(text)
-
-    def _measure(self, text: bytes) -> None:
         if self._unending:
             self._prolong(text)
-        elif not self.long_line:
-            self._search(text)
+        elif self._line_limit and not self.long_line:
+            self._search(text, ends)
 
-    def _search(self, text: bytes) -> None:
+    def _search(self, text: bytes, ends: int) -> None:
         """Look for a window of a line's greatest length in which no line ends."""
         start, size = -self._column, len(text)
         while size - start > self._line_limit:
@@ -198,7 +208,7 @@ class TextCheck:
             start = end + 2
         last = text.rfind(b"\r\n")
         self._column = size - last - 2 if last >= 0 else self._column + size
-        self._ends += text.count(b"\r\n")
+        self._ends += ends
 
     def _found(self, text: bytes, start: int) -> None:
         begin = max(start, 0)

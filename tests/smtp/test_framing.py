@@ -50,7 +50,7 @@ def stuffed(pieces: list[bytes]) -> bytes:
 
 
 def check(pieces: list[bytes], limit: int = 5) -> TextCheck:
-    result = TextCheck(limit)
+    result = TextCheck(0, limit)
     for piece in pieces:
         result.inspect(piece)
     return result

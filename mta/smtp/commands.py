@@ -1,0 +1,192 @@
+"""Command lines to values: RFC 5321 section 4.1.1, and the parameters of RFC 1870, 3030, 3461, 4954, 6152, 6531.
+
+Every function raises Refusal, with the reply that says what is wrong.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from mta.smtp import phrases
+from mta.smtp.address import Address, AddressError, parse_address
+from mta.smtp.errors import Refusal
+from mta.smtp.events import MailFrom, RcptTo
+from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_original, decode_xtext
+from mta.smtp.replies import Reply, reply
+
+#: RFC 5321 section 4.5.3.1.2.
+MAX_HELLO_OCTETS = 255
+#: RFC 3461 sections 4.2 and 4.4.
+MAX_ENVID = 100
+MAX_ORCPT = 500
+
+# RFC 5321 section 4.1.1.1 wants a domain or a literal. Containers have names with "_", and other clients worse: what
+# is printable and can break neither a log line nor a comment in Received is taken.
+_HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
+# RFC 5321 section 4.1.2 Path, more kindly: blanks before it, no brackets, a source route that is passed over.
+_PATH = re.compile(
+    r"[ \t]*(?:<(?:@[^<>\":]*:)?((?:\"(?:[^\"\\]|\\.)*\"|[^\"<> \t])*)>|([^\"<> \t]+))(?:[ \t]+(.*))?", re.DOTALL
+)
+_CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,20}")
+
+_Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
+
+
+def split_command(line: bytes) -> tuple[bytes, bytes]:
+    """Return the verb in upper case and what follows it, without blanks around."""
+    verb, _, argument = line.partition(b" ")
+    return verb.rstrip(b"\t").upper(), argument.strip(b" \t")
+
+
+def parse_nothing(argument: bytes) -> None:
+    """Accept no argument."""
+    if argument:
+        raise Refusal(phrases.NO_ARGUMENT_ALLOWED)
+
+
+def parse_hello(argument: bytes) -> str:
+    """Return the name a client gives itself."""
+    if len(argument) > MAX_HELLO_OCTETS or not _HELLO_NAME.fullmatch(argument):
+        raise Refusal(phrases.BAD_HELLO)
+    return argument.decode("ascii")
+
+
+def parse_mail(argument: bytes) -> MailFrom:
+    """Read what follows MAIL."""
+    path, rest = _split_path(argument, b"FROM:", phrases.NO_FROM)
+    fields = _parameters(rest, _MAIL) if rest else {}
+    if not (argument.isascii() or fields.get("smtputf8")):
+        raise Refusal(phrases.UTF8_UNASKED)
+    sender = _address(path, "5.1.7") if path else None
+    if sender is not None and not sender.domain:
+        raise Refusal(reply(501, "5.1.7", f"{path}: sender address must contain a domain"))
+    return MailFrom(sender, **fields)
+
+
+def parse_rcpt(argument: bytes, *, smtputf8: bool) -> RcptTo:
+    """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it."""
+    path, rest = _split_path(argument, b"TO:", phrases.NO_TO)
+    fields = _parameters(rest, _RCPT) if rest else {}
+    if not (smtputf8 or argument.isascii()):
+        raise Refusal(phrases.UTF8_UNASKED)
+    return RcptTo(Recipient(_address(path, "5.1.3"), **fields))
+
+
+def parse_bdat(argument: bytes) -> tuple[int, bool]:
+    """Return a chunk's octets and whether it is the last. A malformed one is fatal: where it ends is unknown."""
+    match = _CHUNK.fullmatch(argument)
+    if match is None:
+        raise Refusal(phrases.NO_CHUNK_SIZE, fatal=True)
+    return int(match[1]), match[2] is not None
+
+
+def _split_path(argument: bytes, keyword: bytes, syntax: Reply) -> tuple[str, str]:
+    """Return the text of the address and that of the parameters."""
+    if argument[: len(keyword)].upper() != keyword:
+        raise Refusal(syntax)
+    try:
+        text = argument.decode()
+    except UnicodeDecodeError:
+        raise Refusal(phrases.NOT_UTF8) from None
+    match = _PATH.fullmatch(text, len(keyword))
+    if match is None:
+        raise Refusal(syntax)
+    return match[1] or match[2] or "", match[3] or ""
+
+
+def _address(path: str, status: str) -> Address:
+    try:
+        return _parsed(path)
+    except AddressError as error:
+        raise Refusal(reply(501, status, f"<{path}>: {error}")) from None
+
+
+# Those who send much send it from few addresses.
+_parsed = lru_cache(maxsize=2048)(parse_address)
+
+
+def _parameters(text: str, known: _Parameters) -> dict[str, Any]:
+    """Return the fields that esmtp-params stand for (RFC 5321 section 4.1.2)."""
+    fields: dict[str, Any] = {}
+    seen = set()
+    for item in text.split():
+        keyword, equals, value = item.partition("=")
+        keyword = keyword.upper()
+        if keyword not in known:
+            raise Refusal(reply(555, "5.5.4", f"parameter {keyword} is not offered"))
+        if keyword in seen:
+            raise Refusal(reply(501, "5.5.4", f"parameter {keyword} given twice"))
+        seen.add(keyword)
+        field, parse = known[keyword]
+        try:
+            fields[field] = parse(value if equals else "")
+        except ValueError as error:
+            raise Refusal(reply(501, "5.5.4", f"parameter {keyword}: {error}")) from None
+    fields.pop(_IGNORED, None)
+    return fields
+
+
+_IGNORED = ""
+
+
+def _size(value: str) -> int:
+    if not _NUMBER.fullmatch(value):
+        raise ValueError("not a number of octets")
+    return int(value)
+
+
+def _body_type(value: str) -> BodyType:
+    if value.upper() == "BINARYMIME":
+        raise Refusal(reply(555, "5.5.4", "parameter BODY=BINARYMIME is not offered"))
+    return BodyType(value.upper())
+
+
+def _smtputf8(value: str) -> bool:
+    if value:
+        raise ValueError("takes no value")
+    return True
+
+
+def _ret(value: str) -> Ret:
+    return Ret(value.upper())
+
+
+def _envid(value: str) -> str:
+    if not 0 < len(value) <= MAX_ENVID:
+        raise ValueError(f"must have 1 to {MAX_ENVID} characters")
+    return decode_xtext(value)
+
+
+def _notify(value: str) -> Notify:
+    names = value.upper().split(",")
+    if names == ["NEVER"]:
+        return Notify.NEVER
+    result = Notify.NEVER
+    for name in names:
+        if name not in _NOTIFIES:
+            raise ValueError("must be NEVER, or a list of SUCCESS, FAILURE and DELAY")
+        result |= _NOTIFIES[name]
+    return result
+
+
+_NOTIFIES = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify.DELAY}
+
+
+def _orcpt(value: str) -> str:
+    if len(value) > MAX_ORCPT:
+        raise ValueError(f"longer than {MAX_ORCPT} characters")
+    return decode_original(value)
+
+
+# Keyword -> the field it fills and how its value is read. AUTH (RFC 4954 section 5) is tolerated: we trust nobody's.
+_MAIL: _Parameters = {
+    "SIZE": ("size", _size),
+    "BODY": ("body_type", _body_type),
+    "SMTPUTF8": ("smtputf8", _smtputf8),
+    "RET": ("ret", _ret),
+    "ENVID": ("envid", _envid),
+    "AUTH": (_IGNORED, str),
+}
+_RCPT: _Parameters = {"NOTIFY": ("notify", _notify), "ORCPT": ("original", _orcpt)}

@@ -1,0 +1,116 @@
+"""What a server says in fixed words: constants, so that their bytes are built once (RFC 5321, RFC 3463, RFC 2034)."""
+
+from functools import lru_cache
+
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply, reply
+
+# Success
+
+SENDER_OK = reply(250, "2.1.0", "sender ok")
+RECIPIENT_OK = reply(250, "2.1.5", "recipient ok")
+SEND_DATA = reply(354, "", "send the message, then a line with a single dot")
+RESET = reply(250, "2.0.0", "reset")
+NOTHING_DONE = reply(250, "2.0.0", "nothing done, gladly")
+GOODBYE = reply(221, "2.0.0", "goodbye")
+READY_FOR_TLS = reply(220, "2.0.0", "ready to start TLS")
+UNVERIFIED = reply(252, "2.0.0", "not verified here; send the mail and see")
+HELP = reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT: see RFC 5321")
+
+# Out of place
+
+HELLO_FIRST = reply(503, "5.5.1", "send EHLO or HELO first")
+SENDER_FIRST = reply(503, "5.5.1", "send MAIL first")
+SENDER_GIVEN = reply(503, "5.5.1", "the sender is already given; RSET starts anew")
+CHUNKS_BEGUN = reply(503, "5.5.1", "a message is coming in chunks; send BDAT or RSET")
+NO_RECIPIENTS = reply(554, "5.5.1", "no valid recipients")
+NO_TLS = reply(503, "5.5.1", "STARTTLS is not offered")
+TLS_ALREADY = reply(503, "5.5.1", "TLS is already on")
+NO_AUTH = reply(503, "5.5.1", "AUTH is not offered")
+NO_EXPN = reply(550, "5.7.1", "EXPN is not permitted")
+NO_ETRN = reply(458, "4.7.1", "ETRN is not permitted")
+NO_TURN = reply(502, "5.5.1", "TURN is not offered")
+UNKNOWN_COMMAND = reply(500, "5.5.2", "unknown command")
+
+# Malformed
+
+NO_ARGUMENT_ALLOWED = reply(501, "5.5.4", "this command takes no argument")
+BAD_HELLO = reply(501, "5.5.4", "the command needs one host name or address literal")
+NO_FROM = reply(501, "5.5.4", "syntax is MAIL FROM:<address>")
+NO_TO = reply(501, "5.5.4", "syntax is RCPT TO:<address>")
+NO_CHUNK_SIZE = reply(501, "5.5.4", "syntax is BDAT size [LAST]")
+NO_VRFY_ARGUMENT = reply(501, "5.5.4", "syntax is VRFY address")
+NOT_UTF8 = reply(501, "5.5.2", "the command is not valid UTF-8")
+UTF8_UNASKED = reply(553, "5.6.7", "a non-ASCII address needs SMTPUTF8 at MAIL")
+
+# Limits
+
+TOO_MANY_ERRORS = reply(421, "4.7.0", "too many errors")
+TOO_MUCH_IDLING = reply(421, "4.7.0", "too many commands without mail")
+TOO_MANY_RECIPIENTS = reply(452, "4.5.3", "too many recipients; send the rest in another message")
+TOO_MANY_BAD_RECIPIENTS = reply(550, "5.7.1", "too many bad recipients")
+
+# The end of a session
+
+NOT_HTTP = reply(554, "5.5.1", "this is a mail server and speaks no HTTP")
+SPOKE_TOO_SOON = reply(554, "5.5.1", "you spoke before the greeting")
+INPUT_BEHIND_DATA = reply(554, "5.5.0", "input came before the go-ahead to DATA")
+INPUT_BEHIND_STARTTLS = reply(554, "5.5.1", "input came before the TLS handshake")
+
+
+@lru_cache(maxsize=64)
+def hello(name: str) -> Reply:
+    """Return the positive reply to HELO."""
+    return reply(250, "", name)
+
+
+@lru_cache(maxsize=64)
+def extended_hello(name: str, message_size: int, *, starttls: bool) -> Reply:
+    """Return the positive reply to EHLO: our name, then what is offered, one a line (RFC 5321 section 4.1.1.1)."""
+    tls = ("STARTTLS",) if starttls else ()
+    return reply(
+        250,
+        "",
+        name,
+        "PIPELINING",
+        f"SIZE {message_size}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "CHUNKING",
+        "DSN",
+        "ENHANCEDSTATUSCODES",
+        *tls,
+        "HELP",
+    )
+
+
+@lru_cache(maxsize=64)
+def line_too_long(limits: Limits) -> Reply:
+    """Refuse a command line over the limit."""
+    return reply(500, "5.5.2", f"command line longer than {limits.command_line} octets")
+
+
+@lru_cache(maxsize=64)
+def message_too_large(limits: Limits) -> Reply:
+    """Refuse a message by its size, announced or real (RFC 1870)."""
+    return reply(552, "5.3.4", f"message larger than {limits.message_size} octets")
+
+
+def text_line_too_long(limits: Limits, number: int, octets: int) -> Reply:
+    """Refuse a message by the length of one of its lines."""
+    return reply(550, "5.6.0", f"maximum allowed line length is {limits.text_line} octets, line {number} has {octets}")
+
+
+def bare_in_command(name: str) -> Reply:
+    """Refuse a command with a NUL, bare CR or bare LF in it."""
+    return reply(500, "5.5.2", f"{name} in a command; lines end in CRLF")
+
+
+def bare_in_message(name: str) -> Reply:
+    """Refuse a message with a NUL, bare CR or bare LF in it."""
+    return reply(550, "5.6.11", f"{name} in the message; lines end in CRLF")
+
+
+def chunk_taken(octets: int) -> Reply:
+    """Accept a chunk that is not the last (RFC 3030 section 2)."""
+    return reply(250, "2.0.0", f"{octets} octets received")

@@ -1,0 +1,309 @@
+"""The server's half of an SMTP session: bytes and answers in, events and bytes out (RFC 5321, 2920, 3030, 3207).
+
+Two tables say what a session may do: VERBS, which command is allowed in which phase, and AFTER, which phase follows
+the driver's answer to a question. Only this file and `session` change a session's phase.
+
+An event that asks is followed by no other until it is answered: what the client pipelined waits in the buffer, so no
+reply can overtake another.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mta.smtp import phrases
+from mta.smtp.commands import split_command
+from mta.smtp.errors import LocalProtocolError, Refusal
+from mta.smtp.events import NEED_DATA, WAITING, BodyEnd, BodyPart, BodyRefused, Event, Pause
+from mta.smtp.framing import BareControl, LineTooLong
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply
+from mta.smtp.session import COMMAND_PHASES, Phase, Question, Session
+from mta.smtp.verbs import OUT_OF_PLACE, UNKNOWN, VERBS
+
+_BODY_END = BodyEnd()
+
+
+class ServerMachine:
+    """One session, from the greeting to the end. `name` is how we call ourselves; `starttls` offers STARTTLS.
+
+    The driver's loop: `receive` what came in; take `next_event` until it is NEED_DATA or WAITING; write `to_send`;
+    close when `closing`. The first thing it does is to `answer` with the greeting.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, limits: Limits, name: str, *, starttls: bool = False) -> None:
+        self._session = Session(limits, name, starttls=starttls)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is to be closed once `to_send` is out."""
+        return self._session.phase is Phase.CLOSED
+
+    @property
+    def buffered(self) -> int:
+        """Octets that wait for an answer; the driver stops reading the socket while there are many."""
+        return self._session.input.size
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client sent. After the end of the session it is thrown away."""
+        session = self._session
+        if session.phase is Phase.TLS:
+            session.shut(phrases.INPUT_BEHIND_STARTTLS, "input before the TLS handshake")
+        if session.phase is not Phase.CLOSED:
+            session.input.feed(data)
+
+    def next_event(self) -> Event | Pause:
+        """Return what happened next, NEED_DATA, or WAITING while an event is unanswered."""
+        session = self._session
+        while True:
+            if session.told:
+                return session.told.popleft()
+            if session.question is not None:
+                return WAITING
+            event = _READ[session.phase](session)
+            if event is not None:
+                return event
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the greeting or the last event that asks. 421 also ends the session.
+
+        An answer that comes after the session ended is dropped. Raises LocalProtocolError if nothing was asked.
+        """
+        session = self._session
+        question, session.question = session.question, None
+        if question is None:
+            raise LocalProtocolError(f"nothing was asked that {reply} could answer")
+        if session.phase is Phase.CLOSED:
+            return
+        if reply.code == 421:
+            session.shut(reply, reply.text)
+            return
+        after = AFTER[question]
+        phase = after.yes if reply.positive else after.no
+        if phase is not None:
+            session.phase = phase
+        after.effect(session, reply)
+
+    def to_send(self) -> bytes:
+        """Return what has to go to the client: all replies since the last call, in one piece."""
+        outgoing = self._session.outgoing
+        if not outgoing:
+            return b""
+        data = b"".join(outgoing)
+        outgoing.clear()
+        return data
+
+    def tls_started(self) -> None:
+        """Begin anew inside TLS (RFC 3207 section 4.2). Raises LocalProtocolError unless STARTTLS was accepted."""
+        session = self._session
+        if session.phase is not Phase.TLS:
+            raise LocalProtocolError("TLS began unasked")
+        session.tls = True
+        session.phase = Phase.HELLO
+
+    def eof(self) -> None:
+        """Learn that the client is gone."""
+        if not self.closing:
+            self._session.shut(None, "connection lost")
+
+    def close(self, reply: Reply, reason: str) -> None:
+        """End the session for a reason of ours (time is up, we stop), with 421 as last words (RFC 5321 3.8)."""
+        if not self.closing:
+            self._session.shut(reply, reason)
+
+
+# Commands
+
+
+def _read_command(session: Session) -> Event | Pause | None:
+    try:
+        line = session.input.line()
+        return NEED_DATA if line is None else _perform(session, line)
+    except LineTooLong:
+        session.mistake(phrases.line_too_long(session.limits))
+    except BareControl as control:
+        session.shut(phrases.bare_in_command(str(control)), f"{control} in a command")
+    except Refusal as refusal:
+        if refusal.fatal:
+            session.shut(refusal.reply, refusal.reply.text)
+        else:
+            session.mistake(refusal.reply)
+    return None
+
+
+def _perform(session: Session, line: bytes) -> Event | None:
+    word, argument = split_command(line)
+    verb = VERBS.get(word, UNKNOWN)
+    if verb.last and session.input.size:
+        session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
+    elif session.phase not in verb.phases:
+        session.mistake(OUT_OF_PLACE[session.phase])
+    elif not (verb.idle and session.idled()):
+        return verb.perform(session, argument)
+    return None
+
+
+# Bodies
+
+
+def _read_data(session: Session) -> Event | Pause | None:
+    data = session.input.take()
+    if not data:
+        return NEED_DATA
+    text, rest = session.dots.feed(data)
+    if rest is not None:
+        session.input.feed(rest)
+        session.phase = Phase.DONE
+    return _pass_on(session, text)
+
+
+def _read_chunk(session: Session) -> Event | Pause | None:
+    chunk = session.chunk
+    if not chunk.left:
+        return _end_chunk(session)
+    data = session.input.take(chunk.left)
+    if not data:
+        return NEED_DATA
+    chunk.left -= len(data)
+    return _pass_on(session, session.chunks.feed(data))
+
+
+def _end_chunk(session: Session) -> Event | None:
+    if session.chunk.last:
+        session.phase = Phase.DONE
+        return _pass_on(session, session.chunks.finish())
+    if session.check.failed:
+        return _refuse_body(session)
+    session.phase = Phase.CHUNKS
+    session.say(phrases.chunk_taken(session.chunk.size))
+    return None
+
+
+def _read_skipped(session: Session) -> Pause | None:
+    chunk = session.chunk
+    chunk.left -= len(session.input.take(chunk.left))
+    if chunk.left:
+        return NEED_DATA
+    session.phase = chunk.resume
+    session.say(chunk.refusal)
+    return None
+
+
+def _pass_on(session: Session, text: bytes) -> Event | None:
+    """Give the driver a piece of the body, unless something is wrong with it."""
+    try:
+        session.check.inspect(text)
+    except BareControl as control:
+        session.shut(phrases.bare_in_message(str(control)), f"{control} in the message")
+        return None
+    return BodyPart(text) if text and not session.check.failed else None
+
+
+def _read_done(session: Session) -> Event:
+    return _refuse_body(session) if session.check.failed else session.ask(Question.MESSAGE, _BODY_END)
+
+
+def _refuse_body(session: Session) -> Event:
+    """Refuse a body that has been read to its end, or to that of a chunk."""
+    check, limits = session.check, session.limits
+    if check.oversize:
+        refusal = phrases.message_too_large(limits)
+    else:
+        refusal = phrases.text_line_too_long(limits, check.long_line, check.long_octets)
+    session.phase = Phase.READY
+    session.say(refusal)
+    return BodyRefused(refusal)
+
+
+def _read_nothing(_session: Session) -> Pause:
+    return NEED_DATA
+
+
+_READ: dict[Phase, Callable[[Session], Event | Pause | None]] = {
+    **dict.fromkeys(COMMAND_PHASES, _read_command),
+    Phase.GREETING: _read_nothing,
+    Phase.DATA: _read_data,
+    Phase.CHUNK: _read_chunk,
+    Phase.SKIP: _read_skipped,
+    Phase.DONE: _read_done,
+    Phase.TLS: _read_nothing,
+    Phase.CLOSED: _read_nothing,
+}
+
+# Answers
+
+
+def _greeted(session: Session, reply: Reply) -> None:
+    if not reply.positive:
+        session.shut(reply, reply.text)
+    elif session.input.size:
+        session.shut(phrases.SPOKE_TOO_SOON, "input before the greeting")
+    else:
+        session.say(reply)
+
+
+def _hello_answered(session: Session, reply: Reply) -> None:
+    if not reply.positive:
+        session.say(reply)
+    elif session.extended:
+        offer_tls = session.starttls and not session.tls
+        session.say(phrases.extended_hello(session.name, session.limits.message_size, starttls=offer_tls))
+    else:
+        session.say(phrases.hello(session.name))
+
+
+def _recipient_answered(session: Session, reply: Reply) -> None:
+    session.say(reply)
+    if reply.positive:
+        session.transaction.accepted += 1
+    else:
+        session.transaction.refused += 1
+
+
+def _data_answered(session: Session, reply: Reply) -> None:
+    if session.input.size:
+        session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
+        return
+    session.begin_body()
+    session.say(reply)
+
+
+def _chunk_answered(session: Session, reply: Reply) -> None:
+    session.begin_body()
+    if not reply.positive:
+        session.chunk.refusal = reply
+
+
+def _message_answered(session: Session, reply: Reply) -> None:
+    session.say(reply)
+    if reply.positive:
+        session.idle = 0
+
+
+def _tls_answered(session: Session, reply: Reply) -> None:
+    if session.input.size:
+        session.shut(phrases.INPUT_BEHIND_STARTTLS, "input behind STARTTLS")
+    else:
+        session.say(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The phase after a positive and after a negative answer (None: as it was), and what else comes of it."""
+
+    yes: Phase
+    no: Phase | None
+    effect: Callable[[Session, Reply], None] = Session.say
+
+
+AFTER = {
+    Question.GREETING: After(Phase.HELLO, Phase.CLOSED, _greeted),
+    Question.HELLO: After(Phase.READY, None, _hello_answered),
+    Question.SENDER: After(Phase.MAIL, Phase.READY),
+    Question.RECIPIENT: After(Phase.RCPT, None, _recipient_answered),
+    Question.DATA: After(Phase.DATA, Phase.READY, _data_answered),
+    Question.CHUNK: After(Phase.CHUNK, Phase.SKIP, _chunk_answered),
+    Question.MESSAGE: After(Phase.READY, Phase.READY, _message_answered),
+    Question.TLS: After(Phase.TLS, None, _tls_answered),
+}

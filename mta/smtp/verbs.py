@@ -1,0 +1,168 @@
+"""The table of verbs: what each command does, in which phases (RFC 5321 section 4.1.4), and what it counts as.
+
+What a command asks of the driver becomes a question; the phase that follows its answer is the server's business.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mta.smtp import phrases
+from mta.smtp.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt
+from mta.smtp.errors import Refusal
+from mta.smtp.events import DataBegin, Event, Hello, StartTls
+from mta.smtp.replies import Reply
+from mta.smtp.session import COMMAND_PHASES, Chunk, Phase, Question, Session, Transaction
+
+_BY_DATA = DataBegin(chunking=False)
+_BY_BDAT = DataBegin(chunking=True)
+
+
+def _ehlo(session: Session, argument: bytes) -> Event | None:
+    return _hello(session, Hello(parse_hello(argument), extended=True))
+
+
+def _helo(session: Session, argument: bytes) -> Event | None:
+    return _hello(session, Hello(parse_hello(argument), extended=False))
+
+
+def _hello(session: Session, hello: Hello) -> Event | None:
+    session.extended = hello.extended
+    session.ask(Question.HELLO, hello)
+    forgotten = session.reset()
+    if forgotten is None:
+        return hello
+    session.told.extend((forgotten, hello))
+    return None
+
+
+def _mail(session: Session, argument: bytes) -> Event | None:
+    command = parse_mail(argument)
+    if 0 < session.limits.message_size < command.size:
+        session.say(phrases.message_too_large(session.limits))
+        return None
+    session.transaction = Transaction(command.smtputf8)
+    return session.ask(Question.SENDER, command)
+
+
+def _rcpt(session: Session, argument: bytes) -> Event | None:
+    transaction, limits = session.transaction, session.limits
+    command = parse_rcpt(argument, smtputf8=transaction.smtputf8)
+    if transaction.accepted >= limits.recipients:
+        session.say(phrases.TOO_MANY_RECIPIENTS)
+        return None
+    if transaction.accepted < transaction.refused >= limits.bad_recipients:
+        session.say(phrases.TOO_MANY_BAD_RECIPIENTS)
+        return None
+    return session.ask(Question.RECIPIENT, command)
+
+
+def _data(session: Session, argument: bytes) -> Event | None:
+    parse_nothing(argument)
+    if session.phase is Phase.RCPT:
+        return session.ask(Question.DATA, _BY_DATA)
+    # What a client that pipelines runs into when all its recipients were refused: no mistake of its own.
+    if not session.idled():
+        session.say(phrases.NO_RECIPIENTS)
+    return None
+
+
+def _bdat(session: Session, argument: bytes) -> Event | None:
+    size, last = parse_bdat(argument)
+    session.chunk = Chunk(size, last, size)
+    phase = session.phase
+    if phase is Phase.CHUNKS:
+        session.read_chunk()
+        return None
+    if phase is Phase.RCPT:
+        return session.ask(Question.CHUNK, _BY_BDAT)
+    # Chunks are pipelined too, and come whether or not we like them.
+    if not session.idled():
+        session.skip_chunk(phrases.NO_RECIPIENTS if phase is Phase.MAIL else OUT_OF_PLACE[phase])
+    return None
+
+
+def _rset(session: Session, argument: bytes) -> Event | None:
+    parse_nothing(argument)
+    session.say(phrases.RESET)
+    return session.reset()
+
+
+def _quit(session: Session, argument: bytes) -> Event | None:
+    parse_nothing(argument)
+    session.shut(phrases.GOODBYE, "QUIT")
+    return None
+
+
+def _starttls(session: Session, argument: bytes) -> Event | None:
+    parse_nothing(argument)
+    if session.tls or not session.starttls:
+        session.mistake(phrases.TLS_ALREADY if session.tls else phrases.NO_TLS)
+        return None
+    return session.ask(Question.TLS, StartTls())
+
+
+def _vrfy(session: Session, argument: bytes) -> None:
+    if not argument:
+        raise Refusal(phrases.NO_VRFY_ARGUMENT)
+    session.say(phrases.UNVERIFIED)
+
+
+def _http(session: Session, _argument: bytes) -> None:
+    session.shut(phrases.NOT_HTTP, "spoke HTTP")
+
+
+def _always(reply: Reply) -> "Perform":
+    def perform(session: Session, _argument: bytes) -> None:
+        session.say(reply)
+
+    return perform
+
+
+def _wrong(reply: Reply) -> "Perform":
+    def perform(session: Session, _argument: bytes) -> None:
+        session.mistake(reply)
+
+    return perform
+
+
+Perform = Callable[[Session, bytes], Event | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What a command does and in which phases; `idle`: it carries no mail; `last`: nothing may be sent behind it."""
+
+    perform: Perform
+    phases: frozenset[Phase] = COMMAND_PHASES
+    idle: bool = False
+    last: bool = False
+
+
+VERBS = {
+    b"EHLO": Verb(_ehlo, idle=True),
+    b"HELO": Verb(_helo, idle=True),
+    b"MAIL": Verb(_mail, frozenset((Phase.READY,))),
+    b"RCPT": Verb(_rcpt, frozenset((Phase.MAIL, Phase.RCPT))),
+    b"DATA": Verb(_data, frozenset((Phase.MAIL, Phase.RCPT)), last=True),
+    b"BDAT": Verb(_bdat),
+    b"RSET": Verb(_rset, idle=True),
+    b"NOOP": Verb(_always(phrases.NOTHING_DONE), idle=True),
+    b"QUIT": Verb(_quit),
+    b"VRFY": Verb(_vrfy, idle=True),
+    b"HELP": Verb(_always(phrases.HELP), idle=True),
+    b"EXPN": Verb(_always(phrases.NO_EXPN), idle=True),
+    b"ETRN": Verb(_always(phrases.NO_ETRN), idle=True),
+    b"TURN": Verb(_wrong(phrases.NO_TURN)),
+    b"AUTH": Verb(_wrong(phrases.NO_AUTH)),
+    b"STARTTLS": Verb(_starttls, frozenset((Phase.READY,)), idle=True),
+    # Browsers and proxies are talked into sending commands in the body of a request.
+    **dict.fromkeys((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"), Verb(_http)),
+}
+UNKNOWN = Verb(_wrong(phrases.UNKNOWN_COMMAND))
+OUT_OF_PLACE = {
+    Phase.HELLO: phrases.HELLO_FIRST,
+    Phase.READY: phrases.SENDER_FIRST,
+    Phase.MAIL: phrases.SENDER_GIVEN,
+    Phase.RCPT: phrases.SENDER_GIVEN,
+    Phase.CHUNKS: phrases.CHUNKS_BEGUN,
+}
