@@ -1,0 +1,174 @@
+"""The forms of values that settings have. Readers raise ValueError with words for an operator."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from mta.config import exim
+from mta.config.schedule import read_schedule, write_schedule
+from mta.config.setting import Form
+from mta.config.trust import read_trust
+from mta.smtp.address import parse_domain
+
+T = TypeVar("T")
+
+_DNS_PORT = 53
+_SERVER = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::([0-9]+))?")
+_SCOPE = re.compile(r"[A-Za-z0-9_.\-]{1,15}")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
+_DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
+_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+_BLANKS_AND_COMMAS = re.compile(r"[\s,]+")
+
+
+def optional(form: Form[T]) -> Form[T | None]:
+    """Return a form whose empty text is None."""
+
+    def read(text: str) -> T | None:
+        return form.read(text) if text else None
+
+    def show(value: T | None) -> str:
+        return "" if value is None else form.show(value)
+
+    return Form(read, show)
+
+
+def choice(values: Mapping[str, T]) -> Form[T]:
+    """Return a form that is one of these words, in any case."""
+
+    def read(text: str) -> T:
+        try:
+            return values[text.lower()]
+        except KeyError:
+            raise ValueError(f"not one of {', '.join(values)}") from None
+
+    return Form(read, lambda value: next(word for word in values if values[word] == value))
+
+
+def read_count(text: str) -> int:
+    """Read a number that may be 0."""
+    if not _COUNT.fullmatch(text):
+        raise ValueError("not a whole number")
+    return int(text)
+
+
+def read_days(text: str) -> float:
+    """Read a number of days, with a fraction or none."""
+    if not _DAYS.fullmatch(text):
+        raise ValueError("not a number of days")
+    return float(text)
+
+
+def read_ipv4(text: str) -> str:
+    """Read an IPv4 address to listen on."""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError("not an IPv4 address") from None
+
+
+def read_ipv6(text: str) -> str:
+    """Read an IPv6 address to listen on, with a scope or none."""
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        raise ValueError("not an IPv6 address") from None
+    if address.scope_id and not _SCOPE.fullmatch(address.scope_id):
+        raise ValueError("no interface can have the name after %")
+    return str(address)
+
+
+def read_mail_name(text: str) -> str:
+    """Read the name by which we greet others: a host name, neither a literal nor an address."""
+    name = parse_domain(text.removesuffix("."))
+    if name.startswith("[") or name.rpartition(".")[2].isdigit():
+        raise ValueError("an address, not a host name")
+    return name
+
+
+def read_device(text: str) -> str:
+    """Read the name of a network interface, whether or not there is one."""
+    if not _DEVICE.fullmatch(text):
+        raise ValueError("no interface can have this name")
+    return text
+
+
+def read_region(text: str) -> str:
+    """Read the name of a region of Amazon's."""
+    if not _REGION.fullmatch(text):
+        raise ValueError("not a region")
+    return text
+
+
+def read_secret(text: str) -> str:
+    """Read a user name or password that a login can carry (RFC 4616: no NUL; UTF-8)."""
+    if _UNSENDABLE.search(text):
+        raise ValueError("has octets that no login can carry")
+    return text
+
+
+def read_path(text: str) -> Path:
+    """Read the name of a file or directory."""
+    if "\0" in text:
+        raise ValueError("not a path")
+    return Path(text)
+
+
+def read_servers(text: str) -> tuple[tuple[str, int], ...]:
+    """Read `192.0.2.53, 127.0.0.1:5353, [::1]:53`: addresses with a port each, 53 if none is written."""
+    return tuple(_server(item) for item in re.split(r"[,;\s]+", text) if item)
+
+
+def _server(text: str) -> tuple[str, int]:
+    try:
+        return str(ipaddress.ip_address(text)), _DNS_PORT
+    except ValueError:
+        match = _SERVER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an IP address with a port or none")
+    port = exim.read_port(match[3]) if match[3] else _DNS_PORT
+    return (str(ipaddress.IPv6Address(match[1])) if match[1] else read_ipv4(match[2] or "")), port
+
+
+def read_patterns(text: str) -> tuple[str, ...]:
+    """Read host patterns separated by `;`, or by blanks and commas where none is a regular expression."""
+    return tuple(pattern for item in text.split(";") for pattern in _patterns(item.strip()))
+
+
+def _patterns(text: str) -> list[str]:
+    if not text.startswith("^"):
+        return [item.lower() for item in _BLANKS_AND_COMMAS.split(text) if item]
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    return [text]
+
+
+def _join(write: Callable[[str, int], str]) -> Callable[[tuple[tuple[str, int], ...]], str]:
+    return lambda servers: ", ".join(write(*server) for server in servers)
+
+
+PORT = Form(exim.read_port)
+COUNT = Form(read_count)
+SIZE = Form(exim.read_size, exim.write_size)
+DAYS = Form(read_days, lambda days: f"{days:.12g}")
+#: Set or not; any text sets it.
+FLAG: Form[bool] = Form(bool, lambda flag: "yes" if flag else "")
+SECRET = Form(read_secret)
+PATH = Form(read_path)
+IPV4 = Form(read_ipv4)
+IPV6 = Form(read_ipv6)
+MAIL_NAME = optional(Form(read_mail_name))
+DEVICE = Form(read_device)
+REGION = Form(read_region)
+TRUST = Form(read_trust)
+DOMAINS = Form(exim.read_domains)
+HOSTS = Form(exim.read_hosts, exim.write_hosts)
+PATTERNS = Form(read_patterns, "; ".join)
+SCHEDULE = Form(read_schedule, write_schedule)
+SERVERS = Form(read_servers, _join(lambda host, port: f"{exim.bracketed(host)}:{port}"))

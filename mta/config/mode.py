@@ -1,0 +1,97 @@
+"""Where all mail goes: Gmail, Amazon SES, another smarthost, or straight to each domain's hosts, in this order."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mta.config import table
+from mta.config.setting import Reading, Setting
+from mta.routing.route import Credentials, Smarthost, TlsRule
+from mta.smtp.domains import DomainList
+
+_GMAIL_PORT = 587
+_GMAIL = (table.GMAIL_USER, table.GMAIL_PASSWORD)
+_SES = (table.SES_USER, table.SES_PASSWORD)
+_SES_DETAILS = (table.SES_REGION, table.SES_PORT)
+_SMARTHOST = (table.SMARTHOST_USER, table.SMARTHOST_PASSWORD)
+_SMARTHOST_DETAILS = (table.SMARTHOST_PORT, table.SMARTHOST_ALIASES, table.SMARTHOST_TLS)
+_DIRECT = (table.SMTPPORTOUT,)
+
+
+def read_smarthost(reading: Reading) -> Smarthost | None:
+    """Return the smarthost, or None for direct delivery; a notice tells of every setting that has no effect."""
+    gmail = _login(reading, _GMAIL, "mail does not go through Gmail")
+    ses = _login(reading, _SES, "mail does not go through Amazon SES")
+    if gmail:
+        first = "GMAIL_USER and GMAIL_PASSWORD come first"
+        _unused(reading, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
+        return _provider(reading, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
+    if ses:
+        first = "SES_USER and SES_PASSWORD come first"
+        _unused(reading, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
+        host = f"email-smtp.{reading.of(table.SES_REGION)}.amazonaws.com"
+        return _provider(reading, (host, reading.of(table.SES_PORT)), ses, "*.amazonaws.com")
+    _unused(reading, _SES_DETAILS, "SES_USER and SES_PASSWORD are not both set")
+    if not reading.of(table.SMARTHOST_ADDRESS):
+        _unused(reading, (*_SMARTHOST, *_SMARTHOST_DETAILS), "SMARTHOST_ADDRESS is not set")
+        return None
+    return _own_smarthost(reading)
+
+
+def _provider(reading: Reading, host: tuple[str, int], login: Credentials, aliases: str) -> Smarthost:
+    _unused(reading, _DIRECT, "all mail goes to the smarthost")
+    return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
+
+
+def _own_smarthost(reading: Reading) -> Smarthost:
+    _unused(reading, _DIRECT, "all mail goes to the smarthost")
+    login = _login(reading, _SMARTHOST, "there is no login at the smarthost")
+    tls = reading.of(table.SMARTHOST_TLS) or (TlsRule.VERIFY if login else TlsRule.OPPORTUNISTIC)
+    return Smarthost(_hosts(reading), tls, login, _aliases(reading, login))
+
+
+def _hosts(reading: Reading) -> tuple[tuple[str, int], ...]:
+    """Return the smarthosts with the ports that Exim gives them: SMARTHOST_PORT is appended to the list as it is."""
+    *others, (last, own_port) = reading.of(table.SMARTHOST_ADDRESS)
+    if own_port is not None:
+        _unused(reading, (table.SMARTHOST_PORT,), "the last host of SMARTHOST_ADDRESS has a port of its own")
+    standard = table.SMARTHOST_PORT.form.read(table.SMARTHOST_PORT.default)
+    ports = [(host, standard if port is None else port) for host, port in others]
+    return (*ports, (last, reading.of(table.SMARTHOST_PORT) if own_port is None else own_port))
+
+
+def _aliases(reading: Reading, login: Credentials | None) -> tuple[str, ...] | None:
+    """Return the patterns, None when unset, and warn if no host will be given the password by its configured name."""
+    aliases = reading.of(table.SMARTHOST_ALIASES)
+    if aliases and login is None:
+        _unused(reading, (table.SMARTHOST_ALIASES,), "SMARTHOST_USER and SMARTHOST_PASSWORD are not both set")
+    elif aliases and not any(_matches(aliases, host) for host, _ in reading.of(table.SMARTHOST_ADDRESS)):
+        reading.notice(
+            "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: there is no login unless the name"
+            " that one of them is a CNAME for matches"
+        )
+    return aliases or None
+
+
+def _matches(patterns: Sequence[str], host: str) -> bool:
+    plain = DomainList(tuple(pattern for pattern in patterns if not pattern.startswith("^")))
+    return plain.matches(host) or any(
+        re.search(pattern, host, re.IGNORECASE) for pattern in patterns if pattern.startswith("^")
+    )
+
+
+def _login(reading: Reading, pair: tuple[Setting[str], Setting[str]], without: str) -> Credentials | None:
+    """Return the credentials, or None with a notice that names the half that is missing."""
+    user, password = map(reading.of, pair)
+    if user and password:
+        return Credentials(user, password)
+    if user or password:
+        given, missing = pair if user else reversed(pair)
+        reading.notice(f"{given.name} is set but {missing.name} is not: {without}")
+    return None
+
+
+def _unused(reading: Reading, settings: Sequence[Setting[Any]], because: str) -> None:
+    for setting in settings:
+        if reading.is_set(setting):
+            reading.notice(f"{setting.name} has no effect: {because}")

@@ -1,0 +1,135 @@
+"""What a setting is, and one reading of an environment that gathers every mistake in it."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+FILE_SUFFIX = "_FILE"
+#: What is shown in place of a secret.
+MASK = "****"
+_MAX_SHOWN = 200
+_MAX_SECRET_OCTETS = 65536
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used: all mistakes, each a line that names the variable and gives a right example."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T]):
+    """How a value is written. `read` raises ValueError with words for an operator; it reads what `show` gives."""
+
+    read: Callable[[str], T]
+    show: Callable[[T], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """One environment variable. A secret may also stand in a file that `<name>_FILE` names."""
+
+    name: str
+    form: Form[T]
+    #: Read when the variable is unset or empty.
+    default: str
+    #: One line of Markdown.
+    help: str
+    #: The right side of an assignment that is right.
+    example: str
+    secret: bool = False
+    #: What the default means, where `default` does not say it.
+    default_meaning: str = ""
+
+
+class Reading:
+    """Reads settings from one environment; a wrong one counts as unset, and `mistakes` tells why."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._texts: dict[str, str] = {}
+        self._mistakes: dict[str, str] = {}
+        self.notices: list[str] = []
+
+    @property
+    def mistakes(self) -> list[str]:
+        """The mistakes met so far, one line each."""
+        return list(self._mistakes.values())
+
+    def check(self) -> None:
+        """Raise SettingsError if there were mistakes."""
+        if self._mistakes:
+            raise SettingsError(self.mistakes)
+
+    def of(self, setting: Setting[T]) -> T:
+        """Return the value of a setting, or of its default."""
+        text = self.text(setting)
+        try:
+            return setting.form.read(text or setting.default)
+        except ValueError as error:
+            shown = "" if setting.secret else f"={shorten(repr(text))}"
+            self._mistake(setting.name, f"{setting.name}{shown}: {shorten(str(error))}", setting.example)
+            return setting.form.read(setting.default)
+
+    def text(self, setting: Setting[Any]) -> str:
+        """Return what a setting was set to, "" if it was not. Blanks around it count for a secret only."""
+        # A secret's file is read once: it may be a pipe.
+        if setting.name not in self._texts:
+            self._texts[setting.name] = (
+                self._secret(setting) if setting.secret else self._environ.get(setting.name, "").strip()
+            )
+        return self._texts[setting.name]
+
+    def is_set(self, setting: Setting[Any]) -> bool:
+        """Whether a setting has a value other than the empty one."""
+        return bool(self.text(setting))
+
+    def names(self) -> list[str]:
+        """The variables that are set, ours and others."""
+        return sorted(name for name, text in self._environ.items() if text)
+
+    def notice(self, words: str) -> None:
+        """Keep a line for the log."""
+        self.notices.append(shorten(words, 2 * _MAX_SHOWN))
+
+    def _secret(self, setting: Setting[Any]) -> str:
+        text = self._environ.get(setting.name, "")
+        path = self._environ.get(setting.name + FILE_SUFFIX, "")
+        if text and path:
+            both = f"{setting.name} and {setting.name}{FILE_SUFFIX} are both set; keep one of them"
+            self._mistake(setting.name, both, setting.example)
+            return ""
+        return self._file_text(setting, path) if path else text
+
+    def _file_text(self, setting: Setting[Any], path: str) -> str:
+        """Return a secret's file without its last line ends."""
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(_MAX_SECRET_OCTETS + 1)
+            if len(content) <= _MAX_SECRET_OCTETS:
+                return content.decode().rstrip("\r\n")
+            wrong = f"the file is longer than {_MAX_SECRET_OCTETS} octets"
+        except OSError as error:
+            wrong = f"the file cannot be read: {error.strerror}"
+        except ValueError:
+            wrong = "not the name of a file with UTF-8 text"
+        # A secret put here by mistake must not be shown; a path is known by its first character.
+        shown = repr(path) if path.startswith(("/", "./", "../")) else MASK
+        name = setting.name + FILE_SUFFIX
+        self._mistake(name, f"{name}={shorten(shown)}: {wrong}", f"/run/secrets/{setting.name.lower()}")
+        return ""
+
+    def _mistake(self, name: str, words: str, example: str) -> None:
+        self._mistakes.setdefault(name, f"{words}; right is for example {name}={shlex.quote(example)}")
+
+
+def shorten(text: str, limit: int = _MAX_SHOWN) -> str:
+    """Return text as one line of bounded length that can hide nothing."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in text[: limit + 1])
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."

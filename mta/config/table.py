@@ -1,0 +1,152 @@
+"""The one table of settings: the source of names, forms, defaults and help, and of the table in the README."""
+
+from mta.config import forms
+from mta.config.setting import Setting
+from mta.routing.route import TlsRule
+
+PORT = Setting("PORT", forms.PORT, "25", "The port we listen on.", "2525")
+BIND_IP = Setting("BIND_IP", forms.IPV4, "0.0.0.0", "The IPv4 address we listen on.", "127.0.0.1")  # noqa: S104
+BIND_IP6 = Setting("BIND_IP6", forms.IPV6, "::0", "The IPv6 address we listen on.", "::1")
+DISABLE_IPV6 = Setting(
+    "DISABLE_IPV6", forms.FLAG, "", "Any value, even `0`: neither listen on IPv6 nor deliver over it.", "yes"
+)
+MAILNAME = Setting(
+    "MAILNAME",
+    forms.MAIL_NAME,
+    "",
+    "The name we give ourselves in greetings, `Received:` fields and reports. It is not a local domain.",
+    "mail.example.com",
+    default_meaning="the host's name",
+)
+NET_DEV = Setting(
+    "NET_DEV",
+    forms.DEVICE,
+    "eth0",
+    "The network interface whose IPv4 and IPv6 networks may send anywhere, IPv6 link-local ones excepted.",
+    "eth0",
+)
+RELAY_NETWORKS = Setting(
+    "RELAY_NETWORKS",
+    forms.TRUST,
+    "",
+    "More networks, addresses and host names that may send anywhere. The first item that matches decides;"
+    " one with `!` excludes; `*` is everyone.",
+    ":10.0.0.0/8:!10.0.0.5:fd00::::/8",
+    default_meaning="none",
+)
+RELAY_DOMAINS = Setting(
+    "RELAY_DOMAINS",
+    forms.DOMAINS,
+    "",
+    "Domains that anyone may send to; `*.x.org` means the sub-domains of `x.org` only.",
+    "example.com : *.example.org",
+    default_meaning="none",
+)
+OTHER_HOSTNAMES = Setting(
+    "OTHER_HOSTNAMES",
+    forms.DOMAINS,
+    "",
+    "Domains whose mail is delivered to the Maildirs in `MAIL_DIR`, besides `localhost`; `*` is every domain.",
+    "example.com : example.org",
+    default_meaning="none",
+)
+SMTPPORTOUT = Setting("SMTPPORTOUT", forms.PORT, "25", "The port we deliver to when there is no smarthost.", "2525")
+SMARTHOST_ADDRESS = Setting(
+    "SMARTHOST_ADDRESS",
+    forms.HOSTS,
+    "",
+    "The host that takes all our mail, or several to try in turn. A port takes two colons, an IPv6 address brackets.",
+    "smtp.example.com::587",
+    default_meaning="none: we deliver by MX",
+)
+SMARTHOST_PORT = Setting(
+    "SMARTHOST_PORT", forms.PORT, "25", "The port of the last smarthost. 465 and 2465 are TLS from the start.", "587"
+)
+SMARTHOST_USER = Setting(
+    "SMARTHOST_USER", forms.SECRET, "", "The user name for the smarthost.", "relay@example.com", secret=True
+)
+SMARTHOST_PASSWORD = Setting(
+    "SMARTHOST_PASSWORD", forms.SECRET, "", "The password for the smarthost.", "correct-horse", secret=True
+)
+SMARTHOST_ALIASES = Setting(
+    "SMARTHOST_ALIASES",
+    forms.PATTERNS,
+    "",
+    "Patterns, separated by `;`, of hosts that may be given the password: a name, `*.example.com`, `*`,"
+    " or a regular expression that starts with `^`.",
+    "*.example.com; smtp.example.org",
+    default_meaning="the smarthosts themselves",
+)
+SMARTHOST_TLS = Setting(
+    "SMARTHOST_TLS",
+    forms.optional(forms.choice({rule.value: rule for rule in reversed(TlsRule)})),
+    "",
+    "What the smarthost's connection must be: `verify` (TLS with a certificate that proves the host's name),"
+    " `require` (TLS with any), `opportunistic` (TLS if offered) or `none`.",
+    "verify",
+    default_meaning="`verify` with a password, else `opportunistic`",
+)
+GMAIL_USER = Setting(
+    "GMAIL_USER",
+    forms.SECRET,
+    "",
+    "With the password: send all mail through `smtp.gmail.com`.",
+    "relay@gmail.com",
+    secret=True,
+)
+GMAIL_PASSWORD = Setting(
+    "GMAIL_PASSWORD", forms.SECRET, "", "An app password of the Gmail account.", "abcdefghijklmnop", secret=True
+)
+SES_USER = Setting(
+    "SES_USER", forms.SECRET, "", "With the password: send all mail through Amazon SES.", "AKIAEXAMPLE", secret=True
+)
+SES_PASSWORD = Setting(
+    "SES_PASSWORD", forms.SECRET, "", "The SMTP password of Amazon SES.", "correct-horse", secret=True
+)
+SES_REGION = Setting("SES_REGION", forms.REGION, "us-east-1", "The region of Amazon SES.", "eu-west-1")
+SES_PORT = Setting("SES_PORT", forms.PORT, "587", "The port of Amazon SES.", "2587")
+QUEUE_DIR = Setting(
+    "QUEUE_DIR",
+    forms.PATH,
+    "/var/spool/smtprelay",
+    "The directory of the queue. Keep it on a volume: what we answered `250` lies there.",
+    "/var/spool/smtprelay",
+)
+MAIL_DIR = Setting("MAIL_DIR", forms.PATH, "/var/mail", "The directory of the local Maildirs.", "/var/mail")
+DNS_SERVERS = Setting(
+    "DNS_SERVERS",
+    forms.SERVERS,
+    "",
+    "Addresses of DNS servers, with a port each if it is not 53.",
+    "127.0.0.1:5353,[::1]:53",
+    default_meaning="the system's",
+)
+RETRY_SCHEDULE = Setting(
+    "RETRY_SCHEDULE",
+    forms.SCHEDULE,
+    "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
+    "When to try again: `F,until,interval`, or `G,until,interval,factor` for waits that grow. After the last rule the"
+    " mail is returned.",
+    "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
+)
+MESSAGE_SIZE_LIMIT = Setting(
+    "MESSAGE_SIZE_LIMIT", forms.SIZE, "50M", "The largest message we take; `K`, `M` and `G` may follow.", "50M"
+)
+LINE_LENGTH_LIMIT = Setting(
+    "LINE_LENGTH_LIMIT", forms.COUNT, "998", "The longest line we take, in octets; `0` lifts the limit.", "998"
+)
+LOG_FORMAT = Setting(
+    "LOG_FORMAT", forms.choice({"text": "text", "json": "json"}), "text", "How we log: `text` or `json`.", "json"
+)
+HISTORY_DAYS = Setting("HISTORY_DAYS", forms.DAYS, "7", "How long the queue remembers what became of a message.", "7")
+PRIVATE_DESTINATIONS = Setting(
+    "PRIVATE_DESTINATIONS",
+    forms.choice({"refuse": False, "allow": True}),
+    "refuse",
+    "Whether a domain's MX may be a private or loopback address, or our own: `refuse` or `allow`."
+    " `RELAY_DOMAINS` and the smarthost always may.",
+    "allow",
+)
+
+#: Every setting, in the order in which an operator meets them.
+SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
