@@ -63,6 +63,7 @@ class Destination:
         self._sweeper: IDelayedCall | None = None
         self._last_trouble: TryLater | None = None
         self._told_until = 0.0
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -101,6 +102,7 @@ class Destination:
 
     def close(self) -> None:
         """Give back all that waits, and end what idles; running transactions go on."""
+        self._closed = True
         for opening in list(self._opening):
             opening.cancel()
         self.drop(lambda _: True)
@@ -231,7 +233,7 @@ class Destination:
         """Keep a connection for the next group, for a while."""
         if not line.connection.usable:
             return
-        if line.used >= TRANSACTIONS_PER_CONNECTION:
+        if self._closed or line.used >= TRANSACTIONS_PER_CONNECTION:
             line.connection.quit()
             return
         line.idle_since = self._clock.seconds()

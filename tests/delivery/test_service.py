@@ -1,0 +1,343 @@
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.carriage import Parcel
+from mta.delivery.limits import DeliveryLimits
+from mta.delivery.reports import DsnReporter
+from mta.delivery.service import DeliveryService, window_limits
+from mta.delivery.settlement import Settler
+from mta.message.envelope import Notify, Recipient
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.interface import Change, Claim, Entry, NewMail, Pending, Query, Status
+from mta.queue.memory import MemoryQueue
+from mta.routing.route import Local, Plan, Routing
+from mta.smtp.address import parse_address
+from tests.fakes.carrier import FakeCarrier, delivers
+from tests.fakes.mail import mail
+from tests.fakes.router import FakeRouter
+
+NOW = 1_000_000.0
+SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 7200.0, 900.0),))
+LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
+NO = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
+
+
+class Mailboxes:
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+
+    def deliver(self, claim: Claim, pending: Pending) -> Deferred[Outcome]:
+        self.delivered.append(str(pending.recipient.address))
+        return succeed(Delivered("delivered to the mailbox", ""))
+
+
+class ServiceTests(SynchronousTestCase):
+    limits = DeliveryLimits()
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.lines: list[str] = []
+        self.journal = Journal(self.lines.append, self.clock.seconds)
+        self.queue = MemoryQueue()
+        self.carrier = FakeCarrier()
+        self.router = FakeRouter()
+        self.mailboxes = Mailboxes()
+        self.service = self.new_service()
+
+    def new_service(self) -> DeliveryService:
+        reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        return DeliveryService(
+            self.queue,
+            self.router,
+            self.carrier,
+            self.mailboxes,
+            Settler(self.queue, reporter, SCHEDULE, wall=self.clock.seconds, journal=self.journal),
+            schedule=SCHEDULE,
+            clock=self.clock,
+            wall=self.clock.seconds,
+            journal=self.journal,
+            limits=self.limits,
+        )
+
+    def start(self) -> None:
+        self.service.startService()
+        self.clock.advance(0)
+
+    def add(self, *recipients: str | Recipient, sender: str | None = "alice@a.test") -> NewMail:
+        new = mail(*recipients, sender=sender)
+        self.successResultOf(self.queue.add(new, self.clock.seconds()))
+        return new
+
+    def hand_over(self, *recipients: str) -> NewMail:
+        """Take a message the way the intake does."""
+        new = mail(*recipients)
+        lease = self.service.lease(new.body.size)
+        claim = self.successResultOf(self.queue.add(new, self.clock.seconds(), lease))
+        if claim is None:
+            self.service.wake()
+        else:
+            self.service.take(claim)
+        self.clock.advance(0)
+        return new
+
+    def entries(self) -> list[Entry]:
+        return self.successResultOf(self.queue.find(Query(finished=True)))
+
+    def statuses(self, new: NewMail) -> list[Status]:
+        (entry,) = self.successResultOf(self.queue.find(Query(ids=[new.id], finished=True)))
+        return [recipient.status for recipient in entry.recipients]
+
+    def events(self, name: str) -> list[str]:
+        return [line for line in self.lines if line.split(" ")[1] == name]
+
+    def refuse(self, **by_user: Outcome) -> None:
+        """Let the remote give these outcomes, and take everyone else."""
+
+        def answer(parcel: Parcel) -> dict[int, Outcome]:
+            outcomes = delivers(parcel)
+            for pending in parcel.recipients:
+                outcomes[pending.index] = by_user.get(pending.recipient.address.local, outcomes[pending.index])
+            return outcomes
+
+        self.carrier.answer = answer
+
+
+class DeliveryTests(ServiceTests):
+    def test_what_is_in_the_queue_at_start_is_delivered(self) -> None:
+        new = self.add("bob@b.test")
+        self.start()
+        assert self.statuses(new) == [Status.DELIVERED]
+        assert len(self.events("delivered")) == 1
+
+    def test_a_message_handed_over_is_delivered_without_being_claimed(self) -> None:
+        self.start()
+        new = self.hand_over("bob@b.test")
+        assert self.statuses(new) == [Status.DELIVERED]
+
+    def test_recipients_with_one_destination_go_in_one_transaction(self) -> None:
+        self.start()
+        self.hand_over("bob@b.test", "eve@c.test", "joe@b.test")
+        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [3]
+
+    def test_a_transaction_has_a_bounded_number_of_recipients(self) -> None:
+        self.start()
+        self.hand_over(*[f"u{number}@b.test" for number in range(250)])
+        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [100, 100, 50]
+
+    def test_each_recipient_gets_its_own_verdict_and_only_the_rest_is_tried_again(self) -> None:
+        self.start()
+        self.refuse(eve=LATER, joe=NO)
+        new = self.hand_over("bob@b.test", "eve@b.test", "joe@b.test")
+        assert self.statuses(new) == [Status.DELIVERED, Status.WAITING, Status.FAILED]
+        self.carrier.answer = delivers
+        self.clock.advance(900)
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED, Status.FAILED]
+        # The report about joe went out in between.
+        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [3, 1, 1]
+
+    def test_a_failure_is_reported_to_the_sender_at_once(self) -> None:
+        self.start()
+        self.refuse(bob=NO)
+        self.hand_over("bob@b.test")
+        report = self.carrier.parcels[-1]
+        assert report.envelope.sender is None
+        assert str(report.envelope.recipients[0].address) == "alice@a.test"
+        assert len(self.events("reported")) == 1
+
+    def test_a_report_that_fails_is_never_reported(self) -> None:
+        self.start()
+        self.refuse(bob=NO, alice=NO)
+        self.hand_over("bob@b.test")
+        assert len(self.carrier.parcels) == 2
+        assert len(self.entries()) == 2
+
+    def test_out_of_time_is_a_failure_that_quotes_the_last_reply(self) -> None:
+        self.start()
+        self.refuse(bob=LATER)
+        new = self.hand_over("bob@b.test")
+        for _ in range(9):
+            self.clock.advance(900)
+        assert self.statuses(new) == [Status.FAILED]
+        assert "451 4.3.0 later" in self.events("failed")[0]
+        assert "status=5.4.7" in self.events("failed")[0]
+
+    def test_a_success_that_was_to_be_reported_is(self) -> None:
+        self.start()
+        self.add(Recipient(parse_address("bob@b.test"), Notify.SUCCESS))
+        self.service.wake()
+        assert "kind=success" in self.events("reported")[0]
+
+    def test_local_recipients_go_to_their_mailboxes(self) -> None:
+        self.router.routings["here.test"] = Local()
+        self.start()
+        new = self.hand_over("bob@here.test", "eve@b.test")
+        assert self.mailboxes.delivered == ["bob@here.test"]
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED]
+
+    def test_what_routing_decides_needs_no_connection(self) -> None:
+        self.router.routings["gone.test"] = Failed("no such domain gone.test", status="5.1.2")
+        self.router.routings["slow.test"] = TryLater("no DNS server answers", status="4.4.3")
+        self.start()
+        new = self.hand_over("bob@gone.test", "bob@slow.test")
+        assert self.statuses(new) == [Status.FAILED, Status.WAITING]
+        assert [str(parcel.envelope.recipients[0].address) for parcel in self.carrier.parcels] == ["alice@a.test"]
+
+    def test_recipients_whose_routing_is_known_do_not_wait_for_the_others(self) -> None:
+        finding: Deferred[Routing] = Deferred()
+        self.router.slow["slow.test"] = finding
+        self.start()
+        new = self.hand_over("bob@b.test", "eve@slow.test")
+        assert self.statuses(new) == [Status.DELIVERED, Status.WAITING]
+        finding.callback(Plan("mx.test", ()))
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED]
+        assert len(self.events("delivered")) == 2
+
+    def test_a_fault_in_routing_puts_the_mail_off(self) -> None:
+        finding: Deferred[Routing] = Deferred()
+        self.router.slow["slow.test"] = finding
+        self.start()
+        new = self.hand_over("eve@slow.test")
+        finding.errback(RuntimeError("oops"))
+        assert self.statuses(new) == [Status.WAITING]
+        assert "internal error in routing: oops" in self.events("deferred")[0]
+
+    def test_a_delivery_line_tells_where_the_time_went(self) -> None:
+        self.start()
+        self.carrier.held = True
+        self.hand_over("bob@b.test")
+        self.clock.advance(2)
+        self.carrier.connections[0].answer()
+        assert "total=2.0 queued=0.0 waited=0.0 transfer=2.0" in self.events("delivered")[0]
+
+
+class DeadDestinationTests(ServiceTests):
+    def test_a_dead_destination_costs_one_probe_a_step_and_all_is_delivered_when_it_is_back(self) -> None:
+        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        new = [self.add("bob@b.test") for _ in range(50)]
+        self.start()
+        probes = len(self.carrier.plans)
+        assert probes <= window_limits(SCHEDULE).start
+        assert all(self.statuses(each) == [Status.WAITING] for each in new)
+        self.clock.advance(900)
+        assert len(self.carrier.plans) == probes + 1
+        self.carrier.down = None
+        self.clock.advance(900)
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
+
+    def test_an_operator_who_retries_has_it_tried_now(self) -> None:
+        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.start()
+        new = self.hand_over("bob@b.test")
+        self.carrier.down = None
+        changed = self.successResultOf(self.queue.amend(Change.RETRY, [new.id], self.clock.seconds()))
+        self.service.amended(Change.RETRY, changed)
+        self.clock.advance(0)
+        assert self.statuses(new) == [Status.DELIVERED]
+
+
+class CrowdTests(ServiceTests):
+    limits = DeliveryLimits(jobs=4, claims=2, waiting_per_destination=2)
+
+    def test_what_does_not_fit_in_memory_waits_in_the_queue_and_is_claimed_when_there_is_room(self) -> None:
+        self.start()
+        self.carrier.held = True
+        new = [self.hand_over(f"u{number}@b.test") for number in range(10)]
+        assert self.service.lease(1) is None
+        self.carrier.held = False
+        for connection in list(self.carrier.connections):
+            if connection.pending is not None:
+                connection.answer()
+        self.clock.pump([0.1] * 200)
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
+
+    def test_a_crowd_at_one_destination_leaves_room_for_the_others(self) -> None:
+        self.router.routings["other.test"] = Plan("mx.other.test", ())
+        self.start()
+        self.carrier.slow = True
+        for number in range(8):
+            self.add(f"u{number}@b.test")
+        self.service.wake()
+        self.clock.pump([0.1] * 5)
+        other = self.add("bob@other.test")
+        self.service.wake()
+        self.clock.advance(0)
+        assert "mx.other.test" in {plan.destination for plan in self.carrier.plans}
+        assert self.statuses(other) == [Status.WAITING]
+
+
+class StopTests(ServiceTests):
+    def test_a_running_transaction_may_finish_and_the_rest_is_given_back(self) -> None:
+        self.start()
+        self.carrier.held = True
+        new = [self.hand_over(f"u{number}@b.test") for number in range(8)]
+        running = [connection for connection in self.carrier.connections if connection.pending]
+        stopping = self.service.stopService()
+        self.assertNoResult(stopping)
+        for connection in running:
+            connection.answer()
+        self.successResultOf(stopping)
+        statuses = [self.statuses(each)[0] for each in new]
+        assert statuses.count(Status.DELIVERED) == len(running)
+        assert statuses.count(Status.WAITING) == 8 - len(running)
+        assert not any(entry.claimed for entry in self.entries())
+        assert not self.clock.getDelayedCalls()
+
+    def test_a_transaction_that_outlasts_its_grace_is_cut_short(self) -> None:
+        self.start()
+        self.carrier.held = True
+        new = self.hand_over("bob@b.test")
+        stopping = self.service.stopService()
+        self.clock.advance(DeliveryLimits().grace)
+        self.successResultOf(stopping)
+        assert self.statuses(new) == [Status.WAITING]
+
+    def test_a_stopped_service_takes_nothing_and_gives_late_claims_back(self) -> None:
+        self.start()
+        self.successResultOf(self.service.stopService())
+        assert self.service.lease(1) is None
+        new = mail("bob@b.test")
+        claim = self.successResultOf(self.queue.add(new, self.clock.seconds(), 60.0))
+        assert claim is not None
+        self.service.take(claim)
+        assert not self.entries()[0].claimed
+
+
+class OperatorTests(ServiceTests):
+    def test_a_removed_message_that_waits_for_a_connection_is_not_sent(self) -> None:
+        self.start()
+        self.carrier.slow = True
+        new = self.hand_over("bob@b.test")
+        changed = self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], self.clock.seconds()))
+        self.service.amended(Change.REMOVE, changed)
+        self.carrier.connect()
+        assert self.carrier.parcels == []
+        assert self.statuses(new) == [Status.REMOVED]
+
+    def test_a_held_message_stays_until_it_is_released(self) -> None:
+        new = self.add("bob@b.test")
+        self.successResultOf(self.queue.amend(Change.HOLD, [new.id], self.clock.seconds()))
+        self.start()
+        self.clock.advance(3600)
+        assert self.statuses(new) == [Status.WAITING]
+        changed = self.successResultOf(self.queue.amend(Change.RELEASE, [new.id], self.clock.seconds()))
+        self.service.amended(Change.RELEASE, changed)
+        self.clock.advance(0)
+        assert self.statuses(new) == [Status.DELIVERED]
+
+    def test_a_message_removed_in_the_middle_of_its_transaction_is_not_settled(self) -> None:
+        self.start()
+        self.carrier.held = True
+        new = self.hand_over("bob@b.test")
+        changed = self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], self.clock.seconds()))
+        self.service.amended(Change.REMOVE, changed)
+        self.carrier.connections[0].answer()
+        assert self.statuses(new) == [Status.REMOVED]
+        assert len(self.events("lease-lost")) == 1
+
+
+del ServiceTests
