@@ -8,6 +8,7 @@ import errno
 import itertools
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ def _is_directory(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
             return False
         raise
 
@@ -79,9 +80,10 @@ def save(maildir: Path, name: str, pieces: Iterable[bytes]) -> None:
     file belongs to the Maildir's owner if we are root. Raises OSError, and then nothing of the message is left.
     """
     with _opened(maildir) as home, _opened("tmp", home) as tmp, _opened("new", home) as new:
+        descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=tmp)
         place = tmp
         try:
-            _write(os.open(name, _NEW_FILE, 0o600, dir_fd=tmp), home, pieces)
+            _write(descriptor, home, pieces)
             os.rename(name, name, src_dir_fd=tmp, dst_dir_fd=new)
             place = new
             os.fsync(new)
@@ -115,7 +117,11 @@ def _give_to_owner(file: int, home: int) -> None:
 
 
 class Names:
-    """Gives file names that no other delivery to a Maildir uses: time, process, a counter and the host."""
+    """Gives file names that no other delivery to a Maildir uses: time, process, a counter, chance and the host.
+
+    In a container each start counts from 1 under the same process id, and a clock may be set back: chance keeps a name
+    from being used twice even then.
+    """
 
     def __init__(self, host: str) -> None:
         # The Maildir page asks for these two to be written in octal.
@@ -125,4 +131,5 @@ class Names:
     def new(self, now: float) -> str:
         """Return a name for wall-clock seconds."""
         seconds, rest = divmod(int(now * 1_000_000), 1_000_000)
-        return f"{seconds}.M{rest}P{os.getpid()}Q{next(self._counter)}.{self._host}"
+        unique = f"M{rest}P{os.getpid()}Q{next(self._counter)}R{secrets.token_hex(4)}"
+        return f"{seconds}.{unique}.{self._host}"
