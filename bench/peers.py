@@ -4,18 +4,13 @@ Each runs from directories of its own on the same file system, takes mail from 1
 sink. None of their syncs is turned off.
 """
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from tests.endtoend.daemon import Daemon
 from tests.fakes import postfix
-from tests.fakes.processes import Child, answers, free_port, until
-
-_ROOT = Path(__file__).parent.parent
 
 
 class Peer(Protocol):
@@ -40,54 +35,33 @@ class Relay:
     name = "smtprelay"
 
     def __init__(self, parent: Path, sink_port: int) -> None:
-        self.port = free_port()
         self._home = Path(tempfile.mkdtemp(prefix="smtprelay-", dir=parent))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(_ROOT),
-            "PORT": str(self.port),
-            "BIND_IP": "127.0.0.1",
-            "DISABLE_IPV6": "yes",
-            "MAILNAME": "relay.example.test",
-            "QUEUE_DIR": str(self._home / "queue"),
-            "MAIL_DIR": str(self._home / "mail"),
-            "SMARTHOST_ADDRESS": "127.0.0.1",
-            "SMARTHOST_PORT": str(sink_port),
-            "SMARTHOST_TLS": "none",
-        }
-        self.child = Child([self._program("twistd"), "-n", "--pidfile=", "smtprelay"], self._home / "log", environment)
+        self.daemon = Daemon(
+            self._home,
+            LOG_FORMAT="text",
+            SMARTHOST_ADDRESS="127.0.0.1",
+            SMARTHOST_PORT=str(sink_port),
+            SMARTHOST_TLS="none",
+        )
+        self.port = self.daemon.port
 
     def start(self) -> None:
         """Start and wait until it greets. Raises RuntimeError with its last words."""
-        (self._home / "queue").mkdir()
-        (self._home / "mail").mkdir()
-        self.child.start()
-        until(lambda: answers(self.port) or not self.child.running, what="the relay's greeting")
-        if not self.child.running:
-            words = self.child.text[-2000:]
+        try:
+            self.daemon.start()
+        except (RuntimeError, TimeoutError):
             self.stop()
-            raise RuntimeError(f"the relay does not start: {words}")
+            raise
 
     def stop(self) -> None:
         """Stop and remove what it kept."""
-        if self.child.running:
-            self.child.stop()
+        if self.daemon.child.running:
+            self.daemon.stop()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def waiting(self) -> int:
         """Return how many messages are still in its queue, asked for beside the daemon."""
-        done = subprocess.run(
-            [self._program("smtprelay"), "queue", "list", "--json"],
-            env=self.child.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-        )
-        return sum(1 for line in done.stdout.splitlines() if line.startswith(b"{"))
-
-    @staticmethod
-    def _program(name: str) -> str:
-        return str(Path(sys.executable).with_name(name))
+        return len(self.daemon.queue())
 
 
 class Postfix:

@@ -62,6 +62,8 @@ class _Wire:
         """Reply as the rules say, else as usual; a message is recorded before its 2yz. Whether that was success."""
         rule = self.sink.rule_for(verb, argument)
         if rule is not None and rule.hold is not None:
+            with self.sink.lock:
+                self.sink.waiting += 1
             rule.hold.wait(60)
         reply = usual if rule is None else rule.reply
         if message is not None and reply is not None and reply[0] == "2":

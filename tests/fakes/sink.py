@@ -7,6 +7,7 @@ slip: a bare CR or LF, a line over 998 octets, an unstuffed dot or anything sent
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -36,6 +37,8 @@ class Sink:
         self.logins: list[Login] = []
         self.faults: list[str] = []
         self.connections = 0
+        #: How many answers were held back so far.
+        self.waiting = 0
         self.open_connections: set[socket.socket] = set()
         self.lock = threading.Lock()
         self.context: ssl.SSLContext | None = None
@@ -51,15 +54,20 @@ class Sink:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening and hang up on everyone; harmless the second time."""
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
         self._listener.close()
         self._thread.join()
         with self.lock:
             for connection in self.open_connections:
-                try:
+                with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
 
     def rule_for(self, verb: str, argument: str) -> Rule | None:
         """Return the rule that decides and count it down."""

@@ -1,0 +1,37 @@
+"""The world around the daemon: a DNS of its own, sinks and relays to order, and a clean-up that nothing escapes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.endtoend.world import Dns, World
+from tests.fakes.processes import until
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all that starts the real daemon."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.endtoend)
+
+
+@pytest.fixture
+def dns(tmp_path: Path) -> Iterator[Dns]:
+    """Return a running DNS that knows example.test and sender.test, both at 127.0.0.1."""
+    server = Dns(tmp_path)
+    server.mail_host("example.test")
+    server.mail_host("sender.test")
+    with server.child:
+        until(lambda: "ready" in server.child.text or not server.child.running, what="the DNS server")
+        assert server.child.running, server.child.text
+        yield server
+
+
+@pytest.fixture
+def world(dns: Dns, tmp_path: Path) -> Iterator[World]:
+    """Return a maker of sinks and relays; when the test is over they end, the last made first."""
+    with ExitStack() as stack:
+        yield World(dns, tmp_path, stack)

@@ -1,0 +1,128 @@
+"""The real daemon as an operator starts it: a process of its own, configured by environment variables alone."""
+
+import json
+import os
+import smtplib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.fakes.processes import Child, answers, free_port, until
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def program(name: str) -> str:
+    """Return the path of a program installed beside the running Python."""
+    return str(Path(sys.executable).with_name(name))
+
+
+class Daemon:
+    """One relay with a home of its own. `settings` are the documented variables and stand over the ones given here.
+
+    Use as a context manager: entering starts it, leaving stops it. It may be killed and started again in between.
+    """
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "PORT": str(self.port),
+            "BIND_IP": "127.0.0.1",
+            "DISABLE_IPV6": "yes",
+            # No such device: only 127.0.0.1 is trusted, so that 127.0.0.2 can play a stranger.
+            "NET_DEV": "none0",
+            "MAILNAME": "relay.example.test",
+            "QUEUE_DIR": str(home / "queue"),
+            "MAIL_DIR": str(home / "mail"),
+            "LOG_FORMAT": "json",
+            **settings,
+        }
+        self.child = Child([program("twistd"), "-n", "--pidfile=", "smtprelay"], home / "log", self.environment)
+
+    @property
+    def queue_dir(self) -> Path:
+        """Where its queue lies."""
+        return Path(self.environment["QUEUE_DIR"])
+
+    @property
+    def mail_dir(self) -> Path:
+        """Where its Maildirs lie."""
+        return Path(self.environment["MAIL_DIR"])
+
+    def start(self) -> None:
+        """Start and wait for the greeting. Raises RuntimeError with its last words if it ends instead."""
+        self.child.start()
+        until(lambda: answers(self.port) or not self.child.running, what="the relay's greeting")
+        if not self.child.running:
+            raise RuntimeError(f"the relay does not start: {self.child.text[-4000:]}")
+
+    def refuse(self) -> str:
+        """Start, expect it to end by itself with an error, and return what it said."""
+        self.child.start()
+        try:
+            status = self.child.wait()
+        finally:
+            if self.child.running:
+                self.child.kill()
+        assert status != 0, f"it ended as if all were well: {self.child.text}"
+        return self.child.text
+
+    def stop(self) -> int:
+        """End it as a container's manager would and return its exit status."""
+        return self.child.stop()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.child.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.child.running:
+            self.child.stop()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the journal's events of this name so far."""
+        lines = (line for line in self.child.text.splitlines() if line.startswith("{"))
+        return [event for line in lines if (event := json.loads(line)).get("event") == name]
+
+    def awaited(self, name: str, number: int = 1, seconds: float = 20) -> list[dict[str, Any]]:
+        """Wait until there are this many events of a name and return them."""
+        what = f"{number} x {name} in the journal of {self.queue_dir}"
+        until(lambda: len(self.events(name)) >= number, seconds, what=what)
+        return self.events(name)
+
+    def client(self, source: str = "127.0.0.1") -> smtplib.SMTP:
+        """Connect as a mail client, from this address."""
+        return smtplib.SMTP("127.0.0.1", self.port, timeout=20, source_address=(source, 0))
+
+    def submit(self, content: bytes, to: str | Sequence[str], sender: str = "sender@sender.test") -> None:
+        """Send a message as a mail client and have it accepted for every recipient."""
+        with self.client() as client:
+            refused = client.sendmail(sender, to, content)
+        assert not refused, refused
+
+    def tool(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run the operator's command with the daemon's environment."""
+        command = [program("smtprelay"), *arguments]
+        return subprocess.run(
+            command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+    def queue(self) -> list[dict[str, Any]]:
+        """Return what `smtprelay queue list --json` shows."""
+        done = self.tool("queue", "list", "--json")
+        assert done.returncode == 0, done.stderr
+        listed: list[dict[str, Any]] = json.loads(done.stdout)
+        return listed
+
+    def empty(self, seconds: float = 20) -> None:
+        """Wait until nothing is in the queue."""
+        until(lambda: self.queue() == [], seconds, what=f"an empty queue in {self.queue_dir}")

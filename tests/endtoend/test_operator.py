@@ -1,0 +1,210 @@
+"""What an operator does and sees beside the running daemon."""
+
+import threading
+
+from tests.endtoend.daemon import Daemon
+from tests.endtoend.mails import mail
+from tests.endtoend.world import TO, received
+from tests.fakes.processes import until
+from tests.fakes.received import Rule
+
+LATER = "F,1h,30m"
+
+
+def busy(times=None):
+    """Return the rule of a server that has no time."""
+    return Rule("RCPT", "451 4.3.0 come back", times=times)
+
+
+def test_a_waiting_message_is_shown_and_a_retry_delivers_it_at_once(world):
+    sink = world.sink(busy(1))
+    relay = world.relay(sink, RETRY_SCHEDULE=LATER)
+    relay.submit(mail(), TO)
+    relay.awaited("deferred")
+    (entry,) = relay.queue()
+    (recipient,) = entry["recipients"]
+    assert entry["sender"] == "sender@sender.test"
+    assert recipient["address"] == TO
+    assert recipient["attempts"] == 1
+    assert "451 4.3.0 come back" in str(recipient)
+    assert TO in relay.tool("queue", "show", entry["id"]).stdout
+    done = relay.tool("queue", "retry", entry["id"])
+    assert done.returncode == 0, done.stderr
+    received(sink)
+    relay.empty()
+
+
+def test_retry_all_delivers_everything_that_waits(world):
+    sink = world.sink(busy(3))
+    relay = world.relay(sink, RETRY_SCHEDULE=LATER)
+    for number in range(3):
+        relay.submit(mail(str(number)), TO)
+    until(lambda: sum(one["recipients"][0]["attempts"] for one in relay.queue()) >= 1, what="an attempt")
+    sink.rules.clear()
+    assert relay.tool("queue", "retry", "--all").returncode == 0
+    received(sink, 3)
+
+
+def test_a_removed_message_is_gone_and_its_sender_hears_nothing(world):
+    sink = world.sink(busy())
+    relay = world.relay(sink, RETRY_SCHEDULE=LATER)
+    relay.submit(mail(), TO)
+    relay.awaited("deferred")
+    assert relay.tool("queue", "remove", relay.queue()[0]["id"]).returncode == 0
+    relay.empty()
+    assert relay.events("reported") == []
+    assert sink.messages == []
+
+
+def test_a_held_message_waits_until_it_is_released(world):
+    sink = world.sink(busy(1))
+    relay = world.relay(sink, RETRY_SCHEDULE="F,1h,3s")
+    relay.submit(mail("held"), TO)
+    relay.awaited("deferred")
+    id = relay.queue()[0]["id"]
+    assert relay.tool("queue", "hold", id).returncode == 0
+    # The next one is deferred as well, later than the first: when it arrives, the first one's time has come and gone.
+    sink.rules.append(busy(1))
+    relay.submit(mail("free"), TO)
+    (first,) = received(sink)
+    assert "free" in first.header("Message-ID")
+    assert relay.tool("queue", "release", id).returncode == 0
+    received(sink, 2)
+
+
+def test_an_unknown_id_is_named_and_the_status_says_so(world):
+    relay = world.relay(world.sink())
+    done = relay.tool("queue", "show", "nosuchid")
+    assert done.returncode != 0
+    assert "nosuchid" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_deferred_message_is_tried_again_on_schedule(world):
+    sink = world.sink(busy(2))
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    received(sink)
+    relay.empty()
+    assert len(relay.events("deferred")) == 2
+    assert len(sink.messages) == 1
+
+
+def test_a_failed_message_is_reported_to_its_sender_at_the_senders_mx(world):
+    world.dns.mail_host("sender.test", "127.0.0.6")
+    sink = world.sink(Rule("RCPT", "550 5.1.1 no such person"))
+    home = world.sink(address="127.0.0.6", port=sink.port)
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    (report,) = received(home)
+    relay.empty()
+    assert report.sender == ""
+    assert report.recipients == ("sender@sender.test",)
+    assert "multipart/report" in report.header("Content-Type")
+    assert b"550 5.1.1 no such person" in report.content
+    assert b"Status: 5.1.1" in report.content
+    assert b"Message-ID: <1@sender.test>" in report.content
+
+
+def test_a_report_that_fails_is_not_reported(world):
+    sink = world.sink(Rule("RCPT", "550 5.1.1 no such person"))
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    relay.awaited("failed", 2)
+    relay.empty()
+    assert len(relay.events("reported")) == 1
+
+
+def test_a_message_out_of_time_fails_with_the_last_words_of_the_remote(world):
+    world.dns.mail_host("sender.test", "127.0.0.6")
+    sink = world.sink(busy())
+    home = world.sink(address="127.0.0.6", port=sink.port)
+    relay = world.relay(sink, RETRY_SCHEDULE="F,2s,1s")
+    relay.submit(mail(), TO)
+    (report,) = received(home)
+    assert b"451 4.3.0 come back" in report.content
+
+
+def test_a_domain_that_does_not_exist_fails_at_once(world):
+    relay = world.relay(world.sink())
+    relay.submit(mail(), "a@nowhere.test", sender="")
+    (event,) = relay.awaited("failed")
+    relay.empty()
+    assert "nowhere.test" in event["reply"]
+
+
+def test_a_success_report_comes_when_asked_for(world):
+    world.dns.mail_host("sender.test", "127.0.0.6")
+    sink = world.sink(extensions=("PIPELINING",))
+    home = world.sink(address="127.0.0.6", port=sink.port)
+    relay = world.relay(sink)
+    with relay.client() as client:
+        client.sendmail("sender@sender.test", [TO], mail(), rcpt_options=["NOTIFY=SUCCESS"])
+    received(sink)
+    (report,) = received(home)
+    assert b"Action: relayed" in report.content
+
+
+def test_dsn_wishes_are_passed_on_where_dsn_is_offered(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    wishes = ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;x@y"]
+    with relay.client() as client:
+        client.sendmail("sender@sender.test", [TO], mail(), ["RET=HDRS", "ENVID=abc"], wishes)
+    (message,) = received(sink)
+    assert {"RET=HDRS", "ENVID=abc"} <= set(message.mail_parameters.split())
+    assert set(wishes) <= set(message.rcpt_parameters[0].split())
+
+
+def test_local_mail_goes_to_an_existing_maildir_only(world):
+    relay = world.stopped_relay(world.sink(), OTHER_HOSTNAMES="home.test")
+    for folder in ("new", "cur", "tmp"):
+        (relay.mail_dir / "bob" / folder).mkdir(parents=True)
+    relay.start()
+    with relay.client("127.0.0.2") as stranger:
+        refused = stranger.sendmail("a@sender.test", ["bob@home.test", "eve@home.test", "../bob@home.test"], mail())
+    new = relay.mail_dir / "bob" / "new"
+    until(lambda: list(new.iterdir()), what="a message in the Maildir")
+    relay.empty()
+    assert set(refused) == {"eve@home.test", "../bob@home.test"}
+    (file,) = new.iterdir()
+    assert file.read_bytes().replace(b"\r\n", b"\n").endswith(mail().replace(b"\r\n", b"\n"))
+
+
+def test_a_stop_ends_sessions_kindly_keeps_the_queue_and_says_so(world):
+    sink = world.sink(busy(1))
+    relay = world.relay(sink, RETRY_SCHEDULE="F,1h,5s")
+    relay.submit(mail(), TO)
+    relay.awaited("deferred")
+    with relay.client() as idle:
+        assert relay.stop() == 0
+        code, _ = idle.getreply()
+    assert code == 421
+    assert len(relay.events("stopped")) == 1
+    relay.start()
+    received(sink)
+    relay.empty()
+
+
+def test_a_stop_waits_for_a_running_delivery(world):
+    go_on = threading.Event()
+    sink = world.sink(Rule(".", "250 2.0.0 at last", hold=go_on))
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    until(lambda: sink.waiting, what="a message before its answer")
+    relay.child.process.terminate()
+    relay.awaited("stopping")
+    go_on.set()
+    assert relay.child.wait() == 0
+    assert len(relay.events("delivered")) == 1
+    relay.start()
+    relay.empty()
+    assert len(sink.messages) == 1
+
+
+def test_the_effective_settings_are_shown_without_secrets(tmp_path):
+    relay = Daemon(tmp_path / "relay", SMARTHOST_ADDRESS="smart.test", SMARTHOST_USER="me", SMARTHOST_PASSWORD="s3cret")
+    done = relay.tool("config", "show")
+    assert done.returncode == 0, done.stderr
+    assert "smart.test" in done.stdout
+    assert "s3cret" not in done.stdout + done.stderr

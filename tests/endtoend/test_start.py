@@ -1,0 +1,139 @@
+"""Starts that must not succeed: one clear message, an exit status, and nothing changed on disk."""
+
+import socket
+import sqlite3
+from hashlib import sha256
+
+import pytest
+
+from tests.endtoend.daemon import Daemon
+from tests.endtoend.mails import mail
+from tests.endtoend.world import TO
+from tests.fakes.disk import NoDiskError, small_disk
+from tests.fakes.received import Rule
+
+
+def contents(folder):
+    """Return the files of a folder by name, with a hash of each."""
+    return {
+        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def queue_file(relay):
+    """Return the relay's SQLite file."""
+    (file,) = (path for path in relay.queue_dir.rglob("*") if path.is_file() and is_sqlite(path))
+    return file
+
+
+def is_sqlite(path):
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
+def test_all_mistakes_in_the_settings_are_told_together_and_nothing_is_created(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("from-file")
+    relay = Daemon(
+        tmp_path / "relay",
+        PORT="none",
+        BIND_IP="300.1.1.1",
+        RETRY_SCHEDULE="F,soon",
+        MESSAGE_SIZE_LIMIT="huge",
+        DNS_SERVERS="not an address",
+        LOG_FORMAT="xml",
+        SMARTHOST_PASSWORD="s3cret",
+        SMARTHOST_PASSWORD_FILE=str(secret),
+    )
+    words = relay.refuse()
+    for name in ("PORT", "BIND_IP", "RETRY_SCHEDULE", "MESSAGE_SIZE_LIMIT", "DNS_SERVERS", "LOG_FORMAT"):
+        assert f"{name}" in words
+    assert "SMARTHOST_PASSWORD_FILE" in words
+    for value in ("none", "300.1.1.1", "F,soon", "huge", "not an address", "xml"):
+        assert value in words
+    assert "s3cret" not in words
+    assert "from-file" not in words
+    assert "Traceback" not in words
+    assert not relay.queue_dir.exists()
+    assert not relay.mail_dir.exists()
+
+
+def test_a_port_that_is_taken_is_named_and_the_queue_is_left_alone(tmp_path):
+    relay = Daemon(tmp_path / "relay")
+    with socket.create_server(("127.0.0.1", relay.port)):
+        words = relay.refuse()
+    assert str(relay.port) in words
+    assert "Traceback" not in words
+    assert not list(relay.queue_dir.rglob("*.sqlite*"))
+
+
+def test_a_second_daemon_on_the_same_queue_is_refused(tmp_path):
+    with Daemon(tmp_path / "first") as first:
+        second = Daemon(tmp_path / "second", QUEUE_DIR=str(first.queue_dir))
+        words = second.refuse()
+        first.submit(mail(), "someone@[127.0.0.1]", sender="")
+    assert str(first.queue_dir) in words
+    assert "Traceback" not in words
+
+
+def test_a_file_in_place_of_the_queue_directory_is_named(tmp_path):
+    relay = Daemon(tmp_path / "relay")
+    relay.queue_dir.write_text("in the way")
+    words = relay.refuse()
+    assert str(relay.queue_dir) in words
+    assert "Traceback" not in words
+    assert relay.queue_dir.read_text() == "in the way"
+
+
+def test_a_queue_directory_that_cannot_be_written_is_named(tmp_path):
+    relay = Daemon(tmp_path / "relay")
+    try:
+        with small_disk(relay.queue_dir, "1M", ",ro"):
+            words = relay.refuse()
+    except NoDiskError as error:
+        pytest.skip(str(error))
+    assert str(relay.queue_dir) in words
+    assert "Traceback" not in words
+
+
+def used_queue(world):
+    """Return a stopped relay with one message in its queue."""
+    relay = world.relay(world.sink(Rule("RCPT", "451 4.3.0 come back")), RETRY_SCHEDULE="F,1h,30m")
+    relay.submit(mail(), TO)
+    relay.awaited("deferred")
+    relay.stop()
+    relay.child.output.write_text("")
+    return relay
+
+
+def test_a_queue_file_of_a_newer_version_is_refused_and_left_alone(world):
+    relay = used_queue(world)
+    with sqlite3.connect(queue_file(relay)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    before = contents(relay.queue_dir)
+    words = relay.refuse()
+    assert "999" in words
+    assert "Traceback" not in words
+    assert contents(relay.queue_dir) == before
+
+
+@pytest.mark.parametrize("damage", ["head", "page", "cut", "empty"])
+def test_a_corrupt_queue_file_is_refused_and_left_alone(world, damage):
+    relay = used_queue(world)
+    file = queue_file(relay)
+    data = file.read_bytes()
+    damaged = {
+        "head": b"\xff" * 4096 + data[4096:],
+        "page": data[:4096] + b"\xff" * 8192 + data[12288:],
+        "cut": data[: len(data) // 2 - 100],
+        "empty": b"",
+    }
+    file.write_bytes(damaged[damage])
+    before = contents(relay.queue_dir)
+    words = relay.refuse()
+    assert file.name in words
+    assert "Traceback" not in words
+    assert contents(relay.queue_dir) == before

@@ -1,0 +1,191 @@
+"""Trouble while the relay runs: it says what is wrong, keeps the mail, and goes on."""
+
+import smtplib
+
+import pytest
+
+from tests.endtoend.mails import mail
+from tests.endtoend.world import TO, received
+from tests.fakes.certificates import authority
+from tests.fakes.disk import NoDiskError, fill, small_disk
+from tests.fakes.processes import free_port
+from tests.fakes.received import Rule
+
+BIG = mail("big", (b"x" * 70 + b"\r\n") * 42_000)
+
+
+def test_a_full_disk_costs_a_452_and_nothing_else(world):
+    sink = world.sink()
+    relay = world.stopped_relay(sink)
+    try:
+        with small_disk(relay.queue_dir, "32M"):
+            relay.start()
+            with relay.client() as client:
+                assert_full_disk_is_survived(relay, client)
+            received(sink, 2)
+            relay.empty()
+            relay.stop()
+    except NoDiskError as error:
+        pytest.skip(str(error))
+    assert [message.without_trace for message in sink.messages] == [mail("before"), BIG]
+
+
+def assert_full_disk_is_survived(relay, client):
+    client.sendmail("a@sender.test", [TO], mail("before"))
+    relay.empty()
+    files = {path for path in relay.queue_dir.rglob("*") if path.is_file()}
+    filler = fill(relay.queue_dir, 1_000_000)
+    for _ in range(3):
+        with pytest.raises(smtplib.SMTPDataError) as refusal:
+            client.sendmail("a@sender.test", [TO], BIG)
+        assert refusal.value.smtp_code == 452
+        assert client.noop()[0] == 250
+    assert relay.queue() == []
+    filler.unlink()
+    assert {path for path in relay.queue_dir.rglob("*") if path.is_file()} <= files
+    client.sendmail("a@sender.test", [TO], BIG)
+
+
+def test_a_disk_filled_by_small_messages_costs_a_452_and_keeps_what_was_accepted(world):
+    sink = world.sink(Rule("RCPT", "451 4.3.0 come back"))
+    relay = world.stopped_relay(sink, RETRY_SCHEDULE="F,1h,1s")
+    try:
+        with small_disk(relay.queue_dir, "24M"):
+            relay.start()
+            filler = fill(relay.queue_dir, 4_000_000)
+            accepted = fill_with_mail(relay)
+            filler.unlink()
+            sink.rules.clear()
+            received(sink, accepted, 60)
+            relay.empty(60)
+            relay.stop()
+    except NoDiskError as error:
+        pytest.skip(str(error))
+    assert len(sink.messages) == accepted
+
+
+def fill_with_mail(relay):
+    """Send until the disk is full and return how many messages were accepted."""
+    content = mail("small", (b"x" * 70 + b"\r\n") * 1000)
+    with relay.client() as client:
+        for number in range(200):
+            client.mail("a@sender.test")
+            client.rcpt(TO)
+            code, _ = client.data(content)
+            if code != 250:
+                assert code == 452
+                assert client.noop()[0] == 250
+                return number
+    raise AssertionError("the disk never filled")
+
+
+def test_mail_stays_queued_while_the_resolver_is_down_and_the_log_says_so(world):
+    dead = f"127.0.0.1:{free_port()}"
+    relay = world.relay(world.sink(), DNS_SERVERS=dead)
+    relay.submit(mail(), TO)
+    (event, *_) = relay.awaited("deferred")
+    assert "DNS" in event["reply"]
+    assert dead.partition(":")[0] in event["reply"]
+    assert len(relay.queue()) == 1
+
+
+def test_mail_stays_queued_while_a_zone_fails_and_goes_when_it_heals(world):
+    world.dns.add({"example.test": {"FAIL": "SERVFAIL"}})
+    sink = world.sink()
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    relay.awaited("deferred")
+    world.dns.mail_host("example.test")
+    received(sink)
+
+
+@pytest.mark.parametrize("trouble", ["password", "certificate", "no starttls"])
+def test_a_smarthost_that_cannot_be_logged_in_to_keeps_mail_queued_with_one_clear_line(world, trouble):
+    root = authority()
+    files = tuple(map(str, root.leaf(["smart.example.test"]).write(world.home)))
+    world.dns.add({"smart.example.test": {"A": ["127.0.0.5"]}})
+    smarthost = world.sink(
+        address="127.0.0.5",
+        tls=None if trouble == "no starttls" else files,
+        users={"me": "something else"},
+    )
+    trust = authority() if trouble == "certificate" else root
+    relay = world.relay(
+        smarthost,
+        RETRY_SCHEDULE="F,1h,30m",
+        SMARTHOST_ADDRESS="smart.example.test",
+        SMARTHOST_PORT=str(smarthost.port),
+        SMARTHOST_USER="me",
+        SMARTHOST_PASSWORD="s3cret",
+        SSL_CERT_FILE=str(trust.write(world.home)),
+    )
+    relay.submit(mail(), TO)
+    (event,) = relay.awaited("deferred")
+    expected = {"password": "535", "certificate": "certificate", "no starttls": "STARTTLS"}[trouble]
+    lines = [line for line in relay.child.text.splitlines() if expected in line and "SMARTHOST_" in line]
+    assert len(lines) >= 1, relay.child.text
+    assert len(relay.queue()) == 1
+    assert smarthost.messages == []
+    assert "s3cret" not in relay.child.text
+    assert "s3cret" not in relay.tool("queue", "show", relay.queue()[0]["id"]).stdout
+    assert "Traceback" not in relay.child.text
+    if trouble != "password":
+        assert smarthost.logins == []
+    assert event["id"] == relay.queue()[0]["id"]
+
+
+@pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."])
+def test_a_remote_that_hangs_up_is_tried_again(world, verb):
+    # Twice for EHLO: its sudden end makes a client try again with HELO.
+    sink = world.sink(Rule(verb, None, times=2))
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    (message,) = received(sink)
+    relay.empty()
+    assert message.without_trace == mail()
+    assert relay.events("deferred")
+    assert "Traceback" not in relay.child.text
+
+
+def test_a_remote_that_nobody_answers_for_is_tried_again(world):
+    sink = world.sink()
+    port = sink.port
+    sink.close()
+    relay = world.relay(sink)
+    relay.submit(mail(), TO)
+    (event, *_) = relay.awaited("deferred")
+    assert "127.0.0.1" in str(event)
+    received(world.sink(port=port))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"bare\nlf", b"bare\rcr", b"nul\0nul"],
+    ids=["LF", "CR", "NUL"],
+)
+def test_a_message_with_a_bare_line_end_never_gets_in(world, content):
+    sink = world.sink()
+    relay = world.relay(sink)
+    with relay.client() as client:
+        client.ehlo()
+        client.mail("a@sender.test")
+        client.rcpt(TO)
+        client.docmd("DATA")
+        client.send(mail(body=content + b"\r\n.\r\nMAIL FROM:<evil@sender.test>\r\n"))
+        code, _ = client.getreply()
+    assert 500 <= code < 600
+    assert relay.queue() == []
+    assert relay.events("accepted") == []
+
+
+def test_a_dead_destination_delays_nobody_else(world):
+    world.dns.mail_host("dead.test", "127.0.0.7")
+    sink = world.sink()
+    relay = world.relay(sink, RETRY_SCHEDULE="F,1h,30m")
+    with relay.client() as client:
+        for number in range(100):
+            client.sendmail("a@sender.test", ["x@dead.test"], mail(str(number)))
+        client.sendmail("a@sender.test", [TO], mail("alive"))
+    (message,) = received(sink)
+    assert message.recipients == (TO,)
+    assert len(relay.queue()) == 100
