@@ -131,7 +131,7 @@ def _server(text: str) -> tuple[str, int]:
     if match is None:
         raise ValueError(f"{text!r} is not an IP address with a port or none")
     port = exim.read_port(match[3]) if match[3] else _DNS_PORT
-    return (str(ipaddress.IPv6Address(match[1])) if match[1] else read_ipv4(match[2] or "")), port
+    return (read_ipv4(match[2]) if match[2] else read_ipv6(match[1])), port
 
 
 def read_patterns(text: str) -> tuple[str, ...]:

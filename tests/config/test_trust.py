@@ -127,8 +127,7 @@ def test_any_list_written_with_doubled_colons_is_read_as_meant_or_refused(items:
     written = "".join(f":{'!' * out}{text.replace(':', '::')}" for out, text in items)
     try:
         trusted = read_trust(written)
-    except ValueError as refused:
-        assert "two ways" in str(refused)
+    except ValueError:
         return
     assert trusted == TrustList(tuple(TrustItem(network(text), out) for out, text in items))
 

@@ -1,0 +1,161 @@
+import pytest
+
+from mta.config.mode import read_smarthost
+from mta.config.setting import Reading
+from mta.routing.route import Credentials, Smarthost, TlsRule
+
+GMAIL = {"GMAIL_USER": "g", "GMAIL_PASSWORD": "gp"}
+SES = {"SES_USER": "s", "SES_PASSWORD": "sp"}
+HOST = {"SMARTHOST_ADDRESS": "smtp.example.test"}
+LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "up"}
+
+
+def mode(*environs: dict[str, str], **more: str) -> tuple[Smarthost | None, list[str]]:
+    environ = {name: text for environ in environs for name, text in environ.items()} | more
+    reading = Reading(environ)
+    smarthost = read_smarthost(reading)
+    reading.check()
+    return smarthost, reading.notices
+
+
+def smarthost(*environs: dict[str, str], **more: str) -> Smarthost:
+    found, _ = mode(*environs, **more)
+    assert found is not None
+    return found
+
+
+def notices(*environs: dict[str, str], **more: str) -> list[str]:
+    return mode(*environs, **more)[1]
+
+
+def test_nothing_set_means_direct_delivery() -> None:
+    assert mode() == (None, [])
+    assert mode(SMTPPORTOUT="2525") == (None, [])
+
+
+def test_gmail_comes_first() -> None:
+    expected = Smarthost((("smtp.gmail.com", 587),), TlsRule.VERIFY, Credentials("g", "gp"), ("*.gmail.com",))
+    assert smarthost(GMAIL, SES, HOST, LOGIN) == expected
+    assert notices(GMAIL) == []
+    assert notices(GMAIL, SES, HOST, SMARTHOST_PORT="587") == [
+        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SES_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SMARTHOST_ADDRESS has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SMARTHOST_PORT has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+    ]
+
+
+def test_ses_comes_second() -> None:
+    found = smarthost(SES, HOST)
+    assert found.hosts == (("email-smtp.us-east-1.amazonaws.com", 587),)
+    assert found.tls is TlsRule.VERIFY
+    assert found.credentials == Credentials("s", "sp")
+    assert found.aliases == ("*.amazonaws.com",)
+    assert notices(SES, HOST) == ["SMARTHOST_ADDRESS has no effect: SES_USER and SES_PASSWORD come first"]
+
+
+def test_ses_has_its_region_and_port() -> None:
+    found = smarthost(SES, SES_REGION="eu-west-1", SES_PORT="2587")
+    assert found.hosts == (("email-smtp.eu-west-1.amazonaws.com", 2587),)
+
+
+def test_no_setting_of_another_mode_can_weaken_the_tls_of_a_provider() -> None:
+    assert smarthost(GMAIL, SMARTHOST_TLS="none").tls is TlsRule.VERIFY
+    assert smarthost(SES, SMARTHOST_TLS="none").tls is TlsRule.VERIFY
+
+
+@pytest.mark.parametrize(
+    ("half", "notice"),
+    [
+        ({"GMAIL_USER": "x"}, "GMAIL_USER is set but GMAIL_PASSWORD is not: mail does not go through Gmail"),
+        ({"GMAIL_PASSWORD": "x"}, "GMAIL_PASSWORD is set but GMAIL_USER is not: mail does not go through Gmail"),
+        ({"SES_USER": "x"}, "SES_USER is set but SES_PASSWORD is not: mail does not go through Amazon SES"),
+        (
+            {"SMARTHOST_USER": "x"},
+            "SMARTHOST_USER is set but SMARTHOST_PASSWORD is not: there is no login at the smarthost",
+        ),
+    ],
+)
+def test_a_half_pair_falls_through_and_names_the_missing_half(half: dict[str, str], notice: str) -> None:
+    found, said = mode(half, HOST)
+    assert found == Smarthost((("smtp.example.test", 25),), TlsRule.OPPORTUNISTIC)
+    assert said == [notice]
+
+
+def test_a_half_pair_of_gmail_falls_through_to_ses() -> None:
+    assert smarthost(SES, GMAIL_USER="x").hosts[0][0] == "email-smtp.us-east-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "hosts"),
+    [
+        ("a.test", "", (("a.test", 25),)),
+        ("a.test", "587", (("a.test", 587),)),
+        ("a.test::26", "", (("a.test", 26),)),
+        ("a.test : b.test", "587", (("a.test", 25), ("b.test", 587))),
+        ("a.test::26 : b.test", "587", (("a.test", 26), ("b.test", 587))),
+        ("[2001::db8::::1]", "2525", (("2001:db8::1", 2525),)),
+    ],
+)
+def test_the_last_host_has_the_port_and_the_others_25_or_their_own(
+    address: str, port: str, hosts: tuple[tuple[str, int], ...]
+) -> None:
+    assert smarthost(SMARTHOST_ADDRESS=address, SMARTHOST_PORT=port).hosts == hosts
+
+
+def test_a_last_host_with_a_port_of_its_own_keeps_it() -> None:
+    found, said = mode(SMARTHOST_ADDRESS="a.test::26", SMARTHOST_PORT="587")
+    assert found == Smarthost((("a.test", 26),), TlsRule.OPPORTUNISTIC)
+    assert said == ["SMARTHOST_PORT has no effect: the last host of SMARTHOST_ADDRESS has a port of its own"]
+
+
+def test_a_login_without_patterns_is_for_the_configured_hosts() -> None:
+    found = smarthost(HOST, LOGIN)
+    assert found.credentials == Credentials("u", "up")
+    assert found.aliases is None
+
+
+@pytest.mark.parametrize(
+    ("tls", "login", "rule"),
+    [
+        ("", {}, TlsRule.OPPORTUNISTIC),
+        ("", LOGIN, TlsRule.VERIFY),
+        ("none", {}, TlsRule.NONE),
+        ("Require", LOGIN, TlsRule.REQUIRE),
+        ("opportunistic", LOGIN, TlsRule.OPPORTUNISTIC),
+        ("verify", {}, TlsRule.VERIFY),
+    ],
+)
+def test_tls_is_verified_with_a_login_unless_said_otherwise(tls: str, login: dict[str, str], rule: TlsRule) -> None:
+    assert smarthost(HOST, login, SMARTHOST_TLS=tls).tls is rule
+
+
+@pytest.mark.parametrize(
+    "aliases",
+    ["smtp.example.test", "*.example.test", "SMTP.*; *.EXAMPLE.test", "*", "^smtp\\.", "foo.test; *.test;*.bar"],
+)
+def test_patterns_that_match_the_host_are_kept_without_a_word(aliases: str) -> None:
+    found, said = mode(HOST, LOGIN, SMARTHOST_ALIASES=aliases)
+    assert found is not None
+    assert found.aliases
+    assert said == []
+
+
+@pytest.mark.parametrize("aliases", ["example.test", "*.other.test", "^mail"])
+def test_patterns_that_match_no_host_are_warned_of(aliases: str) -> None:
+    (said,) = notices(HOST, LOGIN, SMARTHOST_ALIASES=aliases)
+    assert said.startswith("SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: there is no login unless")
+
+
+def test_patterns_without_a_login_have_no_effect() -> None:
+    assert notices(HOST, SMARTHOST_ALIASES="*") == [
+        "SMARTHOST_ALIASES has no effect: SMARTHOST_USER and SMARTHOST_PASSWORD are not both set"
+    ]
+
+
+def test_what_needs_another_setting_has_no_effect_without_it() -> None:
+    assert notices(SMARTHOST_PORT="587", SES_PORT="465") == [
+        "SES_PORT has no effect: SES_USER and SES_PASSWORD are not both set",
+        "SMARTHOST_PORT has no effect: SMARTHOST_ADDRESS is not set",
+    ]
+    assert notices(HOST, SMTPPORTOUT="26") == ["SMTPPORTOUT has no effect: all mail goes to the smarthost"]

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+
+from mta.config.exim import read_port
+from mta.config.setting import Form, Reading, Setting, SettingsError, shorten
+
+PORT = Setting("PORT", Form(read_port), "25", "The port.", "2525")
+PASSWORD = Setting("PASSWORD", Form(str), "", "The password.", "correct-horse", secret=True)
+
+
+def mistakes(reading: Reading) -> list[str]:
+    reading.of(PORT)
+    reading.of(PASSWORD)
+    return reading.mistakes
+
+
+@pytest.mark.parametrize("environ", [{}, {"PORT": ""}, {"PORT": "  "}])
+def test_an_unset_or_empty_variable_has_its_default(environ: dict[str, str]) -> None:
+    reading = Reading(environ)
+    assert reading.of(PORT) == 25
+    assert not reading.is_set(PORT)
+
+
+def test_blanks_around_a_value_do_not_count_but_those_of_a_secret_do() -> None:
+    reading = Reading({"PORT": " 26\n", "PASSWORD": " x "})
+    assert reading.of(PORT) == 26
+    assert reading.of(PASSWORD) == " x "
+
+
+def test_a_mistake_names_the_variable_the_value_what_is_wrong_and_what_is_right() -> None:
+    assert mistakes(Reading({"PORT": "x"})) == [
+        "PORT='x': 'x' is not a port, a number from 1 to 65535; right is for example PORT=2525"
+    ]
+
+
+def test_a_mistake_is_told_once_and_the_default_stands_in() -> None:
+    reading = Reading({"PORT": "x"})
+    assert [reading.of(PORT), reading.of(PORT)] == [25, 25]
+    assert len(reading.mistakes) == 1
+    with pytest.raises(SettingsError, match=r"^PORT='x': "):
+        reading.check()
+
+
+def test_a_mistake_stays_one_short_line_whatever_the_value() -> None:
+    (line,) = mistakes(Reading({"PORT": "a\nb\x1b[31m\u202e" * 1000}))
+    assert line.isprintable()
+    assert len(line) < 600
+
+
+def test_an_error_carries_every_mistake() -> None:
+    error = SettingsError(["PORT='x': wrong", "BIND_IP='y': wrong"])
+    assert error.mistakes == ("PORT='x': wrong", "BIND_IP='y': wrong")
+    assert str(error) == "PORT='x': wrong\nBIND_IP='y': wrong"
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [(b"s3cret", "s3cret"), (b"s3cret\n", "s3cret"), (b"s3cret\r\n\n", "s3cret"), (b" a b \n", " a b "), (b"\n", "")],
+)
+def test_a_secret_is_read_from_its_file_without_the_last_line_ends(tmp_path: Path, content: bytes, secret: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    reading = Reading({"PASSWORD": "", "PASSWORD_FILE": str(file)})
+    assert reading.of(PASSWORD) == secret
+    assert reading.is_set(PASSWORD) is bool(secret)
+    assert not reading.mistakes
+
+
+def test_a_secrets_file_is_read_once(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("s3cret")
+    reading = Reading({"PASSWORD_FILE": str(file)})
+    reading.of(PASSWORD)
+    file.unlink()
+    assert reading.of(PASSWORD) == "s3cret"
+
+
+def test_a_secret_given_twice_is_a_mistake_that_shows_neither() -> None:
+    assert mistakes(Reading({"PASSWORD": "s3cret", "PASSWORD_FILE": "/run/x"})) == [
+        "PASSWORD and PASSWORD_FILE are both set; keep one of them; right is for example PASSWORD=correct-horse"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            "/no/such/file",
+            "PASSWORD_FILE='/no/such/file': the file cannot be read: No such file or directory; right is for example",
+        ),
+        ("/", "PASSWORD_FILE='/': the file cannot be read: Is a directory;"),
+        ("/dev/zero", "PASSWORD_FILE='/dev/zero': the file is longer than 65536 octets;"),
+        ("s3cret", "PASSWORD_FILE=****: the file cannot be read: No such file or directory;"),
+        ("s3\0cret", "PASSWORD_FILE=****: not the name of a file with UTF-8 text;"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_read_is_a_mistake(path: str, words: str) -> None:
+    (line,) = mistakes(Reading({"PASSWORD_FILE": path}))
+    assert line.startswith(words)
+
+
+def test_a_secrets_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"\xff\xfe")
+    (line,) = mistakes(Reading({"PASSWORD_FILE": str(file)}))
+    assert line.startswith(f"PASSWORD_FILE='{file}': not the name of a file with UTF-8 text;")
+
+
+def test_a_secret_that_cannot_be_used_is_a_mistake_that_does_not_show_it() -> None:
+    strict = Setting("PASSWORD", Form(lambda text: text and str(int(text, 36) * 0)), "", "", "abc", secret=True)
+    reading = Reading({"PASSWORD": "s3-cret"})
+    assert reading.of(strict) == ""
+    assert reading.mistakes[0].startswith("PASSWORD: ")
+
+
+def test_text_is_shortened_to_one_line() -> None:
+    assert shorten("abc", 5) == "abc"
+    assert shorten("abcdef", 5) == "ab..."
+    assert shorten("a\nb", 5) == "a?b"

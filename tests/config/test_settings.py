@@ -1,0 +1,269 @@
+import ipaddress
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta.config.schedule import read_schedule
+from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.table import SETTINGS
+from mta.inbound.networks import IPNetwork
+from mta.routing.route import Credentials
+
+
+def networks(device: str) -> tuple[IPNetwork, ...]:
+    if device != "eth0":
+        raise OSError("no interface with this name")
+    return (ipaddress.ip_network("172.17.0.0/16"), ipaddress.ip_network("fd00:17::/64"))
+
+
+def read(**environ: str) -> Settings:
+    return read_settings(environ, host_name=lambda: "host.example.test", networks=networks)
+
+
+def mistakes(**environ: str) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as refused:
+        read(**environ)
+    return refused.value.mistakes
+
+
+def test_nothing_set_is_a_working_relay() -> None:
+    defaults = read()
+    assert defaults == Settings(
+        port=25,
+        bind_ip="0.0.0.0",
+        bind_ip6="::",
+        ipv6=True,
+        mailname="host.example.test",
+        trusted=defaults.trusted,
+        relay_domains=defaults.relay_domains,
+        local_domains=defaults.local_domains,
+        port_out=25,
+        smarthost=None,
+        queue_dir=Path("/var/spool/smtprelay"),
+        mail_dir=Path("/var/mail"),
+        dns_servers=(),
+        retry_schedule=read_schedule("F,2h,15m; G,16h,1h,1.5; F,4d,6h"),
+        message_size_limit=52428800,
+        line_length_limit=998,
+        log_format="text",
+        history_days=7.0,
+        private_destinations=False,
+        notices=(),
+    )
+    assert str(defaults.trusted) == "127.0.0.1 ; ::1 ; 172.17.0.0/16 ; fd00:17::/64"
+    assert defaults.relay_domains.patterns == ()
+    assert defaults.local_domains.patterns == ("localhost",)
+
+
+def test_every_variable_set_to_nothing_is_the_same_as_none_set() -> None:
+    nothing = {setting.name: "" for setting in SETTINGS} | {f"{it.name}_FILE": "" for it in SETTINGS if it.secret}
+    assert read(**nothing) == read()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("PORT", "2525", "port", 2525),
+        ("BIND_IP", "127.0.0.1", "bind_ip", "127.0.0.1"),
+        ("BIND_IP6", "::1", "bind_ip6", "::1"),
+        ("DISABLE_IPV6", "1", "ipv6", False),
+        ("DISABLE_IPV6", "1", "bind_ip6", None),
+        ("DISABLE_IPV6", "0", "ipv6", False),
+        ("MAILNAME", "MTA.x.test", "mailname", "mta.x.test"),
+        ("SMTPPORTOUT", "2525", "port_out", 2525),
+        ("QUEUE_DIR", "./spool", "queue_dir", Path("spool")),
+        ("MAIL_DIR", "/mail", "mail_dir", Path("/mail")),
+        ("DNS_SERVERS", "127.0.0.1:5353,[::1]:53", "dns_servers", (("127.0.0.1", 5353), ("::1", 53))),
+        ("RETRY_SCHEDULE", "F,10s,1s", "retry_schedule", read_schedule("F,10s,1s")),
+        ("MESSAGE_SIZE_LIMIT", "1K", "message_size_limit", 1024),
+        ("LINE_LENGTH_LIMIT", "0", "line_length_limit", 0),
+        ("LOG_FORMAT", "JSON", "log_format", "json"),
+        ("HISTORY_DAYS", "0.5", "history_days", 0.5),
+        ("PRIVATE_DESTINATIONS", "allow", "private_destinations", True),
+    ],
+)
+def test_a_variable_sets_its_field(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(read(**{name: text}), field) == value
+
+
+PORT_WORDS = "is not a port, a number from 1 to 65535"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("PORT", "25a", f"'25a' {PORT_WORDS}"),
+        ("BIND_IP", "eth0", "not an IPv4 address"),
+        ("BIND_IP6", "1.2.3.4", "not an IPv6 address"),
+        ("MAILNAME", "Foo Bar_1", "malformed domain 'Foo Bar_1'"),
+        ("NET_DEV", "eth0 lo", "no interface can have this name"),
+        ("RELAY_NETWORKS", "10.0.0/8", "'10.0.0/8' is not made of networks, addresses and host names"),
+        ("RELAY_DOMAINS", "a_b.test", "malformed domain 'a_b.test'"),
+        ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
+        ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
+        ("SMARTHOST_ADDRESS", "a.test:587", "587 is read as a host; a port takes two colons: a.test::587"),
+        ("SMARTHOST_PORT", "tcp://10.0.0.1:25", f"'tcp://10.0.0.1:25' {PORT_WORDS}"),
+        ("SMARTHOST_ALIASES", "^[", "'^[' is not a regular expression: unterminated character set at position 1"),
+        ("SMARTHOST_TLS", "yes", "not one of verify, require, opportunistic, none"),
+        ("SES_REGION", "EU", "not a region"),
+        ("SES_PORT", "x", f"'x' {PORT_WORDS}"),
+        ("QUEUE_DIR", "a\0", "not a path"),
+        ("MAIL_DIR", "a\0", "not a path"),
+        ("DNS_SERVERS", "dns.test", "'dns.test' is not an IP address with a port or none"),
+        ("RETRY_SCHEDULE", "15m", "'15m' is neither F,until,interval nor G,until,interval,factor"),
+        ("MESSAGE_SIZE_LIMIT", "0", "not a size: a number above 0, then nothing, K, M or G"),
+        ("LINE_LENGTH_LIMIT", "-1", "not a whole number"),
+        ("LOG_FORMAT", "xml", "not one of text, json"),
+        ("HISTORY_DAYS", "week", "not a number of days"),
+        ("PRIVATE_DESTINATIONS", "yes", "not one of refuse, allow"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_variable_and_a_right_one(name: str, text: str, words: str) -> None:
+    example = shlex.quote(next(setting.example for setting in SETTINGS if setting.name == name))
+    assert mistakes(**{name: text}) == (f"{name}={text!r}: {words}; right is for example {name}={example}",)
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in SETTINGS if setting.secret])
+def test_a_wrong_secret_is_told_without_its_value(name: str) -> None:
+    (line,) = mistakes(**{name: "a\0b"})
+    assert line.startswith(f"{name}: has octets that no login can carry; right is for example {name}=")
+
+
+def test_all_mistakes_are_told_together_in_the_order_of_the_table() -> None:
+    told = mistakes(LOG_FORMAT="xml", PORT="x", GMAIL_USER="a", GMAIL_USER_FILE="/b", SES_PASSWORD_FILE="/none")
+    assert [line.partition("=")[0] for line in told] == [
+        "PORT",
+        "GMAIL_USER and GMAIL_USER_FILE are both set; keep one of them; right is for example GMAIL_USER",
+        "SES_PASSWORD_FILE",
+        "LOG_FORMAT",
+    ]
+
+
+def test_our_own_networks_come_before_the_others() -> None:
+    trusted = read(RELAY_NETWORKS=":!172.17.0.9:10.0.0.0/8").trusted
+    assert str(trusted) == "127.0.0.1 ; ::1 ; 172.17.0.0/16 ; fd00:17::/64 ; !172.17.0.9 ; 10.0.0.0/8"
+    assert trusted.matches("172.17.0.9", {})
+
+
+def test_a_missing_interface_adds_nothing_and_is_told_once() -> None:
+    missing = read(NET_DEV="none0")
+    assert str(missing.trusted) == "127.0.0.1 ; ::1"
+    assert missing.notices == ("NET_DEV=none0 adds no trusted networks: no interface with this name",)
+
+
+def test_the_real_interfaces_are_asked() -> None:
+    real = read_settings({"NET_DEV": "lo"}, host_name=lambda: "a.test")
+    assert real.trusted.matches("127.0.0.5", {})
+
+
+def test_local_domains_are_localhost_and_the_others_but_not_our_name() -> None:
+    local = read(OTHER_HOSTNAMES="a.test : LOCALHOST;*.b.test", MAILNAME="mail.test").local_domains
+    assert local.patterns == ("localhost", "a.test", "*.b.test")
+    assert not local.matches("mail.test")
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("Host.Example.Test", "host.example.test"),
+        ("my_container.test", "my-container.test"),
+        ("-a-.b_.test.", "a.b.test"),
+        ("3f2a9c", "3f2a9c"),
+        ("", "localhost"),
+        ("_", "localhost"),
+        ("bücher.test", "b-cher.test"),
+        ("x" * 300, "localhost"),
+    ],
+)
+def test_without_mailname_the_hosts_name_is_made_valid(host: str, name: str) -> None:
+    assert read_settings({}, host_name=lambda: host, networks=networks).mailname == name
+
+
+def test_a_host_name_without_a_dot_is_warned_of() -> None:
+    assert read_settings({}, host_name=lambda: "3f2a9c", networks=networks).notices == (
+        "MAILNAME is not set and this host is called 3f2a9c: servers may refuse a name without a dot",
+    )
+
+
+@pytest.mark.parametrize("text", [":*", ":0.0.0.0/0", ":::/0"])
+def test_an_open_relay_is_warned_of(text: str) -> None:
+    assert read(RELAY_NETWORKS=text).notices == (
+        "RELAY_NETWORKS lets everyone send anywhere: if strangers can reach us, they will send spam",
+    )
+
+
+def test_a_denial_that_says_no_is_warned_of() -> None:
+    assert read(DISABLE_IPV6="false").notices == (
+        "DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6",
+    )
+    assert read(DISABLE_IPV6="true", BIND_IP6="::1").notices == ("BIND_IP6 has no effect: DISABLE_IPV6 is set",)
+
+
+def test_a_variable_spelled_almost_like_ours_is_told_without_its_value() -> None:
+    assert read(
+        SMARTHOST_PASWORD="s3cret",
+        RELAY_ZZZ="1",
+        RELAY_SERVICE_HOST="10.0.0.1",
+        RELAY_PORT_25_TCP="tcp://10.0.0.1",
+        SMARTHOST_X="",
+        GMAIL_USER_FILE="",
+        PATH="/bin",
+    ).notices == (
+        "RELAY_ZZZ is not a setting of ours",
+        "SMARTHOST_PASWORD is not a setting of ours; did you mean SMARTHOST_PASSWORD?",
+    )
+
+
+def test_secrets_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "user").write_text("me\n")
+    (tmp_path / "password").write_text('a:b^c"d\\e %f\n\n')
+    found = read(GMAIL_USER_FILE=str(tmp_path / "user"), GMAIL_PASSWORD_FILE=str(tmp_path / "password")).smarthost
+    assert found is not None
+    assert found.credentials == Credentials("me", 'a:b^c"d\\e %f')
+    assert found.hosts == (("smtp.gmail.com", 587),)
+
+
+VARIABLES = st.sampled_from([it.name for it in SETTINGS] + [f"{it.name}_FILE" for it in SETTINGS if it.secret])
+TEXTS = st.one_of(
+    st.text(max_size=30),
+    st.text(alphabet="0123456789abcdef.:;,/![]*^% FGhmds-", max_size=30),
+    st.sampled_from([it.example for it in SETTINGS]),
+)
+
+
+@given(st.dictionaries(VARIABLES, TEXTS, max_size=8))
+@settings(max_examples=300)
+def test_any_environment_is_settings_or_mistakes_on_one_line_each(environ: dict[str, str]) -> None:
+    try:
+        found = read(**environ)
+    except SettingsError as refused:
+        lines = refused.mistakes
+        assert lines
+    else:
+        lines = found.notices
+    for line in lines:
+        assert line.isprintable()
+        assert len(line) < 1000
+
+
+@given(
+    st.dictionaries(VARIABLES, TEXTS, max_size=6),
+    st.sets(st.sampled_from([it.name for it in SETTINGS if it.secret]), min_size=1),
+    st.booleans(),
+)
+@settings(max_examples=200)
+def test_no_secret_is_ever_shown(environ: dict[str, str], secrets: set[str], in_place_of_a_file: bool) -> None:
+    for name in secrets:
+        environ[name + "_FILE" * in_place_of_a_file] = f"hunter2-{name}\udcff"
+    try:
+        said = "\n".join(read(**environ).notices)
+    except SettingsError as refused:
+        said = str(refused)
+    assert "hunter2" not in said
+
+
+def test_a_password_stays_out_of_the_settings_text() -> None:
+    assert "hunter2" not in repr(read(GMAIL_USER="me", GMAIL_PASSWORD="hunter2"))

@@ -1,0 +1,32 @@
+import re
+
+import pytest
+
+from mta.config.setting import Setting
+from mta.config.table import SETTINGS
+
+NAMES = [setting.name for setting in SETTINGS]
+
+
+def test_the_table_has_every_setting_once() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert NAMES[:4] == ["PORT", "BIND_IP", "BIND_IP6", "DISABLE_IPV6"]
+    assert len(NAMES) == 31
+
+
+def test_the_secrets_are_the_six_of_the_image_we_replace() -> None:
+    assert {setting.name for setting in SETTINGS if setting.secret} == {
+        f"{prefix}_{half}" for prefix in ("SMARTHOST", "GMAIL", "SES") for half in ("USER", "PASSWORD")
+    }
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
+def test_the_default_and_the_example_can_be_read_and_are_shown_as_they_are_read(setting: Setting[object]) -> None:
+    for text in (setting.default, setting.example):
+        value = setting.form.read(text)
+        assert setting.form.read(setting.form.show(value)) == value
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
+def test_the_help_is_one_sentence_or_a_few_on_one_line(setting: Setting[object]) -> None:
+    assert re.fullmatch(r"[A-Z][^\n|]*\.", setting.help)
