@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from mta.message.body import Body
 from mta.message.envelope import Envelope, Recipient
-from mta.message.outcome import Outcome
+from mta.message.outcome import Delivered, Outcome
 
 #: Thirteen characters that sort by time; made by mta.queue.ids.
 QueueId = NewType("QueueId", str)
@@ -71,6 +71,13 @@ class Verdict:
     outcome: Outcome
     due: float | None = None
 
+    @property
+    def status(self) -> Status:
+        """Where this verdict leaves its recipient."""
+        if self.due is not None:
+            return Status.WAITING
+        return Status.DELIVERED if isinstance(self.outcome, Delivered) else Status.FAILED
+
 
 @dataclass(frozen=True, slots=True)
 class NewMail:
@@ -97,7 +104,7 @@ class RecipientState:
     address: str
     status: Status
     attempts: int
-    #: When the next attempt is due; None when there is none.
+    #: When the message may be claimed next: its due time, or the end of the running lease. None when status is final.
     due: float | None
     #: The last reply in full and who gave it; "" before the first attempt.
     reply: str
@@ -133,11 +140,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts of messages, and of recipients by status (the final ones within the kept history)."""
+    """Counts of waiting messages, and of recipients by status (the final ones within the kept history)."""
 
     messages: int
     held: int
     claimed: int
+    #: When the message that waits longest was created.
     oldest: float | None
     recipients: dict[Status, int] = field(default_factory=dict)
 
@@ -153,7 +161,7 @@ class BodyWriter(Protocol):
         """Append octets. Raises QueueFull when the disk is; the writer is then aborted."""
 
     def finish(self) -> Body:
-        """Return the body, to be passed to `add` (which makes it durable) or to `discard`. Raises QueueFull."""
+        """Return the body, for `Queue.add` (which makes it durable) or `Queue.discard`. Raises QueueFull."""
 
     def abort(self) -> None:
         """Forget everything; harmless after `finish`, `abort` or a failed `write`."""
@@ -165,6 +173,9 @@ class Queue(Protocol):
     def writer(self, id: QueueId) -> BodyWriter:
         """Return a writer for the body of a message about to be added under this id."""
 
+    def discard(self, body: Body) -> None:
+        """Forget a body that a writer finished and that will not be added."""
+
     def add(
         self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
     ) -> "Deferred[Claim | None]":
@@ -175,7 +186,10 @@ class Queue(Protocol):
         """
 
     def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
-        """Take up to `limit` messages that are due, not held and under no running lease; longest due first."""
+        """Take up to `limit` messages that are due, not held and under no running lease; longest due first.
+
+        Fewer may come back than are due, to bound the memory their bodies take, but never none.
+        """
 
     def settle(
         self,
@@ -204,12 +218,13 @@ class Queue(Protocol):
     def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked to these waiting messages (None: to all) and return the ids it was done to.
 
-        RETRY makes a message due now and releases a hold; REMOVE ends its waiting recipients as removed and cancels a
+        An id is returned when its message waits, whether or not it was so before. RETRY makes a message due now (one
+        that is being tried goes on) and releases a hold; REMOVE ends its waiting recipients as removed and cancels a
         running lease; HOLD and RELEASE set and lift the hold.
         """
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order they came."""
+        """Return messages in the order they came. What was asked but is not yet stored may be missing."""
 
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""

@@ -1,0 +1,149 @@
+"""Bodies while they arrive, and the files of those too large for a row.
+
+A file is `ID.part` until its message is added; then it is synced, renamed to `ID` and the directory is synced, all
+before the row is committed. A file without a row is therefore never mail that was answered for.
+"""
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from mta.message.body import Body, FileBody, MemoryBody
+from mta.queue.commit import Step, no_step
+from mta.queue.interface import QueueError, QueueFull, QueueId
+from mta.queue.refusal import refusal
+
+#: Octets a body may have to live in a row.
+SMALL = 256 * 1024
+_PART = ".part"
+
+
+class Writer:
+    """Takes one body while it arrives (the queue's BodyWriter); blocks no longer than a write to the page cache."""
+
+    def __init__(self, path: Path, small: int = SMALL) -> None:
+        self._path = path
+        self._small = small
+        self._pieces: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self._ended = False
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append octets. Raises QueueFull, or QueueError for other trouble; the writer is then aborted."""
+        if self._ended:
+            raise QueueError("the message was given up: its body could not be written")
+        self.size += len(data)
+        if self._file is None and self.size <= self._small:
+            self._pieces.append(data)
+            return
+        try:
+            (self._file or self._spill()).write(data)
+        except OSError as error:
+            self.abort()
+            raise refusal(error) from error
+
+    def _spill(self) -> BinaryIO:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "wb", self._small)
+        self._file.writelines(self._pieces)
+        self._pieces.clear()
+        return self._file
+
+    def finish(self) -> Body:
+        """Return the body. Raises as `write` does."""
+        if self._ended:
+            raise QueueError("the message was given up: its body could not be written")
+        if self._file is None:
+            self._ended = True
+            return MemoryBody(b"".join(self._pieces))
+        try:
+            self._file.close()
+        except OSError as error:
+            self.abort()
+            raise refusal(error) from error
+        self._ended = True
+        return FileBody(self._path, self.size)
+
+    def abort(self) -> None:
+        """Forget everything; harmless after `finish`, `abort` or a failed `write`."""
+        if self._ended:
+            return
+        self._ended = True
+        self._pieces.clear()
+        if self._file is not None:
+            # What could not be flushed is about to be removed.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            _remove(self._path)
+
+
+class Bodies:
+    """The directory of large bodies. All verbs but `writer`, `body` and `require_room` wait for the disk."""
+
+    def __init__(self, directory: Path, reserve: int, step: Step = no_step, small: int = SMALL) -> None:
+        """`reserve`: octets that stay free on the disk, so that what is stored can still be settled."""
+        self._directory = directory
+        self._reserve = reserve
+        self._step = step
+        self._small = small
+
+    def writer(self, id: QueueId) -> Writer:
+        """Return a writer for a body about to be added under this id."""
+        return Writer(self._directory / (id + _PART), self._small)
+
+    def body(self, id: QueueId, size: int) -> FileBody:
+        """Return the body of a stored message; its octets may turn out to be missing when they are read."""
+        return FileBody(self._directory / id, size)
+
+    def require_room(self) -> None:
+        """Raise QueueFull when the reserve is touched."""
+        try:
+            disk = os.statvfs(self._directory)
+        except OSError as error:
+            raise refusal(error) from error
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._reserve:
+            raise QueueFull(f"only {free >> 20} MiB free on the queue's disk: free space under QUEUE_DIR")
+
+    def place(self, id: QueueId, body: FileBody) -> FileBody:
+        """Make a finished file durable under its final name and return it. Raises OSError."""
+        self._step("sync file")
+        _sync(body.path)
+        self._step("rename file")
+        final = self._directory / id
+        body.path.rename(final)
+        self._step("sync directory")
+        _sync(self._directory)
+        return FileBody(final, body.size)
+
+    def remove(self, ids: Iterable[QueueId]) -> None:
+        """Remove what is there of these bodies, if anything."""
+        for id in ids:
+            self._step("remove file")
+            _remove(self._directory / id)
+            _remove(self._directory / (id + _PART))
+
+    def sweep(self, expected: Collection[QueueId]) -> tuple[int, tuple[QueueId, ...]]:
+        """Remove every file that no waiting message has; return how many, and the messages whose file is missing."""
+        names = {path.name for path in self._directory.iterdir()}
+        strays = names.difference(expected)
+        for name in strays:
+            _remove(self._directory / name)
+        return len(strays), tuple(sorted(set(expected) - names))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """A file that stays is found again at the next start, so failing to remove it is no one's trouble now."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,201 @@
+"""Group commit: while one transaction is being synced, the next gathers by itself.
+
+Statements run in the reactor thread, where they cost microseconds; what waits for the disk or another program (COMMIT,
+a contended BEGIN, work marked heavy) runs in a worker. One of the two touches the connection at a time.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+from mta.queue.interface import QueueError
+from mta.queue.refusal import primary_code, refusal
+from mta.queue.statements import SQL
+
+T = TypeVar("T")
+
+#: Operations in one transaction: bounds how long the reactor thread is busy with one batch.
+MAX_BATCH = 256
+
+
+class Run(Protocol):
+    """Runs a callable where blocking is allowed; the Deferred fires in the reactor thread."""
+
+    def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
+        """Run `work` once; its exception becomes the Failure."""
+
+
+Step = Callable[[str], None]
+
+
+def no_step(_name: str) -> None:
+    """Do nothing before a step; tests put a stop here."""
+
+
+class _Operation(Generic[T]):
+    __slots__ = ("alone", "done", "heavy", "result", "work")
+
+    def __init__(self, work: Callable[[], T], heavy: bool) -> None:
+        self.work = work
+        self.heavy = heavy
+        self.alone = False
+        self.done: Deferred[T] = Deferred()
+        self.result: T
+
+
+_Batch = list[_Operation[Any]]
+
+
+class GroupCommit:
+    """Puts operations into transactions on one connection and answers each when its transaction is synced.
+
+    An operation that fails is rolled back with its whole batch; the batch is then done again one operation a
+    transaction, so that it fails alone.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run: Run, step: Step = no_step, patience: float = 30.0) -> None:
+        """`connection` begins no transaction itself (isolation_level None); `patience` bounds a wait in seconds."""
+        self._connection = connection
+        self._run = run
+        self._step = step
+        self._patience = patience
+        self._waiting: _Batch = []
+        self._busy = False
+        self._committing = False
+        self._broken = False
+        self._refusal: QueueError | None = None
+        self._idle: list[Deferred[None]] = []
+
+    def submit(self, work: Callable[[], T], heavy: bool = False) -> "Deferred[T]":
+        """Run `work` in a transaction; fires with its result when that is on disk, or fails with a QueueError.
+
+        `work` must be repeatable and leave nothing but rows. `heavy` work may wait for the disk: it runs in the worker.
+        """
+        if self._refusal is not None:
+            return fail(self._refusal)
+        operation = _Operation(work, heavy)
+        self._waiting.append(operation)
+        if not self._busy:
+            self._proceed()
+        return operation.done
+
+    def close(self) -> "Deferred[None]":
+        """Refuse new operations with QueueError; fire when all earlier ones are answered."""
+        self._refusal = self._refusal or QueueError("the queue is closed")
+        if not self._busy:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._idle.append(waiter)
+        return waiter
+
+    def _proceed(self) -> None:
+        """Start batches until one is in the worker's hands or none is left."""
+        self._busy = True
+        while self._waiting:
+            if self._start(self._take()):
+                return
+        self._busy = False
+        idle, self._idle = self._idle, []
+        for waiter in idle:
+            waiter.callback(None)
+
+    def _take(self) -> _Batch:
+        size = 1 if self._waiting[0].alone else MAX_BATCH
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        return batch
+
+    def _start(self, batch: _Batch) -> bool:
+        """Return whether the worker has the batch now."""
+        try:
+            self._connection.execute(SQL.begin)
+        except sqlite3.Error as error:
+            if primary_code(error) == sqlite3.SQLITE_BUSY:
+                started = self._run(self._begin_patiently)
+                started.addCallbacks(self._begun, self._refused, (batch,), {}, (batch,))
+                return True
+            self._fail(batch, error)
+            return False
+        return self._execute(batch)
+
+    def _begin_patiently(self) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
+        try:
+            self._connection.execute(SQL.begin)
+        finally:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+
+    def _begun(self, _: None, batch: _Batch) -> None:
+        if not self._execute(batch):
+            self._proceed()
+
+    def _refused(self, failure: Failure, batch: _Batch) -> None:
+        self._fail(batch, failure.value)
+        self._proceed()
+
+    def _execute(self, batch: _Batch) -> bool:
+        try:
+            for operation in batch:
+                if not operation.heavy:
+                    operation.result = operation.work()
+        except Exception as error:  # noqa: BLE001 (whatever one operation raises is answered to its caller)
+            self._undo(batch, error)
+            return False
+        self._run(lambda: self._conclude(batch)).addCallbacks(
+            self._committed, self._not_committed, (batch,), {}, (batch,)
+        )
+        return True
+
+    def _conclude(self, batch: _Batch) -> None:
+        """In the worker: heavy work, then the sync."""
+        self._committing = False
+        for operation in batch:
+            if operation.heavy:
+                operation.result = operation.work()
+        self._step("commit")
+        self._committing = True
+        self._connection.execute(SQL.commit)
+        self._step("answer")
+
+    def _committed(self, _: None, batch: _Batch) -> None:
+        # The next sync starts before the answers are given, so that the disk works while we talk.
+        self._proceed()
+        for operation in batch:
+            operation.done.callback(operation.result)
+
+    def _not_committed(self, failure: Failure, batch: _Batch) -> None:
+        if self._committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
+            # Whether the disk has it is unknown. Nobody is told it is stored, and nobody tries again by itself.
+            self._roll_back()
+            self._fail(batch, failure.value)
+        else:
+            self._undo(batch, failure.value)
+        self._proceed()
+
+    def _undo(self, batch: _Batch, error: BaseException | None) -> None:
+        """Take a batch back after one of its operations failed; do the others again, each alone."""
+        self._roll_back()
+        if len(batch) == 1 or self._broken:
+            self._fail(batch, error)
+            return
+        for operation in batch:
+            operation.alone = True
+        self._waiting[:0] = batch
+
+    def _roll_back(self) -> None:
+        if not self._connection.in_transaction:
+            return
+        try:
+            self._connection.execute(SQL.rollback)
+        except sqlite3.Error as error:
+            self._broken = True
+            self._refusal = QueueError(f"the queue file cannot be used any more ({error}): restart the relay")
+            left, self._waiting = self._waiting, []
+            self._fail(left, self._refusal)
+
+    def _fail(self, batch: _Batch, error: BaseException | None) -> None:
+        told = refusal(error)
+        for operation in batch:
+            operation.done.errback(told)

@@ -1,0 +1,90 @@
+"""Large bodies around a commit: in place and synced before their rows, removed after them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from mta.message.body import Body, FileBody
+from mta.queue.bodies import Bodies
+from mta.queue.commit import GroupCommit, Run
+from mta.queue.interface import NewMail, QueueId
+from mta.queue.refusal import refusal
+
+T = TypeVar("T")
+#: Takes the mails as they are stored; gives its result and the messages whose files may go once it is committed.
+Work = Callable[[Sequence[NewMail]], tuple[T, Sequence[QueueId]]]
+_log = Logger()
+
+
+class Filing:
+    """Runs what touches body files in the worker, beside the group commit, so that small mail does not wait for it."""
+
+    def __init__(self, bodies: Bodies, commit: GroupCommit, run: Run) -> None:
+        self._bodies = bodies
+        self._commit = commit
+        self._run = run
+        self._chores: set[Deferred[Any]] = set()
+
+    def submit(self, mails: Sequence[NewMail], work: Work[T], heavy: bool = False) -> "Deferred[T]":
+        """Put the body files of `mails` in place, then commit `work` with the mails as they are now stored.
+
+        On failure none of their files is left. Fails with QueueError.
+        """
+        done = Deferred.fromCoroutine(self._submit(mails, work, heavy))
+        self.chore(idle := Deferred[None]())
+        done.addBoth(_passing(idle))
+        return done
+
+    async def _submit(self, mails: Sequence[NewMail], work: Work[T], heavy: bool) -> T:
+        filed = [mail.id for mail in mails if isinstance(mail.body, FileBody)]
+        try:
+            if filed:
+                mails = await self._run(lambda: [self._place(mail) for mail in mails])
+            result, doomed = await self._commit.submit(partial(work, mails), heavy)
+        except Exception as error:
+            self.remove(filed)
+            raise refusal(error) from error
+        self.remove(doomed)
+        return result
+
+    def _place(self, mail: NewMail) -> NewMail:
+        if not isinstance(mail.body, FileBody):
+            return mail
+        return replace(mail, body=self._bodies.place(mail.id, mail.body))
+
+    def remove(self, ids: Sequence[QueueId]) -> None:
+        """Remove body files some time soon; what is missed is found at the next start."""
+        if ids:
+            self.chore(self._run(lambda: self._bodies.remove(ids)))
+
+    def discard(self, body: Body) -> None:
+        """Remove a finished body that was not added."""
+        if isinstance(body, FileBody):
+            path = body.path
+            self.chore(self._run(lambda: path.unlink(missing_ok=True)))
+
+    def chore(self, work: "Deferred[Any]") -> None:
+        """Keep something under way in mind until it is done, and tell the log when it fails."""
+        self._chores.add(work)
+        work.addErrback(lambda failure: _log.warn("queue upkeep failed: {error}", error=failure.getErrorMessage()))
+        work.addBoth(lambda _: self._chores.discard(work))
+
+    def idle(self) -> "Deferred[Any]":
+        """Fire when all that is under way now is done."""
+        waiters = []
+        for work in self._chores:
+            waiters.append(waiter := Deferred[None]())
+            work.addBoth(_passing(waiter))
+        return DeferredList(waiters)
+
+
+def _passing(waiter: "Deferred[None]") -> Callable[[T], T]:
+    def passing(result: T) -> T:
+        waiter.callback(None)
+        return result
+
+    return passing

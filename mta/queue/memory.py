@@ -1,0 +1,344 @@
+"""The queue in memory: the same verbs and the same answers, and nothing survives. For tests and trials."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mta.message.body import Body, MemoryBody
+from mta.queue.ids import to_number
+from mta.queue.interface import (
+    Change,
+    Claim,
+    Entry,
+    NewMail,
+    Pending,
+    Query,
+    QueueError,
+    QueueFull,
+    QueueId,
+    RecipientState,
+    Status,
+    Summary,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Recipient:
+    pending: Pending
+    due: float | None
+    status: Status = Status.WAITING
+    reply: str = ""
+    host: str = ""
+    finished: float | None = None
+
+    def take(self, verdict: Verdict, now: float) -> None:
+        if self.status is not Status.WAITING:
+            return
+        self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
+        self.status, self.due = verdict.status, verdict.due
+        self.reply, self.host = verdict.outcome.text, verdict.outcome.host
+        self.finished = now if self.due is None else None
+
+    def remove(self, now: float) -> None:
+        if self.status is Status.WAITING:
+            self.status, self.due, self.finished = Status.REMOVED, None, now
+
+
+@dataclass(slots=True)
+class _Message:
+    mail: NewMail
+    size: int
+    created: float
+    due: float | None
+    recipients: list[_Recipient]
+    token: int = 0
+    leased: bool = False
+    held: bool = False
+    delay_reported: bool = False
+    finished: float | None = None
+
+    def claim(self) -> Claim:
+        pending = tuple(one.pending for one in self.recipients if one.status is Status.WAITING)
+        mail = self.mail
+        return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
+
+    def lease(self, end: float) -> Claim:
+        self.token += 1
+        self.leased, self.due = True, end
+        return self.claim()
+
+    def take(self, verdicts: Sequence[Verdict], now: float, keep: bool) -> None:
+        for verdict in verdicts:
+            self.recipients[verdict.index].take(verdict, now)
+        due = min((one.due for one in self.recipients if one.due is not None), default=None)
+        if due is None:
+            self.finish(now)
+        elif not keep:
+            self.leased, self.due = False, due
+
+    def finish(self, now: float) -> None:
+        self.leased = self.held = False
+        self.due, self.finished = None, now
+        self.mail = replace(self.mail, body=MemoryBody(b""))
+
+    def entry(self) -> Entry:
+        envelope = self.mail.envelope
+        return Entry(
+            self.mail.id,
+            "" if envelope.sender is None else str(envelope.sender),
+            self.size,
+            self.created,
+            envelope.origin.client,
+            self.held,
+            self.leased,
+            tuple(self._state(one) for one in self.recipients),
+        )
+
+    def _state(self, one: _Recipient) -> RecipientState:
+        due = self.due if one.status is Status.WAITING else None
+        address = str(one.pending.recipient.address)
+        return RecipientState(address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished)
+
+
+class _Store:
+    """The verbs without their Deferreds. Raises QueueError."""
+
+    def __init__(self) -> None:
+        self.room = 1 << 62
+        self._messages: dict[int, _Message] = {}
+
+    def add(self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None) -> Claim | None:
+        number = to_number(mail.id)
+        if number in self._messages:
+            raise QueueError(f"message {mail.id} is there already")
+        if mail.body.size > self.room:
+            raise QueueFull("no room for the message")
+        due = now if due is None else due
+        recipients = [_Recipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
+        body = MemoryBody(b"".join(mail.body.chunks()))
+        message = _Message(replace(mail, body=body), body.size, now, due, recipients)
+        self._messages[number] = message
+        return None if lease is None else message.lease(now + lease)
+
+    def claim(self, now: float, limit: int, lease: float) -> list[Claim]:
+        ready = sorted(
+            (message.due, message.leased, number)
+            for number, message in self._messages.items()
+            if message.due is not None and message.due <= now and not message.held
+        )
+        return [self._messages[number].lease(now + lease) for *_, number in ready[:limit]]
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        reports: Sequence[NewMail],
+        *,
+        keep: bool,
+        delay_reported: bool,
+    ) -> bool:
+        message = self._leased_to(claim)
+        if message is None:
+            return False
+        for report in reports:
+            self.add(report, now)
+        message.delay_reported |= delay_reported
+        message.take(verdicts, now, keep)
+        return True
+
+    def _leased_to(self, claim: Claim) -> _Message | None:
+        message = self._messages.get(to_number(claim.id))
+        return message if message is not None and message.leased and message.token == claim.token else None
+
+    def release(self, claim: Claim, due: float) -> bool:
+        message = self._leased_to(claim)
+        if message is None:
+            return False
+        message.leased, message.due = False, due
+        return True
+
+    def next_due(self) -> float | None:
+        waiting = (one.due for one in self._messages.values() if one.due is not None and not one.held)
+        return min(waiting, default=None)
+
+    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
+        done = []
+        for _, message in sorted(self._messages.items()):
+            if message.due is not None and (ids is None or message.mail.id in ids):
+                _AMENDMENTS[change](message, now)
+                done.append(message.mail.id)
+        return done
+
+    def find(self, query: Query) -> list[Entry]:
+        entries = [
+            message.entry()
+            for _, message in sorted(self._messages.items())
+            if (query.finished or message.due is not None) and (not query.ids or message.mail.id in query.ids)
+        ]
+        return entries[: query.limit]
+
+    def summary(self) -> Summary:
+        waiting = [message for message in self._messages.values() if message.due is not None]
+        recipients = Counter(one.status for message in self._messages.values() for one in message.recipients)
+        return Summary(
+            len(waiting),
+            sum(message.held for message in waiting),
+            sum(message.leased for message in waiting),
+            min((message.created for message in waiting), default=None),
+            {status: recipients[status] for status in Status},
+        )
+
+    def forget(self, before: float, limit: int) -> int:
+        finished = ((message.finished, number) for number, message in self._messages.items())
+        old = sorted((when, number) for when, number in finished if when is not None and when < before)[:limit]
+        for _, number in old:
+            del self._messages[number]
+        return len(old)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """A BodyWriter that keeps everything in memory."""
+
+    store: "_Store"
+    size: int = 0
+    _pieces: list[bytes] = field(default_factory=list)
+    _ended: bool = False
+
+    def write(self, data: bytes) -> None:
+        """Append octets. Raises QueueFull."""
+        if self._ended:
+            raise QueueError("the message was given up")
+        self.size += len(data)
+        if self.size > self.store.room:
+            self.abort()
+            raise QueueFull("no room for the message")
+        self._pieces.append(data)
+
+    def finish(self) -> Body:
+        """Return the body."""
+        if self._ended:
+            raise QueueError("the message was given up")
+        self._ended = True
+        return MemoryBody(b"".join(self._pieces))
+
+    def abort(self) -> None:
+        """Forget everything."""
+        self._ended = True
+        self._pieces.clear()
+
+
+class MemoryQueue:
+    """A Queue that lives as long as the object; `mta.queue.interface` has its contract."""
+
+    def __init__(self) -> None:
+        self._store = _Store()
+        self._closed = False
+
+    @property
+    def room(self) -> int:
+        """Octets the largest body may have; a test sets it to 0 for a full disk."""
+        return self._store.room
+
+    @room.setter
+    def room(self, octets: int) -> None:
+        self._store.room = octets
+
+    def writer(self, id: QueueId) -> _Writer:  # noqa: ARG002 (other queues name a file by it)
+        """Return a writer for a body."""
+        return _Writer(self._store)
+
+    def discard(self, body: Body) -> None:
+        """Forget a finished body: nothing to do."""
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        """Store a message."""
+        return self._do(lambda: self._store.add(mail, now, lease, due))
+
+    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+        """Take what is due."""
+        return self._do(lambda: self._store.claim(now, limit, lease))
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        *,
+        reports: Sequence[NewMail] = (),
+        keep: bool = False,
+        delay_reported: bool = False,
+    ) -> "Deferred[bool]":
+        """Record outcomes, add reports, give the claim back."""
+        settle = partial(self._store.settle, claim, verdicts, now, reports)
+        return self._do(lambda: settle(keep=keep, delay_reported=delay_reported))
+
+    def release(self, claim: Claim, due: float) -> "Deferred[bool]":
+        """Give a claim back untouched."""
+        return self._do(lambda: self._store.release(claim, due))
+
+    def next_due(self) -> "Deferred[float | None]":
+        """Return when the next unheld message comes due."""
+        return self._do(self._store.next_due)
+
+    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+        """Do what an operator asked."""
+        return self._do(lambda: self._store.amend(change, ids, now))
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return messages in the order they came."""
+        return self._do(lambda: self._store.find(query))
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+        return self._do(self._store.summary)
+
+    def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
+        """Drop messages from the history."""
+        return self._do(lambda: self._store.forget(before, limit))
+
+    def close(self) -> "Deferred[None]":
+        """Refuse everything from now on."""
+        self._closed = True
+        return succeed(None)
+
+    def _do(self, verb: Callable[[], T]) -> "Deferred[T]":
+        if self._closed:
+            return fail(QueueError("the queue is closed"))
+        try:
+            return succeed(verb())
+        except QueueError as error:
+            return fail(error)
+
+
+def _retry(message: _Message, now: float) -> None:
+    message.held = False
+    if not message.leased and message.due is not None:
+        message.due = min(message.due, now)
+
+
+def _remove(message: _Message, now: float) -> None:
+    for one in message.recipients:
+        one.remove(now)
+    message.finish(now)
+
+
+def _hold(message: _Message, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
+    message.held = True
+
+
+def _lift(message: _Message, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
+    message.held = False
+
+
+_AMENDMENTS = {Change.RETRY: _retry, Change.REMOVE: _remove, Change.HOLD: _hold, Change.RELEASE: _lift}

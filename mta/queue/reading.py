@@ -1,0 +1,89 @@
+"""What an operator asks, on a connection of its own: a long answer holds up nobody's mail."""
+
+import sqlite3
+from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock, fail
+
+from mta.queue.commit import Run
+from mta.queue.ids import to_id
+from mta.queue.interface import Entry, Query, QueueError, Status, Summary
+from mta.queue.refusal import refusal
+from mta.queue.rows import Row, ids_json, known_numbers, read_state
+from mta.queue.schema import connect_for_reading
+from mta.queue.statements import SQL
+from mta.smtp.address import Address
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Answers find and summary from what is committed. Fails with QueueError."""
+
+    def __init__(self, path: Path, run: Run) -> None:
+        self._path = path
+        self._run = run
+        self._lock = DeferredLock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return the messages asked for in the order they came."""
+        return self._read(lambda connection: find(connection, query))
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+        return self._read(summary)
+
+    def close(self) -> "Deferred[None]":
+        """Close after the last answer; later questions fail."""
+        self._closed = True
+        return self._lock.run(self._run, self._close)
+
+    def _read(self, question: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+        if self._closed:
+            return fail(QueueError("the queue is closed"))
+        return self._lock.run(self._run, lambda: self._ask(question))
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = connect_for_reading(self._path)
+            return question(self._connection)
+        except sqlite3.Error as error:
+            raise refusal(error) from error
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def find(connection: sqlite3.Connection, query: Query) -> list[Entry]:
+    """Return the messages asked for. Raises sqlite3.Error."""
+    if query.ids:
+        parameters = (ids_json(known_numbers(query.ids)), query.finished, query.limit)
+        rows = connection.execute(SQL.find_among, parameters)
+    else:
+        rows = connection.execute(SQL.find_all if query.finished else SQL.find_waiting, (query.limit,))
+    return [_entry(list(group)) for _, group in groupby(rows, itemgetter(0))]
+
+
+def _entry(rows: list[Row]) -> Entry:
+    number, local, domain, size, created, client, held, leased, due = rows[0][:9]
+    sender = "" if local is None else str(Address(local, domain))
+    states = tuple(read_state(due, row[9:]) for row in rows)
+    return Entry(to_id(number), sender, size, created, client, bool(held), bool(leased), states)
+
+
+def summary(connection: sqlite3.Connection) -> Summary:
+    """Count what is there. Raises sqlite3.Error."""
+    messages, held, claimed = connection.execute(SQL.count_messages).fetchone()
+    (oldest,) = connection.execute(SQL.oldest).fetchone()
+    counts = dict.fromkeys(Status, 0)
+    for status, count in connection.execute(SQL.count_recipients):
+        counts[Status(status)] = count
+    return Summary(messages, held, claimed, oldest, counts)

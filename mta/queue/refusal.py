@@ -1,0 +1,44 @@
+"""What went wrong below the queue, in the queue's two words: no room, or cannot be used."""
+
+import errno
+import sqlite3
+
+from mta.queue.interface import QueueError, QueueFull
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def refusal(error: BaseException | None) -> QueueError:
+    """Return the QueueError to answer with; `error` becomes its cause. A QueueError is returned as it is."""
+    if isinstance(error, QueueError):
+        return error
+    told = _tell(error)
+    told.__cause__ = error
+    return told
+
+
+def _tell(error: BaseException | None) -> QueueError:
+    if isinstance(error, sqlite3.Error):
+        return _tell_sqlite(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return QueueFull(f"no room on the queue's disk ({error.strerror}): free space under QUEUE_DIR")
+    return QueueError(f"the queue cannot do it: {error}")
+
+
+def _tell_sqlite(error: sqlite3.Error) -> QueueError:
+    code = primary_code(error)
+    if code == sqlite3.SQLITE_FULL:
+        return QueueFull("no room on the queue's disk: free space under QUEUE_DIR")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return QueueError(f"the queue file is damaged ({error}): stop the relay and restore QUEUE_DIR from a backup")
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return QueueError("the queue file is locked by another program: end it, or wait until it is done")
+    if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+        return QueueError(f"the queue file cannot be read or written ({error}): check the disk under QUEUE_DIR")
+    return QueueError(f"the queue cannot do it: {error}")
+
+
+def primary_code(error: BaseException | None) -> int:
+    """Return SQLite's primary result code, or 0 when there is none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF

@@ -1,0 +1,118 @@
+"""Values to rows and back. Nothing is parsed that we wrote ourselves: an address is stored in its two parts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mta.message.body import Body
+from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.queue.ids import to_id, to_number
+from mta.queue.interface import Claim, NewMail, Pending, QueueId, RecipientState, Status, Verdict
+from mta.smtp.address import Address
+
+Row = tuple[Any, ...]
+
+_BODY_TYPES = {kind.value: kind for kind in BodyType}
+_RETS: dict[str | None, Ret | None] = {kind.value: kind for kind in Ret} | {None: None}
+_STATUSES = {status.value: status for status in Status}
+
+
+def storable(text: str) -> str:
+    """Return text that fits a TEXT column: lone surrogates, which no UTF-8 has, become `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: float, in_file: bool) -> Row:
+    """Return the parameters of add_message."""
+    envelope = mail.envelope
+    sender, origin, ret, envid = envelope.sender, envelope.origin, envelope.ret, envelope.envid
+    return (
+        number,
+        now,
+        mail.body.size,
+        in_file,
+        None if sender is None else sender.local,
+        None if sender is None else sender.domain,
+        origin.client,
+        storable(origin.helo),
+        origin.protocol,
+        envelope.body_type.value,
+        envelope.smtputf8,
+        None if ret is None else ret.value,
+        None if envid is None else storable(envid),
+        int(leased),
+        leased,
+        due,
+    )
+
+
+def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> Row:
+    """Return the parameters of add_recipient."""
+    address, notify, original = recipient.address, recipient.notify, recipient.original
+    return (
+        number,
+        index,
+        address.local,
+        address.domain,
+        None if notify is None else notify.value,
+        None if original is None else storable(original),
+        due,
+    )
+
+
+def verdict_row(verdict: Verdict, number: int, now: float) -> Row:
+    """Return the parameters of settle_recipient."""
+    outcome, due = verdict.outcome, verdict.due
+    finished = now if due is None else None
+    status = verdict.status.value
+    return (status, due, storable(outcome.text), storable(outcome.host), finished, number, verdict.index)
+
+
+def pending_of(envelope: Envelope) -> tuple[Pending, ...]:
+    """Return the recipients of a message never tried."""
+    return tuple(Pending(index, recipient) for index, recipient in enumerate(envelope.recipients))
+
+
+def read_recipient(local: str, domain: str, notify: int | None, original: str | None) -> Recipient:
+    """Return a stored recipient."""
+    return Recipient(Address(local, domain), None if notify is None else Notify(notify), original)
+
+
+def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
+    """Return the claim of a row of `claimable` with its rows of `recipients`."""
+    number, token, created, _size, _in_file, local, domain, client, helo, protocol = row[:10]
+    body_type, smtputf8, ret, envid, delay_reported = row[10:15]
+    everyone: list[Recipient] = []
+    pending: list[Pending] = []
+    for _, index, *parts, status, attempts in recipients:
+        recipient = read_recipient(*parts)
+        everyone.append(recipient)
+        if status == "waiting":
+            pending.append(Pending(index, recipient, attempts))
+    sender = None if local is None else Address(local, domain)
+    origin = Origin(client, helo, protocol)
+    envelope = Envelope(sender, tuple(everyone), origin, _BODY_TYPES[body_type], bool(smtputf8), _RETS[ret], envid)
+    return Claim(to_id(number), token, envelope, body, created, tuple(pending), bool(delay_reported))
+
+
+def read_state(due: float | None, row: Sequence[Any]) -> RecipientState:
+    """Return a recipient as an operator sees it, from the last seven columns of a find."""
+    local, domain, status, attempts, reply, host, finished = row
+    status = _STATUSES[status]
+    waits = due if status is Status.WAITING else None
+    return RecipientState(str(Address(local, domain)), status, attempts, waits, reply, host, finished)
+
+
+def ids_json(numbers: Iterable[int]) -> str:
+    """Return row numbers as the one value a statement takes for a list."""
+    return f"[{','.join(map(str, numbers))}]"
+
+
+def known_numbers(ids: Iterable[QueueId]) -> list[int]:
+    """Return the row numbers of ids; text that is no id names no message and is left out."""
+    numbers = []
+    for id in ids:
+        try:
+            numbers.append(to_number(id))
+        except ValueError:
+            continue
+    return numbers

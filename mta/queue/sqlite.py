@@ -1,0 +1,207 @@
+"""The embedded queue: one SQLite file, group commit, large bodies in files beside it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mta.message.body import Body, FileBody
+from mta.queue.bodies import SMALL, Bodies, Writer
+from mta.queue.commit import GroupCommit, Run, Step, no_step
+from mta.queue.filing import Filing
+from mta.queue.home import Lock, prepare
+from mta.queue.interface import Change, Claim, Entry, NewMail, Query, QueueError, QueueId, Summary, Verdict
+from mta.queue.reading import Reader
+from mta.queue.recovery import Recovery, hurry, take_over
+from mta.queue.refusal import refusal
+from mta.queue.schema import open_file
+from mta.queue.tables import Tables
+
+FILE_NAME = "queue.sqlite"
+#: Octets that stay free on the disk, so that what is stored can still be settled.
+RESERVE = 10 * 1024 * 1024
+
+
+def open_queue(
+    directory: Path,
+    *,
+    run: Run,
+    now: float,
+    create: bool = True,
+    recover: bool = True,
+    retry_all: bool = False,
+    reserve: int = RESERVE,
+    small: int = SMALL,
+    step: Step = no_step,
+) -> "SqliteQueue":
+    """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
+
+    The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
+    before it and removes what that left behind; with `retry_all` everything that waits unheld comes due. Without
+    `recover` the queue is opened beside a daemon that may be running. `now` is wall-clock seconds.
+    """
+    if create:
+        prepare(directory)
+    elif not directory.is_dir():
+        raise QueueError(f"there is no queue directory {directory}: check QUEUE_DIR")
+    lock = Lock(directory) if recover else None
+    try:
+        connection = open_file(directory / FILE_NAME, create, upgrade=recover)
+        bodies = Bodies(directory / "bodies", reserve, step, small)
+        found = _take_over(connection, bodies, now) if recover else Recovery()
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    commit = GroupCommit(connection, run, step)
+    queue = SqliteQueue(
+        connection,
+        bodies=bodies,
+        tables=Tables(connection, bodies.body, step),
+        commit=commit,
+        reader=Reader(directory / FILE_NAME, run),
+        run=run,
+        lock=lock,
+        recovery=found,
+    )
+    if retry_all:
+        hurry(commit, connection, now)
+    return queue
+
+
+def _take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Recovery:
+    try:
+        return take_over(connection, bodies, now)
+    except (sqlite3.Error, OSError) as error:
+        connection.close()
+        raise refusal(error) from error
+
+
+class SqliteQueue:
+    """The Queue over one file; `mta.queue.interface` has its contract. Made by `open_queue`."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        bodies: Bodies,
+        tables: Tables,
+        commit: GroupCommit,
+        reader: Reader,
+        run: Run,
+        lock: Lock | None,
+        recovery: Recovery,
+    ) -> None:
+        """`run` must be able to do three things at once, or do everything inline."""
+        self._connection = connection
+        self._bodies = bodies
+        self._tables = tables
+        self._commit = commit
+        self._reader = reader
+        self._run = run
+        self._lock = lock
+        self._filing = Filing(bodies, commit, run)
+        # What the verbs go through; closing replaces both.
+        self._submit: Callable[..., Deferred[Any]] = commit.submit
+        self._submit_filed: Callable[..., Deferred[Any]] = self._filing.submit
+        #: What the start found, for the service to tell the operator.
+        self.recovery = recovery
+
+    def writer(self, id: QueueId) -> Writer:
+        """Return a writer for a body."""
+        return self._bodies.writer(id)
+
+    def discard(self, body: Body) -> None:
+        """Forget a finished body."""
+        self._filing.discard(body)
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        """Store a message."""
+        try:
+            self._bodies.require_room()
+        except QueueError as error:
+            self.discard(mail.body)
+            return fail(error)
+        if isinstance(mail.body, FileBody):
+            return self._submit_filed([mail], lambda mails: (self._tables.add(mails[0], now, lease, due), ()))
+        return self._submit(partial(self._tables.add, mail, now, lease, due))
+
+    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+        """Take what is due."""
+        return self._submit(partial(self._tables.claim, now, limit, lease), True)
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        *,
+        reports: Sequence[NewMail] = (),
+        keep: bool = False,
+        delay_reported: bool = False,
+    ) -> "Deferred[bool]":
+        """Record outcomes, add reports, give the claim back."""
+        settle = partial(self._tables.settle, claim, verdicts, now, keep=keep, delay_reported=delay_reported)
+        if not isinstance(claim.body, FileBody) and not _any_file(reports):
+            return self._submit(partial(settle, reports))
+        return self._submit_filed(reports, partial(self._settle_filed, claim, settle))
+
+    def _settle_filed(
+        self, claim: Claim, settle: Callable[..., bool], reports: Sequence[NewMail]
+    ) -> tuple[bool, Sequence[QueueId]]:
+        if not settle(reports=reports):
+            return False, [report.id for report in reports]
+        return True, [claim.id] if self._tables.finished(claim.id) else []
+
+    def release(self, claim: Claim, due: float) -> "Deferred[bool]":
+        """Give a claim back untouched."""
+        return self._submit(partial(self._tables.release, claim, due))
+
+    def next_due(self) -> "Deferred[float | None]":
+        """Return when the next unheld message comes due."""
+        return self._submit(self._tables.next_due)
+
+    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+        """Do what an operator asked."""
+        return self._submit_filed((), lambda _: self._tables.amend(change, ids, now), True)
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return messages in the order they came."""
+        return self._reader.find(query)
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+        return self._reader.summary()
+
+    def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
+        """Drop messages from the history."""
+        return self._submit(partial(self._tables.forget, before, limit), True)
+
+    def close(self) -> "Deferred[None]":
+        """Finish what was asked, then close."""
+        if self._submit is _refuse:
+            return succeed(None)
+        self._submit = self._submit_filed = _refuse
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self._filing.idle()
+        await self._commit.close()
+        await self._filing.idle()
+        await self._reader.close()
+        await self._run(self._connection.close)
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _refuse(*_: object) -> "Deferred[Any]":
+    return fail(QueueError("the queue is closed"))
+
+
+def _any_file(mails: Sequence[NewMail]) -> bool:
+    return any(isinstance(mail.body, FileBody) for mail in mails)

@@ -1,0 +1,69 @@
+"""The queue's SQL: read once from `queue_schema/sqlite`, each statement under its name."""
+
+import re
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+#: The SQL that ships with this program.
+SHIPPED = files("queue_schema") / "sqlite"
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """One field a statement of queries.sql; a name in one but not in the other is an error at import."""
+
+    begin: str
+    commit: str
+    rollback: str
+    add_message: str
+    add_recipient: str
+    add_body: str
+    claimable: str
+    lease: str
+    recipients: str
+    confirm_lease: str
+    settle_recipient: str
+    earliest_due: str
+    give_back: str
+    finish_message: str
+    drop_body: str
+    finished: str
+    next_due: str
+    waiting_among: str
+    all_waiting: str
+    retry: str
+    hold: str
+    remove_recipients: str
+    remove_messages: str
+    remove_bodies: str
+    forget: str
+    find_waiting: str
+    find_all: str
+    find_among: str
+    count_messages: str
+    oldest: str
+    count_recipients: str
+    recover_leases: str
+    newest: str
+    hurry_slice: str
+    hurry: str
+    waiting_files: str
+
+
+def read_statements(text: str) -> Statements:
+    """Split a file of named statements. Raises ValueError when its names are not those of Statements."""
+    _, *parts = _NAME.split(text)
+    found = {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+    wrong = found.keys() ^ {field.name for field in fields(Statements)}
+    if wrong or len(found) != len(parts) // 2:
+        raise ValueError(f"queries.sql and Statements differ: {', '.join(sorted(wrong)) or 'a name twice'}")
+    return Statements(**found)
+
+
+def _read(folder: Traversable) -> Statements:
+    return read_statements((folder / "queries.sql").read_text("utf-8"))
+
+
+SQL = _read(SHIPPED)

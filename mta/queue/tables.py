@@ -1,0 +1,173 @@
+"""What each verb does to the tables, inside a transaction that somebody else begins and commits."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from mta.message.body import Body, FileBody, MemoryBody
+from mta.queue.commit import Step, no_step
+from mta.queue.ids import to_id, to_number
+from mta.queue.interface import Change, Claim, NewMail, QueueId, Verdict
+from mta.queue.rows import (
+    Row,
+    ids_json,
+    known_numbers,
+    message_row,
+    pending_of,
+    read_claim,
+    recipient_row,
+    verdict_row,
+)
+from mta.queue.statements import SQL
+
+#: Octets of bodies in rows after which a claim takes no further message.
+CLAIM_BYTES = 16 * 1024 * 1024
+
+
+class Tables:
+    """The writing verbs as plain functions of their arguments. Raises sqlite3.Error."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, file_body: Callable[[QueueId, int], Body], step: Step = no_step
+    ) -> None:
+        """`file_body` gives the body of a message that has it in a file."""
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+        self._file_body = file_body
+        self._step = step
+
+    def add(self, mail: NewMail, now: float, lease: float | None, due: float | None) -> Claim | None:
+        """Insert a message; a FileBody must lie at its final place already."""
+        number = to_number(mail.id)
+        due = now if due is None else due
+        until = due if lease is None else now + lease
+        in_file = isinstance(mail.body, FileBody)
+        self._step("add message")
+        row = message_row(mail, number, now, leased=lease is not None, due=until, in_file=in_file)
+        self._execute(SQL.add_message, row)
+        self._step("add recipients")
+        for index, recipient in enumerate(mail.envelope.recipients):
+            self._execute(SQL.add_recipient, recipient_row(number, index, recipient, due))
+        if not in_file:
+            self._step("add body")
+            self._execute(SQL.add_body, (number, _octets(mail.body)))
+        if lease is None:
+            return None
+        return Claim(mail.id, 1, mail.envelope, mail.body, now, pending_of(mail.envelope))
+
+    def claim(self, now: float, limit: int, lease: float) -> list[Claim]:
+        """Lease what is due."""
+        rows = self._claimable(now, limit)
+        numbers = ids_json(row[0] for row in rows)
+        self._execute(SQL.lease, (now + lease, numbers))
+        recipients: dict[int, list[Row]] = {row[0]: [] for row in rows}
+        for row in self._execute(SQL.recipients, (numbers,)):
+            recipients[row[0]].append(row)
+        return [read_claim(row, recipients[row[0]], self._body(row)) for row in rows]
+
+    def _claimable(self, now: float, limit: int) -> list[Row]:
+        rows: list[Row] = []
+        octets = 0
+        for row in self._execute(SQL.claimable, (now, limit)):
+            octets += 0 if row[4] else row[3]
+            rows.append(row)
+            if octets >= CLAIM_BYTES:
+                break
+        return rows
+
+    def _body(self, row: Row) -> Body:
+        return self._file_body(to_id(row[0]), row[3]) if row[4] else MemoryBody(row[15])
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        reports: Sequence[NewMail],
+        *,
+        keep: bool,
+        delay_reported: bool,
+    ) -> bool:
+        """Record verdicts and add reports if the lease still holds; return whether it did."""
+        number = to_number(claim.id)
+        ends = _ends(claim, verdicts)
+        self._step("settle message")
+        if ends:
+            leased = self._finish(number, claim.token, now)
+        else:
+            leased = self._execute(SQL.confirm_lease, (delay_reported, number, claim.token)).rowcount == 1
+        if not leased:
+            return False
+        self._step("settle recipients")
+        for verdict in verdicts:
+            self._execute(SQL.settle_recipient, verdict_row(verdict, number, now))
+        if not ends:
+            self._give_back(number, claim.token, now, keep)
+        for report in reports:
+            self.add(report, now, None, None)
+        return True
+
+    def _finish(self, number: int, token: int, now: float) -> bool:
+        if self._execute(SQL.finish_message, (now, number, token)).rowcount == 0:
+            return False
+        self._step("drop body")
+        self._execute(SQL.drop_body, (number,))
+        return True
+
+    def _give_back(self, number: int, token: int, now: float, keep: bool) -> None:
+        (due,) = self._execute(SQL.earliest_due, (number,)).fetchone()
+        if due is None:
+            self._finish(number, token, now)
+        elif not keep:
+            self._execute(SQL.give_back, (due, number, token))
+
+    def finished(self, id: QueueId) -> bool:
+        """Whether nothing of this message waits any more."""
+        return self._execute(SQL.finished, (to_number(id),)).fetchone() is not None
+
+    def release(self, claim: Claim, due: float) -> bool:
+        """Give a lease back if it still holds; return whether it did."""
+        return self._execute(SQL.give_back, (due, to_number(claim.id), claim.token)).rowcount == 1
+
+    def next_due(self) -> float | None:
+        """Return when the next unheld message may be claimed."""
+        due: float | None = self._execute(SQL.next_due).fetchone()[0]
+        return due
+
+    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> tuple[list[QueueId], list[QueueId]]:
+        """Do what an operator asked; return the ids it was done to, and those whose files are to be removed."""
+        if ids is None:
+            rows = self._execute(SQL.all_waiting).fetchall()
+        else:
+            rows = self._execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
+        numbers = ids_json(number for number, _ in rows)
+        done = [to_id(number) for number, _ in rows]
+        if change is Change.REMOVE:
+            self._remove(numbers, now)
+            return done, [to_id(number) for number, in_file in rows if in_file]
+        if change is Change.RETRY:
+            self._execute(SQL.retry, (now, numbers))
+        else:
+            self._execute(SQL.hold, (change is Change.HOLD, numbers))
+        return done, []
+
+    def _remove(self, numbers: str, now: float) -> None:
+        self._execute(SQL.remove_recipients, (now, numbers))
+        self._execute(SQL.remove_messages, (now, numbers))
+        self._execute(SQL.remove_bodies, (numbers,))
+
+    def forget(self, before: float, limit: int) -> int:
+        """Drop messages from the history; return how many."""
+        return self._execute(SQL.forget, (before, limit)).rowcount
+
+
+def _octets(body: Body) -> bytes:
+    return body.data if isinstance(body, MemoryBody) else b"".join(body.chunks())
+
+
+def _ends(claim: Claim, verdicts: Sequence[Verdict]) -> bool:
+    """Whether these verdicts leave nobody waiting: the usual case, which needs no look at the recipients."""
+    if len(claim.pending) == len(verdicts) == 1:
+        return verdicts[0].due is None and verdicts[0].index == claim.pending[0].index
+    final = {verdict.index for verdict in verdicts if verdict.due is None}
+    # Two verdicts for one recipient: the first final one stands, so none may ask for another attempt before it.
+    return len(final) == len(verdicts) and final.issuperset(pending.index for pending in claim.pending)

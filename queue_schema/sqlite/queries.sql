@@ -1,0 +1,143 @@
+-- Every statement the queue runs, by the name its code uses. `?` are values; no statement is put together from parts.
+-- A list of ids is one value, a JSON array, so that many messages cost one statement.
+
+-- name: begin
+BEGIN IMMEDIATE;
+
+-- name: commit
+COMMIT;
+
+-- name: rollback
+ROLLBACK;
+
+-- name: add_message
+INSERT INTO message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
+                     smtputf8, ret, envid, token, leased, due)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_recipient
+INSERT INTO recipient (message_id, idx, local, domain, notify, original, due, status, attempts, reply, host)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', 0, '', '');
+
+-- name: add_body
+INSERT INTO body (message_id, data) VALUES (?, ?);
+
+-- name: claimable
+SELECT m.id, m.token + 1, m.created, m.size, m.in_file, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data
+FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id
+WHERE m.held = 0 AND m.due <= ?
+ORDER BY m.due, m.leased, m.id
+LIMIT ?;
+
+-- name: lease
+UPDATE message SET leased = 1, token = token + 1, due = ?1 WHERE id IN (SELECT value FROM json_each(?2));
+
+-- name: recipients
+SELECT message_id, idx, local, domain, notify, original, status, attempts
+FROM recipient
+WHERE message_id IN (SELECT value FROM json_each(?))
+ORDER BY message_id, idx;
+
+-- name: confirm_lease
+UPDATE message SET delay_reported = max(delay_reported, ?) WHERE id = ? AND token = ? AND leased = 1;
+
+-- name: settle_recipient
+UPDATE recipient SET status = ?, attempts = attempts + 1, due = ?, reply = ?, host = ?, finished = ?
+WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
+
+-- name: earliest_due
+SELECT min(due) FROM recipient WHERE message_id = ?;
+
+-- name: give_back
+UPDATE message SET leased = 0, due = ? WHERE id = ? AND token = ? AND leased = 1;
+
+-- name: finish_message
+UPDATE message SET leased = 0, held = 0, due = NULL, finished = ? WHERE id = ? AND token = ? AND leased = 1;
+
+-- name: drop_body
+DELETE FROM body WHERE message_id = ?;
+
+-- name: finished
+SELECT 1 FROM message WHERE id = ? AND due IS NULL;
+
+-- name: next_due
+SELECT min(due) FROM message WHERE held = 0 AND due IS NOT NULL;
+
+-- name: waiting_among
+SELECT id, in_file FROM message
+WHERE due IS NOT NULL AND id IN (SELECT value FROM json_each(?))
+ORDER BY id;
+
+-- name: all_waiting
+SELECT id, in_file FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id;
+
+-- name: retry
+UPDATE message SET held = 0, due = CASE leased WHEN 0 THEN min(due, ?1) ELSE due END
+WHERE id IN (SELECT value FROM json_each(?2));
+
+-- name: hold
+UPDATE message SET held = ?1 WHERE held <> ?1 AND id IN (SELECT value FROM json_each(?2));
+
+-- name: remove_recipients
+UPDATE recipient SET status = 'removed', due = NULL, finished = ?1
+WHERE due IS NOT NULL AND message_id IN (SELECT value FROM json_each(?2));
+
+-- name: remove_messages
+UPDATE message SET leased = 0, held = 0, due = NULL, finished = ?1 WHERE id IN (SELECT value FROM json_each(?2));
+
+-- name: remove_bodies
+DELETE FROM body WHERE message_id IN (SELECT value FROM json_each(?));
+
+-- name: forget
+DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER BY finished LIMIT ?);
+
+-- name: find_waiting
+SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
+       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+FROM (SELECT * FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT ?) AS m
+JOIN recipient AS r ON r.message_id = m.id
+ORDER BY m.id, r.idx;
+
+-- name: find_all
+SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
+       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+FROM (SELECT * FROM message ORDER BY id LIMIT ?) AS m
+JOIN recipient AS r ON r.message_id = m.id
+ORDER BY m.id, r.idx;
+
+-- name: find_among
+SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
+       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+FROM (SELECT * FROM message
+      WHERE id IN (SELECT value FROM json_each(?1)) AND (?2 OR due IS NOT NULL)
+      ORDER BY id LIMIT ?3) AS m
+JOIN recipient AS r ON r.message_id = m.id
+ORDER BY m.id, r.idx;
+
+-- name: count_messages
+SELECT count(*), coalesce(sum(held), 0), coalesce(sum(leased), 0)
+FROM message INDEXED BY waiting WHERE due IS NOT NULL;
+
+-- name: oldest
+SELECT min(created) FROM message INDEXED BY waiting WHERE due IS NOT NULL;
+
+-- name: count_recipients
+SELECT status, count(*) FROM recipient GROUP BY status;
+
+-- name: recover_leases
+UPDATE message SET leased = 0, due = ?
+WHERE id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL AND leased = 1);
+
+-- name: newest
+SELECT max(id) FROM message;
+
+-- name: hurry_slice
+SELECT max(id) FROM (SELECT id FROM message WHERE id > ? AND id <= ? ORDER BY id LIMIT ?);
+
+-- name: hurry
+UPDATE message NOT INDEXED SET due = ?1
+WHERE id > ?2 AND id <= ?3 AND leased = 0 AND held = 0 AND due > ?1;
+
+-- name: waiting_files
+SELECT id FROM message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL;
