@@ -1,1 +1,233 @@
 """Options and makeService for twistd: the only place that builds concrete things."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+import mta
+from mta.config.settings import Settings, SettingsError, read_settings
+from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.local import LocalMail
+from mta.delivery.reports import DsnReporter
+from mta.delivery.service import DeliveryService
+from mta.delivery.settlement import Settler
+from mta.inbound.existence import DomainCheck
+from mta.inbound.intake import Intake
+from mta.inbound.listener import ESMTPFactory
+from mta.inbound.networks import client_address
+from mta.inbound.policy import Client, Policy
+from mta.inbound.ports import PortError, bind
+from mta.inbound.session import Session
+from mta.inbound.trust import Addresses, TrustedClients
+from mta.message.outcome import Outcome
+from mta.ops.control import ControlService
+from mta.ops.journal import FORMATS, Journal
+from mta.ops.output import Output, TwistedObserver
+from mta.queue.ids import IdSource
+from mta.queue.interface import QueueError, Summary
+from mta.queue.keeper import HistoryKeeper
+from mta.queue.runner import Workers
+from mta.queue.sqlite import open_queue
+from mta.routing.answers import Found, LookupFailed
+from mta.routing.resolver import DnsResolver, make_resolver
+from mta.routing.router import MailRouter
+from mta.routing.rules import RouterRules
+from mta.routing.targets import OwnSockets
+from mta.routing.tls import client_options
+from mta.smtp.limits import Limits
+from mta.smtp.server import ServerMachine
+
+_log = Logger()
+
+
+class Options(usage.Options):
+    """The command line of `twistd smtprelay`, which has no options: the environment is the configuration."""
+
+    synopsis = "(all settings are environment variables: see `smtprelay config show`)"
+    settings: Settings
+    output: Output
+    journal: Journal
+
+    def postOptions(self) -> None:
+        """Read the settings. Ends the program with all mistakes, before anything is made."""
+        from twisted.internet import reactor  # noqa: PLC0415  twistd may choose another one before this
+
+        try:
+            self.settings = read_settings(os.environ)
+        except SettingsError as error:
+            fail(*error.mistakes)
+        self.output = Output(1, reactor)
+        self.journal = Journal(self.output.write, time.time, FORMATS[self.settings.log_format])
+
+
+def makeService(options: Options) -> "Relay":
+    """Return the relay that the environment describes."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    return Relay(options.settings, options.journal, options.output, reactor)
+
+
+class Relay(MultiService):
+    """The whole daemon. Binds its ports first, while it may; everything else is built when it starts."""
+
+    def __init__(self, settings: Settings, journal: Journal, output: Output, reactor: Any) -> None:
+        super().__init__()
+        self._settings = settings
+        self._journal = journal
+        self._output = output
+        self._reactor = reactor
+        self._sockets: list[socket.socket] = []
+        self._ports: list[IListeningPort] = []
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join an application, and have Twisted log through our journal."""
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, TwistedObserver(self._journal, self._output.flush))
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Bind, or end the program with one line."""
+        settings = self._settings
+        wanted = [(settings.bind_ip, "BIND_IP")]
+        if settings.bind_ip6 is not None:
+            wanted.append((settings.bind_ip6, "BIND_IP6"))
+        try:
+            for address, setting in wanted:
+                if ":" in address and not socket.has_ipv6:
+                    continue
+                self._sockets.append(bind(address, settings.port, setting))
+        except PortError as error:
+            fail(str(error))
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Open the queue, build the rest around it, and begin."""
+        self._workers = Workers(self._reactor)
+        try:
+            self._queue = open_queue(self._settings.queue_dir, run=self._workers, now=time.time(), retry_all=True)
+        except QueueError as error:
+            self._workers.stop()
+            fail(str(error))
+        for notice in self._settings.notices:
+            self._journal.notice(notice)
+        self._build()
+        super().startService()
+        self._listen()
+        self._queue.summary().addCallbacks(self._announce, lambda failure: _log.failure("no summary", failure))
+
+    def stopService(self) -> "Deferred[None]":
+        """End sessions, let running deliveries finish within their grace, close the queue."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
+        await self._queue.close()
+        self._workers.stop()
+        self._journal.stopped()
+        self._output.flush()
+
+    def _build(self) -> None:
+        settings, clock = self._settings, self._reactor
+        resolver = make_resolver(clock, settings.dns_servers or None)
+        self._trusted = TrustedClients(settings.trusted, _looking_up(resolver), clock, self._journal)
+        router = MailRouter(self._router_rules(), resolver, clock.seconds)
+        local = LocalMail(settings.mail_dir, settings.mailname, run=self._in_a_thread, wall=time.time)
+        ids = IdSource()
+        delivery = self._delivery(router, local, ids)
+        self._factory = self._listener(router, local, ids, delivery)
+        keeper = HistoryKeeper(
+            self._queue, settings.history_days, clock=clock, wall=time.time, trouble=self._journal.trouble
+        )
+        control = ControlService(settings.queue_dir, delivery.amended, self._reactor)
+        for service in (self._trusted, delivery, keeper, control):
+            service.setServiceParent(self)
+
+    def _router_rules(self) -> RouterRules:
+        settings = self._settings
+        listening = [(each.getsockname()[0], settings.port) for each in self._sockets]
+        return RouterRules(
+            mailname=settings.mailname,
+            local_domains=settings.local_domains,
+            relay_domains=settings.relay_domains,
+            smarthost=settings.smarthost,
+            port_out=settings.port_out,
+            ipv6=settings.ipv6,
+            private=settings.private_destinations,
+            listening=OwnSockets(listening),
+        )
+
+    def _delivery(self, router: MailRouter, local: LocalMail, ids: IdSource) -> DeliveryService:
+        settings = self._settings
+        reporter = DsnReporter(settings.mailname, ids, settings.retry_schedule)
+        settler = Settler(self._queue, reporter, settings.retry_schedule, wall=time.time, journal=self._journal)
+        return DeliveryService(
+            self._queue,
+            router,
+            SmtpCarrier(Parts(self._reactor, settings.mailname, client_options)),
+            local,
+            settler,
+            schedule=settings.retry_schedule,
+            clock=self._reactor,
+            wall=time.time,
+            journal=self._journal,
+        )
+
+    def _listener(self, router: MailRouter, local: LocalMail, ids: IdSource, delivery: DeliveryService) -> ESMTPFactory:
+        settings, journal, name = self._settings, self._journal, self._settings.mailname
+        limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+        intake = Intake(self._queue, delivery, journal, ids=ids, wall=time.time, name=name, limits=limits)
+        policy = Policy(settings.relay_domains, settings.local_domains, local.accepts)
+        check = DomainCheck(router)
+
+        def new_session(client: Client, late: Callable[[], None]) -> Session:
+            machine = ServerMachine(limits, name)
+            return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
+
+        return ESMTPFactory(new_session, self._trusted, journal, name=name, limits=limits, clock=self._reactor)
+
+    def _listen(self) -> None:
+        for listening in self._sockets:
+            address, port = listening.getsockname()[:2]
+            self._ports.append(
+                self._reactor.adoptStreamPort(listening.fileno(), listening.family, self._factory),
+            )
+            listening.close()
+            self._journal.listening(address, port)
+
+    def _announce(self, summary: Summary) -> None:
+        settings = self._settings
+        self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), summary.messages)
+
+    def _in_a_thread(self, work: Callable[[], Outcome]) -> "Deferred[Outcome]":
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+
+def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
+    async def look_up(name: str) -> Addresses:
+        answer = await resolver.addresses(name, search=True)
+        if isinstance(answer, Found):
+            found = (client_address(text) for text in answer.records)
+            return Addresses(frozenset(address for address in found if address is not None), answer.ttl)
+        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
+        return Addresses(None, answer.ttl, reason)
+
+    return look_up
+
+
+def fail(*lines: str) -> NoReturn:
+    """End the program because an operator must mend something first; each line says what."""
+    for line in lines:
+        print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
+    raise SystemExit(1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Connection
@@ -22,6 +23,8 @@ STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later"
 _MUCH_INPUT = 65536
 #: Seconds between two looks at all sessions for those whose time is up.
 _SWEEP = 5.0
+#: Seconds for clients to take our last words when we stop.
+_GOODBYE = 3.0
 
 
 class NewSession(TypingProtocol):
@@ -190,6 +193,8 @@ class ESMTPFactory(Factory):
         self._door = Door(limits)
         self._open: set[ESMTP] = set()
         self._sweeper: IDelayedCall | None = None
+        # What `stop` gave, while someone is still here.
+        self._gone: Deferred[None] | None = None
         #: Whether sessions are to end as soon as they can.
         self.stopping = False
 
@@ -211,15 +216,30 @@ class ESMTPFactory(Factory):
         """A connection that was let in is gone."""
         self._door.leave(protocol.client)
         self._open.discard(protocol)
+        if self._gone is not None and not self._open:
+            gone, self._gone = self._gone, None
+            gone.callback(None)
 
-    def stop(self) -> None:
-        """Say goodbye to everyone; whoever comes from here on is turned away."""
+    def stop(self) -> "Deferred[None]":
+        """Say goodbye to everyone, and fire when all are gone or had time enough to read it."""
         self.stopping = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
         for protocol in list(self._open):
             protocol.end(STOPPING, "the relay is stopping")
+        gone: Deferred[None] = Deferred()
+        if self._open:
+            self._gone = gone
+            timer = self.clock.callLater(_GOODBYE, self._abort)
+            gone.addCallback(lambda _: timer.cancel() if timer.active() else None)
+        else:
+            gone.callback(None)
+        return gone
+
+    def _abort(self) -> None:
+        for protocol in list(self._open):
+            protocol.transport.abortConnection()
 
     def _sweep(self) -> None:
         now = self.clock.seconds()
