@@ -90,7 +90,7 @@ class Relay(MultiService):
         self._sockets: list[socket.socket] = []
         self._ports: list[IListeningPort] = []
 
-    def setServiceParent(self, parent: Any) -> None:
+    def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
         """Join an application, and have Twisted log through our journal."""
         if isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, TwistedObserver(self._journal, self._output.flush))
