@@ -1,0 +1,59 @@
+"""Host patterns as in SMARTHOST_ALIASES: to which hosts the smarthost's password may be shown.
+
+The language is Exim's: a name; `*` and an ending (`*.example.com` needs the dot, `*example.com` does not); or `^` and a
+regular expression. Case does not matter.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+_MAX_PATTERN = 200
+_MAX_NAME = 253
+_MAX_REPEATS = 3
+# A character class, an escaped character, a repetition with the bracket before it if there is one, in this order.
+_TOKEN = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|(\)?)(?:[*+]|\{\d*,?\d*\})")
+
+
+class AliasError(ValueError):
+    """The text is not a host pattern; the message says why."""
+
+
+def check_alias(pattern: str) -> None:
+    """Raise AliasError for a pattern that could not be used. For the settings, so that `matches` never has to."""
+    if not pattern or len(pattern) > _MAX_PATTERN:
+        raise AliasError(f"a host pattern has 1 to {_MAX_PATTERN} characters")
+    if pattern.startswith("^"):
+        _check_effort(pattern)
+        try:
+            _compiled(pattern)
+        except re.error as error:
+            raise AliasError(f"{pattern!r} is not a regular expression: {error}") from None
+
+
+def matches(patterns: Iterable[str], name: str) -> bool:
+    """Whether a host name, or an IP address as text, matches one of the patterns. They must have passed check_alias."""
+    host = name.lower().removesuffix(".")
+    return len(host) <= _MAX_NAME and any(_matches(pattern, host) for pattern in patterns)
+
+
+def _matches(pattern: str, host: str) -> bool:
+    if pattern.startswith("^"):
+        return _compiled(pattern).search(host) is not None
+    if pattern.startswith("*"):
+        return host.endswith(pattern[1:].lower())
+    return host == pattern.lower()
+
+
+def _check_effort(pattern: str) -> None:
+    """Refuse what could run for ages on a name that a stranger's DNS chose: repeats within and after repeats."""
+    repeats = [match for match in _TOKEN.finditer(pattern) if match[1] is not None]
+    if any(match[1] for match in repeats):
+        raise AliasError(f"{pattern!r} repeats a group, which can take for ever: write it without *, + or {{}} after )")
+    if len(repeats) > _MAX_REPEATS:
+        raise AliasError(f"{pattern!r} has more than {_MAX_REPEATS} repetitions, which can take for ever")
+
+
+@lru_cache(maxsize=64)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)

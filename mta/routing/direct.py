@@ -1,0 +1,166 @@
+"""Direct delivery: from a domain to the hosts that take its mail (RFC 5321 section 5.1, RFC 7505)."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from mta.message.outcome import Failed, TryLater
+from mta.routing.answers import (
+    AddressAnswer,
+    Found,
+    LookupFailed,
+    MxAnswer,
+    MxRecord,
+    NoData,
+    NoSuchName,
+    Resolver,
+)
+from mta.routing.order import ahead_of, in_order, interleave, shares
+from mta.routing.route import Plan, Route, Routing
+from mta.routing.rules import Decision, RouterRules
+from mta.smtp.address import literal_ip
+
+#: MX hosts whose addresses are looked up; some may turn out to have none.
+MAX_LOOKED_UP = 10
+#: MX hosts that name a destination.
+MAX_NAMED = 20
+#: Seconds for which a routing is good that the DNS has no part in.
+STANDING_TTL = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    record: MxRecord
+    answer: AddressAnswer
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return self.answer.records if isinstance(self.answer, Found) else ()
+
+
+class DirectRouting:
+    """Finds the hosts of a domain. `dice` shares the load among equals."""
+
+    def __init__(self, rules: RouterRules, resolver: Resolver, dice: random.Random) -> None:
+        self._rules = rules
+        self._resolver = resolver
+        self._dice = dice
+
+    async def find(self, domain: str) -> Decision:
+        """Return where mail for this domain, or address literal, goes."""
+        if domain.startswith("["):
+            return Decision(self._to_literal(domain), STANDING_TTL)
+        answer = await self._resolver.mx(domain)
+        records = _exchangers(domain, answer)
+        if not isinstance(records, tuple):
+            return Decision(records, answer.ttl)
+        limit = min((record.preference for record in records if self._is_our_name(record.host)), default=None)
+        ahead = in_order(ahead_of(records, limit), self._dice)
+        hosts = await self._look_up(ahead[:MAX_LOOKED_UP])
+        routing = self._choose(domain, ahead, hosts, looped=limit is not None)
+        return Decision(routing, min(answer.ttl, *(host.answer.ttl for host in hosts), STANDING_TTL))
+
+    def _to_literal(self, domain: str) -> Routing:
+        address = literal_ip(domain)
+        if ":" in address and not self._rules.ipv6:
+            return Failed(f"{domain} is an IPv6 address, and IPv6 is off (DISABLE_IPV6)", status="5.4.4")
+        if self._rules.refuses(address, domain):
+            return _private(domain, [address])
+        if self._rules.is_us(address):
+            return _loop(domain)
+        return Plan(domain, (self._route(address, address),))
+
+    def _is_our_name(self, host: str) -> bool:
+        return host == self._rules.mailname.lower().rstrip(".")
+
+    async def _look_up(self, records: Sequence[MxRecord]) -> list[_Host]:
+        asking = [
+            Deferred.fromCoroutine(_awaited(self._resolver, record.host, ipv6=self._rules.ipv6)) for record in records
+        ]
+        answers = await gatherResults(asking, consumeErrors=True)
+        return [_Host(record, answer) for record, answer in zip(records, answers, strict=True)]
+
+    def _choose(self, domain: str, ahead: list[MxRecord], hosts: list[_Host], *, looped: bool) -> Routing:
+        """Make the plan out of what the hosts' names gave; `looped` says that our own name was among them."""
+        usable = [(host, self._permitted(domain, host)) for host in hosts]
+        ours = [host.record.preference for host, addresses in usable if any(map(self._rules.is_us, addresses))]
+        limit = min(ours, default=None)
+        chosen = [
+            (host, addresses)
+            for host, addresses in usable
+            if addresses and (limit is None or host.record.preference < limit)
+        ][: self._rules.max_hosts]
+        if chosen:
+            return Plan(_destination(ahead_of(ahead, limit)), self._routes(chosen))
+        before = [host for host in hosts if limit is None or host.record.preference < limit]
+        return self._why_none(domain, before, looped=looped or limit is not None)
+
+    def _permitted(self, domain: str, host: _Host) -> list[str]:
+        return [address for address in host.addresses if not self._rules.refuses(address, domain)]
+
+    def _routes(self, chosen: list[tuple[_Host, list[str]]]) -> tuple[Route, ...]:
+        mixed = [interleave(addresses, self._dice) for _, addresses in chosen]
+        return tuple(
+            self._route(host.record.host, address)
+            for (host, _), addresses in zip(chosen, shares(mixed, self._rules.max_addresses), strict=True)
+            for address in addresses
+        )
+
+    def _route(self, host: str, address: str) -> Route:
+        return Route(host, address, self._rules.port_out, self._rules.tls)
+
+    def _why_none(self, domain: str, hosts: list[_Host], *, looped: bool) -> Failed | TryLater:
+        for host in hosts:
+            if isinstance(host.answer, LookupFailed):
+                name = host.record.host
+                return TryLater(f"looking up {name}, MX of {domain}, failed: {host.answer.reason}", status="4.4.3")
+        refused = [address for host in hosts for address in host.addresses]
+        if refused:
+            return _private(domain, refused)
+        if looped:
+            return _loop(domain)
+        family = "address" if self._rules.ipv6 else "IPv4 address (IPv6 is off)"
+        names = ", ".join(host.record.host for host in hosts)
+        return Failed(f"no host for mail to {domain} has an {family}: tried {names}", status="5.4.4")
+
+
+def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed | TryLater:
+    """Return the hosts that take mail for a domain, or why there are none."""
+    match answer:
+        case LookupFailed(reason=reason):
+            return TryLater(f"looking up the MX of {domain} failed: {reason}", status="4.4.3")
+        case NoSuchName():
+            return Failed(f"domain {domain} does not exist", status="5.1.2")
+        case NoData():
+            # RFC 5321 section 5.1: a domain without MX is its own mail host.
+            return (MxRecord(0, domain),)
+    # RFC 7505 section 3: the root among other hosts means nothing.
+    named = tuple(record for record in answer.records if record.host)
+    return named or Failed(f"domain {domain} accepts no mail (null MX)", status="5.1.10")
+
+
+def _destination(records: Sequence[MxRecord]) -> str:
+    """Name the place where these hosts are: the same for all domains they take mail for, whatever the preferences."""
+    return ",".join(sorted(record.host for record in records)[:MAX_NAMED])
+
+
+def _private(domain: str, addresses: Sequence[str]) -> Failed:
+    return Failed(
+        f"mail for {domain} would go to a private address only ({addresses[0]}): "
+        "PRIVATE_DESTINATIONS=allow would lift this, or the domain in RELAY_DOMAINS",
+        status="5.4.4",
+    )
+
+
+def _loop(domain: str) -> Failed:
+    return Failed(
+        f"mail for {domain} loops back to this host: by its DNS we are its best mail host, but it is not local here "
+        "(OTHER_HOSTNAMES)",
+        status="5.4.6",
+    )
+
+
+async def _awaited(resolver: Resolver, host: str, *, ipv6: bool) -> AddressAnswer:
+    return await resolver.addresses(host, ipv6=ipv6)

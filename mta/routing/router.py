@@ -1,0 +1,61 @@
+"""The router: a recipient's domain to the place its mail goes. The seam it fills is `route.Router`."""
+
+import random
+from collections.abc import Callable
+
+from mta.routing.answers import Resolver
+from mta.routing.cache import Shared, TtlCache
+from mta.routing.direct import DirectRouting
+from mta.routing.route import Local, Routing
+from mta.routing.rules import Decision, RouterRules
+from mta.routing.smarthost import DESTINATION, SmarthostRouting
+
+#: Seconds after which the order among equals is drawn anew, however long the DNS says its answers are good.
+MAX_PLAN_TTL = 60.0
+MAX_PLANS = 50_000
+
+_LOCAL = Local()
+
+
+class MailRouter:
+    """Local domains first, then the smarthost if there is one (RELAY_DOMAINS too), then MX."""
+
+    def __init__(
+        self,
+        rules: RouterRules,
+        resolver: Resolver,
+        seconds: Callable[[], float],
+        dice: random.Random | None = None,
+    ) -> None:
+        """Prepare; `seconds` is a monotonic clock, `dice` draws the order among equals."""
+        dice = dice or random.SystemRandom()
+        self._local = rules.local_domains
+        self._direct = DirectRouting(rules, resolver, dice)
+        self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, dice) if rules.smarthost else None
+        self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds)
+        self._finding: Shared[str, Routing] = Shared()
+
+    def known(self, domain: str) -> Routing | None:
+        """Return the routing if it was found a short while ago; None means: use `find`."""
+        if self._is_local(domain):
+            return _LOCAL
+        return self._plans.get(DESTINATION if self._smarthost else domain)
+
+    async def find(self, domain: str) -> Routing:
+        """Find the routing, asking the DNS where needed; the order among equals is drawn anew."""
+        if self._is_local(domain):
+            return _LOCAL
+        key = DESTINATION if self._smarthost else domain
+        return await self._finding.ask(key, lambda: self._find(key))
+
+    def _is_local(self, domain: str) -> bool:
+        """Bare postmaster, whose domain is "", is ours (RFC 5321 section 4.5.1)."""
+        return not domain or self._local.matches(domain)
+
+    async def _find(self, key: str) -> Routing:
+        decision = await self._ask(key)
+        self._plans.put(key, decision.routing, min(decision.ttl, MAX_PLAN_TTL))
+        return decision.routing
+
+    async def _ask(self, key: str) -> Decision:
+        return await (self._smarthost.find() if self._smarthost else self._direct.find(key))

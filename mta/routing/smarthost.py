@@ -1,0 +1,90 @@
+"""The smarthost's routes: its hosts in the order written, by address and never by MX, with or without a password."""
+
+import ipaddress
+import random
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from mta.message.outcome import TryLater
+from mta.routing.aliases import matches
+from mta.routing.answers import AddressAnswer, Found, LookupFailed, Resolver
+from mta.routing.order import interleave, shares
+from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
+from mta.routing.rules import Decision, RouterRules
+
+#: The destination's name.
+DESTINATION = "smarthost"
+#: Ports where TLS begins with the first byte: 465 (RFC 8314 section 7.3) and Amazon's second one.
+IMPLICIT_TLS_PORTS = frozenset({465, 2465})
+
+# Seconds for which a host written as an address is good.
+_STANDING_TTL = 3600.0
+
+
+class SmarthostRouting:
+    """Finds the addresses of the smarthost. Trouble is never final: the mail waits for the operator to mend it."""
+
+    def __init__(self, smarthost: Smarthost, rules: RouterRules, resolver: Resolver, dice: random.Random) -> None:
+        self._smarthost = smarthost
+        self._rules = rules
+        self._resolver = resolver
+        self._dice = dice
+
+    async def find(self) -> Decision:
+        """Return the plan for all mail that is not local."""
+        hosts = self._smarthost.hosts
+        asking = [Deferred.fromCoroutine(self._look_up(host)) for host, _ in hosts]
+        answers = await gatherResults(asking, consumeErrors=True)
+        found = [self._routes(host, port, answer) for (host, port), answer in zip(hosts, answers, strict=True)]
+        routes = tuple(route for share in _fair(found, self._rules.max_addresses) for route in share)
+        routing = Plan(DESTINATION, routes) if routes else self._why_none(answers)
+        return Decision(routing, min((answer.ttl for answer in answers), default=_STANDING_TTL))
+
+    async def _look_up(self, host: str) -> AddressAnswer:
+        address = _as_address(host)
+        if address:
+            return Found((address,), _STANDING_TTL, address)
+        return await self._resolver.addresses(host, ipv6=self._rules.ipv6, search=True)
+
+    def _routes(self, host: str, port: int, answer: AddressAnswer) -> list[Route]:
+        if not isinstance(answer, Found):
+            return []
+        name = _as_address(host) or host.rstrip(".")
+        aliases = self._smarthost.aliases
+        trusted = aliases is None or matches(aliases, name) or matches(aliases, answer.name)
+        rule = self._smarthost.tls
+        return [
+            Route(
+                name,
+                address,
+                port,
+                rule,
+                implicit_tls=port in IMPLICIT_TLS_PORTS and rule is not TlsRule.NONE,
+                credentials=self._smarthost.credentials if trusted else None,
+            )
+            for address in interleave(answer.records, self._dice)
+            if not self._rules.listening.includes(address, port) and (self._rules.ipv6 or ":" not in address)
+        ]
+
+    def _why_none(self, answers: list[AddressAnswer]) -> Routing:
+        names = ", ".join(host for host, _ in self._smarthost.hosts)
+        for answer in answers:
+            if isinstance(answer, LookupFailed):
+                return TryLater(f"looking up the smarthost {names} failed: {answer.reason}", status="4.4.3")
+        if any(isinstance(answer, Found) for answer in answers):
+            why = "this relay itself, or an IPv6 address while IPv6 is off"
+            return TryLater(f"the smarthost {names} is {why}: check SMARTHOST_ADDRESS", status="4.4.6")
+        return TryLater(f"the smarthost {names} has no address: check SMARTHOST_ADDRESS", status="4.4.4")
+
+
+def _fair(found: list[list[Route]], total: int) -> list[list[Route]]:
+    counts = shares([[route.address for route in routes] for routes in found], total)
+    return [routes[: len(share)] for routes, share in zip(found, counts, strict=True)]
+
+
+def _as_address(host: str) -> str:
+    """Return a host that is an IP address, with or without brackets, in canonical form; "" for a name."""
+    try:
+        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return ""

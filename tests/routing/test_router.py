@@ -1,0 +1,258 @@
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.message.outcome import Failed, TryLater
+from mta.routing.answers import FAILURE_TTL
+from mta.routing.route import Local, Plan, Router, Routing, TlsRule
+from mta.routing.router import MAX_PLAN_TTL, MailRouter
+from mta.routing.rules import RouterRules
+from mta.smtp.domains import domain_list
+from tests.fakes.zone import Zone, ZoneResolver
+
+ZONE: dict[str, dict[str, Any]] = {
+    "example.test": {"MX": [[20, "backup.example.test"], [10, "a.example.test"], [10, "b.example.test"]]},
+    "sister.test": {"MX": [[5, "b.example.test"], [6, "a.example.test"], [7, "backup.example.test"]]},
+    "a.example.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"]},
+    "b.example.test": {"A": ["192.0.2.2", "192.0.2.3"], "AAAA": ["2001:db8::2", "2001:db8::3"]},
+    "backup.example.test": {"A": ["192.0.2.9"]},
+    "nomx.test": {"A": ["192.0.2.4"]},
+    "null.test": {"MX": [[0, ""]]},
+    "halfnull.test": {"MX": [[0, ""], [10, "a.example.test"]]},
+    "broken.test": {"FAIL": "SERVFAIL"},
+    "empty.test": {"TXT": ["nothing"]},
+    "deadmx.test": {"MX": [[10, "gone.test"], [20, "empty.test"]]},
+    "limping.test": {"MX": [[10, "broken.test"], [20, "gone.test"]]},
+    "partly.test": {"MX": [[10, "broken.test"], [20, "gone.test"], [30, "a.example.test"]]},
+    "cname.test": {"MX": [[10, "alias.test"]]},
+    "alias.test": {"CNAME": "backup.example.test"},
+    "domainalias.test": {"CNAME": "example.test"},
+    "second.test": {"MX": [[10, "a.example.test"], [20, "Relay.Test"], [20, "b.example.test"], [30, "nomx.test"]]},
+    "ours.test": {"MX": [[10, "relay.test"], [20, "a.example.test"]]},
+    "relay.test": {"A": ["192.0.2.250"]},
+    "byaddress.test": {"MX": [[10, "a.example.test"], [20, "othername.test"], [30, "nomx.test"]]},
+    "onlyaddress.test": {"MX": [[10, "othername.test"]]},
+    "othername.test": {"A": ["192.0.2.251", "192.0.2.250"]},
+    "inside.test": {"MX": [[10, "private.test"]]},
+    "private.test": {"A": ["10.0.0.5"], "AAAA": ["fd00::5"]},
+    "mixed.test": {"MX": [[10, "private.test"], [20, "mixedhost.test"]]},
+    "mixedhost.test": {"A": ["10.0.0.6", "192.0.2.6"], "AAAA": ["::ffff:127.0.0.1"]},
+    "v6.test": {"AAAA": ["2001:db8::6"]},
+    "many.test": {"MX": [[n, f"mx{n}.many.test"] for n in range(9)]},
+    **{f"mx{n}.many.test": {"A": [f"192.0.2.{10 * n + m}" for m in range(5)]} for n in range(9)},
+    "one.test": {"A": [f"192.0.2.{n}" for n in range(30)]},
+}
+
+
+class RouterCase(SynchronousTestCase):
+    def make(self, **rules: Any) -> MailRouter:
+        self.clock = Clock()
+        self.zone = Zone(ZONE)
+        self.resolver = ZoneResolver(self.zone)
+        rules.setdefault("local_domains", domain_list(["localhost", "local.test"]))
+        rules.setdefault("relay_domains", domain_list(["second.test", "inside.test"]))
+        return MailRouter(
+            RouterRules(mailname="relay.test", **rules), self.resolver, self.clock.seconds, random.Random(0)
+        )
+
+    def find(self, domain: str, **rules: Any) -> Routing:
+        return self.found(self.make(**rules), domain)
+
+    def found(self, router: Router, domain: str) -> Routing:
+        async def finding() -> Routing:
+            return await router.find(domain)
+
+        return self.successResultOf(Deferred.fromCoroutine(finding()))
+
+    def plan(self, domain: str, **rules: Any) -> Plan:
+        routing = self.find(domain, **rules)
+        assert isinstance(routing, Plan), routing
+        return routing
+
+    def hosts(self, domain: str, **rules: Any) -> list[str]:
+        return list(dict.fromkeys(route.host for route in self.plan(domain, **rules).routes))
+
+    def addresses(self, domain: str, **rules: Any) -> list[str]:
+        return [route.address for route in self.plan(domain, **rules).routes]
+
+    def fails(self, domain: str, status: str, *words: str, **rules: Any) -> None:
+        routing = self.find(domain, **rules)
+        assert isinstance(routing, Failed | TryLater), routing
+        assert routing.status == status
+        assert isinstance(routing, TryLater if status.startswith("4") else Failed)
+        for word in words:
+            assert word in routing.text
+        assert "\n" not in routing.text
+
+
+class TestLocal(RouterCase):
+    def test_our_own_domains_and_bare_postmaster_are_local_without_asking(self) -> None:
+        router = self.make()
+        for domain in ("localhost", "local.test", ""):
+            assert router.known(domain) == Local()
+            assert self.found(router, domain) == Local()
+        assert self.resolver.asked == []
+
+
+class TestMx(RouterCase):
+    def test_hosts_come_by_preference(self) -> None:
+        hosts = self.hosts("example.test")
+        assert set(hosts[:2]) == {"a.example.test", "b.example.test"}
+        assert hosts[2] == "backup.example.test"
+
+    def test_the_order_among_equals_changes_from_find_to_find(self) -> None:
+        router = self.make()
+        firsts = set()
+        for _ in range(40):
+            routing = self.found(router, "example.test")
+            assert isinstance(routing, Plan)
+            firsts.add(routing.routes[0].host)
+        assert firsts == {"a.example.test", "b.example.test"}
+
+    def test_a_host_is_tried_by_ipv6_and_ipv4_in_turn(self) -> None:
+        families = [":" in address for address in self.addresses("sister.test")[:4]]
+        assert families == [True, False, True, False]
+
+    def test_without_ipv6_there_is_none(self) -> None:
+        assert all(":" not in address for address in self.addresses("example.test", ipv6=False))
+        self.fails("v6.test", "5.4.4", "IPv4", ipv6=False)
+        assert self.addresses("v6.test") == ["2001:db8::6"]
+
+    def test_routes_have_the_port_out_and_opportunistic_tls(self) -> None:
+        for route in self.plan("example.test", port_out=2525).routes:
+            assert (route.port, route.tls) == (2525, TlsRule.OPPORTUNISTIC)
+            assert route.credentials is None
+            assert not route.implicit_tls
+
+    def test_a_domain_without_mx_is_its_own_host(self) -> None:
+        assert self.addresses("nomx.test") == ["192.0.2.4"]
+        assert self.hosts("nomx.test") == ["nomx.test"]
+
+    def test_a_null_mx_fails_at_once(self) -> None:
+        self.fails("null.test", "5.1.10", "null.test", "null MX")
+
+    def test_a_null_mx_among_others_means_nothing(self) -> None:
+        assert self.hosts("halfnull.test") == ["a.example.test"]
+
+    def test_a_domain_that_does_not_exist_fails_by_name(self) -> None:
+        self.fails("nowhere.invalid", "5.1.2", "nowhere.invalid")
+
+    def test_trouble_with_the_dns_is_tried_later(self) -> None:
+        self.fails("broken.test", "4.4.3", "broken.test", "SERVFAIL")
+
+    def test_hosts_without_address_are_passed_over(self) -> None:
+        assert self.hosts("partly.test") == ["a.example.test"]
+
+    def test_no_host_with_an_address_fails_unless_the_dns_was_in_trouble(self) -> None:
+        self.fails("deadmx.test", "5.4.4", "deadmx.test", "gone.test")
+        self.fails("empty.test", "5.4.4", "empty.test")
+        self.fails("limping.test", "4.4.3", "broken.test", "SERVFAIL")
+
+    def test_cnames_are_followed_and_the_certificate_must_bear_the_name_of_the_mx(self) -> None:
+        assert self.hosts("cname.test") == ["alias.test"]
+        assert self.addresses("cname.test") == ["192.0.2.9"]
+        assert "backup.example.test" in self.hosts("domainalias.test")
+
+    def test_hosts_and_addresses_are_bounded_and_each_host_gets_its_turn(self) -> None:
+        plan = self.plan("many.test")
+        assert [route.host for route in plan.routes] == [f"mx{n // 2}.many.test" for n in range(10)]
+        assert len(self.plan("one.test").routes) == 10
+
+    def test_domains_at_one_place_share_a_destination(self) -> None:
+        destination = self.plan("example.test").destination
+        assert destination == "a.example.test,b.example.test,backup.example.test"
+        assert self.plan("sister.test").destination == destination
+        assert self.plan("nomx.test").destination == "nomx.test"
+
+
+class TestOurselves(RouterCase):
+    def test_our_name_cuts_the_list_there(self) -> None:
+        assert self.hosts("second.test") == ["a.example.test"]
+        assert self.plan("second.test").destination == "a.example.test"
+
+    def test_the_best_host_being_ourselves_is_a_loop(self) -> None:
+        self.fails("ours.test", "5.4.6", "ours.test", "OTHER_HOSTNAMES")
+        self.fails("relay.test", "5.4.6")
+        self.fails("ours.test", "5.4.6", relay_domains=domain_list(["ours.test"]))
+
+    def test_our_address_and_port_cut_the_list_too(self) -> None:
+        from mta.routing.targets import OwnSockets
+
+        own = OwnSockets([("192.0.2.250", 25)])
+        assert self.hosts("byaddress.test", listening=own) == ["a.example.test"]
+        assert self.plan("byaddress.test", listening=own).destination == "a.example.test"
+        self.fails("onlyaddress.test", "5.4.6", listening=own)
+        self.fails("[192.0.2.250]", "5.4.6", listening=own)
+        assert self.addresses("[192.0.2.250]", listening=own, port_out=26) == ["192.0.2.250"]
+        assert self.hosts("onlyaddress.test", listening=own, port_out=26) == ["othername.test"]
+
+    def test_a_loop_is_refused_even_where_private_addresses_are_not(self) -> None:
+        from mta.routing.targets import OwnSockets
+
+        own = OwnSockets([("0.0.0.0", 25)])
+        self.zone = Zone()
+        self.fails("[127.0.0.1]", "5.4.6", listening=own, private=True)
+        assert self.addresses("[127.0.0.1]", listening=own, private=True, port_out=26) == ["127.0.0.1"]
+
+
+class TestPrivate(RouterCase):
+    def test_private_addresses_are_refused_for_ordinary_domains(self) -> None:
+        ordinary = domain_list([])
+        self.fails("inside.test", "5.4.4", "PRIVATE_DESTINATIONS=allow", relay_domains=ordinary)
+        self.fails("private.test", "5.4.4", "PRIVATE_DESTINATIONS=allow")
+        self.fails("[10.0.0.5]", "5.4.4", "PRIVATE_DESTINATIONS=allow")
+        self.fails("[IPv6:::1]", "5.4.4", "PRIVATE_DESTINATIONS=allow")
+
+    def test_only_the_public_addresses_of_a_list_are_left(self) -> None:
+        assert self.addresses("mixed.test") == ["192.0.2.6"]
+
+    def test_relay_domains_may_be_anywhere(self) -> None:
+        assert set(self.addresses("inside.test")) == {"10.0.0.5", "fd00::5"}
+
+    def test_all_may_be_anywhere_when_the_operator_says_so(self) -> None:
+        assert set(self.addresses("private.test", private=True)) == {"10.0.0.5", "fd00::5"}
+        assert self.addresses("[127.0.0.1]", private=True) == ["127.0.0.1"]
+
+
+class TestLiterals(RouterCase):
+    def test_an_address_literal_is_the_route(self) -> None:
+        for domain, address in (("[192.0.2.1]", "192.0.2.1"), ("[IPv6:2001:db8::1]", "2001:db8::1")):
+            [route] = self.plan(domain).routes
+            assert (route.host, route.address, route.port) == (address, address, 25)
+        assert self.plan("[192.0.2.1]").destination == "[192.0.2.1]"
+        assert self.resolver.asked == []
+
+    def test_an_ipv6_literal_fails_where_ipv6_is_off(self) -> None:
+        self.fails("[IPv6:2001:db8::1]", "5.4.4", "DISABLE_IPV6", ipv6=False)
+
+
+class TestMemory(RouterCase):
+    def test_nothing_is_known_before_it_was_found(self) -> None:
+        router = self.make()
+        assert router.known("example.test") is None
+        found = self.found(router, "example.test")
+        assert router.known("example.test") is found
+
+    def test_a_plan_is_good_as_long_as_the_shortest_answer_and_no_longer_than_a_minute(self) -> None:
+        router = self.make()
+        self.zone.add("backup.example.test", TTL=7)
+        self.found(router, "example.test")
+        self.found(router, "nomx.test")
+        self.clock.advance(6.9)
+        assert router.known("example.test") is not None
+        self.clock.advance(0.1)
+        assert router.known("example.test") is None
+        self.clock.advance(MAX_PLAN_TTL - 7.1)
+        assert router.known("nomx.test") is not None
+        self.clock.advance(0.1)
+        assert router.known("nomx.test") is None
+
+    def test_a_failure_is_believed_for_a_few_seconds(self) -> None:
+        router = self.make()
+        self.found(router, "broken.test")
+        assert isinstance(router.known("broken.test"), TryLater)
+        self.clock.advance(FAILURE_TTL)
+        assert router.known("broken.test") is None
