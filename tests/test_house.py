@@ -1,0 +1,127 @@
+"""The house rules of docs/architecture.md, read from the source: who imports whom, no sleeps, nothing too long."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "mta").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+_VALUES = {"mta.smtp", "mta.message"}
+_SEAMS = {"mta.queue.interface", "mta.queue.ids", "mta.ops.journal", "mta.routing.route"}
+
+# What each room may import of ours besides itself: a room with all that is in it, or one module. `tap` is not here: it
+# puts the house together and may import everything.
+MAY_IMPORT = {
+    "mta.smtp": set(),
+    "mta.message": {"mta.smtp"},
+    "mta.config": _VALUES | {"mta.routing.route", "mta.delivery.backoff", "mta.inbound.networks"},
+    "mta.inbound": _VALUES | _SEAMS,
+    "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls"},
+    "mta.queue": _VALUES | {"queue_schema"},
+    "mta.routing": _VALUES | {"mta.ops.journal"},
+    "mta.ops": _VALUES | {"mta.queue", "mta.config", "mta.routing", "mta.delivery.backoff"},
+}
+# Stricter than their rooms: seams are known to all and so know little.
+MAY_IMPORT_EXACTLY = {
+    "mta.queue.interface": _VALUES,
+    "mta.queue.ids": {"mta.queue.interface"},
+    "mta.routing.route": _VALUES,
+    "mta.ops.journal": _VALUES | {"mta.queue.interface"},
+    "mta.delivery.backoff": set(),
+    "mta.inbound.networks": _VALUES,
+}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Yield the full names of all that is imported anywhere in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, room: str) -> bool:
+    return name == room or name.startswith(room + ".")
+
+
+def strangers(module: str, tree: ast.Module) -> list[str]:
+    """Return what a module imports of ours though it must not."""
+    room = ".".join(module.split(".")[:2])
+    allowed = MAY_IMPORT_EXACTLY.get(module)
+    if allowed is None:
+        allowed = MAY_IMPORT[room] | {room}
+    ours = {name for name in imports(tree) if within(name, "mta") or within(name, "queue_schema")}
+    return sorted(name for name in ours if not any(within(name, one) for one in allowed))
+
+
+def parse(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(), path)
+
+
+@pytest.mark.parametrize("path", names([one for one in MODULES if one.parent.name != "mta"]))
+def test_a_module_imports_only_what_its_room_may(path):
+    assert strangers(name_of(ROOT / path), parse(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "stranger"),
+    [
+        ("mta.smtp.client", "from mta.message.body import Body", "mta.message.body.Body"),
+        ("mta.inbound.intake", "from mta.queue.sqlite import SqliteQueue", "mta.queue.sqlite.SqliteQueue"),
+        ("mta.delivery.service", "def f():\n  import mta.inbound.policy", "mta.inbound.policy"),
+        ("mta.inbound.policy", "from mta.config import settings", "mta.config.settings"),
+        ("mta.queue.interface", "from mta.queue.sqlite import X", "mta.queue.sqlite.X"),
+    ],
+)
+def test_an_upward_import_is_found(module, text, stranger):
+    assert strangers(module, ast.parse(text)) == [stranger]
+
+
+@pytest.mark.parametrize("path", names(sorted((ROOT / "mta" / "smtp").rglob("*.py"))))
+def test_the_language_knows_no_socket_no_clock_and_no_framework(path):
+    forbidden = ("twisted", "zope", "socket", "ssl", "time", "asyncio", "logging")
+    assert not [name for name in imports(parse(path)) if name.split(".")[0] in forbidden]
+
+
+@pytest.mark.parametrize("path", names(MODULES))
+def test_no_module_imports_the_global_reactor_at_its_top(path):
+    top = ast.Module([node for node in parse(path).body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    assert not [name for name in imports(top) if within(name, "twisted.internet.reactor")]
+
+
+@pytest.mark.parametrize("path", names(MODULES + TESTS))
+def test_nobody_sleeps(path):
+    tree = parse(path)
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not [name for name in imports(tree) if name.endswith(".sleep")]
+    assert not [call.lineno for call in calls if isinstance(call, ast.Attribute) and call.attr == "sleep"]
+
+
+@pytest.mark.parametrize("path", names(MODULES))
+def test_a_file_fits_in_a_readers_head(path):
+    assert len((ROOT / path).read_text().splitlines()) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", names(MODULES + TESTS))
+def test_a_function_fits_on_a_page(path):
+    functions = [node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name: node.end_lineno - node.lineno + 1 for node in functions if node.end_lineno is not None}
+    assert {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES} == {}
