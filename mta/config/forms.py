@@ -10,6 +10,7 @@ from mta.config import exim
 from mta.config.schedule import read_schedule, write_schedule
 from mta.config.setting import Form
 from mta.config.trust import read_trust
+from mta.routing.aliases import check_alias
 from mta.smtp.address import parse_domain
 
 T = TypeVar("T")
@@ -140,13 +141,13 @@ def read_patterns(text: str) -> tuple[str, ...]:
 
 
 def _patterns(text: str) -> list[str]:
-    if not text.startswith("^"):
-        return [item.lower() for item in _BLANKS_AND_COMMAS.split(text) if item]
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-    return [text]
+    patterns = [text] if text.startswith("^") else [item.lower() for item in _BLANKS_AND_COMMAS.split(text) if item]
+    for pattern in patterns:
+        try:
+            check_alias(pattern)
+        except OverflowError:
+            raise ValueError(f"{pattern!r} repeats too often") from None
+    return patterns
 
 
 def _join(write: Callable[[str, int], str]) -> Callable[[tuple[tuple[str, int], ...]], str]:

@@ -1,13 +1,12 @@
 """Where all mail goes: Gmail, Amazon SES, another smarthost, or straight to each domain's hosts, in this order."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from mta.config import table
 from mta.config.setting import Reading, Setting
+from mta.routing.aliases import matches
 from mta.routing.route import Credentials, Smarthost, TlsRule
-from mta.smtp.domains import DomainList
 
 _GMAIL_PORT = 587
 _GMAIL = (table.GMAIL_USER, table.GMAIL_PASSWORD)
@@ -65,19 +64,12 @@ def _aliases(reading: Reading, login: Credentials | None) -> tuple[str, ...] | N
     aliases = reading.of(table.SMARTHOST_ALIASES)
     if aliases and login is None:
         _unused(reading, (table.SMARTHOST_ALIASES,), "SMARTHOST_USER and SMARTHOST_PASSWORD are not both set")
-    elif aliases and not any(_matches(aliases, host) for host, _ in reading.of(table.SMARTHOST_ADDRESS)):
+    elif aliases and not any(matches(aliases, host) for host, _ in reading.of(table.SMARTHOST_ADDRESS)):
         reading.notice(
             "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: there is no login unless the name"
             " that one of them is a CNAME for matches"
         )
     return aliases or None
-
-
-def _matches(patterns: Sequence[str], host: str) -> bool:
-    plain = DomainList(tuple(pattern for pattern in patterns if not pattern.startswith("^")))
-    return plain.matches(host) or any(
-        re.search(pattern, host, re.IGNORECASE) for pattern in patterns if pattern.startswith("^")
-    )
 
 
 def _login(reading: Reading, pair: tuple[Setting[str], Setting[str]], without: str) -> Credentials | None:

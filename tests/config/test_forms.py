@@ -68,6 +68,8 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(form: Form[object], text:
         (forms.DEVICE, "a-very-long-name", "no interface can have this name"),
         (forms.REGION, "eu-west-1.evil.test/", "not a region"),
         (forms.PATTERNS, "^(", "'^(' is not a regular expression: "),
+        (forms.PATTERNS, "a.test; ^(a+)+$", "repeats a group, which can take for ever"),
+        (forms.PATTERNS, "^a{99999999999}", "repeats too often"),
         (forms.SERVERS, "dns.test", "'dns.test' is not an IP address with a port or none"),
         (forms.SERVERS, "127.0.0.1:0", "'0' is not a port"),
         (forms.SERVERS, "1.2.3:53", "not an IPv4 address"),

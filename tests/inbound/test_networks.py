@@ -115,7 +115,9 @@ def test_lists_of_the_same_items_are_equal_whatever_they_have_seen() -> None:
     assert hash(seen) == hash(trust("10.0.0.0/8"))
 
 
-@pytest.mark.parametrize("text", ["", "10.0.0/8", "10.0.0.0/33", "fe80::1%eth0", "fe80::%eth0/64", "x", "10.0.0.0/8 ", "10.0.0.0/255.0.0.0"])
+@pytest.mark.parametrize(
+    "text", ["", "10.0.0/8", "10.0.0.0/33", "fe80::1%eth0", "fe80::%eth0/64", "x", "10.0.0.0/8 ", "10.0.0.0/255.0.0.0"]
+)
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         network(text)
