@@ -35,7 +35,10 @@ def test_short_text_stays_on_the_line_as_it_is() -> None:
     assert wrapped('rfc822; "a  b"@example.test', "To:", " ") == ['To: rfc822; "a  b"@example.test']
 
 
-@given(st.text(max_size=600).map(clean), st.sampled_from([("Diagnostic-Code:", " "), ("   ", "    ")]))
+@given(
+    st.text(max_size=600).map(clean) | st.integers(1, 2000).map(lambda length: "long " + "é" * length),
+    st.sampled_from([("Diagnostic-Code:", " "), ("   ", "    ")]),
+)
 @settings(max_examples=200)
 def test_lines_keep_their_length_and_lose_no_word(text: str, margins: tuple[str, str]) -> None:
     start, indent = margins

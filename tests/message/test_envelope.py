@@ -1,0 +1,48 @@
+import dataclasses
+
+import pytest
+
+from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.smtp.address import parse_address
+
+BOB = parse_address("bob@example.test")
+
+
+@pytest.mark.parametrize(
+    ("notify", "wanted"),
+    [
+        (None, {Notify.FAILURE, Notify.DELAY}),
+        (Notify.NEVER, set()),
+        (Notify.SUCCESS, {Notify.SUCCESS}),
+        (Notify.FAILURE | Notify.DELAY, {Notify.FAILURE, Notify.DELAY}),
+        (Notify.SUCCESS | Notify.FAILURE | Notify.DELAY, {Notify.SUCCESS, Notify.FAILURE, Notify.DELAY}),
+    ],
+)
+def test_a_recipient_wants_what_was_asked_or_failure_and_delay(notify: Notify | None, wanted: set[Notify]) -> None:
+    recipient = Recipient(BOB, notify)
+    assert {event for event in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY) if recipient.wants(event)} == wanted
+
+
+def test_a_message_of_our_own_has_no_client() -> None:
+    assert Origin.ourselves("relay.test") == Origin("", "relay.test", "local")
+
+
+def test_an_envelope_asks_for_nothing_unless_told() -> None:
+    envelope = Envelope(None, (Recipient(BOB),), Origin.ourselves("relay.test"))
+    assert (envelope.body_type, envelope.smtputf8, envelope.ret, envelope.envid) == (
+        BodyType.SEVEN_BIT,
+        False,
+        None,
+        None,
+    )
+
+
+def test_parameters_have_their_names_on_the_wire() -> None:
+    assert BodyType("8BITMIME") is BodyType.EIGHT_BIT
+    assert Ret("HDRS") is Ret.HEADERS
+
+
+def test_an_envelope_cannot_be_changed() -> None:
+    envelope = Envelope(None, (), Origin.ourselves("relay.test"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        envelope.sender = BOB  # type: ignore[misc]

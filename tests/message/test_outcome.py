@@ -1,0 +1,17 @@
+import typing
+
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+
+
+def test_there_are_three_outcomes_and_each_has_a_status_of_its_class() -> None:
+    found = {kind: kind("", "").status[0] for kind in typing.get_args(Outcome)}
+    assert found == {Delivered: "2", TryLater: "4", Failed: "5"}
+
+
+def test_success_is_reported_by_us_unless_the_next_host_took_that_over() -> None:
+    assert not Delivered("250 ok", "mx.test").reports_success
+
+
+def test_outcomes_with_the_same_words_are_equal() -> None:
+    assert Failed("550 no", "mx.test") == Failed("550 no", "mx.test")
+    assert Failed("451 no", "mx.test") != TryLater("451 no", "mx.test")
