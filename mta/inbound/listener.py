@@ -25,6 +25,8 @@ _MUCH_INPUT = 65536
 _SWEEP = 5.0
 #: Seconds for clients to take our last words when we stop.
 _GOODBYE = 3.0
+#: Seconds for which the input of a session that we ended is read and dropped.
+_LINGER = 5.0
 
 
 class NewSession(TypingProtocol):
@@ -69,7 +71,7 @@ class ESMTP(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Feed the session."""
         session = self.session
-        if session is None:
+        if session is None or session.machine.closing:
             return
         in_body = session.in_body
         session.receive(data)
@@ -114,7 +116,7 @@ class ESMTP(Protocol):
     def end(self, last_words: Reply, reason: str) -> None:
         """End the session; a verdict on a stored message comes first, or the client would send it again."""
         session = self.session
-        if session is not None and not session.storing:
+        if session is not None and not session.storing and not session.machine.closing:
             session.machine.close(last_words, reason)
             session.run()
             self._progress()
@@ -139,10 +141,21 @@ class ESMTP(Protocol):
             if not self._unread:
                 self._new_deadline()
         if machine.closing:
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self._close(session)
         elif (machine.buffered > _MUCH_INPUT) is not self._crowded:
             self._crowd()
+
+    def _close(self, session: Session) -> None:
+        """Close. A client that did not ask for it may still be sending: closing on its input would reset the
+        connection and take our last words with it, so only our half is closed and the rest is read and dropped.
+        """
+        self.transport.unregisterProducer()
+        if session.said_goodbye:
+            self.transport.loseConnection()
+        else:
+            self.deadline = self.listener.clock.seconds() + _LINGER
+            self.transport.loseWriteConnection()
+            self.transport.resumeProducing()
 
     def _crowd(self) -> None:
         self._crowded = not self._crowded

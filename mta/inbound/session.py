@@ -57,6 +57,8 @@ class Session:
         self._incoming: Incoming | None = None
         #: Octets of bodies taken so far, for the driver to measure a client's pace.
         self.octets = 0
+        #: Whether the client ended the session with QUIT.
+        self.said_goodbye = False
         #: Whether a message waits for its place on disk.
         self.storing = False
 
@@ -157,10 +159,11 @@ class Session:
     def _closed(self, event: events.Closed) -> None:
         unfinished = self.in_body
         self._forget()
-        if event.reply is None or not event.reply.positive:
-            reason = event.reason if event.reply is None else str(event.reply)
-            if unfinished or event.reply is not None:
-                self._journal.session_ended(self.client.address, self._helo, reason)
+        self.said_goodbye = event.reply is not None and event.reply.positive
+        if event.reply is not None and not event.reply.positive:
+            self._journal.session_ended(self.client.address, self._helo, str(event.reply))
+        elif unfinished:
+            self._journal.session_ended(self.client.address, self._helo, event.reason)
 
     def _refused(self, recipient: str | None, verdict: Reply) -> None:
         sender = "" if self._mail.sender is None else str(self._mail.sender)

@@ -1,0 +1,110 @@
+"""A listener with everything behind it real but the queue, which is in memory, and the delivery, which is a list."""
+
+from collections.abc import Callable
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from mta.inbound.intake import Intake
+from mta.inbound.listener import ESMTP, ESMTPFactory
+from mta.inbound.policy import Client, Policy
+from mta.inbound.session import Session, existing
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.interface import Claim
+from mta.queue.memory import MemoryQueue
+from mta.smtp.domains import DomainList
+from mta.smtp.limits import Limits
+from mta.smtp.server import ServerMachine
+
+NAME = "relay.test"
+FRIEND = "127.0.0.1"
+STRANGER = "203.0.113.9"
+
+
+class Delivery:
+    """Takes every message and leaves it."""
+
+    def __init__(self) -> None:
+        self.taken: list[Claim] = []
+        self.woken = 0
+        self.roomy = True
+
+    def lease(self, size: int) -> float | None:
+        return 3600.0 if self.roomy else None
+
+    def take(self, claim: Claim) -> None:
+        self.taken.append(claim)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+class Listening:
+    """The parts, for a test to reach into. Mail for `relay.test` is taken from strangers, `here.test` is local."""
+
+    def __init__(self, limits: Limits | None = None, queue: MemoryQueue | None = None) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.lines: list[str] = []
+        self.limits = limits or Limits()
+        self.queue = queue or MemoryQueue()
+        self.delivery = Delivery()
+        self.policy = Policy(DomainList(("relay.test",)), DomainList(("here.test",)), {"bob"}.__contains__)
+        self.journal = Journal(self.lines.append, self.clock.seconds)
+        self.intake = Intake(
+            self.queue,
+            self.delivery,
+            self.journal,
+            ids=IdSource(tag=1),
+            wall=self.clock.seconds,
+            name=NAME,
+            limits=self.limits,
+        )
+        self.factory = ESMTPFactory(
+            self.session, FRIEND.__eq__, self.journal, name=NAME, limits=self.limits, clock=self.clock
+        )
+
+    def session(self, client: Client, late: Callable[[], None]) -> Session:
+        machine = ServerMachine(self.limits, NAME)
+        return Session(machine, client, self.policy, self.intake, existence=existing, journal=self.journal, late=late)
+
+    def connect(self, address: str = FRIEND) -> "Wire":
+        return Wire(self.factory, address)
+
+
+class Transport(StringTransport):
+    """What StringTransport leaves out of ITCPTransport."""
+
+    half_closed = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+
+class Wire:
+    """One client's end of a connection in memory."""
+
+    def __init__(self, factory: ESMTPFactory, address: str) -> None:
+        self.protocol: ESMTP = factory.buildProtocol(IPv4Address("TCP", address, 40000))
+        self.transport = Transport()
+        self.protocol.makeConnection(self.transport)
+
+    def say(self, *lines: str) -> str:
+        """Send lines in one segment and return what came back since the last time."""
+        self.protocol.dataReceived("".join(f"{line}\r\n" for line in lines).encode())
+        return self.heard()
+
+    def heard(self) -> str:
+        said = self.transport.value().decode()
+        self.transport.clear()
+        return said
+
+    @property
+    def open(self) -> bool:
+        """Whether the server still talks to this client."""
+        return not (self.transport.disconnecting or self.transport.disconnected or self.transport.half_closed)
