@@ -55,8 +55,10 @@ class Cause(enum.Enum):
     REFUSED = enum.auto()
     #: TLS was demanded and is not offered, or STARTTLS was refused.
     NO_TLS = enum.auto()
-    #: The handshake failed or the certificate does not prove the name.
+    #: The handshake failed.
     TLS_FAILED = enum.auto()
+    #: The certificate does not prove the name.
+    NOT_TRUSTED = enum.auto()
     LOGIN_REFUSED = enum.auto()
     #: No login mechanism is offered that may be used here.
     NO_MECHANISM = enum.auto()

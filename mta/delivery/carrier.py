@@ -1,0 +1,165 @@
+"""Opens connections to remote hosts, route after route, until one is ready for mail."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IOpenSSLClientConnectionCreator,
+    IReactorTCP,
+    IReactorTime,
+)
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from mta.delivery.advice import explain
+from mta.delivery.carriage import Connection
+from mta.delivery.conversation import Conversation
+from mta.delivery.link import Link
+from mta.delivery.timeouts import Timeouts
+from mta.message.outcome import TryLater
+from mta.routing.route import Plan, Route, TlsRule
+from mta.smtp.client import Client
+from mta.smtp.dialogue import Cause, Event, Trouble
+from mta.smtp.handshake import Login, Terms
+
+
+class IReactor(IReactorTCP, IReactorTime):
+    """What a carrier needs of a reactor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a carrier is made of."""
+
+    reactor: IReactor
+    #: Our name in EHLO.
+    hello: str
+    #: Makes the options of a TLS handshake that does what the route's rule demands of the certificate.
+    secure: Callable[[Route], IOpenSSLClientConnectionCreator]
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    #: Whether BDAT is used where it is offered.
+    bdat: bool = True
+    #: Called with each connection that `open` gave, once it is down.
+    closed: Callable[[Connection], None] | None = None
+
+
+class SmtpCarrier:
+    """The Carrier of mta.delivery.carriage over TCP."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def open(self, plan: Plan) -> "Deferred[Connection | TryLater]":
+        """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
+        return _Opening(self._parts, plan).start()
+
+
+class _Opening:
+    """One run over a plan's routes; listens to the link that is under way."""
+
+    def __init__(self, parts: Parts, plan: Plan) -> None:
+        self._parts = parts
+        self._routes = list(reversed(plan.routes))
+        self._route: Route
+        self._result: Deferred[Connection | TryLater] = Deferred(lambda _: self._cancel())
+        self._last = TryLater("there is no host to try", status="4.4.4")
+        self._connector: IConnector | None = None
+        self._link: Link | None = None
+        self._cancelled = False
+
+    def start(self) -> "Deferred[Connection | TryLater]":
+        """Try the first route; return what comes of all of them."""
+        self._next()
+        return self._result
+
+    def heard(self, event: Event) -> None:
+        """Take an event of the session under way from its link."""
+        if event is Event.READY and self._link is not None:
+            link, self._link = self._link, None
+            self._result.callback(Conversation(link, self._route.label, link.security, self._parts.closed))
+        elif event is Event.CLOSED and self._link is not None:
+            link, self._link = self._link, None
+            link.close()
+            self._failed(link)
+
+    def gone(self) -> None:
+        """Learn that the connection is down; CLOSED came before."""
+
+    def unreachable(self, reason: Failure) -> None:
+        """Learn that no connection was made."""
+        self._link = None
+        trouble = Trouble(Cause.LOST, "4.4.1", f"cannot connect: {reason.getErrorMessage()}")
+        self._give_up(trouble)
+
+    def _next(self) -> None:
+        """Go on to the next route, or tell what went wrong with the last."""
+        if self._cancelled:
+            return
+        if not self._routes:
+            self._result.callback(self._last)
+            return
+        self._route = self._routes.pop()
+        self._connect(clear=False)
+
+    def _connect(self, *, clear: bool) -> None:
+        parts, route = self._parts, self._route
+        implicit = route.implicit_tls
+        client = Client(_terms(parts.hello, route, clear=clear), secured=implicit, bdat=parts.bdat)
+        link = Link(parts.reactor, client, parts.timeouts, lambda: parts.secure(route), implicit_tls=implicit)
+        link.listener = self
+        self._link = link
+        factory = _LinkFactory(link, self)
+        self._connector = parts.reactor.connectTCP(route.address, route.port, factory, timeout=parts.timeouts.connect)
+
+    def _failed(self, link: Link) -> None:
+        trouble = link.client.ended
+        assert trouble is not None
+        opportunistic = self._route.tls is TlsRule.OPPORTUNISTIC and not self._route.implicit_tls
+        if trouble.cause is Cause.TLS_FAILED and opportunistic:
+            self._connect(clear=True)
+        else:
+            self._give_up(trouble)
+
+    def _give_up(self, trouble: Trouble) -> None:
+        self._last = explain(trouble, self._route)
+        self._next()
+
+    def _cancel(self) -> None:
+        """Close what is under way; the Deferred then fails with CancelledError."""
+        self._cancelled = True
+        if self._connector is not None:
+            link, self._link = self._link, None
+            if link is not None and link.connected:
+                link.abort()
+            else:
+                self._connector.stopConnecting()
+
+
+class _LinkFactory(ClientFactory):
+    noisy = False
+
+    def __init__(self, link: Link, opening: _Opening) -> None:
+        self._link = link
+        self._opening = opening
+
+    def buildProtocol(self, addr: IAddress | None) -> Link:  # noqa: ARG002  Twisted's signature
+        return self._link
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
+        self._opening.unreachable(reason)
+
+
+def _terms(hello: str, route: Route, *, clear: bool) -> Terms:
+    """Return what we say and demand on a route; `clear` after a handshake failed that was not demanded."""
+    login = route.credentials
+    return Terms(
+        hello,
+        starttls=route.tls is not TlsRule.NONE and not clear,
+        tls_required=route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY),
+        login=None if login is None else Login(login.user, login.password),
+        # Never unless it was set: with credentials the default rule is VERIFY.
+        login_in_clear=route.tls is TlsRule.OPPORTUNISTIC,
+    )

@@ -1,0 +1,138 @@
+"""From a parcel to what the SMTP client says, and from what the server answered to outcomes. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mta.delivery.carriage import Parcel
+from mta.message.envelope import BodyType, Envelope, Notify, Recipient
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.queue.interface import Pending
+from mta.smtp.handshake import Offer
+from mta.smtp.parameters import encode_original, encode_xtext
+from mta.smtp.replies import Reply
+from mta.smtp.transaction import Letter, Verdict
+
+#: A body up to this size goes out in one write, and by BDAT before anything of its transaction is answered.
+ONE_WRITE_BYTES = 256 * 1024
+
+_NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A letter ready to send, the index of each of its recipients, and what was decided without asking."""
+
+    letter: Letter | None
+    indexes: Sequence[int]
+    outcomes: dict[int, Outcome]
+
+
+def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
+    """Write the letter for a server with this offer. A None letter means that all outcomes are decided."""
+    refusal = _impossible(offer, parcel, host)
+    if refusal is not None:
+        return Draft(None, (), {pending.index: refusal for pending in parcel.recipients})
+    outcomes: dict[int, Outcome] = {}
+    going: Sequence[Pending] = parcel.recipients
+    if not offer.smtputf8:
+        for pending in going:
+            if pending.recipient.address.needs_utf8:
+                outcomes[pending.index] = _needs_utf8(host, f"the address <{pending.recipient.address}>")
+        going = [pending for pending in going if pending.index not in outcomes] if outcomes else going
+    if not going:
+        return Draft(None, (), outcomes)
+    try:
+        body = _body_at_once(parcel)
+    except OSError as error:
+        unread = TryLater(f"cannot read the message body: {error}", status="4.3.0")
+        return Draft(None, (), {pending.index: unread for pending in parcel.recipients})
+    utf8 = _uses_utf8(offer, parcel.envelope, going)
+    letter = Letter(
+        _mail(offer, parcel.envelope, parcel.body.size, utf8=utf8),
+        [_rcpt(offer, pending.recipient, utf8=utf8) for pending in going],
+        parcel.body.size,
+        body,
+    )
+    return Draft(letter, [pending.index for pending in going], outcomes)
+
+
+def outcomes(written: Draft, verdicts: Sequence[Verdict], host: str, *, dsn: bool) -> dict[int, Outcome]:
+    """Return an outcome for each recipient of the parcel; `dsn` when the server takes over the success reports."""
+    result = written.outcomes
+    for index, verdict in zip(written.indexes, verdicts, strict=True):
+        result[index] = outcome(verdict, host, dsn=dsn)
+    return result
+
+
+def outcome(verdict: Verdict, host: str, *, dsn: bool = False) -> Outcome:
+    """Return what a verdict means for the mail."""
+    if not isinstance(verdict, Reply):
+        return TryLater(verdict.text, host, verdict.status)
+    kind = verdict.code // 100
+    if kind == 2:
+        return Delivered(str(verdict), host, verdict.status or "2.0.0", reports_success=dsn)
+    if kind == 4 or _too_many(verdict):
+        return TryLater(str(verdict), host, f"4{verdict.status[1:]}" if verdict.status else "4.0.0")
+    return Failed(str(verdict), host, verdict.status or "5.0.0")
+
+
+def _too_many(verdict: Reply) -> bool:
+    """Whether it is the 552 that RFC 5321 section 4.5.3.1.10 wants taken for a 452: too many recipients."""
+    return verdict.code == 552 and verdict.status == "5.5.3"
+
+
+def _impossible(offer: Offer, parcel: Parcel, host: str) -> Failed | None:
+    """Return why this server can never take this message, whoever it is for."""
+    envelope, size = parcel.envelope, parcel.body.size
+    if offer.size and size > offer.size:
+        return Failed(f"the message has {size} octets and the limit offered by SIZE is {offer.size}", host, "5.3.4")
+    if offer.smtputf8:
+        return None
+    if envelope.sender is not None and envelope.sender.needs_utf8:
+        return _needs_utf8(host, f"the sender <{envelope.sender}>")
+    return _needs_utf8(host, "the message") if envelope.smtputf8 else None
+
+
+def _needs_utf8(host: str, what: str) -> Failed:
+    return Failed(f"{what} needs SMTPUTF8, which is not offered", host, "5.6.7")
+
+
+def _uses_utf8(offer: Offer, envelope: Envelope, going: Sequence[Pending]) -> bool:
+    if not offer.smtputf8:
+        return False
+    if envelope.smtputf8 or (envelope.sender is not None and envelope.sender.needs_utf8):
+        return True
+    return any(pending.recipient.address.needs_utf8 for pending in going)
+
+
+def _body_at_once(parcel: Parcel) -> bytes | None:
+    return b"".join(parcel.body.chunks()) if parcel.body.size <= ONE_WRITE_BYTES else None
+
+
+def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
+    command = f"MAIL FROM:<{envelope.sender}>" if envelope.sender is not None else "MAIL FROM:<>"
+    if offer.size is not None:
+        command += f" SIZE={size}"
+    # Where 8BITMIME is not offered the body goes as it is, as the image we replace sends it: RFC 6152 section 3 wants
+    # a conversion, which would break signatures, and the servers that neither offer it nor take 8 bits have died out.
+    if envelope.body_type is BodyType.EIGHT_BIT and offer.eight_bit:
+        command += " BODY=8BITMIME"
+    if utf8:
+        command += " SMTPUTF8"
+    if offer.dsn:
+        if envelope.ret is not None:
+            command += f" RET={envelope.ret.value}"
+        if envelope.envid is not None:
+            command += f" ENVID={encode_xtext(envelope.envid)}"
+    return command
+
+
+def _rcpt(offer: Offer, recipient: Recipient, *, utf8: bool) -> str:
+    command = f"RCPT TO:<{recipient.address}>"
+    if offer.dsn:
+        if recipient.notify is not None:
+            words = ",".join(word for flag, word in _NOTIFY if flag in recipient.notify)
+            command += f" NOTIFY={words or 'NEVER'}"
+        if recipient.original is not None:
+            command += f" ORCPT={encode_original(recipient.original, utf8=utf8)}"
+    return command

@@ -1,0 +1,205 @@
+"""One TCP connection to a remote host: moves bytes between the transport and the SMTP client's machine."""
+
+from collections.abc import Callable
+from typing import Protocol as Shape
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mta.delivery.streaming import BodyStream
+from mta.delivery.timeouts import Deadline, Timeouts
+from mta.message.body import Body
+from mta.routing.tls import CertificateRejected, describe, failure_words
+from mta.smtp.client import Client
+from mta.smtp.dialogue import Cause, Event, Trouble
+
+
+class Listener(Shape):
+    """Who uses a link."""
+
+    def heard(self, event: Event) -> None:
+        """Learn what happened; START_TLS is the link's own affair and does not come here."""
+
+    def gone(self) -> None:
+        """Learn that the connection is down; the last thing a link says."""
+
+
+class Wire(Shape):
+    """What we use of the transport that Twisted's reactor makes: ITLSTransport and ISystemHandle."""
+
+    disconnecting: bool
+
+    def writeSequence(self, data: list[bytes], /) -> None: ...  # noqa: D102, N802
+    def registerProducer(self, producer: object, streaming: bool, /) -> None: ...  # noqa: D102, FBT001, N802
+    def unregisterProducer(self) -> None: ...  # noqa: D102, N802
+    def loseConnection(self) -> None: ...  # noqa: D102, N802
+    def abortConnection(self) -> None: ...  # noqa: D102, N802
+    def startTLS(self, options: object, /) -> None: ...  # noqa: D102, N802
+    def getHandle(self) -> object: ...  # noqa: D102, N802
+    def setTcpNoDelay(self, enabled: bool, /) -> None: ...  # noqa: D102, FBT001, N802
+    def setTcpKeepAlive(self, enabled: bool, /) -> None: ...  # noqa: D102, FBT001, N802
+
+
+@implementer(IHandshakeListener)
+class Link(Protocol):
+    """The protocol object. Its `listener` hears every event of the machine in `client`."""
+
+    transport: Wire  # type: ignore[assignment]  # the base class knows only what any transport has
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        client: Client,
+        timeouts: Timeouts,
+        secure: Callable[[], IOpenSSLClientConnectionCreator],
+        *,
+        implicit_tls: bool = False,
+    ) -> None:
+        """Prepare; `secure` makes the options of a TLS handshake when one is due."""
+        self.client = client
+        self.listener: Listener
+        self._timeouts = timeouts
+        self._secure = secure
+        self._implicit_tls = implicit_tls
+        self._handshaking = False
+        self._stream: BodyStream | None = None
+        self._deadline = Deadline(clock, self._expired)
+
+    @property
+    def security(self) -> str:
+        """The protection in use, for the log; "" in clear."""
+        return describe(self.transport)
+
+    def connectionMade(self) -> None:
+        """Wait for the greeting, inside TLS where it begins with the first byte."""
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        if self._implicit_tls:
+            self._start_tls()
+        else:
+            self._wait()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Let the machine hear the server, send what it answers."""
+        replies = self.client.replies
+        event = self.client.receive(data)
+        # A piece of a reply moves no deadline: a server that dribbles gets no more time than one that is silent.
+        if self.client.replies != replies:
+            self.flush()
+        if event is Event.START_TLS:
+            self._start_tls()
+        elif event is not None:
+            self.listener.heard(event)
+
+    def handshakeCompleted(self) -> None:
+        """Go on inside TLS."""
+        # Twisted also calls this after a certificate that did not prove the name; the connection is then going down.
+        if self.transport.disconnecting:
+            return
+        self._handshaking = False
+        if not self._implicit_tls:
+            self.client.tls_started()
+        self.flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End the session for the reason that the transport gives."""
+        event = self.client.lose(self._explain(reason))
+        if event is not None:
+            self.listener.heard(event)
+        self._deadline.cancel()
+        self.listener.gone()
+
+    def flush(self) -> None:
+        """Send what the machine says and wait for what it awaits."""
+        pieces = self.client.to_send()
+        if pieces:
+            self.transport.writeSequence(pieces)
+        self._wait()
+
+    def stream(self, body: Body) -> None:
+        """Send a body piece by piece, as fast as the remote takes it; to be called on SEND_BODY."""
+        self._deadline.set(self._timeouts.block)
+        self._stream = BodyStream(body, self._piece, self._streamed, self._unreadable)
+        self.transport.registerProducer(self._stream, False)
+
+    def end(self, trouble: Trouble) -> None:
+        """End the session from our side and the connection at once; what runs gets this trouble as its verdict."""
+        event = self.client.lose(trouble)
+        self.abort()
+        if event is not None:
+            self.listener.heard(event)
+
+    def abort(self) -> None:
+        """Drop the connection, and the body that is under way."""
+        self._stop_stream()
+        self.transport.abortConnection()
+
+    def close(self) -> None:
+        """Let what was written go out and close; by force when that takes too long."""
+        self.flush()
+        self._deadline.set(self._timeouts.close)
+        self.transport.loseConnection()
+
+    def _piece(self, chunk: bytes) -> None:
+        self.client.send_body(chunk)
+        self.transport.writeSequence(self.client.to_send())
+        self._deadline.set(self._timeouts.block)
+
+    def _streamed(self) -> None:
+        self._stop_stream()
+        event = self.client.end_body()
+        if event is None:
+            self.flush()
+        else:
+            self.abort()
+            self.listener.heard(event)
+
+    def _unreadable(self, error: OSError) -> None:
+        self.end(Trouble(Cause.OURS, "4.3.0", f"cannot read the message body: {error}"))
+
+    def _stop_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.stopProducing()
+            self._stream = None
+            self.transport.unregisterProducer()
+
+    def _start_tls(self) -> None:
+        self._handshaking = True
+        self._deadline.set(self._timeouts.tls)
+        self.transport.startTLS(self._secure())
+
+    def _wait(self) -> None:
+        step = self.client.awaited
+        if step is not None:
+            self._deadline.set(self._timeouts.of(step))
+        else:
+            self._deadline.clear()
+
+    def _expired(self) -> None:
+        if self.client.ended is not None:
+            self.abort()
+        elif self._handshaking:
+            text = f"no TLS handshake within {self._timeouts.tls:g} seconds"
+            self.end(Trouble(Cause.TLS_FAILED, "4.7.5", text))
+        elif self._stream is not None:
+            text = f"took no more of the body for {self._timeouts.block:g} seconds"
+            self.end(Trouble(Cause.TIMEOUT, "4.4.2", text))
+        elif (step := self.client.awaited) is not None:
+            text = f"no reply to {step.value} within {self._timeouts.of(step):g} seconds"
+            self.end(Trouble(Cause.TIMEOUT, "4.4.2", text))
+
+    def _explain(self, reason: Failure) -> Trouble:
+        if reason.check(CertificateRejected):
+            return Trouble(Cause.NOT_TRUSTED, "4.7.5", failure_words(reason))
+        if self._handshaking or reason.check(SSL.Error):
+            return Trouble(Cause.TLS_FAILED, "4.7.5", failure_words(reason))
+        step = self.client.awaited
+        where = "" if step is None else f" before the reply to {step.value}"
+        return Trouble(Cause.LOST, "4.4.2", f"connection lost{where}")

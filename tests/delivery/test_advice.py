@@ -1,0 +1,61 @@
+import pytest
+
+from mta.delivery.advice import explain
+from mta.message.outcome import TryLater
+from mta.routing.route import Credentials, Route, TlsRule
+from mta.smtp.dialogue import Cause, Trouble
+
+SECRET = Credentials("the-user", "the-password")
+
+
+@pytest.mark.parametrize(
+    ("cause", "text", "words"),
+    [
+        (
+            Cause.NOT_TRUSTED,
+            "self-signed certificate",
+            (
+                "certificate not trusted: self-signed certificate; mail stays queued. "
+                "Use a certificate the system trusts, or set SMARTHOST_TLS=require or opportunistic"
+            ),
+        ),
+        (
+            Cause.NO_TLS,
+            "STARTTLS is not offered",
+            (
+                "TLS is required by SMARTHOST_TLS=verify, but: STARTTLS is not offered; mail stays queued. "
+                "Set SMARTHOST_TLS=opportunistic to send mail and password in clear"
+            ),
+        ),
+        (
+            Cause.TLS_FAILED,
+            "wrong version number",
+            (
+                "TLS failed: wrong version number; mail stays queued. "
+                "Set SMARTHOST_TLS=opportunistic to send mail and password in clear"
+            ),
+        ),
+        (
+            Cause.LOGIN_REFUSED,
+            "535 5.7.8 no",
+            "login refused: 535 5.7.8 no; mail stays queued. Check SMARTHOST_USER and SMARTHOST_PASSWORD",
+        ),
+        (Cause.REFUSED, "554 no", "554 no"),
+    ],
+)
+def test_the_text_says_what_failed_and_what_to_set(cause: Cause, text: str, words: str) -> None:
+    route = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
+    outcome = explain(Trouble(cause, "4.7.0", text), route)
+    assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0")
+
+
+def test_a_failed_handshake_that_nobody_demanded_needs_no_advice() -> None:
+    outcome = explain(Trouble(Cause.TLS_FAILED, "4.7.5", "no shared cipher"), Route("h", "1.2.3.4", 465))
+    assert outcome.text == "TLS failed: no shared cipher"
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_no_advice_holds_a_secret_or_a_line_end(cause: Cause) -> None:
+    text = explain(Trouble(cause, "4.7.0", "x"), Route("h", "1.2.3.4", 25, TlsRule.VERIFY, credentials=SECRET)).text
+    assert "the-" not in text
+    assert "\n" not in text

@@ -1,0 +1,149 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from mta.delivery.carriage import Parcel
+from mta.delivery.letters import ONE_WRITE_BYTES, draft, outcome, outcomes
+from mta.message.body import Body, MemoryBody
+from mta.message.envelope import BodyType, Envelope, Notify, Recipient, Ret
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.queue.interface import Pending, QueueId
+from mta.smtp.address import Address
+from mta.smtp.dialogue import Cause, Trouble
+from mta.smtp.handshake import Offer
+from mta.smtp.replies import Reply, reply
+from tests.fakes import mail
+
+ALL = Offer(pipelining=True, chunking=True, dsn=True, eight_bit=True, smtputf8=True, size=0)
+HOST = "mx.test[192.0.2.1]:25"
+GREEK = Recipient(Address("δοκιμή", "b.test"))
+
+
+def parcel(envelope: Envelope, body: Body | None = None) -> Parcel:
+    pending = tuple(Pending(index, each) for index, each in enumerate(envelope.recipients))
+    return Parcel(QueueId("x"), envelope, body or MemoryBody(mail.BODY), pending)
+
+
+def commands(offer: Offer, envelope: Envelope) -> list[str]:
+    letter = draft(offer, parcel(envelope), HOST).letter
+    assert letter is not None
+    return [letter.mail, *letter.recipients]
+
+
+FULL = replace(
+    mail.envelope(
+        Recipient(Address("bob", "b.test"), Notify.SUCCESS | Notify.DELAY, "rfc822;bob+x@b.test"),
+        Recipient(Address("a b", "b.test"), Notify.NEVER),
+    ),
+    body_type=BodyType.EIGHT_BIT,
+    ret=Ret.HEADERS,
+    envid="a=1",
+)
+
+
+def test_parameters_go_where_they_are_offered() -> None:
+    assert commands(ALL, FULL) == [
+        f"MAIL FROM:<alice@a.test> SIZE={len(mail.BODY)} BODY=8BITMIME RET=HDRS ENVID=a+3D1",
+        "RCPT TO:<bob@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;bob+2Bx@b.test",
+        'RCPT TO:<"a b"@b.test> NOTIFY=NEVER',
+    ]
+
+
+def test_parameters_stay_away_where_they_are_not_offered() -> None:
+    assert commands(Offer(), FULL) == [
+        "MAIL FROM:<alice@a.test>",
+        "RCPT TO:<bob@b.test>",
+        'RCPT TO:<"a b"@b.test>',
+    ]
+
+
+def test_the_null_path_is_empty() -> None:
+    assert commands(Offer(), mail.envelope("b@b.test", sender=None))[0] == "MAIL FROM:<>"
+
+
+def test_smtputf8_is_asked_for_when_anything_needs_it_and_only_then() -> None:
+    needs = [
+        mail.envelope("b@b.test", GREEK),
+        replace(mail.envelope("b@b.test"), sender=GREEK.address),
+        replace(mail.envelope("b@b.test"), smtputf8=True),
+    ]
+    for envelope in needs:
+        assert " SMTPUTF8" in commands(ALL, envelope)[0]
+    assert " SMTPUTF8" not in commands(ALL, mail.envelope("b@b.test"))[0]
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [replace(mail.envelope("b@b.test"), sender=GREEK.address), replace(mail.envelope("b@b.test"), smtputf8=True)],
+)
+def test_a_message_that_needs_smtputf8_fails_where_it_is_not_offered(envelope: Envelope) -> None:
+    written = draft(replace(ALL, smtputf8=False), parcel(envelope), HOST)
+    assert written.letter is None
+    (failed,) = written.outcomes.values()
+    assert isinstance(failed, Failed)
+    assert (failed.status, failed.host) == ("5.6.7", HOST)
+
+
+def test_a_recipient_that_needs_smtputf8_fails_alone() -> None:
+    offer = replace(ALL, smtputf8=False)
+    written = draft(offer, parcel(mail.envelope(GREEK, "b@b.test")), HOST)
+    assert written.letter is not None
+    assert list(written.letter.recipients) == ["RCPT TO:<b@b.test>"]
+    done = outcomes(written, [reply(250, "2.0.0", "ok")], HOST, dsn=False)
+    assert {index: type(each) for index, each in done.items()} == {0: Failed, 1: Delivered}
+    assert draft(offer, parcel(mail.envelope(GREEK)), HOST).letter is None
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [(None, True), (0, True), (len(mail.BODY), True), (len(mail.BODY) - 1, False)]
+)
+def test_a_message_larger_than_the_offered_size_fails_unsent(size: int | None, fits: bool) -> None:
+    written = draft(replace(ALL, size=size), parcel(mail.envelope("b@b.test", "c@b.test")), HOST)
+    assert (written.letter is not None) is fits
+    assert {each.status for each in written.outcomes.values()} == (set() if fits else {"5.3.4"})
+
+
+def test_small_bodies_are_in_the_letter_and_large_ones_are_not() -> None:
+    for size, inside in ((ONE_WRITE_BYTES, True), (ONE_WRITE_BYTES + 1, False)):
+        letter = draft(ALL, parcel(mail.envelope("b@b.test"), MemoryBody(b"x" * size)), HOST).letter
+        assert letter is not None
+        assert (letter.body is not None) is inside
+
+
+def test_a_body_that_cannot_be_read_is_tried_later() -> None:
+    class Broken:
+        size = 10
+
+        def chunks(self) -> Iterator[bytes]:
+            raise OSError(5, "Input/output error")
+
+    written = draft(ALL, parcel(mail.envelope("b@b.test"), Broken()), HOST)
+    assert written.letter is None
+    assert written.outcomes == {
+        0: TryLater("cannot read the message body: [Errno 5] Input/output error", status="4.3.0")
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (reply(250, "2.6.0", "queued as 1"), Delivered("250 2.6.0 queued as 1", HOST, "2.6.0")),
+        (reply(250, "", "ok"), Delivered("250 ok", HOST, "2.0.0")),
+        (reply(450, "4.2.1", "busy", "really"), TryLater("450 4.2.1 busy really", HOST, "4.2.1")),
+        (reply(450, "", "busy"), TryLater("450 busy", HOST, "4.0.0")),
+        (reply(550, "5.1.1", "no such user"), Failed("550 5.1.1 no such user", HOST, "5.1.1")),
+        (reply(550, "", "no"), Failed("550 no", HOST, "5.0.0")),
+        (reply(552, "5.5.3", "too many"), TryLater("552 5.5.3 too many", HOST, "4.5.3")),
+        (reply(552, "5.2.2", "mailbox full"), Failed("552 5.2.2 mailbox full", HOST, "5.2.2")),
+        (Trouble(Cause.LOST, "4.4.2", "connection lost"), TryLater("connection lost", HOST, "4.4.2")),
+    ],
+)
+def test_every_verdict_has_one_outcome(verdict: Reply | Trouble, expected: Outcome) -> None:
+    assert outcome(verdict, HOST) == expected
+
+
+def test_success_reports_are_left_to_a_server_that_offers_dsn() -> None:
+    delivered = outcome(reply(250, "", "ok"), HOST, dsn=True)
+    assert isinstance(delivered, Delivered)
+    assert delivered.reports_success
