@@ -14,4 +14,4 @@ def test_success_is_reported_by_us_unless_the_next_host_took_that_over() -> None
 
 def test_outcomes_with_the_same_words_are_equal() -> None:
     assert Failed("550 no", "mx.test") == Failed("550 no", "mx.test")
-    assert Failed("451 no", "mx.test") != TryLater("451 no", "mx.test")
+    assert Failed("451 no", "mx.test") != TryLater("451 no", "mx.test")  # type: ignore[comparison-overlap]
