@@ -69,10 +69,14 @@ class Zone:
 
 
 class ZoneResolver:
-    """The Resolver over a zone, without network, cache or delay. `asked` tells which names were asked for what."""
+    """The Resolver over a zone, without network, cache or delay. `asked` tells which names were asked for what.
 
-    def __init__(self, zone: Zone) -> None:
+    `suffix` is the search list: a name without a dot is completed with it when the caller allows that.
+    """
+
+    def __init__(self, zone: Zone, suffix: str = "") -> None:
         self.zone = zone
+        self._suffix = suffix
         self.asked: list[tuple[str, str]] = []
 
     async def mx(self, name: str) -> MxAnswer:
@@ -84,7 +88,9 @@ class ZoneResolver:
         return Found(tuple(records), answer.ttl, answer.name)
 
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
-        """Return the addresses of a host; there is no search list."""
+        """Return the addresses of a host."""
+        if search and self._suffix and "." not in name:
+            name = f"{name}.{self._suffix}"
         if not ipv6:
             return self._find(name, "A")
         return merge(self._find(name, "AAAA"), self._find(name, "A"))

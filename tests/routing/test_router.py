@@ -7,9 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Failed, TryLater
 from mta.routing.answers import FAILURE_TTL
+from mta.routing.direct import MAX_LOOKED_UP
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
 from mta.routing.rules import RouterRules
+from mta.routing.targets import OwnSockets
 from mta.smtp.domains import domain_list
 from tests.fakes.zone import Zone, ZoneResolver
 
@@ -51,7 +53,7 @@ class RouterCase(SynchronousTestCase):
     def make(self, **rules: Any) -> MailRouter:
         self.clock = Clock()
         self.zone = Zone(ZONE)
-        self.resolver = ZoneResolver(self.zone)
+        self.resolver = ZoneResolver(self.zone, suffix="test")
         rules.setdefault("local_domains", domain_list(["localhost", "local.test"]))
         rules.setdefault("relay_domains", domain_list(["second.test", "inside.test"]))
         return MailRouter(
@@ -161,6 +163,17 @@ class TestMx(RouterCase):
         assert [route.host for route in plan.routes] == [f"mx{n // 2}.many.test" for n in range(10)]
         assert len(self.plan("one.test").routes) == 10
 
+    def test_a_domain_of_a_hundred_hosts_costs_a_bounded_number_of_questions(self) -> None:
+        router = self.make()
+        self.zone.add("hundred.test", MX=[[n, f"mx{n}.hundred.test"] for n in range(100)])
+        self.found(router, "hundred.test")
+        assert len(self.resolver.asked) == 1 + 2 * MAX_LOOKED_UP
+
+    def test_a_short_mx_name_is_not_completed_from_the_search_list(self) -> None:
+        router = self.make()
+        self.zone.add("short.test", MX=[[10, "nomx"]])
+        assert isinstance(self.found(router, "short.test"), Failed)
+
     def test_domains_at_one_place_share_a_destination(self) -> None:
         destination = self.plan("example.test").destination
         assert destination == "a.example.test,b.example.test,backup.example.test"
@@ -179,8 +192,6 @@ class TestOurselves(RouterCase):
         self.fails("ours.test", "5.4.6", relay_domains=domain_list(["ours.test"]))
 
     def test_our_address_and_port_cut_the_list_too(self) -> None:
-        from mta.routing.targets import OwnSockets
-
         own = OwnSockets([("192.0.2.250", 25)])
         assert self.hosts("byaddress.test", listening=own) == ["a.example.test"]
         assert self.plan("byaddress.test", listening=own).destination == "a.example.test"
@@ -190,10 +201,7 @@ class TestOurselves(RouterCase):
         assert self.hosts("onlyaddress.test", listening=own, port_out=26) == ["othername.test"]
 
     def test_a_loop_is_refused_even_where_private_addresses_are_not(self) -> None:
-        from mta.routing.targets import OwnSockets
-
         own = OwnSockets([("0.0.0.0", 25)])
-        self.zone = Zone()
         self.fails("[127.0.0.1]", "5.4.6", listening=own, private=True)
         assert self.addresses("[127.0.0.1]", listening=own, private=True, port_out=26) == ["127.0.0.1"]
 

@@ -68,6 +68,10 @@ class TestPlan(SmarthostCase):
     def test_a_final_dot_is_not_part_of_the_name_to_prove(self) -> None:
         assert self.routes(self.through(("nomx.test.", 25)))[0].host == "nomx.test"
 
+    def test_a_short_name_is_completed_from_the_search_list(self) -> None:
+        [route] = self.routes(self.through(("nomx", 25)))
+        assert (route.host, route.address) == ("nomx", "192.0.2.4")
+
     def test_port_out_does_not_matter(self) -> None:
         assert self.routes(self.through(("nomx.test", 587), rules={"port_out": 2525}))[0].port == 587
 
