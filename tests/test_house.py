@@ -21,7 +21,8 @@ _SEAMS = {"mta.queue.interface", "mta.queue.ids", "mta.ops.journal", "mta.routin
 MAY_IMPORT = {
     "mta.smtp": set(),
     "mta.message": {"mta.smtp"},
-    "mta.config": _VALUES | {"mta.routing.route", "mta.delivery.backoff", "mta.inbound.networks"},
+    "mta.config": _VALUES
+    | {"mta.routing.route", "mta.routing.aliases", "mta.delivery.backoff", "mta.inbound.networks"},
     "mta.inbound": _VALUES | _SEAMS,
     "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls"},
     "mta.queue": _VALUES | {"queue_schema"},
@@ -33,6 +34,7 @@ MAY_IMPORT_EXACTLY = {
     "mta.queue.interface": _VALUES,
     "mta.queue.ids": {"mta.queue.interface"},
     "mta.routing.route": _VALUES,
+    "mta.routing.aliases": set(),
     "mta.ops.journal": _VALUES | {"mta.queue.interface"},
     "mta.delivery.backoff": set(),
     "mta.inbound.networks": _VALUES,
