@@ -282,7 +282,7 @@ def _message_answered(session: Session, reply: Reply) -> None:
 
 
 def _tls_answered(session: Session, reply: Reply) -> None:
-    if session.input.size:
+    if reply.positive and session.input.size:
         session.shut(phrases.INPUT_BEHIND_STARTTLS, "input behind STARTTLS")
     else:
         session.say(reply)
