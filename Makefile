@@ -14,7 +14,8 @@ run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
 	@echo "The relay listens on port $(PORT) and keeps its queue in $(QUEUE_DIR). Stop it with Ctrl-C."
 	@echo "From another terminal, send a first message (to an address of yours) and look at the queue:"
-	@echo "  $(BIN)/python -m smtplib   # or: swaks --server 127.0.0.1:$(PORT) --to you@example.org"
+	@echo "  printf 'Subject: hello\n\nfirst message\n' | curl smtp://127.0.0.1:$(PORT) --mail-from you@example.org \\"
+	@echo "    --mail-rcpt you@example.org --upload-file -     # or: swaks --server 127.0.0.1:$(PORT) --to you@example.org"
 	@echo "  QUEUE_DIR=$(QUEUE_DIR) $(BIN)/smtprelay queue list"
 	@exec $(BIN)/twistd -n --pidfile= smtprelay
 

@@ -49,7 +49,7 @@ class Relay:
         """Start and wait until it greets. Raises RuntimeError with its last words."""
         try:
             self.daemon.start()
-        except (RuntimeError, TimeoutError):
+        except RuntimeError:
             self.stop()
             raise
 

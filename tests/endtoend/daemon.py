@@ -55,9 +55,12 @@ class Daemon:
         return Path(self.environment["MAIL_DIR"])
 
     def start(self) -> None:
-        """Start and wait for the greeting. Raises RuntimeError with its last words if it ends instead."""
+        """Start and wait for the greeting. Raises RuntimeError with its last words if none comes; then it has ended."""
         self.child.start()
-        until(lambda: answers(self.port) or not self.child.running, what="the relay's greeting")
+        try:
+            until(lambda: answers(self.port) or not self.child.running, what="the relay's greeting")
+        except TimeoutError:
+            self.child.kill()
         if not self.child.running:
             raise RuntimeError(f"the relay does not start: {self.child.text[-4000:]}")
 
