@@ -4,7 +4,14 @@ from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -12,6 +19,7 @@ from zope.interface import implementer
 
 from mta.inbound.policy import Client, Door
 from mta.inbound.session import Session
+from mta.inbound.tls import describe
 from mta.ops.journal import Journal
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
@@ -36,7 +44,7 @@ class NewSession(TypingProtocol):
         """Return a session; it calls `late` when an answer comes after it went back to its driver."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class ESMTP(Protocol):
     """One connection. As a producer it is told when the client does not read our replies."""
 
@@ -65,8 +73,18 @@ class ESMTP(Protocol):
             return
         self.transport.registerProducer(self, True)
         self.session = listener.new_session(self.client, self._late)
-        self.session.machine.answer(listener.greeting)
-        self._progress()
+        self.greet()
+
+    def greet(self) -> None:
+        """Say who we are. A client that speaks before is heard out and shut out."""
+        if self.session is not None:
+            self.session.machine.answer(self.listener.greeting)
+            self._late()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is on: nothing of what was said in clear counts any more (RFC 3207 section 4.2)."""
+        if self.session is not None:
+            self.session.tls_started(describe(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the session."""
@@ -140,6 +158,9 @@ class ESMTP(Protocol):
             self.transport.write(outgoing)
             if not self._unread:
                 self._new_deadline()
+        if session.tls_due and self.listener.certificate is not None:
+            session.tls_due = False
+            self.transport.startTLS(self.listener.certificate)
         if machine.closing:
             self._close(session)
         elif (machine.buffered > _MUCH_INPUT) is not self._crowded:
@@ -196,7 +217,10 @@ class ESMTPFactory(Factory):
         name: str,
         limits: Limits,
         clock: IReactorTime,
+        certificate: IOpenSSLServerConnectionCreator | None = None,
     ) -> None:
+        """`certificate` is what STARTTLS uses; whoever gives it also has the sessions offer STARTTLS."""
+        self.certificate = certificate
         self.new_session = new_session
         self.journal = journal
         self.limits = limits

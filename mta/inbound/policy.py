@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mta.smtp.address import Address
 from mta.smtp.limits import Limits
-from mta.smtp.phrases import RECIPIENT_OK
+from mta.smtp.phrases import RECIPIENT_OK, SENDER_OK
 from mta.smtp.replies import Reply, reply
 
 TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
@@ -47,6 +47,10 @@ class Policy:
         self._relay_domains = relay_domains
         self._local_domains = local_domains
         self._mailbox = mailbox
+
+    def sender(self, client: Client, address: Address | None) -> Reply:  # noqa: ARG002  a rule may come to need it
+        """Return the reply to MAIL. Nothing is verified: a relay's own applications invent senders."""
+        return LITERAL if address is not None and address.is_literal else SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
         """Return the reply to RCPT, or None for a domain we relay to if it exists: the DNS has the last word."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mta.inbound.intake import Incoming, Intake
-from mta.inbound.policy import Client, Policy
+from mta.inbound.policy import Client
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import with_protocol
 from mta.ops.journal import Journal
@@ -19,6 +19,16 @@ from mta.smtp.server import ServerMachine
 
 # The words of the answer to EHLO are the machine's own.
 _HELLO_OK = reply(250, "", "ok")
+
+
+class Policy(Protocol):
+    """Verdicts on facts; mta.inbound.policy.Policy is the real one."""
+
+    def sender(self, client: Client, address: Address | None) -> Reply:
+        """Return the reply to MAIL."""
+
+    def recipient(self, client: Client, address: Address) -> Reply | None:
+        """Return the reply to RCPT, or None when it depends on whether the domain exists."""
 
 
 class Existence(Protocol):
@@ -52,6 +62,10 @@ class Session:
         self._running = False
         self._helo = ""
         self._extended = False
+        # Protocol and cipher, for the trace header; "" in clear.
+        self._tls = ""
+        #: Whether the driver is to start TLS once `machine.to_send` is out.
+        self.tls_due = False
         self._mail = events.MailFrom(None)
         self._recipients: dict[Address, Recipient] = {}
         self._incoming: Incoming | None = None
@@ -80,6 +94,11 @@ class Session:
             _HANDLERS[type(event)](self, event)
         self._running = False
 
+    def tls_started(self, protection: str) -> None:
+        """TLS is on, with this protocol and cipher."""
+        self._tls = protection
+        self.machine.tls_started()
+
     def lost(self) -> None:
         """The client is gone."""
         self.machine.eof()
@@ -99,7 +118,10 @@ class Session:
     def _mail_from(self, event: events.MailFrom) -> None:
         self._mail = event
         self._recipients = {}
-        self._answer(phrases.SENDER_OK)
+        verdict = self._policy.sender(self.client, event.sender)
+        if not verdict.positive:
+            self._refused(None, verdict)
+        self._answer(verdict)
 
     def _rcpt_to(self, event: events.RcptTo) -> None:
         recipient = event.recipient
@@ -119,7 +141,7 @@ class Session:
 
     def _data_begin(self, _event: events.DataBegin) -> None:
         mail = self._mail
-        protocol = with_protocol(esmtp=self._extended, smtputf8=mail.smtputf8)
+        protocol = with_protocol(esmtp=self._extended, tls=bool(self._tls), smtputf8=mail.smtputf8)
         envelope = Envelope(
             mail.sender,
             tuple(self._recipients.values()),
@@ -129,7 +151,7 @@ class Session:
             mail.ret,
             mail.envid,
         )
-        self._incoming = self._intake.begin(envelope, self.client)
+        self._incoming = self._intake.begin(envelope, self.client, self._tls)
         self._answer(phrases.SEND_DATA)
 
     def _body_part(self, event: events.BodyPart) -> None:
@@ -155,6 +177,10 @@ class Session:
 
     def _reset(self, _event: events.Reset) -> None:
         self._forget()
+
+    def _start_tls(self, _event: events.StartTls) -> None:
+        self.tls_due = True
+        self._answer(phrases.READY_FOR_TLS)
 
     def _closed(self, event: events.Closed) -> None:
         unfinished = self.in_body
@@ -184,6 +210,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.BodyEnd: Session._body_end,
     events.BodyRefused: Session._body_refused,
     events.Reset: Session._reset,
+    events.StartTls: Session._start_tls,
     events.Closed: Session._closed,
 }
 

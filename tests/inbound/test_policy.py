@@ -21,6 +21,12 @@ def code(client: Client, local: str, domain: str) -> int | None:
     return None if verdict is None else verdict.code
 
 
+def test_any_sender_is_taken_but_a_domain_literal() -> None:
+    assert POLICY.sender(FRIEND, None).code == 250
+    assert POLICY.sender(STRANGER, Address("root", "nowhere.test")).code == 250
+    assert POLICY.sender(FRIEND, Address("root", "[127.0.0.1]")).code == 501
+
+
 def test_our_own_networks_may_send_anywhere() -> None:
     assert code(FRIEND, "x", "anywhere.test") == 250
 
