@@ -8,7 +8,12 @@ PORT = Setting("PORT", forms.PORT, "25", "The port we listen on.", "2525")
 BIND_IP = Setting("BIND_IP", forms.IPV4, "0.0.0.0", "The IPv4 address we listen on.", "127.0.0.1")  # noqa: S104
 BIND_IP6 = Setting("BIND_IP6", forms.IPV6, "::0", "The IPv6 address we listen on.", "::1")
 DISABLE_IPV6 = Setting(
-    "DISABLE_IPV6", forms.FLAG, "", "Any value, even `0`: neither listen on IPv6 nor deliver over it.", "yes"
+    "DISABLE_IPV6",
+    forms.FLAG,
+    "",
+    "Any value, even `0`: neither listen on IPv6 nor deliver over it.",
+    "yes",
+    default_meaning="IPv6 is used",
 )
 MAILNAME = Setting(
     "MAILNAME",
