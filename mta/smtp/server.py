@@ -49,7 +49,8 @@ class ServerMachine:
         """Take what the client sent. After the end of the session it is thrown away."""
         session = self._session
         if session.phase is Phase.TLS:
-            session.shut(phrases.INPUT_BEHIND_STARTTLS, "input before the TLS handshake")
+            # The driver's transport speaks TLS from here on: words in clear would not reach anyone.
+            session.shut(None, "input before the TLS handshake")
         if session.phase is not Phase.CLOSED:
             session.input.feed(data)
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from mta.inbound.intake import Intake
 from mta.inbound.listener import ESMTP, ESMTPFactory
 from mta.inbound.policy import Client, Policy
-from mta.inbound.session import Session, existing
+from mta.inbound.session import Existence, Session, existing
+from mta.inbound.session import Policy as SessionPolicy
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim
@@ -18,7 +20,7 @@ from mta.smtp.domains import DomainList
 from mta.smtp.limits import Limits
 from mta.smtp.server import ServerMachine
 
-NAME = "relay.test"
+NAME = "mx.example.test"
 FRIEND = "127.0.0.1"
 STRANGER = "203.0.113.9"
 
@@ -44,14 +46,21 @@ class Delivery:
 class Listening:
     """The parts, for a test to reach into. Mail for `relay.test` is taken from strangers, `here.test` is local."""
 
-    def __init__(self, limits: Limits | None = None, queue: MemoryQueue | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, queue: MemoryQueue | None = None, *, starttls: bool = False
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.lines: list[str] = []
         self.limits = limits or Limits()
         self.queue = queue or MemoryQueue()
         self.delivery = Delivery()
-        self.policy = Policy(DomainList(("relay.test",)), DomainList(("here.test",)), {"bob"}.__contains__)
+        self.starttls = starttls
+        self.protocol: type[ESMTP] = ESMTP
+        self.existence: Existence = existing
+        self.policy: SessionPolicy = Policy(
+            DomainList(("relay.test",)), DomainList(("here.test",)), {"bob"}.__contains__
+        )
         self.journal = Journal(self.lines.append, self.clock.seconds)
         self.intake = Intake(
             self.queue,
@@ -62,25 +71,41 @@ class Listening:
             name=NAME,
             limits=self.limits,
         )
-        self.factory = ESMTPFactory(
-            self.session, FRIEND.__eq__, self.journal, name=NAME, limits=self.limits, clock=self.clock
-        )
+        self.factory = Factory(self)
 
     def session(self, client: Client, late: Callable[[], None]) -> Session:
-        machine = ServerMachine(self.limits, NAME)
-        return Session(machine, client, self.policy, self.intake, existence=existing, journal=self.journal, late=late)
+        machine = ServerMachine(self.limits, NAME, starttls=self.starttls)
+        return Session(machine, client, self.policy, self.intake, existence=self.existence, journal=self.journal, late=late)
 
     def connect(self, address: str = FRIEND) -> "Wire":
         return Wire(self.factory, address)
+
+
+class Factory(ESMTPFactory):
+    """Makes the protocol that the test asks for."""
+
+    def __init__(self, parts: Listening) -> None:
+        super().__init__(parts.session, FRIEND.__eq__, parts.journal, name=NAME, limits=parts.limits, clock=parts.clock)
+        self._parts = parts
+
+    def buildProtocol(self, addr: IAddress | None) -> ESMTP:
+        return self._parts.protocol(super().buildProtocol(addr).client, self)
 
 
 class Transport(StringTransport):
     """What StringTransport leaves out of ITCPTransport."""
 
     half_closed = False
+    tls_options: object = None
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
+
+    def startTLS(self, options: object) -> None:
+        self.tls_options = options
+
+    def getHandle(self) -> None:
+        return None
 
     def loseWriteConnection(self) -> None:
         self.half_closed = True

@@ -39,7 +39,7 @@ class ListenerTests(SynchronousTestCase):
         assert wire.say("DATA").startswith("354")
 
     def test_a_client_is_greeted_by_our_name(self) -> None:
-        assert self.wire().heard().startswith("220 relay.test ESMTP")
+        assert self.wire().heard().startswith("220 mx.example.test ESMTP")
 
     def test_the_250_comes_after_the_sync_and_not_before(self) -> None:
         queue = SlowQueue()
