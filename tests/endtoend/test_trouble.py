@@ -68,6 +68,7 @@ def fill_with_mail(relay):
     """Send until the disk is full and return how many messages were accepted."""
     content = mail("small", (b"x" * 70 + b"\r\n") * 1000)
     with relay.client() as client:
+        client.ehlo()
         for number in range(200):
             client.mail("a@sender.test")
             client.rcpt(TO)
@@ -84,8 +85,8 @@ def test_mail_stays_queued_while_the_resolver_is_down_and_the_log_says_so(world)
     relay = world.relay(world.sink(), DNS_SERVERS=dead)
     relay.submit(mail(), TO)
     (event, *_) = relay.awaited("deferred")
-    assert "DNS" in event["reply"]
-    assert dead.partition(":")[0] in event["reply"]
+    assert "looking up the MX of example.test failed" in event["reply"]
+    assert dead in event["reply"]
     assert len(relay.queue()) == 1
 
 
@@ -136,8 +137,7 @@ def test_a_smarthost_that_cannot_be_logged_in_to_keeps_mail_queued_with_one_clea
 
 @pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."])
 def test_a_remote_that_hangs_up_is_tried_again(world, verb):
-    # Twice for EHLO: its sudden end makes a client try again with HELO.
-    sink = world.sink(Rule(verb, None, times=2))
+    sink = world.sink(Rule(verb, None, times=2), extensions=("PIPELINING",))
     relay = world.relay(sink)
     relay.submit(mail(), TO)
     (message,) = received(sink)
