@@ -49,7 +49,7 @@ class ReplyReader:
                 raise UnreadableReply(f"a reply of more than {MAX_LINES} lines")
             if line[3:4] != b"-":
                 lines, self._lines = self._lines, []
-                return _build(lines)
+                return _join([_split(line) for line in lines])
         if len(self._buffer) - self._at > MAX_LINE:
             raise UnreadableReply(f"a reply line of more than {MAX_LINE} octets")
         return None
@@ -61,16 +61,15 @@ def _only_line(line: bytes) -> Reply | None:
 
     Cached: a server answers most commands in the same words each time.
     """
-    _, more, _ = _split(line)
-    return None if more else _build([line])
+    code, more, text = _split(line)
+    return None if more else read_reply(code, [text])
 
 
-def _build(lines: list[bytes]) -> Reply:
-    parts = [_split(line) for line in lines]
-    code = parts[0][0]
-    if any(other != code for other, _, _ in parts):
-        raise UnreadableReply(f"a reply with two codes: {_quoted(lines[0])} and {_quoted(lines[-1])}")
-    return read_reply(code, [text for _, _, text in parts])
+def _join(parts: list[tuple[int, bool, str]]) -> Reply:
+    codes = {code for code, _, _ in parts}
+    if len(codes) > 1:
+        raise UnreadableReply(f"a reply with two codes: {min(codes)} and {max(codes)}")
+    return read_reply(codes.pop(), [text for _, _, text in parts])
 
 
 def _split(line: bytes) -> tuple[int, bool, str]:

@@ -25,7 +25,10 @@ _MAY_BE_TAKEN = "the message may have been taken"
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What to send: MAIL and RCPT commands without line ends, and the body or at least its size in octets."""
+    """What to send: MAIL and RCPT commands without line ends, and the body or at least its size in octets.
+
+    The body's lines end in CRLF, the last one too, and hold no other CR or LF: whoever took it in saw to that.
+    """
 
     mail: str
     recipients: Sequence[str]

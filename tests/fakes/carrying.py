@@ -1,0 +1,48 @@
+"""A carrier on a reactor in memory, for tests to build on."""
+
+from dataclasses import replace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.carriage import Connection, Parcel
+from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.message.outcome import TryLater
+from mta.routing.route import Plan, Route, TlsRule
+from tests.fakes import mail
+from tests.fakes.wire import Net, Wire
+
+ROUTE = Route("mx.test", "192.0.2.1", 25)
+OTHER = Route("mx2.test", "2001:db8::1", 2525)
+EHLO = ("250-mx.test", "250-PIPELINING", "250-STARTTLS", "250 CHUNKING")
+CLEAR = ("250-mx.test", "250-PIPELINING", "250 CHUNKING")
+TAKEN = ("250 2.1.0 ok", "250 2.1.5 ok", "250 2.0.0 taken")
+
+
+def parcel(*recipients: str, body: Any = None) -> Parcel:
+    claim = mail.claim(*(recipients or ("bob@b.test",)))
+    return Parcel(claim.id, claim.envelope, body or claim.body, claim.pending)
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.net = Net()
+        self.closed: list[Connection] = []
+        self.parts = Parts(self.net, "me.test", self.secure, closed=self.closed.append)
+
+    def secure(self, route: Route) -> Any:
+        return f"options for {route.host}"
+
+    def open(self, *routes: Route, **parts: Any) -> Any:
+        return SmtpCarrier(replace(self.parts, **parts)).open(Plan("mx.test", routes or (ROUTE,)))
+
+    def ready(self, *offer: str, route: Route = ROUTE, **parts: Any) -> tuple[Connection, Wire]:
+        opening = self.open(replace(route, tls=TlsRule.NONE), **parts)
+        wire = self.net.accept("220 hi", *(offer or CLEAR))
+        wire.heard()
+        return self.successResultOf(opening), wire
+
+    def trouble(self, opening: Any) -> TryLater:
+        outcome = self.successResultOf(opening)
+        self.assertIsInstance(outcome, TryLater)
+        return outcome  # type: ignore[no-any-return]

@@ -1,0 +1,84 @@
+"""Dialogues with the SMTP client's machine, as text."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from mta.smtp.client import Client
+from mta.smtp.dialogue import Cause, Trouble
+from mta.smtp.handshake import Login, Terms
+from mta.smtp.replies import Reply
+from mta.smtp.transaction import Letter
+
+Pieces = Callable[[bytes], list[bytes]]
+TERMS = Terms("me.test")
+LOGIN = Terms("me.test", login=Login("user", "pass:word"))
+MAIL, ONE, TWO, THREE = "MAIL FROM:<a@a.test>", "RCPT TO:<1@b.test>", "RCPT TO:<2@b.test>", "RCPT TO:<3@b.test>"
+BODY = b"Subject: x\r\n\r\n.dot\r\n"
+LETTER = Letter(MAIL, (ONE, TWO), len(BODY), BODY)
+BDAT = f"C: BDAT {len(BODY)} LAST\nC: Subject: x\nC:\nC: .dot"
+PLAIN_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250 b.test\n! READY\n"
+PIPELINE = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 PIPELINING\n! READY\n"
+CHUNKING = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250-PIPELINING\nS: 250 CHUNKING\n! READY\n"
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+#: For a test to be run with the server's bytes whole and one by one.
+cut = pytest.mark.parametrize("pieces", [whole, byte_by_byte])
+
+
+def play(client: Client, script: str, pieces: Pieces = whole) -> None:
+    """Run a dialogue: `S:` the server says, `C:` the client must have said, `!` the event that must have come.
+
+    Consecutive lines of the server come in one go.
+    """
+    said, event = b"", None
+    lines = [line.strip().partition(" ") for line in script.strip().splitlines()]
+    for mark, group in itertools.groupby(lines, key=lambda line: line[0]):
+        texts = [text for _, _, text in group]
+        if mark == "S:":
+            assert said == b"", said
+            for piece in pieces("".join(f"{text}\r\n" for text in texts).encode()):
+                event = client.receive(piece) or event
+        elif mark == "!":
+            assert [event.name if event else None] == texts
+            event = None
+        else:
+            said = said or b"".join(client.to_send())
+            expected = "".join(f"{text}\r\n" for text in texts).encode()
+            assert said[: len(expected)] == expected
+            said = said[len(expected) :]
+    assert said + b"".join(client.to_send()) == b""
+    assert event is None
+
+
+def hear(client: Client, *replies: str, pieces: Pieces = whole) -> bytes:
+    """Let the server say this; return what the client then says."""
+    client.to_send()
+    for piece in pieces("".join(f"{reply}\r\n" for reply in replies).encode()):
+        client.receive(piece)
+    return b"".join(client.to_send())
+
+
+def begun(script: str, letter: Letter = LETTER, *, bdat: bool = True) -> Client:
+    client = Client(TERMS, bdat=bdat)
+    play(client, script)
+    client.begin(letter)
+    return client
+
+
+def codes(client: Client) -> list[int | Cause]:
+    return [verdict.code if isinstance(verdict, Reply) else verdict.cause for verdict in client.verdicts]
+
+
+def ended(client: Client) -> Trouble:
+    assert client.ended is not None
+    return client.ended
