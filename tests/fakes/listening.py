@@ -75,7 +75,9 @@ class Listening:
 
     def session(self, client: Client, late: Callable[[], None]) -> Session:
         machine = ServerMachine(self.limits, NAME, starttls=self.starttls)
-        return Session(machine, client, self.policy, self.intake, existence=self.existence, journal=self.journal, late=late)
+        return Session(
+            machine, client, self.policy, self.intake, existence=self.existence, journal=self.journal, late=late
+        )
 
     def connect(self, address: str = FRIEND) -> "Wire":
         return Wire(self.factory, address)

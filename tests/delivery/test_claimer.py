@@ -1,0 +1,108 @@
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.claimer import Claimer
+from mta.delivery.limits import DeliveryLimits
+from mta.ops.journal import Journal
+from mta.queue.interface import Claim, QueueError
+from mta.queue.memory import MemoryQueue
+from tests.fakes.mail import mail
+
+NOW = 1_000_000.0
+
+
+class BrokenQueue(MemoryQueue):
+    broken = False
+
+    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+        return fail(QueueError("disk on fire")) if self.broken else super().claim(now, limit, lease)
+
+
+class Worker:
+    def __init__(self, room: int) -> None:
+        self.free = room
+        self.taken: list[Claim] = []
+
+    def room(self) -> int:
+        return self.free
+
+    def take(self, claim: Claim) -> None:
+        self.taken.append(claim)
+        self.free -= 1
+
+
+class ClaimerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wall = NOW
+        self.queue = BrokenQueue()
+        self.lines: list[str] = []
+        self.worker = Worker(100)
+        self.claimer = Claimer(
+            self.queue,
+            self.worker,
+            DeliveryLimits(claims=3, longest_sleep=60.0, queue_retry=5.0),
+            clock=self.clock,
+            wall=lambda: self.wall,
+            journal=Journal(self.lines.append, lambda: self.wall),
+        )
+
+    def add(self, count: int = 1, due: float | None = None) -> None:
+        for _ in range(count):
+            self.successResultOf(self.queue.add(mail("bob@b.test"), self.wall, due=due))
+
+    def advance(self, seconds: float) -> None:
+        self.wall += seconds
+        self.clock.advance(seconds)
+
+    def test_all_that_is_due_is_claimed_in_handfuls(self) -> None:
+        self.add(8)
+        self.claimer.start()
+        assert len(self.worker.taken) == 3
+        self.clock.pump([0, 0, 0])
+        assert len(self.worker.taken) == 8
+
+    def test_no_more_is_claimed_than_there_is_room_for(self) -> None:
+        self.add(8)
+        self.worker.free = 2
+        self.claimer.start()
+        self.clock.pump([0, 0])
+        assert len(self.worker.taken) == 2
+        self.worker.free = 100
+        self.claimer.go_on()
+        self.clock.pump([0, 0, 0])
+        assert len(self.worker.taken) == 8
+
+    def test_what_comes_due_later_is_claimed_then(self) -> None:
+        self.add(due=NOW + 30)
+        self.claimer.start()
+        self.advance(29)
+        assert self.worker.taken == []
+        self.advance(1)
+        assert len(self.worker.taken) == 1
+
+    def test_a_clock_that_jumps_ahead_is_noticed_within_a_minute(self) -> None:
+        self.add(due=NOW + 3600)
+        self.claimer.start()
+        self.wall += 3600
+        self.clock.advance(60)
+        assert len(self.worker.taken) == 1
+
+    def test_a_queue_in_trouble_is_asked_again_and_nothing_is_forgotten(self) -> None:
+        self.add()
+        self.queue.broken = True
+        self.claimer.start()
+        assert "disk on fire" in self.lines[0]
+        self.queue.broken = False
+        self.advance(5)
+        assert len(self.worker.taken) == 1
+
+    def test_after_the_stop_nothing_is_claimed_and_no_timer_is_left(self) -> None:
+        self.add(due=NOW + 30)
+        self.claimer.start()
+        self.claimer.stop()
+        self.add()
+        self.claimer.wake()
+        assert self.worker.taken == []
+        assert not self.clock.getDelayedCalls()

@@ -1,0 +1,106 @@
+from collections.abc import Sequence
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.job import Job, Result
+from mta.delivery.settlement import Reports, Settler
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.ops.journal import Journal
+from mta.queue.interface import Change, Claim, Query, RecipientState, Status, Verdict
+from mta.queue.memory import MemoryQueue
+from tests.fakes.mail import mail
+
+NOW = 1_000_000.0
+SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 3600.0, 900.0),))
+YES = Result(Delivered("250 ok", "mx"))
+LATER = Result(TryLater("451 later", "mx"))
+
+
+class NoReports:
+    error: OSError | None = None
+
+    def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
+        if self.error is not None:
+            raise self.error
+        return Reports()
+
+
+class SettlerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.queue = MemoryQueue()
+        self.lines: list[str] = []
+        self.reporter = NoReports()
+        self.now = NOW
+        journal = Journal(self.lines.append, lambda: self.now)
+        self.settler = Settler(self.queue, self.reporter, SCHEDULE, wall=lambda: self.now, journal=journal)
+
+    def job(self, *recipients: str) -> Job:
+        claim = self.successResultOf(self.queue.add(mail(*recipients), NOW, 60.0))
+        assert claim is not None
+        return Job(claim, NOW)
+
+    def states(self) -> tuple[RecipientState, ...]:
+        (entry,) = self.successResultOf(self.queue.find(Query(finished=True)))
+        return entry.recipients
+
+    def test_the_next_attempt_follows_the_schedule(self) -> None:
+        job = self.job("bob@b.test")
+        job.results[0] = LATER
+        assert self.successResultOf(self.settler.settle(job)) == NOW + 900
+        assert self.states()[0].due == NOW + 900
+
+    def test_a_destination_that_takes_nothing_until_then_is_not_tried_before(self) -> None:
+        job = self.job("bob@b.test")
+        job.results[0] = Result(LATER.outcome, not_before=NOW + 1000)
+        assert self.successResultOf(self.settler.settle(job)) == NOW + 1000
+
+    def test_what_was_delivered_is_recorded_while_the_rest_is_under_way(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test")
+        job.results[0] = YES
+        self.settler.settle_delivered(job)
+        assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
+        job.results[1] = YES
+        self.successResultOf(self.settler.settle(job))
+        assert [state.status for state in self.states()] == [Status.DELIVERED, Status.DELIVERED]
+        assert len([line for line in self.lines if " delivered " in line]) == 2
+
+    def test_recipients_that_were_not_begun_stay_due(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test")
+        job.results[0] = YES
+        assert self.successResultOf(self.settler.settle(job)) == NOW
+        assert self.states()[1].status is Status.WAITING
+
+    def test_a_lost_lease_changes_nothing_and_is_logged(self) -> None:
+        job = self.job("bob@b.test")
+        self.successResultOf(self.queue.amend(Change.REMOVE, [job.claim.id], NOW))
+        job.results[0] = YES
+        assert self.successResultOf(self.settler.settle(job)) is None
+        assert self.states()[0].status is Status.REMOVED
+        assert " lease-lost " in self.lines[0]
+
+    def test_out_of_time_fails_with_the_hours_and_the_last_words(self) -> None:
+        job = self.job("bob@b.test")
+        self.successResultOf(self.queue.release(job.claim, NOW))
+        (claim,) = self.successResultOf(self.queue.claim(NOW, 1, 60.0))
+        job = Job(claim, NOW)
+        self.now = NOW + 7200
+        job.results[0] = LATER
+        while True:
+            self.settler.settle(job)
+            if self.states()[0].status is not Status.WAITING:
+                break
+            (claim,) = self.successResultOf(self.queue.claim(self.now + 900, 1, 60.0))
+            job = Job(claim, self.now)
+            job.results[0] = LATER
+        state = self.states()[0]
+        assert state.status is Status.FAILED
+        assert "not delivered in 2.0 hours, giving up; the last try said: 451 later" in state.reply
+
+    def test_a_body_that_cannot_be_read_costs_the_report_and_not_the_settlement(self) -> None:
+        self.reporter.error = OSError("no such file")
+        job = self.job("bob@b.test")
+        job.results[0] = Result(Failed("550 no", "mx"))
+        self.successResultOf(self.settler.settle(job))
+        assert self.states()[0].status is Status.FAILED
+        assert any(" unreported " in line for line in self.lines)

@@ -1,0 +1,154 @@
+import re
+from dataclasses import replace
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+
+from mta.inbound.policy import Client
+from mta.message.envelope import BodyType
+from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFull, QueueId
+from mta.queue.memory import MemoryQueue
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply
+from tests.fakes.listening import FRIEND, STRANGER, Listening
+from tests.fakes.mail import envelope
+
+COMPLETE = b"From: <a@a.test>\r\nDate: then\r\nMessage-ID: <1@a.test>\r\n\r\nHello.\r\n"
+
+
+def take(*pieces: bytes, parts: Listening | None = None, trusted: bool = True, **changes: object) -> tuple[str, bytes]:
+    """Take a message in pieces; return the reply and what is then in the queue."""
+    parts = parts or Listening()
+    replies: list[Reply] = []
+    mail = replace(envelope("bob@b.test"), **changes)  # type: ignore[arg-type]
+    incoming = parts.intake.begin(mail, Client(FRIEND if trusted else STRANGER, trusted))
+    for piece in pieces:
+        incoming.write(piece)
+    incoming.finish(replies.append)
+    taken = parts.delivery.taken
+    assert len(replies) == 1
+    return str(replies[0]), b"".join(taken[0].body.chunks()) if taken else b""
+
+
+def test_a_complete_message_gets_a_received_field_and_nothing_else() -> None:
+    answer, stored = take(COMPLETE)
+    assert answer.startswith("250 2.0.0 Ok: queued as ")
+    id = answer.rsplit(" ", 1)[1]
+    trace, rest = stored[: -len(COMPLETE)], stored[-len(COMPLETE) :]
+    assert rest == COMPLETE
+    assert trace.startswith(b"Received: from app.test ([127.0.0.1])\r\n")
+    assert f"id {id}".encode() in trace
+    assert b"for <bob@b.test>;" in trace
+
+
+def test_our_own_networks_get_what_their_mail_program_left_out() -> None:
+    answer, stored = take(b"Subject: hi\r\n\r\nHello.\r\n")
+    id = answer.rsplit(" ", 1)[1].encode()
+    assert re.search(rb"\r\nDate: \w\w\w, \d\d \w\w\w \d{4} [\d:]{8} \+0000\r\n", stored)
+    assert b"\r\nMessage-ID: <" + id + b"@mx.example.test>\r\n" in stored
+    assert b"\r\nFrom: <alice@a.test>\r\n" in stored
+    assert stored.endswith(b"Subject: hi\r\n\r\nHello.\r\n")
+
+
+def test_a_strangers_mail_is_not_completed() -> None:
+    _, stored = take(b"Subject: hi\r\n\r\nHello.\r\n", trusted=False)
+    assert b"Date:" not in stored
+    assert b"Message-ID:" not in stored
+    assert b"From:" not in stored
+
+
+def test_a_report_gets_no_from_of_the_null_sender() -> None:
+    _, stored = take(b"Subject: hi\r\n\r\nHello.\r\n", sender=None)
+    assert b"From:" not in stored
+
+
+def test_the_trace_of_an_earlier_final_delivery_is_taken_out() -> None:
+    _, stored = take(b"Return-Path: <x@y.test>\r\n" + COMPLETE)
+    assert b"Return-Path" not in stored
+    assert stored.endswith(COMPLETE)
+
+
+def test_a_message_without_a_header_gets_one() -> None:
+    _, stored = take(b"Hello, without any header.\r\n")
+    assert stored.endswith(b"\r\n\r\nHello, without any header.\r\n")
+
+
+def test_an_empty_message_is_a_header_of_ours() -> None:
+    answer, stored = take()
+    assert answer.startswith("250")
+    assert stored.startswith(b"Received: ")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_it_makes_no_difference_in_which_pieces_a_message_comes(size: int) -> None:
+    whole = b"Return-Path: <x@y.test>\r\nSubject: hi\r\n folded\r\n\r\nHello.\r\n\r\nBye.\r\n"
+    _, stored = take(*[whole[i : i + size] for i in range(0, len(whole), size)])
+    assert stored.endswith(b"Subject: hi\r\n folded\r\n\r\nHello.\r\n\r\nBye.\r\n")
+    assert b"Return-Path" not in stored
+
+
+def test_a_message_that_went_in_circles_is_refused() -> None:
+    hops = b"Received: from a by b; then\r\n"
+    assert take(hops * 50 + COMPLETE)[0].startswith("250")
+    answer, stored = take(hops * 51 + COMPLETE)
+    assert answer.startswith("554 5.4.6")
+    assert stored == b""
+
+
+def test_a_header_without_end_is_refused_and_not_kept_in_memory() -> None:
+    parts = Listening(Limits(header_size=1000))
+    answer, stored = take(*[b"X-More: and more\r\n"] * 100, b"\r\nbody\r\n", parts=parts)
+    assert answer.startswith("552 5.3.4")
+    assert stored == b""
+
+
+def test_what_was_declared_travels_in_the_envelope() -> None:
+    parts = Listening()
+    take(COMPLETE, parts=parts, body_type=BodyType.EIGHT_BIT, envid="abc")
+    kept = parts.delivery.taken[0].envelope
+    assert (kept.body_type, kept.envid) == (BodyType.EIGHT_BIT, "abc")
+
+
+class FullWriter:
+    size = 0
+
+    def write(self, data: bytes) -> None:
+        raise QueueFull("no space left on device")
+
+    def finish(self) -> None:
+        raise AssertionError("an aborted writer is not finished")
+
+    def abort(self) -> None:
+        pass
+
+
+class FullDisk(MemoryQueue):
+    def writer(self, id: QueueId) -> BodyWriter:
+        return FullWriter()  # type: ignore[return-value]
+
+
+class Refusing(MemoryQueue):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        return fail(self.error)
+
+
+@pytest.mark.parametrize(
+    ("queue", "code"),
+    [
+        (FullDisk(), "452 4.3.1"),
+        (Refusing(QueueFull("no space left on device")), "452 4.3.1"),
+        (Refusing(QueueError("the queue file cannot be written")), "451 4.3.0"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_for_now_and_the_log_says_why(queue: MemoryQueue, code: str) -> None:
+    parts = Listening(queue=queue)
+    answer, _ = take(COMPLETE, parts=parts)
+    assert answer.startswith(code)
+    assert len([line for line in parts.lines if " trouble " in line]) == 1
+    assert not [line for line in parts.lines if " accepted " in line]
