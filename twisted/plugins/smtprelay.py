@@ -2,4 +2,4 @@
 
 from twisted.application.service import ServiceMaker
 
-serviceMaker = ServiceMaker("smtprelay", "mta.tap", "A mail relay with a durable queue.", "smtprelay")
+serviceMaker = ServiceMaker("smtprelay", "mta.tap", "A mail relay with a durable queue.", "smtprelay")  # noqa: N816  twistd looks for this name
