@@ -15,6 +15,11 @@ _SES_DETAILS = (table.SES_REGION, table.SES_PORT)
 _SMARTHOST = (table.SMARTHOST_USER, table.SMARTHOST_PASSWORD)
 _SMARTHOST_DETAILS = (table.SMARTHOST_PORT, table.SMARTHOST_ALIASES, table.SMARTHOST_TLS)
 _DIRECT = (table.SMTPPORTOUT,)
+_LAX = {
+    TlsRule.NONE: "the password is used with CRAM-MD5 only; where the smarthost does not offer that, mail waits",
+    TlsRule.OPPORTUNISTIC: "the password goes out in clear where the smarthost, or who poses as it, offers no TLS",
+    TlsRule.REQUIRE: "the password goes to whoever poses as the smarthost, for no certificate is checked",
+}
 
 
 def read_smarthost(reading: Reading) -> Smarthost | None:
@@ -46,6 +51,8 @@ def _own_smarthost(reading: Reading) -> Smarthost:
     _unused(reading, _DIRECT, "all mail goes to the smarthost")
     login = _login(reading, _SMARTHOST, "there is no login at the smarthost")
     tls = reading.of(table.SMARTHOST_TLS) or (TlsRule.VERIFY if login else TlsRule.OPPORTUNISTIC)
+    if login and tls in _LAX:
+        reading.notice(f"SMARTHOST_TLS={tls.value}: {_LAX[tls]}")
     return Smarthost(_hosts(reading), tls, login, _aliases(reading, login))
 
 

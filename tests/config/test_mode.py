@@ -159,3 +159,11 @@ def test_what_needs_another_setting_has_no_effect_without_it() -> None:
         "SMARTHOST_PORT has no effect: SMARTHOST_ADDRESS is not set",
     ]
     assert notices(HOST, SMTPPORTOUT="26") == ["SMTPPORTOUT has no effect: all mail goes to the smarthost"]
+
+
+@pytest.mark.parametrize("tls", ["none", "opportunistic", "require"])
+def test_a_password_without_verified_tls_is_warned_of(tls: str) -> None:
+    (said,) = notices(HOST, LOGIN, SMARTHOST_TLS=tls)
+    assert said.startswith(f"SMARTHOST_TLS={tls}: the password ")
+    assert notices(HOST, SMARTHOST_TLS=tls) == []
+    assert notices(HOST, LOGIN, SMARTHOST_TLS="verify") == []
