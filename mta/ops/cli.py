@@ -193,7 +193,8 @@ def _refusing() -> Iterator[None]:
     except SettingsError as error:
         raise Refusal(*error.mistakes) from None
     except (QueueError, OSError) as error:
-        raise Refusal(str(error)) from None
+        denied = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
+        raise Refusal(str(error) + ": run this as the relay's own user" * denied) from None
 
 
 def _result(waiting: "Deferred[T]") -> T:

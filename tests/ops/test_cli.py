@@ -1,6 +1,8 @@
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -176,13 +178,26 @@ def test_a_queue_of_a_newer_version_is_refused(tmp_path: Path, ids: list[QueueId
     assert "made by a newer smtprelay" in refused.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_queue_that_is_not_ours_is_refused(tmp_path: Path, ids: list[QueueId]) -> None:
-    tmp_path.chmod(0)
-    refused = run(tmp_path, "queue", "list")
-    tmp_path.chmod(0o700)
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """Give up the rights of root, if these are ours."""
+    us = os.geteuid()
+    os.seteuid(us or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(us)
+
+
+@pytest.mark.parametrize("closed", [".", FILE_NAME])
+def test_a_queue_that_is_not_ours_is_refused_with_advice(tmp_path: Path, ids: list[QueueId], closed: str) -> None:
+    (tmp_path / closed).chmod(0)
+    with somebody_else():
+        refused = run(tmp_path, "queue", "list")
+    (tmp_path / closed).chmod(0o700)
     assert refused.exit_code == 1
     assert refused.stderr.count("\n") == 1
+    assert refused.stderr.endswith(": run this as the relay's own user\n")
 
 
 def test_the_settings_in_force_are_shown_and_notices_are_apart() -> None:
