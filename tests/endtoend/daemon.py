@@ -104,7 +104,7 @@ class Daemon:
 
     def client(self, source: str = "127.0.0.1") -> smtplib.SMTP:
         """Connect as a mail client, from this address."""
-        return smtplib.SMTP("127.0.0.1", self.port, timeout=20, source_address=(source, 0))
+        return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=20, source_address=(source, 0))
 
     def submit(self, content: bytes, to: str | Sequence[str], sender: str = "sender@sender.test") -> None:
         """Send a message as a mail client and have it accepted for every recipient."""

@@ -31,6 +31,7 @@ class Load:
         self.sink = sink
         self.accepted = set()
         self.sent = 0
+        self.up = threading.Event()
         self.over = threading.Event()
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(CLIENTS)]
@@ -42,19 +43,20 @@ class Load:
 
     def __exit__(self, *exc):
         self.over.set()
+        self.up.set()
         for thread in self.threads:
             thread.join()
 
     def run(self, number):
         count = 0
-        while not self.over.is_set():
+        while self.up.wait() and not self.over.is_set():
             try:
                 with self.relay.client() as client:
                     while not self.over.wait(0.01 if self.behind() else 0):
                         count += 1
                         self.send(client, f"{number}.{count}", SMALL if count % 50 else LARGE)
             except (OSError, smtplib.SMTPException):
-                self.over.wait(0.02)
+                self.over.wait(0.01)
 
     def behind(self):
         return len(self.accepted) - len(self.sink.messages) > BACKLOG
@@ -93,9 +95,11 @@ def test_every_accepted_message_arrives_though_the_daemon_is_killed_again_and_ag
     unsettled = Counter()
     with Load(relay, sink) as load:
         for _ in range(CYCLES):
+            load.up.set()
             begun = len(load.accepted)
             until(lambda begun=begun: len(load.accepted) > begun, what=f"an accepted message (seed {seed})")
             load.over.wait(moments.uniform(0, 1))
+            load.up.clear()
             relay.kill()
             unsettled.update(in_flight(relay, sink))
             relay.start()
