@@ -34,7 +34,9 @@ def _tell_sqlite(error: sqlite3.Error) -> QueueError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return QueueError("the queue file is locked by another program: end it, or wait until it is done")
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
-        return QueueError(f"the queue file cannot be read or written ({error}): check the disk under QUEUE_DIR")
+        return QueueError(
+            f"the queue file cannot be read or written ({error}): check the disk and the owner of QUEUE_DIR"
+        )
     return QueueError(f"the queue cannot do it: {error}")
 
 

@@ -1,0 +1,229 @@
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.queue.commit import MAX_BATCH, GroupCommit
+from mta.queue.interface import QueueError, QueueFull
+from mta.queue.runner import run_inline
+from mta.queue.schema import connect
+
+
+class ByHand:
+    """Runs work when the test says so: the worker as a hand-cranked one."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Callable[[], object], Deferred]] = []
+
+    def __call__(self, work):
+        done = Deferred()
+        self.waiting.append((work, done))
+        return done
+
+    def crank(self) -> None:
+        work, done = self.waiting.pop(0)
+        run_inline(work).chainDeferred(done)
+
+
+class GroupCommitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.connection = connect(self.path)
+        self.addCleanup(self.connection.close)
+        self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")
+        self.worker = ByHand()
+        self.commit = GroupCommit(self.connection, self.worker)
+
+    def insert(self, number: int, size: int = 1, **options: bool) -> "Deferred[int]":
+        def work() -> int:
+            self.connection.execute("INSERT INTO t VALUES (?, zeroblob(?))", (number, size))
+            return number
+
+        return self.commit.submit(work, **options)
+
+    def stored(self) -> list[int]:
+        """What another program sees."""
+        other = sqlite3.connect(self.path)
+        rows = [number for (number,) in other.execute("SELECT x FROM t ORDER BY x")]
+        other.close()
+        return rows
+
+    def test_a_lone_operation_starts_at_once_and_is_answered_after_its_commit(self):
+        done = self.insert(1)
+        self.assertEqual(len(self.worker.waiting), 1)
+        self.assertNoResult(done)
+        self.assertEqual(self.stored(), [])
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
+
+    def test_what_comes_during_a_commit_shares_the_next_one(self):
+        first = self.insert(1)
+        others = [self.insert(number) for number in (2, 3, 4)]
+        self.worker.crank()
+        self.successResultOf(first)
+        self.assertEqual(len(self.worker.waiting), 1, "the next sync starts at once")
+        self.assertEqual(self.stored(), [1])
+        self.worker.crank()
+        self.assertEqual([self.successResultOf(done) for done in others], [2, 3, 4])
+        self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4], []))
+
+    def test_a_batch_is_bounded(self):
+        done = [self.insert(number) for number in range(MAX_BATCH + 2)]
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual(len(self.stored()), MAX_BATCH + 1)
+        self.assertNoResult(done[-1])
+        self.worker.crank()
+        self.successResultOf(done[-1])
+
+    def test_heavy_work_runs_in_the_worker_within_the_transaction(self):
+        self.insert(1)
+        ran = []
+        self.commit.submit(lambda: ran.append("light"))
+        heavy = self.commit.submit(lambda: ran.append("heavy") or len(ran), heavy=True)
+        self.worker.crank()
+        self.assertEqual(ran, ["light"])
+        self.worker.crank()
+        self.assertEqual(self.successResultOf(heavy), 2)
+
+    def test_an_operation_that_fails_fails_alone(self):
+        for heavy in (False, True):
+            with self.subTest(heavy=heavy):
+                first = self.insert(10 + heavy)
+                good, bad, also = self.insert(20 + heavy), self.insert(10 + heavy, heavy=heavy), self.insert(30 + heavy)
+                while self.worker.waiting:
+                    self.worker.crank()
+                self.successResultOf(first)
+                self.failureResultOf(bad, QueueError)
+                self.assertEqual((self.successResultOf(good), self.successResultOf(also)), (20 + heavy, 30 + heavy))
+        self.assertEqual(self.stored(), [10, 11, 20, 21, 30, 31])
+        self.assertFalse(self.connection.in_transaction)
+
+    def test_a_whole_batch_of_failures_is_answered_without_end_or_depth(self):
+        self.insert(1)
+        failing = [self.insert(1) for _ in range(MAX_BATCH)]
+        self.worker.crank()
+        for done in failing:
+            self.failureResultOf(done, QueueError)
+        self.successResultOf(self.commit.close())
+
+    def test_an_exception_that_is_not_sqlites_is_answered_too(self):
+        self.failureResultOf(self.commit.submit("\udc80".encode), QueueError)
+        self.assertFalse(self.connection.in_transaction)
+
+    def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does(self):
+        pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
+        self.connection.execute(f"PRAGMA max_page_count = {pages + 10}")
+        self.insert(1)
+        small, large = self.insert(2), self.insert(3, size=100_000)
+        while self.worker.waiting:
+            self.worker.crank()
+        self.failureResultOf(large, QueueFull)
+        self.assertEqual((self.successResultOf(small), self.stored()), (2, [1, 2]))
+
+    def test_close_waits_for_what_was_asked_and_refuses_the_rest(self):
+        done = self.insert(1)
+        closed = self.commit.close()
+        self.failureResultOf(self.insert(2), QueueError)
+        self.assertNoResult(closed)
+        self.worker.crank()
+        self.successResultOf(done)
+        self.successResultOf(closed)
+
+    def test_a_file_locked_by_another_program_is_waited_for_in_the_worker(self):
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        done = self.insert(1)
+        self.assertEqual(len(self.worker.waiting), 1)
+        other.execute("COMMIT")
+        other.close()
+        self.worker.crank()
+        self.assertNoResult(done)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
+        self.assertEqual(self.connection.execute("PRAGMA busy_timeout").fetchone(), (0,))
+
+    def test_a_file_that_stays_locked_is_refused_after_a_while(self):
+        self.commit = GroupCommit(self.connection, self.worker, patience=0.001)
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        done = self.insert(1)
+        self.worker.crank()
+        self.assertIn("locked by another program", str(self.failureResultOf(done, QueueError).value))
+        other.execute("COMMIT")
+        other.close()
+        again = self.insert(1)
+        self.worker.crank()
+        self.successResultOf(again)
+
+
+class Failing:
+    """A connection whose disk fails at a statement: the operating system's part, which no test can break for real."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.broken: dict[str, int] = {}
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.connection.in_transaction
+
+    def execute(self, statement: str, *parameters: object) -> sqlite3.Cursor:
+        for word, code in self.broken.items():
+            if statement.startswith(word):
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = code
+                raise error
+        return self.connection.execute(statement, *parameters)
+
+
+class BrokenDiskTests(GroupCommitTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.failing = Failing(self.connection)
+        self.commit = GroupCommit(self.failing, self.worker)
+
+    def test_a_commit_that_fails_answers_nobody_that_it_is_stored(self):
+        first = self.insert(1)
+        self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
+        second = self.insert(2)
+        self.worker.crank()
+        self.failureResultOf(first, QueueError)
+        self.worker.crank()
+        self.failureResultOf(second, QueueError)
+        self.failing.broken.clear()
+        third = self.insert(3)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(third), self.stored()), (3, [3]))
+
+    def test_a_commit_that_finds_the_disk_full_is_tried_one_by_one(self):
+        self.insert(1)
+        second, third = self.insert(2), self.insert(3)
+        self.worker.crank()
+        self.failing.broken["COMMIT"] = sqlite3.SQLITE_FULL
+        self.worker.crank()
+        self.worker.crank()
+        self.failureResultOf(second, QueueFull)
+        self.failing.broken.clear()
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(third), self.stored()), (3, [1, 3]))
+
+    def test_when_nothing_can_be_taken_back_the_queue_refuses_everything(self):
+        first = self.insert(1)
+        second = self.insert(2)
+        self.failing.broken = {"COMMIT": sqlite3.SQLITE_IOERR, "ROLLBACK": sqlite3.SQLITE_IOERR}
+        self.worker.crank()
+        self.failureResultOf(first, QueueError)
+        self.failureResultOf(second, QueueError)
+        self.assertIn("restart the relay", str(self.failureResultOf(self.insert(3), QueueError).value))
+        self.successResultOf(self.commit.close())
+
+    def test_a_begin_that_fails_is_answered(self):
+        self.failing.broken["BEGIN"] = sqlite3.SQLITE_IOERR
+        self.failureResultOf(self.insert(1), QueueError)
+        self.failing.broken.clear()
+        again = self.insert(1)
+        self.worker.crank()
+        self.successResultOf(again)

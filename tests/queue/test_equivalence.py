@@ -1,0 +1,176 @@
+"""For any sequence of verbs the memory queue and the SQLite queue give the same answers."""
+
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mta.message.body import MemoryBody
+from mta.queue.interface import Change, Claim, NewMail, Query, QueueError, QueueId, Status, Verdict
+from mta.queue.memory import MemoryQueue
+from mta.queue.runner import run_inline
+from mta.queue.sqlite import SqliteQueue, open_queue
+from tests.queue.contract import LATER, NEVER, NOW, TOOK, envelope, mail, octets
+
+LEASE = 50.0
+seconds = st.integers(0, 120)
+outcomes = st.sampled_from([TOOK, LATER, NEVER])
+verdict_parts = st.lists(st.tuples(st.integers(0, 2), outcomes, st.none() | seconds), max_size=4)
+_directories = itertools.count()
+
+
+def result(deferred: "Deferred[Any]") -> Any:
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    (answer,) = results
+    if isinstance(answer, Failure):
+        answer.trap(QueueError)
+        return "refused"
+    return answer
+
+
+def plain(answer: Any) -> Any:
+    """Replace bodies by their octets, so that only the content is compared."""
+    if isinstance(answer, list):
+        return [plain(one) for one in answer]
+    if isinstance(answer, Claim):
+        return (
+            answer.id,
+            answer.token,
+            answer.envelope,
+            octets(answer.body),
+            answer.created,
+            answer.pending,
+            answer.delay_reported,
+        )
+    return answer
+
+
+class TwoQueues(RuleBasedStateMachine):
+    claims = Bundle("claims")
+    ids = Bundle("ids")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="smtprelay-test-"))
+        self.memory = MemoryQueue()
+        self.sqlite: SqliteQueue = self.opened()
+        self.clock = NOW
+
+    def opened(self) -> SqliteQueue:
+        queue = open_queue(self.directory, run=run_inline, now=NOW, recover=False, small=64)
+        queue._connection.execute("PRAGMA synchronous = OFF")
+        return queue
+
+    def teardown(self) -> None:
+        result(self.sqlite.close())
+        shutil.rmtree(self.directory)
+
+    def both(self, verb: str, *arguments: Any, **options: Any) -> Any:
+        expected = result(getattr(self.memory, verb)(*arguments, **options))
+        found = result(getattr(self.sqlite, verb)(*arguments, **options))
+        assert plain(found) == plain(expected)
+        return expected
+
+    def new(self, recipients: int, size: int) -> NewMail:
+        return mail(*(f"r{number}@example.test" for number in range(recipients)), body=bytes(size))
+
+    def at_disk(self, new: NewMail) -> NewMail:
+        writer = self.sqlite.writer(new.id)
+        writer.write(b"".join(new.body.chunks()))
+        return NewMail(new.id, new.envelope, writer.finish())
+
+    @rule(wait=seconds)
+    def time_passes(self, wait):
+        self.clock += wait
+
+    @rule(target=ids, recipients=st.integers(1, 3), size=st.sampled_from([0, 64, 65]), due=st.none() | seconds)
+    def add(self, recipients, size, due):
+        new = self.new(recipients, size)
+        when = None if due is None else self.clock + due
+        assert result(self.memory.add(new, self.clock, due=when)) is None
+        assert result(self.sqlite.add(self.at_disk(new), self.clock, due=when)) is None
+        return new.id
+
+    @rule(target=claims, recipients=st.integers(1, 3), size=st.sampled_from([0, 64, 65]))
+    def add_claimed(self, recipients, size):
+        new = self.new(recipients, size)
+        expected = result(self.memory.add(new, self.clock, lease=LEASE))
+        claim = result(self.sqlite.add(self.at_disk(new), self.clock, lease=LEASE))
+        assert plain(claim) == plain(expected)
+        return claim
+
+    @rule(id=ids)
+    def add_again(self, id):
+        assert self.both("add", NewMail(id, envelope(), MemoryBody(b"")), self.clock) in ("refused", None)
+
+    @rule(target=claims, limit=st.integers(1, 4))
+    def claim(self, limit):
+        expected = result(self.memory.claim(self.clock, limit, LEASE))
+        found = result(self.sqlite.claim(self.clock, limit, LEASE))
+        assert plain(found) == plain(expected)
+        return multiple(*found)
+
+    @rule(claim=claims, parts=verdict_parts, keep=st.booleans(), late=st.booleans(), report=st.booleans())
+    def settle(self, claim, parts, keep, late, report):
+        known = len(claim.envelope.recipients)
+        verdicts = [
+            Verdict(index, outcome, None if due is None else self.clock + due)
+            for index, outcome, due in parts
+            if index < known
+        ]
+        reports = [self.new(1, 10)] if report else []
+        self.both("settle", claim, verdicts, self.clock, reports=reports, keep=keep, delay_reported=late)
+
+    @rule(claim=consumes(claims))
+    def deliver_all(self, claim):
+        verdicts = [Verdict(pending.index, TOOK) for pending in claim.pending]
+        self.both("settle", claim, verdicts, self.clock)
+
+    @rule(claim=claims, due=seconds)
+    def release(self, claim, due):
+        self.both("release", claim, self.clock + due)
+
+    @rule(change=st.sampled_from(Change), chosen=st.lists(ids, max_size=3))
+    def amend(self, change, chosen):
+        self.both("amend", change, chosen, self.clock)
+
+    @rule(change=st.sampled_from([Change.RETRY, Change.RELEASE]))
+    def amend_all(self, change):
+        self.both("amend", change, None, self.clock)
+
+    @rule(ago=seconds, limit=st.integers(1, 3))
+    def forget(self, ago, limit):
+        self.both("forget", self.clock - ago, limit)
+
+    @rule(chosen=st.lists(ids, max_size=3), finished=st.booleans(), limit=st.integers(1, 4))
+    def find(self, chosen, finished, limit):
+        self.both("find", Query(chosen, finished, limit))
+
+    @rule()
+    def reopen(self):
+        assert result(self.sqlite.close()) is None
+        self.sqlite = self.opened()
+
+    @invariant()
+    def both_tell_the_same(self):
+        summary = self.both("summary")
+        assert summary.recipients[Status.WAITING] >= summary.messages >= summary.held
+        self.both("next_due")
+        self.both("find", Query(finished=True))
+
+    @invariant()
+    def a_file_is_there_for_each_large_message_that_waits_and_no_other(self):
+        waiting: set[QueueId] = {entry.id for entry in result(self.memory.find(Query())) if entry.size > 64}
+        assert {path.name for path in (self.directory / "bodies").iterdir()} == waiting
+
+
+TwoQueues.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestTwoQueues = TwoQueues.TestCase

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta.queue.ids import IdSource, created, to_id, to_number
+from mta.queue.interface import QueueId
+
+numbers = st.integers(0, (1 << 63) - 1)
+
+
+@given(numbers)
+def test_a_number_comes_back_from_its_id(number):
+    assert to_number(to_id(number)) == number
+
+
+@given(numbers, numbers)
+def test_ids_sort_as_their_numbers(first, second):
+    assert (to_id(first) < to_id(second)) == (first < second)
+
+
+@given(st.text())
+def test_text_is_an_id_or_refused(text):
+    try:
+        number = to_number(QueueId(text))
+    except ValueError:
+        return
+    assert to_id(number) == text
+
+
+def test_ids_grow_whatever_the_clock_does():
+    source = IdSource()
+    ids = [source.new(now) for now in (1000.0, 1000.0, 999.0, 1000.5, 0.0)]
+    assert ids == sorted(set(ids))
+
+
+def test_sources_with_other_tags_never_meet():
+    first, second = IdSource(1), IdSource(2)
+    assert {first.new(5.0) for _ in range(100)}.isdisjoint({second.new(5.0) for _ in range(100)})
+
+
+def test_an_id_tells_when_it_was_made():
+    assert created(IdSource().new(1_700_000_000.25)) == 1_700_000_000.25
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0" * 12, "0" * 14, "000000000000u", "000000000000O", "8" + "0" * 12, "../../../etc/"]
+)
+def test_what_is_no_id_is_named(text):
+    with pytest.raises(ValueError, match="not a queue id"):
+        to_number(QueueId(text))
