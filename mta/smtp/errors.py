@@ -7,7 +7,7 @@ class LocalProtocolError(Exception):
     """A driver called a machine out of turn. Nothing a remote sends can cause it."""
 
 
-class Refusal(Exception):  # noqa: N818  the other side's mistake, not an error of the program
+class Refusal(Exception):
     """What they sent is refused with this reply; `fatal` also ends the session. Never leaves a machine."""
 
     def __init__(self, reply: Reply, *, fatal: bool = False) -> None:

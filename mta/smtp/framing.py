@@ -121,7 +121,7 @@ class DotReader:
         self._held = wire[cut:]
         return self._unstuffed(wire[:cut], 0 <= dot < cut), None
 
-    def _unstuffed(self, wire: bytes, dotted: bool) -> bytes:  # noqa: FBT001
+    def _unstuffed(self, wire: bytes, dotted: bool) -> bytes:
         text = wire.replace(b"\r\n.", b"\r\n") if dotted else wire
         if self._virtual and text:
             text, self._virtual = text[2:], 0

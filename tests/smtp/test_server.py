@@ -175,7 +175,7 @@ def test_a_new_hello_is_told_after_what_it_forgets():
 @pytest.mark.parametrize(
     ("wire", "reason"),
     [
-        (b"QUIT\r\n", "QUIT"),
+        (b"QUIT\r\nNOOP\r\n", "QUIT"),
         (b"GET / HTTP/1.0\r\n", "spoke HTTP"),
         (b"NOOP\nQUIT\r\n", "bare LF in a command"),
         (TO_BODY + b"a\r\n", "input behind DATA"),
@@ -191,6 +191,7 @@ def test_the_end_of_a_session_is_told_with_its_reason(wire, reason):
     assert said.endswith(events[-1].reply.wire)
     assert machine.closing
     assert play(machine, b"NOOP\r\n") == ([], b"")
+    assert machine.buffered == 0
 
 
 @pytest.mark.parametrize("greeting", [reply(554, "", "no"), reply(421, "", "later")])
