@@ -21,6 +21,7 @@ from mta.delivery.link import Link
 from mta.delivery.timeouts import Timeouts
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
+from mta.routing.tls import describe
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.handshake import Login, Terms
@@ -79,7 +80,8 @@ class _Opening:
         """Take an event of the session under way from its link."""
         if event is Event.READY and self._link is not None:
             link, self._link = self._link, None
-            self._result.callback(Conversation(link, self._route.label, link.security, self._parts.closed))
+            security = describe(link.transport)
+            self._result.callback(Conversation(link, self._route.label, security, self._parts.closed))
         elif event is Event.CLOSED and self._link is not None:
             link, self._link = self._link, None
             link.close()

@@ -16,9 +16,9 @@ from zope.interface import implementer
 from mta.delivery.streaming import BodyStream
 from mta.delivery.timeouts import Deadline, Timeouts
 from mta.message.body import Body
-from mta.routing.tls import CertificateRejected, describe, failure_words
+from mta.routing.tls import CertificateRejected, failure_words
 from mta.smtp.client import Client
-from mta.smtp.dialogue import Cause, Event, Trouble
+from mta.smtp.dialogue import Cause, Event, Step, Trouble
 
 
 class Listener(Shape):
@@ -72,11 +72,6 @@ class Link(Protocol):
         self._stream: BodyStream | None = None
         self._deadline = Deadline(clock, self._expired)
 
-    @property
-    def security(self) -> str:
-        """The protection in use, for the log; "" in clear."""
-        return describe(self.transport)
-
     def connectionMade(self) -> None:
         """Wait for the greeting, inside TLS where it begins with the first byte."""
         self.transport.setTcpNoDelay(True)
@@ -84,7 +79,7 @@ class Link(Protocol):
         if self._implicit_tls:
             self._start_tls()
         else:
-            self._wait()
+            self.flush()
 
     def dataReceived(self, data: bytes) -> None:
         """Let the machine hear the server, send what it answers."""
@@ -110,7 +105,7 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the session for the reason that the transport gives."""
-        event = self.client.lose(self._explain(reason))
+        event = self.client.lose(_loss(reason, self.client.awaited, handshaking=self._handshaking))
         if event is not None:
             self.listener.heard(event)
         self._deadline.cancel()
@@ -121,12 +116,16 @@ class Link(Protocol):
         pieces = self.client.to_send()
         if pieces:
             self.transport.writeSequence(pieces)
-        self._wait()
+        step = self.client.awaited
+        if step is not None:
+            self._deadline.set(self._timeouts.of(step))
+        else:
+            self._deadline.clear()
 
     def stream(self, body: Body) -> None:
         """Send a body piece by piece, as fast as the remote takes it; to be called on SEND_BODY."""
         self._deadline.set(self._timeouts.block)
-        self._stream = BodyStream(body, self._piece, self._streamed, self._unreadable)
+        self._stream = BodyStream(body, self._piece, self._streamed)
         self.transport.registerProducer(self._stream, False)
 
     def end(self, trouble: Trouble) -> None:
@@ -152,17 +151,15 @@ class Link(Protocol):
         self.transport.writeSequence(self.client.to_send())
         self._deadline.set(self._timeouts.block)
 
-    def _streamed(self) -> None:
+    def _streamed(self, unread: OSError | None) -> None:
         self._stop_stream()
-        event = self.client.end_body()
-        if event is None:
-            self.flush()
-        else:
+        if unread is not None:
+            self.end(Trouble(Cause.OURS, "4.3.0", f"cannot read the message body: {unread}"))
+        elif (event := self.client.end_body()) is not None:
             self.abort()
             self.listener.heard(event)
-
-    def _unreadable(self, error: OSError) -> None:
-        self.end(Trouble(Cause.OURS, "4.3.0", f"cannot read the message body: {error}"))
+        else:
+            self.flush()
 
     def _stop_stream(self) -> None:
         if self._stream is not None:
@@ -175,31 +172,29 @@ class Link(Protocol):
         self._deadline.set(self._timeouts.tls)
         self.transport.startTLS(self._secure())
 
-    def _wait(self) -> None:
-        step = self.client.awaited
-        if step is not None:
-            self._deadline.set(self._timeouts.of(step))
-        else:
-            self._deadline.clear()
-
     def _expired(self) -> None:
         if self.client.ended is not None:
             self.abort()
-        elif self._handshaking:
-            text = f"no TLS handshake within {self._timeouts.tls:g} seconds"
-            self.end(Trouble(Cause.TLS_FAILED, "4.7.5", text))
-        elif self._stream is not None:
-            text = f"took no more of the body for {self._timeouts.block:g} seconds"
-            self.end(Trouble(Cause.TIMEOUT, "4.4.2", text))
-        elif (step := self.client.awaited) is not None:
-            text = f"no reply to {step.value} within {self._timeouts.of(step):g} seconds"
-            self.end(Trouble(Cause.TIMEOUT, "4.4.2", text))
+        else:
+            self.end(self._overdue())
 
-    def _explain(self, reason: Failure) -> Trouble:
-        if reason.check(CertificateRejected):
-            return Trouble(Cause.NOT_TRUSTED, "4.7.5", failure_words(reason))
-        if self._handshaking or reason.check(SSL.Error):
-            return Trouble(Cause.TLS_FAILED, "4.7.5", failure_words(reason))
+    def _overdue(self) -> Trouble:
+        if self._handshaking:
+            text = f"no TLS handshake within {self._timeouts.tls:g} seconds"
+            return Trouble(Cause.TLS_FAILED, "4.7.5", text)
         step = self.client.awaited
-        where = "" if step is None else f" before the reply to {step.value}"
-        return Trouble(Cause.LOST, "4.4.2", f"connection lost{where}")
+        if self._stream is not None or step is None:
+            text = f"took no more of the body for {self._timeouts.block:g} seconds"
+        else:
+            text = f"no reply to {step.value} within {self._timeouts.of(step):g} seconds"
+        return Trouble(Cause.TIMEOUT, "4.4.2", text)
+
+
+def _loss(reason: Failure, step: Step | None, *, handshaking: bool) -> Trouble:
+    """Say why a connection went down, from the transport's reason."""
+    if reason.check(CertificateRejected):
+        return Trouble(Cause.NOT_TRUSTED, "4.7.5", failure_words(reason))
+    if handshaking or reason.check(SSL.Error):
+        return Trouble(Cause.TLS_FAILED, "4.7.5", failure_words(reason))
+    where = "" if step is None else f" before the reply to {step.value}"
+    return Trouble(Cause.LOST, "4.4.2", f"connection lost{where}")

@@ -12,35 +12,26 @@ from mta.message.body import CHUNK_BYTES, Body
 class BodyStream:
     """Gives a transport one chunk each time it has room again, so at most two are in memory."""
 
-    def __init__(
-        self,
-        body: Body,
-        write: Callable[[bytes], None],
-        done: Callable[[], None],
-        unreadable: Callable[[OSError], None],
-    ) -> None:
-        """Prepare: `write` gets each chunk; then `done` is called once, or `unreadable` when the disk fails."""
+    def __init__(self, body: Body, write: Callable[[bytes], None], done: Callable[[OSError | None], None]) -> None:
+        """Prepare: `write` gets each chunk; then `done` is called once, with the error when the disk failed."""
         self._chunks = _chunks(body)
         self._write = write
         self._done = done
-        self._unreadable = unreadable
         self._stopped = False
 
     def resumeProducing(self) -> None:
-        """Write the next chunk."""
+        """Write the next chunk, or tell that there is none."""
         if self._stopped:
             return
+        unread = None
         try:
-            chunk = next(self._chunks, None)
+            if (chunk := next(self._chunks, None)) is not None:
+                self._write(chunk)
+                return
         except OSError as error:
-            self.stopProducing()
-            self._unreadable(error)
-            return
-        if chunk is not None:
-            self._write(chunk)
-        else:
-            self.stopProducing()
-            self._done()
+            unread = error
+        self.stopProducing()
+        self._done(unread)
 
     def stopProducing(self) -> None:
         """Read no more."""

@@ -72,8 +72,6 @@ class Client:
         try:
             while self.ended is None and (reply := self._reader.next()) is not None:
                 event = self._take(reply) or event
-            if event is Event.START_TLS:
-                self._refuse_plain_text()
         except UnreadableReply as error:
             return self._end(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: {error}"), event)
         except SessionOver as over:
@@ -128,15 +126,13 @@ class Client:
         if self._script is None or not self._dialogue.expected:
             raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: unexpected reply {reply}"))
         event = self._script.answer(self._dialogue.expected.popleft(), reply)
+        # What came in clear along with the reply to STARTTLS would pass for TLS (RFC 3207 section 6).
+        if event is Event.START_TLS and not self._reader.empty:
+            text = "protocol error: plain text after the reply to STARTTLS"
+            raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", text))
         if event is Event.DONE or event is Event.READY:
             self._script = None
         return event
-
-    def _refuse_plain_text(self) -> None:
-        """Refuse what came in clear after the reply to STARTTLS: it would pass for TLS (RFC 3207 section 6)."""
-        if not self._reader.empty:
-            text = "protocol error: plain text after the reply to STARTTLS"
-            raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", text))
 
     def _end(self, trouble: Trouble, before: Event | None) -> Event:
         """End the session; a transaction that was just done stays done."""

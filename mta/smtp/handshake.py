@@ -1,7 +1,5 @@
 """From the greeting to a session that is ready for mail: EHLO, STARTTLS (RFC 3207), AUTH (RFC 4954)."""
 
-import base64
-import binascii
 from dataclasses import dataclass, field
 
 from mta.smtp import sasl
@@ -12,9 +10,9 @@ from mta.smtp.dialogue import (
     SessionOver,
     Step,
     Trouble,
-    out_of_protocol,
     refused,
 )
+from mta.smtp.login import LoginAttempt
 from mta.smtp.replies import Reply
 
 
@@ -89,8 +87,7 @@ class Handshake:
         self._dialogue = dialogue
         self._terms = terms
         self._secured = secured
-        self._mechanisms: list[sasl.Mechanism] = []
-        self._login_refused: Trouble | None = None
+        self._login: LoginAttempt | None = None
         self.offer = Offer()
 
     def answer(self, step: Step, reply: Reply) -> Event | None:
@@ -104,11 +101,13 @@ class Handshake:
             case Step.STARTTLS:
                 return self._tls_answered(reply)
             case _:
-                return self._login_answered(reply)
+                assert self._login is not None
+                return Event.READY if self._login.answer(reply) else None
 
     def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
         """Learn that the session is over: a refused login stays the reason even if the server then hung up."""
-        return Event.CLOSED, self._login_refused or trouble
+        refusal = self._login.refusal if self._login is not None else None
+        return Event.CLOSED, refusal or trouble
 
     def tls_started(self) -> None:
         """Begin anew inside TLS: what was learned in clear is forgotten (RFC 3207 section 4.2)."""
@@ -155,46 +154,12 @@ class Handshake:
         if login is None:
             return Event.READY
         in_clear = not (self._secured or self._terms.login_in_clear)
-        self._mechanisms = sasl.choose(self.offer.mechanisms, login.user, login.password, in_clear=in_clear)
-        if not self._mechanisms:
-            raise SessionOver(Trouble(Cause.NO_MECHANISM, "4.7.4", self._no_mechanism(in_clear=in_clear)))
-        self._start_mechanism()
+        mechanisms = sasl.choose(self.offer.mechanisms, login.user, login.password, in_clear=in_clear)
+        if not mechanisms:
+            offered = " ".join(sorted(self.offer.mechanisms)) or "none"
+            usable = "CRAM-MD5 only, since the connection is in clear" if in_clear else "CRAM-MD5, PLAIN or LOGIN"
+            text = f"no usable login mechanism: offered {offered}; usable {usable}"
+            raise SessionOver(Trouble(Cause.NO_MECHANISM, "4.7.4", text))
+        self._login = LoginAttempt(self._dialogue, mechanisms)
+        self._login.start()
         return None
-
-    def _no_mechanism(self, *, in_clear: bool) -> str:
-        offered = " ".join(sorted(self.offer.mechanisms)) or "none"
-        usable = "CRAM-MD5 only, since the connection is in clear" if in_clear else "CRAM-MD5, PLAIN or LOGIN"
-        return f"no usable login mechanism: offered {offered}; usable {usable}"
-
-    def _start_mechanism(self) -> None:
-        mechanism = self._mechanisms[0]
-        # RFC 4954 section 4: an empty initial response is written "=".
-        first = "" if mechanism.initial is None else f" {_encode(mechanism.initial) or '='}"
-        self._dialogue.say(Step.AUTH, f"AUTH {mechanism.name}{first}")
-
-    def _login_answered(self, reply: Reply) -> Event | None:
-        if reply.code // 100 == 2:
-            self._login_refused = None
-            return Event.READY
-        if reply.code // 100 == 3:
-            self._respond(reply)
-            return None
-        self._login_refused = refused(Cause.LOGIN_REFUSED, reply, "4.7.8").trouble
-        self._mechanisms.pop(0)
-        # As the image we replace: a server may know a password by one mechanism and not by the other.
-        if reply.temporary or not self._mechanisms:
-            raise SessionOver(self._login_refused)
-        self._start_mechanism()
-        return None
-
-    def _respond(self, reply: Reply) -> None:
-        try:
-            challenge = base64.b64decode(reply.text, validate=True)
-            response = self._mechanisms[0].respond(challenge)
-        except (sasl.SaslError, binascii.Error):
-            raise out_of_protocol(Step.AUTH, reply) from None
-        self._dialogue.say(Step.AUTH, _encode(response))
-
-
-def _encode(octets: bytes) -> str:
-    return base64.b64encode(octets).decode("ascii")

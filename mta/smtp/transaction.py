@@ -37,6 +37,34 @@ class Letter:
     body: bytes | None = None
 
 
+class _Tally:
+    """Which recipient is asked next, and what became of each."""
+
+    __slots__ = ("accepted", "answers", "asked")
+
+    def __init__(self, count: int) -> None:
+        self.answers: list[Verdict | None] = [None] * count
+        self.asked = 0
+        self.accepted = 0
+
+    def take(self, reply: Reply) -> None:
+        """Take the reply to the next RCPT. After a refused MAIL it changes nothing, whatever it says."""
+        if self.answers[self.asked] is None:
+            if reply.positive:
+                self.accepted += 1
+            else:
+                self.answers[self.asked] = reply
+        self.asked += 1
+
+    def settle(self, verdict: Verdict) -> None:
+        """Give all that have no verdict yet this one."""
+        self.answers = [verdict if answer is None else answer for answer in self.answers]
+
+    @property
+    def all_asked(self) -> bool:
+        return self.asked == len(self.answers)
+
+
 class Transaction:
     """The script of one transaction. `verdicts` is complete once DONE was given."""
 
@@ -46,9 +74,7 @@ class Transaction:
         self._pipelining = offer.pipelining
         self._bdat = bdat and offer.chunking
         self._later: deque[tuple[Step, str]] = deque()
-        self._asked = 0
-        self._accepted = 0
-        self._answers: list[Verdict | None] = [None] * len(letter.recipients)
+        self._tally = _Tally(len(letter.recipients))
         self._stuffer: DotStuffer | None = None
         self._sent = 0
         self._ended = False
@@ -60,7 +86,7 @@ class Transaction:
     @property
     def verdicts(self) -> list[Verdict]:
         """One for each recipient, in order, once DONE was given."""
-        return [answer for answer in self._answers if answer is not None]
+        return [answer for answer in self._tally.answers if answer is not None]
 
     def start(self, *, reset: bool) -> None:
         """Say the first commands: all of them, and a body in memory by BDAT, when the remote takes pipelines."""
@@ -91,25 +117,24 @@ class Transaction:
             self._reset(reply)
             return None
         self.answered = True
-        kind = reply.code // 100
-        if kind == 3 and step is not Step.DATA:
+        if reply.code // 100 == 3 and step is not Step.DATA:
             raise out_of_protocol(step, reply)
         if step is Step.RCPT:
-            return self._recipient(reply, accepted=kind == 2)
+            return self._recipient(reply)
         if step is Step.MAIL:
-            return self._sender(reply, accepted=kind == 2)
+            return self._sender(reply)
         if step is Step.DATA:
             return self._data(reply)
         return self._final(reply)
 
     def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
         """Give the unanswered recipients the reason why; after the end of data they may have the message."""
-        if self._ended and self._accepted_or_unknown():
+        if self._ended:
             if trouble.cause is Cause.LOST:
                 trouble = Trouble(Cause.LOST, "4.4.2", f"connection lost after end of data; {_MAY_BE_TAKEN}")
             elif trouble.cause is Cause.TIMEOUT:
                 trouble = Trouble(Cause.TIMEOUT, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
-        self._settle(trouble)
+        self._tally.settle(trouble)
         return Event.DONE, trouble
 
     def body(self, chunk: bytes) -> None:
@@ -127,9 +152,6 @@ class Transaction:
             self._dialogue.outgoing.append(self._stuffer.end())
         self._ended = True
 
-    def _accepted_or_unknown(self) -> bool:
-        return self._accepted > 0 or self._asked < len(self._answers)
-
     def _reset(self, reply: Reply) -> None:
         if reply.code // 100 != 2:
             raise SessionOver(Trouble(Cause.CLOSING, "4.3.2", str(reply)))
@@ -139,29 +161,23 @@ class Transaction:
         if self._later:
             self._dialogue.say(*self._later.popleft())
 
-    def _sender(self, reply: Reply, *, accepted: bool) -> Event | None:
-        if accepted:
+    def _sender(self, reply: Reply) -> Event | None:
+        if reply.positive:
             self._say_next()
             return None
-        self._settle(reply)
+        self._tally.settle(reply)
         return None if self._pipelining else Event.DONE
 
-    def _recipient(self, reply: Reply, *, accepted: bool) -> Event | None:
-        # After a refused MAIL every recipient has its verdict; an acceptance is then nonsense that changes nothing.
-        if self._answers[self._asked] is None:
-            if accepted:
-                self._accepted += 1
-            else:
-                self._answers[self._asked] = reply
-        self._asked += 1
-        if self._asked < len(self._answers):
+    def _recipient(self, reply: Reply) -> Event | None:
+        self._tally.take(reply)
+        if not self._tally.all_asked:
             self._say_next()
             return None
         return None if self._dialogue.expected else self._recipients_done()
 
     def _recipients_done(self) -> Event | None:
         """Go on to the body, which did not go out with the recipients."""
-        if not self._accepted:
+        if not self._tally.accepted:
             self.unclean = True
             return Event.DONE
         if not self._bdat:
@@ -174,7 +190,7 @@ class Transaction:
         if reply.code == 354:
             self._stuffer = DotStuffer()
             self._dialogue.expected.append(Step.END)
-            if self._accepted:
+            if self._tally.accepted:
                 return self._send_body()
             # RFC 2920 section 3.1: every recipient was refused, yet the remote waits for a message.
             self._dialogue.outgoing.append(b".\r\n")
@@ -182,7 +198,7 @@ class Transaction:
             return None
         if reply.positive:
             raise out_of_protocol(Step.DATA, reply)
-        self._settle(reply)
+        self._tally.settle(reply)
         self.unclean = True
         return Event.DONE
 
@@ -196,13 +212,10 @@ class Transaction:
     def _final(self, reply: Reply) -> Event:
         self.unclean = not reply.positive
         if self._ended:
-            self._settle(reply)
+            self._tally.settle(reply)
             return Event.DONE
         # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
         if reply.positive:
             raise out_of_protocol(Step.END, reply)
-        self._settle(reply)
+        self._tally.settle(reply)
         raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
-
-    def _settle(self, verdict: Verdict) -> None:
-        self._answers = [verdict if answer is None else answer for answer in self._answers]

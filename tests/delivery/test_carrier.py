@@ -76,6 +76,8 @@ class OpeningTests(Case):
 
     def test_cancelling_stops_a_connection_attempt(self) -> None:
         opening = self.open(ROUTE, OTHER)
+        # As Twisted's own connector does.
+        self.net.connectors[-1].stopConnecting = self.net.refuse
         opening.cancel()
         self.failureResultOf(opening, CancelledError)
         self.assertEqual(len(self.net.targets), 1)
@@ -148,6 +150,16 @@ class TlsTests(Case):
         self.net.advance(60)
         self.assertTrue(wire.aborting)
         self.assertEqual(len(self.net.targets), 2)
+
+    def test_a_certificate_that_failed_after_the_handshake_counts_as_a_failed_handshake(self) -> None:
+        opening, wire = self.starttls(replace(ROUTE, tls=TlsRule.VERIFY))
+        wire.heard()
+        wire.says("220 go")
+        wire.disconnecting = True
+        wire.shake_hands()
+        self.assertEqual(wire.heard(), b"")
+        wire.lost()
+        self.assertIn("TLS failed", self.trouble(opening).text)
 
     def test_what_demands_tls_never_goes_on_in_clear(self) -> None:
         for rule in (TlsRule.REQUIRE, TlsRule.VERIFY):

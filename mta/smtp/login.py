@@ -1,0 +1,52 @@
+"""AUTH as the client says it (RFC 4954): one mechanism after the other until one is accepted."""
+
+import base64
+import binascii
+
+from mta.smtp import sasl
+from mta.smtp.dialogue import Cause, Dialogue, SessionOver, Step, Trouble, out_of_protocol, refused
+from mta.smtp.replies import Reply
+
+
+class LoginAttempt:
+    """Tries mechanisms, best first. `refusal` is what the server said to the last that it refused."""
+
+    def __init__(self, dialogue: Dialogue, mechanisms: list[sasl.Mechanism]) -> None:
+        self._dialogue = dialogue
+        self._mechanisms = mechanisms
+        self.refusal: Trouble | None = None
+
+    def start(self) -> None:
+        """Say AUTH with the best mechanism that is left."""
+        mechanism = self._mechanisms[0]
+        # RFC 4954 section 4: an empty initial response is written "=".
+        first = "" if mechanism.initial is None else f" {_encode(mechanism.initial) or '='}"
+        self._dialogue.say(Step.AUTH, f"AUTH {mechanism.name}{first}")
+
+    def answer(self, reply: Reply) -> bool:
+        """Take a reply to AUTH; return whether we are logged in. Raises SessionOver when no mechanism is left."""
+        kind = reply.code // 100
+        if kind == 2:
+            return True
+        if kind == 3:
+            self._respond(reply)
+            return False
+        self.refusal = refused(Cause.LOGIN_REFUSED, reply, "4.7.8").trouble
+        self._mechanisms.pop(0)
+        # As the image we replace: a server may know a password by one mechanism and not by the other.
+        if reply.temporary or not self._mechanisms:
+            raise SessionOver(self.refusal)
+        self.start()
+        return False
+
+    def _respond(self, reply: Reply) -> None:
+        try:
+            challenge = base64.b64decode(reply.text, validate=True)
+            response = self._mechanisms[0].respond(challenge)
+        except (sasl.SaslError, binascii.Error):
+            raise out_of_protocol(Step.AUTH, reply) from None
+        self._dialogue.say(Step.AUTH, _encode(response))
+
+
+def _encode(octets: bytes) -> str:
+    return base64.b64encode(octets).decode("ascii")
