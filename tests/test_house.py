@@ -23,8 +23,9 @@ MAY_IMPORT = {
     "mta.message": {"mta.smtp"},
     "mta.config": _VALUES
     | {"mta.routing.route", "mta.routing.aliases", "mta.delivery.backoff", "mta.inbound.networks"},
-    "mta.inbound": _VALUES | _SEAMS,
-    "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls"},
+    "mta.inbound": _VALUES | _SEAMS | {"mta.wire"},
+    "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls", "mta.wire"},
+    "mta.wire": set(),
     "mta.queue": _VALUES | {"queue_schema"},
     "mta.routing": _VALUES | {"mta.ops.journal"},
     "mta.ops": _VALUES | {"mta.queue", "mta.config", "mta.routing", "mta.delivery.backoff", "mta.__version__"},

@@ -41,18 +41,19 @@ class DsnReporter:
         failed = [verdict for verdict in verdicts if isinstance(verdict.outcome, Failed)]
         delivered = [verdict for verdict in verdicts if isinstance(verdict.outcome, Delivered)]
         delayed = [verdict for verdict in verdicts if late and isinstance(verdict.outcome, TryLater)]
+        recipients = claim.envelope.recipients
         mails: list[NewMail] = []
         kinds: list[str] = []
         for event, told in ((Notify.FAILURE, failed), (Notify.SUCCESS, delivered), (Notify.DELAY, delayed)):
-            mail = self._mail(event, claim, told, now) if told else None
+            wanted = [verdict for verdict in told if recipients[verdict.index].wants(event)]
+            mail = self._mail(event, claim, wanted, now) if wanted else None
             if mail is not None:
                 mails.append(mail)
                 kinds.append(_KINDS[event])
         return Reports(mails, kinds, delay_reported=bool(delayed))
 
     def _mail(self, event: Notify, claim: Claim, told: Sequence[Verdict], now: float) -> NewMail | None:
-        recipients = claim.envelope.recipients
-        results = [dsn.Result(recipients[verdict.index], verdict.outcome) for verdict in told]
+        results = [dsn.Result(claim.envelope.recipients[verdict.index], verdict.outcome) for verdict in told]
         id = self._ids.new(now)
         original = dsn.Original(claim.id, claim.envelope, claim.body, claim.created)
         stamp = dsn.Stamp(self._name, id, self._token(), now)

@@ -23,6 +23,7 @@ from mta.inbound.tls import describe
 from mta.ops.journal import Journal
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
+from mta.wire.prompt import PromptWriter
 
 TIMEOUT = reply(421, "4.4.2", "Too slow, closing the connection")
 STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later")
@@ -54,6 +55,7 @@ class ESMTP(Protocol):
         self.client = client
         self.listener = listener
         self.session: Session | None = None
+        self._writer: PromptWriter
         #: When the time for what the client has to do next is up, on the reactor's clock.
         self.deadline = 0.0
         self._pace_since = 0.0
@@ -71,6 +73,7 @@ class ESMTP(Protocol):
             self.transport.write(refusal.wire)
             self.transport.loseConnection()
             return
+        self._writer = PromptWriter(self.transport)
         self.transport.registerProducer(self, True)
         self.session = listener.new_session(self.client, self._late)
         self.greet()
@@ -155,7 +158,7 @@ class ESMTP(Protocol):
         machine = session.machine
         outgoing = machine.to_send()
         if outgoing:
-            self.transport.write(outgoing)
+            self._writer.write(outgoing)
             if not self._unread:
                 self._new_deadline()
         if session.tls_due and self.listener.certificate is not None:

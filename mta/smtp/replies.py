@@ -28,7 +28,7 @@ class Reply:
         prefix = f"{self.status} " if self.status else ""
         room = MAX_REPLY_LINE - 6 - len(prefix)
         encoded = [
-            f"{self.code}{'-' if more else ' '}{prefix}".encode() + _printable(line).encode()[:room]
+            f"{self.code}{'-' if more else ' '}{prefix}".encode() + _cut(_printable(line), room)
             for more, line in zip(range(len(self.lines) - 1, -1, -1), self.lines, strict=True)
         ]
         object.__setattr__(self, "wire", b"\r\n".join(encoded) + b"\r\n")
@@ -65,6 +65,12 @@ def read_reply(code: int, lines: list[str]) -> Reply:
         return Reply(code, "", tuple(lines))
     status = match[1]
     return Reply(code, status, tuple(line.removeprefix(status).lstrip(" ") for line in lines))
+
+
+def _cut(text: str, octets: int) -> bytes:
+    """Return as much of a text as fits, without half a character at the end."""
+    encoded = text.encode()
+    return encoded if len(encoded) <= octets else encoded[:octets].decode(errors="ignore").encode()
 
 
 def _printable(text: str) -> str:

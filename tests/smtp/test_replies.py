@@ -62,3 +62,9 @@ def test_a_reply_read_back_equals_itself(made):
     lines = lines_of(made.wire)
     assert [line[3] for line in lines] == ["-"] * (len(lines) - 1) + [" "]
     assert read_reply(int(lines[0][:3]), [line[4:] for line in lines]) == made
+
+
+def test_an_overlong_line_is_cut_between_characters() -> None:
+    wire = reply(550, "5.7.1", "ü" * 600).wire
+    assert len(wire) <= MAX_REPLY_LINE
+    assert wire.decode().startswith("550 5.7.1 üü")

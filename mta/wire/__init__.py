@@ -1,0 +1,1 @@
+"""What both edges share of the transport: nothing of ours is imported here."""

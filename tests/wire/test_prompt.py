@@ -1,0 +1,70 @@
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import TestCase
+
+from mta.wire.prompt import PromptWriter
+from tests.fakes.certificates import authority
+
+
+class Receiver(Protocol):
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.data = b""
+        self.complete: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        if len(self.data) >= self.expected and not self.complete.called:
+            self.complete.callback(self.data)
+
+
+class PromptWriterTests(TestCase):
+    async def pair(self, expected: int) -> tuple[Protocol, Receiver]:
+        receiver = Receiver(expected)
+        server = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port = await server.listen(Factory.forProtocol(lambda: receiver))
+        self.addCleanup(port.stopListening)
+        sender = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Protocol())
+        self.addCleanup(sender.transport.abortConnection)
+        return sender, receiver
+
+    async def test_short_lines_go_out_without_the_reactor_watching_the_socket(self) -> None:
+        sender, receiver = await self.pair(10)
+        writer = PromptWriter(sender.transport)
+        writer.write(b"hello")
+        writer.write(b"world")
+        assert sender.transport not in reactor.getWriters()
+        assert await receiver.complete == b"helloworld"
+
+    async def test_more_than_the_socket_takes_arrives_whole_and_in_order(self) -> None:
+        pieces = [bytes([65 + number]) * 1_000_000 for number in range(5)]
+        sender, receiver = await self.pair(5_000_000)
+        writer = PromptWriter(sender.transport)
+        for piece in pieces:
+            writer.write(piece)
+        assert await receiver.complete == b"".join(pieces)
+
+    async def test_after_giving_way_the_order_is_kept(self) -> None:
+        sender, receiver = await self.pair(2_000_005)
+        writer = PromptWriter(sender.transport)
+        writer.give_way()
+        sender.transport.write(b"x" * 2_000_000)
+        writer.write(b"after")
+        assert (await receiver.complete).endswith(b"xafter")
+
+    async def test_nothing_goes_around_tls(self) -> None:
+        sender, receiver = await self.pair(1)
+        writer = PromptWriter(sender.transport)
+        sender.transport.startTLS(authority().leaf(["a.test"]).server_options())
+        writer.write(b"secret secret secret")
+        receiver.transport.write(b"no handshake")
+        self.addCleanup(lambda: self.assertNotIn(b"secret", receiver.data))
+
+
+def test_a_transport_in_memory_is_written_to_as_usual() -> None:
+    transport = StringTransport()
+    PromptWriter(transport).write(b"hello")
+    assert transport.value() == b"hello"
