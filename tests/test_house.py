@@ -14,13 +14,12 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 _VALUES = {"mta.smtp", "mta.message"}
-_SEAMS = {"mta.wire", "mta.queue.interface", "mta.queue.ids", "mta.ops.journal", "mta.routing.route"}
+_SEAMS = {"mta.queue.interface", "mta.queue.ids", "mta.ops.journal", "mta.routing.route"}
 
 # What each room may import of ours besides itself: a room with all that is in it, or one module. `tap` is not here: it
 # puts the house together and may import everything.
 MAY_IMPORT = {
     "mta.smtp": set(),
-    "mta.wire": set(),
     "mta.message": {"mta.smtp"},
     "mta.config": _VALUES
     | {"mta.routing.route", "mta.routing.aliases", "mta.delivery.backoff", "mta.inbound.networks"},
