@@ -67,6 +67,8 @@ class Client:
 
     def receive(self, data: bytes) -> Event | None:
         """Take bytes from the server; return what to do, or None to wait for more. Never raises."""
+        if self.ended is not None:
+            return None
         event = None
         self._reader.feed(data)
         try:
