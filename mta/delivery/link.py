@@ -19,6 +19,7 @@ from mta.message.body import Body
 from mta.routing.tls import CertificateRejected, failure_words
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Step, Trouble
+from mta.wire.prompt import PromptWriter
 
 
 class Listener(Shape):
@@ -69,11 +70,13 @@ class Link(Protocol):
         self._secure = secure
         self._implicit_tls = implicit_tls
         self._handshaking = False
+        self._writer: PromptWriter
         self._stream: BodyStream | None = None
         self._deadline = Deadline(clock, self._expired)
 
     def connectionMade(self) -> None:
         """Wait for the greeting, inside TLS where it begins with the first byte."""
+        self._writer = PromptWriter(self.transport)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         if self._implicit_tls:
@@ -115,7 +118,7 @@ class Link(Protocol):
         """Send what the machine says and wait for what it awaits."""
         pieces = self.client.to_send()
         if pieces:
-            self.transport.writeSequence(pieces)
+            self._writer.write(b"".join(pieces))
         step = self.client.awaited
         if step is not None:
             self._deadline.set(self._timeouts.of(step))
@@ -125,6 +128,7 @@ class Link(Protocol):
     def stream(self, body: Body) -> None:
         """Send a body piece by piece, as fast as the remote takes it; to be called on SEND_BODY."""
         self._deadline.set(self._timeouts.block)
+        self._writer.give_way()
         self._stream = BodyStream(body, self._piece, self._streamed)
         self.transport.registerProducer(self._stream, False)
 
