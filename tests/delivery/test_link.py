@@ -9,6 +9,7 @@ from twisted.trial.unittest import TestCase
 
 from mta.delivery.carriage import Connection, Parcel
 from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.letters import ONE_WRITE_BYTES
 from mta.message.body import FileBody, MemoryBody
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
@@ -87,6 +88,13 @@ class LoopbackTests(TestCase):
         await self.close(connection)
         self.assertEqual([message.content for message in sink.messages], [mail.BODY] * 5)
         self.assertEqual((sink.connections, sink.faults), (1, []))
+
+    async def test_the_largest_body_that_goes_in_one_write_arrives_whole(self) -> None:
+        lines = (b"." + b"z" * 61 + b"\r\n") * (ONE_WRITE_BYTES // 64)
+        for extensions in (EXTENSIONS, NO_CHUNKING):
+            sink = self.sink(extensions=extensions)
+            await self.deliver(sink, MemoryBody(lines))
+            self.assertTrue(sink.messages[0].content == lines)
 
     async def test_a_server_without_extensions_is_served(self) -> None:
         sink = self.sink(extensions=())
