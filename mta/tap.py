@@ -150,7 +150,7 @@ class Relay(MultiService):
         keeper = HistoryKeeper(
             self._queue, settings.history_days, clock=clock, wall=time.time, trouble=self._journal.trouble
         )
-        control = ControlService(self._reactor, settings.queue_dir, delivery.amended)
+        control = ControlService(self._reactor, settings.queue_dir, delivery.amended, self._journal.trouble)
         for service in (self._trusted, delivery, keeper, control):
             service.setServiceParent(self)
 

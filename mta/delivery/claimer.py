@@ -1,5 +1,6 @@
 """Looks into the queue when something in it may be due, and claims as much as there is room for."""
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -95,8 +96,8 @@ class Claimer:
             self._queue.next_due().addCallbacks(self._expect, self._queue_failed)
 
     def _expect(self, due: float | None) -> None:
-        if due is not None:
-            self.due_at(due)
+        # With nothing due the queue is still looked into now and then: an operator's command may fail to tell us.
+        self.due_at(math.inf if due is None else due)
 
     def _queue_failed(self, failure: Failure) -> None:
         self.asking = False

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
@@ -88,19 +89,23 @@ class ControlFactory(Factory):
 class ControlService(Service):
     """Listens in a queue directory, which this daemon must have locked: a socket found there is a dead one's."""
 
-    def __init__(self, reactor: IReactorUNIX, directory: Path, told: Told) -> None:
-        """`told` is called with every change that was made to messages, and their ids."""
+    def __init__(self, reactor: IReactorUNIX, directory: Path, told: Told, trouble: Callable[[str], object]) -> None:
+        """`told` is called with every change that was made to messages, and their ids; `trouble` with a line."""
+        self._trouble = trouble
         self._reactor = reactor
         self._path = directory / SOCKET_NAME
         self._factory = ControlFactory(told)
         self._port: IListeningPort | None = None
 
     def startService(self) -> None:
-        """Open the socket, for our own user only. Raises OSError or CannotListenError."""
-        if self._path.exists() and stat.S_ISSOCK(self._path.lstat().st_mode):
-            self._path.unlink()
-        self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=0o600)
+        """Open the socket, for our own user only. Mail flows without it, so that it cannot be opened stops nothing."""
         super().startService()
+        try:
+            if self._path.exists() and stat.S_ISSOCK(self._path.lstat().st_mode):
+                self._path.unlink()
+            self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=0o600)
+        except (OSError, CannotListenError) as error:
+            self._trouble(f"cannot open {self._path}: {error}; changes by `smtprelay queue` are noticed late")
 
     def stopService(self) -> "Deferred[None]":
         """Close and remove the socket."""

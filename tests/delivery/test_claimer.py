@@ -89,6 +89,12 @@ class ClaimerTests(SynchronousTestCase):
         self.clock.advance(60)
         assert len(self.worker.taken) == 1
 
+    def test_an_empty_queue_is_looked_into_now_and_then(self) -> None:
+        self.claimer.start()
+        self.add()
+        self.advance(60)
+        assert len(self.worker.taken) == 1
+
     def test_a_queue_in_trouble_is_asked_again_and_nothing_is_forgotten(self) -> None:
         self.add()
         self.queue.broken = True

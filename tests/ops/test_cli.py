@@ -239,7 +239,7 @@ class DaemonTests(TestCase):
         ids = fill(directory)
         assert IReactorUNIX.providedBy(reactor)
         told: Deferred[tuple[Change, list[QueueId]]] = Deferred()
-        service = ControlService(reactor, directory, lambda *change: told.callback(change))
+        service = ControlService(reactor, directory, lambda *change: told.callback(change), self.fail)
         service.startService()
         self.addCleanup(service.stopService)
         run(directory, "queue", "retry", "--all")

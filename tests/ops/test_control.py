@@ -90,7 +90,9 @@ class ControlServiceTests(TestCase):
         self.directory = Path(temporary.name)
         self.heard: Deferred[tuple[Change, list[QueueId]]] = Deferred()
         assert IReactorUNIX.providedBy(reactor)
-        self.service = ControlService(reactor, self.directory, lambda *told: self.heard.callback(told))
+        self.troubles: list[str] = []
+        told = self.heard.callback
+        self.service = ControlService(reactor, self.directory, lambda *change: told(change), self.troubles.append)
 
     def start(self) -> None:
         self.service.startService()
@@ -116,3 +118,10 @@ class ControlServiceTests(TestCase):
         await self.service.stopService()
         self.assertFalse((self.directory / SOCKET_NAME).exists())
         await self.service.stopService()
+
+    async def test_a_socket_that_cannot_be_opened_stops_nothing_and_is_told(self) -> None:
+        (self.directory / SOCKET_NAME).mkdir()
+        self.start()
+        assert self.service.running
+        assert len(self.troubles) == 1
+        assert "changes by `smtprelay queue` are noticed late" in self.troubles[0]
