@@ -15,6 +15,7 @@ from mta.queue.interface import Claim, NewMail, Verdict
 #: The sender is told once that a message is late, when it has waited this long.
 DELAY_SECONDS = 24 * 3600.0
 
+_EVENTS: dict[type, Notify] = {Failed: Notify.FAILURE, Delivered: Notify.SUCCESS, TryLater: Notify.DELAY}
 _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "success"}
 
 
@@ -38,19 +39,21 @@ class DsnReporter:
         if claim.envelope.sender is None:
             return Reports()
         late = now - claim.created >= DELAY_SECONDS and not claim.delay_reported
-        failed = [verdict for verdict in verdicts if isinstance(verdict.outcome, Failed)]
-        delivered = [verdict for verdict in verdicts if isinstance(verdict.outcome, Delivered)]
-        delayed = [verdict for verdict in verdicts if late and isinstance(verdict.outcome, TryLater)]
-        recipients = claim.envelope.recipients
+        told: dict[Notify, list[Verdict]] = {}
+        for verdict in verdicts:
+            event = _EVENTS[type(verdict.outcome)]
+            if (event is not Notify.DELAY or late) and claim.envelope.recipients[verdict.index].wants(event):
+                told.setdefault(event, []).append(verdict)
+        if not told:
+            return Reports()
         mails: list[NewMail] = []
         kinds: list[str] = []
-        for event, told in ((Notify.FAILURE, failed), (Notify.SUCCESS, delivered), (Notify.DELAY, delayed)):
-            wanted = [verdict for verdict in told if recipients[verdict.index].wants(event)]
-            mail = self._mail(event, claim, wanted, now) if wanted else None
+        for event, wanted in told.items():
+            mail = self._mail(event, claim, wanted, now)
             if mail is not None:
                 mails.append(mail)
                 kinds.append(_KINDS[event])
-        return Reports(mails, kinds, delay_reported=bool(delayed))
+        return Reports(mails, kinds, delay_reported=Notify.DELAY in told)
 
     def _mail(self, event: Notify, claim: Claim, told: Sequence[Verdict], now: float) -> NewMail | None:
         results = [dsn.Result(claim.envelope.recipients[verdict.index], verdict.outcome) for verdict in told]

@@ -45,6 +45,10 @@ class Notify(enum.Flag):
     DELAY = enum.auto()
 
 
+# RFC 3461 section 4.1: what a sender is told who did not ask.
+_UNASKED = Notify.FAILURE | Notify.DELAY
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """One RCPT. `notify` None means not asked, which stands for FAILURE and DELAY (RFC 3461 section 4.1)."""
@@ -56,7 +60,7 @@ class Recipient:
 
     def wants(self, event: Notify) -> bool:
         """Whether a report of this kind is due to the sender."""
-        return event in (Notify.FAILURE | Notify.DELAY if self.notify is None else self.notify)
+        return event in (_UNASKED if self.notify is None else self.notify)
 
 
 def encode_xtext(text: str) -> str:

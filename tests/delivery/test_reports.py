@@ -59,4 +59,4 @@ def test_success_is_reported_only_when_asked_and_not_passed_on() -> None:
 
 def test_whoever_asked_for_silence_gets_it() -> None:
     silent = claim(Recipient(parse_address("bob@b.test"), Notify.NEVER))
-    assert REPORTER.reports(silent, [Verdict(0, NO)], silent.created).mails == []
+    assert not REPORTER.reports(silent, [Verdict(0, NO)], silent.created).mails
