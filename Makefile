@@ -12,11 +12,14 @@ run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
-	@echo "The relay listens on port $(PORT) and keeps its queue in $(QUEUE_DIR). Stop it with Ctrl-C."
-	@echo "From another terminal, send a first message (to an address of yours) and look at the queue:"
-	@echo "  printf 'Subject: hello\n\nfirst message\n' | curl smtp://127.0.0.1:$(PORT) --mail-from you@example.org \\"
-	@echo "    --mail-rcpt you@example.org --upload-file -     # or: swaks --server 127.0.0.1:$(PORT) --to you@example.org"
-	@echo "  QUEUE_DIR=$(QUEUE_DIR) $(BIN)/smtprelay queue list"
+	@printf '%s\n' \
+	  'The relay listens on port $(PORT) and keeps its queue in $(QUEUE_DIR). Stop it with Ctrl-C.' \
+	  'From another terminal, send a first message to an address of yours, and look at the queue:' \
+	  '  swaks --server 127.0.0.1:$(PORT) --to you@example.org' \
+	  '  QUEUE_DIR=$(QUEUE_DIR) $(BIN)/smtprelay queue list' \
+	  'No swaks? This does the same:' \
+	  "  $(BIN)/python -c \"import smtplib; smtplib.SMTP('127.0.0.1', $(PORT)).sendmail('you@example.org'," \
+	  "    'you@example.org', 'Subject: hello\\n\\nFirst message')\"" ''
 	@exec $(BIN)/twistd -n --pidfile= smtprelay
 
 test: $(VENV)/installed
