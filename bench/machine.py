@@ -20,6 +20,7 @@ def machine(parent: Path) -> dict[str, str]:
         "file system": file_system(parent),
         "python": platform.python_version(),
         "postfix": _postfix_version(),
+        "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
 

@@ -1,4 +1,4 @@
-"""Figures for people: medians of the rounds, ratios to Postfix, and the table as Markdown."""
+"""Figures for people: medians of the rounds, ratios to Postfix round by round, and the table as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -23,22 +23,22 @@ def render(results: Results) -> str:
             accepts = _spread([one.accepts for one in rounds])
             deliveries = _spread([one.deliveries for one in rounds])
             lines.append(f"| {pattern.words} | {name} | {accepts} | {deliveries} | {len(rounds)} |")
-        if ratio := ratios(results, pattern.name):
-            lines.append(f"| | **{_US} / {_THEM}** | **{ratio[0]:.2f}** | **{ratio[1]:.2f}** | |")
+        if pairs := _pairs(results, pattern.name):
+            accepts = _times([us.accepts / them.accepts for us, them in pairs])
+            deliveries = _times([us.deliveries / them.deliveries for us, them in pairs])
+            lines.append(f"| | **{_US} / {_THEM}** | **{accepts}** | **{deliveries}** | {len(pairs)} |")
     return "\n".join(lines)
 
 
-def ratios(results: Results, pattern: str) -> tuple[float, float] | None:
-    """Return how many times Postfix's median accept and end-to-end rates the relay reaches; None if one is missing."""
+def _pairs(results: Results, pattern: str) -> list[tuple[Round, Round]]:
+    """Return the rounds of the relay and of Postfix that ran one after the other, and so had the machine to share."""
     peers = results.get(pattern, {})
-    us, them = peers.get(_US), peers.get(_THEM)
-    if not us or not them:
-        return None
-    return (
-        median(one.accepts for one in us) / median(one.accepts for one in them),
-        median(one.deliveries for one in us) / median(one.deliveries for one in them),
-    )
+    return list(zip(peers.get(_US, ()), peers.get(_THEM, ()), strict=False))
 
 
 def _spread(rates: Sequence[float]) -> str:
     return f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+
+
+def _times(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
