@@ -22,7 +22,13 @@ MAY_IMPORT = {
     "mta.smtp": set(),
     "mta.message": {"mta.smtp"},
     "mta.config": _VALUES
-    | {"mta.routing.route", "mta.routing.aliases", "mta.delivery.backoff", "mta.inbound.networks"},
+    | {
+        "mta.routing.route",
+        "mta.routing.aliases",
+        "mta.delivery.backoff",
+        "mta.delivery.localrule",
+        "mta.inbound.networks",
+    },
     "mta.inbound": _VALUES | _SEAMS | {"mta.wire"},
     "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls", "mta.wire"},
     "mta.wire": set(),
@@ -38,6 +44,7 @@ MAY_IMPORT_EXACTLY = {
     "mta.routing.aliases": set(),
     "mta.ops.journal": _VALUES | {"mta.queue.interface"},
     "mta.delivery.backoff": set(),
+    "mta.delivery.localrule": set(),
     "mta.inbound.networks": _VALUES,
 }
 

@@ -39,7 +39,7 @@ def read_hosts(text: str) -> Hosts:
             raise ValueError(f"{text[start:]!r} does not begin with a host")
         if _NUMBER.fullmatch(match[1]):
             raise ValueError(_lone_number(match[1], hosts))
-        hosts.append((_host(match[1]), None if match[2] is None else read_port(match[2])))
+        hosts.append((read_host(match[1]), None if match[2] is None else read_port(match[2])))
         start = match.end()
     return tuple(hosts)
 
@@ -54,7 +54,8 @@ def _lone_number(number: str, before: list[tuple[str, int | None]]) -> str:
     return f"{number} is read as a host; a port takes two colons: {host}::{number}"
 
 
-def _host(text: str) -> str:
+def read_host(text: str) -> str:
+    """Return a host's name, or its address; an IPv6 address stands in brackets, its colons doubled or not."""
     if text.startswith("["):
         return _bracketed_address(text[1:-1])
     try:

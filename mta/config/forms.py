@@ -10,6 +10,7 @@ from mta.config import exim
 from mta.config.schedule import read_schedule, write_schedule
 from mta.config.setting import Form
 from mta.config.trust import read_trust
+from mta.delivery.localrule import LocalKind, LocalRule
 from mta.routing.aliases import check_alias
 from mta.smtp.address import parse_domain
 
@@ -23,6 +24,8 @@ _DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 _DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+_SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_\-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_LMTP_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]+)")
 _BLANKS_AND_COMMAS = re.compile(r"[\s,]+")
 
 
@@ -119,6 +122,37 @@ def read_path(text: str) -> Path:
     return Path(text)
 
 
+def read_selector(text: str) -> str:
+    """Read a DKIM selector: labels of a DNS name (RFC 6376 section 3.1)."""
+    if len(text) > 190 or not all(map(_SELECTOR.fullmatch, text.split("."))):
+        raise ValueError("not a selector: letters, digits, dashes and dots")
+    return text.lower()
+
+
+def read_canon(text: str) -> tuple[str, str]:
+    """Read canonicalizations of header and body (RFC 6376 section 3.4), `relaxed/simple`; one word means both."""
+    header, slash, body = text.lower().partition("/")
+    both = (header, body if slash else header)
+    if not {"simple", "relaxed"}.issuperset(both):
+        raise ValueError("not simple or relaxed, or two of them with a slash between")
+    return both
+
+
+def read_local_rule(text: str) -> LocalRule:
+    """Read `maildir`, `maildir-create`, `lmtp:host:port`, `lmtp:[2001:db8::1]:24` or `lmtp:/path/of/socket`."""
+    word, _, where = text.partition(":")
+    if word.lower() != LocalKind.LMTP.value:
+        return LocalRule(
+            choice({kind.value: kind for kind in (LocalKind.MAILDIR, LocalKind.MAILDIR_CREATE)}).read(text)
+        )
+    if where.startswith("/"):
+        return LocalRule(LocalKind.LMTP, path=read_path(where))
+    match = _LMTP_HOST.fullmatch(where)
+    if match is None:
+        raise ValueError("lmtp takes a host and a port, or the path of a socket, behind a colon")
+    return LocalRule(LocalKind.LMTP, exim.read_host(match[1]), exim.read_port(match[2]))
+
+
 def read_servers(text: str) -> tuple[tuple[str, int], ...]:
     """Read `192.0.2.53, 127.0.0.1:5353, [::1]:53`: addresses with a port each, 53 if none is written."""
     return tuple(_server(item) for item in re.split(r"[,;\s]+", text) if item)
@@ -162,6 +196,10 @@ DAYS = Form(read_days, lambda days: f"{days:.12g}")
 FLAG: Form[bool] = Form(bool, lambda flag: "yes" if flag else "")
 SECRET = Form(read_secret)
 PATH = Form(read_path)
+OPTIONAL_PATH = optional(PATH)
+SELECTOR = Form(read_selector)
+CANON = Form(read_canon, "/".join)
+LOCAL_RULE = Form(read_local_rule)
 IPV4 = Form(read_ipv4)
 IPV6 = Form(read_ipv6)
 MAIL_NAME = optional(Form(read_mail_name))

@@ -73,8 +73,7 @@ class Reading:
         try:
             return setting.form.read(text or setting.default)
         except ValueError as error:
-            shown = "" if setting.secret else f"={shorten(repr(text))}"
-            self._mistake(setting.name, f"{setting.name}{shown}: {shorten(str(error))}", setting.example)
+            self.mistake(setting, str(error))
             return setting.form.read(setting.default)
 
     def text(self, setting: Setting[Any]) -> str:
@@ -89,6 +88,11 @@ class Reading:
     def is_set(self, setting: Setting[Any]) -> bool:
         """Whether a setting has a value other than the empty one."""
         return bool(self.text(setting))
+
+    def mistake(self, setting: Setting[Any], words: str) -> None:
+        """Keep what is wrong with a setting that could be read, such as the file that it names."""
+        shown = "" if setting.secret else f"={shorten(repr(self.text(setting)))}"
+        self._mistake(setting.name, f"{setting.name}{shown}: {shorten(words)}", setting.example)
 
     def names(self) -> list[str]:
         """The variables that are set, ours and others."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mta.config import table
+from mta.config import files, table
 from mta.config.interfaces import interface_networks
 from mta.config.mode import read_smarthost
 from mta.config.setting import FILE_SUFFIX, Reading, SettingsError
 from mta.delivery.backoff import RetrySchedule
+from mta.delivery.localrule import LocalRule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
 from mta.routing.route import Smarthost
 from mta.smtp.address import AddressError, parse_domain
@@ -38,12 +39,25 @@ class Settings:
     #: Clients that may send anywhere.
     trusted: TrustList
     relay_domains: DomainList
-    #: Ours: delivered to MAIL_DIR.
+    #: Ours: delivered as `local_delivery` says.
     local_domains: DomainList
+    local_delivery: LocalRule
+    #: None when there is no aliases file.
+    aliases_file: Path | None
+    #: What STARTTLS is offered with: both, or both None.
+    certificate_path: Path | None
+    key_path: Path | None
     #: The port of every MX host.
     port_out: int
     #: None for direct delivery.
     smarthost: Smarthost | None
+    #: Authorities that vouch for the smarthost. None: the system's.
+    smarthost_ca_file: Path | None
+    #: A key or a directory of keys. None: mail is not signed.
+    dkim_key_path: Path | None
+    dkim_selector: str
+    #: `simple` or `relaxed`, of header and of body.
+    dkim_canon: tuple[str, str]
     queue_dir: Path
     mail_dir: Path
     #: Addresses and ports; none means the system's.
@@ -57,6 +71,8 @@ class Settings:
     history_days: float
     #: Whether an ordinary domain's mail may go to private, loopback and our own addresses.
     private_destinations: bool
+    #: Whether to log every setting at start.
+    verbose: bool
     #: Lines to log at start: what was set and has no effect, what is missing, what is unwise.
     notices: tuple[str, ...]
 
@@ -91,6 +107,7 @@ def _assemble(
     of = reading.of
     _notice_strangers(reading)
     ipv6 = _ipv6(reading)
+    certificate, key = files.certificate(reading)
     return Settings(
         port=of(table.PORT),
         bind_ip=of(table.BIND_IP),
@@ -100,8 +117,16 @@ def _assemble(
         trusted=_trusted(reading, networks),
         relay_domains=of(table.RELAY_DOMAINS),
         local_domains=DomainList(tuple(dict.fromkeys((_LOCALHOST, *of(table.OTHER_HOSTNAMES).patterns)))),
+        local_delivery=of(table.LOCAL_DELIVERY),
+        aliases_file=files.aliases(reading),
+        certificate_path=certificate,
+        key_path=key,
         port_out=of(table.SMTPPORTOUT),
         smarthost=read_smarthost(reading),
+        smarthost_ca_file=files.authorities(reading),
+        dkim_key_path=files.dkim_keys(reading),
+        dkim_selector=of(table.DKIM_SELECTOR),
+        dkim_canon=of(table.DKIM_CANON),
         queue_dir=of(table.QUEUE_DIR),
         mail_dir=of(table.MAIL_DIR),
         dns_servers=of(table.DNS_SERVERS),
@@ -111,6 +136,7 @@ def _assemble(
         log_format=of(table.LOG_FORMAT),
         history_days=of(table.HISTORY_DAYS),
         private_destinations=of(table.PRIVATE_DESTINATIONS),
+        verbose=of(table.VERBOSE),
         notices=tuple(reading.notices),
     )
 

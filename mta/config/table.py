@@ -55,6 +55,33 @@ OTHER_HOSTNAMES = Setting(
     "example.com : example.org",
     default_meaning="none",
 )
+LOCAL_DELIVERY = Setting(
+    "LOCAL_DELIVERY",
+    forms.LOCAL_RULE,
+    "maildir",
+    "Where that mail goes: `maildir` (to the Maildirs that exist), `maildir-create` (to Maildirs made for anyone),"
+    " `lmtp:host:port` or `lmtp:/path` (to a mail store that speaks LMTP).",
+    "lmtp:dovecot:24",
+)
+ALIASES_FILE = Setting(
+    "ALIASES_FILE",
+    forms.OPTIONAL_PATH,
+    "",
+    "A file of aliases for local users, as sendmail's; their mail may go outside.",
+    "/etc/aliases",
+    default_meaning="`/etc/aliases` if there",
+)
+CERTIFICATE_PATH = Setting(
+    "CERTIFICATE_PATH",
+    forms.OPTIONAL_PATH,
+    "",
+    "The certificate, PEM with its chain, that we offer STARTTLS with; `KEY_PATH` belongs to it.",
+    "/etc/ssl/mail.crt",
+    default_meaning="none: no STARTTLS",
+)
+KEY_PATH = Setting(
+    "KEY_PATH", forms.OPTIONAL_PATH, "", "The certificate's private key, PEM without a password.", "/etc/ssl/mail.key"
+)
 SMTPPORTOUT = Setting("SMTPPORTOUT", forms.PORT, "25", "The port we deliver to when there is no smarthost.", "2525")
 SMARTHOST_ADDRESS = Setting(
     "SMARTHOST_ADDRESS",
@@ -91,6 +118,14 @@ SMARTHOST_TLS = Setting(
     "verify",
     default_meaning="`verify` with a password, else `opportunistic`",
 )
+SMARTHOST_CA_FILE = Setting(
+    "SMARTHOST_CA_FILE",
+    forms.OPTIONAL_PATH,
+    "",
+    "Certificates, PEM, of the authorities that vouch for the smarthost, in place of the system's.",
+    "/etc/ssl/our-ca.pem",
+    default_meaning="the system's",
+)
 GMAIL_USER = Setting(
     "GMAIL_USER",
     forms.SECRET,
@@ -110,6 +145,23 @@ SES_PASSWORD = Setting(
 )
 SES_REGION = Setting("SES_REGION", forms.REGION, "us-east-1", "The region of Amazon SES.", "eu-west-1")
 SES_PORT = Setting("SES_PORT", forms.PORT, "587", "The port of Amazon SES.", "2587")
+DKIM_KEY_PATH = Setting(
+    "DKIM_KEY_PATH",
+    forms.OPTIONAL_PATH,
+    "",
+    "The private key, PEM, that signs mail of every domain; or a directory of keys `<domain>.pem` and"
+    " `<domain>.<selector>.pem`.",
+    "/etc/smtprelay/dkim",
+    default_meaning="none: mail is not signed",
+)
+DKIM_SELECTOR = Setting("DKIM_SELECTOR", forms.SELECTOR, "dkim", "The selector of the DKIM key's record.", "mail2026")
+DKIM_CANON = Setting(
+    "DKIM_CANON",
+    forms.CANON,
+    "relaxed/relaxed",
+    "The canonical form of header and body in DKIM: `relaxed` or `simple` each; one word means both.",
+    "relaxed/simple",
+)
 QUEUE_DIR = Setting(
     "QUEUE_DIR",
     forms.PATH,
@@ -151,6 +203,23 @@ PRIVATE_DESTINATIONS = Setting(
     "Whether a domain's MX may be a private or loopback address, or our own: `refuse` or `allow`."
     " `RELAY_DOMAINS` and the smarthost always may.",
     "allow",
+)
+VERBOSE = Setting("VERBOSE", forms.FLAG, "", "Log every setting at start: `true`.", "true", default_meaning="no")
+USE_SPLIT_CONFIG = Setting(
+    "USE_SPLIT_CONFIG",
+    forms.FLAG,
+    "",
+    "Has no effect: Exim's files are not run. It is known only to say so.",
+    "true",
+    default_meaning="no",
+)
+MACROS_FILE = Setting(
+    "MACROS_FILE",
+    forms.OPTIONAL_PATH,
+    "",
+    "A file of Exim macros. Those that people really used are honoured, the others are named in the log.",
+    "/etc/exim4/_docker_additional_macros",
+    default_meaning="`/etc/exim4/_docker_additional_macros` if there",
 )
 
 #: Every setting, in the order in which an operator meets them.

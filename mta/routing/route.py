@@ -37,6 +37,8 @@ class Smarthost:
     credentials: Credentials | None = None
     #: Host patterns as in SMARTHOST_ALIASES: credentials are used for a host that matches. None: for every host above.
     aliases: tuple[str, ...] | None = None
+    #: TLS from the first byte, whatever the port. None: by the port.
+    implicit_tls: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

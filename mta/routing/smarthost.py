@@ -53,13 +53,16 @@ class SmarthostRouting:
         aliases = self._smarthost.aliases
         trusted = aliases is None or matches(aliases, name) or matches(aliases, answer.name)
         rule = self._smarthost.tls
+        implicit = self._smarthost.implicit_tls
+        if implicit is None:
+            implicit = port in IMPLICIT_TLS_PORTS
         return [
             Route(
                 name,
                 address,
                 port,
                 rule,
-                implicit_tls=port in IMPLICIT_TLS_PORTS and rule is not TlsRule.NONE,
+                implicit_tls=implicit and rule is not TlsRule.NONE,
                 credentials=self._smarthost.credentials if trusted else None,
             )
             for address in interleave(answer.records, self._dice)

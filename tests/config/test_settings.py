@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mta.config.schedule import read_schedule
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.table import SETTINGS
+from mta.delivery.localrule import LocalKind, LocalRule
 from mta.inbound.networks import IPNetwork
 from mta.routing.route import Credentials
 
@@ -40,8 +41,16 @@ def test_nothing_set_is_a_working_relay() -> None:
         trusted=defaults.trusted,
         relay_domains=defaults.relay_domains,
         local_domains=defaults.local_domains,
+        local_delivery=LocalRule(LocalKind.MAILDIR),
+        aliases_file=defaults.aliases_file,
+        certificate_path=None,
+        key_path=None,
         port_out=25,
         smarthost=None,
+        smarthost_ca_file=None,
+        dkim_key_path=None,
+        dkim_selector="dkim",
+        dkim_canon=("relaxed", "relaxed"),
         queue_dir=Path("/var/spool/smtprelay"),
         mail_dir=Path("/var/mail"),
         dns_servers=(),
@@ -51,6 +60,7 @@ def test_nothing_set_is_a_working_relay() -> None:
         log_format="text",
         history_days=7.0,
         private_destinations=False,
+        verbose=False,
         notices=(),
     )
     assert str(defaults.trusted) == "127.0.0.1 ; ::1 ; 172.17.0.0/16 ; fd00:17::/64"
@@ -73,7 +83,10 @@ def test_every_variable_set_to_nothing_is_the_same_as_none_set() -> None:
         ("DISABLE_IPV6", "1", "bind_ip6", None),
         ("DISABLE_IPV6", "0", "ipv6", False),
         ("MAILNAME", "MTA.x.test", "mailname", "mta.x.test"),
+        ("LOCAL_DELIVERY", "lmtp:[::1]:24", "local_delivery", LocalRule(LocalKind.LMTP, "::1", 24)),
         ("SMTPPORTOUT", "2525", "port_out", 2525),
+        ("DKIM_SELECTOR", "Mail.2026", "dkim_selector", "mail.2026"),
+        ("DKIM_CANON", "simple", "dkim_canon", ("simple", "simple")),
         ("QUEUE_DIR", "./spool", "queue_dir", Path("spool")),
         ("MAIL_DIR", "/mail", "mail_dir", Path("/mail")),
         ("DNS_SERVERS", "127.0.0.1:5353,[::1]:53", "dns_servers", (("127.0.0.1", 5353), ("::1", 53))),
@@ -103,7 +116,13 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("RELAY_NETWORKS", "10.0.0/8", "'10.0.0/8' is not made of networks, addresses and host names"),
         ("RELAY_DOMAINS", "a_b.test", "malformed domain 'a_b.test'"),
         ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
+        ("LOCAL_DELIVERY", "mbox", "not one of maildir, maildir-create"),
+        ("LOCAL_DELIVERY", "lmtp:24", "lmtp takes a host and a port, or the path of a socket, behind a colon"),
+        ("ALIASES_FILE", "/none", "there is no such file"),
         ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
+        ("SMARTHOST_CA_FILE", "/none", "no certificates can be read: No such file or directory"),
+        ("DKIM_SELECTOR", "a b", "not a selector: letters, digits, dashes and dots"),
+        ("DKIM_CANON", "relaxed/", "not simple or relaxed, or two of them with a slash between"),
         ("SMARTHOST_ADDRESS", "a.test:587", "587 is read as a host; a port takes two colons: a.test::587"),
         ("SMARTHOST_PORT", "tcp://10.0.0.1:25", f"'tcp://10.0.0.1:25' {PORT_WORDS}"),
         ("SMARTHOST_ALIASES", "^[", "'^[' is not a regular expression: unterminated character set at position 1"),
