@@ -6,6 +6,7 @@ a contended BEGIN, work marked heavy) runs in a worker. One of the two touches t
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -49,6 +50,50 @@ class _Operation(Generic[T]):
 _Batch = list[_Operation[Any]]
 
 
+class _Transaction:
+    """The one transaction of a connection, and where it stands. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, step: Step, patience: float) -> None:
+        self._connection = connection
+        self._step = step
+        self._patience = patience
+        self.committing = False
+
+    def begin(self) -> bool:
+        """Begin, or return False when another program has the file locked."""
+        try:
+            self._connection.execute(SQL.begin)
+        except sqlite3.Error as error:
+            if primary_code(error) == sqlite3.SQLITE_BUSY:
+                return False
+            raise
+        return True
+
+    def begin_patiently(self) -> None:
+        """Begin, waiting for another program."""
+        self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
+        try:
+            self._connection.execute(SQL.begin)
+        finally:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+
+    def conclude(self, batch: _Batch) -> None:
+        """Do the heavy work, then sync."""
+        self.committing = False
+        for operation in batch:
+            if operation.heavy:
+                operation.result = operation.work()
+        self._step("commit")
+        self.committing = True
+        self._connection.execute(SQL.commit)
+        self._step("answer")
+
+    def roll_back(self) -> None:
+        """Take everything back, if there is anything."""
+        if self._connection.in_transaction:
+            self._connection.execute(SQL.rollback)
+
+
 class GroupCommit:
     """Puts operations into transactions on one connection and answers each when its transaction is synced.
 
@@ -58,13 +103,10 @@ class GroupCommit:
 
     def __init__(self, connection: sqlite3.Connection, run: Run, step: Step = no_step, patience: float = 30.0) -> None:
         """`connection` begins no transaction itself (isolation_level None); `patience` bounds a wait in seconds."""
-        self._connection = connection
+        self._transaction = _Transaction(connection, step, patience)
         self._run = run
-        self._step = step
-        self._patience = patience
         self._waiting: _Batch = []
         self._busy = False
-        self._committing = False
         self._broken = False
         self._refusal: QueueError | None = None
         self._idle: list[Deferred[None]] = []
@@ -110,28 +152,20 @@ class GroupCommit:
     def _start(self, batch: _Batch) -> bool:
         """Return whether the worker has the batch now."""
         try:
-            self._connection.execute(SQL.begin)
+            if self._transaction.begin():
+                return self._execute(batch)
         except sqlite3.Error as error:
-            if primary_code(error) == sqlite3.SQLITE_BUSY:
-                started = self._run(self._begin_patiently)
-                started.addCallbacks(self._begun, self._refused, (batch,), {}, (batch,))
-                return True
             self._fail(batch, error)
             return False
-        return self._execute(batch)
-
-    def _begin_patiently(self) -> None:
-        self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
-        try:
-            self._connection.execute(SQL.begin)
-        finally:
-            self._connection.execute("PRAGMA busy_timeout = 0")
+        waited = self._run(self._transaction.begin_patiently)
+        waited.addCallbacks(self._begun, self._not_begun, (batch,), {}, (batch,))
+        return True
 
     def _begun(self, _: None, batch: _Batch) -> None:
         if not self._execute(batch):
             self._proceed()
 
-    def _refused(self, failure: Failure, batch: _Batch) -> None:
+    def _not_begun(self, failure: Failure, batch: _Batch) -> None:
         self._fail(batch, failure.value)
         self._proceed()
 
@@ -143,30 +177,23 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 (whatever one operation raises is answered to its caller)
             self._undo(batch, error)
             return False
-        self._run(lambda: self._conclude(batch)).addCallbacks(
-            self._committed, self._not_committed, (batch,), {}, (batch,)
-        )
+        synced = self._run(partial(self._transaction.conclude, batch))
+        synced.addCallbacks(self._committed, self._not_committed, (batch,), {}, (batch,))
         return True
 
-    def _conclude(self, batch: _Batch) -> None:
-        """In the worker: heavy work, then the sync."""
-        self._committing = False
-        for operation in batch:
-            if operation.heavy:
-                operation.result = operation.work()
-        self._step("commit")
-        self._committing = True
-        self._connection.execute(SQL.commit)
-        self._step("answer")
-
     def _committed(self, _: None, batch: _Batch) -> None:
-        # The next sync starts before the answers are given, so that the disk works while we talk.
-        self._proceed()
+        # If something waits, its sync starts before the answers are given, so that the disk works while we talk.
+        # Otherwise the answers come first, and what they bring shares the next sync.
+        overlap = bool(self._waiting)
+        if overlap:
+            self._proceed()
         for operation in batch:
             operation.done.callback(operation.result)
+        if not overlap:
+            self._proceed()
 
     def _not_committed(self, failure: Failure, batch: _Batch) -> None:
-        if self._committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
+        if self._transaction.committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
             # Whether the disk has it is unknown. Nobody is told it is stored, and nobody tries again by itself.
             self._roll_back()
             self._fail(batch, failure.value)
@@ -185,10 +212,8 @@ class GroupCommit:
         self._waiting[:0] = batch
 
     def _roll_back(self) -> None:
-        if not self._connection.in_transaction:
-            return
         try:
-            self._connection.execute(SQL.rollback)
+            self._transaction.roll_back()
         except sqlite3.Error as error:
             self._broken = True
             self._refusal = QueueError(f"the queue file cannot be used any more ({error}): restart the relay")

@@ -82,7 +82,7 @@ def _entry(rows: list[Row]) -> Entry:
 def summary(connection: sqlite3.Connection) -> Summary:
     """Count what is there. Raises sqlite3.Error."""
     messages, held, claimed = connection.execute(SQL.count_messages).fetchone()
-    (oldest,) = connection.execute(SQL.oldest).fetchone()
+    (oldest,) = connection.execute(SQL.oldest).fetchone() or (None,)
     counts = dict.fromkeys(Status, 0)
     for status, count in connection.execute(SQL.count_recipients):
         counts[Status(status)] = count

@@ -20,7 +20,7 @@ def run_inline(work: Callable[[], T], /) -> "Deferred[T]":
 
 
 class Workers:
-    """Threads that belong to the queue, so that a busy resolver cannot hold up a sync."""
+    """Threads that belong to the queue, so that nothing else can hold up a sync."""
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         self._reactor = reactor

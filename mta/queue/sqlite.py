@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mta.message.body import Body, FileBody
+from mta.queue.amending import amend, forget
 from mta.queue.bodies import SMALL, Bodies, Writer
 from mta.queue.commit import GroupCommit, Run, Step, no_step
 from mta.queue.filing import Filing
@@ -168,7 +169,7 @@ class SqliteQueue:
 
     def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked."""
-        return self._submit_filed((), lambda _: self._tables.amend(change, ids, now), True)
+        return self._submit_filed((), lambda _: amend(self._connection, change, ids, now), True)
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order they came."""
@@ -180,7 +181,7 @@ class SqliteQueue:
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop messages from the history."""
-        return self._submit(partial(self._tables.forget, before, limit), True)
+        return self._submit(partial(forget, self._connection, before, limit), True)
 
     def close(self) -> "Deferred[None]":
         """Finish what was asked, then close."""

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.queue.commit import Step, no_step
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Change, Claim, NewMail, QueueId, Verdict
+from mta.queue.interface import Claim, NewMail, QueueId, Verdict
 from mta.queue.rows import (
     Row,
     ids_json,
-    known_numbers,
     message_row,
     pending_of,
     read_claim,
@@ -132,32 +131,6 @@ class Tables:
         """Return when the next unheld message may be claimed."""
         due: float | None = self._execute(SQL.next_due).fetchone()[0]
         return due
-
-    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> tuple[list[QueueId], list[QueueId]]:
-        """Do what an operator asked; return the ids it was done to, and those whose files are to be removed."""
-        if ids is None:
-            rows = self._execute(SQL.all_waiting).fetchall()
-        else:
-            rows = self._execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
-        numbers = ids_json(number for number, _ in rows)
-        done = [to_id(number) for number, _ in rows]
-        if change is Change.REMOVE:
-            self._remove(numbers, now)
-            return done, [to_id(number) for number, in_file in rows if in_file]
-        if change is Change.RETRY:
-            self._execute(SQL.retry, (now, numbers))
-        else:
-            self._execute(SQL.hold, (change is Change.HOLD, numbers))
-        return done, []
-
-    def _remove(self, numbers: str, now: float) -> None:
-        self._execute(SQL.remove_recipients, (now, numbers))
-        self._execute(SQL.remove_messages, (now, numbers))
-        self._execute(SQL.remove_bodies, (numbers,))
-
-    def forget(self, before: float, limit: int) -> int:
-        """Drop messages from the history; return how many."""
-        return self._execute(SQL.forget, (before, limit)).rowcount
 
 
 def _octets(body: Body) -> bytes:

@@ -95,24 +95,24 @@ DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER
 -- name: find_waiting
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
        r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
-FROM (SELECT * FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT ?) AS m
-JOIN recipient AS r ON r.message_id = m.id
+FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
+WHERE m.id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT ?)
 ORDER BY m.id, r.idx;
 
 -- name: find_all
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
        r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
-FROM (SELECT * FROM message ORDER BY id LIMIT ?) AS m
-JOIN recipient AS r ON r.message_id = m.id
+FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
+WHERE m.id IN (SELECT id FROM message ORDER BY id LIMIT ?)
 ORDER BY m.id, r.idx;
 
 -- name: find_among
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
        r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
-FROM (SELECT * FROM message
-      WHERE id IN (SELECT value FROM json_each(?1)) AND (?2 OR due IS NOT NULL)
-      ORDER BY id LIMIT ?3) AS m
-JOIN recipient AS r ON r.message_id = m.id
+FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
+WHERE m.id IN (SELECT id FROM message
+               WHERE id IN (SELECT value FROM json_each(?1)) AND (?2 OR due IS NOT NULL)
+               ORDER BY id LIMIT ?3)
 ORDER BY m.id, r.idx;
 
 -- name: count_messages
@@ -120,7 +120,8 @@ SELECT count(*), coalesce(sum(held), 0), coalesce(sum(leased), 0)
 FROM message INDEXED BY waiting WHERE due IS NOT NULL;
 
 -- name: oldest
-SELECT min(created) FROM message INDEXED BY waiting WHERE due IS NOT NULL;
+SELECT created FROM message
+WHERE id = (SELECT min(id) FROM message INDEXED BY waiting WHERE due IS NOT NULL);
 
 -- name: count_recipients
 SELECT status, count(*) FROM recipient GROUP BY status;

@@ -123,14 +123,25 @@ class GroupCommitTests(SynchronousTestCase):
         self.failureResultOf(large, QueueFull)
         self.assertEqual((self.successResultOf(small), self.stored()), (2, [1, 2]))
 
+    def test_what_the_answers_bring_shares_the_next_commit(self):
+        first, second = self.insert(1), self.insert(2)
+        self.worker.crank()
+        self.successResultOf(first)
+        second.addCallback(lambda _: [self.insert(3), self.insert(4)])
+        self.worker.crank()
+        self.assertEqual(len(self.worker.waiting), 1)
+        self.worker.crank()
+        self.assertEqual(self.stored(), [1, 2, 3, 4])
+
     def test_close_waits_for_what_was_asked_and_refuses_the_rest(self):
         done = self.insert(1)
-        closed = self.commit.close()
+        order = []
+        done.addCallback(lambda _: order.append("answered"))
+        closed = self.commit.close().addCallback(lambda _: order.append("closed"))
         self.failureResultOf(self.insert(2), QueueError)
         self.assertNoResult(closed)
         self.worker.crank()
-        self.successResultOf(done)
-        self.successResultOf(closed)
+        self.assertEqual(order, ["answered", "closed"])
 
     def test_a_file_locked_by_another_program_is_waited_for_in_the_worker(self):
         other = sqlite3.connect(self.path, isolation_level=None)
