@@ -23,11 +23,14 @@ def main() -> int:
         print(f"nothing measured: {reason}", file=sys.stderr)
         return 1
     facts = machine(options.directory)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
+    print(table.facts_line(facts), flush=True)
     results = _run(options)
-    text = table.render(results)
-    print(f"\n{text}\n\nMedians of the rounds, in brackets the least and the most.")
-    print(f"Figures in {_keep(facts, options, results)}")
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    text = table.section(
+        results, facts, f"{command}: {options.messages} messages of {load.MESSAGE_BYTES} octets a round"
+    )
+    print(f"\n{text}")
+    print(f"Figures and this text in {_keep(facts, options, results, text)}")
     return 0
 
 
@@ -93,9 +96,10 @@ def _say(number: int, pattern: load.Pattern, peer: peers.Peer, one: load.Round) 
     )
 
 
-def _keep(facts: dict[str, str], options: argparse.Namespace, results: table.Results) -> Path:
+def _keep(facts: dict[str, str], options: argparse.Namespace, results: table.Results, text: str) -> Path:
     _RESULTS.mkdir(exist_ok=True)
     file = _RESULTS / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
+    file.with_suffix(".md").write_text(text)
     document = {
         "machine": facts,
         "messages": options.messages,

@@ -12,6 +12,19 @@ _US = "smtprelay"
 _THEM = "postfix"
 
 
+def section(results: Results, facts: Mapping[str, str], command: str) -> str:
+    """Return the table with the machine and the command, as it stands in bench/README.md."""
+    return (
+        f"{facts_line(facts)}.\n`{command}`\n\n{render(results)}\n\n"
+        "Medians of the rounds; in brackets the least and the most.\n"
+    )
+
+
+def facts_line(facts: Mapping[str, str]) -> str:
+    """Return the machine in one line."""
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
 def render(results: Results) -> str:
     """Return the table in Markdown, one row a pattern and peer, with the least and the most of the rounds."""
     lines = [
