@@ -1,8 +1,24 @@
-"""TLS on the listening side."""
+"""TLS on the listening side: what STARTTLS shows, taken up anew when its files change (RFC 3207)."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from mta.inbound.keypair import CertificateError, read_pair
+
+__all__ = ["CertificateError", "CertificateWatch", "ListeningCertificate", "describe"]
+
+#: Seconds between two looks at the files.
+ROUND = 10.0
+
+# What tells one content of a file from another; None for no file.
+_Stamp = tuple[int, int, int, int] | None
 
 
 def describe(transport: Any) -> str:
@@ -11,3 +27,104 @@ def describe(transport: Any) -> str:
     if not isinstance(handle, SSL.Connection):
         return ""
     return f"{handle.get_protocol_version_name()} {handle.get_cipher_name() or ''}".strip()
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ListeningCertificate:
+    """What `startTLS` takes on the listening side. A new pair of files serves the handshakes after the next `look`.
+
+    `notice` and `trouble` take lines for the operator, `wall` gives seconds since 1970. Raises CertificateError. As
+    text, whom the certificate names and until when.
+    """
+
+    def __init__(
+        self,
+        certificate_path: Path,
+        key_path: Path,
+        *,
+        wall: Callable[[], float],
+        notice: Callable[[str], object],
+        trouble: Callable[[str], object],
+    ) -> None:
+        self._paths = certificate_path, key_path
+        self._wall = wall
+        self._notice = notice
+        self._trouble = trouble
+        self._stamps = self._look_at_files()
+        self._pair = read_pair(certificate_path, key_path)
+        # A new pair that could not be used, and whether that was told.
+        self._suspect: Sequence[_Stamp] = ()
+        self._suspect_told = False
+        self._problem = ""
+        self._look_at_dates()
+
+    def __str__(self) -> str:
+        return str(self._pair)
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802
+        """Create the connection; called by Twisted."""
+        return SSL.Connection(self._pair.context, None)
+
+    def look(self) -> None:
+        """Take up new files if there are any. A pair that cannot be used is told once, and the old one stays."""
+        stamps = self._look_at_files()
+        if stamps == self._stamps:
+            self._suspect = ()
+        elif stamps != self._suspect or not self._suspect_told:
+            self._renew(stamps)
+        self._look_at_dates()
+
+    def _renew(self, stamps: Sequence[_Stamp]) -> None:
+        try:
+            self._pair = read_pair(*self._paths)
+        except CertificateError as error:
+            # Whoever renews a certificate writes two files: between them it is no mistake that they do not fit.
+            self._suspect_told = stamps == self._suspect
+            self._suspect = stamps
+            if self._suspect_told:
+                self._trouble(f"{error}; until then STARTTLS goes on with the certificate it has ({self})")
+            return
+        self._stamps, self._suspect = stamps, ()
+        self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
+
+    def _look_at_files(self) -> Sequence[_Stamp]:
+        return [_stamp(path) for path in self._paths]
+
+    def _look_at_dates(self) -> None:
+        problem = self._pair.problem(self._wall())
+        if problem and problem != self._problem:
+            self._notice(f"CERTIFICATE_PATH={self._paths[0]}: {problem}")
+        self._problem = problem
+
+
+class CertificateWatch(Service):
+    """Has a listener's certificate look at its files while it runs."""
+
+    def __init__(self, certificate: ListeningCertificate, clock: IReactorTime) -> None:
+        self._certificate = certificate
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """Begin the rounds."""
+        super().startService()
+        self._timer = self._clock.callLater(ROUND, self._round)
+
+    def stopService(self) -> None:
+        """End the rounds."""
+        super().stopService()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _round(self) -> None:
+        self._timer = self._clock.callLater(ROUND, self._round)
+        self._certificate.look()
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
