@@ -26,11 +26,12 @@ class Client:
     nothing but end the session, which `ended` then explains.
     """
 
-    __slots__ = ("_bdat", "_dialogue", "_handshake", "_reader", "_script", "_transaction", "ended", "replies")
+    __slots__ = ("_bdat", "_dialogue", "_handshake", "_lmtp", "_reader", "_script", "_transaction", "ended", "replies")
 
     def __init__(self, terms: Terms, *, secured: bool = False, bdat: bool = True) -> None:
-        """Begin before the greeting; `secured` means that TLS runs already; `bdat` allows BDAT for DATA."""
-        self._bdat = bdat
+        """Begin before the greeting; `secured` means that TLS runs already; `bdat` allows BDAT for SMTP's DATA."""
+        self._lmtp = terms.lmtp
+        self._bdat = bdat and not terms.lmtp
         self._dialogue = Dialogue()
         self._reader = ReplyReader()
         self._handshake = Handshake(self._dialogue, terms, secured=secured)
@@ -94,7 +95,7 @@ class Client:
         if not self.ready:
             raise LocalProtocolError("no transaction can begin now")
         reset = self._transaction is not None and self._transaction.unclean
-        transaction = Transaction(self._dialogue, self.offer, letter, bdat=self._bdat)
+        transaction = Transaction(self._dialogue, self.offer, letter, bdat=self._bdat, lmtp=self._lmtp)
         transaction.start(reset=reset)
         self._script = self._transaction = transaction
 

@@ -16,13 +16,14 @@ class Step(enum.Enum):
     GREETING = "greeting"
     EHLO = "EHLO"
     HELO = "HELO"
+    LHLO = "LHLO"
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
     RSET = "RSET"
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
-    #: The dot, or the last octet of BDAT.
+    #: The dot, or the last octet of BDAT; in LMTP once for each recipient (RFC 2033 section 4.2).
     END = "end of data"
 
 

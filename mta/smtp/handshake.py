@@ -1,4 +1,4 @@
-"""From the greeting to a session that is ready for mail: EHLO, STARTTLS (RFC 3207), AUTH (RFC 4954)."""
+"""From the greeting to a session that is ready for mail: EHLO or LHLO, STARTTLS (RFC 3207), AUTH (RFC 4954)."""
 
 from dataclasses import dataclass, field
 
@@ -30,6 +30,8 @@ class Terms:
 
     #: Our name in EHLO.
     hello: str
+    #: Speak LMTP (RFC 2033): LHLO, and a reply for each recipient after the body.
+    lmtp: bool = False
     #: Use STARTTLS where it is offered.
     starttls: bool = True
     #: End the session rather than go on in clear.
@@ -41,7 +43,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a server's EHLO reply announced."""
+    """What a server's EHLO or LHLO reply announced."""
 
     pipelining: bool = False
     chunking: bool = False
@@ -87,6 +89,8 @@ class Handshake:
         self._dialogue = dialogue
         self._terms = terms
         self._secured = secured
+        # RFC 2033 section 4.1: LMTP has neither HELO nor EHLO.
+        self._hello = Step.LHLO if terms.lmtp else Step.EHLO
         self._login: LoginAttempt | None = None
         self.offer = Offer()
 
@@ -96,7 +100,7 @@ class Handshake:
             case Step.GREETING:
                 self._greeted(reply)
                 return None
-            case Step.EHLO | Step.HELO:
+            case Step.EHLO | Step.HELO | Step.LHLO:
                 return self._named(step, reply)
             case Step.STARTTLS:
                 return self._tls_answered(reply)
@@ -113,7 +117,7 @@ class Handshake:
         """Begin anew inside TLS: what was learned in clear is forgotten (RFC 3207 section 4.2)."""
         self._secured = True
         self.offer = Offer()
-        self._say_hello(Step.EHLO)
+        self._say_hello(self._hello)
 
     def _say_hello(self, step: Step) -> None:
         self._dialogue.say(step, f"{step.value} {self._terms.hello}")
@@ -121,11 +125,11 @@ class Handshake:
     def _greeted(self, reply: Reply) -> None:
         if reply.code // 100 != 2:
             raise refused(Cause.REFUSED, reply, "4.3.2")
-        self._say_hello(Step.EHLO)
+        self._say_hello(self._hello)
 
     def _named(self, step: Step, reply: Reply) -> Event | None:
         if reply.code // 100 == 2:
-            self.offer = read_offer(reply) if step is Step.EHLO else Offer()
+            self.offer = read_offer(reply) if step is not Step.HELO else Offer()
             return self._secure()
         if step is Step.EHLO and reply.code // 100 == 5:
             self._say_hello(Step.HELO)

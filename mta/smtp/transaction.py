@@ -1,4 +1,7 @@
-"""One mail transaction as the client sees it: MAIL, RCPT, DATA or BDAT (RFC 5321 section 3.3, RFC 2920, RFC 3030)."""
+"""One mail transaction as the client sees it: MAIL, RCPT, DATA or BDAT (RFC 5321 section 3.3, RFC 2920, RFC 3030).
+
+In LMTP each recipient that was accepted gets a reply of its own after the body, in order (RFC 2033 section 4.2).
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -56,6 +59,10 @@ class _Tally:
                 self.answers[self.asked] = reply
         self.asked += 1
 
+    def take_final(self, reply: Reply) -> None:
+        """Give the next that has no verdict yet this one."""
+        self.answers[self.answers.index(None)] = reply
+
     def settle(self, verdict: Verdict) -> None:
         """Give all that have no verdict yet this one."""
         self.answers = [verdict if answer is None else answer for answer in self.answers]
@@ -68,11 +75,12 @@ class _Tally:
 class Transaction:
     """The script of one transaction. `verdicts` is complete once DONE was given."""
 
-    def __init__(self, dialogue: Dialogue, offer: Offer, letter: Letter, *, bdat: bool) -> None:
+    def __init__(self, dialogue: Dialogue, offer: Offer, letter: Letter, *, bdat: bool, lmtp: bool = False) -> None:
         self._dialogue = dialogue
         self._letter = letter
         self._pipelining = offer.pipelining
         self._bdat = bdat and offer.chunking
+        self._lmtp = lmtp
         self._later: deque[tuple[Step, str]] = deque()
         self._tally = _Tally(len(letter.recipients))
         self._stuffer: DotStuffer | None = None
@@ -189,6 +197,8 @@ class Transaction:
     def _data(self, reply: Reply) -> Event | None:
         if reply.code == 354:
             self._stuffer = DotStuffer()
+            if self._lmtp:
+                return self._data_by_lmtp(reply)
             self._dialogue.expected.append(Step.END)
             if self._tally.accepted:
                 return self._send_body()
@@ -202,6 +212,13 @@ class Transaction:
         self.unclean = True
         return Event.DONE
 
+    def _data_by_lmtp(self, reply: Reply) -> Event | None:
+        if not self._tally.accepted:
+            # RFC 2033 section 4.2 wants a 503. No reply would follow the dot, so nobody could tell when it is over.
+            raise out_of_protocol(Step.DATA, reply)
+        self._dialogue.expected.extend([Step.END] * self._tally.accepted)
+        return self._send_body()
+
     def _send_body(self) -> Event | None:
         if self._letter.body is None:
             return Event.SEND_BODY
@@ -209,13 +226,15 @@ class Transaction:
         self.end_body()
         return None
 
-    def _final(self, reply: Reply) -> Event:
+    def _final(self, reply: Reply) -> Event | None:
         self.unclean = not reply.positive
-        if self._ended:
-            self._tally.settle(reply)
-            return Event.DONE
         # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
-        if reply.positive:
+        if not self._ended and reply.positive:
             raise out_of_protocol(Step.END, reply)
-        self._tally.settle(reply)
-        raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
+        if self._lmtp:
+            self._tally.take_final(reply)
+        else:
+            self._tally.settle(reply)
+        if not self._ended:
+            raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
+        return None if self._dialogue.expected else Event.DONE

@@ -14,12 +14,14 @@ from mta.smtp.transaction import Letter
 Pieces = Callable[[bytes], list[bytes]]
 TERMS = Terms("me.test")
 LOGIN = Terms("me.test", login=Login("user", "pass:word"))
+LMTP = Terms("me.test", lmtp=True)
 MAIL, ONE, TWO, THREE = "MAIL FROM:<a@a.test>", "RCPT TO:<1@b.test>", "RCPT TO:<2@b.test>", "RCPT TO:<3@b.test>"
 BODY = b"Subject: x\r\n\r\n.dot\r\n"
 LETTER = Letter(MAIL, (ONE, TWO), len(BODY), BODY)
 BDAT = f"C: BDAT {len(BODY)} LAST\nC: Subject: x\nC:\nC: .dot"
 PLAIN_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250 b.test\n! READY\n"
 PIPELINE = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 PIPELINING\n! READY\n"
+STORE = "S: 220 hi\nC: LHLO me.test\nS: 250-b.test\nS: 250-PIPELINING\nS: 250 CHUNKING\n! READY\n"
 CHUNKING = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250-PIPELINING\nS: 250 CHUNKING\n! READY\n"
 
 
@@ -68,8 +70,8 @@ def hear(client: Client, *replies: str, pieces: Pieces = whole) -> bytes:
     return b"".join(client.to_send())
 
 
-def begun(script: str, letter: Letter = LETTER, *, bdat: bool = True) -> Client:
-    client = Client(TERMS, bdat=bdat)
+def begun(script: str, letter: Letter = LETTER, *, bdat: bool = True, terms: Terms = TERMS) -> Client:
+    client = Client(terms, bdat=bdat)
     play(client, script)
     client.begin(letter)
     return client

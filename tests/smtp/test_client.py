@@ -8,7 +8,7 @@ from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import DotReader
 from mta.smtp.handshake import Terms
 from mta.smtp.transaction import Letter, Verdict
-from tests.fakes.play import CHUNKING, LETTER, LOGIN, MAIL, ONE, PIPELINE, PLAIN_SERVER, TERMS, begun, play
+from tests.fakes.play import CHUNKING, LETTER, LMTP, LOGIN, MAIL, ONE, PIPELINE, PLAIN_SERVER, TERMS, begun, play
 from tests.strategies import bodies, splits
 
 LOST = Trouble(Cause.LOST, "4.4.2", "connection lost before the reply to MAIL")
@@ -94,7 +94,8 @@ def test_any_split_of_the_transaction_gives_the_same_commands_and_verdicts(data:
 @given(talk=st.one_of(TALK, st.binary(max_size=200)), data=st.data())
 @settings(max_examples=200)
 def test_no_server_makes_the_machine_raise_or_lose_a_recipient(talk: bytes, data: st.DataObject) -> None:
-    _, events, verdicts = converse(data.draw(splits(talk)), LOGIN, bdat=True)
+    terms = data.draw(st.sampled_from([LOGIN, LMTP]))
+    _, events, verdicts = converse(data.draw(splits(talk)), terms, bdat=True)
     assert events.count(Event.DONE) <= 1
     if Event.DONE in events:
         assert len(verdicts) == len(LETTER.recipients)

@@ -3,7 +3,7 @@ import pytest
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.handshake import Login, Offer, Terms
-from tests.fakes.play import LOGIN, PLAIN_SERVER, TERMS, Pieces, cut, ended, hear, play
+from tests.fakes.play import LMTP, LOGIN, PLAIN_SERVER, TERMS, Pieces, cut, ended, hear, play
 
 
 @cut
@@ -80,6 +80,26 @@ def test_what_ends_a_session_is_told(script: str, cause: Cause, status: str, wor
 
 
 # STARTTLS
+
+
+@cut
+def test_a_mail_store_is_greeted_with_lhlo_inside_tls_too(pieces: Pieces) -> None:
+    client = Client(LMTP)
+    play(
+        client,
+        "S: 220 hi\nC: LHLO me.test\nS: 250-b.test\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n! START_TLS",
+        pieces,
+    )
+    client.tls_started()
+    play(client, "C: LHLO me.test\nS: 250-b.test\nS: 250 8BITMIME\n! READY", pieces)
+    assert client.offer.eight_bit
+
+
+def test_a_server_that_refuses_lhlo_is_not_taken_for_a_mail_store() -> None:
+    client = Client(LMTP)
+    play(client, "S: 220 hi\nC: LHLO me.test\nS: 502 5.5.2 not implemented\n! CLOSED")
+    assert ended(client).cause is Cause.REFUSED
+
 
 TLS_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250-SIZE 5\nS: 250 STARTTLS\nC: STARTTLS\n"
 

@@ -7,10 +7,12 @@ from tests.fakes.play import (
     BODY,
     CHUNKING,
     LETTER,
+    LMTP,
     MAIL,
     ONE,
     PIPELINE,
     PLAIN_SERVER,
+    STORE,
     THREE,
     TWO,
     Pieces,
@@ -268,3 +270,56 @@ def test_an_acceptance_before_the_body_is_complete_is_not_believed() -> None:
     play(client, "S: 250 ok\nS: 250 ok\nS: 354 go\n! SEND_BODY")
     play(client, "S: 250 taken\n! DONE")
     assert codes(client) == [Cause.PROTOCOL]
+
+
+# LMTP: a reply for each recipient after the dot (RFC 2033 section 4.2)
+
+
+@cut
+def test_each_recipient_gets_the_reply_that_a_mail_store_gives_it(pieces: Pieces) -> None:
+    client = begun(STORE, Letter(MAIL, (ONE, TWO, THREE), len(BODY), BODY), terms=LMTP)
+    script = f"C: {MAIL}\nC: {ONE}\nC: {TWO}\nC: {THREE}\nC: DATA\n"
+    script += "S: 250 ok\nS: 250 ok\nS: 550 no such user\nS: 250 ok\nS: 354 go\n"
+    play(client, script + "C: Subject: x\nC:\nC: ..dot\nC: .\nS: 250 saved\nS: 452 full\n! DONE", pieces)
+    assert codes(client) == [250, 550, 452]
+    assert client.ready
+
+
+def test_a_mail_store_is_not_done_before_its_last_reply() -> None:
+    client = begun(STORE, terms=LMTP)
+    hear(client, "250 ok", "250 ok", "250 ok", "354 go")
+    assert client.receive(b"250 saved\r\n") is None
+    assert client.receive(b"250 saved\r\n") is Event.DONE
+
+
+def test_recipients_without_a_reply_are_tried_again_when_a_mail_store_goes_away() -> None:
+    client = begun(STORE, terms=LMTP)
+    hear(client, "250 ok", "250 ok", "250 ok", "354 go", "250 saved")
+    assert client.lose(LOST) is Event.DONE
+    assert codes(client) == [250, Cause.LOST]
+    assert "may have been taken" in ended(client).text
+
+
+@cut
+def test_a_mail_store_with_no_recipient_refuses_data(pieces: Pieces) -> None:
+    client = begun(STORE, terms=LMTP)
+    client.to_send()
+    play(client, "S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 no recipients\n! DONE", pieces)
+    assert codes(client) == [550, 550]
+    assert client.ready
+
+
+def test_a_mail_store_that_wants_a_body_for_nobody_is_left() -> None:
+    client = begun(STORE, terms=LMTP)
+    client.to_send()
+    play(client, "S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\n! DONE")
+    assert codes(client) == [550, 550]
+    assert ended(client).cause is Cause.PROTOCOL
+
+
+def test_a_refusal_before_the_end_of_the_body_is_the_first_recipients_only() -> None:
+    client = begun(STORE, Letter(MAIL, (ONE, TWO), 8), terms=LMTP)
+    client.to_send()
+    play(client, "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n! SEND_BODY")
+    play(client, "S: 552 5.2.2 mailbox full\n! DONE")
+    assert codes(client) == [552, Cause.CLOSING]
