@@ -1,61 +1,88 @@
-"""The files that settings name: one that is missing is told where mail can flow without it, a broken one is wrong."""
+"""The files that settings name: one that is missing is told where mail can flow without it, else it is a mistake."""
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 from mta.config import table
+from mta.config.macros import Macros, parse_macros
 from mta.config.setting import Reading, Setting
 
 _ALIASES = Path("/etc/aliases")
-
-PathSetting = Setting[Path | None]
+_MACROS = Path("/etc/exim4/_docker_additional_macros")
+_MAX_MACROS_OCTETS = 1 << 20
 
 
 def certificate(reading: Reading) -> tuple[Path | None, Path | None]:
-    """Return certificate and key, or twice None with a notice of what is missing. A pair that does not fit is wrong."""
+    """Return certificate and key, or twice None with a notice of what is missing. What is in them is not looked at."""
     pair = (table.CERTIFICATE_PATH, table.KEY_PATH)
-    there = [_there(reading, setting, "STARTTLS is not offered") for setting in pair]
+    found, key = (_with_content(reading, setting, "STARTTLS is not offered") for setting in pair)
     for setting, other in (pair, pair[::-1]):
         if reading.is_set(setting) and not reading.is_set(other):
             reading.notice(f"{setting.name} is set but {other.name} is not: STARTTLS is not offered")
-    found, key = there
-    if found is None or key is None:
-        return None, None
-    wrong = _why_not(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(found, key, password=_no_password))
-    if wrong:
-        reading.mistake(table.CERTIFICATE_PATH, f"certificate and key cannot be used: {wrong}")
-    return found, key
+    return (found, key) if found and key else (None, None)
 
 
 def authorities(reading: Reading) -> Path | None:
-    """Return the file of the smarthost's authorities; one without certificates is wrong."""
+    """Return the file of the smarthost's authorities; one without certificates is a mistake."""
     path = reading.of(table.SMARTHOST_CA_FILE)
-    if path is None:
-        return None
-    wrong = _why_not(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path))
-    if wrong:
-        reading.mistake(table.SMARTHOST_CA_FILE, f"no certificates can be read: {wrong}")
+    if path is not None and (wrong := _why_no_authorities(path)):
+        reading.mistake(table.SMARTHOST_CA_FILE, wrong)
     return path
 
 
+def _why_no_authorities(path: Path) -> str:
+    if not path.is_file():
+        return "there is no such file"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return "the file holds no certificates as PEM"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    return ""
+
+
 def dkim_keys(reading: Reading) -> Path | None:
-    """Return the key or the directory of keys, or None with a notice if there is nothing."""
-    return _there(reading, table.DKIM_KEY_PATH, "mail is not signed")
+    """Return the key or the directory of keys, or None, with a notice if something was named that is not there."""
+    keys = _with_content(reading, table.DKIM_KEY_PATH, "mail is not signed")
+    if keys is None:
+        for setting in (table.DKIM_SELECTOR, table.DKIM_CANON):
+            if reading.is_set(setting):
+                reading.notice(f"{setting.name} has no effect: mail is not signed without a key in DKIM_KEY_PATH")
+    return keys
 
 
 def aliases(reading: Reading) -> Path | None:
     """Return the aliases file: the one that is set, which must be there, or the system's if there is one."""
-    path = reading.of(table.ALIASES_FILE)
+    return _named_or(reading, table.ALIASES_FILE, _ALIASES)
+
+
+def macros(reading: Reading) -> Macros:
+    """Return what the macros file asks for: the one that is set, which must be there, or the mounted one."""
+    path = _named_or(reading, table.MACROS_FILE, _MACROS)
     if path is None:
-        return _ALIASES if _ALIASES.is_file() else None
+        return Macros()
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_MACROS_OCTETS).decode(errors="replace")
+    except OSError as error:
+        reading.mistake(table.MACROS_FILE, f"the file {path} cannot be read: {error.strerror}")
+        return Macros()
+    return parse_macros(text, str(path))
+
+
+def _named_or(reading: Reading, setting: Setting[Path | None], default: Path) -> Path | None:
+    path = reading.of(setting)
+    if path is None:
+        return default if default.is_file() else None
     if not path.is_file():
-        reading.mistake(table.ALIASES_FILE, "there is no such file")
+        reading.mistake(setting, "there is no such file")
+        return None
     return path
 
 
-def _there(reading: Reading, setting: PathSetting, without: str) -> Path | None:
-    """Return the path if it has content, as far as we can see; None with a notice if it has none."""
+def _with_content(reading: Reading, setting: Setting[Path | None], without: str) -> Path | None:
+    """Return the path that a setting names; None, with a notice, if nothing is there or an empty file."""
     path = reading.of(setting)
     if path is None:
         return None
@@ -66,23 +93,7 @@ def _there(reading: Reading, setting: PathSetting, without: str) -> Path | None:
     except FileNotFoundError:
         wrong = "does not exist"
     except OSError as error:
-        reading.mistake(setting, f"the file cannot be read: {error.strerror}")
+        reading.mistake(setting, f"it cannot be looked at: {error.strerror}")
         return None
     reading.notice(f"{setting.name}={path} {wrong}: {without}")
     return None
-
-
-def _why_not(load: Callable[[], object]) -> str:
-    """Return why files cannot be loaded, "" if they can."""
-    try:
-        load()
-    except ssl.SSLError as error:
-        return (error.reason or "not PEM").lower().replace("_", " ")
-    except OSError as error:
-        return error.strerror or "unknown error"
-    return ""
-
-
-def _no_password() -> str:
-    """Give a password that fits no key, so that nobody is asked on a terminal."""
-    return ""

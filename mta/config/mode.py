@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mta.config import table
+from mta.config.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
 from mta.config.setting import Reading, Setting
 from mta.routing.aliases import matches
 from mta.routing.route import Credentials, Smarthost, TlsRule
@@ -14,7 +15,7 @@ _SES = (table.SES_USER, table.SES_PASSWORD)
 _SES_DETAILS = (table.SES_REGION, table.SES_PORT)
 _SMARTHOST = (table.SMARTHOST_USER, table.SMARTHOST_PASSWORD)
 _SMARTHOST_DETAILS = (table.SMARTHOST_PORT, table.SMARTHOST_ALIASES, table.SMARTHOST_TLS)
-_DIRECT = (table.SMTPPORTOUT,)
+_DIRECT = (table.SMTPPORTOUT, table.PRIVATE_DESTINATIONS)
 _LAX = {
     TlsRule.NONE: "the password is used with CRAM-MD5 only; where the smarthost does not offer that, mail waits",
     TlsRule.OPPORTUNISTIC: "the password goes out in clear where the smarthost, or who poses as it, offers no TLS",
@@ -22,38 +23,59 @@ _LAX = {
 }
 
 
-def read_smarthost(reading: Reading) -> Smarthost | None:
+def read_smarthost(reading: Reading, macros: Macros | None = None) -> Smarthost | None:
     """Return the smarthost, or None for direct delivery; a notice tells of every setting that has no effect."""
+    macros = macros or Macros()
     gmail = _login(reading, _GMAIL, "mail does not go through Gmail")
     ses = _login(reading, _SES, "mail does not go through Amazon SES")
     if gmail:
         first = "GMAIL_USER and GMAIL_PASSWORD come first"
         _unused(reading, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
-        return _provider(reading, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
+        return _provider(reading, macros, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
     if ses:
         first = "SES_USER and SES_PASSWORD come first"
         _unused(reading, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
         host = f"email-smtp.{reading.of(table.SES_REGION)}.amazonaws.com"
-        return _provider(reading, (host, reading.of(table.SES_PORT)), ses, "*.amazonaws.com")
+        return _provider(reading, macros, (host, reading.of(table.SES_PORT)), ses, "*.amazonaws.com")
     _unused(reading, _SES_DETAILS, "SES_USER and SES_PASSWORD are not both set")
     if not reading.of(table.SMARTHOST_ADDRESS):
         _unused(reading, (*_SMARTHOST, *_SMARTHOST_DETAILS), "SMARTHOST_ADDRESS is not set")
+        _unused(reading, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
+        _unhonoured(reading, macros, {PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS}, "there is no smarthost")
         return None
-    return _own_smarthost(reading)
+    return _own_smarthost(reading, macros)
 
 
-def _provider(reading: Reading, host: tuple[str, int], login: Credentials, aliases: str) -> Smarthost:
+def _provider(reading: Reading, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str) -> Smarthost:
     _unused(reading, _DIRECT, "all mail goes to the smarthost")
+    _unhonoured(reading, macros, {VERIFY_HOSTS}, "the certificates of Gmail and Amazon SES are always checked")
+    _unhonoured(reading, macros, {PROTOCOL}, "with Gmail and Amazon SES the port decides")
     return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
 
 
-def _own_smarthost(reading: Reading) -> Smarthost:
+def _own_smarthost(reading: Reading, macros: Macros) -> Smarthost:
     _unused(reading, _DIRECT, "all mail goes to the smarthost")
     login = _login(reading, _SMARTHOST, "there is no login at the smarthost")
-    tls = reading.of(table.SMARTHOST_TLS) or (TlsRule.VERIFY if login else TlsRule.OPPORTUNISTIC)
+    tls = _tls_rule(reading, macros, login)
+    if tls is not TlsRule.VERIFY:
+        _unused(reading, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
+    implicit = True if PROTOCOL in macros.wishes else None
+    return Smarthost(_hosts(reading), tls, login, _aliases(reading, login), implicit)
+
+
+def _tls_rule(reading: Reading, macros: Macros, login: Credentials | None) -> TlsRule:
+    """Return what SMARTHOST_TLS says, or else what Exim with these macros made of the connection at its safest."""
+    tls = reading.of(table.SMARTHOST_TLS)
+    if tls:
+        _unhonoured(reading, macros, {REQUIRE_TLS, VERIFY_HOSTS}, "SMARTHOST_TLS is set")
+    elif login or macros.wishes & {PROTOCOL, REQUIRE_TLS}:
+        tls = TlsRule.REQUIRE if VERIFY_HOSTS in macros.wishes else TlsRule.VERIFY
+    else:
+        tls = TlsRule.OPPORTUNISTIC
     if login and tls in _LAX:
-        reading.notice(f"SMARTHOST_TLS={tls.value}: {_LAX[tls]}")
-    return Smarthost(_hosts(reading), tls, login, _aliases(reading, login))
+        said_by = f"SMARTHOST_TLS={tls.value}" if reading.is_set(table.SMARTHOST_TLS) else f"{VERIFY_HOSTS} is empty"
+        reading.notice(f"{said_by}: {_LAX[tls]}")
+    return tls
 
 
 def _hosts(reading: Reading) -> tuple[tuple[str, int], ...]:
@@ -94,3 +116,8 @@ def _unused(reading: Reading, settings: Sequence[Setting[Any]], because: str) ->
     for setting in settings:
         if reading.is_set(setting):
             reading.notice(f"{setting.name} has no effect: {because}")
+
+
+def _unhonoured(reading: Reading, macros: Macros, names: set[str], because: str) -> None:
+    for name in sorted(macros.wishes & names):
+        reading.notice(f"{name} in the macros file has no effect: {because}")

@@ -1,5 +1,6 @@
 """What a setting is, and one reading of an environment that gathers every mistake in it."""
 
+import enum
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,16 @@ class SettingsError(Exception):
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = tuple(mistakes)
+
+
+class Source(enum.Enum):
+    """Where a setting's value came from."""
+
+    DEFAULT = "the default"
+    ENVIRONMENT = "the environment"
+    #: Of a secret.
+    FILE = "a file"
+    MACROS = "the macros file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,10 @@ class Setting(Generic[T]):
 
 
 class Reading:
-    """Reads settings from one environment; a wrong one counts as unset, and `mistakes` tells why."""
+    """Reads settings from one environment; a wrong one counts as unset, and `mistakes` tells why.
+
+    What the environment does not set, the macros that it was given may.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -84,6 +98,22 @@ class Reading:
                 self._secret(setting) if setting.secret else self._environ.get(setting.name, "").strip()
             )
         return self._texts[setting.name]
+
+    def adopt(self, texts: Mapping[str, str]) -> None:
+        """Take settings from a macros file, by name: those that the environment leaves unset. None may be secret."""
+        for name, text in texts.items():
+            if self._environ.get(name, "").strip():
+                self.notice(f"{name} in the macros file has no effect: it is set in the environment")
+            else:
+                self._texts[name] = text
+
+    def source(self, setting: Setting[Any]) -> Source:
+        """Return where the value comes from."""
+        if not self.is_set(setting):
+            return Source.DEFAULT
+        if self._environ.get(setting.name, "").strip():
+            return Source.ENVIRONMENT
+        return Source.FILE if setting.secret else Source.MACROS
 
     def is_set(self, setting: Setting[Any]) -> bool:
         """Whether a setting has a value other than the empty one."""

@@ -1,6 +1,5 @@
 """The environment's settings as one frozen value."""
 
-import difflib
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -8,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mta.config import files, table
+from mta.config.inforce import InForce, in_force
 from mta.config.interfaces import interface_networks
 from mta.config.mode import read_smarthost
-from mta.config.setting import FILE_SUFFIX, Reading, SettingsError
+from mta.config.setting import Reading, SettingsError
+from mta.config.strangers import is_negative, notice_exim, notice_strangers
 from mta.delivery.backoff import RetrySchedule
-from mta.delivery.localrule import LocalRule
+from mta.delivery.localrule import LocalKind, LocalRule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
 from mta.routing.route import Smarthost
 from mta.smtp.address import AddressError, parse_domain
@@ -21,9 +22,7 @@ from mta.smtp.domains import DomainList
 __all__ = ["Settings", "SettingsError", "read_settings"]
 
 _LOCALHOST = "localhost"
-# Kubernetes and Docker set variables such as RELAY_SERVICE_HOST for every service that is called relay.
-_LIKE_OURS = re.compile(r"(?:SMARTHOST|RELAY|GMAIL|SES)_(?!SERVICE_|PORT_[0-9])[A-Z0-9_]+")
-_NEGATIVE = {"0", "false", "no", "off"}
+_ALL_DOMAINS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,8 @@ class Settings:
     verbose: bool
     #: Lines to log at start: what was set and has no effect, what is missing, what is unwise.
     notices: tuple[str, ...]
+    #: Every setting as text.
+    in_force: tuple[InForce, ...]
 
 
 def own_host_name() -> str:
@@ -88,14 +89,18 @@ def read_settings(
     *,
     host_name: Callable[[], str] = own_host_name,
     networks: Callable[[str], tuple[IPNetwork, ...]] = interface_networks,
+    root: Path = Path("/"),
 ) -> Settings:
     """Return the settings of an environment. Raises SettingsError with every mistake there is.
 
-    `host_name` gives the host's own name, `networks` those of an interface or OSError.
+    `host_name` gives the host's own name, `networks` those of an interface or OSError; below `root` Exim's files are
+    looked for.
     """
     reading = Reading(environ)
     for setting in table.SETTINGS:
         reading.of(setting)
+    notice_strangers(reading)
+    notice_exim(reading, root)
     settings = _assemble(reading, host_name, networks)
     reading.check()
     return settings
@@ -105,24 +110,31 @@ def _assemble(
     reading: Reading, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]]
 ) -> Settings:
     of = reading.of
-    _notice_strangers(reading)
+    macros = files.macros(reading)
+    reading.adopt(macros.texts)
+    for notice in macros.notices:
+        reading.notice(notice)
     ipv6 = _ipv6(reading)
+    mailname = _mailname(reading, host_name)
     certificate, key = files.certificate(reading)
+    smarthost = read_smarthost(reading, macros)
+    aliases = files.aliases(reading)
+    stand_ins = {table.MAILNAME.name: mailname, table.ALIASES_FILE.name: str(aliases or "")}
     return Settings(
         port=of(table.PORT),
         bind_ip=of(table.BIND_IP),
         bind_ip6=of(table.BIND_IP6) if ipv6 else None,
         ipv6=ipv6,
-        mailname=of(table.MAILNAME) or _own_name(reading, host_name()),
+        mailname=mailname,
         trusted=_trusted(reading, networks),
-        relay_domains=of(table.RELAY_DOMAINS),
-        local_domains=DomainList(tuple(dict.fromkeys((_LOCALHOST, *of(table.OTHER_HOSTNAMES).patterns)))),
-        local_delivery=of(table.LOCAL_DELIVERY),
-        aliases_file=files.aliases(reading),
+        relay_domains=_relay_domains(reading),
+        local_domains=_local_domains(reading),
+        local_delivery=_local_delivery(reading),
+        aliases_file=aliases,
         certificate_path=certificate,
         key_path=key,
         port_out=of(table.SMTPPORTOUT),
-        smarthost=read_smarthost(reading),
+        smarthost=smarthost,
         smarthost_ca_file=files.authorities(reading),
         dkim_key_path=files.dkim_keys(reading),
         dkim_selector=of(table.DKIM_SELECTOR),
@@ -136,18 +148,59 @@ def _assemble(
         log_format=of(table.LOG_FORMAT),
         history_days=of(table.HISTORY_DAYS),
         private_destinations=of(table.PRIVATE_DESTINATIONS),
-        verbose=of(table.VERBOSE),
-        notices=tuple(reading.notices),
+        verbose=_verbose(reading),
+        notices=tuple(dict.fromkeys(reading.notices)),
+        in_force=in_force(reading, stand_ins),
     )
 
 
 def _ipv6(reading: Reading) -> bool:
     disabled = reading.of(table.DISABLE_IPV6)
-    if reading.text(table.DISABLE_IPV6).lower() in _NEGATIVE:
+    if is_negative(reading.text(table.DISABLE_IPV6)):
         reading.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
     if disabled and reading.is_set(table.BIND_IP6):
         reading.notice("BIND_IP6 has no effect: DISABLE_IPV6 is set")
     return not disabled
+
+
+def _verbose(reading: Reading) -> bool:
+    text = reading.text(table.VERBOSE)
+    if text and text.lower() != "true" and not is_negative(text):
+        reading.notice("VERBOSE has an effect only when it is true")
+    return text.lower() == "true"
+
+
+def _mailname(reading: Reading, host_name: Callable[[], str]) -> str:
+    name = reading.of(table.MAILNAME)
+    if name is None:
+        return _own_name(reading, host_name())
+    if "." not in name:
+        reading.notice(f"MAILNAME={name}: servers may refuse a name without a dot")
+    return name
+
+
+def _relay_domains(reading: Reading) -> DomainList:
+    domains = reading.of(table.RELAY_DOMAINS)
+    if _ALL_DOMAINS in domains.patterns:
+        reading.notice("RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam")
+    return domains
+
+
+def _local_domains(reading: Reading) -> DomainList:
+    others = reading.of(table.OTHER_HOSTNAMES).patterns
+    if _ALL_DOMAINS in others:
+        reading.notice("OTHER_HOSTNAMES makes every domain local: no mail leaves this host")
+    both = sorted(set(others).intersection(reading.of(table.RELAY_DOMAINS).patterns))
+    if both:
+        reading.notice(f"{both[0]} stands in RELAY_DOMAINS without effect: OTHER_HOSTNAMES makes it local")
+    return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others))))
+
+
+def _local_delivery(reading: Reading) -> LocalRule:
+    rule = reading.of(table.LOCAL_DELIVERY)
+    if rule.kind is LocalKind.LMTP and reading.is_set(table.MAIL_DIR):
+        reading.notice("MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP")
+    return rule
 
 
 def _own_name(reading: Reading, host: str) -> str:
@@ -179,13 +232,3 @@ def _trusted(reading: Reading, networks: Callable[[str], tuple[IPNetwork, ...]])
 def _is_everyone(item: TrustItem) -> bool:
     wide = isinstance(item.who, Everyone) or (isinstance(item.who, Network) and item.who.network.prefixlen == 0)
     return wide and not item.excluded
-
-
-def _notice_strangers(reading: Reading) -> None:
-    """Tell of variables that are spelled almost like ours. Their values are not shown: one may be a secret."""
-    known = [setting.name for setting in table.SETTINGS]
-    known += [setting.name + FILE_SUFFIX for setting in table.SETTINGS if setting.secret]
-    for name in reading.names():
-        if _LIKE_OURS.fullmatch(name) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            reading.notice(f"{name} is not a setting of ours" + (f"; did you mean {close[0]}?" if close else ""))

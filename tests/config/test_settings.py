@@ -21,7 +21,7 @@ def networks(device: str) -> tuple[IPNetwork, ...]:
 
 
 def read(**environ: str) -> Settings:
-    return read_settings(environ, host_name=lambda: "host.example.test", networks=networks)
+    return read_settings(environ, host_name=lambda: "host.example.test", networks=networks, root=Path("/nowhere"))
 
 
 def mistakes(**environ: str) -> tuple[str, ...]:
@@ -62,6 +62,7 @@ def test_nothing_set_is_a_working_relay() -> None:
         private_destinations=False,
         verbose=False,
         notices=(),
+        in_force=defaults.in_force,
     )
     assert str(defaults.trusted) == "127.0.0.1 ; ::1 ; 172.17.0.0/16 ; fd00:17::/64"
     assert defaults.relay_domains.patterns == ()
@@ -120,7 +121,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("LOCAL_DELIVERY", "lmtp:24", "lmtp takes a host and a port, or the path of a socket, behind a colon"),
         ("ALIASES_FILE", "/none", "there is no such file"),
         ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
-        ("SMARTHOST_CA_FILE", "/none", "no certificates can be read: No such file or directory"),
+        ("SMARTHOST_CA_FILE", "/none", "there is no such file"),
         ("DKIM_SELECTOR", "a b", "not a selector: letters, digits, dashes and dots"),
         ("DKIM_CANON", "relaxed/", "not simple or relaxed, or two of them with a slash between"),
         ("SMARTHOST_ADDRESS", "a.test:587", "587 is read as a host; a port takes two colons: a.test::587"),

@@ -1,0 +1,57 @@
+"""What was set or mounted though it means nothing to us: told at start, so that nobody relies on it."""
+
+import difflib
+import re
+from pathlib import Path
+
+from mta.config import table
+from mta.config.setting import FILE_SUFFIX, Reading
+
+# Kubernetes and Docker set variables such as RELAY_SERVICE_HOST for every service that is called relay.
+_LIKE_OURS = re.compile(r"(?:SMARTHOST|RELAY|GMAIL|SES|DKIM)_(?!SERVICE_|PORT_[0-9])[A-Z0-9_]+")
+_NEGATIVE = {"0", "false", "no", "off"}
+_EXIM = "usr/sbin/exim4"
+# What people mounted into the image we replace, below the root.
+_MOUNTED = (
+    ("etc/email-addresses", "addresses are not rewritten"),
+    ("etc/exim4/conf.d", "Exim's files are not run"),
+    ("etc/exim4/exim4.conf.template", "Exim's files are not run"),
+    ("etc/exim4/hubbed_hosts", "SMARTHOST_ADDRESS is the only route of one's own"),
+    ("etc/exim4/local_host_blacklist", "hosts are not blocked"),
+    ("etc/exim4/host_local_deny_exceptions", "hosts are not blocked"),
+    ("etc/exim4/local_sender_blacklist", "senders are not blocked"),
+    ("etc/exim4/sender_local_deny_exceptions", "senders are not blocked"),
+    ("etc/exim4/local_sender_callout", "nobody is called back"),
+    ("etc/exim4/local_rcpt_callout", "nobody is called back"),
+)
+
+
+def is_negative(text: str) -> bool:
+    """Whether an operator who writes this means no."""
+    return text.lower() in _NEGATIVE
+
+
+def notice_strangers(reading: Reading) -> None:
+    """Tell of variables that are spelled almost like ours. Their values are not shown: one may be a secret."""
+    plain = {setting.name for setting in table.SETTINGS}
+    known = plain | {setting.name + FILE_SUFFIX for setting in table.SETTINGS if setting.secret}
+    for name in reading.names():
+        if name in known:
+            continue
+        if name.endswith(FILE_SUFFIX) and (ours := name.removesuffix(FILE_SUFFIX)) in plain:
+            reading.notice(f"{name} has no effect: only secrets are read from files; set {ours} itself")
+        elif _LIKE_OURS.fullmatch(name):
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            reading.notice(f"{name} is not a setting of ours" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def notice_exim(reading: Reading, root: Path) -> None:
+    """Tell of Exim's own files that someone mounted, unless Exim is installed here, and of USE_SPLIT_CONFIG."""
+    split = reading.text(table.USE_SPLIT_CONFIG)
+    if split and not is_negative(split):
+        reading.notice("USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold")
+    if (root / _EXIM).exists():
+        return
+    for path, instead in _MOUNTED:
+        if (root / path).exists():
+            reading.notice(f"/{path} is there but is not read: {instead}")
