@@ -41,7 +41,7 @@ def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
 class ManagerService(Service):
     """Tells the manager that we are ready, as long as we live, and that we stop.
 
-    Add it when all else runs: its start is the news. The signs of life come from the reactor; one that hangs gives none.
+    Add it when all else runs: its start is the news. Signs of life come from the reactor; one that hangs gives none.
     """
 
     def __init__(self, manager: Manager, clock: IReactorTime, trouble: Callable[[str], object]) -> None:
