@@ -145,7 +145,7 @@ class Summary:
     messages: int
     held: int
     claimed: int
-    #: When the message that waits longest was created.
+    #: When the first of them, in the order they came, was created.
     oldest: float | None
     recipients: dict[Status, int] = field(default_factory=dict)
 

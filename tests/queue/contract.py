@@ -1,9 +1,12 @@
 """The contract of a Queue, run against every one of them. A TestCase inherits it and gives `make_queue`."""
 
 import random
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.body import Body, MemoryBody
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
@@ -35,6 +38,13 @@ def envelope(*recipients: str | Recipient, sender: str | None = "alice@example.o
 def mail(*recipients: str | Recipient, body: Body | bytes = b"Subject: hi\r\n\r\nhello\r\n", **parts: Any) -> NewMail:
     content = MemoryBody(body) if isinstance(body, bytes) else body
     return NewMail(_ids.new(NOW), envelope(*recipients, **parts), content)
+
+
+def scratch(case: SynchronousTestCase) -> Path:
+    """Return a path where nothing is yet, in a directory that goes with the test."""
+    directory = tempfile.TemporaryDirectory(prefix="smtprelay-test-")
+    case.addCleanup(directory.cleanup)
+    return Path(directory.name) / "scratch"
 
 
 def octets(body: Body) -> bytes:

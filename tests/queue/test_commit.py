@@ -1,6 +1,5 @@
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,6 +8,7 @@ from mta.queue.commit import MAX_BATCH, GroupCommit
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.runner import run_inline
 from mta.queue.schema import connect
+from tests.queue.contract import scratch
 
 
 class ByHand:
@@ -29,7 +29,7 @@ class ByHand:
 
 class GroupCommitTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
+        self.path = scratch(self)
         self.connection = connect(self.path)
         self.addCleanup(self.connection.close)
         self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")

@@ -14,7 +14,7 @@ from mta.queue.ids import to_id
 from mta.queue.interface import Change, Claim, NewMail, Query, Verdict
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
-from tests.queue.contract import LEASE, NEVER, NOW, TOOK, mail, octets
+from tests.queue.contract import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
 
 README = Path(__file__).parents[2] / "queue_schema" / "README.md"
 SMALL = b"Subject: small\r\n\r\nhi\r\n"
@@ -40,7 +40,7 @@ def table() -> list[State]:
 
 class CrashTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.home = Path(self.mktemp())
+        self.home = scratch(self)
         self.snapshots: list[tuple[str, Path]] = []
         self.queue = open_queue(self.home, run=run_inline, now=NOW, small=1000, step=self.step)
         # What was answered before the crash and must be there after it, small and large.
@@ -49,7 +49,7 @@ class CrashTests(SynchronousTestCase):
         self.successResultOf(self.queue.settle(self.settled, [Verdict(0, TOOK)], NOW))
 
     def step(self, name: str) -> None:
-        copy = Path(self.mktemp())
+        copy = scratch(self)
         shutil.copytree(self.home, copy, ignore=shutil.ignore_patterns("*-shm", "lock"))
         self.snapshots.append((name, copy))
 
@@ -79,7 +79,7 @@ class CrashTests(SynchronousTestCase):
         files = sorted(
             names[name.removesuffix(".part")] + name.removeprefix(name.removesuffix(".part")) for name in ours
         )
-        again = Path(self.mktemp())
+        again = scratch(self)
         shutil.copytree(copy, again)
         rows = (
             sqlite3.connect(again / "queue.sqlite")

@@ -1,6 +1,5 @@
 import os
 import shutil
-from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -9,12 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mta.queue.interface import Change, Query, Queue, QueueError, QueueFull, Verdict
 from mta.queue.runner import commit_runner, run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
-from tests.queue.contract import LEASE, NEVER, NOW, TOOK, QueueContract, mail, octets
+from tests.queue.contract import LEASE, NEVER, NOW, TOOK, QueueContract, mail, octets, scratch
 
 
 class SqliteQueueTests(QueueContract, SynchronousTestCase):
     def make_queue(self) -> Queue:
-        self.directory = Path(self.mktemp())
+        self.directory = scratch(self)
         return open_queue(self.directory, run=run_inline, now=NOW)
 
     def fill_disk(self) -> None:
@@ -119,7 +118,7 @@ class SqliteQueueWithThreadsTests(TestCase):
     """The queue as the daemon runs it."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
+        self.directory = scratch(self)
         self.run = commit_runner(reactor)
         self.addCleanup(self.run.stop)
         self.queue = open_queue(self.directory, run=self.run, now=NOW, small=10_000)
@@ -168,7 +167,7 @@ class SqliteQueueWithThreadsTests(TestCase):
         ]
         while len(answered) < 100:
             await asked[len(answered)]
-        copy = Path(self.mktemp())
+        copy = scratch(self)
         told = set(answered)
         shutil.copytree(self.directory, copy, ignore=shutil.ignore_patterns("*-shm"))
         await gatherResults(asked)
