@@ -47,7 +47,9 @@ class Scripts:
 
     def step(self, version: int) -> str:
         """Return the migration that ends at this version. Raises QueueError when there is none."""
-        for entry in (self.directory / "migrations").iterdir():
+        steps = self.directory / "migrations"
+        # Neither a clone nor a wheel has the folder before there is a first step.
+        for entry in steps.iterdir() if steps.is_dir() else ():
             if entry.name.startswith(f"{version:04}_") and entry.name.endswith(".sql"):
                 return entry.read_text("utf-8")
         raise QueueError(
