@@ -1,5 +1,6 @@
 """Trouble while the relay runs: it says what is wrong, keeps the mail, and goes on."""
 
+import resource
 import smtplib
 
 import pytest
@@ -44,6 +45,25 @@ def assert_full_disk_is_survived(relay, client):
     filler.unlink()
     assert {path for path in relay.queue_dir.rglob("*") if path.is_file()} <= files
     client.sendmail("a@sender.test", [TO], BIG)
+
+
+def test_a_body_that_cannot_be_written_costs_a_452_and_nothing_else(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    with relay.client() as client:
+        _, most = resource.prlimit(relay.child.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(relay.child.pid, resource.RLIMIT_FSIZE, (1_000_000, most))
+        with pytest.raises(smtplib.SMTPDataError) as refusal:
+            client.sendmail("a@sender.test", [TO], BIG)
+        assert refusal.value.smtp_code == 452
+        assert client.noop()[0] == 250
+        assert relay.queue() == []
+        resource.prlimit(relay.child.pid, resource.RLIMIT_FSIZE, (most, most))
+        client.sendmail("a@sender.test", [TO], BIG)
+    (message,) = received(sink)
+    assert message.without_trace == BIG
+    relay.empty()
+    assert list((relay.queue_dir / "bodies").iterdir()) == []
 
 
 def test_a_disk_filled_by_small_messages_costs_a_452_and_keeps_what_was_accepted(world):
