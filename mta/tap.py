@@ -119,8 +119,7 @@ class Relay(MultiService):
         except QueueError as error:
             self._workers.stop()
             fail(str(error))
-        for notice in self._settings.notices:
-            self._journal.notice(notice)
+        self._tell_what_was_found()
         self._build()
         super().startService()
         self._listen()
@@ -205,6 +204,15 @@ class Relay(MultiService):
             )
             listening.close()
             self._journal.listening(address, port)
+
+    def _tell_what_was_found(self) -> None:
+        for notice in self._settings.notices:
+            self._journal.notice(notice)
+        recovery = self._queue.recovery
+        if recovery.leases or recovery.strays:
+            self._journal.recovered(recovery.leases, recovery.strays)
+        for id in recovery.missing:
+            self._journal.trouble("the file with the body of this message is gone: it cannot be delivered", id)
 
     def _announce(self, summary: Summary) -> None:
         settings = self._settings

@@ -65,6 +65,10 @@ class Journal:
         """Say what a setting was taken to mean."""
         self._emit("setting", text=text)
 
+    def recovered(self, leases: int, strays: int) -> None:
+        """The process before us did not end well: so many messages were in work, so many body files belonged to none."""
+        self._emit("recovered", in_work=leases, files_removed=strays)
+
     def notice(self, text: str) -> None:
         """Something an operator should look at, though mail flows."""
         self._emit("notice", text=text)

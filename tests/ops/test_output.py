@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher
@@ -13,7 +14,9 @@ from mta.ops.output import Output, TwistedObserver
 class OutputTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.path = Path(self.mktemp())
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "log"
         self.path.touch()
         self.descriptor = os.open(self.path, os.O_WRONLY)
         self.addCleanup(os.close, self.descriptor)
