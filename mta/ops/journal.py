@@ -66,7 +66,7 @@ class Journal:
         self._emit("setting", text=text)
 
     def recovered(self, leases: int, strays: int) -> None:
-        """The process before us did not end well: so many messages were in work, so many body files belonged to none."""
+        """The process before us did not end well: `leases` messages were in work, `strays` files belonged to none."""
         self._emit("recovered", in_work=leases, files_removed=strays)
 
     def notice(self, text: str) -> None:
