@@ -1,6 +1,7 @@
 """The carrier over real sockets, with a server that is not ours."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet import reactor
@@ -34,8 +35,9 @@ class LoopbackTests(TestCase):
     def setUp(self) -> Any:
         self.downs: list[Deferred[None]] = []
         self.closed: list[Connection] = []
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir(parents=True)
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
 
     def sink(self, **options: Any) -> Sink:
         sink = Sink(**options)
