@@ -1,0 +1,122 @@
+"""Whether the relay can take mail: it greets, answers EHLO, and its queue can be written.
+
+Both sides are asked as a client and as a program beside the daemon would, so nothing has to work inside it for the
+question to be put.
+"""
+
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from mta.config.setting import Reading, SettingsError
+from mta.config.table import BIND_IP, PORT, QUEUE_DIR
+from mta.queue.bodies import Bodies
+from mta.queue.interface import QueueError
+from mta.queue.refusal import primary_code, refusal
+from mta.queue.sqlite import FILE_NAME, RESERVE
+
+#: Seconds that each step of an answer may take.
+PATIENCE = 5.0
+
+_ANY = "0.0.0.0"  # noqa: S104  read, never listened on
+_LOOPBACK = "127.0.0.1"
+_MAX_LINES = 50
+_MAX_LINE = 2048
+# Leaves nothing behind but has to reach the disk like any other; SQLite would drop a row written over with the same.
+_TOUCH = """
+BEGIN IMMEDIATE;
+INSERT INTO meta (name, value) VALUES ('health', 0);
+DELETE FROM meta WHERE name = 'health';
+COMMIT;
+"""
+
+
+class UnhealthyError(Exception):
+    """The relay cannot take mail now; one line says why."""
+
+
+@click.command()
+def health() -> None:
+    """Tell whether the relay can take mail now; if it cannot, a line says why and the exit status is 1."""
+    try:
+        check(os.environ)
+    except (UnhealthyError, QueueError) as error:
+        lines = [str(error)]
+    except SettingsError as error:
+        lines = list(error.mistakes)
+    else:
+        return
+    click.echo(f"smtprelay: unhealthy: {'; '.join(lines)}", err=True)
+    raise SystemExit(1)
+
+
+def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
+    """Return if the relay of an environment can take mail. Raises UnhealthyError, QueueError or SettingsError.
+
+    `patience` is seconds for each step.
+    """
+    reading = Reading(environ)
+    host, port, directory = reading.of(BIND_IP), reading.of(PORT), reading.of(QUEUE_DIR)
+    reading.check()
+    accepts(_LOOPBACK if host == _ANY else host, port, patience)
+    can_be_written(directory, patience)
+
+
+def accepts(host: str, port: int, patience: float = PATIENCE) -> None:
+    """Return if a mail server greets there and answers EHLO with 250. Raises UnhealthyError."""
+    try:
+        with socket.create_connection((host, port), patience) as connection, connection.makefile("rb") as replies:
+            _expect(replies, b"220", "the greeting")
+            # An address literal, since nobody is to look a name up for this (RFC 5321 section 4.1.3).
+            connection.sendall(b"EHLO [127.0.0.1]\r\n")
+            _expect(replies, b"250", "the reply to EHLO")
+            connection.sendall(b"QUIT\r\n")
+            replies.readline(_MAX_LINE)
+    except OSError as error:
+        raise UnhealthyError(f"no answer on {host} port {port}: {error.strerror or error}") from None
+
+
+def _expect(replies: BinaryIO, code: bytes, what: str) -> None:
+    for _ in range(_MAX_LINES):
+        line = replies.readline(_MAX_LINE)
+        if line[3:4] != b"-":
+            break
+    if not line.startswith(code):
+        words = line.decode("ascii", "replace").strip() or "nothing"
+        raise UnhealthyError(f"{what} is {words!r}, not {code.decode()}")
+
+
+def can_be_written(directory: Path, patience: float = PATIENCE) -> None:
+    """Return if a transaction on the queue reaches the disk and there is room for mail. Raises QueueError."""
+    path = directory / FILE_NAME
+    before = _written(path)
+    try:
+        _touch(path, patience)
+    except sqlite3.Error as error:
+        # Who writes all the time leaves us no gap; then the relay itself shows that it can.
+        if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
+            raise refusal(error) from None
+    Bodies(directory / "bodies", RESERVE).require_room()
+
+
+def _touch(path: Path, patience: float) -> None:
+    # Mode rw: an empty file in place of a missing queue would be the next start's trouble.
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", patience, isolation_level=None, uri=True)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_TOUCH)
+    finally:
+        connection.close()
+
+
+def _written(path: Path) -> int:
+    """Return when SQLite last wrote its log, in nanoseconds; 0 when there is none."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_mtime_ns
+    except OSError:
+        return 0
