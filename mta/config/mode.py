@@ -59,6 +59,8 @@ def _own_smarthost(reading: Reading, macros: Macros) -> Smarthost:
     tls = _tls_rule(reading, macros, login)
     if tls is not TlsRule.VERIFY:
         _unused(reading, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
+    if tls is TlsRule.NONE:
+        _unhonoured(reading, macros, {PROTOCOL}, "SMARTHOST_TLS=none")
     implicit = True if PROTOCOL in macros.wishes else None
     return Smarthost(_hosts(reading), tls, login, _aliases(reading, login), implicit)
 

@@ -119,7 +119,11 @@ def _assemble(
     certificate, key = files.certificate(reading)
     smarthost = read_smarthost(reading, macros)
     aliases = files.aliases(reading)
-    stand_ins = {table.MAILNAME.name: mailname, table.ALIASES_FILE.name: str(aliases or "")}
+    stand_ins = {
+        table.MAILNAME.name: mailname,
+        table.ALIASES_FILE.name: str(aliases or ""),
+        table.SMARTHOST_TLS.name: smarthost.tls.value if smarthost else "",
+    }
     return Settings(
         port=of(table.PORT),
         bind_ip=of(table.BIND_IP),

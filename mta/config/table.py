@@ -51,7 +51,7 @@ OTHER_HOSTNAMES = Setting(
     "OTHER_HOSTNAMES",
     forms.DOMAINS,
     "",
-    "Domains whose mail is delivered to the Maildirs in `MAIL_DIR`, besides `localhost`; `*` is every domain.",
+    "Domains whose mail is delivered here, besides `localhost`; `*` is every domain.",
     "example.com : example.org",
     default_meaning="none",
 )
@@ -59,10 +59,11 @@ LOCAL_DELIVERY = Setting(
     "LOCAL_DELIVERY",
     forms.LOCAL_RULE,
     "maildir",
-    "Where that mail goes: `maildir` (to the Maildirs that exist), `maildir-create` (to Maildirs made for anyone),"
+    "Where local mail goes: `maildir` (to the Maildirs that exist), `maildir-create` (to Maildirs made for anyone),"
     " `lmtp:host:port` or `lmtp:/path` (to a mail store that speaks LMTP).",
     "lmtp:dovecot:24",
 )
+MAIL_DIR = Setting("MAIL_DIR", forms.PATH, "/var/mail", "The directory of the local Maildirs.", "/var/mail")
 ALIASES_FILE = Setting(
     "ALIASES_FILE",
     forms.OPTIONAL_PATH,
@@ -83,6 +84,14 @@ KEY_PATH = Setting(
     "KEY_PATH", forms.OPTIONAL_PATH, "", "The certificate's private key, PEM without a password.", "/etc/ssl/mail.key"
 )
 SMTPPORTOUT = Setting("SMTPPORTOUT", forms.PORT, "25", "The port we deliver to when there is no smarthost.", "2525")
+PRIVATE_DESTINATIONS = Setting(
+    "PRIVATE_DESTINATIONS",
+    forms.choice({"refuse": False, "allow": True}),
+    "refuse",
+    "Whether a domain's MX may be a private or loopback address, or our own: `refuse` or `allow`."
+    " `RELAY_DOMAINS` and the smarthost always may.",
+    "allow",
+)
 SMARTHOST_ADDRESS = Setting(
     "SMARTHOST_ADDRESS",
     forms.HOSTS,
@@ -169,15 +178,6 @@ QUEUE_DIR = Setting(
     "The directory of the queue. Keep it on a volume: what we answered `250` lies there.",
     "/var/spool/smtprelay",
 )
-MAIL_DIR = Setting("MAIL_DIR", forms.PATH, "/var/mail", "The directory of the local Maildirs.", "/var/mail")
-DNS_SERVERS = Setting(
-    "DNS_SERVERS",
-    forms.SERVERS,
-    "",
-    "Addresses of DNS servers, with a port each if it is not 53.",
-    "127.0.0.1:5353,[::1]:53",
-    default_meaning="the system's",
-)
 RETRY_SCHEDULE = Setting(
     "RETRY_SCHEDULE",
     forms.SCHEDULE,
@@ -186,23 +186,23 @@ RETRY_SCHEDULE = Setting(
     " mail is returned.",
     "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
 )
+HISTORY_DAYS = Setting("HISTORY_DAYS", forms.DAYS, "7", "How long the queue remembers what became of a message.", "7")
 MESSAGE_SIZE_LIMIT = Setting(
     "MESSAGE_SIZE_LIMIT", forms.SIZE, "50M", "The largest message we take; `K`, `M` and `G` may follow.", "50M"
 )
 LINE_LENGTH_LIMIT = Setting(
     "LINE_LENGTH_LIMIT", forms.COUNT, "998", "The longest line we take, in octets; `0` lifts the limit.", "998"
 )
+DNS_SERVERS = Setting(
+    "DNS_SERVERS",
+    forms.SERVERS,
+    "",
+    "Addresses of DNS servers, with a port each if it is not 53.",
+    "127.0.0.1:5353,[::1]:53",
+    default_meaning="the system's",
+)
 LOG_FORMAT = Setting(
     "LOG_FORMAT", forms.choice({"text": "text", "json": "json"}), "text", "How we log: `text` or `json`.", "json"
-)
-HISTORY_DAYS = Setting("HISTORY_DAYS", forms.DAYS, "7", "How long the queue remembers what became of a message.", "7")
-PRIVATE_DESTINATIONS = Setting(
-    "PRIVATE_DESTINATIONS",
-    forms.choice({"refuse": False, "allow": True}),
-    "refuse",
-    "Whether a domain's MX may be a private or loopback address, or our own: `refuse` or `allow`."
-    " `RELAY_DOMAINS` and the smarthost always may.",
-    "allow",
 )
 VERBOSE = Setting("VERBOSE", forms.FLAG, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(

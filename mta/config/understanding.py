@@ -28,7 +28,7 @@ def understanding(settings: Settings) -> tuple[str, ...]:
         f"listening: {_listening(settings)}",
         f"STARTTLS: {_starttls(settings)}",
         f"may send anywhere: {settings.trusted}",
-        f"anyone may send to: {settings.relay_domains if settings.relay_domains.patterns else 'local domains only'}",
+        f"anyone may send to: {_for_all(settings)}",
         f"local domains: {settings.local_domains}, delivered to {_local(settings)}",
         f"all other mail goes to: {'; '.join(_route(settings))}",
         f"DKIM: {_dkim(settings)}",
@@ -49,6 +49,10 @@ def _starttls(settings: Settings) -> str:
     if settings.certificate_path is None:
         return "not offered, for there is no certificate"
     return f"offered with the certificate {settings.certificate_path} and the key {settings.key_path}"
+
+
+def _for_all(settings: Settings) -> str:
+    return f"the local domains, {settings.relay_domains}" if settings.relay_domains.patterns else "the local domains"
 
 
 def _local(settings: Settings) -> str:

@@ -18,7 +18,16 @@ from twisted.python.failure import Failure
 
 from mta import __version__
 from mta.ops import control, render
-from mta.ops.configuration import SettingsError, markdown_table, queue_directory, show_settings
+from mta.ops.configuration import (
+    SettingsError,
+    check_settings,
+    explain_settings,
+    markdown_table,
+    queue_directory,
+    show_settings,
+)
+from mta.ops.health import health
+from mta.ops.manual import configuration_page
 from mta.queue.ids import to_number
 from mta.queue.interface import Change, Entry, Query, Queue, QueueError, QueueId
 from mta.queue.runner import run_inline
@@ -53,6 +62,9 @@ def main() -> None:
     """Look after the mail relay. The environment is read as by the daemon."""
 
 
+main.add_command(health)
+
+
 @main.group()
 def config() -> None:
     """Look at the settings."""
@@ -62,17 +74,44 @@ def config() -> None:
 def config_show() -> None:
     """Print the settings in force, secrets masked; notices go to stderr."""
     with _refusing():
-        lines, notices = show_settings(os.environ)
-    for line in lines:
-        click.echo(line)
-    for notice in notices:
-        click.echo(f"notice: {notice}", err=True)
+        _print_settings(*show_settings(os.environ))
+
+
+@config.command("check")
+def config_check() -> None:
+    """Print what the settings amount to, as a start would log it, and notices to stderr; exit with 1 on mistakes."""
+    with _refusing():
+        _print_settings(*check_settings(os.environ))
+
+
+@config.command("explain")
+@click.argument("names", nargs=-1)
+def config_explain(names: tuple[str, ...]) -> None:
+    """Say of each setting, or of all, its value, secrets masked, where it came from and what it does."""
+    try:
+        with _refusing():
+            click.echo("\n".join(explain_settings(os.environ, names)))
+    except KeyError as error:
+        raise click.UsageError(error.args[0]) from None
 
 
 @config.command("table")
 def config_table() -> None:
     """Print all settings with their defaults as a Markdown table."""
     click.echo(markdown_table(), nl=False)
+
+
+@config.command("manual")
+def config_manual() -> None:
+    """Print the page docs/configuration.md."""
+    click.echo(configuration_page(), nl=False)
+
+
+def _print_settings(lines: Sequence[str], notices: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(line)
+    for notice in notices:
+        click.echo(f"notice: {notice}", err=True)
 
 
 @main.group()

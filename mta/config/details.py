@@ -1,0 +1,112 @@
+"""What an operator may want to know about a setting beyond its one line: Markdown that reads well in a terminal too."""
+
+from collections.abc import Mapping
+
+DETAILS: Mapping[str, str] = {
+    "PORT": """\
+There is this one port, for IPv4 and IPv6. Below 1024 it takes root, the capability `CAP_NET_BIND_SERVICE`, or a low
+`net.ipv4.ip_unprivileged_port_start`. It has STARTTLS if there is a certificate, never TLS from the first byte.""",
+    "BIND_IP": """\
+One address. One that this host does not have ends the start with an error.""",
+    "MAILNAME": """\
+Remote servers look this name up: give one that leads to this host, best also backwards (PTR).
+Reports come from `Mailer-Daemon@` this name. Mail to the name itself stays here only if `OTHER_HOSTNAMES` has it.
+Without it the host's own name counts, with a dash in place of what a name cannot have.""",
+    "NET_DEV": """\
+The networks are asked for at start. If there is no such interface, nothing is added and the log says so: in Kubernetes
+or with the host's own network set `RELAY_NETWORKS` instead. `127.0.0.1` and `::1` may always send anywhere.""",
+    "RELAY_NETWORKS": """\
+Items stand between colons, `;`, commas or blanks; the first colon may be left out. An item is a network, an address,
+a host name, `*` (everyone: an open relay), or one of these behind `!`, which excludes.
+The order is: `127.0.0.1` and `::1`, the networks of `NET_DEV`, these items. The first that matches decides.
+IPv6 addresses are taken with doubled colons as Exim wants them (`fd00::::/8`), or as usual (`fd00::/8`) where that can
+mean one thing only; else the start ends with an error that says which `;` is missing.
+A host name is looked up, and again when its time to live is over; one that has no address matches nobody.""",
+    "RELAY_DOMAINS": """\
+For a secondary MX: strangers may send to these domains, and the mail goes to the MX hosts that come before us.
+With a smarthost it goes there like all other mail. Items stand between colons, `;`, commas or blanks.
+For these domains private and loopback addresses are good, too. A domain that `OTHER_HOSTNAMES` has too is local.""",
+    "OTHER_HOSTNAMES": """\
+Items stand between colons, `;`, commas or blanks. Mail for a user who is not known is refused at once, with 550.
+Mail for `postmaster` is always taken.""",
+    "LOCAL_DELIVERY": """\
+With `maildir` a user is known if there is a directory `MAIL_DIR/user` that is a Maildir.
+With `lmtp` the mail store decides who is known; it listens at a host and port, `lmtp:dovecot:24` or
+`lmtp:[2001:db8::1]:24`, or at a Unix socket, `lmtp:/run/dovecot/lmtp`.""",
+    "ALIASES_FILE": """\
+Lines read `name: target, target`. A target is a local user or an address anywhere.
+A file that is set must be there; the one in /etc is used if it is.""",
+    "CERTIFICATE_PATH": """\
+The host's own certificate comes first, then those that lead to its root. If one of the two files is missing or empty,
+STARTTLS is not offered and the log says so; a pair that does not fit ends the start with an error.
+New files are taken up as they come, without a restart. TLS gives a client no right to send.""",
+    "KEY_PATH": """\
+An RSA or EC key. It must be readable by the relay's own user.""",
+    "SMTPPORTOUT": """\
+For all delivery by MX, whatever the domain. Firewalled hosts and tests want it, the world's mail servers do not.""",
+    "SMARTHOST_ADDRESS": """\
+A name, an address, or several between colons or `;`. They are tried in turn; the address is looked up, never the MX.
+A port takes two colons, `smtp.example.com::587`, because one colon separates hosts; so `smtp.example.com:587` is an
+error. An IPv6 address takes brackets: `[2001:db8::1]`, or with doubled colons as Exim wants them.""",
+    "SMARTHOST_PORT": """\
+Hosts before the last have port 25, unless written with one of their own.""",
+    "SMARTHOST_USER": """\
+Either half alone means no login, and the log says which half is missing.""",
+    "SMARTHOST_PASSWORD": """\
+Every character counts. In a file, line ends at the end do not. It is used with CRAM-MD5, PLAIN or LOGIN, and the mail
+waits in the queue if the smarthost refuses it.""",
+    "SMARTHOST_ALIASES": """\
+A pattern is matched against the name as configured and against the name it is a CNAME for; one match is enough.
+Set it only if the password is for some of several hosts.""",
+    "SMARTHOST_TLS": """\
+`verify`: the certificate must come from a known authority and bear the name as configured. Else the mail waits and the
+log says why. `require`: TLS, but with any certificate, so whoever poses as the smarthost gets the password.
+`opportunistic`: without TLS if the smarthost, or who stands between, offers none. `none`: never TLS.
+On the ports 465 and 2465 TLS begins with the first byte.""",
+    "SMARTHOST_CA_FILE": """\
+For a smarthost whose certificate comes from a private authority. The system's authorities do not count then.""",
+    "GMAIL_USER": """\
+With both halves Gmail comes before all other smarthosts, on port 587, with a verified certificate.""",
+    "GMAIL_PASSWORD": """\
+Google wants an app password, sixteen letters, not the account's own.""",
+    "SES_USER": """\
+With both halves, and without Gmail's, mail goes to `email-smtp.<SES_REGION>.amazonaws.com`, with a verified
+certificate.""",
+    "SES_PASSWORD": """\
+The SMTP credentials of Amazon SES are made in its console; they are not the keys of the account.""",
+    "SES_PORT": """\
+25, 587 and 2587 use STARTTLS; 465 and 2465 are TLS from the first byte.""",
+    "DKIM_KEY_PATH": """\
+Mail is signed for the domain of `From:`, in every mode, reports too. A key for every domain is one file. In a directory
+a domain without a file is not signed. RSA and Ed25519 keys are good. A key that cannot be read ends the start with an
+error; if there is nothing at all, or an empty file, mail is not signed and the log says so.
+`smtprelay dkim keygen` makes a key and prints its DNS record.""",
+    "DKIM_SELECTOR": """\
+The record of the public key is at `<selector>._domainkey.<domain>`. A key file that names a selector has its own.""",
+    "QUEUE_DIR": """\
+It is one SQLite file and large bodies beside it, for one relay only; not on a network file system.""",
+    "MAIL_DIR": """\
+User `bob` has the Maildir `bob` in it.""",
+    "DNS_SERVERS": """\
+They are asked in place of those in `/etc/resolv.conf`.""",
+    "RETRY_SCHEDULE": """\
+Rules as Exim's, between `;`. `F,2h,15m`: up to two hours after the mail came, every fifteen minutes.
+`G,16h,1h,1.5`: up to sixteen hours, after one hour, then each wait 1.5 times as long. Units: `w`, `d`, `h`, `m`, `s`.
+At start everything in the queue is tried at once.""",
+    "MESSAGE_SIZE_LIMIT": """\
+A larger message is refused with 552, before it is sent if the client announces its size.""",
+    "LINE_LENGTH_LIMIT": """\
+RFC 5322 allows 998 octets. A message with a longer line is refused with 550, which names the line.""",
+    "HISTORY_DAYS": """\
+`smtprelay queue list --all` shows it. Only addresses, times and replies are kept, no content. `0` keeps nothing.""",
+    "PRIVATE_DESTINATIONS": """\
+An ordinary domain whose MX hosts have nothing else cannot be delivered to, and the mail is returned.""",
+    "MACROS_FILE": """\
+Lines read `NAME = value`. The environment wins over them. Honoured are:
+`MAIN_HARDCODE_PRIMARY_HOSTNAME` (`MAILNAME`), `MESSAGE_SIZE_LIMIT`, `IGNORE_SMTP_LINE_LENGTH_LIMIT` (no limit),
+`DKIM_PRIVATE_KEY` (`DKIM_KEY_PATH`), `DKIM_SELECTOR`, `DKIM_CANON`,
+`REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS = :` (with a login: TLS with any certificate, `SMARTHOST_TLS=require`),
+`REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS = *` (TLS or wait, verified unless the line above says otherwise) and
+`REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps` (TLS from the first byte on every port, verified likewise).
+Exim's `${...}` is not run, but for `${if exists{FILE}{FILE}{0}}`.""",
+}

@@ -1,0 +1,72 @@
+"""The page docs/configuration.md, made from the table of settings."""
+
+from collections.abc import Iterator, Mapping
+
+from mta.config import table
+from mta.config.details import DETAILS
+from mta.config.setting import Setting
+from mta.ops.configuration import names_and_default
+
+_HEAD = """\
+# Configuration
+
+Every setting is an environment variable; nothing needs to be set. This page is made from the table that the relay
+itself reads: `smtprelay config manual` prints it.
+
+- A variable that is empty counts as not set. Blanks around a value do not count, but for secrets.
+- A secret can be given as a file instead: `NAME_FILE` has its path. Both at once are an error. Line ends at the end of
+  the file do not count.
+- All mistakes are reported together at start, one line each with an example that is right, and the relay does not run.
+- Whatever is set and has no effect is named in the log, as an event `notice`. So is a variable spelled almost like one
+  of ours. What the settings amount to stands in events `setting`: who may send, to whom, by which route, how safe.
+- `smtprelay config check` says the same without starting, and exits with 1 if there are mistakes.
+  `smtprelay config explain NAME` says what a setting is now, where that comes from and what it does. Secrets are shown
+  as `****`.
+
+## The mode
+
+The first that is set decides where mail goes that is not local:
+
+1. `GMAIL_USER` and `GMAIL_PASSWORD`: through Gmail;
+2. `SES_USER` and `SES_PASSWORD`: through Amazon SES;
+3. `SMARTHOST_ADDRESS`: through that smarthost, with or without a login;
+4. nothing: to the MX hosts of each recipient's domain.
+
+Half a pair counts as nothing, and the log names the missing half.
+"""
+
+#: The settings by what an operator is about to do: each section begins with a setting of the table.
+_SECTIONS: Mapping[str, str] = {
+    table.PORT.name: "Listening and our name",
+    table.NET_DEV.name: "Who may send, and to whom",
+    table.OTHER_HOSTNAMES.name: "Local mail",
+    table.CERTIFICATE_PATH.name: "TLS for our clients",
+    table.SMTPPORTOUT.name: "Delivery by MX",
+    table.SMARTHOST_ADDRESS.name: "A smarthost",
+    table.GMAIL_USER.name: "Gmail",
+    table.SES_USER.name: "Amazon SES",
+    table.DKIM_KEY_PATH.name: "DKIM",
+    table.QUEUE_DIR.name: "Queue and retries",
+    table.MESSAGE_SIZE_LIMIT.name: "Limits, log and DNS",
+    table.VERBOSE.name: "From the image we replace",
+}
+
+
+def configuration_page() -> str:
+    """Return the page as Markdown."""
+    return "\n".join([_HEAD, *_settings()])
+
+
+def _settings() -> Iterator[str]:
+    for setting in table.SETTINGS:
+        if setting.name in _SECTIONS:
+            yield f"## {_SECTIONS[setting.name]}\n"
+        yield from _about(setting)
+
+
+def _about(setting: Setting[object]) -> Iterator[str]:
+    names, default = names_and_default(setting)
+    yield f"### {names}\n\n{setting.help}\n"
+    yield f"- default: {default}\n- example: `{setting.name}={setting.example}`\n"
+    if setting.name in DETAILS:
+        yield f"{DETAILS[setting.name]}\n"

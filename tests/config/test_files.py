@@ -1,0 +1,112 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from mta.config import files
+from mta.config.macros import Macros
+from mta.config.setting import Reading
+from tests.fakes.certificates import authority
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "crt").write_text("certificate")
+    (tmp_path / "key").write_text("key")
+    (tmp_path / "empty").write_text("")
+    return {"CERTIFICATE_PATH": str(tmp_path / "crt"), "KEY_PATH": str(tmp_path / "key")}
+
+
+def test_certificate_and_key_are_a_pair(pair: dict[str, str]) -> None:
+    reading = Reading(pair)
+    assert files.certificate(reading) == (Path(pair["CERTIFICATE_PATH"]), Path(pair["KEY_PATH"]))
+    assert reading.notices == reading.mistakes == []
+
+
+@pytest.mark.parametrize(("given", "missing"), [("KEY_PATH", "CERTIFICATE_PATH"), ("CERTIFICATE_PATH", "KEY_PATH")])
+def test_one_without_the_other_is_told_by_name(pair: dict[str, str], given: str, missing: str) -> None:
+    reading = Reading({given: pair[given]})
+    assert files.certificate(reading) == (None, None)
+    assert reading.notices == [f"{given} is set but {missing} is not: STARTTLS is not offered"]
+
+
+@pytest.mark.parametrize(("file", "words"), [("none", "does not exist"), ("empty", "is empty")])
+def test_a_missing_or_empty_file_means_no_starttls_as_in_the_image(
+    pair: dict[str, str], tmp_path: Path, file: str, words: str
+) -> None:
+    reading = Reading(pair | {"KEY_PATH": str(tmp_path / file)})
+    assert files.certificate(reading) == (None, None)
+    assert reading.notices == [f"KEY_PATH={tmp_path / file} {words}: STARTTLS is not offered"]
+    assert reading.mistakes == []
+
+
+def test_a_missing_or_empty_dkim_key_means_no_signature(pair: dict[str, str], tmp_path: Path) -> None:
+    reading = Reading({"DKIM_KEY_PATH": "/none", "DKIM_CANON": "simple"})
+    assert files.dkim_keys(reading) is None
+    assert reading.notices == [
+        "DKIM_KEY_PATH=/none does not exist: mail is not signed",
+        "DKIM_CANON has no effect: mail is not signed without a key in DKIM_KEY_PATH",
+    ]
+    assert files.dkim_keys(Reading({"DKIM_KEY_PATH": pair["KEY_PATH"]})) == Path(pair["KEY_PATH"])
+    assert files.dkim_keys(Reading({"DKIM_KEY_PATH": str(tmp_path)})) == tmp_path
+    assert files.dkim_keys(Reading({})) is None
+
+
+def test_what_cannot_be_looked_at_is_a_mistake(pair: dict[str, str]) -> None:
+    reading = Reading({"DKIM_KEY_PATH": pair["KEY_PATH"] + "/key.pem"})
+    assert files.dkim_keys(reading) is None
+    (mistake,) = reading.mistakes
+    assert ": it cannot be looked at: Not a directory; right is for example DKIM_KEY_PATH=" in mistake
+
+
+def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
+    file = authority().write(tmp_path)
+    reading = Reading({"SMARTHOST_CA_FILE": str(file)})
+    assert files.authorities(reading) == file
+    assert reading.mistakes == []
+    assert files.authorities(Reading({})) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("key", "the file holds no certificates as PEM"),
+        ("none", "there is no such file"),
+        ("", "there is no such file"),
+    ],
+)
+@pytest.mark.usefixtures("pair")
+def test_a_file_without_authorities_is_a_mistake(tmp_path: Path, file: str, words: str) -> None:
+    reading = Reading({"SMARTHOST_CA_FILE": str(tmp_path / file)})
+    files.authorities(reading)
+    (mistake,) = reading.mistakes
+    assert f": {words}; right is for example" in mistake
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_we_may_not_read_is_a_mistake(pair: dict[str, str]) -> None:
+    path = Path(pair["KEY_PATH"])
+    path.chmod(0)
+    reading = Reading({"SMARTHOST_CA_FILE": str(path), "MACROS_FILE": str(path)})
+    files.authorities(reading)
+    assert files.macros(reading) == Macros()
+    assert [mistake.count("cannot be read: Permission denied") for mistake in reading.mistakes] == [1, 1]
+
+
+def test_a_file_of_aliases_or_macros_that_is_named_must_be_there() -> None:
+    reading = Reading({"ALIASES_FILE": "/none", "MACROS_FILE": "/none"})
+    assert files.aliases(reading) is None
+    assert files.macros(reading) == Macros()
+    assert [mistake.partition(":")[0] for mistake in reading.mistakes] == [
+        "ALIASES_FILE='/none'",
+        "MACROS_FILE='/none'",
+    ]
+
+
+def test_a_named_file_of_aliases_or_macros_is_used(pair: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "macros").write_bytes(b"MESSAGE_SIZE_LIMIT = 1K\nB\xff = c\n")
+    reading = Reading({"ALIASES_FILE": pair["KEY_PATH"], "MACROS_FILE": str(tmp_path / "macros")})
+    assert files.aliases(reading) == Path(pair["KEY_PATH"])
+    macros = files.macros(reading)
+    assert macros.texts == {"MESSAGE_SIZE_LIMIT": "1K"}
+    assert macros.notices[0].startswith(f"{tmp_path}/macros:2: ")
