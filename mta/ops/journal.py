@@ -196,8 +196,9 @@ def _path(address: Address | None) -> str:
 
 
 def _bare(value: Field) -> str:
-    text = str(value)
-    return text if _BARE.fullmatch(text) else json.dumps(text)
+    if not isinstance(value, str):
+        return str(value)
+    return value if _BARE.fullmatch(value) else json.dumps(value)
 
 
 def _timestamp(now: float) -> str:

@@ -89,6 +89,8 @@ class Bodies:
         self._reserve = reserve
         self._step = step
         self._small = small
+        # Octets that may still be stored before the disk is asked again how much is free.
+        self._allowance = 0
 
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body about to be added under this id."""
@@ -98,8 +100,15 @@ class Bodies:
         """Return the body of a stored message; its octets may turn out to be missing when they are read."""
         return FileBody(self._directory / id, size)
 
-    def require_room(self) -> None:
-        """Raise QueueFull when the reserve is touched."""
+    def require_room(self, octets: int = 0) -> None:
+        """Raise QueueFull when storing so many octets would touch the reserve.
+
+        The disk is asked once for every eighth of the reserve that is stored: for each message it would cost more than
+        all checks of policy.
+        """
+        self._allowance -= octets
+        if self._allowance > 0:
+            return
         try:
             disk = os.statvfs(self._directory)
         except OSError as error:
@@ -107,6 +116,7 @@ class Bodies:
         free = disk.f_bavail * disk.f_frsize
         if free < self._reserve:
             raise QueueFull(f"only {free >> 20} MiB free on the queue's disk: free space under QUEUE_DIR")
+        self._allowance = self._reserve // 8
 
     def place(self, id: QueueId, body: FileBody) -> FileBody:
         """Make a finished file durable under its final name and return it. Raises OSError."""

@@ -124,7 +124,7 @@ class SqliteQueue:
     ) -> "Deferred[Claim | None]":
         """Store a message."""
         try:
-            self._bodies.require_room()
+            self._bodies.require_room(mail.body.size)
         except QueueError as error:
             self.discard(mail.body)
             return fail(error)

@@ -133,3 +133,13 @@ def test_the_reserve_is_kept_free(tmp_path):
     Bodies(tmp_path, reserve=1).require_room()
     with pytest.raises(QueueFull, match="MiB free"):
         Bodies(tmp_path, reserve=1 << 60).require_room()
+
+
+def test_the_disk_is_asked_again_before_an_eighth_of_the_reserve_is_stored(tmp_path, monkeypatch):
+    asked: list[str] = []
+    real = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: (asked.append(path), real(path))[1])
+    bodies = Bodies(tmp_path, reserve=8000)
+    for _ in range(20):
+        bodies.require_room(100)
+    assert len(asked) == 2
