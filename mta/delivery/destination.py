@@ -188,7 +188,7 @@ class Destination:
         self._busy.add(line)
         line.used += 1
         started = self._clock.seconds()
-        line.connection.carry(group.parcel()).addCallbacks(
+        group.carry(line.connection).addCallbacks(
             self._carried,
             self._crashed,
             callbackArgs=(line, group, started),
@@ -197,6 +197,9 @@ class Destination:
 
     def _carried(self, carried: Carried, line: _Line, group: Group, started: float) -> None:
         self._busy.discard(line)
+        if carried.stale and self._closed:
+            self._owner.abandoned(group)
+            return
         if carried.stale:
             self._waiting.appendleft(group)
             self._drive()

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from mta.delivery.carriage import Parcel
-from mta.message.outcome import Outcome
-from mta.queue.interface import Claim, Pending
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mta.delivery.carriage import Carried, Connection, Parcel
+from mta.delivery.signing import Outgoing, Signer
+from mta.message.body import Body
+from mta.message.outcome import Outcome, TryLater
+from mta.queue.interface import Claim, NewMail, Pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +18,7 @@ class Result:
     """An outcome with what the log wants to know of it.
 
     `waited` and `transfer` are seconds; `not_before` is the earliest time for another attempt, because the destination
-    takes nothing until then.
+    takes nothing until then. `mails` are to be added to the queue in the place of the recipient, with its settlement.
     """
 
     outcome: Outcome
@@ -21,14 +26,15 @@ class Result:
     transfer: float = 0.0
     security: str = ""
     not_before: float = 0.0
+    mails: tuple[NewMail, ...] = ()
 
 
 class Job:
     """A claim and the results gathered for it. `open_groups` counts the groups still under way."""
 
-    __slots__ = ("cancelled", "claim", "kept", "open_groups", "results", "taken")
+    __slots__ = ("cancelled", "claim", "kept", "open_groups", "outgoing", "results", "taken")
 
-    def __init__(self, claim: Claim, taken: float) -> None:
+    def __init__(self, claim: Claim, taken: float, signer: Signer | None = None) -> None:
         self.claim = claim
         #: When work on this claim began, wall-clock seconds.
         self.taken = taken
@@ -38,6 +44,8 @@ class Job:
         self.kept: set[int] = set()
         #: Set when an operator took the message away: nothing more is begun for it.
         self.cancelled = False
+        #: What remote hosts get; None for the body as it is.
+        self.outgoing = Outgoing(signer) if signer else None
 
     def renew(self, claim: Claim) -> None:
         """Go on under a newer lease of the same message."""
@@ -52,10 +60,22 @@ class Group:
     recipients: tuple[Pending, ...]
     entered: float
 
-    def parcel(self) -> Parcel:
-        """Return what a connection is to carry."""
+    def carry(self, connection: Connection) -> "Deferred[Carried]":
+        """Run one transaction over a connection. What cannot be read here is put off and not held against the host."""
+        body, outgoing = self.job.claim.body, self.job.outgoing
+        if outgoing is None:
+            return connection.carry(self._parcel(body))
+        return outgoing.of(body).addCallbacks(lambda ready: connection.carry(self._parcel(ready)), self._unread)
+
+    def _parcel(self, body: Body) -> Parcel:
         claim = self.job.claim
-        return Parcel(claim.id, claim.envelope, claim.body, self.recipients)
+        return Parcel(claim.id, claim.envelope, body, self.recipients)
+
+    def _unread(self, failure: Failure) -> Carried:
+        failure.trap(OSError)
+        assert isinstance(failure.value, OSError)
+        text = f"cannot read the message body: {failure.value.strerror or 'unknown error'}"
+        return Carried({pending.index: TryLater(text, status="4.3.0") for pending in self.recipients})
 
 
 class Owner(Protocol):

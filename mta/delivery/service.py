@@ -19,6 +19,7 @@ from mta.delivery.dispatch import Dispatcher, LocalDelivery
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.settlement import Settler
+from mta.delivery.signing import Signer
 from mta.delivery.throttle import Window, WindowLimits
 from mta.ops.journal import Journal
 from mta.queue.interface import Change, Claim, Queue, QueueId
@@ -41,6 +42,7 @@ class DeliveryService(Service):
         wall: Callable[[], float],
         journal: Journal,
         limits: DeliveryLimits | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._queue = queue
         self._settler = settler
@@ -48,6 +50,7 @@ class DeliveryService(Service):
         self._wall = wall
         self._journal = journal
         self._limits = limits or DeliveryLimits()
+        self._signer = signer
         self._jobs: dict[QueueId, Job] = {}
         self._octets = 0
         # Settlements and releases on their way to the queue.
@@ -103,7 +106,7 @@ class DeliveryService(Service):
         if known is not None:
             known.renew(claim)
         elif self.running:
-            job = self._jobs[claim.id] = Job(claim, self._wall())
+            job = self._jobs[claim.id] = Job(claim, self._wall(), self._signer)
             self._octets += claim.body.size
             self._dispatcher.dispatch(job)
         else:

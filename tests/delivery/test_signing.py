@@ -1,0 +1,305 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.carriage import Carried
+from mta.delivery.destination import Destination
+from mta.delivery.job import Group, Job, Result
+from mta.delivery.keyring import Named
+from mta.delivery.reports import DsnReporter
+from mta.delivery.service import DeliveryService
+from mta.delivery.settlement import Settler
+from mta.delivery.signing import AT_ONCE, DkimSigner, Outgoing, PrefixedBody, prefixed
+from mta.delivery.throttle import Window, WindowLimits
+from mta.message.body import Body, FileBody, MemoryBody
+from mta.message.dkim import Canon
+from mta.message.keys import SigningKey, new_key
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.memory import MemoryQueue
+from mta.queue.runner import run_inline
+from mta.routing.route import Local, Plan
+from tests.fakes.carrier import FakeCarrier, delivers
+from tests.fakes.mail import BODY, claim, mail
+from tests.fakes.router import FakeRouter
+from tests.fakes.verifiers import dkimpy_accepts, records
+
+KEY = new_key("s1", "ed25519")
+DNS = records("a.test", [KEY]) | records("relay.test", [KEY])
+PLAN = Plan("mx.test", ())
+SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 7200.0, 900.0),))
+
+
+class Keys:
+    """A keyring in memory."""
+
+    def __init__(self, *domains: str) -> None:
+        self.domains = domains
+
+    def keys(self, domain: str) -> tuple[SigningKey, ...]:
+        return (KEY,) if domain in self.domains else ()
+
+    def files(self) -> tuple[tuple[Named, ...], ...]:
+        return ()
+
+
+@dataclass
+class Stamper:
+    """A signer whose signature is known, and which may be slow."""
+
+    answer: "bytes | Deferred[bytes] | OSError" = b"Signed: yes\r\n"
+    signed: list[Body] = field(default_factory=list)
+
+    async def sign(self, body: Body) -> bytes:
+        self.signed.append(body)
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        return self.answer if isinstance(self.answer, bytes) else await self.answer
+
+
+def octets(body: Body) -> bytes:
+    return b"".join(body.chunks())
+
+
+class PrefixTests(SynchronousTestCase):
+    def test_what_is_in_memory_stays_one_piece(self) -> None:
+        assert prefixed(b"A: 1\r\n", MemoryBody(b"B: 2\r\n")) == MemoryBody(b"A: 1\r\nB: 2\r\n")
+
+    def test_nothing_on_top_changes_nothing(self) -> None:
+        body = MemoryBody(b"x")
+        assert prefixed(b"", body) is body
+
+    def test_a_file_is_read_behind_the_prefix_each_time(self) -> None:
+        with TemporaryDirectory() as name:
+            path = Path(name, "body")
+            path.write_bytes(b"B: 2\r\n")
+            body = prefixed(b"A: 1\r\n", FileBody(path, 6))
+            assert isinstance(body, PrefixedBody)
+            assert [octets(body), octets(body)] == [b"A: 1\r\nB: 2\r\n"] * 2
+            assert body.size == 12
+
+
+class DkimSignerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.ran = 0
+
+    def run_counted(self, work):
+        self.ran += 1
+        return run_inline(work)
+
+    def sign(self, body: Body, *domains: str) -> bytes:
+        signer = DkimSigner(Keys(*domains), Canon(), run=self.run_counted)
+        return self.successResultOf(Deferred.fromCoroutine(signer.sign(body)))
+
+    def test_a_message_is_signed_for_the_domain_it_is_from(self) -> None:
+        assert dkimpy_accepts(self.sign(MemoryBody(BODY), "a.test") + BODY, DNS)
+        assert self.ran == 0
+
+    def test_a_message_from_a_domain_without_a_key_is_not_signed(self) -> None:
+        assert self.sign(MemoryBody(BODY), "b.test") == b""
+
+    def test_a_message_from_nobody_or_from_two_is_not_signed(self) -> None:
+        assert self.sign(MemoryBody(b"Subject: x\r\n\r\n"), "a.test") == b""
+        assert self.sign(MemoryBody(b"From: a@a.test, b@a.test\r\n\r\n"), "a.test") == b""
+        assert self.sign(MemoryBody(b"no header\r\n"), "a.test") == b""
+
+    def test_a_large_message_is_hashed_elsewhere(self) -> None:
+        with TemporaryDirectory() as name:
+            path = Path(name, "body")
+            text = BODY + b"line\r\n" * (AT_ONCE // 6)
+            path.write_bytes(text)
+            assert dkimpy_accepts(self.sign(FileBody(path, len(text)), "a.test") + text, DNS)
+        assert self.ran == 1
+
+    def test_a_body_that_cannot_be_read_is_an_error_of_the_disk(self) -> None:
+        signer = DkimSigner(Keys("a.test"), Canon(), run=run_inline)
+        self.failureResultOf(Deferred.fromCoroutine(signer.sign(FileBody(Path("/nowhere"), 5))), OSError)
+
+
+class OutgoingTests(SynchronousTestCase):
+    def test_a_message_is_signed_once_and_only_when_it_is_asked_for(self) -> None:
+        signer = Stamper()
+        outgoing = Outgoing(signer)
+        assert signer.signed == []
+        first = self.successResultOf(outgoing.of(MemoryBody(b"x")))
+        assert self.successResultOf(outgoing.of(MemoryBody(b"x"))) is first
+        assert octets(first) == b"Signed: yes\r\nx"
+        assert len(signer.signed) == 1
+
+    def test_those_who_ask_while_it_is_being_signed_wait_for_the_same_signature(self) -> None:
+        slow: Deferred[bytes] = Deferred()
+        signer = Stamper(slow)
+        outgoing = Outgoing(signer)
+        asking = [outgoing.of(MemoryBody(b"x")) for _ in range(3)]
+        for each in asking:
+            self.assertNoResult(each)
+        slow.callback(b"S\r\n")
+        assert [octets(self.successResultOf(each)) for each in asking] == [b"S\r\nx"] * 3
+        assert len(signer.signed) == 1
+
+    def test_all_who_wait_hear_of_a_failure_and_the_next_call_tries_again(self) -> None:
+        slow: Deferred[bytes] = Deferred()
+        signer = Stamper(slow)
+        outgoing = Outgoing(signer)
+        asking = [outgoing.of(MemoryBody(b"x")) for _ in range(2)]
+        slow.errback(OSError(5, "Input/output error"))
+        for each in asking:
+            self.failureResultOf(each, OSError)
+        signer.answer = b"S\r\n"
+        assert octets(self.successResultOf(outgoing.of(MemoryBody(b"x")))) == b"S\r\nx"
+
+
+class Notebook:
+    def __init__(self) -> None:
+        self.results: list[dict[int, Result]] = []
+        self.abandoned_groups: list[Group] = []
+
+    def concluded(self, group: Group, results: dict[int, Result]) -> None:
+        self.results.append(results)
+
+    def abandoned(self, group: Group) -> None:
+        self.abandoned_groups.append(group)
+
+
+class DestinationTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.carrier = FakeCarrier()
+        self.owner = Notebook()
+        self.destination = Destination(
+            "mx.test",
+            Window(WindowLimits()),
+            self.carrier,
+            self.owner,
+            clock=self.clock,
+            wall=self.clock.seconds,
+            journal=Journal(lambda _: None, self.clock.seconds),
+        )
+
+    def enter(self, signer: Stamper) -> None:
+        job = Job(claim("bob@b.test"), 0.0, signer)
+        self.destination.enter(Group(job, job.claim.pending, 0.0), PLAN)
+
+    def outcome(self):
+        (results,) = self.owner.results
+        return results[0].outcome
+
+    def test_a_message_in_memory_goes_out_signed_at_once(self) -> None:
+        self.enter(Stamper())
+        assert octets(self.carrier.parcels[0].body) == b"Signed: yes\r\n" + BODY
+        assert isinstance(self.outcome(), Delivered)
+
+    def test_a_large_message_goes_out_when_it_is_signed_and_holds_nothing_else_up(self) -> None:
+        slow: Deferred[bytes] = Deferred()
+        self.enter(Stamper(slow))
+        self.enter(Stamper())
+        assert len(self.carrier.parcels) == 1
+        slow.callback(b"Slow: yes\r\n")
+        assert octets(self.carrier.parcels[1].body) == b"Slow: yes\r\n" + BODY
+
+    def test_nothing_is_signed_for_a_destination_that_is_down(self) -> None:
+        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        signer = Stamper()
+        self.enter(signer)
+        assert signer.signed == []
+
+    def test_a_body_that_cannot_be_read_is_put_off_and_the_connection_serves_others(self) -> None:
+        self.enter(Stamper(OSError(5, "Input/output error", "/a/path")))
+        assert self.outcome() == TryLater("cannot read the message body: Input/output error", status="4.3.0")
+        self.enter(Stamper())
+        assert len(self.carrier.connections) == 1
+        assert len(self.carrier.parcels) == 1
+
+    def test_a_bug_of_ours_in_signing_puts_the_mail_off(self) -> None:
+        slow: Deferred[bytes] = Deferred()
+        self.enter(Stamper(slow))
+        slow.errback(ValueError("oops"))
+        assert self.outcome() == TryLater("internal error: oops", status="4.3.0")
+
+    def test_a_message_still_being_signed_at_the_end_is_given_back(self) -> None:
+        slow: Deferred[bytes] = Deferred()
+        self.enter(Stamper(slow))
+        self.destination.close()
+        self.destination.abort()
+        self.carrier.connections[0].carry = lambda _: Deferred.fromCoroutine(stale())
+        slow.callback(b"")
+        assert len(self.owner.abandoned_groups) == 1
+        assert len(self.carrier.connections) == 1
+
+
+async def stale() -> Carried:
+    """What a connection that was closed meanwhile says."""
+    return Carried({}, stale=True)
+
+
+class Mailboxes:
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def deliver(self, claim, pending):
+        self.bodies.append(octets(claim.body))
+        return run_inline(lambda: Delivered("delivered to the mailbox", ""))
+
+
+class ServiceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.queue = MemoryQueue()
+        self.carrier = FakeCarrier()
+        self.router = FakeRouter()
+        self.mailboxes = Mailboxes()
+        wall, journal = self.clock.seconds, Journal(lambda _: None, self.clock.seconds)
+        reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        self.service = DeliveryService(
+            self.queue,
+            self.router,
+            self.carrier,
+            self.mailboxes,
+            Settler(self.queue, reporter, SCHEDULE, wall=wall, journal=journal),
+            schedule=SCHEDULE,
+            clock=self.clock,
+            wall=wall,
+            journal=journal,
+            signer=DkimSigner(Keys("a.test", "relay.test"), Canon(), run=run_inline),
+        )
+        self.service.startService()
+
+    def hand_over(self, *recipients: str) -> None:
+        new = mail(*recipients)
+        claimed = self.successResultOf(self.queue.add(new, self.clock.seconds(), 3600.0))
+        self.service.take(claimed)
+        self.clock.advance(0)
+
+    def sent(self) -> list[bytes]:
+        return [octets(parcel.body) for parcel in self.carrier.parcels]
+
+    def test_a_message_to_two_destinations_bears_one_signature(self) -> None:
+        self.router.routings["c.test"] = Plan("mx.c.test", ())
+        self.hand_over("bob@b.test", "eve@c.test")
+        first, second = self.sent()
+        assert first == second
+        assert dkimpy_accepts(first, DNS)
+
+    def test_our_own_reports_are_signed(self) -> None:
+        refused = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
+
+        def answer(parcel):
+            return delivers(parcel) if parcel.envelope.sender is None else {0: refused}
+
+        self.carrier.answer = answer
+        self.hand_over("bob@b.test")
+        report = self.sent()[1]
+        assert b"; d=relay.test;" in report
+        assert dkimpy_accepts(report, DNS)
+
+    def test_mail_to_mailboxes_here_is_not_signed(self) -> None:
+        self.router.routings["here.test"] = Local()
+        self.hand_over("bob@here.test")
+        assert self.mailboxes.bodies == [BODY]
