@@ -10,6 +10,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IReactorTCP,
     IReactorTime,
+    IReactorUNIX,
 )
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
@@ -27,7 +28,7 @@ from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.handshake import Login, Terms
 
 
-class IReactor(IReactorTCP, IReactorTime):
+class IReactor(IReactorTCP, IReactorUNIX, IReactorTime):
     """What a carrier needs of a reactor."""
 
 
@@ -48,7 +49,7 @@ class Parts:
 
 
 class SmtpCarrier:
-    """The Carrier of mta.delivery.carriage over TCP."""
+    """The Carrier of mta.delivery.carriage over TCP and Unix sockets."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -114,7 +115,11 @@ class _Opening:
         link.listener = self
         self._link = link
         factory = _LinkFactory(link, self)
-        self._connector = parts.reactor.connectTCP(route.address, route.port, factory, timeout=parts.timeouts.connect)
+        timeout = parts.timeouts.connect
+        if route.address.startswith("/"):
+            self._connector = parts.reactor.connectUNIX(route.address, factory, timeout)
+        else:
+            self._connector = parts.reactor.connectTCP(route.address, route.port, factory, timeout)
 
     def _failed(self, link: Link) -> None:
         trouble = link.client.ended
@@ -159,6 +164,7 @@ def _terms(hello: str, route: Route, *, clear: bool) -> Terms:
     login = route.credentials
     return Terms(
         hello,
+        lmtp=route.lmtp,
         starttls=route.tls is not TlsRule.NONE and not clear,
         tls_required=route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY),
         login=None if login is None else Login(login.user, login.password),

@@ -46,17 +46,21 @@ class Route:
     """One address to try. `host` is the name as configured or from the MX record: what a certificate must bear."""
 
     host: str
-    #: An IP address literal without brackets.
+    #: An IP address literal without brackets; for LMTP it may be the path of a Unix socket, or a name to look up.
     address: str
     port: int
     tls: TlsRule = TlsRule.OPPORTUNISTIC
     #: TLS from the first byte, as on port 465 (RFC 8314 section 3.3).
     implicit_tls: bool = False
     credentials: Credentials | None = None
+    #: A mail store of our own that speaks LMTP (RFC 2033).
+    lmtp: bool = False
 
     @property
     def label(self) -> str:
-        """How logs and reports name this peer: `mx.example.test[192.0.2.1]:25`."""
+        """How logs and reports name this peer: `mx.example.test[192.0.2.1]:25`, or the path of its socket."""
+        if self.address.startswith("/"):
+            return self.address
         return f"{self.host}[{self.address}]:{self.port}"
 
 

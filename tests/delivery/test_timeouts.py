@@ -53,6 +53,7 @@ def test_each_step_has_the_time_that_rfc_5321_gives_it() -> None:
         "GREETING": 300,
         "EHLO": 300,
         "HELO": 300,
+        "LHLO": 300,
         "STARTTLS": 300,
         "AUTH": 300,
         "RSET": 300,

@@ -1,0 +1,79 @@
+"""Delivery to a mail store by LMTP (RFC 2033), as `LOCAL_DELIVERY=lmtp:host:port` or `lmtp:/path` asks for.
+
+The mail store is a destination like any other: the same window, the same kept-open connections, the same transactions
+of many recipients. What is different in the dialogue is known to mta.smtp.client; here is only how it is reached.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred
+
+from mta.delivery.carriage import Carrier, Connection
+from mta.delivery.localrule import LocalKind, LocalRule
+from mta.message.outcome import TryLater
+from mta.routing.route import Plan, Route, TlsRule
+
+#: Finds the addresses of a host, as IP literals without brackets, or says why there are none.
+LookUp = Callable[[str], Awaitable[Sequence[str] | TryLater]]
+
+
+def mail_store(rule: LocalRule) -> Plan | None:
+    """Return the way to the mail store that a rule names; None when mail goes to Maildirs."""
+    if rule.kind is not LocalKind.LMTP:
+        return None
+    if rule.path is not None:
+        route = Route("localhost", str(rule.path), 0, TlsRule.NONE, lmtp=True)
+    else:
+        route = Route(rule.host, rule.host, rule.port, TlsRule.OPPORTUNISTIC, lmtp=True)
+    return Plan(str(rule), (route,))
+
+
+class StoreCarrier:
+    """A Carrier that also knows the way to the mail store; all other plans are `carrier`'s.
+
+    A mail store that cannot be reached is the operator's to mend, so its mail waits whatever the reason, a host name
+    that does not exist included.
+    """
+
+    def __init__(self, carrier: Carrier, store: Plan, look_up: LookUp) -> None:
+        self._carrier = carrier
+        self._store = store
+        self._look_up = look_up
+
+    def open(self, plan: Plan) -> "Deferred[Connection | TryLater]":
+        """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
+        if plan.destination != self._store.destination:
+            return self._carrier.open(plan)
+        return Deferred.fromCoroutine(self._open())
+
+    async def _open(self) -> Connection | TryLater:
+        opened = await self._try()
+        if not isinstance(opened, TryLater):
+            return opened
+        advice = f"mail stays queued. Check LOCAL_DELIVERY={self._store.destination}"
+        return replace(opened, text=f"the mail store cannot be reached: {opened.text.rstrip('.')}; {advice}")
+
+    async def _try(self) -> Connection | TryLater:
+        routes = await self._routes()
+        if isinstance(routes, TryLater):
+            return routes
+        return await self._carrier.open(replace(self._store, routes=routes))
+
+    async def _routes(self) -> tuple[Route, ...] | TryLater:
+        (route,) = self._store.routes
+        if route.address.startswith("/") or _is_address(route.address):
+            return (route,)
+        found = await self._look_up(route.host)
+        if isinstance(found, TryLater):
+            return found
+        return tuple(replace(route, address=address) for address in found)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
