@@ -141,10 +141,11 @@ def read_canon(text: str) -> tuple[str, str]:
 def read_local_rule(text: str) -> LocalRule:
     """Read `maildir`, `maildir-create`, `lmtp:host:port`, `lmtp:[2001:db8::1]:24` or `lmtp:/path/of/socket`."""
     word, _, where = text.partition(":")
+    for kind in (LocalKind.MAILDIR, LocalKind.MAILDIR_CREATE):
+        if text.lower() == kind.value:
+            return LocalRule(kind)
     if word.lower() != LocalKind.LMTP.value:
-        return LocalRule(
-            choice({kind.value: kind for kind in (LocalKind.MAILDIR, LocalKind.MAILDIR_CREATE)}).read(text)
-        )
+        raise ValueError("not one of maildir, maildir-create, or lmtp with a place behind a colon")
     if where.startswith("/"):
         return LocalRule(LocalKind.LMTP, path=read_path(where))
     match = _LMTP_HOST.fullmatch(where)
@@ -194,6 +195,8 @@ SIZE = Form(exim.read_size, exim.write_size)
 DAYS = Form(read_days, lambda days: f"{days:.12g}")
 #: Set or not; any text sets it.
 FLAG: Form[bool] = Form(bool, lambda flag: "yes" if flag else "")
+#: The word `true`; anything else is not.
+TRUE: Form[bool] = Form(lambda text: text.lower() == "true", lambda flag: "true" if flag else "")
 SECRET = Form(read_secret)
 PATH = Form(read_path)
 OPTIONAL_PATH = optional(PATH)

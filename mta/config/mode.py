@@ -48,7 +48,7 @@ def read_smarthost(reading: Reading, macros: Macros | None = None) -> Smarthost 
 
 def _provider(reading: Reading, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str) -> Smarthost:
     _unused(reading, _DIRECT, "all mail goes to the smarthost")
-    _unhonoured(reading, macros, {VERIFY_HOSTS}, "the certificates of Gmail and Amazon SES are always checked")
+    _unhonoured(reading, macros, {VERIFY_HOSTS}, "Gmail and Amazon SES always prove themselves")
     _unhonoured(reading, macros, {PROTOCOL}, "with Gmail and Amazon SES the port decides")
     return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
 

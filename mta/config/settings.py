@@ -168,10 +168,10 @@ def _ipv6(reading: Reading) -> bool:
 
 
 def _verbose(reading: Reading) -> bool:
-    text = reading.text(table.VERBOSE)
-    if text and text.lower() != "true" and not is_negative(text):
-        reading.notice("VERBOSE has an effect only when it is true")
-    return text.lower() == "true"
+    verbose = reading.of(table.VERBOSE)
+    if reading.is_set(table.VERBOSE) and not verbose and not is_negative(reading.text(table.VERBOSE)):
+        reading.notice("VERBOSE has no effect: only true turns it on")
+    return verbose
 
 
 def _mailname(reading: Reading, host_name: Callable[[], str]) -> str:

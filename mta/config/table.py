@@ -204,10 +204,10 @@ DNS_SERVERS = Setting(
 LOG_FORMAT = Setting(
     "LOG_FORMAT", forms.choice({"text": "text", "json": "json"}), "text", "How we log: `text` or `json`.", "json"
 )
-VERBOSE = Setting("VERBOSE", forms.FLAG, "", "Log every setting at start: `true`.", "true", default_meaning="no")
+VERBOSE = Setting("VERBOSE", forms.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",
-    forms.FLAG,
+    forms.TRUE,
     "",
     "Has no effect: Exim's files are not run. It is known only to say so.",
     "true",

@@ -4,6 +4,7 @@ import pytest
 
 from mta.config import forms
 from mta.config.setting import Form
+from mta.delivery.localrule import LocalKind, LocalRule
 
 COLOUR = forms.choice({"red": 1, "blue": 2})
 
@@ -19,6 +20,19 @@ COLOUR = forms.choice({"red": 1, "blue": 2})
         (forms.DAYS, "0.5", 0.5),
         (forms.FLAG, "0", True),
         (forms.FLAG, "", False),
+        (forms.TRUE, "True", True),
+        (forms.TRUE, "1", False),
+        (forms.OPTIONAL_PATH, "", None),
+        (forms.SELECTOR, "Mail_1.2026", "mail_1.2026"),
+        (forms.CANON, "relaxed", ("relaxed", "relaxed")),
+        (forms.CANON, "Relaxed/Simple", ("relaxed", "simple")),
+        (forms.CANON, "simple/relaxed", ("simple", "relaxed")),
+        (forms.LOCAL_RULE, "Maildir", LocalRule()),
+        (forms.LOCAL_RULE, "maildir-create", LocalRule(LocalKind.MAILDIR_CREATE)),
+        (forms.LOCAL_RULE, "lmtp:Mail_Store:24", LocalRule(LocalKind.LMTP, "mail_store", 24)),
+        (forms.LOCAL_RULE, "LMTP:192.0.2.1:24", LocalRule(LocalKind.LMTP, "192.0.2.1", 24)),
+        (forms.LOCAL_RULE, "lmtp:[2001:DB8::1]:24", LocalRule(LocalKind.LMTP, "2001:db8::1", 24)),
+        (forms.LOCAL_RULE, "lmtp:/run/dovecot/lmtp", LocalRule(LocalKind.LMTP, path=Path("/run/dovecot/lmtp"))),
         (forms.SECRET, 'a:b^c"d\\e %f ü', 'a:b^c"d\\e %f ü'),
         (forms.PATH, "./spool", Path("spool")),
         (forms.IPV4, "0.0.0.0", "0.0.0.0"),
@@ -74,6 +88,18 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(form: Form[object], text:
         (forms.SERVERS, "127.0.0.1:0", "'0' is not a port"),
         (forms.SERVERS, "1.2.3:53", "not an IPv4 address"),
         (forms.SERVERS, "[1.2.3.4]:53", "not an IPv6 address"),
+        (forms.SELECTOR, "-a", "not a selector"),
+        (forms.SELECTOR, "a..b", "not a selector"),
+        (forms.SELECTOR, "a." * 100 + "a", "not a selector"),
+        (forms.CANON, "relaxed/", "not simple or relaxed"),
+        (forms.CANON, "simple/simple/simple", "not simple or relaxed"),
+        (forms.LOCAL_RULE, "lmtp", "lmtp takes a host and a port, or the path of a socket, behind a colon"),
+        (forms.LOCAL_RULE, "lmtp:2001:db8::1:24", "lmtp takes a host and a port"),
+        (forms.LOCAL_RULE, "lmtp:run/lmtp", "lmtp takes a host and a port"),
+        (forms.LOCAL_RULE, "lmtp:a b:24", "'a b' is not a host name"),
+        (forms.LOCAL_RULE, "lmtp:a.test:0", "'0' is not a port"),
+        (forms.LOCAL_RULE, "lmtp:/a\0", "not a path"),
+        (forms.LOCAL_RULE, "mbox", "not one of maildir, maildir-create, or lmtp with a place behind a colon"),
         (COLOUR, "green", "not one of red, blue"),
     ],
 )

@@ -1,5 +1,6 @@
 import pytest
 
+from mta.config.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
 from mta.config.mode import read_smarthost
 from mta.config.setting import Reading
 from mta.routing.route import Credentials, Smarthost, TlsRule
@@ -167,3 +168,74 @@ def test_a_password_without_verified_tls_is_warned_of(tls: str) -> None:
     assert said.startswith(f"SMARTHOST_TLS={tls}: the password ")
     assert notices(HOST, SMARTHOST_TLS=tls) == []
     assert notices(HOST, LOGIN, SMARTHOST_TLS="verify") == []
+
+
+ANY_CERTIFICATE, TLS_ONLY, SMTPS = VERIFY_HOSTS, REQUIRE_TLS, PROTOCOL
+LAX_REQUIRE = "the password goes to whoever poses as the smarthost, for no certificate is checked"
+
+
+def with_macros(*wishes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
+    reading = Reading(environ)
+    return read_smarthost(reading, Macros(wishes=frozenset(wishes))), reading.notices
+
+
+@pytest.mark.parametrize(
+    ("wishes", "login", "rule"),
+    [
+        ((ANY_CERTIFICATE,), LOGIN, TlsRule.REQUIRE),
+        ((ANY_CERTIFICATE,), {}, TlsRule.OPPORTUNISTIC),
+        ((TLS_ONLY,), LOGIN, TlsRule.VERIFY),
+        ((TLS_ONLY,), {}, TlsRule.VERIFY),
+        ((TLS_ONLY, ANY_CERTIFICATE), {}, TlsRule.REQUIRE),
+        ((SMTPS,), {}, TlsRule.VERIFY),
+        ((SMTPS, ANY_CERTIFICATE), LOGIN, TlsRule.REQUIRE),
+    ],
+)
+def test_macros_decide_about_tls_as_they_did_in_exim(
+    wishes: tuple[str, ...], login: dict[str, str], rule: TlsRule
+) -> None:
+    found, said = with_macros(*wishes, **HOST, **login)
+    assert found is not None
+    assert found.tls is rule
+    assert found.implicit_tls is (True if SMTPS in wishes else None)
+    assert said == ([f"{VERIFY_HOSTS} is empty: {LAX_REQUIRE}"] if login and rule is TlsRule.REQUIRE else [])
+
+
+def test_the_environment_wins_over_macros() -> None:
+    found, said = with_macros(ANY_CERTIFICATE, TLS_ONLY, SMTPS, SMARTHOST_TLS="verify", **HOST, **LOGIN)
+    assert found is not None
+    assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, True)
+    assert said == [
+        f"{name} in the macros file has no effect: SMARTHOST_TLS is set" for name in (TLS_ONLY, ANY_CERTIFICATE)
+    ]
+    assert with_macros(SMTPS, SMARTHOST_TLS="none", **HOST)[1] == [
+        f"{SMTPS} in the macros file has no effect: SMARTHOST_TLS=none"
+    ]
+
+
+def test_no_macro_can_weaken_the_tls_of_a_provider() -> None:
+    found, said = with_macros(ANY_CERTIFICATE, TLS_ONLY, SMTPS, **GMAIL)
+    assert found is not None
+    assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, None)
+    assert said == [
+        f"{ANY_CERTIFICATE} in the macros file has no effect: Gmail and Amazon SES always prove themselves",
+        f"{SMTPS} in the macros file has no effect: with Gmail and Amazon SES the port decides",
+    ]
+
+
+def test_macros_for_a_smarthost_have_no_effect_without_one() -> None:
+    assert with_macros(SMTPS)[1] == [f"{SMTPS} in the macros file has no effect: there is no smarthost"]
+
+
+def test_authorities_have_no_effect_where_no_certificate_is_checked() -> None:
+    assert notices(SMARTHOST_CA_FILE="/ca") == ["SMARTHOST_CA_FILE has no effect: there is no smarthost"]
+    assert notices(HOST, SMARTHOST_CA_FILE="/ca") == [
+        "SMARTHOST_CA_FILE has no effect: the smarthost's certificate is not checked; see SMARTHOST_TLS"
+    ]
+    assert notices(HOST, LOGIN, SMARTHOST_CA_FILE="/ca") == notices(GMAIL, SMARTHOST_CA_FILE="/ca") == []
+
+
+def test_what_is_for_mx_hosts_has_no_effect_with_a_smarthost() -> None:
+    assert notices(HOST, PRIVATE_DESTINATIONS="allow") == [
+        "PRIVATE_DESTINATIONS has no effect: all mail goes to the smarthost"
+    ]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.exim import read_port
-from mta.config.setting import Form, Reading, Setting, SettingsError, shorten
+from mta.config.setting import Form, Reading, Setting, SettingsError, Source, shorten
 
 PORT = Setting("PORT", Form(read_port), "25", "The port.", "2525")
 PASSWORD = Setting("PASSWORD", Form(str), "", "The password.", "correct-horse", secret=True)
@@ -118,3 +118,35 @@ def test_text_is_shortened_to_one_line() -> None:
     assert shorten("abc", 5) == "abc"
     assert shorten("abcdef", 5) == "ab..."
     assert shorten("a\nb", 5) == "a?b"
+
+
+def test_macros_stand_in_for_what_the_environment_leaves_unset() -> None:
+    reading = Reading({"PORT": " "})
+    reading.adopt({"PORT": "26"})
+    assert (reading.of(PORT), reading.source(PORT)) == (26, Source.MACROS)
+    assert reading.notices == []
+
+
+def test_the_environment_wins_over_macros_and_that_is_told() -> None:
+    reading = Reading({"PORT": "27"})
+    reading.adopt({"PORT": "26"})
+    assert (reading.of(PORT), reading.source(PORT)) == (27, Source.ENVIRONMENT)
+    assert reading.notices == ["PORT in the macros file has no effect: it is set in the environment"]
+
+
+def test_a_value_knows_where_it_came_from(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s")
+    assert Reading({}).source(PORT) is Source.DEFAULT
+    assert Reading({"PASSWORD": "s"}).source(PASSWORD) is Source.ENVIRONMENT
+    assert Reading({"PASSWORD_FILE": str(tmp_path / "secret")}).source(PASSWORD) is Source.FILE
+    assert Reading({"PASSWORD_FILE": "/none"}).source(PASSWORD) is Source.DEFAULT
+
+
+def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> None:
+    reading = Reading({"PORT": "26", "PASSWORD": "s3cret"})
+    reading.mistake(PORT, "it is taken")
+    reading.mistake(PASSWORD, "it is weak")
+    assert reading.mistakes == [
+        "PORT='26': it is taken; right is for example PORT=2525",
+        "PASSWORD: it is weak; right is for example PASSWORD=correct-horse",
+    ]

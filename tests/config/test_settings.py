@@ -11,7 +11,7 @@ from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.table import SETTINGS
 from mta.delivery.localrule import LocalKind, LocalRule
 from mta.inbound.networks import IPNetwork
-from mta.routing.route import Credentials
+from mta.routing.route import Credentials, TlsRule
 
 
 def networks(device: str) -> tuple[IPNetwork, ...]:
@@ -117,7 +117,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("RELAY_NETWORKS", "10.0.0/8", "'10.0.0/8' is not made of networks, addresses and host names"),
         ("RELAY_DOMAINS", "a_b.test", "malformed domain 'a_b.test'"),
         ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
-        ("LOCAL_DELIVERY", "mbox", "not one of maildir, maildir-create"),
+        ("LOCAL_DELIVERY", "mbox", "not one of maildir, maildir-create, or lmtp with a place behind a colon"),
         ("LOCAL_DELIVERY", "lmtp:24", "lmtp takes a host and a port, or the path of a socket, behind a colon"),
         ("ALIASES_FILE", "/none", "there is no such file"),
         ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
@@ -220,6 +220,73 @@ def test_a_denial_that_says_no_is_warned_of() -> None:
         "DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6",
     )
     assert read(DISABLE_IPV6="true", BIND_IP6="::1").notices == ("BIND_IP6 has no effect: DISABLE_IPV6 is set",)
+
+
+@pytest.mark.parametrize(
+    ("environ", "notice"),
+    [
+        (
+            {"RELAY_DOMAINS": "*"},
+            "RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam",
+        ),
+        ({"OTHER_HOSTNAMES": "*"}, "OTHER_HOSTNAMES makes every domain local: no mail leaves this host"),
+        (
+            {"OTHER_HOSTNAMES": "a.test:b.test", "RELAY_DOMAINS": "b.test"},
+            "b.test stands in RELAY_DOMAINS without effect: OTHER_HOSTNAMES makes it local",
+        ),
+        ({"MAILNAME": "relay"}, "MAILNAME=relay: servers may refuse a name without a dot"),
+        (
+            {"LOCAL_DELIVERY": "lmtp:/run/lmtp", "MAIL_DIR": "/m"},
+            "MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP",
+        ),
+        ({"VERBOSE": "1"}, "VERBOSE has no effect: only true turns it on"),
+        (
+            {"USE_SPLIT_CONFIG": "true"},
+            "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold",
+        ),
+        ({"KEY_PATH": __file__}, "KEY_PATH is set but CERTIFICATE_PATH is not: STARTTLS is not offered"),
+        ({"DKIM_KEY_PATH": "/none"}, "DKIM_KEY_PATH=/none does not exist: mail is not signed"),
+    ],
+)
+def test_what_has_no_effect_or_too_much_is_told(environ: dict[str, str], notice: str) -> None:
+    assert read(**environ).notices == (notice,)
+
+
+@pytest.mark.parametrize(("text", "verbose"), [("true", True), ("True", True), ("false", False), ("1", False)])
+def test_verbose_is_the_word_true(text: str, verbose: bool) -> None:
+    assert read(VERBOSE=text).verbose is verbose
+
+
+def macros(folder: Path, *lines: str) -> str:
+    file = folder / "macros"
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def test_macros_set_what_the_environment_leaves_unset(tmp_path: Path) -> None:
+    file = macros(tmp_path, "MESSAGE_SIZE_LIMIT = 1K", "MAIN_HARDCODE_PRIMARY_HOSTNAME = mta.test", "A = b")
+    found = read(MACROS_FILE=file, MESSAGE_SIZE_LIMIT="2K")
+    assert (found.message_size_limit, found.mailname) == (2048, "mta.test")
+    assert found.notices == (
+        "MESSAGE_SIZE_LIMIT in the macros file has no effect: it is set in the environment",
+        f"{file}:3: A has no effect: Exim's configuration is not run",
+    )
+    assert read(MACROS_FILE=file).message_size_limit == 1024
+
+
+def test_the_key_that_a_macro_names_is_looked_for(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("key")
+    assert read(MACROS_FILE=macros(tmp_path, f"DKIM_PRIVATE_KEY = {key}")).dkim_key_path == key
+    missing = read(MACROS_FILE=macros(tmp_path, "DKIM_PRIVATE_KEY = /none"))
+    assert missing.notices == ("DKIM_KEY_PATH=/none does not exist: mail is not signed",)
+
+
+def test_macros_reach_the_smarthost(tmp_path: Path) -> None:
+    file = macros(tmp_path, "REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps", "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS = :")
+    found = read(MACROS_FILE=file, SMARTHOST_ADDRESS="a.test").smarthost
+    assert found is not None
+    assert (found.implicit_tls, found.tls) == (True, TlsRule.REQUIRE)
 
 
 def test_a_variable_spelled_almost_like_ours_is_told_without_its_value() -> None:
