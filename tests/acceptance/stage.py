@@ -1,0 +1,117 @@
+"""What the scenarios are played with: the relay with nothing set but what a scenario says, sinks, clients."""
+
+import smtplib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.endtoend.daemon import ROOT, Daemon
+from tests.endtoend.world import Dns
+from tests.fakes.certificates import Authority
+from tests.fakes.clock import WallClock
+from tests.fakes.processes import answers, until
+from tests.fakes.received import Message, Rule
+from tests.fakes.sink import Sink
+
+#: Another address of this host; only 127.0.0.1 is trusted unless a scenario says more.
+STRANGER = "127.0.0.2"
+
+
+class Stage:
+    """Makes sinks and relays that end with the test. `root` is the authority that the relays trust."""
+
+    def __init__(self, dns: Dns, root: Authority, home: Path, stack: ExitStack) -> None:
+        self.dns = dns
+        self.home = home
+        self._root = root
+        self._stack = stack
+
+    def sink(self, *rules: Rule, **options: Any) -> Sink:
+        """Return a running sink that follows these rules."""
+        return self._stack.enter_context(Sink(list(rules), **options))
+
+    def stopped_relay(self, **settings: str) -> Daemon:
+        """Return a relay with these settings before its start; what it starts ends with the test."""
+        common = {"DNS_SERVERS": self.dns.setting, "SSL_CERT_FILE": self.authority_file}
+        relay = Daemon(self.home / "relay", **{**common, **settings})
+        relay.port = int(settings.get("PORT", relay.port))
+        self._stack.callback(relay.__exit__)
+        return relay
+
+    def relay(self, **settings: str) -> Daemon:
+        """Return such a relay, running."""
+        relay = self.stopped_relay(**settings)
+        relay.start()
+        return relay
+
+    @property
+    def authority_file(self) -> str:
+        """The root that vouches for `certificate`, PEM."""
+        return str(self._root.write(self.home))
+
+    def certificate(self, *names: str, ips: Sequence[str] = ()) -> tuple[str, str]:
+        """Return the paths of a certificate for these names, and of its key."""
+        certificate, key = self._root.leaf(names, ips).write(self.home, f"{(*names, *ips)[0]}")
+        return str(certificate), str(key)
+
+
+@dataclass(frozen=True)
+class Through:
+    """A relay and the smarthost it sends everything through."""
+
+    relay: Daemon
+    sink: Sink
+
+
+def smarthost(sink: Sink, address: str = "127.0.0.1", **more: str) -> dict[str, str]:
+    """Return the settings that make a sink the smarthost."""
+    return {"SMARTHOST_ADDRESS": address, "SMARTHOST_PORT": str(sink.port), **more}
+
+
+def verdicts(client: smtplib.SMTP, *recipients: str, sender: str = "sender@sender.test") -> list[int]:
+    """Begin a message to these recipients and return the codes of the replies to RCPT."""
+    return [code for code, _ in replies(client, *recipients, sender=sender)]
+
+
+def replies(client: smtplib.SMTP, *recipients: str, sender: str = "sender@sender.test") -> list[tuple[int, bytes]]:
+    """Begin a message to these recipients and return the replies to RCPT."""
+    client.ehlo_or_helo_if_needed()
+    client.docmd("RSET")
+    assert client.mail(sender)[0] == 250
+    return [client.docmd(f"RCPT TO:<{recipient}>") for recipient in recipients]
+
+
+def arrived(sink: Sink, recipient: str, seconds: float = 20) -> Message:
+    """Wait for the message to a recipient and return it."""
+    return until(lambda: find(sink, recipient), seconds, what=f"a message to {recipient} at the sink")
+
+
+def find(sink: Sink, recipient: str) -> Message | None:
+    """Return the message to a recipient, None if there is none; two of them are a fault."""
+    assert sink.faults == []
+    found = [message for message in sink.messages if recipient in message.recipients]
+    assert len(found) < 2, f"{len(found)} messages to {recipient}"
+    return found[0] if found else None
+
+
+def awaited(relay: Daemon, event: str, **fields: str) -> Mapping[str, Any]:
+    """Wait for an event with these fields in the journal and return the first such."""
+    return until(lambda: next(iter(events(relay, event, **fields)), None), what=f"{event} with {fields}")
+
+
+def events(relay: Daemon, event: str, **fields: str) -> list[dict[str, Any]]:
+    """Return the events so far that have these fields."""
+    return [one for one in relay.events(event) if fields.items() <= one.items()]
+
+
+def clock_settings(clock: WallClock) -> dict[str, str]:
+    """Return the settings of a relay that goes by this clock."""
+    return clock.settings(str(ROOT))
+
+
+def advance(clock: WallClock, seconds: float, relay: Daemon) -> None:
+    """Let time pass for a relay, and wake it so that it notices."""
+    clock.ahead += seconds
+    assert answers(relay.port)

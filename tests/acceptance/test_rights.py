@@ -1,0 +1,80 @@
+"""A1 to A7, B1 to B5: who may send what to whom."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from tests.acceptance.stage import STRANGER, Stage, replies, verdicts
+
+ANYWHERE = "x@any.test"
+
+
+def test_a1_our_own_host_may_send_anywhere(base):
+    with base.client("127.0.0.1") as client:
+        assert verdicts(client, ANYWHERE, "y@other.test") == [250, 250]
+
+
+def test_a2_a_stranger_may_not(base):
+    with base.client(STRANGER) as client:
+        ((code, words),) = replies(client, ANYWHERE)
+    assert code == 550
+    assert b"relay not permitted" in words
+
+
+def test_a3_a_network_of_relay_networks_may_and_its_neighbour_may_not(stage):
+    relay = stage.relay(RELAY_NETWORKS=":127.0.0.0/30")
+    with relay.client(STRANGER) as client:
+        assert verdicts(client, ANYWHERE) == [250]
+    with relay.client("127.0.0.9") as client:
+        assert verdicts(client, ANYWHERE) == [550]
+
+
+def test_a5_the_network_of_net_dev_may(stage):
+    relay = stage.relay(NET_DEV="lo")
+    with relay.client("127.0.0.5") as client:
+        assert verdicts(client, ANYWHERE) == [250]
+
+
+def test_a7_a_star_lets_everyone(stage):
+    relay = stage.relay(RELAY_NETWORKS=":*")
+    with relay.client(STRANGER) as client:
+        assert verdicts(client, ANYWHERE) == [250]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory, dns, root):
+    with ExitStack() as stack:
+        stage = Stage(dns, root, tmp_path_factory.mktemp("local"), stack)
+        yield stage.relay(OTHER_HOSTNAMES="foo.test : bar.test")
+
+
+def test_b1_a_stranger_reaches_the_users_and_postmasters_of_our_own_domains_only(local):
+    with local.client(STRANGER) as client:
+        assert verdicts(client, "nosuch@foo.test", "postmaster@bar.test", "postmaster@foo.test") == [550, 250, 250]
+
+
+def test_b2_a_user_that_is_not_there_is_refused_at_once_whoever_asks(local):
+    with local.client() as client:
+        assert verdicts(client, "nosuch@foo.test", "nosuch@bar.test") == [550, 550]
+
+
+def secondary(internet):
+    """Return the relay that the scenarios with RELAY_DOMAINS share."""
+    return internet.shared_relay(
+        "secondary", RELAY_DOMAINS="a.test : b.test : *.wild.test : primary.test : 10net.test", SMTPPORTOUT="2525"
+    )
+
+
+def test_b4_a_stranger_may_send_to_exactly_the_relay_domains(internet):
+    for domain in ("a.test", "b.test", "sub.a.test", "other.test"):
+        internet.mail_host(domain, "203.0.113.4")
+    recipients = ["x@a.test", "x@B.Test", "x@other.test", "x@sub.a.test"]
+    with internet.stranger(secondary(internet)) as client:
+        assert verdicts(client, *recipients) == [250, 250, 550, 550]
+
+
+def test_b5_a_star_in_relay_domains_means_the_subdomains_alone(internet):
+    for domain in ("wild.test", "sub.wild.test", "x.y.wild.test"):
+        internet.mail_host(domain, "203.0.113.4")
+    with internet.stranger(secondary(internet)) as client:
+        assert verdicts(client, "x@sub.wild.test", "x@x.y.wild.test", "x@wild.test") == [250, 250, 550]
