@@ -1,6 +1,7 @@
 """The settings as an operator reads them: what is in force, what it amounts to, where it came from and what it does."""
 
 import difflib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -12,6 +13,7 @@ from mta.config.setting import FILE_SUFFIX, Reading, Setting, SettingsError, Sou
 from mta.config.settings import Settings, read_settings
 from mta.config.table import MACROS_FILE, QUEUE_DIR, SETTINGS
 from mta.config.understanding import understanding
+from mta.ops.filecheck import check_files
 
 __all__ = [
     "SettingsError",
@@ -48,9 +50,12 @@ def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...
 
 
 def check_settings(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a start would log: the lines that say what was understood; and the notices. Raises SettingsError."""
+    """Return what a start would log: the lines that say what was understood; and the notices.
+
+    The files that settings name are read, too. Raises SettingsError with what would end a start.
+    """
     settings = read_settings(environ)
-    return understanding(settings), settings.notices
+    return understanding(settings), (*settings.notices, *check_files(settings, time.time()))
 
 
 def explain_settings(environ: Mapping[str, str], names: Sequence[str] = ()) -> Iterator[str]:
