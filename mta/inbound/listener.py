@@ -62,6 +62,8 @@ class ESMTP(Protocol):
         self._pace_octets = 0
         self._unread = False
         self._crowded = False
+        # Whether our last words are out and only the client's end of the connection is waited for.
+        self._closing = False
 
     def connectionMade(self) -> None:
         """Greet, or turn the client away."""
@@ -92,7 +94,7 @@ class ESMTP(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Feed the session."""
         session = self.session
-        if session is None or session.machine.closing:
+        if session is None or self._closing:
             return
         in_body = session.in_body
         session.receive(data)
@@ -129,7 +131,7 @@ class ESMTP(Protocol):
         if session is None or session.storing:
             return
         late = now >= self.deadline
-        if late and (self._unread or session.machine.closing):
+        if late and (self._unread or self._closing):
             self.transport.abortConnection()
         elif late or (session.in_body and self._too_slow(session, now)):
             self.end(TIMEOUT, "timeout")
@@ -137,7 +139,7 @@ class ESMTP(Protocol):
     def end(self, last_words: Reply, reason: str) -> None:
         """End the session; a verdict on a stored message comes first, or the client would send it again."""
         session = self.session
-        if session is not None and not session.storing and not session.machine.closing:
+        if session is not None and not session.storing and not self._closing:
             session.machine.close(last_words, reason)
             session.run()
             self._progress()
@@ -161,11 +163,11 @@ class ESMTP(Protocol):
             self._writer.write(outgoing)
             if not self._unread:
                 self._new_deadline()
-        if session.tls_due and self.listener.certificate is not None:
-            session.tls_due = False
-            self.transport.startTLS(self.listener.certificate)
         if machine.closing:
             self._close(session)
+        elif session.tls_due and self.listener.certificate is not None:
+            session.tls_due = False
+            self.transport.startTLS(self.listener.certificate)
         elif (machine.buffered > _MUCH_INPUT) is not self._crowded:
             self._crowd()
 
@@ -173,8 +175,10 @@ class ESMTP(Protocol):
         """Close. A client that did not ask for it may still be sending: closing on its input would reset the
         connection and take our last words with it, so only our half is closed and the rest is read and dropped.
         """
+        self._closing = True
         self.transport.unregisterProducer()
-        if session.said_goodbye:
+        # Under TLS there are no halves: the last words of that layer would be cut off.
+        if session.said_goodbye or getattr(self.transport, "TLS", False):
             self.transport.loseConnection()
         else:
             self.deadline = self.listener.clock.seconds() + _LINGER

@@ -66,7 +66,8 @@ class InputBuffer:
         """
         start, end = self._at, self._data.find(b"\r\n", self._at)
         if end < 0:
-            self._judge_unfinished()
+            if start < len(self._data):
+                self._judge_unfinished()
             return None
         line = self._data[start:end]
         if b"\n" in line or b"\r" in line or b"\0" in line:
