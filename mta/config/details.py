@@ -34,8 +34,9 @@ With `maildir` a user is known if there is a directory `MAIL_DIR/user` that is a
 With `lmtp` the mail store decides who is known; it listens at a host and port, `lmtp:dovecot:24` or
 `lmtp:[2001:db8::1]:24`, or at a Unix socket, `lmtp:/run/dovecot/lmtp`.""",
     "ALIASES_FILE": """\
-Lines read `name: target, target`. A target is a local user or an address anywhere.
-A file that is set must be there; the one in /etc is used if it is.""",
+Lines read `name: target, target`. A target is a local user or an address anywhere; commands, files and lists in other
+files are not run or read. Aliases come first, then the Maildirs or the mail store. Changes count without a restart.
+A file that is set must be there; `/etc/aliases` is used if it is.""",
     "CERTIFICATE_PATH": """\
 The host's own certificate comes first, then those that lead to its root. If one of the two files is missing or empty,
 STARTTLS is not offered and the log says so; a pair that does not fit ends the start with an error.

@@ -162,7 +162,8 @@ def _ipv6(reading: Reading) -> bool:
     disabled = reading.of(table.DISABLE_IPV6)
     if is_negative(reading.text(table.DISABLE_IPV6)):
         reading.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
-    if disabled and reading.is_set(table.BIND_IP6):
+    # The container's image sets the default itself.
+    if disabled and reading.of(table.BIND_IP6) != table.BIND_IP6.form.read(table.BIND_IP6.default):
         reading.notice("BIND_IP6 has no effect: DISABLE_IPV6 is set")
     return not disabled
 

@@ -220,6 +220,7 @@ def test_a_denial_that_says_no_is_warned_of() -> None:
         "DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6",
     )
     assert read(DISABLE_IPV6="true", BIND_IP6="::1").notices == ("BIND_IP6 has no effect: DISABLE_IPV6 is set",)
+    assert read(DISABLE_IPV6="true", BIND_IP6="::0").notices == ()
 
 
 @pytest.mark.parametrize(
