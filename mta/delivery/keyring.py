@@ -4,6 +4,7 @@ A directory has files `<domain>.pem` and `<domain>.<selector>.pem`. Nothing tell
 from the same for the selector `com` of `mail.example`, so a file counts as both; no mail is from the second.
 """
 
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mta.smtp.address import AddressError, parse_domain
 LOOK_SECONDS = 5.0
 SUFFIX = ".pem"
 _MAX_OCTETS = 65536
+_SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 Stamp = tuple[int, int, int]
 Tell = Callable[[str], None]
@@ -153,7 +155,15 @@ class _Directory:
         by_path: dict[Path, list[Named]] = {}
         for named, file in self._files.items():
             by_path.setdefault(file.path, []).append(named)
-        return tuple(tuple(each) for each in by_path.values())
+        return tuple(tuple(sorted(each, key=self._unlikely)) for each in by_path.values())
+
+    def _unlikely(self, named: Named) -> bool:
+        """Whether what looks like a selector in a file's name is rather the end of a domain."""
+        selector = named.selector
+        if selector == self._selector:
+            return False
+        top = selector.isalpha() or selector.startswith("xn--")
+        return top and Named(named.domain, self._selector) not in self._files
 
     def _look(self) -> None:
         """List the directory again if files came or went."""
@@ -184,7 +194,7 @@ class _Directory:
         paths = sorted(path for path in self._path.iterdir() if path.suffix == SUFFIX and path.name[0] != ".")
         for path in paths:
             domain, _, selector = path.stem.lower().rpartition(".")
-            if "." in domain and _is_domain(domain):
+            if "." in domain and _is_domain(domain) and _SELECTOR.fullmatch(selector):
                 yield path, Named(domain, selector)
         for path in paths:
             if _is_domain(path.stem.lower()):

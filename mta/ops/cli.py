@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import TypeVar
 
 import click
 from twisted.internet.defer import Deferred
@@ -26,8 +26,10 @@ from mta.ops.configuration import (
     queue_directory,
     show_settings,
 )
+from mta.ops.dkim import dkim
 from mta.ops.health import health
 from mta.ops.manual import configuration_page
+from mta.ops.refusal import Refusal
 from mta.queue.ids import to_number
 from mta.queue.interface import Change, Entry, Query, Queue, QueueError, QueueId
 from mta.queue.runner import run_inline
@@ -43,19 +45,6 @@ _DONE = {
 }
 
 
-class Refusal(click.ClickException):
-    """Why a command could not be done, in one line or several."""
-
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self._lines = lines
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print each line under the program's name."""
-        for line in self._lines:
-            click.echo(f"smtprelay: {line}", file=file, err=True)
-
-
 @click.group()
 @click.version_option(__version__, prog_name="smtprelay")
 def main() -> None:
@@ -63,6 +52,7 @@ def main() -> None:
 
 
 main.add_command(health)
+main.add_command(dkim)
 
 
 @main.group()
