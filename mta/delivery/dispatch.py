@@ -1,6 +1,7 @@
 """Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -10,19 +11,30 @@ from twisted.python.failure import Failure
 from mta.delivery.destination import Destination
 from mta.delivery.job import Group, Job, Owner, Result
 from mta.delivery.limits import DeliveryLimits
-from mta.message.outcome import Outcome, TryLater
-from mta.queue.interface import Claim, Pending
+from mta.message.outcome import Delivered, Outcome, TryLater
+from mta.queue.interface import Claim, NewMail, Pending
 from mta.routing.route import Local, Plan, Router, Routing
 
 Routed = list[tuple[Routing, list[Pending]]]
 Unrouted = list[tuple[str, list[Pending]]]
 
 
-class LocalDelivery(Protocol):
-    """Delivers to mailboxes on this host."""
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A recipient has become others: `mail` goes to them, once it is added in the settlement of this `outcome`."""
 
-    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome]":
-        """Put one recipient's copy into its mailbox. Never fails for a full disk or a missing mailbox."""
+    outcome: Delivered
+    mail: NewMail
+
+
+class LocalDelivery(Protocol):
+    """Delivers to mailboxes of our own."""
+
+    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
+        """Put one recipient's copy into its mailbox, or return the way to the server that has it.
+
+        Never fails for a full disk or a missing mailbox.
+        """
 
 
 class Dispatcher:
@@ -89,18 +101,28 @@ class Dispatcher:
     def _send(self, job: Job, routed: Routed) -> None:
         """Those with one destination go together, in transactions of bounded size."""
         together: dict[str, tuple[Plan, list[Pending]]] = {}
-        for routing, recipients in routed:
+        for routing, recipients in self._deliver_here(job, routed):
             if isinstance(routing, Plan):
                 together.setdefault(routing.destination, (routing, []))[1].extend(recipients)
-            elif isinstance(routing, Local):
-                for pending in recipients:
-                    self._deliver_here(self._group(job, [pending]), pending)
             else:
                 self._decide(self._group(job, recipients), routing)
         most = self._limits.recipients_per_transaction
         for plan, recipients in together.values():
             for start in range(0, len(recipients), most):
                 self._enter(self._group(job, recipients[start : start + most]), plan)
+
+    def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome, list[Pending]]]:
+        """Deliver what is local; yield the rest, and what is local but in the mailboxes of another server."""
+        for routing, recipients in routed:
+            if not isinstance(routing, Local):
+                yield routing, recipients
+                continue
+            for pending in recipients:
+                delivering = self._local.deliver(job.claim, pending)
+                if isinstance(delivering, Plan):
+                    yield delivering, [pending]
+                else:
+                    self._await(self._group(job, [pending]), pending, delivering)
 
     def _group(self, job: Job, recipients: list[Pending]) -> Group:
         job.open_groups += 1
@@ -110,10 +132,14 @@ class Dispatcher:
         result = Result(outcome, transfer=self._clock.seconds() - group.entered)
         self._owner.concluded(group, {pending.index: result for pending in group.recipients})
 
-    def _deliver_here(self, group: Group, pending: Pending) -> None:
-        delivering = self._local.deliver(group.job.claim, pending)
+    def _await(self, group: Group, pending: Pending, delivering: "Deferred[Outcome | Expanded]") -> None:
+        def delivered(came: Outcome | Expanded) -> None:
+            outcome, mails = (came.outcome, (came.mail,)) if isinstance(came, Expanded) else (came, ())
+            result = Result(outcome, transfer=self._clock.seconds() - group.entered, mails=mails)
+            self._owner.concluded(group, {pending.index: result})
+
         delivering.addErrback(_internal)
-        delivering.addCallback(lambda outcome: self._decide(group, outcome))
+        delivering.addCallback(delivered)
 
     def _enter(self, group: Group, plan: Plan) -> None:
         destination = self._destinations.get(plan.destination)

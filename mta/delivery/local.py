@@ -1,97 +1,143 @@
-"""Delivery of mail for our own host names into the Maildirs under MAIL_DIR."""
+"""Delivery of mail for our own domains: aliases first, then the mail store (LMTP) or the Maildirs under MAIL_DIR."""
 
-import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
-from mta.delivery.maildir import Maildirs, Names, save
-from mta.message.body import Body, head
-from mta.message.envelope import Envelope
-from mta.message.headers import header_end, values
+from mta.delivery.aliases import Aliases, Expansion
+from mta.delivery.dispatch import Expanded
+from mta.delivery.forward import forwarded
+from mta.delivery.mailboxes import Mailboxes, is_postmaster, loop, was_here
+from mta.message.envelope import Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.queue.interface import Claim, Pending
+from mta.queue.interface import BodyWriter, Claim, Pending, QueueError, QueueId
+from mta.routing.route import Plan
 from mta.smtp.address import Address
 
-# RFC 5321 section 4.5.1: mail for postmaster is never refused.
-_POSTMASTER = "postmaster"
-# Delivered-To stands on top, among the trace fields; what is further down is not worth the reading.
-_TRACE_BYTES = 65536
-# Enhanced status by cause (RFC 3463): the system is full, the mailbox is full; anything else is our own trouble.
-_STATUS = {errno.ENOSPC: "4.3.1", errno.EDQUOT: "4.2.2"}
+#: Does blocking work elsewhere and gives its result.
+Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
-Run = Callable[[Callable[[], Outcome]], "Deferred[Outcome]"]
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What aliases need. `aliases` gives those of now, `is_local` says of a domain whether it is ours."""
+
+    aliases: Callable[[], Aliases]
+    is_local: Callable[[str], bool]
+    new_id: Callable[[], QueueId]
+    #: The queue's, for the body of a message about to be added.
+    writer: Callable[[QueueId], BodyWriter]
 
 
 class LocalMail:
-    """Puts mail into Maildirs. `run` does blocking work elsewhere, `host` is our name, `wall` tells the time."""
+    """The LocalDelivery of mta.delivery.dispatch. `host` is our name, `wall` tells the time."""
 
-    def __init__(self, mail_dir: Path, host: str, *, run: Run, wall: Callable[[], float]) -> None:
-        self._maildirs = Maildirs(mail_dir)
-        self._names = Names(host)
+    def __init__(
+        self,
+        mail_dir: Path,
+        host: str,
+        *,
+        run: Run,
+        wall: Callable[[], float],
+        create: bool = False,
+        store: Plan | None = None,
+        forwarding: Forwarding | None = None,
+    ) -> None:
+        """Prepare; `create` makes a Maildir for any user, and with a `store` all that is no alias goes there."""
+        self._mailboxes = Mailboxes(mail_dir, host, wall, create=create)
         self._run = run
-        self._wall = wall
+        self._store = store
+        self._forwarding = forwarding
 
-    def mailbox(self, local: str) -> Path | None:
-        """Return the Maildir that an unquoted local part leads to; None when there is none. Raises OSError."""
-        return self._maildirs.find(local)
+    def accepts(self, address: Address) -> bool:
+        """Whether mail for an address of ours is to be taken: it reaches someone, or we cannot tell now.
 
-    def accepts(self, local: str) -> bool:
-        """Whether mail for a local part is to be taken: there is a Maildir, it is postmaster, or we cannot tell now.
-
-        Blocks for a few looks at the disk. A disk in trouble is no reason to refuse a user for good.
+        Blocks for a few looks at the disk. A disk in trouble is no reason to refuse a user for good. A mail store knows
+        its users itself, so whatever it is to get is taken.
         """
+        if is_postmaster(address.local):
+            return True
         try:
-            return local.lower() == _POSTMASTER or self.mailbox(local) is not None
+            expansion = self._expand(address)
+            if expansion is None:
+                return self._reaches(address)
+            return not expansion.refused and self._is_useful(expansion)
         except OSError:
             return True
 
-    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome]":
-        """Put one recipient's copy into its Maildir; when the outcome is Delivered it is on disk, synced."""
-        return self._run(lambda: self._deliver(claim.envelope, claim.body, pending.recipient.address))
+    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
+        """Put one recipient's copy into its mailbox, or return the way to the mail store."""
+        recipient = pending.recipient
+        expansion = None if claim.envelope.origin.is_by_alias else self._expand(recipient.address)
+        if expansion is not None:
+            return self._decided(recipient, expansion) or self._pass_on(claim, recipient, expansion)
+        if self._store is not None:
+            return self._store
+        return self._run(lambda: self._mailboxes.save(claim.envelope, claim.body, recipient.address))
 
-    def _deliver(self, envelope: Envelope, body: Body, recipient: Address) -> Outcome:
-        try:
-            maildir = self._find_or_make(recipient.local)
-            if maildir is None:
-                return Failed(f"no mailbox {recipient} here", status="5.1.1")
-            if _was_here(body, recipient):
-                return Failed(f"mail loop: the message was delivered to {recipient} before", status="5.4.6")
-            save(maildir, self._names.new(self._wall()), _as_file(envelope, body, recipient))
-        except OSError as error:
-            return _trouble(recipient, error)
-        return Delivered(f"saved in the mailbox {maildir.name}", host="")
+    def _expand(self, address: Address) -> Expansion | None:
+        """Return who gets an alias's mail. Nobody can close postmaster."""
+        forwarding = self._forwarding
+        if forwarding is None:
+            return None
+        domain = address.domain or "localhost"
+        expansion = forwarding.aliases().expand(address.local, domain, forwarding.is_local)
+        return None if expansion is not None and expansion.refused and is_postmaster(address.local) else expansion
 
-    def _find_or_make(self, local: str) -> Path | None:
-        found = self.mailbox(local)
-        if found is None and local.lower() == _POSTMASTER:
-            return self._maildirs.make(_POSTMASTER)
-        return found
+    def _reaches(self, address: Address) -> bool:
+        return self._store is not None or self._mailboxes.has(address.local)
+
+    def _is_useful(self, expansion: Expansion) -> bool:
+        """Whether an alias leads to somebody, or to nobody because that was written."""
+        if expansion.trouble or expansion.outside or not expansion.users:
+            return True
+        return any(self._reaches(user) for user in expansion.users)
+
+    def _decided(self, recipient: Recipient, expansion: Expansion) -> "Deferred[Outcome | Expanded] | None":
+        """Return what needs no work."""
+        address = recipient.address
+        if expansion.trouble:
+            return succeed(TryLater(f"{expansion.trouble}: mend ALIASES_FILE", status="4.2.4"))
+        if expansion.refused:
+            return succeed(Failed(f"no mailbox {address} here", status="5.1.1"))
+        if not (expansion.users or expansion.outside):
+            return succeed(Delivered(f"dropped: the alias {address} stands for nobody", host=""))
+        return None
+
+    def _pass_on(self, claim: Claim, recipient: Recipient, expansion: Expansion) -> "Deferred[Outcome | Expanded]":
+        forwarding = self._forwarding
+        assert forwarding is not None, "there are no aliases without it"
+        if self._store is None and len(expansion.users) == 1 and not expansion.outside:
+            user = expansion.users[0]
+            return self._run(lambda: self._save_for(claim, recipient, user))
+        id = forwarding.new_id()
+        return self._run(lambda: _forward(claim, recipient, expansion, id, forwarding))
+
+    def _save_for(self, claim: Claim, recipient: Recipient, user: Address) -> Outcome:
+        """Save for the one user that an alias stands for; where it leads nowhere postmaster has a mailbox."""
+        outcome = self._mailboxes.save(claim.envelope, claim.body, user)
+        if isinstance(outcome, Failed) and outcome.status == "5.1.1" and is_postmaster(recipient.address.local):
+            return self._mailboxes.save(claim.envelope, claim.body, recipient.address)
+        return outcome
 
 
-def _trouble(recipient: Address, error: OSError) -> TryLater:
-    """Name the cause and the setting but no path of ours: a report of delay shows it to a stranger."""
-    cause = error.strerror or "unknown error"
-    return TryLater(
-        f"cannot save mail for {recipient} in MAIL_DIR: {cause}", status=_STATUS.get(error.errno or 0, "4.3.0")
-    )
+def _forward(
+    claim: Claim, recipient: Recipient, expansion: Expansion, id: QueueId, forwarding: Forwarding
+) -> Outcome | Expanded:
+    try:
+        if was_here(claim.body, recipient.address):
+            return loop(recipient.address)
+        mail = forwarded(claim, recipient, expansion, id, forwarding.writer)
+    except (OSError, QueueError) as error:
+        return TryLater(f"cannot pass on mail for {recipient.address}: {_words(error)}", status="4.3.0")
+    number = len(mail.envelope.recipients)
+    what = "1 recipient" if number == 1 else f"{number} recipients"
+    return Expanded(Delivered(f"passed on to {what} as message {id}", host=""), mail)
 
 
-def _was_here(body: Body, recipient: Address) -> bool:
-    """Whether a delivery to this very address put its mark on the message already."""
-    top = head(body, _TRACE_BYTES)
-    marks = values(top[: header_end(top, ended=True)], "Delivered-To")
-    return str(recipient).lower().encode() in {mark.lower() for mark in marks}
-
-
-def _as_file(envelope: Envelope, body: Body, recipient: Address) -> Iterator[bytes]:
-    """Yield the message with the fields of final delivery (RFC 5321 section 4.4) on top and the line ends of files."""
-    yield f"Return-Path: <{envelope.sender or ''}>\nDelivered-To: {recipient}\n".encode()
-    held = b""
-    for chunk in body.chunks():
-        text = held + chunk
-        # A CR at the end of a piece may belong to a CRLF that the next piece completes.
-        held = b"\r" if text.endswith(b"\r") else b""
-        yield text.removesuffix(b"\r").replace(b"\r\n", b"\n")
-    yield held
+def _words(error: OSError | QueueError) -> str:
+    """Return the cause without a path of ours."""
+    return (error.strerror if isinstance(error, OSError) else str(error)) or "unknown error"

@@ -43,20 +43,31 @@ class Maildirs:
                     return found
         return None
 
+    def name(self, local: str) -> str | None:
+        """Return the name of a Maildir to make for an unquoted local part; None when it could not be a user."""
+        name = local.partition("+")[0].lower()
+        return name if _USER.fullmatch(name) else None
+
     def make(self, name: str) -> Path:
-        """Make a Maildir that only we can read, or complete one. Raises OSError."""
-        maildir = self._real_root() / name
-        for path in (maildir, *(maildir / folder for folder in _FOLDERS)):
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
-        for path in (maildir, maildir.parent):
-            with _opened(path) as directory:
-                os.fsync(directory)
-        return maildir
+        """Make a Maildir that only we can read, or complete one. Raises OSError, for a symbolic link too."""
+        root = self._real_root()
+        with _opened(root) as home:
+            _make_directory(name, home)
+            with _opened(name, home) as maildir:
+                for folder in _FOLDERS:
+                    _make_directory(folder, maildir)
+                os.fsync(maildir)
+            os.fsync(home)
+        return root / name
 
     def _real_root(self) -> Path:
         # Path.resolve raises RuntimeError for a circle of links before Python 3.13, this an OSError.
         return Path(os.path.realpath(self._root, strict=True))
+
+
+def _make_directory(name: str, inside: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=inside)
 
 
 def _is_maildir(path: Path) -> bool:

@@ -52,7 +52,7 @@ class Settler:
     def settle_delivered(self, job: Job) -> None:
         """Record what was delivered so far and keep the claim, so that a crash now would not deliver it again.
 
-        Recipients whose success is to be reported wait for the end: their report belongs into the same transaction.
+        Recipients that bring a report of success or other mail wait for the end: it belongs into their transaction.
         """
         ready = [
             pending
@@ -61,6 +61,7 @@ class Settler:
             and pending.index not in job.kept
             and isinstance(job.results[pending.index].outcome, Delivered)
             and not pending.recipient.wants(Notify.SUCCESS)
+            and not job.results[pending.index].mails
         ]
         if not ready:
             return
@@ -80,9 +81,8 @@ class Settler:
         ]
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
-        settling = self._queue.settle(
-            job.claim, verdicts, now, reports=reports.mails, delay_reported=reports.delay_reported
-        )
+        mails = [*reports.mails, *(mail for pending in rest for mail in job.results[pending.index].mails)]
+        settling = self._queue.settle(job.claim, verdicts, now, reports=mails, delay_reported=reports.delay_reported)
         untried = len(rest) + len(job.kept) < len(job.claim.pending)
 
         def settled(kept: bool) -> float | None:
@@ -91,7 +91,7 @@ class Settler:
                 return None
             self._record_reports(job.claim, reports)
             dues = [verdict.due for verdict in verdicts if verdict.due is not None]
-            return now if reports.mails or untried else min(dues, default=None)
+            return now if mails or untried else min(dues, default=None)
 
         return settling.addCallback(settled)
 

@@ -41,9 +41,9 @@ class Client:
 
 
 class Policy:
-    """Decides on recipients. `mailbox` tells whether a local part has a mailbox here."""
+    """Decides on recipients. `mailbox` tells whether an address of ours is to get mail."""
 
-    def __init__(self, relay_domains: Domains, local_domains: Domains, mailbox: Callable[[str], bool]) -> None:
+    def __init__(self, relay_domains: Domains, local_domains: Domains, mailbox: Callable[[Address], bool]) -> None:
         self._relay_domains = relay_domains
         self._local_domains = local_domains
         self._mailbox = mailbox
@@ -60,14 +60,14 @@ class Policy:
         if (_RESTRICTED_HERE if local else _RESTRICTED_BEYOND).search(address.local):
             return RESTRICTED
         if local:
-            return self._at_home(address.local)
+            return self._at_home(address)
         relayed = self._relay_domains.matches(address.domain)
         if client.trusted or (relayed and address.local.lower() == "postmaster"):
             return RECIPIENT_OK
         return None if relayed else not_permitted(client.address, address.domain)
 
-    def _at_home(self, local: str) -> Reply:
-        return RECIPIENT_OK if local.lower() == "postmaster" or self._mailbox(local) else UNKNOWN_USER
+    def _at_home(self, address: Address) -> Reply:
+        return RECIPIENT_OK if address.local.lower() == "postmaster" or self._mailbox(address) else UNKNOWN_USER
 
 
 def not_permitted(client: str, domain: str) -> Reply:

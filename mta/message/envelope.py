@@ -1,11 +1,14 @@
 """The envelope: who sends to whom, and what was asked for on the way (RFC 5321 section 2.3.1, RFC 3461)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.smtp.address import Address
 from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
 
 __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
+
+# Stands where other messages have one of the keywords of RFC 3848.
+_ALIAS = "alias"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,15 @@ class Origin:
     def ourselves(cls, name: str) -> "Origin":
         """Return the origin of a report we wrote."""
         return cls("", name, "local")
+
+    def by_alias(self) -> "Origin":
+        """Return the origin of a message whose recipients stand for an alias: they are mailboxes and no alias again."""
+        return replace(self, protocol=_ALIAS)
+
+    @property
+    def is_by_alias(self) -> bool:
+        """Whether `by_alias` made it."""
+        return self.protocol == _ALIAS
 
 
 @dataclass(frozen=True, slots=True)

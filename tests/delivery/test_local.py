@@ -1,185 +1,212 @@
-import mailbox
-import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.local import LocalMail
-from mta.message.body import Body, FileBody, MemoryBody
-from mta.message.envelope import Envelope, Origin, Recipient
+from mta.delivery.aliases import Aliases, parse_aliases
+from mta.delivery.dispatch import Expanded
+from mta.delivery.local import Forwarding, LocalMail
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.queue.interface import Claim, Pending, QueueId
-from mta.smtp.address import Address, parse_address
+from mta.queue.ids import IdSource
+from mta.queue.interface import Claim, QueueFull
+from mta.queue.memory import MemoryQueue
+from mta.queue.runner import run_inline
+from mta.routing.route import Plan
+from mta.smtp.address import parse_address
+from tests.fakes import mail
 
-ALICE = parse_address("alice@example.test")
-BOB = parse_address("bob@here.test")
-MESSAGE = b"Received: from a\r\nSubject: a\r\n\r\nbody\r\n.dot\r\n"
-
-
-class Pieces:
-    """A body that comes in given pieces, or not at all."""
-
-    def __init__(self, *pieces: bytes | OSError) -> None:
-        self._pieces = pieces
-        self.size = sum(len(piece) for piece in pieces if isinstance(piece, bytes))
-
-    def chunks(self):  # type: ignore[no-untyped-def]
-        for piece in self._pieces:
-            if isinstance(piece, OSError):
-                raise piece
-            yield piece
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for folder in ("cur", "new", "tmp"):
-        (tmp_path / "mail" / "bob" / folder).mkdir(parents=True)
-    return tmp_path / "mail"
+STORE = Plan("lmtp:store.test:24", ())
+ALIASES = """\
+postmaster: nobody-there
+admin: bob
+both: bob, eve
+away: away@corp.test
+keep: keep, keep@corp.test
+lost: nobody-there
+half: nobody-there, away@corp.test
+closed: :fail:
+null: /dev/null
+deep: {deep}
+info@other.test: bob
+""".format(deep=", ".join(f"u{number}@corp.test" for number in range(1001)))
 
 
-def local_mail(root: Path) -> LocalMail:
-    return LocalMail(root, "relay.test", run=execute, wall=lambda: 1795352322.0)
+class LocalCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        for user in ("bob", "eve", "keep"):
+            for name in ("cur", "new", "tmp"):
+                (self.root / user / name).mkdir(parents=True)
+        self.queue = MemoryQueue()
+        self.aliases = parse_aliases(ALIASES)
+
+    def local(self, run: Callable[..., Any] = run_inline, **settings: Any) -> LocalMail:
+        return LocalMail(self.root, "relay.test", run=run, wall=lambda: 1_000_000.0, **settings)
+
+    def forwarding(self) -> Forwarding:
+        ids = IdSource(tag=5)
+        return Forwarding(
+            lambda: self.aliases, {"here.test", "localhost"}.__contains__, lambda: ids.new(1.0), self.queue.writer
+        )
+
+    def with_aliases(self, **settings: Any) -> LocalMail:
+        return self.local(forwarding=self.forwarding(), **settings)
+
+    def came_of(self, local: LocalMail, claim: Claim) -> Outcome | Expanded:
+        delivering = local.deliver(claim, claim.pending[0])
+        assert isinstance(delivering, Deferred)
+        return self.successResultOf(delivering)
+
+    def outcome(self, to: str) -> Outcome | Expanded:
+        return self.came_of(self.with_aliases(), mail.claim(to))
+
+    def expanded(self, to: str, **settings: Any) -> Expanded:
+        came = self.came_of(self.with_aliases(**settings), mail.claim(to))
+        assert isinstance(came, Expanded), came
+        return came
+
+    def saved(self, user: str) -> list[bytes]:
+        folder = self.root / user / "new"
+        return [path.read_bytes() for path in folder.iterdir()] if folder.exists() else []
 
 
-def outcome_of(
-    root: Path, body: Body | bytes = MESSAGE, recipient: Address = BOB, sender: Address | None = ALICE
-) -> Outcome:
-    wanted = Recipient(recipient)
-    envelope = Envelope(sender, (wanted,), Origin("192.0.2.1", "client.test", "ESMTP"))
-    carried = MemoryBody(body) if isinstance(body, bytes) else body
-    pending = Pending(0, wanted)
-    claim = Claim(QueueId("0000000000001"), 1, envelope, carried, 0.0, (pending,))
-    found: list[Outcome] = []
-    local_mail(root).deliver(claim, pending).addCallback(found.append)
-    return found[0]
+class DeliveryTests(LocalCase):
+    def test_without_aliases_mail_goes_to_the_maildir(self) -> None:
+        assert isinstance(self.came_of(self.local(), mail.claim("bob@here.test")), Delivered)
+        assert len(self.saved("bob")) == 1
+
+    def test_the_work_is_done_where_run_does_it(self) -> None:
+        kept: list[Callable[[], Outcome]] = []
+
+        def run(work: Callable[[], Outcome]) -> Deferred[Outcome]:
+            kept.append(work)
+            return Deferred()
+
+        claim = mail.claim("bob@here.test")
+        self.local(run).deliver(claim, claim.pending[0])
+        assert self.saved("bob") == []
+        assert isinstance(kept[0](), Delivered)
+
+    def test_an_alias_for_one_user_is_saved_in_that_mailbox_at_once(self) -> None:
+        assert self.outcome("admin@here.test") == Delivered("saved in the mailbox bob", "")
+        assert b"Delivered-To: bob@here.test\n" in self.saved("bob")[0]
+
+    def test_an_alias_for_several_becomes_a_message_to_them(self) -> None:
+        came = self.expanded("both@here.test")
+        assert [str(one.address) for one in came.mail.envelope.recipients] == ["bob@here.test", "eve@here.test"]
+        assert came.outcome.text == f"passed on to 2 recipients as message {came.mail.id}"
+        assert self.saved("bob") == []
+
+    def test_an_alias_for_an_outside_address_becomes_a_message_to_it(self) -> None:
+        came = self.expanded("away@here.test")
+        assert [str(one.address) for one in came.mail.envelope.recipients] == ["away@corp.test"]
+        assert "1 recipient as" in came.outcome.text
+
+    def test_a_message_that_an_alias_made_is_not_expanded_again(self) -> None:
+        new = self.expanded("keep@here.test").mail
+        claim = self.successResultOf(self.queue.add(new, 1.0, 60.0))
+        assert claim is not None
+        assert self.came_of(self.with_aliases(), claim) == Delivered("saved in the mailbox keep", "")
+        assert self.saved("keep")[0].count(b"Delivered-To: keep@here.test\n") == 2
+
+    def test_a_message_that_comes_back_to_its_alias_is_a_loop(self) -> None:
+        new = self.expanded("away@here.test").mail
+        claim = mail.claim("away@here.test")
+        back = Claim(claim.id, 1, claim.envelope, new.body, 1.0, claim.pending)
+        came = self.came_of(self.with_aliases(), back)
+        assert isinstance(came, Failed)
+        assert came.status == "5.4.6"
+
+    def test_an_alias_for_nobody_is_delivered_by_dropping_it(self) -> None:
+        assert self.outcome("null@here.test") == Delivered("dropped: the alias null@here.test stands for nobody", "")
+
+    def test_an_alias_that_refuses_fails(self) -> None:
+        assert self.outcome("closed@here.test") == Failed("no mailbox closed@here.test here", status="5.1.1")
+
+    def test_an_alias_for_too_many_waits_for_the_operator(self) -> None:
+        came = self.outcome("deep@here.test")
+        assert came == TryLater(
+            "the alias deep stands for more than 1000 recipients: mend ALIASES_FILE", status="4.2.4"
+        )
+
+    def test_an_alias_for_one_user_who_is_not_there_fails(self) -> None:
+        assert self.outcome("lost@here.test") == Failed("no mailbox nobody-there@here.test here", status="5.1.1")
+
+    def test_postmaster_whose_alias_leads_nowhere_has_a_mailbox(self) -> None:
+        for address in ("postmaster@here.test", "postmaster"):
+            assert isinstance(self.outcome(address), Delivered)
+        assert len(self.saved("postmaster")) == 2
+
+    def test_postmaster_cannot_be_closed(self) -> None:
+        self.aliases = parse_aliases("postmaster: :fail:")
+        assert isinstance(self.outcome("postmaster@here.test"), Delivered)
+
+    def test_a_body_that_cannot_be_kept_means_later(self) -> None:
+        def full(_: object) -> None:
+            raise QueueFull("only 3 MiB free on the queue's disk: free space under QUEUE_DIR")
+
+        self.queue.writer = full  # type: ignore[assignment,method-assign]
+        came = self.outcome("away@here.test")
+        assert isinstance(came, TryLater)
+        assert "free space under QUEUE_DIR" in came.text
+
+    def test_users_without_a_maildir_get_one_where_that_is_wanted(self) -> None:
+        assert isinstance(self.came_of(self.local(create=True), mail.claim("new@here.test")), Delivered)
+        assert len(self.saved("new")) == 1
 
 
-def saved(root: Path, user: str = "bob") -> list[bytes]:
-    return [path.read_bytes() for path in sorted((root / user / "new").iterdir())]
+class StoreTests(LocalCase):
+    def test_what_is_no_alias_goes_to_the_mail_store(self) -> None:
+        claim = mail.claim("bob@here.test")
+        assert self.with_aliases(store=STORE).deliver(claim, claim.pending[0]) is STORE
+        assert self.local(store=STORE).deliver(claim, claim.pending[0]) is STORE
+
+    def test_an_alias_for_one_user_becomes_a_message_to_that_user(self) -> None:
+        new = self.expanded("admin@here.test", store=STORE).mail
+        claim = self.successResultOf(self.queue.add(new, 1.0, 60.0))
+        assert claim is not None
+        assert [str(one.recipient.address) for one in claim.pending] == ["bob@here.test"]
+        assert self.with_aliases(store=STORE).deliver(claim, claim.pending[0]) is STORE
 
 
-def test_a_message_is_saved_with_the_fields_of_final_delivery(root: Path) -> None:
-    assert outcome_of(root) == Delivered("saved in the mailbox bob", host="")
-    assert saved(root) == [
-        b"Return-Path: <alice@example.test>\nDelivered-To: bob@here.test\nReceived: from a\nSubject: a\n\nbody\n.dot\n"
-    ]
+class AcceptingTests(LocalCase):
+    def accepted(self, local: LocalMail) -> set[str]:
+        names = ["bob", "BOB+x", "eve", "stranger", "postmaster", "admin", "both", "away", "keep", "lost", "half"]
+        names += ["closed", "null", "deep"]
+        return {name for name in names if local.accepts(parse_address(f"{name}@here.test"))}
 
+    def test_who_has_a_maildir_is_accepted(self) -> None:
+        assert self.accepted(self.local()) == {"bob", "BOB+x", "eve", "keep", "postmaster"}
 
-def test_python_reads_what_was_delivered(root: Path) -> None:
-    outcome_of(root)
-    (message,) = mailbox.Maildir(root / "bob", create=False)
-    assert message["Return-Path"] == "<alice@example.test>"
-    assert message.get_payload() == "body\n.dot\n"
+    def test_aliases_that_reach_somebody_or_mean_nobody_are_accepted(self) -> None:
+        known = {"bob", "BOB+x", "eve", "keep", "postmaster", "admin", "both", "away", "half", "null", "deep"}
+        assert self.accepted(self.with_aliases()) == known
 
+    def test_a_mail_store_is_given_whatever_no_alias_refuses(self) -> None:
+        assert len(self.accepted(self.with_aliases(store=STORE))) == 13
+        assert "closed" not in self.accepted(self.with_aliases(store=STORE))
 
-def test_a_report_has_an_empty_return_path(root: Path) -> None:
-    outcome_of(root, sender=None)
-    assert saved(root)[0].startswith(b"Return-Path: <>\n")
+    def test_anyone_is_accepted_where_maildirs_are_made_but_no_path(self) -> None:
+        local = self.local(create=True)
+        assert local.accepts(parse_address("stranger@here.test"))
+        assert not local.accepts(parse_address("../stranger@here.test"))
 
+    def test_an_alias_with_a_domain_is_accepted_in_that_domain_only(self) -> None:
+        local = self.with_aliases()
+        assert local.accepts(parse_address("info@other.test"))
+        assert not local.accepts(parse_address("info@here.test"))
 
-def test_each_message_has_its_own_file(root: Path) -> None:
-    outcome_of(root)
-    outcome_of(root)
-    assert len(saved(root)) == 2
+    def test_a_change_of_the_aliases_counts_at_once(self) -> None:
+        local = self.with_aliases()
+        self.aliases = Aliases()
+        assert not local.accepts(parse_address("admin@here.test"))
 
-
-def test_a_message_in_a_file_is_saved_whole(root: Path, tmp_path: Path) -> None:
-    content = b"Subject: a\r\n\r\n" + b"0123456789abcd\r\n" * 20_000
-    (tmp_path / "body").write_bytes(content)
-    outcome_of(root, FileBody(tmp_path / "body", len(content)))
-    assert saved(root)[0].endswith(content.replace(b"\r\n", b"\n"))
-
-
-@given(st.lists(st.binary(max_size=6) | st.sampled_from([b"\r", b"\n", b"\r\n", b"a\r"]), max_size=12))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_line_ends_change_alike_wherever_the_pieces_are_cut(root: Path, pieces: list[bytes]) -> None:
-    for path in (root / "bob" / "new").iterdir():
-        path.unlink()
-    assert isinstance(outcome_of(root, Pieces(b"\r\n", *pieces)), Delivered)
-    assert saved(root)[0].split(b"\n", 2)[2] == b"".join([b"\r\n", *pieces]).replace(b"\r\n", b"\n")
-
-
-def test_an_unknown_user_fails_for_good(root: Path) -> None:
-    assert outcome_of(root, recipient=parse_address("eve@here.test")) == Failed(
-        "no mailbox eve@here.test here", status="5.1.1"
-    )
-
-
-def test_a_local_part_that_is_a_path_is_an_unknown_user(root: Path) -> None:
-    assert isinstance(outcome_of(root, recipient=Address("../mail/bob", "here.test")), Failed)
-
-
-@pytest.mark.parametrize("mark", [b"bob@here.test", b"Bob@HERE.test", b"\r\n bob@here.test"])
-def test_a_message_that_was_here_before_is_a_loop(root: Path, mark: bytes) -> None:
-    outcome = outcome_of(root, b"Received: from a\r\nDelivered-To: " + mark + b"\r\n" + MESSAGE)
-    assert isinstance(outcome, Failed)
-    assert outcome.status == "5.4.6"
-    assert saved(root) == []
-
-
-@pytest.mark.parametrize("mark", [b"Delivered-To: bob@elsewhere.test\r\n\r\n", b"\r\nDelivered-To: bob@here.test\r\n"])
-def test_the_mark_of_another_mailbox_or_in_the_body_is_no_loop(root: Path, mark: bytes) -> None:
-    assert isinstance(outcome_of(root, b"Subject: a\r\n" + mark), Delivered)
-
-
-def test_the_mark_of_a_first_delivery_stops_a_second(root: Path) -> None:
-    outcome_of(root)
-    again = saved(root)[0].replace(b"\n", b"\r\n")
-    assert isinstance(outcome_of(root, again), Failed)
-
-
-@pytest.mark.parametrize("address", ["postmaster", "Postmaster@here.test"])
-def test_postmaster_gets_a_mailbox_when_there_is_none(root: Path, address: str) -> None:
-    assert isinstance(outcome_of(root, recipient=parse_address(address)), Delivered)
-    assert len(saved(root, "postmaster")) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [(28, "4.3.1"), (122, "4.2.2"), (5, "4.3.0"), (13, "4.3.0")],
-    ids=["full", "quota", "io", "access"],
-)
-def test_trouble_with_the_disk_means_later(root: Path, code: int, status: str) -> None:
-    trouble = OSError(code, os.strerror(code))
-    assert outcome_of(root, Pieces(MESSAGE, trouble)) == TryLater(
-        f"cannot save mail for bob@here.test in MAIL_DIR: {os.strerror(code)}", status=status
-    )
-    assert saved(root) == []
-
-
-def test_a_missing_mail_dir_means_later(tmp_path: Path) -> None:
-    assert isinstance(outcome_of(tmp_path / "not-mounted"), TryLater)
-
-
-def test_the_work_is_done_where_run_does_it(root: Path) -> None:
-    kept: list[Callable[[], Outcome]] = []
-
-    def run(work: Callable[[], Outcome]) -> Deferred[Outcome]:
-        kept.append(work)
-        return Deferred()
-
-    wanted = Recipient(BOB)
-    envelope = Envelope(ALICE, (wanted,), Origin("192.0.2.1", "client.test", "ESMTP"))
-    claim = Claim(QueueId("0000000000001"), 1, envelope, MemoryBody(MESSAGE), 0.0, (Pending(0, wanted),))
-    LocalMail(root, "relay.test", run=run, wall=lambda: 0.0).deliver(claim, claim.pending[0])
-    assert saved(root) == []
-    assert isinstance(kept[0](), Delivered)
-
-
-@pytest.mark.parametrize(
-    ("local", "taken"), [("bob", True), ("BOB+x", True), ("eve", False), ("PostMaster", True), ("../mail/bob", False)]
-)
-def test_policy_can_ask_who_has_a_mailbox(root: Path, local: str, taken: bool) -> None:
-    assert local_mail(root).accepts(local) is taken
-
-
-def test_nobody_is_refused_for_good_while_the_disk_is_in_trouble(tmp_path: Path) -> None:
-    assert local_mail(tmp_path / "not-mounted").accepts("anyone")
-
-
-def test_the_mailbox_of_a_user_can_be_asked_for(root: Path) -> None:
-    assert local_mail(root).mailbox("Bob+lists") == root / "bob"
+    def test_nobody_is_refused_for_good_while_the_disk_is_in_trouble(self) -> None:
+        self.root = self.root / "not-mounted"
+        assert self.local().accepts(parse_address("anyone@here.test"))
+        assert self.with_aliases().accepts(parse_address("admin@here.test"))

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.carriage import Parcel
+from mta.delivery.dispatch import Expanded
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService, window_limits
@@ -27,10 +28,18 @@ NO = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 
 
 class Mailboxes:
+    """Takes everything, but what `others` says is to become another message, or to go another way."""
+
     def __init__(self) -> None:
         self.delivered: list[str] = []
+        self.others: dict[str, NewMail | Plan] = {}
 
-    def deliver(self, claim: Claim, pending: Pending) -> Deferred[Outcome]:
+    def deliver(self, claim: Claim, pending: Pending) -> Deferred[Outcome | Expanded] | Plan:
+        other = self.others.get(pending.recipient.address.local)
+        if isinstance(other, Plan):
+            return other
+        if other is not None:
+            return succeed(Expanded(Delivered("passed on", ""), other))
         self.delivered.append(str(pending.recipient.address))
         return succeed(Delivered("delivered to the mailbox", ""))
 
@@ -338,6 +347,56 @@ class OperatorTests(ServiceTests):
         self.carrier.connections[0].answer()
         assert self.statuses(new) == [Status.REMOVED]
         assert len(self.events("lease-lost")) == 1
+
+
+class LocalTests(ServiceTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.router.routings["here.test"] = Local()
+
+    def test_an_alias_becomes_a_message_that_is_delivered_in_its_turn(self) -> None:
+        new = mail("bob@here.test", "eve@corp.test")
+        self.mailboxes.others["all"] = new
+        self.start()
+        first = self.hand_over("all@here.test")
+        self.clock.advance(0)
+        assert self.statuses(first) == [Status.DELIVERED]
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED]
+        assert self.mailboxes.delivered == ["bob@here.test"]
+        assert [parcel.recipients[0].recipient.address.local for parcel in self.carrier.parcels] == ["eve"]
+
+    def test_what_an_alias_became_is_added_with_the_settlement_and_not_before(self) -> None:
+        new = mail("bob@here.test")
+        self.mailboxes.others["all"] = new
+        self.carrier.held = True
+        self.start()
+        first = self.hand_over("all@here.test", "eve@b.test")
+        assert [entry.id for entry in self.entries()] == [first.id]
+        assert self.statuses(first) == [Status.WAITING, Status.WAITING]
+        self.carrier.connections[0].answer()
+        self.clock.advance(0)
+        assert self.statuses(first) == [Status.DELIVERED, Status.DELIVERED]
+        assert self.statuses(new) == [Status.DELIVERED]
+
+    def test_a_lost_lease_adds_nothing(self) -> None:
+        self.mailboxes.others["all"] = mail("bob@here.test")
+        self.carrier.held = True
+        self.start()
+        first = self.hand_over("all@here.test", "eve@b.test")
+        self.successResultOf(self.queue.amend(Change.REMOVE, [first.id], NOW))
+        self.carrier.connections[0].answer()
+        assert [entry.id for entry in self.entries()] == [first.id]
+
+    def test_recipients_of_one_mail_store_travel_together_whatever_their_domain(self) -> None:
+        self.router.routings["also-here.test"] = Local()
+        store = Plan("lmtp:store.test:24", ())
+        self.mailboxes.others = {"bob": store, "eve": store}
+        self.start()
+        new = self.hand_over("bob@here.test", "eve@also-here.test", "dan@here.test")
+        assert self.statuses(new) == [Status.DELIVERED] * 3
+        assert self.carrier.plans == [store]
+        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [2]
+        assert self.mailboxes.delivered == ["dan@here.test"]
 
 
 del ServiceTests

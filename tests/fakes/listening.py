@@ -59,7 +59,7 @@ class Listening:
         self.protocol: type[ESMTP] = ESMTP
         self.existence: Existence = existing
         self.policy: SessionPolicy = Policy(
-            DomainList(("relay.test",)), DomainList(("here.test",)), {"bob"}.__contains__
+            DomainList(("relay.test",)), DomainList(("here.test",)), lambda address: address.local == "bob"
         )
         self.journal = Journal(self.lines.append, self.clock.seconds)
         self.intake = Intake(

@@ -13,7 +13,7 @@ class Names(frozenset[str]):
         return domain in self
 
 
-POLICY = Policy(Names({"relay.test"}), Names({"here.test", "localhost"}), {"bob"}.__contains__)
+POLICY = Policy(Names({"relay.test"}), Names({"here.test", "localhost"}), lambda address: address.local == "bob")
 
 
 def code(client: Client, local: str, domain: str) -> int | None:

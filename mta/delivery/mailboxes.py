@@ -1,0 +1,100 @@
+"""Mailboxes on this host: the Maildirs under MAIL_DIR. All of it blocks."""
+
+import errno
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mta.delivery.maildir import Maildirs, Names, save
+from mta.message.body import Body, head
+from mta.message.envelope import Envelope
+from mta.message.headers import header_end, values
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.smtp.address import Address
+
+# RFC 5321 section 4.5.1: mail for postmaster is never refused.
+_POSTMASTER = "postmaster"
+# Delivered-To stands on top, among the trace fields; what is further down is not worth the reading.
+_TRACE_BYTES = 65536
+# Enhanced status by cause (RFC 3463): the system is full, the mailbox is full; anything else is our own trouble.
+_STATUS = {errno.ENOSPC: "4.3.1", errno.EDQUOT: "4.2.2"}
+
+
+class Mailboxes:
+    """The Maildirs of our users. `host` is our name, `wall` tells the time."""
+
+    def __init__(self, mail_dir: Path, host: str, wall: Callable[[], float], *, create: bool = False) -> None:
+        """Prepare; `create` makes a Maildir for any user who has none, not only for postmaster."""
+        self._maildirs = Maildirs(mail_dir)
+        self._names = Names(host)
+        self._wall = wall
+        self._create = create
+
+    def has(self, local: str) -> bool:
+        """Whether an unquoted local part leads to a mailbox, or to one that would be made. Raises OSError."""
+        return self._new_name(local) is not None or self._maildirs.find(local) is not None
+
+    def save(self, envelope: Envelope, body: Body, recipient: Address) -> Outcome:
+        """Put a copy into a recipient's mailbox; when the outcome is Delivered it is on disk, synced."""
+        try:
+            maildir = self._find_or_make(recipient.local)
+            if maildir is None:
+                return Failed(f"no mailbox {recipient} here", status="5.1.1")
+            if was_here(body, recipient, by_alias=envelope.origin.is_by_alias):
+                return loop(recipient)
+            save(maildir, self._names.new(self._wall()), _as_file(envelope, body, recipient))
+        except OSError as error:
+            return _trouble(recipient, error)
+        return Delivered(f"saved in the mailbox {maildir.name}", host="")
+
+    def _find_or_make(self, local: str) -> Path | None:
+        found = self._maildirs.find(local)
+        if found is None and (name := self._new_name(local)) is not None:
+            return self._maildirs.make(name)
+        return found
+
+    def _new_name(self, local: str) -> str | None:
+        """Return the name under which a Maildir may be made for a local part."""
+        if is_postmaster(local):
+            return _POSTMASTER
+        return self._maildirs.name(local) if self._create else None
+
+
+def is_postmaster(local: str) -> bool:
+    """Whether a local part is the one that always gets its mail (RFC 5321 section 4.5.1)."""
+    return local.lower() == _POSTMASTER
+
+
+def was_here(body: Body, recipient: Address, *, by_alias: bool = False) -> bool:
+    """Whether a delivery to this very address put its mark on the message already. Raises OSError.
+
+    The first mark of a message that came `by_alias` is our own and a moment old: in `bob: bob, bob@corp.example` it is
+    the one that the mailbox bob puts there as well.
+    """
+    top = head(body, _TRACE_BYTES)
+    marks = values(top[: header_end(top, ended=True)], "Delivered-To")[by_alias:]
+    return str(recipient).lower().encode() in {mark.lower() for mark in marks}
+
+
+def loop(recipient: Address) -> Failed:
+    """Return the outcome for a message that was here before."""
+    return Failed(f"mail loop: the message was delivered to {recipient} before", status="5.4.6")
+
+
+def _trouble(recipient: Address, error: OSError) -> TryLater:
+    """Name the cause and the setting but no path of ours: a report of delay shows it to a stranger."""
+    cause = error.strerror or "unknown error"
+    return TryLater(
+        f"cannot save mail for {recipient} in MAIL_DIR: {cause}", status=_STATUS.get(error.errno or 0, "4.3.0")
+    )
+
+
+def _as_file(envelope: Envelope, body: Body, recipient: Address) -> Iterator[bytes]:
+    """Yield the message with the fields of final delivery (RFC 5321 section 4.4) on top and the line ends of files."""
+    yield f"Return-Path: <{envelope.sender or ''}>\nDelivered-To: {recipient}\n".encode()
+    held = b""
+    for chunk in body.chunks():
+        text = held + chunk
+        # A CR at the end of a piece may belong to a CRLF that the next piece completes.
+        held = b"\r" if text.endswith(b"\r") else b""
+        yield text.removesuffix(b"\r").replace(b"\r\n", b"\n")
+    yield held

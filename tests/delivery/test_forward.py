@@ -1,0 +1,68 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mta.delivery.aliases import Expansion
+from mta.delivery.forward import forwarded
+from mta.message.body import FileBody, head
+from mta.message.envelope import Notify, Recipient
+from mta.queue.bodies import SMALL, Writer
+from mta.queue.interface import NewMail, QueueId
+from mta.smtp.address import parse_address
+from tests.fakes import mail
+
+ALIAS = parse_address("all@here.test")
+ALL = Recipient(ALIAS)
+WHO = Expansion((parse_address("bob@here.test"),), (parse_address("eve@out.test"),))
+
+
+def new_mail(folder: Path, recipient: Recipient = ALL, body: FileBody | None = None) -> NewMail:
+    claim = mail.claim(recipient)
+    claim = replace(claim, body=body) if body else claim
+    return forwarded(claim, recipient, WHO, QueueId("0000000000009"), lambda name: Writer(folder / name))
+
+
+def test_the_same_mail_goes_to_whom_the_alias_stands_for_under_a_mark(tmp_path: Path) -> None:
+    new = new_mail(tmp_path)
+    assert head(new.body, 10_000) == b"Delivered-To: all@here.test\r\n" + mail.BODY
+    assert [str(one.address) for one in new.envelope.recipients] == ["bob@here.test", "eve@out.test"]
+
+
+def test_the_sender_stays_and_the_origin_tells_of_the_alias(tmp_path: Path) -> None:
+    envelope = new_mail(tmp_path).envelope
+    assert str(envelope.sender) == "alice@a.test"
+    assert envelope.origin.is_by_alias
+    assert envelope.origin.client == mail.ORIGIN.client
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [
+        (None, None),
+        (Notify.NEVER, Notify.NEVER),
+        (Notify.SUCCESS, Notify.NEVER),
+        (Notify.SUCCESS | Notify.FAILURE, Notify.FAILURE),
+        (Notify.DELAY, Notify.DELAY),
+    ],
+)
+def test_success_is_not_reported_by_those_behind_an_alias(
+    tmp_path: Path, asked: Notify | None, passed: Notify | None
+) -> None:
+    new = new_mail(tmp_path, Recipient(ALIAS, asked, "rfc822;all@here.test"))
+    assert {one.notify for one in new.envelope.recipients} == {passed}
+    assert {one.original for one in new.envelope.recipients} == {"rfc822;all@here.test"}
+
+
+def test_a_large_body_is_copied_into_a_file(tmp_path: Path) -> None:
+    content = b"Subject: large\r\n\r\n" + b"x" * 70 * 1024 + b"\r\n" * SMALL
+    (tmp_path / "old").write_bytes(content)
+    new = new_mail(tmp_path, body=FileBody(tmp_path / "old", len(content)))
+    assert isinstance(new.body, FileBody)
+    assert new.body.path.read_bytes() == b"Delivered-To: all@here.test\r\n" + content
+
+
+def test_a_body_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        new_mail(tmp_path, body=FileBody(tmp_path / "gone", 5))
+    assert list(tmp_path.iterdir()) == []
