@@ -47,7 +47,7 @@ def dkim_keys(reading: Reading) -> Path | None:
     keys = _with_content(reading, table.DKIM_KEY_PATH, "mail is not signed")
     if keys is None:
         for setting in (table.DKIM_SELECTOR, table.DKIM_CANON):
-            if reading.is_set(setting):
+            if reading.differs(setting):
                 reading.notice(f"{setting.name} has no effect: mail is not signed without a key in DKIM_KEY_PATH")
     return keys
 

@@ -116,7 +116,7 @@ def _login(reading: Reading, pair: tuple[Setting[str], Setting[str]], without: s
 
 def _unused(reading: Reading, settings: Sequence[Setting[Any]], because: str) -> None:
     for setting in settings:
-        if reading.is_set(setting):
+        if reading.differs(setting):
             reading.notice(f"{setting.name} has no effect: {because}")
 
 

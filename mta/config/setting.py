@@ -119,6 +119,10 @@ class Reading:
         """Whether a setting has a value other than the empty one."""
         return bool(self.text(setting))
 
+    def differs(self, setting: Setting[Any]) -> bool:
+        """Whether a setting has another value than its default; a default that is spelled out asks for nothing."""
+        return self.is_set(setting) and bool(self.of(setting) != setting.form.read(setting.default))
+
     def mistake(self, setting: Setting[Any], words: str) -> None:
         """Keep what is wrong with a setting that could be read, such as the file that it names."""
         shown = "" if setting.secret else f"={shorten(repr(self.text(setting)))}"

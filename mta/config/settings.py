@@ -162,8 +162,7 @@ def _ipv6(reading: Reading) -> bool:
     disabled = reading.of(table.DISABLE_IPV6)
     if is_negative(reading.text(table.DISABLE_IPV6)):
         reading.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
-    # The container's image sets the default itself.
-    if disabled and reading.of(table.BIND_IP6) != table.BIND_IP6.form.read(table.BIND_IP6.default):
+    if disabled and reading.differs(table.BIND_IP6):
         reading.notice("BIND_IP6 has no effect: DISABLE_IPV6 is set")
     return not disabled
 
@@ -203,7 +202,7 @@ def _local_domains(reading: Reading) -> DomainList:
 
 def _local_delivery(reading: Reading) -> LocalRule:
     rule = reading.of(table.LOCAL_DELIVERY)
-    if rule.kind is LocalKind.LMTP and reading.is_set(table.MAIL_DIR):
+    if rule.kind is LocalKind.LMTP and reading.differs(table.MAIL_DIR):
         reading.notice("MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP")
     return rule
 

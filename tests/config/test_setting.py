@@ -150,3 +150,8 @@ def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> Non
         "PORT='26': it is taken; right is for example PORT=2525",
         "PASSWORD: it is weak; right is for example PASSWORD=correct-horse",
     ]
+
+
+@pytest.mark.parametrize(("text", "differs"), [("", False), ("25", False), ("025", False), ("26", True), ("x", False)])
+def test_a_default_that_is_spelled_out_does_not_differ(text: str, differs: bool) -> None:
+    assert Reading({"PORT": text}).differs(PORT) is differs
