@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.internet import Internet
-from tests.acceptance.stage import Stage, Through, smarthost
+from tests.acceptance.stage import Stage, Through, settled, smarthost
 from tests.endtoend.daemon import Daemon
 from tests.endtoend.world import Dns
 from tests.fakes.certificates import Authority, authority
@@ -67,8 +67,8 @@ def through(_through: Through) -> Iterator[Through]:
     _through.sink.messages.clear()
     _through.sink.rules.clear()
     yield _through
+    settled(_through.relay)
     assert _through.sink.faults == []
-    _through.relay.empty()
 
 
 @pytest.fixture(scope="session")

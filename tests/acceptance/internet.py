@@ -67,6 +67,11 @@ class Internet:
             self._shared[name] = stage.relay(**{**_PLAIN, "PORT": port}, **settings)
         return self._shared[name]
 
+    def secondary(self) -> Daemon:
+        """Return the shared relay that takes mail from anyone for the scenarios' RELAY_DOMAINS."""
+        domains = "a.test : b.test : *.wild.test : primary.test : 10net.test"
+        return self.shared_relay("secondary", RELAY_DOMAINS=domains, SMTPPORTOUT="2525")
+
     def stranger(self, relay: Daemon, address: str = "198.51.100.77") -> smtplib.SMTP:
         """Connect to the relay as a mail client somewhere in the world."""
         with self.world.entered():

@@ -106,6 +106,16 @@ def events(relay: Daemon, event: str, **fields: str) -> list[dict[str, Any]]:
     return [one for one in relay.events(event) if fields.items() <= one.items()]
 
 
+def settled(relay: Daemon) -> None:
+    """Wait until the journal tells of every recipient, those of reports included, what became of it."""
+
+    def none_is_open() -> bool:
+        taken = sum(event["recipients"] for event in relay.events("accepted")) + len(relay.events("reported"))
+        return taken == len(relay.events("delivered")) + len(relay.events("failed"))
+
+    until(none_is_open, what="an end for every recipient")
+
+
 def clock_settings(clock: WallClock) -> dict[str, str]:
     """Return the settings of a relay that goes by this clock."""
     return clock.settings(str(ROOT))

@@ -109,8 +109,9 @@ def listening(pid):
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             sockets.add(str(link.readlink()))
-    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").open()]
-    return {fields[1] for fields in lines if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets}
+    tables = "".join(Path(f"/proc/{pid}/net/{table}").read_text() for table in ("tcp", "tcp6"))
+    rows = [line.split() for line in tables.splitlines()]
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
 
 
 def test_a19_it_listens_on_its_port_and_address_and_nowhere_else(stage):

@@ -54,8 +54,8 @@ class Message:
     def header(self, name: str) -> str | None:
         """Return the value of the first header field of this name, unfolded."""
         head = self.content.split(b"\r\n\r\n", 1)[0].decode("utf-8", "surrogateescape")
-        found = re.search(rf"^{re.escape(name)}:[ \t]*(.*(?:\r\n[ \t].*)*)", head, re.IGNORECASE | re.MULTILINE)
-        return re.sub(r"\r\n[ \t]+", " ", found.group(1)).rstrip("\r") if found else None
+        found = re.search(rf"^{re.escape(name)}:[ \t]*([^\r]*(?:\r\n[ \t][^\r]*)*)", head, re.IGNORECASE | re.MULTILINE)
+        return re.sub(r"\r\n[ \t]+", " ", found.group(1)) if found else None
 
     @property
     def without_trace(self) -> bytes:
