@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: run test check bench
+.PHONY: run test check bench image-test unit-test
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -24,6 +24,18 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/pytest
+
+# The systemd unit in a machine of its own, without the network. As root, with debootstrap and systemd-container; the
+# first time makes a Debian in .cache/unit. See docs/systemd.md.
+unit-test: $(VENV)/installed
+	$(BIN)/python -m tests.unit.debian .cache/unit
+	RELAY_UNIT_TEST=.cache/unit unshare --net --pid --fork --kill-child --mount-proc \
+	  sh -c 'ip link set lo up && $(BIN)/pytest tests/unit'
+
+# Builds the image and sends mail through it. As root, with buildah and debootstrap; the first time makes a Debian in
+# .cache/image. See docs/container.md.
+image-test: $(VENV)/installed
+	RELAY_IMAGE_TEST=.cache/image $(BIN)/pytest tests/image
 
 check: $(VENV)/installed
 	$(BIN)/ruff check mta tests bench twisted

@@ -1,0 +1,66 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mta.config.table import SETTINGS
+
+ROOT = Path(__file__).parent.parent.parent
+FOLDER = ROOT / "deploy" / "systemd"
+PAGE = ROOT / "docs" / "systemd.md"
+PREFIX = "/opt/smtprelay"
+
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Return the unit as if the relay were installed below tmp_path."""
+    program = tmp_path / "bin" / "twistd"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "smtprelay.service"
+    unit.write_text((FOLDER / "smtprelay.service").read_text().replace(PREFIX, str(tmp_path)))
+    return unit
+
+
+def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_the_unit(installed: Path) -> None:
+    done = analyze("verify", str(installed))
+    # It may complain of units of the host; ours it must not name.
+    assert [line for line in done.stderr.splitlines() if "smtprelay" in line] == []
+    assert done.returncode == 0
+
+
+@needs_systemd
+def test_systemd_rates_the_unit_below_two(installed: Path) -> None:
+    done = analyze("security", "--offline=true", "--threshold=20", str(installed))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_settings_in_the_shipped_file_are_ours_and_all_commented_out() -> None:
+    lines = (FOLDER / "smtprelay.default").read_text().splitlines()
+    assert all(line.startswith("#") for line in lines if line)
+    shown = {found[1] for line in lines if (found := re.match(r"#([A-Z][A-Z0-9_]*)=", line))}
+    assert shown
+    assert shown <= {setting.name for setting in SETTINGS if not setting.secret}
+
+
+def test_the_page_copies_files_that_exist_to_where_the_unit_looks() -> None:
+    copies = re.findall(r"^install -D -m \d+ (\S+) (\S+)$", PAGE.read_text(), re.MULTILINE)
+    assert sorted(Path(source).name for source, _ in copies) == sorted(path.name for path in FOLDER.iterdir())
+    assert all((ROOT / source).is_file() for source, _ in copies)
+    unit = (FOLDER / "smtprelay.service").read_text()
+    assert "EnvironmentFile=-/etc/default/smtprelay\n" in unit
+    assert "/etc/default/smtprelay" in {target for _, target in copies}
+    assert f"ExecStart={PREFIX}/bin/twistd " in unit
+    assert f"python3 -m venv {PREFIX}\n" in PAGE.read_text()
