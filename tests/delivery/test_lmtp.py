@@ -1,17 +1,22 @@
 from pathlib import Path
 
 import pytest
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 
-from mta.delivery.carriage import Connection
-from mta.delivery.carrier import SmtpCarrier
+from mta.delivery.carriage import Connection, Parcel
+from mta.delivery.carrier import Parts, SmtpCarrier
 from mta.delivery.lmtp import StoreCarrier, mail_store
 from mta.delivery.localrule import LocalKind, LocalRule
-from mta.message.outcome import Delivered, Failed, TryLater
+from mta.message.body import MemoryBody
+from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.routing.route import Plan, Route, TlsRule
+from mta.routing.tls import client_options
 from tests.fakes.carrying import Case, parcel
+from tests.fakes.dovecot import Dovecot, why_not
 from tests.fakes.wire import Wire
 
 BY_NAME = LocalRule(LocalKind.LMTP, "dovecot", 24)
@@ -173,3 +178,55 @@ class StoreTests(Case):
         self.net.advance(2)
         outcomes = self.successResultOf(carrying).outcomes
         self.assertEqual([type(outcomes[index]) for index in range(2)], [Delivered, TryLater])
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+class DovecotTests(TestCase):
+    """A real mail store, over TCP and over its socket."""
+
+    def setUp(self) -> None:
+        self.dovecot = Dovecot("bob", "eve")
+        self.dovecot.start()
+        self.addCleanup(self.dovecot.__exit__)
+
+    async def carried(self, rule: LocalRule, *parcels: Parcel) -> list[list[Outcome]]:
+        """Carry parcels over one connection; return the outcomes of each."""
+        store = mail_store(rule)
+        assert store is not None
+        down: Deferred[Connection] = Deferred()
+        parts = Parts(reactor, "me.test", client_options, closed=down.callback)
+        connection = await StoreCarrier(SmtpCarrier(parts), store, self.never).open(store)
+        assert not isinstance(connection, TryLater), connection
+        outcomes = []
+        for each in parcels:
+            carried = await connection.carry(each)
+            outcomes.append([carried.outcomes[pending.index] for pending in each.recipients])
+        connection.quit()
+        await down
+        return outcomes
+
+    async def never(self, host: str) -> TryLater:
+        raise AssertionError(host)
+
+    async def test_mail_over_tcp_reaches_its_mailboxes_and_an_unknown_user_is_refused(self) -> None:
+        rule = LocalRule(LocalKind.LMTP, "127.0.0.1", self.dovecot.port)
+        (outcomes,) = await self.carried(rule, parcel("bob@here.test", "no@here.test", "eve@other.test"))
+        assert [type(outcome) for outcome in outcomes] == [Delivered, Failed, Delivered]
+        assert outcomes[1].status == "5.1.1"
+        for user in ("bob", "eve"):
+            (message,) = self.dovecot.mail(user)
+            assert message.startswith(b"Return-Path: <alice@a.test>\n")
+            assert message.endswith(b"\nSubject: hello\n\nHello, Bob.\n")
+
+    async def test_messages_share_a_connection_over_the_socket(self) -> None:
+        rule = LocalRule(LocalKind.LMTP, path=self.dovecot.socket)
+        outcomes = await self.carried(rule, parcel("bob@here.test"), parcel("no@here.test"), parcel("bob@here.test"))
+        assert [type(outcome) for (outcome,) in outcomes] == [Delivered, Failed, Delivered]
+        assert len(self.dovecot.mail("bob")) == 2
+
+    async def test_a_large_body_with_dots_arrives_whole(self) -> None:
+        content = b"Subject: large\r\n\r\n" + b".line\r\n..\r\n" * 60_000
+        rule = LocalRule(LocalKind.LMTP, "127.0.0.1", self.dovecot.port)
+        ((outcome,),) = await self.carried(rule, parcel("bob@here.test", body=MemoryBody(content)))
+        assert isinstance(outcome, Delivered)
+        assert self.dovecot.mail("bob")[0].endswith(b"\n" + content.replace(b"\r\n", b"\n"))
