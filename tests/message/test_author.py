@@ -17,6 +17,15 @@ from mta.message.author import MAX_FROM, author_domain
         ("=?utf-8?q?Z=C3=BCrich?= <a@b.example.org>", "b.example.org"),
         ("Zürich <a@bücher.example>", "xn--bcher-kva.example"),
         ("root@localhost", "localhost"),
+        ("alice@old.test <alice@example.org>", "example.org"),
+        ("Alice <alice@example.org>,", "example.org"),
+        ('Alice (so "called), really <alice@example.org>', "example.org"),
+        ("Alice (a (b) <c@d.test>) <alice@example.org>", "example.org"),
+        (r"Al\"ice <alice@example.org>", "example.org"),
+        (r'"Al\", <x@y.test>" <alice@example.org>', "example.org"),
+        ("Team: alice@example.org;", "example.org"),
+        ("<@via.test,@b.test:alice@example.org>", "example.org"),
+        ("alice @ example.org", "example.org"),
     ],
 )
 def test_the_domain_of_one_author_is_found(value, domain):
@@ -35,6 +44,9 @@ def test_the_domain_of_one_author_is_found(value, domain):
         "a@[192.0.2.1]",
         "a@under_score.test",
         "a@",
+        "a@b.test c",
+        "<a@b.test> <>",
+        "a@[IPv6:2001:db8::1]",
         "a@b.test " + "x" * MAX_FROM,
     ],
 )
