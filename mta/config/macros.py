@@ -54,6 +54,8 @@ class Macros:
     #: Those of PROTOCOL, REQUIRE_TLS and VERIFY_HOSTS that ask for something.
     wishes: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
+    #: Where they stand; "" when there is no file.
+    path: str = ""
 
 
 def parse_macros(text: str, path: str) -> Macros:
@@ -76,7 +78,7 @@ def parse_macros(text: str, path: str) -> Macros:
     notices = [shorten(f"{path}:{number}: {words}", 400) for number, words in unused.items()]
     if len(notices) > _MAX_NOTICES:
         notices[_MAX_NOTICES:] = [f"{path}: {len(notices) - _MAX_NOTICES} more lines have no effect"]
-    return Macros(texts, frozenset(wishes), tuple(notices))
+    return Macros(texts, frozenset(wishes), tuple(notices), path)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, bool]]:

@@ -122,6 +122,7 @@ def _assemble(
     stand_ins = {
         table.MAILNAME.name: mailname,
         table.ALIASES_FILE.name: str(aliases or ""),
+        table.MACROS_FILE.name: macros.path,
         table.SMARTHOST_TLS.name: smarthost.tls.value if smarthost else "",
     }
     return Settings(

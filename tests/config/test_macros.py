@@ -30,7 +30,7 @@ def notices(text: str) -> tuple[str, ...]:
     ],
 )
 def test_a_macro_that_is_a_setting_of_ours_sets_it(line: str, texts: dict[str, str]) -> None:
-    assert parse_macros(line, PATH) == Macros(texts)
+    assert parse_macros(line, PATH) == Macros(texts, path=PATH)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_a_macro_that_is_a_setting_of_ours_sets_it(line: str, texts: dict[str, s
     ],
 )
 def test_the_smarthosts_macros_are_wishes(line: str, wishes: set[str]) -> None:
-    assert parse_macros(line, PATH) == Macros(wishes=frozenset(wishes))
+    assert parse_macros(line, PATH) == Macros(wishes=frozenset(wishes), path=PATH)
 
 
 def test_blank_lines_and_remarks_say_nothing() -> None:
-    assert parse_macros("\n  \n# MESSAGE_SIZE_LIMIT = 1K\n  # more\n", PATH) == Macros()
+    assert parse_macros("\n  \n# MESSAGE_SIZE_LIMIT = 1K\n  # more\n", PATH) == Macros(path=PATH)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_macro_in_a_condition_is_named_and_not_honoured() -> None:
 
 def test_the_usual_way_to_name_a_key_that_may_be_missing_is_known() -> None:
     text = "DKIM_FILE = /etc/exim4/k.pem\nDKIM_PRIVATE_KEY = ${if exists{DKIM_FILE}{DKIM_FILE}{0}}"
-    assert parse_macros(text, PATH) == Macros({"DKIM_KEY_PATH": "/etc/exim4/k.pem"})
+    assert parse_macros(text, PATH) == Macros({"DKIM_KEY_PATH": "/etc/exim4/k.pem"}, path=PATH)
     assert notices("DKIM_FILE = /k") == ("/macros:1: DKIM_FILE has no effect: DKIM_KEY_PATH names the key",)
 
 

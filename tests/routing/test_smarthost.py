@@ -127,3 +127,8 @@ class TestSecurity(SmarthostCase):
         router = self.through(("nomx.test", 465), ("nomx.test", 2465), ("nomx.test", 587), tls=TlsRule.OPPORTUNISTIC)
         assert [route.implicit_tls for route in self.routes(router)] == [True, True, False]
         assert not self.routes(self.through(("nomx.test", 465), tls=TlsRule.NONE))[0].implicit_tls
+
+    def test_tls_begins_when_it_is_told_to_whatever_the_port(self) -> None:
+        hosts = (("nomx.test", 465), ("nomx.test", 587))
+        assert [route.implicit_tls for route in self.routes(self.through(*hosts, implicit_tls=True))] == [True, True]
+        assert [route.implicit_tls for route in self.routes(self.through(*hosts, implicit_tls=False))] == [False, False]
