@@ -1,5 +1,6 @@
 import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -109,16 +110,31 @@ def test_a_manager_that_is_gone_is_told_of_once_and_again_after_it_came_back(tmp
     assert len(relay.troubles) == 2
 
 
-def test_a_manager_that_does_not_listen_holds_us_up_for_a_bounded_time(tmp_path: Path) -> None:
-    deaf = Listener(str(tmp_path / "notify"))
-    with deaf.socket, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Listener]:
+    """Return a manager that has not read so many datagrams that the next one must wait."""
+    listener = Listener(str(tmp_path / "notify"))
+    with listener.socket, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.setblocking(False)
         with suppress(BlockingIOError):
             while True:
-                other.sendto(b"fill", deaf.address)
-        relay = Relay(Manager(deaf.address))
-        relay.service.status("words")
+                other.sendto(b"fill", listener.address)
+        yield listener
+
+
+def test_a_manager_that_does_not_listen_holds_us_up_for_a_bounded_time(full: Listener) -> None:
+    relay = Relay(Manager(full.address))
+    relay.service.status("words")
     assert len(relay.troubles) == 1
+
+
+def test_a_manager_that_listens_in_a_moment_is_waited_for(full: Listener) -> None:
+    relay = Relay(Manager(full.address))
+    moment = threading.Timer(0.1, full.heard)
+    moment.start()
+    relay.service.status("words")
+    moment.join()
+    assert relay.troubles == []
 
 
 def test_a_path_that_no_socket_can_have_is_a_trouble_and_no_fault() -> None:
