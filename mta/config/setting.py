@@ -138,33 +138,36 @@ class Reading:
 
     def _secret(self, setting: Setting[Any]) -> str:
         text = self._environ.get(setting.name, "")
-        path = self._environ.get(setting.name + FILE_SUFFIX, "")
-        if text and path:
-            both = f"{setting.name} and {setting.name}{FILE_SUFFIX} are both set; keep one of them"
-            self._mistake(setting.name, both, setting.example)
-            return ""
-        return self._file_text(setting, path) if path else text
-
-    def _file_text(self, setting: Setting[Any], path: str) -> str:
-        """Return a secret's file without its last line ends."""
-        try:
-            with Path(path).open("rb") as file:
-                content = file.read(_MAX_SECRET_OCTETS + 1)
-            if len(content) <= _MAX_SECRET_OCTETS:
-                return content.decode().rstrip("\r\n")
-            wrong = f"the file is longer than {_MAX_SECRET_OCTETS} octets"
-        except OSError as error:
-            wrong = f"the file cannot be read: {error.strerror}"
-        except ValueError:
-            wrong = "not the name of a file with UTF-8 text"
-        # A secret put here by mistake must not be shown; a path is known by its first character.
-        shown = repr(path) if path.startswith(("/", "./", "../")) else MASK
         name = setting.name + FILE_SUFFIX
-        self._mistake(name, f"{name}={shorten(shown)}: {wrong}", f"/run/secrets/{setting.name.lower()}")
-        return ""
+        path = self._environ.get(name, "")
+        if text and path:
+            self._mistake(setting.name, f"{setting.name} and {name} are both set; keep one of them", setting.example)
+            return ""
+        try:
+            return read_secret_file(path) if path else text
+        except ValueError as error:
+            # A secret put here by mistake must not be shown; a path is known by its first character.
+            shown = repr(path) if path.startswith(("/", "./", "../")) else MASK
+            self._mistake(name, f"{name}={shorten(shown)}: {error}", f"/run/secrets/{setting.name.lower()}")
+            return ""
 
     def _mistake(self, name: str, words: str, example: str) -> None:
         self._mistakes.setdefault(name, f"{words}; right is for example {name}={shlex.quote(example)}")
+
+
+def read_secret_file(path: str) -> str:
+    """Return what a file holds, without its last line ends. Raises ValueError with words for an operator."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_SECRET_OCTETS + 1)
+        text = content.decode()
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("not the name of a file with UTF-8 text") from None
+    if len(content) > _MAX_SECRET_OCTETS:
+        raise ValueError(f"the file is longer than {_MAX_SECRET_OCTETS} octets")
+    return text.rstrip("\r\n")
 
 
 def shorten(text: str, limit: int = _MAX_SHOWN) -> str:
