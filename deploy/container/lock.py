@@ -1,0 +1,65 @@
+"""Writes requirements.txt beside it: the newest release of all that setup.cfg asks for and all that this needs, pinned.
+
+Run it with the image's version of Python, 3.13, then look at the difference: `python3.13 deploy/container/lock.py`.
+Every file that the image may install on one of its architectures is there with its hash, and no other.
+"""
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ARCHITECTURES = ("x86_64", "aarch64")
+#: glibc of the base image is newer than all of these.
+PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+#: Published as source only. What they need in turn must be among the requirements.
+SOURCES = {"dkimpy"}
+HEAD = "# Made by lock.py from setup.cfg, for Python 3.13 on {}. Not to be edited.\n"
+
+
+def requirements() -> Iterator[str]:
+    """Yield what setup.cfg says the program needs."""
+    setup = configparser.ConfigParser()
+    setup.read(HERE.parent.parent / "setup.cfg")
+    for line in setup["options"]["install_requires"].split("\n"):
+        if line.strip():
+            yield line.replace(" ", "")
+
+
+def resolve(wanted: list[str], *options: str) -> Iterator[tuple[str, str]]:
+    """Yield the pinned name and the hash of each file that pip would install."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
+    done = subprocess.run([*command, *options, *wanted], stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603  our own words
+    for item in json.loads(done.stdout)["install"]:
+        metadata, archive = item["metadata"], item["download_info"]["archive_info"]
+        name = re.sub(r"[-_.]+", "-", metadata["name"]).lower()
+        yield f"{name}=={metadata['version']}", archive["hashes"]["sha256"]
+
+
+def main() -> None:
+    """Ask for each architecture, and for the sources, and write what they have together."""
+    if sys.version_info[:2] != (3, 13):
+        raise SystemExit("lock.py: run me with Python 3.13, the image's, or other packages may be chosen")
+    everything = list(requirements())
+    sources = [wanted for wanted in everything if re.split(r"[^\w-]", wanted)[0] in SOURCES]
+    wheels = [wanted for wanted in everything if wanted not in sources]
+    hashes: dict[str, set[str]] = defaultdict(set)
+    for architecture in ARCHITECTURES:
+        platforms = (f"--platform={platform}_{architecture}" for platform in PLATFORMS)
+        for pinned, hash_ in resolve(wheels, "--only-binary=:all:", "--target=unused", *platforms):
+            hashes[pinned].add(hash_)
+    for pinned, hash_ in resolve(sources, "--no-deps", "--no-binary=:all:"):
+        hashes[pinned].add(hash_)
+    lines = [
+        " \\\n    ".join((name, *(f"--hash=sha256:{one}" for one in sorted(hashes[name])))) for name in sorted(hashes)
+    ]
+    (HERE / "requirements.txt").write_text(HEAD.format(" and ".join(ARCHITECTURES)) + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

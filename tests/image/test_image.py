@@ -1,0 +1,121 @@
+"""What is in the image, what it says about itself, and what it takes of a machine."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+import mta
+from tests.fakes.processes import answers, free_port, until
+from tests.image.buildah import disk_usage
+from tests.image.container import USER, daemon_of, locked_up, resident
+
+MEGABYTE = 1_000_000
+ANYONE = 1234567890
+
+
+def settings(port):
+    return {
+        "PATH": "/opt/smtprelay/bin:/usr/bin:/bin",
+        "PORT": str(port),
+        "BIND_IP": "0.0.0.0",
+        "DISABLE_IPV6": "yes",
+        "MAILNAME": "relay.example.test",
+    }
+
+
+@pytest.fixture
+def start(image, tmp_path):
+    """Return a starter of locked-up containers; waits for the greeting, and ends them with the test."""
+    children = []
+
+    def start(user=USER, port=None, **more):
+        port = port or free_port()
+        child = locked_up(image.root, tmp_path, *image.start, user=user, **more, **settings(port))
+        children.append(child)
+        child.start()
+        until(lambda: answers(port) or not child.running, what="the greeting")
+        assert child.running, child.text
+        return child
+
+    yield start
+    for child in children:
+        if child.running:
+            child.kill()
+
+
+def test_it_adds_less_than_120_megabytes_to_the_base(image, capsys):
+    added = disk_usage(image.root) - disk_usage(image.base)
+    with capsys.disabled():
+        print(f"\nthe image adds {added / MEGABYTE:.1f} MB to a base of {disk_usage(image.base) / MEGABYTE:.1f} MB")
+    assert added < 120 * MEGABYTE
+
+
+def test_it_holds_no_compiler_and_no_installer(image):
+    unwanted = ("gcc*", "cc", "ld", "make", "pip*", "easy_install*")
+    programs = [path for name in unwanted for path in image.root.glob(f"**/bin/{name}")]
+    packages = [path for name in ("pip", "setuptools", "wheel") for path in image.root.glob(f"**/*-packages/{name}")]
+    assert programs + packages == []
+
+
+def test_it_says_how_to_run_it(image):
+    says = image.configuration
+    assert says["User"] == f"{USER}:0"
+    assert says["StopSignal"] == "SIGTERM"
+    assert set(says["ExposedPorts"]) == {"25/tcp"}
+    assert set(says["Volumes"]) == {"/var/spool/smtprelay"}
+    assert says["Healthcheck"]["Test"] == ["CMD", "smtprelay", "health"]
+    assert {"PORT=25", "BIND_IP=0.0.0.0", "BIND_IP6=::0"} <= set(says["Env"])
+    assert says["Labels"]["org.opencontainers.image.version"] == mta.__version__
+
+
+@pytest.mark.parametrize("user", [USER, ANYONE])
+def test_it_runs_without_any_right_as_anyone_of_group_0_on_a_read_only_root(image, start, tmp_path, user):
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    os.chown(queue, 0, 0)
+    child = start(user)
+    assert (queue / "queue.sqlite").stat().st_uid == user
+    assert "Read-only" not in child.text
+    assert "Traceback" not in child.text
+
+
+def test_as_process_1_it_ends_by_itself_when_it_is_asked_to(start):
+    child = start()
+    assert child.stop() == 0
+    assert " stopped" in child.text
+
+
+def test_it_is_ready_in_two_seconds_and_idles_in_70_megabytes(start, capsys):
+    times = []
+    for _ in range(3):
+        begun = time.monotonic()
+        child = start()
+        times.append(time.monotonic() - begun)
+        memory = resident(daemon_of(child.pid))
+        child.kill()
+    with capsys.disabled():
+        print(f"\nready after {sorted(times)[1]:.2f} s, {memory / MEGABYTE:.1f} MB of memory when idle")
+    assert sorted(times)[1] < 2
+    assert memory < 70 * MEGABYTE
+
+
+def test_an_ordinary_user_may_open_port_25_where_the_container_may(image, tmp_path):
+    rights = ("--bounding-set=-all,+net_bind_service",)
+    with locked_up(
+        image.root, tmp_path, *image.start, user=USER, rights=rights, network=False, **settings(25)
+    ) as child:
+        until(lambda: "port=25" in child.text or not child.running, what="port 25")
+        assert child.running, child.text
+
+
+def test_started_as_root_it_takes_the_volume_over_and_gives_root_up(image, tmp_path):
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    rights = ("--bounding-set=-all,+net_bind_service,+setuid,+setgid,+chown,+dac_override",)
+    with locked_up(image.root, tmp_path, *image.start, user=0, rights=rights, network=False, **settings(25)) as child:
+        until(lambda: " started " in child.text or not child.running, what="the start")
+        assert child.running, child.text
+        assert Path(f"/proc/{daemon_of(child.pid)}").stat().st_uid == USER
+        assert (queue.stat().st_uid, (queue / "queue.sqlite").stat().st_uid) == (USER, USER)
