@@ -1,6 +1,7 @@
 """Options and makeService for twistd: the only place that builds concrete things."""
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -113,6 +114,8 @@ class Relay(MultiService):
 
     def startService(self) -> None:
         """Open the queue, build the rest around it, and begin."""
+        # Twisted takes the signals when it begins to run.
+        self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop_asked)
         self._workers = Workers(self._reactor)
         try:
             self._queue = open_queue(self._settings.queue_dir, run=self._workers, now=time.time(), retry_all=True)
@@ -124,6 +127,10 @@ class Relay(MultiService):
         super().startService()
         self._listen()
         self._queue.summary().addCallbacks(self._announce, lambda failure: _log.failure("no summary", failure))
+
+    def _stop_asked(self, _signal: int, _frame: object) -> None:
+        """Stop and exit with status 0: Twisted's own handler would end us by the signal, which reads like a crash."""
+        self._reactor.callFromThread(self._reactor.stop)
 
     def stopService(self) -> "Deferred[None]":
         """End sessions, let running deliveries finish within their grace, close the queue."""

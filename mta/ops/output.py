@@ -1,4 +1,4 @@
-"""Where the journal goes: standard output, gathered for one write a reactor turn; and Twisted's own log into it."""
+"""Where the journal goes: standard output, gathered for a moment; and Twisted's own log into it."""
 
 import os
 import traceback
@@ -11,9 +11,12 @@ from zope.interface import implementer
 
 from mta.ops.journal import Journal
 
+# Seconds that a line waits for others.
+_MOMENT = 0.02
+
 
 class Output:
-    """Writes lines to a file descriptor. What one reactor turn brings goes out together, at the end of it."""
+    """Writes lines to a file descriptor. What a moment brings goes out together: under load that is many lines."""
 
     def __init__(self, descriptor: int, clock: IReactorTime) -> None:
         self._descriptor = descriptor
@@ -23,7 +26,7 @@ class Output:
     def write(self, line: str) -> None:
         """Take a line with its end."""
         if not self._lines:
-            self._clock.callLater(0, self.flush)
+            self._clock.callLater(_MOMENT, self.flush)
         self._lines.append(line)
 
     def flush(self) -> None:

@@ -96,7 +96,8 @@ class DnsWire:
         except DeferredTimeout:
             raise _NoReply(f"no reply within {self._timeout:g} s") from None
         except (OSError, ConnectError, ConnectionClosed) as error:
-            raise _NoReply(f"no reply ({error})") from None
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise _NoReply(f"no reply ({reason})") from None
 
     async def _over_udp(self, server: Server, query: QueryMessage) -> QueryMessage:
         # A socket a question: the source port is random, and the kernel drops what another address sends. (A Twisted
@@ -155,7 +156,8 @@ class _UdpReader:
                 return
 
     def connectionLost(self, reason: Failure) -> None:
-        """End the waiting: the reactor gives the socket up."""
+        """End the waiting: the reactor gives the socket up, and the socket knows best why."""
+        self.doRead()
         self._fail(reason)
 
     def _fail(self, reason: Failure) -> None:

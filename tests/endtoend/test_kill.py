@@ -1,6 +1,6 @@
 """No mail that was answered 250 is lost, however often and whenever the daemon is killed.
 
-RELAY_KILLS sets the number of cycles, RELAY_SEED the moments: a failure prints the seed that repeats it.
+RELAY_KILLS sets the number of cycles, RELAY_SEED the moments of the kills: a failure prints the seed that repeats them.
 """
 
 import os

@@ -22,11 +22,11 @@ class OutputTests(SynchronousTestCase):
         self.addCleanup(os.close, self.descriptor)
         self.output = Output(self.descriptor, self.clock)
 
-    def test_lines_of_one_turn_go_out_together_at_its_end(self) -> None:
+    def test_lines_of_one_moment_go_out_together_at_its_end(self) -> None:
         self.output.write("one\n")
         self.output.write("two\n")
         assert self.path.read_text() == ""
-        self.clock.advance(0)
+        self.clock.advance(0.02)
         assert self.path.read_text() == "one\ntwo\n"
         assert not self.clock.getDelayedCalls()
 
@@ -35,7 +35,7 @@ class OutputTests(SynchronousTestCase):
         os.close(reading)
         output = Output(writing, self.clock)
         output.write("lost\n")
-        self.clock.advance(0)
+        self.clock.advance(0.02)
         os.close(writing)
 
 
