@@ -77,11 +77,12 @@ def test_the_installation_in_the_docs_ends_with_a_relay_that_runs_as_its_own_use
     assert re.search(r"^CapEff:\t0*400$", status, re.MULTILINE)
 
 
-def test_it_is_active_only_once_it_greets(unit: Unit) -> None:
+def test_it_is_active_only_once_it_greets_and_then_shows_a_status(unit: Unit) -> None:
     unit.configure(MAILNAME="relay.example.test")
     unit.systemctl("restart")
     with smtplib.SMTP("127.0.0.1", 25, timeout=20) as client:
         assert client.noop()[0] == 250
+    until(lambda: "relay.example.test" in unit.show("StatusText"), what="a status")
 
 
 def test_mail_goes_through_port_25_to_the_mx(unit: Unit, world: World) -> None:
@@ -179,3 +180,4 @@ def test_it_stops_within_seconds_in_the_middle_of_a_session(unit: Unit) -> None:
         assert time.monotonic() - began < 12
     assert unit.show("ActiveState") == "inactive"
     assert unit.show("Result") == "success"
+    assert unit.show("ExecMainStatus") == "0"
