@@ -8,7 +8,6 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
     IReactorTime,
-    IUNIXTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -78,9 +77,8 @@ class Link(Protocol):
     def connectionMade(self) -> None:
         """Wait for the greeting, inside TLS where it begins with the first byte."""
         self._writer = PromptWriter(self.transport)
-        if not IUNIXTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
         if self._implicit_tls:
             self._start_tls()
         else:

@@ -159,8 +159,15 @@ def test_more_names_in_a_row_than_are_allowed_is_trouble() -> None:
 
 
 def test_each_alias_is_followed_once_however_often_it_is_named() -> None:
-    text = "\n".join(f"a{number}: a{number + 1}, a{number + 1}@here.test" for number in range(MAX_DEPTH - 1))
-    assert recipients(text, "a0") == [f"a{MAX_DEPTH - 1}@here.test"]
+    text = "\n".join(f"a{number}: a{number + 1}, a{number + 1}@here.test" for number in range(16))
+    looks: list[str] = []
+
+    def is_local(domain: str) -> bool:
+        looks.append(domain)
+        return True
+
+    assert parse_aliases(text).expand("a0", HERE, is_local) == Expansion((parse_address("a16@here.test"),))
+    assert len(looks) == 16
 
 
 def test_a_file_with_nothing_in_it_has_no_aliases() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from mta.delivery.aliases import Expansion
 from mta.delivery.forward import forwarded
-from mta.message.body import FileBody, head
+from mta.message.body import Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
 from mta.queue.bodies import SMALL, Writer
 from mta.queue.interface import NewMail, QueueId
@@ -17,7 +18,17 @@ ALL = Recipient(ALIAS)
 WHO = Expansion((parse_address("bob@here.test"),), (parse_address("eve@out.test"),))
 
 
-def new_mail(folder: Path, recipient: Recipient = ALL, body: FileBody | None = None) -> NewMail:
+class Broken:
+    """A body on a disk that breaks when more of it was read than a row takes."""
+
+    size = 2 * SMALL
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"x" * (SMALL + 1)
+        raise OSError(5, "Input/output error")
+
+
+def new_mail(folder: Path, recipient: Recipient = ALL, body: Body | None = None) -> NewMail:
     claim = mail.claim(recipient)
     claim = replace(claim, body=body) if body else claim
     return forwarded(claim, recipient, WHO, QueueId("0000000000009"), lambda name: Writer(folder / name))
@@ -62,7 +73,7 @@ def test_a_large_body_is_copied_into_a_file(tmp_path: Path) -> None:
     assert new.body.path.read_bytes() == b"Delivered-To: all@here.test\r\n" + content
 
 
-def test_a_body_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        new_mail(tmp_path, body=FileBody(tmp_path / "gone", 5))
+def test_a_body_that_cannot_be_read_to_its_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        new_mail(tmp_path, body=Broken())
     assert list(tmp_path.iterdir()) == []

@@ -158,6 +158,21 @@ def test_a_maildir_half_made_is_completed(root: Path) -> None:
     assert Maildirs(root).find("postmaster") is not None
 
 
+def test_a_maildir_is_not_made_through_a_link(root: Path) -> None:
+    (root.parent / "out").mkdir()
+    (root / "postmaster").symlink_to(root.parent / "out")
+    with pytest.raises(OSError, match=r"symbolic links|Not a directory"):
+        Maildirs(root).make("postmaster")
+    assert list((root.parent / "out").iterdir()) == []
+
+
+@given(st.text(alphabet="./+-\0aA_\\ ", max_size=12))
+@settings(max_examples=300)
+def test_a_name_to_make_is_one_that_is_found_again(local: str) -> None:
+    name = Maildirs(Path("/")).name(local)
+    assert name is None or (name == local.partition("+")[0].lower() and not set(name) & set("/\0\\ "))
+
+
 # Saving
 
 
