@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
@@ -18,6 +19,7 @@ from twisted.python.components import Componentized
 
 import mta
 from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.understanding import understanding
 from mta.delivery.carrier import Parts, SmtpCarrier
 from mta.delivery.local import LocalMail
 from mta.delivery.reports import DsnReporter
@@ -45,7 +47,7 @@ from mta.routing.resolver import DnsResolver, make_resolver
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.routing.targets import OwnSockets
-from mta.routing.tls import client_options
+from mta.routing.tls import Trust, client_options
 from mta.smtp.limits import Limits
 from mta.smtp.server import ServerMachine
 
@@ -181,7 +183,7 @@ class Relay(MultiService):
         return DeliveryService(
             self._queue,
             router,
-            SmtpCarrier(Parts(self._reactor, settings.mailname, client_options)),
+            SmtpCarrier(Parts(self._reactor, settings.mailname, partial(client_options, trust=_trust(settings)))),
             local,
             settler,
             schedule=settings.retry_schedule,
@@ -215,6 +217,8 @@ class Relay(MultiService):
     def _tell_what_was_found(self) -> None:
         for notice in self._settings.notices:
             self._journal.notice(notice)
+        for line in understanding(self._settings):
+            self._journal.understood(line)
         recovery = self._queue.recovery
         if recovery.leases or recovery.strays:
             self._journal.recovered(recovery.leases, recovery.strays)
@@ -227,6 +231,12 @@ class Relay(MultiService):
 
     def _in_a_thread(self, work: Callable[[], Outcome]) -> "Deferred[Outcome]":
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+
+def _trust(settings: Settings) -> Trust:
+    """Return whose certificates we believe: the system's authorities, or the smarthost's own in their place."""
+    own = settings.smarthost_ca_file
+    return Trust() if own is None else Trust(own.read_bytes(), system=False)
 
 
 def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
