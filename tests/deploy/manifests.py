@@ -1,0 +1,46 @@
+"""YAML as the deploy tests read it, and the settings that a file of theirs gives to the relay."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mta.config.settings import Settings, read_settings
+
+ROOT = Path(__file__).parent.parent.parent
+#: Where the relay finds files that a container is given.
+MOUNTED = ("/run/secrets/", "/etc/smtprelay/")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, which YAML forbids and PyYAML does not mind."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    pairs = [(loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value]
+    assert len(dict(pairs)) == len(pairs), f"a key is given twice{node.start_mark}"
+    return dict(pairs)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def documents(path: Path) -> list[Any]:
+    """Return the documents of a YAML file."""
+    return list(yaml.load_all(path.read_text(), _Loader))
+
+
+def understood(environ: Mapping[str, str], folder: Path) -> Settings:
+    """Return what the relay makes of these variables; files that a container is given are made in `folder`."""
+    for name, value in environ.items():
+        assert isinstance(value, str), f"{name} is not a text for YAML: quote it"
+    here = {name: _made(value, folder) if value.startswith(MOUNTED) else value for name, value in environ.items()}
+    return read_settings(here, host_name=lambda: "container", networks=lambda _: ())
+
+
+def _made(name: str, folder: Path) -> str:
+    path = folder / name.lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"content of {path.name}\n")
+    return str(path)

@@ -1,0 +1,52 @@
+"""The Markdown pages: their fenced blocks, headings and the names in them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.deploy.manifests import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Why a block of commands is not run, by what is in it.
+NOT_RUN = {
+    r"\bmake\b": "it runs the relay or the tests",
+    r"\bpip install\b": "it fetches packages",
+    r"\b(systemctl|runuser)\b": "tests/unit runs it in a machine of its own",
+    r"\bdocker (build|run)\b": "tests/image builds the image and runs it",
+    r"\bdkim check\b": "it asks the world's DNS",
+    r"\bchown\b": "it takes root",
+    r"\bmailq\b": "tests/image runs it",
+}
+
+_FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def why_not_run(self) -> str:
+        """The reason not to run it as commands; "" if it can be run."""
+        return next((reason for pattern, reason in NOT_RUN.items() if re.search(pattern, self.text)), "")
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield the fenced blocks of a page."""
+    text = page.read_text()
+    for match in _FENCE.finditer(text):
+        indent, language, content = match.groups()
+        line = text.count("\n", 0, match.start()) + 1
+        yield Block(page, line, language, re.sub(f"^{indent}", "", content, flags=re.MULTILINE))
+
+
+def commands(page: Path) -> list[Block]:
+    """Return the blocks of a page that hold shell commands."""
+    return [block for block in blocks(page) if block.language == "sh"]

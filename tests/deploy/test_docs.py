@@ -1,0 +1,152 @@
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mta.config.table import SETTINGS
+from tests.deploy.manifests import ROOT
+from tests.deploy.pages import PAGES, Block, blocks, commands
+from tests.endtoend.daemon import Daemon
+from tests.fakes.certificates import self_signed
+
+RUNNABLE = [page for page in PAGES if any(not block.why_not_run for block in commands(page))]
+TROUBLE = ROOT / "docs" / "troubleshooting.md"
+COMMAND = re.compile(
+    r"^(?:[A-Z_]+=\S+ )*(?:[\w./-]*/)?(docker|kubectl|make|mkdir|openssl|pip|smtprelay|swaks|systemctl|twistd) ",
+    re.MULTILINE,
+)
+# Names in capitals that are no settings of ours.
+OTHER_NAMES = {"CAP_NET_BIND_SERVICE", "NET_BIND_SERVICE", "SETUID", "SETGID", "RELAY_SEED", "RELAY_KILLS", "NAME_FILE"}
+# These pages speak of Exim's names, too, and have tests of their own.
+OF_EXIM = {"migrating.md", "configuration.md", "container.md"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def name_of(block: Block) -> str:
+    return f"{block.page.name}:{block.line}"
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    """A relay whose DNS never answers: what is sent to it stays in its queue."""
+    with Daemon(tmp_path_factory.mktemp("relay"), DNS_SERVERS="127.0.0.1:9") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def folder(relay, tmp_path: Path) -> Path:
+    """A folder that looks like the source's, with the things beside it that a reader of the pages has."""
+    for name in ("deploy", "docs", "mta"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "spool").symlink_to(relay.queue_dir)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    programs = tmp_path / ".programs"
+    programs.mkdir()
+    for name in ("docker", "kubectl"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.deploy.standin {name} "$@"\n')
+        program.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.endtoend
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+def test_the_commands_of_a_page_work_one_after_the_other(page, relay, folder):
+    script = "\n".join(f": {name_of(block)}\n{block.text}" for block in commands(page) if not block.why_not_run)
+    if re.search(r"^swaks", script, re.MULTILINE) and not shutil.which("swaks"):
+        pytest.skip("swaks is not installed")
+    if page == TROUBLE:
+        (folder / "tls").mkdir()
+        certificate, key = self_signed(["mail.example.org"]).write(folder / "tls")
+        certificate.rename(folder / "tls" / "fullchain.pem")
+        key.rename(folder / "tls" / "privkey.pem")
+    script = script.replace(":2525", f":{relay.port}")
+    path = f"{folder}/.programs:{Path(sys.executable).parent}:{relay.environment['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eux", "-c", script],
+        stdin=subprocess.DEVNULL,
+        cwd=folder,
+        env={**relay.environment, "PATH": path, "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@each_page
+def test_commands_stand_in_blocks_that_are_run(page):
+    unmarked = [block for block in blocks(page) if block.language not in {"sh", "console"}]
+    assert [name_of(block) for block in unmarked if COMMAND.search(block.text)] == []
+
+
+@each_page
+def test_every_block_of_commands_is_well_formed(page):
+    for block in commands(page):
+        done = subprocess.run(["sh", "-n"], input=block.text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{name_of(block)}: {done.stderr}"
+
+
+@each_page
+def test_links_within_the_pages_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        found = page.parent / target if target else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that the headings of a page get."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OF_EXIM], ids=lambda page: page.name)
+def test_every_variable_that_a_page_names_is_a_setting(page):
+    known = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    named = set(re.findall(r"(?<![\w.$])[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", page.read_text()))
+    assert named - known - OTHER_NAMES == set()
+
+
+def words_of_the_source() -> list[str]:
+    """Return all texts in the source; what a formatted one has put in stands as a line end."""
+    found = []
+    for path in (ROOT / "mta").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\n" for part in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_the_headings_of_troubleshooting_are_what_the_relay_says():
+    source = words_of_the_source()
+    headings = re.findall(r"^### `([^`]*)`$", TROUBLE.read_text(), re.MULTILINE)
+    assert len(headings) > 30
+    assert [heading for heading in headings if not said(heading, source)] == []
+
+
+def said(heading: str, source: list[str]) -> bool:
+    """Whether a text of the source has the whole heading, or several have all of its longer pieces."""
+    pieces = [piece.strip(" :;") for piece in heading.split("…")]
+    whole = re.compile(".*\n.*".join(map(re.escape, pieces)))
+    if any(whole.search(text) for text in source):
+        return True
+    return all(any(piece in text for text in source) for piece in pieces) and all(len(piece) > 15 for piece in pieces)
+
+
+def test_the_events_of_troubleshooting_are_those_of_the_journal():
+    journal = (ROOT / "mta" / "ops" / "journal.py").read_text()
+    events = set(re.findall(r'_emit\(\s*"([a-z-]+)"', journal))
+    rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
+    assert named == events
