@@ -1,0 +1,30 @@
+"""The image's packages: everything that the program needs is pinned, and every pin has its hashes."""
+
+import configparser
+import re
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent.parent
+PINNED = (ROOT / "deploy" / "container" / "requirements.txt").read_text()
+PINS = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", PINNED, re.MULTILINE))
+
+
+def required():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return [Requirement(line) for line in setup["options"]["install_requires"].strip().splitlines()]
+
+
+def test_what_the_program_needs_is_pinned_at_a_version_that_will_do():
+    for requirement in required():
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        assert name in PINS, f"run deploy/container/lock.py: {name} is not pinned"
+        assert requirement.specifier.contains(PINS[name])
+
+
+def test_every_pin_has_a_hash_and_nothing_else_stands_there():
+    entries = PINNED.split("\n", 1)[1].replace(" \\\n    ", " ").splitlines()
+    assert len(entries) == len(PINS)
+    assert all(re.fullmatch(r"[a-z0-9-]+==\S+( --hash=sha256:[0-9a-f]{64})+", entry) for entry in entries)
