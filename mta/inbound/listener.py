@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from mta.inbound.policy import Client, Door
 from mta.inbound.session import Session
-from mta.inbound.tls import describe
+from mta.inbound.tls import describe, failure_words
 from mta.ops.journal import Journal
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
@@ -102,12 +102,12 @@ class ESMTP(Protocol):
             self.deadline = self.listener.clock.seconds() + self.listener.limits.data_timeout
         self._progress()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let the session forget what was under way."""
         session, self.session = self.session, None
         if session is not None:
             self.listener.leave(self)
-            session.lost()
+            session.lost(failure_words(reason))
 
     def pauseProducing(self) -> None:
         """The client does not read: it gets no more answers, so we take no more commands."""

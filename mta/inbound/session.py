@@ -99,8 +99,10 @@ class Session:
         self._tls = protection
         self.machine.tls_started()
 
-    def lost(self) -> None:
-        """The client is gone."""
+    def lost(self, trouble: str = "") -> None:
+        """The client is gone, after this trouble if there was any."""
+        if trouble:
+            self._journal.session_ended(self.client.address, self._helo, trouble)
         self.machine.eof()
         self.run()
 

@@ -8,11 +8,12 @@ from OpenSSL import SSL
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IOpenSSLServerConnectionCreator, IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.inbound.keypair import CertificateError, read_pair
 
-__all__ = ["CertificateError", "CertificateWatch", "ListeningCertificate", "describe"]
+__all__ = ["CertificateError", "CertificateWatch", "ListeningCertificate", "describe", "failure_words"]
 
 #: Seconds between two looks at the files.
 ROUND = 10.0
@@ -27,6 +28,16 @@ def describe(transport: Any) -> str:
     if not isinstance(handle, SSL.Connection):
         return ""
     return f"{handle.get_protocol_version_name()} {handle.get_cipher_name() or ''}".strip()
+
+
+def failure_words(reason: Failure) -> str:
+    """Say in one line how TLS failed, given what `connectionLost` got; "" if something else ended the connection."""
+    error = reason.value
+    if not isinstance(error, SSL.Error):
+        return ""
+    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    words = ", ".join(str(entry[-1]) for entry in entries if entry and entry[-1])
+    return f"TLS failed: {words or type(error).__name__}"
 
 
 @implementer(IOpenSSLServerConnectionCreator)

@@ -207,6 +207,11 @@ class StartTlsTests(TestCase):
     def bodies(self) -> list[bytes]:
         return [b"".join(claim.body.chunks()) for claim in self.parts.delivery.taken]
 
+    async def logged(self) -> list[str]:
+        """Return what was logged once all clients are gone."""
+        await self.parts.factory.stop()
+        return self.parts.lines
+
     async def test_mail_comes_in_over_tls_and_its_trace_says_so(self) -> None:
         def send() -> None:
             with Client(self.port) as client:
@@ -271,7 +276,18 @@ class StartTlsTests(TestCase):
         await deferToThread(send)
         assert self.bodies() == []
 
-    async def test_garbage_in_place_of_a_handshake_ends_the_connection_quietly(self) -> None:
+    async def test_a_client_that_does_not_trust_us_is_named_with_its_reason(self) -> None:
+        def attempt() -> None:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                Client(self.port, using=ssl.create_default_context())
+
+        await deferToThread(attempt)
+        (line,) = await self.logged()
+        assert "session-ended client=127.0.0.1 helo=client.test" in line
+        assert "TLS failed: " in line
+        assert "unknown ca" in line
+
+    async def test_garbage_in_place_of_a_handshake_ends_the_connection_with_one_line(self) -> None:
         def attempt() -> bytes:
             with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
                 stream = client.makefile("rb")
@@ -286,4 +302,5 @@ class StartTlsTests(TestCase):
         rest = await deferToThread(attempt)
         assert b"250" not in rest
         assert self.flushLoggedErrors() == []
-        assert "Traceback" not in "".join(self.parts.lines)
+        (line,) = await self.logged()
+        assert "TLS failed: http request" in line
