@@ -32,11 +32,14 @@ def test_b9_a_secondary_delivers_to_the_hosts_before_it_only(internet):
             "third.primary.test": {"A": ["203.0.113.10"]},
         }
     )
-    first = internet.host("203.0.113.9", port=2525)
     third = internet.host("203.0.113.10", port=2525)
     relay = internet.secondary()
     with internet.stranger(relay) as client:
         client.sendmail("sender@sender.test", ["b9@primary.test"], mail())
+    waiting = awaited(relay, "deferred", to="<b9@primary.test>")
+    assert "203.0.113.9" in waiting["reply"] + str(waiting.get("host"))
+    first = internet.host("203.0.113.9", port=2525)
+    relay.tool("queue", "retry", waiting["id"])
     arrived(first, "b9@primary.test")
     assert third.connections == 0
 

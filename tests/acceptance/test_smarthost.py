@@ -4,6 +4,7 @@ import pytest
 
 from tests.acceptance.stage import STRANGER, arrived, awaited, events, smarthost
 from tests.endtoend.mails import mail
+from tests.fakes.certificates import authority
 from tests.fakes.processes import free_port
 
 NAME = "mail.mysmtp.test"
@@ -65,6 +66,16 @@ def test_c1_the_login_is_plain_behind_starttls_when_an_alias_matches(stage):
     assert message.without_trace == mail()
 
 
+def test_c1_an_authority_of_its_own_may_vouch_for_the_smarthost(stage):
+    ours = stage.authority_file
+    sink = provider(stage)
+    nobody = stage.home / "nobody.pem"
+    nobody.write_bytes(authority().certificate_pem)
+    relay = stage.relay(**smarthost(sink, NAME), **login(), SSL_CERT_FILE=str(nobody), SMARTHOST_CA_FILE=ours)
+    relay.submit(mail(), "c1-ca@any.test")
+    assert arrived(sink, "c1-ca@any.test").user == "me"
+
+
 def test_c2_a_password_of_any_characters_arrives_whole_by_login(stage):
     sink = provider(stage, mechanisms=("LOGIN",))
     relay = stage.relay(**smarthost(sink, NAME), **login())
@@ -103,6 +114,15 @@ def test_c6_one_alias_of_a_list_is_enough_and_case_means_nothing(stage, address,
     assert arrived(sink, "c6@any.test").user == "me"
 
 
+@pytest.mark.parametrize("aliases", ["*.mysmtp.test", "*.alias.test"], ids=["the name it leads to", "the name given"])
+def test_c6_an_alias_may_match_either_name_of_a_cname(stage, aliases):
+    stage.dns.add({"smtp.alias.test": {"CNAME": NAME}})
+    sink = provider(stage, tls=stage.certificate("smtp.alias.test"))
+    relay = stage.relay(**smarthost(sink, "smtp.alias.test"), **login(SMARTHOST_ALIASES=aliases))
+    relay.submit(mail(), "c6-cname@any.test")
+    assert arrived(sink, "c6-cname@any.test").user == "me"
+
+
 def test_c7_a_star_matches_an_address(stage):
     sink = provider(stage)
     relay = stage.relay(**smarthost(sink, "127.0.0.1"), **login(SMARTHOST_ALIASES="*"))
@@ -115,6 +135,14 @@ def test_c8_the_password_never_goes_out_in_clear(stage):
     relay = stage.relay(**smarthost(sink, NAME), **login())
     relay.submit(mail(), "c8@any.test")
     assert "STARTTLS" in waits(relay, sink, "c8@any.test")
+    assert sink.logins == []
+
+
+def test_c8_the_password_never_goes_to_a_host_that_proves_nothing(stage):
+    sink = provider(stage, tls=stage.certificate("else.test"))
+    relay = stage.relay(**smarthost(sink, NAME), **login())
+    relay.submit(mail(), "c8-name@any.test")
+    assert "certificate" in waits(relay, sink, "c8-name@any.test")
     assert sink.logins == []
 
 
