@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -20,8 +20,12 @@ from twisted.python.components import Componentized
 import mta
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.understanding import understanding
+from mta.delivery.aliasfile import AliasesFile
+from mta.delivery.carriage import Carrier
 from mta.delivery.carrier import Parts, SmtpCarrier
-from mta.delivery.local import LocalMail
+from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
+from mta.delivery.local import Forwarding, LocalMail
+from mta.delivery.localrule import LocalKind
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
@@ -33,7 +37,7 @@ from mta.inbound.policy import Client, Policy
 from mta.inbound.ports import PortError, bind
 from mta.inbound.session import Session
 from mta.inbound.trust import Addresses, TrustedClients
-from mta.message.outcome import Outcome
+from mta.message.outcome import TryLater
 from mta.ops.control import ControlService
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.output import Output, TwistedObserver
@@ -151,9 +155,9 @@ class Relay(MultiService):
         resolver = make_resolver(clock, settings.dns_servers or None)
         self._trusted = TrustedClients(settings.trusted, _looking_up(resolver), clock, self._journal)
         router = MailRouter(self._router_rules(), resolver, clock.seconds)
-        local = LocalMail(settings.mail_dir, settings.mailname, run=self._in_a_thread, wall=time.time)
         ids = IdSource()
-        delivery = self._delivery(router, local, ids)
+        local = self._local_mail(ids)
+        delivery = self._delivery(router, local, ids, self._carrier(resolver))
         self._factory = self._listener(router, local, ids, delivery)
         keeper = HistoryKeeper(
             self._queue, settings.history_days, clock=clock, wall=time.time, trouble=self._journal.trouble
@@ -176,14 +180,40 @@ class Relay(MultiService):
             listening=OwnSockets(listening),
         )
 
-    def _delivery(self, router: MailRouter, local: LocalMail, ids: IdSource) -> DeliveryService:
+    def _local_mail(self, ids: IdSource) -> LocalMail:
+        settings, forwarding = self._settings, None
+        if settings.aliases_file is not None:
+            aliases = AliasesFile(settings.aliases_file, self._journal.notice)
+            forwarding = Forwarding(
+                aliases.current, settings.local_domains.matches, lambda: ids.new(time.time()), self._queue.writer
+            )
+        return LocalMail(
+            settings.mail_dir,
+            settings.mailname,
+            run=self._in_a_thread,
+            wall=time.time,
+            create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
+            store=mail_store(settings.local_delivery),
+            forwarding=forwarding,
+        )
+
+    def _carrier(self, resolver: DnsResolver) -> Carrier:
+        settings = self._settings
+        options = partial(client_options, trust=_trust(settings))
+        carrier = SmtpCarrier(Parts(self._reactor, settings.mailname, options))
+        store = mail_store(settings.local_delivery)
+        if store is None:
+            return carrier
+        return StoreCarrier(carrier, store, _store_addresses(resolver, ipv6=settings.ipv6))
+
+    def _delivery(self, router: MailRouter, local: LocalMail, ids: IdSource, carrier: Carrier) -> DeliveryService:
         settings = self._settings
         reporter = DsnReporter(settings.mailname, ids, settings.retry_schedule)
         settler = Settler(self._queue, reporter, settings.retry_schedule, wall=time.time, journal=self._journal)
         return DeliveryService(
             self._queue,
             router,
-            SmtpCarrier(Parts(self._reactor, settings.mailname, partial(client_options, trust=_trust(settings)))),
+            carrier,
             local,
             settler,
             schedule=settings.retry_schedule,
@@ -229,7 +259,7 @@ class Relay(MultiService):
         settings = self._settings
         self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), summary.messages)
 
-    def _in_a_thread(self, work: Callable[[], Outcome]) -> "Deferred[Outcome]":
+    def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
 
@@ -247,6 +277,17 @@ def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
             return Addresses(frozenset(address for address in found if address is not None), answer.ttl)
         reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
         return Addresses(None, answer.ttl, reason)
+
+    return look_up
+
+
+def _store_addresses(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
+    async def look_up(host: str) -> Sequence[str] | TryLater:
+        answer = await resolver.addresses(host, ipv6=ipv6, search=True)
+        if isinstance(answer, Found):
+            return answer.records
+        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
+        return TryLater(f"looking up {host} failed: {reason}", status="4.4.3")
 
     return look_up
 
