@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import random
 import re
 from pathlib import Path
@@ -160,10 +161,13 @@ def test_a_file_is_signed_as_the_same_octets_in_memory(canon, shift, tmp_path: P
 def test_a_header_that_spans_several_pieces_is_read_whole(tmp_path: Path):
     block = b"".join(b"X-Pad: %0100d\r\n" % number for number in range(2000)) + b"From: a@example.org\r\n"
     path = tmp_path / "body"
-    path.write_bytes(block + b"\r\nbody\r\n")
-    header = read_header(FileBody(path, len(block) + 8))
+    text = block + b"\r\nbody\r\n"
+    path.write_bytes(text)
+    body = FileBody(path, len(text))
+    header = read_header(body)
     assert header is not None
     assert (header.block, header.size) == (block, len(block) + 2)
+    assert body_digest(body, header, SIMPLE) == hashlib.sha256(b"body\r\n").digest()
 
 
 def test_a_header_without_end_is_not_read(tmp_path: Path):
