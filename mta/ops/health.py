@@ -106,7 +106,9 @@ def can_be_written(directory: Path, patience: float = PATIENCE) -> None:
 
 def _touch(path: Path, patience: float) -> None:
     # Mode rw: an empty file in place of a missing queue would be the next start's trouble.
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", patience, isolation_level=None, uri=True)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", timeout=patience, isolation_level=None, uri=True
+    )
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_TOUCH)
