@@ -20,6 +20,7 @@ from mta.delivery.signing import DkimSigner
 from mta.message.body import CHUNK_BYTES, MemoryBody
 from mta.message.canonical import RELAXED, SIMPLE, body_hash
 from mta.message.dkim import Canon
+from mta.message.envelope import Envelope, Origin
 from mta.message.keys import SigningKey, new_key
 from mta.queue.runner import run_inline
 
@@ -39,6 +40,7 @@ X-Mailer: app\r
 \r
 """
 LINE = b"The quick brown fox jumps over the lazy dog, again.  And again.\r\n"
+ENVELOPE = Envelope(None, (), Origin.ourselves("relay.example.org"))
 LARGE = 20 * 1024 * 1024
 
 
@@ -58,9 +60,9 @@ class OneKey:
 
 
 def ours(key: SigningKey, message: bytes) -> Callable[[], object]:
-    signer = DkimSigner(OneKey(key), Canon(), run=run_inline)
+    signer = DkimSigner(OneKey(key), Canon(), ours=lambda _: True, run=run_inline)
     body = MemoryBody(message)
-    return lambda: Deferred.fromCoroutine(signer.sign(body))
+    return lambda: Deferred.fromCoroutine(signer.sign(ENVELOPE, body))
 
 
 def theirs(key: SigningKey, message: bytes) -> Callable[[], object]:

@@ -188,7 +188,8 @@ class Destination:
         self._busy.add(line)
         line.used += 1
         started = self._clock.seconds()
-        group.carry(line.connection).addCallbacks(
+        leaving = not any(route.lmtp for route in self._plan.routes)
+        group.carry(line.connection, leaving=leaving).addCallbacks(
             self._carried,
             self._crashed,
             callbackArgs=(line, group, started),

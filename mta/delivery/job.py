@@ -60,12 +60,16 @@ class Group:
     recipients: tuple[Pending, ...]
     entered: float
 
-    def carry(self, connection: Connection) -> "Deferred[Carried]":
-        """Run one transaction over a connection. What cannot be read here is put off and not held against the host."""
-        body, outgoing = self.job.claim.body, self.job.outgoing
-        if outgoing is None:
-            return connection.carry(self._parcel(body))
-        return outgoing.of(body).addCallbacks(lambda ready: connection.carry(self._parcel(ready)), self._unread)
+    def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
+        """Run one transaction over a connection; what is `leaving` for other hosts is signed.
+
+        What cannot be read here is put off and not held against the host.
+        """
+        claim, outgoing = self.job.claim, self.job.outgoing
+        if outgoing is None or not leaving:
+            return connection.carry(self._parcel(claim.body))
+        ready = outgoing.of(claim.envelope, claim.body)
+        return ready.addCallbacks(lambda body: connection.carry(self._parcel(body)), self._unread)
 
     def _parcel(self, body: Body) -> Parcel:
         claim = self.job.claim

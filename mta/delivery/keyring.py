@@ -91,15 +91,13 @@ class _KeyFile:
         """Return the key, read again if it is time to look and the file has changed."""
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
-            known = self.key
             try:
                 line = self.load()
             except DkimKeyError as error:
                 line = f"{error}; {'the old key stays in use' if self.key else 'mail is not signed with it'}"
             if line and line != self._told:
                 tell(line)
-            # What was told is told again only if there was a good key in between.
-            self._told = line or (self._told if self.key is known else "")
+            self._told = line
         return self.key
 
 

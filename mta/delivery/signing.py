@@ -11,6 +11,7 @@ from mta.delivery.keyring import Keyring
 from mta.message.author import author_domain
 from mta.message.body import Body, MemoryBody
 from mta.message.dkim import Canon, body_digest, read_header, signature_fields
+from mta.message.envelope import Envelope
 
 #: Octets of a message that is signed at once: the hash of as many takes a millisecond or two.
 AT_ONCE = 256 * 1024
@@ -22,7 +23,7 @@ Run = Callable[[Callable[[], bytes]], "Deferred[bytes]"]
 class Signer(Protocol):
     """Signs messages."""
 
-    async def sign(self, body: Body) -> bytes:
+    async def sign(self, envelope: Envelope, body: Body) -> bytes:
         """Return the header fields to put on top, each with its CRLF, or b"" if the message is not to be signed.
 
         Waits for nothing if the body is in memory. Raises OSError when it cannot be read.
@@ -32,14 +33,21 @@ class Signer(Protocol):
 class DkimSigner:
     """The Signer of DKIM: with the keys of the domain that the message says it is from, if there are any."""
 
-    def __init__(self, keyring: Keyring, canon: Canon, *, run: Run) -> None:
-        """Prepare; large messages are hashed by `run`, which must call back in our own thread."""
+    def __init__(self, keyring: Keyring, canon: Canon, *, ours: Callable[[Envelope], bool], run: Run) -> None:
+        """Prepare. `ours` tells of whose mail we vouch for; large messages are hashed by `run`.
+
+        A host that takes in mail for some domains from everyone must not vouch for all of it: a stranger's forgery of
+        such a domain would leave it with a good signature.
+        """
         self._keyring = keyring
         self._canon = canon
+        self._ours = ours
         self._run = run
 
-    async def sign(self, body: Body) -> bytes:
+    async def sign(self, envelope: Envelope, body: Body) -> bytes:
         """Return a DKIM-Signature field for each key."""
+        if not self._ours(envelope):
+            return b""
         header = read_header(body)
         domain = author_domain(header.block) if header else None
         keys = self._keyring.keys(domain) if domain else ()
@@ -88,19 +96,19 @@ class Outgoing:
         # Who asked while the message was being signed.
         self._waiting: list[Deferred[Body]] = []
 
-    def of(self, body: Body) -> "Deferred[Body]":
+    def of(self, envelope: Envelope, body: Body) -> "Deferred[Body]":
         """Return the message signed. Fails with OSError when it cannot be read; the next call tries again."""
         if self._ready is not None:
             return succeed(self._ready)
         asking: Deferred[Body] = Deferred()
         self._waiting.append(asking)
         if len(self._waiting) == 1:
-            signing = Deferred.fromCoroutine(self._sign(body))
+            signing = Deferred.fromCoroutine(self._sign(envelope, body))
             signing.addCallbacks(self._signed, self._failed)
         return asking
 
-    async def _sign(self, body: Body) -> Body:
-        return prefixed(await self._signer.sign(body), body)
+    async def _sign(self, envelope: Envelope, body: Body) -> Body:
+        return prefixed(await self._signer.sign(envelope, body), body)
 
     def _signed(self, ready: Body) -> None:
         self._ready = ready

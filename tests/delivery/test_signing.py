@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,22 +18,28 @@ from mta.delivery.signing import AT_ONCE, DkimSigner, Outgoing, PrefixedBody, pr
 from mta.delivery.throttle import Window, WindowLimits
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.dkim import Canon
+from mta.message.envelope import Envelope
 from mta.message.keys import SigningKey, new_key
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.memory import MemoryQueue
 from mta.queue.runner import run_inline
-from mta.routing.route import Local, Plan
+from mta.routing.route import Local, Plan, Route, TlsRule
 from tests.fakes.carrier import FakeCarrier, delivers
-from tests.fakes.mail import BODY, claim, mail
+from tests.fakes.mail import BODY, ORIGIN, claim, envelope, mail
 from tests.fakes.router import FakeRouter
 from tests.fakes.verifiers import dkimpy_accepts, records
 
 KEY = new_key("s1", "ed25519")
 DNS = records("a.test", [KEY]) | records("relay.test", [KEY])
 PLAN = Plan("mx.test", ())
+ENVELOPE = envelope("bob@b.test")
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 7200.0, 900.0),))
+
+
+def from_app(envelope: Envelope) -> bool:
+    return envelope.origin.client in {ORIGIN.client, ""}
 
 
 class Keys:
@@ -56,7 +62,7 @@ class Stamper:
     answer: "bytes | Deferred[bytes] | OSError" = b"Signed: yes\r\n"
     signed: list[Body] = field(default_factory=list)
 
-    async def sign(self, body: Body) -> bytes:
+    async def sign(self, envelope: Envelope, body: Body) -> bytes:
         self.signed.append(body)
         if isinstance(self.answer, OSError):
             raise self.answer
@@ -94,8 +100,8 @@ class DkimSignerTests(SynchronousTestCase):
         return run_inline(work)
 
     def sign(self, body: Body, *domains: str) -> bytes:
-        signer = DkimSigner(Keys(*domains), Canon(), run=self.run_counted)
-        return self.successResultOf(Deferred.fromCoroutine(signer.sign(body)))
+        signer = DkimSigner(Keys(*domains), Canon(), ours=from_app, run=self.run_counted)
+        return self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, body)))
 
     def test_a_message_is_signed_for_the_domain_it_is_from(self) -> None:
         assert dkimpy_accepts(self.sign(MemoryBody(BODY), "a.test") + BODY, DNS)
@@ -109,6 +115,11 @@ class DkimSignerTests(SynchronousTestCase):
         assert self.sign(MemoryBody(b"From: a@a.test, b@a.test\r\n\r\n"), "a.test") == b""
         assert self.sign(MemoryBody(b"no header\r\n"), "a.test") == b""
 
+    def test_a_message_from_a_stranger_is_not_vouched_for(self) -> None:
+        stranger = replace(ENVELOPE, origin=replace(ORIGIN, client="203.0.113.9"))
+        signer = DkimSigner(Keys("a.test"), Canon(), ours=from_app, run=run_inline)
+        assert self.successResultOf(Deferred.fromCoroutine(signer.sign(stranger, MemoryBody(BODY)))) == b""
+
     def test_a_large_message_is_hashed_elsewhere(self) -> None:
         with TemporaryDirectory() as name:
             path = Path(name, "body")
@@ -118,8 +129,8 @@ class DkimSignerTests(SynchronousTestCase):
         assert self.ran == 1
 
     def test_a_body_that_cannot_be_read_is_an_error_of_the_disk(self) -> None:
-        signer = DkimSigner(Keys("a.test"), Canon(), run=run_inline)
-        self.failureResultOf(Deferred.fromCoroutine(signer.sign(FileBody(Path("/nowhere"), 5))), OSError)
+        signer = DkimSigner(Keys("a.test"), Canon(), ours=from_app, run=run_inline)
+        self.failureResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, FileBody(Path("/nowhere"), 5))), OSError)
 
 
 class OutgoingTests(SynchronousTestCase):
@@ -127,8 +138,8 @@ class OutgoingTests(SynchronousTestCase):
         signer = Stamper()
         outgoing = Outgoing(signer)
         assert signer.signed == []
-        first = self.successResultOf(outgoing.of(MemoryBody(b"x")))
-        assert self.successResultOf(outgoing.of(MemoryBody(b"x"))) is first
+        first = self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x")))
+        assert self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x"))) is first
         assert octets(first) == b"Signed: yes\r\nx"
         assert len(signer.signed) == 1
 
@@ -136,7 +147,7 @@ class OutgoingTests(SynchronousTestCase):
         slow: Deferred[bytes] = Deferred()
         signer = Stamper(slow)
         outgoing = Outgoing(signer)
-        asking = [outgoing.of(MemoryBody(b"x")) for _ in range(3)]
+        asking = [outgoing.of(ENVELOPE, MemoryBody(b"x")) for _ in range(3)]
         for each in asking:
             self.assertNoResult(each)
         slow.callback(b"S\r\n")
@@ -147,12 +158,12 @@ class OutgoingTests(SynchronousTestCase):
         slow: Deferred[bytes] = Deferred()
         signer = Stamper(slow)
         outgoing = Outgoing(signer)
-        asking = [outgoing.of(MemoryBody(b"x")) for _ in range(2)]
+        asking = [outgoing.of(ENVELOPE, MemoryBody(b"x")) for _ in range(2)]
         slow.errback(OSError(5, "Input/output error"))
         for each in asking:
             self.failureResultOf(each, OSError)
         signer.answer = b"S\r\n"
-        assert octets(self.successResultOf(outgoing.of(MemoryBody(b"x")))) == b"S\r\nx"
+        assert octets(self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x")))) == b"S\r\nx"
 
 
 class Notebook:
@@ -182,9 +193,9 @@ class DestinationTests(SynchronousTestCase):
             journal=Journal(lambda _: None, self.clock.seconds),
         )
 
-    def enter(self, signer: Stamper) -> None:
+    def enter(self, signer: Stamper, plan: Plan = PLAN) -> None:
         job = Job(claim("bob@b.test"), 0.0, signer)
-        self.destination.enter(Group(job, job.claim.pending, 0.0), PLAN)
+        self.destination.enter(Group(job, job.claim.pending, 0.0), plan)
 
     def outcome(self):
         (results,) = self.owner.results
@@ -208,6 +219,11 @@ class DestinationTests(SynchronousTestCase):
         signer = Stamper()
         self.enter(signer)
         assert signer.signed == []
+
+    def test_what_a_mail_store_of_ours_gets_is_not_signed(self) -> None:
+        store = Plan("store", (Route("localhost", "/run/lmtp", 0, TlsRule.NONE, lmtp=True),))
+        self.enter(Stamper(), store)
+        assert octets(self.carrier.parcels[0].body) == BODY
 
     def test_a_body_that_cannot_be_read_is_put_off_and_the_connection_serves_others(self) -> None:
         self.enter(Stamper(OSError(5, "Input/output error", "/a/path")))
@@ -267,7 +283,7 @@ class ServiceTests(SynchronousTestCase):
             clock=self.clock,
             wall=wall,
             journal=journal,
-            signer=DkimSigner(Keys("a.test", "relay.test"), Canon(), run=run_inline),
+            signer=DkimSigner(Keys("a.test", "relay.test"), Canon(), ours=from_app, run=run_inline),
         )
         self.service.startService()
 
