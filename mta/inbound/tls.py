@@ -16,7 +16,7 @@ from mta.inbound.keypair import CertificateError, read_pair
 __all__ = ["CertificateError", "CertificateWatch", "ListeningCertificate", "describe", "failure_words"]
 
 #: Seconds between two looks at the files.
-ROUND = 10.0
+ROUND = 5.0
 
 # What tells one content of a file from another; None for no file.
 _Stamp = tuple[int, int, int, int] | None
