@@ -1,5 +1,6 @@
 """What the scenarios are played with: the relay with nothing set but what a scenario says, sinks, clients."""
 
+import os
 import smtplib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from tests.fakes.sink import Sink
 
 #: Another address of this host; only 127.0.0.1 is trusted unless a scenario says more.
 STRANGER = "127.0.0.2"
+#: An address of this host for ports that are given: no other run of these tests has it.
+RESERVED = f"127.19.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
 
 
 class Stage:

@@ -1,12 +1,14 @@
 """A8 to A19: what a client meets on our port."""
 
+import socket
 import ssl
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import STRANGER, arrived, replies, smarthost, verdicts
+from tests.acceptance.stage import RESERVED, STRANGER, arrived, replies, smarthost, verdicts
 from tests.endtoend.mails import mail
 from tests.fakes.processes import until
 
@@ -115,15 +117,20 @@ def listening(pid):
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
 
 
+def kernels(address, port):
+    """Return an address and port in the kernel's spelling: in words of 32 bits, each in the machine's order."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    words = [int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4)]
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+
 def test_a19_it_listens_on_its_port_and_address_and_nowhere_else(stage):
-    relay = stage.stopped_relay(PORT="2526", BIND_IP="127.19.0.3", DISABLE_IPV6="0")
+    relay = stage.stopped_relay(PORT="2526", BIND_IP=RESERVED, DISABLE_IPV6="0")
     relay.child.start()
     until(lambda: relay.events("started"), what="the relay's start")
-    # 2526 is 09DE; addresses are written last octet first.
-    assert listening(relay.child.pid) == {"0300137F:09DE"}
+    assert listening(relay.child.pid) == {kernels(RESERVED, 2526)}
 
 
 def test_a19_it_listens_on_ipv6_unless_that_is_disabled(stage):
     relay = stage.relay(DISABLE_IPV6="", BIND_IP6="::1")
-    port = f"{relay.port:04X}"
-    assert listening(relay.child.pid) == {f"0100007F:{port}", f"{'0' * 24}01000000:{port}"}
+    assert listening(relay.child.pid) == {kernels("127.0.0.1", relay.port), kernels("::1", relay.port)}

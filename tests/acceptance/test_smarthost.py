@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.stage import STRANGER, arrived, awaited, events, smarthost
+from tests.acceptance.stage import RESERVED, STRANGER, arrived, awaited, events, smarthost
 from tests.endtoend.mails import mail
 from tests.fakes.certificates import authority
 from tests.fakes.processes import free_port
@@ -154,9 +154,9 @@ def test_c10_mail_waits_while_the_password_is_refused(stage):
 
 
 def test_c11_port_2465_is_tls_from_the_first_byte(stage):
-    sink = provider(stage, implicit=True, address="127.11.24.65", port=2465)
-    stage.dns.add({"implicit.mysmtp.test": {"A": ["127.11.24.65"]}, NAME: {"A": ["127.11.24.65"]}})
-    relay = stage.relay(**smarthost(sink, NAME), **login())
+    sink = provider(stage, tls=stage.certificate("c11.mysmtp.test"), implicit=True, address=RESERVED, port=2465)
+    stage.dns.add({"c11.mysmtp.test": {"A": [RESERVED]}})
+    relay = stage.relay(**smarthost(sink, "c11.mysmtp.test"), **login())
     relay.submit(mail(), "c11@any.test")
     assert arrived(sink, "c11@any.test").tls
 
