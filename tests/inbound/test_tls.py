@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from mta.inbound.tls import ROUND, CertificateError, CertificateWatch, ListeningCertificate
+from mta.ops.journal import Journal
 from tests.fakes.certificates import Leaf, authority
 from tests.fakes.listening import NAME, Listening
 
@@ -199,6 +201,8 @@ class StartTlsTests(TestCase):
         self.files = Files(Path(folder.name))
         self.parts = Listening(starttls=True)
         self.parts.factory.certificate = self.files.certificate
+        self.first_line: Deferred[str] = Deferred()
+        self.parts.journal = Journal(self.hear, self.parts.clock.seconds)
         port = reactor.listenTCP(0, self.parts.factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.addCleanup(self.parts.factory.stop)
@@ -207,10 +211,9 @@ class StartTlsTests(TestCase):
     def bodies(self) -> list[bytes]:
         return [b"".join(claim.body.chunks()) for claim in self.parts.delivery.taken]
 
-    async def logged(self) -> list[str]:
-        """Return what was logged once all clients are gone."""
-        await self.parts.factory.stop()
-        return self.parts.lines
+    def hear(self, line: str) -> None:
+        if not self.first_line.called:
+            self.first_line.callback(line)
 
     async def test_mail_comes_in_over_tls_and_its_trace_says_so(self) -> None:
         def send() -> None:
@@ -282,7 +285,7 @@ class StartTlsTests(TestCase):
                 Client(self.port, using=ssl.create_default_context())
 
         await deferToThread(attempt)
-        (line,) = await self.logged()
+        line = await self.first_line
         assert "session-ended client=127.0.0.1 helo=client.test" in line
         assert "TLS failed: " in line
         assert "unknown ca" in line
@@ -302,5 +305,5 @@ class StartTlsTests(TestCase):
         rest = await deferToThread(attempt)
         assert b"250" not in rest
         assert self.flushLoggedErrors() == []
-        (line,) = await self.logged()
+        line = await self.first_line
         assert "TLS failed: http request" in line
