@@ -78,7 +78,11 @@ class Container(Daemon):
     def stop(self) -> int:
         """Ask the relay to end and wait until its container has."""
         os.kill(self.daemon, signal.SIGTERM)
-        return self.child.wait(30)
+        try:
+            return self.child.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """End the relay as a power cut would."""
@@ -88,12 +92,15 @@ class Container(Daemon):
 
 
 class LockedUp(Child):
-    """A container made by unshare, which goes when its process 1 does."""
+    """A container made by unshare, which goes when its process 1 does; unshare's own end is not noticed by that."""
 
     def stop(self, seconds: float = 20) -> int:
         """Ask the relay to end and return its exit status."""
         os.kill(daemon_of(self.pid), signal.SIGTERM)
-        return self.wait(seconds)
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return self.kill()
 
     def kill(self) -> int:
         """End the relay at once."""

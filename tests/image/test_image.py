@@ -59,6 +59,14 @@ def test_it_holds_no_compiler_and_no_installer(image):
     assert programs + packages == []
 
 
+def test_the_list_of_plugins_is_made_and_newer_than_all_of_them(image):
+    folder = image.root / "opt/smtprelay/lib/python3.13/site-packages/twisted/plugins"
+    made = folder / "dropin.cache"
+    assert b"smtprelay" in made.read_bytes()
+    # A layer keeps whole seconds.
+    assert max(path.stat().st_mtime for path in folder.glob("*.py")) < int(made.stat().st_mtime)
+
+
 def test_it_says_how_to_run_it(image):
     says = image.configuration
     assert says["User"] == f"{USER}:0"
