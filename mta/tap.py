@@ -23,12 +23,14 @@ from mta.config.understanding import understanding
 from mta.delivery.aliasfile import AliasesFile
 from mta.delivery.carriage import Carrier
 from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.keyring import DkimKeyError, open_keyring
 from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
 from mta.delivery.local import Forwarding, LocalMail
 from mta.delivery.localrule import LocalKind
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
+from mta.delivery.signing import DkimSigner, Signer
 from mta.inbound.existence import DomainCheck
 from mta.inbound.intake import Intake
 from mta.inbound.listener import ESMTPFactory
@@ -37,6 +39,8 @@ from mta.inbound.policy import Client, Policy
 from mta.inbound.ports import PortError, bind
 from mta.inbound.session import Session
 from mta.inbound.trust import Addresses, TrustedClients
+from mta.message.dkim import Canon
+from mta.message.envelope import Envelope
 from mta.message.outcome import TryLater
 from mta.ops.control import ControlService
 from mta.ops.journal import FORMATS, Journal
@@ -122,6 +126,7 @@ class Relay(MultiService):
         """Open the queue, build the rest around it, and begin."""
         # Twisted takes the signals when it begins to run.
         self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop_asked)
+        self._signer = self._make_signer()
         self._workers = Workers(self._reactor)
         try:
             self._queue = open_queue(self._settings.queue_dir, run=self._workers, now=time.time(), retry_all=True)
@@ -220,7 +225,24 @@ class Relay(MultiService):
             clock=self._reactor,
             wall=time.time,
             journal=self._journal,
+            signer=self._signer,
         )
+
+    def _make_signer(self) -> Signer | None:
+        settings = self._settings
+        if settings.dkim_key_path is None:
+            return None
+        try:
+            keyring = open_keyring(
+                settings.dkim_key_path, settings.dkim_selector, clock=self._reactor.seconds, tell=self._journal.notice
+            )
+        except DkimKeyError as error:
+            fail(str(error))
+        return DkimSigner(keyring, Canon(*settings.dkim_canon), ours=self._is_ours, run=self._in_a_thread)
+
+    def _is_ours(self, envelope: Envelope) -> bool:
+        client = envelope.origin.client
+        return not client or self._trusted(client)
 
     def _listener(self, router: MailRouter, local: LocalMail, ids: IdSource, delivery: DeliveryService) -> ESMTPFactory:
         settings, journal, name = self._settings, self._journal, self._settings.mailname

@@ -80,7 +80,7 @@ The SMTP credentials of Amazon SES are made in its console; they are not the key
     "DKIM_KEY_PATH": """\
 Mail is signed for the domain of `From:`, in every mode, reports too. A key for every domain is one file. In a directory
 a domain without a file is not signed. RSA and Ed25519 keys are good. A key that cannot be read ends the start with an
-error; if there is nothing at all, or an empty file, mail is not signed and the log says so.
+error, for mail that should be signed must not leave unsigned.
 `smtprelay dkim keygen` makes a key and prints its DNS record.""",
     "DKIM_SELECTOR": """\
 The record of the public key is at `<selector>._domainkey.<domain>`. A key file that names a selector has its own.""",

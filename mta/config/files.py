@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mta.config import table
 from mta.config.macros import Macros, parse_macros
-from mta.config.setting import Reading, Setting
+from mta.config.setting import Reading, Setting, Source
 
 _ALIASES = Path("/etc/aliases")
 _MACROS = Path("/etc/exim4/_docker_additional_macros")
@@ -43,8 +43,13 @@ def _why_no_authorities(path: Path) -> str:
 
 
 def dkim_keys(reading: Reading) -> Path | None:
-    """Return the key or the directory of keys, or None, with a notice if something was named that is not there."""
-    keys = _with_content(reading, table.DKIM_KEY_PATH, "mail is not signed")
+    """Return the key or the directory of keys, or None.
+
+    Whoever names a key in the environment wants signed mail, so one that is not there is a mistake; one that only the
+    macros file names was optional in the image and is told.
+    """
+    optional = reading.source(table.DKIM_KEY_PATH) is Source.MACROS
+    keys = _with_content(reading, table.DKIM_KEY_PATH, "mail is not signed" if optional else "")
     if keys is None:
         for setting in (table.DKIM_SELECTOR, table.DKIM_CANON):
             if reading.differs(setting):
@@ -82,18 +87,24 @@ def _named_or(reading: Reading, setting: Setting[Path | None], default: Path) ->
 
 
 def _with_content(reading: Reading, setting: Setting[Path | None], without: str) -> Path | None:
-    """Return the path that a setting names; None, with a notice, if nothing is there or an empty file."""
+    """Return the path that a setting names; None if nothing is there or an empty file.
+
+    That is a notice which says what goes on without it, or a mistake if nothing may.
+    """
     path = reading.of(setting)
     if path is None:
         return None
     try:
         if path.stat().st_size:
             return path
-        wrong = "is empty"
+        wrong = "the file is empty"
     except FileNotFoundError:
-        wrong = "does not exist"
+        wrong = "there is no such file"
     except OSError as error:
         reading.mistake(setting, f"it cannot be looked at: {error.strerror}")
         return None
-    reading.notice(f"{setting.name}={path} {wrong}: {without}")
+    if without:
+        reading.notice(f"{setting.name}={path}: {wrong}; {without}")
+    else:
+        reading.mistake(setting, wrong)
     return None

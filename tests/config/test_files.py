@@ -30,26 +30,30 @@ def test_one_without_the_other_is_told_by_name(pair: dict[str, str], given: str,
     assert reading.notices == [f"{given} is set but {missing} is not: STARTTLS is not offered"]
 
 
-@pytest.mark.parametrize(("file", "words"), [("none", "does not exist"), ("empty", "is empty")])
+@pytest.mark.parametrize(("file", "words"), [("none", "there is no such file"), ("empty", "the file is empty")])
 def test_a_missing_or_empty_file_means_no_starttls_as_in_the_image(
     pair: dict[str, str], tmp_path: Path, file: str, words: str
 ) -> None:
     reading = Reading(pair | {"KEY_PATH": str(tmp_path / file)})
     assert files.certificate(reading) == (None, None)
-    assert reading.notices == [f"KEY_PATH={tmp_path / file} {words}: STARTTLS is not offered"]
+    assert reading.notices == [f"KEY_PATH={tmp_path / file}: {words}; STARTTLS is not offered"]
     assert reading.mistakes == []
 
 
-def test_a_missing_or_empty_dkim_key_means_no_signature(pair: dict[str, str], tmp_path: Path) -> None:
-    reading = Reading({"DKIM_KEY_PATH": "/none", "DKIM_CANON": "simple"})
-    assert files.dkim_keys(reading) is None
-    assert reading.notices == [
-        "DKIM_KEY_PATH=/none does not exist: mail is not signed",
-        "DKIM_CANON has no effect: mail is not signed without a key in DKIM_KEY_PATH",
-    ]
+def test_a_missing_or_empty_dkim_key_is_a_mistake_and_not_unsigned_mail(pair: dict[str, str], tmp_path: Path) -> None:
+    for file, words in (("none", "there is no such file"), ("empty", "the file is empty")):
+        reading = Reading({"DKIM_KEY_PATH": str(tmp_path / file)})
+        files.dkim_keys(reading)
+        (mistake,) = reading.mistakes
+        assert mistake.startswith(f"DKIM_KEY_PATH='{tmp_path / file}': {words}; right is")
     assert files.dkim_keys(Reading({"DKIM_KEY_PATH": pair["KEY_PATH"]})) == Path(pair["KEY_PATH"])
     assert files.dkim_keys(Reading({"DKIM_KEY_PATH": str(tmp_path)})) == tmp_path
-    assert files.dkim_keys(Reading({})) is None
+
+
+def test_without_a_dkim_key_its_other_settings_have_no_effect() -> None:
+    reading = Reading({"DKIM_CANON": "simple"})
+    assert files.dkim_keys(reading) is None
+    assert reading.notices == ["DKIM_CANON has no effect: mail is not signed without a key in DKIM_KEY_PATH"]
 
 
 def test_what_cannot_be_looked_at_is_a_mistake(pair: dict[str, str]) -> None:

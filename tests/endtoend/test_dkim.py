@@ -1,0 +1,27 @@
+import pytest
+
+from mta.message.keys import new_key, to_pem
+from tests.endtoend.mails import HARD
+from tests.endtoend.world import TO, received
+from tests.fakes.verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
+
+SMALL = b"From: a@sender.test\r\nSubject: small\r\n\r\n.dot\r\nhello \t\r\n"
+#: Large enough to be streamed from a file, and hashed in a thread.
+LARGE = b"From: a@sender.test\r\nSubject: large\r\n\r\n" + b"line  of  text \t\r\n" * 100_000 + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("type", ["rsa", "ed25519"])
+def test_what_leaves_bears_a_signature_that_others_take(world, type):
+    key = new_key("dkim", type)
+    path = world.home / "key.pem"
+    path.write_bytes(to_pem(key))
+    sink = world.sink()
+    relay = world.relay(sink, DKIM_KEY_PATH=str(path))
+    for content in (HARD, SMALL, LARGE):
+        relay.submit(content, TO)
+    arrived = [message.content for message in received(sink, 3)]
+    dns = records("sender.test", [key])
+    assert all(content.startswith(b"DKIM-Signature: ") for content in arrived)
+    assert all(dkimpy_accepts(content, dns) for content in arrived)
+    if opendkim() is not None:
+        assert opendkim_refuses(arrived, dns) == {}
