@@ -38,6 +38,7 @@ from mta.inbound.networks import client_address
 from mta.inbound.policy import Client, Policy
 from mta.inbound.ports import PortError, bind
 from mta.inbound.session import Session
+from mta.inbound.tls import CertificateError, CertificateWatch, ListeningCertificate
 from mta.inbound.trust import Addresses, TrustedClients
 from mta.message.dkim import Canon
 from mta.message.envelope import Envelope
@@ -120,7 +121,19 @@ class Relay(MultiService):
                 self._sockets.append(bind(address, settings.port, setting))
         except PortError as error:
             fail(str(error))
+        self._certificate = self._read_certificate()
         super().privilegedStartService()
+
+    def _read_certificate(self) -> ListeningCertificate | None:
+        """Read certificate and key while we may, or end the program with one line."""
+        settings, journal = self._settings, self._journal
+        if settings.certificate_path is None or settings.key_path is None:
+            return None
+        paths = settings.certificate_path, settings.key_path
+        try:
+            return ListeningCertificate(*paths, wall=time.time, notice=journal.notice, trouble=journal.trouble)
+        except CertificateError as error:
+            fail(str(error))
 
     def startService(self) -> None:
         """Open the queue, build the rest around it, and begin."""
@@ -168,6 +181,8 @@ class Relay(MultiService):
             self._queue, settings.history_days, clock=clock, wall=time.time, trouble=self._journal.trouble
         )
         control = ControlService(self._reactor, settings.queue_dir, delivery.amended, self._journal.trouble)
+        if self._certificate is not None:
+            CertificateWatch(self._certificate, clock).setServiceParent(self)
         for service in (self._trusted, delivery, keeper, control):
             service.setServiceParent(self)
 
@@ -252,10 +267,13 @@ class Relay(MultiService):
         check = DomainCheck(router)
 
         def new_session(client: Client, late: Callable[[], None]) -> Session:
-            machine = ServerMachine(limits, name)
+            machine = ServerMachine(limits, name, starttls=self._certificate is not None)
             return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
 
-        return ESMTPFactory(new_session, self._trusted, journal, name=name, limits=limits, clock=self._reactor)
+        certificate, clock = self._certificate, self._reactor
+        return ESMTPFactory(
+            new_session, self._trusted, journal, name=name, limits=limits, clock=clock, certificate=certificate
+        )
 
     def _listen(self) -> None:
         for listening in self._sockets:

@@ -1,0 +1,69 @@
+"""STARTTLS of the real daemon: offered with a certificate, renewed as it runs, refused at start when it is no good."""
+
+import smtplib
+import ssl
+
+import pytest
+
+from tests.endtoend.daemon import Daemon
+from tests.endtoend.mails import mail
+from tests.endtoend.world import TO, received
+from tests.fakes.certificates import authority
+
+NAME = "relay.example.test"
+ROOT = authority()
+TRUSTING = ssl.create_default_context(cadata=ROOT.certificate_pem.decode())
+
+
+def over_tls(relay, source="127.0.0.1"):
+    """Return a client of the relay that has checked its certificate, and the names in that."""
+    client = relay.client(source)
+    client._host = NAME
+    client.starttls(context=TRUSTING)
+    return client, [name for _, name in client.sock.getpeercert()["subjectAltName"]]
+
+
+def pair(folder, leaf):
+    certificate, key = leaf.write(folder)
+    return {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key)}
+
+
+def test_mail_comes_in_over_tls_and_a_stranger_gains_nothing_by_it(world, tmp_path):
+    sink = world.sink()
+    relay = world.relay(sink, **pair(tmp_path, ROOT.leaf([NAME])))
+    world.dns.mail_host("example.test")
+    client, _ = over_tls(relay)
+    with client:
+        client.sendmail("sender@sender.test", TO, mail())
+    (message,) = received(sink)
+    assert b"with ESMTPS (TLSv1.3" in message.content.replace(b"\r\n\t", b" ")
+    stranger, _ = over_tls(relay, "127.0.0.2")
+    with stranger:
+        stranger.ehlo()
+        stranger.mail("sender@sender.test")
+        assert stranger.rcpt(TO)[0] == 550
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(tmp_path):
+    with Daemon(tmp_path / "relay", **pair(tmp_path, ROOT.leaf([NAME, "first.test"]))) as relay:
+        ROOT.leaf([NAME, "second.test"]).write(tmp_path)
+        assert "the new certificate is in use" in relay.awaited("notice", 2)[-1]["text"]
+        client, names = over_tls(relay)
+        with client:
+            assert "second.test" in names
+
+
+def test_a_key_that_does_not_fit_ends_the_start_with_one_line(tmp_path):
+    settings = pair(tmp_path, ROOT.leaf([NAME]))
+    _, other = ROOT.leaf([NAME]).write(tmp_path, "other")
+    words = Daemon(tmp_path / "relay", **{**settings, "KEY_PATH": str(other)}).refuse()
+    assert f"KEY_PATH={other} is not the key of CERTIFICATE_PATH=" in words
+    assert "Traceback" not in words
+
+
+def test_without_a_certificate_there_is_no_starttls(tmp_path):
+    with Daemon(tmp_path / "relay") as relay, relay.client() as client:
+        client.ehlo()
+        assert not client.has_extn("STARTTLS")
+        with pytest.raises(smtplib.SMTPNotSupportedError):
+            client.starttls()
