@@ -179,7 +179,7 @@ class ESMTP(Protocol):
         self.transport.unregisterProducer()
         # Under TLS there are no halves: the last words of that layer would be cut off.
         if session.said_goodbye or getattr(self.transport, "TLS", False):
-            self.transport.loseConnection()
+            self._writer.close()
         else:
             self.deadline = self.listener.clock.seconds() + _LINGER
             self.transport.loseWriteConnection()

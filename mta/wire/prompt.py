@@ -1,4 +1,4 @@
-"""Writing at once what the kernel takes at once.
+"""Writing at once what the kernel takes at once, and closing at once when nothing waits to be written.
 
 Twisted's `write` only notes the bytes: the reactor is told to watch the socket, sends on its next turn, and is told to
 stop watching. For a dialogue of short lines these two calls and the extra turn cost more than the line itself (a third
@@ -7,18 +7,21 @@ of a relayed message, measured), so we hand the bytes to the socket first, and t
 
 from typing import Any
 
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 
 
 class PromptWriter:
     """Writes to one transport, in order. Whoever writes to it by another way first calls `give_way`."""
 
-    __slots__ = ("_prompt", "_transport")
+    __slots__ = ("_prompt", "_send", "_transport")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         # A transport in memory has no socket.
         self._prompt = isinstance(transport, Connection)
+        # Not `writeSomeData`, whose three further calls are a hundredth of a relayed message (measured).
+        self._send: Any = transport.getHandle().send if self._prompt else None
 
     def give_way(self) -> None:
         """Leave all further writing to the reactor, which keeps the order among what waits."""
@@ -31,11 +34,25 @@ class PromptWriter:
             if transport.TLS or transport.disconnecting or not transport.connected:
                 self._prompt = False
             else:
-                sent = transport.writeSomeData(data)
+                try:
+                    sent = self._send(data)
+                except OSError:
+                    # No room, or the connection is lost: the transport finds that out by itself.
+                    sent = 0
                 if sent == len(data):
                     return
                 self._prompt = False
-                # An exception means the connection is lost: the transport finds that out by itself.
-                if isinstance(sent, int):
-                    data = data[sent:]
+                data = data[sent:]
         transport.write(data)
+
+    def close(self) -> None:
+        """Close once all is written; at once when nothing waits, with `connectionLost` called from here.
+
+        Twisted's `loseConnection` would close on the reactor's next turn even then: with a connection for each message
+        that turn is 3 % of its cost (measured).
+        """
+        transport = self._transport
+        if self._prompt and transport.connected and not (transport.TLS or transport.disconnecting):
+            transport.connectionLost(connectionDone)
+        else:
+            transport.loseConnection()

@@ -63,8 +63,34 @@ class PromptWriterTests(TestCase):
         receiver.transport.write(b"no handshake")
         self.addCleanup(lambda: self.assertNotIn(b"secret", receiver.data))
 
+    async def test_a_connection_with_nothing_to_write_is_closed_at_once_after_its_last_words(self) -> None:
+        sender, receiver = await self.pair(7)
+        writer = PromptWriter(sender.transport)
+        writer.write(b"goodbye")
+        writer.close()
+        assert sender.transport not in reactor.getReaders()
+        assert sender.transport.disconnected
+        assert await receiver.complete == b"goodbye"
 
-def test_a_transport_in_memory_is_written_to_as_usual() -> None:
+    async def test_closing_waits_for_what_the_socket_did_not_take(self) -> None:
+        sender, receiver = await self.pair(5_000_000)
+        writer = PromptWriter(sender.transport)
+        writer.write(b"x" * 5_000_000)
+        writer.close()
+        assert await receiver.complete == b"x" * 5_000_000
+
+    async def test_writing_to_a_connection_that_is_closed_harms_nothing(self) -> None:
+        sender, _ = await self.pair(1)
+        writer = PromptWriter(sender.transport)
+        writer.close()
+        writer.write(b"too late")
+        writer.close()
+
+
+def test_a_transport_in_memory_is_written_to_and_closed_as_usual() -> None:
     transport = StringTransport()
-    PromptWriter(transport).write(b"hello")
+    writer = PromptWriter(transport)
+    writer.write(b"hello")
+    writer.close()
     assert transport.value() == b"hello"
+    assert transport.disconnecting
