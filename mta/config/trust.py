@@ -90,8 +90,9 @@ def _read(text: str, bare: str) -> TrustItem | None:
 
 
 def _is_exact(text: str) -> bool:
+    """Whether a text is a network without host bits. `::ffff:10.0.0.0/8` hides an IPv4 network and may have some."""
     try:
-        ipaddress.ip_network(text)
+        ipaddress.ip_network(text, strict="." not in text)
     except ValueError:
         return False
     return True

@@ -79,7 +79,14 @@ def test_ipv6_as_it_is_usually_written_is_understood(text: str, understood: str)
 
 @pytest.mark.parametrize(
     "text",
-    ["fd00::1:10.0.0.1", "fe80::1:2001:db8::1", "2001:db8::1:2001:db8::1", "::ffff:10.0.0.1"],
+    [
+        "fd00::1:10.0.0.1",
+        "fe80::1:2001:db8::1",
+        "2001:db8::1:2001:db8::1",
+        "::ffff:10.0.0.1",
+        "::ffff:10.0.0.0/8",
+        ":::ffff:0.0.0.0/0",
+    ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"can be read in two ways; separate its items by ;"):
