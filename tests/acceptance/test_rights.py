@@ -4,7 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.acceptance.stage import STRANGER, Stage, replies, verdicts
+from tests.acceptance.stage import STRANGER, Stage, arrived, replies, smarthost, verdicts
+from tests.endtoend.mails import mail
 
 ANYWHERE = "x@any.test"
 
@@ -59,6 +60,18 @@ def test_b1_a_stranger_reaches_the_users_and_postmasters_of_our_own_domains_only
 def test_b2_a_user_that_is_not_there_is_refused_at_once_whoever_asks(local):
     with local.client() as client:
         assert verdicts(client, "nosuch@foo.test", "nosuch@bar.test") == [550, 550]
+
+
+def test_b2_an_alias_is_a_user_and_may_lead_outside(stage):
+    aliases = stage.home / "aliases"
+    aliases.write_text("alice: outside@any.test\n")
+    sink = stage.sink()
+    relay = stage.stopped_relay(OTHER_HOSTNAMES="foo.test", ALIASES_FILE=str(aliases), **smarthost(sink))
+    relay.mail_dir.mkdir()
+    relay.start()
+    with relay.client(STRANGER) as client:
+        client.sendmail("sender@sender.test", ["alice@foo.test"], mail())
+    assert arrived(sink, "outside@any.test").content.endswith(mail())
 
 
 def test_b4_a_stranger_may_send_to_exactly_the_relay_domains(internet):

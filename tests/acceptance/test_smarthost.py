@@ -161,6 +161,19 @@ def test_c11_port_2465_is_tls_from_the_first_byte(stage):
     assert arrived(sink, "c11@any.test").tls
 
 
+def test_c11_exims_macro_asks_for_the_same_on_any_port(stage):
+    macros = stage.home / "_docker_additional_macros"
+    macros.write_text("REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps\nMESSAGE_SIZE_LIMIT = 1K\nKEEP_ENVIRONMENT = X\n")
+    sink = provider(stage, implicit=True)
+    relay = stage.relay(**smarthost(sink, NAME), **login(), MACROS_FILE=str(macros))
+    relay.submit(mail(), "c11-macro@any.test")
+    assert arrived(sink, "c11-macro@any.test").tls
+    with relay.client() as client:
+        client.ehlo()
+        assert client.esmtp_features["size"] == "1024"
+    assert any("KEEP_ENVIRONMENT" in event["text"] for event in relay.events("notice"))
+
+
 def test_c12_the_second_smarthost_takes_over_in_the_same_attempt(stage):
     stage.dns.add({"one.c12.test": {"A": ["127.0.0.1"]}, "two.c12.test": {"A": ["127.0.0.1"]}})
     sink = stage.sink()
