@@ -18,6 +18,9 @@ from mta.smtp.handshake import Handshake, Offer, Terms
 from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Transaction, Verdict
 
+# Reading a member off its Enum costs as much as a call in Python 3.11, and each reply's event is compared with these.
+_READY, _START_TLS, _DONE = Event.READY, Event.START_TLS, Event.DONE
+
 
 class Client:
     """One session: feed it what the server sends, send what it says, do what its events ask for.
@@ -130,16 +133,16 @@ class Client:
             raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: unexpected reply {reply}"))
         event = self._script.answer(self._dialogue.expected.popleft(), reply)
         # What came in clear along with the reply to STARTTLS would pass for TLS (RFC 3207 section 6).
-        if event is Event.START_TLS and not self._reader.empty:
+        if event is _START_TLS and not self._reader.empty:
             text = "protocol error: plain text after the reply to STARTTLS"
             raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", text))
-        if event is Event.DONE or event is Event.READY:
+        if event is _DONE or event is _READY:
             self._script = None
         return event
 
     def _end(self, trouble: Trouble, before: Event | None) -> Event:
         """End the session; a transaction that was just done stays done."""
-        event = Event.DONE if before is Event.DONE else Event.CLOSED
+        event = _DONE if before is _DONE else Event.CLOSED
         if self._script is not None:
             event, trouble = self._script.cut(trouble)
             self._script = None

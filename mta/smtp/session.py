@@ -116,14 +116,21 @@ class Session:
         # Mistakes so far, and commands without mail since the last accepted message.
         self.errors = 0
         self.idle = 0
-        self.transaction = Transaction(smtputf8=False)
-        self.chunk = Chunk(0, last=False, left=0)
-        self.begin_body()
+        # Made when first needed: MAIL makes the transaction, BDAT the chunk, and a body what reads it.
+        self.transaction: Transaction
+        self.chunk: Chunk
+        self.check: TextCheck
+        self.dots: DotReader
+        self.chunks: ChunkReader
 
-    def begin_body(self) -> None:
-        """Make ready for a body."""
+    def begin_data(self) -> None:
+        """Make ready for the body behind DATA."""
         self.check = TextCheck(self.limits.message_size, self.limits.text_line)
         self.dots = DotReader()
+
+    def begin_chunks(self) -> None:
+        """Make ready for a body in chunks."""
+        self.check = TextCheck(self.limits.message_size, self.limits.text_line)
         self.chunks = ChunkReader()
 
     def say(self, reply: Reply) -> None:

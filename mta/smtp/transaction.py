@@ -23,6 +23,9 @@ from mta.smtp.replies import Reply
 #: What became of a recipient: the remote's answer, or why there is none.
 Verdict = Reply | Trouble
 
+# Reading a member off its Enum costs as much as a call in Python 3.11, and each reply is compared with several.
+_RSET, _MAIL, _RCPT, _DATA, _END = Step.RSET, Step.MAIL, Step.RCPT, Step.DATA, Step.END
+_SEND_BODY, _DONE = Event.SEND_BODY, Event.DONE
 _MAY_BE_TAKEN = "the message may have been taken"
 
 
@@ -99,20 +102,20 @@ class Transaction:
     def start(self, *, reset: bool) -> None:
         """Say the first commands: all of them, and a body in memory by BDAT, when the remote takes pipelines."""
         letter, dialogue = self._letter, self._dialogue
-        steps = [Step.MAIL, *[Step.RCPT] * len(letter.recipients)]
+        steps = [_MAIL, *[_RCPT] * len(letter.recipients)]
         commands = [letter.mail, *letter.recipients]
         if reset:
-            steps.insert(0, Step.RSET)
+            steps.insert(0, _RSET)
             commands.insert(0, "RSET")
         if not self._pipelining:
             self._later.extend(zip(steps, commands, strict=True))
             dialogue.say(*self._later.popleft())
             return
         if not self._bdat:
-            steps.append(Step.DATA)
+            steps.append(_DATA)
             commands.append("DATA")
         elif letter.body is not None:
-            steps.append(Step.END)
+            steps.append(_END)
             commands.append(f"BDAT {letter.size} LAST")
         dialogue.say_all(steps, commands)
         if self._bdat and letter.body is not None:
@@ -121,17 +124,17 @@ class Transaction:
 
     def answer(self, step: Step, reply: Reply) -> Event | None:
         """Take a reply. Raises SessionOver."""
-        if step is Step.RSET:
+        if step is _RSET:
             self._reset(reply)
             return None
         self.answered = True
-        if reply.code // 100 == 3 and step is not Step.DATA:
+        if reply.code // 100 == 3 and step is not _DATA:
             raise out_of_protocol(step, reply)
-        if step is Step.RCPT:
+        if step is _RCPT:
             return self._recipient(reply)
-        if step is Step.MAIL:
+        if step is _MAIL:
             return self._sender(reply)
-        if step is Step.DATA:
+        if step is _DATA:
             return self._data(reply)
         return self._final(reply)
 
@@ -143,7 +146,7 @@ class Transaction:
             elif trouble.cause is Cause.TIMEOUT:
                 trouble = Trouble(Cause.TIMEOUT, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
         self._tally.settle(trouble)
-        return Event.DONE, trouble
+        return _DONE, trouble
 
     def body(self, chunk: bytes) -> None:
         """Send the next piece of the body after SEND_BODY."""
@@ -174,7 +177,7 @@ class Transaction:
             self._say_next()
             return None
         self._tally.settle(reply)
-        return None if self._pipelining else Event.DONE
+        return None if self._pipelining else _DONE
 
     def _recipient(self, reply: Reply) -> Event | None:
         self._tally.take(reply)
@@ -187,11 +190,11 @@ class Transaction:
         """Go on to the body, which did not go out with the recipients."""
         if not self._tally.accepted:
             self.unclean = True
-            return Event.DONE
+            return _DONE
         if not self._bdat:
-            self._dialogue.say(Step.DATA, "DATA")
+            self._dialogue.say(_DATA, "DATA")
             return None
-        self._dialogue.say(Step.END, f"BDAT {self._letter.size} LAST")
+        self._dialogue.say(_END, f"BDAT {self._letter.size} LAST")
         return self._send_body()
 
     def _data(self, reply: Reply) -> Event | None:
@@ -199,7 +202,7 @@ class Transaction:
             self._stuffer = DotStuffer()
             if self._lmtp:
                 return self._data_by_lmtp(reply)
-            self._dialogue.expected.append(Step.END)
+            self._dialogue.expected.append(_END)
             if self._tally.accepted:
                 return self._send_body()
             # RFC 2920 section 3.1: every recipient was refused, yet the remote waits for a message.
@@ -207,21 +210,21 @@ class Transaction:
             self._ended = True
             return None
         if reply.positive:
-            raise out_of_protocol(Step.DATA, reply)
+            raise out_of_protocol(_DATA, reply)
         self._tally.settle(reply)
         self.unclean = True
-        return Event.DONE
+        return _DONE
 
     def _data_by_lmtp(self, reply: Reply) -> Event | None:
         if not self._tally.accepted:
             # RFC 2033 section 4.2 wants a 503. No reply would follow the dot, so nobody could tell when it is over.
-            raise out_of_protocol(Step.DATA, reply)
-        self._dialogue.expected.extend([Step.END] * self._tally.accepted)
+            raise out_of_protocol(_DATA, reply)
+        self._dialogue.expected.extend([_END] * self._tally.accepted)
         return self._send_body()
 
     def _send_body(self) -> Event | None:
         if self._letter.body is None:
-            return Event.SEND_BODY
+            return _SEND_BODY
         self.body(self._letter.body)
         self.end_body()
         return None
@@ -230,11 +233,11 @@ class Transaction:
         self.unclean = not reply.positive
         # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
         if not self._ended and reply.positive:
-            raise out_of_protocol(Step.END, reply)
+            raise out_of_protocol(_END, reply)
         if self._lmtp:
             self._tally.take_final(reply)
         else:
             self._tally.settle(reply)
         if not self._ended:
             raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
-        return None if self._dialogue.expected else Event.DONE
+        return None if self._dialogue.expected else _DONE
