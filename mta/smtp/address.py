@@ -6,7 +6,7 @@ one form that compares: lower case, international names as A-labels. The null pa
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import idna
@@ -40,6 +40,13 @@ class Address:
 
     local: str
     domain: str
+    # Written once: five places of a relayed message quote the address.
+    _text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Write the Mailbox of RFC 5321 section 4.1.2, quoted only where it must be."""
+        local = self.local if _DOT_STRING.fullmatch(self.local) else quote(self.local)
+        object.__setattr__(self, "_text", f"{local}@{self.domain}" if self.domain else local)
 
     @property
     def needs_utf8(self) -> bool:
@@ -52,9 +59,8 @@ class Address:
         return self.domain.startswith("[")
 
     def __str__(self) -> str:
-        """Give the Mailbox of RFC 5321 section 4.1.2, quoted only where it must be."""
-        local = self.local if _DOT_STRING.fullmatch(self.local) else quote(self.local)
-        return f"{local}@{self.domain}" if self.domain else local
+        """Give the Mailbox of RFC 5321 section 4.1.2."""
+        return self._text
 
 
 def quote(local: str) -> str:

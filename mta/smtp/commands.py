@@ -53,8 +53,9 @@ def parse_hello(argument: bytes) -> str:
     return argument.decode("ascii")
 
 
+@lru_cache(maxsize=1024)
 def parse_mail(argument: bytes) -> MailFrom:
-    """Read what follows MAIL."""
+    """Read what follows MAIL. Cached: those who send much send it from few addresses."""
     path, rest = _split_path(argument, b"FROM:", phrases.NO_FROM)
     fields = _parameters(rest, _MAIL) if rest else {}
     if not (argument.isascii() or fields.get("smtputf8")):
@@ -65,8 +66,9 @@ def parse_mail(argument: bytes) -> MailFrom:
     return MailFrom(sender, **fields)
 
 
+@lru_cache(maxsize=1024)
 def parse_rcpt(argument: bytes, *, smtputf8: bool) -> RcptTo:
-    """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it."""
+    """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it. Cached for the same reason."""
     path, rest = _split_path(argument, b"TO:", phrases.NO_TO)
     fields = _parameters(rest, _RCPT) if rest else {}
     if not (smtputf8 or argument.isascii()):
@@ -103,7 +105,7 @@ def _address(path: str, status: str) -> Address:
         raise Refusal(reply(501, status, f"<{path}>: {error}")) from None
 
 
-# Those who send much send it from few addresses.
+# A sender comes again with another SIZE.
 _parsed = lru_cache(maxsize=2048)(parse_address)
 
 
