@@ -45,6 +45,7 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import TryLater
 from mta.ops.control import ControlService
 from mta.ops.journal import FORMATS, Journal
+from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
@@ -78,7 +79,7 @@ class Options(usage.Options):
         try:
             self.settings = read_settings(os.environ)
         except SettingsError as error:
-            fail(*error.mistakes)
+            fail(*error.mistakes, status=os.EX_CONFIG)
         self.output = Output(1, reactor)
         self.journal = Journal(self.output.write, time.time, FORMATS[self.settings.log_format])
 
@@ -150,6 +151,9 @@ class Relay(MultiService):
         self._build()
         super().startService()
         self._listen()
+        # The manager hears that we are ready once the reactor turns, not before.
+        self._manager = ManagerService(find_manager(os.environ, os.getpid()), self._reactor, self._journal.trouble)
+        self._reactor.callWhenRunning(self._manager.setServiceParent, self)
         self._queue.summary().addCallbacks(self._announce, lambda failure: _log.failure("no summary", failure))
 
     def _stop_asked(self, _signal: int, _frame: object) -> None:
@@ -297,6 +301,7 @@ class Relay(MultiService):
 
     def _announce(self, summary: Summary) -> None:
         settings = self._settings
+        self._manager.status(f"{settings.mailname}: {summary.messages} messages in the queue at the start")
         self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), summary.messages)
 
     def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
@@ -332,8 +337,8 @@ def _store_addresses(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
     return look_up
 
 
-def fail(*lines: str) -> NoReturn:
+def fail(*lines: str, status: int = 1) -> NoReturn:
     """End the program because an operator must mend something first; each line says what."""
     for line in lines:
         print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
-    raise SystemExit(1)
+    raise SystemExit(status)

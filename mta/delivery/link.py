@@ -174,7 +174,10 @@ class Link(Protocol):
     def _start_tls(self) -> None:
         self._handshaking = True
         self._deadline.set(self._timeouts.tls)
-        self.transport.startTLS(self._secure())
+        try:
+            self.transport.startTLS(self._secure())
+        except Exception as error:  # noqa: BLE001  a TLS library that cannot work here must not hold the mail
+            self.end(Trouble(Cause.TLS_FAILED, "4.7.5", f"TLS cannot be used on this host: {error}"))
 
     def _expired(self) -> None:
         if self.client.ended is not None:

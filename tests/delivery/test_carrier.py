@@ -239,3 +239,14 @@ class LoginTests(Case):
         opening, wire = self.login(TlsRule.VERIFY, tls=True, offer="XOAUTH2")
         self.assertNotIn(b"AUTH", wire.heard())
         self.assertIn("offered XOAUTH2; usable CRAM-MD5, PLAIN or LOGIN", self.trouble(opening).text)
+
+
+class BrokenTlsTests(Case):
+    def test_a_tls_library_that_cannot_work_here_does_not_hold_the_mail(self) -> None:
+        def broken(route: Route) -> Any:
+            raise MemoryError("no executable memory")
+
+        self.parts = replace(self.parts, secure=broken)
+        opening = self.open(replace(ROUTE, tls=TlsRule.REQUIRE))
+        self.net.accept("220 hi", *EHLO, "220 go ahead")
+        self.assertIn("TLS cannot be used on this host: no executable memory", self.trouble(opening).text)
