@@ -68,7 +68,6 @@ class ESMTP(Protocol):
     def connectionMade(self) -> None:
         """Greet, or turn the client away."""
         listener = self.listener
-        self.transport.setTcpNoDelay(True)
         refusal = listener.enter(self)
         if refusal is not None:
             listener.journal.turned_away(self.client.address, refusal)
@@ -163,7 +162,7 @@ class ESMTP(Protocol):
             self._writer.write(outgoing)
             if not self._unread:
                 self._new_deadline()
-        if machine.closing:
+        if session.closed:
             self._close(session)
         elif session.tls_due and self.listener.certificate is not None:
             session.tls_due = False

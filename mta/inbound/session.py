@@ -69,17 +69,16 @@ class Session:
         self._mail = events.MailFrom(None)
         self._recipients: dict[Address, Recipient] = {}
         self._incoming: Incoming | None = None
+        #: Whether the client is sending a body.
+        self.in_body = False
         #: Octets of bodies taken so far, for the driver to measure a client's pace.
         self.octets = 0
+        #: Whether the session is over: the driver sends what there is and closes.
+        self.closed = False
         #: Whether the client ended the session with QUIT.
         self.said_goodbye = False
         #: Whether a message waits for its place on disk.
         self.storing = False
-
-    @property
-    def in_body(self) -> bool:
-        """Whether the client is sending a body."""
-        return self._incoming is not None
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -103,8 +102,9 @@ class Session:
         """The client is gone, after this trouble if there was any."""
         if trouble:
             self._journal.session_ended(self.client.address, self._helo, trouble)
-        self.machine.eof()
-        self.run()
+        if not self.closed:
+            self.machine.eof()
+            self.run()
 
     def _answer(self, reply: Reply) -> None:
         self.machine.answer(reply)
@@ -154,6 +154,7 @@ class Session:
             mail.envid,
         )
         self._incoming = self._intake.begin(envelope, self.client, self._tls)
+        self.in_body = True
         self._answer(phrases.SEND_DATA)
 
     def _body_part(self, event: events.BodyPart) -> None:
@@ -164,6 +165,7 @@ class Session:
     def _body_end(self, _event: events.BodyEnd) -> None:
         incoming, self._incoming = self._incoming, None
         assert incoming is not None, "a body ends after its beginning"
+        self.in_body = False
         self.storing = True
         incoming.finish(self._stored)
 
@@ -186,6 +188,7 @@ class Session:
 
     def _closed(self, event: events.Closed) -> None:
         unfinished = self.in_body
+        self.closed = True
         self._forget()
         self.said_goodbye = event.reply is not None and event.reply.positive
         if event.reply is not None and not event.reply.positive:
@@ -201,6 +204,7 @@ class Session:
         if self._incoming is not None:
             self._incoming.abort()
             self._incoming = None
+            self.in_body = False
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {

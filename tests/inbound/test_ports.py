@@ -1,3 +1,6 @@
+import select
+import socket
+
 import pytest
 
 from mta.inbound.ports import PortError, bind
@@ -24,3 +27,11 @@ def test_an_address_that_is_not_ours_names_its_setting() -> None:
 def test_ipv4_and_ipv6_can_be_bound_to_one_port() -> None:
     with bind("0.0.0.0", 0, "BIND_IP") as first, bind("::", first.getsockname()[1], "BIND_IP6") as second:
         assert second.getsockname()[1] == first.getsockname()[1]
+
+
+def test_connections_are_accepted_with_no_delay_for_short_replies() -> None:
+    with bind("127.0.0.1", 0, "BIND_IP") as listening, socket.create_connection(listening.getsockname()):
+        select.select([listening], [], [], 5)
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
