@@ -50,6 +50,7 @@ from mta.ops.output import Output, TwistedObserver
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
 from mta.queue.keeper import HistoryKeeper
+from mta.queue.place import place_notice
 from mta.queue.runner import Workers
 from mta.queue.sqlite import open_queue
 from mta.routing.answers import Found, LookupFailed
@@ -293,6 +294,9 @@ class Relay(MultiService):
             self._journal.notice(notice)
         for line in understanding(self._settings):
             self._journal.understood(line)
+        place = place_notice(self._settings.queue_dir)
+        if place is not None:
+            self._journal.notice(place)
         recovery = self._queue.recovery
         if recovery.leases or recovery.strays:
             self._journal.recovered(recovery.leases, recovery.strays)

@@ -53,20 +53,16 @@ class LocalMail:
         self._forwarding = forwarding
 
     def accepts(self, address: Address) -> bool:
-        """Whether mail for an address of ours is to be taken: it reaches someone, or we cannot tell now.
+        """Whether mail for an address of ours reaches someone. Raises OSError when MAIL_DIR cannot tell.
 
-        Blocks for a few looks at the disk. A disk in trouble is no reason to refuse a user for good. A mail store knows
-        its users itself, so whatever it is to get is taken.
+        Blocks for a few looks at the disk. A mail store knows its users itself, so whatever it is to get is taken.
         """
         if is_postmaster(address.local):
             return True
-        try:
-            expansion = self._expand(address)
-            if expansion is None:
-                return self._reaches(address)
-            return not expansion.refused and self._is_useful(expansion)
-        except OSError:
-            return True
+        expansion = self._expand(address)
+        if expansion is None:
+            return self._reaches(address)
+        return not expansion.refused and self._is_useful(expansion)
 
     def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
         """Put one recipient's copy into its mailbox, or return the way to the mail store."""

@@ -18,6 +18,7 @@ TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try aga
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
 LITERAL = reply(501, "5.1.3", "domain literals not allowed")
 RESTRICTED = reply(550, "5.1.3", "restricted characters in address")
+MAILBOXES_AWAY = reply(451, "4.3.0", "the mailboxes here cannot be looked at now, please try later")
 UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
 
 # Characters that made mailers route, pipe or write files: source routing by % and !, pipes, paths, shell words.
@@ -41,7 +42,7 @@ class Client:
 
 
 class Policy:
-    """Decides on recipients. `mailbox` tells whether an address of ours is to get mail."""
+    """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail."""
 
     def __init__(self, relay_domains: Domains, local_domains: Domains, mailbox: Callable[[Address], bool]) -> None:
         self._relay_domains = relay_domains
@@ -67,7 +68,12 @@ class Policy:
         return None if relayed else not_permitted(client.address, address.domain)
 
     def _at_home(self, address: Address) -> Reply:
-        return RECIPIENT_OK if address.local.lower() == "postmaster" or self._mailbox(address) else UNKNOWN_USER
+        try:
+            known = address.local.lower() == "postmaster" or self._mailbox(address)
+        except OSError:
+            # Neither lose a user's mail for good nor take what nobody may be there to get.
+            return MAILBOXES_AWAY
+        return RECIPIENT_OK if known else UNKNOWN_USER
 
 
 def not_permitted(client: str, domain: str) -> Reply:

@@ -83,3 +83,12 @@ def test_the_door_counts_everyone_and_strangers_each() -> None:
     assert door.enter(FRIEND) is TOO_MANY_CONNECTIONS
     door.leave(STRANGER)
     assert door.enter(STRANGER) is None
+
+
+def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> None:
+    def away(address: Address) -> bool:
+        raise FileNotFoundError(address)
+
+    policy = Policy(Names(), Names({"here.test"}), away)
+    verdicts = [policy.recipient(FRIEND, Address(local, "here.test")) for local in ("bob", "postmaster")]
+    assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 250]
