@@ -25,9 +25,11 @@ _BARE = re.compile(r"[!#-\[\]-~]+")
 
 def text_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
     """Render an event for a person and for grep."""
-    parts = [_timestamp(now), event]
-    parts += [f"{name}={_bare(value)}" for name, value in fields.items() if value is not None]
-    return " ".join(parts) + "\n"
+    line = f"{_timestamp(now)} {event}"
+    for name, value in fields.items():
+        if value is not None:
+            line += f" {name}={_bare(value) if isinstance(value, str) else value}"
+    return line + "\n"
 
 
 def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
@@ -195,9 +197,9 @@ def _path(address: Address | None) -> str:
     return "<>" if address is None else f"<{address}>"
 
 
-def _bare(value: Field) -> str:
-    if not isinstance(value, str):
-        return str(value)
+@lru_cache(maxsize=1024)
+def _bare(value: str) -> str:
+    """Cached: hosts, names and replies come again with each message."""
     return value if _BARE.fullmatch(value) else json.dumps(value)
 
 

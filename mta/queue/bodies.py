@@ -23,8 +23,11 @@ _PART = ".part"
 class Writer:
     """Takes one body while it arrives (the queue's BodyWriter); blocks no longer than a write to the page cache."""
 
-    def __init__(self, path: Path, small: int = SMALL) -> None:
-        self._path = path
+    def __init__(self, directory: Path, name: str, small: int = SMALL) -> None:
+        """Take a body that goes to this file once it has more than `small` octets."""
+        # Joined when a file is made: for all small bodies a Path would cost as much as their octets.
+        self._directory = directory
+        self._name = name
         self._small = small
         self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
@@ -44,6 +47,10 @@ class Writer:
         except OSError as error:
             self.abort()
             raise refusal(error) from error
+
+    @property
+    def _path(self) -> Path:
+        return self._directory / self._name
 
     def _spill(self) -> BinaryIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -94,7 +101,7 @@ class Bodies:
 
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body about to be added under this id."""
-        return Writer(self._directory / (id + _PART), self._small)
+        return Writer(self._directory, id + _PART, self._small)
 
     def body(self, id: QueueId, size: int) -> FileBody:
         """Return the body of a stored message; its octets may turn out to be missing when they are read."""

@@ -31,7 +31,7 @@ class Broken:
 def new_mail(folder: Path, recipient: Recipient = ALL, body: Body | None = None) -> NewMail:
     claim = mail.claim(recipient)
     claim = replace(claim, body=body) if body else claim
-    return forwarded(claim, recipient, WHO, QueueId("0000000000009"), lambda name: Writer(folder / name))
+    return forwarded(claim, recipient, WHO, QueueId("0000000000009"), lambda name: Writer(folder, name))
 
 
 def test_the_same_mail_goes_to_whom_the_alias_stands_for_under_a_mark(tmp_path: Path) -> None:
