@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from mta.delivery.backoff import RetrySchedule
-from mta.delivery.settlement import Reports
+from mta.delivery.settlement import NO_REPORTS, Reports
 from mta.message import dsn
 from mta.message.body import MemoryBody
 from mta.message.envelope import Notify
@@ -37,7 +37,7 @@ class DsnReporter:
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         """Return the reports due after these verdicts: one for all failures, one for all successes, one of delay."""
         if claim.envelope.sender is None:
-            return Reports()
+            return NO_REPORTS
         late = now - claim.created >= DELAY_SECONDS and not claim.delay_reported
         told: dict[Notify, list[Verdict]] = {}
         for verdict in verdicts:
@@ -45,7 +45,7 @@ class DsnReporter:
             if (event is not Notify.DELAY or late) and claim.envelope.recipients[verdict.index].wants(event):
                 told.setdefault(event, []).append(verdict)
         if not told:
-            return Reports()
+            return NO_REPORTS
         mails: list[NewMail] = []
         kinds: list[str] = []
         for event, wanted in told.items():

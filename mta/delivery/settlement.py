@@ -24,6 +24,9 @@ class Reports:
     delay_reported: bool = False
 
 
+NO_REPORTS = Reports()
+
+
 class Reporter(Protocol):
     """Writes the reports that are due to a sender."""
 
@@ -112,7 +115,7 @@ class Settler:
             return self._reporter.reports(claim, verdicts, now)
         except OSError as error:
             self._journal.unreported(claim.id, f"the message body cannot be read: {error}")
-            return Reports()
+            return NO_REPORTS
 
     def _record_reports(self, claim: Claim, reports: Reports) -> None:
         sender = claim.envelope.sender

@@ -156,8 +156,7 @@ class ESMTP(Protocol):
         session = self.session
         if session is None:
             return
-        machine = session.machine
-        outgoing = machine.to_send()
+        outgoing = session.machine.to_send()
         if outgoing:
             self._writer.write(outgoing)
             if not self._unread:
@@ -167,7 +166,7 @@ class ESMTP(Protocol):
         elif session.tls_due and self.listener.certificate is not None:
             session.tls_due = False
             self.transport.startTLS(self.listener.certificate)
-        elif (machine.buffered > _MUCH_INPUT) is not self._crowded:
+        elif (session.waiting and session.machine.buffered > _MUCH_INPUT) is not self._crowded:
             self._crowd()
 
     def _close(self, session: Session) -> None:

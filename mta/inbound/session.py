@@ -73,6 +73,8 @@ class Session:
         self.in_body = False
         #: Octets of bodies taken so far, for the driver to measure a client's pace.
         self.octets = 0
+        #: Whether an answer is due that we do not know yet; input gathers meanwhile.
+        self.waiting = False
         #: Whether the session is over: the driver sends what there is and closes.
         self.closed = False
         #: Whether the client ended the session with QUIT.
@@ -91,6 +93,7 @@ class Session:
         next_event = self.machine.next_event
         while not isinstance(event := next_event(), events.Pause):
             _HANDLERS[type(event)](self, event)
+        self.waiting = event is events.WAITING
         self._running = False
 
     def tls_started(self, protection: str) -> None:

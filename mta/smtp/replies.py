@@ -13,13 +13,16 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]")
 class Reply:
     """What a server answers. `status` is "" where RFC 2034 asks for none (greeting, EHLO, 3xx).
 
-    `wire` is what goes out, built once: a constant reply costs nothing to send.
+    `wire` is what goes out, built once: a constant reply costs nothing to send. `positive` tells whether the command
+    succeeded (2yz) or may go on (3yz).
     """
 
     code: int
     status: str
     lines: tuple[str, ...]
     wire: bytes = field(init=False, repr=False, compare=False)
+    # Asked eighteen times a relayed message, of replies that are built once.
+    positive: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Build the wire form; a character that could end a line or hide text becomes `?`."""
@@ -32,11 +35,7 @@ class Reply:
             for more, line in zip(range(len(self.lines) - 1, -1, -1), self.lines, strict=True)
         ]
         object.__setattr__(self, "wire", b"\r\n".join(encoded) + b"\r\n")
-
-    @property
-    def positive(self) -> bool:
-        """Whether the command succeeded (2yz) or may go on (3yz)."""
-        return self.code < 400
+        object.__setattr__(self, "positive", self.code < 400)
 
     @property
     def temporary(self) -> bool:
