@@ -14,6 +14,9 @@ from mta.smtp.dialogue import Cause, Event, Trouble
 #: What a kept-open connection dies of between two parcels.
 _DEAD = frozenset({Cause.LOST, Cause.TIMEOUT, Cause.CLOSING})
 
+# Reading a member off its Enum costs as much as a call in Python 3.11; this one ends each transaction.
+_DONE = Event.DONE
+
 
 @dataclass(slots=True)
 class _Run:
@@ -70,10 +73,10 @@ class Conversation:
 
     def heard(self, event: Event) -> None:
         """Take an event of the session from the link."""
-        if event is Event.SEND_BODY and self._run is not None:
-            self._link.stream(self._run.parcel.body)
-        elif event is Event.DONE:
+        if event is _DONE:
             self._finish()
+        elif event is Event.SEND_BODY and self._run is not None:
+            self._link.stream(self._run.parcel.body)
         elif event is Event.CLOSED:
             self._link.close()
 

@@ -91,9 +91,11 @@ class Link(Protocol):
         # A piece of a reply moves no deadline: a server that dribbles gets no more time than one that is silent.
         if self.client.replies != replies:
             self.flush()
+        if event is None:
+            return
         if event is Event.START_TLS:
             self._start_tls()
-        elif event is not None:
+        else:
             self.listener.heard(event)
 
     def handshakeCompleted(self) -> None:

@@ -91,8 +91,9 @@ class Session:
         """Work on all events there are."""
         self._running = True
         next_event = self.machine.next_event
-        while not isinstance(event := next_event(), events.Pause):
-            _HANDLERS[type(event)](self, event)
+        # A Pause has no handler.
+        while (handler := _HANDLERS.get(type(event := next_event()))) is not None:
+            handler(self, event)
         self.waiting = event is events.WAITING
         self._running = False
 

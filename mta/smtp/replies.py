@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
 MAX_REPLY_LINE = 512
+# A text of so many octets fits its line with any code and status.
+_SHORT = MAX_REPLY_LINE - 32
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]")
 
@@ -28,14 +30,19 @@ class Reply:
         """Build the wire form; a character that could end a line or hide text becomes `?`."""
         if not 200 <= self.code <= 599 or not self.lines:
             raise ValueError(f"not a reply: {self.code} {self.lines}")
+        object.__setattr__(self, "positive", self.code < 400)
         prefix = f"{self.status} " if self.status else ""
+        line = self.lines[0]
+        if len(self.lines) == 1 and len(line) <= _SHORT and line.isascii() and line.isprintable():
+            # The verdict on each message is one of these; what follows costs three times as much.
+            object.__setattr__(self, "wire", f"{self.code} {prefix}{line}\r\n".encode())
+            return
         room = MAX_REPLY_LINE - 6 - len(prefix)
         encoded = [
             f"{self.code}{'-' if more else ' '}{prefix}".encode() + _cut(_printable(line), room)
             for more, line in zip(range(len(self.lines) - 1, -1, -1), self.lines, strict=True)
         ]
         object.__setattr__(self, "wire", b"\r\n".join(encoded) + b"\r\n")
-        object.__setattr__(self, "positive", self.code < 400)
 
     @property
     def temporary(self) -> bool:

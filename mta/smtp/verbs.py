@@ -15,6 +15,14 @@ from mta.smtp.session import COMMAND_PHASES, Chunk, Phase, Question, Session, Tr
 
 _BY_DATA = DataBegin(chunking=False)
 _BY_BDAT = DataBegin(chunking=True)
+# What each message needs; `server` says why it is not read off the Enum each time.
+_RCPT = Phase.RCPT
+_ASK_HELLO, _ASK_SENDER, _ASK_RECIPIENT, _ASK_DATA = (
+    Question.HELLO,
+    Question.SENDER,
+    Question.RECIPIENT,
+    Question.DATA,
+)
 
 
 def _ehlo(session: Session, argument: bytes) -> Event | None:
@@ -27,7 +35,7 @@ def _helo(session: Session, argument: bytes) -> Event | None:
 
 def _hello(session: Session, hello: Hello) -> Event | None:
     session.extended = hello.extended
-    session.ask(Question.HELLO, hello)
+    session.ask(_ASK_HELLO, hello)
     forgotten = session.reset()
     if forgotten is None:
         return hello
@@ -41,7 +49,7 @@ def _mail(session: Session, argument: bytes) -> Event | None:
         session.say(phrases.message_too_large(session.limits))
         return None
     session.transaction = Transaction(command.smtputf8)
-    return session.ask(Question.SENDER, command)
+    return session.ask(_ASK_SENDER, command)
 
 
 def _rcpt(session: Session, argument: bytes) -> Event | None:
@@ -53,13 +61,13 @@ def _rcpt(session: Session, argument: bytes) -> Event | None:
     if transaction.accepted < transaction.refused >= limits.bad_recipients:
         session.say(phrases.TOO_MANY_BAD_RECIPIENTS)
         return None
-    return session.ask(Question.RECIPIENT, command)
+    return session.ask(_ASK_RECIPIENT, command)
 
 
 def _data(session: Session, argument: bytes) -> Event | None:
     parse_nothing(argument)
-    if session.phase is Phase.RCPT:
-        return session.ask(Question.DATA, _BY_DATA)
+    if session.phase is _RCPT:
+        return session.ask(_ASK_DATA, _BY_DATA)
     # What a client that pipelines runs into when all its recipients were refused: no mistake of its own.
     if not session.idled():
         session.say(phrases.NO_RECIPIENTS)
@@ -73,7 +81,7 @@ def _bdat(session: Session, argument: bytes) -> Event | None:
     if phase is Phase.CHUNKS:
         session.read_chunk()
         return None
-    if phase is Phase.RCPT:
+    if phase is _RCPT:
         return session.ask(Question.CHUNK, _BY_BDAT)
     # Chunks are pipelined too, and come whether or not we like them.
     if not session.idled():
