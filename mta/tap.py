@@ -1,66 +1,33 @@
-"""Options and makeService for twistd: the only place that builds concrete things."""
+"""Options and makeService for twistd, and the life of the daemon: what is opened when, and how it all ends."""
 
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
 
 import mta
+from mta.assembly import Assembly, Ground
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.understanding import understanding
-from mta.delivery.aliasfile import AliasesFile
-from mta.delivery.carriage import Carrier
-from mta.delivery.carrier import Parts, SmtpCarrier
-from mta.delivery.keyring import DkimKeyError, open_keyring
-from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
-from mta.delivery.local import Forwarding, LocalMail
-from mta.delivery.localrule import LocalKind
-from mta.delivery.reports import DsnReporter
-from mta.delivery.service import DeliveryService
-from mta.delivery.settlement import Settler
-from mta.delivery.signing import DkimSigner, Signer
-from mta.inbound.existence import DomainCheck
-from mta.inbound.intake import Intake
-from mta.inbound.listener import ESMTPFactory
-from mta.inbound.networks import client_address
-from mta.inbound.policy import Client, Policy
+from mta.delivery.keyring import DkimKeyError, Keyring, open_keyring
 from mta.inbound.ports import PortError, bind
-from mta.inbound.session import Session
-from mta.inbound.tls import CertificateError, CertificateWatch, ListeningCertificate
-from mta.inbound.trust import Addresses, TrustedClients
-from mta.message.dkim import Canon
-from mta.message.envelope import Envelope
-from mta.message.outcome import TryLater
-from mta.ops.control import ControlService
+from mta.inbound.tls import CertificateError, ListeningCertificate
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
-from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
-from mta.queue.keeper import HistoryKeeper
 from mta.queue.place import place_notice
 from mta.queue.runner import Workers
 from mta.queue.sqlite import open_queue
-from mta.routing.answers import Found, LookupFailed
-from mta.routing.resolver import DnsResolver, make_resolver
-from mta.routing.router import MailRouter
-from mta.routing.rules import RouterRules
-from mta.routing.targets import OwnSockets
-from mta.routing.tls import Trust, client_options
-from mta.smtp.limits import Limits
-from mta.smtp.server import ServerMachine
 
 _log = Logger()
 
@@ -141,7 +108,7 @@ class Relay(MultiService):
         """Open the queue, build the rest around it, and begin."""
         # Twisted takes the signals when it begins to run.
         self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop_asked)
-        self._signer = self._make_signer()
+        keyring = self._read_keys()
         self._workers = Workers(self._reactor)
         try:
             self._queue = open_queue(self._settings.queue_dir, run=self._workers, now=time.time(), retry_all=True)
@@ -149,13 +116,28 @@ class Relay(MultiService):
             self._workers.stop()
             fail(str(error))
         self._tell_what_was_found()
-        self._build()
+        ports = tuple((each.getsockname()[0], self._settings.port) for each in self._sockets)
+        ground = Ground(self._settings, self._reactor, self._journal, self._queue, ports, self._certificate, keyring)
+        house = Assembly(ground)
+        self._factory = house.listener
+        for service in house.services:
+            service.setServiceParent(self)
         super().startService()
         self._listen()
         # The manager hears that we are ready once the reactor turns, not before.
         self._manager = ManagerService(find_manager(os.environ, os.getpid()), self._reactor, self._journal.trouble)
         self._reactor.callWhenRunning(self._manager.setServiceParent, self)
         self._queue.summary().addCallbacks(self._announce, lambda failure: _log.failure("no summary", failure))
+
+    def _read_keys(self) -> Keyring | None:
+        settings = self._settings
+        if settings.dkim_key_path is None:
+            return None
+        clock, tell = self._reactor.seconds, self._journal.notice
+        try:
+            return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=clock, tell=tell)
+        except DkimKeyError as error:
+            fail(str(error))
 
     def _stop_asked(self, _signal: int, _frame: object) -> None:
         """Stop and exit with status 0: Twisted's own handler would end us by the signal, which reads like a crash."""
@@ -172,113 +154,6 @@ class Relay(MultiService):
         self._workers.stop()
         self._journal.stopped()
         self._output.flush()
-
-    def _build(self) -> None:
-        settings, clock = self._settings, self._reactor
-        resolver = make_resolver(clock, settings.dns_servers or None)
-        self._trusted = TrustedClients(settings.trusted, _looking_up(resolver), clock, self._journal)
-        router = MailRouter(self._router_rules(), resolver, clock.seconds)
-        ids = IdSource()
-        local = self._local_mail(ids)
-        delivery = self._delivery(router, local, ids, self._carrier(resolver))
-        self._factory = self._listener(router, local, ids, delivery)
-        keeper = HistoryKeeper(
-            self._queue, settings.history_days, clock=clock, wall=time.time, trouble=self._journal.trouble
-        )
-        control = ControlService(self._reactor, settings.queue_dir, delivery.amended, self._journal.trouble)
-        if self._certificate is not None:
-            CertificateWatch(self._certificate, clock).setServiceParent(self)
-        for service in (self._trusted, delivery, keeper, control):
-            service.setServiceParent(self)
-
-    def _router_rules(self) -> RouterRules:
-        settings = self._settings
-        listening = [(each.getsockname()[0], settings.port) for each in self._sockets]
-        return RouterRules(
-            mailname=settings.mailname,
-            local_domains=settings.local_domains,
-            relay_domains=settings.relay_domains,
-            smarthost=settings.smarthost,
-            port_out=settings.port_out,
-            ipv6=settings.ipv6,
-            private=settings.private_destinations,
-            listening=OwnSockets(listening),
-        )
-
-    def _local_mail(self, ids: IdSource) -> LocalMail:
-        settings, forwarding = self._settings, None
-        if settings.aliases_file is not None:
-            aliases = AliasesFile(settings.aliases_file, self._journal.notice)
-            forwarding = Forwarding(
-                aliases.current, settings.local_domains.matches, lambda: ids.new(time.time()), self._queue.writer
-            )
-        return LocalMail(
-            settings.mail_dir,
-            settings.mailname,
-            run=self._in_a_thread,
-            wall=time.time,
-            create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
-            store=mail_store(settings.local_delivery),
-            forwarding=forwarding,
-        )
-
-    def _carrier(self, resolver: DnsResolver) -> Carrier:
-        settings = self._settings
-        options = partial(client_options, trust=_trust(settings))
-        carrier = SmtpCarrier(Parts(self._reactor, settings.mailname, options))
-        store = mail_store(settings.local_delivery)
-        if store is None:
-            return carrier
-        return StoreCarrier(carrier, store, _store_addresses(resolver, ipv6=settings.ipv6))
-
-    def _delivery(self, router: MailRouter, local: LocalMail, ids: IdSource, carrier: Carrier) -> DeliveryService:
-        settings = self._settings
-        reporter = DsnReporter(settings.mailname, ids, settings.retry_schedule)
-        settler = Settler(self._queue, reporter, settings.retry_schedule, wall=time.time, journal=self._journal)
-        return DeliveryService(
-            self._queue,
-            router,
-            carrier,
-            local,
-            settler,
-            schedule=settings.retry_schedule,
-            clock=self._reactor,
-            wall=time.time,
-            journal=self._journal,
-            signer=self._signer,
-        )
-
-    def _make_signer(self) -> Signer | None:
-        settings = self._settings
-        if settings.dkim_key_path is None:
-            return None
-        try:
-            keyring = open_keyring(
-                settings.dkim_key_path, settings.dkim_selector, clock=self._reactor.seconds, tell=self._journal.notice
-            )
-        except DkimKeyError as error:
-            fail(str(error))
-        return DkimSigner(keyring, Canon(*settings.dkim_canon), ours=self._is_ours, run=self._in_a_thread)
-
-    def _is_ours(self, envelope: Envelope) -> bool:
-        client = envelope.origin.client
-        return not client or self._trusted(client)
-
-    def _listener(self, router: MailRouter, local: LocalMail, ids: IdSource, delivery: DeliveryService) -> ESMTPFactory:
-        settings, journal, name = self._settings, self._journal, self._settings.mailname
-        limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
-        intake = Intake(self._queue, delivery, journal, ids=ids, wall=time.time, name=name, limits=limits)
-        policy = Policy(settings.relay_domains, settings.local_domains, local.accepts)
-        check = DomainCheck(router)
-
-        def new_session(client: Client, late: Callable[[], None]) -> Session:
-            machine = ServerMachine(limits, name, starttls=self._certificate is not None)
-            return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
-
-        certificate, clock = self._certificate, self._reactor
-        return ESMTPFactory(
-            new_session, self._trusted, journal, name=name, limits=limits, clock=clock, certificate=certificate
-        )
 
     def _listen(self) -> None:
         for listening in self._sockets:
@@ -307,38 +182,6 @@ class Relay(MultiService):
         settings = self._settings
         self._manager.status(f"{settings.mailname}: {summary.messages} messages in the queue at the start")
         self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), summary.messages)
-
-    def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
-
-
-def _trust(settings: Settings) -> Trust:
-    """Return whose certificates we believe: the system's authorities, or the smarthost's own in their place."""
-    own = settings.smarthost_ca_file
-    return Trust() if own is None else Trust(own.read_bytes(), system=False)
-
-
-def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
-    async def look_up(name: str) -> Addresses:
-        answer = await resolver.addresses(name, search=True)
-        if isinstance(answer, Found):
-            found = (client_address(text) for text in answer.records)
-            return Addresses(frozenset(address for address in found if address is not None), answer.ttl)
-        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
-        return Addresses(None, answer.ttl, reason)
-
-    return look_up
-
-
-def _store_addresses(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
-    async def look_up(host: str) -> Sequence[str] | TryLater:
-        answer = await resolver.addresses(host, ipv6=ipv6, search=True)
-        if isinstance(answer, Found):
-            return answer.records
-        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
-        return TryLater(f"looking up {host} failed: {reason}", status="4.4.3")
-
-    return look_up
 
 
 def fail(*lines: str, status: int = 1) -> NoReturn:

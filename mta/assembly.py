@@ -1,0 +1,203 @@
+"""Puts the parts of the house together, once ports and queue are open; mta.tap starts and stops them."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from mta.config.settings import Settings
+from mta.delivery.aliasfile import AliasesFile
+from mta.delivery.carriage import Carrier
+from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.keyring import Keyring
+from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
+from mta.delivery.local import Forwarding, LocalMail
+from mta.delivery.localrule import LocalKind
+from mta.delivery.reports import DsnReporter
+from mta.delivery.service import DeliveryService
+from mta.delivery.settlement import Settler
+from mta.delivery.signing import DkimSigner, Signer
+from mta.inbound.existence import DomainCheck
+from mta.inbound.intake import Intake
+from mta.inbound.listener import ESMTPFactory
+from mta.inbound.networks import client_address
+from mta.inbound.policy import Client, Policy
+from mta.inbound.session import Session
+from mta.inbound.tls import CertificateWatch, ListeningCertificate
+from mta.inbound.trust import Addresses, TrustedClients
+from mta.message.dkim import Canon
+from mta.message.envelope import Envelope
+from mta.message.outcome import TryLater
+from mta.ops.control import ControlService
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.keeper import HistoryKeeper
+from mta.queue.sqlite import SqliteQueue
+from mta.routing.answers import Found, LookupFailed
+from mta.routing.resolver import DnsResolver, make_resolver
+from mta.routing.router import MailRouter
+from mta.routing.rules import RouterRules
+from mta.routing.targets import OwnSockets
+from mta.routing.tls import Trust, client_options
+from mta.smtp.limits import Limits
+from mta.smtp.server import ServerMachine
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What everything else stands on; who made it also ends it."""
+
+    settings: Settings
+    reactor: Any
+    journal: Journal
+    queue: SqliteQueue
+    #: Addresses and ports that are bound.
+    listening: tuple[tuple[str, int], ...]
+    certificate: ListeningCertificate | None
+    keyring: Keyring | None
+
+
+class Assembly:
+    """The parts of one daemon. `listener` makes sessions; `services` are started together and stopped together."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._settings = ground.settings
+        self._queue = ground.queue
+        self._journal = ground.journal
+        settings, clock = ground.settings, ground.reactor
+        self._ids = IdSource()
+        self._resolver = make_resolver(clock, settings.dns_servers or None)
+        self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, ground.journal)
+        self._router = MailRouter(self._router_rules(), self._resolver, clock.seconds)
+        self._local = self._local_mail()
+        delivery = self._delivery()
+        self.listener: ESMTPFactory = self._listener(delivery)
+        self.services: tuple[IService, ...] = (
+            self._trusted,
+            delivery,
+            HistoryKeeper(
+                ground.queue, settings.history_days, clock=clock, wall=time.time, trouble=ground.journal.trouble
+            ),
+            ControlService(clock, settings.queue_dir, delivery.amended, ground.journal.trouble),
+            *(() if ground.certificate is None else (CertificateWatch(ground.certificate, clock),)),
+        )
+
+    def _router_rules(self) -> RouterRules:
+        settings = self._settings
+        return RouterRules(
+            mailname=settings.mailname,
+            local_domains=settings.local_domains,
+            relay_domains=settings.relay_domains,
+            smarthost=settings.smarthost,
+            port_out=settings.port_out,
+            ipv6=settings.ipv6,
+            private=settings.private_destinations,
+            listening=OwnSockets(self._ground.listening),
+        )
+
+    def _local_mail(self) -> LocalMail:
+        settings, forwarding = self._settings, None
+        if settings.aliases_file is not None:
+            aliases = AliasesFile(settings.aliases_file, self._journal.notice)
+            forwarding = Forwarding(
+                aliases.current, settings.local_domains.matches, lambda: self._ids.new(time.time()), self._queue.writer
+            )
+        return LocalMail(
+            settings.mail_dir,
+            settings.mailname,
+            run=self._in_a_thread,
+            wall=time.time,
+            create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
+            store=mail_store(settings.local_delivery),
+            forwarding=forwarding,
+        )
+
+    def _carrier(self) -> Carrier:
+        settings = self._settings
+        options = partial(client_options, trust=_trust(settings))
+        carrier = SmtpCarrier(Parts(self._ground.reactor, settings.mailname, options))
+        store = mail_store(settings.local_delivery)
+        if store is None:
+            return carrier
+        return StoreCarrier(carrier, store, _store_addresses(self._resolver, ipv6=settings.ipv6))
+
+    def _delivery(self) -> DeliveryService:
+        settings = self._settings
+        reporter = DsnReporter(settings.mailname, self._ids, settings.retry_schedule)
+        settler = Settler(self._queue, reporter, settings.retry_schedule, wall=time.time, journal=self._journal)
+        return DeliveryService(
+            self._queue,
+            self._router,
+            self._carrier(),
+            self._local,
+            settler,
+            schedule=settings.retry_schedule,
+            clock=self._ground.reactor,
+            wall=time.time,
+            journal=self._journal,
+            signer=self._signer(),
+        )
+
+    def _signer(self) -> Signer | None:
+        keyring = self._ground.keyring
+        if keyring is None:
+            return None
+        return DkimSigner(keyring, Canon(*self._settings.dkim_canon), ours=self._is_ours, run=self._in_a_thread)
+
+    def _is_ours(self, envelope: Envelope) -> bool:
+        client = envelope.origin.client
+        return not client or self._trusted(client)
+
+    def _listener(self, delivery: DeliveryService) -> ESMTPFactory:
+        settings, journal, name = self._settings, self._journal, self._settings.mailname
+        limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+        intake = Intake(self._queue, delivery, journal, ids=self._ids, wall=time.time, name=name, limits=limits)
+        policy = Policy(settings.relay_domains, settings.local_domains, self._local.accepts)
+        certificate, clock = self._ground.certificate, self._ground.reactor
+        check = DomainCheck(self._router)
+
+        def new_session(client: Client, late: Callable[[], None]) -> Session:
+            machine = ServerMachine(limits, name, starttls=certificate is not None)
+            return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
+
+        return ESMTPFactory(
+            new_session, self._trusted, journal, name=name, limits=limits, clock=clock, certificate=certificate
+        )
+
+    def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
+        return deferToThreadPool(self._ground.reactor, self._ground.reactor.getThreadPool(), work)
+
+
+def _trust(settings: Settings) -> Trust:
+    """Return whose certificates we believe: the system's authorities, or the smarthost's own in their place."""
+    own = settings.smarthost_ca_file
+    return Trust() if own is None else Trust(own.read_bytes(), system=False)
+
+
+def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
+    async def look_up(name: str) -> Addresses:
+        answer = await resolver.addresses(name, search=True)
+        if isinstance(answer, Found):
+            found = (client_address(text) for text in answer.records)
+            return Addresses(frozenset(address for address in found if address is not None), answer.ttl)
+        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
+        return Addresses(None, answer.ttl, reason)
+
+    return look_up
+
+
+def _store_addresses(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
+    async def look_up(host: str) -> Sequence[str] | TryLater:
+        answer = await resolver.addresses(host, ipv6=ipv6, search=True)
+        if isinstance(answer, Found):
+            return answer.records
+        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
+        return TryLater(f"looking up {host} failed: {reason}", status="4.4.3")
+
+    return look_up
