@@ -1,7 +1,6 @@
 """The seam between deciding when to deliver and talking to a remote host."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,9 +10,10 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending, QueueId
 from mta.routing.route import Plan
+from mta.smtp.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Parcel:
     """What one transaction carries: a message and those of its recipients that go this way."""
 
@@ -23,7 +23,7 @@ class Parcel:
     recipients: tuple[Pending, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Carried:
     """What came of one transaction.
 

@@ -1,6 +1,5 @@
 """One claimed message while it is in work: its groups of recipients and what became of each so far."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,9 +10,10 @@ from mta.delivery.signing import Outgoing, Signer
 from mta.message.body import Body
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
+from mta.smtp.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Result:
     """An outcome with what the log wants to know of it.
 
@@ -52,7 +52,7 @@ class Job:
         self.claim = claim
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Group:
     """Recipients of one job that travel together. `entered` is when they began to wait, on the reactor's clock."""
 

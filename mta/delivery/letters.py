@@ -1,7 +1,6 @@
 """From a parcel to what the SMTP client says, and from what the server answered to outcomes. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mta.delivery.carriage import Parcel
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient
@@ -11,6 +10,7 @@ from mta.smtp.handshake import Offer
 from mta.smtp.parameters import encode_original, encode_xtext
 from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Verdict
+from mta.smtp.values import value
 
 #: A body up to this size goes out in one write, and by BDAT before anything of its transaction is answered.
 ONE_WRITE_BYTES = 256 * 1024
@@ -18,7 +18,7 @@ ONE_WRITE_BYTES = 256 * 1024
 _NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Draft:
     """A letter ready to send, the index of each of its recipients, and what was decided without asking."""
 

@@ -6,13 +6,13 @@ The order of the recipient rules is the one of the image we replace, so that its
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from mta.smtp.address import Address
 from mta.smtp.limits import Limits
 from mta.smtp.phrases import RECIPIENT_OK, SENDER_OK
 from mta.smtp.replies import Reply, reply
+from mta.smtp.values import value
 
 TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
@@ -33,7 +33,7 @@ class Domains(Protocol):
         """Whether a domain, as Address holds it, belongs to the set."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Client:
     """Who is on the other end: its IP address, and whether that is one of our own networks."""
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from mta.smtp.values import value
+
 CHUNK_BYTES = 65536
 
 
@@ -22,7 +24,7 @@ class Body(Protocol):
         """Yield the octets in pieces of at most CHUNK_BYTES, or one piece if they are in memory. Raises OSError."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MemoryBody:
     """A body held in memory."""
 

@@ -7,11 +7,11 @@ judged: a field that is malformed travels as it came.
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from mta.message.envelope import Origin, Recipient
 from mta.smtp.address import Address
+from mta.smtp.values import value
 
 # RFC 5322 section 2.1.1: lines should be no longer than this without their CRLF.
 _LINE = 78
@@ -44,7 +44,7 @@ _HELO_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
 _NOT_IN_COMMENT = re.compile(r"[^!#-'*-\[\]-~ ]")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HeaderScan:
     """What a relay needs to know of a header block."""
 

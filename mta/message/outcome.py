@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from mta.smtp.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value(frozen=True, slots=True)
 class Delivered:
     """The next host took the message (2yz), or it lies in its Maildir."""
 

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from mta.message.body import Body
 from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Delivered, Outcome
+from mta.smtp.values import value
 
 #: Thirteen characters that sort by time; made by mta.queue.ids.
 QueueId = NewType("QueueId", str)
@@ -36,7 +37,7 @@ class Status(enum.Enum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Pending:
     """A recipient that still waits. `index` is its place in the envelope as it was added."""
 
@@ -46,7 +47,7 @@ class Pending:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """The right to work on a message until the lease ends. `token` grows with each claim of the message.
 
@@ -63,7 +64,7 @@ class Claim:
     delay_reported: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Verdict:
     """The outcome of one attempt for one recipient; `due` says when to try again and is None when it is final."""
 
@@ -79,7 +80,7 @@ class Verdict:
         return Status.DELIVERED if isinstance(self.outcome, Delivered) else Status.FAILED
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NewMail:
     """A message to add in the same transaction as a settlement: a report."""
 

@@ -7,6 +7,7 @@ from typing import Final
 from mta.smtp.address import Address
 from mta.smtp.parameters import BodyType, Recipient, Ret
 from mta.smtp.replies import Reply
+from mta.smtp.values import value
 
 
 class Pause(enum.Enum):
@@ -22,7 +23,7 @@ NEED_DATA: Final = Pause.NEED_DATA
 WAITING: Final = Pause.WAITING
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Hello:
     """HELO, or EHLO when `extended`; asks. The words of a positive answer are the machine's own."""
 
@@ -57,7 +58,7 @@ class DataBegin:
     chunking: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BodyPart:
     """The next octets of the body: dots unstuffed, never cut inside a CRLF."""
 
@@ -86,7 +87,7 @@ class StartTls:
     """STARTTLS; asks. After a positive answer: send, shake hands, call `tls_started`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Closed:
     """The session is over, and any transaction with it. `reply` is what the client is told, if anything."""
 

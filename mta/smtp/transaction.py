@@ -5,7 +5,6 @@ In LMTP each recipient that was accepted gets a reply of its own after the body,
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mta.smtp.dialogue import (
     Cause,
@@ -19,6 +18,7 @@ from mta.smtp.dialogue import (
 from mta.smtp.framing import DotStuffer
 from mta.smtp.handshake import Offer
 from mta.smtp.replies import Reply
+from mta.smtp.values import value
 
 #: What became of a recipient: the remote's answer, or why there is none.
 Verdict = Reply | Trouble
@@ -29,7 +29,7 @@ _SEND_BODY, _DONE = Event.SEND_BODY, Event.DONE
 _MAY_BE_TAKEN = "the message may have been taken"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Letter:
     """What to send: MAIL and RCPT commands without line ends, and the body or at least its size in octets.
 
