@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import time
+from ipaddress import ip_address
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
@@ -19,7 +20,7 @@ from mta.assembly import Assembly, Ground
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.understanding import understanding
 from mta.delivery.keyring import DkimKeyError, Keyring, open_keyring
-from mta.inbound.ports import PortError, bind
+from mta.inbound.ports import NoSuchProtocol, PortError, bind
 from mta.inbound.tls import CertificateError, ListeningCertificate
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.notify import ManagerService, find_manager
@@ -80,14 +81,15 @@ class Relay(MultiService):
     def privilegedStartService(self) -> None:
         """Bind, or end the program with one line."""
         settings = self._settings
-        wanted = [(settings.bind_ip, "BIND_IP")]
-        if settings.bind_ip6 is not None:
-            wanted.append((settings.bind_ip6, "BIND_IP6"))
         try:
-            for address, setting in wanted:
-                if ":" in address and not socket.has_ipv6:
-                    continue
-                self._sockets.append(bind(address, settings.port, setting))
+            self._sockets.append(bind(settings.bind_ip, settings.port, "BIND_IP"))
+            if settings.bind_ip6 is not None:
+                self._sockets.append(bind(settings.bind_ip6, settings.port, "BIND_IP6"))
+        except NoSuchProtocol as error:
+            # Everywhere is also nowhere: a kernel without IPv6 has no address to miss.
+            if not self._sockets or ip_address(settings.bind_ip6 or "::1") != ip_address("::"):
+                fail(str(error))
+            self._journal.notice("this host has no IPv6: listening on IPv4 only")
         except PortError as error:
             fail(str(error))
         self._certificate = self._read_certificate()

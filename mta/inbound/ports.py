@@ -11,13 +11,20 @@ class PortError(Exception):
     """A port cannot be opened; the message says which setting to look at."""
 
 
+class NoSuchProtocol(PortError):
+    """The kernel knows no IPv6, or no IPv4."""
+
+
 def bind(address: str, port: int, setting: str) -> socket.socket:
     """Return a listening socket on an IPv4 or IPv6 address literal. `setting` names where the address came from.
 
     An IPv6 socket takes IPv6 only, so that `0.0.0.0` and `::0` can both be bound. Raises PortError.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise NoSuchProtocol(f"cannot listen on {address}: {error.strerror}; check {setting}") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

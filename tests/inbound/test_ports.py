@@ -1,9 +1,12 @@
 import select
 import socket
 
+import errno
+import socket
+
 import pytest
 
-from mta.inbound.ports import PortError, bind
+from mta.inbound.ports import NoSuchProtocol, PortError, bind
 
 
 def test_a_bound_socket_listens_without_blocking() -> None:
@@ -35,3 +38,12 @@ def test_connections_are_accepted_with_no_delay_for_short_replies() -> None:
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_kernel_without_ipv6_is_told_apart_from_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(family: int, kind: int) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", unsupported)
+    with pytest.raises(NoSuchProtocol, match="cannot listen on ::0: Address family not supported by protocol"):
+        bind("::0", 2525, "BIND_IP6")
