@@ -1,7 +1,5 @@
-import select
-import socket
-
 import errno
+import select
 import socket
 
 import pytest
