@@ -1,6 +1,6 @@
 """Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,12 @@ class Dispatcher:
 
     def dispatch(self, job: Job) -> None:
         """Open the groups of a job. What needs no look-up goes at once; the rest follows when the DNS has answered."""
+        if len(job.claim.pending) == 1:
+            routing = self._router.known(job.claim.pending[0].recipient.address.domain)
+            if isinstance(routing, Plan):
+                # The usual message needs none of the sorting below, which is 1 % of what it costs.
+                self._enter(self._group(job, job.claim.pending), routing)
+                return
         by_domain: dict[str, list[Pending]] = {}
         for pending in job.claim.pending:
             by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
@@ -124,7 +130,7 @@ class Dispatcher:
                 else:
                     self._await(self._group(job, [pending]), pending, delivering)
 
-    def _group(self, job: Job, recipients: list[Pending]) -> Group:
+    def _group(self, job: Job, recipients: Sequence[Pending]) -> Group:
         job.open_groups += 1
         return Group(job, tuple(recipients), self._clock.seconds())
 

@@ -4,7 +4,7 @@ The bytes are as they travel, less dot stuffing: CRLF line ends, complete lines,
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,14 +26,15 @@ class Body(Protocol):
 
 @value(frozen=True, slots=True)
 class MemoryBody:
-    """A body held in memory."""
+    """A body held in memory. `size` is the number of its octets."""
 
     data: bytes
+    # Not a property: a relayed message is asked for it ten times.
+    size: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def size(self) -> int:
-        """The number of octets."""
-        return len(self.data)
+    def __post_init__(self) -> None:
+        """Count the octets."""
+        object.__setattr__(self, "size", len(self.data))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the whole body at once."""
