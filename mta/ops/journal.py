@@ -187,10 +187,11 @@ class Stages:
     __slots__ = ("queued", "total", "transfer", "waited")
 
     def __init__(self, total: float, queued: float, waited: float, transfer: float) -> None:
-        self.total = round(total, 3)
-        self.queued = round(queued, 3)
-        self.waited = round(waited, 3)
-        self.transfer = round(transfer, 3)
+        # Not `round`, which goes through decimal digits: four of them were 1 % of a relayed message.
+        self.total = (total * 1000 + 0.5) // 1 / 1000
+        self.queued = (queued * 1000 + 0.5) // 1 / 1000
+        self.waited = (waited * 1000 + 0.5) // 1 / 1000
+        self.transfer = (transfer * 1000 + 0.5) // 1 / 1000
 
 
 def _path(address: Address | None) -> str:
