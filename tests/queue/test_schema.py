@@ -91,8 +91,9 @@ def refused(path: Path, **options: object) -> str:
 def test_a_new_file_is_ours_alone_and_syncs_every_commit(path):
     connection = open_file(path, create=True, upgrade=True)
     assert path.stat().st_mode & 0o777 == 0o600
-    pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")}
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+    names = ("journal_mode", "synchronous", "secure_delete")
+    pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 0}
     assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
     assert connection.execute("PRAGMA page_size").fetchone() == (schema.PAGE_SIZE,)
     connection.execute("CREATE TABLE t (x)")
