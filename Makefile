@@ -29,7 +29,7 @@ test: $(VENV)/installed
 # first time makes a Debian in .cache/unit. See docs/systemd.md.
 unit-test: $(VENV)/installed
 	$(BIN)/python -m tests.unit.debian .cache/unit
-	RELAY_UNIT_TEST=.cache/unit unshare --net --pid --fork --kill-child --mount-proc \
+	RELAY_UNIT_TEST=$(CURDIR)/.cache/unit unshare --net --pid --fork --kill-child --mount-proc \
 	  sh -c 'ip link set lo up && $(BIN)/pytest tests/unit'
 
 # Builds the image and sends mail through it. As root, with buildah and debootstrap; the first time makes a Debian in
