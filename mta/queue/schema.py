@@ -80,8 +80,8 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection that writes as durably as the queue promises: a COMMIT returns when it is on disk."""
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    # FULL syncs the log at each commit; SQLite's usual advice for WAL, NORMAL, would lose the last ones. Debian's SQLite
-    # overwrites what is deleted with zeros, which writes each body's pages once more.
+    # FULL syncs the log at each commit; SQLite's usual advice for WAL, NORMAL, would lose the last ones.
+    # Debian's SQLite overwrites what is deleted with zeros, which writes each body's pages once more.
     connection.executescript(
         f"""
         PRAGMA journal_mode = WAL;
