@@ -107,7 +107,7 @@ def _login(reading: Reading, pair: tuple[Setting[str], Setting[str]], without: s
     """Return the credentials, or None with a notice that names the half that is missing."""
     user, password = map(reading.of, pair)
     if user and password:
-        return Credentials(user, password)
+        return Credentials(user, password, pair[0].name.removesuffix("_USER"))
     if user or password:
         given, missing = pair if user else reversed(pair)
         reading.notice(f"{given.name} is set but {missing.name} is not: {without}")

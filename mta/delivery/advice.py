@@ -13,28 +13,41 @@ def explain(trouble: Trouble, route: Route) -> TryLater:
 def _words(trouble: Trouble, route: Route) -> str:
     match trouble.cause:
         case Cause.LOGIN_REFUSED:
-            advice = "Check SMARTHOST_USER and SMARTHOST_PASSWORD"
-            return f"login refused: {trouble.text}; mail stays queued. {advice}"
+            return f"login refused: {trouble.text}; mail stays queued. Check {_login(route)}"
         case Cause.NO_MECHANISM:
-            advice = "Ask the smarthost's operator for one of these, or unset SMARTHOST_USER and SMARTHOST_PASSWORD"
+            advice = f"Ask the smarthost's operator for one of these, or unset {_login(route)}"
             return f"{trouble.text}; mail stays queued. {advice}"
         case Cause.NO_TLS:
-            advice = _in_clear(route)
-            return (
-                f"TLS is required by SMARTHOST_TLS={route.tls.value}, but: {trouble.text}; mail stays queued. {advice}"
-            )
+            rule = "" if _is_provider(route) else f" by SMARTHOST_TLS={route.tls.value}"
+            return f"TLS is required{rule}, but: {trouble.text}; mail stays queued. {_without_tls(route)}"
         case Cause.NOT_TRUSTED:
-            advice = "Use a certificate the system trusts, or set SMARTHOST_TLS=require or opportunistic"
-            return f"certificate not trusted: {trouble.text}; mail stays queued. {advice}"
+            return f"certificate not trusted: {trouble.text}; mail stays queued. {_to_trust(route)}"
         case Cause.TLS_FAILED if route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY):
-            advice = _in_clear(route)
-            return f"TLS failed: {trouble.text}; mail stays queued. {advice}"
+            return f"TLS failed: {trouble.text}; mail stays queued. {_without_tls(route)}"
         case Cause.TLS_FAILED:
             return f"TLS failed: {trouble.text}"
         case _:
             return trouble.text
 
 
-def _in_clear(route: Route) -> str:
+def _is_provider(route: Route) -> bool:
+    """Whether this is Gmail or Amazon SES, whose rule for TLS no setting changes."""
+    return route.credentials is not None and route.credentials.settings != "SMARTHOST"
+
+
+def _login(route: Route) -> str:
+    prefix = route.credentials.settings if route.credentials else "SMARTHOST"
+    return f"{prefix}_USER and {prefix}_PASSWORD"
+
+
+def _without_tls(route: Route) -> str:
+    if _is_provider(route):
+        return f"Find out what keeps TLS from {route.host}: a firewall between here and there may"
     what = "mail and password" if route.credentials else "mail"
     return f"Set SMARTHOST_TLS=opportunistic to send {what} in clear"
+
+
+def _to_trust(route: Route) -> str:
+    if _is_provider(route):
+        return f"Somebody stands between here and {route.host}; if you believe their authority, set SMARTHOST_CA_FILE"
+    return "Name its authority in SMARTHOST_CA_FILE, or set SMARTHOST_TLS=require or opportunistic"

@@ -26,6 +26,8 @@ class Credentials:
 
     user: str
     password: str = field(repr=False)
+    #: What the names of the settings it came from begin with: `SMARTHOST`, `GMAIL` or `SES`.
+    settings: str = field(default="SMARTHOST", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

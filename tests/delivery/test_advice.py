@@ -16,7 +16,7 @@ SECRET = Credentials("the-user", "the-password")
             "self-signed certificate",
             (
                 "certificate not trusted: self-signed certificate; mail stays queued. "
-                "Use a certificate the system trusts, or set SMARTHOST_TLS=require or opportunistic"
+                "Name its authority in SMARTHOST_CA_FILE, or set SMARTHOST_TLS=require or opportunistic"
             ),
         ),
         (
@@ -59,3 +59,19 @@ def test_no_advice_holds_a_secret_or_a_line_end(cause: Cause) -> None:
     text = explain(Trouble(cause, "4.7.0", "x"), Route("h", "1.2.3.4", 25, TlsRule.VERIFY, credentials=SECRET)).text
     assert "the-" not in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Cause.LOGIN_REFUSED, "Check GMAIL_USER and GMAIL_PASSWORD"),
+        (Cause.NO_TLS, "TLS is required, but: x; mail stays queued. Find out what keeps TLS from smtp.gmail.com"),
+        (Cause.NOT_TRUSTED, "Somebody stands between here and smtp.gmail.com"),
+    ],
+)
+def test_a_provider_is_spoken_of_by_its_own_settings(cause: Cause, words: str) -> None:
+    login = Credentials("the-user", "the-password", "GMAIL")
+    route = Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login)
+    text = explain(Trouble(cause, "4.7.0", "x"), route).text
+    assert words in text
+    assert "SMARTHOST_TLS" not in text

@@ -118,7 +118,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(
             outcome.text,
             "certificate not trusted: self-signed certificate; mail stays queued. "
-            "Use a certificate the system trusts, or set SMARTHOST_TLS=require or opportunistic",
+            "Name its authority in SMARTHOST_CA_FILE, or set SMARTHOST_TLS=require or opportunistic",
         )
         self.assertEqual((sink.logins, sink.connections, outcome.status), ([], 1, "4.7.5"))
 
