@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -194,14 +195,23 @@ class SocketDriver(ListeningDriver):
         self._tls_due = False
 
     def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-        self._sent += len(data)
+        # A server that has hung up hears nothing more; what it said before is still to be read.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(data)
+            self._sent += len(data)
+
+    def _heard(self) -> bytes:
+        """Return what comes next, nothing when the server has hung up, with whatever was unread on its side."""
+        try:
+            return self._socket.recv(65536)
+        except ConnectionResetError:
+            return b""
 
     def reply(self) -> list[str]:
         lines: list[str] = []
         while not lines or lines[-1][3:4] == "-":
             while b"\r\n" not in self._received:
-                data = self._socket.recv(65536)
+                data = self._heard()
                 if not data:
                     return lines
                 self._received += data
@@ -236,7 +246,7 @@ class SocketDriver(ListeningDriver):
 
     def do_connection_closed(self, _: str) -> None:
         """The server has hung up; what a TLS layer says of a failed handshake is no reply."""
-        while data := self._socket.recv(65536):
+        while data := self._heard():
             assert self._tls_due, f"after the end the server said {data!r}"
 
     def do_messages(self, number: str) -> None:
