@@ -1,0 +1,121 @@
+"""Listeners without a delivery behind them, for the rows that ask what the rest of the relay costs.
+
+Usage: python -m bench.variants ceiling|held, with the relay's settings in the environment
+
+`ceiling` answers each message as soon as it has arrived: the relay's reactor, machines and sockets with no queue.
+`held` stores each message durably, unclaimed, and tries to deliver none.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from mta.config.settings import Settings, read_settings
+from mta.inbound.intake import Intake
+from mta.inbound.listener import ESMTPFactory
+from mta.inbound.policy import Client, Policy
+from mta.inbound.ports import bind
+from mta.inbound.session import Session, existing
+from mta.message.body import MemoryBody
+from mta.ops.journal import FORMATS, Journal
+from mta.ops.output import Output
+from mta.queue.ids import IdSource
+from mta.queue.interface import Claim, NewMail, QueueId
+from mta.queue.runner import commit_runner
+from mta.queue.sqlite import open_queue
+from mta.smtp.limits import Limits
+from mta.smtp.server import ServerMachine
+
+
+class _Gathering:
+    """A writer that only gathers."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self.size += len(data)
+        self._pieces.append(data)
+
+    def finish(self) -> MemoryBody:
+        return MemoryBody(b"".join(self._pieces))
+
+    def abort(self) -> None:
+        self._pieces.clear()
+
+
+class AnsweringQueue:
+    """What an intake needs of a queue, with nothing behind it: every message is taken at once and forgotten."""
+
+    def writer(self, id: QueueId) -> _Gathering:  # noqa: ARG002
+        """Return a writer."""
+        return _Gathering()
+
+    def add(self, mail: NewMail, now: float, lease: float | None = None) -> "Deferred[Claim | None]":  # noqa: ARG002
+        """Take it."""
+        return succeed(None)
+
+    def close(self) -> "Deferred[None]":
+        """Have nothing to close."""
+        return succeed(None)
+
+
+class Held:
+    """An intake's Handoff when nothing is delivered: messages are stored unclaimed and wait."""
+
+    def lease(self, size: int) -> float | None:  # noqa: ARG002
+        """Have room for none."""
+        return None
+
+    def take(self, claim: Claim) -> None:
+        """Be given none."""
+
+    def wake(self) -> None:
+        """Look for none."""
+
+
+def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> ESMTPFactory:
+    """Return the daemon's listener, put together as in mta.assembly, before a queue that nobody takes from."""
+    journal, name = Journal(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
+    limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+    intake = Intake(queue, Held(), journal, ids=IdSource(), wall=time.time, name=name, limits=limits)
+    policy = Policy(settings.relay_domains, settings.local_domains, lambda _: False)
+
+    def new_session(client: Client, late: Callable[[], None]) -> Session:
+        machine = ServerMachine(limits, name)
+        return Session(machine, client, policy, intake, existence=existing, journal=journal, late=late)
+
+    return ESMTPFactory(new_session, lambda _: True, journal, name=name, limits=limits, clock=clock)
+
+
+def main() -> int:
+    """Listen until SIGTERM. Returns the exit status."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    if sys.argv[1:] not in (["ceiling"], ["held"]):
+        print(__doc__, file=sys.stderr)
+        return os.EX_USAGE
+    return _serve(sys.argv[1], reactor)
+
+
+def _serve(variant: str, reactor: Any) -> int:
+    settings, run = read_settings(os.environ), commit_runner(reactor)
+    queue = AnsweringQueue() if variant == "ceiling" else open_queue(settings.queue_dir, run=run, now=time.time())
+    output = Output(1, reactor)
+    listening = bind(settings.bind_ip, settings.port, "BIND_IP")
+    factory = listener(settings, queue, output, reactor)
+    reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+    reactor.addSystemEventTrigger("before", "shutdown", queue.close)
+    reactor.addSystemEventTrigger("after", "shutdown", run.stop)
+    reactor.run()
+    output.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
