@@ -1,56 +1,15 @@
-"""The load in front and the sink behind: Postfix's smtp-source and smtp-sink, and what one round of them shows."""
+"""The load in front and the sink behind: Postfix's smtp-source and smtp-sink."""
 
 import os
 import re
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tests.fakes.processes import answers, find_program, free_port, until
 
-if TYPE_CHECKING:
-    from bench.peers import Peer
-
-MESSAGE_BYTES = 4096
-SESSIONS = 20
-_ROUND_SECONDS = 300.0
 _COUNTER = re.compile(rb"mesg=(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """How the clients behave: `options` are smtp-source's."""
-
-    name: str
-    words: str
-    options: tuple[str, ...]
-
-
-PATTERNS = (
-    Pattern("reuse", f"{SESSIONS} sessions, each reusing its connection", ("-d",)),
-    Pattern("connect", f"{SESSIONS} sessions, a connection a message", ()),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What one round measured: seconds until the last 250 and until the sink had counted the last message."""
-
-    messages: int
-    accepted_seconds: float
-    delivered_seconds: float
-
-    @property
-    def accepts(self) -> float:
-        """Durable accepts a second."""
-        return self.messages / self.accepted_seconds
-
-    @property
-    def deliveries(self) -> float:
-        """Messages a second from the first connect until the sink had counted all."""
-        return self.messages / self.delivered_seconds
 
 
 def why_not() -> str | None:
@@ -62,8 +21,9 @@ def why_not() -> str | None:
 class Sink:
     """smtp-sink, which counts messages and throws them away; its running counter is read from a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.port = free_port()
+        self._options = options
         self._count = 0
         self._tail = b""
 
@@ -71,7 +31,7 @@ class Sink:
         # smtp-sink refuses to keep root's rights; "nobody" exists on every Debian.
         user = ("-u", "nobody") if os.geteuid() == 0 else ()
         program = find_program("smtp-sink") or "smtp-sink"
-        command = [program, *user, "-c", "-m", "1000", f"127.0.0.1:{self.port}", "1000"]
+        command = [program, *user, "-c", "-m", "1000", *self._options, f"127.0.0.1:{self.port}", "1000"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -95,27 +55,18 @@ class Sink:
         return self._count
 
 
-def measure(peer: "Peer", sink: Sink, pattern: Pattern, messages: int) -> Round:
-    """Send `messages` through a peer and return what it took. Raises RuntimeError or TimeoutError if it fails."""
-    goal = sink.count() + messages
-    command = [find_program("smtp-source") or "smtp-source", *pattern.options]
-    command += ["-s", str(SESSIONS), "-m", str(messages), "-l", str(MESSAGE_BYTES)]
-    command += ["-f", "bench@example.test", "-t", "someone@example.test", f"127.0.0.1:{peer.port}"]
-    source = _Source(command)
-    try:
-        until(lambda: sink.count() >= goal or source.failed, _ROUND_SECONDS, what=f"{peer.name}: message {messages}")
-        ended = time.perf_counter()
-    finally:
-        words = source.finish()
-    if source.failed:
-        raise RuntimeError(f"{peer.name}: smtp-source failed: {words[-500:]}")
-    return Round(messages, source.ended - source.begun, ended - source.begun)
+class Source:
+    """A running smtp-source that sends to a port of 127.0.0.1; a thread waits for its end, to know the moment.
 
+    `begun` and `ended` are of time.perf_counter(); `ended` is 0 while it runs.
+    """
 
-class _Source:
-    """A running smtp-source; a thread waits for its end, to know the moment."""
-
-    def __init__(self, command: list[str]) -> None:
+    def __init__(
+        self, port: int, messages: int, octets: int = 4096, sessions: int = 20, *, options: tuple[str, ...] = ("-d",)
+    ) -> None:
+        command = [find_program("smtp-source") or "smtp-source", *options]
+        command += ["-s", str(sessions), "-m", str(messages), "-l", str(octets)]
+        command += ["-f", "bench@example.test", "-t", "someone@example.test", f"127.0.0.1:{port}"]
         self.ended = 0.0
         self.begun = time.perf_counter()
         self._process = subprocess.Popen(
@@ -128,14 +79,20 @@ class _Source:
         self._process.wait()
         self.ended = time.perf_counter()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.finish()
+
     @property
     def failed(self) -> bool:
         """Whether it ended with an error."""
         return bool(self._process.returncode)
 
-    def finish(self) -> str:
+    def finish(self, seconds: float = 10) -> str:
         """Wait for its end, which is near or is forced, and return what it said."""
-        self._waiter.join(10)
+        self._waiter.join(seconds)
         if self._waiter.is_alive():
             self._process.kill()
             self._waiter.join()

@@ -1,0 +1,27 @@
+"""The servers that take part, by name."""
+
+from collections.abc import Mapping
+
+from bench.relay import Relay
+from bench.server import LeftOut, Place, Server
+
+RELAY = "smtprelay"
+RELAY_X2 = "smtprelay x2"
+POSTFIX = "postfix"
+EXIM = "exim"
+
+
+def make(
+    name: str,
+    place: Place,
+    *,
+    relay: Mapping[str, str],
+    postfix: Mapping[str, str],
+    exim: Mapping[str, str],
+) -> Server:
+    """Return the server of this name, not started. Raises LeftOut if it cannot be had here."""
+    if name == RELAY:
+        return Relay(place, relay)
+    if name == RELAY_X2:
+        return Relay(place, {"WORKERS": "2", **relay})
+    raise LeftOut(f"nobody knows a server called {name}")
