@@ -1,0 +1,169 @@
+"""The limits of a destination over all workers: the parent keeps one window for each and gives leave from it.
+
+A worker asks for leave before it opens a connection and says when one is gone, so that the window bounds the relay as
+a whole, and one worker alone probes what is down. Nothing is said for a message: only for connections, trouble, and a
+windowful of successes. Pure: time is an argument, and words to a worker go through a callable.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from mta.delivery.throttle import Window, WindowLimits
+from mta.message.outcome import TryLater
+
+#: Destinations that are remembered for nothing but an old failure; more than that are forgotten when it is over.
+MOST_REMEMBERED = 10_000
+# More successes than that open no window further.
+_MOST_WORKED = 1000
+
+
+class Tell(Protocol):
+    """Says something to a worker."""
+
+    def __call__(self, worker: int, verb: str, /, *arguments: object) -> None:
+        """Send the verb and its arguments; a worker that is gone hears nothing."""
+
+
+class _Share:
+    """One destination: its window, who has how many connections, who asked for one, and who was told it is down."""
+
+    __slots__ = ("asking", "held", "name", "told_down", "trouble", "window")
+
+    def __init__(self, name: str, limits: WindowLimits) -> None:
+        self.name = name
+        self.window = Window(limits)
+        self.held: Counter[int] = Counter()
+        #: In the order they asked; the values mean nothing.
+        self.asking: dict[int, None] = {}
+        self.told_down: set[int] = set()
+        self.trouble: TryLater | None = None
+
+    @property
+    def unused(self) -> bool:
+        """Whether no worker has a connection or wants one."""
+        return not self.asking and not self.held.total()
+
+
+class Shares:
+    """All destinations. Each verb names the worker that says it; `now` is wall-clock seconds."""
+
+    def __init__(self, limits: WindowLimits, tell: Tell) -> None:
+        self._limits = limits
+        self._tell = tell
+        self._shares: dict[str, _Share] = {}
+
+    def want(self, worker: int, now: float, name: str, worked: int) -> None:
+        """Be asked for one connection more; `worked` successes came since the last time. Answered now or later."""
+        share = self._shares.get(name) or self._remember(name, now)
+        share.asking[worker] = None
+        self._note_successes(share, now, worked)
+        self._serve(share, now)
+        if worker in share.asking:
+            self._have_one_spared(share, worker)
+
+    def gone(self, worker: int, now: float, name: str, count: int) -> None:
+        """Learn that connections ended, or that leave was not used."""
+        share = self._shares.get(name)
+        if share is not None:
+            self._take_back(share, worker, count)
+            self._serve(share, now)
+
+    def worked(self, worker: int, now: float, name: str, count: int) -> None:  # noqa: ARG002
+        """Learn of successes."""
+        share = self._shares.get(name)
+        if share is not None:
+            self._note_successes(share, now, count)
+            self._serve(share, now)
+
+    def failed(self, worker: int, now: float, name: str, returned: int, *words: str) -> None:
+        """Learn of a failure, which ended `returned` connections; `words` are the text, host and status of it."""
+        share = self._shares.get(name)
+        if share is None:
+            return
+        self._take_back(share, worker, returned)
+        share.window.failed(now, share.held.total())
+        if share.window.blocked(now) is not None:
+            share.trouble = TryLater(*words)
+            # It hears at once, to put off what waits for an answer.
+            share.asking[worker] = None
+            share.asking.update(dict.fromkeys(share.held))
+        self._serve(share, now)
+
+    def retry(self, worker: int, now: float, name: str) -> None:  # noqa: ARG002
+        """Let the next probe go at once."""
+        share = self._shares.get(name)
+        if share is not None:
+            share.window.unblock()
+            self._serve(share, now)
+
+    def left(self, worker: int, now: float) -> None:
+        """Learn that a worker ended, and all its connections with it."""
+        for share in list(self._shares.values()):
+            share.asking.pop(worker, None)
+            share.told_down.discard(worker)
+            self._take_back(share, worker, share.held[worker])
+            self._serve(share, now)
+
+    def handlers(self, worker: int, wall: Callable[[], float]) -> dict[str, Callable[..., object]]:
+        """Return what a worker's channel is to call, by verb."""
+
+        def timed(verb: Callable[..., None]) -> Callable[..., None]:
+            return lambda *arguments: verb(worker, wall(), *arguments)
+
+        verbs = (self.want, self.gone, self.worked, self.failed, self.retry)
+        return {verb.__name__: timed(verb) for verb in verbs}
+
+    def _remember(self, name: str, now: float) -> _Share:
+        if len(self._shares) >= MOST_REMEMBERED:
+            self._shares = {
+                known.name: known
+                for known in self._shares.values()
+                if not known.unused or known.window.blocked(now) is not None
+            }
+        share = self._shares[name] = _Share(name, self._limits)
+        return share
+
+    def _note_successes(self, share: _Share, now: float, count: int) -> None:
+        for _ in range(min(count, _MOST_WORKED)):
+            share.window.succeeded(now)
+        if share.trouble is None or share.window.down:
+            return
+        share.trouble = None
+        for worker in share.told_down:
+            self._tell(worker, "up", share.name)
+        share.told_down.clear()
+
+    def _take_back(self, share: _Share, worker: int, count: int) -> None:
+        share.held[worker] -= min(count, share.held[worker])
+        if not share.held[worker]:
+            del share.held[worker]
+
+    def _serve(self, share: _Share, now: float) -> None:
+        """Answer those who asked, as far as there is an answer, and forget a destination with nothing to it."""
+        until = share.window.blocked(now)
+        if until is not None:
+            self._refuse(share, until)
+        while share.asking and share.window.may_open(now, share.held.total(), 1):
+            worker = next(iter(share.asking))
+            del share.asking[worker]
+            share.held[worker] += 1
+            self._tell(worker, "grant", share.name, share.trouble is not None)
+        if share.unused and share.window.forgettable:
+            self._shares.pop(share.name, None)
+
+    def _refuse(self, share: _Share, until: float) -> None:
+        trouble = share.trouble or TryLater("the destination is down", status="4.4.1")
+        for worker in share.asking:
+            self._tell(worker, "down", share.name, until, trouble.text, trouble.host, trouble.status)
+        share.told_down.update(share.asking)
+        share.asking.clear()
+
+    def _have_one_spared(self, share: _Share, asker: int) -> None:
+        """Ask whoever has clearly more for one of its connections, and anyone at all where the asker has none."""
+        if not share.held:
+            return
+        richest, most = share.held.most_common(1)[0]
+        least = share.held[asker]
+        if richest != asker and (most >= least + 2 or least == 0):
+            self._tell(richest, "spare", share.name)

@@ -1,0 +1,128 @@
+import json
+import socket
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import TestCase
+
+from mta.workers.channel import MAX_UNREAD, Channel, open_channel
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5
+)
+
+
+class End:
+    """One end of a channel, in memory."""
+
+    def __init__(self) -> None:
+        self.heard = []
+        self.troubles = []
+        self.ends = 0
+        handlers = {"grant": lambda *arguments: self.heard.append(arguments)}
+        self.channel = Channel(handlers, ended=self.ended, trouble=self.troubles.append)
+        self.transport = StringTransport()
+        self.channel.makeConnection(self.transport)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+
+def test_a_line_calls_the_handler_of_its_verb():
+    end = End()
+    end.channel.dataReceived(b'["grant","example.org",3]\n["gr')
+    end.channel.dataReceived(b'ant"]\n')
+    assert end.heard == [("example.org", 3), ()]
+
+
+def test_a_handler_may_be_added_later():
+    end = End()
+    later = []
+    end.channel.handlers["down"] = later.append
+    end.channel.dataReceived(b'["down","example.org"]\n')
+    assert later == ["example.org"]
+
+
+@given(arguments=st.lists(VALUES, max_size=4))
+@settings(max_examples=50)
+def test_what_one_end_sends_the_other_hears(arguments):
+    here, there = End(), End()
+    here.channel.send("grant", *arguments)
+    there.channel.dataReceived(here.transport.value())
+    assert there.heard == [tuple(arguments)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"grant", b"{}", b"[]", b"3", b'"grant"', b"[[]]", b'["nonsense"]', b"\xff", b"[" * 5000, b"x" * 70_000],
+    ids=lambda line: repr(line[:12]),
+)
+def test_a_line_that_makes_no_sense_ends_the_channel_with_one_line_of_trouble(line):
+    end = End()
+    end.channel.dataReceived(line + b'\n["grant"]\n')
+    assert end.transport.disconnected or end.transport.aborting or end.transport.disconnecting
+    assert end.heard == []
+    (trouble,) = end.troubles
+    assert len(trouble) < 400
+    assert "\n" not in trouble
+
+
+def test_a_line_that_never_ends_ends_the_channel():
+    end = End()
+    end.channel.dataReceived(b"x" * 70_000)
+    assert len(end.troubles) == 1
+
+
+def test_a_peer_that_stops_reading_ends_the_channel():
+    end = End()
+    end.channel.pauseProducing()
+    line = "x" * 60_000
+    for _ in range(MAX_UNREAD // len(line) + 1):
+        end.channel.send("grant", line)
+    assert end.troubles == ["the channel between the parent and a worker is cut: it does not read what it is told"]
+    assert len(end.transport.value()) <= MAX_UNREAD
+
+
+def test_a_peer_that_reads_again_is_owed_nothing():
+    end = End()
+    line = "x" * 60_000
+    for _ in range(2 * MAX_UNREAD // len(line)):
+        end.channel.pauseProducing()
+        end.channel.send("grant", line)
+        end.channel.resumeProducing()
+    assert end.troubles == []
+
+
+def test_nothing_is_said_into_a_channel_that_has_ended():
+    end = End()
+    end.channel.connectionLost()
+    end.channel.send("grant")
+    end.channel.close()
+    assert end.transport.value() == b""
+    assert end.ends == 1
+
+
+class OverSockets(TestCase):
+    def test_the_end_of_one_side_is_heard_at_the_other_after_all_that_it_said(self) -> "Deferred[None]":
+        from twisted.internet import reactor
+
+        heard, over = [], Deferred()
+        here, there = socket.socketpair()
+        one = Channel({}, ended=lambda: None, trouble=heard.append)
+        other = Channel({"grant": heard.append}, ended=lambda: over.callback(None), trouble=heard.append)
+        open_channel(reactor, here, one)
+        open_channel(reactor, there, other)
+        for number in range(5):
+            one.send("grant", number)
+        one.close()
+        return over.addCallback(lambda _: self.assertEqual(heard, [0, 1, 2, 3, 4]))
+
+
+def test_a_line_is_a_json_array():
+    end = End()
+    end.channel.send("grant", "exämple.org", 1.5, None)
+    assert json.loads(end.transport.value()) == ["grant", "exämple.org", 1.5, None]
+    assert end.transport.value().endswith(b"]\n")
