@@ -28,6 +28,29 @@ class IdSource:
         return to_id(self._last << _TAG_BITS | self._tag)
 
 
+class Tags:
+    """Gives the processes of one relay the tags of their id sources: no two that run at a time have the same.
+
+    A process gets another tag than its worker's process before it had, whose ids may lie ahead of a clock set back.
+    """
+
+    def __init__(self) -> None:
+        self._last = secrets.randbelow(1 << _TAG_BITS)
+        self._given: dict[int, int] = {}
+
+    def new(self, worker: int) -> int:
+        """Return the tag of a new process of this worker, whose process before has ended."""
+        taken = set(self._given.values())
+        while (tag := self._next()) in taken:
+            pass
+        self._given[worker] = tag
+        return tag
+
+    def _next(self) -> int:
+        self._last = (self._last + 1) % (1 << _TAG_BITS)
+        return self._last
+
+
 def to_id(number: int) -> QueueId:
     """Return the id of a 63-bit row number."""
     pairs = [_PAIRS[number >> shift & 1023] for shift in (50, 40, 30, 20, 10, 0)]

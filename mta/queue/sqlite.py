@@ -13,7 +13,7 @@ from mta.queue.amending import amend, forget
 from mta.queue.bodies import SMALL, Bodies, Writer
 from mta.queue.commit import GroupCommit, Run, Step, no_step
 from mta.queue.filing import Filing
-from mta.queue.home import Lock, prepare
+from mta.queue.home import FILE_NAME, Lock, prepare
 from mta.queue.interface import Change, Claim, Entry, NewMail, Query, QueueError, QueueId, Summary, Verdict
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
@@ -21,7 +21,8 @@ from mta.queue.refusal import refusal
 from mta.queue.schema import open_file
 from mta.queue.tables import Tables
 
-FILE_NAME = "queue.sqlite"
+__all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
+
 #: Octets that stay free on the disk, so that what is stored can still be settled.
 RESERVE = 10 * 1024 * 1024
 
@@ -36,19 +37,21 @@ def open_queue(
     retry_all: bool = False,
     reserve: int = RESERVE,
     small: int = SMALL,
+    patience: float = 0.0,
     step: Step = no_step,
 ) -> "SqliteQueue":
     """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
 
     The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
-    before it and removes what that left behind; with `retry_all` everything that waits unheld comes due. Without
-    `recover` the queue is opened beside a daemon that may be running. `now` is wall-clock seconds.
+    before it and removes what that left behind; with `retry_all` everything that waits unheld comes due. It blocks up
+    to `patience` seconds for a process before it that still ends. Without `recover` the queue is opened beside a daemon
+    that may be running. `now` is wall-clock seconds.
     """
     if create:
         prepare(directory)
     elif not directory.is_dir():
         raise QueueError(f"there is no queue directory {directory}: check QUEUE_DIR")
-    lock = Lock(directory) if recover else None
+    lock = Lock(directory, patience=patience) if recover else None
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)
         bodies = Bodies(directory / "bodies", reserve, step, small)

@@ -1,12 +1,14 @@
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from mta.queue.home import Lock, prepare
+from mta.queue.home import RELAY_LOCK, Lock, homes, lock_relay, prepare, worker_home, worker_numbers
 from mta.queue.interface import QueueError
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import open_queue
@@ -34,6 +36,69 @@ def test_the_lock_ends_with_the_process_that_had_it(tmp_path):
     subprocess.run([sys.executable, "-c", take, tmp_path], cwd=Path(__file__).parents[2], check=False)
     assert (tmp_path / "lock").read_text().strip()
     Lock(tmp_path).release()
+
+
+def test_the_lock_of_a_process_that_still_ends_is_waited_for(tmp_path):
+    lock = Lock(tmp_path)
+    end = threading.Timer(0.1, lock.release)
+    end.start()
+    Lock(tmp_path, patience=20).release()
+    end.join()
+
+
+def test_patience_ends_in_the_same_refusal(tmp_path):
+    lock = Lock(tmp_path)
+    with pytest.raises(QueueError, match=rf"process {os.getpid()}\) uses"):
+        open_queue(tmp_path, run=run_inline, now=NOW, patience=0.1)
+    lock.release()
+
+
+def test_a_lock_whose_name_went_while_it_was_waited_for_is_taken_anew(tmp_path, monkeypatch):
+    """The home is merged and made anew between the opening of the name and the locking of what it named."""
+    flock = fcntl.flock
+
+    def too_late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (tmp_path / "lock").unlink()
+        others.append(Lock(tmp_path))
+        flock(descriptor, how)
+
+    others: list[Lock] = []
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(QueueError, match="uses"):
+        Lock(tmp_path)
+    others.pop().release()
+    Lock(tmp_path).release()
+
+
+def test_the_relay_and_its_first_worker_have_locks_of_their_own(tmp_path):
+    home = tmp_path / "spool"
+    relay = lock_relay(home)
+    open_queue(home, run=run_inline, now=NOW).close()
+    with pytest.raises(QueueError, match=rf"another smtprelay \(process {os.getpid()}\) uses {home}"):
+        lock_relay(home)
+    relay.release()
+    assert RELAY_LOCK in os.listdir(home)
+
+
+def test_the_first_worker_lives_in_the_queue_directory_itself(tmp_path):
+    assert worker_home(tmp_path, 1) == tmp_path
+    assert worker_home(tmp_path, 2) == tmp_path / "worker-2"
+
+
+def test_homes_come_in_the_order_of_their_numbers_and_hold_a_queue(tmp_path):
+    for name in ("worker-10", "worker-2", "worker-3", "worker-02", "worker-1", "worker-0", "worker-x", "worker-4.old"):
+        prepare(tmp_path / name)
+        if name != "worker-3":
+            (tmp_path / name / "queue.sqlite").touch()
+    (tmp_path / "worker-5").touch()
+    assert homes(tmp_path) == [tmp_path, tmp_path / "worker-2", tmp_path / "worker-10"]
+    assert worker_numbers(tmp_path) == [2, 3, 10]
+
+
+def test_homes_of_a_directory_that_is_not_there_are_refused(tmp_path):
+    with pytest.raises(QueueError, match="cannot be used"):
+        homes(tmp_path / "none")
 
 
 def test_a_queue_that_could_not_be_opened_leaves_the_lock_free(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.queue.ids import IdSource, created, to_id, to_number
+from mta.queue.ids import IdSource, Tags, created, to_id, to_number
 from mta.queue.interface import QueueId
 
 numbers = st.integers(0, (1 << 63) - 1)
@@ -36,6 +36,18 @@ def test_ids_grow_whatever_the_clock_does():
 def test_sources_with_other_tags_never_meet():
     first, second = IdSource(1), IdSource(2)
     assert {first.new(5.0) for _ in range(100)}.isdisjoint({second.new(5.0) for _ in range(100)})
+
+
+@given(st.lists(st.integers(1, 5), max_size=40))
+def test_workers_that_run_at_a_time_have_tags_of_their_own(starts):
+    tags, running = Tags(), {}
+    for worker in [*starts, *[9] * 1100]:
+        before = running.pop(worker, None)
+        tag = tags.new(worker)
+        assert 0 <= tag < 1024
+        assert tag != before
+        assert tag not in running.values()
+        running[worker] = tag
 
 
 def test_an_id_tells_when_it_was_made():
