@@ -7,31 +7,19 @@ from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Carrier, Connection
 from mta.delivery.job import Group, Owner, Result
-from mta.delivery.throttle import Window
+from mta.delivery.lines import IdleLines, Line
+from mta.delivery.throttle import NewAllowance
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
 from mta.routing.route import Plan
 
-#: Seconds a connection is kept open for the next message.
-IDLE_SECONDS = 5.0
 #: Transactions over one connection, after which a fresh one is made: remotes count too.
 TRANSACTIONS_PER_CONNECTION = 500
-
-
-class _Line:
-    """A connection with its count of transactions and the time since when it idles."""
-
-    __slots__ = ("connection", "idle_since", "used")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.used = 0
-        self.idle_since = 0.0
 
 
 class Destination:
@@ -40,7 +28,7 @@ class Destination:
     def __init__(
         self,
         name: str,
-        window: Window,
+        new_window: NewAllowance,
         carrier: Carrier,
         owner: Owner,
         *,
@@ -49,7 +37,7 @@ class Destination:
         journal: Journal,
     ) -> None:
         self.name = name
-        self._window = window
+        self._window = new_window(name, self.recheck)
         self._carrier = carrier
         self._owner = owner
         self._clock = clock
@@ -57,10 +45,9 @@ class Destination:
         self._journal = journal
         self._plan = Plan(name, ())
         self._waiting: deque[Group] = deque()
-        self._busy: set[_Line] = set()
-        self._idle: list[_Line] = []
+        self._busy: set[Line] = set()
+        self._idle = IdleLines(clock, self._count)
         self._opening: set[Deferred[Connection | TryLater]] = set()
-        self._sweeper: IDelayedCall | None = None
         self._last_trouble: TryLater | None = None
         self._told_until = 0.0
         self._closed = False
@@ -89,6 +76,13 @@ class Destination:
         self._waiting.append(group)
         self._drive()
 
+    def recheck(self) -> None:
+        """Look again at what is allowed, because that has changed."""
+        while self._idle and self._window.gives_up(TRANSACTIONS_PER_CONNECTION):
+            self._idle.end_oldest()
+            self._count()
+        self._drive()
+
     def unblock(self) -> None:
         """Forget that the destination was down: an operator wants it tried now."""
         self._window.unblock()
@@ -106,12 +100,8 @@ class Destination:
         for opening in list(self._opening):
             opening.cancel()
         self.drop(lambda _: True)
-        idle, self._idle = self._idle, []
-        for line in idle:
-            line.connection.quit()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._idle.close()
+        self._count()
 
     def abort(self) -> None:
         """Cut running transactions short."""
@@ -120,7 +110,7 @@ class Destination:
 
     def _drive(self) -> None:
         while self._waiting:
-            line = self._usable_line()
+            line = self._idle.take()
             if line is None:
                 break
             self._start(line, self._waiting.popleft())
@@ -130,15 +120,13 @@ class Destination:
         ):
             self._open()
             connections = len(self._busy) + len(self._opening)
-        if self._waiting and not (self._busy or self._opening or self._idle):
+        if self._waiting and not (self._busy or self._opening or self._idle or self._window.asked):
             self._put_off_all()
+        self._count()
 
-    def _usable_line(self) -> _Line | None:
-        while self._idle:
-            line = self._idle.pop()
-            if line.connection.usable:
-                return line
-        return None
+    def _count(self) -> None:
+        """Have the window know how many connections there are."""
+        self._window.holds(len(self._busy) + len(self._idle) + len(self._opening))
 
     def _open(self) -> None:
         opening = self._carrier.open(self._plan)
@@ -153,7 +141,7 @@ class Destination:
         if self._last_trouble is not None:
             self._journal.destination_up(self.name)
             self._last_trouble = None
-        self._rest(_Line(result))
+        self._rest(Line(result))
         self._drive()
 
     def _not_opened(self, failure: Failure, opening: "Deferred[Connection | TryLater]") -> None:
@@ -163,18 +151,17 @@ class Destination:
             self._failed(TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0"))
 
     def _failed(self, trouble: TryLater) -> None:
-        self._last_trouble = trouble
-        self._window.failed(self._wall(), len(self._busy) + len(self._idle) + len(self._opening))
+        self._fault(trouble)
         self._drive()
 
     def _put_off_all(self) -> None:
         """Nothing runs and nothing may be opened: all that waits is put off until the next probe."""
         now = self._wall()
         until = self._window.blocked(now) or now
-        trouble = self._last_trouble or TryLater("no connection allowed now", status="4.3.2")
-        if until != self._told_until:
+        if self._last_trouble is not None and until != self._told_until:
             self._told_until = until
-            self._journal.destination_down(self.name, trouble.text, until)
+            self._journal.destination_down(self.name, self._last_trouble.text, until)
+        trouble = self._last_trouble or self._window.trouble or TryLater("no connection allowed now", status="4.3.2")
         waiting, self._waiting = self._waiting, deque()
         for group in waiting:
             self._put_off(group, trouble, until)
@@ -184,7 +171,7 @@ class Destination:
         result = Result(trouble, waited=waited, not_before=until)
         self._owner.concluded(group, {pending.index: result for pending in group.recipients})
 
-    def _start(self, line: _Line, group: Group) -> None:
+    def _start(self, line: Line, group: Group) -> None:
         self._busy.add(line)
         line.used += 1
         started = self._clock.seconds()
@@ -196,7 +183,7 @@ class Destination:
             errbackArgs=(line, group, started),
         )
 
-    def _carried(self, carried: Carried, line: _Line, group: Group, started: float) -> None:
+    def _carried(self, carried: Carried, line: Line, group: Group, started: float) -> None:
         self._busy.discard(line)
         if carried.stale and self._closed:
             self._owner.abandoned(group)
@@ -222,37 +209,26 @@ class Destination:
             return
         for outcome in carried.outcomes.values():
             if isinstance(outcome, TryLater):
-                self._last_trouble = outcome
-                self._window.failed(self._wall(), len(self._busy) + len(self._idle) + len(self._opening))
+                self._fault(outcome)
                 return
 
-    def _crashed(self, failure: Failure, line: _Line, group: Group, started: float) -> None:
+    def _fault(self, trouble: TryLater) -> None:
+        self._last_trouble = trouble
+        self._window.failed(self._wall(), len(self._busy) + len(self._idle) + len(self._opening), trouble)
+
+    def _crashed(self, failure: Failure, line: Line, group: Group, started: float) -> None:
         """A bug of ours in a transaction: the connection goes, the mail is tried later."""
         line.connection.abort()
         trouble = TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0")
         outcomes = {pending.index: trouble for pending in group.recipients}
         self._carried(Carried(outcomes), line, group, started)
 
-    def _rest(self, line: _Line) -> None:
+    def _rest(self, line: Line) -> None:
         """Keep a connection for the next group, for a while."""
         if not line.connection.usable:
-            return
-        if self._closed or line.used >= TRANSACTIONS_PER_CONNECTION:
+            self._count()
+        elif self._closed or line.used >= TRANSACTIONS_PER_CONNECTION or self._window.gives_up(line.used):
             line.connection.quit()
-            return
-        line.idle_since = self._clock.seconds()
-        self._idle.append(line)
-        if self._sweeper is None:
-            self._sweeper = self._clock.callLater(IDLE_SECONDS, self._sweep)
-
-    def _sweep(self) -> None:
-        """End the connections that idled too long; the list is oldest first."""
-        self._sweeper = None
-        now = self._clock.seconds()
-        keep = [line for line in self._idle if line.connection.usable]
-        old = [line for line in keep if now - line.idle_since >= IDLE_SECONDS]
-        self._idle = keep[len(old) :]
-        for line in old:
-            line.connection.quit()
-        if self._idle:
-            self._sweeper = self._clock.callLater(self._idle[0].idle_since + IDLE_SECONDS - now, self._sweep)
+            self._count()
+        else:
+            self._idle.keep(line)

@@ -20,7 +20,7 @@ from mta.delivery.job import Group, Job, Result
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import Signer
-from mta.delivery.throttle import Window, WindowLimits
+from mta.delivery.throttle import NewAllowance, own_windows, window_limits
 from mta.ops.journal import Journal
 from mta.queue.interface import Change, Claim, Queue, QueueId
 from mta.routing.route import Router
@@ -43,7 +43,9 @@ class DeliveryService(Service):
         journal: Journal,
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
+        windows: NewAllowance | None = None,
     ) -> None:
+        """`windows` is given where the limits of a destination are shared with other processes."""
         self._queue = queue
         self._settler = settler
         self._clock = clock
@@ -58,9 +60,10 @@ class DeliveryService(Service):
         self._idle: Deferred[None] | None = None
         self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, journal=journal)
 
+        windows = windows or own_windows(window_limits(schedule))
+
         def new_destination(name: str) -> Destination:
-            window = Window(window_limits(schedule))
-            return Destination(name, window, carrier, self, clock=clock, wall=wall, journal=journal)
+            return Destination(name, windows, carrier, self, clock=clock, wall=wall, journal=journal)
 
         self._dispatcher = Dispatcher(
             router, local, self, new_destination=new_destination, limits=self._limits, clock=clock
@@ -185,10 +188,3 @@ class DeliveryService(Service):
         if self._idle is not None and not (self._jobs or self._settling or self._claimer.asking):
             idle, self._idle = self._idle, None
             idle.callback(None)
-
-
-def window_limits(schedule: RetrySchedule) -> WindowLimits:
-    """Return window limits whose penalties are no longer than the waits of the schedule."""
-    standard = WindowLimits()
-    longest = min(standard.longest_penalty, max(rule.interval for rule in schedule.rules))
-    return WindowLimits(first_penalty=min(standard.first_penalty, schedule.rules[0].interval), longest_penalty=longest)

@@ -13,6 +13,8 @@ from mta.message.outcome import TryLater
 
 #: Transactions after which a worker gives up even its only connection to another one that waits for it.
 FEW = 20
+# Characters of a remote's words that go to the other workers.
+_MOST_TEXT = 1000
 
 
 class Send(Protocol):
@@ -84,7 +86,7 @@ class SharedWindow:
         ended = max(0, self._leave - others)
         self._leave -= ended
         self._spare = max(0, self._spare - ended)
-        self._send("failed", self._name, ended, trouble.text, trouble.host, trouble.status)
+        self._send("failed", self._name, ended, trouble.text[:_MOST_TEXT], trouble.host, trouble.status)
 
     def blocked(self, now: float) -> float | None:
         """Return the time the penalty ends; None when there is none now."""

@@ -145,7 +145,8 @@ class Shares:
         if until is not None:
             self._refuse(share, until)
         while share.asking and share.window.may_open(now, share.held.total(), 1):
-            worker = next(iter(share.asking))
+            # Of those with the fewest connections, who asked first.
+            worker = min(share.asking, key=lambda asker: share.held[asker])
             del share.asking[worker]
             share.held[worker] += 1
             self._tell(worker, "grant", share.name, share.trouble is not None)

@@ -2,9 +2,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.carriage import Carried
-from mta.delivery.destination import IDLE_SECONDS, TRANSACTIONS_PER_CONNECTION, Destination
+from mta.delivery.destination import TRANSACTIONS_PER_CONNECTION, Destination
 from mta.delivery.job import Group, Job, Result
-from mta.delivery.throttle import Window, WindowLimits
+from mta.delivery.lines import IDLE_SECONDS
+from mta.delivery.throttle import WindowLimits, own_windows
 from mta.message.outcome import Delivered, TryLater
 from mta.ops.journal import Journal
 from mta.routing.route import Plan
@@ -39,7 +40,7 @@ class DestinationTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.destination = Destination(
             "mx.test",
-            Window(LIMITS),
+            own_windows(LIMITS),
             self.carrier,
             self.owner,
             clock=self.clock,

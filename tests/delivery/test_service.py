@@ -7,8 +7,9 @@ from mta.delivery.carriage import Parcel
 from mta.delivery.dispatch import Expanded
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
-from mta.delivery.service import DeliveryService, window_limits
+from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
+from mta.delivery.throttle import window_limits
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.ops.journal import Journal

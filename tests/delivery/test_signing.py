@@ -15,7 +15,7 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import AT_ONCE, DkimSigner, Outgoing, PrefixedBody, prefixed
-from mta.delivery.throttle import Window, WindowLimits
+from mta.delivery.throttle import WindowLimits, own_windows
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.dkim import Canon
 from mta.message.envelope import Envelope
@@ -185,7 +185,7 @@ class DestinationTests(SynchronousTestCase):
         self.owner = Notebook()
         self.destination = Destination(
             "mx.test",
-            Window(WindowLimits()),
+            own_windows(WindowLimits()),
             self.carrier,
             self.owner,
             clock=self.clock,

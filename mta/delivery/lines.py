@@ -1,0 +1,74 @@
+"""The connections of one destination that are kept open for the next message, for a short while."""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mta.delivery.carriage import Connection
+
+#: Seconds a connection is kept open for the next message.
+IDLE_SECONDS = 5.0
+
+
+class Line:
+    """A connection with its count of transactions and the time since when it idles."""
+
+    __slots__ = ("connection", "idle_since", "used")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.used = 0
+        self.idle_since = 0.0
+
+
+class IdleLines:
+    """Lines at rest, oldest first. One that rested too long is ended; `ended` is called after that."""
+
+    def __init__(self, clock: IReactorTime, ended: Callable[[], object]) -> None:
+        self._clock = clock
+        self._ended = ended
+        self._lines: list[Line] = []
+        self._sweeper: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def take(self) -> Line | None:
+        """Return the line that rested shortest and still can be used; those that were lost meanwhile are dropped."""
+        while self._lines:
+            line = self._lines.pop()
+            if line.connection.usable:
+                return line
+        return None
+
+    def keep(self, line: Line) -> None:
+        """Keep a usable line for the next message."""
+        line.idle_since = self._clock.seconds()
+        self._lines.append(line)
+        if self._sweeper is None:
+            self._sweeper = self._clock.callLater(IDLE_SECONDS, self._sweep)
+
+    def end_oldest(self) -> None:
+        """End the line that rested longest."""
+        self._lines.pop(0).connection.quit()
+
+    def close(self) -> None:
+        """End them all, and the watch over them."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.connection.quit()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = self._clock.seconds()
+        keep = [line for line in self._lines if line.connection.usable]
+        old = [line for line in keep if now - line.idle_since >= IDLE_SECONDS]
+        self._lines = keep[len(old) :]
+        for line in old:
+            line.connection.quit()
+        if self._lines:
+            self._sweeper = self._clock.callLater(self._lines[0].idle_since + IDLE_SECONDS - now, self._sweep)
+        self._ended()
