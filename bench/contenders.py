@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from bench import exim as exim_recipe
+from bench import postfix as postfix_recipe
+from bench.peer import Peer
 from bench.relay import Relay
 from bench.server import LeftOut, Place, Server
 
@@ -24,4 +27,8 @@ def make(
         return Relay(place, relay)
     if name == RELAY_X2:
         return Relay(place, {"WORKERS": "2", **relay})
+    if name == POSTFIX:
+        return Peer(postfix_recipe.RECIPE, place, postfix)
+    if name == EXIM:
+        return Peer(exim_recipe.RECIPE, place, exim)
     raise LeftOut(f"nobody knows a server called {name}")

@@ -38,6 +38,7 @@ virtual unix - n n - - virtual
 lmtp unix - - n - - lmtp
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+tlsproxy unix - - n - 0 tlsproxy
 postlog unix-dgram n - n - 1 postlogd
 """
 
@@ -49,6 +50,46 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "postfix starts as root only"
     return None
+
+
+def write_configuration(home: Path, port: int, settings: Mapping[str, str], owner: tuple[int, int]) -> None:
+    """Make the directories of an instance and its configuration in `etc`; `owner` is the user of its daemons."""
+    configuration, log = home / "etc", home / "maillog"
+    for folder in (configuration, home / "queue", home / "data"):
+        folder.mkdir()
+    os.chown(home / "data", *owner)
+    lines = [f"{name} = {value}\n" for name, value in {**_defaults(home, log), **settings}.items()]
+    (configuration / "main.cf").write_text("".join(lines))
+    (configuration / "master.cf").write_text(_MASTER.format(port=port))
+    log.touch()
+
+
+def _defaults(home: Path, log: Path) -> dict[str, str]:
+    return {
+        "compatibility_level": "3.6",
+        "queue_directory": str(home / "queue"),
+        "data_directory": str(home / "data"),
+        "maillog_file": str(log),
+        "maillog_file_prefixes": str(home),
+        "myhostname": "postfix.example.test",
+        "mydestination": "",
+        "mynetworks": "127.0.0.0/8",
+        "inet_interfaces": "loopback-only",
+        "inet_protocols": "ipv4",
+        "alias_maps": "",
+        "alias_database": "",
+        "local_recipient_maps": "",
+        "smtpd_peername_lookup": "no",
+        "message_size_limit": "0",
+        "mailbox_size_limit": "0",
+        "virtual_mailbox_limit": "0",
+    }
+
+
+def waiting(home: Path) -> int:
+    """Return how many messages are anywhere in the queue of the instance that lives here."""
+    folders = ("maildrop", "incoming", "active", "deferred", "hold")
+    return sum(len(files) for name in folders for _, _, files in os.walk(home / "queue" / name))
 
 
 class Postfix:
@@ -73,7 +114,8 @@ class Postfix:
 
     def start(self) -> None:
         """Write the configuration, start, and wait for the greeting. Raises RuntimeError with Postfix's words."""
-        self._write_configuration()
+        owner = pwd.getpwnam("postfix")
+        write_configuration(self._home, self.port, self._settings, (owner.pw_uid, owner.pw_gid))
         done = self._control("start")
         if done.returncode:
             self.stop()
@@ -99,41 +141,7 @@ class Postfix:
 
     def waiting(self) -> int:
         """Return how many messages are anywhere in the queue."""
-        folders = ("maildrop", "incoming", "active", "deferred", "hold")
-        return sum(len(files) for name in folders for _, _, files in os.walk(self._home / "queue" / name))
-
-    def _write_configuration(self) -> None:
-        configuration = self._home / "etc"
-        owner = pwd.getpwnam("postfix")
-        for folder in (configuration, self._home / "queue", self._home / "data"):
-            folder.mkdir()
-        os.chown(self._home / "data", owner.pw_uid, owner.pw_gid)
-        settings = {**self._defaults(), **self._settings}
-        lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        (configuration / "main.cf").write_text("".join(lines))
-        (configuration / "master.cf").write_text(_MASTER.format(port=self.port))
-        self.log.touch()
-
-    def _defaults(self) -> dict[str, str]:
-        return {
-            "compatibility_level": "3.6",
-            "queue_directory": str(self._home / "queue"),
-            "data_directory": str(self._home / "data"),
-            "maillog_file": str(self.log),
-            "maillog_file_prefixes": str(self._home),
-            "myhostname": "postfix.example.test",
-            "mydestination": "",
-            "mynetworks": "127.0.0.0/8",
-            "inet_interfaces": "loopback-only",
-            "inet_protocols": "ipv4",
-            "alias_maps": "",
-            "alias_database": "",
-            "local_recipient_maps": "",
-            "smtpd_peername_lookup": "no",
-            "message_size_limit": "0",
-            "mailbox_size_limit": "0",
-            "virtual_mailbox_limit": "0",
-        }
+        return waiting(self._home)
 
     def _control(self, verb: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

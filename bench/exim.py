@@ -1,0 +1,83 @@
+"""Exim as Debian ships it, as a pure relay, with every limit lifted that would hold it back here."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench.debian import owner_in
+from bench.peer import Recipe, Site
+
+_FILE = "exim4.conf"
+_TRANSPORT = "smtp: "
+
+
+def _configure(site: Site, settings: Mapping[str, str]) -> Sequence[str]:
+    own = {name: text for name, text in settings.items() if not name.startswith(_TRANSPORT)}
+    transport = {name.removeprefix(_TRANSPORT): text for name, text in settings.items() if name not in own}
+    text = _TEXT.format(main=_lines(_main(site) | own), transport=_lines(_smtp(site) | transport))
+    (site.home / _FILE).write_text(text)
+    for folder in ("spool", "log"):
+        (site.home / folder).mkdir()
+        os.chown(site.home / folder, *owner_in(site.debian, "Debian-exim"))
+    return ["exim4", "-bdf", "-q30m"]
+
+
+_TEXT = """\
+{main}
+begin routers
+onward:
+  driver = manualroute
+  route_list = * 127.0.0.1 byname
+  self = send
+  transport = remote_smtp
+
+begin transports
+remote_smtp:
+  driver = smtp
+{transport}
+begin retry
+* * F,2h,15m
+"""
+
+
+def _main(site: Site) -> dict[str, str]:
+    return {
+        "primary_hostname": "exim.example.test",
+        "spool_directory": str(site.home / "spool"),
+        "log_file_path": str(site.home / "log" / "%slog"),
+        "local_interfaces": "127.0.0.1",
+        "daemon_smtp_ports": str(site.port),
+        "disable_ipv6": "true",
+        "acl_smtp_rcpt": "accept",
+        "keep_environment": "",
+        "rfc1413_hosts": "",
+        "tls_advertise_hosts": "",
+        "message_size_limit": "0",
+        "recipients_max": "0",
+        "smtp_accept_max": "0",
+        "smtp_accept_max_per_connection": "0",
+        "smtp_accept_queue_per_connection": "0",
+        "smtp_connect_backlog": "1024",
+        "remote_max_parallel": "20",
+    }
+
+
+def _smtp(site: Site) -> dict[str, str]:
+    return {"port": str(site.sink_port), "allow_localhost": "true"}
+
+
+def _lines(options: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {text}\n" for name, text in options.items())
+
+
+def _waiting(home: Path) -> int:
+    return sum(1 for _ in _headers(home))
+
+
+def _headers(home: Path) -> Iterator[str]:
+    """Yield a file for each message in the spool, whether it is split into folders or not."""
+    for _, _, files in os.walk(home / "spool" / "input"):
+        yield from (file for file in files if file.endswith("-H"))
+
+
+RECIPE = Recipe("exim", "exim4-daemon-light", _configure, _waiting, {_FILE: f"/etc/exim4/{_FILE}"})
