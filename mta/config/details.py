@@ -98,6 +98,11 @@ At start everything in the queue is tried at once.""",
 A larger message is refused with 552, before it is sent if the client announces its size.""",
     "LINE_LENGTH_LIMIT": """\
 RFC 5322 allows 998 octets. A message with a longer line is refused with 550, which names the line.""",
+    "WORKERS": """\
+One process uses one core, and that is enough for thousands of messages a second; signing and TLS are what a second one
+is for. Each takes the memory of a whole relay. Operator commands, the log and the limits of a destination stay those of
+one relay. With fewer than before, the queues that are left over are merged at the start. See
+docs/workers.md.""",
     "HISTORY_DAYS": """\
 `smtprelay queue list --all` shows it. Only addresses, times and replies are kept, no content. `0` keeps nothing.""",
     "PRIVATE_DESTINATIONS": """\

@@ -20,6 +20,9 @@ _DNS_PORT = 53
 _SERVER = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::([0-9]+))?")
 _SCOPE = re.compile(r"[A-Za-z0-9_.\-]{1,15}")
 _COUNT = re.compile(r"[0-9]{1,9}")
+_AUTO = "auto"
+#: More processes than that share no work.
+MOST_WORKERS = 64
 _DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 _DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -65,6 +68,15 @@ def read_days(text: str) -> float:
     if not _DAYS.fullmatch(text):
         raise ValueError("not a number of days")
     return float(text)
+
+
+def read_workers(text: str) -> int:
+    """Read a number of processes; 0 stands for `auto`."""
+    if text.lower() == _AUTO:
+        return 0
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= MOST_WORKERS:
+        raise ValueError(f"not a whole number from 1 to {MOST_WORKERS}, or {_AUTO}")
+    return int(text)
 
 
 def read_ipv4(text: str) -> str:
@@ -192,6 +204,8 @@ def _join(write: Callable[[str, int], str]) -> Callable[[tuple[tuple[str, int], 
 PORT = Form(exim.read_port)
 COUNT = Form(read_count)
 SIZE = Form(exim.read_size, exim.write_size)
+#: 0 stands for `auto`.
+WORKERS = Form(read_workers, lambda number: str(number or _AUTO))
 DAYS = Form(read_days, lambda days: f"{days:.12g}")
 #: Set or not; any text sets it.
 FLAG: Form[bool] = Form(bool, lambda flag: "yes" if flag else "")

@@ -1,12 +1,13 @@
 """The environment's settings as one frozen value."""
 
+import os
 import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mta.config import files, table
+from mta.config import files, forms, table
 from mta.config.inforce import InForce, in_force
 from mta.config.interfaces import interface_networks
 from mta.config.mode import read_smarthost
@@ -58,6 +59,8 @@ class Settings:
     #: `simple` or `relaxed`, of header and of body.
     dkim_canon: tuple[str, str]
     queue_dir: Path
+    #: Processes that share the work, 1 or more.
+    workers: int
     mail_dir: Path
     #: Addresses and ports; none means the system's.
     dns_servers: tuple[tuple[str, int], ...]
@@ -82,6 +85,11 @@ def own_host_name() -> str:
     """Return the host's full name, or the short one where the full one says nothing."""
     full = socket.getfqdn()
     return socket.gethostname() if full.startswith(_LOCALHOST) else full
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may run on, as far as there are workers for them."""
+    return min(len(os.sched_getaffinity(0)), forms.MOST_WORKERS)
 
 
 def read_settings(
@@ -145,6 +153,7 @@ def _assemble(
         dkim_selector=of(table.DKIM_SELECTOR),
         dkim_canon=of(table.DKIM_CANON),
         queue_dir=of(table.QUEUE_DIR),
+        workers=of(table.WORKERS) or usable_cores(),
         mail_dir=of(table.MAIL_DIR),
         dns_servers=of(table.DNS_SERVERS),
         retry_schedule=of(table.RETRY_SCHEDULE),

@@ -186,6 +186,13 @@ RETRY_SCHEDULE = Setting(
     " mail is returned.",
     "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
 )
+WORKERS = Setting(
+    "WORKERS",
+    forms.WORKERS,
+    "1",
+    "How many processes share the work, each with a queue of its own; `auto` is one for each processor core.",
+    "auto",
+)
 HISTORY_DAYS = Setting("HISTORY_DAYS", forms.DAYS, "7", "How long the queue remembers what became of a message.", "7")
 MESSAGE_SIZE_LIMIT = Setting(
     "MESSAGE_SIZE_LIMIT", forms.SIZE, "50M", "The largest message we take; `K`, `M` and `G` may follow.", "50M"

@@ -34,6 +34,7 @@ def understanding(settings: Settings) -> tuple[str, ...]:
         f"DKIM: {_dkim(settings)}",
         f"limits: {write_size(settings.message_size_limit)} a message, {_line_length(settings)}",
         f"tries again: {write_schedule(settings.retry_schedule)}, then returns the mail",
+        *_workers(settings),
         f"queue: {settings.queue_dir}, remembers for {settings.history_days:.12g} days what became of a message",
     )
     return (*lines, *map(str, settings.in_force)) if settings.verbose else lines
@@ -89,6 +90,11 @@ def _dkim(settings: Settings) -> str:
     canon = "/".join(settings.dkim_canon)
     keys = settings.dkim_key_path
     return f"mail is signed for the domain of From: with {keys}, selector {settings.dkim_selector}, {canon}"
+
+
+def _workers(settings: Settings) -> Iterator[str]:
+    if settings.workers > 1:
+        yield f"workers: {settings.workers} processes, each with a queue of its own below {settings.queue_dir}"
 
 
 def _line_length(settings: Settings) -> str:

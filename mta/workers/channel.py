@@ -25,8 +25,8 @@ Handler = Callable[..., object]
 class Channel(LineOnlyReceiver):
     """One end. `handlers` has a callable for each verb that may come, called with the arguments; it may be added to.
 
-    A line that is no such array, has an unknown verb or is too long ends the channel after one call of `trouble`, and so
-    does a peer that does not read. `ended` is called once, however the channel ends; nothing can be sent from then on.
+    A line that is no such array, has an unknown verb or is too long ends the channel after one call of `trouble`; so
+    does a peer that does not read. `ended` is called once, however it ends; nothing can be sent from then on.
     """
 
     delimiter = b"\n"

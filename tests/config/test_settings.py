@@ -1,4 +1,5 @@
 import ipaddress
+import os
 import shlex
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_nothing_set_is_a_working_relay() -> None:
         dkim_selector="dkim",
         dkim_canon=("relaxed", "relaxed"),
         queue_dir=Path("/var/spool/smtprelay"),
+        workers=1,
         mail_dir=Path("/var/mail"),
         dns_servers=(),
         retry_schedule=read_schedule("F,2h,15m; G,16h,1h,1.5; F,4d,6h"),
@@ -95,6 +97,8 @@ def test_every_variable_set_to_nothing_is_the_same_as_none_set() -> None:
         ("MESSAGE_SIZE_LIMIT", "1K", "message_size_limit", 1024),
         ("LINE_LENGTH_LIMIT", "0", "line_length_limit", 0),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
+        ("WORKERS", "64", "workers", 64),
+        ("WORKERS", "Auto", "workers", min(len(os.sched_getaffinity(0)), 64)),
         ("HISTORY_DAYS", "0.5", "history_days", 0.5),
         ("PRIVATE_DESTINATIONS", "allow", "private_destinations", True),
     ],
@@ -137,6 +141,9 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("MESSAGE_SIZE_LIMIT", "0", "not a size: a number above 0, then nothing, K, M or G"),
         ("LINE_LENGTH_LIMIT", "-1", "not a whole number"),
         ("LOG_FORMAT", "xml", "not one of text, json"),
+        ("WORKERS", "0", "not a whole number from 1 to 64, or auto"),
+        ("WORKERS", "65", "not a whole number from 1 to 64, or auto"),
+        ("WORKERS", "two", "not a whole number from 1 to 64, or auto"),
         ("HISTORY_DAYS", "week", "not a number of days"),
         ("PRIVATE_DESTINATIONS", "yes", "not one of refuse, allow"),
     ],

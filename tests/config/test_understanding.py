@@ -60,6 +60,11 @@ def test_a_relay_without_settings_says_what_it_does() -> None:
             "local domains",
             f"localhost : a.test, delivered to the mail store at lmtp:dovecot:24, aliases from {__file__}",
         ),
+        (
+            {"WORKERS": "3"},
+            "workers",
+            "3 processes, each with a queue of its own below /var/spool/smtprelay",
+        ),
         ({"LINE_LENGTH_LIMIT": "0"}, "limits", "50M a message, lines of any length"),
         (
             {"DKIM_KEY_PATH": "/", "DKIM_CANON": "simple"},
