@@ -3,15 +3,14 @@
 import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from shlex import quote
 from textwrap import wrap
 
 from mta.config.details import DETAILS
 from mta.config.inforce import InForce
-from mta.config.setting import FILE_SUFFIX, Reading, Setting, SettingsError, Source
+from mta.config.setting import FILE_SUFFIX, Setting, SettingsError, Source
 from mta.config.settings import Settings, read_settings
-from mta.config.table import MACROS_FILE, QUEUE_DIR, SETTINGS
+from mta.config.table import MACROS_FILE, SETTINGS
 from mta.config.understanding import understanding
 from mta.ops.filecheck import check_files
 
@@ -21,7 +20,6 @@ __all__ = [
     "explain_settings",
     "markdown_table",
     "names_and_default",
-    "queue_directory",
     "show_settings",
 ]
 
@@ -33,14 +31,6 @@ _SOURCES = {
 }
 _WIDTH = 100
 _INDENT = "    "
-
-
-def queue_directory(environ: Mapping[str, str]) -> Path:
-    """Return QUEUE_DIR alone, whatever is wrong elsewhere. Raises SettingsError."""
-    reading = Reading(environ)
-    directory = reading.of(QUEUE_DIR)
-    reading.check()
-    return directory
 
 
 def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:

@@ -1,8 +1,13 @@
 """Why a command could not be done."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import click
+
+from mta.config.setting import SettingsError
+from mta.queue.interface import QueueError
 
 
 class Refusal(click.ClickException):
@@ -16,3 +21,15 @@ class Refusal(click.ClickException):
         """Print each line under the program's name."""
         for line in self._lines:
             click.echo(f"smtprelay: {line}", file=file, err=True)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what is wrong with the settings, the queue or a file into a Refusal."""
+    try:
+        yield
+    except SettingsError as error:
+        raise Refusal(*error.mistakes) from None
+    except (QueueError, OSError) as error:
+        denied = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
+        raise Refusal(str(error) + ": run this as the relay's own user" * denied) from None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mta.config.setting import SettingsError
 from mta.config.table import SETTINGS
-from mta.ops.configuration import check_settings, explain_settings, markdown_table, queue_directory, show_settings
+from mta.ops.configuration import check_settings, explain_settings, markdown_table, show_settings
 
 README = Path(__file__).parents[2] / "README.md"
 BASE = {"NET_DEV": "none0", "MAILNAME": "mail.test"}
@@ -110,13 +110,6 @@ def test_no_secret_is_ever_shown(names: set[str], smarthost: bool) -> None:
         environ["SMARTHOST_ADDRESS"] = "a.test"
     said = (show_settings(environ), check_settings(environ), list(explain_settings(environ)))
     assert "hunter2" not in str(said)
-
-
-def test_the_queue_directory_is_found_whatever_else_is_wrong() -> None:
-    assert queue_directory({"QUEUE_DIR": "/q", "PORT": "x"}) == Path("/q")
-    assert queue_directory({}) == Path("/var/spool/smtprelay")
-    with pytest.raises(SettingsError, match="QUEUE_DIR"):
-        queue_directory({"QUEUE_DIR": "\0"})
 
 
 def test_the_table_has_a_row_for_every_setting() -> None:

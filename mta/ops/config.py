@@ -1,0 +1,59 @@
+"""`smtprelay config`: prints what the settings are, amount to and mean."""
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from mta.ops.configuration import check_settings, explain_settings, markdown_table, show_settings
+from mta.ops.manual import configuration_page
+from mta.ops.refusal import refusing
+
+
+@click.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command("show")
+def config_show() -> None:
+    """Print the settings in force, secrets masked; notices go to stderr."""
+    with refusing():
+        _print_settings(*show_settings(os.environ))
+
+
+@config.command("check")
+def config_check() -> None:
+    """Print what the settings amount to, as a start would log it, and notices to stderr; exit with 1 on mistakes."""
+    with refusing():
+        _print_settings(*check_settings(os.environ))
+
+
+@config.command("explain")
+@click.argument("names", nargs=-1)
+def config_explain(names: tuple[str, ...]) -> None:
+    """Say of each setting, or of all, its value, secrets masked, where it came from and what it does."""
+    try:
+        with refusing():
+            click.echo("\n".join(explain_settings(os.environ, names)))
+    except KeyError as error:
+        raise click.UsageError(error.args[0]) from None
+
+
+@config.command("table")
+def config_table() -> None:
+    """Print all settings with their defaults as a Markdown table."""
+    click.echo(markdown_table(), nl=False)
+
+
+@config.command("manual")
+def config_manual() -> None:
+    """Print the page docs/configuration.md."""
+    click.echo(configuration_page(), nl=False)
+
+
+def _print_settings(lines: Sequence[str], notices: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(line)
+    for notice in notices:
+        click.echo(f"notice: {notice}", err=True)

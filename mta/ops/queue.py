@@ -1,0 +1,175 @@
+"""`smtprelay queue`: looks at the queues of all workers and changes them.
+
+It works on the queue files themselves and then tells the workers.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mta.config.setting import Reading
+from mta.config.table import QUEUE_DIR
+from mta.ops import control, render
+from mta.ops.refusal import Refusal, refusing
+from mta.queue.ids import to_number
+from mta.queue.interface import Change, Entry, Query, QueueId
+from mta.queue.runner import run_inline
+from mta.queue.several import Amended, SeveralQueues, open_queues
+
+T = TypeVar("T")
+
+_DONE = {
+    Change.RETRY: "is due now",
+    Change.REMOVE: "removed",
+    Change.HOLD: "held",
+    Change.RELEASE: "released",
+}
+
+
+def queue_directory(environ: Mapping[str, str]) -> Path:
+    """Return QUEUE_DIR alone, whatever is wrong elsewhere. Raises SettingsError."""
+    reading = Reading(environ)
+    directory = reading.of(QUEUE_DIR)
+    reading.check()
+    return directory
+
+
+@click.group()
+def queue() -> None:
+    """Look at the queue and change it."""
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@queue.command("list")
+@_as_json
+@click.option("--all", "finished", is_flag=True, help="Finished messages too, as long as they are remembered.")
+def queue_list(as_json: bool, finished: bool) -> None:
+    """List the messages that wait, and why."""
+    entries = _find(Query(finished=finished))
+    if as_json:
+        click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
+        return
+    for entry in entries:
+        click.echo("\n".join(render.list_lines(entry, finished)))
+    if not entries:
+        click.echo("The queue is empty.")
+
+
+@queue.command("show")
+@_as_json
+@click.argument("id")
+def queue_show(as_json: bool, id: str) -> None:
+    """Show one message, waiting or finished."""
+    entries = _find(Query(ids=_checked([id]), finished=True))
+    if not entries:
+        raise Refusal(f"no message {id} is in the queue or remembered")
+    if as_json:
+        click.echo(json.dumps(render.entry_object(entries[0]), indent=1))
+    else:
+        click.echo("\n".join(render.show_lines(entries[0])))
+
+
+@queue.command("summary")
+def queue_summary() -> None:
+    """Count messages and recipients."""
+    with _opened() as queues:
+        summary = _result(queues.summary())
+    click.echo("\n".join(render.summary_lines(summary)))
+
+
+@queue.command("retry")
+@click.option("--all", "everything", is_flag=True, help="All that waits.")
+@click.argument("ids", nargs=-1)
+def queue_retry(everything: bool, ids: tuple[str, ...]) -> None:
+    """Try messages now, held ones too."""
+    if everything == bool(ids):
+        raise click.UsageError("give either the ids of messages or --all")
+    _amend(Change.RETRY, None if everything else ids)
+
+
+def _changing(change: Change, help: str) -> None:
+    @queue.command(change.value, help=help)
+    @click.argument("ids", nargs=-1, required=True)
+    def command(ids: tuple[str, ...]) -> None:
+        _amend(change, ids)
+
+
+_changing(Change.REMOVE, "Take messages out of the queue; nobody is told.")
+_changing(Change.HOLD, "Keep messages back until they are released.")
+_changing(Change.RELEASE, "Let held messages go on.")
+
+
+def _find(query: Query) -> list[Entry]:
+    with _opened() as queues:
+        return _result(queues.find(query))
+
+
+def _amend(change: Change, ids: Sequence[str] | None) -> None:
+    wanted = None if ids is None else _checked(ids)
+    done: set[QueueId] = set()
+
+    def amended(home: Path, change: Change, ids: Sequence[QueueId]) -> None:
+        done.update(ids)
+        _tell(home, change, ids)
+
+    try:
+        with _opened(amended) as queues:
+            _result(queues.amend(change, wanted, time.time()))
+    finally:
+        # What one queue has done stays done when the next one cannot.
+        for id in sorted(done):
+            click.echo(f"{id} {_DONE[change]}")
+    if missing := [id for id in wanted or () if id not in done]:
+        raise Refusal(*(f"no message {id} waits in the queue" for id in missing))
+
+
+def _checked(ids: Sequence[str]) -> list[QueueId]:
+    try:
+        for id in ids:
+            to_number(QueueId(id))
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+    return [QueueId(id) for id in dict.fromkeys(ids)]
+
+
+def _tell(home: Path, change: Change, ids: Sequence[QueueId]) -> None:
+    try:
+        control.tell(home, change, ids)
+    except OSError as error:
+        click.echo(f"smtprelay: done, but the running relay could not be told ({error}); it will find out", err=True)
+
+
+def _nobody(_home: Path, _change: Change, _ids: Sequence[QueueId]) -> None:
+    pass
+
+
+@contextmanager
+def _opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
+    """Open the queues beside a relay that may be running, and turn what goes wrong into a Refusal."""
+    with refusing():
+        directory = queue_directory(os.environ)
+        queues = open_queues(directory, run=run_inline, now=time.time(), amended=amended)
+        try:
+            yield queues
+        finally:
+            _result(queues.close())
+
+
+def _result(waiting: "Deferred[T]") -> T:
+    """Return what a Deferred of a queue that runs inline has fired with already."""
+    results: list[T | Failure] = []
+    waiting.addBoth(results.append)
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
