@@ -2,6 +2,9 @@
 
 Only CRLF ends a line and only CRLF.CRLF ends a message. Nothing here looks at a body line by line: each piece is
 searched as a whole, and at most four octets wait for the next one.
+
+For a large body these searches were half of the relay's work. Python looks for one octet with `memchr`, ten times as
+fast as for two, so each search is put as one for single octets where that says the same (bench/README.md).
 """
 
 import re
@@ -11,19 +14,29 @@ _BEGINNINGS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 # The first octet that has no place in a line of text (RFC 5321 sections 2.3.8 and 4.5.2; NUL is RFC 5322's rule).
 _BARE = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
 _NAMES = {b"\x00": "NUL", b"\r": "bare CR", b"\n": "bare LF"}
+# Twice as fast as `bytes.find` for these three octets.
+_dot_line = re.compile(rb"\r\n\.").search
 
 
-def bare(text: bytes, ends: int | None = None) -> str | None:
+def bare(text: bytes) -> str | None:
     """Name the first NUL, or CR or LF that is not part of a CRLF; None when there is none.
 
-    The text must not be cut inside a CRLF. `ends` is how many it holds, if that is known.
+    The text must not be cut inside a CRLF.
     """
-    if ends is None:
-        ends = text.count(b"\r\n")
-    if text.count(b"\n") == ends == text.count(b"\r") and b"\0" not in text:
+    if line_ends(text) is not None:
         return None
     found = _BARE.search(text)
     return found and _NAMES[found[0]]
+
+
+def line_ends(text: bytes) -> int | None:
+    """Count the CRLFs of a text; None when it holds what `bare` names."""
+    # Each LF has its one CR before it, and there is no other CR, exactly if taking all CRs out and putting one before
+    # each LF changes nothing.
+    without = text.replace(b"\r", b"")
+    if b"\0" in text or without.replace(b"\n", b"\r\n") != text:
+        return None
+    return len(text) - len(without)
 
 
 class LineTooLong(Exception):
@@ -114,7 +127,8 @@ class DotReader:
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """Return the text so far, and what followed the end of data, or None until that has come."""
         wire = self._held + data
-        dot = wire.find(b"\r\n.")
+        found = _dot_line(wire) if b"." in wire else None
+        dot = found.start() if found else -1
         end = dot if dot < 0 or wire.startswith(_END, dot) else wire.find(_END, dot)
         if end >= 0:
             return self._unstuffed(wire[: end + 2], dot < end), wire[end + 5 :]
@@ -189,9 +203,9 @@ class TextCheck:
 
     def inspect(self, text: bytes) -> None:
         """Take the next piece. Raises BareControl."""
-        ends = text.count(b"\r\n")
-        if name := bare(text, ends):
-            raise BareControl(name)
+        ends = line_ends(text)
+        if ends is None:
+            raise BareControl(bare(text))
         self.size += len(text)
         if self._unending:
             self._prolong(text)
@@ -202,13 +216,13 @@ class TextCheck:
         """Look for a window of a line's greatest length in which no line ends."""
         start, size = -self._column, len(text)
         while size - start > self._line_limit:
-            end = text.rfind(b"\r\n", max(start, 0), start + self._line_limit + 2)
+            end = text.rfind(b"\n", max(start, 0), start + self._line_limit + 2)
             if end < 0:
                 self._found(text, start)
                 return
-            start = end + 2
-        last = text.rfind(b"\r\n")
-        self._column = size - last - 2 if last >= 0 else self._column + size
+            start = end + 1
+        last = text.rfind(b"\n")
+        self._column = size - last - 1 if last >= 0 else self._column + size
         self._ends += ends
 
     def _found(self, text: bytes, start: int) -> None:
@@ -236,10 +250,12 @@ class DotStuffer:
 
     def stuff(self, text: bytes) -> bytes:
         """Return the next piece with its leading dots doubled."""
-        joined = self._tail + text
-        stuffed = joined.replace(b"\r\n.", b"\r\n..")[len(self._tail) :]
-        self._tail = b"\r\n" if joined.endswith(b"\r\n") else b"\r" if joined.endswith(b"\r") else b""
-        return stuffed
+        tail = self._tail
+        end = tail + text[-2:]
+        self._tail = b"\r\n" if end.endswith(b"\r\n") else b"\r" if end.endswith(b"\r") else b""
+        if b"." in text and _dot_line(joined := tail + text):
+            return joined.replace(b"\r\n.", b"\r\n..")[len(tail) :]
+        return text
 
     def end(self) -> bytes:
         """Return the end of data."""

@@ -11,6 +11,7 @@ from mta.smtp.framing import (
     LineTooLong,
     TextCheck,
     bare,
+    line_ends,
 )
 from tests.strategies import bodies, splits, wild_bytes
 
@@ -76,6 +77,15 @@ def each_octet(data: bytes) -> list[bytes]:
 )
 def test_the_first_octet_that_is_no_text_is_named(text, name):
     assert bare(text) == name
+
+
+@given(wild_bytes)
+@settings(max_examples=300, deadline=None)
+def test_text_is_lines_without_nul_cr_and_lf_between_crlfs(text):
+    between = text.split(b"\r\n")
+    clean = not any(octet in line for line in between for octet in (b"\0", b"\r", b"\n"))
+    assert line_ends(text) == (len(between) - 1 if clean else None)
+    assert (bare(text) is None) == clean
 
 
 @pytest.mark.parametrize("cut", [lambda data: [data], each_octet])
