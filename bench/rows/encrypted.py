@@ -1,0 +1,72 @@
+"""B9: STARTTLS on both sides. What the tools can do at most is measured beside it, with nothing between the tunnels."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load import Sink
+from bench.row import POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
+from bench.rows.through import Load, pass_through, warm_up
+from bench.tunnel import AUTHORITY, CERTIFICATE, KEY, Tunnel, certificates
+
+#: The two tunnels back to back.
+NO_SERVER = "no server"
+
+_RELAY = {
+    "CERTIFICATE_PATH": f"@HOME@/{CERTIFICATE}",
+    "KEY_PATH": f"@HOME@/{KEY}",
+    "SMARTHOST_TLS": "verify",
+    "SMARTHOST_CA_FILE": f"@HOME@/{AUTHORITY}",
+}
+# Postfix's best: without the reuse of connections it shakes hands for every message, at a third of the rate.
+_POSTFIX = {
+    "smtpd_tls_security_level": "may",
+    "smtpd_tls_cert_file": f"@HOME@/{CERTIFICATE}",
+    "smtpd_tls_key_file": f"@HOME@/{KEY}",
+    "smtp_tls_security_level": "encrypt",
+    "smtp_tls_connection_reuse": "yes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """The row."""
+
+    name: str = "B9"
+    words: str = "4 KiB, 20 sessions, reused connections, STARTTLS on both sides, end to end"
+    contenders: Sequence[str] = (RELAY, RELAY_X2, POSTFIX, NO_SERVER)
+    goals: Sequence[Goal] = (Goal("end-to-end/s", 2.0, against=POSTFIX),)
+
+    def run(self, bench: Bench, contender: str) -> Figures:
+        """Pass messages through a tunnel, the contender and another tunnel."""
+        files = certificates()
+        with ExitStack() as stack:
+            home = _folder(bench, files, stack)
+            sink = stack.enter_context(bench.sink())
+            behind = stack.enter_context(Tunnel(bench, home, sink.port, certificate=True))
+            port = behind.port
+            if contender != NO_SERVER:
+                server = bench.server(contender, behind.port, relay=_RELAY, postfix=_POSTFIX, files=files)
+                port = stack.enter_context(server).port
+            before = stack.enter_context(Tunnel(bench, home, port, certificate=False))
+            return _measure(before, sink, bench.amount(4000, 1000))
+
+
+def _measure(before: Tunnel, sink: Sink, messages: int) -> Figures:
+    warm_up(before, sink, Load())
+    passage = pass_through(before, sink, Load(), messages)
+    return {"accepts/s": passage.accepts, "end-to-end/s": passage.deliveries}
+
+
+def _folder(bench: Bench, files: dict[str, bytes], stack: ExitStack) -> Path:
+    home = Path(tempfile.mkdtemp(prefix="tunnels-", dir=bench.directory))
+    stack.callback(shutil.rmtree, home, ignore_errors=True)
+    for name, content in files.items():
+        (home / name).write_bytes(content)
+    return home
+
+
+ROW = Encrypted()

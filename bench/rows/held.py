@@ -1,0 +1,83 @@
+"""B5: messages are accepted and not delivered. The ceiling is the relay's listener with no queue behind it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.load import Source
+from bench.relay import Relay
+from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
+from bench.server import Place, Server
+from tests.endtoend.daemon import Daemon
+from tests.fakes.processes import until
+
+CEILING = "ceiling"
+
+_WARM = 200
+_ROUND_SECONDS = 120.0
+# Nothing is sent on, but a server must be told of a port.
+_NOWHERE = 9
+_VARIANTS = {RELAY: "held", CEILING: "ceiling"}
+
+
+class Variant(Relay):
+    """A listener of bench.variants in the place of the daemon."""
+
+    def __init__(self, place: Place, variant: str) -> None:
+        super().__init__(place, {})
+        self._variant = variant
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        """The daemon's environment, with another program in it."""
+        daemon = super().daemon
+        daemon.child.command = [sys.executable, "-m", "bench.variants", self._variant]
+        return daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The row."""
+
+    name: str = "B5"
+    words: str = "4 KiB, 20 sessions, accepted only, delivery held"
+    contenders: Sequence[str] = (RELAY, CEILING, POSTFIX, EXIM)
+    goals: Sequence[Goal] = (
+        Goal("accepts/s", 5.0, against=POSTFIX),
+        Goal("accepts/s", 0.7, against=CEILING),
+    )
+
+    def run(self, bench: Bench, contender: str) -> Figures:
+        """Send messages, and see that all are kept."""
+        messages = bench.amount(6000, 1500)
+        with self._server(bench, contender) as server:
+            _send(server, _WARM)
+            seconds = _send(server, messages)
+            if contender != CEILING:
+                _all_kept(server, _WARM + messages)
+            return {"accepts/s": messages / seconds}
+
+    def _server(self, bench: Bench, contender: str) -> Server:
+        if contender in _VARIANTS:
+            return Variant(Place(bench.directory, bench.cache, _NOWHERE, {}), _VARIANTS[contender])
+        return bench.server(contender, _NOWHERE, postfix={"defer_transports": "smtp"}, exim={"queue_only": "true"})
+
+
+def _send(server: Server, messages: int) -> float:
+    """Return the seconds from the first connect until the last 250."""
+    with Source(server.port, messages) as source:
+        until(lambda: source.ended, _ROUND_SECONDS, what=f"message {messages} accepted")
+        words = source.finish()
+    if source.failed:
+        raise RuntimeError(f"smtp-source failed: {words[-500:]}")
+    return source.ended - source.begun
+
+
+def _all_kept(server: Server, messages: int) -> None:
+    kept = server.waiting()
+    if kept != messages:
+        raise RuntimeError(f"{messages} messages were accepted and {kept} are in the queue")
+
+
+ROW = Held()
