@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -42,21 +42,42 @@ class KeyPair:
         return _age_words(self.certificate, dt.datetime.fromtimestamp(now, dt.UTC))
 
 
-def read_pair(certificate_path: Path, key_path: Path) -> KeyPair:
-    """Read a certificate, with those that lead from it to its root behind it, and its key: EC or RSA, both PEM.
+@dataclass(frozen=True, slots=True)
+class PemFiles:
+    """What stands in the files of a pair: a certificate, with those that lead to its root behind it, and its key."""
 
-    Raises CertificateError if one cannot be read or they do not belong together. Dates are not looked at.
+    certificate_path: Path
+    key_path: Path
+    certificate: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+
+def read_files(certificate_path: Path, key_path: Path) -> PemFiles:
+    """Read the files of a pair. Raises CertificateError."""
+    certificate, key = _read("CERTIFICATE_PATH", certificate_path), _read("KEY_PATH", key_path)
+    return PemFiles(certificate_path, key_path, certificate, key)
+
+
+def make_pair(files: PemFiles) -> KeyPair:
+    """Make a pair of what was read: EC or RSA, both PEM.
+
+    Raises CertificateError if one makes no sense or they do not belong together. Dates are not looked at.
     """
-    chain = _read_chain(certificate_path)
-    key = _read_key(key_path)
+    chain = _chain(files.certificate_path, files.certificate)
+    key = _key(files.key_path, files.key)
     if not _belongs(key, chain[0]):
-        raise CertificateError(_misfit(certificate_path, key_path, chain, key))
-    return KeyPair(chain[0], _context(certificate_path, chain, key))
+        raise CertificateError(_misfit(files.certificate_path, files.key_path, chain, key))
+    return KeyPair(chain[0], _context(files.certificate_path, chain, key))
 
 
-def _read_chain(path: Path) -> Sequence[x509.Certificate]:
+def read_pair(certificate_path: Path, key_path: Path) -> KeyPair:
+    """Read the files of a pair and make it. Raises CertificateError."""
+    return make_pair(read_files(certificate_path, key_path))
+
+
+def _chain(path: Path, content: bytes) -> Sequence[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_read("CERTIFICATE_PATH", path))
+        return x509.load_pem_x509_certificates(content)
     except ValueError:
         raise CertificateError(
             f"CERTIFICATE_PATH={path}: the file holds no readable certificate; it must be PEM, the host's own"
@@ -64,8 +85,7 @@ def _read_chain(path: Path) -> Sequence[x509.Certificate]:
         ) from None
 
 
-def _read_key(path: Path) -> _Key:
-    content = _read("KEY_PATH", path)
+def _key(path: Path, content: bytes) -> _Key:
     try:
         key = load_pem_private_key(content, None)
     except TypeError:

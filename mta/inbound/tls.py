@@ -1,6 +1,7 @@
 """TLS on the listening side: what STARTTLS shows, taken up anew when its files change (RFC 3207)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,23 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.inbound.keypair import CertificateError, read_pair
+from mta.inbound.keypair import CertificateError, PemFiles, make_pair, read_files
 
-__all__ = ["CertificateError", "CertificateWatch", "ListeningCertificate", "describe", "failure_words"]
+__all__ = ["CertificateError", "CertificateWatch", "Handed", "ListeningCertificate", "describe", "failure_words"]
 
 #: Seconds between two looks at the files.
 ROUND = 5.0
 
 # What tells one content of a file from another; None for no file.
 _Stamp = tuple[int, int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What one process gives to another that may not be allowed to read the files."""
+
+    files: PemFiles
+    stamps: Sequence[_Stamp]
 
 
 def describe(transport: Any) -> str:
@@ -56,13 +65,16 @@ class ListeningCertificate:
         wall: Callable[[], float],
         notice: Callable[[str], object],
         trouble: Callable[[str], object],
+        handed: Handed | None = None,
     ) -> None:
+        """With `handed` the files are read only once they are others than those."""
         self._paths = certificate_path, key_path
         self._wall = wall
         self._notice = notice
         self._trouble = trouble
-        self._stamps = self._look_at_files()
-        self._pair = read_pair(certificate_path, key_path)
+        self._stamps = self._look_at_files() if handed is None else handed.stamps
+        self._files = read_files(*self._paths) if handed is None else handed.files
+        self._pair = make_pair(self._files)
         # A new pair that could not be used, and whether that was told.
         self._suspect: Sequence[_Stamp] = ()
         self._suspect_told = False
@@ -71,6 +83,11 @@ class ListeningCertificate:
 
     def __str__(self) -> str:
         return str(self._pair)
+
+    @property
+    def handed(self) -> Handed:
+        """What another process needs to begin with the same pair; it has the key."""
+        return Handed(self._files, self._stamps)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802
         """Create the connection; called by Twisted."""
@@ -87,7 +104,8 @@ class ListeningCertificate:
 
     def _renew(self, stamps: Sequence[_Stamp]) -> None:
         try:
-            self._pair = read_pair(*self._paths)
+            files = read_files(*self._paths)
+            self._pair = make_pair(files)
         except CertificateError as error:
             # Whoever renews a certificate writes two files: between them it is no mistake that they do not fit.
             self._suspect_told = stamps == self._suspect
@@ -95,7 +113,7 @@ class ListeningCertificate:
             if self._suspect_told:
                 self._trouble(f"{error}; until then STARTTLS goes on with the certificate it has ({self})")
             return
-        self._stamps, self._suspect = stamps, ()
+        self._files, self._stamps, self._suspect = files, stamps, ()
         self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
 
     def _look_at_files(self) -> Sequence[_Stamp]:
