@@ -1,7 +1,7 @@
 """A small Debian in a folder, with one peer's package installed, and the way to run a program in it.
 
-A program runs with the folder as its root, in mount and process namespaces of its own: what it needs of the host is bound
-into the folder, and whatever it started ends with it, mounts and processes alike.
+A program runs with the folder as its root, in mount and process namespaces of its own: what it needs of the host is
+bound into the folder, and whatever it started ends with it, mounts and processes alike.
 """
 
 import os
@@ -99,7 +99,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def command_in(folder: Path, command: Sequence[str], bound: Mapping[Path, Path] = _NOTHING) -> list[str]:
-    """Return the command line that runs a command in a Debian. `bound` says what of the host is seen there, and where."""
+    """Return the command line that runs a command in a Debian; `bound` is what of the host it sees, and where."""
     bindings = (str(path) for pair in bound.items() for path in pair)
     return [*_APART, "sh", "-c", _ENTER, "sh", str(folder), *bindings, "--", *command]
 

@@ -1,6 +1,12 @@
 """The rows of the table, one module each; `python -m bench` runs them in this order."""
 
 from bench.row import Row
+from bench.rows import b1, b2, b4, b6
 
 #: Every row there is.
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (
+    b1.ROW,
+    b2.ROW,
+    b4.ROW,
+    b6.ROW,
+)

@@ -1,14 +1,20 @@
 """What several rows do: smtp-source through a server into smtp-sink, timed from the first connect to the last one."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.load import Sink, Source
+from bench.processes import cpu_seconds
+from bench.row import EXIM, POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.server import Server
 from tests.fakes.processes import until
 
 _ROUND_SECONDS = 120.0
-_WARM = 200
+_NO_SETTINGS: Mapping[str, str] = {}
+_NO_FILES: Mapping[str, bytes] = {}
+#: How much of a round's messages a slower contender gets, so that all take a like time.
+_SHARES = {POSTFIX: 0.4, EXIM: 0.1, RELAY_X2: 1.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Passage:
     messages: int
     accepted_seconds: float
     delivered_seconds: float
+    cpu_seconds: float
 
     @property
     def accepts(self) -> float:
@@ -38,19 +45,58 @@ class Passage:
         """Messages a second, end to end."""
         return self.messages / self.delivered_seconds
 
+    def figures(self) -> Figures:
+        """Return it under the names the table has."""
+        return {
+            "end-to-end/s": self.deliveries,
+            "accepts/s": self.accepts,
+            "CPU ms/message": self.cpu_seconds * 1000 / self.messages,
+        }
 
-def warm_up(server: Server, sink: Sink, load: Load, messages: int = _WARM) -> None:
-    """Send a few messages first, so that connections, caches and processes are there when the clock starts."""
-    pass_through(server, sink, load, messages)
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """A row of messages a second. `settings` by contender's kind, and `files`, go to Bench.server as they are."""
+
+    name: str
+    words: str
+    load: Load
+    goals: Sequence[Goal]
+    messages: int = 5000
+    quick_messages: int = 1000
+    contenders: Sequence[str] = (RELAY, RELAY_X2, POSTFIX, EXIM)
+    relay: Mapping[str, str] = _NO_SETTINGS
+    postfix: Mapping[str, str] = _NO_SETTINGS
+    exim: Mapping[str, str] = _NO_SETTINGS
+    files: Mapping[str, bytes] = _NO_FILES
+    sink: tuple[str, ...] = ()
+
+    def run(self, bench: Bench, contender: str) -> Figures:
+        """Send one round's messages through a fresh server that has been warmed up."""
+        messages = share(contender, bench.amount(self.messages, self.quick_messages))
+        with bench.sink(*self.sink) as sink, self._server(bench, contender, sink) as server:
+            pass_through(server, sink, self.load, max(self.load.sessions, messages // 10))
+            return pass_through(server, sink, self.load, messages).figures()
+
+    def _server(self, bench: Bench, contender: str, sink: Sink) -> Server:
+        settings = {"relay": self.relay, "postfix": self.postfix, "exim": self.exim}
+        return bench.server(contender, sink.port, files=self.files, **settings)
+
+
+def share(contender: str, messages: int) -> int:
+    """Return how many of a round's messages a contender gets."""
+    return max(1, round(messages * _SHARES.get(contender, 1)))
 
 
 def pass_through(server: Server, sink: Sink, load: Load, messages: int) -> Passage:
     """Send the messages through a server. Raises RuntimeError or TimeoutError, which say what went wrong."""
     goal = sink.count() + messages
+    before = cpu_seconds(server.pid)
     with Source(server.port, messages, load.octets, load.sessions, options=load.options) as source:
         until(lambda: sink.count() >= goal or source.failed, _ROUND_SECONDS, what=f"message {messages} at the sink")
         ended = time.perf_counter()
         words = source.finish()
     if source.failed:
         raise RuntimeError(f"smtp-source failed: {words[-500:]}")
-    return Passage(messages, source.ended - source.begun, ended - source.begun)
+    used = cpu_seconds(server.pid) - before
+    return Passage(messages, source.ended - source.begun, ended - source.begun, used)

@@ -1,0 +1,11 @@
+"""B1: what a busy relay does, many clients that each keep their connection."""
+
+from bench.row import EXIM, POSTFIX, Goal
+from bench.rows.through import Load, Throughput
+
+ROW = Throughput(
+    name="B1",
+    words="4 KiB, 20 sessions, reused connections, end to end",
+    load=Load(),
+    goals=(Goal("end-to-end/s", 4, against=POSTFIX), Goal("end-to-end/s", 15, against=EXIM)),
+)
