@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.load import Sink, Source
 from bench.processes import cpu_seconds
@@ -11,8 +11,6 @@ from bench.server import Server
 from tests.fakes.processes import until
 
 _ROUND_SECONDS = 120.0
-_NO_SETTINGS: Mapping[str, str] = {}
-_NO_FILES: Mapping[str, bytes] = {}
 #: How much of a round's messages a slower contender gets, so that all take a like time.
 _SHARES = {POSTFIX: 0.4, EXIM: 0.1, RELAY_X2: 1.5}
 
@@ -65,10 +63,10 @@ class Throughput:
     messages: int = 5000
     quick_messages: int = 1000
     contenders: Sequence[str] = (RELAY, RELAY_X2, POSTFIX, EXIM)
-    relay: Mapping[str, str] = _NO_SETTINGS
-    postfix: Mapping[str, str] = _NO_SETTINGS
-    exim: Mapping[str, str] = _NO_SETTINGS
-    files: Mapping[str, bytes] = _NO_FILES
+    relay: Mapping[str, str] = field(default_factory=dict)
+    postfix: Mapping[str, str] = field(default_factory=dict)
+    exim: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     sink: tuple[str, ...] = ()
 
     def run(self, bench: Bench, contender: str) -> Figures:
