@@ -1,117 +1,84 @@
-"""`make bench`: the relay and Postfix side by side, in turns, on this machine."""
+"""`make bench`: the relay, Postfix and Exim side by side, in turns, on this machine."""
 
 import argparse
-import json
+import signal
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 
-from bench import load, peers, table
+from bench import keep, load, plot, table
 from bench.machine import machine
-from tests.fakes.processes import until
+from bench.measure import Measuring
+from bench.row import Bench, Row
+from bench.rows import ROWS
 
-_RESULTS = Path(__file__).parent / "results"
+_CACHE = Path(__file__).parent.parent / ".cache" / "bench"
+#: Rounds and minutes of a run, and of a quick one.
+_FULL, _QUICK = (3, 20.0), (2, 1.8)
 
 
 def main() -> int:
-    """Measure, print the table and keep the figures as JSON. Returns the exit status."""
+    """Measure, print the tables and keep them. Returns the exit status: 1 if nothing could be measured."""
     options = _options()
+    # A manager's SIGTERM unwinds like Ctrl-C: whatever was started is ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if reason := load.why_not():
         print(f"nothing measured: {reason}", file=sys.stderr)
         return 1
-    facts = machine(options.directory)
+    facts = machine(options.directory, options.cache)
     print(table.facts_line(facts), flush=True)
-    results = _run(options)
-    command = " ".join(["python -m bench", *sys.argv[1:]])
-    text = table.section(
-        results, facts, f"{command}: {options.messages} messages of {load.MESSAGE_BYTES} octets a round"
+    rows = [row for row in ROWS if not options.rows or row.name in options.rows]
+    measuring = Measuring(
+        Bench(options.directory, options.cache, options.quick),
+        rows,
+        options.contenders,
+        seconds=options.minutes * 60,
+        say=lambda words: print(words, flush=True),
     )
-    print(f"\n{text}")
-    print(f"Figures and this text in {_keep(facts, options, results, text)}")
-    return 0
+    interrupted = _run(measuring, options.rounds)
+    _report(measuring, rows, facts, publish=options.publish)
+    return 130 if interrupted else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer messages and rounds: under two minutes")
-    parser.add_argument("--rounds", type=int, help="rounds a peer and pattern (default 5, quick 3)")
-    parser.add_argument("--messages", type=int, help="messages a round (default 4000, quick 1000)")
-    parser.add_argument("--peers", nargs="+", choices=list(peers.PEERS), default=list(peers.PEERS))
-    parser.add_argument("--patterns", nargs="+", choices=[one.name for one in load.PATTERNS])
+    parser.add_argument("--quick", action="store_true", help="small loads: under two minutes")
+    parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], metavar="ROW", help="B1 B7 ...")
+    parser.add_argument("--contenders", nargs="+", metavar="NAME", help="smtprelay, 'smtprelay x2', postfix, exim ...")
+    parser.add_argument("--rounds", type=int, help="how often each takes its turn (default 3, quick 2)")
+    parser.add_argument("--minutes", type=float, help="no round is begun that would end later (default 20, quick 1.8)")
     parser.add_argument(
         "--directory", type=Path, default=Path("/var/tmp"), help="where the queues lie: a real disk, not a tmpfs"
     )
+    parser.add_argument("--cache", type=Path, default=_CACHE, help="where the peers' programs are kept")
+    parser.add_argument("--publish", action="store_true", help="put tables and plot into bench/README.md")
     options = parser.parse_args()
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.messages = options.messages or (1000 if options.quick else 4000)
+    rounds, minutes = _QUICK if options.quick else _FULL
+    options.rounds = options.rounds or rounds
+    options.minutes = options.minutes or minutes
+    options.directory, options.cache = options.directory.resolve(), options.cache.resolve()
     return options
 
 
-def _run(options: argparse.Namespace) -> dict[str, dict[str, list[load.Round]]]:
-    patterns = [one for one in load.PATTERNS if not options.patterns or one.name in options.patterns]
-    with ExitStack() as stack:
-        sink = stack.enter_context(load.Sink())
-        running = _start(options, sink, stack)
-        results: dict[str, dict[str, list[load.Round]]] = {
-            pattern.name: {peer.name: [] for peer in running} for pattern in patterns
-        }
-        for number in range(1, options.rounds + 1):
-            for pattern in patterns:
-                for peer in running:
-                    one = load.measure(peer, sink, pattern, options.messages)
-                    results[pattern.name][peer.name].append(one)
-                    _say(number, pattern, peer, one)
-                    until(lambda peer=peer: peer.waiting() == 0, 60, what=f"{peer.name}: an empty queue")
-    return results
+def _run(measuring: Measuring, rounds: int) -> bool:
+    """Measure, and return whether somebody cut it short; what was measured until then counts."""
+    try:
+        measuring.run(rounds)
+    except KeyboardInterrupt:
+        measuring.results.notes.append("cut short")
+        return True
+    return False
 
 
-def _start(options: argparse.Namespace, sink: load.Sink, stack: ExitStack) -> Sequence[peers.Peer]:
-    """Start all peers that can be, and warm each up with a tenth of a round."""
-    running: list[peers.Peer] = []
-    for name in options.peers:
-        if reason := peers.why_not(name):
-            print(f"{name} left out: {reason}", flush=True)
-            continue
-        peer = peers.PEERS[name](options.directory, sink.port)
-        try:
-            peer.start()
-        except RuntimeError as error:
-            print(f"{name} left out: {error}", flush=True)
-            continue
-        stack.callback(peer.stop)
-        load.measure(peer, sink, load.PATTERNS[0], max(100, options.messages // 10))
-        until(lambda peer=peer: peer.waiting() == 0, 60, what=f"{name}: an empty queue")
-        running.append(peer)
-    return running
-
-
-def _say(number: int, pattern: load.Pattern, peer: peers.Peer, one: load.Round) -> None:
-    print(
-        f"round {number} {pattern.name:8} {peer.name:10}"
-        f" accepts {one.accepts:7,.0f}/s  end-to-end {one.deliveries:7,.0f}/s",
-        flush=True,
-    )
-
-
-def _keep(facts: dict[str, str], options: argparse.Namespace, results: table.Results, text: str) -> Path:
-    _RESULTS.mkdir(exist_ok=True)
-    file = _RESULTS / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
-    file.with_suffix(".md").write_text(text)
-    document = {
-        "machine": facts,
-        "messages": options.messages,
-        "message_bytes": load.MESSAGE_BYTES,
-        "sessions": load.SESSIONS,
-        "rounds": {
-            pattern: {name: [asdict(one) for one in rounds] for name, rounds in by_peer.items()}
-            for pattern, by_peer in results.items()
-        },
-    }
-    file.write_text(json.dumps(document, indent=2) + "\n")
-    return file
+def _report(measuring: Measuring, rows: Sequence[Row], facts: dict[str, str], *, publish: bool) -> None:
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    text = table.section(measuring.results, rows, facts, command)
+    panels = plot.panels(measuring.results, rows)
+    drawing = plot.draw(panels) if panels else ""
+    print(f"\n{text}")
+    print(f"Figures and this text in {keep.keep(measuring.results, facts, command, text, drawing)}")
+    if publish:
+        keep.publish(text, drawing)
 
 
 if __name__ == "__main__":

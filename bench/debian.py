@@ -109,3 +109,13 @@ def owner_in(folder: Path, user: str) -> tuple[int, int]:
     lines = (folder / "etc/passwd").read_text().splitlines()
     fields = next(line.split(":") for line in lines if line.startswith(f"{user}:"))
     return int(fields[2]), int(fields[3])
+
+
+def version(cache: Path, package: str) -> str:
+    """Return the version of a package in its folder, or "none" if there is no such folder."""
+    folder = cache / f"{SUITE}-{package}"
+    if not folder.exists():
+        return "none"
+    entries = (folder / "var/lib/dpkg/status").read_text().split("\n\n")
+    entry = next((entry for entry in entries if entry.startswith(f"Package: {package}\n")), "")
+    return next((line.removeprefix("Version: ") for line in entry.splitlines() if line.startswith("Version: ")), "none")

@@ -6,10 +6,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.fakes.processes import find_program
+from bench import exim, postfix
+from bench.debian import version
+
+_ROOT = Path(__file__).parent.parent
 
 
-def machine(parent: Path) -> dict[str, str]:
+def machine(directory: Path, cache: Path) -> dict[str, str]:
     """Return the facts by name: cores, processor, memory, kernel, the queues' file system, and versions."""
     kibibytes = int(_first(r"MemTotal:\s*(\d+)", _read("/proc/meminfo")) or 0)
     return {
@@ -17,9 +20,11 @@ def machine(parent: Path) -> dict[str, str]:
         "processor": _first(r"model name\s*:\s*(.*)", _read("/proc/cpuinfo")),
         "memory": f"{kibibytes / 2**20:.0f} GiB",
         "kernel": platform.release(),
-        "file system": file_system(parent),
+        "file system": file_system(directory),
         "python": platform.python_version(),
-        "postfix": _postfix_version(),
+        "smtprelay": _commit(),
+        "postfix": version(cache, postfix.RECIPE.package),
+        "exim": version(cache, exim.RECIPE.package),
         "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
@@ -34,11 +39,13 @@ def file_system(path: Path) -> str:
     return best[1]
 
 
-def _postfix_version() -> str:
-    program = find_program("postconf")
-    if program is None:
-        return "none"
-    done = subprocess.run([program, "-d", "-h", "mail_version"], capture_output=True, text=True, check=False)
+def _commit() -> str:
+    """Return the commit that is measured, with a mark if the tree is not as committed."""
+    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

@@ -1,57 +1,85 @@
-"""Figures for people: medians of the rounds, ratios to Postfix round by round, and the table as Markdown."""
+"""The results for people: a table of the goals and a table of the figures, as Markdown. Pure."""
 
-from collections.abc import Mapping, Sequence
-from statistics import median
+from collections.abc import Iterator, Mapping, Sequence
 
-from bench.load import PATTERNS, Round
-
-#: Rounds by pattern name, then by peer name.
-Results = Mapping[str, Mapping[str, Sequence[Round]]]
-
-_US = "smtprelay"
-_THEM = "postfix"
+from bench.measure import POINT, number
+from bench.results import Results, Spread, Verdict, judge, spread
+from bench.row import Row
 
 
-def section(results: Results, facts: Mapping[str, str], command: str) -> str:
-    """Return the table with the machine and the command, as it stands in bench/README.md."""
-    return (
-        f"{facts_line(facts)}.\n`{command}`\n\n{render(results)}\n\n"
-        "Medians of the rounds; in brackets the least and the most.\n"
-    )
+def section(results: Results, rows: Sequence[Row], facts: Mapping[str, str], command: str) -> str:
+    """Return all that a reader of a run wants: machine, command, goals, figures, and what went without."""
+    parts = [f"{facts_line(facts)}\n`{command}`", goals_table(results, rows), figures_table(results, rows)]
+    if results.notes:
+        parts.append("\n".join(f"- {note}" for note in results.notes))
+    return "\n\n".join(parts) + "\n"
 
 
 def facts_line(facts: Mapping[str, str]) -> str:
     """Return the machine in one line."""
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return ", ".join(f"{name} {value}" for name, value in facts.items()) + "."
 
 
-def render(results: Results) -> str:
-    """Return the table in Markdown, one row a pattern and peer, with the least and the most of the rounds."""
+def goals_table(results: Results, rows: Sequence[Row]) -> str:
+    """Return one line a goal: the load, what was to reach, what was measured, and whether it is reached."""
     lines = [
-        "| pattern | server | durable accepts/s | end-to-end/s | rounds |",
-        "|---|---|---:|---:|---:|",
+        "| row | load | figure | to reach | measured | the relay | against | reached |",
+        "|---|---|---|---|---|---:|---:|---|",
     ]
-    for pattern in PATTERNS:
-        for name, rounds in results.get(pattern.name, {}).items():
-            accepts = _spread([one.accepts for one in rounds])
-            deliveries = _spread([one.deliveries for one in rounds])
-            lines.append(f"| {pattern.words} | {name} | {accepts} | {deliveries} | {len(rounds)} |")
-        if pairs := _pairs(results, pattern.name):
-            accepts = _times([us.accepts / them.accepts for us, them in pairs])
-            deliveries = _times([us.deliveries / them.deliveries for us, them in pairs])
-            lines.append(f"| | **{_US} / {_THEM}** | **{accepts}** | **{deliveries}** | {len(pairs)} |")
+    for row in rows:
+        words = row.words
+        for goal in row.goals:
+            lines.append(_goal_line(judge(results, row, goal), words))
+            words = ""
     return "\n".join(lines)
 
 
-def _pairs(results: Results, pattern: str) -> list[tuple[Round, Round]]:
-    """Return the rounds of the relay and of Postfix that ran one after the other, and so had the machine to share."""
-    peers = results.get(pattern, {})
-    return list(zip(peers.get(_US, ()), peers.get(_THEM, ()), strict=False))
+def _goal_line(verdict: Verdict, words: str) -> str:
+    goal = verdict.goal
+    cells = (
+        verdict.row.name,
+        words,
+        goal.figure,
+        aim(verdict),
+        spread_words(verdict.measured),
+        _middle(verdict.ours),
+        _middle(verdict.theirs),
+        {True: "yes", False: "**no**", None: "not measured"}[verdict.reached],
+    )
+    return f"| {' | '.join(cells)} |"
 
 
-def _spread(rates: Sequence[float]) -> str:
-    return f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+def aim(verdict: Verdict) -> str:
+    """Return a goal in words: `4 x postfix`, `at most 0.5 x postfix`, `at most 60`."""
+    goal = verdict.goal
+    limit = "at most " if goal.at_most else "at least "
+    return f"{limit}{number(goal.bound)}" + (f" × {goal.against}" if goal.against else "")  # noqa: RUF001
 
 
-def _times(ratios: Sequence[float]) -> str:
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def figures_table(results: Results, rows: Sequence[Row]) -> str:
+    """Return one line a row and contender, with the spread of every figure; points of curves are for the plot."""
+    lines = ["| row | contender | figures | rounds |", "|---|---|---|---:|"]
+    for row in rows:
+        for contender, rounds in results.rounds.get(row.name, {}).items():
+            figures = "; ".join(_figures(results, row.name, contender))
+            lines.append(f"| {row.name} | {contender} | {figures} | {sum(map(bool, rounds))} |")
+    return "\n".join(lines)
+
+
+def _figures(results: Results, row: str, contender: str) -> Iterator[str]:
+    names = dict.fromkeys(name for figures in results.rounds[row][contender] for name in figures if POINT not in name)
+    for name in names:
+        yield f"{name} {spread_words(spread(results.values(row, contender, name)))}"
+
+
+def spread_words(values: Spread | None) -> str:
+    """Return a median with the least and the most: `2,467 (2,300 to 2,500)`."""
+    if values is None:
+        return ""
+    if values.rounds == 1:
+        return number(values.middle)
+    return f"{number(values.middle)} ({number(values.least)} to {number(values.most)})"
+
+
+def _middle(values: Spread | None) -> str:
+    return "" if values is None else number(values.middle)
