@@ -1,4 +1,4 @@
-"""Whether the relay can take mail: it greets, answers EHLO, and its queue can be written.
+"""Whether the relay can take mail: it greets, answers EHLO, and the queue of each worker can be written.
 
 Both sides are asked as a client and as a program beside the daemon would, so nothing has to work inside it for the
 question to be put.
@@ -7,18 +7,19 @@ question to be put.
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO
 
 import click
 
 from mta.config.setting import Reading, SettingsError
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR
-from mta.queue.bodies import Bodies
+from mta.queue.home import FILE_NAME, homes, is_without_queue
 from mta.queue.interface import QueueError
-from mta.queue.refusal import primary_code, refusal
-from mta.queue.sqlite import FILE_NAME, RESERVE
+from mta.queue.refusal import named, primary_code, refusal
+from mta.queue.room import require_room
 
 #: Seconds that each step of an answer may take.
 PATIENCE = 5.0
@@ -64,7 +65,7 @@ def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
     host, port, directory = reading.of(BIND_IP), reading.of(PORT), reading.of(QUEUE_DIR)
     reading.check()
     accepts(_LOOPBACK if host == _ANY else host, port, patience)
-    can_be_written(directory, patience)
+    all_can_be_written(directory, patience)
 
 
 def accepts(host: str, port: int, patience: float = PATIENCE) -> None:
@@ -91,9 +92,41 @@ def _expect(replies: BinaryIO, code: bytes, what: str) -> None:
         raise UnhealthyError(f"{what} is {words!r}, not {code.decode()}")
 
 
-def can_be_written(directory: Path, patience: float = PATIENCE) -> None:
+def all_can_be_written(directory: Path, patience: float = PATIENCE) -> None:
+    """Return if the queue of each home in QUEUE_DIR can be written. Raises QueueError, which names those that cannot.
+
+    QUEUE_DIR must have a queue; another home that has none is one whose worker has not begun, or that was merged.
+    """
+    places = homes(directory)
+    troubles: dict[Path, str] = {}
+
+    def probe(home: Path) -> None:
+        troubles[home] = _trouble(home, places, patience)
+
+    # All at once: a busy one may take all its patience, and who asks has little of it. Not a ThreadPoolExecutor, whose
+    # import takes longer than the whole check.
+    threads = [Thread(target=probe, args=(home,)) for home in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if lines := [troubles[home] for home in places if troubles[home]]:
+        raise QueueError("; ".join(lines))
+
+
+def _trouble(home: Path, places: Sequence[Path], patience: float) -> str:
+    """Return why a home's queue cannot be written, or ""."""
+    try:
+        can_be_written(home, patience)
+    except QueueError as error:
+        gone = home != places[0] and is_without_queue(home)
+        return "" if gone else str(named(home, error, places))
+    return ""
+
+
+def can_be_written(home: Path, patience: float = PATIENCE) -> None:
     """Return if a transaction on the queue reaches the disk and there is room for mail. Raises QueueError."""
-    path = directory / FILE_NAME
+    path = home / FILE_NAME
     before = _written(path)
     try:
         _touch(path, patience)
@@ -101,7 +134,7 @@ def can_be_written(directory: Path, patience: float = PATIENCE) -> None:
         # Who writes all the time leaves us no gap; then the relay itself shows that it can.
         if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
             raise refusal(error) from None
-    Bodies(directory / "bodies", RESERVE).require_room()
+    require_room(home / "bodies")
 
 
 def _touch(path: Path, patience: float) -> None:

@@ -12,12 +12,14 @@ from typing import BinaryIO
 
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.queue.commit import Step, no_step
-from mta.queue.interface import QueueError, QueueFull, QueueId
+from mta.queue.interface import QueueError, QueueId
 from mta.queue.refusal import refusal
+from mta.queue.room import require_room
 
 #: Octets a body may have to live in a row.
 SMALL = 256 * 1024
-_PART = ".part"
+#: What follows the id in the name of a file that is not whole yet.
+PART = ".part"
 
 
 class Writer:
@@ -101,7 +103,7 @@ class Bodies:
 
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body about to be added under this id."""
-        return Writer(self._directory, id + _PART, self._small)
+        return Writer(self._directory, id + PART, self._small)
 
     def body(self, id: QueueId, size: int) -> FileBody:
         """Return the body of a stored message; its octets may turn out to be missing when they are read."""
@@ -116,24 +118,18 @@ class Bodies:
         self._allowance -= octets
         if self._allowance > 0:
             return
-        try:
-            disk = os.statvfs(self._directory)
-        except OSError as error:
-            raise refusal(error) from error
-        free = disk.f_bavail * disk.f_frsize
-        if free < self._reserve:
-            raise QueueFull(f"only {free >> 20} MiB free on the queue's disk: free space under QUEUE_DIR")
+        require_room(self._directory, self._reserve)
         self._allowance = self._reserve // 8
 
     def place(self, id: QueueId, body: FileBody) -> FileBody:
         """Make a finished file durable under its final name and return it. Raises OSError."""
         self._step("sync file")
-        _sync(body.path)
+        sync(body.path)
         self._step("rename file")
         final = self._directory / id
         body.path.rename(final)
         self._step("sync directory")
-        _sync(self._directory)
+        sync(self._directory)
         return FileBody(final, body.size)
 
     def remove(self, ids: Iterable[QueueId]) -> None:
@@ -141,7 +137,7 @@ class Bodies:
         for id in ids:
             self._step("remove file")
             _remove(self._directory / id)
-            _remove(self._directory / (id + _PART))
+            _remove(self._directory / (id + PART))
 
     def sweep(self, expected: Collection[QueueId]) -> tuple[int, tuple[QueueId, ...]]:
         """Remove every file that no waiting message has; return how many, and the messages whose file is missing."""
@@ -152,7 +148,8 @@ class Bodies:
         return len(strays), tuple(sorted(set(expected) - names))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return when a file, or the names in a directory, are on disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -11,6 +11,7 @@ import re
 import select
 import time
 from pathlib import Path
+from typing import Self
 
 from mta.queue.interface import QueueError
 
@@ -45,6 +46,17 @@ def homes(directory: Path) -> list[Path]:
     except OSError as error:
         raise _unusable(directory, error) from error
     return [directory, *(home for home in others if (home / FILE_NAME).exists())]
+
+
+def is_without_queue(home: Path) -> bool:
+    """Whether there is no queue file in a home: its worker has not begun, or it was merged. Not if we may not look."""
+    try:
+        (home / FILE_NAME).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def prepare(directory: Path) -> None:
@@ -82,6 +94,12 @@ class Lock:
         except OSError as error:
             raise _unusable(directory, error) from error
         self._descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Give the lock back; the file stays, so that its name says where the lock is."""

@@ -7,14 +7,16 @@ stored; a QueueError means the queue cannot be used. Times are wall-clock second
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NewType, Protocol
-
-from twisted.internet.defer import Deferred
+from typing import TYPE_CHECKING, NewType, Protocol
 
 from mta.message.body import Body
 from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Delivered, Outcome
 from mta.smtp.values import value
+
+if TYPE_CHECKING:
+    # Half of what a health check would cost, which knows the errors here but never waits for a queue.
+    from twisted.internet.defer import Deferred
 
 #: Thirteen characters that sort by time; made by mta.queue.ids.
 QueueId = NewType("QueueId", str)

@@ -2,6 +2,8 @@
 
 import errno
 import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
 
 from mta.queue.interface import QueueError, QueueFull
 
@@ -44,3 +46,10 @@ def primary_code(error: BaseException | None) -> int:
     """Return SQLite's primary result code, or 0 when there is none."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
+
+
+def named(home: Path, error: QueueError, homes: Sequence[Path]) -> QueueError:
+    """Return an error that says in which of these homes it happened; as it is if there is but one or it says so."""
+    if len(homes) <= 1 or str(home) in str(error):
+        return error
+    return type(error)(f"in {home}: {error}")

@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.queue.commit import Run
-from mta.queue.home import FILE_NAME, homes
+from mta.queue.home import homes, is_without_queue
 from mta.queue.interface import Change, Entry, Query, QueueError, QueueId, Status, Summary
+from mta.queue.refusal import named
 from mta.queue.sqlite import open_queue
 
 T = TypeVar("T")
@@ -53,18 +54,11 @@ def open_queues(directory: Path, *, run: Run, now: float, amended: Amended) -> "
         try:
             opened.append((home, open_queue(home, run=run, now=now, create=False, recover=False)))
         except QueueError as error:
-            if _is_missing(home) and (opened or home != directory):
+            if is_without_queue(home) and (opened or home != directory):
                 continue
             SeveralQueues(opened, amended).close()
             raise named(home, error, places) from error.__cause__
     return SeveralQueues(opened, amended)
-
-
-def named(home: Path, error: QueueError, places: Sequence[Path]) -> QueueError:
-    """Return an error that says in which of these homes it happened; as it is if there is but one or it says so."""
-    if len(places) <= 1 or str(home) in str(error):
-        return error
-    return type(error)(f"in {home}: {error}")
 
 
 class SeveralQueues:
@@ -121,20 +115,10 @@ class SeveralQueues:
             try:
                 answer = await ask(queue)
             except QueueError as error:
-                if _is_missing(home) and len(self._queues) > 1:
+                if is_without_queue(home) and len(self._queues) > 1:
                     continue
                 raise named(home, error, [place for place, _ in self._queues]) from error.__cause__
             yield home, answer
-
-
-def _is_missing(home: Path) -> bool:
-    try:
-        (home / FILE_NAME).stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _merged(earlier: Iterable[Entry], later: Iterable[Entry], limit: int) -> list[Entry]:

@@ -18,13 +18,12 @@ from mta.queue.interface import Change, Claim, Entry, NewMail, Query, QueueError
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
 from mta.queue.refusal import refusal
+from mta.queue.room import RESERVE
 from mta.queue.schema import open_file
 from mta.queue.tables import Tables
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 
-#: Octets that stay free on the disk, so that what is stored can still be settled.
-RESERVE = 10 * 1024 * 1024
 
 
 def open_queue(
@@ -79,7 +78,7 @@ def open_queue(
 def _take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Recovery:
     try:
         return take_over(connection, bodies, now)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, QueueError) as error:
         connection.close()
         raise refusal(error) from error
 

@@ -1,6 +1,8 @@
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from mta.ops.cli import main
-from mta.ops.health import UnhealthyError, accepts, can_be_written, check
+from mta.ops.health import UnhealthyError, accepts, all_can_be_written, can_be_written, check
+from mta.queue.home import FILE_NAME
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.runner import run_inline
-from mta.queue.sqlite import FILE_NAME, open_queue
+from mta.queue.sqlite import open_queue
 from tests.fakes.processes import free_port
 from tests.fakes.received import Rule
 from tests.fakes.sink import Sink
@@ -145,3 +148,66 @@ def test_a_full_disk_is_unhealthy(queue, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: full)
     with pytest.raises(QueueFull, match="only 3 MiB free"):
         can_be_written(queue)
+
+
+@pytest.fixture
+def workers(queue):
+    """Return QUEUE_DIR of a relay with three workers."""
+    others = [open_queue(queue / f"worker-{number}", run=run_inline, now=1e9) for number in (2, 3)]
+    yield queue
+    for opened in others:
+        opened.close()
+
+
+def test_every_workers_queue_is_written(workers):
+    logs = [log_of(home) for home in (workers, workers / "worker-2", workers / "worker-3")]
+    before = [log.stat().st_size for log in logs]
+    with Sink() as sink:
+        assert run(workers, sink.port).exit_code == 0
+    assert all(log.stat().st_size > size for log, size in zip(logs, before, strict=True))
+
+
+def test_a_worker_whose_queue_cannot_be_written_is_named(workers):
+    (workers / "worker-3" / FILE_NAME).write_bytes(b"no queue" * 1000)
+    log_of(workers / "worker-3").unlink()
+    with Sink() as sink:
+        done = run(workers, sink.port)
+    assert done.exit_code == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"smtprelay: unhealthy: in {workers}/worker-3: the queue file is damaged")
+
+
+@contextmanager
+def transactions(homes: list[Path]) -> Iterator[None]:
+    """Begin a transaction in the queue of each home and do not end it."""
+    connections = [sqlite3.connect(home / FILE_NAME, isolation_level=None) for home in homes]
+    for connection in connections:
+        connection.execute("BEGIN IMMEDIATE")
+    yield
+    for connection in connections:
+        connection.close()
+
+
+def test_only_the_worker_that_hangs_is_named(workers):
+    with transactions([workers / "worker-2"]), pytest.raises(QueueError) as caught:
+        all_can_be_written(workers, SOON)
+    assert str(caught.value).startswith(f"in {workers}/worker-2: the queue file is locked")
+    assert "worker-3" not in str(caught.value)
+
+
+def test_workers_that_write_without_a_gap_are_asked_at_the_same_time(workers):
+    # Each write is seen only by a probe that runs already.
+    homes = [workers / "worker-2", workers / "worker-3"]
+    writer = threading.Timer(SOON / 3, lambda: [os.utime(log_of(home)) for home in homes])
+    with transactions(homes):
+        writer.start()
+        all_can_be_written(workers, SOON)
+        writer.join()
+
+
+def test_a_worker_that_has_not_begun_is_no_trouble_unless_it_is_the_first(workers):
+    (workers / "worker-4").mkdir()
+    all_can_be_written(workers)
+    (workers / FILE_NAME).unlink()
+    with pytest.raises(QueueError, match=f"in {workers}: the queue file cannot be read or written"):
+        all_can_be_written(workers)
