@@ -1,7 +1,14 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from click.testing import CliRunner
 
 from mta import __version__
 from mta.ops.cli import main
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_help_names_every_command_with_what_it_does():
@@ -19,3 +26,21 @@ def test_the_version_is_printed():
 def test_no_such_command_is_a_wrong_command():
     refused = CliRunner().invoke(main, ["nonsense"])
     assert (refused.exit_code, "No such command 'nonsense'" in refused.stderr) == (2, True)
+
+
+IMPORTED = """
+import sys
+from mta.ops.cli import main
+main(sys.argv[1:], standalone_mode=False)
+print(*sorted(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("unused", ["twisted", "dns", "cryptography", "asyncio"])
+def test_the_health_check_does_not_import_what_only_other_commands_need(unused):
+    # A container asks every few seconds, and these were most of what that cost.
+    command = [sys.executable, "-c", IMPORTED, "health", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    modules = done.stdout.splitlines()[-1].split()
+    assert "mta.ops.health" in modules
+    assert unused not in modules
