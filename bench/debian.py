@@ -6,10 +6,13 @@ bound into the folder, and whatever it started ends with it, mounts and processe
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from bench.processes import family
 from bench.server import LeftOut
 from tests.fakes.processes import find_program
 
@@ -23,7 +26,8 @@ apt-get -qq update
 DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends {package}
 apt-get clean
 """
-# The kernel ends it all when the bench is gone, however the bench ended.
+# The kernel ends it all when the bench is gone, however the bench ended. The shell stays the first process, for the
+# kernel forgets that order for one that changes its user.
 _APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 _ENTER = """
 set -e
@@ -35,7 +39,8 @@ while [ "$1" != -- ]; do
 done
 shift
 mount -t proc proc "$root/proc"
-exec chroot "$root" "$@"
+chroot "$root" "$@"
+exit $?
 """
 
 
@@ -102,6 +107,18 @@ def command_in(folder: Path, command: Sequence[str], bound: Mapping[Path, Path] 
     """Return the command line that runs a command in a Debian; `bound` is what of the host it sees, and where."""
     bindings = (str(path) for pair in bound.items() for path in pair)
     return [*_APART, "sh", "-c", _ENTER, "sh", str(folder), *bindings, "--", *command]
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End what `command_in` started: the kernel ends all others with the first process, and then tells the parent."""
+    for first in [*family(process.pid)][1:2]:
+        with suppress(ProcessLookupError):
+            os.kill(first, signal.SIGKILL)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def owner_in(folder: Path, user: str) -> tuple[int, int]:

@@ -1,18 +1,14 @@
 """A mail server of Debian's that runs beside the relay, whichever it is."""
 
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from bench.debian import command_in, folder_with
-from bench.processes import family
+from bench.debian import command_in, end, folder_with
 from bench.server import Place, settled
 from tests.fakes.processes import answers, free_port, until
 
@@ -90,17 +86,5 @@ class Peer:
 
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:
-            _end(self._process)
+            end(self._process)
         shutil.rmtree(self.home, ignore_errors=True)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a namespace: with its first process the kernel ends all others, and only then is its parent told."""
-    for first in [*family(process.pid)][1:2]:
-        with suppress(ProcessLookupError):
-            os.kill(first, signal.SIGKILL)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

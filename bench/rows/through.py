@@ -73,7 +73,7 @@ class Throughput:
         """Send one round's messages through a fresh server that has been warmed up."""
         messages = share(contender, bench.amount(self.messages, self.quick_messages))
         with bench.sink(*self.sink) as sink, self._server(bench, contender, sink) as server:
-            pass_through(server, sink, self.load, max(self.load.sessions, messages // 10))
+            warm_up(server, sink, self.load, messages // 10)
             return pass_through(server, sink, self.load, messages).figures()
 
     def _server(self, bench: Bench, contender: str, sink: Sink) -> Server:
@@ -84,6 +84,11 @@ class Throughput:
 def share(contender: str, messages: int) -> int:
     """Return how many of a round's messages a contender gets."""
     return max(1, round(messages * _SHARES.get(contender, 1)))
+
+
+def warm_up(server: Server, sink: Sink, load: Load, messages: int = 200) -> None:
+    """Send a few messages first, so that connections, caches and processes are there when the clock starts."""
+    pass_through(server, sink, load, max(load.sessions, messages))
 
 
 def pass_through(server: Server, sink: Sink, load: Load, messages: int) -> Passage:
