@@ -1,7 +1,7 @@
 """The rows of the table, one module each; `python -m bench` runs them in this order."""
 
 from bench.row import Row
-from bench.rows import b1, b2, b4, b6
+from bench.rows import b1, b2, b4, b6, backlog, connections, dead, idle
 
 #: Every row there is.
 ROWS: tuple[Row, ...] = (
@@ -9,4 +9,8 @@ ROWS: tuple[Row, ...] = (
     b2.ROW,
     b4.ROW,
     b6.ROW,
+    backlog.ROW,
+    dead.ROW,
+    connections.ROW,
+    idle.ROW,
 )

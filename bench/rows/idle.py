@@ -1,0 +1,50 @@
+"""B14: the relay with nothing to do, from its start until ten seconds later."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import cpu_seconds, resident_mb
+from bench.row import RELAY, Bench, Figures, Goal
+
+_WATCHED_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """How soon it greets, what it takes of the memory, and how often it wakes up for nothing."""
+
+    name: str = "B14"
+    words: str = "idle"
+    contenders: Sequence[str] = (RELAY,)
+    goals: Sequence[Goal] = (Goal("resident MB", 60, at_most=True), Goal("ready s", 1, at_most=True))
+
+    def run(self, bench: Bench, contender: str) -> Figures:
+        """Start it and watch it."""
+        server = bench.server(contender, sink_port=9)
+        begun = time.perf_counter()
+        with server:
+            ready = time.perf_counter() - begun
+            # What a start leaves to do is done within a second.
+            time.sleep(1)
+            cpu, woken = cpu_seconds(server.pid), _wakeups(server.pid)
+            time.sleep(_WATCHED_SECONDS - 1)
+            return {
+                "ready s": ready,
+                "resident MB": resident_mb(server.pid),
+                "wake-ups/min": (_wakeups(server.pid) - woken) * 60 / (_WATCHED_SECONDS - 1),
+                "CPU %": (cpu_seconds(server.pid) - cpu) * 100 / (_WATCHED_SECONDS - 1),
+            }
+
+
+def _wakeups(pid: int) -> int:
+    """Return how often a process's threads went to sleep of themselves, and so had been awake."""
+    name, total = "voluntary_ctxt_switches:", 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        lines = (thread / "status").read_text().splitlines()
+        total += next(int(line.removeprefix(name)) for line in lines if line.startswith(name))
+    return total
+
+
+ROW = Idle()
