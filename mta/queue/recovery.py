@@ -11,6 +11,7 @@ from mta.queue.bodies import Bodies
 from mta.queue.commit import GroupCommit
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueId
+from mta.queue.mark import refuse_marked
 from mta.queue.statements import SQL
 
 #: Messages in one transaction while all are made due: a few hundredths of a second, so that new mail passes between.
@@ -28,7 +29,9 @@ class Recovery:
 
 
 def take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Recovery:
-    """Give every lease back, due at once; remove files of no message. Raises sqlite3.Error, OSError."""
+    """Give every lease back, due at once; remove files of no message. Raises QueueError, sqlite3.Error, OSError."""
+    # The rows of its bodies may be in the other file still.
+    refuse_marked(connection)
     leases = connection.execute(SQL.recover_leases, (now,)).rowcount
     expected = {to_id(number) for (number,) in connection.execute(SQL.waiting_files)}
     strays, missing = bodies.sweep(expected)

@@ -62,7 +62,9 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
     scripts = scripts or Scripts()
     try:
         if not path.exists():
-            _refuse_remains(path, create)
+            if not create:
+                raise QueueError(f"no queue in {path.parent}: check QUEUE_DIR, or start the relay once to create it")
+            refuse_remains(path)
             _create(path, scripts)
         else:
             _check(path, scripts.version)
@@ -104,14 +106,19 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     )
 
 
+def connect_untouched(path: Path) -> sqlite3.Connection:
+    """Return a connection to read from before anything of the file is touched. Raises sqlite3.Error."""
+    # Without a log nobody can be writing, and `immutable` keeps SQLite from making files of its own beside it.
+    mode = "mode=ro" if _log(path).exists() else "immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+
+
 def _log(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def _refuse_remains(path: Path, create: bool) -> None:
-    """A new file beside what is left of an old one would make that worthless."""
-    if not create:
-        raise QueueError(f"no queue in {path.parent}: check QUEUE_DIR, or start the relay once to create it")
+def refuse_remains(path: Path) -> None:
+    """Raise QueueError for what is left of a queue whose file is missing: a new one would make that worthless."""
     bodies = path.parent / "bodies"
     if _log(path).exists() or (bodies.is_dir() and any(path.suffix != ".part" for path in bodies.iterdir())):
         raise QueueError(
@@ -148,9 +155,7 @@ def _check(path: Path, version: int) -> None:
         header = file.read(100)
     if header[:16] != _MAGIC or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise QueueError(f"{path} is not a queue file: restore it from a backup, or move it away to start empty")
-    # Without a log nobody can be writing, and `immutable` keeps SQLite from making files of its own beside it.
-    mode = "mode=ro" if _log(path).exists() else "immutable=1"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+    connection = connect_untouched(path)
     try:
         _check_version(connection, path, version)
         _check_sound(connection, path)

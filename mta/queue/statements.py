@@ -50,6 +50,20 @@ class Statements:
     hurry_slice: str
     hurry: str
     waiting_files: str
+    mark: str
+    set_mark: str
+    clear_mark: str
+    attach: str
+    detach: str
+    leftover_pages: str
+    leftover_free_pages: str
+    leftover_file_octets: str
+    leftover_files: str
+    leftover_stranger: str
+    leftover_messages: str
+    copy_messages: str
+    copy_recipients: str
+    copy_bodies: str
 
 
 def read_statements(text: str) -> Statements:

@@ -142,3 +142,67 @@ WHERE id > ?2 AND id <= ?3 AND leased = 0 AND held = 0 AND due > ?1;
 
 -- name: waiting_files
 SELECT id FROM message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL;
+
+-- name: mark
+SELECT name, value FROM meta WHERE name IN ('merging', 'merged');
+
+-- name: set_mark
+INSERT INTO meta (name, value) VALUES (?, ?);
+
+-- name: clear_mark
+DELETE FROM meta WHERE name IN ('merging', 'merged');
+
+-- The queue of a worker that runs no more is attached as `leftover` while it is merged.
+
+-- name: attach
+ATTACH ? AS leftover;
+
+-- name: detach
+DETACH leftover;
+
+-- name: leftover_pages
+PRAGMA leftover.page_count;
+
+-- name: leftover_free_pages
+PRAGMA leftover.freelist_count;
+
+-- name: leftover_file_octets
+SELECT coalesce(sum(size), 0) FROM leftover.message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL;
+
+-- name: leftover_files
+SELECT id FROM leftover.message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL ORDER BY id;
+
+-- name: leftover_stranger
+SELECT l.id
+FROM leftover.message AS l CROSS JOIN main.message AS m ON m.id = l.id
+WHERE (l.created, l.size, l.client, l.helo) <> (m.created, m.size, m.client, m.helo)
+   OR l.sender_local IS NOT m.sender_local OR l.sender_domain IS NOT m.sender_domain
+LIMIT 1;
+
+-- name: leftover_messages
+SELECT l.id, l.due IS NOT NULL,
+       CASE WHEN l.in_file = 0 AND l.due IS NOT NULL THEN l.size ELSE 0 END
+       + (SELECT coalesce(sum(200 + length(reply)), 0) FROM leftover.recipient WHERE message_id = l.id)
+FROM leftover.message AS l
+WHERE l.id > ? AND NOT EXISTS (SELECT 1 FROM main.message AS m WHERE m.id = l.id)
+ORDER BY l.id
+LIMIT ?;
+
+-- name: copy_messages
+INSERT INTO main.message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
+                          smtputf8, ret, envid, delay_reported, held, token, leased, due, finished)
+SELECT id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
+       smtputf8, ret, envid, delay_reported, held, token, 0, CASE leased WHEN 1 THEN ?1 ELSE due END, finished
+FROM leftover.message
+WHERE id IN (SELECT value FROM json_each(?2));
+
+-- name: copy_recipients
+INSERT INTO main.recipient (message_id, idx, local, domain, notify, original, status, attempts, due, reply, host,
+                            finished)
+SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished
+FROM leftover.recipient
+WHERE message_id IN (SELECT value FROM json_each(?));
+
+-- name: copy_bodies
+INSERT INTO main.body (message_id, data)
+SELECT message_id, data FROM leftover.body WHERE message_id IN (SELECT value FROM json_each(?));

@@ -4,15 +4,16 @@ BEGIN;
 
 -- "smtq": tells a queue file from any other SQLite file.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE meta (
-    name TEXT PRIMARY KEY,
+    name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with a worker's number, while its
+                                                         -- queue becomes part of this one
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The oldest program version (its user_version) that can still work with this file.
-INSERT INTO meta (name, value) VALUES ('oldest_compatible', 1);
+INSERT INTO meta (name, value) VALUES ('oldest_compatible', 2);
 
 CREATE TABLE message (
     id INTEGER PRIMARY KEY,                              -- the queue id as a number

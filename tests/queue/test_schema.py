@@ -2,6 +2,7 @@ import importlib.resources
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,16 @@ def test_the_shipped_steps_lead_one_by_one_to_the_shipped_version():
     assert [int(name[:4]) for name in names] == list(range(2, Scripts().version + 1))
 
 
+def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
+    with closing(open_file(path, create=True, upgrade=True)) as connection:
+        fresh = shape(connection)
+        connection.execute("UPDATE meta SET value = 1")
+        connection.execute("PRAGMA user_version = 1")
+    with closing(open_file(path, create=True, upgrade=True)) as connection:
+        assert shape(connection) == fresh
+        assert fresh["meta"] == [("oldest_compatible", 2)]
+
+
 def test_an_older_file_is_left_alone_by_who_may_not_upgrade(older, scripts):
     assert "start the relay once to upgrade it" in refused_softly(older, scripts)
 
@@ -165,14 +176,14 @@ def made_newer(path: Path, oldest_compatible: int) -> None:
 
 
 def test_a_newer_file_is_refused(path):
-    made_newer(path, oldest_compatible=2)
+    made_newer(path, oldest_compatible=Scripts().version + 1)
     told = refused(path)
     assert "version 9" in told
     assert "install the newer again" in told
 
 
 def test_a_newer_file_that_says_it_is_compatible_is_opened(path):
-    made_newer(path, oldest_compatible=1)
+    made_newer(path, oldest_compatible=Scripts().version)
     open_file(path, create=True, upgrade=True).close()
 
 

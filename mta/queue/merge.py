@@ -1,0 +1,164 @@
+"""Makes the queues of workers that run no more part of QUEUE_DIR's own, before anything else runs.
+
+Each step can be cut: `queue_schema/README.md` has the table of states, and says what the next start does about each.
+"""
+
+import os
+import sqlite3
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from mta.queue.commit import Step, no_step
+from mta.queue.copying import copy_messages, move_files
+from mta.queue.home import FILE_NAME, Lock, prepare, worker_home, worker_numbers
+from mta.queue.ids import to_id
+from mta.queue.interface import QueueError, QueueFull
+from mta.queue.leftover import holds_ours, holds_queue, remove
+from mta.queue.mark import Mark, Phase, may_be_marked, put_mark, read_mark
+from mta.queue.refusal import refusal
+from mta.queue.schema import PAGE_SIZE, open_file
+from mta.queue.sqlite import RESERVE
+from mta.queue.statements import SQL
+
+# Seconds to wait for an operator's command that changes the queue.
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A worker whose queue is now part of QUEUE_DIR's, and how many messages this start brought over."""
+
+    worker: int
+    waiting: int
+    #: Messages of the history.
+    finished: int
+
+    def __str__(self) -> str:
+        return (
+            f"merged the queue of worker {self.worker}, which runs no more: "
+            f"{self.waiting} messages waiting, {self.finished} in the history"
+        )
+
+
+def merge(directory: Path, workers: int, now: float, step: Step = no_step, patience: float = 0.0) -> list[Merged]:
+    """Finish the merge that was cut, then merge the home of each worker numbered above `workers`; return what was done.
+
+    The caller has the lock of the relay. Blocks until all is on disk, and up to `patience` seconds for each worker that
+    still ends. Raises QueueError, whose one line names the home; a home that is refused was not touched, those with
+    smaller numbers are merged.
+    """
+    try:
+        prepare(directory)
+        if not may_be_marked(directory / FILE_NAME) and not _surplus(directory, workers):
+            return []
+        with Lock(directory, patience=patience):
+            return _merge(directory, workers, now, step, patience)
+    except (sqlite3.Error, OSError) as error:
+        raise refusal(error) from error
+
+
+def _surplus(directory: Path, workers: int) -> list[int]:
+    """Return the workers above a number that have left something."""
+    return [
+        number
+        for number in worker_numbers(directory)
+        if number > workers and holds_ours(worker_home(directory, number))
+    ]
+
+
+def _merge(directory: Path, workers: int, now: float, step: Step, patience: float) -> list[Merged]:
+    with closing(open_file(directory / FILE_NAME, create=True, upgrade=True)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
+        merged = []
+        mark = read_mark(connection)
+        if mark is not None:
+            one = _Merge(directory, mark.worker, connection, now, step)
+            with _hold(worker_home(directory, mark.worker), patience):
+                merged.append(one.finish(mark.phase))
+        for number in _surplus(directory, workers):
+            with Lock(worker_home(directory, number), patience=patience):
+                merged += _Merge(directory, number, connection, now, step).begin()
+        return merged
+
+
+def _hold(home: Path, patience: float) -> AbstractContextManager[object]:
+    """Lock a home, if it is there still."""
+    return Lock(home, patience=patience) if home.is_dir() else nullcontext()
+
+
+class _Merge:
+    """The merge of one home, which the caller has locked. Raises QueueError, sqlite3.Error, OSError."""
+
+    def __init__(self, directory: Path, worker: int, connection: sqlite3.Connection, now: float, step: Step) -> None:
+        self._directory = directory
+        self._worker = worker
+        self._home = worker_home(directory, worker)
+        self._connection = connection
+        self._now = now
+        self._step = step
+
+    def begin(self) -> list[Merged]:
+        """Merge a home that has no mark yet; nothing is returned when no queue was in it."""
+        if not holds_queue(self._home):
+            remove(self._home, self._step)
+            return []
+        self._attach()
+        self._refuse_strangers()
+        self._require_room()
+        self._step("mark merging")
+        put_mark(self._connection, Mark(self._worker, Phase.MERGING))
+        return [self._bring_over()]
+
+    def finish(self, phase: Phase) -> Merged:
+        """Go on where the mark says that a start before was cut."""
+        if phase is Phase.MERGED:
+            self._end()
+            return Merged(self._worker, 0, 0)
+        if not holds_queue(self._home):
+            raise QueueError(f"{self._home} is merged only in part and its queue is gone: put it back")
+        self._attach()
+        return self._bring_over()
+
+    def _attach(self) -> None:
+        self._connection.execute(SQL.attach, (str(self._home / FILE_NAME),))
+
+    def _value(self, sql: str) -> int:
+        value: int = self._connection.execute(sql).fetchone()[0]
+        return value
+
+    def _refuse_strangers(self) -> None:
+        """Refuse ids that stand for different messages, which no two workers give."""
+        row = self._connection.execute(SQL.leftover_stranger).fetchone()
+        if row is not None:
+            raise QueueError(
+                f"{self._home} cannot be merged: {to_id(row[0])} is another message there than in {self._directory}; "
+                f"start with WORKERS={self._worker}"
+            )
+
+    def _require_room(self) -> None:
+        pages = self._value(SQL.leftover_pages) - self._value(SQL.leftover_free_pages)
+        need = pages * PAGE_SIZE + RESERVE
+        if (self._home / "bodies").stat().st_dev != (self._directory / "bodies").stat().st_dev:
+            need += self._value(SQL.leftover_file_octets)
+        disk = os.statvfs(self._directory)
+        free = disk.f_bavail * disk.f_frsize
+        if free < need:
+            raise QueueFull(
+                f"to merge {self._home} takes {-(-need >> 20)} MiB, but only {free >> 20} MiB are free on the queue's "
+                f"disk: free space under QUEUE_DIR, or start with WORKERS={self._worker}"
+            )
+
+    def _bring_over(self) -> Merged:
+        move_files(self._connection, self._home / "bodies", self._directory / "bodies", self._step)
+        waiting, finished = copy_messages(self._connection, self._now, self._step)
+        self._connection.execute(SQL.detach)
+        self._step("mark merged")
+        put_mark(self._connection, Mark(self._worker, Phase.MERGED))
+        self._end()
+        return Merged(self._worker, waiting, finished)
+
+    def _end(self) -> None:
+        remove(self._home, self._step)
+        self._step("clear mark")
+        put_mark(self._connection, None)

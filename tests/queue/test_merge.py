@@ -1,0 +1,302 @@
+import errno
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mta.queue import copying
+from mta.queue.home import FILE_NAME, Lock, homes, lock_relay, worker_home
+from mta.queue.interface import QueueError, QueueFull
+from mta.queue.merge import Merged, merge
+from mta.queue.runner import run_inline
+from mta.queue.schema import connect
+from mta.queue.sqlite import open_queue
+from tests.queue.contract import NOW
+from tests.queue.homes import KINDS, fill, merged_picture, picture
+
+EVERY_KIND = [(kind, large) for kind in KINDS for large in (False, True)]
+THEN = NOW + 60
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """QUEUE_DIR of a relay that had three workers, with mail in every state."""
+    for number in (1, 2, 3):
+        fill(worker_home(tmp_path, number), EVERY_KIND)
+    return tmp_path
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    """Return each file below a directory with its octets, but for the log's index and the locks."""
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and not path.name.endswith(("-shm", "lock"))
+    }
+
+
+def refused(directory: Path, workers: int = 1, kind: type[QueueError] = QueueError) -> str:
+    """Merge, see it refused and nothing touched, and return what an operator reads."""
+    before = contents(directory)
+    with pytest.raises(kind) as caught:
+        merge(directory, workers, THEN)
+    assert contents(directory) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_surplus_workers_left_becomes_part_of_the_queue(spool):
+    expected = merged_picture(spool, THEN)
+    merged = merge(spool, 1, THEN)
+    assert picture(spool) == expected
+    assert {path.name for path in spool.iterdir()} == {"bodies", FILE_NAME, "lock"}
+    assert [(one.worker, one.waiting + one.finished) for one in merged] == [(2, 14), (3, 14)]
+
+
+def test_a_merged_queue_is_told_in_a_line(spool):
+    (merged,) = merge(spool, 2, THEN)
+    assert merged == Merged(3, waiting=10, finished=4)
+    assert str(merged) == "merged the queue of worker 3, which runs no more: 10 messages waiting, 4 in the history"
+
+
+def test_only_workers_above_the_number_are_merged(spool):
+    ids = picture(spool, worker_home(spool, 3)).keys()
+    untouched = contents(spool / "worker-2")
+    merge(spool, 2, THEN)
+    assert contents(spool / "worker-2") == untouched
+    assert picture(spool).keys() == ids
+    assert homes(spool) == [spool, spool / "worker-2"]
+
+
+def test_where_nothing_is_left_nothing_is_touched(tmp_path, spool):
+    before = contents(spool)
+    assert merge(spool, 3, THEN) == []
+    assert merge(spool, 30, THEN) == []
+    assert contents(spool) == before
+    assert merge(tmp_path / "new", 1, THEN) == []
+    assert merge(tmp_path / "new", 1, THEN) == []
+    assert not (tmp_path / "new" / FILE_NAME).exists()
+
+
+def test_a_queue_is_merged_into_a_directory_that_has_none(tmp_path):
+    fill(tmp_path / "worker-2", EVERY_KIND)
+    expected = merged_picture(tmp_path, THEN)
+    merge(tmp_path, 1, THEN)
+    assert picture(tmp_path) == expected
+
+
+def test_the_relay_that_starts_next_has_it_all(spool):
+    with lock_relay(spool):
+        merge(spool, 1, THEN)
+        queue = open_queue(spool, run=run_inline, now=THEN)
+    assert queue.recovery.strays == 2  # what was arriving in its own home
+    assert queue.recovery.missing == ()
+    queue.close()
+
+
+def test_what_others_put_into_a_home_stays_with_its_folder(spool):
+    for name in ("notes", "bodies/notes", "bodies/0123", "queue.sqlite.old", "queue.sqlite.v1.bak.gz"):
+        (spool / "worker-3" / name).write_text("mine")
+    assert len(merge(spool, 2, THEN)) == 1
+    left = {str(path.relative_to(spool / "worker-3")) for path in (spool / "worker-3").rglob("*")}
+    assert left == {"notes", "bodies", "bodies/notes", "bodies/0123", "queue.sqlite.old", "queue.sqlite.v1.bak.gz"}
+    assert merge(spool, 2, THEN) == []
+
+
+def test_all_that_a_relay_makes_goes_with_its_home(spool):
+    home = spool / "worker-3"
+    for name in ("queue.sqlite.v1.bak", "queue.sqlite.v1.bak.new", "queue.sqlite.new", "queue.sqlite.new-journal"):
+        (home / name).touch()
+    (home / "control").symlink_to("nowhere")
+    (home / "control.lock").symlink_to("1234")
+    merge(spool, 2, THEN)
+    assert not home.exists()
+
+
+def test_a_home_that_was_never_finished_goes_without_a_word(tmp_path):
+    fill(tmp_path, [("waiting", False)])
+    (tmp_path / "worker-2" / "bodies").mkdir(parents=True)
+    for name in ("lock", "queue.sqlite.new", "bodies/0gqw5z6cn4j0y.part"):
+        (tmp_path / "worker-2" / name).touch()
+    assert merge(tmp_path, 1, THEN) == []
+    assert not (tmp_path / "worker-2").exists()
+
+
+def test_a_worker_that_still_runs_is_named(spool):
+    with Lock(spool / "worker-3"):
+        told = refused(spool, 2)
+    assert told.startswith(f"another smtprelay (process {os.getpid()}) uses {spool}/worker-3:")
+    with Lock(spool):
+        assert f"uses {spool}:" in refused(spool, 2)
+
+
+def test_a_damaged_queue_is_named_and_nothing_is_touched(spool):
+    path = spool / "worker-3" / FILE_NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + os.urandom(8192) + whole[16384:])
+    assert f"{path} is damaged" in refused(spool, 2)
+    path.write_bytes(b"nonsense")
+    assert f"{path} is not a queue file" in refused(spool, 2)
+
+
+def test_a_newer_queue_is_named_and_nothing_is_touched(spool):
+    path = spool / "worker-3" / FILE_NAME
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 9")
+        connection.execute("UPDATE meta SET value = 9")
+    assert f"{path} has version 9" in refused(spool, 2)
+
+
+def test_bodies_without_their_queue_are_named_and_nothing_is_touched(spool):
+    (spool / "worker-3" / FILE_NAME).unlink()
+    assert f"{spool}/worker-3/{FILE_NAME} is missing but parts of its queue are there" in refused(spool, 2)
+
+
+def made_older(home: Path) -> None:
+    with closing(connect(home / FILE_NAME)) as connection:
+        connection.execute("UPDATE meta SET value = 1")
+        connection.execute("PRAGMA user_version = 1")
+
+
+def test_an_older_queue_is_upgraded_on_the_way(spool):
+    expected = merged_picture(spool, THEN)
+    made_older(spool)
+    made_older(spool / "worker-2")
+    merge(spool, 1, THEN)
+    assert picture(spool) == expected
+    assert not (spool / "worker-2").exists()
+
+
+def disk_with(monkeypatch, octets: int) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=octets, f_frsize=1))
+
+
+def test_a_disk_without_the_room_is_told_with_what_it_takes(spool, monkeypatch):
+    disk_with(monkeypatch, 10 << 20)
+    told = refused(spool, 2, QueueFull)
+    assert told == (
+        f"to merge {spool}/worker-3 takes 11 MiB, but only 10 MiB are free on the queue's disk: "
+        "free space under QUEUE_DIR, or start with WORKERS=3"
+    )
+    disk_with(monkeypatch, 11 << 20)
+    merge(spool, 2, THEN)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_and_the_next_start_goes_on(spool):
+    expected = merged_picture(spool, THEN)
+
+    def fill_up(step: str) -> None:
+        if step == "copy bodies":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(QueueFull, match="no room on the queue's disk"):
+        merge(spool, 2, THEN, fill_up)
+    merge(spool, 1, THEN)
+    assert picture(spool) == expected
+
+
+def test_bodies_come_from_another_file_system_too(spool, monkeypatch):
+    expected = merged_picture(spool, THEN)
+    rename = Path.rename
+
+    def within_one(path: Path, target: Path) -> Path:
+        if path.parent != target.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", within_one)
+    merge(spool, 1, THEN)
+    assert picture(spool) == expected
+    assert {path.stat().st_mode & 0o777 for path in (spool / "bodies").iterdir()} == {0o600}
+
+
+def test_an_id_that_stands_for_two_messages_is_named_and_nothing_is_touched(spool):
+    ids = [next(iter(picture(home))) for home in (spool, spool / "worker-3")]
+    with closing(sqlite3.connect(spool / "worker-3" / FILE_NAME)) as connection:
+        (number,) = connection.execute("SELECT min(id) FROM message").fetchone()
+    with closing(connect(spool / FILE_NAME)) as connection:
+        connection.executescript(
+            f"""
+            PRAGMA foreign_keys = OFF;
+            UPDATE recipient SET message_id = {number} WHERE message_id = (SELECT min(id) FROM message);
+            UPDATE body SET message_id = {number} WHERE message_id = (SELECT min(id) FROM message);
+            UPDATE message SET id = {number}, size = 5 WHERE id = (SELECT min(id) FROM message);
+            """
+        )
+    assert f"{ids[1]} is another message there than in {spool}; start with WORKERS=3" in refused(spool, 2)
+
+
+def test_a_message_that_came_before_keeps_its_state(spool):
+    """An operator put back the home of a worker from a backup after it had been merged and its mail delivered."""
+    backup = contents(spool / "worker-3")
+    merge(spool, 2, THEN)
+    with closing(connect(spool / FILE_NAME)) as connection:
+        connection.execute("UPDATE recipient SET status = 'removed', due = NULL, finished = 5 WHERE due IS NOT NULL")
+        connection.execute("UPDATE message SET due = NULL, held = 0, leased = 0, finished = 5 WHERE due IS NOT NULL")
+        connection.execute("DELETE FROM body")
+    for name, octets in backup.items():
+        (spool / "worker-3" / name).parent.mkdir(parents=True, exist_ok=True)
+        (spool / "worker-3" / name).write_bytes(octets)
+    queue = open_queue(spool, run=run_inline, now=THEN)
+    queue.close()
+    before = picture(spool)
+    assert merge(spool, 2, THEN) == [Merged(3, 0, 0)]
+    queue = open_queue(spool, run=run_inline, now=THEN)
+    queue.close()
+    assert picture(spool) == before
+
+
+def test_a_batch_is_bounded_in_messages_and_in_octets(tmp_path, monkeypatch):
+    fill(tmp_path / "worker-2", [("waiting", False)] * 7)
+    batches: list[int] = []
+
+    def look(step: str) -> None:
+        if step == "commit":
+            with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+                batches.append(*connection.execute("SELECT count(*) FROM message").fetchone())
+
+    monkeypatch.setattr(copying, "BATCH_MESSAGES", 3)
+    merge(tmp_path, 1, THEN, look)
+    assert batches == [0, 3, 6]
+    fill(tmp_path / "worker-2", [("tried", False)] * 2)
+    batches.clear()
+    monkeypatch.setattr(copying, "BATCH_OCTETS", 500)
+    merge(tmp_path, 1, THEN, look)
+    assert batches == [7, 8]
+
+
+class CutShort(Exception):
+    pass
+
+
+def cut_at(name: str):
+    def step(at: str) -> None:
+        if at == name:
+            raise CutShort
+
+    return step
+
+
+def test_a_queue_that_was_merged_in_part_is_opened_by_nobody_before_the_rest(spool):
+    with pytest.raises(CutShort):
+        merge(spool, 2, THEN, cut_at("copy messages"))
+    with pytest.raises(QueueError, match="worker 3 is merged only in part"):
+        open_queue(spool, run=run_inline, now=THEN)
+    merge(spool, 9, THEN)
+    open_queue(spool, run=run_inline, now=THEN).close()
+
+
+def test_a_home_that_went_in_the_middle_of_its_merge_is_asked_for(spool):
+    expected = merged_picture(spool, THEN)
+    with pytest.raises(CutShort):
+        merge(spool, 2, THEN, cut_at("copy messages"))
+    (spool / "worker-3").rename(spool / "elsewhere")
+    told = refused(spool, 3)
+    assert told == f"{spool}/worker-3 is merged only in part and its queue is gone: put it back"
+    assert not (spool / "worker-3").exists()
+    (spool / "elsewhere").rename(spool / "worker-3")
+    merge(spool, 1, THEN)
+    assert picture(spool) == expected
