@@ -1,7 +1,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +19,9 @@ from mta.message.outcome import Delivered, TryLater
 from mta.ops.cli import main
 from mta.ops.control import SOCKET_NAME, ControlService
 from mta.ops.queue import queue_directory
-from mta.queue.home import FILE_NAME
+from mta.queue.home import FILE_NAME, worker_home
 from mta.queue.ids import IdSource
-from mta.queue.interface import Change, Claim, QueueId, Verdict
+from mta.queue.interface import Change, Claim, NewMail, QueueId, Verdict
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
 from tests.fakes.mail import mail
@@ -218,16 +218,80 @@ def test_a_daemon_that_cannot_be_told_is_no_failure(tmp_path: Path, ids: list[Qu
     assert listed(tmp_path)[0]["held"]
 
 
+def deal(directory: Path, workers: int, mails: Sequence[NewMail]) -> None:
+    """Give each worker of a relay its share of these messages, the second of all of them delivered."""
+    for number in range(workers):
+        queue = opened(worker_home(directory, number + 1))
+        for new in mails[number::workers]:
+            claim = result(queue.add(new, NOW, lease=60.0))
+            if new is mails[1]:
+                result(queue.settle(claim, [Verdict(0, Delivered("250 2.0.0 Ok", "mx.c.test"))], NOW))
+            else:
+                result(queue.release(claim, NOW + 60))
+        result(queue.close())
+
+
+def test_a_relay_with_several_workers_looks_like_one_with_a_single_queue(tmp_path: Path) -> None:
+    mails = [mail(f"r{number}@b.test") for number in range(8)]
+    ids = [new.id for new in mails]
+    deal(tmp_path / "one", 1, mails)
+    deal(tmp_path / "three", 3, mails)
+    for words in (
+        ["list"],
+        ["list", "--json", "--all"],
+        ["show", ids[1]],
+        ["show", IdSource(1).new(1.0)],
+        ["hold", ids[7], ids[2], ids[0], IdSource(1).new(1.0), ids[1]],
+        ["summary"],
+        ["list"],
+        ["release", ids[7], ids[2]],
+        ["retry", ids[5]],
+        ["retry", "--all"],
+        ["remove", *ids[3:]],
+        ["summary"],
+    ):
+        one, three = (run(tmp_path / each, "queue", *words) for each in ("one", "three"))
+        assert (three.exit_code, three.stdout, three.stderr) == (one.exit_code, one.stdout, one.stderr)
+    assert "messages: 2 (0 held, 0 in delivery)" in three.stdout
+
+
+def test_what_the_other_workers_queues_did_is_said_when_one_cannot(tmp_path: Path) -> None:
+    mails = [mail("bob@b.test") for _ in range(6)]
+    deal(tmp_path, 3, mails)
+    with sqlite3.connect(tmp_path / "worker-2" / FILE_NAME) as connection:
+        connection.execute("CREATE TRIGGER stop BEFORE UPDATE ON message BEGIN SELECT raise(ABORT, 'stopped'); END")
+    held = run(tmp_path, "queue", "hold", *(new.id for new in mails))
+    assert (held.exit_code, held.stdout) == (1, f"{mails[2].id} held\n{mails[5].id} held\n")
+    assert held.stderr == f"smtprelay: in {tmp_path}/worker-2: the queue cannot do it: stopped\n"
+
+
 class DaemonTests(TestCase):
-    async def test_the_running_daemon_is_told_at_once_what_was_changed(self) -> None:
-        temporary = TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        directory = Path(temporary.name)
-        ids = fill(directory)
+    def listening(self, home: Path) -> "Deferred[tuple[Change, list[QueueId]]]":
+        """Listen as the daemon of a home does; return what it is told first."""
         assert IReactorUNIX.providedBy(reactor)
         told: Deferred[tuple[Change, list[QueueId]]] = Deferred()
-        service = ControlService(reactor, directory, lambda *change: told.callback(change), self.fail)
+        service = ControlService(reactor, home, lambda *change: told.callback(change), self.fail)
         service.startService()
         self.addCleanup(service.stopService)
+        return told
+
+    def directory(self) -> Path:
+        temporary = TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        return Path(temporary.name)
+
+    async def test_the_running_daemon_is_told_at_once_what_was_changed(self) -> None:
+        directory = self.directory()
+        ids = fill(directory)
+        told = self.listening(directory)
         run(directory, "queue", "retry", "--all")
         self.assertEqual(await told, (Change.RETRY, ids[:2]))
+
+    async def test_each_worker_is_told_of_the_messages_that_are_its_own(self) -> None:
+        directory = self.directory()
+        mails = [mail("bob@b.test") for _ in range(5)]
+        deal(directory, 2, mails)
+        first, second = (self.listening(worker_home(directory, number)) for number in (1, 2))
+        run(directory, "queue", "retry", "--all")
+        self.assertEqual(await first, (Change.RETRY, [new.id for new in mails[::2]]))
+        self.assertEqual(await second, (Change.RETRY, [mails[3].id]))
