@@ -1,14 +1,17 @@
 """The rows of the table, one module each; `python -m bench` runs them in this order."""
 
 from bench.row import Row
-from bench.rows import b1, b2, b4, b6, backlog, connections, dead, idle
+from bench.rows import b1, b2, b3, b4, b6, b7, b10, backlog, connections, dead, idle
 
 #: Every row there is.
 ROWS: tuple[Row, ...] = (
     b1.ROW,
     b2.ROW,
+    b3.ROW,
     b4.ROW,
     b6.ROW,
+    b7.ROW,
+    b10.ROW,
     backlog.ROW,
     dead.ROW,
     connections.ROW,

@@ -1,0 +1,92 @@
+"""A sink that counts recipients, however many transactions a server makes of them."""
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
+_REPLIES = {b"EHLO": b"250-sink.example.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"QUIT": b"221 bye\r\n"}
+_GO_ON = b"354 go on\r\n"
+_OK = b"250 ok\r\n"
+
+
+class RecipientSink:
+    """Takes all mail on a port of 127.0.0.1. All that is public may be read at any time.
+
+    `delivered` counts recipients, and `latest` is when the last ones were, by time.perf_counter().
+    """
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.transactions = 0
+        self.latest = 0.0
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._listener.close()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def count(self, recipients: int) -> None:
+        """Note a transaction that ended well."""
+        with self._lock:
+            self.latest = time.perf_counter()
+            self.delivered += recipients
+            self.transactions += 1
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        self._open.add(connection)
+        dialogue = _Dialogue(self)
+        with suppress(OSError), connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(b"220 sink.example.test ESMTP\r\n")
+            while data := connection.recv(1 << 16):
+                connection.sendall(dialogue.replies(data))
+        self._open.discard(connection)
+
+
+class _Dialogue:
+    """What is known of one connection: an unfinished line, the recipients so far, and whether it is in the data."""
+
+    def __init__(self, sink: RecipientSink) -> None:
+        self._sink = sink
+        self._rest = b""
+        self._recipients = 0
+        self._in_data = False
+
+    def replies(self, data: bytes) -> bytes:
+        """Return the replies to all that these octets complete."""
+        *lines, self._rest = (self._rest + data).split(b"\r\n")
+        return b"".join(map(self._reply, lines))
+
+    def _reply(self, line: bytes) -> bytes:
+        if self._in_data:
+            return self._take(line)
+        verb = line[:4].upper()
+        if verb == b"DATA":
+            self._in_data = True
+            return _GO_ON
+        self._recipients += verb == b"RCPT"
+        return _REPLIES.get(verb, _OK)
+
+    def _take(self, line: bytes) -> bytes:
+        if line != b".":
+            return b""
+        self._sink.count(self._recipients)
+        self._recipients, self._in_data = 0, False
+        return _OK
