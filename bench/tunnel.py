@@ -9,7 +9,7 @@ from bench.row import Bench
 from tests.fakes.certificates import authority
 from tests.fakes.processes import answers, free_port, until
 
-#: The name that the certificate of `write_certificates` proves, beside 127.0.0.1.
+#: The name that the certificate of `certificates` proves, beside 127.0.0.1.
 NAME = "tunnel.example.test"
 CERTIFICATE, KEY, AUTHORITY = "server.pem", "server.key", "authority.pem"
 
@@ -69,6 +69,11 @@ class Tunnel:
             self.__exit__()
             raise
         return self
+
+    @property
+    def pid(self) -> int:
+        """The process that all others of it descend from."""
+        return self._process.pid
 
     def __exit__(self, *exc: object) -> None:
         self._process.kill()

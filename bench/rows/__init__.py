@@ -1,7 +1,7 @@
 """The rows of the table, one module each; `python -m bench` runs them in this order."""
 
 from bench.row import Row
-from bench.rows import b1, b2, b3, b4, b6, b7, b10, backlog, connections, dead, idle
+from bench.rows import b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, backlog, connections, dead, idle
 
 #: Every row there is.
 ROWS: tuple[Row, ...] = (
@@ -9,8 +9,11 @@ ROWS: tuple[Row, ...] = (
     b2.ROW,
     b3.ROW,
     b4.ROW,
+    b5.ROW,
     b6.ROW,
     b7.ROW,
+    b8.ROW,
+    b9.ROW,
     b10.ROW,
     backlog.ROW,
     dead.ROW,

@@ -8,6 +8,7 @@ from functools import cached_property
 from bench.load import Source
 from bench.relay import Relay
 from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
+from bench.rows.through import share
 from bench.server import Place, Server
 from tests.endtoend.daemon import Daemon
 from tests.fakes.processes import until
@@ -50,7 +51,7 @@ class Held:
 
     def run(self, bench: Bench, contender: str) -> Figures:
         """Send messages, and see that all are kept."""
-        messages = bench.amount(6000, 1500)
+        messages = share(contender, bench.amount(6000, 1500))
         with self._server(bench, contender) as server:
             _send(server, _WARM)
             seconds = _send(server, messages)

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Sink
 from bench.row import POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
-from bench.rows.through import Load, pass_through, warm_up
+from bench.rows.through import Load, pass_through, share, warm_up
+from bench.server import Server
 from bench.tunnel import AUTHORITY, CERTIFICATE, KEY, Tunnel, certificates
 
 #: The two tunnels back to back.
@@ -42,23 +42,26 @@ class Encrypted:
 
     def run(self, bench: Bench, contender: str) -> Figures:
         """Pass messages through a tunnel, the contender and another tunnel."""
-        files = certificates()
+        files, messages = certificates(), share(contender, bench.amount(4000, 1000))
         with ExitStack() as stack:
             home = _folder(bench, files, stack)
             sink = stack.enter_context(bench.sink())
-            behind = stack.enter_context(Tunnel(bench, home, sink.port, certificate=True))
-            port = behind.port
+            server: Server | Tunnel = stack.enter_context(Tunnel(bench, home, sink.port, certificate=True))
             if contender != NO_SERVER:
-                server = bench.server(contender, behind.port, relay=_RELAY, postfix=_POSTFIX, files=files)
-                port = stack.enter_context(server).port
-            before = stack.enter_context(Tunnel(bench, home, port, certificate=False))
-            return _measure(before, sink, bench.amount(4000, 1000))
+                settled = bench.server(contender, server.port, relay=_RELAY, postfix=_POSTFIX, files=files)
+                server = stack.enter_context(settled)
+            before = stack.enter_context(Tunnel(bench, home, server.port, certificate=False))
+            entrance = _Entrance(before, server)
+            warm_up(entrance, sink, Load(), messages // 10)
+            return pass_through(entrance, sink, Load(), messages).figures()
 
 
-def _measure(before: Tunnel, sink: Sink, messages: int) -> Figures:
-    warm_up(before, sink, Load())
-    passage = pass_through(before, sink, Load(), messages)
-    return {"accepts/s": passage.accepts, "end-to-end/s": passage.deliveries}
+class _Entrance:
+    """A server as its clients see it: behind the port of a tunnel."""
+
+    def __init__(self, tunnel: Tunnel, server: Server | Tunnel) -> None:
+        self.port = tunnel.port
+        self.pid = server.pid
 
 
 def _folder(bench: Bench, files: dict[str, bytes], stack: ExitStack) -> Path:
