@@ -50,10 +50,10 @@ def _goal_line(verdict: Verdict, words: str) -> str:
 
 
 def aim(verdict: Verdict) -> str:
-    """Return a goal in words: `4 x postfix`, `at most 0.5 x postfix`, `at most 60`."""
+    """Return a goal in words: `at least 4 times postfix`, `at most 60`."""
     goal = verdict.goal
     limit = "at most " if goal.at_most else "at least "
-    return f"{limit}{number(goal.bound)}" + (f" × {goal.against}" if goal.against else "")  # noqa: RUF001
+    return f"{limit}{number(goal.bound)}" + (f" times {goal.against}" if goal.against else "")
 
 
 def figures_table(results: Results, rows: Sequence[Row]) -> str:

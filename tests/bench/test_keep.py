@@ -1,0 +1,6 @@
+from bench.keep import with_results
+
+
+def test_only_what_stands_between_the_marks_is_replaced():
+    readme = "before\n<!-- results -->\nold\nlines\n<!-- /results -->\nafter\n"
+    assert with_results(readme, r"new \1") == "before\n<!-- results -->\nnew \\1<!-- /results -->\nafter\n"

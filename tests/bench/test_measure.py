@@ -1,0 +1,77 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from twisted.internet.task import Clock
+
+from bench.measure import Measuring
+from bench.row import Bench, Figures, Row
+from bench.server import LeftOut
+from tests.fakes.benchrow import FakeRow
+
+BENCH = Bench(Path("/nowhere"), Path("/nowhere"))
+
+
+def measured(
+    rows: Sequence[Row],
+    rounds: int,
+    *,
+    contenders: Sequence[str] | None = None,
+    seconds: float = 100,
+    clock: Clock | None = None,
+) -> tuple[Measuring, list[str]]:
+    said: list[str] = []
+    clock = clock or Clock()
+    measuring = Measuring(BENCH, rows, contenders, seconds=seconds, say=said.append, clock=clock.seconds)
+    measuring.run(rounds)
+    return measuring, said
+
+
+def failing(reason: Exception) -> Callable[[str], Figures]:
+    def measure(contender: str) -> Figures:
+        if contender == "postfix":
+            raise reason
+        return {"end-to-end/s": 1.0}
+
+    return measure
+
+
+def test_contenders_take_turns_within_a_row_and_rows_within_a_round():
+    calls: list[str] = []
+    measured([FakeRow("B1", calls=calls), FakeRow("B2", contenders=("smtprelay",), calls=calls)], 2)
+    once = ["B1 smtprelay", "B1 postfix", "B2 smtprelay"]
+    assert calls == once * 2
+
+
+def test_only_the_contenders_asked_for_take_part():
+    row = FakeRow()
+    measured([row], 1, contenders=["postfix"])
+    assert row.calls == ["B1 postfix"]
+
+
+def test_a_contender_that_is_left_out_is_named_once_and_not_asked_again():
+    row = FakeRow(measure=failing(LeftOut("no root")))
+    measuring, said = measured([row], 3)
+    assert row.calls.count("B1 postfix") == 1
+    assert [line for line in said if "postfix" in line] == ["B1 postfix left out: no root"]
+    assert measuring.results.notes == ["B1 postfix left out: no root"]
+
+
+def test_a_round_that_fails_is_said_with_its_last_words_and_the_next_one_is_tried():
+    row = FakeRow(measure=failing(RuntimeError("a trace\nit fell over\n")))
+    measuring, _ = measured([row], 2)
+    assert row.calls.count("B1 postfix") == 2
+    assert measuring.results.notes[0] == "B1 postfix round 1 failed: it fell over"
+    assert measuring.results.values("B1", "smtprelay", "end-to-end/s") == [1.0, 1.0]
+
+
+def test_no_round_begins_that_would_end_after_the_time_is_over():
+    clock = Clock()
+
+    def slow(_: str) -> Figures:
+        clock.advance(20)
+        return {"end-to-end/s": 1.0}
+
+    row = FakeRow(measure=slow)
+    measuring, _ = measured([row], 3, seconds=100, clock=clock)
+    assert len(row.calls) == 4
+    assert measuring.results.notes == ["B1 round 3 left out: the time is over"]
