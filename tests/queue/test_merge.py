@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -21,12 +22,19 @@ EVERY_KIND = [(kind, large) for kind in KINDS for large in (False, True)]
 THEN = NOW + 60
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """QUEUE_DIR of a relay that had three workers, with mail in every state."""
+    directory = tmp_path_factory.mktemp("filled")
     for number in (1, 2, 3):
-        fill(worker_home(tmp_path, number), EVERY_KIND)
-    return tmp_path
+        fill(worker_home(directory, number), EVERY_KIND)
+    return directory
+
+
+@pytest.fixture
+def spool(filled: Path, tmp_path: Path) -> Path:
+    """Return a copy of it for one test."""
+    return shutil.copytree(filled, tmp_path / "spool")
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -211,6 +219,23 @@ def test_bodies_come_from_another_file_system_too(spool, monkeypatch):
     merge(spool, 1, THEN)
     assert picture(spool) == expected
     assert {path.stat().st_mode & 0o777 for path in (spool / "bodies").iterdir()} == {0o600}
+
+
+def test_what_moved_or_went_is_synced_before_the_next_commit_relies_on_it(spool, monkeypatch):
+    events: list[str] = []
+    fsync = os.fsync
+
+    def synced(descriptor: int) -> None:
+        events.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    merge(spool, 2, THEN, events.append)
+    home = f"{spool}/worker-3"
+    moved = events.index("sync directories")
+    assert events[moved + 1 : moved + 4] == [f"{spool}/bodies", f"{home}/bodies", "copy messages"]
+    gone = events.index("remove bodies")
+    assert events[gone + 1 :] == [f"{home}/bodies", home, "remove queue", home, str(spool), "clear mark"]
 
 
 def test_an_id_that_stands_for_two_messages_is_named_and_nothing_is_touched(spool):
