@@ -80,8 +80,14 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes as durably as the queue promises: a COMMIT returns when it is on disk."""
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    """Return a connection that writes as durably as the queue promises: a COMMIT returns when it is on disk.
+
+    Raises sqlite3.Error.
+    """
+    # Mode rw: a file that a merge removes while a command opens it must not be there again, empty.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True, isolation_level=None, check_same_thread=False
+    )
     # FULL syncs the log at each commit; SQLite's usual advice for WAL, NORMAL, would lose the last ones.
     # Debian's SQLite overwrites what is deleted with zeros, which writes each body's pages once more.
     connection.executescript(

@@ -25,7 +25,6 @@ from mta.queue.tables import Tables
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 
 
-
 def open_queue(
     directory: Path,
     *,

@@ -30,6 +30,7 @@ class ByHand:
 class GroupCommitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = scratch(self)
+        self.path.touch()
         self.connection = connect(self.path)
         self.addCleanup(self.connection.close)
         self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")

@@ -254,6 +254,12 @@ def test_a_creation_that_was_cut_short_is_done_again(path):
     assert not path.with_name("queue.sqlite.new").exists()
 
 
+def test_a_file_that_was_removed_meanwhile_is_not_made_again(path):
+    with pytest.raises(sqlite3.OperationalError):
+        connect(path)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     "change",
     [
