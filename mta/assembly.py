@@ -1,9 +1,10 @@
-"""Puts the parts of the house together, once ports and queue are open; mta.tap starts and stops them."""
+"""Puts the parts of the house together, once ports and queue are open; mta.relay starts and stops them."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
@@ -22,6 +23,7 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import DkimSigner, Signer
+from mta.delivery.throttle import NewAllowance
 from mta.inbound.existence import DomainCheck
 from mta.inbound.intake import Intake
 from mta.inbound.listener import ESMTPFactory
@@ -60,6 +62,11 @@ class Ground:
     listening: tuple[tuple[str, int], ...]
     certificate: ListeningCertificate | None
     keyring: Keyring | None
+    #: Where the queue lies, and with it the control socket.
+    home: Path
+    ids: IdSource
+    #: Given when the limits of destinations are shared with other processes.
+    windows: NewAllowance | None = None
 
 
 class Assembly:
@@ -71,7 +78,7 @@ class Assembly:
         self._queue = ground.queue
         self._journal = ground.journal
         settings, clock = ground.settings, ground.reactor
-        self._ids = IdSource()
+        self._ids = ground.ids
         self._resolver = make_resolver(clock, settings.dns_servers or None)
         self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, ground.journal)
         self._router = MailRouter(self._router_rules(), self._resolver, clock.seconds)
@@ -84,7 +91,7 @@ class Assembly:
             HistoryKeeper(
                 ground.queue, settings.history_days, clock=clock, wall=time.time, trouble=ground.journal.trouble
             ),
-            ControlService(clock, settings.queue_dir, delivery.amended, ground.journal.trouble),
+            ControlService(clock, ground.home, delivery.amended, ground.journal.trouble),
             *(() if ground.certificate is None else (CertificateWatch(ground.certificate, clock),)),
         )
 
@@ -142,6 +149,7 @@ class Assembly:
             wall=time.time,
             journal=self._journal,
             signer=self._signer(),
+            windows=self._ground.windows,
         )
 
     def _signer(self) -> Signer | None:

@@ -5,32 +5,40 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import ILogObserver, Logger
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 
 import mta
-from mta.assembly import Assembly, Ground
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.understanding import understanding
-from mta.delivery.keyring import DkimKeyError, Keyring, open_keyring
+from mta.delivery.keyring import DkimKeyError
 from mta.inbound.ports import NoSuchProtocol, PortError, bind
-from mta.inbound.tls import CertificateError, ListeningCertificate
+from mta.inbound.tls import CertificateError, CertificateWatch, ListeningCertificate
+from mta.ops.ending import end_with, fail
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
-from mta.queue.interface import QueueError, Summary
+from mta.parent import supervise
+from mta.queue.home import Lock, homes, lock_relay, worker_home
+from mta.queue.ids import IdSource
+from mta.queue.interface import QueueError
+from mta.queue.merge import merge
 from mta.queue.place import place_notice
-from mta.queue.runner import Workers
-from mta.queue.sqlite import open_queue
+from mta.relay import Premises, Relay, read_keys
+from mta.workers.process import STOP_SECONDS
+from mta.workers.supervisor import Supervisor, WorkersFailed
 
-_log = Logger()
+# Seconds for workers that outlived their parent to close the ports.
+_PORT_PATIENCE = 5.0
 
 
 class Options(usage.Options):
@@ -53,15 +61,18 @@ class Options(usage.Options):
         self.journal = Journal(self.output.write, time.time, FORMATS[self.settings.log_format])
 
 
-def makeService(options: Options) -> "Relay":
+def makeService(options: Options) -> "Daemon":
     """Return the relay that the environment describes."""
     from twisted.internet import reactor  # noqa: PLC0415
 
-    return Relay(options.settings, options.journal, options.output, reactor)
+    return Daemon(options.settings, options.journal, options.output, reactor)
 
 
-class Relay(MultiService):
-    """The whole daemon. Binds its ports first, while it may; everything else is built when it starts."""
+class Daemon(MultiService):
+    """What twistd runs: the relay itself, or the parent of the workers that share its ports.
+
+    Binds its ports first, while it may; everything else is built when it starts.
+    """
 
     def __init__(self, settings: Settings, journal: Journal, output: Output, reactor: Any) -> None:
         super().__init__()
@@ -70,7 +81,6 @@ class Relay(MultiService):
         self._output = output
         self._reactor = reactor
         self._sockets: list[socket.socket] = []
-        self._ports: list[IListeningPort] = []
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
         """Join an application, and have Twisted log through our journal."""
@@ -79,115 +89,137 @@ class Relay(MultiService):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Bind, or end the program with one line."""
-        settings = self._settings
+        """Bind, and read certificate and key while we may; or end the program with one line."""
         try:
-            self._sockets.append(bind(settings.bind_ip, settings.port, "BIND_IP"))
-            if settings.bind_ip6 is not None:
-                self._sockets.append(bind(settings.bind_ip6, settings.port, "BIND_IP6"))
-        except NoSuchProtocol as error:
-            # Everywhere is also nowhere: a kernel without IPv6 has no address to miss.
-            if not self._sockets or ip_address(settings.bind_ip6 or "::1") != ip_address("::"):
-                fail(str(error))
-            self._journal.notice("this host has no IPv6: listening on IPv4 only")
-        except PortError as error:
+            self._sockets = _open_sockets(self._settings, self._journal)
+            self._certificate = _read_certificate(self._settings, self._journal)
+        except (PortError, CertificateError) as error:
             fail(str(error))
-        self._certificate = self._read_certificate()
         super().privilegedStartService()
 
-    def _read_certificate(self) -> ListeningCertificate | None:
-        """Read certificate and key while we may, or end the program with one line."""
-        settings, journal = self._settings, self._journal
-        if settings.certificate_path is None or settings.key_path is None:
-            return None
-        paths = settings.certificate_path, settings.key_path
-        try:
-            return ListeningCertificate(*paths, wall=time.time, notice=journal.notice, trouble=journal.trouble)
-        except CertificateError as error:
-            fail(str(error))
-
     def startService(self) -> None:
-        """Open the queue, build the rest around it, and begin."""
+        """Take the queue directory, begin, or end the program with one line; and tell when all is ready."""
         # Twisted takes the signals when it begins to run.
         self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop_asked)
-        keyring = self._read_keys()
-        self._workers = Workers(self._reactor)
+        self._tell_what_was_understood()
+        self._addresses = [each.getsockname()[:2] for each in self._sockets]
+        manager = find_manager(os.environ, os.getpid())
         try:
-            self._queue = open_queue(self._settings.queue_dir, run=self._workers, now=time.time(), retry_all=True)
-        except QueueError as error:
-            self._workers.stop()
+            self._lock = _take_directory(self._settings, self._journal)
+            core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
+            core.setServiceParent(self)
+            super().startService()
+        except (QueueError, DkimKeyError) as error:
             fail(str(error))
-        self._tell_what_was_found()
-        ports = tuple((each.getsockname()[0], self._settings.port) for each in self._sockets)
-        ground = Ground(self._settings, self._reactor, self._journal, self._queue, ports, self._certificate, keyring)
-        house = Assembly(ground)
-        self._factory = house.listener
-        for service in house.services:
-            service.setServiceParent(self)
-        super().startService()
-        self._listen()
-        # The manager hears that we are ready once the reactor turns, not before.
-        self._manager = ManagerService(find_manager(os.environ, os.getpid()), self._reactor, self._journal.trouble)
-        self._reactor.callWhenRunning(self._manager.setServiceParent, self)
-        self._queue.summary().addCallbacks(self._announce, lambda failure: _log.failure("no summary", failure))
+        well = core.well if isinstance(core, Supervisor) else _always
+        self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=well)
+        core.ready.addCallbacks(self._announce, self._cannot_start)
 
-    def _read_keys(self) -> Keyring | None:
-        settings = self._settings
-        if settings.dkim_key_path is None:
-            return None
-        clock, tell = self._reactor.seconds, self._journal.notice
-        try:
-            return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=clock, tell=tell)
-        except DkimKeyError as error:
-            fail(str(error))
+    def _alone(self) -> Relay:
+        settings, journal, reactor = self._settings, self._journal, self._reactor
+        keyring = read_keys(settings, reactor, journal.notice)
+        return Relay(
+            Premises(
+                settings, reactor, journal, self._sockets, self._certificate, keyring, settings.queue_dir, IdSource()
+            )
+        )
+
+    def _parent(self, watchdog: float | None) -> Supervisor:
+        # The workers read the keys for themselves; what is wrong with them is said once, here.
+        read_keys(self._settings, self._reactor, self._journal.notice)
+        if self._certificate is not None:
+            CertificateWatch(self._certificate, self._reactor).setServiceParent(self)
+        return supervise(
+            self._settings,
+            self._sockets,
+            self._certificate,
+            watchdog=watchdog,
+            journal=self._journal,
+            pass_on=self._output.pass_on,
+            reactor=self._reactor,
+        )
 
     def _stop_asked(self, _signal: int, _frame: object) -> None:
         """Stop and exit with status 0: Twisted's own handler would end us by the signal, which reads like a crash."""
-        self._reactor.callFromThread(self._reactor.stop)
+        self._reactor.callFromThread(self._stop_running)
+
+    def _stop_running(self) -> None:
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
 
     def stopService(self) -> "Deferred[None]":
-        """End sessions, let running deliveries finish within their grace, close the queue."""
+        """Stop the relay or all workers; what runs gets its grace."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
-        await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
-        await self._queue.close()
-        self._workers.stop()
+        # Those of workers that are to come: while they are open, clients wait for an answer.
+        for each in self._sockets:
+            each.close()
+        await maybeDeferred(super().stopService)
         self._journal.stopped()
         self._output.flush()
 
-    def _listen(self) -> None:
-        for listening in self._sockets:
-            address, port = listening.getsockname()[:2]
-            self._ports.append(
-                self._reactor.adoptStreamPort(listening.fileno(), listening.family, self._factory),
-            )
-            listening.close()
-            self._journal.listening(address, port)
-
-    def _tell_what_was_found(self) -> None:
+    def _tell_what_was_understood(self) -> None:
         for notice in self._settings.notices:
             self._journal.notice(notice)
         for line in understanding(self._settings):
             self._journal.understood(line)
-        place = place_notice(self._settings.queue_dir)
-        if place is not None:
-            self._journal.notice(place)
-        recovery = self._queue.recovery
-        if recovery.leases or recovery.strays:
-            self._journal.recovered(recovery.leases, recovery.strays)
-        for id in recovery.missing:
-            self._journal.trouble("the file with the body of this message is gone: it cannot be delivered", id)
 
-    def _announce(self, summary: Summary) -> None:
+    def _announce(self, waiting: int) -> None:
         settings = self._settings
-        self._manager.status(f"{settings.mailname}: {summary.messages} messages in the queue at the start")
-        self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), summary.messages)
+        for address, port in self._addresses:
+            self._journal.listening(address, port)
+        self._manager.setServiceParent(self)
+        self._manager.status(f"{settings.mailname}: {waiting} messages in the queue at the start")
+        self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), waiting)
+
+    def _cannot_start(self, failure: Failure) -> None:
+        """End the program as a relay without workers would."""
+        failure.trap(WorkersFailed)
+        failed = failure.value
+        assert isinstance(failed, WorkersFailed)
+        print(*failed.lines, sep="\n", file=sys.__stderr__)  # noqa: T201  for whoever started us
+        end_with(failed.status)
+        self._stop_running()
 
 
-def fail(*lines: str, status: int = 1) -> NoReturn:
-    """End the program because an operator must mend something first; each line says what."""
-    for line in lines:
-        print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
-    raise SystemExit(status)
+def _open_sockets(settings: Settings, journal: Journal) -> list[socket.socket]:
+    """Bind what the settings name. Raises PortError."""
+    orphans = settings.workers > 1 or worker_home(settings.queue_dir, 2).exists()
+    patience = _PORT_PATIENCE if orphans else 0.0
+    sockets: list[socket.socket] = []
+    try:
+        sockets.append(bind(settings.bind_ip, settings.port, "BIND_IP", patience))
+        if settings.bind_ip6 is not None:
+            sockets.append(bind(settings.bind_ip6, settings.port, "BIND_IP6", patience))
+    except NoSuchProtocol:
+        # Everywhere is also nowhere: a kernel without IPv6 has no address to miss.
+        if not sockets or ip_address(settings.bind_ip6 or "::1") != ip_address("::"):
+            raise
+        journal.notice("this host has no IPv6: listening on IPv4 only")
+    return sockets
+
+
+def _read_certificate(settings: Settings, journal: Journal) -> ListeningCertificate | None:
+    if settings.certificate_path is None or settings.key_path is None:
+        return None
+    paths = settings.certificate_path, settings.key_path
+    return ListeningCertificate(*paths, wall=time.time, notice=journal.notice, trouble=journal.trouble)
+
+
+def _take_directory(settings: Settings, journal: Journal) -> Lock:
+    """Lock QUEUE_DIR, wait for workers that outlived their parent, merge what is left over. Raises QueueError."""
+    directory = settings.queue_dir
+    lock = lock_relay(directory)
+    place = place_notice(directory)
+    if place is not None:
+        journal.notice(place)
+    for home in homes(directory):
+        Lock(home, patience=STOP_SECONDS).release()
+    for merged in merge(directory, settings.workers, time.time()):
+        journal.notice(str(merged))
+    return lock
+
+
+def _always() -> bool:
+    return True

@@ -92,6 +92,10 @@ class TrustList:
                 return not item.excluded
         return verdict
 
+    def __reduce__(self) -> tuple[type["TrustList"], tuple[tuple[TrustItem, ...]]]:
+        """Be copied to another process without the memory, which is made anew there."""
+        return TrustList, (self.items,)
+
     def _sift_address(self, client: str) -> _Sifted:
         address = client_address(client)
         if address is None:

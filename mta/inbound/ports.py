@@ -1,10 +1,18 @@
 """Binding the listening sockets, which comes first: before privileges are given up and before anything is created."""
 
 import errno
+import select
 import socket
+import time
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port
 
 #: Connections the kernel holds for us while the reactor is busy.
 BACKLOG = 1024
+# Seconds between two looks at a port that somebody has.
+_LOOK = 0.05
 
 
 class PortError(Exception):
@@ -15,11 +23,23 @@ class NoSuchProtocol(PortError):
     """The kernel knows no IPv6, or no IPv4."""
 
 
-def bind(address: str, port: int, setting: str) -> socket.socket:
+def bind(address: str, port: int, setting: str, patience: float = 0.0) -> socket.socket:
     """Return a listening socket on an IPv4 or IPv6 address literal. `setting` names where the address came from.
 
-    An IPv6 socket takes IPv6 only, so that `0.0.0.0` and `::0` can both be bound. Raises PortError.
+    An IPv6 socket takes IPv6 only, so that `0.0.0.0` and `::0` can both be bound. With `patience` (seconds) this blocks
+    so long for another program to give the port up. Raises PortError.
     """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return _bind(address, port, setting)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise PortError(f"cannot listen on {address} port {port}: {_advice(error, setting)}") from None
+        select.select((), (), (), _LOOK)
+
+
+def _bind(address: str, port: int, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -34,9 +54,9 @@ def bind(address: str, port: int, setting: str) -> socket.socket:
         listening.bind((address, port))
         listening.listen(BACKLOG)
         listening.setblocking(False)
-    except OSError as error:
+    except OSError:
         listening.close()
-        raise PortError(f"cannot listen on {address} port {port}: {_advice(error, setting)}") from None
+        raise
     return listening
 
 
@@ -48,3 +68,25 @@ def _advice(error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"this host has no such address; check {setting}"
     return f"{error.strerror}; check {setting} and PORT"
+
+
+class SharedPort(Port):
+    """A listening socket that other processes accept from too.
+
+    Twisted takes all connections that wait at once; here each wake-up takes one, so that of those that come together
+    each process that is free gets its part.
+    """
+
+    def doRead(self) -> None:
+        """Take one connection."""
+        self.numberAccepts = 1
+        super().doRead()
+
+
+def listen(reactor: Any, listening: socket.socket, factory: Factory, *, shared: bool) -> Port:
+    """Serve connections to a socket, which is closed: the port has its own copy. `shared` with other processes."""
+    kind = SharedPort if shared else Port
+    port: Port = kind._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # noqa: SLF001
+    listening.close()
+    port.startListening()
+    return port

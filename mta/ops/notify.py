@@ -44,11 +44,19 @@ class ManagerService(Service):
     Add it when all else runs: its start is the news. Signs of life come from the reactor; one that hangs gives none.
     """
 
-    def __init__(self, manager: Manager, clock: IReactorTime, trouble: Callable[[str], object]) -> None:
-        """`trouble` is told in one line, once, that the manager cannot be reached."""
+    def __init__(
+        self,
+        manager: Manager,
+        clock: IReactorTime,
+        trouble: Callable[[str], object],
+        *,
+        well: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`trouble` is told in one line, once, that the manager cannot be reached. No sign of life while not `well`."""
         self._manager = manager
         self._clock = clock
         self._trouble = trouble
+        self._well = well
         self._timer: IDelayedCall | None = None
         self._reachable = True
 
@@ -73,7 +81,8 @@ class ManagerService(Service):
 
     def _beat(self, wait: float) -> None:
         self._timer = self._clock.callLater(wait, self._beat, wait)
-        self._tell("WATCHDOG=1")
+        if self._well():
+            self._tell("WATCHDOG=1")
 
     def _tell(self, news: str) -> None:
         if not self._manager.address:

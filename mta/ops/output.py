@@ -29,10 +29,18 @@ class Output:
             self._clock.callLater(_MOMENT, self.flush)
         self._lines.append(line)
 
+    def pass_on(self, lines: bytes) -> None:
+        """Write whole lines that another process has gathered."""
+        self.flush()
+        self._put(lines)
+
     def flush(self) -> None:
         """Write what has gathered. A reader that is gone loses lines; it must not lose mail."""
         data = "".join(self._lines).encode()
         self._lines.clear()
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]

@@ -14,11 +14,11 @@ from tests.fakes.received import Rule
 
 
 def contents(folder):
-    """Return the files of a folder by name, with a hash of each, but for the lock: it holds the last process's id."""
+    """Return the files of a folder by name, with a hash of each, but for the locks: they hold the last process's id."""
     return {
         str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name not in {"lock", "relay.lock"}
     }
 
 

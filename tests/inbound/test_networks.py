@@ -1,4 +1,5 @@
 import ipaddress
+import pickle
 
 import pytest
 from hypothesis import given, settings
@@ -135,3 +136,10 @@ def test_an_address_is_in_each_network_made_of_it_and_its_neighbour_is_not_in_th
     )
     neighbour = type(address)(int(address) ^ 1)
     assert not TrustList((TrustItem(network(str(address))),)).matches(str(neighbour), NOBODY)
+
+
+def test_a_list_that_is_copied_to_another_process_decides_alike() -> None:
+    listed = trust("!10.0.0.5", "10.0.0.0/8", "mail.test")
+    copied = pickle.loads(pickle.dumps(listed))
+    assert copied == listed
+    assert [copied.matches(client, NOBODY) for client in ("10.0.0.5", "10.0.0.6", "11.0.0.1")] == [False, True, False]

@@ -1,0 +1,23 @@
+"""How a program of ours ends when an operator must mend something first."""
+
+import atexit
+import os
+import sys
+from typing import NoReturn
+
+
+def say(*lines: str) -> None:
+    """Print lines under the program's name, for whoever started it."""
+    for line in lines:
+        print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
+
+
+def fail(*lines: str, status: int = 1) -> NoReturn:
+    """End the program before the reactor runs; each line says what to do."""
+    say(*lines)
+    raise SystemExit(status)
+
+
+def end_with(status: int) -> None:
+    """Have the program end with this status when its reactor has stopped: twistd itself knows no other than 0."""
+    atexit.register(os._exit, status)

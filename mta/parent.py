@@ -1,0 +1,61 @@
+"""The parent of several workers: what it hands over, and how they are started."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mta.config.settings import Settings
+from mta.delivery.throttle import window_limits
+from mta.handover import Handover, give
+from mta.inbound.tls import ListeningCertificate
+from mta.ops.journal import Journal
+from mta.queue.ids import Tags
+from mta.workers.process import Launch
+from mta.workers.supervisor import Supervisor
+
+# How many signs of life a worker gives in the time in which one is wanted.
+_SIGNS = 4
+# What our own manager says to us alone.
+_OURS_ALONE = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+
+
+def supervise(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    certificate: ListeningCertificate | None,
+    *,
+    watchdog: float | None,
+    journal: Journal,
+    pass_on: Callable[[bytes], object],
+    reactor: Any,
+) -> Supervisor:
+    """Return the service that keeps the workers on these sockets, which stay open in the parent for those to come."""
+    handover = Handover(
+        settings,
+        None if certificate is None else certificate.handed,
+        None if watchdog is None else watchdog / _SIGNS,
+    )
+    tags = Tags()
+
+    def command(number: int) -> list[str]:
+        # Not from the folder we happen to be in (-P), but from where our own program comes.
+        return [sys.executable, "-P", "-m", "mta.worker", str(number), str(tags.new(number))]
+
+    inherited = [give(handover), *(each.fileno() for each in sockets)]
+    return Supervisor(
+        reactor,
+        Launch(command, environment(os.environ, sys.path), inherited),
+        settings.workers,
+        limits=window_limits(settings.retry_schedule),
+        journal=journal,
+        pass_on=pass_on,
+        patience=watchdog,
+    )
+
+
+def environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
+    """Return the environment of a worker: ours, and the folders our modules come from."""
+    ours = {name: value for name, value in environ.items() if name not in _OURS_ALONE}
+    return {**ours, "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path)}  # noqa: PTH100

@@ -1,0 +1,132 @@
+"""One relay on sockets given to it: a queue, what takes mail in and what brings it out.
+
+The whole of the daemon, or one worker of it.
+"""
+
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mta.assembly import Assembly, Ground
+from mta.config.settings import Settings
+from mta.delivery.keyring import Keyring, Tell, open_keyring
+from mta.delivery.throttle import NewAllowance
+from mta.inbound.ports import listen
+from mta.inbound.tls import ListeningCertificate
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.interface import QueueError, Summary
+from mta.queue.recovery import Recovery
+from mta.queue.runner import Workers
+from mta.queue.sqlite import open_queue
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """What a relay is given."""
+
+    settings: Settings
+    reactor: Any
+    journal: Journal
+    #: Bound and listening; the relay closes them.
+    sockets: Sequence[socket.socket]
+    certificate: ListeningCertificate | None
+    keyring: Keyring | None
+    #: Where its queue lies.
+    home: Path
+    ids: IdSource
+    #: Given when other processes accept from the same sockets and share the limits of destinations.
+    windows: NewAllowance | None = None
+
+
+class Relay(MultiService):
+    """Opens its queue and begins when it is started; stopping settles or releases all that it has."""
+
+    def __init__(self, premises: Premises) -> None:
+        super().__init__()
+        self._premises = premises
+        #: Fires with the messages that the queue had at the start; made by `startService`.
+        self.ready: Deferred[int]
+        self._ports: list[IListeningPort] = []
+
+    def startService(self) -> None:
+        """Open the queue, build the rest around it, and listen. Raises QueueError."""
+        given = self._premises
+        self._threads = Workers(given.reactor)
+        try:
+            self._queue = open_queue(given.home, run=self._threads, now=time.time(), retry_all=True)
+        except QueueError:
+            self._threads.stop()
+            raise
+        _tell(given.journal, self._queue.recovery)
+        house = Assembly(self._ground())
+        self._factory = house.listener
+        for service in house.services:
+            service.setServiceParent(self)
+        super().startService()
+        self._listen()
+        self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
+
+    def stopService(self) -> "Deferred[None]":
+        """End sessions, let running deliveries finish within their grace, close the queue."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
+        await self._queue.close()
+        self._threads.stop()
+
+    def _ground(self) -> Ground:
+        given = self._premises
+        return Ground(
+            given.settings,
+            given.reactor,
+            given.journal,
+            self._queue,
+            tuple((each.getsockname()[0], given.settings.port) for each in given.sockets),
+            given.certificate,
+            given.keyring,
+            given.home,
+            given.ids,
+            given.windows,
+        )
+
+    def _listen(self) -> None:
+        given = self._premises
+        for each in given.sockets:
+            self._ports.append(listen(given.reactor, each, self._factory, shared=given.windows is not None))
+
+
+def read_keys(settings: Settings, reactor: Any, tell: Tell) -> Keyring | None:
+    """Return the keys that mail is signed with, None if it is not. Raises DkimKeyError."""
+    if settings.dkim_key_path is None:
+        return None
+    return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, tell=tell)
+
+
+def _messages(summary: Summary) -> int:
+    return summary.messages
+
+
+def _not_counted(failure: Failure) -> int:
+    _log.failure("no summary", failure)
+    return 0
+
+
+def _tell(journal: Journal, recovery: Recovery) -> None:
+    if recovery.leases or recovery.strays:
+        journal.recovered(recovery.leases, recovery.strays)
+    for id in recovery.missing:
+        journal.trouble("the file with the body of this message is gone: it cannot be delivered", id)

@@ -1,0 +1,162 @@
+"""One worker of a relay of several: `python -m mta.worker NUMBER TAG CHANNEL HANDOVER SOCKET...`.
+
+The tag tells its queue ids from others'; what follows are descriptors it inherits. It is a whole relay with a queue of
+its own; the parent watches it and passes its log on. When the channel ends, so does the worker: its parent is gone.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import globalLogBeginner
+
+from mta.delivery.keyring import DkimKeyError
+from mta.delivery.throttle import window_limits
+from mta.handover import Handover, HandoverError, receive
+from mta.inbound.tls import ListeningCertificate
+from mta.ops.ending import fail
+from mta.ops.journal import FORMATS, Journal
+from mta.ops.output import Output, TwistedObserver
+from mta.queue.home import worker_home
+from mta.queue.ids import IdSource
+from mta.queue.interface import QueueError
+from mta.relay import Premises, Relay, read_keys
+from mta.workers.allowance import SharedWindows
+from mta.workers.channel import Channel, open_channel
+
+
+class FurtherJournal(Journal):
+    """The journal of the workers from the second on. Notices are about files and names that all of them read alike."""
+
+    def notice(self, text: str) -> None:
+        """Leave it to the first worker to say."""
+
+
+class Worker(MultiService):
+    """A relay that reports to the parent."""
+
+    def __init__(
+        self,
+        number: int,
+        ids: IdSource,
+        handover: Handover,
+        sockets: Sequence[socket.socket],
+        *,
+        journal: Journal,
+        reactor: Any,
+    ) -> None:
+        super().__init__()
+        self._number = number
+        self._ids = ids
+        self._handover = handover
+        self._sockets = sockets
+        self._journal = journal
+        self._reactor = reactor
+        self._pulse: IDelayedCall | None = None
+        self.channel = Channel({}, ended=self.stop, trouble=journal.trouble)
+
+    def startService(self) -> None:
+        """Begin, and tell the parent when clients are served. Raises QueueError or DkimKeyError."""
+        settings = self._handover.settings
+        windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
+        self.channel.handlers.update(windows.handlers())
+        premises = Premises(
+            settings,
+            self._reactor,
+            self._journal,
+            self._sockets,
+            self._certificate(),
+            read_keys(settings, self._reactor, self._notice),
+            worker_home(settings.queue_dir, self._number),
+            self._ids,
+            windows.new,
+        )
+        relay = Relay(premises)
+        relay.setServiceParent(self)
+        super().startService()
+        relay.ready.addCallback(self._ready)
+
+    def stopService(self) -> Any:
+        """Give no sign of life any more, and stop as a relay does."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+        return super().stopService()
+
+    def _ready(self, waiting: int) -> None:
+        if self.running:
+            self.channel.send("ready", waiting)
+            if self._handover.pulse is not None:
+                self._beat(self._handover.pulse)
+
+    def _beat(self, wait: float) -> None:
+        self._pulse = self._reactor.callLater(wait, self._beat, wait)
+        self.channel.send("alive")
+
+    def _certificate(self) -> ListeningCertificate | None:
+        handed = self._handover.certificate
+        if handed is None:
+            return None
+        paths = handed.files.certificate_path, handed.files.key_path
+        # The parent looks at the files too, and speaks of them.
+        certificate = ListeningCertificate(
+            *paths, wall=time.time, notice=_say_nothing, trouble=_say_nothing, handed=handed
+        )
+        certificate.look()
+        return certificate
+
+    def _notice(self, text: str) -> None:
+        """Pass on what is found out about the keys later on; what was wrong with them at the start the parent said."""
+        if self.running:
+            self._journal.notice(text)
+
+    def stop(self) -> None:
+        """End the program, if it does not end already."""
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Be a worker until the parent wants no more, or is gone."""
+    number, tag, channel, handed, *sockets = map(int, arguments)
+    # What a terminal sends to all in the foreground is for the parent alone.
+    os.setsid()
+    from twisted.internet import reactor as chosen  # noqa: PLC0415
+
+    reactor: Any = chosen
+    try:
+        handover = receive(handed)
+    except HandoverError as error:
+        fail(str(error))
+    output = Output(1, reactor)
+    render = FORMATS[handover.settings.log_format]
+    globalLogBeginner.beginLoggingTo([TwistedObserver(Journal(output.write, time.time, render), output.flush)])
+    journal = (Journal if number == 1 else FurtherJournal)(output.write, time.time, render)
+    listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
+    worker = Worker(number, IdSource(tag), handover, listening, journal=journal, reactor=reactor)
+    open_channel(reactor, socket.socket(fileno=channel), worker.channel)
+    try:
+        worker.startService()
+    except (QueueError, DkimKeyError) as error:
+        fail(str(error))
+    reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
+    # Twisted takes the signals when it begins to run; its own handler would end us by the signal.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(worker.stop))
+    reactor.run()
+    output.flush()
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

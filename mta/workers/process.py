@@ -1,0 +1,173 @@
+"""One life of one worker, as the parent sees it: its start, its words, its output and its end."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from socket import socketpair
+from typing import Any, Protocol
+
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from mta.workers.channel import Channel, Handler, open_channel
+from mta.workers.lines import Lines
+
+#: Seconds that a worker has to stop: the grace of running deliveries, goodbyes, and a sync or two.
+STOP_SECONDS = 20.0
+#: Where a worker finds the channel among its descriptors; all that it inherits follows.
+CHANNEL_DESCRIPTOR = 3
+
+_OUT, _ERR = 1, 2
+# Octets of them that are kept, the last ones.
+_MOST_COMPLAINTS = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a worker ended."""
+
+    #: The exit status; None if a signal ended it.
+    status: int | None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"ended with status {self.status}"
+        return f"was killed by {signal.Signals(self.signal).name}"
+
+
+class Overseer(Protocol):
+    """Whoever keeps the workers."""
+
+    def began(self, worker: "Worker") -> None:
+        """Learn that a worker listens."""
+
+    def ended(self, worker: "Worker", end: End) -> None:
+        """Learn that a worker is gone, and everything that it said is passed on."""
+
+    def wrote(self, lines: bytes) -> None:
+        """Pass on whole lines of a worker's standard output."""
+
+    def complained(self, lines: bytes) -> None:
+        """Pass on whole lines of the standard error of a worker that has begun."""
+
+    def trouble(self, text: str) -> None:
+        """Tell the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a worker is started."""
+
+    #: The command line for a worker of this number; its descriptors are added, that of the channel first.
+    command: Callable[[int], Sequence[str]]
+    environment: Mapping[str, str]
+    #: What it inherits, as our own descriptors.
+    inherited: Sequence[int]
+
+    def start(self, reactor: Any, worker: "Worker") -> None:
+        """Start a process. Raises OSError."""
+        ours, theirs = socketpair()
+        descriptors = [theirs.fileno(), *self.inherited]
+        numbers = range(CHANNEL_DESCRIPTOR, CHANNEL_DESCRIPTOR + len(descriptors))
+        command = [*self.command(worker.number), *map(str, numbers)]
+        with open(os.devnull, "rb") as nothing, theirs:  # noqa: PTH123  a device, not a path of anyone's
+            files: dict[int, int | str] = {0: nothing.fileno(), _OUT: "r", _ERR: "r"}
+            files.update(zip(numbers, descriptors, strict=True))
+            reactor.spawnProcess(worker, command[0], command, self.environment, childFDs=files)
+        open_channel(reactor, ours, worker.channel)
+
+
+class Worker(ProcessProtocol):
+    """One process. `handlers` are for what it says about things other than its life."""
+
+    def __init__(self, number: int, overseer: Overseer, clock: Any, handlers: Mapping[str, Handler]) -> None:
+        self.number = number
+        self.born = self.last_sign = float(clock.seconds())
+        #: The messages it found waiting; None until it listens.
+        self.waiting: int | None = None
+        self._overseer = overseer
+        self._clock = clock
+        self.pid = 0
+        self._out, self._err = Lines(), Lines()
+        # What it complains of before it listens is why it cannot: it is kept, to be told once for all workers.
+        self._complaints = b""
+        self._killer: IDelayedCall | None = None
+        verbs: Mapping[str, Handler] = {"ready": self._ready, "alive": self._alive}
+        self.channel = Channel({**handlers, **verbs}, ended=self.stop, trouble=overseer.trouble)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it listens."""
+        return self.waiting is not None
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines of its standard error, if it ended before it listened."""
+        return self._complaints.decode(errors="replace").splitlines()
+
+    def stop(self) -> None:
+        """Have it stop as a relay does; what does not end in time is killed."""
+        if self._killer is None and self.transport is not None:
+            self._killer = self._clock.callLater(STOP_SECONDS, self.kill)
+            self._signal("TERM")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal("KILL")
+
+    def connectionMade(self) -> None:
+        """Note which process it is."""
+        transport: Any = self.transport
+        self.pid = transport.pid
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N802, N803  Twisted names them
+        """Pass on what it writes."""
+        if childFD == _OUT:
+            self._overseer.wrote(self._out.feed(data))
+        else:
+            self._complained(self._err.feed(data))
+
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802
+        """Pass on its last words, and tell."""
+        self.transport = None
+        if self._killer is not None and self._killer.active():
+            self._killer.cancel()
+        self._overseer.wrote(self._out.end())
+        self._complained(self._err.end())
+        self.channel.close()
+        self._overseer.ended(self, _end(reason))
+
+    def _ready(self, waiting: int) -> None:
+        self.waiting = waiting
+        complaints, self._complaints = self._complaints, b""
+        self._complained(complaints)
+        self._alive()
+        self._overseer.began(self)
+
+    def _alive(self) -> None:
+        self.last_sign = float(self._clock.seconds())
+
+    def _complained(self, lines: bytes) -> None:
+        if self.begun:
+            self._overseer.complained(lines)
+        else:
+            self._complaints = (self._complaints + lines)[-_MOST_COMPLAINTS:]
+
+    def _signal(self, name: str) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            try:
+                transport.signalProcess(name)
+            except ProcessExitedAlready:
+                return
+
+
+def _end(reason: Failure) -> End:
+    value = reason.value
+    if isinstance(value, ProcessDone | ProcessTerminated):
+        return End(value.exitCode, value.signal)
+    return End(None)

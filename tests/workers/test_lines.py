@@ -1,0 +1,41 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta.workers.lines import LONGEST, Lines
+
+PIECES = st.lists(st.lists(st.sampled_from([b"a", b"bc", b"\n"])).map(b"".join))
+
+
+def test_only_whole_lines_are_passed_on():
+    lines = Lines()
+    assert [lines.feed(piece) for piece in (b"one\ntw", b"", b"o\nthree\n", b"four")] == [
+        b"one\n",
+        b"",
+        b"two\nthree\n",
+        b"",
+    ]
+
+
+def test_what_a_worker_could_not_finish_gets_its_end():
+    lines = Lines()
+    lines.feed(b"one\ntw")
+    assert lines.end() == b"tw\n"
+    assert lines.end() == b""
+
+
+@given(pieces=PIECES)
+@settings(max_examples=100)
+def test_nothing_is_lost_or_doubled_and_each_piece_passed_on_ends_with_a_line(pieces):
+    lines = Lines()
+    passed = [lines.feed(piece) for piece in pieces]
+    assert all(piece.endswith(b"\n") for piece in passed if piece)
+    whole = b"".join(pieces)
+    ended = whole + b"\n" if whole and not whole.endswith(b"\n") else whole
+    assert b"".join(passed) + lines.end() == ended
+
+
+def test_a_line_without_end_is_passed_on_in_parts():
+    lines = Lines()
+    passed = [lines.feed(b"x" * 65536) for _ in range(40)]
+    assert b"".join(passed).count(b"x") > LONGEST
+    assert all(len(piece) <= LONGEST + 65537 for piece in passed)
