@@ -36,14 +36,24 @@ class Measuring:
     def run(self, rounds: int) -> None:
         """Measure the rounds, or as many as there is time for. What is missing stands in the results' notes."""
         for number in range(rounds):
-            for row, contenders in self._turns:
-                began = self._clock()
-                if began + self._took.get(row.name, 0) > self._deadline:
-                    self._note(f"{row.name} round {number + 1} left out: the time is over")
-                    continue
-                for contender in contenders:
-                    self._turn(row, contender, number)
-                self._took[row.name] = self._clock() - began
+            late = [row.name for row, contenders in self._turns if not self._row(row, contenders, number)]
+            if late:
+                self._note(f"round {number + 1} of {', '.join(late)} left out: the time is over")
+
+    def _row(self, row: Row, contenders: Sequence[str], number: int) -> bool:
+        """Measure a round of a row, unless it would end too late; say whether."""
+        began = self._clock()
+        if began + self._expected(row) > self._deadline:
+            return False
+        for contender in contenders:
+            self._turn(row, contender, number)
+        self._took[row.name] = self._clock() - began
+        return True
+
+    def _expected(self, row: Row) -> float:
+        """Return how long a row will take: as long as last time, or as the others at first."""
+        took = self._took
+        return took.get(row.name, sum(took.values()) / len(took) if took else 0)
 
     def _turn(self, row: Row, contender: str, number: int) -> None:
         if (row.name, contender) in self._out:

@@ -9,5 +9,5 @@ ROW = Throughput(
     load=Load(octets=100 * 1024),
     goals=(Goal("end-to-end/s", 2, against=POSTFIX),),
     messages=2000,
-    quick_messages=500,
+    quick_messages=300,
 )

@@ -61,7 +61,7 @@ class Throughput:
     load: Load
     goals: Sequence[Goal]
     messages: int = 5000
-    quick_messages: int = 1000
+    quick_messages: int = 600
     contenders: Sequence[str] = (RELAY, RELAY_X2, POSTFIX, EXIM)
     relay: Mapping[str, str] = field(default_factory=dict)
     postfix: Mapping[str, str] = field(default_factory=dict)
