@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from mta.queue.interface import QueueError
-from mta.queue.refusal import refusal
+from mta.queue.refusal import primary_code, refusal
 from mta.queue.statements import SHIPPED
 
 #: Measured (queue_schema/README.md): 4 KiB pages write the fewest octets a message at every batch size.
@@ -19,6 +19,8 @@ PAGE_SIZE = 4096
 #: Pages in the log before they are moved to the file: 16 MiB, so that most bodies are gone before they would be moved.
 CHECKPOINT_PAGES = 4000
 CACHE_KIB = 32 * 1024
+#: Seconds that who only reads waits for a lock, such as that of the daemon which just ends.
+READER_PATIENCE = 5.0
 #: A file up to this size is checked whole at start (0.4 s); a larger one only as far as that stays quick.
 CHECKED_OCTETS = 64 * 1024 * 1024
 
@@ -108,7 +110,11 @@ def connect(path: Path) -> sqlite3.Connection:
 def connect_for_reading(path: Path) -> sqlite3.Connection:
     """Return a connection that cannot write. Raises sqlite3.Error."""
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", timeout=5, uri=True, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode=ro",
+        timeout=READER_PATIENCE,
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
     )
 
 
@@ -116,7 +122,7 @@ def connect_untouched(path: Path) -> sqlite3.Connection:
     """Return a connection to read from before anything of the file is touched. Raises sqlite3.Error."""
     # Without a log nobody can be writing, and `immutable` keeps SQLite from making files of its own beside it.
     mode = "mode=ro" if _log(path).exists() else "immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", timeout=READER_PATIENCE, uri=True)
 
 
 def _log(path: Path) -> Path:
@@ -166,6 +172,8 @@ def _check(path: Path, version: int) -> None:
         _check_version(connection, path, version)
         _check_sound(connection, path)
     except sqlite3.DatabaseError as error:
+        if primary_code(error) == sqlite3.SQLITE_BUSY:
+            raise
         raise _damaged(path, str(error)) from error
     finally:
         connection.close()

@@ -254,6 +254,17 @@ def test_a_creation_that_was_cut_short_is_done_again(path):
     assert not path.with_name("queue.sqlite.new").exists()
 
 
+def test_a_file_that_another_program_keeps_to_itself_is_locked_and_not_damaged(path, monkeypatch):
+    filled(path)
+    monkeypatch.setattr(schema, "READER_PATIENCE", 0.01)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(QueueError, match="the queue file is locked by another program"):
+        open_file(path, create=False, upgrade=False)
+    connection.close()
+
+
 def test_a_file_that_was_removed_meanwhile_is_not_made_again(path):
     with pytest.raises(sqlite3.OperationalError):
         connect(path)
