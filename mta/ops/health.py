@@ -16,7 +16,7 @@ import click
 
 from mta.config.setting import Reading, SettingsError
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR
-from mta.queue.home import FILE_NAME, homes, is_without_queue
+from mta.queue.home import FILE_NAME, homes
 from mta.queue.interface import QueueError
 from mta.queue.refusal import named, primary_code, refusal
 from mta.queue.room import require_room
@@ -93,9 +93,9 @@ def _expect(replies: BinaryIO, code: bytes, what: str) -> None:
 
 
 def all_can_be_written(directory: Path, patience: float = PATIENCE) -> None:
-    """Return if the queue of each home in QUEUE_DIR can be written. Raises QueueError, which names those that cannot.
+    """Return if the queue of each worker in QUEUE_DIR can be written. Raises QueueError, which names those that cannot.
 
-    QUEUE_DIR must have a queue; another home that has none is one whose worker has not begun, or that was merged.
+    The first must have a queue; another that has none yet is not asked.
     """
     places = homes(directory)
     troubles: dict[Path, str] = {}
@@ -119,8 +119,7 @@ def _trouble(home: Path, places: Sequence[Path], patience: float) -> str:
     try:
         can_be_written(home, patience)
     except QueueError as error:
-        gone = home != places[0] and is_without_queue(home)
-        return "" if gone else str(named(home, error, places))
+        return str(named(home, error, places))
     return ""
 
 

@@ -1,4 +1,5 @@
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mta.queue import schema
 from mta.queue.home import FILE_NAME, worker_home
 from mta.queue.interface import Change, NewMail, Query, QueueError, QueueFull, QueueId, Status, Verdict
 from mta.queue.memory import MemoryQueue
@@ -171,6 +173,17 @@ def test_a_damaged_queue_is_named(tmp_path):
     assert str(refused.value).endswith("restore it from a backup, or move it away to start empty")
 
 
+def test_a_queue_that_another_program_keeps_to_itself_is_named(tmp_path, monkeypatch):
+    spread(tmp_path, 2, 2)
+    monkeypatch.setattr(schema, "READER_PATIENCE", 0.01)
+    connection = sqlite3.connect(tmp_path / "worker-2" / FILE_NAME, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(QueueError, match=f"in {tmp_path}/worker-2: the queue file is locked"), seen(tmp_path):
+        pass
+    connection.close()
+
+
 def test_a_queue_that_fails_when_it_is_asked_is_named_and_what_was_done_before_is_told(tmp_path):
     ids = spread(tmp_path, 3, 6)
     told: Told = []
@@ -214,14 +227,17 @@ def test_several_queues_answer_like_one_that_has_all_their_messages(lot, changes
         parts = [opened(worker_home(Path(directory), number)) for number in (1, 2, 3)]
         several = SeveralQueues([(Path(directory), part) for part in parts], lambda *_: None)
         one = MemoryQueue()
-        ids = [attempted([one, parts[place]], count, outcomes) for place, count, outcomes in lot]
+        ids = [
+            attempted([one, parts[place]], NOW + number, count, outcomes)
+            for number, (place, count, outcomes) in enumerate(lot)
+        ]
 
         def chosen(places: Sequence[int]) -> list[QueueId]:
             return [ids[place] for place in places if place < len(ids)]
 
         for change, chosen_places in changes:
             wanted = None if chosen_places is None else chosen(chosen_places)
-            assert result(several.amend(change, wanted, NOW + 1)) == result(one.amend(change, wanted, NOW + 1))
+            assert result(several.amend(change, wanted, NOW + 9)) == result(one.amend(change, wanted, NOW + 9))
         for chosen_places, finished, limit in [([], True, 9), ([], False, 9), *questions]:
             query = Query(chosen(chosen_places), finished, limit)
             assert result(several.find(query)) == result(one.find(query))
@@ -229,13 +245,15 @@ def test_several_queues_answer_like_one_that_has_all_their_messages(lot, changes
         result(several.close())
 
 
-def attempted(queues: Sequence[SqliteQueue | MemoryQueue], recipients: int, outcomes: Sequence[Any] | None) -> QueueId:
+def attempted(
+    queues: Sequence[SqliteQueue | MemoryQueue], now: float, recipients: int, outcomes: Sequence[Any] | None
+) -> QueueId:
     """Add a message to each of these queues, claimed; settle it if there are outcomes."""
     new = mail(*(f"r{number}@example.test" for number in range(recipients)))
     for queue in queues:
-        claim = result(queue.add(new, NOW, lease=LEASE))
+        claim = result(queue.add(new, now, lease=LEASE))
         if outcomes is not None:
             parted = zip(range(recipients), outcomes, strict=False)
-            verdicts = [Verdict(index, outcome, NOW + 60 if outcome is LATER else None) for index, outcome in parted]
-            result(queue.settle(claim, verdicts, NOW))
+            verdicts = [Verdict(index, outcome, now + 60 if outcome is LATER else None) for index, outcome in parted]
+            result(queue.settle(claim, verdicts, now))
     return new.id
