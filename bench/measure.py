@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.results import Results
-from bench.row import Bench, Figures, Row
+from bench.row import RELAY, Bench, Figures, Row
 from bench.server import LeftOut
 
 #: How a figure's name says that it is a point of a curve.
@@ -26,7 +26,7 @@ class Measuring:
     ) -> None:
         self.results = Results()
         self._bench = bench
-        self._turns = [(row, _taking_part(row, contenders)) for row in rows]
+        self._turns = [(row, taking_part(row, contenders, quick=bench.quick)) for row in rows]
         self._say = say
         self._clock = clock
         self._deadline = clock() + seconds
@@ -76,8 +76,14 @@ class Measuring:
         self._say(text)
 
 
-def _taking_part(row: Row, contenders: Sequence[str] | None) -> list[str]:
-    return [name for name in row.contenders if contenders is None or name in contenders]
+def taking_part(row: Row, asked: Sequence[str] | None, *, quick: bool) -> list[str]:
+    """Return who is measured in a row: those asked for, else all, in a quick run only whom a goal is about."""
+    if asked is not None:
+        return [name for name in row.contenders if name in asked]
+    if not quick:
+        return list(row.contenders)
+    named = {RELAY, *(goal.against for goal in row.goals)}
+    return [name for name in row.contenders if name in named]
 
 
 def _brief(error: Exception) -> str:

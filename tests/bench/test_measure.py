@@ -1,10 +1,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 from twisted.internet.task import Clock
 
-from bench.measure import Measuring
-from bench.row import Bench, Figures, Row
+from bench.measure import Measuring, taking_part
+from bench.row import Bench, Figures, Goal, Row
 from bench.server import LeftOut
 from tests.fakes.benchrow import FakeRow
 
@@ -46,6 +47,20 @@ def test_only_the_contenders_asked_for_take_part():
     row = FakeRow()
     measured([row], 1, contenders=["postfix"])
     assert row.calls == ["B1 postfix"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "quick", "who"),
+    [
+        (None, False, ["smtprelay", "smtprelay x2", "postfix", "exim"]),
+        (None, True, ["smtprelay", "postfix"]),
+        (["exim", "smtprelay x2", "nobody"], True, ["smtprelay x2", "exim"]),
+    ],
+)
+def test_a_quick_run_has_only_those_a_goal_is_about_unless_others_are_asked_for(asked, quick, who):
+    goals = (Goal("end-to-end/s", 4, against="postfix"), Goal("end-to-end/s", 0.9, against="B0/smtprelay"))
+    row = FakeRow(contenders=("smtprelay", "smtprelay x2", "postfix", "exim"), goals=goals)
+    assert taking_part(row, asked, quick=quick) == who
 
 
 def test_a_contender_that_is_left_out_is_named_once_and_not_asked_again():
