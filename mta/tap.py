@@ -180,7 +180,7 @@ class Daemon(MultiService):
         assert isinstance(failed, WorkersFailed)
         print(*failed.lines, sep="\n", file=sys.__stderr__)  # noqa: T201  for whoever started us
         end_with(failed.status)
-        self._stop_running()
+        self._reactor.callWhenRunning(self._stop_running)
 
 
 def _open_sockets(settings: Settings, journal: Journal) -> list[socket.socket]:

@@ -1,5 +1,6 @@
 """The parent of the workers: starts them, watches them, starts again what ends, and stops them all."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -70,7 +71,8 @@ class Supervisor(Service):
         """Start all workers."""
         super().startService()
         for number in self._restarts:
-            self._start(number)
+            if self._failure is None:
+                self._start(number)
         if self._patience is not None:
             self._look()
 
@@ -101,8 +103,7 @@ class Supervisor(Service):
         del self._workers[worker.number]
         self._shares.left(worker.number, self._wall())
         if not self._ending and not self.ready.called and not worker.begun and end.status:
-            self._failure = WorkersFailed(worker.complaints, end.status)
-            self._stop_all()
+            self._give_up(worker.complaints, end.status)
         elif not self._ending:
             lived = self._reactor.seconds() - worker.born
             self._start_again(
@@ -143,7 +144,11 @@ class Supervisor(Service):
         try:
             self._launch.start(self._reactor, worker)
         except OSError as error:
-            self._start_again(number, f"worker {number} cannot be started ({error.strerror})", 0.0)
+            words = f"worker {number} cannot be started ({error.strerror})"
+            if self.ready.called:
+                self._start_again(number, words, 0.0)
+            else:
+                self._give_up([f"smtprelay: {words}: let user id {os.geteuid()} run {sys.executable}"], 1)
         else:
             self._workers[number] = worker
 
@@ -152,6 +157,11 @@ class Supervisor(Service):
         when = f"in {wait:.0f} s" if wait else "at once"
         self._journal.trouble(f"{words}; it starts again {when}")
         self._timers[number] = self._reactor.callLater(wait, self._start, number)
+
+    def _give_up(self, lines: list[str], status: int) -> None:
+        if self._failure is None:
+            self._failure = WorkersFailed(lines, status)
+            self._stop_all()
 
     def _stop_all(self) -> None:
         for timer in self._timers.values():
