@@ -45,7 +45,7 @@ def homes(directory: Path) -> list[Path]:
         others = [worker_home(directory, number) for number in worker_numbers(directory)]
     except OSError as error:
         raise _unusable(directory, error) from error
-    return [directory, *(home for home in others if (home / FILE_NAME).exists())]
+    return [directory, *(home for home in others if not is_without_queue(home))]
 
 
 def is_without_queue(home: Path) -> bool:

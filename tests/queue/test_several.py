@@ -1,3 +1,4 @@
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -193,6 +194,23 @@ def test_a_queue_that_fails_when_it_is_asked_is_named_and_what_was_done_before_i
         with pytest.raises(QueueError, match=rf"in {tmp_path}/worker-2: the queue file "):
             result(queues.amend(Change.HOLD, None, NOW))
     assert told == [(tmp_path / "worker-3", Change.HOLD, ids[2::3])]
+
+
+def test_a_home_that_is_not_ours_to_look_into_is_named():
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        spread(directory, 2, 2)
+        (directory / "worker-2").chmod(0)
+        us = os.geteuid()
+        os.seteuid(us or 65534)
+        try:
+            with pytest.raises(QueueError, match=f"{directory}/worker-2") as refused, seen(directory):
+                pass
+        finally:
+            os.seteuid(us)
+            (directory / "worker-2").chmod(0o700)
+    assert isinstance(refused.value.__cause__, PermissionError)
 
 
 def test_an_error_of_the_only_queue_is_as_it_is(tmp_path):
