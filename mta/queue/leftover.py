@@ -23,8 +23,9 @@ def holds_queue(home: Path) -> bool:
     if not path.exists():
         refuse_remains(path)
         return False
-    prepare(home)
     open_file(path, create=False, upgrade=True).close()
+    # Many a backup keeps no empty folder, and `bodies` is one more often than not.
+    prepare(home)
     return True
 
 

@@ -3,26 +3,27 @@
 Each step can be cut: `queue_schema/README.md` has the table of states, and says what the next start does about each.
 """
 
-import os
 import sqlite3
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from mta.queue.commit import Step, no_step
-from mta.queue.copying import copy_messages, move_files
+from mta.queue.copying import BATCH_OCTETS, copy_messages, move_files
 from mta.queue.home import FILE_NAME, Lock, prepare, worker_home, worker_numbers
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.leftover import holds_ours, holds_queue, remove
 from mta.queue.mark import Mark, Phase, may_be_marked, put_mark, read_mark
 from mta.queue.refusal import refusal
-from mta.queue.schema import PAGE_SIZE, open_file
-from mta.queue.sqlite import RESERVE
+from mta.queue.room import RESERVE, free_octets
+from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE, open_file
 from mta.queue.statements import SQL
 
 # Seconds to wait for an operator's command that changes the queue.
 _PATIENCE = 30.0
+# What the log may hold when a batch is committed.
+_LOG_PAGES = CHECKPOINT_PAGES + BATCH_OCTETS // PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def merge(directory: Path, workers: int, now: float, step: Step = no_step, patie
     """Finish the merge that was cut, then merge the home of each worker numbered above `workers`; return what was done.
 
     The caller has the lock of the relay. Blocks until all is on disk, and up to `patience` seconds for each worker that
-    still ends. Raises QueueError, whose one line names the home; a home that is refused was not touched, those with
-    smaller numbers are merged.
+    still ends. Raises QueueError; when that refuses a home it names it, nothing of that home was touched, and those
+    with smaller numbers are merged.
     """
     try:
         prepare(directory)
@@ -137,17 +138,20 @@ class _Merge:
             )
 
     def _require_room(self) -> None:
-        pages = self._value(SQL.leftover_pages) - self._value(SQL.leftover_free_pages)
-        need = pages * PAGE_SIZE + RESERVE
-        if (self._home / "bodies").stat().st_dev != (self._directory / "bodies").stat().st_dev:
-            need += self._value(SQL.leftover_file_octets)
-        disk = os.statvfs(self._directory)
-        free = disk.f_bavail * disk.f_frsize
+        need, free = self._needed_octets(), free_octets(self._directory)
         if free < need:
             raise QueueFull(
                 f"to merge {self._home} takes {-(-need >> 20)} MiB, but only {free >> 20} MiB are free on the queue's "
                 f"disk: free space under QUEUE_DIR, or start with WORKERS={self._worker}"
             )
+
+    def _needed_octets(self) -> int:
+        pages = self._value(SQL.leftover_pages) - self._value(SQL.leftover_free_pages)
+        growth = max(pages - self._value(SQL.free_pages), 0)
+        need = (growth + min(pages, _LOG_PAGES)) * PAGE_SIZE + RESERVE
+        if (self._home / "bodies").stat().st_dev != (self._directory / "bodies").stat().st_dev:
+            need += self._value(SQL.leftover_file_octets)
+        return need
 
     def _bring_over(self) -> Merged:
         move_files(self._connection, self._home / "bodies", self._directory / "bodies", self._step)

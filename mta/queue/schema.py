@@ -131,8 +131,10 @@ def _log(path: Path) -> Path:
 
 def refuse_remains(path: Path) -> None:
     """Raise QueueError for what is left of a queue whose file is missing: a new one would make that worthless."""
-    bodies = path.parent / "bodies"
-    if _log(path).exists() or (bodies.is_dir() and any(path.suffix != ".part" for path in bodies.iterdir())):
+    bodies, log = path.parent / "bodies", _log(path)
+    if (log.exists() and log.stat().st_size > 0) or (
+        bodies.is_dir() and any(path.suffix != ".part" for path in bodies.iterdir())
+    ):
         raise QueueError(
             f"{path} is missing but parts of its queue are there: restore the file, or move all of {path.parent} away"
         )

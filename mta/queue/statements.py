@@ -55,6 +55,7 @@ class Statements:
     clear_mark: str
     attach: str
     detach: str
+    free_pages: str
     leftover_pages: str
     leftover_free_pages: str
     leftover_file_octets: str

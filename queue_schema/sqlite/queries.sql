@@ -160,6 +160,9 @@ ATTACH ? AS leftover;
 -- name: detach
 DETACH leftover;
 
+-- name: free_pages
+PRAGMA main.freelist_count;
+
 -- name: leftover_pages
 PRAGMA leftover.page_count;
 

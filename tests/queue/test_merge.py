@@ -127,7 +127,7 @@ def test_all_that_a_relay_makes_goes_with_its_home(spool):
 def test_a_home_that_was_never_finished_goes_without_a_word(tmp_path):
     fill(tmp_path, [("waiting", False)])
     (tmp_path / "worker-2" / "bodies").mkdir(parents=True)
-    for name in ("lock", "queue.sqlite.new", "bodies/0gqw5z6cn4j0y.part"):
+    for name in ("lock", "queue.sqlite.new", "queue.sqlite-wal", "bodies/0gqw5z6cn4j0y.part"):
         (tmp_path / "worker-2" / name).touch()
     assert merge(tmp_path, 1, THEN) == []
     assert not (tmp_path / "worker-2").exists()
@@ -150,6 +150,20 @@ def test_a_damaged_queue_is_named_and_nothing_is_touched(spool):
     assert f"{path} is not a queue file" in refused(spool, 2)
 
 
+def test_a_damaged_queue_of_the_relay_itself_is_named_and_nothing_is_touched(spool):
+    (spool / FILE_NAME).write_bytes((spool / FILE_NAME).read_bytes()[:-4096])
+    assert f"{spool}/{FILE_NAME} is damaged" in refused(spool, 3)
+
+
+def test_a_home_without_a_folder_for_bodies_is_merged(tmp_path):
+    """Git, and many a backup, keep no empty folder."""
+    fill(tmp_path / "worker-2", [("waiting", False)])
+    expected = merged_picture(tmp_path, THEN)
+    (tmp_path / "worker-2" / "bodies").rmdir()
+    merge(tmp_path, 1, THEN)
+    assert picture(tmp_path) == expected
+
+
 def test_a_newer_queue_is_named_and_nothing_is_touched(spool):
     path = spool / "worker-3" / FILE_NAME
     with closing(connect(path)) as connection:
@@ -160,6 +174,7 @@ def test_a_newer_queue_is_named_and_nothing_is_touched(spool):
 
 def test_bodies_without_their_queue_are_named_and_nothing_is_touched(spool):
     (spool / "worker-3" / FILE_NAME).unlink()
+    (spool / "worker-3" / "lock").unlink()
     assert f"{spool}/worker-3/{FILE_NAME} is missing but parts of its queue are there" in refused(spool, 2)
 
 
@@ -191,6 +206,19 @@ def test_a_disk_without_the_room_is_told_with_what_it_takes(spool, monkeypatch):
     )
     disk_with(monkeypatch, 11 << 20)
     merge(spool, 2, THEN)
+
+
+def test_pages_that_are_free_in_the_file_are_room_too(tmp_path, monkeypatch):
+    fill(tmp_path / "worker-2", [("waiting", False)])
+    with closing(connect(tmp_path / "worker-2" / FILE_NAME)) as connection:
+        connection.execute("UPDATE body SET data = zeroblob(1048576)")
+    fill(tmp_path, [("waiting", False)])
+    disk_with(monkeypatch, 12 << 20)
+    assert "takes 13 MiB" in refused(tmp_path, 1, QueueFull)
+    with closing(connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("UPDATE body SET data = zeroblob(1048576)")
+        connection.execute("UPDATE body SET data = x''")
+    merge(tmp_path, 1, THEN)
 
 
 def test_a_disk_that_fills_up_meanwhile_is_told_and_the_next_start_goes_on(spool):
