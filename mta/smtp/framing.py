@@ -15,7 +15,7 @@ _BEGINNINGS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 _BARE = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
 _NAMES = {b"\x00": "NUL", b"\r": "bare CR", b"\n": "bare LF"}
 # Twice as fast as `bytes.find` for these three octets.
-_dot_line = re.compile(rb"\r\n\.").search
+_DOT_LINE = re.compile(rb"\r\n\.")
 
 
 def bare(text: bytes) -> str | None:
@@ -37,6 +37,13 @@ def line_ends(text: bytes) -> int | None:
     if b"\0" in text or without.replace(b"\n", b"\r\n") != text:
         return None
     return len(text) - len(without)
+
+
+def _dot_line(text: bytes, stop: int) -> int:
+    """Return where the first CRLF with a dot behind it begins, the dot before `stop`; -1 when there is none."""
+    # Encoded data holds no dots, so what is behind the last one, in the header, is most of a large body.
+    found = _DOT_LINE.search(text, 0, text.rfind(b".", 0, stop) + 1)
+    return found.start() if found else -1
 
 
 class LineTooLong(Exception):
@@ -127,12 +134,16 @@ class DotReader:
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """Return the text so far, and what followed the end of data, or None until that has come."""
         wire = self._held + data
-        found = _dot_line(wire) if b"." in wire else None
-        dot = found.start() if found else -1
+        size = len(wire)
+        # Most often nothing follows the end of data: then its dot need not be searched for.
+        ends = wire.endswith(_END)
+        dot = _dot_line(wire, size - 3 if ends else size)
+        if dot < 0 and ends:
+            dot = size - 5
         end = dot if dot < 0 or wire.startswith(_END, dot) else wire.find(_END, dot)
         if end >= 0:
             return self._unstuffed(wire[: end + 2], dot < end), wire[end + 5 :]
-        cut = len(wire) - _unfinished_end(wire)
+        cut = size - _unfinished_end(wire)
         self._held = wire[cut:]
         return self._unstuffed(wire[:cut], 0 <= dot < cut), None
 
@@ -214,13 +225,14 @@ class TextCheck:
 
     def _search(self, text: bytes, ends: int) -> None:
         """Look for a window of a line's greatest length in which no line ends."""
-        start, size = -self._column, len(text)
-        while size - start > self._line_limit:
-            end = text.rfind(b"\n", max(start, 0), start + self._line_limit + 2)
+        size, limit = len(text), self._line_limit
+        start, begin = -self._column, 0
+        while size - start > limit:
+            end = text.rfind(b"\n", begin, start + limit + 2)
             if end < 0:
                 self._found(text, start)
                 return
-            start = end + 1
+            start = begin = end + 1
         last = text.rfind(b"\n")
         self._column = size - last - 1 if last >= 0 else self._column + size
         self._ends += ends
@@ -250,12 +262,13 @@ class DotStuffer:
 
     def stuff(self, text: bytes) -> bytes:
         """Return the next piece with its leading dots doubled."""
-        tail = self._tail
-        end = tail + text[-2:]
+        before = self._tail if text.startswith((b".", b"\n")) else b""
+        end = self._tail + text[-2:]
         self._tail = b"\r\n" if end.endswith(b"\r\n") else b"\r" if end.endswith(b"\r") else b""
-        if b"." in text and _dot_line(joined := tail + text):
-            return joined.replace(b"\r\n.", b"\r\n..")[len(tail) :]
-        return text
+        joined = before + text
+        if _dot_line(joined, len(joined)) < 0:
+            return text
+        return joined.replace(b"\r\n.", b"\r\n..")[len(before) :]
 
     def end(self) -> bytes:
         """Return the end of data."""
