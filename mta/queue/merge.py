@@ -34,11 +34,14 @@ class Merged:
     waiting: int
     #: Messages of the history.
     finished: int
+    #: Whether a start before had begun with it.
+    resumed: bool = False
 
     def __str__(self) -> str:
+        merged, more = ("finished merging", " more") if self.resumed else ("merged", "")
         return (
-            f"merged the queue of worker {self.worker}, which runs no more: "
-            f"{self.waiting} messages waiting, {self.finished} in the history"
+            f"{merged} the queue of worker {self.worker}, which runs no more: "
+            f"{self.waiting}{more} messages waiting, {self.finished}{more} in the history"
         )
 
 
@@ -115,11 +118,11 @@ class _Merge:
         """Go on where the mark says that a start before was cut."""
         if phase is Phase.MERGED:
             self._end()
-            return Merged(self._worker, 0, 0)
+            return Merged(self._worker, 0, 0, resumed=True)
         if not holds_queue(self._home):
             raise QueueError(f"{self._home} is merged only in part and its queue is gone: put it back")
         self._attach()
-        return self._bring_over()
+        return self._bring_over(resumed=True)
 
     def _attach(self) -> None:
         self._connection.execute(SQL.attach, (str(self._home / FILE_NAME),))
@@ -153,14 +156,14 @@ class _Merge:
             need += self._value(SQL.leftover_file_octets)
         return need
 
-    def _bring_over(self) -> Merged:
+    def _bring_over(self, *, resumed: bool = False) -> Merged:
         move_files(self._connection, self._home / "bodies", self._directory / "bodies", self._step)
         waiting, finished = copy_messages(self._connection, self._now, self._step)
         self._connection.execute(SQL.detach)
         self._step("mark merged")
         put_mark(self._connection, Mark(self._worker, Phase.MERGED))
         self._end()
-        return Merged(self._worker, waiting, finished)
+        return Merged(self._worker, waiting, finished, resumed)
 
     def _end(self) -> None:
         remove(self._home, self._step)

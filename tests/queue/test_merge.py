@@ -338,7 +338,10 @@ def test_a_queue_that_was_merged_in_part_is_opened_by_nobody_before_the_rest(spo
         merge(spool, 2, THEN, cut_at("copy messages"))
     with pytest.raises(QueueError, match="worker 3 is merged only in part"):
         open_queue(spool, run=run_inline, now=THEN)
-    merge(spool, 9, THEN)
+    (merged,) = merge(spool, 9, THEN)
+    assert str(merged).startswith(
+        "finished merging the queue of worker 3, which runs no more: 10 more messages waiting"
+    )
     open_queue(spool, run=run_inline, now=THEN).close()
 
 
