@@ -65,7 +65,9 @@ class Relay(MultiService):
         given = self._premises
         self._threads = Workers(given.reactor)
         try:
-            self._queue = open_queue(given.home, run=self._threads, now=time.time(), retry_all=True)
+            self._queue = open_queue(
+                given.home, run=self._threads, now=time.time(), retry_all=True, later=given.reactor.callLater
+            )
         except QueueError:
             self._threads.stop()
             raise

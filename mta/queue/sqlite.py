@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mta.message.body import Body, FileBody
 from mta.queue.amending import amend, forget
 from mta.queue.bodies import SMALL, Bodies, Writer
-from mta.queue.commit import GroupCommit, Run, Step, no_step
+from mta.queue.commit import GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, prepare
 from mta.queue.interface import Change, Claim, Entry, NewMail, Query, QueueError, QueueId, Summary, Verdict
@@ -37,6 +37,7 @@ def open_queue(
     small: int = SMALL,
     patience: float = 0.0,
     step: Step = no_step,
+    later: Later | None = None,
 ) -> "SqliteQueue":
     """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
 
@@ -58,7 +59,7 @@ def open_queue(
         if lock is not None:
             lock.release()
         raise
-    commit = GroupCommit(connection, run, step)
+    commit = GroupCommit(connection, run, step, later=later)
     queue = SqliteQueue(
         connection,
         bodies=bodies,
@@ -150,7 +151,7 @@ class SqliteQueue:
         """Record outcomes, add reports, give the claim back."""
         settle = partial(self._tables.settle, claim, verdicts, now, keep=keep, delay_reported=delay_reported)
         if not isinstance(claim.body, FileBody) and not _any_file(reports):
-            return self._submit(partial(settle, reports))
+            return self._submit(partial(settle, reports), urgent=False)
         return self._submit_filed(reports, partial(self._settle_filed, claim, settle))
 
     def _settle_filed(
@@ -201,7 +202,7 @@ class SqliteQueue:
             self._lock.release()
 
 
-def _refuse(*_: object) -> "Deferred[Any]":
+def _refuse(*_: object, **_options: object) -> "Deferred[Any]":
     return fail(QueueError("the queue is closed"))
 
 

@@ -2,9 +2,10 @@ import sqlite3
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.queue.commit import MAX_BATCH, GroupCommit
+from mta.queue.commit import LULL, MAX_BATCH, GroupCommit
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.runner import run_inline
 from mta.queue.schema import connect
@@ -171,6 +172,89 @@ class GroupCommitTests(SynchronousTestCase):
         self.successResultOf(again)
 
 
+class LullTests(GroupCommitTests):
+    """What no client waits for, beside what one does."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.commit = GroupCommit(self.connection, self.worker, later=self.clock.callLater)
+
+    def test_what_is_not_urgent_goes_with_the_next_that_is(self):
+        first, second = self.insert(1, urgent=False), self.insert(2, urgent=False)
+        self.assertEqual(self.worker.waiting, [])
+        third = self.insert(3)
+        self.worker.crank()
+        self.assertEqual([self.successResultOf(done) for done in (first, second, third)], [1, 2, 3])
+        self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3], []))
+        self.clock.advance(LULL)
+        self.assertEqual(self.worker.waiting, [])
+
+    def test_what_is_not_urgent_goes_by_itself_when_nothing_comes(self):
+        done = self.insert(1, urgent=False)
+        self.clock.advance(LULL * 0.9)
+        self.assertEqual(self.worker.waiting, [])
+        self.insert(2, urgent=False)
+        self.clock.advance(LULL * 0.1)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1, 2]))
+
+    def test_a_commit_under_way_is_followed_by_none_for_what_is_not_urgent(self):
+        first = self.insert(1)
+        second = self.insert(2, urgent=False)
+        self.worker.crank()
+        self.successResultOf(first)
+        self.assertEqual(self.worker.waiting, [])
+        self.clock.advance(LULL)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
+
+    def test_what_two_answers_bring_shares_one_sync_with_what_is_not_urgent(self):
+        self.insert(1)
+        for number in (2, 3):
+            self.insert(number).addCallback(lambda answered: self.insert(answered + 10) and None)
+        self.worker.crank()
+        self.insert(4, urgent=False)
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4, 12, 13], []))
+
+    def test_a_lull_that_ends_during_a_commit_lets_the_next_one_follow_at_once(self):
+        self.insert(1)
+        second = self.insert(2, urgent=False)
+        self.clock.advance(LULL)
+        self.assertEqual(len(self.worker.waiting), 1)
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
+
+    def test_what_failed_with_others_is_done_again_without_waiting(self):
+        bad = self.insert(1, urgent=False)
+        again = self.insert(1, urgent=False)
+        self.clock.advance(LULL)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(bad), self.stored()), (1, [1]))
+        self.failureResultOf(again, QueueError)
+
+    def test_closing_waits_for_no_lull(self):
+        done = self.insert(1, urgent=False)
+        closed = self.commit.close()
+        self.worker.crank()
+        self.successResultOf(closed)
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closing_during_a_commit_waits_for_what_is_not_urgent_too(self):
+        self.insert(1)
+        self.insert(2, urgent=False)
+        closed = self.commit.close()
+        self.worker.crank()
+        self.assertNoResult(closed)
+        self.worker.crank()
+        self.successResultOf(closed)
+        self.assertEqual(self.stored(), [1, 2])
+
+
 class Failing:
     """A connection whose disk fails at a statement: the operating system's part, which no test can break for real."""
 
@@ -183,12 +267,19 @@ class Failing:
         return self.connection.in_transaction
 
     def execute(self, statement: str, *parameters: object) -> sqlite3.Cursor:
+        self.fail_at(statement)
+        return self.connection.execute(statement, *parameters)
+
+    def commit(self) -> None:
+        self.fail_at("COMMIT")
+        self.connection.commit()
+
+    def fail_at(self, statement: str) -> None:
         for word, code in self.broken.items():
             if statement.startswith(word):
                 error = sqlite3.OperationalError("disk I/O error")
                 error.sqlite_errorcode = code
                 raise error
-        return self.connection.execute(statement, *parameters)
 
 
 class BrokenDiskTests(GroupCommitTests):
