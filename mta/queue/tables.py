@@ -30,7 +30,8 @@ class Tables:
     ) -> None:
         """`file_body` gives the body of a message that has it in a file."""
         self._execute = connection.execute
-        self._executemany = connection.executemany
+        # One cursor for what changes rows, where `execute` would make a new one each time.
+        self._change = connection.cursor().execute
         self._file_body = file_body
         self._step = step
 
@@ -42,13 +43,13 @@ class Tables:
         in_file = isinstance(mail.body, FileBody)
         self._step("add message")
         row = message_row(mail, number, now, leased=lease is not None, due=until, in_file=in_file)
-        self._execute(SQL.add_message, row)
+        self._change(SQL.add_message, row)
         self._step("add recipients")
         for index, recipient in enumerate(mail.envelope.recipients):
-            self._execute(SQL.add_recipient, recipient_row(number, index, recipient, due))
+            self._change(SQL.add_recipient, recipient_row(number, index, recipient, due))
         if not in_file:
             self._step("add body")
-            self._execute(SQL.add_body, (number, _octets(mail.body)))
+            self._change(SQL.add_body, (number, _octets(mail.body)))
         if lease is None:
             return None
         return Claim(mail.id, 1, mail.envelope, mail.body, now, pending_of(mail.envelope))
@@ -93,12 +94,12 @@ class Tables:
         if ends:
             leased = self._finish(number, claim.token, now)
         else:
-            leased = self._execute(SQL.confirm_lease, (delay_reported, number, claim.token)).rowcount == 1
+            leased = self._change(SQL.confirm_lease, (delay_reported, number, claim.token)).rowcount == 1
         if not leased:
             return False
         self._step("settle recipients")
         for verdict in verdicts:
-            self._execute(SQL.settle_recipient, verdict_row(verdict, number, now))
+            self._change(SQL.settle_recipient, verdict_row(verdict, number, now))
         if not ends:
             self._give_back(number, claim.token, now, keep)
         for report in reports:
@@ -106,10 +107,10 @@ class Tables:
         return True
 
     def _finish(self, number: int, token: int, now: float) -> bool:
-        if self._execute(SQL.finish_message, (now, number, token)).rowcount == 0:
+        if self._change(SQL.finish_message, (now, number, token)).rowcount == 0:
             return False
         self._step("drop body")
-        self._execute(SQL.drop_body, (number,))
+        self._change(SQL.drop_body, (number,))
         return True
 
     def _give_back(self, number: int, token: int, now: float, keep: bool) -> None:
@@ -117,7 +118,7 @@ class Tables:
         if due is None:
             self._finish(number, token, now)
         elif not keep:
-            self._execute(SQL.give_back, (due, number, token))
+            self._change(SQL.give_back, (due, number, token))
 
     def finished(self, id: QueueId) -> bool:
         """Whether nothing of this message waits any more."""
@@ -125,7 +126,7 @@ class Tables:
 
     def release(self, claim: Claim, due: float) -> bool:
         """Give a lease back if it still holds; return whether it did."""
-        return self._execute(SQL.give_back, (due, to_number(claim.id), claim.token)).rowcount == 1
+        return self._change(SQL.give_back, (due, to_number(claim.id), claim.token)).rowcount == 1
 
     def next_due(self) -> float | None:
         """Return when the next unheld message may be claimed."""
