@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from mta.delivery.limits import DeliveryLimits
 from mta.ops.journal import Journal
-from mta.queue.interface import Claim, Queue
+from mta.queue.interface import Claim, PutOff, Queue
 
 
 class Taker(Protocol):
@@ -17,6 +17,9 @@ class Taker(Protocol):
 
     def room(self) -> int:
         """How many more messages can be worked on now."""
+
+    def put_off(self) -> PutOff | None:
+        """Return what leaves alone mail that could not be tried now; None when all can be."""
 
     def take(self, claim: Claim) -> None:
         """Work on a claimed message."""
@@ -70,7 +73,7 @@ class Claimer:
             return
         self.asking = True
         self._behind = False
-        claiming = self._queue.claim(self._wall(), limit, self._limits.lease)
+        claiming = self._queue.claim(self._wall(), limit, self._limits.lease, self._taker.put_off())
         claiming.addCallbacks(self._claimed, self._queue_failed, callbackArgs=(limit,))
 
     def due_at(self, due: float) -> None:

@@ -48,6 +48,8 @@ class Destination:
         self._busy: set[Line] = set()
         self._idle = IdleLines(clock, self._count)
         self._opening: set[Deferred[Connection | TryLater]] = set()
+        #: How many groups have left the line to be carried.
+        self.begun = 0
         self._last_trouble: TryLater | None = None
         self._told_until = 0.0
         self._closed = False
@@ -61,6 +63,16 @@ class Destination:
     def running(self) -> int:
         """How many transactions are under way."""
         return len(self._busy)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it answers: a connection is open."""
+        return bool(self._busy or self._idle)
+
+    @property
+    def blocked(self) -> float | None:
+        """Until when no connection may be opened, wall-clock seconds, with none open now; None when one may be."""
+        return None if self.connected else self._window.blocked(self._wall())
 
     @property
     def quiet(self) -> bool:
@@ -173,6 +185,7 @@ class Destination:
 
     def _start(self, line: Line, group: Group) -> None:
         self._busy.add(line)
+        self.begun += 1
         line.used += 1
         started = self._clock.seconds()
         leaving = not any(route.lmtp for route in self._plan.routes)

@@ -1,14 +1,14 @@
 """Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from mta.delivery.destination import Destination
+from mta.delivery.destinations import Destinations
 from mta.delivery.job import Group, Job, Owner, Result
 from mta.delivery.limits import DeliveryLimits
 from mta.message.outcome import Delivered, Outcome, TryLater
@@ -38,7 +38,7 @@ class LocalDelivery(Protocol):
 
 
 class Dispatcher:
-    """Routes jobs, and keeps the destinations."""
+    """Routes jobs."""
 
     def __init__(
         self,
@@ -46,17 +46,18 @@ class Dispatcher:
         local: LocalDelivery,
         owner: Owner,
         *,
-        new_destination: Callable[[str], Destination],
+        destinations: Destinations,
         limits: DeliveryLimits,
         clock: IReactorTime,
     ) -> None:
         self._router = router
         self._local = local
         self._owner = owner
-        self._new_destination = new_destination
+        self._enter = destinations.enter
         self._limits = limits
         self._clock = clock
-        self._destinations: dict[str, Destination] = {}
+        # Look-ups under way, which end with the service.
+        self._finding: set[Deferred[None]] = set()
 
     def dispatch(self, job: Job) -> None:
         """Open the groups of a job. What needs no look-up goes at once; the rest follows when the DNS has answered."""
@@ -80,15 +81,26 @@ class Dispatcher:
         # The group that stands for the dispatching itself keeps the job open until all the others were counted.
         itself = self._group(job, [])
         if unknown:
-            asking = self._group(job, [])
-            finding = Deferred.fromCoroutine(self._find(asking, unknown))
-            finding.addErrback(self._not_found, asking, unknown)
+            self._look_up(job, unknown)
         self._send(job, known)
         self._owner.abandoned(itself)
 
-    def destinations(self) -> list[Destination]:
-        """Return the destinations that something is known of."""
-        return list(self._destinations.values())
+    def close(self) -> None:
+        """Wait for no answer of the DNS any more: the mail that does is given back."""
+        for finding in list(self._finding):
+            finding.cancel()
+
+    def _look_up(self, job: Job, unknown: Unrouted) -> None:
+        asking = self._group(job, [])
+        finding = Deferred.fromCoroutine(self._find(asking, unknown))
+        if not finding.called:
+            self._finding.add(finding)
+            finding.addBoth(self._found, finding)
+        finding.addErrback(self._not_found, asking, unknown)
+
+    def _found(self, result: Failure | None, finding: "Deferred[None]") -> Failure | None:
+        self._finding.discard(finding)
+        return result
 
     async def _find(self, asking: Group, unknown: Unrouted) -> None:
         finding = [(Deferred.fromCoroutine(self._routing(domain)), recipients) for domain, recipients in unknown]
@@ -99,7 +111,10 @@ class Dispatcher:
         return await self._router.find(domain)
 
     def _not_found(self, failure: Failure, asking: Group, unknown: Unrouted) -> None:
-        """A bug of ours in routing must not hold the mail for ever."""
+        if failure.check(CancelledError):
+            self._owner.abandoned(asking)
+            return
+        # A bug of ours in routing must not hold the mail for ever.
         trouble = Result(TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0"))
         results = {pending.index: trouble for _, recipients in unknown for pending in recipients}
         self._owner.concluded(asking, results)
@@ -146,20 +161,6 @@ class Dispatcher:
 
         delivering.addErrback(_internal)
         delivering.addCallback(delivered)
-
-    def _enter(self, group: Group, plan: Plan) -> None:
-        destination = self._destinations.get(plan.destination)
-        if destination is None:
-            self._forget_quiet()
-            destination = self._destinations[plan.destination] = self._new_destination(plan.destination)
-        if destination.waiting >= self._limits.waiting_per_destination:
-            self._owner.abandoned(group)
-        else:
-            destination.enter(group, plan)
-
-    def _forget_quiet(self) -> None:
-        if len(self._destinations) >= self._limits.jobs:
-            self._destinations = {name: known for name, known in self._destinations.items() if not known.quiet}
 
 
 def _internal(failure: Failure) -> Outcome:

@@ -32,7 +32,7 @@ class Result:
 class Job:
     """A claim and the results gathered for it. `open_groups` counts the groups still under way."""
 
-    __slots__ = ("cancelled", "claim", "kept", "open_groups", "outgoing", "results", "taken")
+    __slots__ = ("again", "cancelled", "claim", "kept", "open_groups", "outgoing", "results", "taken")
 
     def __init__(self, claim: Claim, taken: float, signer: Signer | None = None) -> None:
         self.claim = claim
@@ -44,6 +44,8 @@ class Job:
         self.kept: set[int] = set()
         #: Set when an operator took the message away: nothing more is begun for it.
         self.cancelled = False
+        #: When to come again if nothing can be begun now, wall-clock seconds.
+        self.again = 0.0
         #: What remote hosts get; None for the body as it is.
         self.outgoing = Outgoing(signer) if signer else None
 

@@ -10,9 +10,12 @@ class DeliveryLimits:
     #: Messages in work, and the octets their bodies may take in memory.
     jobs: int = 2000
     job_octets: int = 64 * 1024 * 1024
-    #: Groups that may wait for one destination before more of its mail is put back into the queue, and for how long.
-    waiting_per_destination: int = 500
-    crowded_seconds: float = 10.0
+    #: No body takes more memory than this: larger ones lie in files.
+    body_octets: int = 256 * 1024
+    #: Groups that may wait before a destination that has no connection yet. One that has may fill half of the room.
+    waiting_unproven: int = 50
+    #: For how long mail that finds no room before its destination may be put back into the queue.
+    longest_turn: float = 60.0
     #: Recipients of one transaction (RFC 5321 section 4.5.3.1.8: every server takes 100).
     recipients_per_transaction: int = 100
     #: How many messages are claimed from the queue at a time.

@@ -22,6 +22,8 @@ _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "suc
 class DsnReporter:
     """Writes reports as mta.message.dsn does them. `name` is our own host name."""
 
+    delay_seconds = DELAY_SECONDS
+
     def __init__(
         self,
         name: str,

@@ -15,6 +15,7 @@ from mta.delivery.backoff import RetrySchedule
 from mta.delivery.carriage import Carrier
 from mta.delivery.claimer import Claimer
 from mta.delivery.destination import Destination
+from mta.delivery.destinations import Destinations
 from mta.delivery.dispatch import Dispatcher, LocalDelivery
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.limits import DeliveryLimits
@@ -65,8 +66,13 @@ class DeliveryService(Service):
         def new_destination(name: str) -> Destination:
             return Destination(name, windows, carrier, self, clock=clock, wall=wall, journal=journal)
 
+        self._destinations = Destinations(
+            router, self, new=new_destination, room=self.room, owed=settler.owed, wall=wall, limits=self._limits
+        )
+        #: The Taker's and the claimer's: what is to be left in the queue for now.
+        self.put_off = self._destinations.put_off
         self._dispatcher = Dispatcher(
-            router, local, self, new_destination=new_destination, limits=self._limits, clock=clock
+            router, local, self, destinations=self._destinations, limits=self._limits, clock=clock
         )
 
     def startService(self) -> None:
@@ -78,8 +84,7 @@ class DeliveryService(Service):
         """Claim nothing more, give running transactions their grace, release the rest."""
         super().stopService()
         self._claimer.stop()
-        destinations = self._dispatcher.destinations()
-        self._journal.stopping(sum(destination.running for destination in destinations))
+        self._journal.stopping(sum(destination.running for destination in self._destinations.all()))
         idle: Deferred[None] = Deferred()
         self._idle = idle
         grace = self._clock.callLater(self._limits.grace, self._cut_short)
@@ -89,19 +94,22 @@ class DeliveryService(Service):
                 grace.cancel()
 
         idle.addCallback(no_more_grace)
-        for destination in destinations:
-            destination.close()
+        self._destinations.close()
+        self._dispatcher.close()
         self._note_idle()
         return idle
 
     def lease(self, size: int) -> float | None:
         """Return for how long a message about to be stored is claimed for us, or None when there is no room for it."""
-        roomy = len(self._jobs) < self._limits.jobs and self._octets + size <= self._limits.job_octets
+        octets = self._octets + min(size, self._limits.body_octets)
+        roomy = len(self._jobs) < self._limits.jobs and octets <= self._limits.job_octets
         return self._limits.lease if roomy and self.running else None
 
     def room(self) -> int:
         """How many more messages can be worked on now."""
-        return self._limits.jobs - len(self._jobs) if self._octets < self._limits.job_octets else 0
+        limits = self._limits
+        by_octets = limits.jobs * (limits.job_octets - self._octets) // limits.job_octets
+        return max(0, min(limits.jobs - len(self._jobs), by_octets))
 
     def take(self, claim: Claim) -> None:
         """Work on a claimed message; a message in work goes on under the newer lease."""
@@ -110,7 +118,7 @@ class DeliveryService(Service):
             known.renew(claim)
         elif self.running:
             job = self._jobs[claim.id] = Job(claim, self._wall(), self._signer)
-            self._octets += claim.body.size
+            self._octets += min(claim.body.size, self._limits.body_octets)
             self._dispatcher.dispatch(job)
         else:
             self._give_back(claim, self._wall())
@@ -122,7 +130,7 @@ class DeliveryService(Service):
     def amended(self, change: Change, ids: Sequence[QueueId]) -> None:
         """Act on what an operator did to messages in the queue."""
         self._journal.amended(change, ids)
-        destinations = self._dispatcher.destinations()
+        destinations = self._destinations.all()
         if change is Change.RETRY:
             for destination in destinations:
                 destination.unblock()
@@ -148,12 +156,11 @@ class DeliveryService(Service):
         if job.open_groups:
             return
         del self._jobs[job.claim.id]
-        self._octets -= job.claim.body.size
+        self._octets -= min(job.claim.body.size, self._limits.body_octets)
         if job.results:
             self._await_queue(self._settler.settle(job), job.claim.id)
         else:
-            crowded = self.running and not job.cancelled
-            self._give_back(job.claim, self._wall() + (self._limits.crowded_seconds if crowded else 0.0))
+            self._give_back(job.claim, max(self._wall(), job.again))
         self._claimer.go_on()
 
     def _give_back(self, claim: Claim, due: float) -> None:
@@ -180,7 +187,7 @@ class DeliveryService(Service):
         self._recorded(None)
 
     def _cut_short(self) -> None:
-        for destination in self._dispatcher.destinations():
+        for destination in self._destinations.all():
             destination.abort()
 
     def _note_idle(self) -> None:

@@ -12,7 +12,7 @@ from mta.delivery.job import Job, Result
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.ops.journal import Journal, Stages
-from mta.queue.interface import Claim, NewMail, Pending, Queue, Verdict
+from mta.queue.interface import Claim, NewMail, Pending, Queue, Verdict, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,10 @@ NO_REPORTS = Reports()
 
 class Reporter(Protocol):
     """Writes the reports that are due to a sender."""
+
+    @property
+    def delay_seconds(self) -> float:
+        """The age at which a message that still waits is reported as late."""
 
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         """Return the reports due after these verdicts; none for a null sender. Raises OSError for a lost body."""
@@ -51,6 +55,11 @@ class Settler:
         self._schedule = schedule
         self._wall = wall
         self._journal = journal
+
+    def owed(self, waiting: Waiting) -> float:
+        """Return from when on a message is settled even untried: its sender is to hear that it is late, or failed."""
+        ends = self._schedule.ends(waiting.created)
+        return ends if waiting.delay_reported else min(ends, waiting.created + self._reporter.delay_seconds)
 
     def settle_delivered(self, job: Job) -> None:
         """Record what was delivered so far and keep the claim, so that a crash now would not deliver it again.

@@ -5,7 +5,7 @@ stored; a QueueError means the queue cannot be used. Times are wall-clock second
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType, Protocol
 
@@ -64,6 +64,20 @@ class Claim:
     pending: tuple[Pending, ...]
     #: Whether the sender was already told that the message is late.
     delay_reported: bool = False
+
+
+@value(frozen=True, slots=True)
+class Waiting:
+    """What is known of a message that is due, before it is claimed. `domains` are those of the recipients that wait."""
+
+    created: float
+    #: Whether the sender was told that the message is late, or is nobody.
+    delay_reported: bool
+    domains: tuple[str, ...]
+
+
+#: Says until when, wall-clock seconds, a message is to be left alone; None: it may be claimed.
+PutOff = Callable[[Waiting], float | None]
 
 
 @value(frozen=True, slots=True)
@@ -188,10 +202,12 @@ class Queue(Protocol):
         message is due at `due`, or at once. Fails with QueueFull, and the body is forgotten.
         """
 
-    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
         """Take up to `limit` messages that are due, not held and under no running lease; longest due first.
 
-        Fewer may come back than are due, to bound the memory their bodies take, but never none.
+        Fewer may come back than are due, to bound the memory their bodies take, but never none. What `put_off` gives a
+        time for is not taken but becomes due then, and costs a fraction of a claim; none may come back then although
+        more is due. A message whose lease ran out is not asked about.
         """
 
     def settle(

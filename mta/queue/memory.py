@@ -16,6 +16,7 @@ from mta.queue.interface import (
     Entry,
     NewMail,
     Pending,
+    PutOff,
     Query,
     QueueError,
     QueueFull,
@@ -24,6 +25,7 @@ from mta.queue.interface import (
     Status,
     Summary,
     Verdict,
+    Waiting,
 )
 
 T = TypeVar("T")
@@ -68,6 +70,11 @@ class _Message:
         pending = tuple(one.pending for one in self.recipients if one.status is Status.WAITING)
         mail = self.mail
         return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
+
+    def waiting(self) -> Waiting:
+        domains = {one.pending.recipient.address.domain: None for one in self.recipients if one.due is not None}
+        told = self.delay_reported or self.mail.envelope.sender is None
+        return Waiting(self.created, told, tuple(domains))
 
     def lease(self, end: float) -> Claim:
         self.token += 1
@@ -127,13 +134,23 @@ class _Store:
         self._messages[number] = message
         return None if lease is None else message.lease(now + lease)
 
-    def claim(self, now: float, limit: int, lease: float) -> list[Claim]:
+    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> list[Claim]:
         ready = sorted(
             (message.due, message.leased, number)
             for number, message in self._messages.items()
             if message.due is not None and message.due <= now and not message.held
         )
-        return [self._messages[number].lease(now + lease) for *_, number in ready[:limit]]
+        claims: list[Claim] = []
+        for *_, number in ready:
+            message = self._messages[number]
+            until = None if put_off is None or message.leased else put_off(message.waiting())
+            if until is not None:
+                message.due = until
+            elif len(claims) < limit:
+                claims.append(message.lease(now + lease))
+            else:
+                break
+        return claims
 
     def settle(
         self,
@@ -265,9 +282,9 @@ class MemoryQueue:
         """Store a message."""
         return self._do(lambda: self._store.add(mail, now, lease, due))
 
-    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
         """Take what is due."""
-        return self._do(lambda: self._store.claim(now, limit, lease))
+        return self._do(lambda: self._store.claim(now, limit, lease, put_off))
 
     def settle(
         self,

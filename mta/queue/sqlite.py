@@ -14,12 +14,13 @@ from mta.queue.bodies import SMALL, Bodies, Writer
 from mta.queue.commit import GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, prepare
-from mta.queue.interface import Change, Claim, Entry, NewMail, Query, QueueError, QueueId, Summary, Verdict
+from mta.queue.interface import Change, Claim, Entry, NewMail, PutOff, Query, QueueError, QueueId, Summary, Verdict
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
 from mta.queue.refusal import refusal
 from mta.queue.room import RESERVE
 from mta.queue.schema import open_file
+from mta.queue.sifting import Candidate, Sifted, candidates, postpone, sift
 from mta.queue.tables import Tables
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
@@ -134,9 +135,20 @@ class SqliteQueue:
             return self._submit_filed([mail], lambda mails: (self._tables.add(mails[0], now, lease, due), ()))
         return self._submit(partial(self._tables.add, mail, now, lease, due))
 
-    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
+    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
         """Take what is due."""
-        return self._submit(partial(self._tables.claim, now, limit, lease), True)
+        if put_off is None:
+            return self._submit(partial(self._tables.claim, now, limit, lease), True)
+
+        def sifted(due: list[Candidate]) -> "Deferred[list[Claim]]":
+            parted = sift(due, limit, put_off)
+            return self._submit(partial(self._claim_sifted, now, lease, parted), True) if due else succeed([])
+
+        return self._submit(partial(candidates, self._connection, now), True).addCallback(sifted)
+
+    def _claim_sifted(self, now: float, lease: float, parted: Sifted) -> list[Claim]:
+        postpone(self._connection, parted.later, now)
+        return self._tables.claim(now, len(parted.claim), lease, parted.claim) if parted.claim else []
 
     def settle(
         self,

@@ -21,6 +21,9 @@ class Statements:
     add_recipient: str
     add_body: str
     claimable: str
+    claimable_among: str
+    candidates: str
+    postpone: str
     lease: str
     recipients: str
     confirm_lease: str

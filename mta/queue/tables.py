@@ -54,9 +54,9 @@ class Tables:
             return None
         return Claim(mail.id, 1, mail.envelope, mail.body, now, pending_of(mail.envelope))
 
-    def claim(self, now: float, limit: int, lease: float) -> list[Claim]:
-        """Lease what is due."""
-        rows = self._claimable(now, limit)
+    def claim(self, now: float, limit: int, lease: float, among: Sequence[int] | None = None) -> list[Claim]:
+        """Lease what is due, or what is due among some row numbers."""
+        rows = self._claimable(now, limit, among)
         numbers = ids_json(row[0] for row in rows)
         self._execute(SQL.lease, (now + lease, numbers))
         recipients: dict[int, list[Row]] = {row[0]: [] for row in rows}
@@ -64,10 +64,15 @@ class Tables:
             recipients[row[0]].append(row)
         return [read_claim(row, recipients[row[0]], self._body(row)) for row in rows]
 
-    def _claimable(self, now: float, limit: int) -> list[Row]:
+    def _claimable(self, now: float, limit: int, among: Sequence[int] | None) -> list[Row]:
         rows: list[Row] = []
         octets = 0
-        for row in self._execute(SQL.claimable, (now, limit)):
+        found = (
+            self._execute(SQL.claimable, (now, limit))
+            if among is None
+            else self._execute(SQL.claimable_among, (now, limit, ids_json(among)))
+        )
+        for row in found:
             octets += 0 if row[4] else row[3]
             rows.append(row)
             if octets >= CLAIM_BYTES:

@@ -30,6 +30,27 @@ WHERE m.held = 0 AND m.due <= ?
 ORDER BY m.due, m.leased, m.id
 LIMIT ?;
 
+-- name: claimable_among
+SELECT m.id, m.token + 1, m.created, m.size, m.in_file, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data
+FROM message AS m NOT INDEXED LEFT JOIN body AS b ON b.message_id = m.id
+WHERE m.id IN (SELECT value FROM json_each(?3)) AND m.held = 0 AND m.due <= ?1
+ORDER BY m.due, m.leased, m.id
+LIMIT ?2;
+
+-- name: candidates
+SELECT json_group_array(json_array(id, leased, created, delay_reported, domains)) FROM (
+    SELECT id, leased, created, max(delay_reported, sender_local IS NULL) AS delay_reported,
+           (SELECT json_group_array(DISTINCT r.domain) FROM recipient AS r
+            WHERE r.message_id = m.id AND r.due IS NOT NULL) AS domains
+    FROM message AS m WHERE held = 0 AND due <= ? ORDER BY due, leased, id LIMIT ?
+);
+
+-- name: postpone
+UPDATE message NOT INDEXED SET due = later.due
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS due FROM json_each(?1)) AS later
+WHERE message.id = later.id AND message.held = 0 AND message.leased = 0 AND message.due <= ?2;
+
 -- name: lease
 UPDATE message SET leased = 1, token = token + 1, due = ?1 WHERE id IN (SELECT value FROM json_each(?2));
 

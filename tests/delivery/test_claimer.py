@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.delivery.claimer import Claimer
 from mta.delivery.limits import DeliveryLimits
 from mta.ops.journal import Journal
-from mta.queue.interface import Claim, QueueError
+from mta.queue.interface import Claim, PutOff, QueueError
 from mta.queue.memory import MemoryQueue
 from tests.fakes.mail import mail
 
@@ -15,17 +15,21 @@ NOW = 1_000_000.0
 class BrokenQueue(MemoryQueue):
     broken = False
 
-    def claim(self, now: float, limit: int, lease: float) -> "Deferred[list[Claim]]":
-        return fail(QueueError("disk on fire")) if self.broken else super().claim(now, limit, lease)
+    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
+        return fail(QueueError("disk on fire")) if self.broken else super().claim(now, limit, lease, put_off)
 
 
 class Worker:
     def __init__(self, room: int) -> None:
         self.free = room
         self.taken: list[Claim] = []
+        self.leave: PutOff | None = None
 
     def room(self) -> int:
         return self.free
+
+    def put_off(self) -> PutOff | None:
+        return self.leave
 
     def take(self, claim: Claim) -> None:
         self.taken.append(claim)

@@ -239,6 +239,35 @@ class DeadDestinationTests(ServiceTests):
         self.clock.advance(900)
         assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
 
+    def test_a_step_costs_the_same_however_much_waits(self) -> None:
+        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        new = [self.add("bob@b.test") for _ in range(1000)]
+        self.start()
+        self.clock.pump([0.0] * 30)
+        begun, limits = len(self.carrier.plans), DeliveryLimits()
+        assert len(self.events("deferred")) <= limits.claims + limits.waiting_unproven
+        self.lines.clear()
+        self.clock.advance(30)
+        self.clock.pump([1.0] * 29)
+        assert len(self.carrier.plans) == begun + 1
+        assert len(self.events("deferred")) <= limits.claims + limits.waiting_unproven
+        self.carrier.down = None
+        self.clock.pump([1.0] * 300)
+        assert {status for each in new for status in self.statuses(each)} >= {Status.DELIVERED}
+        self.clock.pump([10.0] * 90)
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
+
+    def test_what_waits_for_it_is_returned_in_time(self) -> None:
+        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.router.routings["a.test"] = Local()
+        new = [self.add("bob@b.test") for _ in range(300)]
+        self.start()
+        self.clock.pump([60.0] * 119)
+        assert all(self.statuses(each) == [Status.WAITING] for each in new)
+        # An attempt shortly before the end of the schedule is followed by one more.
+        self.clock.pump([60.0] * 17)
+        assert all(self.statuses(each) == [Status.FAILED] for each in new)
+
     def test_an_operator_who_retries_has_it_tried_now(self) -> None:
         self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         self.start()
@@ -251,7 +280,7 @@ class DeadDestinationTests(ServiceTests):
 
 
 class CrowdTests(ServiceTests):
-    limits = DeliveryLimits(jobs=4, claims=2, waiting_per_destination=2)
+    limits = DeliveryLimits(jobs=4, claims=2, waiting_unproven=2)
 
     def test_what_does_not_fit_in_memory_waits_in_the_queue_and_is_claimed_when_there_is_room(self) -> None:
         self.start()
@@ -281,6 +310,29 @@ class CrowdTests(ServiceTests):
 
 
 class StopTests(ServiceTests):
+    def test_mail_whose_routing_is_being_looked_up_is_given_back_at_once(self) -> None:
+        finding: Deferred[Routing] = Deferred()
+        self.router.slow["slow.test"] = finding
+        self.start()
+        new = self.hand_over("eve@slow.test")
+        self.successResultOf(self.service.stopService())
+        assert self.statuses(new) == [Status.WAITING]
+        assert not self.entries()[0].claimed
+        assert self.events("deferred") == []
+
+    def test_nothing_is_opened_for_mail_that_is_routed_after_the_stop(self) -> None:
+        self.start()
+        self.carrier.held = True
+        self.hand_over("bob@b.test")
+        opened = len(self.carrier.plans)
+        self.service.stopService()
+        finding: Deferred[Routing] = Deferred()
+        self.router.slow["slow.test"] = finding
+        claim = self.successResultOf(self.queue.add(mail("eve@other.test"), self.clock.seconds(), 60.0))
+        assert claim is not None
+        self.service.take(claim)
+        assert len(self.carrier.plans) == opened
+
     def test_a_running_transaction_may_finish_and_the_rest_is_given_back(self) -> None:
         self.start()
         self.carrier.held = True

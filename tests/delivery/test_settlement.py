@@ -7,7 +7,7 @@ from mta.delivery.job import Job, Result
 from mta.delivery.settlement import Reports, Settler
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.ops.journal import Journal
-from mta.queue.interface import Change, Claim, Query, RecipientState, Status, Verdict
+from mta.queue.interface import Change, Claim, Query, RecipientState, Status, Verdict, Waiting
 from mta.queue.memory import MemoryQueue
 from tests.fakes.mail import mail
 
@@ -19,6 +19,7 @@ LATER = Result(TryLater("451 later", "mx"))
 
 class NoReports:
     error: OSError | None = None
+    delay_seconds = 1800.0
 
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         if self.error is not None:
@@ -64,6 +65,12 @@ class SettlerTests(SynchronousTestCase):
         self.successResultOf(self.settler.settle(job))
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.DELIVERED]
         assert len([line for line in self.lines if " delivered " in line]) == 2
+
+    def test_a_message_is_owed_a_verdict_when_its_sender_is_to_hear_of_it(self) -> None:
+        assert self.settler.owed(Waiting(NOW, delay_reported=False, domains=())) == NOW + 1800
+        assert self.settler.owed(Waiting(NOW, delay_reported=True, domains=())) == NOW + 3600
+        self.reporter.delay_seconds = 7200.0
+        assert self.settler.owed(Waiting(NOW, delay_reported=False, domains=())) == NOW + 3600
 
     def test_recipients_that_were_not_begun_stay_due(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")

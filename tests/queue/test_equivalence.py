@@ -111,10 +111,11 @@ class TwoQueues(RuleBasedStateMachine):
     def add_again(self, id):
         assert self.both("add", NewMail(id, envelope(), MemoryBody(b"")), self.clock) in ("refused", None)
 
-    @rule(target=claims, limit=st.integers(1, 4))
-    def claim(self, limit):
-        expected = result(self.memory.claim(self.clock, limit, LEASE))
-        found = result(self.sqlite.claim(self.clock, limit, LEASE))
+    @rule(target=claims, limit=st.integers(1, 4), wait=st.none() | seconds)
+    def claim(self, limit, wait):
+        put_off = None if wait is None else lambda waiting: self.clock + wait if len(waiting.domains) == 1 else None
+        expected = result(self.memory.claim(self.clock, limit, LEASE, put_off))
+        found = result(self.sqlite.claim(self.clock, limit, LEASE, put_off))
         assert plain(found) == plain(expected)
         return multiple(*found)
 

@@ -1,0 +1,42 @@
+"""When mail that finds no room before a destination is to come again. Pure: time is an argument."""
+
+#: Groups a second that a destination is taken to work off before it was watched.
+_FIRST_RATE = 100.0
+#: Seconds over which a rate is taken.
+_WATCHED = 1.0
+
+
+class Crowd:
+    """Gives turns to mail that came too late for a full line, spread by the pace at which that line moves.
+
+    A turn comes when about half of what is ahead should be gone: mail that comes back early is sent away once more,
+    which is cheap, and a destination that is ready never waits for its mail. Where nothing moves, the rate that is
+    expected halves with every look, so the turns grow until they are `longest` seconds away.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._rate = _FIRST_RATE
+        self._watched_since: float | None = None
+        self._begun = 0
+        self._last = 0.0
+
+    def turn(self, now: float, waiting: int, begun: int) -> float:
+        """Return when to come again, in wall-clock seconds.
+
+        `waiting` groups are in the line now, and `begun` have left it to be carried since its destination was met.
+        """
+        self._watch(now, begun)
+        step = 1 / (2 * self._rate)
+        self._last = min(max(now + waiting * step, self._last + step), now + self._longest)
+        return self._last
+
+    def _watch(self, now: float, begun: int) -> None:
+        since = self._watched_since
+        # A clock that was set back begins anew.
+        if since is not None and 0 <= now - since < _WATCHED:
+            return
+        if since is not None and now > since:
+            rate = (begun - self._begun) / (now - since)
+            self._rate = max((self._rate + rate) / 2, 1 / self._longest)
+        self._watched_since, self._begun = now, begun
