@@ -8,16 +8,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mta.delivery.keyring import Keyring
+from mta.delivery.keywork import KeyWork, Run
 from mta.message.author import author_domain
 from mta.message.body import Body, MemoryBody
-from mta.message.dkim import Canon, body_digest, read_header, signature_fields
+from mta.message.dkim import Canon, UnsignedField, body_digest, read_header, unsigned_fields
 from mta.message.envelope import Envelope
 
-#: Octets of a message that is signed at once: the hash of as many takes a millisecond or two.
+#: Octets of a message that is hashed at once: as many take a millisecond or two.
 AT_ONCE = 256 * 1024
-
-#: Does blocking work elsewhere.
-Run = Callable[[Callable[[], bytes]], "Deferred[bytes]"]
 
 
 class Signer(Protocol):
@@ -26,7 +24,7 @@ class Signer(Protocol):
     async def sign(self, envelope: Envelope, body: Body) -> bytes:
         """Return the header fields to put on top, each with its CRLF, or b"" if the message is not to be signed.
 
-        Waits for nothing if the body is in memory. Raises OSError when it cannot be read.
+        Raises OSError when the body cannot be read.
         """
 
 
@@ -34,7 +32,7 @@ class DkimSigner:
     """The Signer of DKIM: with the keys of the domain that the message says it is from, if there are any."""
 
     def __init__(self, keyring: Keyring, canon: Canon, *, ours: Callable[[Envelope], bool], run: Run) -> None:
-        """Prepare. `ours` tells of whose mail we vouch for; large messages are hashed by `run`.
+        """Prepare. `ours` tells of whose mail we vouch for; `run` hashes large messages, and signs with RSA keys.
 
         A host that takes in mail for some domains from everyone must not vouch for all of it: a stranger's forgery of
         such a domain would leave it with a good signature.
@@ -43,6 +41,7 @@ class DkimSigner:
         self._canon = canon
         self._ours = ours
         self._run = run
+        self._key_work = KeyWork(run)
 
     async def sign(self, envelope: Envelope, body: Body) -> bytes:
         """Return a DKIM-Signature field for each key."""
@@ -54,10 +53,10 @@ class DkimSigner:
         if not (header and domain and keys):
             return b""
 
-        def fields() -> bytes:
-            return signature_fields(header, body_digest(body, header, self._canon.body), domain, keys, self._canon)
+        def fields() -> list[UnsignedField]:
+            return unsigned_fields(header, body_digest(body, header, self._canon.body), domain, keys, self._canon)
 
-        return fields() if body.size <= AT_ONCE else await self._run(fields)
+        return await self._key_work.sign(fields() if body.size <= AT_ONCE else await self._run(fields))
 
 
 @dataclass(frozen=True, slots=True)

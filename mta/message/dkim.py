@@ -74,23 +74,43 @@ def body_digest(body: Body, header: Header, form: str) -> bytes:
     return hashing.digest()
 
 
-def signature_fields(header: Header, digest: bytes, domain: str, keys: Sequence[SigningKey], canon: Canon) -> bytes:
-    """Return a DKIM-Signature field for each key, ready to stand on top; b"" if there is too much to sign."""
+@dataclass(frozen=True, slots=True)
+class UnsignedField:
+    """A DKIM-Signature field that lacks its signature. `value` ends with `b=`; `signed` is what is to be signed."""
+
+    key: SigningKey
+    value: bytes
+    signed: bytes
+
+    @property
+    def quick(self) -> bool:
+        """Whether `sign` takes no longer than handing it to a thread."""
+        return self.key.type == "ed25519"
+
+    def sign(self) -> bytes:
+        """Return the field with its signature, ready to stand on top."""
+        signature = base64.b64encode(self.key.sign(self.signed))
+        lines = (signature[start : start + _WIDTH - 4] for start in range(0, len(signature), _WIDTH - 4))
+        return b"%b:%b%b\r\n" % (_NAME.encode(), self.value, b"\r\n\t".join(lines))
+
+
+def unsigned_fields(
+    header: Header, digest: bytes, domain: str, keys: Sequence[SigningKey], canon: Canon
+) -> list[UnsignedField]:
+    """Return a field for each key, all but its signature; none if there is too much to sign."""
     names, fields = _select(header.block)
     if len(fields) > MAX_FIELDS:
-        return b""
+        return []
     signed = canonical_fields(canon.header, fields)
-    fronts = (_front(domain, key.selector, key.algorithm, canon, names) for key in keys)
-    return b"".join(_field(front, digest, signed, key, canon.header) for front, key in zip(fronts, keys, strict=True))
+    fronts = ((key, _front(domain, key.selector, key.algorithm, canon, names)) for key in keys)
+    return [_unsigned(key, front, digest, signed, canon.header) for key, front in fronts]
 
 
-def _field(front: bytes, digest: bytes, signed: bytes, key: SigningKey, form: str) -> bytes:
+def _unsigned(key: SigningKey, front: bytes, digest: bytes, signed: bytes, form: str) -> UnsignedField:
     value = b"%b\r\n\tbh=%b;\r\n\tb=" % (front, base64.b64encode(digest))
     # RFC 6376 section 3.7: the field signs itself, with an empty b= and without its line end.
     itself = canonical_fields(form, [(_NAME.encode(), value + b"\r\n")]).removesuffix(b"\r\n")
-    signature = base64.b64encode(key.sign(signed + itself))
-    lines = (signature[start : start + _WIDTH - 4] for start in range(0, len(signature), _WIDTH - 4))
-    return b"%b:%b%b\r\n" % (_NAME.encode(), value, b"\r\n\t".join(lines))
+    return UnsignedField(key, value, signed + itself)
 
 
 @lru_cache(maxsize=256)

@@ -47,9 +47,10 @@ class Keys:
 
     def __init__(self, *domains: str) -> None:
         self.domains = domains
+        self.key = KEY
 
     def keys(self, domain: str) -> tuple[SigningKey, ...]:
-        return (KEY,) if domain in self.domains else ()
+        return (self.key,) if domain in self.domains else ()
 
     def files(self) -> tuple[tuple[Named, ...], ...]:
         return ()
@@ -106,6 +107,15 @@ class DkimSignerTests(SynchronousTestCase):
     def test_a_message_is_signed_for_the_domain_it_is_from(self) -> None:
         assert dkimpy_accepts(self.sign(MemoryBody(BODY), "a.test") + BODY, DNS)
         assert self.ran == 0
+
+    def test_an_rsa_key_signs_elsewhere(self) -> None:
+        key = new_key("s1", "rsa")
+        keys = Keys("a.test")
+        keys.key = key
+        signer = DkimSigner(keys, Canon(), ours=from_app, run=self.run_counted)
+        fields = self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, MemoryBody(BODY))))
+        assert dkimpy_accepts(fields + BODY, records("a.test", [key]))
+        assert self.ran == 1
 
     def test_a_message_from_a_domain_without_a_key_is_not_signed(self) -> None:
         assert self.sign(MemoryBody(BODY), "b.test") == b""

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mta.message.author import author_domain
 from mta.message.body import CHUNK_BYTES, FileBody, MemoryBody
 from mta.message.canonical import RELAXED, SIMPLE, canonical_fields
-from mta.message.dkim import MAX_FIELDS, MAX_HEADER, SIGNED, Canon, body_digest, read_header, signature_fields
+from mta.message.dkim import MAX_FIELDS, MAX_HEADER, SIGNED, Canon, body_digest, read_header, unsigned_fields
 from mta.message.keys import SigningKey, new_key
 from tests.fakes.verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
 
@@ -26,7 +26,8 @@ def sign(message, *keys, canon=RELAXED_BOTH):
     body = message if isinstance(message, FileBody) else MemoryBody(message)
     header = read_header(body)
     domain = author_domain(header.block)
-    return signature_fields(header, body_digest(body, header, canon.body), domain, keys or (RSA,), canon)
+    unsigned = unsigned_fields(header, body_digest(body, header, canon.body), domain, keys or (RSA,), canon)
+    return b"".join(field.sign() for field in unsigned)
 
 
 def signed(message, *keys, canon=RELAXED_BOTH):
