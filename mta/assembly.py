@@ -24,6 +24,7 @@ from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import DkimSigner, Signer
 from mta.delivery.throttle import NewAllowance
+from mta.inbound.descriptors import room_for_clients
 from mta.inbound.existence import DomainCheck
 from mta.inbound.intake import Intake
 from mta.inbound.listener import ESMTPFactory
@@ -164,7 +165,11 @@ class Assembly:
 
     def _listener(self, delivery: DeliveryService) -> ESMTPFactory:
         settings, journal, name = self._settings, self._journal, self._settings.mailname
-        limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+        limits = Limits(
+            message_size=settings.message_size_limit,
+            text_line=settings.line_length_limit,
+            connections=room_for_clients(Limits().connections, journal.notice),
+        )
         intake = Intake(self._queue, delivery, journal, ids=self._ids, wall=time.time, name=name, limits=limits)
         policy = Policy(settings.relay_domains, settings.local_domains, self._local.accepts)
         certificate, clock = self._ground.certificate, self._ground.reactor

@@ -33,6 +33,7 @@ class Limits:
     data_rate_window: float = 60.0
     #: The wait for a client to read our replies before it is dropped.
     write_timeout: float = 60.0
-    connections: int = 1000
+    #: Clients connected at once. An idle one takes 5 KB; of what a busy one sends at most 256 KiB are kept in memory.
+    connections: int = 6000
     #: For one address that is not of our own networks; those have no limit.
     connections_per_stranger: int = 50
