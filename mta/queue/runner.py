@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-#: One syncs small mail, one a large file, one reads for an operator.
-THREADS = 3
+#: One syncs small mail, one a large file, one removes files, one reads for an operator.
+THREADS = 4
 
 _Task = tuple[Callable[[], Any], "Deferred[Any]"]
 
