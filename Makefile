@@ -42,7 +42,8 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check mta tests bench twisted
 	$(BIN)/mypy
 
-# QUICK=1 takes under two minutes; BENCH passes further options, see $(BIN)/python -m bench --help
+# QUICK=1 takes under two minutes; BENCH passes further options, see $(BIN)/python -m bench --help. As root, with
+# debootstrap and Debian's postfix package; the first time makes the peers' Debians in .cache/bench.
 bench: $(VENV)/installed
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
