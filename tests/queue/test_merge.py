@@ -105,6 +105,12 @@ def test_the_relay_that_starts_next_has_it_all(spool):
     queue.close()
 
 
+def test_a_queue_that_is_opened_leaves_the_homes_of_other_workers_alone(spool):
+    before = contents(spool / "worker-2")
+    open_queue(spool, run=run_inline, now=THEN, retry_all=True).close()
+    assert contents(spool / "worker-2") == before
+
+
 def test_what_others_put_into_a_home_stays_with_its_folder(spool):
     for name in ("notes", "bodies/notes", "bodies/0123", "queue.sqlite.old", "queue.sqlite.v1.bak.gz"):
         (spool / "worker-3" / name).write_text("mine")
