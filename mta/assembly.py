@@ -31,14 +31,17 @@ from mta.inbound.listener import ESMTPFactory
 from mta.inbound.networks import client_address
 from mta.inbound.policy import Client, Policy
 from mta.inbound.session import Session
-from mta.inbound.tls import CertificateWatch, ListeningCertificate
+from mta.inbound.tls import ROUND as CERTIFICATE_ROUND
+from mta.inbound.tls import ListeningCertificate
 from mta.inbound.trust import Addresses, TrustedClients
 from mta.message.dkim import Canon
 from mta.message.envelope import Envelope
 from mta.message.outcome import TryLater
 from mta.ops.control import ControlService
 from mta.ops.journal import Journal
+from mta.ops.rounds import Rounds
 from mta.queue.ids import IdSource
+from mta.queue.keeper import ROUND as HISTORY_ROUND
 from mta.queue.keeper import HistoryKeeper
 from mta.queue.sqlite import SqliteQueue
 from mta.routing.answers import Found, LookupFailed
@@ -86,14 +89,13 @@ class Assembly:
         self._local = self._local_mail()
         delivery = self._delivery()
         self.listener: ESMTPFactory = self._listener(delivery)
+        keeper = HistoryKeeper(ground.queue, settings.history_days, wall=time.time, trouble=ground.journal.trouble)
         self.services: tuple[IService, ...] = (
             self._trusted,
             delivery,
-            HistoryKeeper(
-                ground.queue, settings.history_days, clock=clock, wall=time.time, trouble=ground.journal.trouble
-            ),
+            Rounds(keeper.forget, HISTORY_ROUND, clock),
             ControlService(clock, ground.home, delivery.amended, ground.journal.trouble),
-            *(() if ground.certificate is None else (CertificateWatch(ground.certificate, clock),)),
+            *(() if ground.certificate is None else (Rounds(ground.certificate.look, CERTIFICATE_ROUND, clock),)),
         )
 
     def _router_rules(self) -> RouterRules:

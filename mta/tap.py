@@ -22,11 +22,13 @@ from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.understanding import understanding
 from mta.delivery.keyring import DkimKeyError
 from mta.inbound.ports import NoSuchProtocol, PortError, bind
-from mta.inbound.tls import CertificateError, CertificateWatch, ListeningCertificate
+from mta.inbound.tls import ROUND as CERTIFICATE_ROUND
+from mta.inbound.tls import CertificateError, ListeningCertificate
 from mta.ops.ending import end_with, fail
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
+from mta.ops.rounds import Rounds
 from mta.parent import supervise
 from mta.queue.home import Lock, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
@@ -128,7 +130,7 @@ class Daemon(MultiService):
         # The workers read the keys for themselves; what is wrong with them is said once, here.
         read_keys(self._settings, self._reactor, self._journal.notice)
         if self._certificate is not None:
-            CertificateWatch(self._certificate, self._reactor).setServiceParent(self)
+            Rounds(self._certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
         return supervise(
             self._settings,
             self._sockets,

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall, IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.inbound.keypair import CertificateError, PemFiles, make_pair, read_files
 
-__all__ = ["CertificateError", "CertificateWatch", "Handed", "ListeningCertificate", "describe", "failure_words"]
+__all__ = ["CertificateError", "Handed", "ListeningCertificate", "describe", "failure_words"]
 
-#: Seconds between two looks at the files.
+#: Seconds after which whoever runs a certificate has it look at its files again.
 ROUND = 5.0
 
 # What tells one content of a file from another; None for no file.
@@ -124,31 +123,6 @@ class ListeningCertificate:
         if problem and problem != self._problem:
             self._notice(f"CERTIFICATE_PATH={self._paths[0]}: {problem}")
         self._problem = problem
-
-
-class CertificateWatch(Service):
-    """Has a listener's certificate look at its files while it runs."""
-
-    def __init__(self, certificate: ListeningCertificate, clock: IReactorTime) -> None:
-        self._certificate = certificate
-        self._clock = clock
-        self._timer: IDelayedCall | None = None
-
-    def startService(self) -> None:
-        """Begin the rounds."""
-        super().startService()
-        self._timer = self._clock.callLater(ROUND, self._round)
-
-    def stopService(self) -> None:
-        """End the rounds."""
-        super().stopService()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _round(self) -> None:
-        self._timer = self._clock.callLater(ROUND, self._round)
-        self._certificate.look()
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mta.queue.interface import Queue
@@ -13,49 +12,25 @@ ROUND = 300.0
 HANDFUL = 2000
 
 
-class HistoryKeeper(Service):
+class HistoryKeeper:
     """Drops finished messages after `days`. `trouble` is told when the queue could not."""
 
     def __init__(
-        self,
-        queue: Queue,
-        days: float,
-        *,
-        clock: IReactorTime,
-        wall: Callable[[], float],
-        trouble: Callable[[str], None],
+        self, queue: Queue, days: float, *, wall: Callable[[], float], trouble: Callable[[str], object]
     ) -> None:
         self._queue = queue
         self._seconds = days * 86400
-        self._clock = clock
         self._wall = wall
         self._trouble = trouble
-        self._timer: IDelayedCall | None = None
 
-    def startService(self) -> None:
-        """Begin the rounds."""
-        super().startService()
-        self._timer = self._clock.callLater(ROUND, self._round)
+    def forget(self) -> "Deferred[float | None]":
+        """Drop a handful; the result is after how many seconds to come again if not at the usual time. Never fails."""
+        forgetting = self._queue.forget(self._wall() - self._seconds, HANDFUL)
+        return forgetting.addCallbacks(self._forgot, self._failed)
 
-    def stopService(self) -> None:
-        """End the rounds."""
-        super().stopService()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _round(self) -> None:
-        self._timer = None
-        self._queue.forget(self._wall() - self._seconds, HANDFUL).addCallbacks(self._forgot, self._failed)
-
-    def _forgot(self, count: int) -> None:
+    def _forgot(self, count: int) -> float | None:
         # A full handful means that there may be more; the relay works in between.
-        self._again(1.0 if count >= HANDFUL else ROUND)
+        return 1.0 if count >= HANDFUL else None
 
     def _failed(self, failure: Failure) -> None:
         self._trouble(f"old history could not be dropped: {failure.getErrorMessage()}")
-        self._again(ROUND)
-
-    def _again(self, wait: float) -> None:
-        if self.running:
-            self._timer = self._clock.callLater(wait, self._round)

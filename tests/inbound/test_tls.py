@@ -9,12 +9,11 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from mta.inbound.tls import ROUND, CertificateError, CertificateWatch, ListeningCertificate
+from mta.inbound.tls import CertificateError, ListeningCertificate
 from mta.ops.journal import Journal
 from tests.fakes.certificates import Leaf, authority
 from tests.fakes.listening import NAME, Listening
@@ -144,22 +143,6 @@ def test_an_expired_certificate_is_used_with_a_notice(tmp_path):
         files.certificate.look()
     (words,) = files.notices
     assert words.startswith(f"CERTIFICATE_PATH={files.paths[0]}: the certificate expired on ")
-
-
-class WatchTests(SynchronousTestCase):
-    def test_the_files_are_looked_at_while_the_service_runs(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            files, clock = Files(Path(folder)), Clock()
-            watch = CertificateWatch(files.certificate, clock)
-            watch.startService()
-            files.replace_both(SECOND)
-            clock.advance(ROUND)
-            assert "second.test" in str(files.certificate)
-            files.replace_both(FIRST)
-            clock.advance(ROUND)
-            assert "first.test" in str(files.certificate)
-            watch.stopService()
-            assert clock.getDelayedCalls() == []
 
 
 def context() -> ssl.SSLContext:
