@@ -1,9 +1,10 @@
 """The envelope: who sends to whom, and what was asked for on the way (RFC 5321 section 2.3.1, RFC 3461)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mta.smtp.address import Address
 from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
+from mta.smtp.values import value
 
 __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
 
@@ -11,7 +12,7 @@ __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
 _ALIAS = "alias"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Origin:
     """Where a message came from: the client's IP address, the name it gave, and how it spoke (RFC 3848)."""
 
@@ -34,7 +35,7 @@ class Origin:
         return self.protocol == _ALIAS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Envelope:
     """Everything about a message that is not in it. `sender` None is the null path `<>` of a report."""
 

@@ -1,7 +1,9 @@
 """Replies: a code, an enhanced status and lines of text (RFC 5321 section 4.2, RFC 3463, RFC 2034)."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from mta.smtp.values import value
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
 MAX_REPLY_LINE = 512
@@ -11,7 +13,7 @@ _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reply:
     """What a server answers. `status` is "" where RFC 2034 asks for none (greeting, EHLO, 3xx).
 

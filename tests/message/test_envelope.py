@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
@@ -40,9 +38,3 @@ def test_an_envelope_asks_for_nothing_unless_told() -> None:
 def test_parameters_have_their_names_on_the_wire() -> None:
     assert BodyType("8BITMIME") is BodyType.EIGHT_BIT
     assert Ret("HDRS") is Ret.HEADERS
-
-
-def test_an_envelope_cannot_be_changed() -> None:
-    envelope = Envelope(None, (), Origin.ourselves("relay.test"))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        envelope.sender = BOB  # type: ignore[misc]
