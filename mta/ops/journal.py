@@ -25,11 +25,12 @@ _BARE = re.compile(r"[!#-\[\]-~]+")
 
 def text_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
     """Render an event for a person and for grep."""
-    line = f"{_timestamp(now)} {event}"
-    for name, value in fields.items():
-        if value is not None:
-            line += f" {name}={_bare(value) if isinstance(value, str) else value}"
-    return line + "\n"
+    told = [
+        f" {name}={_bare(value) if type(value) is str else value}"
+        for name, value in fields.items()
+        if value is not None
+    ]
+    return f"{_timestamp(now)} {event}{''.join(told)}\n"
 
 
 def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
@@ -51,6 +52,10 @@ class Journal:
         self._render = render
 
     def _emit(self, event: str, **fields: Field) -> None:
+        self._emit_often(event, fields)
+
+    def _emit_often(self, event: str, fields: Mapping[str, Field]) -> None:
+        # What each message brings comes as one mapping: keywords, and `from`, which can be none, are gathered anew.
         self._write(self._render(self._wall(), event, fields))
 
     # The daemon
@@ -109,32 +114,32 @@ class Journal:
     def accepted(self, id: QueueId, envelope: Envelope, size: int) -> None:
         """A message of `size` octets is on disk and the client was told so."""
         origin = envelope.origin
-        self._emit(
-            "accepted",
-            id=id,
-            client=origin.client,
-            helo=origin.helo,
-            **{"from": _path(envelope.sender)},
-            recipients=len(envelope.recipients),
-            size=size,
-        )
+        fields: dict[str, Field] = {
+            "id": id,
+            "client": origin.client,
+            "helo": origin.helo,
+            "from": _path(envelope.sender),
+            "recipients": len(envelope.recipients),
+            "size": size,
+        }
+        self._emit_often("accepted", fields)
 
     # Going out
 
     def delivered(self, id: QueueId, to: Address, outcome: Delivered, stages: "Stages", security: str) -> None:
         """A recipient's copy was taken by the next host."""
-        self._emit(
-            "delivered",
-            id=id,
-            to=_path(to),
-            host=outcome.host,
-            total=stages.total,
-            queued=stages.queued,
-            waited=stages.waited,
-            transfer=stages.transfer,
-            tls=security or None,
-            reply=outcome.text,
-        )
+        fields: dict[str, Field] = {
+            "id": id,
+            "to": _path(to),
+            "host": outcome.host,
+            "total": stages.total,
+            "queued": stages.queued,
+            "waited": stages.waited,
+            "transfer": stages.transfer,
+            "tls": security or None,
+            "reply": outcome.text,
+        }
+        self._emit_often("delivered", fields)
 
     def deferred(self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float) -> None:
         """An attempt did not succeed; the next is due then."""
