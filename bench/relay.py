@@ -1,14 +1,21 @@
 """The checkout's own daemon, in smarthost mode and with its defaults otherwise."""
 
+import os
 import shutil
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from bench.processes import family
 from bench.server import LeftOut, Place, settled
 from mta.config import table
 from tests.endtoend.daemon import Daemon
+
+#: How long it may take to stop before it is killed; what it still delivers is of no more interest.
+_GRACE_SECONDS = 3.0
 
 
 class Relay:
@@ -60,5 +67,9 @@ class Relay:
 
     def __exit__(self, *exc: object) -> None:
         if self.daemon.child.running:
-            self.daemon.stop()
+            workers = [*family(self.pid)][1:]
+            self.daemon.child.stop(_GRACE_SECONDS)
+            for worker in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
         shutil.rmtree(self.home, ignore_errors=True)
