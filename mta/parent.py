@@ -9,6 +9,7 @@ from typing import Any
 from mta.config.settings import Settings
 from mta.delivery.throttle import window_limits
 from mta.handover import Handover, give
+from mta.inbound.balance import Balance, shared_memory
 from mta.inbound.tls import ListeningCertificate
 from mta.ops.journal import Journal
 from mta.queue.ids import Tags
@@ -43,10 +44,11 @@ def supervise(
         # Not from the folder we happen to be in (-P), but from where our own program comes.
         return [sys.executable, "-P", "-m", "mta.worker", str(number), str(tags.new(number))]
 
-    inherited = [give(handover), *(each.fileno() for each in sockets)]
+    counts = shared_memory(settings.workers)
+    inherited = [give(handover), counts, *(each.fileno() for each in sockets)]
     return Supervisor(
         reactor,
-        Launch(command, environment(os.environ, sys.path), inherited),
+        Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),
         settings.workers,
         limits=window_limits(settings.retry_schedule),
         journal=journal,

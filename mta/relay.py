@@ -20,6 +20,7 @@ from mta.assembly import Assembly, Ground
 from mta.config.settings import Settings
 from mta.delivery.keyring import Keyring, Tell, open_keyring
 from mta.delivery.throttle import NewAllowance
+from mta.inbound.balance import Balance
 from mta.inbound.ports import listen
 from mta.inbound.tls import ListeningCertificate
 from mta.ops.journal import Journal
@@ -46,8 +47,9 @@ class Premises:
     #: Where its queue lies.
     home: Path
     ids: IdSource
-    #: Given when other processes accept from the same sockets and share the limits of destinations.
+    #: Given when other processes share the limits of destinations, and when they accept from the same sockets.
     windows: NewAllowance | None = None
+    balance: Balance | None = None
 
 
 class Relay(MultiService):
@@ -107,8 +109,10 @@ class Relay(MultiService):
 
     def _listen(self) -> None:
         given = self._premises
+        if given.balance is not None:
+            given.balance.begin()
         for each in given.sockets:
-            self._ports.append(listen(given.reactor, each, self._factory, shared=given.windows is not None))
+            self._ports.append(listen(given.reactor, each, self._factory, given.balance))
 
 
 def read_keys(settings: Settings, reactor: Any, tell: Tell) -> Keyring | None:

@@ -1,4 +1,4 @@
-"""One worker of a relay of several: `python -m mta.worker NUMBER TAG CHANNEL HANDOVER SOCKET...`.
+"""One worker of a relay of several: `python -m mta.worker NUMBER TAG CHANNEL HANDOVER BALANCE SOCKET...`.
 
 The tag tells its queue ids from others'; what follows are descriptors it inherits. It is a whole relay with a queue of
 its own; the parent watches it and passes its log on. When the channel ends, so does the worker: its parent is gone.
@@ -21,6 +21,7 @@ from twisted.logger import globalLogBeginner
 from mta.delivery.keyring import DkimKeyError
 from mta.delivery.throttle import window_limits
 from mta.handover import Handover, HandoverError, receive
+from mta.inbound.balance import Balance
 from mta.inbound.tls import ListeningCertificate
 from mta.ops.ending import fail
 from mta.ops.journal import FORMATS, Journal
@@ -50,6 +51,7 @@ class Worker(MultiService):
         handover: Handover,
         sockets: Sequence[socket.socket],
         *,
+        balance: Balance,
         journal: Journal,
         reactor: Any,
     ) -> None:
@@ -58,6 +60,7 @@ class Worker(MultiService):
         self._ids = ids
         self._handover = handover
         self._sockets = sockets
+        self._balance = balance
         self._journal = journal
         self._reactor = reactor
         self._pulse: IDelayedCall | None = None
@@ -78,6 +81,7 @@ class Worker(MultiService):
             worker_home(settings.queue_dir, self._number),
             self._ids,
             windows.new,
+            self._balance,
         )
         relay = Relay(premises)
         relay.setServiceParent(self)
@@ -86,6 +90,7 @@ class Worker(MultiService):
 
     def stopService(self) -> Any:
         """Give no sign of life any more, and stop as a relay does."""
+        self._balance.leave(self._number)
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
@@ -126,7 +131,7 @@ class Worker(MultiService):
 
 def main(arguments: Sequence[str]) -> None:
     """Be a worker until the parent wants no more, or is gone."""
-    number, tag, channel, handed, *sockets = map(int, arguments)
+    number, tag, channel, handed, counts, *sockets = map(int, arguments)
     # What a terminal sends to all in the foreground is for the parent alone.
     os.setsid()
     from twisted.internet import reactor as chosen  # noqa: PLC0415
@@ -141,7 +146,8 @@ def main(arguments: Sequence[str]) -> None:
     globalLogBeginner.beginLoggingTo([TwistedObserver(Journal(output.write, time.time, render), output.flush)])
     journal = (Journal if number == 1 else FurtherJournal)(output.write, time.time, render)
     listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
-    worker = Worker(number, IdSource(tag), handover, listening, journal=journal, reactor=reactor)
+    balance = Balance(counts, number)
+    worker = Worker(number, IdSource(tag), handover, listening, balance=balance, journal=journal, reactor=reactor)
     open_channel(reactor, socket.socket(fileno=channel), worker.channel)
     try:
         worker.startService()

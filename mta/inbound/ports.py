@@ -9,6 +9,8 @@ from typing import Any
 from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 
+from mta.inbound.balance import Balance, SharedPort
+
 #: Connections the kernel holds for us while the reactor is busy.
 BACKLOG = 1024
 # Seconds between two looks at a port that somebody has.
@@ -70,23 +72,15 @@ def _advice(error: OSError, setting: str) -> str:
     return f"{error.strerror}; check {setting} and PORT"
 
 
-class SharedPort(Port):
-    """A listening socket that other processes accept from too.
+def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Balance | None = None) -> Port:
+    """Serve connections to a socket, which is closed: the port has its own copy.
 
-    Twisted takes all connections that wait at once; here each wake-up takes one, so that of those that come together
-    each process that is free gets its part.
+    `balance` is given when other processes accept from it too.
     """
-
-    def doRead(self) -> None:
-        """Take one connection."""
-        self.numberAccepts = 1
-        super().doRead()
-
-
-def listen(reactor: Any, listening: socket.socket, factory: Factory, *, shared: bool) -> Port:
-    """Serve connections to a socket, which is closed: the port has its own copy. `shared` with other processes."""
-    kind = SharedPort if shared else Port
+    kind = Port if balance is None else SharedPort
     port: Port = kind._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # noqa: SLF001
     listening.close()
+    if isinstance(port, SharedPort) and balance is not None:
+        port.balance = balance
     port.startListening()
     return port

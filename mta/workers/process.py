@@ -67,6 +67,8 @@ class Launch:
     environment: Mapping[str, str]
     #: What it inherits, as our own descriptors.
     inherited: Sequence[int]
+    #: Called with the number of a worker that has ended.
+    ended: Callable[[int], object]
 
     def start(self, reactor: Any, worker: "Worker") -> None:
         """Start a process. Raises OSError."""

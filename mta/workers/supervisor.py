@@ -101,6 +101,7 @@ class Supervisor(Service):
     def ended(self, worker: Worker, end: End) -> None:
         """Start a worker again, unless all are to end."""
         del self._workers[worker.number]
+        self._launch.ended(worker.number)
         self._shares.left(worker.number, self._wall())
         if not self._ending and not self.ready.called and not worker.begun and end.status:
             self._give_up(worker.complaints, end.status)

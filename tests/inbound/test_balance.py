@@ -1,0 +1,140 @@
+import os
+import socket
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+
+from mta.inbound.balance import SLACK, Balance, shared_memory
+from mta.inbound.ports import bind, listen
+
+
+@pytest.fixture
+def memory():
+    descriptor = shared_memory(3)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_the_only_process_takes_all(memory):
+    balance = Balance(memory, 2)
+    balance.begin()
+    for _ in range(100):
+        assert balance.our_turn()
+        balance.opened()
+
+
+def test_a_process_that_is_ahead_leaves_the_next_to_the_others(memory):
+    first, second = Balance(memory, 1), Balance(memory, 2)
+    first.begin()
+    second.begin()
+    for _ in range(SLACK + 1):
+        assert first.our_turn()
+        first.opened()
+    assert not first.our_turn()
+    assert second.our_turn()
+    first.closed()
+    assert first.our_turn()
+
+
+def test_nobody_waits_for_a_process_that_has_ended(memory):
+    first, second, parent = Balance(memory, 1), Balance(memory, 2), Balance(memory)
+    first.begin()
+    second.begin()
+    for _ in range(SLACK + 1):
+        first.opened()
+    assert not first.our_turn()
+    parent.leave(2)
+    assert first.our_turn()
+
+
+def test_a_process_that_starts_again_starts_from_nothing(memory):
+    for _ in range(2):
+        first = Balance(memory, 1)
+        first.begin()
+        first.opened()
+    second = Balance(memory, 2)
+    second.begin()
+    assert first.our_turn()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=200))
+@settings(max_examples=50)
+def test_whatever_comes_and_goes_some_process_may_take_the_next_at_once(events):
+    descriptor = shared_memory(3)
+    processes = [Balance(descriptor, number) for number in (1, 2, 3)]
+    os.close(descriptor)
+    opened = [0, 0, 0]
+    for process in processes:
+        process.begin()
+    for which, comes in events:
+        if comes and processes[which].our_turn():
+            processes[which].opened()
+            opened[which] += 1
+        elif not comes and opened[which]:
+            processes[which].closed()
+            opened[which] -= 1
+        assert any(process.our_turn() for process in processes)
+
+
+class Greeter(Protocol):
+    def connectionMade(self):
+        self.transport.write(b"220\r\n")
+        self.factory.open.append(self)
+
+
+class Listening(TestCase):
+    def setUp(self):
+        listening = bind("127.0.0.1", 0, "BIND_IP")
+        self.address = listening.getsockname()
+        descriptor = shared_memory(2)
+        self.other = Balance(descriptor, 2)
+        self.balance = Balance(descriptor, 1)
+        os.close(descriptor)
+        self.balance.begin()
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.factory = Factory.forProtocol(Greeter)
+        self.factory.open = []
+        self.port = listen(reactor, listening, self.factory, self.balance)
+        self.clients = [socket.create_connection(self.address) for _ in range(3 + SLACK)]
+
+    async def tearDown(self):
+        for client in self.clients:
+            client.close()
+        await maybeDeferred(self.port.stopListening)
+
+    def until(self, condition):
+        done = Deferred()
+
+        def look():
+            if condition():
+                done.callback(None)
+            else:
+                self.reactor.callLater(0.001, look)
+
+        look()
+        return done.addTimeout(10, self.reactor)
+
+    async def test_all_that_come_together_are_taken_though_the_other_process_takes_none(self):
+        self.other.begin()
+        await self.until(lambda: len(self.factory.open) == len(self.clients))
+        assert not self.balance.our_turn()
+
+    async def test_a_connection_that_ends_is_counted_out(self):
+        await self.until(lambda: len(self.factory.open) == len(self.clients))
+        self.other.begin()
+        assert not self.balance.our_turn()
+        for protocol in self.factory.open:
+            protocol.transport.loseConnection()
+        await self.until(self.balance.our_turn)
+
+    async def test_a_port_that_is_closed_while_it_waits_stays_closed(self):
+        self.other.begin()
+        await self.until(lambda: not self.balance.our_turn())
+        await self.port.stopListening()
+        assert not self.port.connected
