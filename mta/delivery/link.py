@@ -177,7 +177,7 @@ class Link(Protocol):
         self._handshaking = True
         self._deadline.set(self._timeouts.tls)
         try:
-            self.transport.startTLS(self._secure())
+            self._writer.start_tls(self._secure())
         except Exception as error:  # noqa: BLE001  a TLS library that cannot work here must not hold the mail
             self.end(Trouble(Cause.TLS_FAILED, "4.7.5", f"TLS cannot be used on this host: {error}"))
 

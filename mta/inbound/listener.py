@@ -165,7 +165,7 @@ class ESMTP(Protocol):
             self._close(session)
         elif session.tls_due and self.listener.certificate is not None:
             session.tls_due = False
-            self.transport.startTLS(self.listener.certificate)
+            self._writer.start_tls(self.listener.certificate)
         elif (session.waiting and session.machine.buffered > _MUCH_INPUT) is not self._crowded:
             self._crowd()
 

@@ -3,18 +3,23 @@
 Twisted's `write` only notes the bytes: the reactor is told to watch the socket, sends on its next turn, and is told to
 stop watching. For a dialogue of short lines these two calls and the extra turn cost more than the line itself (a third
 of a relayed message, measured), so we hand the bytes to the socket first, and to Twisted what is left of them.
+
+Under TLS each write waits one turn more, to be joined with others. Ours are whole answers already, so they go past that
+to the TLS layer, and what it writes goes to the socket first (a sixth of a message with TLS on both sides, measured).
 """
 
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 
 class PromptWriter:
     """Writes to one transport, in order. Whoever writes to it by another way first calls `give_way`."""
 
-    __slots__ = ("_prompt", "_send", "_transport")
+    __slots__ = ("_prompt", "_send", "_tls", "_transport")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -22,15 +27,31 @@ class PromptWriter:
         self._prompt = isinstance(transport, Connection)
         # Not `writeSomeData`, whose three further calls are a hundredth of a relayed message (measured).
         self._send: Any = transport.getHandle().send if self._prompt else None
+        self._tls: TLSMemoryBIOProtocol | None = None
 
     def give_way(self) -> None:
         """Leave all further writing to the reactor, which keeps the order among what waits."""
         self._prompt = False
 
+    def start_tls(self, options: Any) -> None:
+        """Begin TLS, with what the transport's `startTLS` takes."""
+        transport = self._transport
+        transport.startTLS(options)
+        layer = getattr(transport, "protocol", None)
+        if self._prompt and transport.connected and isinstance(layer, TLSMemoryBIOProtocol):
+            self._tls = layer
+            # What the layer wrote until now opens its handshake: it writes again when that was read and answered.
+            below: Any = _Below(layer.transport, transport, self._send)
+            layer.transport = below
+
     def write(self, data: bytes) -> None:
         """Send bytes; what the socket does not take now waits in the transport."""
         transport = self._transport
         if self._prompt:
+            if self._tls is not None:
+                if transport.connected:
+                    TLSMemoryBIOProtocol.write(self._tls, data)
+                return
             if transport.TLS or transport.disconnecting or not transport.connected:
                 self._prompt = False
             else:
@@ -56,3 +77,31 @@ class PromptWriter:
             transport.connectionLost(connectionDone)
         else:
             transport.loseConnection()
+
+
+class _Below:
+    """What a TLS layer writes to: the socket first, and `bypass`, which Twisted gave it, for all else."""
+
+    def __init__(self, bypass: Any, connection: Connection, send: Any) -> None:
+        self._bypass = bypass
+        self._connection = connection
+        self._send = send
+        self._prompt = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bypass, name)
+
+    def write(self, data: bytes) -> None:
+        """Send a record or several."""
+        if self._prompt:
+            sent = 0
+            if self._connection.connected and not self._connection.disconnecting:
+                # No room, or the connection is lost: the transport finds that out by itself.
+                with suppress(OSError):
+                    sent = self._send(data)
+            if sent == len(data):
+                return
+            # The reactor sends the rest, and from here on all, which keeps the order.
+            self._prompt = False
+            data = data[sent:]
+        self._bypass.write(data)

@@ -1,10 +1,15 @@
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
+from mta.routing.route import Route, TlsRule
+from mta.routing.tls import Trust, client_options
 from mta.wire.prompt import PromptWriter
 from tests.fakes.certificates import authority
 
@@ -94,3 +99,73 @@ def test_a_transport_in_memory_is_written_to_and_closed_as_usual() -> None:
     writer.close()
     assert transport.value() == b"hello"
     assert transport.disconnecting
+
+
+@implementer(IHandshakeListener)
+class Secured(Receiver):
+    """One end of a connection that begins TLS at once."""
+
+    def __init__(self, options: object, expected: int = 1 << 30) -> None:
+        super().__init__(expected)
+        self.options = options
+        self.secure: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.writer = PromptWriter(self.transport)
+        self.writer.start_tls(self.options)
+
+    def handshakeCompleted(self) -> None:
+        self.secure.callback(None)
+
+
+class TlsTests(TestCase):
+    async def pair(self, expected: int) -> tuple[Secured, Secured]:
+        receiver = Secured(authority().leaf(["a.test"]).server_options(), expected)
+        server = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port = await server.listen(Factory.forProtocol(lambda: receiver))
+        self.addCleanup(port.stopListening)
+        options = client_options(Route("a.test", "127.0.0.1", port.getHost().port, TlsRule.REQUIRE), trust=Trust())
+        sender = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Secured(options))
+        self.addCleanup(receiver.transport.abortConnection)
+        self.addCleanup(sender.transport.abortConnection)
+        await sender.secure
+        await receiver.secure
+        return sender, receiver
+
+    async def test_short_lines_go_out_under_tls_without_the_reactor_watching_the_socket(self) -> None:
+        sender, receiver = await self.pair(10)
+        for data in (b"hello", b"world"):
+            sender.writer.write(data)
+            assert sender.transport not in reactor.getWriters()
+        assert await receiver.complete == b"helloworld"
+
+    async def test_both_ends_hear_each_other_in_turns(self) -> None:
+        sender, receiver = await self.pair(3)
+        sender.writer.write(b"abc")
+        assert await receiver.complete == b"abc"
+        sender.expected = 3
+        receiver.writer.write(b"def")
+        assert await sender.complete == b"def"
+
+    async def test_more_than_the_socket_takes_arrives_under_tls_whole_and_in_order(self) -> None:
+        pieces = [bytes([65 + number]) * 300_000 for number in range(50)]
+        sender, receiver = await self.pair(15_000_000)
+        for piece in pieces:
+            sender.writer.write(piece)
+            # The receiver reads in between, so that the socket has room while older octets wait in the transport.
+            await deferLater(reactor, 0)
+        assert await receiver.complete == b"".join(pieces)
+
+    async def test_after_giving_way_the_order_is_kept_under_tls(self) -> None:
+        sender, receiver = await self.pair(2_000_010)
+        sender.writer.write(b"first")
+        sender.writer.give_way()
+        sender.transport.write(b"x" * 2_000_000)
+        sender.writer.write(b"after")
+        assert await receiver.complete == b"first" + b"x" * 2_000_000 + b"after"
+
+    async def test_the_last_words_under_tls_arrive_before_the_end(self) -> None:
+        sender, receiver = await self.pair(7)
+        sender.writer.write(b"goodbye")
+        sender.writer.close()
+        assert await receiver.complete == b"goodbye"
