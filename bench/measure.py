@@ -41,19 +41,16 @@ class Measuring:
                 self._note(f"round {number + 1} of {', '.join(late)} left out: the time is over")
 
     def _row(self, row: Row, contenders: Sequence[str], number: int) -> bool:
-        """Measure a round of a row, unless it would end too late; say whether."""
+        """Measure a round of a row, and say whether there was time: for all of it, if it is known how much it takes."""
         began = self._clock()
-        if began + self._expected(row) > self._deadline:
+        if began + self._took.get(row.name, 0) > self._deadline:
             return False
         for contender in contenders:
+            if self._clock() > self._deadline:
+                return False
             self._turn(row, contender, number)
         self._took[row.name] = self._clock() - began
         return True
-
-    def _expected(self, row: Row) -> float:
-        """Return how long a row will take: as long as last time, or as the others at first."""
-        took = self._took
-        return took.get(row.name, sum(took.values()) / len(took) if took else 0)
 
     def _turn(self, row: Row, contender: str, number: int) -> None:
         if (row.name, contender) in self._out:

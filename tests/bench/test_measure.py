@@ -92,14 +92,14 @@ def test_no_round_begins_that_would_end_after_the_time_is_over():
     assert measuring.results.notes == ["round 3 of B1 left out: the time is over"]
 
 
-def test_a_row_that_was_not_measured_yet_is_expected_to_take_as_long_as_the_others():
+def test_no_turn_begins_after_the_time_is_over():
     clock = Clock()
 
     def slow(_: str) -> Figures:
         clock.advance(20)
         return {"end-to-end/s": 1.0}
 
-    rows = [FakeRow(name, measure=slow) for name in ("B1", "B2", "B3")]
-    measuring, _ = measured(rows, 1, seconds=100, clock=clock)
-    assert list(measuring.results.rounds) == ["B1", "B2"]
-    assert measuring.results.notes == ["round 1 of B3 left out: the time is over"]
+    rows = [FakeRow(name, measure=slow) for name in ("B1", "B2", "B3", "B4")]
+    measuring, _ = measured(rows, 1, seconds=90, clock=clock)
+    assert [len(row.calls) for row in rows] == [2, 2, 1, 0]
+    assert measuring.results.notes == ["round 1 of B3, B4 left out: the time is over"]
