@@ -55,6 +55,13 @@ def waiting(home):
         connection.close()
 
 
+def two_workers(world, out, **settings):
+    """Return a relay both of whose workers listen."""
+    relay = world.relay(out, WORKERS="2", **settings)
+    relay.awaited("started")
+    return relay
+
+
 def submit_at_once(relay, number):
     """Have so many clients connect before the first of them sends, and have each send one message."""
     clients = [relay.client() for _ in range(number)]
@@ -66,7 +73,7 @@ def submit_at_once(relay, number):
 
 def test_both_workers_take_mail_and_deliver_it_and_the_log_is_that_of_one_relay(world):
     sink = world.sink()
-    relay = world.relay(sink, WORKERS="2")
+    relay = two_workers(world, sink)
     submit_at_once(relay, 40)
     received(sink, 40)
     assert sorted(tokens(sink)) == sorted(str(number) for number in range(40))
@@ -81,7 +88,7 @@ def test_both_workers_take_mail_and_deliver_it_and_the_log_is_that_of_one_relay(
 
 
 def test_each_worker_has_a_queue_and_the_next_start_counts_them_together(world):
-    relay = world.relay(world.sink(SLOW), WORKERS="2", RETRY_SCHEDULE="F,1h,30m")
+    relay = two_workers(world, world.sink(SLOW), RETRY_SCHEDULE="F,1h,30m")
     submit_at_once(relay, 40)
     relay.awaited("deferred", 40)
     homes = [relay.queue_dir, relay.queue_dir / "worker-2"]
@@ -94,7 +101,7 @@ def test_each_worker_has_a_queue_and_the_next_start_counts_them_together(world):
 
 
 def test_with_fewer_workers_the_queue_that_is_left_over_is_merged_and_its_mail_delivered(world):
-    relay = world.relay(world.sink(SLOW), WORKERS="2", RETRY_SCHEDULE="F,1h,30m")
+    relay = two_workers(world, world.sink(SLOW), RETRY_SCHEDULE="F,1h,30m")
     submit_at_once(relay, 40)
     relay.awaited("deferred", 40)
     relay.stop()
@@ -109,7 +116,7 @@ def test_with_fewer_workers_the_queue_that_is_left_over_is_merged_and_its_mail_d
 
 def test_a_worker_that_is_killed_under_load_starts_again_and_nothing_accepted_is_lost(world):
     sink = world.sink()
-    relay = world.relay(sink, WORKERS="2")
+    relay = two_workers(world, sink)
     with Load(relay, sink) as load:
         load.up.set()
         for count, number in enumerate([2, 1, 2], 1):
@@ -130,7 +137,7 @@ def test_a_worker_that_is_killed_under_load_starts_again_and_nothing_accepted_is
 
 def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
     sink = world.sink()
-    relay = world.relay(sink, WORKERS="2")
+    relay = two_workers(world, sink)
     with Load(relay, sink) as load:
         for count in range(2, 5):
             relay.awaited("started", count - 1)
@@ -153,7 +160,7 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
 
 def test_a_stop_under_load_ends_with_status_0_and_loses_nothing(world):
     sink = world.sink()
-    relay = world.relay(sink, WORKERS="2")
+    relay = two_workers(world, sink)
     with Load(relay, sink) as load:
         load.up.set()
         until(lambda: len(load.accepted) > 50, what="accepted messages")
@@ -170,8 +177,8 @@ def test_a_stop_under_load_ends_with_status_0_and_loses_nothing(world):
 
 
 def test_a_queue_that_cannot_be_opened_ends_the_start_with_one_line(world):
-    relay = world.relay(world.sink(), WORKERS="2")
-    relay.stop()
+    relay = two_workers(world, world.sink())
+    assert relay.stop() == 0
     relay.child.output.write_text("")
     (relay.queue_dir / "worker-2" / "queue.sqlite").write_bytes(b"\xff" * 8192)
     words = relay.refuse()
@@ -183,7 +190,7 @@ def test_a_queue_that_cannot_be_opened_ends_the_start_with_one_line(world):
 
 
 def test_a_second_relay_on_the_same_directory_is_refused_whatever_its_workers(world):
-    relay = world.relay(world.sink(), WORKERS="2")
+    relay = two_workers(world, world.sink())
     for workers in ("1", "3"):
         second = world.stopped_relay(world.sink(), WORKERS=workers, QUEUE_DIR=str(relay.queue_dir), PORT="0")
         words = second.refuse()
@@ -236,7 +243,7 @@ def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_
 def test_a_worker_is_not_stopped_by_a_busy_reader_of_its_log(world):
     """Lines of both workers come out whole when much is logged at a time."""
     sink = world.sink()
-    relay = world.relay(sink, WORKERS="2")
+    relay = two_workers(world, sink)
     threads = [threading.Thread(target=submit_at_once, args=(relay, 10)) for _ in range(6)]
     for thread in threads:
         thread.start()
