@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from dkim.canonicalization import CanonicalizationPolicy
-
 #: The forms by name.
 SIMPLE, RELAXED = "simple", "relaxed"
 
@@ -87,5 +85,8 @@ class _RelaxedHash(_SimpleHash):
 
 def canonical_fields(form: str, fields: Iterable[Field]) -> bytes:
     """Return header fields, each a name and its value with the CRLF, as they are signed."""
+    # Here and not above: dkimpy brings a DNS resolver along, 1 MB that a relay that does not sign need not carry.
+    from dkim.canonicalization import CanonicalizationPolicy  # noqa: PLC0415
+
     policy = CanonicalizationPolicy.from_c_value(form.encode())
     return b"".join(b"%b:%b" % (name, value) for name, value in policy.canonicalize_headers(list(fields)))

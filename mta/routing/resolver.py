@@ -1,11 +1,8 @@
 """The resolver: hosts file, cache, CNAMEs and search list around the DNS wire. The values it gives are in `answers`."""
 
-import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import dns.exception
-import dns.resolver
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.routing.answers import (
@@ -22,6 +19,7 @@ from mta.routing.cache import Shared, TtlCache
 from mta.routing.dnsmessage import Alias, Kind, read_answer
 from mta.routing.dnswire import DnsWire, IDnsReactor, Server
 from mta.routing.hosts import HostsFile
+from mta.routing.resolvconf import system_servers
 
 #: Look-ups that one chain of CNAMEs may cost, beyond what a server follows by itself.
 MAX_ALIASES = 8
@@ -139,27 +137,10 @@ def make_resolver(reactor: IDnsReactor, servers: Sequence[Server] | None = None)
     """
     search: tuple[str, ...] = ()
     if servers is None:
-        servers, search = system_servers()
+        addresses, search = system_servers()
+        servers = tuple((address, DNS_PORT) for address in addresses)
     return DnsResolver(DnsWire(reactor, servers), reactor.seconds, hosts=HostsFile(), search=search)
-
-
-def system_servers(path: str = "/etc/resolv.conf") -> tuple[tuple[Server, ...], tuple[str, ...]]:
-    """Return the servers and the search list of the system's resolver configuration; empty where there is none."""
-    try:
-        system = dns.resolver.Resolver(path)
-    except (dns.exception.DNSException, OSError):
-        return (), ()
-    servers = tuple((str(server), DNS_PORT) for server in system.nameservers if _is_ip(str(server)))
-    return servers, tuple(suffix.to_text(omit_final_dot=True).lower() for suffix in system.search)
 
 
 def _plain(name: str) -> str:
     return name.lower().removesuffix(".")
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mta.routing.answers import FAILURE_TTL, Found, LookupFailed, NoData, NoSuchName, Resolver
 from mta.routing.dnswire import DnsWire
 from mta.routing.hosts import HostsFile
-from mta.routing.resolver import DnsResolver, make_resolver, system_servers
+from mta.routing.resolver import DnsResolver, make_resolver
 from tests.fakes.dnsserver import DnsServer
 from tests.fakes.zone import Zone, ZoneResolver
 from tests.routing.resolver_contract import RECORDS, ResolverContract
@@ -220,16 +220,7 @@ class TestDriver(_OnLoopback):
 
 
 class TestSystem(SynchronousTestCase):
-    def _resolv_conf(self, text: str) -> str:
-        return str(_file(self, text))
-
-    def test_servers_and_search_list_are_read_from_resolv_conf(self) -> None:
-        path = self._resolv_conf("nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch a.test b.test\n")
-        assert system_servers(path) == ((("192.0.2.53", 53), ("2001:db8::53", 53)), ("a.test", "b.test"))
-
     def test_a_system_without_servers_says_what_to_set(self) -> None:
-        for path in (self._resolv_conf("# nothing\n"), "/nonexistent/resolv.conf"):
-            assert system_servers(path)[0] == ()
         resolver = make_resolver(Clock(), ())  # type: ignore[arg-type]
         answer = self.successResultOf(Deferred.fromCoroutine(resolver.mx("example.test")))
         assert isinstance(answer, LookupFailed)
