@@ -11,9 +11,10 @@ from mta.delivery.throttle import window_limits
 from mta.handover import Handover, give
 from mta.inbound.balance import Balance, shared_memory
 from mta.inbound.tls import ListeningCertificate
+from mta.ops.ending import say
 from mta.ops.journal import Journal
 from mta.queue.ids import Tags
-from mta.workers.process import Launch
+from mta.workers.process import Launch, Outlets
 from mta.workers.supervisor import Supervisor
 
 # How many signs of life a worker gives in the time in which one is wanted.
@@ -51,8 +52,7 @@ def supervise(
         Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),
         settings.workers,
         limits=window_limits(settings.retry_schedule),
-        journal=journal,
-        pass_on=pass_on,
+        outlets=Outlets(pass_on, say, journal.trouble),
         patience=watchdog,
     )
 

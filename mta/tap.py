@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 import time
 from contextlib import suppress
 from ipaddress import ip_address
@@ -24,7 +23,7 @@ from mta.delivery.keyring import DkimKeyError
 from mta.inbound.ports import NoSuchProtocol, PortError, bind
 from mta.inbound.tls import ROUND as CERTIFICATE_ROUND
 from mta.inbound.tls import CertificateError, ListeningCertificate
-from mta.ops.ending import end_with, fail
+from mta.ops.ending import end_with, fail, say
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
@@ -180,7 +179,7 @@ class Daemon(MultiService):
         failure.trap(WorkersFailed)
         failed = failure.value
         assert isinstance(failed, WorkersFailed)
-        print(*failed.lines, sep="\n", file=sys.__stderr__)  # noqa: T201  for whoever started us
+        say(failed.words)
         end_with(failed.status)
         self._reactor.callWhenRunning(self._stop_running)
 

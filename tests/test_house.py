@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "mta.inbound": _VALUES | _SEAMS | {"mta.wire"},
     "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls", "mta.wire"},
     "mta.wire": set(),
-    "mta.workers": _VALUES | {"mta.delivery.throttle", "mta.ops.journal"},
+    "mta.workers": _VALUES | {"mta.delivery.throttle"},
     "mta.queue": _VALUES | {"queue_schema"},
     "mta.routing": _VALUES | {"mta.ops.journal"},
     "mta.ops": _VALUES

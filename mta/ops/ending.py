@@ -3,19 +3,21 @@
 import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
-
-
-def say(*lines: str) -> None:
-    """Print lines under the program's name, for whoever started it."""
-    for line in lines:
-        print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
 
 
 def fail(*lines: str, status: int = 1) -> NoReturn:
     """End the program before the reactor runs; each line says what to do."""
-    say(*lines)
+    for line in lines:
+        print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
     raise SystemExit(status)
+
+
+def say(lines: bytes) -> None:
+    """Pass on whole lines that another process of the relay has for whoever started us."""
+    with suppress(OSError):
+        os.write(2, lines)
 
 
 def end_with(status: int) -> None:

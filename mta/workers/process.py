@@ -48,14 +48,17 @@ class Overseer(Protocol):
     def ended(self, worker: "Worker", end: End) -> None:
         """Learn that a worker is gone, and everything that it said is passed on."""
 
-    def wrote(self, lines: bytes) -> None:
-        """Pass on whole lines of a worker's standard output."""
 
-    def complained(self, lines: bytes) -> None:
-        """Pass on whole lines of the standard error of a worker that has begun."""
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where words about workers go."""
 
-    def trouble(self, text: str) -> None:
-        """Tell the operator."""
+    #: Takes whole lines of a worker's journal.
+    pass_on: Callable[[bytes], object]
+    #: Takes whole lines of what a worker says outside it, on standard error.
+    complain: Callable[[bytes], object]
+    #: Takes a line for the operator.
+    trouble: Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,37 +82,39 @@ class Launch:
         with open(os.devnull, "rb") as nothing, theirs:  # noqa: PTH123  a device, not a path of anyone's
             files: dict[int, int | str] = {0: nothing.fileno(), _OUT: "r", _ERR: "r"}
             files.update(zip(numbers, descriptors, strict=True))
-            reactor.spawnProcess(worker, command[0], command, self.environment, childFDs=files)
+            try:
+                reactor.spawnProcess(worker, command[0], command, self.environment, childFDs=files)
+            except BaseException:
+                ours.close()
+                raise
         open_channel(reactor, ours, worker.channel)
 
 
 class Worker(ProcessProtocol):
     """One process. `handlers` are for what it says about things other than its life."""
 
-    def __init__(self, number: int, overseer: Overseer, clock: Any, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, number: int, overseer: Overseer, outlets: Outlets, clock: Any, handlers: Mapping[str, Handler]
+    ) -> None:
         self.number = number
         self.born = self.last_sign = float(clock.seconds())
         #: The messages it found waiting; None until it listens.
         self.waiting: int | None = None
         self._overseer = overseer
+        self._outlets = outlets
         self._clock = clock
         self.pid = 0
         self._out, self._err = Lines(), Lines()
-        # What it complains of before it listens is why it cannot: it is kept, to be told once for all workers.
-        self._complaints = b""
+        #: The lines of its standard error until it listens: why it cannot, to be told once for all workers.
+        self.complaints = b""
         self._killer: IDelayedCall | None = None
         verbs: Mapping[str, Handler] = {"ready": self._ready, "alive": self._alive}
-        self.channel = Channel({**handlers, **verbs}, ended=self.stop, trouble=overseer.trouble)
+        self.channel = Channel({**handlers, **verbs}, ended=self.stop, trouble=outlets.trouble)
 
     @property
-    def begun(self) -> bool:
-        """Whether it listens."""
+    def listens(self) -> bool:
+        """Whether it takes mail."""
         return self.waiting is not None
-
-    @property
-    def complaints(self) -> list[str]:
-        """The lines of its standard error, if it ended before it listened."""
-        return self._complaints.decode(errors="replace").splitlines()
 
     def stop(self) -> None:
         """Have it stop as a relay does; what does not end in time is killed."""
@@ -129,7 +134,7 @@ class Worker(ProcessProtocol):
     def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N802, N803  Twisted names them
         """Pass on what it writes."""
         if childFD == _OUT:
-            self._overseer.wrote(self._out.feed(data))
+            self._wrote(self._out.feed(data))
         else:
             self._complained(self._err.feed(data))
 
@@ -138,14 +143,14 @@ class Worker(ProcessProtocol):
         self.transport = None
         if self._killer is not None and self._killer.active():
             self._killer.cancel()
-        self._overseer.wrote(self._out.end())
+        self._wrote(self._out.end())
         self._complained(self._err.end())
         self.channel.close()
         self._overseer.ended(self, _end(reason))
 
     def _ready(self, waiting: int) -> None:
         self.waiting = waiting
-        complaints, self._complaints = self._complaints, b""
+        complaints, self.complaints = self.complaints, b""
         self._complained(complaints)
         self._alive()
         self._overseer.began(self)
@@ -153,11 +158,15 @@ class Worker(ProcessProtocol):
     def _alive(self) -> None:
         self.last_sign = float(self._clock.seconds())
 
+    def _wrote(self, lines: bytes) -> None:
+        if lines:
+            self._outlets.pass_on(lines)
+
     def _complained(self, lines: bytes) -> None:
-        if self.begun:
-            self._overseer.complained(lines)
+        if lines and self.listens:
+            self._outlets.complain(lines)
         else:
-            self._complaints = (self._complaints + lines)[-_MOST_COMPLAINTS:]
+            self.complaints = (self.complaints + lines)[-_MOST_COMPLAINTS:]
 
     def _signal(self, name: str) -> None:
         transport: Any = self.transport
