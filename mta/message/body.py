@@ -10,7 +10,8 @@ from typing import Protocol
 
 from mta.smtp.values import value
 
-CHUNK_BYTES = 65536
+#: What Twisted hands to a socket at once: smaller pieces only make more turns of the reactor.
+CHUNK_BYTES = 131072
 
 
 class Body(Protocol):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mta.message.body import CHUNK_BYTES, Body, FileBody, MemoryBody, head
 
-CONTENT = b"0123456789abcdef" * 10_000
+CONTENT = b"0123456789abcdef" * (CHUNK_BYTES // 16 * 5 // 2)
 
 
 @pytest.fixture(params=["memory", "file"])
