@@ -21,6 +21,8 @@ STOP_SECONDS = 20.0
 CHANNEL_DESCRIPTOR = 3
 
 _OUT, _ERR = 1, 2
+# Seconds from the end of the channel to that of the process.
+_LAST_SECONDS = 2.0
 # Octets of them that are kept, the last ones.
 _MOST_COMPLAINTS = 65536
 
@@ -107,9 +109,10 @@ class Worker(ProcessProtocol):
         self._out, self._err = Lines(), Lines()
         #: The lines of its standard error until it listens: why it cannot, to be told once for all workers.
         self.complaints = b""
+        self._stopper: IDelayedCall | None = None
         self._killer: IDelayedCall | None = None
         verbs: Mapping[str, Handler] = {"ready": self._ready, "alive": self._alive}
-        self.channel = Channel({**handlers, **verbs}, ended=self.stop, trouble=outlets.trouble)
+        self.channel = Channel({**handlers, **verbs}, ended=self._left_alone, trouble=outlets.trouble)
 
     @property
     def listens(self) -> bool:
@@ -141,12 +144,18 @@ class Worker(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:  # noqa: N802
         """Pass on its last words, and tell."""
         self.transport = None
-        if self._killer is not None and self._killer.active():
-            self._killer.cancel()
+        for timer in (self._stopper, self._killer):
+            if timer is not None and timer.active():
+                timer.cancel()
         self._wrote(self._out.end())
         self._complained(self._err.end())
         self.channel.close()
         self._overseer.ended(self, _end(reason))
+
+    def _left_alone(self) -> None:
+        """The channel ended: because the worker ends, and how shall be seen; or else it is to."""
+        if self.transport is not None:
+            self._stopper = self._clock.callLater(_LAST_SECONDS, self.stop)
 
     def _ready(self, waiting: int) -> None:
         self.waiting = waiting

@@ -204,6 +204,8 @@ class SupervisorTests(SynchronousTestCase):
     def test_a_worker_whose_channel_ends_is_stopped_and_starts_again(self):
         one, _ = self.begin()
         one.worker.channel.connectionLost()
+        self.assertEqual(one.signals, [])
+        self.clock.advance(2)
         self.assertEqual(one.signals, ["TERM"])
         one.ends()
         self.clock.advance(1)
