@@ -5,7 +5,7 @@ import re
 import subprocess
 import threading
 import time
-from typing import Self
+from typing import Protocol, Self
 
 from tests.fakes.processes import answers, find_program, free_port, until
 
@@ -16,6 +16,13 @@ def why_not() -> str | None:
     """Return why nothing can be measured here, or None."""
     missing = [name for name in ("smtp-source", "smtp-sink") if find_program(name) is None]
     return f"{' and '.join(missing)} not found: install Debian's postfix package" if missing else None
+
+
+class Counter(Protocol):
+    """A sink, whichever it is."""
+
+    def count(self) -> int:
+        """Return how many messages it has taken since it started."""
 
 
 class Sink:

@@ -1,4 +1,7 @@
-"""A sink that counts recipients, however many transactions a server makes of them."""
+"""A sink that counts recipients, however many transactions a server makes of them, and throws large mail away fast.
+
+smtp-sink looks at each octet by itself, which ends at some 110 MB/s; this one searches.
+"""
 
 import socket
 import threading
@@ -9,6 +12,9 @@ from typing import Self
 _REPLIES = {b"EHLO": b"250-sink.example.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"QUIT": b"221 bye\r\n"}
 _GO_ON = b"354 go on\r\n"
 _OK = b"250 ok\r\n"
+_LINE_END = b"\r\n"
+_DATA_END = b"\r\n.\r\n"
+_CHUNK = 1 << 18
 
 
 class RecipientSink:
@@ -36,7 +42,11 @@ class RecipientSink:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def count(self, recipients: int) -> None:
+    def count(self) -> int:
+        """Return how many messages it has taken."""
+        return self.transactions
+
+    def took(self, recipients: int) -> None:
         """Note a transaction that ended well."""
         with self._lock:
             self.latest = time.perf_counter()
@@ -51,17 +61,17 @@ class RecipientSink:
 
     def _serve(self, connection: socket.socket) -> None:
         self._open.add(connection)
-        dialogue = _Dialogue(self)
+        dialogue = Dialogue(self)
         with suppress(OSError), connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(b"220 sink.example.test ESMTP\r\n")
-            while data := connection.recv(1 << 16):
+            while data := connection.recv(_CHUNK):
                 connection.sendall(dialogue.replies(data))
         self._open.discard(connection)
 
 
-class _Dialogue:
-    """What is known of one connection: an unfinished line, the recipients so far, and whether it is in the data."""
+class Dialogue:
+    """What is known of one connection: incomplete octets, the recipients so far, and whether it is in the data."""
 
     def __init__(self, sink: RecipientSink) -> None:
         self._sink = sink
@@ -71,22 +81,26 @@ class _Dialogue:
 
     def replies(self, data: bytes) -> bytes:
         """Return the replies to all that these octets complete."""
-        *lines, self._rest = (self._rest + data).split(b"\r\n")
-        return b"".join(map(self._reply, lines))
+        text, at, replies = self._rest + data, 0, []
+        while (end := text.find(_DATA_END if self._in_data else _LINE_END, at)) >= 0:
+            if self._in_data:
+                at = end + len(_DATA_END)
+                replies.append(self._taken())
+            else:
+                replies.append(self._reply(text[at : at + 4].upper()))
+                # The end of the line that says DATA may be the beginning of the end of the data.
+                at = end if self._in_data else end + len(_LINE_END)
+        self._rest = text[max(at, len(text) - len(_DATA_END) + 1) :] if self._in_data else text[at:]
+        return b"".join(replies)
 
-    def _reply(self, line: bytes) -> bytes:
-        if self._in_data:
-            return self._take(line)
-        verb = line[:4].upper()
+    def _reply(self, verb: bytes) -> bytes:
         if verb == b"DATA":
             self._in_data = True
             return _GO_ON
         self._recipients += verb == b"RCPT"
         return _REPLIES.get(verb, _OK)
 
-    def _take(self, line: bytes) -> bytes:
-        if line != b".":
-            return b""
-        self._sink.count(self._recipients)
+    def _taken(self) -> bytes:
+        self._sink.took(self._recipients)
         self._recipients, self._in_data = 0, False
         return _OK

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.load import Sink, Source
+from bench.load import Counter, Sink, Source
 from bench.processes import cpu_seconds
 from bench.row import EXIM, POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.server import Server
@@ -86,12 +86,12 @@ def share(contender: str, messages: int) -> int:
     return max(1, round(messages * _SHARES.get(contender, 1)))
 
 
-def warm_up(server: Server, sink: Sink, load: Load, messages: int = 200) -> None:
+def warm_up(server: Server, sink: Counter, load: Load, messages: int = 200) -> None:
     """Send a few messages first, so that connections, caches and processes are there when the clock starts."""
     pass_through(server, sink, load, max(load.sessions, messages))
 
 
-def pass_through(server: Server, sink: Sink, load: Load, messages: int) -> Passage:
+def pass_through(server: Server, sink: Counter, load: Load, messages: int) -> Passage:
     """Send the messages through a server. Raises RuntimeError or TimeoutError, which say what went wrong."""
     goal = sink.count() + messages
     before = cpu_seconds(server.pid)

@@ -1,7 +1,9 @@
 import smtplib
 
+import pytest
+
 from bench.client import Client, content
-from bench.recipients import RecipientSink
+from bench.recipients import Dialogue, RecipientSink
 
 
 def test_the_sink_counts_every_recipient_of_every_transaction():
@@ -10,6 +12,17 @@ def test_the_sink_counts_every_recipient_of_every_transaction():
             client.send(["a@example.test", "b@example.test"], content(200))
             client.send(["c@example.test"], content(200))
         assert (sink.delivered, sink.transactions) == (3, 2)
+
+
+@pytest.mark.parametrize("body", [b".\r\n", b"x\r\n.\r\n", b"\r\n..\r\n.x\r\nDATA\r\n" * 3 + b".\r\n"])
+@pytest.mark.parametrize("step", [1, 2, 3, 1000])
+def test_the_sink_finds_the_end_of_the_data_however_it_arrives(body, step):
+    sink = RecipientSink()
+    dialogue = Dialogue(sink)
+    sent = b"EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<a>\r\nDATA\r\n" + body + b"QUIT\r\n"
+    replies = b"".join(dialogue.replies(sent[start : start + step]) for start in range(0, len(sent), step))
+    assert [line[:3] for line in replies.splitlines()] == [b"250"] * 5 + [b"354", b"250", b"221"]
+    assert (sink.delivered, sink.transactions) == (1, 1)
 
 
 def test_the_sink_speaks_with_a_client_that_is_not_ours():
