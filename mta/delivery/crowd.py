@@ -11,7 +11,8 @@ class Crowd:
 
     A turn comes when about half of what is ahead should be gone: mail that comes back early is sent away once more,
     which is cheap, and a destination that is ready never waits for its mail. Where nothing moves, the rate that is
-    expected halves with every look, so the turns grow until they are `longest` seconds away.
+    expected halves with every look, so the turns grow until they are `longest` seconds away. Many share one turn, so
+    that the queue is looked into a few times while the line moves by its length, and not for each message.
     """
 
     def __init__(self, longest: float) -> None:
@@ -20,6 +21,7 @@ class Crowd:
         self._watched_since: float | None = None
         self._begun = 0
         self._last = 0.0
+        self._shared = 0.0
 
     def turn(self, now: float, waiting: int, begun: int) -> float:
         """Return when to come again, in wall-clock seconds.
@@ -28,8 +30,11 @@ class Crowd:
         """
         self._watch(now, begun)
         step = 1 / (2 * self._rate)
-        self._last = min(max(now + waiting * step, self._last + step), now + self._longest)
-        return self._last
+        span = min(waiting * step, self._longest) / 4
+        self._last = min(max(now + waiting * step, self._last + step), now + self._longest - span)
+        if not self._last <= self._shared <= self._last + span:
+            self._shared = self._last + span
+        return self._shared
 
     def _watch(self, now: float, begun: int) -> None:
         since = self._watched_since

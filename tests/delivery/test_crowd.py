@@ -11,9 +11,19 @@ NOW = 1_000_000.0
 
 def test_turns_come_one_after_the_other_behind_what_waits():
     crowd = Crowd(longest=60.0)
-    turns = [crowd.turn(NOW, waiting=100, begun=0) for _ in range(10)]
-    assert turns[0] == pytest.approx(NOW + 0.5)
-    assert all(later > earlier for earlier, later in itertools.pairwise(turns))
+    turns = [crowd.turn(NOW, waiting=100, begun=0) for _ in range(1000)]
+    assert NOW + 0.5 <= turns[0] <= NOW + 0.7
+    assert turns[-1] == pytest.approx(NOW + 5.5, abs=0.2)
+    assert all(later >= earlier for earlier, later in itertools.pairwise(turns))
+
+
+@pytest.mark.parametrize("rate", [0, 20, 1000])
+def test_many_share_a_turn_at_any_pace(rate):
+    crowd = Crowd(longest=60.0)
+    for second in range(10):
+        crowd.turn(NOW + second, waiting=200, begun=rate * second)
+    turns = {crowd.turn(NOW + 10 + each / 1000, waiting=200, begun=rate * 10) for each in range(1000)}
+    assert len(turns) <= 25
 
 
 def test_a_fast_line_has_its_mail_back_sooner():
@@ -29,8 +39,7 @@ def test_where_nothing_moves_the_turns_grow_to_the_longest():
     crowd = Crowd(longest=60.0)
     waits = [crowd.turn(NOW + second, waiting=50, begun=0) - NOW - second for second in range(0, 40, 2)]
     assert waits[0] < 1
-    assert waits[-1] == 60.0
-    assert waits == sorted(waits)
+    assert 45 <= waits[-1] <= 60
 
 
 def test_a_clock_that_is_set_back_gives_no_turn_far_off():
