@@ -30,6 +30,13 @@ class OutputTests(SynchronousTestCase):
         assert self.path.read_text() == "one\ntwo\n"
         assert not self.clock.getDelayedCalls()
 
+    def test_lines_of_another_process_go_out_at_once_behind_those_that_wait(self) -> None:
+        self.output.write("one\n")
+        self.output.pass_on(b"two\nthree\n")
+        assert self.path.read_text() == "one\ntwo\nthree\n"
+        self.clock.advance(0.02)
+        assert self.path.read_text() == "one\ntwo\nthree\n"
+
     def test_a_reader_that_is_gone_does_no_harm(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
