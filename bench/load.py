@@ -28,9 +28,8 @@ class Counter(Protocol):
 class Sink:
     """smtp-sink, which counts messages and throws them away; its running counter is read from a pipe."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self) -> None:
         self.port = free_port()
-        self._options = options
         self._count = 0
         self._tail = b""
 
@@ -38,7 +37,7 @@ class Sink:
         # smtp-sink refuses to keep root's rights; "nobody" exists on every Debian.
         user = ("-u", "nobody") if os.geteuid() == 0 else ()
         program = find_program("smtp-sink") or "smtp-sink"
-        command = [program, *user, "-c", "-m", "1000", *self._options, f"127.0.0.1:{self.port}", "1000"]
+        command = [program, *user, "-c", "-m", "1000", f"127.0.0.1:{self.port}", "1000"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

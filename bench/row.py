@@ -75,9 +75,9 @@ class Bench:
         """Return one of two sizes: of a run that takes its time, or of one that must not."""
         return quick if self.quick else full
 
-    def sink(self, *options: str) -> Sink:
-        """Return a counting sink for a `with` block; `options` are smtp-sink's."""
-        return Sink(*options)
+    def sink(self) -> Sink:
+        """Return a counting sink for a `with` block."""
+        return Sink()
 
     def server(
         self,

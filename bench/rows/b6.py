@@ -1,5 +1,6 @@
-"""B6: messages with an attachment."""
+"""B6: messages with an attachment, before a sink that does not look at each octet."""
 
+from bench.recipients import RecipientSink
 from bench.row import POSTFIX, Goal
 from bench.rows.through import Load, Throughput
 
@@ -10,4 +11,5 @@ ROW = Throughput(
     goals=(Goal("end-to-end/s", 2, against=POSTFIX),),
     messages=2000,
     quick_messages=300,
+    sink=RecipientSink,
 )

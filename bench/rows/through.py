@@ -1,11 +1,12 @@
 """What several rows do: smtp-source through a server into smtp-sink, timed from the first connect to the last one."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bench.load import Counter, Sink, Source
 from bench.processes import cpu_seconds
+from bench.recipients import RecipientSink
 from bench.row import EXIM, POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.server import Server
 from tests.fakes.processes import until
@@ -54,7 +55,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """A row of messages a second. `settings` by contender's kind, and `files`, go to Bench.server as they are."""
+    """A row of messages a second."""
 
     name: str
     words: str
@@ -63,22 +64,14 @@ class Throughput:
     messages: int = 5000
     quick_messages: int = 600
     contenders: Sequence[str] = (RELAY, RELAY_X2, POSTFIX, EXIM)
-    relay: Mapping[str, str] = field(default_factory=dict)
-    postfix: Mapping[str, str] = field(default_factory=dict)
-    exim: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    sink: tuple[str, ...] = ()
+    sink: type[Sink] | type[RecipientSink] = Sink
 
     def run(self, bench: Bench, contender: str) -> Figures:
         """Send one round's messages through a fresh server that has been warmed up."""
         messages = share(contender, bench.amount(self.messages, self.quick_messages))
-        with bench.sink(*self.sink) as sink, self._server(bench, contender, sink) as server:
+        with self.sink() as sink, bench.server(contender, sink.port) as server:
             warm_up(server, sink, self.load, messages // 10)
             return pass_through(server, sink, self.load, messages).figures()
-
-    def _server(self, bench: Bench, contender: str, sink: Sink) -> Server:
-        settings = {"relay": self.relay, "postfix": self.postfix, "exim": self.exim}
-        return bench.server(contender, sink.port, files=self.files, **settings)
 
 
 def share(contender: str, messages: int) -> int:
