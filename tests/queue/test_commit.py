@@ -219,6 +219,14 @@ class LullTests(GroupCommitTests):
         self.worker.crank()
         self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4, 12, 13], []))
 
+    def test_what_is_urgent_is_answered_first(self):
+        answers: list[int] = []
+        for number, urgent in ((1, False), (2, True), (3, False), (4, True)):
+            self.insert(number, urgent=urgent).addCallback(answers.append)
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual(answers, [2, 1, 4, 3])
+
     def test_a_lull_that_ends_during_a_commit_lets_the_next_one_follow_at_once(self):
         self.insert(1)
         second = self.insert(2, urgent=False)
