@@ -112,7 +112,8 @@ class Destinations:
         found: list[Destination] = []
         for domain in domains:
             routing = self._router.known(domain)
-            if not isinstance(routing, Plan) or routing.destination not in self._suspects:
+            destination = self._known.get(routing.destination) if isinstance(routing, Plan) else None
+            if destination is None or destination.name not in self._suspects:
                 return []
-            found.append(self._known[routing.destination])
+            found.append(destination)
         return found
