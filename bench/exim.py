@@ -11,11 +11,15 @@ _FILE = "exim4.conf"
 _TRANSPORT = "smtp: "
 
 
-def _configure(site: Site, settings: Mapping[str, str]) -> Sequence[str]:
+def configuration(site: Site, settings: Mapping[str, str]) -> str:
+    """Return Exim's configuration; settings that begin with `smtp: ` are the transport's."""
     own = {name: text for name, text in settings.items() if not name.startswith(_TRANSPORT)}
     transport = {name.removeprefix(_TRANSPORT): text for name, text in settings.items() if name not in own}
-    text = _TEXT.format(main=_lines(_main(site) | own), transport=_lines(_smtp(site) | transport))
-    (site.home / _FILE).write_text(text)
+    return _TEXT.format(main=_lines(_main(site) | own), transport=_lines(_smtp(site) | transport))
+
+
+def _configure(site: Site, settings: Mapping[str, str]) -> Sequence[str]:
+    (site.home / _FILE).write_text(configuration(site, settings))
     for folder in ("spool", "log"):
         (site.home / folder).mkdir()
         os.chown(site.home / folder, *owner_in(site.debian, "Debian-exim"))
