@@ -110,6 +110,30 @@ class _Transaction:
             self._connection.execute(SQL.rollback)
 
 
+class _Lull:
+    """The while for which operations that are not urgent wait; at its end they are hurried."""
+
+    def __init__(self, later: Later, hurry: Callable[[], None]) -> None:
+        self._later = later
+        self._hurry = hurry
+        self._timer: IDelayedCall | None = None
+
+    def begin(self) -> None:
+        """Begin, unless it has begun."""
+        if self._timer is None:
+            self._timer = self._later(LULL, self._over)
+
+    def end(self) -> None:
+        """End now, if it has begun."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._over()
+
+    def _over(self) -> None:
+        self._timer = None
+        self._hurry()
+
+
 class GroupCommit:
     """Puts operations into transactions on one connection and answers each when its transaction is synced.
 
@@ -131,8 +155,7 @@ class GroupCommit:
         """
         self._transaction = _Transaction(connection, step, patience)
         self._run = run
-        self._later = later
-        self._lull: IDelayedCall | None = None
+        self._lull = None if later is None else _Lull(later, self._hurry)
         self._waiting: _Batch = []
         # Whether what waits is to go as soon as it can.
         self._urgent = False
@@ -151,16 +174,17 @@ class GroupCommit:
             return fail(self._refusal)
         operation = _Operation(work, heavy, urgent)
         self._waiting.append(operation)
-        if urgent or self._later is None:
+        if urgent or self._lull is None:
             self._hurry()
-        elif self._lull is None:
-            self._lull = self._later(LULL, self._lull_over)
+        else:
+            self._lull.begin()
         return operation.done
 
     def close(self) -> "Deferred[None]":
         """Refuse new operations with QueueError; fire when all earlier ones are answered."""
         self._refusal = self._refusal or QueueError("the queue is closed")
-        self._end_lull()
+        if self._lull is not None:
+            self._lull.end()
         if not self._busy:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -168,19 +192,9 @@ class GroupCommit:
         return waiter
 
     def _hurry(self) -> None:
-        self._urgent = True
-        if not self._busy:
+        self._urgent = bool(self._waiting)
+        if self._urgent and not self._busy:
             self._proceed()
-
-    def _lull_over(self) -> None:
-        self._lull = None
-        if self._waiting:
-            self._hurry()
-
-    def _end_lull(self) -> None:
-        if self._lull is not None:
-            self._lull.cancel()
-            self._lull_over()
 
     def _proceed(self) -> None:
         """Start batches until one is in the worker's hands or none is left that is urgent."""
