@@ -135,6 +135,28 @@ def test_the_watchdog_hears_it_and_replaces_it_when_it_hangs(unit: Unit) -> None
     assert "watchdog" in unit.journal().lower()
 
 
+def test_with_two_workers_the_relay_is_active_when_both_are_and_replaces_one_that_hangs(
+    unit: Unit, world: World
+) -> None:
+    sink = world.sink()
+    unit.configure("[Service]", "WatchdogSec=2", WORKERS="2", **by_mx(world, sink))
+    unit.systemctl("restart")
+    parent, workers = unit.pid(), unit.workers()
+    assert len(workers) == 2
+    unit.machine.shell(f"kill -STOP {workers[0]}")
+    until(lambda: len(unit.workers()) == 2 and workers[0] not in unit.workers(), 30, what="another worker")
+    assert workers[1] in unit.workers()
+    assert unit.pid() == parent
+    assert "gave no sign of life" in unit.journal()
+    for _ in range(6):
+        unit.submit(TO)
+    received(sink, 6)
+    unit.emptied()
+    unit.systemctl("stop")
+    assert unit.show("Result") == "success"
+    assert unit.machine.run("ls", "/var/lib/smtprelay/worker-2").stdout
+
+
 def test_a_secret_is_handed_over_where_nobody_else_sees_it(unit: Unit, world: World, tmp_path: Path) -> None:
     trust = authority()
     chain, key = trust.leaf(["smart.example.test"]).write(tmp_path)

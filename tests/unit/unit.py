@@ -35,6 +35,10 @@ class Unit:
         """Return the relay's process id in the machine."""
         return int(self.show("MainPID"))
 
+    def workers(self) -> list[str]:
+        """Return the ids of the processes that the relay has started."""
+        return self.machine.shell(f"cat /proc/{self.pid()}/task/*/children").split()
+
     def journal(self) -> str:
         """Return what the journal has from the unit."""
         return self.machine.run("journalctl", "--quiet", "--no-pager", "--output=cat", f"--unit={UNIT}").stdout
