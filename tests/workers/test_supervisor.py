@@ -56,8 +56,9 @@ class Processes:
         self.trouble = None
 
     def start(self, _reactor, worker):
-        if self.trouble is not None:
-            raise self.trouble
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            raise trouble
         self.started.append(Process(worker, 4000 + len(self.started)))
 
     def ended(self, number):
@@ -161,6 +162,7 @@ class SupervisorTests(SynchronousTestCase):
         self.processes.trouble = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self.supervisor.startService()
         failed = self.failureResultOf(self.supervisor.ready, WorkersFailed).value
+        self.assertEqual(self.processes.started, [])
         self.assertEqual(failed.words.count(b"\n"), 1)
         self.assertIn(b"worker 1 cannot be started (Permission denied): let user id", failed.words)
 
@@ -169,7 +171,6 @@ class SupervisorTests(SynchronousTestCase):
         self.processes.trouble = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         one.ends(signal=9)
         self.clock.advance(0)
-        self.processes.trouble = None
         self.clock.advance(1)
         self.assertEqual(self.processes.started[-1].worker.number, 1)
         self.assertIn("worker 1 cannot be started (Resource temporarily unavailable)", self.lines[-1])
