@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import cycle
 
 from bench.measure import POINT, number
 from bench.results import Results, spread
@@ -13,6 +14,7 @@ from bench.row import Row
 _POINT = re.compile(rf"(.+){POINT}([\d.]+) (.+)")
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 56, 50
+_LETTER = 6.5
 _COLOURS = ("#1f5fa8", "#c4501b", "#3b8a3e", "#7a4fa3", "#6b6b6b", "#b8860b")
 #: From where on an axis is better read by its powers of ten.
 _WIDE = 50
@@ -64,13 +66,13 @@ def draw(drawn: Sequence[Panel]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From values to places; `wide` counts in powers of ten."""
+    """From values to places. With a `least` it counts in powers of ten, and what is below stands at `least`."""
 
     first: float
     last: float
     start: float
     end: float
-    wide: bool = False
+    least: float = 0.0
 
     def __call__(self, value: float) -> float:
         first, last = self._way(self.first), self._way(self.last)
@@ -78,13 +80,13 @@ class _Scale:
         return self.start + part * (self.end - self.start)
 
     def _way(self, value: float) -> float:
-        return math.log10(value) if self.wide else value
+        return math.log10(max(value, self.least)) if self.least else value
 
 
 def _panel(panel: Panel) -> Iterator[str]:
     xs = sorted({x for points in panel.lines.values() for x, _ in points})
     top = _round_up(max(y for points in panel.lines.values() for _, y in points))
-    across = _Scale(xs[0], xs[-1], _LEFT, _WIDTH - _RIGHT, wide=xs[0] > 0 and xs[-1] / xs[0] >= _WIDE)
+    across = _Scale(xs[0], xs[-1], _LEFT, _WIDTH - _RIGHT, _least(xs))
     up = _Scale(0, top, _HEIGHT - _BOTTOM, _TOP)
     yield _text(_LEFT, 18, panel.title, 'font-weight="bold"')
     yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, panel.axis, 'text-anchor="middle"')
@@ -93,16 +95,25 @@ def _panel(panel: Panel) -> Iterator[str]:
         yield _text(_LEFT - 6, up(value) + 4, number(value), 'text-anchor="end"')
     for x in xs:
         yield _text(across(x), _HEIGHT - _BOTTOM + 18, number(x), 'text-anchor="middle"')
-    for place, (name, points) in enumerate(panel.lines.items()):
-        yield from _line(place, name, [(across(x), up(y)) for x, y in points])
+    legend = float(_LEFT)
+    for colour, (name, points) in zip(cycle(_COLOURS), panel.lines.items(), strict=False):
+        yield from _line(colour, [(across(x), up(y)) for x, y in points])
+        yield _text(legend, 38, name, f'fill="{colour}"')
+        legend += _LETTER * (len(name) + 2)
 
 
-def _line(place: int, name: str, points: Points) -> Iterator[str]:
-    colour = _COLOURS[place % len(_COLOURS)]
+def _least(xs: Sequence[float]) -> float:
+    """Return from where a wide axis counts in powers of ten: nothing stands a tenth below the least; 0 if not wide."""
+    positive = [x for x in xs if x > 0]
+    if not positive or positive[-1] / positive[0] < _WIDE:
+        return 0.0
+    return positive[0] if xs[0] > 0 else positive[0] / 10
+
+
+def _line(colour: str, points: Points) -> Iterator[str]:
     way = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     yield f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>'
     yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points)
-    yield _text(_LEFT + 95 * place, 38, name, f'fill="{colour}"')
 
 
 def _text(x: float, y: float, words: str, style: str) -> str:
@@ -110,8 +121,8 @@ def _text(x: float, y: float, words: str, style: str) -> str:
 
 
 def _round_up(value: float) -> float:
-    """Return the least of 1, 2, 2.5, 5 and their tenfolds that is not below a value."""
+    """Return the least round number that is not below a value."""
     if value <= 0:
         return 1.0
     unit = 10.0 ** math.floor(math.log10(value))
-    return next(step * unit for step in (1, 2, 2.5, 5, 10) if step * unit >= value * (1 - 1e-9))
+    return next(step * unit for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * unit >= value * (1 - 1e-9))

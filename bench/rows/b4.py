@@ -8,4 +8,5 @@ ROW = Throughput(
     words="4 KiB, 100 sessions, reused connections, end to end",
     load=Load(sessions=100),
     goals=(Goal("end-to-end/s", 0.9, against="B1/smtprelay"),),
+    grown=(1, 5, 20, 50, 100),
 )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.load import Counter, Sink, Source
 from bench.processes import cpu_seconds
@@ -55,7 +55,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """A row of messages a second."""
+    """A row of messages a second; with `grown`, numbers of sessions, a run that takes its time also draws a curve."""
 
     name: str
     words: str
@@ -65,13 +65,24 @@ class Throughput:
     quick_messages: int = 600
     contenders: Sequence[str] = (RELAY, RELAY_X2, POSTFIX, EXIM)
     sink: type[Sink] | type[RecipientSink] = Sink
+    grown: Sequence[int] = ()
 
     def run(self, bench: Bench, contender: str) -> Figures:
         """Send one round's messages through a fresh server that has been warmed up."""
         messages = share(contender, bench.amount(self.messages, self.quick_messages))
         with self.sink() as sink, bench.server(contender, sink.port) as server:
             warm_up(server, sink, self.load, messages // 10)
-            return pass_through(server, sink, self.load, messages).figures()
+            figures = pass_through(server, sink, self.load, messages).figures()
+            return {**figures, **(self._curve(server, sink, messages // 4) if not bench.quick else {})}
+
+    def _curve(self, server: Server, sink: Counter, messages: int) -> Figures:
+        loads = (replace(self.load, sessions=sessions) for sessions in self.grown)
+        return {
+            f"end-to-end/s @ {load.sessions} sessions": pass_through(
+                server, sink, load, min(messages, 100 + 40 * load.sessions)
+            ).deliveries
+            for load in loads
+        }
 
 
 def share(contender: str, messages: int) -> int:

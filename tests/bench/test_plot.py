@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 from bench.plot import Panel, draw, panels
 from bench.results import Results
@@ -39,6 +40,15 @@ def test_what_is_more_is_drawn_higher_and_further_to_the_right():
     (left, low), (right, high) = (map(float, point.split(",")) for point in line.attrib["points"].split())
     assert left < right
     assert high < low
+
+
+def test_a_wide_axis_counts_in_powers_of_ten_and_begins_with_nothing():
+    points = [(0.0, 1.0), (10.0, 1.0), (100.0, 1.0), (1000.0, 1.0)]
+    document = ET.fromstring(draw([Panel("B11: adds/s", "waiting", {"smtprelay": points})]))
+    (line,) = document.iter(f"{SVG}polyline")
+    places = [float(point.split(",")[0]) for point in line.attrib["points"].split()]
+    steps = [round(after - before) for before, after in pairwise(places)]
+    assert len(set(steps)) == 1
 
 
 def test_words_that_are_marks_of_the_format_are_written_as_words():
