@@ -240,8 +240,7 @@ def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_
     assert relay.stop() == 0
 
 
-def test_a_worker_is_not_stopped_by_a_busy_reader_of_its_log(world):
-    """Lines of both workers come out whole when much is logged at a time."""
+def test_lines_of_both_workers_come_out_whole_when_much_is_logged_at_a_time(world):
     sink = world.sink()
     relay = two_workers(world, sink)
     threads = [threading.Thread(target=submit_at_once, args=(relay, 10)) for _ in range(6)]

@@ -11,7 +11,7 @@ from tests.fakes.certificates import authority
 from tests.fakes.processes import until
 from tests.fakes.received import Rule
 from tests.fakes.sink import Sink
-from tests.image.container import Container
+from tests.image.container import QUEUE, Container
 
 CLIENTS = 5
 ENOUGH = 300
@@ -54,6 +54,19 @@ def test_mail_goes_to_the_mx_hosts(relay, sink):
         assert message.without_trace == HARD
         container.empty()
         assert container.run("mailq").stdout == "The queue is empty.\n"
+
+
+def test_two_workers_take_mail_and_are_one_relay(relay, sink):
+    with relay(sink, PRIVATE_DESTINATIONS="allow", WORKERS="2") as container:
+        container.awaited("started")
+        clients = [container.client() for _ in range(8)]
+        for client in clients:
+            client.sendmail("a@sender.test", [TO], mail())
+            client.quit()
+        received(sink, 8)
+        container.empty()
+        assert container.run("smtprelay", "health").returncode == 0
+        assert container.run("ls", f"{QUEUE}/worker-2/queue.sqlite").returncode == 0
 
 
 def test_a_secondary_passes_strangers_mail_on_to_the_primary(relay, sink):
