@@ -14,7 +14,7 @@ from bench.rows import ROWS
 
 _CACHE = Path(__file__).parent.parent / ".cache" / "bench"
 #: Rounds and minutes of a run, and of a quick one.
-_FULL, _QUICK = (3, 20.0), (2, 1.75)
+_FULL, _QUICK = (3, 20.0), (1, 1.75)
 
 
 def main() -> int:
@@ -45,7 +45,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small loads: under two minutes")
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], metavar="ROW", help="B1 B7 ...")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="smtprelay, 'smtprelay x2', postfix, exim ...")
-    parser.add_argument("--rounds", type=int, help="how often each takes its turn (default 3, quick 2)")
+    parser.add_argument("--rounds", type=int, help="how often each takes its turn (default 3, quick 1)")
     parser.add_argument("--minutes", type=float, help="nothing is begun later (default 20, quick 1.75)")
     parser.add_argument(
         "--directory", type=Path, default=Path("/var/tmp"), help="where the queues lie: a real disk, not a tmpfs"
