@@ -24,6 +24,9 @@ class Taker(Protocol):
     def take(self, claim: Claim) -> None:
         """Work on a claimed message."""
 
+    def last_answer(self) -> None:
+        """Learn, after the claimer was stopped, that the queue owes it no answer any more."""
+
 
 class Claimer:
     """Feeds a Taker. Runs from `start` to `stop`."""
@@ -90,8 +93,8 @@ class Claimer:
         for claim in claims:
             self._taker.take(claim)
         if not self._running:
-            return
-        if len(claims) == limit:
+            self._taker.last_answer()
+        elif len(claims) == limit:
             self._behind = True
             # The reactor serves its sockets between one handful and the next.
             self._clock.callLater(0, self.go_on)
@@ -104,6 +107,9 @@ class Claimer:
 
     def _queue_failed(self, failure: Failure) -> None:
         self.asking = False
+        if not self._running:
+            self._taker.last_answer()
+            return
         self._behind = True
         self._journal.trouble(f"cannot read the queue: {failure.getErrorMessage()}; trying again")
         self.due_at(self._wall() + self._limits.queue_retry)

@@ -123,6 +123,10 @@ class DeliveryService(Service):
         else:
             self._give_back(claim, self._wall())
 
+    def last_answer(self) -> None:
+        """See whether that was all that the stop waited for."""
+        self._note_idle()
+
     def wake(self) -> None:
         """Look into the queue: something in it is due."""
         self._claimer.wake()

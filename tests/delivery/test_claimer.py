@@ -35,6 +35,9 @@ class Worker:
         self.taken.append(claim)
         self.free -= 1
 
+    def last_answer(self) -> None:
+        raise AssertionError("the claimer was not stopped")
+
 
 class ClaimerTests(SynchronousTestCase):
     def setUp(self) -> None:

@@ -1,4 +1,4 @@
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,7 +14,7 @@ from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
-from mta.queue.interface import Change, Claim, Entry, NewMail, Pending, Query, Status
+from mta.queue.interface import Change, Claim, Entry, NewMail, Pending, PutOff, Query, QueueError, Status
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Routing
 from mta.smtp.address import parse_address
@@ -45,6 +45,20 @@ class Mailboxes:
         return succeed(Delivered("delivered to the mailbox", ""))
 
 
+class SlowQueue(MemoryQueue):
+    """Answers a claim when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claiming: Deferred[list[Claim]] = Deferred()
+
+    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> Deferred[list[Claim]]:  # noqa: ARG002
+        return self.claiming
+
+    def answer(self, claims: Deferred[list[Claim]]) -> None:
+        claims.chainDeferred(self.claiming)
+
+
 class ServiceTests(SynchronousTestCase):
     limits = DeliveryLimits()
 
@@ -53,7 +67,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.lines: list[str] = []
         self.journal = Journal(self.lines.append, self.clock.seconds)
-        self.queue = MemoryQueue()
+        self.queue: MemoryQueue = MemoryQueue()
         self.carrier = FakeCarrier()
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
@@ -319,6 +333,16 @@ class StopTests(ServiceTests):
         assert self.statuses(new) == [Status.WAITING]
         assert not self.entries()[0].claimed
         assert self.events("deferred") == []
+
+    def test_a_stop_waits_for_a_claim_under_way_and_no_longer_if_that_brings_nothing(self) -> None:
+        for brings in (succeed([]), fail(QueueError("disk on fire"))):
+            self.queue = queue = SlowQueue()
+            self.service = self.new_service()
+            self.start()
+            stopping = self.service.stopService()
+            self.assertNoResult(stopping)
+            queue.answer(brings)
+            self.successResultOf(stopping)
 
     def test_nothing_is_opened_for_mail_that_is_routed_after_the_stop(self) -> None:
         self.start()
