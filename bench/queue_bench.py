@@ -21,7 +21,7 @@ from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail, Verdict
-from mta.queue.runner import commit_runner
+from mta.queue.runner import Threads
 from mta.queue.sqlite import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 
@@ -96,7 +96,7 @@ NULL = os.open(os.devnull, os.O_WRONLY)
 
 def measure(directory: Path, messages: int, flight: int, work: float) -> str:
     shutil.rmtree(directory, ignore_errors=True)
-    run = commit_runner(reactor)
+    run = Threads(reactor)
     queue = open_queue(directory, run=run, now=time.time())
     load = Load(queue, messages, flight, work)
     marks: list[tuple[float, float, float]] = []

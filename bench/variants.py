@@ -25,7 +25,7 @@ from mta.ops.journal import FORMATS, Journal
 from mta.ops.output import Output
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail, QueueId
-from mta.queue.runner import commit_runner
+from mta.queue.runner import Threads
 from mta.queue.sqlite import open_queue
 from mta.smtp.limits import Limits
 from mta.smtp.server import ServerMachine
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def _serve(variant: str, reactor: Any) -> int:
-    settings, run = read_settings(os.environ), commit_runner(reactor)
+    settings, run = read_settings(os.environ), Threads(reactor)
     queue = AnsweringQueue() if variant == "ceiling" else open_queue(settings.queue_dir, run=run, now=time.time())
     output = Output(1, reactor)
     listening = bind(settings.bind_ip, settings.port, "BIND_IP")

@@ -21,7 +21,7 @@ from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
-from mta.queue.runner import Workers
+from mta.queue.runner import Threads
 from mta.queue.sqlite import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 
@@ -97,7 +97,7 @@ async def _measure(queue: SqliteQueue, options: argparse.Namespace) -> dict[str,
 
 
 async def _main(reactor: Any, options: argparse.Namespace) -> None:
-    run = Workers(reactor)
+    run = Threads(reactor)
     queue = open_queue(options.directory, run=run, now=time.time())
     try:
         print(json.dumps(await _measure(queue, options)))

@@ -27,7 +27,7 @@ from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
 from mta.queue.recovery import Recovery
-from mta.queue.runner import Workers
+from mta.queue.runner import Threads
 from mta.queue.sqlite import open_queue
 
 _log = Logger()
@@ -65,7 +65,7 @@ class Relay(MultiService):
     def startService(self) -> None:
         """Open the queue, build the rest around it, and listen. Raises QueueError."""
         given = self._premises
-        self._threads = Workers(given.reactor)
+        self._threads = Threads(given.reactor)
         try:
             self._queue = open_queue(
                 given.home, run=self._threads, now=time.time(), retry_all=True, later=given.reactor.callLater

@@ -4,7 +4,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mta.queue.runner import THREADS, Workers, run_inline
+from mta.queue.runner import THREADS, Threads, run_inline
 
 
 class Oops(Exception):
@@ -23,7 +23,7 @@ class InlineTests(SynchronousTestCase):
 
 class WorkersTests(TestCase):
     def setUp(self) -> None:
-        self.run = Workers(reactor)
+        self.run = Threads(reactor)
         self.addCleanup(self.run.stop)
 
     async def test_work_is_done_elsewhere_and_answered_here(self):
@@ -43,7 +43,7 @@ class WorkersTests(TestCase):
         await gatherResults([self.run(together.wait) for _ in range(THREADS)])
 
     async def test_stop_waits_for_what_was_asked(self):
-        run = Workers(reactor)
+        run = Threads(reactor)
         done = [run(lambda: 1) for _ in range(20)]
         run.stop()
         self.assertEqual(await gatherResults(done), [1] * 20)

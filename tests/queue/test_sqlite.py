@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mta.queue.interface import Change, Query, Queue, QueueError, QueueFull, Verdict
-from mta.queue.runner import commit_runner, run_inline
+from mta.queue.runner import Threads, run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
 from tests.queue.contract import LEASE, NEVER, NOW, TOOK, QueueContract, mail, octets, scratch
 
@@ -119,7 +119,7 @@ class SqliteQueueWithThreadsTests(TestCase):
 
     def setUp(self) -> None:
         self.directory = scratch(self)
-        self.run = commit_runner(reactor)
+        self.run = Threads(reactor)
         self.addCleanup(self.run.stop)
         self.queue = open_queue(self.directory, run=self.run, now=NOW, small=10_000)
         self.addCleanup(self.queue.close)
