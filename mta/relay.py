@@ -26,6 +26,7 @@ from mta.inbound.tls import ListeningCertificate
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
+from mta.queue.log import LOG_OCTETS
 from mta.queue.recovery import Recovery
 from mta.queue.runner import Threads
 from mta.queue.sqlite import open_queue
@@ -68,7 +69,12 @@ class Relay(MultiService):
         self._threads = Threads(given.reactor)
         try:
             self._queue = open_queue(
-                given.home, run=self._threads, now=time.time(), retry_all=True, later=given.reactor.callLater
+                given.home,
+                run=self._threads,
+                now=time.time(),
+                retry_all=True,
+                later=given.reactor.callLater,
+                log_octets=LOG_OCTETS,
             )
         except QueueError:
             self._threads.stop()

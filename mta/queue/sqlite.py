@@ -15,6 +15,7 @@ from mta.queue.commit import GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, prepare
 from mta.queue.interface import Change, Claim, Entry, NewMail, PutOff, Query, QueueError, QueueId, Summary, Verdict
+from mta.queue.log import lengthen
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
 from mta.queue.refusal import refusal
@@ -39,13 +40,14 @@ def open_queue(
     patience: float = 0.0,
     step: Step = no_step,
     later: Later | None = None,
+    log_octets: int = 0,
 ) -> "SqliteQueue":
     """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
 
     The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
     before it and removes what that left behind; with `retry_all` everything that waits unheld comes due. It blocks up
-    to `patience` seconds for a process before it that still ends. Without `recover` the queue is opened beside a daemon
-    that may be running. `now` is wall-clock seconds.
+    to `patience` seconds for a process before it that still ends, and makes the log `log_octets` long.
+    Without `recover` the queue is opened beside a daemon that may be running. `now` is wall-clock seconds.
     """
     if create:
         prepare(directory)
@@ -60,6 +62,8 @@ def open_queue(
         if lock is not None:
             lock.release()
         raise
+    if log_octets:
+        lengthen(connection, directory / FILE_NAME, log_octets, reserve)
     commit = GroupCommit(connection, run, step, later=later)
     queue = SqliteQueue(
         connection,

@@ -1,0 +1,48 @@
+"""The length of SQLite's write-ahead log, made before the first message rather than by the first few thousand.
+
+A sync after which the file has a new length takes the file system twice as long as one that only changes octets, until
+the log begins again at its start for the first time. Zeros behind the last frame are no frames: a start after a crash
+ends its reading there (sqlite.org/walformat.html, section 4).
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from mta.queue.room import free_octets
+from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE
+
+_HEADER, _FRAME_HEADER = 32, 24
+#: Octets of a log with all pages that it takes before they are moved, and those of the transaction that is the last.
+LOG_OCTETS = _HEADER + (CHECKPOINT_PAGES + 128) * (_FRAME_HEADER + PAGE_SIZE)
+_PIECE = bytes(1 << 20)
+
+
+def lengthen(connection: sqlite3.Connection, database: Path, octets: int, reserve: int) -> None:
+    """Fill the log up with zeros to `octets`, and sync; or leave it where that would not leave `reserve` octets free.
+
+    `connection` is open on the database and in no transaction. That nothing comes of it is no error: the log grows by
+    itself, only slower.
+    """
+    try:
+        if free_octets(database.parent) < reserve + octets:
+            return
+        # Nobody else must write while we look where the log ends.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _fill(database.with_name(f"{database.name}-wal"), octets)
+        finally:
+            connection.execute("ROLLBACK")
+    except (OSError, sqlite3.Error):
+        return
+
+
+def _fill(log: Path, octets: int) -> None:
+    descriptor = os.open(log, os.O_WRONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        while size < octets:
+            size += os.pwrite(descriptor, _PIECE[: octets - size], size)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
