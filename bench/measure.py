@@ -1,5 +1,6 @@
 """Rounds over rows over contenders: each takes its turn, so that what slows the machine for a while slows all."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -55,6 +56,8 @@ class Measuring:
     def _turn(self, row: Row, contender: str, number: int) -> None:
         if (row.name, contender) in self._out:
             return
+        # The disk is done with what the one before left behind.
+        os.sync()
         began = self._clock()
         try:
             figures = row.run(self._bench, contender)
