@@ -1,6 +1,7 @@
 """D6 and D14 to D18: what we add to a message, what we leave alone, and how much we take."""
 
 import re
+import resource
 import socket
 from contextlib import ExitStack
 
@@ -14,6 +15,7 @@ from tests.endtoend.mails import HARD, mail
 from tests.fakes.received import Rule
 
 BARE = b"Subject: no more than this\r\n\r\nHello\r\n"
+CLIENTS = 6000
 PUBLISHED = b"v=DKIM1; k=rsa; p="
 
 
@@ -94,14 +96,26 @@ def connect(relay, source):
     return connection, connection.recv(512)
 
 
-def test_d16_a_stranger_has_50_connections_and_all_together_1000(stage):
+@pytest.fixture
+def many_files():
+    """Let this process, and what it starts, have twice as many open files as there may be clients."""
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2 * CLIENTS:
+        pytest.skip(f"no more than {hard} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * CLIENTS), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("many_files")
+def test_d16_a_stranger_has_50_connections_and_all_together_6000(stage):
     relay = stage.relay()
     with ExitStack() as stack:
-        for number in range(1000):
+        for number in range(CLIENTS):
             connection, greeting = connect(relay, STRANGER if number < 50 else "127.0.0.1")
             stack.callback(connection.close)
             assert greeting.startswith(b"220")
-            if number in {49, 999}:
+            if number in {49, CLIENTS - 1}:
                 extra, greeting = connect(relay, STRANGER if number == 49 else "127.0.0.1")
                 extra.close()
                 assert greeting.startswith(b"421")
