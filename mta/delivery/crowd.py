@@ -1,9 +1,10 @@
 """When mail that finds no room before a destination is to come again. Pure: time is an argument."""
 
-#: Groups a second that a destination is taken to work off before it was watched.
-_FIRST_RATE = 100.0
+#: Groups a second that a destination is taken to work off before it was watched: rather too many, for mail that comes
+#: back early costs a look, and mail that comes back late leaves a ready destination idle.
+_FIRST_RATE = 1000.0
 #: Seconds over which a rate is taken.
-_WATCHED = 1.0
+_WATCHED = 0.25
 
 
 class Crowd:
@@ -45,3 +46,5 @@ class Crowd:
             rate = (begun - self._begun) / (now - since)
             self._rate = max((self._rate + rate) / 2, 1 / self._longest)
         self._watched_since, self._begun = now, begun
+        # Turns by the new rate do not line up behind those by the old one.
+        self._last = self._shared = 0.0
