@@ -8,7 +8,7 @@ class DeliveryLimits:
     """How much is in work at once, and for how long. Sizes are octets, times are seconds."""
 
     #: Messages in work, and the octets their bodies may take in memory.
-    jobs: int = 2000
+    jobs: int = 5000
     job_octets: int = 64 * 1024 * 1024
     #: No body takes more memory than this: larger ones lie in files.
     body_octets: int = 256 * 1024
