@@ -65,10 +65,15 @@ class IdleLines:
         self._sweeper = None
         now = self._clock.seconds()
         keep = [line for line in self._lines if line.connection.usable]
-        old = [line for line in keep if now - line.idle_since >= IDLE_SECONDS]
+        old = [line for line in keep if _ends(line) <= now]
         self._lines = keep[len(old) :]
         for line in old:
             line.connection.quit()
         if self._lines:
-            self._sweeper = self._clock.callLater(self._lines[0].idle_since + IDLE_SECONDS - now, self._sweep)
+            self._sweeper = self._clock.callLater(_ends(self._lines[0]) - now, self._sweep)
         self._ended()
+
+
+def _ends(line: Line) -> float:
+    """Return when a line has rested long enough: one sum for the timer and for what it finds, or it may never end."""
+    return line.idle_since + IDLE_SECONDS
