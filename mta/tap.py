@@ -112,8 +112,7 @@ class Daemon(MultiService):
             super().startService()
         except (QueueError, DkimKeyError) as error:
             fail(str(error))
-        well = core.well if isinstance(core, Supervisor) else _always
-        self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=well)
+        self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=core.well)
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
     def _alone(self) -> Relay:
@@ -220,7 +219,3 @@ def _take_directory(settings: Settings, journal: Journal) -> Lock:
     for merged in merge(directory, settings.workers, time.time()):
         journal.notice(str(merged))
     return lock
-
-
-def _always() -> bool:
-    return True

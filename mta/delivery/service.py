@@ -150,7 +150,7 @@ class DeliveryService(Service):
         job = group.job
         job.results.update(results)
         if job.open_groups > 1:
-            self._settler.settle_delivered(job)
+            self._settler.settle_delivered(job, group.recipients)
         self.abandoned(group)
 
     def abandoned(self, group: Group) -> None:

@@ -61,17 +61,15 @@ class Settler:
         ends = self._schedule.ends(waiting.created)
         return ends if waiting.delay_reported else min(ends, waiting.created + self._reporter.delay_seconds)
 
-    def settle_delivered(self, job: Job) -> None:
-        """Record what was delivered so far and keep the claim, so that a crash now would not deliver it again.
+    def settle_delivered(self, job: Job, recipients: Iterable[Pending]) -> None:
+        """Record which of these recipients were delivered and keep the claim: a crash now does not deliver them again.
 
-        Recipients that bring a report of success or other mail wait for the end: it belongs into their transaction.
+        Those that bring a report of success or other mail wait for the end: it belongs into their transaction.
         """
         ready = [
             pending
-            for pending in job.claim.pending
-            if pending.index in job.results
-            and pending.index not in job.kept
-            and isinstance(job.results[pending.index].outcome, Delivered)
+            for pending in recipients
+            if isinstance(job.results[pending.index].outcome, Delivered)
             and not pending.recipient.wants(Notify.SUCCESS)
             and not job.results[pending.index].mails
         ]

@@ -45,19 +45,18 @@ class Merged:
         )
 
 
-def merge(directory: Path, workers: int, now: float, step: Step = no_step, patience: float = 0.0) -> list[Merged]:
+def merge(directory: Path, workers: int, now: float, step: Step = no_step) -> list[Merged]:
     """Finish the merge that was cut, then merge the home of each worker numbered above `workers`; return what was done.
 
-    The caller has the lock of the relay. Blocks until all is on disk, and up to `patience` seconds for each worker that
-    still ends. Raises QueueError; when that refuses a home it names it, nothing of that home was touched, and those
-    with smaller numbers are merged.
+    The caller has the lock of the relay. Blocks until all is on disk. Raises QueueError; when that refuses a home it
+    names it, nothing of that home was touched, and those with smaller numbers are merged.
     """
     try:
         prepare(directory)
         if not may_be_marked(directory / FILE_NAME) and not _surplus(directory, workers):
             return []
-        with Lock(directory, patience=patience):
-            return _merge(directory, workers, now, step, patience)
+        with Lock(directory):
+            return _merge(directory, workers, now, step)
     except (sqlite3.Error, OSError) as error:
         raise refusal(error) from error
 
@@ -71,24 +70,24 @@ def _surplus(directory: Path, workers: int) -> list[int]:
     ]
 
 
-def _merge(directory: Path, workers: int, now: float, step: Step, patience: float) -> list[Merged]:
+def _merge(directory: Path, workers: int, now: float, step: Step) -> list[Merged]:
     with closing(open_file(directory / FILE_NAME, create=True, upgrade=True)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
         merged = []
         mark = read_mark(connection)
         if mark is not None:
             one = _Merge(directory, mark.worker, connection, now, step)
-            with _hold(worker_home(directory, mark.worker), patience):
+            with _hold(worker_home(directory, mark.worker)):
                 merged.append(one.finish(mark.phase))
         for number in _surplus(directory, workers):
-            with Lock(worker_home(directory, number), patience=patience):
+            with Lock(worker_home(directory, number)):
                 merged += _Merge(directory, number, connection, now, step).begin()
         return merged
 
 
-def _hold(home: Path, patience: float) -> AbstractContextManager[object]:
+def _hold(home: Path) -> AbstractContextManager[object]:
     """Lock a home, if it is there still."""
-    return Lock(home, patience=patience) if home.is_dir() else nullcontext()
+    return Lock(home) if home.is_dir() else nullcontext()
 
 
 class _Merge:

@@ -37,7 +37,6 @@ def open_queue(
     retry_all: bool = False,
     reserve: int = RESERVE,
     small: int = SMALL,
-    patience: float = 0.0,
     step: Step = no_step,
     later: Later | None = None,
     log_octets: int = 0,
@@ -45,15 +44,15 @@ def open_queue(
     """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
 
     The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
-    before it and removes what that left behind; with `retry_all` everything that waits unheld comes due. It blocks up
-    to `patience` seconds for a process before it that still ends, and makes the log `log_octets` long.
-    Without `recover` the queue is opened beside a daemon that may be running. `now` is wall-clock seconds.
+    before it and removes what that left behind, and makes the log `log_octets` long; with `retry_all` everything that
+    waits unheld comes due. Without `recover` the queue is opened beside a daemon that may be running. `now` is
+    wall-clock seconds.
     """
     if create:
         prepare(directory)
     elif not directory.is_dir():
         raise QueueError(f"there is no queue directory {directory}: check QUEUE_DIR")
-    lock = Lock(directory, patience=patience) if recover else None
+    lock = Lock(directory) if recover else None
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)
         bodies = Bodies(directory / "bodies", reserve, step, small)

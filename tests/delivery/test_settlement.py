@@ -59,7 +59,7 @@ class SettlerTests(SynchronousTestCase):
     def test_what_was_delivered_is_recorded_while_the_rest_is_under_way(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = YES
-        self.settler.settle_delivered(job)
+        self.settler.settle_delivered(job, job.claim.pending[:1])
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
         job.results[1] = YES
         self.successResultOf(self.settler.settle(job))

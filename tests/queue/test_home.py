@@ -49,7 +49,7 @@ def test_the_lock_of_a_process_that_still_ends_is_waited_for(tmp_path):
 def test_patience_ends_in_the_same_refusal(tmp_path):
     lock = Lock(tmp_path)
     with pytest.raises(QueueError, match=rf"process {os.getpid()}\) uses"):
-        open_queue(tmp_path, run=run_inline, now=NOW, patience=0.1)
+        Lock(tmp_path, patience=0.1)
     lock.release()
 
 
