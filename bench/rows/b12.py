@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from bench.mailman import TimedSink, send_steadily
 from bench.processes import cpu_seconds
 from bench.row import RELAY, Bench, Figures, Goal
-from bench.rows.backlog import EMPTY_QUEUE, fill
+from bench.rows.b11 import EMPTY_QUEUE, fill
 from tests.endtoend.world import Dns
 from tests.fakes.processes import until
 
