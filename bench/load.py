@@ -10,6 +10,8 @@ from typing import Protocol, Self
 from tests.fakes.processes import answers, find_program, free_port, until
 
 _COUNTER = re.compile(rb"mesg=(\d+)")
+# How long smtp-source may take to end when its last message is through.
+_END_SECONDS = 10.0
 
 
 def why_not() -> str | None:
@@ -89,18 +91,22 @@ class Source:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.finish()
+        self._end()
 
     @property
     def failed(self) -> bool:
         """Whether it ended with an error."""
         return bool(self._process.returncode)
 
-    def finish(self, seconds: float = 10) -> str:
-        """Wait for its end, which is near or is forced, and return what it said."""
-        self._waiter.join(seconds)
+    def finish(self) -> None:
+        """Wait for its end, which is near or is forced. Raises RuntimeError with what it said if it failed."""
+        self._end()
+        if self.failed:
+            assert self._process.stdout is not None
+            raise RuntimeError(f"smtp-source failed: {self._process.stdout.read()[-500:]}")
+
+    def _end(self) -> None:
+        self._waiter.join(_END_SECONDS)
         if self._waiter.is_alive():
             self._process.kill()
             self._waiter.join()
-        assert self._process.stdout is not None
-        return self._process.stdout.read()

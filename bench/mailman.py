@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Self
 
 _TOKEN = b"X-Token: "
+_OCTETS = 4096
 
 
 class TimedSink:
     """An SMTP server that only notes the time at which it had each message, by the token in its header."""
 
-    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self) -> None:
         self.arrived: dict[int, float] = {}
         sink = self
 
@@ -40,7 +41,7 @@ class TimedSink:
                 if token is not None:
                     sink.arrived[token] = time.perf_counter()
 
-        self._server = socketserver.ThreadingTCPServer((address, port), Session)
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
 
@@ -53,7 +54,7 @@ class TimedSink:
         self._server.server_close()
 
 
-def send_steadily(port: int, to: str, rate: float, count: int, octets: int = 4096) -> Sequence[float]:
+def send_steadily(port: int, to: str, rate: float, count: int) -> Sequence[float]:
     """Send messages to an address at a rate a second; return when each had its 250, by its token.
 
     Nothing is made up for: after a slow answer the next message leaves at once, and the pace goes on from there.
@@ -62,12 +63,12 @@ def send_steadily(port: int, to: str, rate: float, count: int, octets: int = 409
     with smtplib.SMTP("127.0.0.1", port, "client.example.test", timeout=60) as client:
         for token in range(count):
             began = time.perf_counter()
-            client.sendmail("fresh@example.test", [to], _message(token, octets))
+            client.sendmail("fresh@example.test", [to], _message(token))
             answered.append(time.perf_counter())
             time.sleep(max(0.0, began + 1 / rate - time.perf_counter()))
     return answered
 
 
-def _message(token: int, octets: int) -> bytes:
+def _message(token: int) -> bytes:
     head = b"Subject: fresh\r\n%b%d\r\n\r\n" % (_TOKEN, token)
-    return head + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * (octets // 72)
+    return head + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * (_OCTETS // 72)

@@ -92,8 +92,8 @@ class Bench:
         """Return a contender for a `with` block, which hands all mail to the sink and is not started yet.
 
         `relay`, `postfix` and `exim` are settings beyond the usual ones, each in its server's language; Exim's for
-        the transport are called `smtp: hosts_require_tls`. `files` are written into its home by name, readable by the
-        server alone; `@HOME@` in a setting's value stands for that folder.
+        the transport are called `smtp: hosts_require_tls`. `files` are written into its home by name; `@HOME@` in a
+        setting's value stands for that folder.
         """
         place = Place(self.directory, self.cache, sink_port, files)
         return contenders.make(contender, place, relay=relay, postfix=postfix, exim=exim)

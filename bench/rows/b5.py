@@ -69,9 +69,7 @@ def _send(server: Server, messages: int) -> float:
     """Return the seconds from the first connect until the last 250."""
     with Source(server.port, messages) as source:
         until(lambda: source.ended, _ROUND_SECONDS, what=f"message {messages} accepted")
-        words = source.finish()
-    if source.failed:
-        raise RuntimeError(f"smtp-source failed: {words[-500:]}")
+        source.finish()
     return source.ended - source.begun
 
 
