@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.processes import family
 from bench.server import LeftOut
-from tests.fakes.processes import find_program
+from tests.fakes.processes import answers, find_program, until
 
 SUITE = "trixie"
 _NOTHING: Mapping[Path, Path] = {}
@@ -107,6 +107,20 @@ def command_in(folder: Path, command: Sequence[str], bound: Mapping[Path, Path] 
     """Return the command line that runs a command in a Debian; `bound` is what of the host it sees, and where."""
     bindings = (str(path) for pair in bound.items() for path in pair)
     return [*_APART, "sh", "-c", _ENTER, "sh", str(folder), *bindings, "--", *command]
+
+
+def start_server(name: str, command: Sequence[str], port: int, output: Path) -> "subprocess.Popen[bytes]":
+    """Start what `command_in` returned and wait for its greeting on a port. Raises RuntimeError with its last words."""
+    with output.open("wb") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: answers(port) or process.poll() is not None, what=f"{name}'s greeting")
+    except BaseException:
+        end(process)
+        raise
+    if process.poll() is not None:
+        raise RuntimeError(f"{name} does not start: {output.read_text(errors='replace')[-1000:]}")
+    return process
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

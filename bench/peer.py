@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from bench.debian import command_in, end, folder_with
+from bench.debian import command_in, end, folder_with, start_server
 from bench.server import Place, settled
-from tests.fakes.processes import answers, free_port, until
+from tests.fakes.processes import free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,9 @@ class Peer:
         command = self._recipe.configure(site, settled(self._settings, self.home))
         bound = {self._place.directory: self._place.directory}
         bound |= {self.home / file: Path(path) for file, path in self._recipe.bound.items()}
-        output = self.home / "output"
-        with output.open("wb") as out:
-            self._process = subprocess.Popen(
-                command_in(debian, command, bound), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
-            )
-        process = self._process
-        until(lambda: answers(self.port) or process.poll() is not None, what=f"{self._recipe.name}'s greeting")
-        if process.poll() is not None:
-            raise RuntimeError(f"{self._recipe.name} does not start: {output.read_text(errors='replace')[-1000:]}")
+        self._process = start_server(
+            self._recipe.name, command_in(debian, command, bound), self.port, self.home / "output"
+        )
 
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:

@@ -1,13 +1,12 @@
 """STARTTLS for smtp-source and smtp-sink, which do not speak it: Debian's stunnel before and behind a server."""
 
-import subprocess
 from pathlib import Path
 from typing import Self
 
-from bench.debian import command_in, folder_with
+from bench.debian import command_in, end, folder_with, start_server
 from bench.row import Bench
 from tests.fakes.certificates import authority
-from tests.fakes.processes import answers, free_port, until
+from tests.fakes.processes import free_port
 
 #: The name that the certificate of `certificates` proves, beside 127.0.0.1.
 NAME = "tunnel.example.test"
@@ -56,18 +55,8 @@ class Tunnel:
         file = self._home / f"stunnel-{self.port}.conf"
         file.write_text(self._configuration())
         here = self._bench.directory
-        with file.with_suffix(".log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command_in(debian, ["stunnel4", str(file)], {here: here}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            until(lambda: answers(self.port), what="a greeting through stunnel")
-        except BaseException:
-            self.__exit__()
-            raise
+        command = command_in(debian, ["stunnel4", str(file)], {here: here})
+        self._process = start_server("stunnel", command, self.port, file.with_suffix(".log"))
         return self
 
     @property
@@ -76,8 +65,7 @@ class Tunnel:
         return self._process.pid
 
     def __exit__(self, *exc: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        end(self._process)
 
     def _configuration(self) -> str:
         side = (

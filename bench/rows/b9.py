@@ -1,15 +1,13 @@
 """B9: STARTTLS on both sides. What the tools can do at most is measured beside it, with nothing between the tunnels."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.row import POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.rows.through import Load, pass_through, share, warm_up
-from bench.server import Server
+from bench.server import Place, Server
 from bench.tunnel import AUTHORITY, CERTIFICATE, KEY, Tunnel, certificates
 
 #: The two tunnels back to back.
@@ -44,8 +42,9 @@ class Encrypted:
         """Pass messages through a tunnel, the contender and another tunnel."""
         files, messages = certificates(), share(contender, bench.amount(4000, 1000))
         with ExitStack() as stack:
-            home = _folder(bench, files, stack)
             sink = stack.enter_context(bench.sink())
+            home = Place(bench.directory, bench.cache, sink.port, files).new_home("tunnels")
+            stack.callback(shutil.rmtree, home, ignore_errors=True)
             server: Server | Tunnel = stack.enter_context(Tunnel(bench, home, sink.port, certificate=True))
             if contender != NO_SERVER:
                 settled = bench.server(contender, server.port, relay=_RELAY, postfix=_POSTFIX, files=files)
@@ -62,14 +61,6 @@ class _Entrance:
     def __init__(self, tunnel: Tunnel, server: Server | Tunnel) -> None:
         self.port = tunnel.port
         self.pid = server.pid
-
-
-def _folder(bench: Bench, files: dict[str, bytes], stack: ExitStack) -> Path:
-    home = Path(tempfile.mkdtemp(prefix="tunnels-", dir=bench.directory))
-    stack.callback(shutil.rmtree, home, ignore_errors=True)
-    for name, content in files.items():
-        (home / name).write_bytes(content)
-    return home
 
 
 ROW = Encrypted()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.debian import SUITE, command_in, folder_with, owner_in, version
+from bench.debian import SUITE, command_in, folder_with, owner_in, start_server, version
 from bench.server import LeftOut
+from tests.fakes.processes import free_port
 
 STATUS = """\
 Package: exim4-base
@@ -62,3 +63,9 @@ def test_users_are_those_of_the_debian_not_of_the_host(tmp_path):
 def test_what_the_host_lends_comes_in_pairs_before_the_command():
     command = command_in(Path("/d"), ["postfix", "start-fg"], {Path("/here"): Path("/there")})
     assert command[-6:] == ["/d", "/here", "/there", "--", "postfix", "start-fg"]
+
+
+def test_a_server_that_ends_before_it_greets_is_told_with_its_last_words(tmp_path):
+    command = ["sh", "-c", "echo no such setting; exit 1"]
+    with pytest.raises(RuntimeError, match="stunnel does not start: no such setting"):
+        start_server("stunnel", command, free_port(), tmp_path / "output")
