@@ -1,6 +1,7 @@
 """`make bench`: the relay, Postfix and Exim side by side, in turns, on this machine."""
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def _run(measuring: Measuring, rounds: int) -> bool:
 
 
 def _report(measuring: Measuring, rows: Sequence[Row], facts: dict[str, str], *, publish: bool) -> None:
-    command = " ".join(["python -m bench", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     text = table.section(measuring.results, rows, facts, command)
     panels = plot.panels(measuring.results, rows)
     drawing = plot.draw(panels) if panels else ""

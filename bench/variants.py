@@ -20,48 +20,28 @@ from mta.inbound.listener import ESMTPFactory
 from mta.inbound.policy import Client, Policy
 from mta.inbound.ports import bind
 from mta.inbound.session import Session, existing
-from mta.message.body import MemoryBody
 from mta.ops.journal import FORMATS, Journal
 from mta.ops.output import Output
 from mta.queue.ids import IdSource
-from mta.queue.interface import Claim, NewMail, QueueId
+from mta.queue.interface import Claim, NewMail
+from mta.queue.memory import MemoryQueue
 from mta.queue.runner import Threads
 from mta.queue.sqlite import open_queue
 from mta.smtp.limits import Limits
 from mta.smtp.server import ServerMachine
 
 
-class _Gathering:
-    """A writer that only gathers."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self.size += len(data)
-        self._pieces.append(data)
-
-    def finish(self) -> MemoryBody:
-        return MemoryBody(b"".join(self._pieces))
-
-    def abort(self) -> None:
-        self._pieces.clear()
-
-
-class AnsweringQueue:
+class AnsweringQueue(MemoryQueue):
     """What an intake needs of a queue, with nothing behind it: every message is taken at once and forgotten."""
 
-    def writer(self, id: QueueId) -> _Gathering:  # noqa: ARG002
-        """Return a writer."""
-        return _Gathering()
-
-    def add(self, mail: NewMail, now: float, lease: float | None = None) -> "Deferred[Claim | None]":  # noqa: ARG002
+    def add(
+        self,
+        mail: NewMail,  # noqa: ARG002
+        now: float,  # noqa: ARG002
+        lease: float | None = None,  # noqa: ARG002
+        due: float | None = None,  # noqa: ARG002
+    ) -> "Deferred[Claim | None]":
         """Take it."""
-        return succeed(None)
-
-    def close(self) -> "Deferred[None]":
-        """Have nothing to close."""
         return succeed(None)
 
 
