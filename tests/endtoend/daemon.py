@@ -93,7 +93,9 @@ class Daemon:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the journal's events of this name so far."""
-        lines = (line for line in self.child.text.splitlines() if line.startswith("{"))
+        # What comes after the last line end is a line of which a part is not yet in the file.
+        whole, _, _ = self.child.text.rpartition("\n")
+        lines = (line for line in whole.splitlines() if line.startswith("{"))
         return [event for line in lines if (event := json.loads(line)).get("event") == name]
 
     def awaited(self, name: str, number: int = 1, seconds: float = 20) -> list[dict[str, Any]]:

@@ -151,7 +151,8 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
             # At once: the workers may still hold the port and their queues.
             relay.start()
             relay.awaited("started", count)
-            assert all(map(gone, workers.values()))
+            # They give up their queues a moment before they end.
+            until(lambda workers=workers: all(map(gone, workers.values())), what="the end of the workers")
     relay.empty(60)
     arrived = Counter(tokens(sink))
     assert load.accepted - set(arrived) == set()
@@ -226,7 +227,10 @@ def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_
         folder.chmod(folder.stat().st_mode | 0o011)
     relay.child.command[1:1] = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
     relay.start()
-    workers = until(lambda: len(children(relay)) == 2 and children(relay), what="two workers")
+    # A worker that is killed before it listens would end the start.
+    relay.awaited("started")
+    workers = children(relay)
+    assert sorted(workers) == [1, 2]
     for pid in workers.values():
         with open(f"/proc/{pid}/status", encoding="utf-8") as file:
             lines = dict(line.split(":", 1) for line in file)
@@ -249,5 +253,6 @@ def test_lines_of_both_workers_come_out_whole_when_much_is_logged_at_a_time(worl
     for thread in threads:
         thread.join()
     relay.awaited("delivered", 60)
+    assert relay.stop() == 0
     lines = relay.child.text.splitlines()
     assert all(line.startswith("{") and line.endswith("}") for line in lines)

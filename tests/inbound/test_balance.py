@@ -85,6 +85,9 @@ class Greeter(Protocol):
         self.transport.write(b"220\r\n")
         self.factory.open.append(self)
 
+    def connectionLost(self, reason):
+        self.factory.open.remove(self)
+
 
 class Listening(TestCase):
     def setUp(self):
@@ -104,9 +107,12 @@ class Listening(TestCase):
         self.clients = [socket.create_connection(self.address) for _ in range(3 + SLACK)]
 
     async def tearDown(self):
+        await maybeDeferred(self.port.stopListening)
+        for protocol in self.factory.open:
+            protocol.transport.abortConnection()
+        await self.until(lambda: not self.factory.open)
         for client in self.clients:
             client.close()
-        await maybeDeferred(self.port.stopListening)
 
     def until(self, condition):
         done = Deferred()

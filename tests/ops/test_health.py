@@ -2,7 +2,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ from mta.queue.home import FILE_NAME
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import open_queue
-from tests.fakes.processes import free_port
+from tests.fakes.processes import free_port, until
 from tests.fakes.received import Rule
 from tests.fakes.sink import Sink
 
@@ -188,6 +188,15 @@ def transactions(homes: list[Path]) -> Iterator[None]:
         connection.close()
 
 
+def times_open(home: Path) -> int:
+    """Return how many descriptors we have of a home's queue file."""
+    found = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{descriptor}") == str(home / FILE_NAME)
+    return found
+
+
 def test_only_the_worker_that_hangs_is_named(workers):
     with transactions([workers / "worker-2"]), pytest.raises(QueueError) as caught:
         all_can_be_written(workers, SOON)
@@ -198,10 +207,17 @@ def test_only_the_worker_that_hangs_is_named(workers):
 def test_workers_that_write_without_a_gap_are_asked_at_the_same_time(workers):
     # Each write is seen only by a probe that runs already.
     homes = [workers / "worker-2", workers / "worker-3"]
-    writer = threading.Timer(SOON / 3, lambda: [os.utime(log_of(home)) for home in homes])
     with transactions(homes):
+        idle = [times_open(home) for home in homes]
+
+        def write() -> None:
+            until(lambda: all(times_open(home) > before for home, before in zip(homes, idle, strict=True)))
+            for home in homes:
+                os.utime(log_of(home))
+
+        writer = threading.Thread(target=write)
         writer.start()
-        all_can_be_written(workers, SOON)
+        all_can_be_written(workers, 5 * SOON)
         writer.join()
 
 

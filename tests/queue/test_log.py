@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.queue.interface import Query
 from mta.queue.log import LOG_OCTETS, lengthen
 from mta.queue.runner import run_inline
-from mta.queue.schema import connect
+from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE, connect
 from mta.queue.sqlite import SqliteQueue, open_queue
 from tests.queue.contract import NOW, mail, scratch
 
@@ -78,4 +78,4 @@ class LogTests(SynchronousTestCase):
         return connection
 
     def test_the_length_holds_all_that_comes_before_pages_are_moved(self) -> None:
-        assert LOG_OCTETS > 4000 * 4096
+        assert LOG_OCTETS > CHECKPOINT_PAGES * PAGE_SIZE

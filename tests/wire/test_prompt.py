@@ -2,9 +2,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IHandshakeListener
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -19,11 +20,15 @@ class Receiver(Protocol):
         self.expected = expected
         self.data = b""
         self.complete: Deferred[bytes] = Deferred()
+        self.lost: Deferred[None] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
         if len(self.data) >= self.expected and not self.complete.called:
             self.complete.callback(self.data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self.lost.callback(None)
 
 
 class PromptWriterTests(TestCase):
@@ -66,7 +71,8 @@ class PromptWriterTests(TestCase):
         sender.transport.startTLS(authority().leaf(["a.test"]).server_options())
         writer.write(b"secret secret secret")
         receiver.transport.write(b"no handshake")
-        self.addCleanup(lambda: self.assertNotIn(b"secret", receiver.data))
+        await receiver.lost
+        assert b"secret" not in receiver.data
 
     async def test_a_connection_with_nothing_to_write_is_closed_at_once_after_its_last_words(self) -> None:
         sender, receiver = await self.pair(7)

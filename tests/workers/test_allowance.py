@@ -149,8 +149,9 @@ class SharedWindowTests(SynchronousTestCase):
         self.answer(self.one)
         self.relay.clock.advance(5)
         self.relay.settle()
-        assert not self.relay.shares._shares
         assert self.one.destination.quiet
+        self.enter(self.two, 5)
+        assert self.two.open() == LIMITS.start
 
     def test_a_dead_destination_is_tried_by_one_worker_a_step(self) -> None:
         for worker in (self.one, self.two):

@@ -3,8 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from mta.delivery.throttle import WindowLimits
-from mta.workers import shares
-from mta.workers.shares import Shares
+from mta.workers.shares import MOST_REMEMBERED, Shares
 
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
 MX = "mx.test"
@@ -137,11 +136,10 @@ def test_words_of_a_destination_that_nobody_asked_for_change_nothing(parent: Par
     assert parent.hears(1, "retry", 0.0) == []
 
 
-def test_old_failures_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "MOST_REMEMBERED", 3)
-    parent = Parent()
-    for number in range(10):
-        now = 100.0 * number
-        parent.shares.want(1, now, f"{number}.test", 0)
-        parent.shares.failed(1, now, f"{number}.test", 1, *REFUSED)
-    assert len(parent.shares._shares) <= 3
+@pytest.mark.parametrize(("others", "probes"), [(MOST_REMEMBERED - 1, True), (MOST_REMEMBERED, False)])
+def test_old_failures_are_forgotten_when_there_are_too_many(parent: Parent, others: int, probes: bool) -> None:
+    for name in (MX, *(f"{number}.test" for number in range(others - 1))):
+        parent.shares.want(1, 0.0, name, 0)
+        parent.shares.failed(1, 0.0, name, 1, *REFUSED)
+    parent.shares.want(1, 31.0, "one-more.test", 0)
+    assert parent.hears(2, "want", 31.0, 0) == [(2, "grant", probes)]
