@@ -1,0 +1,75 @@
+"""The server's machine with a driver that says yes to everything, and a record of what came of it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from mta.smtp import events, phrases
+from mta.smtp.events import NEED_DATA, WAITING
+from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply, reply
+from mta.smtp.server import ServerMachine
+
+_OK = reply(250, "2.0.0", "ok")
+#: What is answered to each event that asks.
+YES: dict[type, Reply] = {
+    events.Hello: _OK,
+    events.MailFrom: phrases.SENDER_OK,
+    events.RcptTo: phrases.RECIPIENT_OK,
+    events.DataBegin: phrases.SEND_DATA,
+    events.BodyEnd: reply(250, "2.0.0", "queued"),
+    events.StartTls: phrases.READY_FOR_TLS,
+}
+
+
+class Serving:
+    """One session past its greeting. `answers` takes the place of YES for some events."""
+
+    def __init__(self, *, starttls: bool = False, answers: dict[type, Reply] | None = None, **limits: int) -> None:
+        self.machine = ServerMachine(replace(Limits(), **limits), "mx.test", starttls=starttls)
+        self.machine.answer(_OK)
+        self.machine.next_event()
+        self.machine.to_send()
+        self._answers = {**YES, **(answers or {})}
+        self._body = b""
+        #: Every event but pieces of bodies, and the octets of each message that was accepted.
+        self.events: list[events.Event] = []
+        self.messages: list[bytes] = []
+
+    @property
+    def senders(self) -> list[str]:
+        """Whom the machine took for a sender, in order."""
+        return [str(event.sender) for event in self.events if isinstance(event, events.MailFrom)]
+
+    def hear(self, *pieces: bytes) -> list[str]:
+        """Bring pieces; return the lines that were said to them."""
+        for piece in pieces:
+            self.machine.receive(piece)
+            while (event := self.machine.next_event()) is not NEED_DATA and event is not WAITING:
+                self._take(event)
+        return self.machine.to_send().decode().splitlines()
+
+    def _take(self, event: events.Event) -> None:
+        if isinstance(event, events.BodyPart):
+            self._body += event.data
+            return
+        self.events.append(event)
+        verdict = self._answers.get(type(event))
+        if isinstance(event, events.DataBegin):
+            self._body = b""
+        elif isinstance(event, events.BodyEnd) and verdict is not None and verdict.positive:
+            self.messages.append(self._body)
+        if verdict is not None:
+            self.machine.answer(verdict)
+
+
+def octets(wire: bytes) -> list[bytes]:
+    """Cut the wire to single octets."""
+    return [wire[at : at + 1] for at in range(len(wire))]
+
+
+def cuts(wire: bytes, places: Iterable[int] | None = None) -> Iterator[list[bytes]]:
+    """Yield the wire whole, in single octets, and cut in two at each of these places, or at every octet."""
+    yield [wire]
+    yield octets(wire)
+    for at in range(1, len(wire)) if places is None else places:
+        yield [wire[:at], wire[at:]]
