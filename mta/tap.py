@@ -29,12 +29,15 @@ from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
 from mta.ops.rounds import Rounds
 from mta.parent import supervise
+from mta.privileges import PrivilegeError, become, is_root, privilege_notices, refuse_root, running_as, successor
 from mta.queue.home import Lock, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.merge import merge
 from mta.queue.place import place_notice
+from mta.queue.rights import close_to_others, hand_over
 from mta.relay import Premises, Relay, read_keys
+from mta.steady import steady
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
@@ -49,6 +52,8 @@ class Options(usage.Options):
     settings: Settings
     output: Output
     journal: Journal
+    #: Whether twistd itself was told whom to become.
+    identity_given: bool
 
     def postOptions(self) -> None:
         """Read the settings. Ends the program with all mistakes, before anything is made."""
@@ -58,6 +63,7 @@ class Options(usage.Options):
             self.settings = read_settings(os.environ)
         except SettingsError as error:
             fail(*error.mistakes, status=os.EX_CONFIG)
+        self.identity_given = any(self.parent.get(name) is not None for name in ("uid", "gid"))
         self.output = Output(1, reactor)
         self.journal = Journal(self.output.write, time.time, FORMATS[self.settings.log_format])
 
@@ -66,7 +72,8 @@ def makeService(options: Options) -> "Daemon":
     """Return the relay that the environment describes."""
     from twisted.internet import reactor  # noqa: PLC0415
 
-    return Daemon(options.settings, options.journal, options.output, reactor)
+    steady(reactor)
+    return Daemon(options.settings, options.journal, options.output, reactor, may_become=not options.identity_given)
 
 
 class Daemon(MultiService):
@@ -75,12 +82,16 @@ class Daemon(MultiService):
     Binds its ports first, while it may; everything else is built when it starts.
     """
 
-    def __init__(self, settings: Settings, journal: Journal, output: Output, reactor: Any) -> None:
+    def __init__(
+        self, settings: Settings, journal: Journal, output: Output, reactor: Any, *, may_become: bool = True
+    ) -> None:
+        """With `may_become` a daemon that is root becomes the user of RUN_AS; without it somebody else sees to that."""
         super().__init__()
         self._settings = settings
         self._journal = journal
         self._output = output
         self._reactor = reactor
+        self._may_become = may_become
         self._sockets: list[socket.socket] = []
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
@@ -90,11 +101,17 @@ class Daemon(MultiService):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Bind, and read certificate and key while we may; or end the program with one line."""
+        """Bind, and read certificate and keys while we may, then give root up; or end the program with one line."""
+        settings, journal = self._settings, self._journal
         try:
-            self._sockets = _open_sockets(self._settings, self._journal)
-            self._certificate = _read_certificate(self._settings, self._journal)
-        except (PortError, CertificateError) as error:
+            identity = successor(settings) if self._may_become and is_root() else None
+            self._sockets = _open_sockets(settings, journal)
+            self._certificate = _read_certificate(settings, journal)
+            self._keyring = read_keys(settings, self._reactor, journal.notice)
+            if identity is not None:
+                hand_over(settings.queue_dir, identity.uid, identity.gid)
+                become(identity)
+        except (PrivilegeError, PortError, CertificateError, DkimKeyError) as error:
             fail(str(error))
         super().privilegedStartService()
 
@@ -106,27 +123,25 @@ class Daemon(MultiService):
         self._addresses = [each.getsockname()[:2] for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
         try:
+            refuse_root(self._settings)
             self._lock = _take_directory(self._settings, self._journal)
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
-        except (QueueError, DkimKeyError) as error:
+        except (QueueError, PrivilegeError) as error:
             fail(str(error))
         self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=core.well)
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
     def _alone(self) -> Relay:
         settings, journal, reactor = self._settings, self._journal, self._reactor
-        keyring = read_keys(settings, reactor, journal.notice)
+        certificate, keyring = self._certificate, self._keyring
         return Relay(
-            Premises(
-                settings, reactor, journal, self._sockets, self._certificate, keyring, settings.queue_dir, IdSource()
-            )
+            Premises(settings, reactor, journal, self._sockets, certificate, keyring, settings.queue_dir, IdSource())
         )
 
     def _parent(self, watchdog: float | None) -> Supervisor:
-        # The workers read the keys for themselves; what is wrong with them is said once, here.
-        read_keys(self._settings, self._reactor, self._journal.notice)
+        # The workers read the keys for themselves; what is wrong with them was said once, here.
         if self._certificate is not None:
             Rounds(self._certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
         return supervise(
@@ -162,8 +177,10 @@ class Daemon(MultiService):
     def _tell_what_was_understood(self) -> None:
         for notice in self._settings.notices:
             self._journal.notice(notice)
-        for line in understanding(self._settings):
+        for line in (*understanding(self._settings), running_as(self._settings)):
             self._journal.understood(line)
+        for notice in privilege_notices(self._settings):
+            self._journal.notice(notice)
 
     def _announce(self, waiting: int) -> None:
         settings = self._settings
@@ -210,6 +227,9 @@ def _read_certificate(settings: Settings, journal: Journal) -> ListeningCertific
 def _take_directory(settings: Settings, journal: Journal) -> Lock:
     """Lock QUEUE_DIR, wait for workers that outlived their parent, merge what is left over. Raises QueueError."""
     directory = settings.queue_dir
+    closed = close_to_others(directory)
+    if closed is not None:
+        journal.notice(closed)
     lock = lock_relay(directory)
     place = place_notice(directory)
     if place is not None:

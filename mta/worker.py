@@ -30,6 +30,7 @@ from mta.queue.home import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.relay import Premises, Relay, read_keys
+from mta.steady import steady
 from mta.workers.allowance import SharedWindows
 from mta.workers.channel import Channel, open_channel
 
@@ -137,6 +138,7 @@ def main(arguments: Sequence[str]) -> None:
     from twisted.internet import reactor as chosen  # noqa: PLC0415
 
     reactor: Any = chosen
+    steady(reactor)
     try:
         handover = receive(handed)
     except HandoverError as error:
