@@ -80,10 +80,14 @@ def queue_show(as_json: bool, id: str) -> None:
 
 
 @queue.command("summary")
-def queue_summary() -> None:
-    """Count messages and recipients."""
+@_as_json
+def queue_summary(as_json: bool) -> None:
+    """Count messages and recipients, and what became of all that were ever accepted."""
     with _opened() as queues:
         summary = _result(queues.summary())
+    if as_json:
+        click.echo(json.dumps(render.summary_object(summary), indent=1))
+        return
     click.echo("\n".join(render.summary_lines(summary)))
 
 

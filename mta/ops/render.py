@@ -1,10 +1,11 @@
 """The queue as an operator reads it: lines for people, objects for programs. Times are ISO 8601 in UTC."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from mta.config.exim import write_size
-from mta.queue.interface import Entry, RecipientState, Status, Summary
+from mta.queue.interface import Entry, Ledger, RecipientState, Status, Summary
 
 JsonObject = dict[str, object]
 
@@ -82,6 +83,28 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield f"oldest: {time_text(summary.oldest) or 'none'}"
     for status in Status:
         yield f"recipients {status.value}: {summary.recipients.get(status, 0)}"
+    ledger = summary.ledger
+    yield (
+        f"ledger: {ledger.accepted} accepted = {ledger.delivered} delivered + {ledger.failed} failed"
+        f" + {ledger.removed} removed + {ledger.waiting} waiting{_amiss(ledger)}"
+    )
+
+
+def _amiss(ledger: Ledger) -> str:
+    return f", but {ledger.missing:+} are not accounted for" if ledger.missing else ""
+
+
+def summary_object(summary: Summary) -> JsonObject:
+    """Return the counts for JSON."""
+    ledger = summary.ledger
+    return {
+        "messages": summary.messages,
+        "held": summary.held,
+        "in_delivery": summary.claimed,
+        "oldest": time_text(summary.oldest),
+        "recipients": {status.value: summary.recipients.get(status, 0) for status in Status},
+        "ledger": {**asdict(ledger), "missing": ledger.missing},
+    }
 
 
 def _about(octets: int) -> str:

@@ -7,10 +7,11 @@ from mta.queue.ids import to_id
 from mta.queue.interface import Change, QueueId
 from mta.queue.rows import ids_json, known_numbers
 from mta.queue.statements import SQL
+from mta.queue.tally import Tally
 
 
 def amend(
-    connection: sqlite3.Connection, change: Change, ids: Sequence[QueueId] | None, now: float
+    connection: sqlite3.Connection, change: Change, ids: Sequence[QueueId] | None, now: float, tally: Tally
 ) -> tuple[list[QueueId], list[QueueId]]:
     """Do what was asked; return the ids it was done to, and those whose files may go. Raises sqlite3.Error."""
     if ids is None:
@@ -20,7 +21,7 @@ def amend(
     numbers = ids_json(number for number, _ in rows)
     done = [to_id(number) for number, _ in rows]
     if change is Change.REMOVE:
-        _remove(connection, numbers, now)
+        tally.removed += _remove(connection, numbers, now)
         return done, [to_id(number) for number, in_file in rows if in_file]
     if change is Change.RETRY:
         connection.execute(SQL.retry, (now, numbers))
@@ -29,10 +30,12 @@ def amend(
     return done, []
 
 
-def _remove(connection: sqlite3.Connection, numbers: str, now: float) -> None:
-    connection.execute(SQL.remove_recipients, (now, numbers))
+def _remove(connection: sqlite3.Connection, numbers: str, now: float) -> int:
+    """Return how many recipients were waiting."""
+    removed = connection.execute(SQL.remove_recipients, (now, numbers)).rowcount
     connection.execute(SQL.remove_messages, (now, numbers))
     connection.execute(SQL.remove_bodies, (numbers,))
+    return removed
 
 
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:

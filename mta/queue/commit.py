@@ -24,8 +24,10 @@ T = TypeVar("T")
 
 #: Operations in one transaction: bounds how long the reactor thread is busy with one batch.
 MAX_BATCH = 256
-#: Seconds for which operations that are not urgent wait for one that is.
+#: Seconds for which an operation that is not urgent may wait for one that is: what nobody waits for, and what holds up
+#: a delivery, which for a lone sender still shares the sync of the message that comes next.
 LULL = 0.01
+SOON = 0.002
 
 
 class Run(Protocol):
@@ -40,6 +42,32 @@ class Later(Protocol):
 
     def __call__(self, delay: float, call: Callable[[], None], /) -> IDelayedCall:
         """Call it in that many seconds."""
+
+
+class Tally(Protocol):
+    """Counts what a transaction changes, and writes that as its last statement; mta.queue.tally is the real one."""
+
+    def begin(self) -> None:
+        """A transaction begins."""
+
+    def write(self) -> None:
+        """Write what it changed. Raises sqlite3.Error."""
+
+    def roll_back(self) -> None:
+        """The transaction was taken back."""
+
+
+class NoTally:
+    """A Tally that keeps none."""
+
+    def begin(self) -> None:
+        """Count nothing."""
+
+    def write(self) -> None:
+        """Write nothing."""
+
+    def roll_back(self) -> None:
+        """Forget nothing."""
 
 
 Step = Callable[[str], None]
@@ -67,10 +95,11 @@ _Batch = list[_Operation[Any]]
 class _Transaction:
     """The one transaction of a connection, and where it stands. Raises sqlite3.Error."""
 
-    def __init__(self, connection: sqlite3.Connection, step: Step, patience: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, step: Step, patience: float, tally: Tally) -> None:
         self._connection = connection
         self._step = step
         self._patience = patience
+        self._tally = tally
         self.committing = False
 
     def begin(self) -> bool:
@@ -81,6 +110,7 @@ class _Transaction:
             if primary_code(error) == sqlite3.SQLITE_BUSY:
                 return False
             raise
+        self._tally.begin()
         return True
 
     def begin_patiently(self) -> None:
@@ -90,13 +120,28 @@ class _Transaction:
             self._connection.execute(SQL.begin)
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
+        self._tally.begin()
+
+    def execute(self, batch: _Batch) -> None:
+        """Do the work that never waits for the disk."""
+        light = True
+        for operation in batch:
+            if operation.heavy:
+                light = False
+            else:
+                operation.result = operation.work()
+        # Here if it can be: a statement costs the worker more, which must wait for the interpreter.
+        if light:
+            self._tally.write()
 
     def conclude(self, batch: _Batch) -> None:
         """Do the heavy work, then sync."""
         self.committing = False
-        for operation in batch:
-            if operation.heavy:
-                operation.result = operation.work()
+        heavy = [operation for operation in batch if operation.heavy]
+        for operation in heavy:
+            operation.result = operation.work()
+        if heavy:
+            self._tally.write()
         self._step("commit")
         self.committing = True
         # Not `execute`, which lets go of the interpreter five times, each time to wait for it again: with `commit` the
@@ -106,6 +151,7 @@ class _Transaction:
 
     def roll_back(self) -> None:
         """Take everything back, if there is anything."""
+        self._tally.roll_back()
         if self._connection.in_transaction:
             self._connection.execute(SQL.rollback)
 
@@ -117,11 +163,16 @@ class _Lull:
         self._later = later
         self._hurry = hurry
         self._timer: IDelayedCall | None = None
+        # How long it was when it began.
+        self._seconds = 0.0
 
-    def begin(self) -> None:
-        """Begin, unless it has begun."""
-        if self._timer is None:
-            self._timer = self._later(LULL, self._over)
+    def begin(self, seconds: float) -> None:
+        """Begin, unless it has begun and ends as soon."""
+        if self._timer is None or seconds < self._seconds:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._seconds = seconds
+            self._timer = self._later(seconds, self._over)
 
     def end(self) -> None:
         """End now, if it has begun."""
@@ -147,13 +198,15 @@ class GroupCommit:
         run: Run,
         step: Step = no_step,
         patience: float = 30.0,
+        *,
         later: Later | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """`connection` begins no transaction itself (isolation_level None); `patience` bounds a wait in seconds.
 
         Without `later` every operation is urgent.
         """
-        self._transaction = _Transaction(connection, step, patience)
+        self._transaction = _Transaction(connection, step, patience, tally or NoTally())
         self._run = run
         self._lull = None if later is None else _Lull(later, self._hurry)
         self._waiting: _Batch = []
@@ -164,20 +217,21 @@ class GroupCommit:
         self._refusal: QueueError | None = None
         self._idle: list[Deferred[None]] = []
 
-    def submit(self, work: Callable[[], T], heavy: bool = False, *, urgent: bool = True) -> "Deferred[T]":
+    def submit(self, work: Callable[[], T], heavy: bool = False, *, within: float = 0.0) -> "Deferred[T]":
         """Run `work` in a transaction; fires with its result when that is on disk, or fails with a QueueError.
 
         `work` must be repeatable and leave nothing but rows. `heavy` work may wait for the disk: it runs in the worker.
-        What is not `urgent` goes with the next that is, or by itself after LULL seconds.
+        What is to be done `within` some seconds, LULL or SOON, is not urgent: it goes with the next that is, or by
+        itself at the end of that time.
         """
         if self._refusal is not None:
             return fail(self._refusal)
-        operation = _Operation(work, heavy, urgent)
+        operation = _Operation(work, heavy, not within)
         self._waiting.append(operation)
-        if urgent or self._lull is None:
+        if not within or self._lull is None:
             self._hurry()
         else:
-            self._lull.begin()
+            self._lull.begin(within)
         return operation.done
 
     def close(self) -> "Deferred[None]":
@@ -235,9 +289,7 @@ class GroupCommit:
 
     def _execute(self, batch: _Batch) -> bool:
         try:
-            for operation in batch:
-                if not operation.heavy:
-                    operation.result = operation.work()
+            self._transaction.execute(batch)
         except Exception as error:  # noqa: BLE001 (whatever one operation raises is answered to its caller)
             self._undo(batch, error)
             return False

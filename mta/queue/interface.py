@@ -5,7 +5,7 @@ stored; a QueueError means the queue cannot be used. Times are wall-clock second
 """
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType, Protocol
 
@@ -156,6 +156,23 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of all recipients that a queue was ever given, counted in the transactions that changed them."""
+
+    accepted: int = 0
+    delivered: int = 0
+    failed: int = 0
+    removed: int = 0
+    #: Not counted along the way but found, so that what is lost shows.
+    waiting: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many were accepted and are neither finished nor waiting: 0, or something was lost (below 0: doubled)."""
+        return self.accepted - self.delivered - self.failed - self.removed - self.waiting
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Counts of waiting messages, and of recipients by status (the final ones within the kept history)."""
 
@@ -165,6 +182,7 @@ class Summary:
     #: When the first of them, in the order they came, was created.
     oldest: float | None
     recipients: dict[Status, int] = field(default_factory=dict)
+    ledger: Ledger = Ledger()
 
 
 class BodyWriter(Protocol):
@@ -208,6 +226,14 @@ class Queue(Protocol):
         Fewer may come back than are due, to bound the memory their bodies take, but never none. What `put_off` gives a
         time for is not taken but becomes due then, and costs a fraction of a claim; none may come back then although
         more is due. A message whose lease ran out is not asked about.
+        """
+
+    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+        """Note that these recipients of a claimed message are about to be sent their copy.
+
+        When the Deferred fires the mark survives a power cut. It gives those that had a mark already, whose copy may
+        have been taken before. A settlement takes the marks of its recipients away, one that gives the claim back and
+        `release` those of the whole message.
         """
 
     def settle(

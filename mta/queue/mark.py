@@ -32,9 +32,11 @@ def read_mark(connection: sqlite3.Connection) -> Mark | None:
     return None if row is None else Mark(row[1], Phase(row[0]))
 
 
-def put_mark(connection: sqlite3.Connection, mark: Mark | None) -> None:
-    """Make this the only mark, durably. Raises sqlite3.Error."""
+def put_mark(connection: sqlite3.Connection, mark: Mark | None, *, along: str | None = None) -> None:
+    """Make this the only mark, durably, in one transaction with the statement `along`. Raises sqlite3.Error."""
     connection.execute(SQL.begin)
+    if along is not None:
+        connection.execute(along)
     connection.execute(SQL.clear_mark)
     if mark is not None:
         connection.execute(SQL.set_mark, (mark.phase.value, mark.worker))

@@ -1,7 +1,7 @@
 """The queue in memory: the same verbs and the same answers, and nothing survives. For tests and trials."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -14,6 +14,7 @@ from mta.queue.interface import (
     Change,
     Claim,
     Entry,
+    Ledger,
     NewMail,
     Pending,
     PutOff,
@@ -120,6 +121,10 @@ class _Store:
     def __init__(self) -> None:
         self.room = 1 << 62
         self._messages: dict[int, _Message] = {}
+        # Recipients that were added, those of messages that the history forgot, and those that may be on their way.
+        self._accepted = 0
+        self._finished: Counter[Status] = Counter()
+        self._marked: dict[QueueId, set[int]] = {}
 
     def add(self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None) -> Claim | None:
         number = to_number(mail.id)
@@ -132,6 +137,7 @@ class _Store:
         body = MemoryBody(b"".join(mail.body.chunks()))
         message = _Message(replace(mail, body=body), body.size, now, due, recipients)
         self._messages[number] = message
+        self._accepted += len(recipients)
         return None if lease is None else message.lease(now + lease)
 
     def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> list[Claim]:
@@ -152,6 +158,12 @@ class _Store:
                 break
         return claims
 
+    def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
+        before = self._marked.setdefault(id, set())
+        again = frozenset(before.intersection(indexes))
+        before.update(indexes)
+        return again
+
     def settle(
         self,
         claim: Claim,
@@ -162,6 +174,10 @@ class _Store:
         keep: bool,
         delay_reported: bool,
     ) -> bool:
+        if keep:
+            self._marked.get(claim.id, set()).difference_update(verdict.index for verdict in verdicts)
+        else:
+            self._marked.pop(claim.id, None)
         message = self._leased_to(claim)
         if message is None:
             return False
@@ -176,6 +192,7 @@ class _Store:
         return message if message is not None and message.leased and message.token == claim.token else None
 
     def release(self, claim: Claim, due: float) -> bool:
+        self._marked.pop(claim.id, None)
         message = self._leased_to(claim)
         if message is None:
             return False
@@ -211,13 +228,20 @@ class _Store:
             sum(message.leased for message in waiting),
             waiting[0].created if waiting else None,
             {status: recipients[status] for status in Status},
+            Ledger(
+                self._accepted,
+                self._finished[Status.DELIVERED] + recipients[Status.DELIVERED],
+                self._finished[Status.FAILED] + recipients[Status.FAILED],
+                self._finished[Status.REMOVED] + recipients[Status.REMOVED],
+                recipients[Status.WAITING],
+            ),
         )
 
     def forget(self, before: float, limit: int) -> int:
         finished = ((message.finished, number) for number, message in self._messages.items())
         old = sorted((when, number) for when, number in finished if when is not None and when < before)[:limit]
         for _, number in old:
-            del self._messages[number]
+            self._finished.update(one.status for one in self._messages.pop(number).recipients)
         return len(old)
 
 
@@ -285,6 +309,10 @@ class MemoryQueue:
     def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
         """Take what is due."""
         return self._do(lambda: self._store.claim(now, limit, lease, put_off))
+
+    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+        """Note what is about to be sent."""
+        return self._do(lambda: self._store.mark(id, indexes))
 
     def settle(
         self,

@@ -158,9 +158,9 @@ class _Merge:
     def _bring_over(self, *, resumed: bool = False) -> Merged:
         move_files(self._connection, self._home / "bodies", self._directory / "bodies", self._step)
         waiting, finished = copy_messages(self._connection, self._now, self._step)
-        self._connection.execute(SQL.detach)
         self._step("mark merged")
-        put_mark(self._connection, Mark(self._worker, Phase.MERGED))
+        put_mark(self._connection, Mark(self._worker, Phase.MERGED), along=SQL.copy_forgotten)
+        self._connection.execute(SQL.detach)
         self._end()
         return Merged(self._worker, waiting, finished, resumed)
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredLock, fail
 
 from mta.queue.commit import Run
 from mta.queue.ids import to_id
-from mta.queue.interface import Entry, Query, QueueError, Status, Summary
+from mta.queue.interface import Entry, Ledger, Query, QueueError, Status, Summary
 from mta.queue.refusal import refusal
 from mta.queue.rows import Row, ids_json, known_numbers, read_state
 from mta.queue.schema import connect_for_reading
@@ -80,10 +80,20 @@ def _entry(rows: list[Row]) -> Entry:
 
 
 def summary(connection: sqlite3.Connection) -> Summary:
-    """Count what is there. Raises sqlite3.Error."""
+    """Count what is there, all at one moment. Raises sqlite3.Error."""
+    connection.execute(SQL.begin_reading)
+    try:
+        return _summary(connection)
+    finally:
+        connection.execute(SQL.rollback)
+
+
+def _summary(connection: sqlite3.Connection) -> Summary:
     messages, held, claimed = connection.execute(SQL.count_messages).fetchone()
     (oldest,) = connection.execute(SQL.oldest).fetchone() or (None,)
     counts = dict.fromkeys(Status, 0)
     for status, count in connection.execute(SQL.count_recipients):
         counts[Status(status)] = count
-    return Summary(messages, held, claimed, oldest, counts)
+    accepted, delivered, failed, removed = connection.execute(SQL.ledger).fetchone()
+    ledger = Ledger(accepted, delivered, failed, removed, counts[Status.WAITING])
+    return Summary(messages, held, claimed, oldest, counts, ledger)

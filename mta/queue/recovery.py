@@ -1,6 +1,7 @@
 """What a start does about the process before it; `queue_schema/README.md` has the table of states."""
 
 import sqlite3
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +13,9 @@ from mta.queue.commit import GroupCommit
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueId
 from mta.queue.mark import refuse_marked
+from mta.queue.marks import Marks, stored_marks
 from mta.queue.statements import SQL
+from mta.smtp.address import Address
 
 #: Messages in one transaction while all are made due: a few hundredths of a second, so that new mail passes between.
 SLICE = 4000
@@ -26,6 +29,10 @@ class Recovery:
     leases: int = 0
     strays: int = 0
     missing: tuple[QueueId, ...] = ()
+    #: Recipients that wait though their copy may have been taken by the next host.
+    doubtful: tuple[tuple[QueueId, Address], ...] = ()
+    #: Given to who sends; None beside a running relay.
+    marks: Marks | None = None
 
 
 def take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Recovery:
@@ -35,7 +42,19 @@ def take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Rec
     leases = connection.execute(SQL.recover_leases, (now,)).rowcount
     expected = {to_id(number) for (number,) in connection.execute(SQL.waiting_files)}
     strays, missing = bodies.sweep(expected)
-    return Recovery(leases, strays, missing)
+    marks = Marks()
+    marked = marks.load(stored_marks(connection))
+    return Recovery(leases, strays, missing, tuple(_doubtful(connection, marked)), marks)
+
+
+def _doubtful(
+    connection: sqlite3.Connection, marked: Mapping[int, Collection[int]]
+) -> Iterator[tuple[QueueId, Address]]:
+    for number, indexes in sorted(marked.items()):
+        for index in sorted(indexes):
+            row = connection.execute(SQL.still_waiting, (number, index)).fetchone()
+            if row is not None:
+                yield to_id(number), Address(*row)
 
 
 def hurry(commit: GroupCommit, connection: sqlite3.Connection, now: float) -> "Deferred[None]":

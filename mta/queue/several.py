@@ -5,6 +5,7 @@ last: a message on its way is met at least once, and where it is met twice the l
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import astuple
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from mta.queue.commit import Run
 from mta.queue.home import homes, is_without_queue
-from mta.queue.interface import Change, Entry, Query, QueueError, QueueId, Status, Summary
+from mta.queue.interface import Change, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
 from mta.queue.refusal import named
 from mta.queue.sqlite import open_queue
 
@@ -134,4 +135,5 @@ def _added_up(parts: Sequence[Summary]) -> Summary:
         claimed=sum(part.claimed for part in parts),
         oldest=min((part.oldest for part in parts if part.oldest is not None), default=None),
         recipients={status: sum(part.recipients.get(status, 0) for part in parts) for status in Status},
+        ledger=Ledger(*(sum(counts) for counts in zip(*(astuple(part.ledger) for part in parts), strict=True))),
     )

@@ -1,7 +1,7 @@
 """The embedded queue: one SQLite file, group commit, large bodies in files beside it."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mta.message.body import Body, FileBody
 from mta.queue.amending import amend, forget
 from mta.queue.bodies import SMALL, Bodies, Writer
-from mta.queue.commit import GroupCommit, Later, Run, Step, no_step
+from mta.queue.commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, prepare
 from mta.queue.interface import Change, Claim, Entry, NewMail, PutOff, Query, QueueError, QueueId, Summary, Verdict
@@ -23,6 +23,7 @@ from mta.queue.room import RESERVE
 from mta.queue.schema import open_file
 from mta.queue.sifting import Candidate, Sifted, candidates, postpone, sift
 from mta.queue.tables import Tables
+from mta.queue.tally import Tally
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 
@@ -63,11 +64,13 @@ def open_queue(
         raise
     if log_octets:
         lengthen(connection, directory / FILE_NAME, log_octets, reserve)
-    commit = GroupCommit(connection, run, step, later=later)
+    tally = Tally(connection, found.marks)
+    commit = GroupCommit(connection, run, step, later=later, tally=tally)
     queue = SqliteQueue(
         connection,
         bodies=bodies,
-        tables=Tables(connection, bodies.body, step),
+        tables=Tables(connection, bodies.body, tally, step),
+        tally=tally,
         commit=commit,
         reader=Reader(directory / FILE_NAME, run),
         run=run,
@@ -96,6 +99,7 @@ class SqliteQueue:
         *,
         bodies: Bodies,
         tables: Tables,
+        tally: Tally,
         commit: GroupCommit,
         reader: Reader,
         run: Run,
@@ -106,6 +110,7 @@ class SqliteQueue:
         self._connection = connection
         self._bodies = bodies
         self._tables = tables
+        self._tally = tally
         self._commit = commit
         self._reader = reader
         self._run = run
@@ -153,6 +158,10 @@ class SqliteQueue:
         postpone(self._connection, parted.later, now)
         return self._tables.claim(now, len(parted.claim), lease, parted.claim) if parted.claim else []
 
+    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+        """Note what is about to be sent."""
+        return self._submit(partial(self._tables.mark, id, indexes), within=SOON)
+
     def settle(
         self,
         claim: Claim,
@@ -166,7 +175,7 @@ class SqliteQueue:
         """Record outcomes, add reports, give the claim back."""
         settle = partial(self._tables.settle, claim, verdicts, now, keep=keep, delay_reported=delay_reported)
         if not isinstance(claim.body, FileBody) and not _any_file(reports):
-            return self._submit(partial(settle, reports), urgent=False)
+            return self._submit(partial(settle, reports), within=LULL)
         return self._submit_filed(reports, partial(self._settle_filed, claim, settle))
 
     def _settle_filed(
@@ -186,7 +195,7 @@ class SqliteQueue:
 
     def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked."""
-        return self._submit_filed((), lambda _: amend(self._connection, change, ids, now), True)
+        return self._submit_filed((), lambda _: amend(self._connection, change, ids, now, self._tally), True)
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order they came."""

@@ -15,6 +15,7 @@ class Statements:
     """One field a statement of queries.sql; a name in one but not in the other is an error at import."""
 
     begin: str
+    begin_reading: str
     commit: str
     rollback: str
     add_message: str
@@ -48,6 +49,10 @@ class Statements:
     count_messages: str
     oldest: str
     count_recipients: str
+    count: str
+    ledger: str
+    sending: str
+    still_waiting: str
     recover_leases: str
     newest: str
     hurry_slice: str
@@ -67,6 +72,8 @@ class Statements:
     leftover_messages: str
     copy_messages: str
     copy_recipients: str
+    copy_counts: str
+    copy_forgotten: str
     copy_bodies: str
 
 

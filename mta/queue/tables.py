@@ -1,9 +1,10 @@
 """What each verb does to the tables, inside a transaction that somebody else begins and commits."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from mta.message.body import Body, FileBody, MemoryBody
+from mta.message.outcome import Delivered
 from mta.queue.commit import Step, no_step
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import Claim, NewMail, QueueId, Verdict
@@ -17,6 +18,7 @@ from mta.queue.rows import (
     verdict_row,
 )
 from mta.queue.statements import SQL
+from mta.queue.tally import Tally
 
 #: Octets of bodies in rows after which a claim takes no further message.
 CLAIM_BYTES = 16 * 1024 * 1024
@@ -26,13 +28,18 @@ class Tables:
     """The writing verbs as plain functions of their arguments. Raises sqlite3.Error."""
 
     def __init__(
-        self, connection: sqlite3.Connection, file_body: Callable[[QueueId, int], Body], step: Step = no_step
+        self,
+        connection: sqlite3.Connection,
+        file_body: Callable[[QueueId, int], Body],
+        tally: Tally,
+        step: Step = no_step,
     ) -> None:
         """`file_body` gives the body of a message that has it in a file."""
         self._execute = connection.execute
         # One cursor for what changes rows, where `execute` would make a new one each time.
         self._change = connection.cursor().execute
         self._file_body = file_body
+        self._tally = tally
         self._step = step
 
     def add(self, mail: NewMail, now: float, lease: float | None, due: float | None) -> Claim | None:
@@ -47,6 +54,7 @@ class Tables:
         self._step("add recipients")
         for index, recipient in enumerate(mail.envelope.recipients):
             self._change(SQL.add_recipient, recipient_row(number, index, recipient, due))
+        self._tally.accepted += len(mail.envelope.recipients)
         if not in_file:
             self._step("add body")
             self._change(SQL.add_body, (number, _octets(mail.body)))
@@ -95,6 +103,10 @@ class Tables:
         """Record verdicts and add reports if the lease still holds; return whether it did."""
         number = to_number(claim.id)
         ends = _ends(claim, verdicts)
+        if keep:
+            self._tally.marks.lift(number, [verdict.index for verdict in verdicts])
+        else:
+            self._tally.marks.clear(number)
         self._step("settle message")
         if ends:
             leased = self._finish(number, claim.token, now)
@@ -104,12 +116,19 @@ class Tables:
             return False
         self._step("settle recipients")
         for verdict in verdicts:
-            self._change(SQL.settle_recipient, verdict_row(verdict, number, now))
+            if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
+                self._count(verdict)
         if not ends:
             self._give_back(number, claim.token, now, keep)
         for report in reports:
             self.add(report, now, None, None)
         return True
+
+    def _count(self, verdict: Verdict) -> None:
+        if isinstance(verdict.outcome, Delivered):
+            self._tally.delivered += 1
+        else:
+            self._tally.failed += 1
 
     def _finish(self, number: int, token: int, now: float) -> bool:
         if self._change(SQL.finish_message, (now, number, token)).rowcount == 0:
@@ -131,7 +150,13 @@ class Tables:
 
     def release(self, claim: Claim, due: float) -> bool:
         """Give a lease back if it still holds; return whether it did."""
-        return self._change(SQL.give_back, (due, to_number(claim.id), claim.token)).rowcount == 1
+        number = to_number(claim.id)
+        self._tally.marks.clear(number)
+        return self._change(SQL.give_back, (due, number, claim.token)).rowcount == 1
+
+    def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
+        """Mark recipients; return those that were marked."""
+        return self._tally.marks.put(to_number(id), indexes)
 
     def next_due(self) -> float | None:
         """Return when the next unheld message may be claimed."""

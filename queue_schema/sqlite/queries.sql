@@ -4,6 +4,9 @@
 -- name: begin
 BEGIN IMMEDIATE;
 
+-- name: begin_reading
+BEGIN;
+
 -- name: commit
 COMMIT;
 
@@ -147,6 +150,19 @@ WHERE id = (SELECT min(id) FROM message INDEXED BY waiting WHERE due IS NOT NULL
 -- name: count_recipients
 SELECT status, count(*) FROM recipient GROUP BY status;
 
+-- name: count
+UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ?, failed = failed + ?, removed = removed + ?,
+                  sending = coalesce(?, sending);
+
+-- name: ledger
+SELECT accepted, delivered, failed, removed FROM ledger;
+
+-- name: sending
+SELECT sending FROM ledger;
+
+-- name: still_waiting
+SELECT local, domain FROM recipient WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
+
 -- name: recover_leases
 UPDATE message SET leased = 0, due = ?
 WHERE id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL AND leased = 1);
@@ -226,6 +242,26 @@ INSERT INTO main.recipient (message_id, idx, local, domain, notify, original, st
 SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished
 FROM leftover.recipient
 WHERE message_id IN (SELECT value FROM json_each(?));
+
+-- name: copy_counts
+UPDATE main.ledger SET accepted = ledger.accepted + copied.accepted, delivered = ledger.delivered + copied.delivered,
+                       failed = ledger.failed + copied.failed, removed = ledger.removed + copied.removed
+FROM (SELECT count(*) AS accepted, coalesce(sum(status = 'delivered'), 0) AS delivered,
+             coalesce(sum(status = 'failed'), 0) AS failed, coalesce(sum(status = 'removed'), 0) AS removed
+      FROM leftover.recipient WHERE message_id IN (SELECT value FROM json_each(?))) AS copied;
+
+-- What its history has forgotten, and its marks.
+
+-- name: copy_forgotten
+UPDATE main.ledger SET accepted = ledger.accepted + forgotten.accepted, delivered = ledger.delivered + forgotten.delivered,
+                       failed = ledger.failed + forgotten.failed, removed = ledger.removed + forgotten.removed,
+                       sending = json_patch(ledger.sending, forgotten.sending)
+FROM (SELECT l.accepted - count(r.idx) AS accepted,
+             l.delivered - coalesce(sum(r.status = 'delivered'), 0) AS delivered,
+             l.failed - coalesce(sum(r.status = 'failed'), 0) AS failed,
+             l.removed - coalesce(sum(r.status = 'removed'), 0) AS removed,
+             l.sending AS sending
+      FROM leftover.ledger AS l LEFT JOIN leftover.recipient AS r ON TRUE) AS forgotten;
 
 -- name: copy_bodies
 INSERT INTO main.body (message_id, data)

@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": tells a queue file from any other SQLite file.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with a worker's number, while its
@@ -13,7 +13,7 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 
 -- The oldest program version (its user_version) that can still work with this file.
-INSERT INTO meta (name, value) VALUES ('oldest_compatible', 2);
+INSERT INTO meta (name, value) VALUES ('oldest_compatible', 3);
 
 CREATE TABLE message (
     id INTEGER PRIMARY KEY,                              -- the queue id as a number
@@ -73,5 +73,19 @@ CREATE TABLE body (
     message_id INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
     data BLOB NOT NULL
 ) STRICT;
+
+-- One row, changed once in each transaction: how many recipients this queue was given and how many of them left it, and
+-- how. What is not counted as gone must wait, whatever the history has forgotten.
+CREATE TABLE ledger (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    accepted INTEGER NOT NULL CHECK (accepted >= 0),
+    delivered INTEGER NOT NULL CHECK (delivered >= 0),
+    failed INTEGER NOT NULL CHECK (failed >= 0),
+    removed INTEGER NOT NULL CHECK (removed >= 0),
+    sending TEXT NOT NULL                                -- marks of what may be on its way, as JSON: recipients' ranges
+                                                         -- by message id
+) STRICT;
+
+INSERT INTO ledger (id, accepted, delivered, failed, removed, sending) VALUES (1, 0, 0, 0, 0, '{}');
 
 COMMIT;

@@ -1,7 +1,7 @@
 import pytest
 
 from mta.ops.render import entry_object, list_lines, show_lines, summary_lines, time_text
-from mta.queue.interface import Entry, QueueId, RecipientState, Status, Summary
+from mta.queue.interface import Entry, Ledger, QueueId, RecipientState, Status, Summary
 
 NOON = 1_795_348_800.0
 WAITING = RecipientState(
@@ -98,7 +98,7 @@ def test_one_message_is_shown_whole() -> None:
 
 
 def test_a_summary_counts() -> None:
-    counts = Summary(3, 1, 2, NOON, {Status.WAITING: 4, Status.FAILED: 1})
+    counts = Summary(3, 1, 2, NOON, {Status.WAITING: 4, Status.FAILED: 1}, Ledger(9, 2, 2, 1, 4))
     assert list(summary_lines(counts)) == [
         "messages: 3 (1 held, 2 in delivery)",
         "oldest: 2026-11-22T12:00:00Z",
@@ -106,5 +106,16 @@ def test_a_summary_counts() -> None:
         "recipients delivered: 0",
         "recipients failed: 1",
         "recipients removed: 0",
+        "ledger: 9 accepted = 2 delivered + 2 failed + 1 removed + 4 waiting",
     ]
     assert "oldest: none" in list(summary_lines(Summary(0, 0, 0, None)))
+
+
+@pytest.mark.parametrize(("accepted", "missing"), [(9, "+2"), (6, "-1")])
+def test_a_ledger_that_does_not_add_up_says_by_how_much(accepted: int, missing: str) -> None:
+    (line,) = (
+        line
+        for line in summary_lines(Summary(0, 0, 0, None, {}, Ledger(accepted, 1, 2, 3, 1)))
+        if line.startswith("ledger")
+    )
+    assert line.endswith(f", but {missing} are not accounted for")

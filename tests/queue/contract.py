@@ -15,6 +15,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import (
     Change,
     Claim,
+    Ledger,
     NewMail,
     Pending,
     PutOff,
@@ -534,6 +535,43 @@ class QueueContract:
         summary = self.now(self.queue.summary())
         self.assertEqual((summary.messages, summary.held, summary.claimed, summary.oldest), (0, 0, 0, None))
 
+    def test_the_ledger_accounts_for_every_recipient_ever_accepted(self):
+        self.added()
+        self.amended(Change.REMOVE)
+        done = self.claimed("a@example.test", "b@example.test", "c@example.test")
+        report = mail()
+        verdicts = [Verdict(0, TOOK), Verdict(1, NEVER), Verdict(2, LATER, NOW + 60)]
+        self.settled(done, *verdicts, reports=[report])
+        # Too late to count.
+        self.settled(done, *verdicts)
+        self.assertEqual(self.ledger(), Ledger(accepted=5, delivered=1, failed=1, removed=1, waiting=2))
+        self.now(self.queue.forget(NOW + 1))
+        self.assertEqual(self.ledger(), Ledger(accepted=5, delivered=1, failed=1, removed=1, waiting=2))
+        self.assertEqual(self.ledger().missing, 0)
+
+    def ledger(self):
+        return self.now(self.queue.summary()).ledger
+
+    # mark
+
+    def marked(self, claim, *indexes):
+        return self.now(self.queue.mark(claim.id, indexes))
+
+    def test_a_mark_is_new_until_its_recipient_is_settled(self):
+        claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
+        self.assertEqual(self.marked(claim, 0, 1), frozenset())
+        self.settled(claim, Verdict(0, TOOK), Verdict(2, TOOK), keep=True)
+        self.assertEqual(self.marked(claim, 0, 2), frozenset())
+        self.assertEqual(self.marked(claim, 1, 2), {1, 2})
+
+    def test_what_is_given_back_or_settled_for_good_has_no_marks(self):
+        claim = self.claimed("a@example.test", "b@example.test")
+        self.marked(claim, 0, 1)
+        self.now(self.queue.release(claim, NOW))
+        self.assertEqual(self.marked(claim, 0, 1), frozenset())
+        self.settled(claim, Verdict(0, TOOK))
+        self.assertEqual(self.marked(claim, 1), frozenset())
+
     def test_forget_drops_what_was_finished_before(self):
         claims = [self.claimed() for _ in range(3)]
         for seconds, claim in enumerate(claims):
@@ -557,6 +595,7 @@ class QueueContract:
             self.queue.claim(NOW, 1, LEASE),
             self.queue.settle(claim, [Verdict(0, TOOK)], NOW),
             self.queue.release(claim, NOW),
+            self.queue.mark(claim.id, [0]),
             self.queue.next_due(),
             self.queue.amend(Change.HOLD, None, NOW),
             self.queue.find(Query()),

@@ -139,6 +139,10 @@ class TwoQueues(RuleBasedStateMachine):
     def release(self, claim, due):
         self.both("release", claim, self.clock + due)
 
+    @rule(claim=claims, indexes=st.sets(st.integers(0, 2), min_size=1))
+    def mark(self, claim, indexes):
+        self.both("mark", claim.id, indexes)
+
     @rule(change=st.sampled_from(Change), chosen=st.lists(ids, max_size=3))
     def amend(self, change, chosen):
         self.both("amend", change, chosen, self.clock)
@@ -159,11 +163,14 @@ class TwoQueues(RuleBasedStateMachine):
     def reopen(self):
         assert result(self.sqlite.close()) is None
         self.sqlite = self.opened()
+        # Marks of the process before are told at a start, and then no news.
+        self.memory._store._marked.clear()
 
     @invariant()
     def both_tell_the_same(self):
         summary = self.both("summary")
         assert summary.recipients[Status.WAITING] >= summary.messages >= summary.held
+        assert summary.ledger.missing == 0
         self.both("next_due")
         self.both("find", Query(finished=True))
 

@@ -10,7 +10,7 @@ import pytest
 
 from mta.queue import copying
 from mta.queue.home import FILE_NAME, Lock, homes, lock_relay, worker_home
-from mta.queue.interface import QueueError, QueueFull
+from mta.queue.interface import Change, QueueError, QueueFull
 from mta.queue.merge import Merged, merge
 from mta.queue.runner import run_inline
 from mta.queue.schema import connect
@@ -187,6 +187,7 @@ def test_bodies_without_their_queue_are_named_and_nothing_is_touched(spool):
 def made_older(home: Path) -> None:
     with closing(connect(home / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = 1")
+        connection.execute("DROP TABLE ledger")
         connection.execute("PRAGMA user_version = 1")
 
 
@@ -292,10 +293,9 @@ def test_a_message_that_came_before_keeps_its_state(spool):
     """An operator put back the home of a worker from a backup after it had been merged and its mail delivered."""
     backup = contents(spool / "worker-3")
     merge(spool, 2, THEN)
-    with closing(connect(spool / FILE_NAME)) as connection:
-        connection.execute("UPDATE recipient SET status = 'removed', due = NULL, finished = 5 WHERE due IS NOT NULL")
-        connection.execute("UPDATE message SET due = NULL, held = 0, leased = 0, finished = 5 WHERE due IS NOT NULL")
-        connection.execute("DELETE FROM body")
+    queue = open_queue(spool, run=run_inline, now=THEN)
+    queue.amend(Change.REMOVE, None, 5)
+    queue.close()
     for name, octets in backup.items():
         (spool / "worker-3" / name).parent.mkdir(parents=True, exist_ok=True)
         (spool / "worker-3" / name).write_bytes(octets)

@@ -17,6 +17,7 @@ from tests.queue.contract import NOW, mail
 
 # The schema as it might have been before version 1: no history, no remembered delay.
 BEFORE = """
+DROP TABLE ledger;
 DROP INDEX history;
 ALTER TABLE message DROP COLUMN delay_reported;
 PRAGMA user_version = 0;
@@ -136,10 +137,11 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
     with closing(open_file(path, create=True, upgrade=True)) as connection:
         fresh = shape(connection)
         connection.execute("UPDATE meta SET value = 1")
+        connection.execute("DROP TABLE ledger")
         connection.execute("PRAGMA user_version = 1")
     with closing(open_file(path, create=True, upgrade=True)) as connection:
         assert shape(connection) == fresh
-        assert fresh["meta"] == [("oldest_compatible", 2)]
+        assert fresh["meta"] == [("oldest_compatible", 3)]
 
 
 def test_an_older_file_is_left_alone_by_who_may_not_upgrade(older, scripts):
