@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from mta.queue.bodies import sync
 from mta.queue.interface import QueueError
 
 #: The queue of a home.
@@ -60,14 +61,22 @@ def is_without_queue(home: Path) -> bool:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory and its `bodies` where they are missing, for our eyes only. Raises QueueError."""
+    """Make the directory and its `bodies` where they are missing, durably and for our eyes only. Raises QueueError."""
     try:
-        directory.mkdir(0o700, parents=True, exist_ok=True)
-        (directory / "bodies").mkdir(0o700, exist_ok=True)
+        _make(directory)
+        _make(directory / "bodies")
     except OSError as error:
         raise _unusable(directory, error) from error
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise _unusable(directory, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _make(directory: Path) -> None:
+    """A name is on disk when the folder it is in is synced: without that, a power cut takes all that is below it."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(0o700, parents=True, exist_ok=True)
+    for path in missing:
+        sync(path.parent)
 
 
 def lock_relay(directory: Path) -> "Lock":
