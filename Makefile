@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: run test check bench image-test unit-test
+.PHONY: run test check bench image-test unit-test power-loss disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -36,6 +36,14 @@ unit-test: $(VENV)/installed
 # .cache/image. See docs/container.md.
 image-test: $(VENV)/installed
 	RELAY_IMAGE_TEST=.cache/image $(BIN)/pytest tests/image
+
+# Cuts the power of a disk under the relay, CYCLES times in each of several ways. Needs /dev/fuse and Debian's fuse3.
+power-loss: $(VENV)/installed
+	RELAY_CUTS=$(or $(CYCLES),100) $(BIN)/pytest tests/survival/test_power.py
+
+# Has each write, sync, rename, ... of a message's life and of a start fail, one after the other. Needs them too.
+disk-faults: $(VENV)/installed
+	RELAY_FAULTS=all $(BIN)/pytest tests/survival/test_disk.py
 
 check: $(VENV)/installed
 	$(BIN)/ruff check mta tests bench twisted

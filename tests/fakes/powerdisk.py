@@ -74,7 +74,7 @@ def _operation(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def of(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def guarded(disk: "Disk", path: str | None, *arguments: Any) -> Any:
-            with disk.lock:
+            with disk.mutex:
                 name = Path(path).name if path is not None else disk.opened[arguments[-1]].name
                 disk.faults.meet(verb, name)
                 return method(disk, path, *arguments)
@@ -91,7 +91,7 @@ class Disk(mfusepy.Operations):
     flag_nopath = flag_nullpath_ok = True
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.mutex = threading.Lock()
         self.faults = Faults()
         self.lying = False
         self.mounted = threading.Event()
@@ -101,7 +101,7 @@ class Disk(mfusepy.Operations):
 
     def cut(self) -> None:
         """Let nothing succeed from now on."""
-        with self.lock:
+        with self.mutex:
             self.faults.dead = True
 
     def restore(self, seed: int | None) -> None:
@@ -192,7 +192,7 @@ class Disk(mfusepy.Operations):
         return self._sync("fsyncdir", fh)
 
     def _sync(self, verb: str, fh: int) -> int:
-        with self.lock:
+        with self.mutex:
             node = self.opened[fh]
             try:
                 self.faults.meet(verb, node.name)
@@ -204,7 +204,7 @@ class Disk(mfusepy.Operations):
             return 0
 
     def release(self, path: str | None, fh: int) -> int:
-        with self.lock:
+        with self.mutex:
             self.opened.pop(fh, None)
         return 0
 
@@ -276,6 +276,14 @@ def _owned(node: Node) -> Node:
     return node
 
 
+class Mount(mfusepy.FUSE):  # type: ignore[misc]
+    """Passes on the handle that is all there is to know of an open file."""
+
+    def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
+        handle = fip.contents.fh if fip else None
+        return int(self.operations.truncate(None if path is None else os.fsdecode(path), length, handle))
+
+
 class Control:
     """Does what the socket is told. `again` says whether the file system is to be mounted once more when it ended."""
 
@@ -303,7 +311,7 @@ class Control:
         elif command == "seen":
             return json.dumps(disk.faults.seen)
         else:
-            with disk.lock:
+            with disk.mutex:
                 if command == "lie":
                     disk.lying = True
                 elif command == "heal":
@@ -336,7 +344,7 @@ def main(mount: str, path: str) -> None:
     control = Control(disk, mount, path)
     while True:
         others = {"allow_other": True} if os.geteuid() == 0 else {}
-        mfusepy.FUSE(
+        Mount(
             disk, mount, foreground=True, nothreads=True, fsname="powerdisk", hard_remove=True, use_ino=False, **others
         )
         if control.ended():

@@ -1,0 +1,99 @@
+"""No mail that was answered 250 is lost when the power fails, at whatever moment.
+
+RELAY_CUTS sets the number of cuts of each test, RELAY_SEED their moments: a failure prints the seed that repeats them.
+"""
+
+import os
+import random
+from collections import Counter
+
+import pytest
+
+from tests.endtoend.mails import mail
+from tests.fakes.disk import NoDiskError
+from tests.fakes.mounted import PowerDisk
+from tests.fakes.processes import until
+from tests.survival.power import LARGE, SMALL, Load, Outage, tokens
+
+CUTS = int(os.environ.get("RELAY_CUTS", "3"))
+LONG = "RELAY_CUTS" in os.environ
+
+
+@pytest.fixture
+def disk(tmp_path):
+    try:
+        with PowerDisk(tmp_path / "power") as mounted:
+            yield mounted
+    except NoDiskError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def outage(world, disk):
+    def make(*, torn=False, **settings):
+        seed = int(os.environ.get("RELAY_SEED", "0")) or random.randrange(1, 1 << 32)
+        sink = world.sink()
+        # A folder that the relay has to make, in another.
+        queue = disk.mount / "spool" / "queue"
+        return Outage(world.stopped_relay(sink, QUEUE_DIR=str(queue), **settings), sink, disk, seed, torn)
+
+    return make
+
+
+def endure(outage, cuts=CUTS):
+    with Load(outage.relay, outage.sink) as load:
+        for _ in range(cuts):
+            outage.cycle(load)
+    outage.finish()
+    return load.accepted
+
+
+def assert_nothing_is_lost(outage, accepted, capsys):
+    arrived = Counter(tokens(outage.sink))
+    repeated = arrived - Counter(set(arrived))
+    with capsys.disabled():
+        print(
+            f"\n{len(accepted)} accepted, {len(arrived)} arrived, {repeated.total()} duplicates of"
+            f" {outage.in_flight.total()} in flight, seed {outage.seed}"
+        )
+    assert outage.damage == []
+    assert outage.sink.faults == []
+    assert accepted - set(arrived) == set()
+    assert all(whole(message) for message in outage.sink.messages)
+    assert repeated <= outage.in_flight
+    assert list(outage.relay.queue_dir.rglob("bodies/*")) == []
+    assert "Traceback" not in outage.relay.child.text
+
+
+def whole(message):
+    token = message.sender.partition("@")[0]
+    return message.without_trace in {mail(token, body) for body in (SMALL, LARGE)}
+
+
+def test_every_accepted_message_arrives_though_the_power_fails_again_and_again(outage, capsys):
+    played = outage()
+    assert_nothing_is_lost(played, endure(played), capsys)
+
+
+def test_every_accepted_message_arrives_though_the_disk_also_kept_parts_of_what_was_not_synced(outage, capsys):
+    played = outage(torn=True)
+    assert_nothing_is_lost(played, endure(played), capsys)
+
+
+@pytest.mark.skipif(not LONG, reason="runs with make power-loss")
+def test_every_accepted_message_arrives_though_the_power_fails_under_two_workers(outage, capsys):
+    played = outage(torn=True, WORKERS="2")
+    assert_nothing_is_lost(played, endure(played, max(1, CUTS // 5)), capsys)
+
+
+def test_on_a_disk_that_lies_about_syncs_the_same_loses_mail_so_that_these_tests_can_fail(outage):
+    played = outage()
+    played.relay.start()
+    played.disk.lie()
+    with Load(played.relay, played.sink) as load:
+        played.refuse(True)
+        load.up.set()
+        until(lambda: len(load.accepted) >= 20, what="accepted messages")
+        played.cut(load)
+    played.finish()
+    assert len(load.accepted - set(tokens(played.sink))) >= 20
