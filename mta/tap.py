@@ -29,7 +29,15 @@ from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
 from mta.ops.rounds import Rounds
 from mta.parent import supervise
-from mta.privileges import PrivilegeError, become, is_root, privilege_notices, refuse_root, running_as, successor
+from mta.privileges import (
+    PrivilegeError,
+    become,
+    is_root,
+    privilege_notices,
+    refuse_who_we_are,
+    running_as,
+    successor,
+)
 from mta.queue.home import Lock, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
@@ -63,7 +71,8 @@ class Options(usage.Options):
             self.settings = read_settings(os.environ)
         except SettingsError as error:
             fail(*error.mistakes, status=os.EX_CONFIG)
-        self.identity_given = any(self.parent.get(name) is not None for name in ("uid", "gid"))
+        of_twistd: dict[str, Any] = {} if self.parent is None else self.parent
+        self.identity_given = any(of_twistd.get(name) is not None for name in ("uid", "gid"))
         self.output = Output(1, reactor)
         self.journal = Journal(self.output.write, time.time, FORMATS[self.settings.log_format])
 
@@ -123,7 +132,7 @@ class Daemon(MultiService):
         self._addresses = [each.getsockname()[:2] for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
         try:
-            refuse_root(self._settings)
+            refuse_who_we_are(self._settings)
             self._lock = _take_directory(self._settings, self._journal)
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)

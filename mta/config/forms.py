@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mta.config import exim
+from mta.config.identity import read_identity
 from mta.config.schedule import read_schedule, write_schedule
 from mta.config.setting import Form
 from mta.config.trust import read_trust
@@ -220,6 +221,7 @@ LOCAL_RULE = Form(read_local_rule)
 IPV4 = Form(read_ipv4)
 IPV6 = Form(read_ipv6)
 MAIL_NAME = optional(Form(read_mail_name))
+IDENTITY = optional(Form(read_identity))
 DEVICE = Form(read_device)
 REGION = Form(read_region)
 TRUST = Form(read_trust)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mta.config import files, forms, table
+from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.inforce import InForce, in_force
 from mta.config.interfaces import interface_networks
 from mta.config.mode import read_smarthost
@@ -36,6 +37,8 @@ class Settings:
     bind_ip6: str | None
     ipv6: bool
     mailname: str
+    #: Whom to become when started as root. None: nobody is named.
+    run_as: Identity | None
     #: Clients that may send anywhere.
     trusted: TrustList
     relay_domains: DomainList
@@ -127,8 +130,10 @@ def _assemble(
     certificate, key = files.certificate(reading)
     smarthost = read_smarthost(reading, macros)
     aliases = files.aliases(reading)
+    run_as = _run_as(reading)
     stand_ins = {
         table.MAILNAME.name: mailname,
+        table.RUN_AS.name: str(run_as or ""),
         table.ALIASES_FILE.name: str(aliases or ""),
         table.MACROS_FILE.name: macros.path,
         table.SMARTHOST_TLS.name: smarthost.tls.value if smarthost else "",
@@ -139,6 +144,7 @@ def _assemble(
         bind_ip6=of(table.BIND_IP6) if ipv6 else None,
         ipv6=ipv6,
         mailname=mailname,
+        run_as=run_as,
         trusted=_trusted(reading, networks),
         relay_domains=_relay_domains(reading),
         local_domains=_local_domains(reading),
@@ -191,6 +197,14 @@ def _mailname(reading: Reading, host_name: Callable[[], str]) -> str:
     if "." not in name:
         reading.notice(f"MAILNAME={name}: servers may refuse a name without a dot")
     return name
+
+
+def _run_as(reading: Reading) -> Identity | None:
+    """Return whom a relay that is started as root becomes; on a high port it may stay what it is unless that is set."""
+    chosen = reading.of(table.RUN_AS)
+    if chosen is None and reading.of(table.PORT) < UNPRIVILEGED_PORTS:
+        return usual_identity()
+    return chosen
 
 
 def _relay_domains(reading: Reading) -> DomainList:

@@ -23,6 +23,15 @@ MAILNAME = Setting(
     "mail.example.com",
     default_meaning="the host's name",
 )
+RUN_AS = Setting(
+    "RUN_AS",
+    forms.IDENTITY,
+    "",
+    "Whom the relay becomes for good once its ports are open, if it is started as root: `user`, `user:group`, or their"
+    " numbers.",
+    "10025:10025",
+    default_meaning="the user `smtprelay` if there is one and the port is below 1024",
+)
 NET_DEV = Setting(
     "NET_DEV",
     forms.DEVICE,

@@ -15,6 +15,7 @@ from typing import Self
 
 from mta.queue.bodies import sync
 from mta.queue.interface import QueueError
+from mta.queue.rights import keep_to_ourselves
 
 #: The queue of a home.
 FILE_NAME = "queue.sqlite"
@@ -64,10 +65,11 @@ def prepare(directory: Path) -> None:
     """Make the directory and its `bodies` where they are missing, durably and for our eyes only. Raises QueueError."""
     try:
         _make(directory)
+        keep_to_ourselves(directory)
         _make(directory / "bodies")
     except OSError as error:
         raise _unusable(directory, error) from error
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         raise _unusable(directory, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
@@ -117,7 +119,7 @@ class Lock:
 
 def _try(path: Path) -> int | None:
     """Return the descriptor of the lock with our pid in it, None when another process has it. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # A name that was removed since we opened it, with the home it was in, can be locked a second time.

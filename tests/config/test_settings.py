@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mta.config.identity import read_identity, usual_identity
 from mta.config.schedule import read_schedule
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.table import SETTINGS
@@ -39,6 +40,7 @@ def test_nothing_set_is_a_working_relay() -> None:
         bind_ip6="::",
         ipv6=True,
         mailname="host.example.test",
+        run_as=usual_identity(),
         trusted=defaults.trusted,
         relay_domains=defaults.relay_domains,
         local_domains=defaults.local_domains,
@@ -361,3 +363,9 @@ def test_no_secret_is_ever_shown(environ: dict[str, str], secrets: set[str], in_
 
 def test_a_password_stays_out_of_the_settings_text() -> None:
     assert "hunter2" not in repr(read(GMAIL_USER="me", GMAIL_PASSWORD="hunter2"))
+
+
+def test_whom_to_become_is_looked_for_where_a_low_port_takes_root() -> None:
+    assert read(RUN_AS="10025:10025", PORT="2525").run_as == read_identity("10025:10025")
+    assert read(PORT="1023").run_as == usual_identity()
+    assert read(PORT="1024").run_as is None

@@ -1,0 +1,48 @@
+import grp
+import os
+import pwd
+
+import pytest
+
+from mta.config.identity import Identity, read_identity, usual_identity
+
+ROOT = pwd.getpwuid(0)
+UNUSED = 4_000_000_000
+GROUP = grp.getgrgid(ROOT.pw_gid).gr_name
+
+
+@pytest.mark.parametrize("text", [ROOT.pw_name, "0", f"{ROOT.pw_name}:{GROUP}", f"0:{ROOT.pw_gid}"])
+def test_a_user_is_named_by_name_or_number_and_brings_its_groups(text: str) -> None:
+    groups = tuple(os.getgrouplist(ROOT.pw_name, ROOT.pw_gid))
+    assert read_identity(text) == Identity(text, 0, ROOT.pw_gid, groups)
+    assert read_identity(text).is_root
+    assert str(read_identity(text)) == text
+
+
+def test_numbers_need_no_entry_in_the_systems_lists() -> None:
+    assert read_identity(f"{UNUSED}:{UNUSED}") == Identity(f"{UNUSED}:{UNUSED}", UNUSED, UNUSED, (UNUSED,))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nosuchuser", "there is no user 'nosuchuser' on this host"),
+        ("nosuchuser:0", "there is no user"),
+        ("0:nosuchgroup", "there is no group 'nosuchgroup'"),
+        (str(UNUSED), f"write its group too, as in {UNUSED}:{UNUSED}"),
+        ("0:", "there is no group ''"),
+        (":0", "there is no user ''"),
+        ("-1:0", "there is no user '-1'"),
+        ("4294967295:0", "no id"),
+        ("0:4294967295", "no id"),
+        ("9999999999:0", "no id"),
+    ],
+)
+def test_what_names_nobody_is_refused_with_words_for_an_operator(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_identity(text)
+
+
+def test_the_usual_user_is_the_one_that_our_packages_make_or_nobody() -> None:
+    found = usual_identity()
+    assert found is None or found.written == "smtprelay"

@@ -1,0 +1,171 @@
+"""RUN_AS: a relay that is started as root is somebody else before it takes mail, whatever it was given as root."""
+
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.endtoend.daemon import Daemon, program
+from tests.endtoend.test_workers import children
+from tests.fakes.anybody import NOBODY, with_open_python
+from tests.fakes.certificates import self_signed
+from tests.fakes.network import Network, NoNetworkError
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives root up")
+SOMEBODY = f"{NOBODY}:{NOBODY}"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Return a folder that everyone may enter, as /var/spool is."""
+    path = Path(tempfile.mkdtemp(prefix="run-as-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Return a network in which the low ports are root's."""
+    try:
+        with Network() as network:
+            yield network
+    except NoNetworkError as error:
+        pytest.skip(f"network namespaces cannot be made here: {error}")
+
+
+def relay(home: Path, *options: str, **settings: str) -> Daemon:
+    """Return a relay whose Python anyone may run, so that it can become anyone."""
+    prefix = with_open_python()
+    if prefix is None:
+        pytest.skip("nobody but root may run this Python")
+    daemon = Daemon(home, **settings)
+    daemon.port = int(settings.get("PORT", daemon.port))
+    daemon.child.command[:] = [*prefix, program("twistd"), *options, "-n", "--pidfile=", "smtprelay"]
+    return daemon
+
+
+def identity(pid: int) -> dict[str, list[int]]:
+    """Return the real, effective, saved and file system ids of a process, its groups and its capabilities."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    decimal = {name: [int(word) for word in lines[name].split()] for name in ("Uid", "Gid", "Groups")}
+    return decimal | {name: [int(lines[name], 16)] for name in ("CapPrm", "CapEff", "CapAmb")}
+
+
+NOBODY_AT_ALL = {
+    "Uid": [NOBODY] * 4,
+    "Gid": [NOBODY] * 4,
+    "Groups": [NOBODY],
+    "CapPrm": [0],
+    "CapEff": [0],
+    "CapAmb": [0],
+}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_opens_port_25_and_reads_what_is_roots_then_is_somebody_else_for_good(home, network, workers):
+    (home / "tls").mkdir(0o700)
+    certificate, key = self_signed(["relay.example.test"]).write(home / "tls")
+    settings = {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "WORKERS": workers}
+    with network.entered(), relay(home, PORT="25", RUN_AS=SOMEBODY, **settings) as daemon:
+        daemon.awaited("started")
+        for pid in [daemon.child.pid, *children(daemon).values()]:
+            assert identity(pid) == NOBODY_AT_ALL
+        with daemon.client() as client:
+            client.starttls()
+            assert client.ehlo()[0] == 250
+        told = [event["text"] for event in daemon.events("setting")]
+        assert f"runs as: {SOMEBODY}, user id {NOBODY}, group id {NOBODY}" in told
+        notices = [event["text"] for event in daemon.events("notice")]
+        assert len([text for text in notices if "may not read it" in text]) == 2
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.child.text
+
+
+def owners(folder: Path) -> set[tuple[int, int]]:
+    """Return who owns a folder and everything in it."""
+    return {(path.lstat().st_uid, path.lstat().st_gid) for path in [folder, *folder.rglob("*")]}
+
+
+def test_a_queue_that_root_filled_goes_on_as_the_users(home):
+    with relay(home, DNS_SERVERS="127.0.0.1:9") as daemon:
+        daemon.submit(b"Subject: left\r\n\r\nover\r\n" + (b"x" * 70 + b"\r\n") * 5000, "someone@example.test")
+        assert any("runs as root" in event["text"] for event in daemon.events("notice"))
+        daemon.kill()
+    assert owners(daemon.queue_dir) == {(0, 0)}
+    daemon.environment["RUN_AS"] = SOMEBODY
+    with daemon:
+        assert [entry["size"] > 300_000 for entry in daemon.queue()] == [True]
+        assert daemon.stop() == 0
+    assert owners(daemon.queue_dir) == {(NOBODY, NOBODY)}
+
+
+def test_a_missing_queue_directory_is_made_for_the_user_and_closed(home):
+    with relay(home, RUN_AS=SOMEBODY) as daemon:
+        daemon.stop()
+    assert owners(daemon.queue_dir) == {(NOBODY, NOBODY)}
+    assert stat.S_IMODE(daemon.queue_dir.stat().st_mode) == 0o700
+
+
+def test_nothing_but_a_queue_is_handed_over(home):
+    daemon = relay(home, RUN_AS=SOMEBODY)
+    daemon.queue_dir.mkdir(0o700)
+    (daemon.queue_dir / "passwd").touch()
+    words = daemon.refuse()
+    assert f"let user id {NOBODY} write there" in words
+    assert "Traceback" not in words
+    assert owners(daemon.queue_dir) == {(0, 0)}
+
+
+def test_a_link_in_the_queue_directory_gives_nothing_away(home):
+    daemon = relay(home, RUN_AS=SOMEBODY)
+    (home / "target").mkdir()
+    (home / "shadow").write_text("secret")
+    daemon.queue_dir.mkdir(0o777)
+    (daemon.queue_dir / "bodies").symlink_to(home / "target")
+    (daemon.queue_dir / "queue.sqlite").symlink_to(home / "shadow")
+    (daemon.queue_dir / "lock").hardlink_to(home / "shadow")
+    words = daemon.refuse()
+    assert "Traceback" not in words
+    assert len([line for line in words.splitlines() if line.startswith("smtprelay: ")]) == 1
+    assert owners(home / "target") | owners(home / "shadow") == {(0, 0)}
+
+
+@pytest.mark.parametrize("chosen", [{}, {"RUN_AS": "root"}, {"RUN_AS": "0:0"}])
+def test_port_25_is_not_held_by_root(home, network, chosen):
+    with network.entered():
+        daemon = Daemon(home, PORT="25", **chosen)
+        words = daemon.refuse()
+    if not chosen and "RUN_AS" not in words:
+        pytest.skip("this host has a user smtprelay")
+    (line,) = (line for line in words.splitlines() if line.startswith("smtprelay: "))
+    assert line.startswith("smtprelay: the relay would hold port 25 as root: set RUN_AS to the user it is to become")
+    assert not daemon.queue_dir.exists()
+
+
+@pytest.mark.parametrize("options", [["--euid", f"--uid={NOBODY}"], [f"--gid={NOBODY}"]])
+def test_port_25_is_not_held_by_who_may_be_root_again(home, network, options):
+    with network.entered():
+        words = relay(home, *options, PORT="25").refuse()
+    assert "smtprelay: the relay would hold port 25 as root" in words
+
+
+def test_twistds_own_options_win(home):
+    # Twisted wants one that has a name.
+    other = pwd.getpwnam("bin").pw_uid
+    queue = home / "queue"
+    queue.mkdir(0o700)
+    os.chown(queue, other, other)
+    with relay(home, f"--uid={other}", f"--gid={other}", RUN_AS=SOMEBODY) as daemon:
+        assert identity(daemon.child.pid)["Uid"] == [other] * 4
+
+
+def test_a_user_that_is_not_there_is_a_mistake_in_the_settings(home):
+    words = Daemon(home, RUN_AS="nosuchuser").refuse()
+    assert "RUN_AS='nosuchuser': there is no user 'nosuchuser' on this host" in words

@@ -1,0 +1,48 @@
+"""The Python that runs the tests, for daemons that begin as root and become somebody else."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from tests.endtoend.daemon import ROOT
+
+# Everyone's nobody (Debian's and most others' number).
+NOBODY = 65534
+# Where Python's home is closed to others, in a mount namespace of the program's own an open folder takes its place.
+_OPEN = """\
+set -e
+stash=$(mktemp -d)
+mount --make-rprivate /
+mount -t tmpfs none "$stash"
+mkdir "$stash/python"
+mount --bind "$2" "$stash/python"
+mount -t tmpfs -o mode=755 none "$1"
+mkdir -p "$2"
+mount --bind "$stash/python" "$2"
+umount --lazy "$stash"
+rmdir "$stash"
+shift 2
+exec "$@"
+"""
+
+
+@cache
+def with_open_python() -> tuple[str, ...] | None:
+    """Return what to put before a command so that any user may run our Python in it, None if that cannot be had."""
+    home = Path(sys.base_prefix)
+    closed = [folder for folder in (home, *home.parents) if not folder.stat().st_mode & 0o001]
+    prefix = ("unshare", "--mount", "sh", "-c", _OPEN, "sh", str(closed[-1]), str(home)) if closed else ()
+    return prefix if _works([*prefix, "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]) else None
+
+
+def _works(prefix: Sequence[str]) -> bool:
+    program = [sys.executable, "-c", "import mta.worker, cryptography"]
+    try:
+        done = subprocess.run(
+            [*prefix, *program], cwd="/", env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=60
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
