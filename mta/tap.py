@@ -38,12 +38,12 @@ from mta.privileges import (
     running_as,
     successor,
 )
-from mta.queue.home import Lock, homes, lock_relay, worker_home
+from mta.queue.home import Lock, give_away, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.merge import merge
 from mta.queue.place import place_notice
-from mta.queue.rights import close_to_others, hand_over
+from mta.queue.rights import close_to_others
 from mta.relay import Premises, Relay, read_keys
 from mta.steady import steady
 from mta.workers.process import STOP_SECONDS
@@ -118,9 +118,9 @@ class Daemon(MultiService):
             self._certificate = _read_certificate(settings, journal)
             self._keyring = read_keys(settings, self._reactor, journal.notice)
             if identity is not None:
-                hand_over(settings.queue_dir, identity.uid, identity.gid)
+                give_away(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)
-        except (PrivilegeError, PortError, CertificateError, DkimKeyError) as error:
+        except (PrivilegeError, PortError, CertificateError, DkimKeyError, QueueError) as error:
             fail(str(error))
         super().privilegedStartService()
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from mta.queue.bodies import sync
 from mta.queue.interface import QueueError
-from mta.queue.rights import keep_to_ourselves
+from mta.queue.rights import hand_over, keep_to_ourselves
 
 #: The queue of a home.
 FILE_NAME = "queue.sqlite"
@@ -79,6 +79,13 @@ def _make(directory: Path) -> None:
     directory.mkdir(0o700, parents=True, exist_ok=True)
     for path in missing:
         sync(path.parent)
+
+
+def give_away(directory: Path, uid: int, gid: int) -> None:
+    """Make QUEUE_DIR where it is missing and hand it over to a user as `hand_over` does. Raises QueueError."""
+    if not os.path.lexists(directory):
+        prepare(directory)
+    hand_over(directory, uid, gid)
 
 
 def lock_relay(directory: Path) -> "Lock":

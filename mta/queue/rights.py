@@ -89,13 +89,12 @@ def _refuse_foreign(path: str, kind: int, state: os.stat_result, makers: set[int
 
 
 def hand_over(directory: Path, uid: int, gid: int) -> None:
-    """Make QUEUE_DIR if it is missing; if it is root's give it to a user, with all of root's in it.
+    """Give QUEUE_DIR to a user if it is root's, with all of root's in it.
 
     A directory that holds anything but a queue is kept: whoever writes QUEUE_DIR=/etc has it still. What cannot be done
     is left, for the queue says what is wrong when it is opened.
     """
     with suppress(OSError):
-        directory.mkdir(0o700, parents=True, exist_ok=True)
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _give(top, uid, gid)
