@@ -97,8 +97,9 @@ class Relay(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        # The ports come last: whoever connects meanwhile is told to try later, which a refused connection does not say.
         await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         await self._queue.close()
         self._threads.stop()
 
@@ -146,3 +147,5 @@ def _tell(journal: Journal, recovery: Recovery) -> None:
         journal.recovered(recovery.leases, recovery.strays)
     for id in recovery.missing:
         journal.trouble("the file with the body of this message is gone: it cannot be delivered", id)
+    for id, address in recovery.doubtful:
+        journal.possible_duplicate(id, address)

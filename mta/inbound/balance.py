@@ -8,9 +8,10 @@ import mmap
 import os
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.tcp import Port, Server
+from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
+
+from mta.inbound.accepting import ClientPort
 
 #: How many connections a process may have more than the one that has least, and still take the next at once.
 SLACK = 1
@@ -72,35 +73,22 @@ class CountedConnection(Server):
         super().connectionLost(reason)
 
 
-class SharedPort(Port):
+class SharedPort(ClientPort):
     """A listening socket that other processes accept from too."""
 
     transport: Any = CountedConnection
     balance: Balance
-    reactor: Any
-    _pause: IDelayedCall | None = None
     _waited = False
 
     def doRead(self) -> None:
         """Take one connection if it is our turn; if not, only when nobody else has taken it a moment later."""
         if self._waited or self.balance.our_turn():
             self._waited = False
-            # Twisted would take as many as it took the last time, and more.
-            self.numberAccepts = 1
-            super().doRead()
+            self.take(1)
         else:
-            self.stopReading()
-            self._pause = self.reactor.callLater(PAUSE, self._look_again)
+            self.pause(PAUSE)
 
-    def _look_again(self) -> None:
-        self._pause = None
-        if not self.disconnecting:
-            self._waited = True
-            self.startReading()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Close."""
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        super().connectionLost(reason)
+    def resumed(self) -> None:
+        """Take the next connection if it is still there."""
+        super().resumed()
+        self._waited = True

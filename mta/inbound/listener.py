@@ -17,8 +17,11 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mta.inbound.accepting import TurnedAway
+from mta.inbound.pace import Pace
 from mta.inbound.policy import Client, Door
 from mta.inbound.session import Session
+from mta.inbound.tally import Tally
 from mta.inbound.tls import describe, failure_words
 from mta.ops.journal import Journal
 from mta.smtp.limits import Limits
@@ -35,8 +38,10 @@ _MUCH_INPUT = 65536
 _BODY_READ = 131072
 #: Seconds between two looks at all sessions for those whose time is up.
 _SWEEP = 5.0
-#: Seconds for clients to take our last words when we stop.
-_GOODBYE = 3.0
+#: Seconds that messages which are being sent have to come to their end when we stop.
+GRACE = 5.0
+#: Seconds for clients to take our last words when we stop; with the grace as long as running deliveries have.
+GOODBYE = 3.0
 #: Seconds for which the input of a session that we ended is read and dropped.
 _LINGER = 5.0
 
@@ -59,25 +64,19 @@ class ESMTP(Protocol):
         self.listener = listener
         self.session: Session | None = None
         self._writer: PromptWriter
-        #: When the time for what the client has to do next is up, on the reactor's clock.
-        self.deadline = 0.0
-        self._pace_since = 0.0
-        self._pace_octets = 0
+        self._pace: Pace
         self._unread = False
         self._crowded = False
+        self._handshaking = False
         # Whether our last words are out and only the client's end of the connection is waited for.
         self._closing = False
 
     def connectionMade(self) -> None:
-        """Greet, or turn the client away."""
+        """Greet."""
         listener = self.listener
-        refusal = listener.enter(self)
-        if refusal is not None:
-            listener.journal.turned_away(self.client.address, refusal)
-            self.transport.write(refusal.wire)
-            self.transport.loseConnection()
-            return
+        listener.enter(self)
         self._writer = PromptWriter(self.transport)
+        self._pace = Pace(listener.limits, listener.clock.seconds())
         self.transport.registerProducer(self, True)
         self.session = listener.new_session(self.client, self._late)
         self.greet()
@@ -90,6 +89,7 @@ class ESMTP(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is on: nothing of what was said in clear counts any more (RFC 3207 section 4.2)."""
+        self._handshaking = False
         if self.session is not None:
             self.session.tls_started(describe(self.transport))
 
@@ -101,9 +101,11 @@ class ESMTP(Protocol):
         in_body = session.in_body
         session.receive(data)
         if in_body and session.in_body:
-            self.deadline = self.listener.clock.seconds() + self.listener.limits.data_timeout
+            self._pace.piece(self.listener.clock.seconds())
             self.transport.bufferSize = _BODY_READ
         self._progress()
+        if self.listener.stopping:
+            self.wind_up()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let the session forget what was under way."""
@@ -115,13 +117,14 @@ class ESMTP(Protocol):
     def pauseProducing(self) -> None:
         """The client does not read: it gets no more answers, so we take no more commands."""
         self._unread = True
-        self.deadline = self.listener.clock.seconds() + self.listener.limits.write_timeout
+        self._wait(self.listener.limits.write_timeout)
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The client has read what we said."""
         self._unread = False
-        self._new_deadline()
+        if self.session is not None:
+            self._pace.answered(self.session, self.listener.clock.seconds())
         if not self._crowded:
             self.transport.resumeProducing()
 
@@ -131,21 +134,37 @@ class ESMTP(Protocol):
     def check(self, now: float) -> None:
         """End the session if its time is up, or if a body comes in slower than it must."""
         session = self.session
-        if session is None or session.storing:
+        if session is None or session.storing or not self._pace.is_up(session, now):
             return
-        late = now >= self.deadline
-        if late and (self._unread or self._closing):
-            self.transport.abortConnection()
-        elif late or (session.in_body and self._too_slow(session, now)):
+        if self._unread or self._closing or self._handshaking:
+            self._break_off(session)
+        else:
             self.end(TIMEOUT, "timeout")
 
     def end(self, last_words: Reply, reason: str) -> None:
         """End the session; a verdict on a stored message comes first, or the client would send it again."""
         session = self.session
-        if session is not None and not session.storing and not self._closing:
-            session.machine.close(last_words, reason)
-            session.run()
-            self._progress()
+        if session is None or session.storing or self._closing:
+            return
+        if self._handshaking:
+            self._break_off(session)
+            return
+        session.machine.close(last_words, reason)
+        session.run()
+        self._progress()
+
+    def wind_up(self) -> None:
+        """End the session because the relay stops, unless a message is being sent: that may come to its end first."""
+        if self.session is not None and not self.session.in_body:
+            self.end(STOPPING, "the relay is stopping")
+
+    def _break_off(self, session: Session) -> None:
+        """End a connection on which nothing more can be said."""
+        if self._unread:
+            session.note("it does not read our replies")
+        elif self._handshaking:
+            session.note("the TLS handshake did not come to its end")
+        self.transport.abortConnection()
 
     def _late(self) -> None:
         """An answer came after its time: go on with what the client sent meanwhile."""
@@ -153,7 +172,7 @@ class ESMTP(Protocol):
             self.session.run()
             self._progress()
             if self.listener.stopping:
-                self.end(STOPPING, "the relay is stopping")
+                self.wind_up()
 
     def _progress(self) -> None:
         """Send what there is to say; with each answer the client's time begins anew."""
@@ -164,11 +183,13 @@ class ESMTP(Protocol):
         if outgoing:
             self._writer.write(outgoing)
             if not self._unread:
-                self._new_deadline()
+                self._pace.answered(session, self.listener.clock.seconds())
         if session.closed:
             self._close(session)
         elif session.tls_due and self.listener.certificate is not None:
             session.tls_due = False
+            self._handshaking = True
+            self._wait(self.listener.limits.handshake_timeout)
             self._writer.start_tls(self.listener.certificate)
         elif (session.waiting and session.machine.buffered > _MUCH_INPUT) is not self._crowded:
             self._crowd()
@@ -179,11 +200,12 @@ class ESMTP(Protocol):
         """
         self._closing = True
         self.transport.unregisterProducer()
+        if not self._unread:
+            self._wait(_LINGER)
         # Under TLS there are no halves: the last words of that layer would be cut off.
         if session.said_goodbye or getattr(self.transport, "TLS", False):
             self._writer.close()
         else:
-            self.deadline = self.listener.clock.seconds() + _LINGER
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()
 
@@ -194,22 +216,8 @@ class ESMTP(Protocol):
         elif not self._unread:
             self.transport.resumeProducing()
 
-    def _new_deadline(self) -> None:
-        session, limits = self.session, self.listener.limits
-        now = self.listener.clock.seconds()
-        if session is not None and session.in_body:
-            self.deadline = now + limits.data_timeout
-            self._pace_since, self._pace_octets = now, session.octets
-        else:
-            self.deadline = now + limits.command_timeout
-
-    def _too_slow(self, session: Session, now: float) -> bool:
-        limits = self.listener.limits
-        if now - self._pace_since < limits.data_rate_window:
-            return False
-        slow = session.octets - self._pace_octets < limits.data_rate * (now - self._pace_since)
-        self._pace_since, self._pace_octets = now, session.octets
-        return slow
+    def _wait(self, seconds: float) -> None:
+        self._pace.wait(self.listener.clock.seconds(), seconds)
 
 
 class ESMTPFactory(Factory):
@@ -237,53 +245,86 @@ class ESMTPFactory(Factory):
         self.greeting = reply(220, "", f"{name} ESMTP smtprelay")
         self._trusted = trusted
         self._door = Door(limits)
+        self._tally = Tally(journal, clock)
         self._open: set[ESMTP] = set()
-        self._sweeper: IDelayedCall | None = None
+        # The next look at all sessions; once we stop, the next step of that.
+        self._timer: IDelayedCall | None = None
         # What `stop` gave, while someone is still here.
         self._gone: Deferred[None] | None = None
         #: Whether sessions are to end as soon as they can.
         self.stopping = False
 
-    def buildProtocol(self, addr: IAddress | None) -> ESMTP:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Return the protocol for a client at this address; an IPv4 client on an IPv6 socket keeps its IPv4 name."""
         address = str(getattr(addr, "host", "")).removeprefix("::ffff:").partition("%")[0]
-        return ESMTP(Client(address, self._trusted(address)), self)
-
-    def enter(self, protocol: ESMTP) -> Reply | None:
-        """Let a connection in and return None, or return why not."""
-        refusal = STOPPING if self.stopping else self._door.enter(protocol.client)
+        client = Client(address, self._trusted(address))
+        refusal = STOPPING if self.stopping else self._door.refusal(client)
         if refusal is None:
-            self._open.add(protocol)
-            if self._sweeper is None:
-                self._sweeper = self.clock.callLater(_SWEEP, self._sweep)
-        return refusal
+            return self.serve(client)
+        self._tally.turned_away(address, refusal)
+        return TurnedAway(refusal)
+
+    def serve(self, client: Client) -> Protocol:
+        """Return the protocol for a client that is let in."""
+        return ESMTP(client, self)
+
+    def no_room(self, address: str, refusal: Reply, trouble: str) -> None:
+        """Say that the system has no room for more clients, and what to do."""
+        words = f"{trouble}: clients are turned away; allow the relay more open files (docs/troubleshooting.md)"
+        self._tally.trouble(words, self.journal.trouble)
+        if address:
+            self._tally.turned_away(address, refusal)
+
+    def enter(self, protocol: ESMTP) -> None:
+        """Count a connection in."""
+        self._door.enter(protocol.client)
+        self._open.add(protocol)
+        if self._timer is None:
+            self._timer = self.clock.callLater(_SWEEP, self._sweep)
 
     def leave(self, protocol: ESMTP) -> None:
         """A connection that was let in is gone."""
         self._door.leave(protocol.client)
         self._open.discard(protocol)
         if self._gone is not None and not self._open:
-            gone, self._gone = self._gone, None
-            gone.callback(None)
+            self._all_gone()
 
     def stop(self) -> "Deferred[None]":
-        """Say goodbye to everyone, and fire when all are gone or had time enough to read it."""
+        """End all sessions, those that are sending a message after a grace; fire when all are gone.
+
+        That takes GRACE and GOODBYE at most. Whoever comes from now on is told to try later.
+        """
         self.stopping = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._gone = gone = Deferred[None]()
         for protocol in list(self._open):
-            protocol.end(STOPPING, "the relay is stopping")
-        gone: Deferred[None] = Deferred()
-        if self._open:
-            self._gone = gone
-            timer = self.clock.callLater(_GOODBYE, self._abort)
-            gone.addCallback(lambda _: timer.cancel() if timer.active() else None)
-        else:
-            gone.callback(None)
+            protocol.wind_up()
+        if self._timer is not None:
+            self._timer.cancel()
+        in_body = any(protocol.session is not None and protocol.session.in_body for protocol in self._open)
+        self._timer = self.clock.callLater(GRACE if in_body else 0.0, self._grace_over)
+        if not self._open:
+            self._all_gone()
         return gone
 
+    def stopFactory(self) -> None:  # noqa: N802  Twisted names it
+        """No port is open any more: say how many were turned away until now."""
+        self._tally.close()
+
+    def _all_gone(self) -> None:
+        gone, self._gone = self._gone, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if gone is not None:
+            gone.callback(None)
+
+    def _grace_over(self) -> None:
+        self._timer = self.clock.callLater(GOODBYE, self._abort)
+        for protocol in list(self._open):
+            protocol.end(STOPPING, "the relay is stopping")
+
     def _abort(self) -> None:
+        self._timer = None
         for protocol in list(self._open):
             protocol.transport.abortConnection()
 
@@ -291,4 +332,4 @@ class ESMTPFactory(Factory):
         now = self.clock.seconds()
         for protocol in list(self._open):
             protocol.check(now)
-        self._sweeper = self.clock.callLater(_SWEEP, self._sweep) if self._open else None
+        self._timer = self.clock.callLater(_SWEEP, self._sweep) if self._open else None

@@ -6,6 +6,8 @@ The order of the recipient rules is the one of the image we replace, so that its
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Network
 from typing import Protocol
 
 from mta.smtp.address import Address
@@ -93,21 +95,36 @@ class Door:
         self._total = 0
         self._by_stranger: Counter[str] = Counter()
 
-    def enter(self, client: Client) -> Reply | None:
-        """Count a connection in and return None, or return why it must go."""
+    def refusal(self, client: Client) -> Reply | None:
+        """Return why a client may not come in, or None."""
         if self._total >= self._limits.connections:
             return TOO_MANY_CONNECTIONS
-        if not client.trusted and self._by_stranger[client.address] >= self._limits.connections_per_stranger:
+        if not client.trusted and self._by_stranger[_source(client)] >= self._limits.connections_per_stranger:
             return TOO_MANY_FROM_YOU
-        self._total += 1
-        if not client.trusted:
-            self._by_stranger[client.address] += 1
         return None
 
+    def enter(self, client: Client) -> None:
+        """Count a connection in."""
+        self._total += 1
+        if not client.trusted:
+            self._by_stranger[_source(client)] += 1
+
     def leave(self, client: Client) -> None:
-        """Count out a connection that `enter` let in."""
+        """Count a connection out."""
         self._total -= 1
         if not client.trusted:
-            self._by_stranger[client.address] -= 1
-            if not self._by_stranger[client.address]:
-                del self._by_stranger[client.address]
+            source = _source(client)
+            self._by_stranger[source] -= 1
+            if not self._by_stranger[source]:
+                del self._by_stranger[source]
+
+
+def _source(client: Client) -> str:
+    """Return what connections are counted by: whoever has one address of IPv6 has 2 ** 64 of them."""
+    address = client.address
+    return address if ":" not in address else _ipv6_network(address)
+
+
+@lru_cache(maxsize=1024)
+def _ipv6_network(address: str) -> str:
+    return str(IPv6Network((address, 64), strict=False))

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from twisted.internet.protocol import Factory
-from twisted.internet.tcp import Port
 
+from mta.inbound.accepting import ClientPort
 from mta.inbound.balance import Balance, SharedPort
 
 #: Connections the kernel holds for us while the reactor is busy.
@@ -72,13 +72,13 @@ def _advice(error: OSError, setting: str) -> str:
     return f"{error.strerror}; check {setting} and PORT"
 
 
-def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Balance | None = None) -> Port:
+def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Balance | None = None) -> ClientPort:
     """Serve connections to a socket, which is closed: the port has its own copy.
 
     `balance` is given when other processes accept from it too.
     """
-    kind = Port if balance is None else SharedPort
-    port: Port = kind._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # noqa: SLF001
+    kind = ClientPort if balance is None else SharedPort
+    port: ClientPort = kind._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # noqa: SLF001
     listening.close()
     if isinstance(port, SharedPort) and balance is not None:
         port.balance = balance

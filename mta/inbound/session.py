@@ -73,6 +73,8 @@ class Session:
         self.in_body = False
         #: Octets of bodies taken so far, for the driver to measure a client's pace.
         self.octets = 0
+        #: Messages taken so far.
+        self.accepted = 0
         #: Whether an answer is due that we do not know yet; input gathers meanwhile.
         self.waiting = False
         #: Whether the session is over: the driver sends what there is and closes.
@@ -102,10 +104,14 @@ class Session:
         self._tls = protection
         self.machine.tls_started()
 
+    def note(self, trouble: str) -> None:
+        """Say in the log why the connection ends."""
+        self._journal.session_ended(self.client.address, self._helo, trouble)
+
     def lost(self, trouble: str = "") -> None:
         """The client is gone, after this trouble if there was any."""
         if trouble:
-            self._journal.session_ended(self.client.address, self._helo, trouble)
+            self.note(trouble)
         if not self.closed:
             self.machine.eof()
             self.run()
@@ -175,7 +181,9 @@ class Session:
 
     def _stored(self, verdict: Reply) -> None:
         self.storing = False
-        if not verdict.positive:
+        if verdict.positive:
+            self.accepted += 1
+        else:
             self._refused(None, verdict)
         self._answer(verdict)
 

@@ -98,9 +98,9 @@ class Journal:
 
     # Coming in
 
-    def turned_away(self, client: str, reply: Reply) -> None:
-        """A connection was not served."""
-        self._emit("turned-away", client=client, reply=str(reply))
+    def turned_away(self, client: str, reply: Reply, more: int | None = None) -> None:
+        """A connection was not served; or, a minute later, how many `more` of this address were told the same."""
+        self._emit("turned-away", client=client, more=more, reply=str(reply))
 
     def refused(self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply) -> None:
         """A sender, a recipient (if one is named) or a message was answered with a negative reply."""
@@ -140,6 +140,15 @@ class Journal:
             "reply": outcome.text,
         }
         self._emit_often("delivered", fields)
+
+    def possible_duplicate(self, id: QueueId, to: Address) -> None:
+        """This copy was on its way when we ended or lost track: it is sent again, and may arrive a second time."""
+        text = "possible duplicate: it may have been delivered when the relay ended, and is sent again"
+        self._emit("possible-duplicate", id=id, to=_path(to), text=text)
+
+    def alarm(self, text: str, id: QueueId | None = None) -> None:
+        """A promise of ours is not kept: please report it with this line."""
+        self._emit("alarm", id=id, text=text)
 
     def deferred(self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float) -> None:
         """An attempt did not succeed; the next is due then."""

@@ -28,12 +28,18 @@ class Limits:
     command_timeout: float = 300.0
     #: 4.5.3.2.5 is 180; the wait for the next piece of a body.
     data_timeout: float = 180.0
-    #: Octets a second that a body must bring, measured over each data_rate_window.
-    data_rate: int = 100
+    #: Octets a second that a body must bring, measured over each data_rate_window, whatever its chunks (as Postfix).
+    data_rate: int = 500
     data_rate_window: float = 60.0
+    #: How long a session may go on without a message taken, a body under way excepted.
+    fruitless_timeout: float = 3600.0
+    #: The wait for the end of a TLS handshake.
+    handshake_timeout: float = 60.0
     #: The wait for a client to read our replies before it is dropped.
     write_timeout: float = 60.0
+    #: Octets of all messages on their way in that are kept in memory; beyond it a message goes to its file at once.
+    octets_in_memory: int = 64 * 1024 * 1024
     #: Clients connected at once. An idle one takes 5 KB; of what a busy one sends at most 256 KiB are kept in memory.
     connections: int = 6000
-    #: For one address that is not of our own networks; those have no limit.
+    #: For one address (of IPv6: one /64) that is not of our own networks; those have no limit.
     connections_per_stranger: int = 50

@@ -1,9 +1,9 @@
 """A listener with everything behind it real but the queue, which is in memory, and the delivery, which is a list."""
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -87,17 +87,27 @@ class Factory(ESMTPFactory):
     """Makes the protocol that the test asks for."""
 
     def __init__(self, parts: Listening) -> None:
-        super().__init__(parts.session, FRIEND.__eq__, parts.journal, name=NAME, limits=parts.limits, clock=parts.clock)
+        certificate: Any = object() if parts.starttls else None
+        super().__init__(
+            parts.session,
+            FRIEND.__eq__,
+            parts.journal,
+            name=NAME,
+            limits=parts.limits,
+            clock=parts.clock,
+            certificate=certificate,
+        )
         self._parts = parts
 
-    def buildProtocol(self, addr: IAddress | None) -> ESMTP:
-        return self._parts.protocol(super().buildProtocol(addr).client, self)
+    def serve(self, client: Client) -> ESMTP:
+        return self._parts.protocol(client, self)
 
 
 class Transport(StringTransport):
     """What StringTransport leaves out of ITCPTransport."""
 
     half_closed = False
+    aborted = False
     tls_options: object = None
 
     def setTcpNoDelay(self, enabled: bool) -> None:
@@ -109,6 +119,10 @@ class Transport(StringTransport):
     def getHandle(self) -> None:
         return None
 
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
     def loseWriteConnection(self) -> None:
         self.half_closed = True
 
@@ -117,7 +131,7 @@ class Wire:
     """One client's end of a connection in memory."""
 
     def __init__(self, factory: ESMTPFactory, address: str) -> None:
-        self.protocol: ESMTP = factory.buildProtocol(IPv4Address("TCP", address, 40000))
+        self.protocol: Any = factory.buildProtocol(IPv4Address("TCP", address, 40000))
         self.transport = Transport()
         self.protocol.makeConnection(self.transport)
 

@@ -1,6 +1,7 @@
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.inbound.listener import GOODBYE, GRACE
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.limits import Limits
@@ -27,8 +28,10 @@ class SlowQueue(MemoryQueue):
 
 
 class ListenerTests(SynchronousTestCase):
-    def listen(self, limits: Limits | None = None, queue: MemoryQueue | None = None) -> Listening:
-        self.listening = Listening(limits, queue)
+    def listen(
+        self, limits: Limits | None = None, queue: MemoryQueue | None = None, *, starttls: bool = False
+    ) -> Listening:
+        self.listening = Listening(limits, queue, starttls=starttls)
         return self.listening
 
     def wire(self, limits: Limits | None = None, queue: MemoryQueue | None = None) -> Wire:
@@ -88,6 +91,79 @@ class ListenerTests(SynchronousTestCase):
             self.listening.clock.advance(5)
         assert not wire.open
 
+    def test_an_octet_every_ten_seconds_does_not_move_the_end_of_a_commands_time(self) -> None:
+        wire = self.wire()
+        self.listening.clock.advance(100)
+        wire.say("NOOP")
+        for _ in range(29):
+            wire.protocol.dataReceived(b"N")
+            self.listening.clock.pump([5, 5])
+            assert wire.open
+        self.listening.clock.pump([5, 5])
+        assert wire.heard().endswith("421 4.4.2 Too slow, closing the connection\r\n")
+        assert not wire.open
+
+    def test_an_octet_every_ten_seconds_of_a_body_is_too_slow_a_minute_after_it_began(self) -> None:
+        for begin in (["DATA"], ["BDAT 1000 LAST"]):
+            wire = self.wire()
+            wire.say(GREET, MAIL, RCPT, *begin)
+            for _ in range(5):
+                wire.protocol.dataReceived(b"x")
+                self.listening.clock.pump([5, 5])
+                assert wire.open
+            self.listening.clock.pump([5, 5])
+            assert wire.heard().endswith("421 4.4.2 Too slow, closing the connection\r\n")
+            assert not wire.open
+
+    def test_small_chunks_do_not_begin_the_measure_of_a_body_anew(self) -> None:
+        wire = self.wire()
+        wire.say(GREET, MAIL, RCPT)
+        for _ in range(6):
+            assert wire.open
+            assert wire.say("BDAT 3", "x").startswith("250")
+            self.listening.clock.pump([5, 5])
+        assert wire.heard().startswith("421 4.4.2")
+        assert not wire.open
+
+    def test_chunks_at_more_than_the_least_rate_are_taken_however_long_they_last(self) -> None:
+        wire = self.wire()
+        wire.say(GREET, MAIL, RCPT)
+        for _ in range(100):
+            assert wire.say("BDAT 6000", "x" * 598 + "\r\n" + ("y" * 598 + "\r\n") * 8 + "z" * 598).startswith("250")
+            self.listening.clock.pump([5, 5])
+        assert wire.say("BDAT 0 LAST").startswith("250")
+
+    def test_a_session_that_brings_no_message_ends_within_the_hour_whatever_it_says(self) -> None:
+        for lines in (["NOOP"], [MAIL, RCPT, "RSET"], [MAIL, "RCPT TO:<nobody@here.test>"], ["EHLO app.test"]):
+            wire = self.wire(Limits(idle_commands=1_000_000, errors=1_000_000))
+            wire.say(GREET)
+            minutes = 0
+            while wire.open:
+                wire.say(*lines)
+                self.listening.clock.pump([5] * 12)
+                minutes += 1
+                assert minutes < 62
+            assert wire.heard().endswith("421 4.4.2 Too slow, closing the connection\r\n")
+
+    def test_a_session_that_brings_a_message_now_and_then_goes_on_for_days(self) -> None:
+        wire = self.wire()
+        wire.say(GREET)
+        for _ in range(100):
+            self.start_body(wire)
+            assert wire.say("hello", ".").startswith("250")
+            for _ in range(13):
+                wire.say("NOOP")
+                self.listening.clock.pump([5] * 48)
+        assert wire.open
+
+    def test_a_body_under_way_is_not_ended_because_the_hour_is_over(self) -> None:
+        wire = self.wire()
+        self.start_body(wire)
+        for _ in range(800):
+            wire.protocol.dataReceived((b"x" * 600 + b"\r\n") * 5)
+            self.listening.clock.advance(5)
+        assert wire.say(".").startswith("250")
+
     def test_a_body_slower_than_the_least_rate_is_ended_and_nothing_is_kept(self) -> None:
         wire = self.wire()
         self.start_body(wire)
@@ -103,15 +179,37 @@ class ListenerTests(SynchronousTestCase):
         wire = self.wire()
         self.start_body(wire)
         for _ in range(100):
-            wire.protocol.dataReceived(b"x" * 600 + b"\r\n")
+            wire.protocol.dataReceived((b"x" * 600 + b"\r\n") * 5)
             self.listening.clock.advance(5)
         assert wire.say(".").startswith("250")
 
-    def test_a_client_that_does_not_read_is_dropped(self) -> None:
+    def test_a_client_that_does_not_read_is_dropped_and_the_log_says_why(self) -> None:
         wire = self.wire()
         wire.protocol.pauseProducing()
-        self.listening.clock.pump([5] * 13)
-        assert wire.transport.disconnected or wire.transport.disconnecting
+        assert wire.transport.producerState == "paused"
+        self.listening.clock.pump([5] * 11)
+        assert not wire.transport.aborted
+        self.listening.clock.pump([5, 5])
+        assert wire.transport.aborted
+        assert "it does not read our replies" in self.listening.lines[-1]
+
+    def test_a_client_that_asked_to_end_and_does_not_read_the_answer_is_dropped(self) -> None:
+        wire = self.wire()
+        wire.say("QUIT")
+        assert wire.transport.disconnecting
+        self.listening.clock.pump([5, 5])
+        assert wire.transport.aborted
+
+    def test_a_handshake_that_does_not_come_to_its_end_is_broken_off_without_a_word_in_clear(self) -> None:
+        wire = self.listen(starttls=True).connect()
+        assert wire.say(GREET, "STARTTLS").splitlines()[-1].startswith("220")
+        wire.transport.clear()
+        self.listening.clock.pump([5] * 11)
+        assert not wire.transport.aborted
+        self.listening.clock.pump([5, 5])
+        assert wire.transport.aborted
+        assert wire.heard() == ""
+        assert "the TLS handshake did not come to its end" in self.listening.lines[-1]
 
     def test_a_session_we_end_is_still_read_for_a_while_so_that_our_last_words_arrive(self) -> None:
         wire = self.wire()
@@ -149,6 +247,35 @@ class ListenerTests(SynchronousTestCase):
         last.protocol.connectionLost()
         assert listening.connect().heard().startswith("220")
 
+    def test_addresses_of_one_ipv6_network_are_one_stranger(self) -> None:
+        listening = self.listen(Limits(connections_per_stranger=2))
+        first = listening.connect("2001:db8::1")
+        listening.connect("2001:db8::2:0:0:1")
+        assert listening.connect("2001:db8::3").heard().startswith("421 4.7.0")
+        assert listening.connect("2001:db8:0:1::3").heard().startswith("220")
+        first.protocol.connectionLost()
+        assert listening.connect("2001:db8::3").heard().startswith("220")
+
+    def test_a_flood_of_refusals_is_one_line_at_once_and_one_a_minute_later(self) -> None:
+        listening = self.listen(Limits(connections_per_stranger=1))
+        listening.connect(STRANGER)
+        for _ in range(5000):
+            listening.connect(STRANGER)
+        assert len(listening.lines) == 1
+        listening.clock.pump([5] * 12)
+        assert len(listening.lines) == 2
+        assert "turned-away client=203.0.113.9 more=4999" in listening.lines[1]
+
+    def test_a_flood_from_many_addresses_is_some_lines_a_minute(self) -> None:
+        listening = self.listen(Limits(connections=1))
+        listening.connect()
+        for number in range(5000):
+            listening.connect(f"198.51.{number // 250}.{number % 250}")
+        assert len(listening.lines) == 20
+        listening.clock.pump([5] * 12)
+        assert len(listening.lines) == 21
+        assert "4980 more connections, of other addresses" in listening.lines[-1]
+
     def test_stopping_says_goodbye_and_turns_newcomers_away(self) -> None:
         wire = self.wire()
         wire.heard()
@@ -156,6 +283,55 @@ class ListenerTests(SynchronousTestCase):
         assert wire.heard().startswith("421 4.3.2")
         assert self.listening.connect().heard().startswith("421 4.3.2")
         self.assertNoResult(stopping)
+        wire.protocol.connectionLost()
+        self.successResultOf(stopping)
+        assert self.listening.connect().heard().startswith("421 4.3.2")
+
+    def test_stopping_lets_a_message_that_is_being_sent_come_to_its_end(self) -> None:
+        for begin, end in ((["DATA"], ["hello", "."]), (["BDAT 3", "x"], ["BDAT 3 LAST", "y"])):
+            queue = SlowQueue()
+            wire = self.wire(queue=queue)
+            idle = self.listening.connect()
+            wire.say(GREET, MAIL, RCPT, *begin)
+            stopping = self.listening.factory.stop()
+            assert wire.heard() == ""
+            assert not idle.open
+            self.listening.clock.advance(GRACE - 1)
+            assert wire.say(*end, "NOOP") == ""
+            queue.syncs[0].callback(None)
+            assert [line[:3] for line in wire.heard().splitlines()] == ["250", "250", "421"]
+            idle.protocol.connectionLost()
+            self.assertNoResult(stopping)
+            wire.protocol.connectionLost()
+            self.successResultOf(stopping)
+            assert not self.listening.clock.getDelayedCalls()
+
+    def test_a_message_that_is_still_being_sent_at_the_end_of_the_grace_gets_421_and_is_not_kept(self) -> None:
+        wire = self.wire()
+        self.start_body(wire)
+        stopping = self.listening.factory.stop()
+        for _ in range(int(GRACE)):
+            assert wire.open
+            wire.say("x" * 500)
+            self.listening.clock.advance(1)
+        assert wire.heard().startswith("421 4.3.2")
+        self.listening.clock.advance(GOODBYE)
+        assert wire.transport.aborted
+        wire.protocol.connectionLost()
+        self.successResultOf(stopping)
+        assert self.successResultOf(self.listening.queue.summary()).messages == 0
+
+    def test_a_refused_body_is_the_last_that_is_heard_of_a_client_when_we_stop(self) -> None:
+        wire = self.wire(Limits(message_size=10))
+        self.start_body(wire)
+        self.listening.factory.stop()
+        assert [line[:3] for line in wire.say("more than ten octets", ".").splitlines()] == ["552", "421"]
+
+    def test_whoever_does_not_go_when_we_stop_is_hung_up_on(self) -> None:
+        wire = self.wire()
+        stopping = self.listening.factory.stop()
+        self.listening.clock.pump([0, GOODBYE])
+        assert wire.transport.aborted
         wire.protocol.connectionLost()
         self.successResultOf(stopping)
 

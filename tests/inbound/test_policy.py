@@ -76,13 +76,15 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
 
 def test_the_door_counts_everyone_and_strangers_each() -> None:
     door = Door(Limits(connections=3, connections_per_stranger=1))
-    assert door.enter(STRANGER) is None
-    assert door.enter(STRANGER) is TOO_MANY_FROM_YOU
-    assert door.enter(FRIEND) is None
-    assert door.enter(FRIEND) is None
-    assert door.enter(FRIEND) is TOO_MANY_CONNECTIONS
+    assert door.refusal(STRANGER) is None
+    door.enter(STRANGER)
+    assert door.refusal(STRANGER) is TOO_MANY_FROM_YOU
+    assert door.refusal(FRIEND) is None
+    door.enter(FRIEND)
+    door.enter(FRIEND)
+    assert door.refusal(FRIEND) is TOO_MANY_CONNECTIONS
     door.leave(STRANGER)
-    assert door.enter(STRANGER) is None
+    assert door.refusal(STRANGER) is None
 
 
 def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> None:
