@@ -19,6 +19,7 @@ from mta.delivery.keyring import Keyring
 from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
 from mta.delivery.local import Forwarding, LocalMail
 from mta.delivery.localrule import LocalKind
+from mta.delivery.marking import QueueMarks
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
@@ -131,7 +132,8 @@ class Assembly:
     def _carrier(self) -> Carrier:
         settings = self._settings
         options = partial(client_options, trust=_trust(settings))
-        carrier = SmtpCarrier(Parts(self._ground.reactor, settings.mailname, options))
+        mark = QueueMarks(self._queue, self._journal)
+        carrier = SmtpCarrier(Parts(self._ground.reactor, settings.mailname, options, mark))
         store = mail_store(settings.local_delivery)
         if store is None:
             return carrier

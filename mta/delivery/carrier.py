@@ -19,6 +19,7 @@ from mta.delivery.advice import explain
 from mta.delivery.carriage import Connection
 from mta.delivery.conversation import Conversation
 from mta.delivery.link import Link
+from mta.delivery.marking import Mark
 from mta.delivery.timeouts import Timeouts
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
@@ -41,6 +42,8 @@ class Parts:
     hello: str
     #: Makes the options of a TLS handshake that does what the route's rule demands of the certificate.
     secure: Callable[[Route], IOpenSSLClientConnectionCreator]
+    #: Asked before anything that the remote could keep is sent.
+    mark: Mark
     timeouts: Timeouts = field(default_factory=Timeouts)
     #: Whether BDAT is used where it is offered.
     bdat: bool = True
@@ -82,7 +85,7 @@ class _Opening:
         if event is Event.READY and self._link is not None:
             link, self._link = self._link, None
             security = describe(link.transport)
-            self._result.callback(Conversation(link, self._route.label, security, self._parts.closed))
+            self._result.callback(Conversation(link, self._route.label, security, self._parts.mark, self._parts.closed))
         elif event is Event.CLOSED and self._link is not None:
             link, self._link = self._link, None
             link.close()

@@ -1,15 +1,22 @@
-"""A conversation past its opening: carries one parcel after the other over a link."""
+"""A conversation past its opening: carries one parcel after the other over a link.
 
-from collections.abc import Callable
+Before the last octet of a parcel goes out, a mark that says so is on disk: for a body that goes out in one write before
+the transaction begins, for a larger one while its last piece is held back.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Parcel
 from mta.delivery.letters import Draft, draft, outcomes
 from mta.delivery.link import Link
+from mta.delivery.marking import Mark
 from mta.message.outcome import Outcome
 from mta.smtp.dialogue import Cause, Event, Trouble
+from mta.smtp.transaction import Verdict
 
 #: What a kept-open connection dies of between two parcels.
 _DEAD = frozenset({Cause.LOST, Cause.TIMEOUT, Cause.CLOSING})
@@ -23,17 +30,27 @@ class _Run:
     parcel: Parcel
     written: Draft
     done: "Deferred[Carried]"
+    #: Whether anything of it was said.
+    begun: bool = False
 
 
 class Conversation:
     """The Connection of mta.delivery.carriage."""
 
-    def __init__(self, link: Link, peer: str, security: str, closed: "Callable[[Conversation], None] | None") -> None:
+    def __init__(
+        self,
+        link: Link,
+        peer: str,
+        security: str,
+        mark: Mark,
+        closed: "Callable[[Conversation], None] | None" = None,
+    ) -> None:
         """Take over a link that is ready; `closed` is called once, when its connection is down."""
         self.peer = peer
         self.security = security
         self._link = link
         self._client = link.client
+        self._mark = mark
         self._closed = closed
         self._run: _Run | None = None
         self._used = False
@@ -43,7 +60,7 @@ class Conversation:
     @property
     def usable(self) -> bool:
         """Whether another parcel may be given to it now."""
-        return self._client.ready and not self._quitting
+        return self._run is None and self._client.ready and not self._quitting
 
     def carry(self, parcel: Parcel) -> "Deferred[Carried]":
         """Run one transaction. Never fails for what a remote did; one parcel at a time."""
@@ -54,16 +71,17 @@ class Conversation:
         written = draft(self._client.offer, parcel, self.peer)
         if written.letter is None:
             return succeed(Carried(written.outcomes))
-        self._client.begin(written.letter)
-        self._run = _Run(parcel, written, Deferred())
-        done = self._run.done
-        self._link.flush()
-        return done
+        run = self._run = _Run(parcel, written, Deferred())
+        if written.letter.body is None:
+            self._begin(run)
+        else:
+            self._mark(parcel).addCallbacks(self._marked, self._not_marked, (run,), {}, (run,))
+        return run.done
 
     def quit(self) -> None:
         """Say QUIT and close, after the parcel that is under way."""
         self._quitting = True
-        if self._client.ready:
+        if self._run is None and self._client.ready:
             self._client.quit()
             self._link.close()
 
@@ -76,9 +94,10 @@ class Conversation:
         if event is _DONE:
             self._finish()
         elif event is Event.SEND_BODY and self._run is not None:
-            self._link.stream(self._run.parcel.body)
+            self._link.stream(self._run.parcel.body, self._last_piece)
         elif event is Event.CLOSED:
             self._link.close()
+            self._finish()
 
     def gone(self) -> None:
         """Learn from the link that the connection is down."""
@@ -86,18 +105,59 @@ class Conversation:
             closed, self._closed = self._closed, None
             closed(self)
 
+    def _begin(self, run: _Run) -> None:
+        assert run.written.letter is not None, "what needs no letter was decided before"
+        run.begun = True
+        self._client.begin(run.written.letter)
+        self._link.flush()
+
+    def _marked(self, _: object, run: _Run) -> None:
+        # The connection may have ended, and the parcel with it, while the disk was waited for.
+        if self._run is run:
+            self._begin(run)
+
+    def _last_piece(self) -> None:
+        run = self._run
+        assert run is not None, "a body is sent for a parcel"
+        self._mark(run.parcel).addCallbacks(self._marked_at_last, self._not_marked, (run,), {}, (run,))
+
+    def _marked_at_last(self, _: object, run: _Run) -> None:
+        if self._run is run:
+            self._link.end_body()
+
+    def _not_marked(self, failure: Failure, run: _Run) -> None:
+        """Send nothing that could not be told from a duplicate after a crash."""
+        if self._run is not run:
+            return
+        trouble = Trouble(Cause.OURS, "4.3.0", f"not sent, for the queue cannot note it: {failure.getErrorMessage()}")
+        if run.begun:
+            self._link.end(trouble)
+        else:
+            self._run = None
+            run.done.callback(self._undone(run, trouble))
+
     def _finish(self) -> None:
         run, self._run = self._run, None
         if run is None:
             return
         ended = self._client.ended
-        stale = self._used and ended is not None and ended.cause in _DEAD and not self._client.answered
+        answered = run.begun and self._client.answered
+        stale = self._used and ended is not None and ended.cause in _DEAD and not answered
         self._used = True
         if ended is not None:
             self._link.abort()
         elif self._quitting:
             self.quit()
-        run.done.callback(Carried({}, stale=True) if stale else Carried(self._outcomes(run.written)))
+        if stale:
+            run.done.callback(Carried({}, stale=True))
+        elif ended is not None and not run.begun:
+            run.done.callback(self._undone(run, ended))
+        else:
+            run.done.callback(Carried(self._outcomes(run, self._client.verdicts)))
 
-    def _outcomes(self, written: Draft) -> dict[int, Outcome]:
-        return outcomes(written, self._client.verdicts, self.peer, dsn=self._client.offer.dsn)
+    def _undone(self, run: _Run, trouble: Trouble) -> Carried:
+        """Return what came of a parcel of which nothing was sent."""
+        return Carried(self._outcomes(run, [trouble] * len(run.written.indexes)))
+
+    def _outcomes(self, run: _Run, verdicts: Sequence[Verdict]) -> dict[int, Outcome]:
+        return outcomes(run.written, verdicts, self.peer, dsn=self._client.offer.dsn)

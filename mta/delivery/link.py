@@ -72,6 +72,10 @@ class Link(Protocol):
         self._handshaking = False
         self._writer: PromptWriter
         self._stream: BodyStream | None = None
+        # Octets of the body that the stream has not read yet, its last piece while that is held back, and who is told.
+        self._unread = 0
+        self._last = b""
+        self._at_last: Callable[[], None]
         self._deadline = Deadline(clock, self._expired)
 
     def connectionMade(self) -> None:
@@ -127,12 +131,26 @@ class Link(Protocol):
         else:
             self._deadline.clear()
 
-    def stream(self, body: Body) -> None:
-        """Send a body piece by piece, as fast as the remote takes it; to be called on SEND_BODY."""
+    def stream(self, body: Body, at_last: Callable[[], None]) -> None:
+        """Send a body piece by piece, as fast as the remote takes it; to be called on SEND_BODY.
+
+        Its last piece is held back: `at_last` is called once it is read, and `end_body` sends it.
+        """
+        self._unread, self._at_last = body.size, at_last
         self._deadline.set(self._timeouts.block)
         self._writer.give_way()
         self._stream = BodyStream(body, self._piece, self._streamed)
         self.transport.registerProducer(self._stream, False)
+
+    def end_body(self) -> None:
+        """Send the last piece of the body, and what ends it."""
+        last, self._last = self._last, b""
+        self.client.send_body(last)
+        if (event := self.client.end_body()) is not None:
+            self.abort()
+            self.listener.heard(event)
+        else:
+            self.flush()
 
     def end(self, trouble: Trouble) -> None:
         """End the session from our side and the connection at once; what runs gets this trouble as its verdict."""
@@ -153,6 +171,14 @@ class Link(Protocol):
         self.transport.loseConnection()
 
     def _piece(self, chunk: bytes) -> None:
+        self._unread -= len(chunk)
+        if self._unread <= 0:
+            self._last = chunk
+            self._stop_stream()
+            # It is not the remote that is waited for.
+            self._deadline.clear()
+            self._at_last()
+            return
         self.client.send_body(chunk)
         self.transport.writeSequence(self.client.to_send())
         self._deadline.set(self._timeouts.block)
@@ -161,11 +187,9 @@ class Link(Protocol):
         self._stop_stream()
         if unread is not None:
             self.end(Trouble(Cause.OURS, "4.3.0", f"cannot read the message body: {unread}"))
-        elif (event := self.client.end_body()) is not None:
-            self.abort()
-            self.listener.heard(event)
         else:
-            self.flush()
+            # Shorter than it was announced: there is no last piece.
+            self.end_body()
 
     def _stop_stream(self) -> None:
         if self._stream is not None:

@@ -16,6 +16,7 @@ from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.routing.tls import Trust, client_options
 from tests.fakes import certificates, mail
+from tests.fakes.carrying import noted
 from tests.fakes.received import Rule
 from tests.fakes.sink import EXTENSIONS, Sink
 
@@ -58,6 +59,7 @@ class LoopbackTests(TestCase):
             reactor,  # type: ignore[arg-type]
             "me.test",
             lambda route: client_options(route, trust),
+            noted,
             closed=self._down,
         )
         return SmtpCarrier(parts).open(Plan("x", (Route("sink.test", "127.0.0.1", sink.port, rule, **route),)))

@@ -15,7 +15,7 @@ from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.routing.tls import client_options
-from tests.fakes.carrying import Case, parcel
+from tests.fakes.carrying import Case, noted, parcel
 from tests.fakes.dovecot import Dovecot, why_not
 from tests.fakes.wire import Wire
 
@@ -194,7 +194,7 @@ class DovecotTests(TestCase):
         store = mail_store(rule)
         assert store is not None
         down: Deferred[Connection] = Deferred()
-        parts = Parts(reactor, "me.test", client_options, closed=down.callback)
+        parts = Parts(reactor, "me.test", client_options, noted, closed=down.callback)
         connection = await StoreCarrier(SmtpCarrier(parts), store, self.never).open(store)
         assert not isinstance(connection, TryLater), connection
         outcomes = []

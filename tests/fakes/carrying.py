@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.carriage import Connection, Parcel
@@ -19,6 +20,11 @@ CLEAR = ("250-mx.test", "250-PIPELINING", "250 CHUNKING")
 TAKEN = ("250 2.1.0 ok", "250 2.1.5 ok", "250 2.0.0 taken")
 
 
+def noted(_: Parcel) -> "Deferred[object]":
+    """A Mark that needs no disk."""
+    return succeed(None)
+
+
 def parcel(*recipients: str, body: Any = None) -> Parcel:
     claim = mail.claim(*(recipients or ("bob@b.test",)))
     return Parcel(claim.id, claim.envelope, body or claim.body, claim.pending)
@@ -28,7 +34,7 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.net = Net()
         self.closed: list[Connection] = []
-        self.parts = Parts(self.net, "me.test", self.secure, closed=self.closed.append)
+        self.parts = Parts(self.net, "me.test", self.secure, noted, closed=self.closed.append)
 
     def secure(self, route: Route) -> Any:
         return f"options for {route.host}"

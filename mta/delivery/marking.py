@@ -1,0 +1,34 @@
+"""Notes on disk what is about to be sent, so that after a crash it is known what may arrive a second time."""
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from mta.delivery.carriage import Parcel
+from mta.ops.journal import Journal
+from mta.queue.interface import Queue
+
+
+class Mark(Protocol):
+    """Is asked before the last octet of a parcel is sent."""
+
+    def __call__(self, parcel: Parcel) -> "Deferred[object]":
+        """Fire when the note is on disk; fail with QueueError when it cannot be, and then nothing is to be sent."""
+
+
+class QueueMarks:
+    """The Mark that is kept in the queue."""
+
+    def __init__(self, queue: Queue, journal: Journal) -> None:
+        self._queue = queue
+        self._journal = journal
+
+    def __call__(self, parcel: Parcel) -> "Deferred[object]":
+        """Note it; what was noted before and never settled is told to the operator."""
+        marking = self._queue.mark(parcel.id, [pending.index for pending in parcel.recipients])
+        return marking.addCallback(self._marked, parcel)
+
+    def _marked(self, again: frozenset[int], parcel: Parcel) -> None:
+        for pending in parcel.recipients if again else ():
+            if pending.index in again:
+                self._journal.possible_duplicate(parcel.id, pending.recipient.address)
