@@ -10,7 +10,6 @@ MAX_REPLY_LINE = 512
 # A text of so many octets fits its line with any code and status.
 _SHORT = MAX_REPLY_LINE - 32
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]")
 
 
 @value(frozen=True, slots=True)
@@ -82,4 +81,4 @@ def _cut(text: str, octets: int) -> bytes:
 
 
 def _printable(text: str) -> str:
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -22,7 +22,7 @@ def test_a_reply_has_its_code_and_status_on_every_line(made, wire):
     assert made.wire == wire
 
 
-@pytest.mark.parametrize("text", ["a\r\n250 ok", "a\nb", "a\0b", "a\x1b[2Jb", "\x85"])
+@pytest.mark.parametrize("text", ["a\r\n250 ok", "a\nb", "a\0b", "a\x1b[2Jb", "\x85", "\u202eb", "\u2028b", "\ud800"])
 def test_no_text_can_end_a_line_or_hide_another(text):
     wire = reply(550, "5.0.0", text).wire
     assert wire.count(b"\r\n") == 1
