@@ -17,6 +17,11 @@ def _words(trouble: Trouble, route: Route) -> str:
         case Cause.NO_MECHANISM:
             advice = f"Ask the smarthost's operator for one of these, or unset {_login(route)}"
             return f"{trouble.text}; mail stays queued. {advice}"
+        case Cause.OURSELVES:
+            advice = "Mend the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
+            return (
+                f"mail loops back to this relay: {route.label} answers, but {trouble.text}; mail stays queued. {advice}"
+            )
         case Cause.NO_TLS:
             rule = "" if _is_provider(route) else f" by SMARTHOST_TLS={route.tls.value}"
             return f"TLS is required{rule}, but: {trouble.text}; mail stays queued. {_without_tls(route)}"

@@ -135,6 +135,9 @@ class _Opening:
 
     def _give_up(self, trouble: Trouble) -> None:
         self._last = explain(trouble, self._route)
+        if trouble.cause is Cause.OURSELVES and self._route.preference is not None:
+            # RFC 5321 section 5.1: what is no better than ourselves would send it back to us.
+            self._routes.clear()
         self._next()
 
     def _cancel(self) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -38,6 +39,11 @@ class _Host:
     @property
     def addresses(self) -> tuple[str, ...]:
         return self.answer.records if isinstance(self.answer, Found) else ()
+
+    @property
+    def name(self) -> str:
+        """What its CNAMEs, if there are any, come to (RFC 5321 section 5.1 wants none in an MX, many have them)."""
+        return self.answer.name if isinstance(self.answer, Found) else self.record.host
 
 
 class DirectRouting:
@@ -85,7 +91,7 @@ class DirectRouting:
     def _choose(self, domain: str, ahead: list[MxRecord], hosts: list[_Host], *, looped: bool) -> Routing:
         """Make the plan out of what the hosts' names gave; `looped` says that our own name was among them."""
         usable = [(host, self._permitted(domain, host)) for host in hosts]
-        ours = [host.record.preference for host, addresses in usable if any(map(self._rules.is_us, addresses))]
+        ours = (host.record.preference for host, addresses in usable if self._is_us(host, addresses))
         limit = min(ours, default=None)
         chosen = [
             (host, addresses)
@@ -97,19 +103,22 @@ class DirectRouting:
         before = [host for host in hosts if limit is None or host.record.preference < limit]
         return self._why_none(domain, before, looped=looped or limit is not None)
 
+    def _is_us(self, host: _Host, addresses: Sequence[str]) -> bool:
+        return self._is_our_name(host.name) or any(map(self._rules.is_us, addresses))
+
     def _permitted(self, domain: str, host: _Host) -> list[str]:
         return [address for address in host.addresses if not self._rules.refuses(address, domain)]
 
     def _routes(self, chosen: list[tuple[_Host, list[str]]]) -> tuple[Route, ...]:
         mixed = [interleave(addresses, self._dice) for _, addresses in chosen]
         return tuple(
-            self._route(host.record.host, address)
+            self._route(host.record.host, address, host.record.preference)
             for (host, _), addresses in zip(chosen, shares(mixed, self._rules.max_addresses), strict=True)
             for address in addresses
         )
 
-    def _route(self, host: str, address: str) -> Route:
-        return Route(host, address, self._rules.port_out, self._rules.tls)
+    def _route(self, host: str, address: str, preference: int | None = None) -> Route:
+        return Route(host, address, self._rules.port_out, self._rules.tls, preference=preference)
 
     def _why_none(self, domain: str, hosts: list[_Host], *, looped: bool) -> Failed | TryLater:
         for host in hosts:
@@ -142,8 +151,15 @@ def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed 
 
 
 def _destination(records: Sequence[MxRecord]) -> str:
-    """Name the place where these hosts are: the same for all domains they take mail for, whatever the preferences."""
-    return ",".join(sorted(record.host for record in records)[:MAX_NAMED])
+    """Name the place where these hosts are: the same for all domains they take mail for, whatever the preferences.
+
+    All of them count, or somebody's twenty-first host would be taken for that of another who has the same twenty.
+    """
+    hosts = sorted(record.host for record in records)
+    if len(hosts) <= MAX_NAMED:
+        return ",".join(hosts)
+    digest = sha256(",".join(hosts).encode()).hexdigest()
+    return f"{','.join(hosts[:MAX_NAMED])} and {len(hosts) - MAX_NAMED} more ({digest})"
 
 
 def _private(domain: str, addresses: Sequence[str]) -> Failed:

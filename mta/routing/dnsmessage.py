@@ -24,6 +24,7 @@ MAX_RECORDS = 100
 _LEAST_TTL = 1.0
 _MOST_TTL = 3600.0
 _MOST_NEGATIVE_TTL = 300.0
+_NO_TTL = 2**31
 
 
 class Kind(enum.Enum):
@@ -106,5 +107,6 @@ def _text(name: dns.name.Name) -> str:
     return "" if name == dns.name.root else name.to_text(omit_final_dot=True).lower()
 
 
-def _within(ttl: float, most: float) -> float:
-    return min(max(float(ttl), _LEAST_TTL), most)
+def _within(ttl: int, most: float) -> float:
+    # RFC 2181 section 8: with the highest bit set it counts as zero.
+    return min(max(float(ttl if ttl < _NO_TTL else 0), _LEAST_TTL), most)

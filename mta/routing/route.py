@@ -57,6 +57,8 @@ class Route:
     credentials: Credentials | None = None
     #: A mail store of our own that speaks LMTP (RFC 2033).
     lmtp: bool = False
+    #: The preference of its MX record; None for a host that an operator or an address literal names.
+    preference: int | None = None
 
     @property
     def label(self) -> str:

@@ -45,6 +45,7 @@ _PRIVATE_V6 = tuple(
     )
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOOPBACK: dict[int, _Ip] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("::1")}
 
 
 @lru_cache(maxsize=4096)
@@ -90,11 +91,19 @@ class OwnSockets:
 
     def includes(self, address: str, port: int) -> bool:
         """Whether a connection to there would reach ourselves."""
-        ip = _canonical(address)
+        ip = _reached(address)
         if (ip, port) in self._listening:
             return True
         anywhere: _Ip = ipaddress.IPv4Address(0) if ip.version == 4 else ipaddress.IPv6Address(0)
         return (anywhere, port) in self._listening and self._is_ours(str(ip))
+
+
+def _reached(address: str) -> _Ip:
+    """Return where a connection to an address ends: a NAT64 leads back to IPv4, and "unspecified" is this machine."""
+    ip = _canonical(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip in _NAT64:
+        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return _LOOPBACK[ip.version] if ip.is_unspecified else ip
 
 
 def _canonical(address: str) -> _Ip:

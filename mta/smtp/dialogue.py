@@ -54,6 +54,8 @@ class Cause(enum.Enum):
     PROTOCOL = enum.auto()
     #: The server refused the session: greeting or EHLO.
     REFUSED = enum.auto()
+    #: The server calls itself by our own name (RFC 5321 section 6.3: mail would go in circles).
+    OURSELVES = enum.auto()
     #: TLS was demanded and is not offered, or STARTTLS was refused.
     NO_TLS = enum.auto()
     #: The handshake failed.

@@ -129,12 +129,19 @@ class Handshake:
 
     def _named(self, step: Step, reply: Reply) -> Event | None:
         if reply.code // 100 == 2:
+            self._refuse_ourselves(reply)
             self.offer = read_offer(reply) if step is not Step.HELO else Offer()
             return self._secure()
         if step is Step.EHLO and reply.code // 100 == 5:
             self._say_hello(Step.HELO)
             return None
         raise refused(Cause.REFUSED, reply, "4.3.2")
+
+    def _refuse_ourselves(self, reply: Reply) -> None:
+        """End the session with a server of our own name; a mail store may well be on this host and bear it too."""
+        name = reply.lines[0].partition(" ")[0].rstrip(".")
+        if name.lower() == self._terms.hello.lower() and not self._terms.lmtp:
+            raise SessionOver(Trouble(Cause.OURSELVES, "4.4.6", f"it calls itself {name}, which is our own name"))
 
     def _secure(self) -> Event | None:
         if self._secured or not self._terms.starttls:

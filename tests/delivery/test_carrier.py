@@ -46,6 +46,21 @@ class OpeningTests(Case):
         self.assertEqual(self.successResultOf(opening).peer, OTHER.label)
         self.assertFalse(second.disconnecting)
 
+    def test_no_host_that_is_no_better_than_ourselves_is_tried_after_ourselves(self) -> None:
+        us, worse = replace(ROUTE, preference=10), replace(OTHER, preference=20)
+        opening = self.open(us, worse)
+        self.net.accept("220 hi", "250 ME.test")
+        outcome = self.trouble(opening)
+        self.assertEqual(len(self.net.targets), 1)
+        self.assertEqual((outcome.status, outcome.host), ("4.4.6", ROUTE.label))
+        self.assertIn("mail loops back to this relay: mx.test[192.0.2.1]:25 answers, but it calls itself", outcome.text)
+
+    def test_the_next_smarthost_is_tried_after_one_that_is_ourselves(self) -> None:
+        opening = self.open(ROUTE, OTHER)
+        self.net.accept("220 hi", "250 me.test")
+        self.net.accept("220 hi", *CLEAR)
+        self.assertEqual(self.successResultOf(opening).peer, OTHER.label)
+
     def test_a_plan_without_routes_is_tried_later(self) -> None:
         opening = SmtpCarrier(self.parts).open(Plan("nowhere", ()))
         self.assertEqual(self.trouble(opening).text, "there is no host to try")

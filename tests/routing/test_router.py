@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Failed, TryLater
 from mta.routing.answers import FAILURE_TTL
-from mta.routing.direct import MAX_LOOKED_UP
+from mta.routing.direct import MAX_LOOKED_UP, MAX_NAMED
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
 from mta.routing.rules import RouterRules
@@ -180,6 +180,19 @@ class TestMx(RouterCase):
         assert self.plan("sister.test").destination == destination
         assert self.plan("nomx.test").destination == "nomx.test"
 
+    def test_two_places_are_never_taken_for_one_however_many_hosts_they_share(self) -> None:
+        router = self.make()
+        shared: list[list[Any]] = [[10, f"a{n}.example.test"] for n in range(MAX_NAMED + 5)]
+        for number in range(len(shared)):
+            self.zone.add(f"a{number}.example.test", A=["192.0.2.1"])
+        self.zone.add("victim.test", MX=shared)
+        self.zone.add("sister.test", MX=shared[::-1])
+        self.zone.add("evil.test", MX=[*shared, [1, "z.evil.test"]])
+        self.zone.add("z.evil.test", A=["192.0.2.66"])
+        plans = [self.found(router, domain) for domain in ("victim.test", "sister.test", "evil.test")]
+        victim, sister, evil = (plan.destination for plan in plans if isinstance(plan, Plan))
+        assert victim == sister != evil
+
 
 class TestOurselves(RouterCase):
     def test_our_name_cuts_the_list_there(self) -> None:
@@ -200,6 +213,33 @@ class TestOurselves(RouterCase):
         assert self.addresses("[192.0.2.250]", listening=own, port_out=26) == ["192.0.2.250"]
         assert self.hosts("onlyaddress.test", listening=own, port_out=26) == ["othername.test"]
 
+    def test_a_name_that_comes_to_ours_by_cnames_is_ourselves(self) -> None:
+        router = self.make()
+        self.zone.add("mx.sly.test", CNAME="hop.sly.test")
+        self.zone.add("hop.sly.test", CNAME="relay.test")
+        self.zone.add("sly.test", MX=[[10, "mx.sly.test"], [20, "a.example.test"]])
+        self.zone.add("behind.test", MX=[[5, "nomx.test"], [10, "mx.sly.test"], [20, "a.example.test"]])
+        self.zone.add("itself.test", CNAME="relay.test")
+        for domain in ("sly.test", "itself.test"):
+            routing = self.found(router, domain)
+            assert isinstance(routing, Failed)
+            assert routing.status == "5.4.6"
+        plan = self.found(router, "behind.test")
+        assert isinstance(plan, Plan)
+        assert [route.host for route in plan.routes] == ["nomx.test"]
+
+    def test_no_form_of_our_address_leads_to_ourselves_not_even_for_a_relay_domain(self) -> None:
+        own = OwnSockets([("127.0.0.1", 25), ("::1", 25), ("192.0.2.250", 25)])
+        forms = ("127.0.0.1", "0.0.0.0", "192.0.2.250")
+        forms6 = ("::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::ffff:192.0.2.250", "64:ff9b::192.0.2.250")
+        for number, address in enumerate((*forms, *forms6)):
+            router = self.make(listening=own, private=True, relay_domains=domain_list(["*"]))
+            self.zone.add("mx.loop.test", **{"AAAA" if ":" in address else "A": [address]})
+            self.zone.add("loop.test", MX=[[number, "mx.loop.test"], [number, "nomx.test"], [99, "a.example.test"]])
+            routing = self.found(router, "loop.test")
+            assert isinstance(routing, Failed), address
+            assert routing.status == "5.4.6", address
+
     def test_a_loop_is_refused_even_where_private_addresses_are_not(self) -> None:
         own = OwnSockets([("0.0.0.0", 25)])
         self.fails("[127.0.0.1]", "5.4.6", listening=own, private=True)
@@ -213,6 +253,15 @@ class TestPrivate(RouterCase):
         self.fails("private.test", "5.4.4", "PRIVATE_DESTINATIONS=allow")
         self.fails("[10.0.0.5]", "5.4.4", "PRIVATE_DESTINATIONS=allow")
         self.fails("[IPv6:::1]", "5.4.4", "PRIVATE_DESTINATIONS=allow")
+
+    def test_no_stranger_leads_us_to_a_private_host_in_any_disguise(self) -> None:
+        for address in ("127.0.0.1", "0.0.0.0", "169.254.169.254", "::1", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1"):
+            router = self.make()
+            self.zone.add("sly.test", MX=[[1, "mx.sly.test"]])
+            self.zone.add("mx.sly.test", **{"AAAA" if ":" in address else "A": [address]})
+            routing = self.found(router, "sly.test")
+            assert isinstance(routing, Failed), address
+            assert routing.status == "5.4.4", address
 
     def test_only_the_public_addresses_of_a_list_are_left(self) -> None:
         assert self.addresses("mixed.test") == ["192.0.2.6"]

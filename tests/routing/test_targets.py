@@ -56,6 +56,15 @@ def test_own_means_address_and_port() -> None:
     assert not own.includes("2001:db8::1", 2525)
 
 
+def test_an_unspecified_address_and_a_nat64_lead_back_to_us() -> None:
+    own = OwnSockets([("127.0.0.1", 25), ("::1", 25), ("192.0.2.1", 25)])
+    for address in ("0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::192.0.2.1", "64:ff9b::c000:201"):
+        assert own.includes(address, 25)
+        assert not own.includes(address, 26)
+    assert not own.includes("64:ff9b::192.0.2.2", 25)
+    assert not OwnSockets([("192.0.2.1", 25)]).includes("0.0.0.0", 25)
+
+
 def test_a_wildcard_stands_for_all_addresses_of_its_family_on_this_machine() -> None:
     own = OwnSockets([("0.0.0.0", 25)], is_ours=lambda address: address in ("192.0.2.7", "2001:db8::7"))
     assert own.includes("192.0.2.7", 25)

@@ -79,6 +79,33 @@ def test_what_ends_a_session_is_told(script: str, cause: Cause, status: str, wor
     assert not client.ready
 
 
+# Our own name in its reply (RFC 5321 section 6.3)
+
+
+@pytest.mark.parametrize("name", ["me.test", "ME.Test at your service", "me.test."])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "S: 220 hi\nC: EHLO me.test\nS: 250-{}\nS: 250 SIZE",
+        "S: 220 hi\nC: EHLO me.test\nS: 500\nC: HELO me.test\nS: 250 {}",
+    ],
+)
+def test_a_server_of_our_own_name_gets_no_mail(script: str, name: str) -> None:
+    client = Client(TERMS)
+    play(client, script.format(name) + "\n! CLOSED")
+    assert (ended(client).cause, ended(client).status) == (Cause.OURSELVES, "4.4.6")
+
+
+@pytest.mark.parametrize("name", ["me.test.example", "not-me.test", "hello me.test", ""])
+def test_a_name_that_only_resembles_ours_is_a_stranger(name: str) -> None:
+    client = Client(TERMS)
+    play(client, f"S: 220 me.test\nC: EHLO me.test\nS: 250 {name}\n! READY")
+
+
+def test_a_mail_store_on_this_host_may_bear_its_name() -> None:
+    play(Client(LMTP), "S: 220 hi\nC: LHLO me.test\nS: 250 me.test\n! READY")
+
+
 # STARTTLS
 
 
