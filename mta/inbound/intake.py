@@ -96,8 +96,8 @@ class Incoming:
         intake = self._intake
         try:
             body = self._writer.finish()
-        except QueueFull as full:
-            done(self._refuse(full))
+        except QueueError as error:
+            done(self._refuse(error))
             return
         mail = NewMail(self.id, self._envelope, body)
         adding = intake.queue.add(mail, intake.wall(), intake.handoff.lease(body.size))
@@ -154,13 +154,16 @@ class Incoming:
     def _store(self, data: bytes) -> None:
         try:
             self._writer.write(data)
-        except QueueFull as full:
-            self._refuse(full)
+        except QueueError as error:
+            self._refuse(error)
 
-    def _refuse(self, full: QueueFull) -> Reply:
-        self._intake.journal.trouble(f"no room in the queue: {full}", self.id)
-        self._refuse_message(QUEUE_FULL)
-        return QUEUE_FULL
+    def _refuse(self, error: QueueError) -> Reply:
+        full = isinstance(error, QueueFull)
+        what = "no room in the queue" if full else "the queue could not store a message"
+        self._intake.journal.trouble(f"{what}: {error}", self.id)
+        refusal = QUEUE_FULL if full else QUEUE_BROKEN
+        self._refuse_message(refusal)
+        return refusal
 
     def _refuse_message(self, refusal: Reply) -> None:
         self._refusal = refusal
@@ -177,10 +180,9 @@ class Incoming:
             intake.handoff.take(claim)
 
     def _not_stored(self, failure: Failure, done: Callable[[Reply], None]) -> None:
-        if isinstance(failure.value, QueueFull):
+        if isinstance(failure.value, QueueError):
             done(self._refuse(failure.value))
             return
         self._intake.journal.trouble(f"the queue could not store a message: {failure.getErrorMessage()}", self.id)
         done(QUEUE_BROKEN)
-        if not failure.check(QueueError):
-            failure.raiseException()
+        failure.raiseException()

@@ -109,11 +109,14 @@ def test_what_was_declared_travels_in_the_envelope() -> None:
     assert (kept.body_type, kept.envid) == (BodyType.EIGHT_BIT, "abc")
 
 
-class FullWriter:
+class FailingWriter:
     size = 0
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def write(self, data: bytes) -> None:
-        raise QueueFull("no space left on device")
+        raise self.error
 
     def finish(self) -> None:
         raise AssertionError("an aborted writer is not finished")
@@ -122,9 +125,13 @@ class FullWriter:
         pass
 
 
-class FullDisk(MemoryQueue):
+class FailingDisk(MemoryQueue):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
     def writer(self, id: QueueId) -> BodyWriter:
-        return FullWriter()  # type: ignore[return-value]
+        return FailingWriter(self.error)  # type: ignore[return-value]
 
 
 class Refusing(MemoryQueue):
@@ -141,7 +148,8 @@ class Refusing(MemoryQueue):
 @pytest.mark.parametrize(
     ("queue", "code"),
     [
-        (FullDisk(), "452 4.3.1"),
+        (FailingDisk(QueueFull("no space left on device")), "452 4.3.1"),
+        (FailingDisk(QueueError("Input/output error")), "451 4.3.0"),
         (Refusing(QueueFull("no space left on device")), "452 4.3.1"),
         (Refusing(QueueError("the queue file cannot be written")), "451 4.3.0"),
     ],
