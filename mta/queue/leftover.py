@@ -12,7 +12,7 @@ from mta.queue.schema import open_file, refuse_remains
 
 # All that the relay itself puts into a home; whatever else lies there is not ours to remove.
 _OURS = re.compile(
-    rf"{re.escape(FILE_NAME)}(-wal|-shm|-journal|(\.v[0-9]+\.bak)?(\.new(-journal)?)?)|lock|control(\.lock)?"
+    rf"{re.escape(FILE_NAME)}(-wal|-shm|-journal|(\.v[0-9]+\.bak)?(\.new(-journal|-wal|-shm)?)?)|lock|control(\.lock)?"
 )
 _BODY = re.compile(r"[0-7][0-9a-z]{12}(\.part)?")
 

@@ -149,6 +149,9 @@ def _create(path: Path, scripts: Scripts) -> None:
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.executescript(scripts.whole)
+        # Done to the file under its right name, this would leave a journal there for a power cut to bring back, which
+        # only a connection that writes can undo.
+        connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
     _rename_durably(new, path)
