@@ -49,7 +49,7 @@ os.setxattr("/opt/smtprelay/bin/python-port25", "security.capability", struct.pa
 
 ENV PATH=/opt/smtprelay/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
-    PORT=25 BIND_IP=0.0.0.0 BIND_IP6=::0
+    PORT=25 BIND_IP=0.0.0.0 BIND_IP6=::0 RUN_AS=smtprelay
 USER 10025:0
 WORKDIR /
 EXPOSE 25

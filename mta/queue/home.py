@@ -81,6 +81,14 @@ def _make(directory: Path) -> None:
         sync(path.parent)
 
 
+def look_into(directory: Path) -> None:
+    """Return if nothing in a directory that is there was put there by others. Raises QueueError."""
+    try:
+        keep_to_ourselves(directory)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
 def give_away(directory: Path, uid: int, gid: int) -> None:
     """Make QUEUE_DIR where it is missing and hand it over to a user as `hand_over` does. Raises QueueError."""
     if not os.path.lexists(directory):

@@ -19,9 +19,10 @@ _EVERYONE = 0o007
 _KINDS = (
     (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?"), stat.S_IFREG),
     (re.compile(r"bodies|worker-[0-9]+"), stat.S_IFDIR),
-    (re.compile(r"control"), stat.S_IFSOCK),
 )
 _BODY = re.compile(r"[0-9a-z]{13}(?:\.part)?")
+# Nothing is read from it, and what is in its place costs only the operator's commands their haste.
+_SOCKET = "control"
 # Made by the system at the top of a volume.
 _OF_THE_VOLUME = "lost+found"
 _NOUNS = {
@@ -58,16 +59,29 @@ def close_to_others(directory: Path) -> str | None:
 
 
 def keep_to_ourselves(home: Path) -> None:
-    """Close what is ours in a home to others. Raises QueueError for what neither we nor its owner made; OSError."""
-    makers = {os.geteuid(), home.stat().st_uid, 0}
+    """Close what is ours in a home to others. Raises QueueError for what others may have put there; OSError."""
+    makers = _makers(home.stat())
     with os.scandir(home) as entries:
         for entry in entries:
             kind = _kind(entry.name)
-            if kind is not None:
-                state = entry.stat(follow_symlinks=False)
-                _refuse_foreign(entry.path, kind, state, makers)
-                if state.st_uid == os.geteuid() and state.st_mode & _OTHERS:
-                    Path(entry.path).chmod(stat.S_IMODE(state.st_mode) & ~_OTHERS)
+            # A daemon beside us may have removed it since.
+            with suppress(FileNotFoundError):
+                if kind is not None:
+                    _keep(entry, kind, makers)
+
+
+def _keep(entry: "os.DirEntry[str]", kind: int, makers: set[int] | None) -> None:
+    state = entry.stat(follow_symlinks=False)
+    _refuse_foreign(entry.path, kind, state, makers)
+    if state.st_uid == os.geteuid() and state.st_mode & _OTHERS:
+        Path(entry.path).chmod(stat.S_IMODE(state.st_mode) & ~_OTHERS)
+
+
+def _makers(home: os.stat_result) -> set[int] | None:
+    """Return who may have made the files of a home; None where a group was given a volume to share."""
+    if home.st_uid != os.geteuid() and not home.st_mode & stat.S_IWOTH:
+        return None
+    return {os.geteuid(), home.st_uid, 0}
 
 
 def _kind(name: str) -> int | None:
@@ -75,11 +89,11 @@ def _kind(name: str) -> int | None:
     return next((kind for names, kind in _KINDS if names.fullmatch(name)), None)
 
 
-def _refuse_foreign(path: str, kind: int, state: os.stat_result, makers: set[int]) -> None:
+def _refuse_foreign(path: str, kind: int, state: os.stat_result, makers: set[int] | None) -> None:
     found = stat.S_IFMT(state.st_mode)
     if found != kind:
         raise QueueError(f"{path} is {_NOUNS.get(found, 'a device')}, not {_NOUNS[kind]}: find out who put it there")
-    if state.st_uid not in makers:
+    if makers is not None and state.st_uid not in makers:
         raise QueueError(
             f"{path} belongs to user id {state.st_uid}, and we are user id {os.geteuid()}: find out who put it there,"
             " or give it to us with chown"
@@ -109,7 +123,7 @@ def _give(descriptor: int, uid: int, gid: int) -> None:
         return
     if stat.S_ISDIR(state.st_mode):
         names = [name for name in os.listdir(descriptor) if name != _OF_THE_VOLUME]
-        if not all(_kind(name) is not None or _BODY.fullmatch(name) for name in names):
+        if not all(_kind(name) is not None or name == _SOCKET or _BODY.fullmatch(name) for name in names):
             return
         for each in _opened(descriptor, names):
             _give(each, uid, gid)

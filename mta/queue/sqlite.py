@@ -13,7 +13,7 @@ from mta.queue.amending import amend, forget
 from mta.queue.bodies import SMALL, Bodies, Writer
 from mta.queue.commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
-from mta.queue.home import FILE_NAME, Lock, prepare
+from mta.queue.home import FILE_NAME, Lock, look_into, prepare
 from mta.queue.interface import Change, Claim, Entry, NewMail, PutOff, Query, QueueError, QueueId, Summary, Verdict
 from mta.queue.log import lengthen
 from mta.queue.reading import Reader
@@ -53,6 +53,8 @@ def open_queue(
         prepare(directory)
     elif not directory.is_dir():
         raise QueueError(f"there is no queue directory {directory}: check QUEUE_DIR")
+    else:
+        look_into(directory)
     lock = Lock(directory) if recover else None
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)

@@ -3,8 +3,6 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections import Counter
 
@@ -13,11 +11,11 @@ import pytest
 from tests.endtoend.mails import mail
 from tests.endtoend.test_kill import Load, tokens
 from tests.endtoend.world import TO, received
+from tests.fakes.anybody import NOBODY, with_open_python
 from tests.fakes.certificates import self_signed
 from tests.fakes.processes import answers, until
 from tests.fakes.received import Rule
 
-NOBODY = 65534
 SLOW = Rule("RCPT", "451 4.3.0 come back")
 
 
@@ -199,19 +197,10 @@ def test_a_second_relay_on_the_same_directory_is_refused_whatever_its_workers(wo
     assert answers(relay.port)
 
 
-def may_run_python(user):
-    """Whether a user may run the Python that runs us, and we may become that user."""
-    try:
-        return (
-            subprocess.run([sys.executable, "-c", "import mta.worker"], user=user, cwd="/", check=False).returncode == 0
-        )
-    except PermissionError:
-        return False
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives privileges up")
 def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_only_root_can_read(world, tmp_path):
-    if not may_run_python(NOBODY):
+    prefix = with_open_python()
+    if prefix is None:
         pytest.skip("nobody but root may run this Python")
     tls = tmp_path / "tls"
     tls.mkdir(0o700)
@@ -226,6 +215,7 @@ def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_
     for folder in (queue, *queue.parents[: len(queue.parents) - 2]):
         folder.chmod(folder.stat().st_mode | 0o011)
     relay.child.command[1:1] = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
+    relay.child.command[:0] = prefix
     relay.start()
     # A worker that is killed before it listens would end the start.
     relay.awaited("started")
