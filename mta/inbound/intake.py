@@ -15,9 +15,13 @@ from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 
 QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
+CROWDED = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
 QUEUE_BROKEN = reply(451, "4.3.0", "The queue cannot take mail now, please try again later")
 LOOP = reply(554, "5.4.6", "Too many hops: this message is in a loop")
 HEADER_TOO_LARGE = reply(552, "5.3.4", "The header of this message is too large")
+
+# Octets of a header that may wait for its end though there is little memory left.
+_SMALL_HEAD = 16384
 
 
 class Handoff(Protocol):
@@ -54,6 +58,8 @@ class Intake:
         self.wall = wall
         self.name = name
         self.limits = limits
+        #: Octets of memory that all messages on their way in take now.
+        self.in_memory = 0
 
     def begin(self, envelope: Envelope, client: Client, tls: str = "") -> "Incoming":
         """Return what takes the octets of a message. `tls` names protocol and cipher for the trace header."""
@@ -61,9 +67,13 @@ class Intake:
 
 
 class Incoming:
-    """A message while it arrives. Memory is bounded: a header block at most, the rest goes to the queue's writer."""
+    """A message while it arrives. Memory is bounded: a header block at most, the rest goes to the queue's writer.
 
-    __slots__ = ("_client", "_envelope", "_head", "_intake", "_refusal", "_seen", "_tls", "_writer", "id")
+    That of all messages together is bounded too: where there is little left, a body goes to its file however small it
+    is, and one whose header has no end yet is refused.
+    """
+
+    __slots__ = ("_client", "_envelope", "_head", "_held", "_intake", "_refusal", "_seen", "_tls", "_writer", "id")
 
     def __init__(self, intake: Intake, envelope: Envelope, client: Client, tls: str) -> None:
         self._intake = intake
@@ -76,6 +86,8 @@ class Incoming:
         self._head: bytes | bytearray | None = b""
         self._seen = 0
         self._refusal: Reply | None = None
+        # Octets of memory that we take, as counted for all.
+        self._held = 0
 
     def write(self, data: bytes) -> None:
         """Take octets of the message. What the queue cannot hold is remembered and refused at the end."""
@@ -85,6 +97,7 @@ class Incoming:
             self._store(data)
         else:
             self._gather(data, ended=False)
+        self._weigh()
 
     def finish(self, done: Callable[[Reply], None]) -> None:
         """Store the message; `done` gets the reply once it is on disk, or once it is known that it will not be."""
@@ -106,6 +119,34 @@ class Incoming:
     def abort(self) -> None:
         """Forget the message: the client went away or took it back."""
         self._writer.abort()
+        self._let_go()
+
+    def _weigh(self) -> None:
+        """Count the memory that we take, and take less where all together take too much."""
+        intake = self._intake
+        held = self._writer.in_memory if self._head is None else len(self._head)
+        intake.in_memory += held - self._held
+        self._held = held
+        if intake.in_memory > intake.limits.octets_in_memory and self._refusal is None:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        if self._head is not None:
+            if len(self._head) > _SMALL_HEAD:
+                self._refuse_message(CROWDED)
+            return
+        try:
+            self._writer.unload()
+        except QueueError as error:
+            self._refuse(error)
+        else:
+            held = self._writer.in_memory
+            self._intake.in_memory += held - self._held
+            self._held = held
+
+    def _let_go(self) -> None:
+        self._intake.in_memory -= self._held
+        self._held = 0
 
     def _gather(self, data: bytes, *, ended: bool) -> None:
         """Collect the header block; when it is whole, put the trace on top of it and pass both on."""
@@ -169,9 +210,11 @@ class Incoming:
         self._refusal = refusal
         self._head = None
         self._writer.abort()
+        self._let_go()
 
     def _stored(self, claim: Claim | None, size: int, done: Callable[[Reply], None]) -> None:
         intake = self._intake
+        self._let_go()
         intake.journal.accepted(self.id, self._envelope, size)
         done(reply(250, "2.0.0", f"Ok: queued as {self.id}"))
         if claim is None:
@@ -180,8 +223,10 @@ class Incoming:
             intake.handoff.take(claim)
 
     def _not_stored(self, failure: Failure, done: Callable[[Reply], None]) -> None:
-        if isinstance(failure.value, QueueError):
-            done(self._refuse(failure.value))
+        self._let_go()
+        error = failure.value
+        if isinstance(error, QueueError):
+            done(self._refuse(error))
             return
         self._intake.journal.trouble(f"the queue could not store a message: {failure.getErrorMessage()}", self.id)
         done(QUEUE_BROKEN)

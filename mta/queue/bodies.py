@@ -18,6 +18,9 @@ from mta.queue.room import require_room
 
 #: Octets a body may have to live in a row.
 SMALL = 256 * 1024
+# Octets that a file gathers before they are written. What comes fast comes in larger pieces and goes past them; a crowd
+# of slow clients holds no more than these each.
+_BUFFER = 8192
 #: What follows the id in the name of a file that is not whole yet.
 PART = ".part"
 
@@ -51,12 +54,28 @@ class Writer:
             raise refusal(error) from error
 
     @property
+    def in_memory(self) -> int:
+        """Octets of memory that it takes now; a body that was finished is the caller's."""
+        if self._ended:
+            return 0
+        return self.size if self._file is None else _BUFFER
+
+    def unload(self) -> None:
+        """Go on in the file, though the body is small yet. Raises as `write` does."""
+        if self._file is None and not self._ended:
+            try:
+                self._spill()
+            except OSError as error:
+                self.abort()
+                raise refusal(error) from error
+
+    @property
     def _path(self) -> Path:
         return self._directory / self._name
 
     def _spill(self) -> BinaryIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(descriptor, "wb", self._small)
+        self._file = os.fdopen(descriptor, "wb", _BUFFER)
         self._file.writelines(self._pieces)
         self._pieces.clear()
         return self._file

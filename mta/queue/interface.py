@@ -195,6 +195,13 @@ class BodyWriter(Protocol):
     def write(self, data: bytes) -> None:
         """Append octets. Raises QueueFull when the disk is; the writer is then aborted."""
 
+    @property
+    def in_memory(self) -> int:
+        """Octets of memory that it takes now; 0 once it ended."""
+
+    def unload(self) -> None:
+        """Take no more memory for this body than must be: it goes to a file, small as it may be. Raises QueueFull."""
+
     def finish(self) -> Body:
         """Return the body, for `Queue.add` (which makes it durable) or `Queue.discard`. Raises QueueFull."""
 

@@ -264,6 +264,14 @@ class _Writer:
             raise QueueFull("no room for the message")
         self._pieces.append(data)
 
+    @property
+    def in_memory(self) -> int:
+        """Octets written, until it ends."""
+        return 0 if self._ended else self.size
+
+    def unload(self) -> None:
+        """Stay where everything is."""
+
     def finish(self) -> Body:
         """Return the body."""
         if self._ended:

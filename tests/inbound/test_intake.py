@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from mta.inbound.intake import Incoming
 from mta.inbound.policy import Client
 from mta.message.envelope import BodyType
 from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFull, QueueId
@@ -109,8 +110,90 @@ def test_what_was_declared_travels_in_the_envelope() -> None:
     assert (kept.body_type, kept.envid) == (BodyType.EIGHT_BIT, "abc")
 
 
+def begin(parts: Listening) -> Incoming:
+    return parts.intake.begin(envelope("bob@b.test"), Client(FRIEND, trusted=True))
+
+
+class CountingQueue(MemoryQueue):
+    """Keeps in files, as it were, what it is told to unload."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unloaded = 0
+
+    def writer(self, id: QueueId) -> BodyWriter:  # type: ignore[override]
+        queue = self
+        real = super().writer(id)
+
+        class Writer(type(real)):  # type: ignore[misc]
+            filed = False
+
+            def unload(self) -> None:
+                queue.unloaded += not self.filed
+                self.filed = True
+
+            @property
+            def in_memory(self) -> int:
+                return 0 if self.filed else self.size
+
+        return Writer(real.store)  # type: ignore[no-any-return]
+
+
+HEAD = b"Subject: hi\r\n\r\n"
+
+
+def test_the_memory_of_all_messages_together_is_bounded_and_what_is_beyond_goes_to_files() -> None:
+    queue = CountingQueue()
+    parts = Listening(Limits(octets_in_memory=1_000_000), queue)
+    crowd = [begin(parts) for _ in range(100)]
+    for _ in range(10):
+        for incoming in crowd:
+            incoming.write(HEAD + b"x" * 5_000)
+            assert parts.intake.in_memory <= 1_000_000
+    assert 70 < queue.unloaded < 100
+    replies: list[Reply] = []
+    for incoming in crowd:
+        incoming.finish(replies.append)
+    assert [reply.code for reply in replies] == [250] * 100
+    assert parts.intake.in_memory == 0
+    assert {claim.body.size for claim in parts.delivery.taken} == {parts.delivery.taken[0].body.size}
+
+
+def test_long_headers_of_a_crowd_are_refused_for_now_and_short_ones_taken() -> None:
+    parts = Listening(Limits(octets_in_memory=1_000_000))
+    crowd = [begin(parts) for _ in range(10)]
+    for incoming in crowd:
+        incoming.write(b"X: " + b"x" * 99_000 + b"\r\n")
+    replies: list[Reply] = []
+    late, short = begin(parts), begin(parts)
+    late.write(b"X: " + b"x" * 99_000 + b"\r\n")
+    assert parts.intake.in_memory <= 1_000_000
+    short.write(b"Subject: hi\r\n")
+    for incoming in (late, short, *crowd):
+        incoming.write(b"\r\n")
+        incoming.finish(replies.append)
+    assert [str(reply)[:9] for reply in replies[:2]] == ["452 4.3.1", "250 2.0.0"]
+    assert parts.intake.in_memory == 0
+
+
+def test_memory_is_given_back_however_a_message_ends() -> None:
+    for queue in (FailingDisk(QueueFull("no")), Refusing(QueueError("no")), Refusing(QueueFull("no"))):
+        parts = Listening(queue=queue)
+        take(COMPLETE, parts=parts)
+        assert parts.intake.in_memory == 0
+    parts = Listening(Limits(header_size=1000))
+    take(b"X-More: and more\r\n" * 100, parts=parts)
+    assert parts.intake.in_memory == 0
+    incoming = begin(parts)
+    incoming.write(COMPLETE)
+    assert parts.intake.in_memory > 0
+    incoming.abort()
+    assert parts.intake.in_memory == 0
+
+
 class FailingWriter:
     size = 0
+    in_memory = 0
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -206,6 +206,26 @@ class QueueContract:
         self.assertRaises(QueueError, writer.write, b"more")
         self.assertRaises(QueueError, writer.finish)
 
+    def test_a_writer_that_is_unloaded_takes_little_memory_and_loses_nothing(self):
+        new = mail()
+        writer = self.queue.writer(new.id)
+        writer.write(b"first, ")
+        writer.unload()
+        writer.unload()
+        writer.write(b"second")
+        self.assertEqual(writer.size, 13)
+        self.now(self.queue.add(NewMail(new.id, new.envelope, writer.finish()), NOW))
+        self.assertEqual(writer.in_memory, 0)
+        (claim,) = self.claims()
+        self.assertEqual(octets(claim.body), b"first, second")
+
+    def test_a_writer_that_was_aborted_takes_no_memory_and_cannot_be_unloaded(self):
+        writer = self.queue.writer(mail().id)
+        writer.write(b"x")
+        writer.abort()
+        writer.unload()
+        self.assertEqual(writer.in_memory, 0)
+
     def test_abort_after_finish_leaves_the_body(self):
         new = mail()
         writer = self.queue.writer(new.id)
