@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import smtplib
 import sqlite3
@@ -17,7 +18,7 @@ from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
 from tests.fakes.mounted import PowerDisk
 from tests.fakes.processes import until
-from tests.fakes.received import Rule
+from tests.fakes.received import Message, Rule
 from tests.fakes.sink import Sink
 
 CLIENTS = 8
@@ -79,8 +80,6 @@ class Outage:
     disk: PowerDisk
     seed: int
     torn: bool = False
-    #: What had arrived and was still in the queue when the power came back: only that may arrive again.
-    in_flight: Counter[str] = field(default_factory=Counter)
     #: What SQLite found wrong with the queue's files.
     damage: list[str] = field(default_factory=list)
 
@@ -122,11 +121,10 @@ class Outage:
         self.relay.kill()
         self.disk.on(self.moments.randrange(1 << 32) if self.torn else None)
         until(lambda: not self.sink.open_connections, what="the end of the dead daemon's connections")
-        arrived = set(tokens(self.sink))
         for home in homes(self.relay.queue_dir):
-            self._look(home, arrived)
+            self._look(home)
 
-    def _look(self, home: Path, arrived: set[str]) -> None:
+    def _look(self, home: Path) -> None:
         """Look at a copy, so that nothing of ours touches what the relay is to start with."""
         copy = self.relay.queue_dir.parent.parent.parent / "copy"
         shutil.rmtree(copy, ignore_errors=True)
@@ -137,7 +135,6 @@ class Outage:
         if (copy / "queue.sqlite").exists():
             with closing(sqlite3.connect(copy / "queue.sqlite")) as connection:
                 self.damage += examined(connection)
-                self.in_flight.update(waiting(connection) & arrived)
 
     def refuse(self, all: bool) -> None:
         """Have the sink put everything off, so that much waits in the queue; or take it again."""
@@ -145,18 +142,15 @@ class Outage:
 
 
 def examined(connection: sqlite3.Connection) -> list[str]:
-    """Return what SQLite finds wrong."""
+    """Return what SQLite finds wrong, and the ledger if it does not add up."""
     try:
         faults = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
         faults += [str(row) for row in connection.execute("PRAGMA foreign_key_check")]
+        (owed,) = connection.execute("SELECT accepted - delivered - failed - removed FROM ledger").fetchone()
+        (left,) = connection.execute("SELECT count(*) FROM recipient WHERE status = 'waiting'").fetchone()
     except sqlite3.DatabaseError as error:
         return [str(error)]
-    return faults
-
-
-def waiting(connection: sqlite3.Connection) -> set[str]:
-    """Return what is still in the queue."""
-    return {local for (local,) in connection.execute("SELECT sender_local FROM message WHERE finished IS NULL")}
+    return faults if owed == left else [*faults, f"{left} wait, but the ledger says {owed}"]
 
 
 def homes(queue_dir: Path) -> list[Path]:
@@ -167,6 +161,23 @@ def homes(queue_dir: Path) -> list[Path]:
 def tokens(sink: Sink) -> list[str]:
     """Return what has arrived."""
     return [message.sender.partition("@")[0] for message in list(sink.messages)]
+
+
+def repeated(sink: Sink) -> Counter[str]:
+    """Return the ids of what arrived more than once, and how often too often."""
+    ids = Counter(_id(message) for message in list(sink.messages))
+    return ids - Counter(set(ids))
+
+
+def named(relay: Daemon) -> Counter[str]:
+    """Return how often the log named a message's id as one that may arrive again."""
+    return Counter(event["id"] for event in relay.events("possible-duplicate"))
+
+
+def _id(message: Message) -> str:
+    found = re.search(r"\bid ([0-9a-z]{13})\b", message.header("Received") or "")
+    assert found, message
+    return found[1]
 
 
 def ledger(relay: Daemon) -> dict[str, int]:
