@@ -1,30 +1,31 @@
 """DNS messages: a question to bytes, bytes to an answer (RFC 1035 section 4, RFC 2308, RFC 6891). Pure."""
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import dns.exception
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
-import dns.rrset
 
 from mta.routing.answers import Answer, Found, LookupFailed, MxRecord, NoData, NoSuchName
+from mta.routing.dnsreply import CNAME, MX, DnsReply, Record, Unreadable, label_text, read
 
 #: The UDP payload that fits every path in one piece (DNS flag day 2020).
 UDP_PAYLOAD = 1232
 #: Records kept of one answer; TCP could bring thousands.
 MAX_RECORDS = 100
+#: CNAMEs followed in one reply.
+MAX_CHAIN = 16
 
 # Seconds. A zero would ask for each message, a day would outlast a move; RFC 2308 section 5 caps negative answers.
 _LEAST_TTL = 1.0
 _MOST_TTL = 3600.0
 _MOST_NEGATIVE_TTL = 300.0
 _NO_TTL = 2**31
+_FOREVER = float("inf")
 
 
 class Kind(enum.Enum):
@@ -52,61 +53,74 @@ def make_query(name: str, kind: Kind, *, edns: bool = True) -> dns.message.Query
     return dns.message.make_query(absolute, kind.value, use_edns=0 if edns else False, payload=UDP_PAYLOAD)
 
 
-def read_reply(query: dns.message.QueryMessage, wire: bytes) -> dns.message.QueryMessage | None:
+def read_reply(query: dns.message.QueryMessage, wire: bytes) -> DnsReply | None:
     """Return the reply to exactly this query (id, opcode, question: RFC 5452 section 9.1); None for anything else."""
     try:
-        reply = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=True)
-    except dns.message.Truncated as cut:
-        reply = cut.message()
-    except (dns.exception.DNSException, ValueError):
+        reply = read(wire)
+    except Unreadable:
         return None
-    return reply if isinstance(reply, dns.message.QueryMessage) and query.is_response(reply) else None
+    if reply.id != query.id:
+        return None
+    if reply.question is None:
+        # A server that did not understand the question may leave it out.
+        return reply if trouble(reply) else None
+    asked = query.question[0]
+    return reply if reply.question == (_text(asked.name), asked.rdtype) else None
 
 
-def is_truncated(reply: dns.message.QueryMessage) -> bool:
-    """Whether the rest must be fetched over TCP."""
-    return bool(reply.flags & dns.flags.TC)
-
-
-def trouble(reply: dns.message.QueryMessage) -> str:
+def trouble(reply: DnsReply) -> str:
     """Return the name of a response code that is no answer, such as SERVFAIL; "" when the reply is one."""
-    code = reply.rcode()
-    return "" if code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) else dns.rcode.to_text(code)
+    return (
+        "" if reply.code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) else dns.rcode.to_text(dns.rcode.Rcode(reply.code))
+    )
 
 
-def read_answer(reply: dns.message.QueryMessage) -> Answer[Any] | Alias:
+def read_answer(reply: DnsReply) -> Answer[Any] | Alias:
     """Say what a reply without trouble means."""
-    try:
-        chain = reply.resolve_chaining()
-    except dns.message.ChainTooLong:
-        return LookupFailed("its CNAMEs run in a circle or are too many")
-    except dns.exception.DNSException as error:
-        return LookupFailed(f"the answer contradicts itself: {error}")
-    if chain.answer is not None:
-        return Found(_records(chain.answer), _within(chain.minimum_ttl, _MOST_TTL), _text(chain.canonical_name))
-    negative_ttl = _within(chain.minimum_ttl, _MOST_NEGATIVE_TTL)
-    if reply.rcode() == dns.rcode.NXDOMAIN:
-        return NoSuchName(negative_ttl)
-    if chain.cnames and not _has_soa(reply.authority):
-        return Alias(_text(chain.canonical_name), negative_ttl)
-    return NoData(negative_ttl)
+    assert reply.question is not None
+    name, kind = reply.question
+    ttl, aliases = _FOREVER, {record.name: record for record in reply.answers if record.kind == CNAME}
+    for hop in range(MAX_CHAIN + 1):
+        found = [record for record in reply.answers if record.name == name and record.kind == kind]
+        if found:
+            return _found(reply, found, ttl)
+        alias = aliases.get(name)
+        if alias is None:
+            return _not_found(reply, name, ttl, unfinished=hop > 0)
+        name, ttl = alias.data, min(ttl, _lifetime(alias.ttl))
+    return LookupFailed("its CNAMEs run in a circle or are too many")
 
 
-def _records(rrset: dns.rrset.RRset) -> tuple[Any, ...]:
-    if rrset.rdtype == dns.rdatatype.MX:
-        return tuple(sorted(MxRecord(rdata.preference, _text(rdata.exchange)) for rdata in rrset)[:MAX_RECORDS])
-    return tuple(rdata.address for rdata in rrset)[:MAX_RECORDS]
+def _found(reply: DnsReply, found: list[Record], ttl: float) -> Found[Any] | LookupFailed:
+    if reply.code == dns.rcode.NXDOMAIN:
+        return LookupFailed("the answer contradicts itself: it has records, and says that there is no such name")
+    ttl = min(ttl, *(_lifetime(record.ttl) for record in found))
+    if found[0].kind == MX:
+        hosts = sorted({MxRecord(record.preference, record.data) for record in found})
+        return Found(tuple(hosts[:MAX_RECORDS]), _within(ttl, _MOST_TTL), found[0].name)
+    addresses = tuple(dict.fromkeys(record.data for record in found))
+    return Found(addresses[:MAX_RECORDS], _within(ttl, _MOST_TTL), found[0].name)
 
 
-def _has_soa(authority: Iterable[dns.rrset.RRset]) -> bool:
-    """RFC 2308 section 2.2: the SOA is what tells "no data" from a chain that the server did not finish."""
-    return any(rrset.rdtype == dns.rdatatype.SOA for rrset in authority)
+def _not_found(reply: DnsReply, name: str, ttl: float, *, unfinished: bool) -> NoSuchName | NoData | Alias:
+    if reply.negative_ttl is not None:
+        ttl = min(ttl, _lifetime(reply.negative_ttl))
+    ttl = _within(ttl, _MOST_NEGATIVE_TTL)
+    if reply.code == dns.rcode.NXDOMAIN:
+        return NoSuchName(ttl)
+    # RFC 2308 section 2.2: the SOA is what tells "no data" from a chain that the server did not finish.
+    return Alias(name, ttl) if unfinished and reply.negative_ttl is None else NoData(ttl)
 
 
 def _text(name: dns.name.Name) -> str:
-    return "" if name == dns.name.root else name.to_text(omit_final_dot=True).lower()
+    """Return a name as `DnsReply` has it."""
+    return ".".join(map(label_text, name.labels[:-1]))
 
 
-def _within(ttl: int, most: float) -> float:
+def _lifetime(ttl: int) -> float:
     # RFC 2181 section 8: with the highest bit set it counts as zero.
-    return min(max(float(ttl if ttl < _NO_TTL else 0), _LEAST_TTL), most)
+    return float(ttl if ttl < _NO_TTL else 0)
+
+
+def _within(ttl: float, most: float) -> float:
+    return min(max(ttl, _LEAST_TTL), most)

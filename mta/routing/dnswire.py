@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.routing.answers import LookupFailed
-from mta.routing.dnsmessage import Kind, is_truncated, make_query, read_reply, trouble
+from mta.routing.dnsmessage import Kind, make_query, read_reply, trouble
+from mta.routing.dnsreply import DnsReply
 
 #: An IP address and a port.
 Server = tuple[str, int]
@@ -51,7 +52,7 @@ class DnsWire:
         self._slots = DeferredSemaphore(in_flight)
         self._waiting = waiting
 
-    async def ask(self, name: str, kind: Kind) -> QueryMessage | LookupFailed:
+    async def ask(self, name: str, kind: Kind) -> DnsReply | LookupFailed:
         """Return the first reply that is an answer. Raises ValueError for what cannot be a name."""
         if not self._servers:
             return LookupFailed("no DNS server is known: set DNS_SERVERS, or name one in /etc/resolv.conf")
@@ -60,7 +61,7 @@ class DnsWire:
         async with self._slots:
             return await self._ask_in_turn(name, kind)
 
-    async def _ask_in_turn(self, name: str, kind: Kind) -> QueryMessage | LookupFailed:
+    async def _ask_in_turn(self, name: str, kind: Kind) -> DnsReply | LookupFailed:
         """Try each server twice, the second time without EDNS: old servers and firewalls refuse or drop it."""
         troubles: dict[Server, str] = {}
         for edns in (True, False):
@@ -81,16 +82,16 @@ class DnsWire:
         self._servers.remove(server)
         self._servers.append(server)
 
-    async def _ask_server(self, server: Server, query: QueryMessage) -> QueryMessage:
+    async def _ask_server(self, server: Server, query: QueryMessage) -> DnsReply:
         reply = await self._timed(self._over_udp(server, query))
-        if not is_truncated(reply):
+        if not reply.truncated:
             return reply
         reply = await self._timed(self._over_tcp(server, query))
-        if is_truncated(reply):
+        if reply.truncated:
             raise _NoReply("truncated reply over TCP")
         return reply
 
-    async def _timed(self, exchange: Coroutine[Deferred[Any], Any, QueryMessage]) -> QueryMessage:
+    async def _timed(self, exchange: Coroutine[Deferred[Any], Any, DnsReply]) -> DnsReply:
         try:
             return await Deferred.fromCoroutine(exchange).addTimeout(self._timeout, self._reactor)
         except DeferredTimeout:
@@ -99,7 +100,7 @@ class DnsWire:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise _NoReply(f"no reply ({reason})") from None
 
-    async def _over_udp(self, server: Server, query: QueryMessage) -> QueryMessage:
+    async def _over_udp(self, server: Server, query: QueryMessage) -> DnsReply:
         # A socket a question: the source port is random, and the kernel drops what another address sends. (A Twisted
         # datagram port would do the same and log two lines each time.)
         with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
@@ -113,7 +114,7 @@ class DnsWire:
             finally:
                 self._reactor.removeReader(reader)
 
-    async def _over_tcp(self, server: Server, query: QueryMessage) -> QueryMessage:
+    async def _over_tcp(self, server: Server, query: QueryMessage) -> DnsReply:
         endpoint = TCP6ClientEndpoint if _family(server) is socket.AF_INET6 else TCP4ClientEndpoint
         protocol = _TcpQuery(query)
         await connectProtocol(endpoint(self._reactor, *server, timeout=self._timeout), protocol)
@@ -130,7 +131,7 @@ class _UdpReader:
     def __init__(self, sock: socket.socket, query: QueryMessage) -> None:
         self._sock = sock
         self._query = query
-        self.reply: Deferred[QueryMessage] = Deferred()
+        self.reply: Deferred[DnsReply] = Deferred()
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for the reactor."""
@@ -170,7 +171,7 @@ class _TcpQuery(Int16StringReceiver):
 
     def __init__(self, query: QueryMessage) -> None:
         self._query = query
-        self.reply: Deferred[QueryMessage] = Deferred()
+        self.reply: Deferred[DnsReply] = Deferred()
 
     def connectionMade(self) -> None:
         """Ask."""
