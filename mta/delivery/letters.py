@@ -47,10 +47,12 @@ def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
         unread = TryLater(f"cannot read the message body: {error}", status="4.3.0")
         return Draft(None, (), {pending.index: unread for pending in parcel.recipients})
     utf8 = _uses_utf8(offer, parcel.envelope, going)
+    # What BDAT announces must be what it brings, whatever the queue believed.
+    size = parcel.body.size if body is None else len(body)
     letter = Letter(
-        _mail(offer, parcel.envelope, parcel.body.size, utf8=utf8),
+        _mail(offer, parcel.envelope, size, utf8=utf8),
         [_rcpt(offer, pending.recipient, utf8=utf8) for pending in going],
-        parcel.body.size,
+        size,
         body,
     )
     return Draft(letter, [pending.index for pending in going], outcomes)

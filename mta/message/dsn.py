@@ -6,10 +6,10 @@ What others wrote reaches the first two only through `clean`, so no reply can en
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.message import wording
-from mta.message.body import Body, head
+from mta.message.body import Body, MemoryBody, head
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.message.headers import date, header_end, scan, values
 from mta.message.news import News, Original, Result, Stamp
@@ -33,6 +33,8 @@ _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 # RFC 5322 section 3.6.4, loosely: what is copied into a field of ours must be one printable word.
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,900}>")
 _IPV4 = re.compile(r"[\d.]+")
+# Every other message has at least the trace field that we put on top.
+_UNREADABLE = MemoryBody(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,18 @@ def report(
 
     Nobody is told of a message with the null sender (RFC 5321 section 4.5.5), of a recipient whose NOTIFY excludes the
     event, of a success that the next host reports (RFC 3461 section 5.2.1), and of the delay of a message that a
-    program or a list sent (RFC 3834 section 2). `until` is when delivery will be given up, for DELAY. Reads the body:
-    raises OSError.
+    program or a list sent (RFC 3834 section 2). `until` is when delivery will be given up, for DELAY. Of a message that
+    cannot be read nothing is returned.
     """
+    try:
+        return _report(event, original, results, stamp, until)
+    except OSError:
+        return _report(event, replace(original, body=_UNREADABLE), results, stamp, until)
+
+
+def _report(
+    event: Notify, original: Original, results: Sequence[Result], stamp: Stamp, until: float | None
+) -> tuple[Envelope, bytes] | None:
     sender = original.envelope.sender
     told = [result for result in results if _is_told(event, result)]
     if sender is None or not told:
@@ -208,6 +219,8 @@ def _header(body: Body) -> bytes:
 
 def _whole(news: News, header: bytes) -> _Part | None:
     """Return the whole message: only with a failure (RFC 3461 section 4.3), and when neither it nor a line is huge."""
+    if news.original.body is _UNREADABLE:
+        return None
     ret = news.original.envelope.ret
     limit = WHOLE_WHEN_ASKED if ret is Ret.FULL else WHOLE_BY_DEFAULT
     if news.event is not Notify.FAILURE or ret is Ret.HEADERS or news.original.body.size > limit:

@@ -88,9 +88,17 @@ def explain(news: News, *, whole: bool) -> str:
         f"under the id {news.original.id}. Give this id to postmaster@{news.stamp.name}",
         "when you ask for help.",
         "",
-        "Your message follows." if whole else "The header of your message follows.",
+        _what_follows(news, whole=whole),
     ]
     return "".join(f"{line}\r\n" for line in lines)
+
+
+def _what_follows(news: News, *, whole: bool) -> str:
+    if whole:
+        return "Your message follows."
+    if not news.original.body.size:
+        return "The message itself cannot be read any more and is not returned."
+    return "The header of your message follows."
 
 
 def _opening(news: News) -> list[str]:

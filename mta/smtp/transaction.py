@@ -33,7 +33,8 @@ _MAY_BE_TAKEN = "the message may have been taken"
 class Letter:
     """What to send: MAIL and RCPT commands without line ends, and the body or at least its size in octets.
 
-    The body's lines end in CRLF, the last one too, and hold no other CR or LF: whoever took it in saw to that.
+    The body's lines end in CRLF, the last one too, and hold no other CR or LF: whoever took it in saw to that, and
+    what comes back from a disk is looked at there (mta.message.body).
     """
 
     mail: str
@@ -99,6 +100,11 @@ class Transaction:
         """One for each recipient, in order, once DONE was given."""
         return [answer for answer in self._tally.answers if answer is not None]
 
+    @property
+    def _all_out(self) -> bool:
+        """Whether the remote may have the whole message: by BDAT once its last octet went out, told or not."""
+        return self._ended or (self._bdat and self._sent == self._letter.size)
+
     def start(self, *, reset: bool) -> None:
         """Say the first commands: all of them, and a body in memory by BDAT, when the remote takes pipelines."""
         letter, dialogue = self._letter, self._dialogue
@@ -140,17 +146,21 @@ class Transaction:
 
     def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
         """Give the unanswered recipients the reason why; after the end of data they may have the message."""
-        if self._ended:
+        if self._all_out:
             if trouble.cause is Cause.LOST:
                 trouble = Trouble(Cause.LOST, "4.4.2", f"connection lost after end of data; {_MAY_BE_TAKEN}")
-            elif trouble.cause is Cause.TIMEOUT:
-                trouble = Trouble(Cause.TIMEOUT, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
+            elif trouble.cause is not Cause.CLOSING:
+                # A reply that nobody understands may have been a yes; 421 is a no.
+                trouble = Trouble(trouble.cause, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
         self._tally.settle(trouble)
         return _DONE, trouble
 
     def body(self, chunk: bytes) -> None:
-        """Send the next piece of the body after SEND_BODY."""
+        """Send the next piece of the body after SEND_BODY; one that goes beyond what was announced is held back."""
         self._sent += len(chunk)
+        if self._sent > self._letter.size:
+            # The octets that BDAT did not announce would be taken for commands.
+            return
         self._dialogue.outgoing.append(chunk if self._stuffer is None else self._stuffer.stuff(chunk))
 
     def end_body(self) -> None:
@@ -232,12 +242,12 @@ class Transaction:
     def _final(self, reply: Reply) -> Event | None:
         self.unclean = not reply.positive
         # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
-        if not self._ended and reply.positive:
+        if not self._all_out and reply.positive:
             raise out_of_protocol(_END, reply)
         if self._lmtp:
             self._tally.take_final(reply)
         else:
             self._tally.settle(reply)
-        if not self._ended:
+        if not self._all_out:
             raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
         return None if self._dialogue.expected else _DONE

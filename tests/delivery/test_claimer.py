@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.claimer import Claimer
 from mta.delivery.limits import DeliveryLimits
+from mta.message.body import DamagedError
 from mta.ops.journal import Journal
 from mta.queue.interface import Claim, PutOff, QueueError
 from mta.queue.memory import MemoryQueue
@@ -69,6 +70,13 @@ class ClaimerTests(SynchronousTestCase):
         assert len(self.worker.taken) == 3
         self.clock.pump([0, 0, 0])
         assert len(self.worker.taken) == 8
+
+    def test_a_body_that_was_spoilt_in_the_queue_is_not_given_out(self) -> None:
+        self.successResultOf(self.queue.add(mail("bob@b.test", body=b"a\n.\nMAIL FROM:<x@b.test>\r\n"), NOW))
+        self.claimer.start()
+        (claim,) = self.worker.taken
+        with self.assertRaisesRegex(DamagedError, "bare LF"):
+            list(claim.body.chunks())
 
     def test_no_more_is_claimed_than_there_is_room_for(self) -> None:
         self.add(8)

@@ -3,6 +3,7 @@ import email.policy
 import os
 import pathlib
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from typing import Any
 
@@ -405,3 +406,22 @@ def test_what_the_remote_said_is_quoted_in_full(words: str) -> None:
 )
 def test_a_person_is_told_what_to_do(status: str, advice: str) -> None:
     assert advice in parse(written(outcome=Failed("no", "", status)))[1].get_content()
+
+
+class Unreadable:
+    """A body that the disk no longer gives."""
+
+    size = 9
+
+    def chunks(self) -> Iterator[bytes]:
+        raise OSError("gone")
+
+
+@pytest.mark.parametrize("event", [Notify.FAILURE, Notify.DELAY])
+def test_the_sender_hears_of_a_message_that_can_no_longer_be_read(event: Notify) -> None:
+    lost = replace(original(), body=Unreadable())
+    parsed, words, status, header = parse(written(event, lost, REFUSED if event is Notify.FAILURE else BUSY))
+    assert parsed["To"] == "alice@example.test"
+    assert "The message itself cannot be read any more" in words.get_content()
+    assert groups(status)[1]["Final-Recipient"] == "rfc822; bob@example.com"
+    assert header.get_content().strip() == "Return-Path: <alice@example.test>"
