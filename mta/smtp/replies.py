@@ -7,6 +7,8 @@ from mta.smtp.values import value
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
 MAX_REPLY_LINE = 512
+#: Characters of a reply that are told; no honest one needs more.
+MAX_TEXT = 2000
 # A text of so many octets fits its line with any code and status.
 _SHORT = MAX_REPLY_LINE - 32
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
@@ -52,8 +54,9 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The lines as one, for a log or a report."""
-        return " ".join(self.lines)
+        """The lines as one, for a log or a report: a remote may say 200 KB to each recipient, and most is cut."""
+        text = " ".join(self.lines)
+        return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
     def __str__(self) -> str:
         """Give the whole reply on one line, as an operator would quote it."""

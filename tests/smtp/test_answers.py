@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.smtp.answers import MAX_LINE, MAX_LINES, ReplyReader, UnreadableReply
+from mta.smtp.replies import MAX_TEXT
 
 
 def read(*pieces: bytes) -> list[str]:
@@ -67,8 +68,19 @@ def test_what_is_no_reply_is_refused(wire: bytes) -> None:
 
 def test_as_many_and_as_long_lines_as_allowed_are_read() -> None:
     line = b"250-" + b"x" * (MAX_LINE - 4)
-    (reply,) = read((line + b"\r\n") * (MAX_LINES - 1) + b"250 end\r\n")
-    assert len(reply) > (MAX_LINES - 1) * (MAX_LINE - 4)
+    reader = ReplyReader()
+    reader.feed((line + b"\r\n") * (MAX_LINES - 1) + b"250 end\r\n")
+    reply = reader.next()
+    assert reply is not None
+    assert reply.lines == ("x" * (MAX_LINE - 4),) * (MAX_LINES - 1) + ("end",)
+
+
+def test_what_is_told_of_a_reply_is_short_however_much_was_said() -> None:
+    for code in (250, 421, 451, 550):
+        (told,) = read(f"{code}-5.7.1 no\r\n".encode() * (MAX_LINES - 1) + b"%d %b\r\n" % (code, b"y" * 2000))
+        assert told.startswith(f"{code} ")
+        assert len(told) < MAX_TEXT + 20
+        assert told.endswith("...")
 
 
 def test_empty_tells_whether_something_was_left_over() -> None:
