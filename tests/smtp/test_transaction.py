@@ -233,6 +233,28 @@ def test_a_timeout_after_the_end_of_data_says_so_too() -> None:
     assert verdict.text == "no reply to MAIL within 300 seconds; the message may have been taken"
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Trouble(Cause.PROTOCOL, "4.5.0", "protocol error: not a reply: 'hello'"),
+        Trouble(Cause.OURS, "4.4.2", "connection closed by us"),
+    ],
+)
+def test_whatever_else_leaves_the_end_of_data_without_an_answer_says_so_too(trouble: Trouble) -> None:
+    client = begun(CHUNKING)
+    client.lose(trouble)
+    assert client.verdicts[0] == Trouble(
+        trouble.cause, trouble.status, f"{trouble.text}; the message may have been taken"
+    )
+
+
+def test_a_server_that_closes_instead_of_taking_the_end_of_data_has_not_taken_the_message() -> None:
+    client = begun(CHUNKING)
+    client.to_send()
+    play(client, "S: 421 4.3.2 going\n! DONE")
+    assert "may have been taken" not in ended(client).text
+
+
 def test_a_refusal_in_the_middle_of_the_body_stands_and_ends_the_session() -> None:
     client = begun(PIPELINE, Letter(MAIL, (ONE,), 8))
     client.to_send()
