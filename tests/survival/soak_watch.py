@@ -1,0 +1,191 @@
+"""What a soak watches: every line of the log, and the daemon's memory, descriptors and files over time."""
+
+import json
+import os
+import re
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.processes import Child
+from tests.survival.soak_books import Books, Count
+
+_EVENT = re.compile(rb'\{"time": "[^"]{24}", "event": "([a-z_-]+)"')
+_TO = re.compile(rb'"to": "<r(\d+)@')
+_MAY_HAVE = b"may have been taken"
+_USUAL = {
+    "accepted",
+    "amended",
+    "deferred",
+    "delivered",
+    "destination-down",
+    "destination-up",
+    "failed",
+    "lease-lost",
+    "listening",
+    "possible-duplicate",
+    "recovered",
+    "refused",
+    "reported",
+    "session-ended",
+    "setting",
+    "started",
+    "stopped",
+    "stopping",
+    "turned-away",
+}
+#: Lines of other events that belong to what a soak does.
+_EXPECTED = (
+    "NET_DEV=",
+    "the relay runs as root",
+    "lies in the container's own file system",
+    "the new certificate is in use",
+)
+_MIB = 1 << 20
+
+
+class Log:
+    """Reads the daemon's output from a pipe, counts its events, and drops it; what is unexpected is kept."""
+
+    def __init__(self, books: Books) -> None:
+        self.counts: Counter[str] = Counter()
+        self.unexpected: list[str] = []
+        self._last: deque[bytes] = deque(maxlen=40)
+        self._books = books
+        self._out, self.pipe = os.pipe()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    @property
+    def tail(self) -> str:
+        """The last lines."""
+        return b"\n".join(self._last).decode(errors="replace")
+
+    def close(self) -> None:
+        """Read what is left, and end."""
+        os.close(self.pipe)
+        self._thread.join(30)
+
+    def _read(self) -> None:
+        rest = b""
+        while data := os.read(self._out, 1 << 20):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._take(line)
+            self._last.extend(lines[-5:])
+
+    def _take(self, line: bytes) -> None:
+        found = _EVENT.match(line)
+        event = found.group(1).decode() if found else "not JSON"
+        self.counts[event] += 1
+        if event in {"failed", "possible-duplicate"} or (event == "deferred" and _MAY_HAVE in line):
+            self._note(event, line)
+        if event not in _USUAL and not any(words.encode() in line for words in _EXPECTED):
+            self.counts["unexpected"] += 1
+            if len(self.unexpected) < 50:
+                self.unexpected.append(line[:2000].decode(errors="replace"))
+
+    def _note(self, event: str, line: bytes) -> None:
+        to = _TO.search(line)
+        if to is None:
+            return
+        number = int(to.group(1))
+        if event == "failed":
+            self._books.add(self._books.failed, number)
+        if event != "failed" or _MAY_HAVE in line:
+            self._books.add(self._books.excused, number)
+
+
+class PipedChild(Child):
+    """A program whose output goes to a log's pipe."""
+
+    def __init__(self, command: Sequence[str], log: Log, environment: Mapping[str, str]) -> None:
+        super().__init__(command, Path(f"/proc/self/fd/{log.pipe}"), environment)
+        self._log = log
+
+    @property
+    def text(self) -> str:
+        """The last lines of the log."""
+        return self._log.tail
+
+
+class Gauges:
+    """Samples of a daemon, one list for each of its lives."""
+
+    def __init__(self, books: Books, log: Log, queue_dir: Path) -> None:
+        self.lives: list[list[dict[str, Any]]] = []
+        self._books = books
+        self._log = log
+        self._file = queue_dir / "queue.sqlite"
+        self._wal = queue_dir / "queue.sqlite-wal"
+        self._begun = time.monotonic()
+        self._pid = 0
+
+    def sample(self, pid: int) -> dict[str, Any]:
+        """Look, and return what was seen. Sizes are octets, times seconds."""
+        if pid != self._pid:
+            self._pid = pid
+            self.lives.append([])
+        counts = self._books.counts
+        seen = {
+            "at": round(time.monotonic() - self._begun, 1),
+            "resident": _resident(pid),
+            "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+            "cpu": _cpu(pid),
+            "file": _size(self._file),
+            "wal": _size(self._wal),
+            "lines": sum(self._log.counts.values()),
+            **{count.name.lower(): counts[count] for count in Count if count not in {Count.RATE, Count.OVER}},
+        }
+        self.lives[-1].append(seen)
+        return seen
+
+
+def judge(lives: Sequence[Sequence[dict[str, Any]]], warm: float, least: float) -> tuple[list[str], list[str]]:
+    """Judge the trend of the longest life after so many seconds of warming up; it must then last `least` seconds.
+
+    Returns findings, and those that are faults.
+    """
+    longest = max(lives, key=lambda life: life[-1]["at"] - life[0]["at"])
+    steady = [seen for seen in longest if seen["at"] - longest[0]["at"] >= warm]
+    if len(steady) < 6 or steady[-1]["at"] - steady[0]["at"] < least:
+        return ["memory: no life of the daemon was long enough for a trend"], []
+    third = len(steady) // 3
+    early, late = steady[:third], steady[-third:]
+    findings, faults = [], []
+    minutes = (steady[-1]["at"] - steady[0]["at"]) / 60
+    for name, room, words in (("resident", 2 * _MIB, "MiB resident"), ("descriptors", 20, "descriptors")):
+        before, after = (max(seen[name] for seen in part) for part in (early, late))
+        unit = _MIB if name == "resident" else 1
+        early_most, late_most = f"{before / unit:.1f}", f"{after / unit:.1f}"
+        line = f"{words}: at most {early_most} in the first third of {minutes:.1f} minutes, {late_most} in the last"
+        findings.append(line)
+        if after > before * 1.05 + room:
+            faults.append(f"not flat: {line}")
+    return findings, faults
+
+
+def _resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def ledger_of(text: str) -> dict[str, int]:
+    """Return the ledger in what `smtprelay queue summary --json` printed."""
+    found: dict[str, int] = json.loads(text)["ledger"]
+    return found
