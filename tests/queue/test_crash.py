@@ -12,13 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.message.body import MemoryBody
 from mta.queue.ids import to_id
 from mta.queue.interface import Change, Claim, NewMail, Query, Verdict
+from mta.queue.marks import read_marks, stored_marks
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.smtp.address import parse_address
 from tests.queue.contract import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
 
 README = Path(__file__).parents[2] / "queue_schema" / "README.md"
 SMALL = b"Subject: small\r\n\r\nhi\r\n"
-LARGE = b"Subject: large\r\n\r\n" + b"x" * 2000
+LARGE = b"Subject: large\r\n\r\n" + b"x" * 2000 + b"\r\n"
+RECIPIENT = parse_address("bob@example.test")
 
 
 class State(NamedTuple):
@@ -81,13 +84,11 @@ class CrashTests(SynchronousTestCase):
         )
         again = scratch(self)
         shutil.copytree(copy, again)
-        rows = (
-            sqlite3.connect(again / "queue.sqlite")
-            .execute("SELECT id, due IS NULL FROM message ORDER BY id")
-            .fetchall()
-        )
+        connection = sqlite3.connect(again / "queue.sqlite")
+        rows = connection.execute("SELECT id, due IS NULL FROM message ORDER BY id").fetchall()
+        marked = read_marks(stored_marks(connection))
         told = [
-            f"{names[to_id(number)]} {'finished' if final else 'waiting'}"
+            f"{names[to_id(number)]} {'finished' if final else 'waiting'}{' marked' * (number in marked)}"
             for number, final in rows
             if to_id(number) in names
         ]
@@ -97,6 +98,9 @@ class CrashTests(SynchronousTestCase):
         queue = open_queue(copy, run=run_inline, now=NOW + 1, small=1000)
         self.addCleanup(lambda: self.successResultOf(queue.close()))
         self.assertEqual(queue.recovery.missing, ())
+        told = [(message, RECIPIENT)] if state.rows == "M waiting marked" else []
+        self.assertEqual(queue.recovery.doubtful, tuple(told), state)
+        self.assertEqual(self.successResultOf(queue.summary()).ledger.missing, 0, state)
         expected = {new.id for new in self.acknowledged}
         for name, id in (("M waiting", message), ("R waiting", report)):
             if name in state.rows:
@@ -126,20 +130,29 @@ class CrashTests(SynchronousTestCase):
         verdicts = [Verdict(0, NEVER)]
         return lambda: self.assertTrue(self.successResultOf(self.queue.settle(claim, verdicts, NOW, reports=reports)))
 
-    def test_settling_a_small_message(self):
+    def test_marking_what_is_about_to_be_sent(self):
         claim = self.added(SMALL, LEASE)
+        self.check("send", lambda: self.successResultOf(self.queue.mark(claim.id, [0])), claim.id)
+
+    def test_settling_a_small_message(self):
+        claim = self.marked(SMALL)
         self.check("settle small", self.settle(claim), claim.id)
 
+    def marked(self, content: bytes) -> Claim:
+        claim = self.added(content, LEASE)
+        self.successResultOf(self.queue.mark(claim.id, [0]))
+        return claim
+
     def test_settling_a_large_message(self):
-        claim = self.added(LARGE, LEASE)
+        claim = self.marked(LARGE)
         self.check("settle large", self.settle(claim), claim.id)
 
     def test_settling_with_a_small_report(self):
-        claim, report = self.added(SMALL, LEASE), self.new(SMALL, sender=None)
+        claim, report = self.marked(SMALL), self.new(SMALL, sender=None)
         self.check("bounce small", self.settle(claim, report), claim.id, report.id)
 
     def test_settling_a_large_message_with_a_large_report(self):
-        claim, report = self.added(LARGE, LEASE), self.new(LARGE, sender=None)
+        claim, report = self.marked(LARGE), self.new(LARGE, sender=None)
         self.check("bounce large", self.settle(claim, report), claim.id, report.id)
 
     def test_removing_a_large_message(self):
