@@ -1,6 +1,7 @@
 """The files that settings name: one that is missing is told where mail can flow without it, else it is a mistake."""
 
 import ssl
+import stat
 from pathlib import Path
 
 from mta.config import table
@@ -10,6 +11,7 @@ from mta.config.setting import Reading, Setting, Source
 _ALIASES = Path("/etc/aliases")
 _MACROS = Path("/etc/exim4/_docker_additional_macros")
 _MAX_MACROS_OCTETS = 1 << 20
+_MISSING = "there is no such file"
 
 
 def certificate(reading: Reading) -> tuple[Path | None, Path | None]:
@@ -31,8 +33,8 @@ def authorities(reading: Reading) -> Path | None:
 
 
 def _why_no_authorities(path: Path) -> str:
-    if not path.is_file():
-        return "there is no such file"
+    if wrong := _why_no_file(path):
+        return wrong
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
@@ -78,12 +80,24 @@ def macros(reading: Reading) -> Macros:
 
 def _named_or(reading: Reading, setting: Setting[Path | None], default: Path) -> Path | None:
     path = reading.of(setting)
-    if path is None:
-        return default if default.is_file() else None
-    if not path.is_file():
-        reading.mistake(setting, "there is no such file")
-        return None
-    return path
+    wrong = _why_no_file(path or default)
+    if not wrong:
+        return path or default
+    if path is not None:
+        reading.mistake(setting, wrong)
+    elif wrong != _MISSING:
+        reading.notice(f"{default} has no effect: {wrong}")
+    return None
+
+
+def _why_no_file(path: Path) -> str:
+    """Return why nothing can be read there, or ""."""
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else _MISSING
+    except (FileNotFoundError, NotADirectoryError):
+        return _MISSING
+    except OSError as error:
+        return f"it cannot be looked at: {error.strerror}"
 
 
 def _with_content(reading: Reading, setting: Setting[Path | None], without: str) -> Path | None:
@@ -99,7 +113,7 @@ def _with_content(reading: Reading, setting: Setting[Path | None], without: str)
             return path
         wrong = "the file is empty"
     except FileNotFoundError:
-        wrong = "there is no such file"
+        wrong = _MISSING
     except OSError as error:
         reading.mistake(setting, f"it cannot be looked at: {error.strerror}")
         return None

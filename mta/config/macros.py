@@ -13,7 +13,7 @@ from mta.config.setting import Setting, shorten
 
 _DEFINITION = re.compile(r"([A-Z][A-Za-z0-9_]*)\s*==?\s*(.*)")
 _WORD = re.compile(r"[^\s=]{1,60}")
-_IF_EXISTS = re.compile(r"\$\{if\s+exists\{([^{}]+)\}\s*\{\1\}\s*(?:\{0?\})?\s*\}")
+_IF_EXISTS = re.compile(r"\$\{if\s+exists\{([^{}]+)\}\s*\{\1\}\s*+(?:\{0?\}\s*+)?\}")
 _MAX_NOTICES = 40
 
 _PREFIX = "REMOTE_SMTP_SMARTHOST_"

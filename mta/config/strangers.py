@@ -50,8 +50,16 @@ def notice_exim(reading: Reading, root: Path) -> None:
     split = reading.text(table.USE_SPLIT_CONFIG)
     if split and not is_negative(split):
         reading.notice("USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold")
-    if (root / _EXIM).exists():
+    if _is_there(root / _EXIM):
         return
     for path, instead in _MOUNTED:
-        if (root / path).exists():
+        if _is_there(root / path):
             reading.notice(f"/{path} is there but is not read: {instead}")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file can be seen: one in a directory that is closed to us is no business of ours."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,22 @@ def test_a_named_file_of_aliases_or_macros_is_used(pair: dict[str, str], tmp_pat
     macros = files.macros(reading)
     assert macros.texts == {"MESSAGE_SIZE_LIMIT": "1K"}
     assert macros.notices[0].startswith(f"{tmp_path}/macros:2: ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "read"),
+    [("ALIASES_FILE", files.aliases), ("MACROS_FILE", files.macros), ("SMARTHOST_CA_FILE", files.authorities)],
+)
+def test_a_name_that_no_file_can_have_is_a_mistake(setting: str, read: Callable[[Reading], object]) -> None:
+    reading = Reading({setting: "/" + "x" * 300})
+    read(reading)
+    (mistake,) = reading.mistakes
+    assert "it cannot be looked at: File name too long; right is" in mistake
+
+
+def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_ALIASES", Path("/" + "x" * 300))
+    reading = Reading({})
+    assert files.aliases(reading) is None
+    (notice,) = reading.notices
+    assert notice.endswith("it cannot be looked at: File name too long")

@@ -105,3 +105,9 @@ def test_a_long_file_of_other_things_is_not_told_line_by_line() -> None:
 @settings(max_examples=200)
 def test_any_text_is_read_and_told_in_printable_lines(text: str) -> None:
     assert all(notice.isprintable() and len(notice) < 500 for notice in notices(text))
+
+
+def test_an_expansion_that_does_not_end_is_read_once() -> None:
+    # Each blank tried with each other would take hours.
+    (notice,) = notices("DKIM_PRIVATE_KEY = ${if exists{/k}{/k}" + " " * 500_000 + "x")
+    assert notice.startswith(f"{PATH}:1: DKIM_PRIVATE_KEY has no effect: Exim's expansions are not run")

@@ -55,3 +55,7 @@ def test_mounted_files_of_exim_are_told_unless_exim_lives_here(tmp_path: Path) -
     (tmp_path / "usr/sbin").mkdir(parents=True)
     (tmp_path / "usr/sbin/exim4").touch()
     assert exim(tmp_path) == []
+
+
+def test_what_cannot_be_looked_at_is_nothing_to_tell() -> None:
+    assert exim(Path("/" + "x" * 300)) == []
