@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mta.delivery.backoff import RetrySchedule
@@ -25,6 +25,9 @@ from mta.delivery.throttle import NewAllowance, own_windows, window_limits
 from mta.ops.journal import Journal
 from mta.queue.interface import Change, Claim, Queue, QueueId
 from mta.routing.route import Router
+
+# Seconds after which an outcome that the queue could not record is offered again: the first, and the longest.
+_AGAIN, _AGAIN_AT_MOST = 1.0, 60.0
 
 
 class DeliveryService(Service):
@@ -58,6 +61,8 @@ class DeliveryService(Service):
         self._octets = 0
         # Settlements and releases on their way to the queue.
         self._settling = 0
+        # Those that the queue could not do, each with the time at which it is asked again.
+        self._unrecorded: dict[Callable[[], None], IDelayedCall] = {}
         self._idle: Deferred[None] | None = None
         self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, journal=journal)
 
@@ -96,6 +101,9 @@ class DeliveryService(Service):
         idle.addCallback(no_more_grace)
         self._destinations.close()
         self._dispatcher.close()
+        for again in list(self._unrecorded):
+            self._unrecorded.pop(again).cancel()
+            again()
         self._note_idle()
         return idle
 
@@ -162,7 +170,7 @@ class DeliveryService(Service):
         del self._jobs[job.claim.id]
         self._octets -= min(job.claim.body.size, self._limits.body_octets)
         if job.results:
-            self._await_queue(self._settler.settle(job), job.claim.id)
+            self._record(lambda: self._settler.settle(job), job.claim.id)
         else:
             self._give_back(job.claim, max(self._wall(), job.again))
         self._claimer.go_on()
@@ -171,12 +179,15 @@ class DeliveryService(Service):
         def when_due(_: bool) -> float:
             return due
 
-        self._await_queue(self._queue.release(claim, due).addCallback(when_due), claim.id)
+        self._record(lambda: self._queue.release(claim, due).addCallback(when_due), claim.id)
 
-    def _await_queue(self, recording: "Deferred[float | None]", id: QueueId) -> None:
-        """Follow a settlement or release, which tells when the queue is to be looked into again."""
+    def _record(self, ask: Callable[[], "Deferred[float | None]"], id: QueueId, pause: float = _AGAIN) -> None:
+        """Settle or release, which tells when the queue is to be looked into again; if the queue cannot, ask again.
+
+        What was forgotten instead would be delivered a second time.
+        """
         self._settling += 1
-        recording.addCallbacks(self._recorded, self._not_recorded, errbackArgs=(id,))
+        ask().addCallbacks(self._recorded, self._not_recorded, errbackArgs=(ask, id, pause))
 
     def _recorded(self, due: float | None) -> None:
         self._settling -= 1
@@ -185,10 +196,23 @@ class DeliveryService(Service):
         if self._idle is not None:
             self._note_idle()
 
-    def _not_recorded(self, failure: Failure, id: QueueId) -> None:
-        text = f"the outcome could not be recorded: {failure.getErrorMessage()}; the message will be tried again"
-        self._journal.trouble(text, id)
+    def _not_recorded(
+        self, failure: Failure, ask: Callable[[], "Deferred[float | None]"], id: QueueId, pause: float
+    ) -> None:
+        stopping = self._idle is not None
+        if stopping or pause == _AGAIN:
+            then = "the message will be tried again" if stopping else "this is tried again until the queue can"
+            self._journal.trouble(f"the outcome could not be recorded: {failure.getErrorMessage()}; {then}", id)
+        if not stopping:
+            self._ask_later(ask, id, pause)
         self._recorded(None)
+
+    def _ask_later(self, ask: Callable[[], "Deferred[float | None]"], id: QueueId, pause: float) -> None:
+        def again() -> None:
+            self._unrecorded.pop(again, None)
+            self._record(ask, id, min(pause * 2, _AGAIN_AT_MOST))
+
+        self._unrecorded[again] = self._clock.callLater(pause, again)
 
     def _cut_short(self) -> None:
         for destination in self._destinations.all():

@@ -1,3 +1,5 @@
+from typing import Any
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -57,6 +59,17 @@ class SlowQueue(MemoryQueue):
 
     def answer(self, claims: Deferred[list[Claim]]) -> None:
         claims.chainDeferred(self.claiming)
+
+
+class FailingQueue(MemoryQueue):
+    """Records nothing while its disk fails."""
+
+    failing = True
+
+    def settle(self, claim: Claim, *verdicts: Any, **reports: Any) -> Deferred[bool]:
+        if self.failing:
+            return fail(QueueError("disk on fire"))
+        return super().settle(claim, *verdicts, **reports)
 
 
 class ServiceTests(SynchronousTestCase):
@@ -321,6 +334,33 @@ class CrowdTests(ServiceTests):
         self.clock.advance(0)
         assert "mx.other.test" in {plan.destination for plan in self.carrier.plans}
         assert self.statuses(other) == [Status.WAITING]
+
+
+class FailingDiskTests(ServiceTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = self.failing = FailingQueue()
+        self.service = self.new_service()
+        self.start()
+        self.new = self.hand_over("bob@b.test")
+
+    def test_a_delivery_that_the_queue_cannot_record_is_recorded_once_it_can_and_not_made_again(self) -> None:
+        self.clock.pump([1.0, 2.0])
+        assert self.statuses(self.new) == [Status.WAITING]
+        self.failing.failing = False
+        self.clock.advance(4.0)
+        assert self.statuses(self.new) == [Status.DELIVERED]
+        assert len(self.carrier.parcels) == len(self.events("trouble")) == 1
+
+    def test_a_stop_offers_it_once_more_and_then_waits_no_longer(self) -> None:
+        self.successResultOf(self.service.stopService())
+        assert self.clock.getDelayedCalls() == []
+        assert "will be tried again" in self.events("trouble")[-1]
+
+    def test_a_stop_records_what_the_queue_takes_again(self) -> None:
+        self.failing.failing = False
+        self.successResultOf(self.service.stopService())
+        assert self.statuses(self.new) == [Status.DELIVERED]
 
 
 class StopTests(ServiceTests):
