@@ -101,9 +101,14 @@ class _Transaction:
         self._patience = patience
         self._tally = tally
         self.committing = False
+        # Whether a sync of the log failed: what it held may then pass for written though the disk has not got it, and
+        # the next sync, which succeeds, says nothing about it.
+        self._doubtful = False
 
     def begin(self) -> bool:
-        """Begin, or return False when another program has the file locked."""
+        """Begin, or return False when that takes waiting: for another program, or for the log to be renewed."""
+        if self._doubtful:
+            return False
         try:
             self._connection.execute(SQL.begin)
         except sqlite3.Error as error:
@@ -114,9 +119,11 @@ class _Transaction:
         return True
 
     def begin_patiently(self) -> None:
-        """Begin, waiting for another program."""
+        """Begin, waiting for what has to be waited for. Raises QueueError too."""
         self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
         try:
+            if self._doubtful:
+                self._renew_log()
             self._connection.execute(SQL.begin)
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
@@ -146,8 +153,19 @@ class _Transaction:
         self.committing = True
         # Not `execute`, which lets go of the interpreter five times, each time to wait for it again: with `commit` the
         # threads change hands once (a third of the waits for it, measured).
-        self._connection.commit()
+        try:
+            self._connection.commit()
+        except sqlite3.Error as error:
+            self._doubtful = self._doubtful or primary_code(error) == sqlite3.SQLITE_IOERR
+            raise
         self._step("answer")
+
+    def _renew_log(self) -> None:
+        """Move what was synced to the file, whose sync is of octets just written, and begin the log anew."""
+        (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise QueueError("a sync of the queue file failed, and another program keeps its log from being renewed")
+        self._doubtful = False
 
     def roll_back(self) -> None:
         """Take everything back, if there is anything."""

@@ -314,12 +314,31 @@ class BrokenDiskTests(GroupCommitTests):
         second = self.insert(2)
         self.worker.crank()
         self.failureResultOf(first, QueueError)
-        self.worker.crank()
+        self.crank(2)
         self.failureResultOf(second, QueueError)
         self.failing.broken.clear()
         third = self.insert(3)
-        self.worker.crank()
+        self.crank(2)
         self.assertEqual((self.successResultOf(third), self.stored()), (3, [3]))
+
+    def crank(self, times: int) -> None:
+        for _ in range(times):
+            self.worker.crank()
+
+    def test_after_a_sync_that_failed_nothing_is_stored_before_the_log_was_begun_anew(self):
+        self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
+        self.failureResultOf(self.cranked(self.insert(1)), QueueError)
+        self.failing.broken = {"PRAGMA wal_checkpoint": sqlite3.SQLITE_IOERR}
+        for _ in range(2):
+            self.failureResultOf(self.cranked(self.insert(2)), QueueError)
+        self.failing.broken.clear()
+        third = self.insert(3)
+        self.crank(2)
+        self.assertEqual((self.successResultOf(third), self.stored()), (3, [3]))
+
+    def cranked(self, done: "Deferred[int]") -> "Deferred[int]":
+        self.worker.crank()
+        return done
 
     def test_a_commit_that_finds_the_disk_full_is_tried_one_by_one(self):
         self.insert(1)
