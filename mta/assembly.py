@@ -15,6 +15,8 @@ from mta.config.settings import Settings
 from mta.delivery.aliasfile import AliasesFile
 from mta.delivery.carriage import Carrier
 from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.clockwatch import ROUND as CLOCK_ROUND
+from mta.delivery.clockwatch import ClockWatch
 from mta.delivery.keyring import Keyring
 from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
 from mta.delivery.local import Forwarding, LocalMail
@@ -41,6 +43,8 @@ from mta.message.outcome import TryLater
 from mta.ops.control import ControlService
 from mta.ops.journal import Journal
 from mta.ops.rounds import Rounds
+from mta.queue.auditor import ROUND as AUDIT_ROUND
+from mta.queue.auditor import Auditor
 from mta.queue.ids import IdSource
 from mta.queue.keeper import ROUND as HISTORY_ROUND
 from mta.queue.keeper import HistoryKeeper
@@ -91,10 +95,14 @@ class Assembly:
         delivery = self._delivery()
         self.listener: ESMTPFactory = self._listener(delivery)
         keeper = HistoryKeeper(ground.queue, settings.history_days, wall=time.time, trouble=ground.journal.trouble)
+        journal = ground.journal
+        auditor = Auditor(ground.queue, wall=time.time, alarm=journal.alarm, trouble=journal.trouble)
         self.services: tuple[IService, ...] = (
             self._trusted,
             delivery,
             Rounds(keeper.forget, HISTORY_ROUND, clock),
+            Rounds(auditor.look, AUDIT_ROUND, clock),
+            Rounds(self._clock_watch(delivery).look, CLOCK_ROUND, clock),
             ControlService(clock, ground.home, delivery.amended, ground.journal.trouble),
             *(() if ground.certificate is None else (Rounds(ground.certificate.look, CERTIFICATE_ROUND, clock),)),
         )
@@ -156,6 +164,13 @@ class Assembly:
             signer=self._signer(),
             windows=self._ground.windows,
         )
+
+    def _clock_watch(self, delivery: DeliveryService) -> ClockWatch:
+        def hasten() -> None:
+            self._queue.hasten(time.time()).addCallback(lambda _: delivery.wake())
+
+        steady, journal = self._ground.reactor.seconds, self._journal
+        return ClockWatch(wall=time.time, steady=steady, hasten=hasten, wake=delivery.wake, journal=journal)
 
     def _signer(self) -> Signer | None:
         keyring = self._ground.keyring

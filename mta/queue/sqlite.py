@@ -14,7 +14,19 @@ from mta.queue.bodies import SMALL, Bodies, Writer
 from mta.queue.commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, look_into, prepare
-from mta.queue.interface import Change, Claim, Entry, NewMail, PutOff, Query, QueueError, QueueId, Summary, Verdict
+from mta.queue.interface import (
+    Audit,
+    Change,
+    Claim,
+    Entry,
+    NewMail,
+    PutOff,
+    Query,
+    QueueError,
+    QueueId,
+    Summary,
+    Verdict,
+)
 from mta.queue.log import lengthen
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
@@ -124,6 +136,10 @@ class SqliteQueue:
         #: What the start found, for the service to tell the operator.
         self.recovery = recovery
 
+    def hasten(self, now: float) -> "Deferred[None]":
+        """Make everything that waits unheld due now, because the clock was set back. Never fails."""
+        return hurry(self._commit, self._connection, now)
+
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body."""
         return self._bodies.writer(id)
@@ -206,6 +222,10 @@ class SqliteQueue:
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
         return self._reader.summary()
+
+    def audit(self) -> "Deferred[Audit]":
+        """Look for what must not be."""
+        return self._reader.audit()
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop messages from the history."""

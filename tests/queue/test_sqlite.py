@@ -54,6 +54,17 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.amended(Change.REMOVE)
         self.assertEqual(self.files(), [])
 
+    def test_what_is_due_by_a_clock_that_was_set_back_is_hastened_but_not_what_is_held_or_in_work(self):
+        back = NOW - 86400
+        in_work = self.claimed()
+        waiting, held = self.added(), self.added()
+        self.amended(Change.HOLD, held.id)
+        self.assertEqual(self.now(self.queue.claim(back, 10, LEASE)), [])
+        self.now(self.queue.hasten(back))
+        claims = self.now(self.queue.claim(back, 10, LEASE))
+        self.assertEqual([claim.id for claim in claims], [waiting.id])
+        self.assertTrue(self.settled(in_work, Verdict(0, TOOK)))
+
     def test_a_claim_takes_no_more_octets_than_are_good_for_memory(self):
         for _ in range(3):
             self.added(body=bytes(9 * 1024 * 1024))
