@@ -185,6 +185,17 @@ class Summary:
     ledger: Ledger = Ledger()
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What shows whether a queue loses mail or forgets to try it."""
+
+    ledger: Ledger
+    #: The unheld message that may be claimed first, and from when on.
+    first: tuple[QueueId, float] | None = None
+    #: A message with a recipient that waits though the message itself does not.
+    stranded: QueueId | None = None
+
+
 class BodyWriter(Protocol):
     """Takes a body while it arrives: small ones stay in memory, large ones go to a file at once."""
 
@@ -280,6 +291,9 @@ class Queue(Protocol):
 
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
+
+    def audit(self) -> "Deferred[Audit]":
+        """Look for what must not be. Reads every recipient that is remembered."""
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop up to `limit` messages from the history that were finished before then; return how many went."""

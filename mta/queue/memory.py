@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mta.message.body import Body, MemoryBody
 from mta.queue.ids import to_number
 from mta.queue.interface import (
+    Audit,
     Change,
     Claim,
     Entry,
@@ -237,6 +238,11 @@ class _Store:
             ),
         )
 
+    def audit(self) -> Audit:
+        waiting = [(one.due, one.leased, one.mail.id) for one in self._messages.values() if one.due and not one.held]
+        first = min(waiting, default=None)
+        return Audit(self.summary().ledger, None if first is None else (first[2], first[0]))
+
     def forget(self, before: float, limit: int) -> int:
         finished = ((message.finished, number) for number, message in self._messages.items())
         old = sorted((when, number) for when, number in finished if when is not None and when < before)[:limit]
@@ -355,6 +361,10 @@ class MemoryQueue:
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
         return self._do(self._store.summary)
+
+    def audit(self) -> "Deferred[Audit]":
+        """Look for what must not be."""
+        return self._do(self._store.audit)
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop messages from the history."""

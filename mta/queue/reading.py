@@ -1,7 +1,8 @@
 """What an operator asks, on a connection of its own: a long answer holds up nobody's mail."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredLock, fail
 
 from mta.queue.commit import Run
 from mta.queue.ids import to_id
-from mta.queue.interface import Entry, Ledger, Query, QueueError, Status, Summary
+from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, Status, Summary
 from mta.queue.refusal import refusal
 from mta.queue.rows import Row, ids_json, known_numbers, read_state
 from mta.queue.schema import connect_for_reading
@@ -38,6 +39,10 @@ class Reader:
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
         return self._read(summary)
+
+    def audit(self) -> "Deferred[Audit]":
+        """Look for what must not be."""
+        return self._read(audit)
 
     def close(self) -> "Deferred[None]":
         """Close after the last answer; later questions fail."""
@@ -80,10 +85,29 @@ def _entry(rows: list[Row]) -> Entry:
 
 
 def summary(connection: sqlite3.Connection) -> Summary:
-    """Count what is there, all at one moment. Raises sqlite3.Error."""
+    """Count what is there. Raises sqlite3.Error."""
+    with _moment(connection):
+        return _summary(connection)
+
+
+def audit(connection: sqlite3.Connection) -> Audit:
+    """Look for what must not be. Raises sqlite3.Error."""
+    with _moment(connection):
+        first = connection.execute(SQL.first_due).fetchone()
+        stranded = connection.execute(SQL.stranded).fetchone()
+        return Audit(
+            _summary(connection).ledger,
+            None if first is None else (to_id(first[0]), first[1]),
+            None if stranded is None else to_id(stranded[0]),
+        )
+
+
+@contextmanager
+def _moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have all that is read in between be of one moment."""
     connection.execute(SQL.begin_reading)
     try:
-        return _summary(connection)
+        yield
     finally:
         connection.execute(SQL.rollback)
 

@@ -46,6 +46,8 @@ class Statements:
     find_waiting: str
     find_all: str
     find_among: str
+    first_due: str
+    stranded: str
     count_messages: str
     oldest: str
     count_recipients: str

@@ -139,6 +139,13 @@ WHERE m.id IN (SELECT id FROM message
                ORDER BY id LIMIT ?3)
 ORDER BY m.id, r.idx;
 
+-- name: first_due
+SELECT id, due FROM message WHERE held = 0 AND due IS NOT NULL ORDER BY due, leased, id LIMIT 1;
+
+-- name: stranded
+SELECT r.message_id FROM recipient AS r JOIN message AS m ON m.id = r.message_id
+WHERE r.due IS NOT NULL AND m.due IS NULL LIMIT 1;
+
 -- name: count_messages
 SELECT count(*), coalesce(sum(held), 0), coalesce(sum(leased), 0)
 FROM message INDEXED BY waiting WHERE due IS NOT NULL;

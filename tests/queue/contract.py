@@ -572,6 +572,17 @@ class QueueContract:
     def ledger(self):
         return self.now(self.queue.summary()).ledger
 
+    # audit
+
+    def test_an_audit_tells_what_is_due_first_and_not_held(self):
+        self.assertIsNone(self.now(self.queue.audit()).first)
+        self.amended(Change.HOLD, self.added(due=NOW).id)
+        self.added(due=NOW + 60)
+        first = self.added(due=NOW + 30)
+        audit = self.now(self.queue.audit())
+        self.assertEqual((audit.first, audit.stranded), ((first.id, NOW + 30), None))
+        self.assertEqual(audit.ledger, self.ledger())
+
     # mark
 
     def marked(self, claim, *indexes):
@@ -617,6 +628,7 @@ class QueueContract:
             self.queue.release(claim, NOW),
             self.queue.mark(claim.id, [0]),
             self.queue.next_due(),
+            self.queue.audit(),
             self.queue.amend(Change.HOLD, None, NOW),
             self.queue.find(Query()),
             self.queue.summary(),

@@ -172,6 +172,7 @@ class TwoQueues(RuleBasedStateMachine):
         assert summary.recipients[Status.WAITING] >= summary.messages >= summary.held
         assert summary.ledger.missing == 0
         self.both("next_due")
+        assert self.both("audit").stranded is None
         self.both("find", Query(finished=True))
 
     @invariant()

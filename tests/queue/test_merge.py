@@ -10,13 +10,14 @@ import pytest
 
 from mta.queue import copying
 from mta.queue.home import FILE_NAME, Lock, homes, lock_relay, worker_home
-from mta.queue.interface import Change, QueueError, QueueFull
+from mta.queue.interface import Change, Ledger, QueueError, QueueFull
 from mta.queue.merge import Merged, merge
 from mta.queue.runner import run_inline
 from mta.queue.schema import connect
 from mta.queue.sqlite import open_queue
+from mta.smtp.address import parse_address
 from tests.queue.contract import NOW
-from tests.queue.homes import KINDS, fill, merged_picture, picture
+from tests.queue.homes import KINDS, Home, fill, merged_picture, picture
 
 EVERY_KIND = [(kind, large) for kind in KINDS for large in (False, True)]
 THEN = NOW + 60
@@ -362,3 +363,22 @@ def test_a_home_that_went_in_the_middle_of_its_merge_is_asked_for(spool):
     (spool / "elsewhere").rename(spool / "worker-3")
     merge(spool, 1, THEN)
     assert picture(spool) == expected
+
+
+def test_the_ledger_and_the_marks_come_along_with_what_the_history_has_forgotten(tmp_path):
+    home = Home(tmp_path / "worker-2")
+    home.delivered(large=False)
+    home.tried(large=False)
+    home.queue.forget(THEN)
+    claim = home.claimed("a@one.test", "b@two.test")
+    home.queue.mark(claim.id, [1])
+    home.queue._connection.close()
+    home.queue._lock.release()
+    fill(tmp_path, [("delivered", False)])
+    merge(tmp_path, 1, THEN)
+    queue = open_queue(tmp_path, run=run_inline, now=THEN)
+    assert queue.recovery.doubtful == ((claim.id, parse_address("b@two.test")),)
+    ledgers = []
+    queue.summary().addCallback(lambda summary: ledgers.append(summary.ledger))
+    assert ledgers == [Ledger(accepted=7, delivered=3, failed=1, removed=0, waiting=3)]
+    queue.close()
