@@ -1,0 +1,176 @@
+"""An open relay nowhere: each client with each recipient under each of the settings that bear on it."""
+
+import ipaddress
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from mta.config.settings import Settings, read_settings
+from mta.config.table import SETTINGS as TABLE
+from mta.delivery.localrule import LocalKind
+from mta.inbound.policy import Client, Policy
+from mta.routing.route import Local, Plan
+from mta.routing.router import MailRouter
+from mta.routing.rules import RouterRules
+from mta.smtp.address import Address, parse_address
+from mta.smtp.commands import Refusal, parse_rcpt
+from tests.fakes.zone import Zone, ZoneResolver
+from tests.inbound.relaying import CLIENTS, OPEN, OWN, RECIPIENTS, SETTINGS
+
+PORTS = ("25", "587", "2525")
+# Settings that have no say in who may send what where; a new one must be put here or into the table of the matrix.
+NO_SAY = {
+    *("PORT", "BIND_IP", "BIND_IP6", "MAILNAME", "RUN_AS", "MAIL_DIR", "ALIASES_FILE", "CERTIFICATE_PATH", "KEY_PATH"),
+    *("SMARTHOST_PORT", "SMARTHOST_USER", "SMARTHOST_PASSWORD", "SMARTHOST_ALIASES", "SMARTHOST_TLS"),
+    *("SMARTHOST_CA_FILE", "SES_REGION", "SES_PORT", "DKIM_KEY_PATH", "DKIM_SELECTOR", "DKIM_CANON", "QUEUE_DIR"),
+    *("RETRY_SCHEDULE", "HISTORY_DAYS", "MESSAGE_SIZE_LIMIT", "LINE_LENGTH_LIMIT", "DNS_SERVERS", "LOG_FORMAT"),
+    *("VERBOSE", "USE_SPLIT_CONFIG", "MACROS_FILE"),
+}
+
+
+class Relay:
+    """The parts that decide under some settings, put together as the daemon does."""
+
+    def __init__(self, environ: dict[str, str], port: str = "25") -> None:
+        self.settings: Settings = read_settings(
+            {"PORT": port, **environ},
+            host_name=lambda: "mx.example.test",
+            networks=_networks,
+            root=Path("/nowhere"),
+        )
+        settings = self.settings
+        everyone = settings.local_delivery.kind is not LocalKind.MAILDIR
+        self._policy = Policy(
+            settings.relay_domains,
+            settings.local_domains,
+            lambda address: everyone or address.local.lower() == "bob",
+        )
+
+    def takes(self, client: str, recipient: str) -> Address | None:
+        """Return the address that a client's RCPT was taken for; None, it was refused for good."""
+        try:
+            command = parse_rcpt(f"TO:<{recipient}>".encode(), smtputf8=True)
+        except Refusal:
+            return None
+        address = command.recipient.address
+        verdict = self._policy.recipient(Client(client, self.settings.trusted.matches(client, {})), address)
+        # None: a relay domain, which the DNS has the last word about.
+        assert verdict is None or verdict.code == 250 or 500 <= verdict.code < 600
+        return address if verdict is None or verdict.code == 250 else None
+
+    def router(self) -> MailRouter:
+        """Return the router of these settings, in a world where every domain has a mail host."""
+        settings = self.settings
+        rules = RouterRules(
+            mailname=settings.mailname,
+            local_domains=settings.local_domains,
+            relay_domains=settings.relay_domains,
+            smarthost=settings.smarthost,
+            port_out=settings.port_out,
+            ipv6=settings.ipv6,
+            private=settings.private_destinations,
+        )
+        domains = {domain for group in RECIPIENTS.values() for domain in group.values()}
+        hosts = {*domains, "smart.test", "smtp.gmail.com", "email-smtp.us-east-1.amazonaws.com"}
+        zone = Zone({host: {"A": [_address(host)]} for host in hosts if host})
+        return MailRouter(rules, ZoneResolver(zone, suffix="test"), lambda: 0.0, random.Random(0))
+
+
+def _networks(device: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    if device != "eth0":
+        raise OSError("no such interface")
+    return ipaddress.IPv4Network("172.17.0.0/16"), ipaddress.IPv6Network("fd00:17::/64")
+
+
+def _address(host: str) -> str:
+    """Return an address of the host's own."""
+    return str(ipaddress.IPv4Address(0xCB007100 + sum(host.encode()) % 65536))
+
+
+def clients() -> Iterator[tuple[str, str]]:
+    for group, addresses in CLIENTS.items():
+        yield from ((group, address) for address in addresses)
+
+
+def recipients() -> Iterator[tuple[str, str, str]]:
+    for group, texts in RECIPIENTS.items():
+        yield from ((group, text, domain) for text, domain in texts.items())
+
+
+def may(name: str, client: str, recipient: str) -> bool:
+    """Return what the table says of a client and a recipient, by their groups."""
+    _, trusted, reached = SETTINGS[name]
+    if recipient in reached:
+        return True
+    ours = "user" in reached
+    return client in trusted and recipient != "trick" and not (ours and recipient == "nobody")
+
+
+@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_who_reaches_what_is_what_the_table_says(name: str, port: str) -> None:
+    relay = Relay(SETTINGS[name][0], port)
+    wrong = [
+        (client, recipient)
+        for group, client in clients()
+        for what, recipient, _ in recipients()
+        if (relay.takes(client, recipient) is not None) is not may(name, group, what)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_is_taken_goes_where_the_table_says_and_says_so_to_the_next_host(name: str) -> None:
+    relay = Relay(SETTINGS[name][0])
+    router = relay.router()
+    for _, recipient, domain in recipients():
+        taken = relay.takes("127.0.0.1", recipient)
+        if taken is None:
+            continue
+        assert taken.domain == domain
+        # What the next host is told is one address of this domain, and nothing in it that it might route by.
+        assert parse_address(str(taken)) == taken
+        assert not set(taken.local) & set("@%!")
+        assert str(taken).rpartition("@")[2] == (domain or taken.local)
+        where = found(router, taken.domain)
+        local = not domain or domain == "localhost" or (domain == OWN and "OTHER_HOSTNAMES" in SETTINGS[name][0])
+        assert isinstance(where, Local) is local
+        if isinstance(where, Plan):
+            host = relay.settings.smarthost.hosts[0][0] if relay.settings.smarthost else domain
+            assert {route.host for route in where.routes} == {host}
+
+
+def found(router: MailRouter, domain: str) -> object:
+    async def find() -> object:
+        return await router.find(domain)
+
+    results: list[object] = []
+    Deferred.fromCoroutine(find()).addCallback(results.append)
+    return results[0]
+
+
+@pytest.mark.parametrize("environ", OPEN)
+def test_an_open_relay_is_warned_of_and_takes_no_tricks_either(environ: dict[str, str]) -> None:
+    relay = Relay(environ)
+    assert [text for text in relay.settings.notices if "they will send spam" in text]
+    assert relay.takes("203.0.113.9", "a@other.test") is not None
+    assert [text for text in RECIPIENTS["trick"] if relay.takes("203.0.113.9", text)] == []
+
+
+def test_no_other_settings_of_the_table_open_a_relay() -> None:
+    for name in SETTINGS:
+        assert not [text for text in Relay(SETTINGS[name][0]).settings.notices if "spam" in text]
+
+
+def test_every_setting_is_in_the_matrix_or_has_no_say() -> None:
+    used = {name for environ, *_ in SETTINGS.values() for name in environ}
+    used |= {name for environ in OPEN for name in environ}
+    assert used | NO_SAY == {setting.name for setting in TABLE}
+    assert not used & NO_SAY
+
+
+def test_the_matrix_is_as_large_as_it_is_said_to_be() -> None:
+    assert len(list(clients())) * len(list(recipients())) * len(SETTINGS) * len(PORTS) > 150_000
