@@ -138,7 +138,10 @@ Perform = Callable[[Session, bytes], Event | None]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What a command does and in which phases; `idle`: it carries no mail; `last`: nothing may be sent behind it."""
+    """What a command does and in which phases; `last`: nothing may be sent behind it.
+
+    `idle`: it counts for as long as no message is taken, however often a client begins one.
+    """
 
     perform: Perform
     phases: frozenset[Phase] = COMMAND_PHASES
@@ -149,7 +152,7 @@ class Verb:
 VERBS = {
     b"EHLO": Verb(_ehlo, idle=True),
     b"HELO": Verb(_helo, idle=True),
-    b"MAIL": Verb(_mail, frozenset((Phase.READY,))),
+    b"MAIL": Verb(_mail, frozenset((Phase.READY,)), idle=True),
     b"RCPT": Verb(_rcpt, frozenset((Phase.MAIL, Phase.RCPT))),
     b"DATA": Verb(_data, frozenset((Phase.MAIL, Phase.RCPT)), last=True),
     b"BDAT": Verb(_bdat),
