@@ -127,7 +127,8 @@ class Daemon(MultiService):
     def startService(self) -> None:
         """Take the queue directory, begin, or end the program with one line; and tell when all is ready."""
         # Twisted takes the signals when it begins to run.
-        self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._stop_asked)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._reactor.callWhenRunning(signal.signal, number, self._stop_asked)
         self._tell_what_was_understood()
         self._addresses = [each.getsockname()[:2] for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
