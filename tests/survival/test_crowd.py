@@ -1,0 +1,260 @@
+"""Whatever clients do, others are served: the real daemon amid crowds, floods, the deaf and without descriptors."""
+
+import signal
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from bench.processes import cpu_seconds, resident_mb
+from tests.endtoend.mails import mail
+from tests.endtoend.test_kill import Load, tokens
+from tests.endtoend.world import TO, received
+from tests.fakes.certificates import authority
+from tests.fakes.processes import until
+from tests.survival.crowd import STRANGER, Deaf, Flood, Silent, connect, descriptors, descriptors_used_up
+
+LARGE = (b"x" * 70 + b"\r\n") * 5000
+# What docker leaves between SIGTERM and SIGKILL, in seconds.
+DOCKERS_PATIENCE = 10.0
+
+
+def submit(relay, count=20):
+    for number in range(count):
+        relay.submit(mail(f"{number}"), TO)
+
+
+def no_fault(relay):
+    assert relay.events("fault") == []
+    assert "Traceback" not in relay.child.text
+
+
+def test_two_thousand_connections_of_one_own_address_are_let_in_and_others_are_served_meanwhile(world):
+    sink = world.sink()
+    with descriptors(5000):
+        relay = world.relay(sink)
+        with Silent(relay.port, 2000) as crowd:
+            assert crowd.said == {b"220 relay": 2000}
+            submit(relay)
+            received(sink, 20)
+    no_fault(relay)
+
+
+def test_two_thousand_connections_of_a_stranger_are_fifty_and_the_others_hear_why(world):
+    sink = world.sink()
+    with descriptors(5000):
+        relay = world.relay(sink)
+        with Silent(relay.port, 2000, STRANGER) as crowd:
+            assert crowd.said == {b"220 relay": 50, b"421 4.7.0": 1950}
+            submit(relay)
+            received(sink, 20)
+        assert relay.stop() == 0
+    (first, more) = relay.events("turned-away")
+    assert first["client"] == more["client"] == STRANGER
+    assert more["more"] == 1949
+    no_fault(relay)
+
+
+def test_clients_beyond_half_of_the_open_files_hear_421_and_there_is_room_when_some_go(world):
+    sink = world.sink()
+    relay = world.stopped_relay(sink)
+    relay.child.command[:0] = ["prlimit", "--nofile=256:256"]
+    relay.start()
+    with Silent(relay.port, 200) as crowd:
+        assert crowd.said == {b"220 relay": 128, b"421 4.3.2": 72}
+    until(lambda: Silent(relay.port, 1).said == {b"220 relay": 1}, what="room for a client")
+    submit(relay)
+    received(sink, 20)
+    assert "only 128 clients" in relay.child.text
+    assert len(relay.events("turned-away")) == 1
+
+
+def test_a_flood_of_connections_costs_a_few_lines_and_others_are_served_meanwhile(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    with (
+        Silent(relay.port, 50, STRANGER),
+        Flood(relay.port, STRANGER) as refused,
+        Flood(relay.port, "127.0.0.1") as own,
+    ):
+        submit(relay, 100)
+        received(sink, 100)
+        until(lambda: refused.count > 1000 and own.count > 1000, what="a flood")
+    submit(relay)
+    received(sink, 120)
+    lines = [line for line in relay.child.text.splitlines() if "accepted" not in line and "delivered" not in line]
+    assert len(lines) < 50
+    no_fault(relay)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["in clear", "under TLS"])
+def test_clients_that_never_read_are_no_longer_read_from_and_take_little_memory(world, tmp_path, tls):
+    root = authority()
+    certificate, key = root.leaf(["relay.example.test"]).write(tmp_path)
+    sink = world.sink()
+    relay = world.relay(sink, CERTIFICATE_PATH=str(certificate), KEY_PATH=str(key))
+    submit(relay)
+    clients = [asking(relay.port, root if tls else None) for _ in range(4)]
+    before = resident_mb(relay.child.pid)
+    with Deaf(clients, b"RCPT TO:<nobody@localhost>\r\n") as deaf:
+        while deaf.ask():
+            pass
+        cpu = cpu_seconds(relay.child.pid)
+        submit(relay)
+        received(sink, 40)
+        assert resident_mb(relay.child.pid) - before < 20
+        assert cpu_seconds(relay.child.pid) - cpu < 1
+    no_fault(relay)
+
+
+def asking(port, root):
+    """Return a client that has said who its mail is from."""
+    client = connect(port)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert client.recv(512).startswith(b"220")
+    dialogue(client, b"EHLO client.test\r\n")
+    if root is not None:
+        dialogue(client, b"STARTTLS\r\n")
+        context = ssl.create_default_context(cadata=root.certificate_pem.decode())
+        client = context.wrap_socket(client, server_hostname="relay.example.test", suppress_ragged_eofs=True)
+        dialogue(client, b"EHLO client.test\r\n")
+    assert dialogue(client, b"MAIL FROM:<a@sender.test>\r\n").startswith(b"250")
+    return client
+
+
+def dialogue(client, line):
+    client.sendall(line)
+    while not (said := client.recv(4096)).endswith(b"\r\n"):
+        pass
+    return said
+
+
+def test_clients_that_close_their_half_are_closed_and_what_they_sent_before_is_done(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    with connect(relay.port) as client:
+        client.sendall(b"")
+        assert client.recv(512).startswith(b"220")
+        client.sendall(b"EHLO client.test\r\nMAIL FROM:<a@sender.test>\r\nRCPT TO:<%s>\r\nDATA\r\n" % TO.encode())
+        until(lambda: b"354" in client.recv(4096), what="354")
+        client.sendall(mail("half") + b".\r\n")
+        client.shutdown(socket.SHUT_WR)
+        received(sink)
+        while client.recv(4096):
+            pass
+    no_fault(relay)
+
+
+def test_without_descriptors_clients_hear_421_what_runs_goes_on_and_all_is_well_when_there_are_some_again(world):
+    world.dns.mail_host("elsewhere.test", "127.0.0.6")
+    sink = world.sink()
+    elsewhere = world.sink(address="127.0.0.6", port=sink.port)
+    relay = world.relay(sink)
+    with relay.client() as client:
+        client.sendmail("a@sender.test", [TO], mail("before"))
+        received(sink)
+        with descriptors_used_up(relay.child.pid):
+            cpu, began = cpu_seconds(relay.child.pid), time.monotonic()
+            # What is stored needs no descriptor, nor what goes over a connection that is kept.
+            client.sendmail("a@sender.test", [TO], mail("small"))
+            client.sendmail("a@sender.test", ["someone@elsewhere.test"], mail("to a new host"))
+            client.ehlo()
+            client.mail("a@sender.test")
+            client.rcpt(TO)
+            assert client.data(mail("large", LARGE))[0] == 451
+            for _ in range(500):
+                with connect(relay.port) as turned_away:
+                    assert turned_away.recv(512).startswith(b"421 4.3.2")
+            received(sink, 2)
+            relay.awaited("deferred")
+            assert cpu_seconds(relay.child.pid) - cpu < 0.5 + (time.monotonic() - began) / 2
+        received(elsewhere)
+        client.sendmail("a@sender.test", [TO], mail("large", LARGE))
+    submit(relay, 1)
+    received(sink, 4)
+    words = [event["text"] for event in relay.events("trouble") if "clients are turned away" in event["text"]]
+    assert len(words) == 1
+    assert len(relay.events("turned-away")) == 1
+    no_fault(relay)
+
+
+@pytest.mark.parametrize(("workers", "again"), [("1", signal.SIGTERM), ("2", signal.SIGINT)])
+def test_a_stop_in_the_middle_of_load_loses_nothing_and_is_over_within_its_grace(world, workers, again):
+    sink = world.sink()
+    relay = world.relay(sink, WORKERS=workers)
+    relay.awaited("started")
+    with Load(relay, sink) as load:
+        load.up.set()
+        until(lambda: len(load.accepted) > 100, what="accepted messages")
+        slow = begin_a_message(relay.port)
+        began = time.monotonic()
+        relay.child.process.send_signal(signal.SIGTERM)
+        relay.awaited("stopping")
+        relay.child.process.send_signal(again)
+        # A newcomer is told to come back, and one whose message was on its way may end it.
+        until(lambda: greeting(relay.port).startswith(b"421 4.3.2"), what="421 for a newcomer")
+        slow.sendall(b"the end\r\n.\r\n")
+        said = everything(slow)
+        assert relay.child.wait(20) == 0
+        assert time.monotonic() - began < DOCKERS_PATIENCE
+        load.up.clear()
+        load.over.set()
+    assert [line[:3] for line in said.splitlines()] == [b"250", b"421"]
+    no_fault(relay)
+    assert relay.events("trouble") == []
+    accepted = load.accepted | {"slow"}
+    in_queue = {entry["sender"].partition("@")[0] for entry in relay.queue()}
+    assert accepted - set(tokens(sink)) - in_queue == set()
+    relay.start()
+    relay.empty(60)
+    assert accepted - set(tokens(sink)) == set()
+    assert sink.faults == []
+
+
+def begin_a_message(port):
+    """Return a client whose message is half sent."""
+    client = connect(port)
+    assert client.recv(512).startswith(b"220")
+    for line, code in (
+        ("EHLO client.test", b"250"),
+        ("MAIL FROM:<slow@sender.test>", b"250"),
+        (f"RCPT TO:<{TO}>", b"250"),
+    ):
+        assert dialogue(client, line.encode() + b"\r\n").startswith(code)
+    assert dialogue(client, b"DATA\r\n").startswith(b"354")
+    client.sendall(mail("slow"))
+    return client
+
+
+def greeting(port):
+    try:
+        with connect(port) as client:
+            return client.recv(512)
+    except OSError:
+        return b""
+
+
+def everything(client):
+    """Return all that a client hears until the connection ends."""
+    said = b""
+    with client:
+        while more := client.recv(4096):
+            said += more
+    return said
+
+
+def test_deliveries_under_way_have_their_grace_and_a_silent_host_does_not_prolong_it(world):
+    silent = socket.create_server(("127.0.0.1", 0), backlog=100)
+    relay = world.relay(type("Out", (), {"port": silent.getsockname()[1]}))
+    submit(relay, 5)
+    talking, _ = silent.accept()
+    idle = connect(relay.port)
+    threading.Thread(target=everything, args=(idle,)).start()
+    began = time.monotonic()
+    assert relay.stop() == 0
+    assert time.monotonic() - began < DOCKERS_PATIENCE
+    assert len(relay.queue()) == 5
+    talking.close()
+    silent.close()
