@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: run test check bench image-test unit-test power-loss disk-faults
+.PHONY: kills soak run test check bench image-test unit-test power-loss disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -44,6 +44,16 @@ power-loss: $(VENV)/installed
 # Has each write, sync, rename, ... of a message's life and of a start fail, one after the other. Needs them too.
 disk-faults: $(VENV)/installed
 	RELAY_FAULTS=all $(BIN)/pytest tests/survival/test_disk.py
+
+# Kills the daemon under load, at moments that a seed decides: about two seconds a cycle. RELAY_SEED=... repeats a run.
+kills: $(VENV)/installed
+	RELAY_KILLS=$(or $(CYCLES),300) $(BIN)/pytest tests/endtoend/test_kill.py
+
+# The daemon at half its top rate with 1 % of all faults, some minutes longer than MINUTES; RATE=... messages a second
+# spares the measurement. Ends with status 0 if nothing was lost and memory was flat. Samples go to .cache/soak.
+soak: $(VENV)/installed
+	$(BIN)/python -m tests.survival.soak --minutes $(or $(MINUTES),60) $(if $(RATE),--rate $(RATE)) \
+	  $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/installed
 	$(BIN)/ruff check mta tests bench twisted

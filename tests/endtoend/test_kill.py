@@ -1,117 +1,170 @@
-"""No mail that was answered 250 is lost, however often and whenever the daemon is killed.
+"""No mail that was answered 250 is lost or miscounted, however often and whenever the daemon is killed.
 
 RELAY_KILLS sets the number of cycles, RELAY_SEED the moments of the kills: a failure prints the seed that repeats them.
+`make kills CYCLES=300` is the long form.
 """
 
+import json
 import os
 import random
-import smtplib
-import threading
+import signal
 from collections import Counter
 
-from tests.endtoend.mails import mail
-from tests.endtoend.world import TO
 from tests.fakes.processes import until
+from tests.survival.kills import REFUSED, Books, Lines, Load, put_off, tokens
+from tests.survival.kills_queue import ledger, marked
+from tests.survival.kills_workers import a_workers_process
 
-CYCLES = int(os.environ.get("RELAY_KILLS", "30"))
-CLIENTS = 20
-# Clients pause while this many accepted messages have not arrived, so that the last restart has an end in sight.
-BACKLOG = 1000
-LINE = b"x" * 70 + b"\r\n"
-SMALL = LINE * 40
-# More than the queue keeps in a row: one message in fifty has a file.
-LARGE = LINE * 5000
+__all__ = ["Load", "tokens"]
+
+CYCLES = int(os.environ.get("RELAY_KILLS", "10"))
+SEED = int(os.environ.get("RELAY_SEED", "0")) or random.randrange(1, 1 << 32)
+#: When the daemon is killed: at work, after it was asked to stop, and a second time while it starts and recovers.
+MOMENTS = ("work", "work", "work", "stop", "start", "recovery")
 
 
-class Load:
-    """Clients that send and note every 250. A connection that breaks is opened again."""
+class Killer:
+    """Kills a relay at moments that a seed decides, and looks at what it leaves each time."""
 
-    def __init__(self, relay, sink):
+    def __init__(self, relay, load, seed):
         self.relay = relay
-        self.sink = sink
-        self.accepted = set()
-        self.sent = 0
-        self.up = threading.Event()
-        self.over = threading.Event()
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(CLIENTS)]
+        self.load = load
+        self.moments = random.Random(seed)
+        self.lines = Lines(relay.child.output)
+        self.kills = Counter()
+        self.marks = 0
+        self.removed = set()
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
+    def cycle(self):
+        moment = self.moments.choice(MOMENTS)
+        self.load.sink.rules.append(put_off(5))
+        self.load.up.set()
+        begun = len(self.load.accepted)
+        until(lambda: len(self.load.accepted) > begun, what="an accepted message")
+        self.load.over.wait(self.moments.uniform(0, 0.8))
+        if self.moments.randrange(5) == 0:
+            self.remove_one()
+        self.load.up.clear()
+        if moment == "stop":
+            self.relay.child.process.terminate()
+            self.load.over.wait(self.moments.uniform(0, 0.4))
+        self.kill(moment)
+        if moment in {"start", "recovery"}:
+            self.relay.child.start()
+            self.load.over.wait(self.moments.uniform(0, 0.4) if moment == "start" else self.moments.uniform(0.4, 1.2))
+            self.kill(moment)
+        self.start()
 
-    def __exit__(self, *exc):
-        self.over.set()
-        self.up.set()
-        for thread in self.threads:
-            thread.join()
+    def kill(self, moment):
+        self.kills[moment] += 1
+        self.relay.kill()
+        sink = self.load.sink
+        until(lambda: not sink.open_connections, what="the end of the dead daemon's connections")
+        self.load.books.take()
+        left = ledger(self.relay.queue_dir)
+        assert left["accepted"] == left["delivered"] + left["failed"] + left["removed"] + left["waiting"]
 
-    def run(self, number):
-        count = 0
-        while self.up.wait() and not self.over.is_set():
-            try:
-                with self.relay.client() as client:
-                    while not self.over.wait(0.01 if self.behind() else 0):
-                        count += 1
-                        self.send(client, f"{number}.{count}", SMALL if count % 50 else LARGE)
-            except (OSError, smtplib.SMTPException):
-                self.over.wait(0.01)
+    def start(self):
+        """Start, and see that what is told is what was marked."""
+        left = marked(self.relay.queue_dir)
+        self.marks += left.total()
+        self.lines.read()
+        self.lines.found = Counter()
+        started = self.lines.started
+        self.relay.start()
+        until(lambda: self.lines.read() > started, what="the line that says that the relay has started")
+        assert self.lines.found == left
 
-    def behind(self):
-        return len(self.accepted) - len(self.sink.messages) > BACKLOG
+    def remove_one(self):
+        """Hold a message that waits, and take it out."""
+        entries = [entry for entry in self.relay.queue() if self.waiting(entry) and entry["sender"]]
+        if not entries:
+            return
+        id = self.moments.choice(entries)["id"]
+        self.relay.tool("queue", "hold", id)
+        for entry in self.relay.queue():
+            if entry["id"] == id and entry["held"] and not entry["in_delivery"]:
+                done = self.relay.tool("queue", "remove", id)
+                assert done.returncode == 0, done.stderr
+                self.removed |= self.waiting(entry)
+        self.relay.tool("queue", "release", id)
 
-    def send(self, client, token, body):
-        with self.lock:
-            self.sent += 1
-        client.sendmail(f"{token}@sender.test", [TO], mail(token, body))
-        with self.lock:
-            self.accepted.add(token)
-
-
-def token(sender):
-    return sender.partition("@")[0]
-
-
-def tokens(sink):
-    return [token(message.sender) for message in list(sink.messages)]
-
-
-def whole(message):
-    return message.without_trace in {mail(token(message.sender), body) for body in (SMALL, LARGE)}
+    @staticmethod
+    def waiting(entry):
+        return {state["address"] for state in entry["recipients"] if state["status"] == "waiting"}
 
 
-def in_flight(relay, sink):
-    """Return what the sink has and the dead daemon's queue still holds: only that may arrive again."""
-    until(lambda: not sink.open_connections, what="the end of the dead daemon's connections")
-    return {token(entry["sender"]) for entry in relay.queue()} & set(tokens(sink))
+def assert_the_books_agree(relay, books: Books, removed, owed):
+    """Compare the ledger with what arrived: every recipient has exactly one end, and each is counted once."""
+    done = relay.tool("queue", "summary", "--json")
+    counted = json.loads(done.stdout)["ledger"]
+    arrived, failed, reports = set(books.arrived), set(books.failed), set(books.reports)
+    assert owed - arrived - failed - removed == set()
+    assert not arrived & failed
+    assert not (arrived | failed) & removed
+    assert counted == {
+        "accepted": len(arrived) + len(failed) + len(removed) + len(reports),
+        "delivered": len(arrived) + len(reports),
+        "failed": len(failed),
+        "removed": len(removed),
+        "waiting": 0,
+        "missing": 0,
+    }
 
 
 def test_every_accepted_message_arrives_though_the_daemon_is_killed_again_and_again(world, capsys):
-    seed = int(os.environ.get("RELAY_SEED", "0")) or random.randrange(1, 1 << 32)
-    moments = random.Random(seed)
-    sink = world.sink()
+    with capsys.disabled():
+        print(f"\nRELAY_SEED={SEED}", end=" ", flush=True)
+    sink = world.sink(REFUSED)
     relay = world.relay(sink)
-    unsettled = Counter()
     with Load(relay, sink) as load:
+        killer = Killer(relay, load, SEED)
         for _ in range(CYCLES):
-            load.up.set()
-            begun = len(load.accepted)
-            until(lambda begun=begun: len(load.accepted) > begun, what=f"an accepted message (seed {seed})")
-            load.over.wait(moments.uniform(0, 1))
-            load.up.clear()
-            relay.kill()
-            unsettled.update(in_flight(relay, sink))
-            relay.start()
+            killer.cycle()
+    sink.rules[:] = [REFUSED]
     relay.empty(120)
-    arrived = Counter(tokens(sink))
-    repeated = arrived - Counter(set(arrived))
+    books, lines = load.books, killer.lines
+    books.take()
+    lines.read()
     with capsys.disabled():
         print(
-            f"\n{CYCLES} kills, {load.sent} sent, {len(load.accepted)} accepted, {len(arrived)} arrived,"
-            f" {repeated.total()} duplicates of {unsettled.total()} in flight, seed {seed}"
+            f"{killer.kills.total()} kills {dict(killer.kills)}, {len(load.accepted)} accepted of {load.sent},"
+            f" {len(books.arrived)} recipients reached, {len(books.failed)} failed, {len(killer.removed)} removed;"
+            f" {books.copies.total()} duplicates, {lines.reasons.total()} named, {killer.marks} marks left and told of"
         )
     assert sink.faults == []
-    assert all(whole(message) for message in sink.messages)
-    assert load.accepted - set(arrived) == set()
-    assert repeated <= unsettled
+    assert books.spoilt == []
+    assert lines.faults == []
+    assert books.copies <= lines.reasons
+    assert_the_books_agree(relay, books, killer.removed, load.owed)
+
+
+def test_a_worker_that_is_killed_again_and_again_leaves_a_ledger_that_adds_up(world, capsys):
+    moments = random.Random(SEED)
+    sink = world.sink(REFUSED)
+    relay = world.relay(sink, WORKERS="2")
+    lines = Lines(relay.child.output)
+    with Load(relay, sink) as load:
+        load.up.set()
+        for _ in range(2 + CYCLES // 30):
+            sink.rules.append(put_off(5))
+            begun = len(load.accepted)
+            until(lambda begun=begun: len(load.accepted) > begun + 20, what="accepted messages")
+            load.over.wait(moments.uniform(0, 0.5))
+            number = moments.choice([1, 2])
+            old = until(lambda number=number: a_workers_process(relay, number), what=f"worker {number}")
+            os.kill(old, signal.SIGKILL)
+            until(
+                lambda number=number, old=old: a_workers_process(relay, number) not in {None, old},
+                what="the next process",
+            )
+    sink.rules[:] = [REFUSED]
+    relay.empty(60)
+    load.books.take()
+    lines.read()
+    with capsys.disabled():
+        print(f"\n{len(lines.faults)} workers killed, {load.books.copies.total()} duplicates", end=" ")
+    assert all("was killed by SIGKILL" in line for line in lines.faults)
+    assert load.books.spoilt == []
+    assert load.books.copies <= lines.reasons
+    assert_the_books_agree(relay, load.books, set(), load.owed)

@@ -297,7 +297,9 @@ class Messages:
         group = b"NOOP\r\n" * 20 + _wire(self._group(first, fate, data=False))
         self._note(first, fate.recipients, Sent.DOUBT)
         yield group + b"BDAT %d LAST\r\n" % len(SMALL) + SMALL + b"NOOP\r\n" * 20, 0
-        yield 15.0
+        for _ in range(30):
+            if not self._books.counts[Count.OVER]:
+                yield 0.5
         session.close()
 
     def reset(self, session: Session, first: int, fate: Fate) -> Talk:

@@ -54,6 +54,9 @@ class Log:
         self.counts: Counter[str] = Counter()
         self.unexpected: list[str] = []
         self._last: deque[bytes] = deque(maxlen=40)
+        #: Possible duplicates that the latest start told of, by what it found.
+        self.found = 0
+        self._finding = False
         self._books = books
         self._out, self.pipe = os.pipe()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -81,12 +84,22 @@ class Log:
         found = _EVENT.match(line)
         event = found.group(1).decode() if found else "not JSON"
         self.counts[event] += 1
+        self._count_found(event)
         if event in {"failed", "possible-duplicate"} or (event == "deferred" and _MAY_HAVE in line):
             self._note(event, line)
         if event not in _USUAL and not any(words.encode() in line for words in _EXPECTED):
             self.counts["unexpected"] += 1
             if len(self.unexpected) < 50:
                 self.unexpected.append(line[:2000].decode(errors="replace"))
+
+    def _count_found(self, event: str) -> None:
+        """A start tells what it found in one go."""
+        if event == "recovered":
+            self.found, self._finding = 0, True
+        elif event != "possible-duplicate":
+            self._finding = False
+        elif self._finding:
+            self.found += 1
 
     def _note(self, event: str, line: bytes) -> None:
         to = _TO.search(line)
