@@ -23,97 +23,13 @@ from mta.queue.interface import (
     QueueError,
     QueueFull,
     QueueId,
-    RecipientState,
     Status,
     Summary,
     Verdict,
-    Waiting,
 )
+from mta.queue.remembered import AMENDMENTS, RememberedMessage, RememberedRecipient
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Recipient:
-    pending: Pending
-    due: float | None
-    status: Status = Status.WAITING
-    reply: str = ""
-    host: str = ""
-    finished: float | None = None
-
-    def take(self, verdict: Verdict, now: float) -> None:
-        if self.status is not Status.WAITING:
-            return
-        self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
-        self.status, self.due = verdict.status, verdict.due
-        self.reply, self.host = verdict.outcome.text, verdict.outcome.host
-        self.finished = now if self.due is None else None
-
-    def remove(self, now: float) -> None:
-        if self.status is Status.WAITING:
-            self.status, self.due, self.finished = Status.REMOVED, None, now
-
-
-@dataclass(slots=True)
-class _Message:
-    mail: NewMail
-    size: int
-    created: float
-    due: float | None
-    recipients: list[_Recipient]
-    token: int = 0
-    leased: bool = False
-    held: bool = False
-    delay_reported: bool = False
-    finished: float | None = None
-
-    def claim(self) -> Claim:
-        pending = tuple(one.pending for one in self.recipients if one.status is Status.WAITING)
-        mail = self.mail
-        return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
-
-    def waiting(self) -> Waiting:
-        domains = {one.pending.recipient.address.domain: None for one in self.recipients if one.due is not None}
-        told = self.delay_reported or self.mail.envelope.sender is None
-        return Waiting(self.created, told, tuple(domains))
-
-    def lease(self, end: float) -> Claim:
-        self.token += 1
-        self.leased, self.due = True, end
-        return self.claim()
-
-    def take(self, verdicts: Sequence[Verdict], now: float, keep: bool) -> None:
-        for verdict in verdicts:
-            self.recipients[verdict.index].take(verdict, now)
-        due = min((one.due for one in self.recipients if one.due is not None), default=None)
-        if due is None:
-            self.finish(now)
-        elif not keep:
-            self.leased, self.due = False, due
-
-    def finish(self, now: float) -> None:
-        self.leased = self.held = False
-        self.due, self.finished = None, now
-        self.mail = replace(self.mail, body=MemoryBody(b""))
-
-    def entry(self) -> Entry:
-        envelope = self.mail.envelope
-        return Entry(
-            self.mail.id,
-            "" if envelope.sender is None else str(envelope.sender),
-            self.size,
-            self.created,
-            envelope.origin.client,
-            self.held,
-            self.leased,
-            tuple(self._state(one) for one in self.recipients),
-        )
-
-    def _state(self, one: _Recipient) -> RecipientState:
-        due = self.due if one.status is Status.WAITING else None
-        address = str(one.pending.recipient.address)
-        return RecipientState(address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished)
 
 
 class _Store:
@@ -121,7 +37,7 @@ class _Store:
 
     def __init__(self) -> None:
         self.room = 1 << 62
-        self._messages: dict[int, _Message] = {}
+        self._messages: dict[int, RememberedMessage] = {}
         # Recipients that were added, those of messages that the history forgot, and those that may be on their way.
         self._accepted = 0
         self._finished: Counter[Status] = Counter()
@@ -134,9 +50,9 @@ class _Store:
         if mail.body.size > self.room:
             raise QueueFull("no room for the message")
         due = now if due is None else due
-        recipients = [_Recipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
+        recipients = [RememberedRecipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
         body = MemoryBody(b"".join(mail.body.chunks()))
-        message = _Message(replace(mail, body=body), body.size, now, due, recipients)
+        message = RememberedMessage(replace(mail, body=body), body.size, now, due, recipients)
         self._messages[number] = message
         self._accepted += len(recipients)
         return None if lease is None else message.lease(now + lease)
@@ -188,7 +104,7 @@ class _Store:
         message.take(verdicts, now, keep)
         return True
 
-    def _leased_to(self, claim: Claim) -> _Message | None:
+    def _leased_to(self, claim: Claim) -> RememberedMessage | None:
         message = self._messages.get(to_number(claim.id))
         return message if message is not None and message.leased and message.token == claim.token else None
 
@@ -208,7 +124,7 @@ class _Store:
         done = []
         for _, message in sorted(self._messages.items()):
             if message.due is not None and (ids is None or message.mail.id in ids):
-                _AMENDMENTS[change](message, now)
+                AMENDMENTS[change](message, now)
                 done.append(message.mail.id)
         return done
 
@@ -382,26 +298,3 @@ class MemoryQueue:
             return succeed(verb())
         except QueueError as error:
             return fail(error)
-
-
-def _retry(message: _Message, now: float) -> None:
-    message.held = False
-    if not message.leased and message.due is not None:
-        message.due = min(message.due, now)
-
-
-def _remove(message: _Message, now: float) -> None:
-    for one in message.recipients:
-        one.remove(now)
-    message.finish(now)
-
-
-def _hold(message: _Message, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
-    message.held = True
-
-
-def _lift(message: _Message, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
-    message.held = False
-
-
-_AMENDMENTS = {Change.RETRY: _retry, Change.REMOVE: _remove, Change.HOLD: _hold, Change.RELEASE: _lift}

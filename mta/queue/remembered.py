@@ -1,0 +1,135 @@
+"""Messages and recipients of the queue in memory, and what happens to them: the twin of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mta.message.body import MemoryBody
+from mta.queue.interface import (
+    Change,
+    Claim,
+    Entry,
+    NewMail,
+    Pending,
+    RecipientState,
+    Status,
+    Verdict,
+    Waiting,
+)
+
+
+@dataclass(slots=True)
+class RememberedRecipient:
+    """A row of `recipient`."""
+
+    pending: Pending
+    due: float | None
+    status: Status = Status.WAITING
+    reply: str = ""
+    host: str = ""
+    finished: float | None = None
+
+    def take(self, verdict: Verdict, now: float) -> None:
+        """Record a verdict, unless it is final already."""
+        if self.status is not Status.WAITING:
+            return
+        self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
+        self.status, self.due = verdict.status, verdict.due
+        self.reply, self.host = verdict.outcome.text, verdict.outcome.host
+        self.finished = now if self.due is None else None
+
+    def remove(self, now: float) -> None:
+        """End as removed, if it waits."""
+        if self.status is Status.WAITING:
+            self.status, self.due, self.finished = Status.REMOVED, None, now
+
+
+@dataclass(slots=True)
+class RememberedMessage:
+    """A row of `message`, with its body and its recipients."""
+
+    mail: NewMail
+    size: int
+    created: float
+    due: float | None
+    recipients: list[RememberedRecipient]
+    token: int = 0
+    leased: bool = False
+    held: bool = False
+    delay_reported: bool = False
+    finished: float | None = None
+
+    def claim(self) -> Claim:
+        """Return the running claim."""
+        pending = tuple(one.pending for one in self.recipients if one.status is Status.WAITING)
+        mail = self.mail
+        return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
+
+    def waiting(self) -> Waiting:
+        """Return what is known before it is claimed."""
+        domains = {one.pending.recipient.address.domain: None for one in self.recipients if one.due is not None}
+        told = self.delay_reported or self.mail.envelope.sender is None
+        return Waiting(self.created, told, tuple(domains))
+
+    def lease(self, end: float) -> Claim:
+        """Begin a lease."""
+        self.token += 1
+        self.leased, self.due = True, end
+        return self.claim()
+
+    def take(self, verdicts: Sequence[Verdict], now: float, keep: bool) -> None:
+        """Record verdicts, and give the claim back or finish."""
+        for verdict in verdicts:
+            self.recipients[verdict.index].take(verdict, now)
+        due = min((one.due for one in self.recipients if one.due is not None), default=None)
+        if due is None:
+            self.finish(now)
+        elif not keep:
+            self.leased, self.due = False, due
+
+    def finish(self, now: float) -> None:
+        """Leave the queue for the history."""
+        self.leased = self.held = False
+        self.due, self.finished = None, now
+        self.mail = replace(self.mail, body=MemoryBody(b""))
+
+    def entry(self) -> Entry:
+        """Return it as an operator sees it."""
+        envelope = self.mail.envelope
+        return Entry(
+            self.mail.id,
+            "" if envelope.sender is None else str(envelope.sender),
+            self.size,
+            self.created,
+            envelope.origin.client,
+            self.held,
+            self.leased,
+            tuple(self._state(one) for one in self.recipients),
+        )
+
+    def _state(self, one: RememberedRecipient) -> RecipientState:
+        due = self.due if one.status is Status.WAITING else None
+        address = str(one.pending.recipient.address)
+        return RecipientState(address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished)
+
+
+def _retry(message: RememberedMessage, now: float) -> None:
+    message.held = False
+    if not message.leased and message.due is not None:
+        message.due = min(message.due, now)
+
+
+def _remove(message: RememberedMessage, now: float) -> None:
+    for one in message.recipients:
+        one.remove(now)
+    message.finish(now)
+
+
+def _hold(message: RememberedMessage, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
+    message.held = True
+
+
+def _lift(message: RememberedMessage, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
+    message.held = False
+
+
+AMENDMENTS = {Change.RETRY: _retry, Change.REMOVE: _remove, Change.HOLD: _hold, Change.RELEASE: _lift}
