@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -24,11 +25,11 @@ from typing import Any
 from tests.endtoend.daemon import ROOT, Daemon
 from tests.endtoend.world import Dns
 from tests.fakes.processes import Child, free_port, until
-from tests.survival.kills_queue import marked
+from tests.survival.kills_queue import ledger, marked, waiting
 from tests.survival.soak_books import Audit, Books, Count, audit
 from tests.survival.soak_operator import Certificates, Operator, all_well
 from tests.survival.soak_plan import NOBODYS, number_of
-from tests.survival.soak_watch import Gauges, Log, PipedChild, judge
+from tests.survival.soak_watch import Apart, Gauges, Log, PipedChild, judge
 
 SESSIONS = 20
 #: Messages a second that no run of this relay passes: room in the books.
@@ -86,6 +87,7 @@ class Soak:
         stack.callback(self.log.close)
         self.dns = Dns(options.folder)
         all_well(self.dns)
+        self.dns.child = Apart(self.dns.child.command, self.dns.child.output, self.dns.child.environment)
         certificates = Certificates(options.folder / "tls")
         self._port_out = free_port()
         self.daemon = self._daemon(certificates)
@@ -104,7 +106,7 @@ class Soak:
     def _child(self, stack: ExitStack, module: str, arguments: Sequence[str]) -> Child:
         command = [sys.executable, "-m", f"tests.survival.{module}", *arguments]
         output = self.options.folder / f"{module}.log"
-        return stack.enter_context(Child(command, output, {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}))
+        return stack.enter_context(Apart(command, output, {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}))
 
     def _daemon(self, certificates: Certificates) -> Daemon:
         daemon = Daemon(
@@ -131,6 +133,8 @@ class Soak:
             self._disturb()
         except KeyboardInterrupt:
             self._say("interrupted: what was so far is reported")
+        except (TimeoutError, RuntimeError, subprocess.TimeoutExpired) as error:
+            self.faults.append(str(error))
         self.books.counts[Count.OVER] = 1
 
     def _measure(self) -> None:
@@ -153,7 +157,7 @@ class Soak:
             if now - sampled >= self.options.every:
                 sampled = now
                 seen = self.gauges.sample(self.daemon.child.pid)
-                if now - told >= 60 or len(self.gauges.lives[0]) == 1:
+                if now - told >= 60:
                     told = now
                     self._progress(seen)
             for child in (self._clients, self._sink, self.daemon.child):
@@ -191,29 +195,26 @@ class Soak:
 
     def finish(self) -> Audit:
         """Let everything come to its end, and look at every recipient."""
-        self._clients.wait(60)
-        self.operator.stop()
         try:
-            until(lambda: not self.operator.ledger()["waiting"], self.options.schedule + 60, what="an empty queue")
-        except TimeoutError as error:
+            self._clients.wait(60)
+            self.operator.stop()
+            self._drain()
+            if self.daemon.stop():
+                self.faults.append("the last SIGTERM did not end well")
+        except (TimeoutError, RuntimeError, subprocess.TimeoutExpired) as error:
             self.faults.append(str(error))
-        self.gauges.sample(self.daemon.child.pid)
-        waiting = {
-            number: 1
-            for entry in self.daemon.queue()
-            for state in entry["recipients"]
-            if state["status"] == "waiting" and (number := number_of(state["address"])) is not None
-        }
-        ledger = self.operator.ledger()
-        if self.daemon.stop():
-            self.faults.append("the last SIGTERM did not end well")
         self.books.counts[Count.OVER] = 2
         self._sink.wait()
-        result = audit(self.books, waiting)
-        self._compare(result, ledger)
+        home = self.daemon.queue_dir
+        result = audit(self.books, {number for address in waiting(home) if (number := number_of(address)) is not None})
+        self._compare(result, ledger(home))
         return result
 
-    def _compare(self, result: Audit, ledger: dict[str, int]) -> None:
+    def _drain(self) -> None:
+        until(lambda: not self.operator.ledger()["waiting"], self.options.schedule + 60, what="an empty queue")
+        self.gauges.sample(self.daemon.child.pid)
+
+    def _compare(self, result: Audit, counted: dict[str, int]) -> None:
         faults = self.faults
         faults += result.faults or []
         faults += self.operator.faults
@@ -225,10 +226,10 @@ class Soak:
         if self.books.counts[Count.WRONG]:
             words = self._clients.text[:2000]
             faults.append(f"{self.books.counts[Count.WRONG]} answers to clients were wrong: {words}")
-        faults += compare(result, ledger, self.books.counts[Count.REPORTS])
+        faults += compare(result, counted, self.books.counts[Count.REPORTS])
 
 
-def compare(result: Audit, ledger: dict[str, int], reports: int) -> list[str]:
+def compare(result: Audit, counted: dict[str, int], reports: int) -> list[str]:
     """Return where the relay's ledger and what the test knows differ. Both count recipients, reports among them."""
     known = {
         "accepted": result.accepted + result.unheard + reports,
@@ -238,9 +239,9 @@ def compare(result: Audit, ledger: dict[str, int], reports: int) -> list[str]:
         "waiting": result.waiting,
     }
     return [
-        f"ledger: {name} {ledger[name]}, and the test knows of {count}"
+        f"ledger: {name} {counted[name]}, and the test knows of {count}"
         for name, count in known.items()
-        if abs(ledger[name] - count) > (result.ambiguous if name != "accepted" else 0)
+        if abs(counted[name] - count) > (result.ambiguous if name != "accepted" else 0)
     ]
 
 

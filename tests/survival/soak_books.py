@@ -5,7 +5,7 @@ Five million recipients are a few megabytes; each octet has one writer.
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from pathlib import Path
@@ -119,7 +119,7 @@ class Row:
     removed: int
 
 
-def audit(books: Books, waiting: Mapping[int, int]) -> Audit:
+def audit(books: Books, waiting: Collection[int]) -> Audit:
     """Look at every recipient. `waiting` are the recipients, by number, that the queue still holds."""
     result = Audit()
     for number, row in _rows(books):

@@ -99,9 +99,9 @@ def recipient(number: int, first: int) -> str:
 
 
 def number_of(address: str) -> int | None:
-    """Return the number in an address of ours; None of any other."""
+    """Return the number in a recipient's address; None of any other."""
     digits = address[1:].partition("@")[0]
-    return int(digits) if address[:1] in "rs" and digits.isascii() and digits.isdigit() else None
+    return int(digits) if address[:1] == "r" and digits.isascii() and digits.isdigit() else None
 
 
 def content(octets: int) -> bytes:

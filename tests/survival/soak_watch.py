@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import threading
 import time
 from collections import Counter, deque
@@ -45,6 +46,7 @@ _EXPECTED = (
     "the new certificate is in use",
 )
 _MIB = 1 << 20
+_HISTORY_MINUTES = 30
 
 
 class Log:
@@ -112,8 +114,24 @@ class Log:
             self._books.add(self._books.excused, number)
 
 
-class PipedChild(Child):
-    """A program whose output goes to a log's pipe."""
+class Apart(Child):
+    """A program that Ctrl-C does not reach, so that it can be asked and ended in order."""
+
+    def start(self) -> None:
+        """Start it in a process group of its own."""
+        with self.output.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                process_group=0,
+            )
+
+
+class PipedChild(Apart):
+    """One whose output goes to a log's pipe."""
 
     def __init__(self, command: Sequence[str], log: Log, environment: Mapping[str, str]) -> None:
         super().__init__(command, Path(f"/proc/self/fd/{log.pipe}"), environment)
@@ -167,17 +185,20 @@ def judge(lives: Sequence[Sequence[dict[str, Any]]], warm: float, least: float) 
     if len(steady) < 6 or steady[-1]["at"] - steady[0]["at"] < least:
         return ["memory: no life of the daemon was long enough for a trend"], []
     third = len(steady) // 3
-    early, late = steady[:third], steady[-third:]
-    findings, faults = [], []
+    early, middle, late = steady[:third], steady[third:-third], steady[-third:]
     minutes = (steady[-1]["at"] - steady[0]["at"]) / 60
-    for name, room, words in (("resident", 2 * _MIB, "MiB resident"), ("descriptors", 20, "descriptors")):
-        before, after = (max(seen[name] for seen in part) for part in (early, late))
-        unit = _MIB if name == "resident" else 1
-        early_most, late_most = f"{before / unit:.1f}", f"{after / unit:.1f}"
-        line = f"{words}: at most {early_most} in the first third of {minutes:.1f} minutes, {late_most} in the last"
-        findings.append(line)
-        if after > before * 1.05 + room:
-            faults.append(f"not flat: {line}")
+    findings = [f"a life of the daemon, its last {minutes:.1f} minutes, in thirds:"]
+    faults = []
+    # The file grows until the history begins to be forgotten, and for as long again until that has caught up.
+    trends = [("resident", _MIB, early, 2), ("descriptors", 1, early, 20), ("wal", _MIB, early, 32)]
+    if minutes >= _HISTORY_MINUTES:
+        trends.append(("file", _MIB, middle, 64))
+    for name, unit, before, room in trends:
+        first, last = (max(seen[name] for seen in part) / unit for part in (before, late))
+        which = "first" if before is early else "middle"
+        findings.append(f"{name}{' MiB' * (unit > 1)}: at most {first:.1f} in the {which}, {last:.1f} in the last")
+        if last > first * 1.05 + room:
+            faults.append(f"not flat: {findings[-1]}")
     return findings, faults
 
 
