@@ -30,6 +30,8 @@ _PATH = re.compile(
 )
 _CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,20}")
+# Not `str.split`, for which a no-break space and a vertical tab part words as well.
+_ITEM = re.compile(r"[^ \t]+")
 
 _Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
 
@@ -113,11 +115,12 @@ def _parameters(text: str, known: _Parameters) -> dict[str, Any]:
     """Return the fields that esmtp-params stand for (RFC 5321 section 4.1.2)."""
     fields: dict[str, Any] = {}
     seen = set()
-    for item in text.split():
+    for item in _ITEM.findall(text):
         keyword, equals, value = item.partition("=")
         keyword = keyword.upper()
         if keyword not in known:
-            raise Refusal(reply(555, "5.5.4", f"parameter {keyword} is not offered"))
+            # It may be in letters that the client has not asked for in replies.
+            raise Refusal(reply(555, "5.5.4", f"parameter {ascii(keyword)[1:-1]} is not offered"))
         if keyword in seen:
             raise Refusal(reply(501, "5.5.4", f"parameter {keyword} given twice"))
         seen.add(keyword)

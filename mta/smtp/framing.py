@@ -109,6 +109,10 @@ class InputBuffer:
             self._overlong = True
             self._at = whole
 
+    def begins(self, octets: bytes) -> bool:
+        """Whether what waits begins with these octets."""
+        return self._data.startswith(octets, self._at)
+
     def take(self, most: int | None = None) -> bytes:
         """Return up to `most` octets, or all there are."""
         start = self._at

@@ -18,9 +18,11 @@ from mta.smtp.framing import BareControl, LineTooLong
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply
 from mta.smtp.session import COMMAND_PHASES, Phase, Question, Session
-from mta.smtp.verbs import OUT_OF_PLACE, UNKNOWN, VERBS
+from mta.smtp.verbs import OUT_OF_PLACE, VERBS, unknown
 
 _BODY_END = BodyEnd()
+# RFC 8446 section 5.1: a handshake record, of any version since SSL 3.
+_TLS_RECORD = b"\x16\x03"
 # Reading a member off its Enum costs as much as a call in Python 3.11. All of them were 3 % of a relayed message.
 _HELLO, _READY, _CHUNKS, _DONE, _TLS, _CLOSED = (
     Phase.HELLO,
@@ -134,7 +136,10 @@ def _read_command(session: Session) -> Event | Pause | None:
     except LineTooLong:
         session.mistake(phrases.line_too_long(session.limits))
     except BareControl as control:
-        session.shut(phrases.bare_in_command(str(control)), f"{control} in a command")
+        if session.input.begins(_TLS_RECORD):
+            session.shut(phrases.NOT_TLS, "began TLS without STARTTLS")
+        else:
+            session.shut(phrases.bare_in_command(str(control)), f"{control} in a command")
     except Refusal as refusal:
         if refusal.fatal:
             session.shut(refusal.reply, refusal.reply.text)
@@ -145,10 +150,11 @@ def _read_command(session: Session) -> Event | Pause | None:
 
 def _perform(session: Session, line: bytes) -> Event | None:
     word, argument = split_command(line)
-    verb = VERBS.get(word, UNKNOWN)
+    verb = VERBS.get(word) or unknown(word, argument)
     if verb.last and session.input.size:
         session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
     elif session.phase not in verb.phases:
+        session.data_refused |= verb.last
         session.mistake(OUT_OF_PLACE[session.phase])
     elif not (verb.idle and session.idled()):
         return verb.perform(session, argument)
@@ -276,6 +282,7 @@ def _data_answered(session: Session, reply: Reply) -> None:
     if session.input.size:
         session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
         return
+    session.data_refused = not reply.positive
     session.begin_data()
     session.say(reply)
 

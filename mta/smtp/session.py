@@ -85,6 +85,7 @@ class Session:
         "check",
         "chunk",
         "chunks",
+        "data_refused",
         "dots",
         "errors",
         "extended",
@@ -107,6 +108,8 @@ class Session:
         self.starttls = starttls
         self.tls = False
         self.extended = False
+        #: Whether the last DATA was refused, so that what comes may be a message that was sent all the same.
+        self.data_refused = False
         self.phase = Phase.GREETING
         self.question: Question | None = Question.GREETING
         self.input = InputBuffer(limits.command_line)

@@ -3,6 +3,7 @@
 What a command asks of the driver becomes a question; the phase that follows its answer is the server's business.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ def _mail(session: Session, argument: bytes) -> Event | None:
         session.say(phrases.message_too_large(session.limits))
         return None
     session.transaction = Transaction(command.smtputf8)
+    session.data_refused = False
     return session.ask(_ASK_SENDER, command)
 
 
@@ -68,6 +70,7 @@ def _data(session: Session, argument: bytes) -> Event | None:
     parse_nothing(argument)
     if session.phase is _RCPT:
         return session.ask(_ASK_DATA, _BY_DATA)
+    session.data_refused = True
     # What a client that pipelines runs into when all its recipients were refused: no mistake of its own.
     if not session.idled():
         session.say(phrases.NO_RECIPIENTS)
@@ -117,6 +120,18 @@ def _vrfy(session: Session, argument: bytes) -> None:
 
 def _http(session: Session, _argument: bytes) -> None:
     session.shut(phrases.NOT_HTTP, "spoke HTTP")
+
+
+def _foreign(session: Session, _argument: bytes) -> None:
+    session.shut(phrases.NOT_SMTP, "spoke something else than SMTP")
+
+
+def _unknown(session: Session, _argument: bytes) -> None:
+    if session.data_refused:
+        # A client that did not wait for the answer to DATA sends the message now: its lines are no commands.
+        session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
+    else:
+        session.mistake(phrases.UNKNOWN_COMMAND)
 
 
 def _always(reply: Reply) -> "Perform":
@@ -169,7 +184,21 @@ VERBS = {
     # Browsers and proxies are talked into sending commands in the body of a request.
     **dict.fromkeys((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"), Verb(_http)),
 }
-UNKNOWN = Verb(_wrong(phrases.UNKNOWN_COMMAND))
+UNKNOWN = Verb(_unknown)
+_HTTP = Verb(_http)
+_FOREIGN = Verb(_foreign)
+# RFC 9112 section 3: whatever the method, a request line ends so.
+_REQUEST = re.compile(rb"(?:.* )?HTTP/[0-9.]+", re.IGNORECASE)
+
+
+def unknown(word: bytes, argument: bytes) -> Verb:
+    """Return what becomes of a line that begins with none of VERBS: what was never SMTP ends the session."""
+    if _REQUEST.fullmatch(argument):
+        return _HTTP
+    # RFC 5321 section 4.1.1: every command begins with a letter. A blank line may be a slip.
+    return UNKNOWN if not word or word[:1].isalpha() else _FOREIGN
+
+
 OUT_OF_PLACE = {
     Phase.HELLO: phrases.HELLO_FIRST,
     Phase.READY: phrases.SENDER_FIRST,
