@@ -116,6 +116,8 @@ def connected(client: SSL.Connection, server: SSL.Connection) -> None:
         for near, far in ((client, server), (server, client)):
             with suppress(SSL.WantReadError):
                 near.do_handshake()
+                # Only who reads notices that the other wants a second one.
+                near.recv(1)
             with suppress(SSL.WantReadError):
                 far.bio_write(near.bio_read(1 << 16))
 
