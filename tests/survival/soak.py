@@ -34,6 +34,8 @@ from tests.survival.soak_watch import Apart, Gauges, Log, PipedChild, judge
 SESSIONS = 20
 #: Messages a second that no run of this relay passes: room in the books.
 _MOST = 6000
+#: Lines of messages in trouble that a kill may take with it: those of the last moment.
+_UNLOGGED = 10
 _MIB = 1 << 20
 
 
@@ -218,6 +220,9 @@ class Soak:
         faults = self.faults
         faults += result.faults or []
         faults += self.operator.faults
+        most = _UNLOGGED * sum(how == "SIGKILL" for _, how in self.options.stops)
+        if result.unlogged > most:
+            faults.append(f"{result.unlogged} duplicates are not in the log; kills may have cost {most} lines")
         if self.log.counts["unexpected"]:
             faults.append(f"{self.log.counts['unexpected']} unexpected lines, the first: {self.log.unexpected[0]}")
         for name in ("fault", "not JSON"):

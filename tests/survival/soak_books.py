@@ -41,8 +41,9 @@ class Sent(IntEnum):
     ACCEPTED = 2
 
 
-#: By the client, by the sink (three), by the reader of the log (two), by the operator.
-COLUMNS = ("sent", "arrived", "spoilt", "reported", "excused", "failed", "removed")
+#: By the client, by the sink (four; `unanswered` counts copies it took without a clear yes), by the reader of the log
+#: (two), by the operator.
+COLUMNS = ("sent", "arrived", "unanswered", "spoilt", "reported", "excused", "failed", "removed")
 
 
 class Books:
@@ -56,6 +57,7 @@ class Books:
 
     sent: mmap.mmap
     arrived: mmap.mmap
+    unanswered: mmap.mmap
     spoilt: mmap.mmap
     reported: mmap.mmap
     excused: mmap.mmap
@@ -94,7 +96,9 @@ class Audit:
     ambiguous: int = 0
     waiting: int = 0
     duplicates: int = 0
-    #: Duplicates by what the relay said about them: nothing is a fault.
+    #: Duplicates of which the log says nothing: those whose host took a copy without a clear yes, so that the line went
+    #: with what a killed daemon had not yet written, and all others, which are faults.
+    unlogged: int = 0
     unexplained: int = 0
     lost: int = 0
     faults: list[str] | None = None
@@ -112,6 +116,7 @@ class Row:
 
     sent: int
     arrived: int
+    unanswered: int
     spoilt: int
     reported: int
     excused: int
@@ -151,8 +156,10 @@ def _judge(result: Audit, number: int, row: Row, *, waits: bool) -> None:
         if not known:
             result.lost += 1
             result.fault(f"recipient {number} was accepted and is lost")
-    unexplained = max(0, row.arrived - 1 - row.excused)
+    unlogged = max(0, row.arrived - 1 - row.excused)
+    unexplained = max(0, unlogged - row.unanswered)
     result.duplicates += max(0, row.arrived - 1)
+    result.unlogged += unlogged - unexplained
     result.unexplained += unexplained
     if unexplained:
         result.fault(f"recipient {number} arrived {row.arrived} times, and the log explains {row.excused}")
@@ -160,7 +167,7 @@ def _judge(result: Audit, number: int, row: Row, *, waits: bool) -> None:
         result.fault(f"recipient {number} failed, and its sender was not told")
     if ends > 1:
         result.ambiguous += 1
-        if row.failed and row.arrived and not row.excused:
+        if row.failed and row.arrived and not (row.excused or row.unanswered):
             result.fault(f"recipient {number} arrived and failed, and the log does not say that it may have arrived")
     result.failed += bool(row.failed)
     result.removed += bool(row.removed and not row.failed)

@@ -58,11 +58,13 @@ class Sink:
         self.books.counts[Count.REMOTE_FAULTS] += 1
         self.books.add(self.books.spoilt, first)
 
-    def took(self, numbers: list[int]) -> None:
-        """Note an arrival for these recipients."""
+    def took(self, numbers: list[int], *, answered: bool) -> None:
+        """Note an arrival for these recipients, and whether the relay is told of it."""
         self.books.counts[Count.ARRIVED] += len(numbers)
         for number in numbers:
             self.books.add(self.books.arrived, number)
+            if not answered:
+                self.books.add(self.books.unanswered, number)
 
     def took_report(self, content: bytes) -> None:
         """Note for whom a failure was reported."""
@@ -300,7 +302,7 @@ class Conversation:
             if self._report:
                 self._sink.took_report(b"".join(self._content))
             else:
-                self._sink.took(self._numbers)
+                self._sink.took(self._numbers, answered=fault is None or fault[1] == "slow")
         usual = b"250 2.0.0 taken\r\n" if self._numbers else _OUT_OF_ORDER
         self._answer("END", usual, answers)
         self._first, self._numbers, self._content = None, [], []

@@ -55,6 +55,13 @@ def test_a_duplicate_that_the_log_explains_is_none(books):
     assert (result.duplicates, result.unexplained) == (1, 0)
 
 
+def test_a_copy_that_its_host_took_without_a_yes_may_be_missing_in_the_log_of_a_killed_daemon(books):
+    row(books, 7, arrived=3, excused=1, unanswered=2)
+    result = audit(books, set())
+    assert result.faults is None
+    assert (result.duplicates, result.unlogged, result.unexplained) == (2, 1, 0)
+
+
 def test_two_processes_see_the_same_counts(tmp_path, books):
     other = Books(tmp_path, 200_000)
     other.add(other.arrived, 9)
