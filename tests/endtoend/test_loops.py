@@ -1,0 +1,81 @@
+"""Mail that is led back to the relay: it never goes round, or not for long, and the log says what to mend."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from tests.endtoend.daemon import Daemon
+from tests.endtoend.mails import mail
+from tests.endtoend.world import TO
+from tests.fakes.hostile import Hostile, passing_on, silent
+from tests.fakes.processes import until
+
+#: What the world sees of a relay behind a NAT.
+OUTSIDE = "127.0.0.33"
+
+
+@contextmanager
+def behind_a_nat(world, **settings):
+    """Run a relay whose port is also reached at OUTSIDE, where its mail goes; give both."""
+    with Hostile(OUTSIDE, 0, silent) as nat:
+        relay = world.stopped_relay(nat, SMARTHOST_PORT=str(nat.port), **settings)
+        nat.behave = passing_on(relay.port)
+        with relay:
+            yield relay, nat
+
+
+def expect_no_round(relay):
+    """See that the message went out once, came no further than the greeting, and waits with a clear line."""
+    (event, *_) = relay.awaited("deferred")
+    assert "mail loops back to this relay" in event["reply"]
+    assert "it calls itself relay.example.test, which is our own name" in event["reply"]
+    assert "MAILNAME" in event["reply"]
+    assert len(relay.events("accepted")) == 1
+    assert len(relay.queue()) == 1
+    assert relay.events("failed") == []
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_mx_record_that_leads_through_a_nat_back_to_us_is_noticed(world, workers):
+    world.dns.mail_host("loop.test", OUTSIDE)
+    with behind_a_nat(world, RETRY_SCHEDULE="F,1h,30m", WORKERS=workers) as (relay, nat):
+        relay.submit(mail(), "someone@loop.test")
+        expect_no_round(relay)
+        assert nat.connections == 1
+
+
+def test_a_smarthost_that_is_the_relay_itself_behind_a_nat_is_noticed(world):
+    with behind_a_nat(world, RETRY_SCHEDULE="F,1h,30m", SMARTHOST_ADDRESS=OUTSIDE) as (relay, nat):
+        relay.submit(mail(), TO)
+        expect_no_round(relay)
+        assert nat.connections == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_form_of_our_own_address_takes_mail_from_us(world, workers):
+    relay = world.stopped_relay(world.sink(), WORKERS=workers)
+    relay.environment["SMTPPORTOUT"] = str(relay.port)
+    with relay:
+        for name, address in {"plain": "127.0.0.1", "any": "0.0.0.0"}.items():
+            world.dns.mail_host(f"{name}.test", address)
+            relay.submit(mail(), f"someone@{name}.test", sender="")
+        for event in relay.awaited("failed", 2):
+            assert event["status"] == "5.4.6"
+            assert "loops back to this host" in event["reply"]
+        assert len(relay.events("accepted")) == 2
+        assert relay.queue() == []
+
+
+def test_a_message_that_two_relays_send_to_each_other_ends_after_a_bounded_number_of_hops(world):
+    settings = {"SMARTHOST_ADDRESS": "127.0.0.1", "SMARTHOST_TLS": "none"}
+    first, second = (Daemon(world.home / name, MAILNAME=f"{name}.test", **settings) for name in ("first", "second"))
+    first.environment["SMARTHOST_PORT"] = str(second.port)
+    second.environment["SMARTHOST_PORT"] = str(first.port)
+    with first, second:
+        first.submit(mail(), TO, sender="")
+        until(lambda: first.events("failed") + second.events("failed"), what="the end of the loop")
+        (failed,) = first.events("failed") + second.events("failed")
+        assert "Too many hops" in failed["reply"]
+        assert 50 <= len(first.events("accepted") + second.events("accepted")) <= 101
+        first.empty()
+        second.empty()
