@@ -37,6 +37,10 @@ class KeyPair:
     def __str__(self) -> str:
         return f"{_names(self.certificate)}, until {self.certificate.not_valid_after_utc:%Y-%m-%d}"
 
+    def has_ended(self, now: float) -> bool:
+        """Whether the certificate's last day is over at this time (seconds since 1970)."""
+        return now > self.certificate.not_valid_after_utc.timestamp()
+
     def problem(self, now: float) -> str:
         """Say what is wrong with the certificate's dates at this time (seconds since 1970) and what to do, or ""."""
         return _age_words(self.certificate, dt.datetime.fromtimestamp(now, dt.UTC))

@@ -11,7 +11,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.inbound.keypair import CertificateError, PemFiles, make_pair, read_files
+from mta.inbound.keypair import CertificateError, KeyPair, PemFiles, make_pair, read_files
 
 __all__ = ["CertificateError", "Handed", "ListeningCertificate", "describe", "failure_words"]
 
@@ -104,7 +104,7 @@ class ListeningCertificate:
     def _renew(self, stamps: Sequence[_Stamp]) -> None:
         try:
             files = read_files(*self._paths)
-            self._pair = make_pair(files)
+            self._pair = self._better(make_pair(files))
         except CertificateError as error:
             # Whoever renews a certificate writes two files: between them it is no mistake that they do not fit.
             self._suspect_told = stamps == self._suspect
@@ -114,6 +114,13 @@ class ListeningCertificate:
             return
         self._files, self._stamps, self._suspect = files, stamps, ()
         self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
+
+    def _better(self, new: KeyPair) -> KeyPair:
+        """Return a new pair, unless it has ended and the one in use has not. Raises CertificateError."""
+        now = self._wall()
+        if new.has_ended(now) and not self._pair.has_ended(now):
+            raise CertificateError(f"CERTIFICATE_PATH={self._paths[0]}: {new.problem(now)}")
+        return new
 
     def _look_at_files(self) -> Sequence[_Stamp]:
         return [_stamp(path) for path in self._paths]

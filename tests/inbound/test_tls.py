@@ -1,15 +1,20 @@
+import contextlib
 import os
 import smtplib
 import socket
 import ssl
 import tempfile
+import time
 from pathlib import Path
+from typing import cast
 
 import pytest
+from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.threads import deferToThread
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -97,6 +102,91 @@ def test_a_broken_new_pair_keeps_the_old_one_and_is_told_once(files):
     (words,) = files.troubles
     assert words.startswith(f"KEY_PATH={files.paths[1]} is not the key of CERTIFICATE_PATH={files.paths[0]}")
     assert "goes on with the certificate it has" in words
+
+
+def cut(pem: bytes) -> bytes:
+    """Return a PEM file whose end did not arrive."""
+    return pem[: len(pem) * 2 // 3]
+
+
+EXPIRED = ROOT.leaf([NAME, "expired.test"], expired=True)
+BROKEN = {
+    "the certificate is cut short": (cut(SECOND.certificate_pem), SECOND.key_pem, "CERTIFICATE_PATH"),
+    "the certificate is empty": (b"", SECOND.key_pem, "CERTIFICATE_PATH"),
+    "the certificate is no PEM": (
+        SECOND.certificate_pem.replace(b"-----", b"====="),
+        SECOND.key_pem,
+        "CERTIFICATE_PATH",
+    ),
+    "the certificate is damaged": (SECOND.certificate_pem.replace(b"MII", b"AAA"), SECOND.key_pem, "CERTIFICATE_PATH"),
+    "the key is in its place": (SECOND.key_pem, SECOND.key_pem, "CERTIFICATE_PATH"),
+    "the key is cut short": (SECOND.certificate_pem, cut(SECOND.key_pem), "KEY_PATH"),
+    "the key is empty": (SECOND.certificate_pem, b"", "KEY_PATH"),
+    "the key is another's": (SECOND.certificate_pem, FIRST.key_pem, "KEY_PATH"),
+    "the certificate is another's": (FIRST.certificate_pem, SECOND.key_pem, "KEY_PATH"),
+    "the root comes first": (ROOT.certificate_pem + SECOND.certificate_pem, SECOND.key_pem, "CERTIFICATE_PATH"),
+    "it has expired": (EXPIRED.certificate_pem, EXPIRED.key_pem, "CERTIFICATE_PATH"),
+}
+
+
+def shown(certificate: ListeningCertificate) -> list[str]:
+    """Shake hands with a client that trusts our authority, and return the names it is shown."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context().wrap_bio(to_client, to_server, server_hostname=NAME)
+    server = certificate.serverConnectionForTLS(cast(TLSMemoryBIOProtocol, None))
+    server.set_accept_state()
+    for _ in range(6):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        if to_server.pending:
+            server.bio_write(to_server.read())
+        with contextlib.suppress(SSL.WantReadError):
+            server.do_handshake()
+        with contextlib.suppress(SSL.WantReadError):
+            to_client.write(server.bio_read(1 << 16))
+    found = client.getpeercert()
+    assert found is not None
+    return [str(name) for _, name in found["subjectAltName"]]
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_new_certificate_that_is_no_good_leaves_the_old_one_in_real_handshakes_and_is_told(tmp_path, what):
+    files = Files(tmp_path)
+    # Now, as the client's clock has it, so that what expired yesterday has.
+    files.now = time.time()
+    certificate, key, setting = BROKEN[what]
+    files.replace(0, certificate)
+    files.replace(1, key)
+    for _ in range(3):
+        files.certificate.look()
+        assert shown(files.certificate) == [NAME, "first.test"]
+    (words,) = files.troubles
+    assert words.startswith(f"{setting}={files.paths[setting == 'KEY_PATH']}")
+    assert "until then STARTTLS goes on with the certificate it has" in words
+    assert "\n" not in words
+    files.replace_both(SECOND)
+    files.certificate.look()
+    assert shown(files.certificate) == [NAME, "second.test"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("instead", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
+def test_what_cannot_be_read_in_the_place_of_a_file_leaves_the_old_pair_and_holds_nobody_up(tmp_path, which, instead):
+    files = Files(tmp_path)
+    files.paths[which].unlink()
+    instead(files.paths[which])
+    for _ in range(3):
+        files.certificate.look()
+    assert shown(files.certificate) == [NAME, "first.test"]
+    assert len(files.troubles) == 1
+
+
+def test_where_the_one_in_use_has_ended_too_a_new_one_that_has_ended_is_taken(tmp_path):
+    files = Files(tmp_path, ROOT.leaf([NAME, "first.test"], expired=True))
+    files.now = time.time()
+    files.replace_both(EXPIRED)
+    files.certificate.look()
+    assert "expired.test" in str(files.certificate)
 
 
 def test_another_broken_pair_is_told_again(files):
