@@ -1,7 +1,10 @@
 """STARTTLS of the real daemon: offered with a certificate, renewed as it runs, refused at start when it is no good."""
 
+import shutil
 import smtplib
 import ssl
+import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -71,3 +74,39 @@ def test_without_a_certificate_there_is_no_starttls(tmp_path):
         assert not client.has_extn("STARTTLS")
         with pytest.raises(smtplib.SMTPNotSupportedError):
             client.starttls()
+
+
+def s_client(relay, *options, say=b"", until_said=b""):
+    """Run OpenSSL's own client against STARTTLS; once it has said something, have it do more; return all its words."""
+    command = ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{relay.port}", *options]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+    ) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        words = b""
+        while until_said and until_said not in words and (more := client.stdout.read(65536)):
+            words += more
+        with suppress(BrokenPipeError):
+            client.stdin.write(say)
+        return words + client.communicate(timeout=20)[0]
+
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+SPOKEN = {"-tls1": False, "-tls1_1": False, "-tls1_2": True, "-tls1_3": True}
+
+
+@needs_openssl
+def test_openssls_own_client_is_spoken_with_from_tls_1_2_on_and_never_a_second_time(tmp_path):
+    with Daemon(tmp_path / "relay", **pair(tmp_path, ROOT.leaf([NAME]))) as relay:
+        for version, spoken in SPOKEN.items():
+            words = s_client(relay, version, "-cipher", "ALL:@SECLEVEL=0", say=b"QUIT\r\n")
+            assert (b"BEGIN CERTIFICATE" in words) is spoken, (version, words)
+            assert (b"Cipher is (NONE)" in words) is not spoken, (version, words)
+        # An R at the start of a line has s_client ask for a second handshake.
+        words = s_client(relay, "-tls1_2", say=b"R\n", until_said=b"250 ")
+        assert b"RENEGOTIATING" in words
+        assert b"no renegotiation" in words.partition(b"RENEGOTIATING")[2], words
+        assert relay.events("fault") == []
+        with relay.client() as client:
+            assert client.noop()[0] == 250
