@@ -30,6 +30,10 @@ LULL = 0.01
 SOON = 0.002
 
 
+class CommitUnknown(QueueError):
+    """A sync failed: nobody may rely on the change, yet the next start may find it done."""
+
+
 class Run(Protocol):
     """Runs a callable where blocking is allowed; the Deferred fires in the reactor thread."""
 
@@ -335,7 +339,9 @@ class GroupCommit:
         if self._transaction.committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
             # Whether the disk has it is unknown. Nobody is told it is stored, and nobody tries again by itself.
             self._roll_back()
-            self._fail(batch, failure.value)
+            unknown = CommitUnknown(str(refusal(failure.value)))
+            unknown.__cause__ = failure.value
+            self._fail(batch, unknown)
         else:
             self._undo(batch, failure.value)
         self._proceed()

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from mta.message.body import Body, FileBody
 from mta.queue.bodies import Bodies
-from mta.queue.commit import GroupCommit, Run
+from mta.queue.commit import CommitUnknown, GroupCommit, Run
 from mta.queue.interface import NewMail, QueueId
 from mta.queue.refusal import refusal
 
@@ -38,7 +38,8 @@ class Filing:
     def submit(self, mails: Sequence[NewMail], work: Work[T], heavy: bool = False) -> "Deferred[T]":
         """Put the body files of `mails` in place, then commit `work` with the mails as they are now stored.
 
-        On failure none of their files is left. Fails with QueueError.
+        On failure none of their files is left, unless their rows may be: then the next start decides. Fails with
+        QueueError.
         """
         done = Deferred.fromCoroutine(self._submit(mails, work, heavy))
         self.chore(idle := Deferred[None]())
@@ -51,6 +52,8 @@ class Filing:
             if filed:
                 mails = await self._placing.run(self._run, lambda: [self._place(mail) for mail in mails])
             result, doomed = await self._commit.submit(partial(work, mails), heavy)
+        except CommitUnknown:
+            raise
         except Exception as error:
             self.remove(filed)
             raise refusal(error) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mta.queue.interface import QueueError
 from mta.queue.refusal import primary_code, refusal
+from mta.queue.rewriting import rewrite
 from mta.queue.statements import SHIPPED
 
 #: Measured (queue_schema/README.md): 4 KiB pages write the fewest octets a message at every batch size.
@@ -70,6 +71,9 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
             _create(path, scripts)
         else:
             _check(path, scripts.version)
+        if upgrade:
+            # Ours is the file: what is read from its log is what we go on from.
+            rewrite(_log(path))
         connection = connect(path)
         try:
             _upgrade(connection, path, scripts, upgrade)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from mta.message.body import Body, FileBody
 from mta.queue.amending import amend, forget
-from mta.queue.bodies import SMALL, Bodies, Writer
+from mta.queue.bodies import SMALL, Bodies, Writer, sync
 from mta.queue.commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, look_into, prepare
@@ -71,7 +71,7 @@ def open_queue(
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)
         bodies = Bodies(directory / "bodies", reserve, step, small)
-        found = _take_over(connection, bodies, now) if recover else Recovery()
+        found = _take_over(connection, directory, bodies, now) if recover else Recovery()
     except BaseException:
         if lock is not None:
             lock.release()
@@ -96,12 +96,15 @@ def open_queue(
     return queue
 
 
-def _take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Recovery:
+def _take_over(connection: sqlite3.Connection, home: Path, bodies: Bodies, now: float) -> Recovery:
     try:
-        return take_over(connection, bodies, now)
+        found = take_over(connection, bodies, now)
+        # SQLite syncs the name of its log too, but goes on when that fails.
+        sync(home)
     except (sqlite3.Error, OSError, QueueError) as error:
         connection.close()
         raise refusal(error) from error
+    return found
 
 
 class SqliteQueue:

@@ -7,8 +7,8 @@ One command a connection to the Unix socket CONTROL, one line each way; the answ
     cut                   from now on nothing succeeds
     on [SEED]             the power comes back: what was not synced is gone; with SEED a random part of it is there
     lie                   syncs succeed and keep nothing
-    fail VERB N ERROR HOW NAME   the N-th VERB from now on fails with ERROR (EIO); HOW is `once` or `on`, NAME a
-                          pattern (`*.sqlite-wal`) of the file's name
+    fail VERB N ERROR HOW NAME   the N-th VERB (or `any`) from now on fails with ERROR (EIO); HOW is `once` or `on`,
+                          NAME a pattern (`*.sqlite-wal`) of the file's name
     heal                  no more of that
     seen                  how often each of the faults' verbs came since the last `fail` or `heal`, as JSON
 """
@@ -62,9 +62,10 @@ class Faults:
             raise OSError(errno.EIO, "no power")
         if not fnmatchcase(name, self._name):
             return
-        self.seen[verb] += 1
-        count = self.seen[verb]
-        if verb == self._verb and (count == self._number or (self._lasting and count > self._number)):
+        self.seen.update((verb, "any"))
+        count = self.seen[self._verb]
+        hit = count == self._number or (self._lasting and count > self._number)
+        if hit and self._verb in {verb, "any"}:
             raise OSError(self._error, os.strerror(self._error))
 
 

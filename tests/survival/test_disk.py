@@ -1,0 +1,197 @@
+"""A disk that fails costs a client a 4xx and the operator a line, and never mail that was answered 250.
+
+RELAY_FAULTS=all takes every operation of each kind; otherwise a few are taken of each.
+"""
+
+import errno
+import gc
+import os
+import smtplib
+from contextlib import suppress
+
+import pytest
+from twisted.python.failure import Failure
+
+from mta.queue.interface import Query, QueueError
+from mta.queue.runner import run_inline
+from mta.queue.sqlite import open_queue
+from tests.endtoend.mails import mail
+from tests.endtoend.world import TO
+from tests.fakes.disk import NoDiskError
+from tests.fakes.mail import mail as new_mail
+from tests.fakes.mounted import PowerDisk
+from tests.fakes.processes import until
+from tests.fakes.received import Rule
+from tests.survival.power import LARGE, SMALL, ledger, tokens
+
+ALL = os.environ.get("RELAY_FAULTS") == "all"
+LATER = Rule("RCPT", "451 4.3.0 later")
+VERBS = ("write", "fsync", "fsyncdir", "create", "rename", "unlink", "truncate", "open", "read", "mkdir")
+ERRORS = (errno.EIO, errno.ENOSPC) if ALL else (errno.EIO,)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    try:
+        with PowerDisk(tmp_path / "power") as mounted:
+            yield mounted
+    except NoDiskError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def patient(disk, world):
+    """Return a running relay on that disk and its sink, and the account of what was accepted."""
+    sink = world.sink()
+    relay = world.stopped_relay(sink, QUEUE_DIR=str(disk.mount / "queue"))
+    relay.start()
+    return Patient(disk, relay, sink)
+
+
+class Patient:
+    """A relay whose disk fails now and then."""
+
+    def __init__(self, disk, relay, sink):
+        self.disk = disk
+        self.relay = relay
+        self.sink = sink
+        self.accepted = set()
+        self.codes = {}
+
+    def send(self, token, body):
+        """Send one message as a client that gives up at once, and return the code of the answer; 0 if none came."""
+        try:
+            with self.relay.client() as client:
+                client.sendmail(f"{token}@sender.test", [TO], mail(token, body))
+        except smtplib.SMTPResponseException as refusal:
+            return refusal.smtp_code
+        except (OSError, smtplib.SMTPException):
+            return 0
+        self.accepted.add(token)
+        return 250
+
+    def revive(self):
+        """Have the disk in order again, and the relay run."""
+        self.disk.heal()
+        if not self.relay.child.running:
+            assert self.relay.child.wait() != 0
+            self.relay.start()
+
+    def suffer(self, token, body, verb, number, error, *, lasting=False):
+        """Send a message while an operation fails, then one that must be taken. Return how often the verb came."""
+        self.disk.fail(verb, number, error, lasting=lasting)
+        code = self.send(token, body)
+        assert code == 250 or code // 100 == 4 or code == 0, (code, verb, number)
+        if code == 250:
+            self.settle_down()
+        seen = self.disk.seen().get(verb, 0)
+        self.revive()
+        assert self.send(f"{token}-then", SMALL) == 250, (verb, number, self.relay.child.text[-1000:])
+        return seen
+
+    def settle_down(self):
+        """Give the relay the time to deliver and record, or to find that it cannot."""
+        with suppress(TimeoutError):
+            until(lambda: self.accepted <= set(tokens(self.sink)) or not self.relay.child.running, 2)
+
+    def assert_all_is_well(self):
+        self.sink.rules.clear()
+        self.relay.empty(60)
+        assert self.accepted - set(tokens(self.sink)) == set()
+        assert ledger(self.relay)["waiting"] == 0
+        assert "Traceback" not in self.relay.child.text
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+def test_any_single_operation_may_fail_while_a_message_is_on_its_way(patient, body, error):
+    for verb in VERBS:
+        number = 0
+        while True:
+            number += 1
+            if patient.suffer(f"{verb}-{number}", body, verb, number, error) < number or (number == 2 and not ALL):
+                break
+    patient.assert_all_is_well()
+
+
+def test_a_start_trusts_no_log_of_which_the_process_before_could_not_sync_a_part(patient):
+    patient.sink.rules.append(LATER)
+    assert patient.send("before", SMALL) == 250
+    patient.disk.fail("fsync", name="*-wal")
+    assert patient.send("lost", LARGE) == 451
+    patient.relay.kill()
+    patient.relay.start()
+    assert patient.send("after", SMALL) == 250
+    patient.disk.cut()
+    patient.relay.kill()
+    patient.disk.on()
+    patient.relay.start()
+    patient.assert_all_is_well()
+    assert not [event for event in patient.relay.events("trouble") if "is gone" in event["text"]]
+
+
+class Owner:
+    """Opens a queue in this process again and again, and knows what it was given."""
+
+    def __init__(self, home):
+        self.home = home
+        self.stored = set()
+
+    def use(self):
+        """Open the queue, look whether all is there, store one message more, close."""
+        queue = open_queue(self.home, run=run_inline, now=1.0, retry_all=True, log_octets=1 << 18)
+        try:
+            found = results(queue.find(Query()))
+            assert self.stored <= {entry.id for entry in found}
+            new = new_mail("bob@b.test", body=SMALL)
+            results(queue.add(new, 1.0))
+            self.stored.add(new.id)
+        finally:
+            queue.close()
+
+    def try_to_use(self):
+        """Do that on a disk that fails: only the queue's own errors may come of it."""
+        with suppress(QueueError):
+            self.use()
+        # What a failed close left open would keep the disk mounted.
+        gc.collect()
+
+
+def results(done):
+    """Return what a Deferred fired with. Raises what it failed with."""
+    found = []
+    done.addBoth(found.append)
+    if isinstance(found[0], Failure):
+        found[0].raiseException()
+    return found[0]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+def test_whatever_operation_fails_while_a_queue_is_opened_and_used_the_next_start_finds_all(disk, error):
+    for verb in VERBS:
+        for number in range(1, 1000 if ALL else 4):
+            owner = Owner(disk.mount / f"queue-{verb}-{number}")
+            if number % 2:
+                owner.use()
+            disk.fail(verb, number, error)
+            owner.try_to_use()
+            over = disk.seen().get(verb, 0) < number
+            disk.heal()
+            owner.use()
+            if over and number % 2 == 0:
+                break
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2] if ALL else [1])
+def test_wherever_the_first_use_of_a_queue_is_cut_the_next_start_finds_all(disk, seed):
+    for number in range(1, 1000, 1 if ALL else 5):
+        owner = Owner(disk.mount / "new" / f"queue-{number}")
+        # SQLite maps its shared memory: what cannot be read of that ends the process.
+        disk.fail("any", number, name="*[!m]", lasting=True)
+        owner.try_to_use()
+        over = disk.seen().get("any", 0) < number
+        disk.cut()
+        disk.on(seed)
+        owner.use()
+        if over:
+            break
