@@ -1,4 +1,4 @@
-"""The carrier over real sockets with a server that lies before TLS begins: nothing of it counts, and it learns nothing."""
+"""The carrier over real sockets with a server that lies before TLS begins: nothing counts, and it learns nothing."""
 
 import socket
 import ssl
