@@ -82,7 +82,6 @@ class Operator:
         self._random = random.Random(seed)
         self._pause = pause
         self._over = threading.Event()
-        self._broken: str | None = None
         self._thread = threading.Thread(target=self._work)
 
     def start(self) -> None:
@@ -195,13 +194,11 @@ class Operator:
             return client.sock.getpeercert(binary_form=True) or b""
 
     def break_dns(self) -> None:
-        """Have questions about one domain fail or go unanswered, or heal the one of the last time."""
-        if self._broken is None:
-            self._broken = self._random.choice(DOMAINS)
-            self._dns.add({self._broken: {"FAIL": self._random.choice(["SERVFAIL", "SILENCE"])}})
-        else:
-            mail_host(self._dns, self._broken, host(DOMAINS.index(self._broken)))
-            self._broken = None
+        """Have questions about one domain fail or go unanswered for some seconds."""
+        domain = self._random.choice(DOMAINS)
+        self._dns.add({domain: {"FAIL": self._random.choice(["SERVFAIL", "SILENCE"])}})
+        self._over.wait(self._random.uniform(2, 6))
+        mail_host(self._dns, domain, host(DOMAINS.index(domain)))
 
 
 def _pem(public_bytes: Callable[..., bytes]) -> str:
