@@ -142,8 +142,8 @@ class Journal:
         self._emit_often("delivered", fields)
 
     def possible_duplicate(self, id: QueueId, to: Address) -> None:
-        """This copy was on its way when we ended or lost track: it is sent again, and may arrive a second time."""
-        text = "possible duplicate: it may have been delivered when the relay ended, and is sent again"
+        """This copy was on its way when we, or a connection in use, ended: it is sent again, and may arrive twice."""
+        text = "possible duplicate: the last copy may have been delivered, and it is sent again"
         self._emit("possible-duplicate", id=id, to=_path(to), text=text)
 
     def alarm(self, text: str, id: QueueId | None = None) -> None:
