@@ -60,6 +60,12 @@ class Intake:
         self.limits = limits
         #: Octets of memory that all messages on their way in take now.
         self.in_memory = 0
+        #: Recipients of all messages that are begun now, beyond the hundred of each that RFC 5321 asks for.
+        self.surplus_recipients = 0
+
+    def room_for_recipient(self) -> bool:
+        """Whether a message that has its hundred recipients may have one more."""
+        return self.surplus_recipients < self.limits.surplus_recipients
 
     def begin(self, envelope: Envelope, client: Client, tls: str = "") -> "Incoming":
         """Return what takes the octets of a message. `tls` names protocol and cipher for the trace header."""

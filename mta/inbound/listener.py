@@ -32,7 +32,7 @@ TIMEOUT = reply(421, "4.4.2", "Too slow, closing the connection")
 STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later")
 
 #: Input that may wait for an answer before we stop reading from the client.
-_MUCH_INPUT = 65536
+_MUCH_INPUT = 16384
 #: Octets of commands read at once: a client that pipelines hundreds of them waits for its next turn like all others.
 _COMMAND_READ = 8192
 #: Octets read at once from a body, and from one that comes in more than one piece. With Twisted's 64 KiB that takes

@@ -17,6 +17,9 @@ from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import ServerMachine
 
+#: Recipients that every message may have (RFC 5321 section 4.5.3.1.8), however many others are under way.
+FEWEST_RECIPIENTS = 100
+
 # The words of the answer to EHLO are the machine's own.
 _HELLO_OK = reply(250, "", "ok")
 
@@ -129,7 +132,7 @@ class Session:
 
     def _mail_from(self, event: events.MailFrom) -> None:
         self._mail = event
-        self._recipients = {}
+        self._forget_recipients()
         verdict = self._policy.sender(self.client, event.sender)
         if not verdict.positive:
             self._refused(None, verdict)
@@ -137,6 +140,9 @@ class Session:
 
     def _rcpt_to(self, event: events.RcptTo) -> None:
         recipient = event.recipient
+        if len(self._recipients) >= FEWEST_RECIPIENTS and not self._intake.room_for_recipient():
+            self._answer(phrases.TOO_MANY_RECIPIENTS)
+            return
         verdict = self._policy.recipient(self.client, recipient.address)
         if verdict is None:
             self._existence(recipient.address.domain, lambda found: self._judged(recipient, found))
@@ -144,11 +150,15 @@ class Session:
             self._judged(recipient, verdict)
 
     def _judged(self, recipient: Recipient, verdict: Reply) -> None:
-        if verdict.positive:
-            # Given twice, delivered once; what was asked first about reports holds.
-            self._recipients.setdefault(recipient.address, recipient)
-        else:
+        if not verdict.positive:
             self._refused(str(recipient.address), verdict)
+        elif not self.closed:
+            # Given twice, delivered once; what was asked first about reports holds.
+            recipients = self._recipients
+            before = len(recipients)
+            recipients.setdefault(recipient.address, recipient)
+            if len(recipients) > max(before, FEWEST_RECIPIENTS):
+                self._intake.surplus_recipients += 1
         self._answer(verdict)
 
     def _data_begin(self, _event: events.DataBegin) -> None:
@@ -185,6 +195,7 @@ class Session:
             self.accepted += 1
         else:
             self._refused(None, verdict)
+        self._forget_recipients()
         self._answer(verdict)
 
     def _body_refused(self, event: events.BodyRefused) -> None:
@@ -212,7 +223,14 @@ class Session:
         sender = "" if self._mail.sender is None else str(self._mail.sender)
         self._journal.refused(self.client.address, self._helo, sender, recipient, verdict)
 
+    def _forget_recipients(self) -> None:
+        surplus = len(self._recipients) - FEWEST_RECIPIENTS
+        if surplus > 0:
+            self._intake.surplus_recipients -= surplus
+        self._recipients.clear()
+
     def _forget(self) -> None:
+        self._forget_recipients()
         if self._incoming is not None:
             self._incoming.abort()
             self._incoming = None

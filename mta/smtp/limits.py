@@ -16,6 +16,8 @@ class Limits:
     header_size: int = 1024 * 1024
     #: 4.5.3.1.8: at least 100 must be taken.
     recipients: int = 1000
+    #: Beyond a hundred each, for all messages that are begun at once; 0.5 KB of memory each.
+    surplus_recipients: int = 100_000
     #: Syntax and sequence errors before the session is closed.
     errors: int = 10
     #: Refused recipients of a message after which, if fewer than half were accepted, all further ones are refused.

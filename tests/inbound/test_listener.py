@@ -237,6 +237,31 @@ class ListenerTests(SynchronousTestCase):
         queue.syncs[0].callback(None)
         assert wire.transport.producerState == "producing" or not wire.open
 
+    def test_recipients_of_all_clients_are_bounded_but_a_hundred_are_taken_of_each(self) -> None:
+        listening = self.listen(Limits(surplus_recipients=50))
+        first, second = listening.connect(), listening.connect()
+        recipients = [f"RCPT TO:<{number}@b.test>" for number in range(200)]
+        for wire, taken in ((first, 150), (second, 100)):
+            codes = [line[:9] for line in wire.say(GREET, MAIL, RCPT.replace("bob", "0"), *recipients).splitlines()]
+            assert codes.count("250 2.1.5") == taken + 1
+            assert codes.count("452 4.5.3") == 200 - taken
+        assert listening.intake.surplus_recipients == 50
+        second.say("DATA")
+        assert second.say(".").startswith("250")
+        first.say("RSET")
+        assert listening.intake.surplus_recipients == 0
+        assert second.say(MAIL, *recipients).count("250 2.1.5") == 150
+        second.protocol.connectionLost()
+        assert listening.intake.surplus_recipients == 0
+
+    def test_recipients_are_given_back_with_the_verdict_on_their_message(self) -> None:
+        wire = self.wire(Limits(message_size=10))
+        for body in ("x", "more than ten octets"):
+            wire.say(GREET, MAIL, *(f"RCPT TO:<{number}@b.test>" for number in range(200)), "DATA")
+            assert self.listening.intake.surplus_recipients == 100
+            wire.say(body, ".")
+            assert self.listening.intake.surplus_recipients == 0
+
     def test_connections_are_bounded_in_all_and_for_each_stranger(self) -> None:
         listening = self.listen(Limits(connections=3, connections_per_stranger=1))
         listening.connect(STRANGER)
