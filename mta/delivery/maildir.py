@@ -35,18 +35,16 @@ class Maildirs:
         cannot be read: that says nothing about the user.
         """
         root = self._real_root()
-        base = local.partition("+")[0]
-        for name in dict.fromkeys((local, local.lower(), base, base.lower())):
-            if _USER.fullmatch(name):
-                found = Path(os.path.realpath(root / name))
-                if found.is_relative_to(root) and _is_maildir(found):
-                    return found
+        for name in _names(local):
+            found = Path(os.path.realpath(root / name))
+            if found.is_relative_to(root) and _is_maildir(found):
+                return found
         return None
 
     def name(self, local: str) -> str | None:
         """Return the name of a Maildir to make for an unquoted local part; None when it could not be a user."""
-        name = local.partition("+")[0].lower()
-        return name if _USER.fullmatch(name) else None
+        base = local.partition("+")[0]
+        return base.lower() if _USER.fullmatch(base) else None
 
     def make(self, name: str) -> Path:
         """Make a Maildir that only we can read, or complete one. Raises OSError, for a symbolic link too."""
@@ -63,6 +61,13 @@ class Maildirs:
     def _real_root(self) -> Path:
         # Path.resolve raises RuntimeError for a circle of links before Python 3.13, this an OSError.
         return Path(os.path.realpath(self._root, strict=True))
+
+
+def _names(local: str) -> Iterable[str]:
+    """Return the names to try, each once."""
+    parts = (local, local.partition("+")[0])
+    # Judged before it is made small: of the letters that only look like ours some have our small form (U+212A).
+    return dict.fromkeys(name for part in parts if _USER.fullmatch(part) for name in (part, part.lower()))
 
 
 def _make_directory(name: str, inside: int) -> None:
@@ -84,19 +89,21 @@ def _is_directory(path: Path) -> bool:
         raise
 
 
-def save(maildir: Path, name: str, pieces: Iterable[bytes]) -> None:
+def save(maildir: Path, name: str, pieces: Iterable[bytes], *, shown: str | None = None) -> None:
     """Save a message under a name that is not in use. When it returns, the message survives a power cut.
 
     The message is written in `tmp`, synced, and only then moved to `new`, so a reader never sees a part of it; the
     file belongs to the Maildir's owner if we are root. Raises OSError, and then nothing of the message is left.
+    In `new` it is called `shown`, if given, and takes the place of a file of that name.
     """
+    shown = shown or name
     with _opened(maildir) as home, _opened("tmp", home) as tmp, _opened("new", home) as new:
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=tmp)
         place = tmp
         try:
             _write(descriptor, home, pieces)
-            os.rename(name, name, src_dir_fd=tmp, dst_dir_fd=new)
-            place = new
+            os.rename(name, shown, src_dir_fd=tmp, dst_dir_fd=new)
+            name, place = shown, new
             os.fsync(new)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -138,6 +145,10 @@ class Names:
         # The Maildir page asks for these two to be written in octal.
         self._host = host.replace("/", r"\057").replace(":", r"\072")
         self._counter = itertools.count(1)
+
+    def of(self, created: float, delivery: str) -> str:
+        """Return the name that a delivery has at each of its attempts; `created` is in wall-clock seconds."""
+        return f"{int(created)}.{delivery}.{self._host}"
 
     def new(self, now: float) -> str:
         """Return a name for wall-clock seconds."""

@@ -26,8 +26,12 @@ _ESCAPED = re.compile(r"\\(.)")
 # RFC 5321 section 4.1.2 sub-domain; RFC 1035 section 2.3.4 bounds a label to 63 octets.
 _LABEL = r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-# C0 and C1 controls, line and paragraph separators, and the bidirectional controls that make a log line lie.
-_DECEPTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# C0 and C1 controls, line and paragraph separators, the bidirectional controls that make a line lie to its reader, and
+# what shows as a blank or not at all. The two joiners of Arabic and Indic names (U+200C, U+200D) may stay.
+_DECEPTIVE = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u061c\u115f\u1160\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000"
+    "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e007f]"
+)
 
 
 class AddressError(ValueError):
@@ -73,7 +77,7 @@ def parse_address(text: str) -> Address:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_OCTETS:
         raise AddressError(f"address longer than {MAX_ADDRESS_OCTETS} octets")
     if _DECEPTIVE.search(text):
-        raise AddressError("address contains a control character")
+        raise AddressError("address contains a control character, or one that cannot be seen")
     local, end = _parse_local(text)
     if end == len(text):
         if local.lower() == "postmaster":

@@ -60,6 +60,9 @@ def test_a_user_without_one_is_not(root: Path) -> None:
         (["bob"], "Bob+Lists+More", "bob"),
         (["bob"], "bob+../../etc", "bob"),
         (["a.b_c=d-e"], "a.b_c=d-e", "a.b_c=d-e"),
+        (["bob"], "Bob+\u00fc", "bob"),
+        (["kate"], "\u212aate", None),
+        (["kate"], "\uff2bate", None),
     ],
 )
 def test_names_are_tried_from_the_exact_to_the_plain(
@@ -288,6 +291,11 @@ def test_whatever_step_stops_it_no_half_message_is_ever_in_new(
 def test_names_never_repeat_within_one_moment() -> None:
     names = Names("relay.test")
     assert len({names.new(1795352322.25) for _ in range(1000)}) == 1000
+
+
+def test_a_delivery_has_one_name_at_all_its_attempts() -> None:
+    names = [Names("relay.test:25/x").of(1795352322.9, "0gqw5z6cn4j0y-3") for _ in range(2)]
+    assert names == ["1795352322.0gqw5z6cn4j0y-3.relay.test\\07225\\057x"] * 2
 
 
 def test_a_name_follows_the_maildir_page() -> None:
