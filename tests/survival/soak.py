@@ -156,16 +156,15 @@ class Soak:
         while (now := time.monotonic()) < begun + self.options.seconds:
             if stops and now >= stops[0][0]:
                 self.restart(stops.pop(0)[1])
+            for child in (self._clients, self._sink, self.daemon.child):
+                if not child.running:
+                    raise RuntimeError(f"{' '.join(child.command[:4])} ended by itself: {child.text[-2000:]}")
             if now - sampled >= self.options.every:
                 sampled = now
                 seen = self.gauges.sample(self.daemon.child.pid)
                 if now - told >= 60:
                     told = now
                     self._progress(seen)
-            for child in (self._clients, self._sink, self.daemon.child):
-                if not child.running:
-                    self.faults.append(f"a process ended by itself: {child.command[-9:]}: {child.text[-2000:]}")
-                    return
             self._over.wait(min(0.5, self.options.every))
 
     def _progress(self, seen: dict[str, Any]) -> None:
@@ -258,6 +257,7 @@ def table(soak: Soak, result: Audit) -> list[str]:
         "seed": soak.options.seed,
         "top rate": round(soak.top),
         "rate": soak.rate,
+        "messages accepted a second": round(counts["sent"] / soak.options.seconds),
         **{name: value for name, value in asdict(result).items() if name != "faults"},
         "faults of clients": counts["client_faults"],
         "faults of hosts": counts["remote_faults"],
@@ -326,9 +326,9 @@ def main() -> int:
         print(f"samples: {keep(run, result, given.cache)}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for fault in run.faults:
+    for fault in run.faults[:50]:
         print(f"FAULT: {fault}")
-    print("not well" if run.faults else "all is well")
+    print(f"{len(run.faults)} faults" if run.faults else "all is well")
     return 1 if run.faults else 0
 
 
