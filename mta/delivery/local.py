@@ -69,10 +69,10 @@ class LocalMail:
         recipient = pending.recipient
         expansion = None if claim.envelope.origin.is_by_alias else self._expand(recipient.address)
         if expansion is not None:
-            return self._decided(recipient, expansion) or self._pass_on(claim, recipient, expansion)
+            return self._decided(recipient, expansion) or self._pass_on(claim, pending, expansion)
         if self._store is not None:
             return self._store
-        return self._run(lambda: self._mailboxes.save(claim.envelope, claim.body, recipient.address))
+        return self._run(lambda: self._mailboxes.save(claim, pending, recipient.address))
 
     def _expand(self, address: Address) -> Expansion | None:
         """Return who gets an alias's mail. Nobody can close postmaster."""
@@ -103,20 +103,21 @@ class LocalMail:
             return succeed(Delivered(f"dropped: the alias {address} stands for nobody", host=""))
         return None
 
-    def _pass_on(self, claim: Claim, recipient: Recipient, expansion: Expansion) -> "Deferred[Outcome | Expanded]":
-        forwarding = self._forwarding
+    def _pass_on(self, claim: Claim, pending: Pending, expansion: Expansion) -> "Deferred[Outcome | Expanded]":
+        forwarding, recipient = self._forwarding, pending.recipient
         assert forwarding is not None, "there are no aliases without it"
         if self._store is None and len(expansion.users) == 1 and not expansion.outside:
             user = expansion.users[0]
-            return self._run(lambda: self._save_for(claim, recipient, user))
+            return self._run(lambda: self._save_for(claim, pending, user))
         id = forwarding.new_id()
         return self._run(lambda: _forward(claim, recipient, expansion, id, forwarding))
 
-    def _save_for(self, claim: Claim, recipient: Recipient, user: Address) -> Outcome:
+    def _save_for(self, claim: Claim, pending: Pending, user: Address) -> Outcome:
         """Save for the one user that an alias stands for; where it leads nowhere postmaster has a mailbox."""
-        outcome = self._mailboxes.save(claim.envelope, claim.body, user)
-        if isinstance(outcome, Failed) and outcome.status == "5.1.1" and is_postmaster(recipient.address.local):
-            return self._mailboxes.save(claim.envelope, claim.body, recipient.address)
+        outcome = self._mailboxes.save(claim, pending, user)
+        address = pending.recipient.address
+        if isinstance(outcome, Failed) and outcome.status == "5.1.1" and is_postmaster(address.local):
+            return self._mailboxes.save(claim, pending, address)
         return outcome
 
 

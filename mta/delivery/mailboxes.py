@@ -9,6 +9,7 @@ from mta.message.body import Body, head
 from mta.message.envelope import Envelope
 from mta.message.headers import header_end, values
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.queue.interface import Claim, Pending
 from mta.smtp.address import Address
 
 # RFC 5321 section 4.5.1: mail for postmaster is never refused.
@@ -33,15 +34,20 @@ class Mailboxes:
         """Whether an unquoted local part leads to a mailbox, or to one that would be made. Raises OSError."""
         return self._new_name(local) is not None or self._maildirs.find(local) is not None
 
-    def save(self, envelope: Envelope, body: Body, recipient: Address) -> Outcome:
-        """Put a copy into a recipient's mailbox; when the outcome is Delivered it is on disk, synced."""
+    def save(self, claim: Claim, pending: Pending, recipient: Address) -> Outcome:
+        """Put one recipient's copy into this mailbox; when the outcome is Delivered it is on disk, synced.
+
+        The copy of an earlier attempt, whose end a crash kept out of the queue, is replaced while nobody has read it.
+        """
+        envelope, body = claim.envelope, claim.body
         try:
             maildir = self._find_or_make(recipient.local)
             if maildir is None:
                 return Failed(f"no mailbox {recipient} here", status="5.1.1")
             if was_here(body, recipient, by_alias=envelope.origin.is_by_alias):
                 return loop(recipient)
-            save(maildir, self._names.new(self._wall()), _as_file(envelope, body, recipient))
+            shown = self._names.of(claim.created, f"{claim.id}-{pending.index}")
+            save(maildir, self._names.new(self._wall()), _as_file(envelope, body, recipient), shown=shown)
         except OSError as error:
             return _trouble(recipient, error)
         return Delivered(f"saved in the mailbox {maildir.name}", host="")
