@@ -3,7 +3,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Delivered
 from mta.queue.interface import Query, QueueError, Verdict
-from mta.queue.keeper import HANDFUL, HistoryKeeper
+from mta.queue.keeper import AGAIN, HANDFUL, HistoryKeeper
 from mta.queue.memory import MemoryQueue
 from tests.fakes.mail import mail
 
@@ -49,7 +49,10 @@ class KeeperTests(SynchronousTestCase):
         self.queue.answer = answer
         again = self.keeper.forget()
         answer.callback(HANDFUL)
-        assert self.successResultOf(again) == 1.0
+        assert self.successResultOf(again) == AGAIN
+
+    def test_it_forgets_faster_than_mail_can_come(self) -> None:
+        assert HANDFUL / AGAIN > 4000
 
     def test_a_queue_that_cannot_forget_is_told_of(self) -> None:
         self.queue.answer = fail(QueueError("disk on fire"))
