@@ -119,8 +119,11 @@ def test_every_accepted_message_arrives_though_the_daemon_is_killed_again_and_ag
     relay = world.relay(sink)
     with Load(relay, sink) as load:
         killer = Killer(relay, load, SEED)
-        for _ in range(CYCLES):
+        for cycle in range(1, CYCLES + 1):
             killer.cycle()
+            if cycle % 50 == 0:
+                with capsys.disabled():
+                    print(f"\n{cycle} cycles", end=" ", flush=True)
     sink.rules[:] = [REFUSED]
     relay.empty(120)
     books, lines = load.books, killer.lines
