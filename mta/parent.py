@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mta.config.settings import Settings
+from mta.config.table import SETTINGS
 from mta.delivery.throttle import window_limits
 from mta.handover import Handover, give
 from mta.inbound.balance import Balance, shared_memory
@@ -20,7 +21,8 @@ from mta.workers.supervisor import Supervisor
 # How many signs of life a worker gives in the time in which one is wanted.
 _SIGNS = 4
 # What our own manager says to us alone.
-_OURS_ALONE = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+_MANAGERS = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+_OURS_ALONE = _MANAGERS | {setting.name for setting in SETTINGS if setting.secret}
 
 
 def supervise(
@@ -58,6 +60,9 @@ def supervise(
 
 
 def environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
-    """Return the environment of a worker: ours, and the folders our modules come from."""
+    """Return the environment of a worker: ours, and the folders our modules come from.
+
+    The secrets are left out: a worker gets them with its settings.
+    """
     ours = {name: value for name, value in environ.items() if name not in _OURS_ALONE}
     return {**ours, "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path)}  # noqa: PTH100

@@ -22,9 +22,9 @@ class TlsRule(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A smarthost login. The password stays out of `repr`, so it cannot reach a log by accident."""
+    """A smarthost login. Both halves stay out of `repr`, so they cannot reach a log by accident."""
 
-    user: str
+    user: str = field(repr=False)
     password: str = field(repr=False)
     #: What the names of the settings it came from begin with: `SMARTHOST`, `GMAIL` or `SES`.
     settings: str = field(default="SMARTHOST", compare=False)

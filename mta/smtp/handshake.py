@@ -171,6 +171,6 @@ class Handshake:
             usable = "CRAM-MD5 only, since the connection is in clear" if in_clear else "CRAM-MD5, PLAIN or LOGIN"
             text = f"no usable login mechanism: offered {offered}; usable {usable}"
             raise SessionOver(Trouble(Cause.NO_MECHANISM, "4.7.4", text))
-        self._login = LoginAttempt(self._dialogue, mechanisms)
+        self._login = LoginAttempt(self._dialogue, mechanisms, (login.user, login.password))
         self._login.start()
         return None

@@ -2,25 +2,35 @@
 
 import base64
 import binascii
+import re
+from collections.abc import Sequence
 
 from mta.smtp import sasl
 from mta.smtp.dialogue import Cause, Dialogue, SessionOver, Step, Trouble, out_of_protocol, refused
 from mta.smtp.replies import Reply
 
+_MASK = "****"
+# A shorter secret is none, and its letters stand in every word.
+_SHORTEST = 4
+
 
 class LoginAttempt:
-    """Tries mechanisms, best first. `refusal` is what the server said to the last that it refused."""
+    """Tries mechanisms, best first. `refusal` is what the server said to the last that it refused.
 
-    def __init__(self, dialogue: Dialogue, mechanisms: list[sasl.Mechanism]) -> None:
+    What a server says goes to the log, and some repeat what they refuse: `secrets` and all that was sent are masked.
+    """
+
+    def __init__(self, dialogue: Dialogue, mechanisms: list[sasl.Mechanism], secrets: Sequence[str] = ()) -> None:
         self._dialogue = dialogue
         self._mechanisms = mechanisms
+        self._hidden = {*secrets, *(_encode(secret.encode()) for secret in secrets)}
         self.refusal: Trouble | None = None
 
     def start(self) -> None:
         """Say AUTH with the best mechanism that is left."""
         mechanism = self._mechanisms[0]
         # RFC 4954 section 4: an empty initial response is written "=".
-        first = "" if mechanism.initial is None else f" {_encode(mechanism.initial) or '='}"
+        first = "" if mechanism.initial is None else f" {self._sent(mechanism.initial) or '='}"
         self._dialogue.say(Step.AUTH, f"AUTH {mechanism.name}{first}")
 
     def answer(self, reply: Reply) -> bool:
@@ -31,7 +41,7 @@ class LoginAttempt:
         if kind == 3:
             self._respond(reply)
             return False
-        self.refusal = refused(Cause.LOGIN_REFUSED, reply, "4.7.8").trouble
+        self.refusal = refused(Cause.LOGIN_REFUSED, self._masked(reply), "4.7.8").trouble
         self._mechanisms.pop(0)
         # As the image we replace: a server may know a password by one mechanism and not by the other.
         if reply.temporary or not self._mechanisms:
@@ -44,8 +54,19 @@ class LoginAttempt:
             challenge = base64.b64decode(reply.text, validate=True)
             response = self._mechanisms[0].respond(challenge)
         except (sasl.SaslError, binascii.Error):
-            raise out_of_protocol(Step.AUTH, reply) from None
-        self._dialogue.say(Step.AUTH, _encode(response))
+            raise out_of_protocol(Step.AUTH, self._masked(reply)) from None
+        self._dialogue.say(Step.AUTH, self._sent(response))
+
+    def _sent(self, octets: bytes) -> str:
+        """Return octets as they are sent, and remember to hide them."""
+        encoded = _encode(octets)
+        self._hidden.add(encoded)
+        return encoded
+
+    def _masked(self, reply: Reply) -> Reply:
+        words = sorted((word for word in self._hidden if len(word) >= _SHORTEST), key=len, reverse=True)
+        masked = re.compile("|".join(map(re.escape, words)) or "(?!)", re.IGNORECASE)
+        return Reply(reply.code, reply.status, tuple(masked.sub(_MASK, line) for line in reply.lines))
 
 
 def _encode(octets: bytes) -> str:

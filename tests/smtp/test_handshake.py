@@ -223,6 +223,24 @@ def test_a_temporary_refusal_of_the_login_ends_the_session_at_once() -> None:
     assert ended(client).cause is Cause.LOGIN_REFUSED
 
 
+@pytest.mark.parametrize(
+    "quoted",
+    ["pass:word", "PASS:WORD", "AHVzZXIAcGFzczp3b3Jk", "cGFzczp3b3Jk", "dXNlcg==", "user", "user/pass:word"],
+)
+def test_what_a_server_repeats_of_a_login_is_masked(quoted: str) -> None:
+    client = secured(LOGIN, "PLAIN")
+    play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 wrong: {quoted}!\n! CLOSED")
+    text = ended(client).text
+    assert quoted not in text
+    assert text.startswith("535 5.7.8 wrong: ****")
+
+
+def test_a_challenge_out_of_place_that_repeats_the_password_is_masked() -> None:
+    client = secured(LOGIN, "PLAIN")
+    play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 334 cGFzczp3b3Jk\n! CLOSED")
+    assert "cGFzczp3b3Jk" not in ended(client).text
+
+
 def test_a_refused_login_stays_the_reason_when_the_server_then_hangs_up() -> None:
     client = secured(LOGIN, "PLAIN LOGIN")
     play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 no\nC: AUTH LOGIN")
