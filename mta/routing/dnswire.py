@@ -35,7 +35,10 @@ class _NoReply(Exception):
 
 
 class DnsWire:
-    """Asks DNS servers. `timeout` is seconds for one server and try; `in_flight` and `waiting` bound the questions."""
+    """Asks DNS servers. `timeout` is seconds for one server and try; `in_flight` and `waiting` bound the questions.
+
+    All messages in work may ask at once, as after a start, so there is room for twice as many questions to wait.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class DnsWire:
         *,
         timeout: float = 3.0,
         in_flight: int = 100,
-        waiting: int = 1000,
+        waiting: int = 10_000,
     ) -> None:
         self._reactor = reactor
         self._servers = list(servers)

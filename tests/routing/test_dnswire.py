@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from mta.delivery.limits import DeliveryLimits
 from mta.routing.answers import Found, LookupFailed
 from mta.routing.dnswire import DnsWire
 from mta.routing.resolver import DnsResolver
@@ -142,6 +143,28 @@ class TestLyingServers(SynchronousTestCase):
         for _ in range(4):
             self.reactor.advance(3)
         assert all(isinstance(self.successResultOf(answer), LookupFailed) for answer in asking[:3])
+
+    def test_what_is_known_is_told_while_no_server_answers(self) -> None:
+        resolver = DnsResolver(DnsWire(self.reactor, [self.address]), self.reactor.seconds)  # type: ignore[arg-type]
+        first = Deferred.fromCoroutine(resolver.mx("example.test"))
+        query, client = self.socket.recvfrom(4096)
+        self.socket.sendto(self.honest.reply(query, "udp") or b"", client)
+        self.reactor.look()
+        assert isinstance(self.successResultOf(first), Found)
+        silent = [Deferred.fromCoroutine(resolver.mx(f"d{n}.test")) for n in range(150)]
+        assert len(self.reactor.readers) == 100
+        assert isinstance(self.successResultOf(Deferred.fromCoroutine(resolver.mx("example.test"))), Found)
+        for answer in silent:
+            answer.addErrback(lambda failure: None).cancel()
+
+    def test_all_messages_that_can_be_in_work_may_ask_at_once(self) -> None:
+        wire = DnsWire(self.reactor, [self.address])  # type: ignore[arg-type]
+        resolver = DnsResolver(wire, self.reactor.seconds)
+        asking = [Deferred.fromCoroutine(resolver.mx(f"d{n}.test")) for n in range(DeliveryLimits().jobs)]
+        assert len(self.reactor.readers) == 100
+        assert not any(answer.called for answer in asking)
+        for answer in asking:
+            answer.addErrback(lambda failure: None).cancel()
 
 
 class TestServerOnIpv6(TestCase):

@@ -1,5 +1,7 @@
+import itertools
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +219,81 @@ class TestDriver(_OnLoopback):
         assert isinstance(answer, LookupFailed)
         assert "CNAME" in answer.reason
         assert hops == 8
+
+
+Reply = Callable[[dns.message.Message, bytes], bytes | None]
+
+
+def code(name: str) -> Reply:
+    def refusal(query: dns.message.Message, honest: bytes) -> bytes:
+        reply = dns.message.make_response(query)
+        reply.set_rcode(dns.rcode.from_text(name))
+        return reply.to_wire()
+
+    return refusal
+
+
+def cut_short(query: dns.message.Message, honest: bytes) -> bytes:
+    return honest[:2] + bytes([honest[2] | 0x02]) + honest[3:]
+
+
+def as_it_is(query: dns.message.Message, honest: bytes) -> bytes:
+    return honest
+
+
+def nothing(query: dns.message.Message, honest: bytes) -> None:
+    return None
+
+
+class TestHostileServers(_OnLoopback):
+    """What each server says over UDP and over TCP; the resolver's own time goes by at a tenth of the usual."""
+
+    def ask(self, udp: Reply, tcp: Reply, *, beside: int | None = None) -> Any:
+        from twisted.internet import reactor
+
+        self.start(Zone(RECORDS))
+        self.server.trick = lambda query, honest, way: (udp if way == "udp" else tcp)(query, honest or b"")
+        ports = [port for port in (self.port, beside) if port is not None]
+        wire = DnsWire(reactor, [("127.0.0.1", port) for port in ports], timeout=0.2)  # type: ignore[arg-type]
+        return Deferred.fromCoroutine(DnsResolver(wire, self.clock.seconds).mx("example.test"))
+
+    async def test_each_way_to_give_no_answer_is_a_failure_in_time_that_names_the_server(self) -> None:
+        ways: list[tuple[Reply, Reply, str]] = [
+            *((code(name), as_it_is, name) for name in ("SERVFAIL", "REFUSED", "FORMERR", "NOTIMP", "YXDOMAIN")),
+            (nothing, as_it_is, "no reply within 0.2 s"),
+            (lambda query, honest: honest[: len(honest) // 2], as_it_is, "no reply within 0.2 s"),
+            (lambda query, honest: b"", as_it_is, "no reply within 0.2 s"),
+            (cut_short, nothing, "no reply within 0.2 s"),
+            (cut_short, cut_short, "truncated reply over TCP"),
+            (cut_short, code("SERVFAIL"), "SERVFAIL"),
+            (cut_short, lambda query, honest: honest[:-4], "nonsense over TCP"),
+            (cut_short, lambda query, honest: b"", "nonsense over TCP"),
+            (cut_short, lambda query, honest: b"\xff" * 65535, "nonsense over TCP"),
+        ]
+        for udp, tcp, words in ways:
+            answer = await self.ask(udp, tcp)
+            assert isinstance(answer, LookupFailed), words
+            assert answer.reason == f"{words} from 127.0.0.1:{self.port}"
+            assert len(self.server.asked) <= 4
+
+    async def test_the_next_server_answers_for_each_of_them(self) -> None:
+        from twisted.internet import reactor
+
+        honest = DnsServer(Zone(RECORDS))
+        beside = honest.listen(reactor)
+        self.addCleanup(honest.stop)
+        ways = ((code("SERVFAIL"), as_it_is), (nothing, as_it_is), (cut_short, nothing), (cut_short, cut_short))
+        for udp, tcp in ways:
+            assert isinstance(await self.ask(udp, tcp, beside=beside), Found)
+
+    async def test_when_each_second_answer_is_lost_the_next_try_brings_it(self) -> None:
+        turns = itertools.cycle((False, True))
+        resolver = self.start(Zone(RECORDS))
+        resolver._wire._timeout = 0.2
+        self.server.trick = lambda query, honest, way: honest if next(turns) else None
+        for name in ("example.test", "null.test"):
+            assert isinstance(await resolver.mx(name), Found)
+        assert isinstance(await resolver.mx("missing.test"), NoSuchName)
 
 
 class TestSystem(SynchronousTestCase):
