@@ -67,6 +67,11 @@ class Address:
         return self._text
 
 
+def is_deceptive(text: str) -> bool:
+    """Whether a text holds what would part a line, turn it around, or not show in it."""
+    return _DECEPTIVE.search(text) is not None
+
+
 def quote(local: str) -> str:
     """Return a local part as a Quoted-string (RFC 5321 section 4.1.2)."""
     return '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -76,7 +81,7 @@ def parse_address(text: str) -> Address:
     """Read `local@domain`; bare `postmaster` is allowed (RFC 5321 section 4.5.1). Raises AddressError otherwise."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_OCTETS:
         raise AddressError(f"address longer than {MAX_ADDRESS_OCTETS} octets")
-    if _DECEPTIVE.search(text):
+    if is_deceptive(text):
         raise AddressError("address contains a control character, or one that cannot be seen")
     local, end = _parse_local(text)
     if end == len(text):

@@ -7,7 +7,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-from mta.smtp.address import Address
+from mta.smtp.address import Address, is_deceptive
 
 # RFC 3461 section 4: xchar is any printable ASCII character but "+" and "=".
 _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
@@ -18,7 +18,6 @@ _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 _NOT_QUCHAR = re.compile(r"[^!-*,-<>-\[\]-~\u00a0-\U0010ffff]")
 _UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\U0010ffff]|\\x\{(?:[0-9A-F]{2,5}|10[0-9A-F]{4})\})*")
 _EMBEDDED = re.compile(r"\\x\{([0-9A-F]+)\}")
-_PRINTABLE = re.compile(r"[ -~\u00a0-\ud7ff\ue000-\U0010ffff]*")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+")
 
 
@@ -99,6 +98,7 @@ def _decode_utf8_address(text: str) -> str:
     if not _UNITEXT.fullmatch(text):
         raise ValueError("malformed utf-8 address")
     decoded = _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text)
-    if not _PRINTABLE.fullmatch(decoded):
-        raise ValueError("utf-8 address with an unprintable character")
+    # A blank may be there, in a quoted local part.
+    if is_deceptive(decoded):
+        raise ValueError("utf-8 address with an unprintable or unseen character")
     return decoded

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.smtp.address import Address
+from mta.smtp.address import Address, is_deceptive
 from mta.smtp.parameters import (
     Notify,
     Recipient,
@@ -13,7 +13,9 @@ from mta.smtp.parameters import (
 )
 
 printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
-letters = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30)
+letters = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30).filter(
+    lambda text: not is_deceptive(text)
+)
 
 
 @given(printable)
