@@ -24,9 +24,13 @@ from mta.inbound.balance import Balance
 from mta.inbound.ports import listen
 from mta.inbound.tls import ListeningCertificate
 from mta.ops.journal import Journal
+from mta.ops.rounds import Rounds
+from mta.queue.home import FILE_NAME
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
 from mta.queue.log import LOG_OCTETS
+from mta.queue.overgrowth import ROUND as LOG_ROUND
+from mta.queue.overgrowth import LogWatch
 from mta.queue.recovery import Recovery
 from mta.queue.runner import Threads
 from mta.queue.sqlite import open_queue
@@ -84,6 +88,8 @@ class Relay(MultiService):
         self._factory = house.listener
         for service in house.services:
             service.setServiceParent(self)
+        watch = LogWatch(given.home / FILE_NAME, self._threads, trouble=given.journal.trouble)
+        Rounds(watch.look, LOG_ROUND, given.reactor).setServiceParent(self)
         super().startService()
         self._listen()
         self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
