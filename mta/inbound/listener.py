@@ -142,7 +142,7 @@ class ESMTP(Protocol):
         session = self.session
         if session is None or session.storing or not self._pace.is_up(session, now):
             return
-        if self._unread or self._closing or self._handshaking:
+        if self._unread or self._closing:
             self._break_off(session)
         else:
             self.end(TIMEOUT, "timeout")
