@@ -60,6 +60,12 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check mta tests bench twisted
 	$(BIN)/mypy
 
+# INPUTS for each target in each of two ways, a line each, and how its work grows; a million take hours. Some targets:
+# make fuzz INPUTS=100000 TARGETS=server,client. See tests/fuzz/README.md.
+fuzz: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(TARGETS),--targets $(TARGETS)) $(if $(WAYS),--ways $(WAYS))
+
 # QUICK=1 takes under two minutes; BENCH passes further options, see $(BIN)/python -m bench --help. As root, with
 # debootstrap and Debian's postfix package; the first time makes the peers' Debians in .cache/bench.
 bench: $(VENV)/installed

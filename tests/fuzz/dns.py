@@ -1,0 +1,152 @@
+"""DNS replies: any packet as the answer to a question of ours."""
+
+import re
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+
+from hypothesis import strategies as st
+
+from mta.routing.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
+from mta.routing.dnsmessage import MAX_RECORDS, Alias, Kind, make_query, read_answer, read_reply, trouble
+from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
+
+_ID = 0x4D54
+_QUESTION = b"\x04mail\x04test\x00"
+#: By the first octet of an input: what was asked.
+_KINDS = (Kind.MX, Kind.A, Kind.AAAA)
+# Letters of a name as text; what a host's name cannot have is written as its number.
+_NAME = re.compile(r"[!-~]*")
+
+
+def check(packet: bytes) -> None:
+    """Take a packet for the reply to a question; its first octet says to which."""
+    kind = _KINDS[packet[0] % 3] if packet else Kind.MX
+    query = make_query("mail.test", kind)
+    query.id = _ID
+    reply = read_reply(query, packet[1:])
+    if reply is None:
+        return
+    assert reply.id == _ID
+    if code := trouble(reply):
+        assert is_line(code)
+        return
+    answer = read_answer(reply)
+    assert answer.ttl >= 1 or isinstance(answer, LookupFailed)
+    assert answer.ttl <= 3600
+    match answer:
+        case Found(records, _, name):
+            assert 0 < len(records) <= MAX_RECORDS
+            _check_name(name)
+            for record in records:
+                _check_name(record.host if isinstance(record, MxRecord) else record)
+        case Alias(target):
+            _check_name(target)
+        case LookupFailed(reason):
+            assert is_line(reason)
+            assert len(reason) < 2000
+        case _:
+            assert isinstance(answer, NoSuchName | NoData)
+
+
+def _check_name(name: str) -> None:
+    assert _NAME.fullmatch(name), name
+    assert name == name.lower()
+    assert len(name) <= 4 * 255
+    # What was found is asked for next: a name that is none must be told from one that cannot be.
+    with suppress(ValueError):
+        make_query(name, Kind.A)
+
+
+# The two ways to an input
+
+
+def _packet(kind: int, flags: int, counts: tuple[int, int, int], records: bytes) -> bytes:
+    """Return an octet for what was asked, and a packet that answers it."""
+    head = struct.pack("!HHHHHH", _ID, flags, 1, *counts)
+    return bytes([kind]) + head + _QUESTION + struct.pack("!HH", _KINDS[kind % 3].value, 1) + records
+
+
+def read(tape: Tape) -> bytes:
+    """Read a packet: what was asked, the flags, how many records are said to be there, then records."""
+    kind, high, low, answers, authority = (tape.number() for _ in range(5))
+    if high & 8:
+        return bytes([kind]) + struct.pack("!H", _ID) + tape.rest()
+    return _packet(kind, 0x8000 | (high & 2) << 8 | low, (answers % 32, authority % 4, 0), tape.rest())
+
+
+def _record(name: bytes, kind: int, data: bytes, ttl: int = 60) -> bytes:
+    return name + struct.pack("!HHIH", kind, 1, ttl, len(data)) + data
+
+
+_HERE = b"\xc0\x0c"
+_OTHER, _THIRD = b"\x05other\x04test\x00", b"\x05third\x04test\x00"
+_SOA = b"\x00\x00" + struct.pack("!IIIII", 1, 2, 3, 4, 5)
+_RECORDS = (
+    *(
+        _record(_HERE, 15, b"\x00\x0a" + _OTHER),
+        _record(_HERE, 15, b"\x00\x14\x00", 0),
+        _record(_HERE, 1, b"\xc0\x00\x02\x01"),
+    ),
+    *(_record(_HERE, 28, b"\x20" + bytes(14) + b"\x01"), _record(_HERE, 5, _OTHER), _record(_OTHER, 5, _THIRD)),
+    *(
+        _record(_THIRD, 5, _HERE),
+        _record(_OTHER, 1, b"\x7f\x00\x00\x01", 1 << 31),
+        _record(_OTHER, 15, b"\x00\x01" + _HERE),
+    ),
+    *(
+        _record(b"\x04test\x00", 6, _SOA),
+        _record(b"\x00", 41, b""),
+        _record(_HERE, 5, _HERE),
+        _record(_HERE, 1, b"\x00"),
+    ),
+    *(
+        _record(_HERE, 15, b"\x00\x01\x03a\nb\x02\xc3\xbc\x00"),
+        _record(_HERE, 15, b"\x00\x01" + b"\x3f" + b"." * 63 + b"\x00"),
+    ),
+    *(_record(_HERE, 5, b"\x01\xff\x00"), b"\xc0", b"\x3f", b"\x00" * 9, _record(_HERE, 46, b"\x00\x0f" + bytes(18))),
+)
+packets = st.builds(
+    _packet,
+    st.integers(0, 2),
+    st.sampled_from([0x8180] * 8 + [0x8183] * 4 + [0x8380, 0x8182, 0x0000, 0xFFFF, 0x8580]),
+    st.tuples(st.integers(0, 12), st.integers(0, 3), st.integers(0, 2)),
+    sentences(_RECORDS),
+)
+
+
+def _shape(name: str, make: Callable[[int], bytes], size: int = 1 << 11) -> Growth[bytes]:
+    return Growth(name, make, size)
+
+
+def _many(record: bytes, size: int, kind: int = 0) -> bytes:
+    count = size // len(record)
+    return _packet(kind, 0x8180, (count, 0, 0), record * count)
+
+
+def _chain(size: int) -> bytes:
+    names = [b"\x04mail\x04test\x00", *(b"\x06a%05d\x00" % number for number in range(size // 26))]
+    return _packet(1, 0x8180, (len(names) - 1, 0, 0), b"".join(map(lambda a, b: _record(a, 5, b), names, names[1:])))
+
+
+GROWTH = (
+    _shape("one record many times", lambda n: _many(_RECORDS[0], n)),
+    _shape(
+        "records of different hosts",
+        lambda n: _packet(
+            0,
+            0x8180,
+            (n // 20, 0, 0),
+            b"".join(_record(_HERE, 15, b"\x00\x0a\x05%05d\x00" % i) for i in range(n // 20)),
+        ),
+    ),
+    _shape(
+        "addresses",
+        lambda n: _packet(
+            1, 0x8180, (n // 16, 0, 0), b"".join(_record(_HERE, 1, struct.pack("!I", i)) for i in range(n // 16))
+        ),
+    ),
+    _shape("a chain of names", _chain),
+    _shape("what is behind the end", lambda n: _packet(0, 0x8180, (0, 0, 0), b"x" * n)),
+)
+TARGET = Target("dns", check, read, packets, (*_RECORDS, _HERE, _OTHER, b"\x00\x0f\x00\x01", b"\x00"), GROWTH)

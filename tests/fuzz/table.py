@@ -1,0 +1,19 @@
+"""All targets, by name."""
+
+from typing import Any
+
+from tests.fuzz import address, client, dns, framing, header, server, settings
+from tests.fuzz.target import Target
+
+TARGETS: dict[str, Target[Any]] = {
+    target.name: target
+    for target in (
+        server.TARGET,
+        client.TARGET,
+        address.TARGET,
+        header.TARGET,
+        settings.TARGET,
+        dns.TARGET,
+        framing.TARGET,
+    )
+}
