@@ -1,0 +1,150 @@
+"""The wall clock is set while mail waits: nothing is given up untried, and nothing waits for the old time to come."""
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.carriage import Parcel
+from mta.delivery.reports import DsnReporter
+from mta.delivery.service import DeliveryService
+from mta.delivery.settlement import Settler
+from mta.message.outcome import Outcome, TryLater
+from mta.ops.journal import Journal
+from mta.queue.ids import IdSource
+from mta.queue.interface import Change, Claim, NewMail, Pending, Query, Status
+from mta.queue.memory import MemoryQueue
+from mta.routing.route import Plan
+from tests.fakes.carrier import FakeCarrier, delivers
+from tests.fakes.mail import mail
+from tests.fakes.router import FakeRouter
+
+NOW = 1_000_000.0
+DAY = 86400.0
+YEAR = 366 * DAY
+SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 4 * DAY, 900.0),))
+LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
+DOWN = TryLater("cannot connect: refused", "mx.test[192.0.2.1]:25", "4.4.1")
+
+
+def refuses_for_now(parcel: Parcel) -> dict[int, Outcome]:
+    return {pending.index: LATER for pending in parcel.recipients}
+
+
+class Nowhere:
+    """No mail is local here."""
+
+    def deliver(self, claim: Claim, pending: Pending) -> Plan:
+        raise AssertionError
+
+
+class JumpTests(SynchronousTestCase):
+    """The reactor's clock only goes on; the wall's is `ahead` of it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.ahead = 0.0
+        self.lines: list[str] = []
+        journal = Journal(self.lines.append, self.wall)
+        self.queue = MemoryQueue()
+        self.carrier = FakeCarrier()
+        reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        self.service = DeliveryService(
+            self.queue,
+            FakeRouter(),
+            self.carrier,
+            Nowhere(),
+            Settler(self.queue, reporter, SCHEDULE, wall=self.wall, journal=journal),
+            schedule=SCHEDULE,
+            clock=self.clock,
+            wall=self.wall,
+            journal=journal,
+        )
+        self.service.startService()
+        self.clock.advance(0)
+
+    def wall(self) -> float:
+        return self.clock.seconds() + self.ahead
+
+    def hand_over(self, recipient: str) -> NewMail:
+        new = mail(recipient)
+        self.successResultOf(self.queue.add(new, self.wall()))
+        self.look()
+        return new
+
+    def look(self) -> None:
+        self.service.wake()
+        self.clock.advance(0)
+
+    def statuses(self, new: NewMail) -> list[Status]:
+        (entry,) = self.successResultOf(self.queue.find(Query(ids=[new.id], finished=True)))
+        return [recipient.status for recipient in entry.recipients]
+
+    def refused_for_now(self) -> None:
+        self.carrier.answer = refuses_for_now
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the wall clock, and have the relay look around as the watch over the clock has it."""
+        self.ahead += seconds
+        self.look()
+
+    def test_a_year_ahead_mail_that_waits_is_tried_once_more_and_delivered_if_it_is_taken(self) -> None:
+        self.refused_for_now()
+        new = self.hand_over("bob@b.test")
+        self.clock.advance(900)
+        self.carrier.answer = delivers
+        self.set_clock(YEAR)
+        assert self.statuses(new) == [Status.DELIVERED]
+        assert not any(" failed " in line for line in self.lines)
+
+    def test_a_year_ahead_mail_is_given_up_only_by_an_attempt_that_came_after(self) -> None:
+        self.refused_for_now()
+        new = self.hand_over("bob@b.test")
+        self.clock.advance(900)
+        tried = len(self.carrier.parcels)
+        self.set_clock(YEAR)
+        # The attempt, and the report of it.
+        assert len(self.carrier.parcels) == tried + 2
+        assert self.statuses(new) == [Status.FAILED]
+
+    def test_a_year_ahead_one_refusal_is_no_reason_to_give_up_mail_that_was_not_tried_before(self) -> None:
+        self.refused_for_now()
+        untried = mail("bob@b.test")
+        self.successResultOf(self.queue.add(untried, self.wall(), due=self.wall() + 100))
+        self.set_clock(YEAR)
+        assert [parcel.id for parcel in self.carrier.parcels].count(untried.id) == 1
+        assert self.statuses(untried) == [Status.WAITING]
+        self.clock.advance(900)
+        assert self.statuses(untried) == [Status.FAILED]
+
+    def test_a_year_ahead_a_host_that_is_down_is_asked_again_before_its_mail_is_given_up(self) -> None:
+        self.carrier.down = DOWN
+        mails = [self.hand_over("bob@b.test") for _ in range(5)]
+        self.clock.advance(30)
+        opened = len(self.carrier.plans)
+        self.carrier.down = None
+        self.set_clock(YEAR)
+        assert len(self.carrier.plans) > opened
+        assert [self.statuses(new) for new in mails] == [[Status.DELIVERED]] * 5
+
+    def test_a_day_back_what_is_made_due_is_tried_at_once_though_its_host_was_down(self) -> None:
+        self.carrier.down = DOWN
+        new = self.hand_over("bob@b.test")
+        self.carrier.down = None
+        self.ahead -= DAY
+        self.successResultOf(self.queue.amend(Change.RETRY, None, self.wall()))
+        self.set_clock(0)
+        assert self.statuses(new) == [Status.DELIVERED]
+
+    def test_a_day_back_mail_from_the_future_is_tried_by_the_schedule_and_not_for_ever_at_once(self) -> None:
+        self.refused_for_now()
+        new = self.hand_over("bob@b.test")
+        self.ahead -= DAY
+        self.successResultOf(self.queue.amend(Change.RETRY, None, self.wall()))
+        self.set_clock(0)
+        tried = len(self.carrier.parcels)
+        self.clock.pump([60.0] * 14)
+        assert len(self.carrier.parcels) == tried
+        self.clock.pump([60.0] * 2)
+        assert len(self.carrier.parcels) == tried + 1
+        assert self.statuses(new) == [Status.WAITING]
