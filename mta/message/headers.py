@@ -66,6 +66,9 @@ def header_end(data: bytes | bytearray, seen: int = 0, *, ended: bool = False) -
     a line of the body, and then `needs_blank_line`. A body without any header gives 0. `seen` is the length of `data`
     at a call before that gave None: it is not read again. `ended` says that no more will come.
     """
+    # Without a new line's end there is no new answer, and a line that comes octet by octet is not read each time.
+    if not ended and data.find(b"\n", seen) < 0:
+        return None
     line = data.rfind(b"\n", 0, seen)
     if line < 0 and not _FIELD.match(data):
         return 0 if ended or b"\n" in data else None

@@ -47,12 +47,14 @@ class Letter:
 class _Tally:
     """Which recipient is asked next, and what became of each."""
 
-    __slots__ = ("accepted", "answers", "asked")
+    __slots__ = ("_final", "accepted", "answers", "asked")
 
     def __init__(self, count: int) -> None:
         self.answers: list[Verdict | None] = [None] * count
         self.asked = 0
         self.accepted = 0
+        # Before it all have their verdicts, so that a thousand replies do not make half a million comparisons.
+        self._final = 0
 
     def take(self, reply: Reply) -> None:
         """Take the reply to the next RCPT. After a refused MAIL it changes nothing, whatever it says."""
@@ -65,7 +67,9 @@ class _Tally:
 
     def take_final(self, reply: Reply) -> None:
         """Give the next that has no verdict yet this one."""
-        self.answers[self.answers.index(None)] = reply
+        next_one = self.answers.index(None, self._final)
+        self.answers[next_one] = reply
+        self._final = next_one + 1
 
     def settle(self, verdict: Verdict) -> None:
         """Give all that have no verdict yet this one."""

@@ -312,7 +312,7 @@ _STORE = replace(_CALM, terms=_TERMS[2], body=b"a\r\n")
 
 
 def _alone(talk: Talk) -> object:
-    return _run(talk, pieces(talk.says, talk.way))
+    return _run(talk, pieces(talk.says, talk.way) if talk.way else talk.says.splitlines(keepends=True))
 
 
 def _shape(name: str, make: Callable[[int], Talk], size: int = 1 << 14) -> Growth[Talk]:

@@ -107,6 +107,17 @@ def test_any_split_of_the_octets_gives_the_same_end(data: bytes, sizes: list[int
     assert end == reference_end(data)
 
 
+@pytest.mark.parametrize("line", [b"Subject: ", b""])
+def test_a_line_that_comes_octet_by_octet_is_not_read_each_time(line: bytes) -> None:
+    # Reading it each time would take minutes.
+    data = bytearray(line)
+    for _ in range(300_000):
+        seen = len(data)
+        data += b"x"
+        assert headers.header_end(data, seen) is None
+    assert headers.header_end(data + b"\r\n\r\n", len(data)) == (len(data) + 2 if line else 0)
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
