@@ -1,0 +1,217 @@
+"""No secret in any word of the relay's: log, errors, commands, command lines, environments of workers, files."""
+
+import base64
+import os
+import re
+import subprocess
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mta.config.table import SETTINGS
+from mta.ops.cli import main
+from mta.ops.configuration import SettingsError, check_settings, explain_settings, show_settings
+from tests.endtoend.daemon import Daemon
+from tests.endtoend.mails import mail
+from tests.endtoend.test_workers import children
+from tests.endtoend.world import TO
+from tests.fakes.certificates import authority, self_signed
+from tests.fakes.processes import until
+from tests.fakes.received import Rule
+
+SECRETS = [setting.name for setting in SETTINGS if setting.secret]
+# Unlike anything else; the colon and the NUL of PLAIN make other base64 of the same letters.
+VALUE = {name: f"hush-{number}-{name.lower()}:X%/9" for number, name in enumerate(SECRETS)}
+PAIRS = sorted({name.rpartition("_")[0] for name in SECRETS})
+ROOT = authority()
+DEFERRED = re.compile(r'"event": "deferred"| deferred id=')
+COMMANDS = [
+    ("config", "show"),
+    ("config", "check"),
+    ("config", "explain"),
+    ("queue", "list", "--all"),
+    ("queue", "list", "--json"),
+    ("queue", "summary"),
+    ("health",),
+]
+
+
+def forms(secret: str) -> set[bytes]:
+    """Return what a secret may look like: as it is, and the middle of its base64 wherever it begins in a text."""
+    raw = secret.encode()
+    found = {raw}
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw)
+        found.add(encoded[4 if before else 0 : len(encoded) - 4])
+    return found
+
+
+ALL = {form for value in VALUE.values() for form in forms(value)}
+
+
+def leaks(*texts: bytes) -> list[bytes]:
+    """Return the forms of secrets that stand in texts."""
+    return sorted({form for form in ALL for text in texts if form in text})
+
+
+def processes(daemon: Daemon) -> list[int]:
+    return [daemon.child.pid, *children(daemon).values()]
+
+
+def of_process(pid: int, what: str) -> bytes:
+    return Path(f"/proc/{pid}/{what}").read_bytes()
+
+
+def is_read_by_others(pid: int) -> bool:
+    """Whether another user than ours may read the environment of a process."""
+    somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    looked = subprocess.run([*somebody, "cat", f"/proc/{pid}/environ"], capture_output=True, check=False)
+    return looked.returncode == 0 or looked.stdout != b""
+
+
+def on_disk(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+def commands(daemon: Daemon, *every: Sequence[str]) -> list[bytes]:
+    """Return what the operator's commands say, in this process: a program for each would take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in daemon.environment.items():
+            patch.setenv(name, text)
+        done = [CliRunner().invoke(main, words) for words in every]
+    return [one.output.encode() + repr(one.exception).encode() for one in done]
+
+
+def said(daemon: Daemon) -> list[bytes]:
+    """Return all that the relay and the operator's commands say."""
+    return [daemon.child.text.encode(), *commands(daemon, *COMMANDS)]
+
+
+def test_the_search_finds_a_secret_however_it_is_wrapped():
+    for value in VALUE.values():
+        for text in (value, f"\0user\0{value}", f"me {value} you", f"abcd{value}"):
+            assert leaks(base64.b64encode(text.encode()))
+            assert leaks(text.encode())
+    assert not leaks(b"SMARTHOST_PASSWORD = ****")
+
+
+def echo(text: str) -> str:
+    """Return the words of a server that repeats what it refuses."""
+    encoded = base64.b64encode(text.encode()).decode()
+    return f"535 5.7.8 no: {text} {encoded}"
+
+
+PLAIN = f"\0{VALUE['SMARTHOST_USER']}\0{VALUE['SMARTHOST_PASSWORD']}"
+# What the smarthost does at one attempt after the other.
+REFUSALS = [
+    Rule("STARTTLS", "454 4.7.0 not now", times=1),
+    Rule("AUTH", echo(VALUE["SMARTHOST_PASSWORD"]), times=1),
+    Rule("AUTH", "535 5.7.8 no " + PLAIN.replace("\0", " "), times=1),
+    Rule("AUTH", f"535 5.7.8 {base64.b64encode(PLAIN.encode()).decode()}", times=1),
+    Rule("AUTH", f"334 {base64.b64encode(PLAIN.encode()).decode()}", times=1),
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "mechanisms", "rules"),
+    [
+        ({}, ("PLAIN",), REFUSALS),
+        ({"LOG_FORMAT": "text", "WORKERS": "2"}, ("PLAIN", "LOGIN", "CRAM-MD5"), []),
+    ],
+    ids=["each refusal", "several workers"],
+)
+def test_a_login_that_fails_tells_no_secret(world, tmp_path, more, mechanisms, rules):
+    # Whoever is to refuse by a rule knows the password.
+    users = {VALUE["SMARTHOST_USER"]: VALUE["SMARTHOST_PASSWORD"]} if rules else {"another": "one"}
+    server = tuple(map(str, ROOT.leaf(["localhost"], ["127.0.0.1"]).write(tmp_path, "sink")))
+    sink = world.sink(*rules, tls=server, users=users, mechanisms=mechanisms)
+    relay = world.relay(
+        sink,
+        SMARTHOST_ADDRESS="127.0.0.1",
+        SMARTHOST_PORT=str(sink.port),
+        SMARTHOST_CA_FILE=str(ROOT.write(tmp_path)),
+        VERBOSE="true",
+        # Halves of other pairs count for nothing.
+        **{name: VALUE[name] for name in SECRETS if name not in {"GMAIL_USER", "SES_PASSWORD"}},
+        **more,
+    )
+    relay.submit(mail(), TO)
+    for count in range(1, max(len(rules), 1) + 1):
+        until(lambda count=count: len(DEFERRED.findall(relay.child.text)) >= count, what=f"deferral {count}")
+        # A smarthost that refuses a login is left alone for a while.
+        commands(relay, ("queue", "retry", "--all"))
+    assert all(rule.times == 0 for rule in rules)
+    assert leaks(*said(relay), *on_disk(relay.queue_dir)) == []
+    assert leaks(*(of_process(pid, "cmdline") for pid in processes(relay))) == []
+    assert leaks(*(of_process(pid, "environ") for pid in children(relay).values())) == []
+    if os.geteuid() == 0:
+        assert not any(map(is_read_by_others, processes(relay)))
+    assert relay.stop() == 0
+    assert leaks(relay.child.text.encode(), *on_disk(relay.queue_dir)) == []
+
+
+def wrong_settings(pair: str, folder: Path) -> list[dict[str, str]]:
+    """Return environments with mistakes about a pair of secrets."""
+    user, password = f"{pair}_USER", f"{pair}_PASSWORD"
+    file = folder / "secret"
+    file.write_text(VALUE[password])
+    return [
+        # Both at once; the secret where its file's name belongs; a secret that no login can carry.
+        {password: VALUE[password], f"{password}_FILE": str(file)},
+        {f"{password}_FILE": VALUE[password], f"{user}_FILE": VALUE[user]},
+        {password: VALUE[password] + "\udc80", user: VALUE[user]},
+        {password: VALUE[password] + "\0", user: VALUE[user]},
+        # A name nearly ours, and one half alone.
+        {password.replace("SS", "S"): VALUE[password], user: VALUE[user], "PORT": "none"},
+        {user: VALUE[user], "VERBOSE": "true"},
+    ]
+
+
+def words_about(environment: dict[str, str]) -> Iterator[str]:
+    """Yield all that the reading of an environment says, as the start and the commands have it."""
+    for ask in (show_settings, check_settings, lambda environ: list(explain_settings(environ))):
+        try:
+            yield repr(ask(environment))
+        except SettingsError as error:
+            yield repr(error.mistakes)
+            yield "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_settings_that_are_wrong_tell_no_secret(tmp_path, pair):
+    for environment in wrong_settings(pair, tmp_path):
+        words = list(words_about(environment))
+        assert words
+        assert leaks(*(text.encode(errors="replace") for text in words)) == []
+
+
+def test_a_start_with_wrong_secrets_tells_none(tmp_path):
+    merged = {name: text for pair in PAIRS for name, text in wrong_settings(pair, tmp_path)[1].items()}
+    daemon = Daemon(tmp_path / "relay", VERBOSE="true", **merged)
+    words = daemon.refuse()
+    assert words.count("****") >= len(SECRETS)
+    assert leaks(words.encode(), *said(daemon)) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "encrypted", "twice"])
+def test_key_files_that_are_wrong_show_nothing_of_the_key(tmp_path, damage):
+    leaf = self_signed(["relay.example.test"])
+    certificate, key = leaf.write(tmp_path)
+    lines = leaf.key_pem.splitlines(keepends=True)
+    content = {
+        "cut": b"".join(lines[:2]),
+        "encrypted": leaf.key_pem.replace(b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"),
+        "twice": lines[1] + leaf.key_pem.replace(lines[1], lines[1] * 2),
+    }[damage]
+    key.write_bytes(content)
+    for settings in (
+        {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key)},
+        {"CERTIFICATE_PATH": str(key), "KEY_PATH": str(key)},
+        {"DKIM_KEY_PATH": str(key)},
+    ):
+        words = "".join(words_about(settings))
+        assert str(key) in words
+        assert not [line for line in lines[1:-1] if line.strip()[:24].decode() in words]
