@@ -115,10 +115,14 @@ class InputBuffer:
 
     def take(self, most: int | None = None) -> bytes:
         """Return up to `most` octets, or all there are."""
-        start = self._at
-        end = len(self._data) if most is None else min(start + most, len(self._data))
-        self._at = end
-        return self._data[start:end]
+        data, start = self._data, self._at
+        end = len(data) if most is None else min(start + most, len(data))
+        if end < len(data):
+            self._at = end
+        else:
+            # What was given out is not held until the next piece comes, which may be long: a body's may have 128 KiB.
+            self._data, self._at = b"", 0
+        return data[start:end]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -240,3 +242,14 @@ def test_long_lines_are_found_alike_whatever_the_pieces(data):
     first = next(((i, n) for i, n in enumerate(lengths, 1) if n > 5), (0, 0))
     result = check(cut)
     assert (result.long_line, result.long_octets) == first
+
+
+def test_what_was_given_out_is_not_held() -> None:
+    for most in (None, 100_000):
+        buffer = InputBuffer(512)
+        buffer.feed(bytes(100_000))
+        taken = buffer.take(most)
+        assert len(taken) == 100_000
+        # The name here and the argument of the call.
+        assert sys.getrefcount(taken) == 2
+        assert buffer.size == 0
