@@ -109,6 +109,37 @@ def test_clients_that_never_read_are_no_longer_read_from_and_take_little_memory(
     no_fault(relay)
 
 
+def test_a_crowd_of_messages_half_sent_takes_no_more_memory_than_it_may_and_each_can_be_ended(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    submit(relay)
+    before = resident_mb(relay.child.pid)
+    crowd = [begin_a_message(relay.port) for _ in range(500)]
+    for client in crowd:
+        client.sendall((b"x" * 70 + b"\r\n") * 3400)
+    # Each of these 500 has 245 kB on its way.
+    until(lambda: unread(relay) == 0, what="the relay to read it all")
+    assert resident_mb(relay.child.pid) - before < 64 * 1.05 + 15
+    # The first lie in memory, the last in files.
+    ended = [*crowd[:10], *crowd[-10:]]
+    for client in ended:
+        client.sendall(b".\r\n")
+    for client in ended:
+        assert client.recv(512).startswith(b"250")
+    for client in crowd:
+        client.close()
+    received(sink, 40)
+    until(lambda: not list(relay.queue_dir.glob("bodies/*")), what="the files of those that hung up to go")
+    no_fault(relay)
+
+
+def unread(relay):
+    """Return how many octets of all connections with the relay are on their way."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        queues = [line.split()[4] for line in table if f":{relay.port:04X} " in line]
+    return sum(int(queue, 16) for pair in queues for queue in pair.split(":"))
+
+
 def asking(port, root):
     """Return a client that has said who its mail is from."""
     client = connect(port)
