@@ -28,6 +28,10 @@ _FINAL = re.compile(rb"^Final-Recipient: rfc822; *(\S+)", re.IGNORECASE | re.MUL
 REFUSED = Rule("RCPT", "550 5.1.1 no such user", match="never.")
 
 
+#: One that is put off whenever it is tried, until an operator takes the message out.
+STAYS = Rule("RCPT", "451 4.3.0 not today", match="stays.")
+
+
 def put_off(times: int) -> Rule:
     """Return a rule that puts so many recipients off."""
     return Rule("RCPT", "451 4.3.0 come back", match="later.", times=times)
@@ -40,6 +44,8 @@ def recipients(token: str, count: int) -> list[str]:
         names.append(f"later.{token}")
     if count % 40 == 5:
         names.append(f"never.{token}")
+    if count % 100 == 7:
+        names.append(f"stays.{token}")
     return [f"{name}@{_DOMAIN}" for name in names]
 
 

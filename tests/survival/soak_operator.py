@@ -154,7 +154,8 @@ class Operator:
 
     def hold(self) -> None:
         """Hold a few of those that wait."""
-        free = [entry["id"] for entry in self._queue() if not entry["held"]]
+        # Those that were tried before stay for a while.
+        free = [entry["id"] for entry in self._queue() if not entry["held"] and entry["recipients"][0]["attempts"]]
         if free:
             # One may be delivered before it is held.
             self._tool("queue", "hold", *self._random.sample(free, min(3, len(free))), fine=(0, 1))
@@ -167,6 +168,7 @@ class Operator:
 
     def remove(self) -> None:
         """Take one of those that are held out, if nobody works on it and it is no report."""
+        self.hold()
         still = [entry for entry in self._queue() if entry["held"] and not entry["in_delivery"] and entry["sender"]]
         if not still:
             return
