@@ -2,6 +2,7 @@
 
 import ssl
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from mta.config import table
@@ -21,6 +22,8 @@ def certificate(reading: Reading) -> tuple[Path | None, Path | None]:
     for setting, other in (pair, pair[::-1]):
         if reading.is_set(setting) and not reading.is_set(other):
             reading.notice(f"{setting.name} is set but {other.name} is not: STARTTLS is not offered")
+    if found and key:
+        _tell_if_open(reading, table.KEY_PATH, [key])
     return (found, key) if found and key else (None, None)
 
 
@@ -56,6 +59,10 @@ def dkim_keys(reading: Reading) -> Path | None:
         for setting in (table.DKIM_SELECTOR, table.DKIM_CANON):
             if reading.differs(setting):
                 reading.notice(f"{setting.name} has no effect: mail is not signed without a key in DKIM_KEY_PATH")
+    elif keys.is_dir():
+        _tell_if_open(reading, table.DKIM_KEY_PATH, sorted(keys.glob("*.pem")))
+    else:
+        _tell_if_open(reading, table.DKIM_KEY_PATH, [keys])
     return keys
 
 
@@ -98,6 +105,22 @@ def _why_no_file(path: Path) -> str:
         return _MISSING
     except OSError as error:
         return f"it cannot be looked at: {error.strerror}"
+
+
+def _tell_if_open(reading: Reading, setting: Setting[Path | None], keys: Iterable[Path]) -> None:
+    """Tell of the first private key that every user of this host may read."""
+    for key in keys:
+        if _is_open(key):
+            reading.notice(f"{setting.name}: everyone on this host may read the private key {key}: chmod 600 it")
+            return
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        way = path.resolve().parents
+        return bool(path.stat().st_mode & stat.S_IROTH) and all(one.stat().st_mode & stat.S_IXOTH for one in way)
+    except OSError:
+        return False
 
 
 def _with_content(reading: Reading, setting: Setting[Path | None], without: str) -> Path | None:

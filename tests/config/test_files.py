@@ -1,6 +1,7 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -134,3 +135,37 @@ def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pyt
     assert files.aliases(reading) is None
     (notice,) = reading.notices
     assert notice.endswith("it cannot be looked at: File name too long")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder to which everyone has a way; that of a test has none."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+def test_a_private_key_that_everyone_may_read_is_told(open_folder: Path, mode: int, told: bool) -> None:
+    certificate, key = authority().leaf(["mx.test"]).write(open_folder)
+    (open_folder / "keys").mkdir()
+    dkim = open_folder / "keys" / "a.test.pem"
+    for one in (key, dkim):
+        one.write_text("key")
+        one.chmod(mode)
+    advice = "everyone on this host may read the private key"
+    for path, name in ((dkim, dkim), (dkim.parent, dkim)):
+        reading = Reading({"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "DKIM_KEY_PATH": str(path)})
+        files.certificate(reading)
+        files.dkim_keys(reading)
+        lines = [f"KEY_PATH: {advice} {key}: chmod 600 it", f"DKIM_KEY_PATH: {advice} {name}: chmod 600 it"]
+        assert reading.notices == (lines if told else [])
+
+
+def test_a_key_in_a_folder_that_others_may_not_enter_is_closed_enough(open_folder: Path) -> None:
+    (open_folder / "private").mkdir(0o710)
+    certificate, key = authority().leaf(["mx.test"]).write(open_folder / "private")
+    key.chmod(0o644)
+    reading = Reading({"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key)})
+    files.certificate(reading)
+    assert reading.notices == []
