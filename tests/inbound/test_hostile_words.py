@@ -23,7 +23,8 @@ from mta.ops.journal import json_line, text_line
 from mta.queue.interface import Claim, Query
 from mta.smtp.client import Client
 from mta.smtp.handshake import Offer, Terms
-from tests.fakes.listening import NAME, Listening
+from mta.smtp.phrases import RECIPIENT_OK
+from tests.fakes.listening import NAME, STRANGER, Listening
 
 OFFER = Offer(pipelining=True, dsn=True, eight_bit=True, smtputf8=True, size=0)
 CONTENT = b"Subject: x\r\n\r\nbody\r\n"
@@ -251,3 +252,45 @@ def test_no_word_of_a_client_leaves_its_line_its_field_or_its_command(commands, 
 def test_half_of_them_are_taken_so_that_both_ways_are_followed():
     taken = sum(converse(commands)[2] is not None for commands in CONVERSATIONS)
     assert len(CONVERSATIONS) * 0.3 < taken < len(CONVERSATIONS) * 0.8
+
+
+@pytest.mark.parametrize(
+    ("written", "domain"),
+    [
+        ("a@relay.test", "relay.test"),
+        ("a@RELAY.Test", "relay.test"),
+        ("a@relay\uff0etest", "relay.test"),
+        ("a@relay\u3002test", "relay.test"),
+        ("a@\uff52elay.test", "relay.test"),
+        ('"a@evil"@relay.test', None),
+        ("@evil.test:a@relay.test", "relay.test"),
+        ("@relay.test:a@evil.test", None),
+        ("a@evil.test@relay.test", None),
+        ("a@r\u0435lay.test", None),
+        ("a@xn--rlay-43d.test", None),
+        ("a@relay.test\u3002", None),
+        ("a@relay.test.evil.test", None),
+        ("a@evil.test\uff0frelay.test", None),
+        ("a\uff20evil.test", None),
+        ("a@relay\u2024test", None),
+        ("a@rel\u200bay.test", None),
+        ("a@evil.test\x00.relay.test", None),
+    ],
+)
+def test_the_domain_that_is_judged_is_the_one_that_is_kept_and_looked_up(written, domain):
+    parts, asked = Listening(), []
+
+    def exists(name, done):
+        asked.append(name)
+        done(RECIPIENT_OK)
+
+    parts.existence = exists
+    wire = parts.connect(STRANGER)
+    said = wire.say("EHLO c.test", "MAIL FROM:<> SMTPUTF8", f"RCPT TO:<{written}>").splitlines()[-1]
+    assert said.startswith("250") == (domain is not None)
+    assert asked == ([domain] if domain else [])
+    if domain is not None:
+        wire.say("DATA")
+        wire.say("Subject: x", "", "body", ".")
+        (claim,) = parts.delivery.taken
+        assert [each.address.domain for each in claim.envelope.recipients] == [domain]
