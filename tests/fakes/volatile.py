@@ -111,6 +111,26 @@ class File(Node):
         self._durable[start : start + len(octets)] = octets
 
 
+class Fate:
+    """Whether a change of names that was not synced is there after a cut: one for both halves of a rename.
+
+    A file system with a journal moves a name from one directory to another at one stroke.
+    """
+
+    def __init__(self) -> None:
+        self._kept: bool | None = None
+
+    def kept(self, survivors: random.Random) -> bool:
+        """Decide, once."""
+        if self._kept is None:
+            self._kept = survivors.random() < 0.5
+        return self._kept
+
+    def keep(self) -> None:
+        """A half of it was synced."""
+        self._kept = True
+
+
 class Directory(Node):
     """Names, of which some are not durable yet."""
 
@@ -118,22 +138,24 @@ class Directory(Node):
         super().__init__(mode, now)
         self.entries: dict[str, Node] = {}
         self._durable: dict[str, Node] = {}
-        self._changes: list[dict[str, Node | None]] = []
+        self._changes: list[tuple[dict[str, Node | None], Fate]] = []
 
-    def change(self, names: dict[str, Node | None]) -> None:
+    def change(self, names: dict[str, Node | None], fate: Fate | None = None) -> None:
         """Give names to nodes, or take them away (None), all at once."""
         _apply(names, self.entries)
-        self._changes.append(names)
+        self._changes.append((names, fate or Fate()))
 
     def sync(self) -> None:
         """Make all names durable."""
         self._durable = dict(self.entries)
+        for _, fate in self._changes:
+            fate.keep()
         self._changes.clear()
 
     def cut(self, survivors: random.Random | None) -> None:
         """Go back to the durable names, and have what they stand for do the same."""
-        for names in self._changes if survivors is not None else ():
-            if survivors is not None and survivors.random() < 0.5:
+        for names, fate in self._changes:
+            if survivors is not None and fate.kept(survivors):
                 _apply(names, self._durable)
         self.entries = dict(self._durable)
         self._changes.clear()
@@ -184,14 +206,15 @@ class Tree:
         folder.change({name: None})
 
     def rename(self, old: str, new: str) -> None:
-        """Move a name; between two directories each has its own half to be made durable."""
+        """Move a name; between two directories each has its own half to be synced."""
         node = self.find(old)
         (source, before), (target, after) = self.parent(old), self.parent(new)
         if source is target:
             source.change({before: None, after: node})
         else:
-            target.change({after: node})
-            source.change({before: None})
+            fate = Fate()
+            target.change({after: node}, fate)
+            source.change({before: None}, fate)
 
     def cut(self, survivors: random.Random | None = None) -> None:
         """Let the power fail."""
