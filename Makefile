@@ -41,9 +41,9 @@ image-test: $(VENV)/installed
 power-loss: $(VENV)/installed
 	RELAY_CUTS=$(or $(CYCLES),100) $(BIN)/pytest tests/survival/test_power.py
 
-# Has each write, sync, rename, ... of a message's life and of a start fail, one after the other. Needs them too.
+# Has each write, sync, rename, ... of a message's life, a start and a merge fail, one after the other. Needs them too.
 disk-faults: $(VENV)/installed
-	RELAY_FAULTS=all $(BIN)/pytest tests/survival/test_disk.py
+	RELAY_FAULTS=all $(BIN)/pytest tests/survival/test_disk.py tests/survival/test_merge_power.py
 
 # Kills the daemon under load, at moments that a seed decides: about two seconds a cycle. RELAY_SEED=... repeats a run.
 kills: $(VENV)/installed
