@@ -156,6 +156,7 @@ def _said(run: _Run, event: Event | None) -> bytes:
         run.events.append(event)
         follow = None
         if event is Event.START_TLS:
+            assert client._reader.empty, "words in clear would pass for TLS"
             run.secured = True
             client.tls_started()
         elif event is Event.SEND_BODY:

@@ -274,6 +274,9 @@ def _told(seen: _Seen) -> tuple[list[Event], list[bytes], bool]:
             result[-1] = BodyPart(result[-1].data + event.data)
         else:
             result.append(event)
+    if result and isinstance(result[-1], BodyPart):
+        # It may be refused when it ends, and how much of it is passed on before depends on the pieces.
+        result.pop()
     last = result[-1] if result else None
     if isinstance(last, Closed) and last.reason in _BY_TIMING:
         return result[:-1], seen.replies[: -1 if last.reply else None], True
