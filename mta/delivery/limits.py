@@ -22,8 +22,8 @@ class DeliveryLimits:
     claims: int = 100
     #: How long a claim is ours. A message still in work at the end of it is claimed anew by ourselves.
     lease: float = 3600.0
-    #: How long running transactions may go on when the service stops.
-    grace: float = 8.0
+    #: How long running transactions may go on when the service stops: docker kills after 10, and there is more to do.
+    grace: float = 7.0
     #: The wait before asking the queue again after it failed.
     queue_retry: float = 5.0
     #: The longest sleep while mail waits, so that a clock set back cannot hold what is due.

@@ -41,7 +41,7 @@ _FIRST_READ, _BODY_READ = 65536, 131072
 #: Seconds between two looks at all sessions for those whose time is up.
 _SWEEP = 5.0
 #: Seconds that messages which are being sent have to come to their end when we stop.
-GRACE = 5.0
+GRACE = 4.0
 #: Seconds for clients to take our last words when we stop; with the grace as long as running deliveries have.
 GOODBYE = 3.0
 #: Seconds for which the input of a session that we ended is read and dropped.
