@@ -12,9 +12,11 @@ from pathlib import Path
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorUNIX
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime, IReactorUNIX
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
 
 from mta.queue.ids import to_number
 from mta.queue.interface import Change, QueueId
@@ -23,8 +25,16 @@ SOCKET_NAME = "control"
 # With a blank each they stay below the 16,384 octets that LineOnlyReceiver takes.
 _IDS_A_LINE = 1000
 _PATIENCE = 5.0
+#: Connections at a time, and seconds for the next line of one: a command has one connection, and says all at once.
+MOST_CONNECTIONS = 100
+SILENCE = 10.0
 
+Later = Callable[..., IDelayedCall]
 Told = Callable[[Change, list[QueueId]], object]
+
+
+class IReactor(IReactorUNIX, IReactorTime):
+    """What listens here and knows the time."""
 
 
 def tell(directory: Path, change: Change, ids: Sequence[QueueId]) -> bool:
@@ -54,13 +64,29 @@ def read_line(line: bytes) -> tuple[Change, list[QueueId]]:
     return Change(verb), [QueueId(id) for id in ids]
 
 
-class ControlProtocol(LineOnlyReceiver):
-    """The daemon's end of one connection; a line that makes no sense ends it."""
+class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
+    """The daemon's end of one connection; a line that makes no sense ends it, and so does silence."""
 
     delimiter = b"\n"
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: Told, later: Later, ended: Callable[[], object]) -> None:
+        """`ended` is called when the connection is over."""
         self._told = told
+        self._ended = ended
+        self._later = later
+
+    def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:  # noqa: N802
+        """Have the daemon's own clock measure silence; called by Twisted."""
+        return self._later(period, func)
+
+    def connectionMade(self) -> None:
+        """Wait for a line, but not for ever."""
+        self.setTimeout(SILENCE)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """Make room for another."""
+        self.setTimeout(None)
+        self._ended()
 
     def lineReceived(self, line: bytes) -> None:
         """Pass a change on."""
@@ -70,31 +96,40 @@ class ControlProtocol(LineOnlyReceiver):
         except ValueError:
             self.transport.loseConnection()
             return
+        self.resetTimeout()
         self._told(change, ids)
 
 
 class ControlFactory(Factory):
-    """Makes a ControlProtocol for each command that connects."""
+    """Makes a ControlProtocol for each command that connects, as long as there are not too many."""
 
     noisy = False
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: Told, later: Later) -> None:
         self._told = told
+        self._later = later
+        self._connections = 0
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol:  # noqa: ARG002
-        """Return a protocol that calls `told` for each line."""
-        return ControlProtocol(self._told)
+    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:  # noqa: ARG002
+        """Return a protocol that calls `told` for each line; None hangs up."""
+        if self._connections >= MOST_CONNECTIONS:
+            return None
+        self._connections += 1
+        return ControlProtocol(self._told, self._later, self._leave)
+
+    def _leave(self) -> None:
+        self._connections -= 1
 
 
 class ControlService(Service):
     """Listens in a queue directory, which this daemon must have locked: a socket found there is a dead one's."""
 
-    def __init__(self, reactor: IReactorUNIX, directory: Path, told: Told, trouble: Callable[[str], object]) -> None:
+    def __init__(self, reactor: IReactor, directory: Path, told: Told, trouble: Callable[[str], object]) -> None:
         """`told` is called with every change that was made to messages, and their ids; `trouble` with a line."""
         self._trouble = trouble
         self._reactor = reactor
         self._path = directory / SOCKET_NAME
-        self._factory = ControlFactory(told)
+        self._factory = ControlFactory(told, reactor.callLater)
         self._port: IListeningPort | None = None
 
     def startService(self) -> None:

@@ -9,10 +9,21 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorUNIX
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import TestCase
 
-from mta.ops.control import SOCKET_NAME, ControlProtocol, ControlService, read_line, tell, to_lines
+from mta.ops.control import (
+    MOST_CONNECTIONS,
+    SILENCE,
+    SOCKET_NAME,
+    ControlFactory,
+    ControlProtocol,
+    ControlService,
+    read_line,
+    tell,
+    to_lines,
+)
 from mta.queue.ids import to_id
 from mta.queue.interface import Change, QueueId
 
@@ -22,7 +33,7 @@ HEARD = list[tuple[Change, list[QueueId]]]
 
 def feed(data: bytes) -> tuple[HEARD, bool]:
     heard: HEARD = []
-    protocol = ControlProtocol(lambda change, ids: heard.append((change, ids)))
+    protocol = ControlProtocol(lambda change, ids: heard.append((change, ids)), Clock().callLater, lambda: None)
     transport = StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(data)
@@ -62,6 +73,32 @@ def test_no_octets_raise_anything_but_a_value_error(line: bytes) -> None:
         read_line(line)
     except ValueError:
         return
+
+
+def test_who_says_nothing_is_hung_up_on_and_makes_room() -> None:
+    clock = Clock()
+    factory = ControlFactory(lambda *_: None, clock.callLater)
+    crowd = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
+    assert factory.buildProtocol(None) is None
+    transports = []
+    for protocol in crowd:
+        assert protocol is not None
+        transports.append(StringTransport())
+        protocol.makeConnection(transports[-1])
+        protocol.dataReceived(b"retry 000")
+    assert crowd[0] is not None
+    clock.advance(SILENCE - 1)
+    crowd[0].dataReceived(b"0000000001\n")
+    clock.advance(1)
+    assert [transport.disconnecting for transport in transports] == [False] + [True] * (MOST_CONNECTIONS - 1)
+    for protocol in crowd[1:]:
+        assert protocol is not None
+        protocol.connectionLost()
+    assert factory.buildProtocol(None) is not None
+    clock.advance(SILENCE)
+    assert transports[0].disconnecting
+    crowd[0].connectionLost()
+    assert clock.getDelayedCalls() == []
 
 
 def test_without_a_daemon_nobody_is_told(tmp_path: Path) -> None:
