@@ -79,6 +79,8 @@ class Soak:
         self.faults: list[str] = []
         self.rate = options.rate or 0
         self.top = 0.0
+        #: Seconds that it was under load.
+        self.lasted = 0.0
         self._say = say
         self._over = threading.Event()
         capacity = int((options.seconds + options.measuring) * (options.rate or _MOST) * 1.2) + 10_000
@@ -127,6 +129,7 @@ class Soak:
 
     def run(self) -> None:
         """Send, disturb and watch, to the end or until interrupted."""
+        begun = time.monotonic()
         try:
             if not self.rate:
                 self._measure()
@@ -137,6 +140,7 @@ class Soak:
             self._say("interrupted: what was so far is reported")
         except (TimeoutError, RuntimeError, subprocess.TimeoutExpired) as error:
             self.faults.append(str(error))
+        self.lasted = time.monotonic() - begun
         self.books.counts[Count.OVER] = 1
 
     def _measure(self) -> None:
@@ -253,11 +257,11 @@ def table(soak: Soak, result: Audit) -> list[str]:
     """Return the report's lines."""
     counts = {count.name.lower(): soak.books.counts[count] for count in Count}
     rows = {
-        "seconds": soak.options.seconds,
+        "seconds": round(soak.lasted),
         "seed": soak.options.seed,
         "top rate": round(soak.top),
         "rate": soak.rate,
-        "messages accepted a second": round(counts["sent"] / soak.options.seconds),
+        "messages accepted a second": round(counts["sent"] / soak.lasted),
         **{name: value for name, value in asdict(result).items() if name != "faults"},
         "faults of clients": counts["client_faults"],
         "faults of hosts": counts["remote_faults"],
@@ -278,7 +282,7 @@ def keep(soak: Soak, result: Audit, folder: Path) -> Path:
     path = folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     seen = {
         "seed": soak.options.seed,
-        "seconds": soak.options.seconds,
+        "seconds": soak.lasted,
         "top": soak.top,
         "rate": soak.rate,
         "audit": asdict(result),
