@@ -23,6 +23,8 @@ _LONGEST_SPAN = 17
 _UNSPECIFIED = network("::")
 
 _Reading = tuple[TrustItem, ...]
+# A reading while it is put together: an item and what follows it. As tuples, 16,000 items took 1.2 GB of memory.
+_Chain = tuple[TrustItem, "_Chain"] | None
 _ReadItem = Callable[[str], TrustItem | None]
 
 
@@ -50,21 +52,27 @@ def _read_run(run: str) -> _Reading:
 def _readings(run: str, read: _ReadItem) -> list[_Reading]:
     """Return the ways to take a run apart at single colons: none, the only one, or some of many."""
     pieces = run.split(":")
-    ways: dict[int, list[_Reading]] = {len(pieces): [()]}
+    ways: dict[int, list[_Chain]] = {len(pieces): [None]}
     if not pieces[-1]:
-        ways[len(pieces) - 1] = [()]
+        ways[len(pieces) - 1] = [None]
     for start in reversed(range(len(pieces))):
         ways.setdefault(start, []).extend(islice(_readings_from(start, pieces, ways, read), 2))
-    return ways[0] + (ways[1] if not pieces[0] else [])
+    return [tuple(_items(chain)) for chain in ways[0] + (ways[1] if not pieces[0] else [])]
+
+
+def _items(chain: _Chain) -> Iterator[TrustItem]:
+    while chain is not None:
+        item, chain = chain
+        yield item
 
 
 def _readings_from(
-    start: int, pieces: list[str], ways: Mapping[int, list[_Reading]], read: _ReadItem
-) -> Iterator[_Reading]:
+    start: int, pieces: list[str], ways: Mapping[int, list[_Chain]], read: _ReadItem
+) -> Iterator[_Chain]:
     for end in range(start + 1, min(start + _LONGEST_SPAN, len(pieces)) + 1):
         item = read(":".join(pieces[start:end])) if ways[end] else None
         if item:
-            yield from ((item, *rest) for rest in ways[end])
+            yield from ((item, rest) for rest in ways[end])
 
 
 def _item_of_either_spelling(text: str) -> TrustItem | None:

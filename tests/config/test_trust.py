@@ -1,4 +1,5 @@
 import ipaddress
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -160,3 +161,13 @@ def test_undoubled_colons_never_open_wider_than_the_items_meant(
     except ValueError:
         return
     assert meant.matches(str(client), {}) or not understood.matches(str(client), {})
+
+
+def test_a_long_list_takes_memory_for_its_items_and_not_for_each_of_its_ends() -> None:
+    tracemalloc.start()
+    try:
+        assert len(read_trust("a.b:" * 1500).items) == 1500
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
