@@ -54,6 +54,7 @@ class Log:
 
     def __init__(self, books: Books) -> None:
         self.counts: Counter[str] = Counter()
+        self.lines = 0
         self.unexpected: list[str] = []
         self._last: deque[bytes] = deque(maxlen=40)
         #: Possible duplicates that the latest start told of, by what it found.
@@ -86,6 +87,7 @@ class Log:
         found = _EVENT.match(line)
         event = found.group(1).decode() if found else "not JSON"
         self.counts[event] += 1
+        self.lines += 1
         self._count_found(event)
         if event in {"failed", "possible-duplicate"} or (event == "deferred" and _MAY_HAVE in line):
             self._note(event, line)
@@ -168,7 +170,7 @@ class Gauges:
             "cpu": _cpu(pid),
             "file": _size(self._file),
             "wal": _size(self._wal),
-            "lines": sum(self._log.counts.values()),
+            "lines": self._log.lines,
             **{count.name.lower(): counts[count] for count in Count if count not in {Count.RATE, Count.OVER}},
         }
         self.lives[-1].append(seen)
