@@ -15,6 +15,7 @@ from mta.queue.commit import Step, no_step
 from mta.queue.interface import QueueError, QueueId
 from mta.queue.refusal import refusal
 from mta.queue.room import require_room
+from mta.queue.syncing import sync
 
 #: Octets a body may have to live in a row.
 SMALL = 256 * 1024
@@ -165,15 +166,6 @@ class Bodies:
         for name in strays:
             _remove(self._directory / name)
         return len(strays), tuple(sorted(set(expected) - names))
-
-
-def sync(path: Path) -> None:
-    """Return when a file, or the names in a directory, are on disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -5,11 +5,12 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from mta.queue.bodies import PART, sync
+from mta.queue.bodies import PART
 from mta.queue.commit import Step
 from mta.queue.ids import to_id
 from mta.queue.rows import ids_json
 from mta.queue.statements import SQL
+from mta.queue.syncing import sync
 
 #: What one transaction copies at most, and at least one message: it bounds the log, and what a cut does again.
 BATCH_MESSAGES = 4000

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Self
 
-from mta.queue.bodies import sync
 from mta.queue.interface import QueueError
 from mta.queue.rights import hand_over, keep_to_ourselves
+from mta.queue.syncing import sync
 
 #: The queue of a home.
 FILE_NAME = "queue.sqlite"

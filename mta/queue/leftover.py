@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mta.queue.bodies import sync
 from mta.queue.commit import Step
 from mta.queue.home import FILE_NAME, prepare
 from mta.queue.schema import open_file, refuse_remains
+from mta.queue.syncing import sync
 
 # All that the relay itself puts into a home; whatever else lies there is not ours to remove.
 _OURS = re.compile(

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from mta.message.body import Body, FileBody
 from mta.queue.amending import amend, forget
-from mta.queue.bodies import SMALL, Bodies, Writer, sync
+from mta.queue.bodies import SMALL, Bodies, Writer
 from mta.queue.commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, look_into, prepare
@@ -34,6 +34,7 @@ from mta.queue.refusal import refusal
 from mta.queue.room import RESERVE
 from mta.queue.schema import open_file
 from mta.queue.sifting import Candidate, Sifted, candidates, postpone, sift
+from mta.queue.syncing import sync
 from mta.queue.tables import Tables
 from mta.queue.tally import Tally
 
