@@ -96,7 +96,7 @@ def test_clients_that_never_read_are_no_longer_read_from_and_take_little_memory(
     sink = world.sink()
     relay = world.relay(sink, CERTIFICATE_PATH=str(certificate), KEY_PATH=str(key))
     submit(relay)
-    clients = [asking(relay.port, root if tls else None) for _ in range(4)]
+    clients = [asking(relay.port, root if tls else None) for _ in range(2)]
     before = resident_mb(relay.child.pid)
     with Deaf(clients, b"RCPT TO:<nobody@localhost>\r\n") as deaf:
         while deaf.ask():
