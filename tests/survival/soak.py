@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,20 +200,21 @@ class Soak:
 
     def finish(self) -> Audit:
         """Let everything come to its end, and look at every recipient."""
-        try:
-            self._clients.wait(60)
-            self.operator.stop()
-            self._drain()
-            if self.daemon.stop():
-                self.faults.append("the last SIGTERM did not end well")
-        except Exception as error:  # noqa: BLE001 (whatever ends it early, what was so far is reported)
-            self.faults.append(f"it ended early: {error!r}")
+        for step in (partial(self._clients.wait, 60), self.operator.stop, self._drain, self._stop):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 (one that fails must not keep the others from being done)
+                self.faults.append(f"it did not end well: {error!r}")
         self.books.counts[Count.OVER] = 2
         self._sink.wait()
         home = self.daemon.queue_dir
         result = audit(self.books, {number for address in waiting(home) if (number := number_of(address)) is not None})
         self._compare(result, ledger(home))
         return result
+
+    def _stop(self) -> None:
+        if self.daemon.stop():
+            self.faults.append("the last SIGTERM did not end well")
 
     def _drain(self) -> None:
         until(lambda: not self.operator.ledger()["waiting"], self.options.schedule + 60, what="an empty queue")

@@ -91,7 +91,8 @@ class Operator:
     def stop(self) -> None:
         """End, with everything released and healed."""
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         all_well(self._dns)
         self.release()
 
