@@ -74,7 +74,8 @@ class Options(usage.Options):
         of_twistd: dict[str, Any] = {} if self.parent is None else self.parent
         self.identity_given = any(of_twistd.get(name) is not None for name in ("uid", "gid"))
         self.output = Output(1, reactor)
-        self.journal = Journal(self.output.write, time.time, FORMATS[self.settings.log_format])
+        render = FORMATS[self.settings.log_format]
+        self.journal = Journal(self.output.write, time.time, render, flush=self.output.flush)
 
 
 def makeService(options: Options) -> "Daemon":

@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> None:
     output = Output(1, reactor)
     render = FORMATS[handover.settings.log_format]
     globalLogBeginner.beginLoggingTo([TwistedObserver(Journal(output.write, time.time, render), output.flush)])
-    journal = (Journal if number == 1 else FurtherJournal)(output.write, time.time, render)
+    journal = (Journal if number == 1 else FurtherJournal)(output.write, time.time, render, flush=output.flush)
     listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
     balance = Balance(counts, number)
     worker = Worker(number, IdSource(tag), handover, listening, balance=balance, journal=journal, reactor=reactor)

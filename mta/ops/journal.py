@@ -43,13 +43,25 @@ def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
 FORMATS: Mapping[str, Render] = {"text": text_line, "json": json_line}
 
 
-class Journal:
-    """Writes events. `write` takes a finished line, `wall` gives seconds since 1970."""
+def _at_once() -> None:
+    """Have nothing to flush: each line is out when it is written."""
 
-    def __init__(self, write: Callable[[str], object], wall: Callable[[], float], render: Render = text_line) -> None:
+
+class Journal:
+    """Writes events. `write` takes a finished line, `flush` gets all of them out, `wall` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        wall: Callable[[], float],
+        render: Render = text_line,
+        *,
+        flush: Callable[[], object] = _at_once,
+    ) -> None:
         self._write = write
         self._wall = wall
         self._render = render
+        self._flush = flush
 
     def _emit(self, event: str, **fields: Field) -> None:
         self._emit_often(event, fields)
@@ -145,6 +157,8 @@ class Journal:
         """This copy was on its way when we, or a connection in use, ended: it is sent again, and may arrive twice."""
         text = "possible duplicate: the last copy may have been delivered, and it is sent again"
         self._emit("possible-duplicate", id=id, to=_path(to), text=text)
+        # Out before the copy is: nobody else knows of it once that is settled.
+        self._flush()
 
     def alarm(self, text: str, id: QueueId | None = None) -> None:
         """A promise of ours is not kept: please report it with this line."""

@@ -50,3 +50,11 @@ def test_nothing_a_remote_says_can_make_a_second_line(helo: str, sender: str) ->
         journal.refused("192.0.2.1", helo, sender, None, reply(550, "5.7.1", "no"))
         assert len(lines[0].splitlines()) == 1
         assert lines[0].isascii()
+
+
+def test_a_possible_duplicate_is_told_before_its_copy_can_be_on_its_way() -> None:
+    told: list[str] = []
+    journal = Journal(told.append, lambda: NOON, flush=lambda: told.append("out"))
+    journal.notice("this may wait")
+    journal.possible_duplicate(ID, BOB)
+    assert [line.split()[1] if " " in line else line for line in told] == ["notice", "possible-duplicate", "out"]
