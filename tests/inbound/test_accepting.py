@@ -5,7 +5,7 @@ import os
 import resource
 import socket
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -14,6 +14,7 @@ from mta.inbound import accepting
 from mta.inbound.accepting import MOST_AT_ONCE, TurnedAway
 from mta.inbound.ports import bind, listen
 from mta.smtp.replies import reply
+from tests.fakes.turning import until
 
 AWAY = reply(421, "4.7.0", "Too many connections from your address")
 
@@ -107,16 +108,7 @@ class Accepting(TestCase):
         return deferLater(self.reactor, 0)
 
     def until(self, condition):
-        done = Deferred()
-
-        def look():
-            if condition():
-                done.callback(None)
-            else:
-                self.reactor.callLater(0.001, look)
-
-        look()
-        return done.addTimeout(10, self.reactor)
+        return until(self.reactor, condition)
 
     async def heard(self, client):
         """Return what a client hears until the connection ends."""

@@ -4,12 +4,13 @@ import socket
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
 from mta.inbound.balance import SLACK, Balance, shared_memory
 from mta.inbound.ports import bind, listen
+from tests.fakes.turning import until
 
 
 @pytest.fixture
@@ -115,16 +116,7 @@ class Listening(TestCase):
             client.close()
 
     def until(self, condition):
-        done = Deferred()
-
-        def look():
-            if condition():
-                done.callback(None)
-            else:
-                self.reactor.callLater(0.001, look)
-
-        look()
-        return done.addTimeout(10, self.reactor)
+        return until(self.reactor, condition)
 
     async def test_all_that_come_together_are_taken_though_the_other_process_takes_none(self):
         self.other.begin()

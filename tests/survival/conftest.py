@@ -1,12 +1,25 @@
 """The same world as that of the end-to-end tests, around daemons to which worse is done."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.endtoend.conftest import dns, world
+from tests.fakes.disk import NoDiskError
+from tests.fakes.mounted import PowerDisk
 
 __all__ = ["dns", "world"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[PowerDisk]:
+    """A disk whose power can be cut, and which fails on command."""
+    try:
+        with PowerDisk(tmp_path / "power") as mounted:
+            yield mounted
+    except NoDiskError as error:
+        pytest.skip(str(error))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,9 +17,7 @@ from mta.queue.runner import run_inline
 from mta.queue.sqlite import open_queue
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.disk import NoDiskError
 from tests.fakes.mail import mail as new_mail
-from tests.fakes.mounted import PowerDisk
 from tests.fakes.processes import until
 from tests.fakes.received import Rule
 from tests.survival.power import LARGE, SMALL, ledger, tokens
@@ -29,15 +27,6 @@ LATER = Rule("RCPT", "451 4.3.0 later")
 VERBS = ("write", "fsync", "fsyncdir", "create", "rename", "unlink", "truncate", "open", "read", "mkdir")
 ERRORS = (errno.EIO, errno.ENOSPC) if ALL else (errno.EIO,)
 only_all = pytest.mark.skipif(not ALL, reason="runs with make disk-faults")
-
-
-@pytest.fixture
-def disk(tmp_path):
-    try:
-        with PowerDisk(tmp_path / "power") as mounted:
-            yield mounted
-    except NoDiskError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -14,22 +14,11 @@ from mta.queue.interface import QueueError
 from mta.queue.merge import merge
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import open_queue
-from tests.fakes.disk import NoDiskError
-from tests.fakes.mounted import PowerDisk
 from tests.queue.contract import NOW
 from tests.queue.homes import Home
 
 ALL = os.environ.get("RELAY_FAULTS") == "all"
 STRIDE = 1 if ALL else 29
-
-
-@pytest.fixture
-def disk(tmp_path):
-    try:
-        with PowerDisk(tmp_path / "power") as mounted:
-            yield mounted
-    except NoDiskError as error:
-        pytest.skip(str(error))
 
 
 def filled(directory):

@@ -10,22 +10,11 @@ from collections import Counter
 import pytest
 
 from tests.endtoend.mails import mail
-from tests.fakes.disk import NoDiskError
-from tests.fakes.mounted import PowerDisk
 from tests.fakes.processes import until
 from tests.survival.power import LARGE, SMALL, Load, Outage, ledger, named, repeated, tokens
 
 CUTS = int(os.environ.get("RELAY_CUTS", "2"))
 LONG = "RELAY_CUTS" in os.environ
-
-
-@pytest.fixture
-def disk(tmp_path):
-    try:
-        with PowerDisk(tmp_path / "power") as mounted:
-            yield mounted
-    except NoDiskError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
