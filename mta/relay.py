@@ -149,7 +149,7 @@ def _not_counted(failure: Failure) -> int:
 
 
 def _tell(journal: Journal, recovery: Recovery) -> None:
-    if recovery.leases or recovery.strays:
+    if recovery.leases or recovery.strays or recovery.doubtful:
         journal.recovered(recovery.leases, recovery.strays)
     for id in recovery.missing:
         journal.trouble("the file with the body of this message is gone: it cannot be delivered", id)

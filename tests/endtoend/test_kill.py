@@ -159,6 +159,8 @@ def test_a_worker_that_is_killed_again_and_again_leaves_a_ledger_that_adds_up(wo
             os.kill(old, signal.SIGKILL)
             until(
                 lambda number=number, old=old: a_workers_process(relay, number) not in {None, old},
+                # One that ends again and again is started again ever later, up to a minute.
+                seconds=90,
                 what="the next process",
             )
     sink.rules[:] = [REFUSED]
