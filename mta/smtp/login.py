@@ -1,7 +1,6 @@
 """AUTH as the client says it (RFC 4954): one mechanism after the other until one is accepted."""
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 
@@ -53,7 +52,8 @@ class LoginAttempt:
         try:
             challenge = base64.b64decode(reply.text, validate=True)
             response = self._mechanisms[0].respond(challenge)
-        except (sasl.SaslError, binascii.Error):
+        except (sasl.SaslError, ValueError):
+            # Not binascii.Error alone: an octet beyond ASCII is a ValueError of another kind.
             raise out_of_protocol(Step.AUTH, self._masked(reply)) from None
         self._dialogue.say(Step.AUTH, self._sent(response))
 

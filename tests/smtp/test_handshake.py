@@ -248,7 +248,7 @@ def test_a_refused_login_stays_the_reason_when_the_server_then_hangs_up() -> Non
     assert ended(client).cause is Cause.LOGIN_REFUSED
 
 
-@pytest.mark.parametrize("challenge", ["334 ", "334 !!!", "354 go on"])
+@pytest.mark.parametrize("challenge", ["334 ", "334 !!!", "334 VXNl\xe9", "354 go on"])
 def test_a_challenge_that_makes_no_sense_ends_the_session_without_an_answer(challenge: str) -> None:
     client = secured(LOGIN, "PLAIN")
     play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: {challenge}\n! CLOSED")
