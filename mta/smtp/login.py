@@ -52,8 +52,8 @@ class LoginAttempt:
         try:
             challenge = base64.b64decode(reply.text, validate=True)
             response = self._mechanisms[0].respond(challenge)
-        except (sasl.SaslError, ValueError):
-            # Not binascii.Error alone: an octet beyond ASCII is a ValueError of another kind.
+        except ValueError:
+            # A SaslError, or base64's: that has one kind for what is no base64 and another for what is not even ASCII.
             raise out_of_protocol(Step.AUTH, self._masked(reply)) from None
         self._dialogue.say(Step.AUTH, self._sent(response))
 
