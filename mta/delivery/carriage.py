@@ -21,6 +21,8 @@ class Parcel:
     envelope: Envelope
     body: Body
     recipients: tuple[Pending, ...]
+    #: Whether it was given to a connection that turned out to be dead before the whole of it was sent.
+    unsent: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Carried:
 
     outcomes: Mapping[int, Outcome]
     stale: bool = False
+    #: When `stale`: whether all of it was sent, so that the remote may have it for all we know.
+    all_out: bool = False
 
 
 class Connection(Protocol):

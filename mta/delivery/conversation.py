@@ -149,7 +149,7 @@ class Conversation:
         elif self._quitting:
             self.quit()
         if stale:
-            run.done.callback(Carried({}, stale=True))
+            run.done.callback(Carried({}, stale=True, all_out=run.begun and self._client.all_out))
         elif ended is not None and not run.begun:
             run.done.callback(self._undone(run, ended))
         else:

@@ -5,6 +5,7 @@ Groups go out first come, first served. A destination that takes no connection c
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -202,7 +203,7 @@ class Destination:
             self._owner.abandoned(group)
             return
         if carried.stale:
-            self._waiting.appendleft(group)
+            self._waiting.appendleft(replace(group, unsent=not carried.all_out))
             self._drive()
             return
         transfer = self._clock.seconds() - started

@@ -56,11 +56,15 @@ class Job:
 
 @value(frozen=True, slots=True)
 class Group:
-    """Recipients of one job that travel together. `entered` is when they began to wait, on the reactor's clock."""
+    """Recipients of one job that travel together.
+
+    `entered` is when they began to wait, on the reactor's clock; `unsent` is as in a Parcel.
+    """
 
     job: Job
     recipients: tuple[Pending, ...]
     entered: float
+    unsent: bool = False
 
     def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
         """Run one transaction over a connection; what is `leaving` for other hosts is signed.
@@ -75,7 +79,7 @@ class Group:
 
     def _parcel(self, body: Body) -> Parcel:
         claim = self.job.claim
-        return Parcel(claim.id, claim.envelope, body, self.recipients)
+        return Parcel(claim.id, claim.envelope, body, self.recipients, self.unsent)
 
     def _unread(self, failure: Failure) -> Carried:
         failure.trap(OSError)

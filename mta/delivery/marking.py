@@ -24,11 +24,11 @@ class QueueMarks:
         self._journal = journal
 
     def __call__(self, parcel: Parcel) -> "Deferred[object]":
-        """Note it; what was noted before and never settled is told to the operator."""
+        """Note it; what was noted before and never settled is told to the operator, unless it was never sent."""
         marking = self._queue.mark(parcel.id, [pending.index for pending in parcel.recipients])
         return marking.addCallback(self._marked, parcel)
 
     def _marked(self, again: frozenset[int], parcel: Parcel) -> None:
-        for pending in parcel.recipients if again else ():
+        for pending in parcel.recipients if again and not parcel.unsent else ():
             if pending.index in again:
                 self._journal.possible_duplicate(parcel.id, pending.recipient.address)

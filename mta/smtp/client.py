@@ -65,6 +65,11 @@ class Client:
         return self._transaction is not None and self._transaction.answered
 
     @property
+    def all_out(self) -> bool:
+        """Whether the server may have all of the message that was begun last."""
+        return self._transaction is not None and self._transaction.all_out
+
+    @property
     def verdicts(self) -> list[Verdict]:
         """One for each recipient of the letter that was begun last, once DONE was given."""
         return [] if self._transaction is None else self._transaction.verdicts

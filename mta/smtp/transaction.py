@@ -105,7 +105,7 @@ class Transaction:
         return [answer for answer in self._tally.answers if answer is not None]
 
     @property
-    def _all_out(self) -> bool:
+    def all_out(self) -> bool:
         """Whether the remote may have the whole message: by BDAT once its last octet went out, told or not."""
         return self._ended or (self._bdat and self._sent == self._letter.size)
 
@@ -150,7 +150,7 @@ class Transaction:
 
     def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
         """Give the unanswered recipients the reason why; after the end of data they may have the message."""
-        if self._all_out:
+        if self.all_out:
             if trouble.cause is Cause.LOST:
                 trouble = Trouble(Cause.LOST, "4.4.2", f"connection lost after end of data; {_MAY_BE_TAKEN}")
             elif trouble.cause is not Cause.CLOSING:
@@ -246,12 +246,12 @@ class Transaction:
     def _final(self, reply: Reply) -> Event | None:
         self.unclean = not reply.positive
         # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
-        if not self._all_out and reply.positive:
+        if not self.all_out and reply.positive:
             raise out_of_protocol(_END, reply)
         if self._lmtp:
             self._tally.take_final(reply)
         else:
             self._tally.settle(reply)
-        if not self._all_out:
+        if not self.all_out:
             raise SessionOver(Trouble(Cause.CLOSING, "4.3.0", f"{reply} before the end of data"))
         return None if self._dialogue.expected else _DONE

@@ -150,8 +150,18 @@ class KeptOpenTests(Case):
             connection, wire = self.used()
             carrying = connection.carry(parcel())
             death(wire)
-            self.assertEqual(self.successResultOf(carrying), Carried({}, stale=True))
+            # By BDAT all of it goes out at once.
+            self.assertEqual(self.successResultOf(carrying), Carried({}, stale=True, all_out=True))
             self.assertFalse(connection.usable)
+
+    def test_a_parcel_of_which_only_commands_were_said_is_stale_and_was_not_sent(self) -> None:
+        connection, wire = self.ready(bdat=False)
+        carrying = connection.carry(parcel())
+        wire.says("250 ok", "250 ok", "354 go", "250 taken")
+        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        carrying = connection.carry(parcel())
+        wire.lost()
+        self.assertEqual(self.successResultOf(carrying), Carried({}, stale=True, all_out=False))
 
     def test_a_parcel_given_after_the_connection_went_down_is_stale(self) -> None:
         connection, wire = self.used()
@@ -179,7 +189,7 @@ class KeptOpenTests(Case):
         carrying = connection.carry(parcel())
         self.assertTrue(wire.heard().startswith(b"RSET\r\nMAIL"))
         wire.says("500 what?")
-        self.assertEqual(self.successResultOf(carrying), Carried({}, stale=True))
+        self.assertEqual(self.successResultOf(carrying), Carried({}, stale=True, all_out=True))
 
     def test_quit_is_said_and_the_connection_closed(self) -> None:
         connection, wire = self.used()

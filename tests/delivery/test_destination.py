@@ -131,6 +131,13 @@ class DestinationTests(SynchronousTestCase):
         assert self.owner.outcomes() == [Delivered]
         assert len(self.carrier.connections) == 2
 
+    def test_a_message_is_known_to_be_unsent_only_where_its_last_connection_had_not_got_all_of_it(self) -> None:
+        self.carrier.held = True
+        self.enter()
+        for number, all_out in enumerate((False, True, False)):
+            self.carrier.connections[number].answer(Carried({}, stale=True, all_out=all_out), usable=False)
+        assert [parcel.unsent for parcel in self.carrier.parcels] == [False, True, False, True]
+
     def test_a_lost_connection_with_no_other_left_puts_the_rest_off(self) -> None:
         self.carrier.held = True
         self.enter(3)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -165,6 +167,14 @@ class QueueMarksTests(SynchronousTestCase):
         (line,) = self.lines
         self.assertIn(f" possible-duplicate id={given.id} to=<b@b.test> ", line)
         self.assertIn("possible duplicate", line)
+
+    def test_what_was_noted_and_never_sent_is_no_news(self) -> None:
+        given = parcel()
+        self.successResultOf(self.mark(given))
+        self.successResultOf(self.mark(replace(given, unsent=True)))
+        self.assertEqual(self.lines, [])
+        self.successResultOf(self.mark(given))
+        self.assertEqual(len(self.lines), 1)
 
     def test_a_queue_that_cannot_note_it_says_so(self) -> None:
         self.successResultOf(succeed(self.queue.close()))
