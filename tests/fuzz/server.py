@@ -148,7 +148,7 @@ class _Count:
     """Counts, octet by octet, the replies that a client may expect: one for each command, one for each message."""
 
     _END = b"\r\n.\r\n"
-    _BDAT = re.compile(rb"BDAT[ \t]+([0-9]{1,19})(?:[ \t]+LAST)?[ \t]*", re.IGNORECASE)
+    _BDAT = re.compile(rb"BDAT\t* [ \t]*([0-9]{1,19})(?:[ \t]+LAST)?[ \t]*", re.IGNORECASE)
 
     def __init__(self, seen: _Seen) -> None:
         self._seen = seen
