@@ -72,7 +72,7 @@ class PowerDisk:
 
     def _tell(self, line: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             connection.connect(str(self._control))
             with connection.makefile("rw") as lines:
                 lines.write(f"{line}\n")
