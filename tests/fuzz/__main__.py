@@ -14,11 +14,12 @@ from tests.fuzz.table import TARGETS
 from tests.fuzz.ways import WAYS, runner
 
 _FOLDER = Path(".cache/fuzz")
+_CAMPAIGNS = {"octets": "tests.fuzz.guided", "drawn": "tests.fuzz.drawn"}
 
 
 def _campaign(name: str, way: str, inputs: int) -> bool:
     """Run one campaign and print its line; return whether it found nothing."""
-    command = [sys.executable, "-m", "tests.fuzz.campaign", name, way, str(inputs), str(_FOLDER)]
+    command = [sys.executable, "-m", _CAMPAIGNS[way], name, str(inputs), str(_FOLDER)]
     with (_FOLDER / f"{name}-{way}.log").open("w") as log:
         ended = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, check=False
@@ -28,10 +29,11 @@ def _campaign(name: str, way: str, inputs: int) -> bool:
         print(f"{name:9} {way:7} ended with status {ended.returncode}: see {log.name}", flush=True)
         return False
     result = json.loads(lines[-1])
+    new = "" if result["new"] is None else f" {result['new']:5} new"
     rate = result["inputs"] / max(result["seconds"], 1e-9)
     print(
         f"{name:9} {way:7} {result['inputs']:9,} inputs  {result['seconds']:7.0f} s CPU  {rate:7,.0f}/s "
-        f" {result['new']:5} new  slowest {result['slowest'] * 1000:5.0f} ms ({result['slowest_octets']} octets)",
+        f"{new}  slowest {result['slowest'] * 1000:5.0f} ms ({result['slowest_octets']} octets)",
         flush=True,
     )
     if result["found"]:

@@ -1,34 +1,19 @@
-"""One campaign in a process of its own: `python -m tests.fuzz.campaign target way inputs folder`.
+"""What both kinds of campaign share: inputs are checked, counted and timed until so many were, or until one fails."""
 
-Mutates octets, guided by what they reach in mta/, until so many inputs were checked, or until one fails. The last line
-that it prints is a Result as JSON; libFuzzer's own words go to standard error.
-"""
-
-import json
-import os
-import sys
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
-import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-with atheris.instrument_imports(include=["mta"]):
-    from tests.fuzz.table import TARGETS
-
-from tests.fuzz.corpus import kept
 from tests.fuzz.target import Target
 from tests.fuzz.ways import runner
 
-_LONGEST = {"octets": 400, "drawn": 200}
 # CPU seconds that an input may take, at any length and for each octet. What is checked costs a hundredth of it.
 _BASE, _OCTET = 0.25, 1e-4
 _TRIES = 3
-_FEW = 32
 
 
 @dataclass(slots=True)
@@ -37,8 +22,8 @@ class Result:
 
     inputs: int = 0
     seconds: float = 0.0
-    #: Inputs that reached something new.
-    new: int = 0
+    #: Inputs that reached something new; None where nobody looked.
+    new: int | None = None
     slowest: float = 0.0
     #: Octets of the slowest.
     slowest_octets: int = 0
@@ -48,59 +33,46 @@ class Result:
 
 
 @dataclass(slots=True)
-class _Campaign:
+class Campaign:
+    """One target in one way: call it with octets until it is over. A failed input is saved below `folder`."""
+
     target: Target[Any]
     way: str
     wanted: int
     folder: Path
     result: Result = field(default_factory=Result)
+    _run: Callable[[bytes], object] = field(init=False)
     _drawn: Any = None
 
-    def run(self) -> None:
-        corpus = self.folder / f"{self.target.name}-{self.way}"
-        before = self._seed(corpus)
-        check = runner(self.target, self.way, self._check)
+    def __post_init__(self) -> None:
+        self._run = runner(self.target, self.way, self._check)
 
-        def one(data: bytes) -> None:
-            try:
-                self._timed(check, data)
-            except Exception as fault:  # noqa: BLE001  whatever it is, it was found
-                self._save(data, fault)
-            if self.result.found or self.result.inputs >= self.wanted:
-                self.result.new = len(list(corpus.iterdir())) - before
-                self._end()
+    @property
+    def over(self) -> bool:
+        """Whether enough was checked, or something found."""
+        return bool(self.result.found) or self.result.inputs >= self.wanted
 
-        words = self.folder / f"{self.target.name}.dict"
-        escaped = ("".join(f"\\x{octet:02x}" for octet in word) for word in self.target.words if len(word) < 64)
-        words.write_text("".join(f'"{word}"\n' for word in escaped))
-        options = ["-verbosity=0", "-rss_limit_mb=2048", "-timeout=120", "-reload=0", "-len_control=0"]
-        longest = f"-max_len={_LONGEST[self.way]}"
-        atheris.Setup([sys.argv[0], str(corpus), f"-dict={words}", longest, *options], one)
-        atheris.Fuzz()
-
-    def _seed(self, corpus: Path) -> int:
-        """Put in what there is to begin with; return how many inputs there are."""
-        corpus.mkdir(parents=True, exist_ok=True)
-        random = Random(0)
-        seeds = kept(self.target.name) if self.way == "octets" else [random.randbytes(256) for _ in range(_FEW)]
-        for seed in seeds:
-            (corpus / sha256(seed).hexdigest()[:40]).write_bytes(seed)
-        return len(list(corpus.iterdir()))
+    def __call__(self, data: bytes) -> None:
+        """Check the input that these octets stand for; never raises."""
+        try:
+            self._timed(data)
+        except Exception as fault:  # noqa: BLE001  whatever it is, it was found
+            self._save(data, fault)
 
     def _check(self, drawn: Any) -> None:
         self.result.inputs += 1
         self._drawn = drawn
         self.target.check(drawn)
 
-    def _timed(self, check: Any, data: bytes) -> None:
+    def _timed(self, data: bytes) -> None:
         began = time.process_time()
-        check(data)
+        self._run(data)
         spent = time.process_time() - began
         self.result.seconds += spent
         if spent > self.result.slowest:
             self.result.slowest, self.result.slowest_octets = spent, len(data)
         allowed = _BASE + _OCTET * len(data)
-        if spent > allowed and min(_again(check, data) for _ in range(_TRIES)) > allowed:
+        if spent > allowed and min(_again(self._run, data) for _ in range(_TRIES)) > allowed:
             raise TimeoutError(f"{spent:.2f} s for {len(data)} octets")
 
     def _save(self, data: bytes, fault: Exception) -> None:
@@ -113,22 +85,8 @@ class _Campaign:
         self.result.found = str(path)
         self.result.why = ascii(f"{type(fault).__name__}: {fault}")[1:200]
 
-    def _end(self) -> NoReturn:
-        """Stop here: libFuzzer has no way to return."""
-        print(json.dumps(asdict(self.result)), flush=True)
-        os._exit(1 if self.result.found else 0)
 
-
-def _again(check: Any, data: bytes) -> float:
+def _again(check: Callable[[bytes], object], data: bytes) -> float:
     began = time.process_time()
     check(data)
     return time.process_time() - began
-
-
-def main(name: str, way: str, inputs: str, folder: str) -> None:
-    """Run a campaign with these words of a command line."""
-    _Campaign(TARGETS[name], way, int(inputs), Path(folder)).run()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
