@@ -20,6 +20,8 @@ from mta.assembly import Assembly, Ground
 from mta.config.settings import Settings
 from mta.delivery.keyring import Keyring, Tell, open_keyring
 from mta.delivery.throttle import NewAllowance
+from mta.heap import ROUND as HEAP_ROUND
+from mta.heap import Heap
 from mta.inbound.balance import Balance
 from mta.inbound.ports import listen
 from mta.inbound.tls import ListeningCertificate
@@ -90,6 +92,7 @@ class Relay(MultiService):
             service.setServiceParent(self)
         watch = LogWatch(given.home / FILE_NAME, self._threads, trouble=given.journal.trouble)
         Rounds(watch.look, LOG_ROUND, given.reactor).setServiceParent(self)
+        Rounds(Heap().give_back, HEAP_ROUND, given.reactor).setServiceParent(self)
         super().startService()
         self._listen()
         self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)

@@ -39,6 +39,8 @@ _ADVICE_ELSE = "If the words above do not tell you what to do, show this report 
 def clean(text: str, *, utf8: bool = True) -> str:
     """Return text of unknown origin as one printable line: what could hide text becomes `?`, a line end a blank."""
     line = _LINE_ENDS.sub(" ", text[:MAX_REPLY]).strip()
+    if line.isprintable() and (utf8 or line.isascii()):
+        return line
     return "".join(char if char.isprintable() and (utf8 or char.isascii()) else "?" for char in line)
 
 
