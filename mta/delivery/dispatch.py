@@ -11,11 +11,12 @@ from twisted.python.failure import Failure
 from mta.delivery.destinations import Destinations
 from mta.delivery.job import Group, Job, Owner, Result
 from mta.delivery.limits import DeliveryLimits
+from mta.delivery.together import Answers, Together
 from mta.message.outcome import Delivered, Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
 from mta.routing.route import Local, Plan, Router, Routing
 
-Routed = list[tuple[Routing, list[Pending]]]
+Routed = list[tuple[Routing, Sequence[Pending]]]
 Unrouted = list[tuple[str, list[Pending]]]
 
 
@@ -57,10 +58,10 @@ class Dispatcher:
         self._limits = limits
         self._clock = clock
         # Look-ups under way, which end with the service.
-        self._finding: set[Deferred[None]] = set()
+        self._finding: set[Deferred[Routing]] = set()
 
     def dispatch(self, job: Job) -> None:
-        """Open the groups of a job. What needs no look-up goes at once; the rest follows when the DNS has answered."""
+        """Open the groups of a job. What needs no look-up goes at once; the rest follows as the DNS answers."""
         if len(job.claim.pending) == 1:
             routing = self._router.known(job.claim.pending[0].recipient.address.domain)
             if isinstance(routing, Plan):
@@ -91,33 +92,36 @@ class Dispatcher:
             finding.cancel()
 
     def _look_up(self, job: Job, unknown: Unrouted) -> None:
-        asking = self._group(job, [])
-        finding = Deferred.fromCoroutine(self._find(asking, unknown))
-        if not finding.called:
+        def send(answers: Answers) -> None:
+            self._send(job, [(routing, group.recipients) for routing, group in answers])
+            for _, group in answers:
+                self._owner.abandoned(group)
+
+        together = Together(len(unknown), send, self._clock)
+        # Each question's group keeps the job open until its recipients are in others.
+        for domain, group in [(domain, self._group(job, recipients)) for domain, recipients in unknown]:
+            finding = Deferred.fromCoroutine(self._routing(domain))
             self._finding.add(finding)
             finding.addBoth(self._found, finding)
-        finding.addErrback(self._not_found, asking, unknown)
+            finding.addCallbacks(
+                together.answered, self._not_found, callbackArgs=(group,), errbackArgs=(group, together)
+            )
 
-    def _found(self, result: Failure | None, finding: "Deferred[None]") -> Failure | None:
+    def _found(self, result: Routing | Failure, finding: "Deferred[Routing]") -> Routing | Failure:
         self._finding.discard(finding)
         return result
-
-    async def _find(self, asking: Group, unknown: Unrouted) -> None:
-        finding = [(Deferred.fromCoroutine(self._routing(domain)), recipients) for domain, recipients in unknown]
-        self._send(asking.job, [(await routing, recipients) for routing, recipients in finding])
-        self._owner.abandoned(asking)
 
     async def _routing(self, domain: str) -> Routing:
         return await self._router.find(domain)
 
-    def _not_found(self, failure: Failure, asking: Group, unknown: Unrouted) -> None:
+    def _not_found(self, failure: Failure, group: Group, together: Together) -> None:
         if failure.check(CancelledError):
-            self._owner.abandoned(asking)
-            return
-        # A bug of ours in routing must not hold the mail for ever.
-        trouble = Result(TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0"))
-        results = {pending.index: trouble for _, recipients in unknown for pending in recipients}
-        self._owner.concluded(asking, results)
+            self._owner.abandoned(group)
+        else:
+            # A bug of ours in routing must not hold the mail for ever.
+            trouble = Result(TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0"))
+            self._owner.concluded(group, {pending.index: trouble for pending in group.recipients})
+        together.ended()
 
     def _send(self, job: Job, routed: Routed) -> None:
         """Those with one destination go together, in transactions of bounded size."""
@@ -132,7 +136,7 @@ class Dispatcher:
             for start in range(0, len(recipients), most):
                 self._enter(self._group(job, recipients[start : start + most]), plan)
 
-    def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome, list[Pending]]]:
+    def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome, Sequence[Pending]]]:
         """Deliver what is local; yield the rest, and what is local but in the mailboxes of another server."""
         for routing, recipients in routed:
             if not isinstance(routing, Local):

@@ -12,6 +12,7 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.throttle import window_limits
+from mta.delivery.together import PATIENCE
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.ops.journal import Journal
@@ -122,6 +123,12 @@ class ServiceTests(SynchronousTestCase):
         self.clock.advance(0)
         return new
 
+    def look_up(self, domain: str) -> Deferred[Routing]:
+        """Have a domain's routing come from the DNS, when the test says so."""
+        finding: Deferred[Routing] = Deferred()
+        self.router.slow[domain] = finding
+        return finding
+
     def entries(self) -> list[Entry]:
         return self.successResultOf(self.queue.find(Query(finished=True)))
 
@@ -225,8 +232,7 @@ class DeliveryTests(ServiceTests):
         assert [str(parcel.envelope.recipients[0].address) for parcel in self.carrier.parcels] == ["alice@a.test"]
 
     def test_recipients_whose_routing_is_known_do_not_wait_for_the_others(self) -> None:
-        finding: Deferred[Routing] = Deferred()
-        self.router.slow["slow.test"] = finding
+        finding = self.look_up("slow.test")
         self.start()
         new = self.hand_over("bob@b.test", "eve@slow.test")
         assert self.statuses(new) == [Status.DELIVERED, Status.WAITING]
@@ -234,9 +240,31 @@ class DeliveryTests(ServiceTests):
         assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED]
         assert len(self.events("delivered")) == 2
 
+    def test_recipients_whose_look_ups_take_a_moment_share_a_transaction(self) -> None:
+        first, second = self.look_up("one.test"), self.look_up("two.test")
+        self.start()
+        self.hand_over("bob@one.test", "eve@two.test")
+        first.callback(Plan("mx.test", ()))
+        self.clock.advance(PATIENCE / 2)
+        assert self.carrier.parcels == []
+        second.callback(Plan("mx.test", ()))
+        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [2]
+
+    def test_a_look_up_that_takes_long_delays_its_own_recipients_only(self) -> None:
+        fast, slow, slower = (self.look_up(name) for name in ("fast.test", "slow.test", "slower.test"))
+        self.start()
+        new = self.hand_over("bob@fast.test", "eve@slow.test", "pat@slower.test")
+        fast.callback(Plan("mx.test", ()))
+        self.clock.advance(PATIENCE)
+        assert self.statuses(new) == [Status.DELIVERED, Status.WAITING, Status.WAITING]
+        slower.errback(RuntimeError("oops"))
+        slow.callback(Plan("mx.test", ()))
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED, Status.WAITING]
+        assert len(self.events("delivered")) == 2
+        assert len(self.events("deferred")) == 1
+
     def test_a_fault_in_routing_puts_the_mail_off(self) -> None:
-        finding: Deferred[Routing] = Deferred()
-        self.router.slow["slow.test"] = finding
+        finding = self.look_up("slow.test")
         self.start()
         new = self.hand_over("eve@slow.test")
         finding.errback(RuntimeError("oops"))
@@ -365,14 +393,23 @@ class FailingDiskTests(ServiceTests):
 
 class StopTests(ServiceTests):
     def test_mail_whose_routing_is_being_looked_up_is_given_back_at_once(self) -> None:
-        finding: Deferred[Routing] = Deferred()
-        self.router.slow["slow.test"] = finding
+        self.look_up("slow.test")
         self.start()
         new = self.hand_over("eve@slow.test")
         self.successResultOf(self.service.stopService())
         assert self.statuses(new) == [Status.WAITING]
         assert not self.entries()[0].claimed
         assert self.events("deferred") == []
+
+    def test_an_answer_that_waits_for_others_is_given_back_with_them(self) -> None:
+        fast, _ = self.look_up("fast.test"), self.look_up("slow.test")
+        self.start()
+        new = self.hand_over("bob@fast.test", "eve@slow.test")
+        fast.callback(Plan("mx.test", ()))
+        self.successResultOf(self.service.stopService())
+        assert self.statuses(new) == [Status.WAITING, Status.WAITING]
+        assert not self.entries()[0].claimed
+        assert self.clock.getDelayedCalls() == []
 
     def test_a_stop_waits_for_a_claim_under_way_and_no_longer_if_that_brings_nothing(self) -> None:
         for brings in (succeed([]), fail(QueueError("disk on fire"))):
@@ -390,8 +427,6 @@ class StopTests(ServiceTests):
         self.hand_over("bob@b.test")
         opened = len(self.carrier.plans)
         self.service.stopService()
-        finding: Deferred[Routing] = Deferred()
-        self.router.slow["slow.test"] = finding
         claim = self.successResultOf(self.queue.add(mail("eve@other.test"), self.clock.seconds(), 60.0))
         assert claim is not None
         self.service.take(claim)
