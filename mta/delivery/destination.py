@@ -51,6 +51,8 @@ class Destination:
         self._opening: set[Deferred[Connection | TryLater]] = set()
         #: How many groups have left the line to be carried.
         self.begun = 0
+        #: Whether its last transaction went to its end, and nothing failed since.
+        self.proven = False
         self._last_trouble: TryLater | None = None
         self._told_until = 0.0
         self._closed = False
@@ -219,6 +221,7 @@ class Destination:
     def _judge(self, connection: Connection, carried: Carried) -> None:
         """Let the window grow or shrink by what a transaction showed of the destination."""
         if connection.usable:
+            self.proven = True
             self._window.succeeded(self._wall())
             return
         for outcome in carried.outcomes.values():
@@ -227,6 +230,7 @@ class Destination:
                 return
 
     def _fault(self, trouble: TryLater) -> None:
+        self.proven = False
         self._last_trouble = trouble
         self._window.failed(self._wall(), len(self._busy) + len(self._idle) + len(self._opening), trouble)
 

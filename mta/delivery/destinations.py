@@ -4,14 +4,19 @@ What cannot go now is left in the queue, unread: the mail for one dead or slow d
 the others need nor costs more than a look as often as it may be tried.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from mta.delivery.crowd import Crowd
 from mta.delivery.destination import Destination
-from mta.delivery.job import Group, Owner
+from mta.delivery.job import Group, Job, Owner
 from mta.delivery.limits import DeliveryLimits
+from mta.delivery.strangers import Strangers
 from mta.queue.interface import PutOff, Waiting
 from mta.routing.route import Plan, Router
+
+#: Tells when mail may come again, wall-clock seconds.
+Turn = Callable[[], float]
 
 
 class Destinations:
@@ -42,6 +47,8 @@ class Destinations:
         self._known: dict[str, Destination] = {}
         # Those that may be down or full, with the turns they give.
         self._suspects: dict[str, Crowd] = {}
+        #: Messages for those that have not proven themselves; who works on messages says when one leaves.
+        self.strangers = Strangers(limits)
         self._closed = False
 
     def all(self) -> list[Destination]:
@@ -55,18 +62,30 @@ class Destinations:
             destination = self._meet(plan.destination)
         if self._closed:
             self._owner.abandoned(group)
-        elif self._full(destination):
-            group.job.again = self._turn(destination)
+            return
+        turn = self._barred(destination)
+        if turn is not None:
+            group.job.again = turn()
             self._owner.abandoned(group)
-        else:
-            destination.enter(group, plan)
-            if not destination.running:
-                self._suspects.setdefault(plan.destination, Crowd(self._limits.longest_turn))
+            return
+        if not destination.proven:
+            self.strangers.enter(group.job)
+        destination.enter(group, plan)
+        if not destination.running:
+            self._suspects.setdefault(plan.destination, Crowd(self._limits.longest_turn))
 
     def put_off(self) -> PutOff | None:
         """Return what tells the queue which mail to leave alone; None when every destination takes mail."""
         self._suspects = {name: crowd for name, crowd in self._suspects.items() if self._shut(name)}
-        return self._until if self._suspects else None
+        return self._until if self._suspects or self.strangers.full else None
+
+    def search(self, job: Job) -> bool:
+        """Whether the way of a message may be looked up now; if not, the message learns when to come again."""
+        if self.strangers.full:
+            job.again = self._strangers_turn()
+            return False
+        self.strangers.enter(job)
+        return True
 
     def close(self) -> None:
         """Give back what waits, and whatever comes from now on; what runs goes on."""
@@ -90,6 +109,12 @@ class Destinations:
             return False
         return not destination.connected or waiting >= self._room()
 
+    def _barred(self, destination: Destination) -> Turn | None:
+        """Return what tells when mail for a destination may come again; None where it may enter now."""
+        if self._full(destination):
+            return partial(self._turn, destination)
+        return self._strangers_turn if self.strangers.full and not destination.proven else None
+
     def _shut(self, name: str) -> bool:
         destination = self._known.get(name)
         return destination is not None and (destination.blocked is not None or self._full(destination))
@@ -98,22 +123,31 @@ class Destinations:
         crowd = self._suspects.setdefault(destination.name, Crowd(self._limits.longest_turn))
         return crowd.turn(self._wall(), destination.waiting, destination.begun)
 
+    def _strangers_turn(self) -> float:
+        return self.strangers.turn(self._wall())
+
     def _until(self, waiting: Waiting) -> float | None:
         """Return until when a message is to be left alone: none of its recipients can go before."""
-        destinations = self._shut_to(waiting.domains)
-        if not destinations:
-            return None
-        until = min(destination.blocked or self._turn(destination) for destination in destinations)
+        turns: list[Turn] = []
+        for domain in waiting.domains:
+            turn = self._left_alone(domain)
+            if turn is None:
+                return None
+            turns.append(turn)
+        until = min(turn() for turn in turns)
         owed = self._owed(waiting)
         return min(until, owed) if owed > self._wall() else None
 
-    def _shut_to(self, domains: Sequence[str]) -> list[Destination]:
-        """Return the destinations of these domains if all are shut, else none."""
-        found: list[Destination] = []
-        for domain in domains:
-            routing = self._router.known(domain)
-            destination = self._known.get(routing.destination) if isinstance(routing, Plan) else None
-            if destination is None or destination.name not in self._suspects:
-                return []
-            found.append(destination)
-        return found
+    def _left_alone(self, domain: str) -> Turn | None:
+        """Return what tells until when a domain's mail is to be left alone; None when it can be tried."""
+        routing = self._router.known(domain)
+        if routing is not None and not isinstance(routing, Plan):
+            return None
+        destination = None if routing is None else self._known.get(routing.destination)
+        if destination is not None and destination.name in self._suspects:
+            return partial(self._next_chance, destination)
+        proven = destination is not None and destination.proven
+        return self._strangers_turn if self.strangers.full and not proven else None
+
+    def _next_chance(self, destination: Destination) -> float:
+        return destination.blocked or self._turn(destination)

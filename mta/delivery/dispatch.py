@@ -55,6 +55,7 @@ class Dispatcher:
         self._local = local
         self._owner = owner
         self._enter = destinations.enter
+        self._may_search = destinations.search
         self._limits = limits
         self._clock = clock
         # Look-ups under way, which end with the service.
@@ -81,7 +82,7 @@ class Dispatcher:
                 known.append((routing, recipients))
         # The group that stands for the dispatching itself keeps the job open until all the others were counted.
         itself = self._group(job, [])
-        if unknown:
+        if unknown and self._may_search(job):
             self._look_up(job, unknown)
         self._send(job, known)
         self._owner.abandoned(itself)

@@ -168,6 +168,7 @@ class DeliveryService(Service):
         if job.open_groups:
             return
         del self._jobs[job.claim.id]
+        self._destinations.strangers.leave(job)
         self._octets -= min(job.claim.body.size, self._limits.body_octets)
         if job.results:
             self._record(lambda: self._settler.settle(job), job.claim.id)

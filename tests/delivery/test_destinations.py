@@ -2,6 +2,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.delivery.carriage import Carried
 from mta.delivery.destination import Destination
 from mta.delivery.destinations import Destinations
 from mta.delivery.job import Group, Job, Result
@@ -17,20 +18,26 @@ from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
-LIMITS = DeliveryLimits(waiting_unproven=3, longest_turn=60.0)
+LIMITS = DeliveryLimits(jobs=100, waiting_unproven=3, longest_turn=60.0)
 NEVER_OWED = NOW + 1e9
 
 
 class Owner:
+    """Works on messages of one group each."""
+
+    destinations: Destinations
+
     def __init__(self) -> None:
         self.put_off: list[Group] = []
         self.given_back: list[Group] = []
 
     def concluded(self, group: Group, results: dict[int, Result]) -> None:
         self.put_off.append(group)
+        self.destinations.strangers.leave(group.job)
 
     def abandoned(self, group: Group) -> None:
         self.given_back.append(group)
+        self.destinations.strangers.leave(group.job)
 
 
 class DestinationsTests(SynchronousTestCase):
@@ -40,7 +47,7 @@ class DestinationsTests(SynchronousTestCase):
         self.router, self.carrier, self.owner = FakeRouter(), FakeCarrier(), Owner()
         self.room = 100
         self.owed = NEVER_OWED
-        self.destinations = Destinations(
+        self.destinations = self.owner.destinations = Destinations(
             self.router,
             self.owner,
             new=self.new,
@@ -129,6 +136,38 @@ class DestinationsTests(SynchronousTestCase):
         self.enter()
         self.clock.advance(30)
         assert self.destinations.put_off() is None
+
+    def test_strangers_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
+        self.enter(host="mx.test")
+        self.carrier.slow = True
+        for number in range(75):
+            self.enter(host=f"mx{number}.test")
+        assert self.owner.given_back == []
+        self.enter(host="mx.new.test")
+        (given_back,) = self.owner.given_back
+        assert NOW < given_back.job.again <= NOW + 60
+        self.router.routings["new.test"] = Plan("mx.new.test", ())
+        self.router.slow["unknown.test"] = Deferred()
+        self.router.routings["here.test"] = Local()
+        for domain in ("new.test", "unknown.test"):
+            until = self.until(domain)
+            assert until is not None
+            assert NOW < until <= NOW + 60
+        assert self.until("here.test") is None
+        # This one has taken mail before.
+        assert self.until("b.test") is None
+        assert self.until("unknown.test", "b.test") is None
+
+    def test_who_failed_since_is_a_stranger_again(self) -> None:
+        self.enter(host="mx.test")
+        self.fall_silent()
+        self.carrier.connections[-1].answer(Carried({0: DOWN}), usable=False)
+        self.carrier.slow = True
+        for number in range(75):
+            self.enter(host=f"mx{number}.test")
+        # Its penalty is over, so that nothing else holds its mail.
+        self.clock.advance(31)
+        assert self.until("b.test") is not None
 
     def test_after_the_close_everything_is_given_back(self) -> None:
         self.carrier.slow = True

@@ -339,6 +339,7 @@ class CrowdTests(ServiceTests):
 
     def test_what_does_not_fit_in_memory_waits_in_the_queue_and_is_claimed_when_there_is_room(self) -> None:
         self.start()
+        self.hand_over("first@b.test")
         self.carrier.held = True
         new = [self.hand_over(f"u{number}@b.test") for number in range(10)]
         assert self.service.lease(1) is None
@@ -362,6 +363,40 @@ class CrowdTests(ServiceTests):
         self.clock.advance(0)
         assert "mx.other.test" in {plan.destination for plan in self.carrier.plans}
         assert self.statuses(other) == [Status.WAITING]
+
+    def test_a_crowd_of_silent_hosts_leaves_room_for_those_that_take_mail(self) -> None:
+        for number in range(8):
+            self.router.routings[f"silent{number}.test"] = Plan(f"mx.silent{number}.test", ())
+        self.start()
+        self.hand_over("bob@b.test")
+        self.carrier.slow = True
+        crowd = [self.hand_over(f"eve@silent{number}.test") for number in range(8)]
+        assert len(self.carrier.connecting) == 3
+        self.carrier.slow = False
+        assert self.statuses(self.hand_over("bob@b.test")) == [Status.DELIVERED]
+        # What is left in the queue takes no part of the room either.
+        self.service.wake()
+        self.clock.advance(0)
+        assert self.statuses(self.add("pat@b.test")) == [Status.WAITING]
+        self.service.wake()
+        self.clock.advance(0)
+        assert len(self.carrier.connecting) == 3
+        for number, opening in enumerate(self.carrier.connecting):
+            opening.callback(TryLater(f"silent{number}: timed out", status="4.4.1"))
+        self.clock.pump([1.0] * 120)
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in crowd[3:])
+
+    def test_a_crowd_of_silent_dns_servers_leaves_room_for_what_is_known(self) -> None:
+        for number in range(8):
+            self.look_up(f"silent{number}.test")
+        self.start()
+        self.hand_over("bob@b.test")
+        crowd = [self.hand_over(f"eve@silent{number}.test") for number in range(8)]
+        assert [entry.claimed for entry in self.entries() if entry.id in {each.id for each in crowd}].count(True) == 3
+        assert self.statuses(self.hand_over("bob@b.test")) == [Status.DELIVERED]
+        self.router.slow.clear()
+        self.clock.pump([1.0] * 120)
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in crowd[3:])
 
 
 class FailingDiskTests(ServiceTests):
