@@ -6,7 +6,6 @@ import resource
 import socket
 
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -14,25 +13,15 @@ from mta.inbound import accepting
 from mta.inbound.accepting import MOST_AT_ONCE, TurnedAway
 from mta.inbound.ports import bind, listen
 from mta.smtp.replies import reply
+from tests.fakes.greeter import GreeterFactory
 from tests.fakes.turning import until
 
 AWAY = reply(421, "4.7.0", "Too many connections from your address")
 
 
-class Greeter(Protocol):
-    def connectionMade(self):
-        self.transport.write(b"220\r\n")
-        self.factory.open.append(self)
-
-    def connectionLost(self, reason):
-        self.factory.open.remove(self)
-
-
-class Host(Factory):
-    noisy = False
-
+class Host(GreeterFactory):
     def __init__(self):
-        self.open = []
+        super().__init__()
         self.full = False
         self.faulty = False
         self.built = 0
@@ -47,9 +36,7 @@ class Host(Factory):
             raise RuntimeError("a fault of ours")
         if self.full:
             return TurnedAway(AWAY)
-        protocol = Greeter()
-        protocol.factory = self
-        return protocol
+        return super().buildProtocol(addr)
 
     def note_turn(self):
         from twisted.internet import reactor

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
 from mta.inbound.balance import SLACK, Balance, shared_memory
 from mta.inbound.ports import bind, listen
+from tests.fakes.greeter import GreeterFactory
 from tests.fakes.turning import until
 
 
@@ -81,15 +81,6 @@ def test_whatever_comes_and_goes_some_process_may_take_the_next_at_once(events):
         assert any(process.our_turn() for process in processes)
 
 
-class Greeter(Protocol):
-    def connectionMade(self):
-        self.transport.write(b"220\r\n")
-        self.factory.open.append(self)
-
-    def connectionLost(self, reason):
-        self.factory.open.remove(self)
-
-
 class Listening(TestCase):
     def setUp(self):
         listening = bind("127.0.0.1", 0, "BIND_IP")
@@ -102,8 +93,7 @@ class Listening(TestCase):
         from twisted.internet import reactor
 
         self.reactor = reactor
-        self.factory = Factory.forProtocol(Greeter)
-        self.factory.open = []
+        self.factory = GreeterFactory()
         self.port = listen(reactor, listening, self.factory, self.balance)
         self.clients = [socket.create_connection(self.address) for _ in range(3 + SLACK)]
 
