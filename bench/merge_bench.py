@@ -22,6 +22,7 @@ from mta.queue.merge import merge
 from mta.queue.schema import open_file
 from mta.queue.statements import SQL
 from mta.queue.tables import Tables
+from mta.queue.tally import Tally
 
 _HANDFUL = 10_000
 
@@ -31,12 +32,15 @@ def fill(home: Path, tag: int, messages: int) -> None:
     prepare(home)
     ids = IdSource(tag)
     with closing(open_file(home / FILE_NAME, create=True, upgrade=True)) as connection:
-        tables = Tables(connection, lambda name, size: FileBody(home / "bodies" / name, size))
+        tally = Tally(connection)
+        tables = Tables(connection, lambda name, size: FileBody(home / "bodies" / name, size), tally)
         for start in range(0, messages, _HANDFUL):
             connection.execute(SQL.begin)
+            tally.begin()
             for _ in range(min(_HANDFUL, messages - start)):
                 now = time.time()
                 tables.add(NewMail(ids.new(now), ENVELOPE, MemoryBody(BODY)), now, None, None)
+            tally.write()
             connection.execute(SQL.commit)
 
 
