@@ -83,27 +83,5 @@ def choose(offered: Iterable[str], user: str, password: str, *, in_clear: bool) 
     return [kind(user, password) for kind in _MECHANISMS if kind.name in names and (kind is CramMd5 or not in_clear)]
 
 
-def read_plain(message: bytes) -> tuple[str, str, str]:
-    """Return the server's view of a PLAIN message: authorization identity, user, password. Raises SaslError."""
-    try:
-        identity, user, password = message.decode().split("\0")
-    except ValueError:
-        raise SaslError("malformed PLAIN message") from None
-    return identity, user, password
-
-
-def read_cram_md5(response: bytes) -> tuple[str, str]:
-    """Return user and digest of a CRAM-MD5 response. Raises SaslError."""
-    user, blank, digest = response.decode("utf-8", "replace").rpartition(" ")
-    if not blank:
-        raise SaslError("malformed CRAM-MD5 response")
-    return user, digest
-
-
-def proves(password: str, challenge: bytes, digest: str) -> bool:
-    """Whether a CRAM-MD5 digest was made with this password."""
-    return hmac.compare_digest(_digest(password, challenge).encode(), digest.lower().encode())
-
-
 def _digest(password: str, challenge: bytes) -> str:
     return hmac.new(password.encode(), challenge, hashlib.md5).hexdigest()

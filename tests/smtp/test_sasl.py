@@ -1,3 +1,6 @@
+import hashlib
+import hmac
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,6 +8,11 @@ from hypothesis import strategies as st
 from mta.smtp import sasl
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+
+
+def digest(password: str, challenge: bytes) -> str:
+    """Return what a server expects."""
+    return hmac.new(password.encode(), challenge, hashlib.md5).hexdigest()
 
 
 def test_cram_md5_gives_the_digest_of_rfc_2195() -> None:
@@ -18,21 +26,20 @@ def test_cram_md5_gives_the_digest_of_rfc_2195() -> None:
 def test_plain_carries_any_user_and_password(user: str, password: str) -> None:
     message = sasl.Plain(user, password).initial
     assert message is not None
-    assert sasl.read_plain(message) == ("", user, password)
+    assert message.decode().split("\0") == ["", user, password]
 
 
 @given(user=TEXT, password=TEXT, challenge=st.binary(max_size=40))
 @settings(max_examples=60)
 def test_cram_md5_proves_the_whole_password(user: str, password: str, challenge: bytes) -> None:
-    name, digest = sasl.read_cram_md5(sasl.CramMd5(user, password).respond(challenge))
+    name, _, proof = sasl.CramMd5(user, password).respond(challenge).decode().rpartition(" ")
     assert name == user
-    assert sasl.proves(password, challenge, digest)
-    assert not sasl.proves(password + "x", challenge, digest)
+    assert proof == digest(password, challenge)
+    assert proof != digest(password + "x", challenge)
 
 
 def test_cram_md5_does_not_stop_at_a_colon() -> None:
-    _, digest = sasl.read_cram_md5(sasl.CramMd5("u", "before:after").respond(b"c"))
-    assert not sasl.proves("before", b"c", digest)
+    assert sasl.CramMd5("u", "before:after").respond(b"c") == f"u {digest('before:after', b'c')}".encode()
 
 
 def test_login_gives_user_then_password_then_nothing() -> None:
@@ -62,14 +69,3 @@ def test_a_challenge_too_many_is_refused(mechanism: sasl.Mechanism) -> None:
 )
 def test_mechanisms_are_tried_from_best_to_worst(offered: list[str], in_clear: bool, names: list[str]) -> None:
     assert [mechanism.name for mechanism in sasl.choose(offered, "u", "p", in_clear=in_clear)] == names
-
-
-@pytest.mark.parametrize("message", [b"", b"a\0b", b"\0\0\0\0", b"\xff\0a\0b"])
-def test_malformed_plain_messages_are_refused_without_quoting_them(message: bytes) -> None:
-    with pytest.raises(sasl.SaslError, match=r"^malformed PLAIN message$"):
-        sasl.read_plain(message)
-
-
-def test_malformed_cram_md5_responses_are_refused() -> None:
-    with pytest.raises(sasl.SaslError):
-        sasl.read_cram_md5(b"nodigest")
