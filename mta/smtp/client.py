@@ -12,6 +12,7 @@ from mta.smtp.dialogue import (
     SessionOver,
     Step,
     Trouble,
+    refused,
 )
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.handshake import Handshake, Offer, Terms
@@ -133,7 +134,7 @@ class Client:
     def _take(self, reply: Reply) -> Event | None:
         self.replies += 1
         if reply.code == 421:
-            raise SessionOver(Trouble(Cause.CLOSING, _class_four(reply), str(reply)))
+            raise refused(Cause.CLOSING, reply, "4.3.2")
         if self._script is None or not self._dialogue.expected:
             raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: unexpected reply {reply}"))
         event = self._script.answer(self._dialogue.expected.popleft(), reply)
@@ -159,7 +160,3 @@ class Client:
         if self._script is None or self._script is not self._transaction:
             raise LocalProtocolError("no body is due")
         return self._transaction
-
-
-def _class_four(reply: Reply) -> str:
-    return f"4{reply.status[1:]}" if reply.status else "4.3.2"
