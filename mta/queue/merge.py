@@ -14,7 +14,7 @@ from mta.queue.home import FILE_NAME, Lock, prepare, worker_home, worker_numbers
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.leftover import holds_ours, holds_queue, remove
-from mta.queue.mark import Mark, Phase, may_be_marked, put_mark, read_mark
+from mta.queue.mergemark import MergeMark, MergePhase, may_be_marked, put_merge_mark, read_merge_mark
 from mta.queue.refusal import refusal
 from mta.queue.room import RESERVE, free_octets
 from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE, open_file
@@ -74,7 +74,7 @@ def _merge(directory: Path, workers: int, now: float, step: Step) -> list[Merged
     with closing(open_file(directory / FILE_NAME, create=True, upgrade=True)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
         merged = []
-        mark = read_mark(connection)
+        mark = read_merge_mark(connection)
         if mark is not None:
             one = _Merge(directory, mark.worker, connection, now, step)
             with _hold(worker_home(directory, mark.worker)):
@@ -110,12 +110,12 @@ class _Merge:
         self._refuse_strangers()
         self._require_room()
         self._step("mark merging")
-        put_mark(self._connection, Mark(self._worker, Phase.MERGING))
+        put_merge_mark(self._connection, MergeMark(self._worker, MergePhase.MERGING))
         return [self._bring_over()]
 
-    def finish(self, phase: Phase) -> Merged:
+    def finish(self, phase: MergePhase) -> Merged:
         """Go on where the mark says that a start before was cut."""
-        if phase is Phase.MERGED:
+        if phase is MergePhase.MERGED:
             self._end()
             return Merged(self._worker, 0, 0, resumed=True)
         if not holds_queue(self._home):
@@ -159,7 +159,7 @@ class _Merge:
         move_files(self._connection, self._home / "bodies", self._directory / "bodies", self._step)
         waiting, finished = copy_messages(self._connection, self._now, self._step)
         self._step("mark merged")
-        put_mark(self._connection, Mark(self._worker, Phase.MERGED), along=SQL.copy_forgotten)
+        put_merge_mark(self._connection, MergeMark(self._worker, MergePhase.MERGED), along=SQL.copy_forgotten)
         self._connection.execute(SQL.detach)
         self._end()
         return Merged(self._worker, waiting, finished, resumed)
@@ -167,4 +167,4 @@ class _Merge:
     def _end(self) -> None:
         remove(self._home, self._step)
         self._step("clear mark")
-        put_mark(self._connection, None)
+        put_merge_mark(self._connection, None)

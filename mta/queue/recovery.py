@@ -12,8 +12,8 @@ from mta.queue.bodies import Bodies
 from mta.queue.commit import GroupCommit
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueId
-from mta.queue.mark import refuse_marked
 from mta.queue.marks import Marks, stored_marks
+from mta.queue.mergemark import refuse_marked
 from mta.queue.statements import SQL
 from mta.smtp.address import Address
 

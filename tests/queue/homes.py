@@ -9,7 +9,7 @@ from typing import Any
 from mta.queue.home import FILE_NAME, homes
 from mta.queue.ids import to_id
 from mta.queue.interface import Change, Claim, NewMail, Verdict
-from mta.queue.mark import read_mark
+from mta.queue.mergemark import read_merge_mark
 from mta.queue.reading import summary
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
@@ -111,7 +111,7 @@ def picture(*homes: Path) -> Picture:
                 found[id] = dict(row) | _parts(connection, row["id"], home / "bodies" / id)
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
             connection.row_factory = None
-            assert summary(connection).ledger.missing == 0 or read_mark(connection) is not None
+            assert summary(connection).ledger.missing == 0 or read_merge_mark(connection) is not None
     return found
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mta.queue import copying
 from mta.queue.home import FILE_NAME, homes, worker_home, worker_numbers
 from mta.queue.interface import Claim
-from mta.queue.mark import read_mark
 from mta.queue.merge import merge
+from mta.queue.mergemark import read_merge_mark
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
 from tests.queue.contract import LEASE, NOW, octets
@@ -79,7 +79,7 @@ def state(step: str, directory: Path) -> State:
     look = directory.with_name("look")
     shutil.copytree(directory, look)
     with closing(sqlite3.connect(look / FILE_NAME)) as connection:
-        mark = read_mark(connection)
+        mark = read_merge_mark(connection)
     here, there = (_held(home) for home in (look, worker_home(look, 3)))
     shutil.rmtree(look)
     return State(step, "-" if mark is None else f"{mark.phase.value} {mark.worker}", here, there)

@@ -11,7 +11,7 @@ from mta.queue.schema import connect_untouched
 from mta.queue.statements import SQL
 
 
-class Phase(enum.Enum):
+class MergePhase(enum.Enum):
     """What may be missing still: MERGING, rows of the other queue; MERGED, only its removal."""
 
     MERGING = "merging"
@@ -19,20 +19,20 @@ class Phase(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MergeMark:
     """The worker whose queue becomes part of the file, and how far that has come."""
 
     worker: int
-    phase: Phase
+    phase: MergePhase
 
 
-def read_mark(connection: sqlite3.Connection) -> Mark | None:
+def read_merge_mark(connection: sqlite3.Connection) -> MergeMark | None:
     """Return the mark of an open queue file. Raises sqlite3.Error."""
     row = connection.execute(SQL.mark).fetchone()
-    return None if row is None else Mark(row[1], Phase(row[0]))
+    return None if row is None else MergeMark(row[1], MergePhase(row[0]))
 
 
-def put_mark(connection: sqlite3.Connection, mark: Mark | None, *, along: str | None = None) -> None:
+def put_merge_mark(connection: sqlite3.Connection, mark: MergeMark | None, *, along: str | None = None) -> None:
     """Make this the only mark, durably, in one transaction with the statement `along`. Raises sqlite3.Error."""
     connection.execute(SQL.begin)
     if along is not None:
@@ -49,13 +49,13 @@ def may_be_marked(path: Path) -> bool:
         return False
     try:
         with closing(connect_untouched(path)) as connection:
-            return read_mark(connection) is not None
+            return read_merge_mark(connection) is not None
     except sqlite3.Error:
         return True
 
 
 def refuse_marked(connection: sqlite3.Connection) -> None:
     """Refuse to work with a file that lacks mail. Raises QueueError, sqlite3.Error."""
-    mark = read_mark(connection)
+    mark = read_merge_mark(connection)
     if mark is not None:
         raise QueueError(f"the queue of worker {mark.worker} is merged only in part: the relay must finish that first")
