@@ -202,6 +202,9 @@ class Session:
         self._refused(None, event.reply)
         self._forget()
 
+    def _command_refused(self, event: events.CommandRefused) -> None:
+        self._journal.refused_command(self.client.address, self._helo, event.command, event.reply)
+
     def _reset(self, _event: events.Reset) -> None:
         self._forget()
 
@@ -245,6 +248,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.BodyPart: Session._body_part,
     events.BodyEnd: Session._body_end,
     events.BodyRefused: Session._body_refused,
+    events.CommandRefused: Session._command_refused,
     events.Reset: Session._reset,
     events.StartTls: Session._start_tls,
     events.Closed: Session._closed,

@@ -119,6 +119,10 @@ class Journal:
         to = None if recipient is None else f"<{recipient}>"
         self._emit("refused", client=client, helo=helo, **{"from": f"<{sender}>"}, to=to, reply=str(reply))
 
+    def refused_command(self, client: str, helo: str, command: str, reply: Reply) -> None:
+        """A command was answered with a negative reply before anything was asked of our rules."""
+        self._emit("refused", client=client, helo=helo, command=command, reply=str(reply))
+
     def session_ended(self, client: str, helo: str, text: str) -> None:
         """A session was ended by us or broke off in the middle."""
         self._emit("session-ended", client=client, helo=helo, reason=text)

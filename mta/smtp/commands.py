@@ -33,6 +33,12 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 # Not `str.split`, for which a no-break space and a vertical tab part words as well.
 _ITEM = re.compile(r"[^ \t]+")
 
+# Octets of a command line for the log.
+_MAX_SHOWN = 300
+# Commands to be shown with what follows them, and those without.
+_SHOWN = frozenset((b"EHLO", b"HELO", b"MAIL", b"RCPT"))
+_KNOWN = frozenset((b"AUTH", b"BDAT", b"DATA", b"NOOP", b"QUIT", b"RSET", b"STARTTLS", b"TURN", b"VRFY"))
+
 _Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
 
 
@@ -40,6 +46,19 @@ def split_command(line: bytes) -> tuple[bytes, bytes]:
     """Return the verb in upper case and what follows it, without blanks around."""
     verb, _, argument = line.partition(b" ")
     return verb.rstrip(b"\t").upper(), argument.strip(b" \t")
+
+
+def shown(line: bytes) -> str:
+    """Return what a log may show of a command line, as printable text of bounded length.
+
+    What follows AUTH is a secret, and so may be a line that is no command: what a client sends when it takes the answer
+    to AUTH for another one.
+    """
+    verb, _ = split_command(line)
+    if verb in _SHOWN:
+        text = line[:_MAX_SHOWN].decode("utf-8", "replace")
+        return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+    return verb.decode() if verb in _KNOWN else "?"
 
 
 def parse_nothing(argument: bytes) -> None:

@@ -71,6 +71,14 @@ class BodyEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """The machine itself said no to a command; `command` is as much of it as may be shown, in one printable line."""
+
+    command: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
 class BodyRefused:
     """The machine refused the body with this reply; what came of it is to be forgotten. The session goes on."""
 
@@ -95,4 +103,16 @@ class Closed:
     reply: Reply | None = None
 
 
-Event = Hello | MailFrom | RcptTo | DataBegin | BodyPart | BodyEnd | BodyRefused | Reset | StartTls | Closed
+Event = (
+    Hello
+    | MailFrom
+    | RcptTo
+    | DataBegin
+    | BodyPart
+    | BodyEnd
+    | BodyRefused
+    | CommandRefused
+    | Reset
+    | StartTls
+    | Closed
+)

@@ -132,8 +132,12 @@ class ServerMachine:
 def _read_command(session: Session) -> Event | Pause | None:
     try:
         line = session.input.line()
-        return NEED_DATA if line is None else _perform(session, line)
+        if line is None:
+            return NEED_DATA
+        session.line = line
+        return _perform(session, line)
     except LineTooLong:
+        session.line = b""
         session.mistake(phrases.line_too_long(session.limits))
     except BareControl as control:
         if session.input.begins(_TLS_RECORD):

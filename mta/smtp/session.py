@@ -5,7 +5,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from mta.smtp import phrases
-from mta.smtp.events import Closed, Event, Reset
+from mta.smtp.commands import shown
+from mta.smtp.events import Closed, CommandRefused, Event, Reset
 from mta.smtp.framing import ChunkReader, DotReader, InputBuffer, TextCheck
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply
@@ -92,6 +93,7 @@ class Session:
         "idle",
         "input",
         "limits",
+        "line",
         "name",
         "outgoing",
         "phase",
@@ -113,6 +115,8 @@ class Session:
         self.phase = Phase.GREETING
         self.question: Question | None = Question.GREETING
         self.input = InputBuffer(limits.command_line)
+        #: The command that was read last.
+        self.line = b""
         self.outgoing: list[bytes] = []
         # Events that come before whatever is read next.
         self.told: deque[Event] = deque()
@@ -151,7 +155,12 @@ class Session:
         if self.errors > self.limits.errors:
             self.shut(phrases.TOO_MANY_ERRORS, "too many errors")
         else:
-            self.say(reply)
+            self.refuse(reply)
+
+    def refuse(self, reply: Reply) -> None:
+        """Say no to the command that was read last."""
+        self.say(reply)
+        self.told.append(CommandRefused(shown(self.line), reply))
 
     def idled(self) -> bool:
         """Count a command that carries no mail; True means that it was one too many."""

@@ -47,7 +47,7 @@ def _hello(session: Session, hello: Hello) -> Event | None:
 def _mail(session: Session, argument: bytes) -> Event | None:
     command = parse_mail(argument)
     if 0 < session.limits.message_size < command.size:
-        session.say(phrases.message_too_large(session.limits))
+        session.refuse(phrases.message_too_large(session.limits))
         return None
     session.transaction = Transaction(command.smtputf8)
     session.data_refused = False
@@ -58,10 +58,10 @@ def _rcpt(session: Session, argument: bytes) -> Event | None:
     transaction, limits = session.transaction, session.limits
     command = parse_rcpt(argument, smtputf8=transaction.smtputf8)
     if transaction.accepted >= limits.recipients:
-        session.say(phrases.TOO_MANY_RECIPIENTS)
+        session.refuse(phrases.TOO_MANY_RECIPIENTS)
         return None
     if transaction.accepted < transaction.refused >= limits.bad_recipients:
-        session.say(phrases.TOO_MANY_BAD_RECIPIENTS)
+        session.refuse(phrases.TOO_MANY_BAD_RECIPIENTS)
         return None
     return session.ask(_ASK_RECIPIENT, command)
 

@@ -12,6 +12,7 @@ from mta.smtp.events import (
     BodyPart,
     BodyRefused,
     Closed,
+    CommandRefused,
     DataBegin,
     Event,
     Hello,
@@ -127,6 +128,8 @@ class MachineDriver:
                 self._answer(phrases.READY_FOR_TLS)
             case Reset() | Closed() | BodyRefused():
                 self._forget()
+            case CommandRefused():
+                pass
 
     def _consider(self, address: str, domain: str) -> None:
         verdict = {"refused.test": REFUSED, "later.test": LATER}.get(domain, phrases.RECIPIENT_OK)

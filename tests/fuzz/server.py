@@ -13,6 +13,7 @@ from mta.smtp.events import (
     BodyPart,
     BodyRefused,
     Closed,
+    CommandRefused,
     DataBegin,
     Event,
     Hello,
@@ -25,7 +26,7 @@ from mta.smtp.framing import bare
 from mta.smtp.limits import Limits
 from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
 from mta.smtp.server import ServerMachine
-from tests.fuzz.target import Growth, Tape, Target, each_octet, pieces, sentences
+from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
 
 _SMALL = Limits(command_line=128, text_line=40, message_size=200, recipients=3, errors=4, bad_recipients=2)
 _LIMITS = (
@@ -223,6 +224,8 @@ _LETTERS = {
     BodyPart: "P",
     BodyEnd: "E",
     BodyRefused: "X",
+    # May come anywhere.
+    CommandRefused: "",
     Closed: "C",
 }
 
@@ -240,6 +243,10 @@ def _check_events(events: list[Event], limits: Limits) -> None:
             body += event.data
         elif isinstance(event, BodyEnd):
             _check_body(body, limits)
+        elif isinstance(event, CommandRefused):
+            assert is_line(event.command)
+            assert len(event.command) <= 300
+            assert not event.reply.positive
 
 
 def _check_body(body: bytes, limits: Limits) -> None:

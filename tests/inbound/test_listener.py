@@ -77,6 +77,36 @@ class ListenerTests(SynchronousTestCase):
         assert wire.say(RCPT).startswith("550 5.7.1 relay not permitted: 203.0.113.9")
         assert "refused client=203.0.113.9" in self.listening.lines[0]
 
+    def test_what_the_machine_refuses_by_itself_is_in_the_log_too(self) -> None:
+        for command, reply in (
+            ("AUTH PLAIN AGFsaWNlAHMzY3JldA==", "503 5.5.1"),
+            ("MAIL FROM:<alice@a.test> SIZE=999999999", "552 5.3.4"),
+            ("MAIL FROM:<alice>", "501 5.1.7"),
+            ("RCPT TO:<bob@b.test>", "503 5.5.1"),
+            ("STARTTLS", "503 5.5.1"),
+        ):
+            wire = self.listen().connect()
+            wire.say(GREET)
+            assert wire.say(command).startswith(reply)
+            (line,) = self.listening.lines
+            assert "refused client=127.0.0.1 helo=app.test" in line
+            assert f"reply={reply}" in line.replace('"', "")
+            shown = "AUTH" if command.startswith("AUTH") else command
+            assert f"command={shown}" in line.replace('"', "")
+            assert "AGFs" not in line
+
+    def test_recipients_beyond_the_limit_are_in_the_log(self) -> None:
+        wire = self.wire(Limits(recipients=1))
+        wire.say(GREET, MAIL, RCPT)
+        assert wire.say("RCPT TO:<eve@b.test>").startswith("452 4.5.3")
+        assert "RCPT TO:<eve@b.test>" in self.listening.lines[0]
+
+    def test_what_a_client_sends_behind_a_refused_login_is_in_no_line(self) -> None:
+        wire = self.wire()
+        wire.say(GREET, "AUTH LOGIN", "YWxpY2U=", "czNjcmV0")
+        assert len(self.listening.lines) == 3
+        assert not any(secret in line for line in self.listening.lines for secret in ("YWxp", "czNj", "LOGIN"))
+
     def test_a_client_that_says_nothing_is_told_and_closed(self) -> None:
         wire = self.wire()
         wire.heard()

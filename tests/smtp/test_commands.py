@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.smtp.address import Address
-from mta.smtp.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt, split_command
+from mta.smtp.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt, shown, split_command
 from mta.smtp.errors import Refusal
 from mta.smtp.events import MailFrom, RcptTo
 from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
@@ -154,6 +154,29 @@ def test_a_name_that_could_lie_in_a_header_is_refused(name):
 )
 def test_bdat_is_read(argument, chunk):
     assert parse_bdat(argument) == chunk
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"MAIL FROM:<a b>", "MAIL FROM:<a b>"),
+        (b"rcpt to:<\xc3\xbc\xff\x1b\xe2\x80\xae>", "rcpt to:<ü\ufffd??>"),
+        (b"EHLO " + b"x" * 999, "EHLO " + "x" * 295),
+        (b"auth PLAIN AGEAYg==", "AUTH"),
+        (b"STARTTLS now", "STARTTLS"),
+        (b"czNjcmV0", "?"),
+        (b"", "?"),
+    ],
+)
+def test_a_log_shows_no_more_of_a_command_than_it_may(line, text):
+    assert shown(line) == text
+
+
+@given(wild_bytes)
+def test_what_is_shown_is_one_bounded_printable_line(line):
+    for text in (shown(line), shown(b"MAIL " + line)):
+        assert text.isprintable()
+        assert 0 < len(text) <= 300
 
 
 @pytest.mark.parametrize("argument", [b"", b"LAST", b"ten", b"-1", b"1 FIRST", b"1 LAST LAST", b"9" * 20, b"\xd9\xa1"])
