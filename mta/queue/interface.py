@@ -1,7 +1,8 @@
 """The queue as everyone else sees it: verbs about stored mail, no dates computed, no sockets.
 
-Every verb returns a Deferred that fires when the change is on disk and synced. A QueueFull failure means nothing was
-stored; a QueueError means the queue cannot be used. Times are wall-clock seconds since 1970.
+`writer` and `discard` answer at once. Each other verb returns a Deferred, which for a change fires when that is on disk
+and synced. A QueueFull failure means nothing was stored; a QueueError means the queue cannot be used. Times are
+wall-clock seconds since 1970.
 """
 
 import enum
@@ -98,7 +99,7 @@ class Verdict:
 
 @value(frozen=True, slots=True)
 class NewMail:
-    """A message to add in the same transaction as a settlement: a report."""
+    """A message to add: one that a client sent, or, along with a settlement, an alias's copy or a report."""
 
     id: QueueId
     envelope: Envelope
