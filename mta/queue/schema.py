@@ -14,6 +14,7 @@ from mta.queue.interface import QueueError
 from mta.queue.refusal import primary_code, refusal
 from mta.queue.rewriting import rewrite
 from mta.queue.statements import SHIPPED
+from mta.queue.syncing import sync
 
 #: Measured (queue_schema/README.md): 4 KiB pages write the fewest octets a message at every batch size.
 PAGE_SIZE = 4096
@@ -163,11 +164,7 @@ def _create(path: Path, scripts: Scripts) -> None:
 
 def _rename_durably(source: Path, target: Path) -> None:
     source.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
 
 
 def _check(path: Path, version: int) -> None:
