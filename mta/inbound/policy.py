@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Network
-from typing import Protocol
 
 from mta.smtp.address import Address
+from mta.smtp.domains import DomainList
 from mta.smtp.limits import Limits
 from mta.smtp.phrases import RECIPIENT_OK, SENDER_OK
 from mta.smtp.replies import Reply, reply
@@ -28,13 +28,6 @@ _RESTRICTED_HERE = re.compile(r"^\.|[@%!/|`#&?]")
 _RESTRICTED_BEYOND = re.compile(r"^[./|]|[@%!`#&?]|/\.\./")
 
 
-class Domains(Protocol):
-    """A set of domains given by patterns."""
-
-    def matches(self, domain: str) -> bool:
-        """Whether a domain, as Address holds it, belongs to the set."""
-
-
 @value(frozen=True, slots=True)
 class Client:
     """Who is on the other end: its IP address, and whether that is one of our own networks."""
@@ -46,12 +39,12 @@ class Client:
 class Policy:
     """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail."""
 
-    def __init__(self, relay_domains: Domains, local_domains: Domains, mailbox: Callable[[Address], bool]) -> None:
+    def __init__(self, relay_domains: DomainList, local_domains: DomainList, mailbox: Callable[[Address], bool]) -> None:
         self._relay_domains = relay_domains
         self._local_domains = local_domains
         self._mailbox = mailbox
 
-    def sender(self, client: Client, address: Address | None) -> Reply:  # noqa: ARG002  a rule may come to need it
+    def sender(self, address: Address | None) -> Reply:
         """Return the reply to MAIL. Nothing is verified: a relay's own applications invent senders."""
         return LITERAL if address is not None and address.is_literal else SENDER_OK
 

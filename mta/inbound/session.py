@@ -27,7 +27,7 @@ _HELLO_OK = reply(250, "", "ok")
 class Policy(Protocol):
     """Verdicts on facts; mta.inbound.policy.Policy is the real one."""
 
-    def sender(self, client: Client, address: Address | None) -> Reply:
+    def sender(self, address: Address | None) -> Reply:
         """Return the reply to MAIL."""
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
@@ -133,7 +133,7 @@ class Session:
     def _mail_from(self, event: events.MailFrom) -> None:
         self._mail = event
         self._forget_recipients()
-        verdict = self._policy.sender(self.client, event.sender)
+        verdict = self._policy.sender(event.sender)
         if not verdict.positive:
             self._refused(None, verdict)
         self._answer(verdict)

@@ -50,7 +50,7 @@ class Gate:
 class ScriptPolicy:
     """The policy that the scripts are written for; every recipient is decided by a look-up, which may be late."""
 
-    def sender(self, client: Client, address: Address | None) -> Reply:
+    def sender(self, address: Address | None) -> Reply:
         return REFUSED if address is not None and address.domain == "refused.test" else phrases.SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:

@@ -2,18 +2,14 @@ import pytest
 
 from mta.inbound.policy import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_YOU, Client, Door, Policy
 from mta.smtp.address import Address
+from mta.smtp.domains import domain_list
 from mta.smtp.limits import Limits
 
 FRIEND = Client("127.0.0.1", trusted=True)
 STRANGER = Client("203.0.113.9", trusted=False)
 
 
-class Names(frozenset[str]):
-    def matches(self, domain: str) -> bool:
-        return domain in self
-
-
-POLICY = Policy(Names({"relay.test"}), Names({"here.test", "localhost"}), lambda address: address.local == "bob")
+POLICY = Policy(domain_list(["relay.test"]), domain_list(["here.test", "localhost"]), lambda address: address.local == "bob")
 
 
 def code(client: Client, local: str, domain: str) -> int | None:
@@ -22,9 +18,9 @@ def code(client: Client, local: str, domain: str) -> int | None:
 
 
 def test_any_sender_is_taken_but_a_domain_literal() -> None:
-    assert POLICY.sender(FRIEND, None).code == 250
-    assert POLICY.sender(STRANGER, Address("root", "nowhere.test")).code == 250
-    assert POLICY.sender(FRIEND, Address("root", "[127.0.0.1]")).code == 501
+    assert POLICY.sender(None).code == 250
+    assert POLICY.sender(Address("root", "nowhere.test")).code == 250
+    assert POLICY.sender(Address("root", "[127.0.0.1]")).code == 501
 
 
 def test_our_own_networks_may_send_anywhere() -> None:
@@ -91,6 +87,6 @@ def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> N
     def away(address: Address) -> bool:
         raise FileNotFoundError(address)
 
-    policy = Policy(Names(), Names({"here.test"}), away)
+    policy = Policy(domain_list([]), domain_list(["here.test"]), away)
     verdicts = [policy.recipient(FRIEND, Address(local, "here.test")) for local in ("bob", "postmaster")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 250]
