@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "mta.wire": set(),
     "mta.workers": _VALUES | {"mta.delivery.throttle"},
     "mta.queue": _VALUES | {"queue_schema"},
-    "mta.routing": _VALUES | {"mta.ops.journal"},
+    "mta.routing": _VALUES | {"mta.ops.journal", "mta.wire"},
     "mta.ops": _VALUES
     | {
         "mta.queue",

@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
+from mta.wire.tls import new_context, openssl_words
+
 # All have forward secrecy. The last group has no AEAD: clients that know nothing better would else send in clear.
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL"
 # A session ticket's key would live as long as the process and open every recorded session; mail clients rarely resume.
-_OPTIONS = SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET
+_OPTIONS = SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_TICKET
 # How long before its end a certificate is complained about: this, or a third of a short life.
 _SOON = dt.timedelta(days=7)
 _MAX_OCTETS = 1 << 20
@@ -114,11 +116,8 @@ def _read(setting: str, path: Path) -> bytes:
 
 
 def _context(path: Path, chain: Sequence[x509.Certificate], key: _Key) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context = new_context(SSL.TLS_SERVER_METHOD)
     context.set_options(_OPTIONS)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_cipher_list(_CIPHERS)
     try:
         context.use_certificate(chain[0])
@@ -126,9 +125,8 @@ def _context(path: Path, chain: Sequence[x509.Certificate], key: _Key) -> SSL.Co
         for issuer in chain[1:]:
             context.add_extra_chain_cert(issuer)
     except SSL.Error as error:
-        reasons = ", ".join(str(entry[-1]) for entry in error.args[0])
         raise CertificateError(
-            f"CERTIFICATE_PATH={path}: OpenSSL does not take the certificate: {reasons}; get a new one"
+            f"CERTIFICATE_PATH={path}: OpenSSL does not take the certificate: {openssl_words(error)}; get a new one"
         ) from None
     return context
 

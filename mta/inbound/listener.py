@@ -22,11 +22,12 @@ from mta.inbound.pace import Pace
 from mta.inbound.policy import Client, Door
 from mta.inbound.session import Session
 from mta.inbound.tally import Tally
-from mta.inbound.tls import describe, failure_words
+from mta.inbound.tls import failure_words
 from mta.ops.journal import Journal
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 from mta.wire.prompt import PromptWriter
+from mta.wire.tls import protocol_and_cipher
 
 TIMEOUT = reply(421, "4.4.2", "Too slow, closing the connection")
 STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later")
@@ -94,7 +95,7 @@ class ESMTP(Protocol):
         """TLS is on: nothing of what was said in clear counts any more (RFC 3207 section 4.2)."""
         self._handshaking = False
         if self.session is not None:
-            self.session.tls_started(describe(self.transport))
+            self.session.tls_started(protocol_and_cipher(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the session."""

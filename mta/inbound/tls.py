@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -12,8 +11,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.inbound.keypair import CertificateError, KeyPair, PemFiles, make_pair, read_files
+from mta.wire.tls import openssl_words
 
-__all__ = ["CertificateError", "Handed", "ListeningCertificate", "describe", "failure_words"]
+__all__ = ["CertificateError", "Handed", "ListeningCertificate", "failure_words"]
 
 #: Seconds after which whoever runs a certificate has it look at its files again.
 ROUND = 5.0
@@ -30,22 +30,12 @@ class Handed:
     stamps: Sequence[_Stamp]
 
 
-def describe(transport: Any) -> str:
-    """Return protocol and cipher of a connection for the trace header, `TLSv1.3 TLS_AES_256_GCM_SHA384`."""
-    handle = transport.getHandle()
-    if not isinstance(handle, SSL.Connection):
-        return ""
-    return f"{handle.get_protocol_version_name()} {handle.get_cipher_name() or ''}".strip()
-
-
 def failure_words(reason: Failure) -> str:
     """Say in one line how TLS failed, given what `connectionLost` got; "" if something else ended the connection."""
     error = reason.value
     if not isinstance(error, SSL.Error):
         return ""
-    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    words = ", ".join(str(entry[-1]) for entry in entries if entry and entry[-1])
-    return f"TLS failed: {words or type(error).__name__}"
+    return f"TLS failed: {openssl_words(error) or type(error).__name__}"
 
 
 @implementer(IOpenSSLServerConnectionCreator)

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from mta.routing.route import Route, TlsRule
 from mta.routing.wording import certificate_words, mismatch_words
+from mta.wire.tls import new_context, openssl_words, protocol_and_cipher
 
 
 class CertificateRejected(Exception):
@@ -57,18 +58,15 @@ def describe(transport: Any) -> str:
     `verified` becomes `unverified (self-signed certificate)` and the like when the certificate proves nothing.
     """
     handle = transport.getHandle()
-    if not isinstance(handle, SSL.Connection):
-        return ""
     proof = f" {handle.options.proof}" if isinstance(handle, _Connection) else ""
-    return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}{proof}"
+    return f"{protocol_and_cipher(transport)}{proof}"
 
 
 def failure_words(reason: Failure) -> str:
     """Say in one line why a handshake failed, given what `connectionLost` got."""
     error = reason.value
     if isinstance(error, SSL.Error):
-        words = [str(entry[-1]) for entry in _entries(error) if entry and entry[-1]]
-        return ", ".join(words) or "the TLS handshake failed"
+        return openssl_words(error) or "the TLS handshake failed"
     if isinstance(error, CertificateRejected):
         return str(error)
     return f"connection lost during the TLS handshake ({reason.getErrorMessage().rstrip('.')})"
@@ -152,11 +150,7 @@ def _proves(certificate: crypto.X509, host: str) -> bool:
 @lru_cache(maxsize=16)
 def _context(trust: Trust, *, strict: bool) -> SSL.Context:
     """Return the context for this much strictness; made once, since reading the system's roots takes long."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context = new_context(SSL.TLS_CLIENT_METHOD)
     if not strict:
         # Where any certificate will do, a short key is still better than clear text.
         context.set_cipher_list(b"DEFAULT:@SECLEVEL=1")
@@ -167,10 +161,6 @@ def _context(trust: Trust, *, strict: bool) -> SSL.Context:
     for root in x509.load_pem_x509_certificates(trust.roots) if trust.roots else ():
         store.add_cert(crypto.X509.from_cryptography(root))
     return context
-
-
-def _entries(error: SSL.Error) -> list[tuple[str, ...]]:
-    return error.args[0] if error.args and isinstance(error.args[0], list) else []
 
 
 @lru_cache(maxsize=1024)
