@@ -19,6 +19,7 @@ from mta.queue.home import FILE_NAME, prepare, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail
 from mta.queue.merge import merge
+from mta.queue.names import BODIES, log_of
 from mta.queue.schema import open_file
 from mta.queue.statements import SQL
 from mta.queue.tables import Tables
@@ -33,7 +34,7 @@ def fill(home: Path, tag: int, messages: int) -> None:
     ids = IdSource(tag)
     with closing(open_file(home / FILE_NAME, create=True, upgrade=True)) as connection:
         tally = Tally(connection)
-        tables = Tables(connection, lambda name, size: FileBody(home / "bodies" / name, size), tally)
+        tables = Tables(connection, lambda name, size: FileBody(home / BODIES / name, size), tally)
         for start in range(0, messages, _HANDFUL):
             connection.execute(SQL.begin)
             tally.begin()
@@ -48,7 +49,7 @@ def measure(directory: Path, messages: int) -> str:
     """Fill two homes, merge them, and return the line to print."""
     for number in (1, 2):
         fill(worker_home(directory, number), number, messages)
-    log = directory / f"{FILE_NAME}-wal"
+    log = log_of(directory / FILE_NAME)
     longest = 0
 
     def look(_step: str) -> None:

@@ -18,6 +18,7 @@ from mta.config.setting import Reading, SettingsError
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR
 from mta.queue.home import FILE_NAME, homes
 from mta.queue.interface import QueueError
+from mta.queue.names import BODIES, log_of
 from mta.queue.refusal import named, primary_code, refusal
 from mta.queue.room import require_room
 
@@ -133,7 +134,7 @@ def can_be_written(home: Path, patience: float = PATIENCE) -> None:
         # Who writes all the time leaves us no gap; then the relay itself shows that it can.
         if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
             raise refusal(error) from None
-    require_room(home / "bodies")
+    require_room(home / BODIES)
 
 
 def _touch(path: Path, patience: float) -> None:
@@ -151,6 +152,6 @@ def _touch(path: Path, patience: float) -> None:
 def _written(path: Path) -> int:
     """Return when SQLite last wrote its log, in nanoseconds; 0 when there is none."""
     try:
-        return path.with_name(path.name + "-wal").stat().st_mtime_ns
+        return log_of(path).stat().st_mtime_ns
     except OSError:
         return 0

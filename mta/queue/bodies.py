@@ -13,6 +13,7 @@ from typing import BinaryIO
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.queue.commit import Step, no_step
 from mta.queue.interface import QueueError, QueueId
+from mta.queue.names import PART
 from mta.queue.refusal import refusal
 from mta.queue.room import require_room
 from mta.queue.syncing import sync
@@ -22,8 +23,6 @@ SMALL = 256 * 1024
 # Octets that a file gathers before they are written. What comes fast comes in larger pieces and goes past them; a crowd
 # of slow clients holds no more than these each.
 _BUFFER = 8192
-#: What follows the id in the name of a file that is not whole yet.
-PART = ".part"
 
 
 class Writer:

@@ -5,9 +5,9 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from mta.queue.bodies import PART
 from mta.queue.commit import Step
 from mta.queue.ids import to_id
+from mta.queue.names import PART
 from mta.queue.rows import ids_json
 from mta.queue.statements import SQL
 from mta.queue.syncing import sync

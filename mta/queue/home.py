@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from mta.queue.interface import QueueError
+from mta.queue.names import BODIES
 from mta.queue.rights import hand_over, keep_to_ourselves
 from mta.queue.syncing import sync
 
@@ -66,7 +67,7 @@ def prepare(directory: Path) -> None:
     try:
         _make(directory)
         keep_to_ourselves(directory)
-        _make(directory / "bodies")
+        _make(directory / BODIES)
     except OSError as error:
         raise _unusable(directory, error) from error
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):

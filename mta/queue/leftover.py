@@ -7,14 +7,14 @@ from pathlib import Path
 
 from mta.queue.commit import Step
 from mta.queue.home import FILE_NAME, prepare
+from mta.queue.names import BODIES, BODY_NAME
 from mta.queue.schema import open_file, refuse_remains
 from mta.queue.syncing import sync
 
 # All that the relay itself puts into a home; whatever else lies there is not ours to remove.
 _OURS = re.compile(
-    rf"{re.escape(FILE_NAME)}(-wal|-shm|-journal|(\.v[0-9]+\.bak)?(\.new(-journal|-wal|-shm)?)?)|lock|control(\.lock)?"
+    rf"{re.escape(FILE_NAME)}(-wal|-shm|-journal|(\.v[0-9]+\.bak)?(\.new(-journal|-wal|-shm)?)?)|lock|control"
 )
-_BODY = re.compile(r"[0-7][0-9a-z]{12}(\.part)?")
 
 
 def holds_queue(home: Path) -> bool:
@@ -31,13 +31,13 @@ def holds_queue(home: Path) -> bool:
 
 def holds_ours(home: Path) -> bool:
     """Whether anything of a relay is in a folder."""
-    return any(_ours(home, _OURS)) or any(_ours(home / "bodies", _BODY))
+    return any(_ours(home, _OURS)) or any(_ours(home / BODIES, BODY_NAME))
 
 
 def remove(home: Path, step: Step) -> None:
     """Remove what is ours, durably, and the folder itself if nothing else is in it. Raises OSError."""
     step("remove bodies")
-    _remove(home / "bodies", _BODY)
+    _remove(home / BODIES, BODY_NAME)
     step("remove queue")
     _remove(home, _OURS)
 

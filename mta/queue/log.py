@@ -9,6 +9,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from mta.queue.names import log_of
 from mta.queue.room import free_octets
 from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE
 
@@ -30,7 +31,7 @@ def lengthen(connection: sqlite3.Connection, database: Path, octets: int, reserv
         # Nobody else must write while we look where the log ends.
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _fill(database.with_name(f"{database.name}-wal"), octets)
+            _fill(log_of(database), octets)
         finally:
             connection.execute("ROLLBACK")
     except (OSError, sqlite3.Error):

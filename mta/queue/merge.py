@@ -15,6 +15,7 @@ from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.leftover import holds_ours, holds_queue, remove
 from mta.queue.mergemark import MergeMark, MergePhase, may_be_marked, put_merge_mark, read_merge_mark
+from mta.queue.names import BODIES
 from mta.queue.refusal import refusal
 from mta.queue.room import RESERVE, free_octets
 from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE, open_file
@@ -151,12 +152,12 @@ class _Merge:
         pages = self._value(SQL.leftover_pages) - self._value(SQL.leftover_free_pages)
         growth = max(pages - self._value(SQL.free_pages), 0)
         need = (growth + min(pages, _LOG_PAGES)) * PAGE_SIZE + RESERVE
-        if (self._home / "bodies").stat().st_dev != (self._directory / "bodies").stat().st_dev:
+        if (self._home / BODIES).stat().st_dev != (self._directory / BODIES).stat().st_dev:
             need += self._value(SQL.leftover_file_octets)
         return need
 
     def _bring_over(self, *, resumed: bool = False) -> Merged:
-        move_files(self._connection, self._home / "bodies", self._directory / "bodies", self._step)
+        move_files(self._connection, self._home / BODIES, self._directory / BODIES, self._step)
         waiting, finished = copy_messages(self._connection, self._now, self._step)
         self._step("mark merged")
         put_merge_mark(self._connection, MergeMark(self._worker, MergePhase.MERGED), along=SQL.copy_forgotten)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from mta.queue.commit import Run
 from mta.queue.log import LOG_OCTETS
+from mta.queue.names import log_of
 from mta.queue.schema import connect
 
 #: Seconds between two looks, and octets of a log that is in order; a reader may hold it up for a while.
@@ -25,7 +26,7 @@ class LogWatch:
 
     def __init__(self, database: Path, run: Run, *, trouble: Callable[[str], object], in_order: int = IN_ORDER) -> None:
         self._database = database
-        self._log = database.with_name(f"{database.name}-wal")
+        self._log = log_of(database)
         self._run = run
         self._trouble = trouble
         self._in_order = in_order

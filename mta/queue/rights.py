@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from mta.queue.interface import QueueError
+from mta.queue.names import BODIES, BODY_NAME
 
 _OTHERS = 0o077
 _EVERYONE = 0o007
 # What is ours in QUEUE_DIR and in the homes of workers; the queue's own name begins those of its log and its copies.
 _KINDS = (
     (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?"), stat.S_IFREG),
-    (re.compile(r"bodies|worker-[0-9]+"), stat.S_IFDIR),
+    (re.compile(rf"{BODIES}|worker-[0-9]+"), stat.S_IFDIR),
 )
-_BODY = re.compile(r"[0-9a-z]{13}(?:\.part)?")
 # Nothing is read from it, and what is in its place costs only the operator's commands their haste.
 _SOCKET = "control"
 # Made by the system at the top of a volume.
@@ -123,7 +123,7 @@ def _give(descriptor: int, uid: int, gid: int) -> None:
         return
     if stat.S_ISDIR(state.st_mode):
         names = [name for name in os.listdir(descriptor) if name != _OF_THE_VOLUME]
-        if not all(_kind(name) is not None or name == _SOCKET or _BODY.fullmatch(name) for name in names):
+        if not all(_kind(name) is not None or name == _SOCKET or BODY_NAME.fullmatch(name) for name in names):
             return
         for each in _opened(descriptor, names):
             _give(each, uid, gid)

@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from mta.queue.interface import QueueError
+from mta.queue.names import BODIES, PART, log_of
 from mta.queue.refusal import primary_code, refusal
 from mta.queue.rewriting import rewrite
 from mta.queue.statements import SHIPPED
@@ -74,7 +75,7 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
             _check(path, scripts.version)
         if upgrade:
             # Ours is the file: what is read from its log is what we go on from.
-            rewrite(_log(path))
+            rewrite(log_of(path))
         connection = connect(path)
         try:
             _upgrade(connection, path, scripts, upgrade)
@@ -126,19 +127,15 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
 def connect_untouched(path: Path) -> sqlite3.Connection:
     """Return a connection to read from before anything of the file is touched. Raises sqlite3.Error."""
     # Without a log nobody can be writing, and `immutable` keeps SQLite from making files of its own beside it.
-    mode = "mode=ro" if _log(path).exists() else "immutable=1"
+    mode = "mode=ro" if log_of(path).exists() else "immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", timeout=READER_PATIENCE, uri=True)
-
-
-def _log(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
 
 
 def refuse_remains(path: Path) -> None:
     """Raise QueueError for what is left of a queue whose file is missing: a new one would make that worthless."""
-    bodies, log = path.parent / "bodies", _log(path)
+    bodies, log = path.parent / BODIES, log_of(path)
     if (log.exists() and log.stat().st_size > 0) or (
-        bodies.is_dir() and any(path.suffix != ".part" for path in bodies.iterdir())
+        bodies.is_dir() and any(path.suffix != PART for path in bodies.iterdir())
     ):
         raise QueueError(
             f"{path} is missing but parts of its queue are there: restore the file, or move all of {path.parent} away"

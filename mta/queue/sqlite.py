@@ -28,6 +28,7 @@ from mta.queue.interface import (
     Verdict,
 )
 from mta.queue.log import lengthen
+from mta.queue.names import BODIES
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
 from mta.queue.refusal import refusal
@@ -71,7 +72,7 @@ def open_queue(
     lock = Lock(directory) if recover else None
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)
-        bodies = Bodies(directory / "bodies", reserve, step, small)
+        bodies = Bodies(directory / BODIES, reserve, step, small)
         found = _take_over(connection, directory, bodies, now) if recover else Recovery()
     except BaseException:
         if lock is not None:

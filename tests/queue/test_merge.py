@@ -126,7 +126,6 @@ def test_all_that_a_relay_makes_goes_with_its_home(spool):
     for name in ("queue.sqlite.v1.bak", "queue.sqlite.v1.bak.new", "queue.sqlite.new", "queue.sqlite.new-journal"):
         (home / name).touch()
     (home / "control").symlink_to("nowhere")
-    (home / "control.lock").symlink_to("1234")
     merge(spool, 2, THEN)
     assert not home.exists()
 
