@@ -26,7 +26,7 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import DkimSigner, Signer
-from mta.delivery.throttle import NewAllowance
+from mta.delivery.throttle import NewAllowance, own_windows, window_limits
 from mta.inbound.descriptors import room_for_clients
 from mta.inbound.existence import DomainCheck
 from mta.inbound.intake import Intake
@@ -157,12 +157,11 @@ class Assembly:
             self._carrier(),
             self._local,
             settler,
-            schedule=settings.retry_schedule,
+            windows=self._ground.windows or own_windows(window_limits(settings.retry_schedule)),
             clock=self._ground.reactor,
             wall=time.time,
             journal=self._journal,
             signer=self._signer(),
-            windows=self._ground.windows,
         )
 
     def _clock_watch(self, delivery: DeliveryService) -> ClockWatch:

@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from mta.delivery.backoff import RetrySchedule
 from mta.delivery.carriage import Carrier
 from mta.delivery.claimer import Claimer
 from mta.delivery.destination import Destination
@@ -21,7 +20,7 @@ from mta.delivery.job import Group, Job, Result
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import Signer
-from mta.delivery.throttle import NewAllowance, own_windows, window_limits
+from mta.delivery.throttle import NewAllowance
 from mta.ops.journal import Journal
 from mta.queue.interface import Change, Claim, Queue, QueueId
 from mta.routing.route import Router
@@ -41,15 +40,14 @@ class DeliveryService(Service):
         local: LocalDelivery,
         settler: Settler,
         *,
-        schedule: RetrySchedule,
+        windows: NewAllowance,
         clock: IReactorTime,
         wall: Callable[[], float],
         journal: Journal,
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
-        windows: NewAllowance | None = None,
     ) -> None:
-        """`windows` is given where the limits of a destination are shared with other processes."""
+        """`windows` makes what each destination is allowed."""
         self._queue = queue
         self._settler = settler
         self._clock = clock
@@ -65,8 +63,6 @@ class DeliveryService(Service):
         self._unrecorded: dict[Callable[[], None], IDelayedCall] = {}
         self._idle: Deferred[None] | None = None
         self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, journal=journal)
-
-        windows = windows or own_windows(window_limits(schedule))
 
         def new_destination(name: str) -> Destination:
             return Destination(name, windows, carrier, self, clock=clock, wall=wall, journal=journal)

@@ -8,6 +8,7 @@ from mta.delivery.carriage import Parcel
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
+from mta.delivery.throttle import own_windows, window_limits
 from mta.message.outcome import Outcome, TryLater
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
@@ -55,7 +56,7 @@ class JumpTests(SynchronousTestCase):
             self.carrier,
             Nowhere(),
             Settler(self.queue, reporter, SCHEDULE, wall=self.wall, journal=journal),
-            schedule=SCHEDULE,
+            windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
             wall=self.wall,
             journal=journal,

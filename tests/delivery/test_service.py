@@ -11,7 +11,7 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.throttle import window_limits
+from mta.delivery.throttle import own_windows, window_limits
 from mta.delivery.together import PATIENCE
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
@@ -95,7 +95,7 @@ class ServiceTests(SynchronousTestCase):
             self.carrier,
             self.mailboxes,
             Settler(self.queue, reporter, SCHEDULE, wall=self.clock.seconds, journal=self.journal),
-            schedule=SCHEDULE,
+            windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
             wall=self.clock.seconds,
             journal=self.journal,

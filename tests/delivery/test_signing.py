@@ -15,7 +15,7 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import AT_ONCE, DkimSigner, Outgoing, PrefixedBody, prefixed
-from mta.delivery.throttle import WindowLimits, own_windows
+from mta.delivery.throttle import WindowLimits, own_windows, window_limits
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.dkim import Canon
 from mta.message.envelope import Envelope
@@ -289,7 +289,7 @@ class ServiceTests(SynchronousTestCase):
             self.carrier,
             self.mailboxes,
             Settler(self.queue, reporter, SCHEDULE, wall=wall, journal=journal),
-            schedule=SCHEDULE,
+            windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
             wall=wall,
             journal=journal,
