@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from mta.smtp.printable import printable
+
 T = TypeVar("T")
 
 FILE_SUFFIX = "_FILE"
@@ -172,5 +174,5 @@ def read_secret_file(path: str) -> str:
 
 def shorten(text: str, limit: int = _MAX_SHOWN) -> str:
     """Return text as one line of bounded length that can hide nothing."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in text[: limit + 1])
+    line = printable(text[: limit + 1])
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -7,6 +7,7 @@ from mta.message.envelope import Notify
 from mta.message.headers import date
 from mta.message.news import News, Result
 from mta.message.outcome import Outcome
+from mta.smtp.printable import printable
 
 #: A reply is quoted up to this many characters.
 MAX_REPLY = 8192
@@ -39,9 +40,8 @@ _ADVICE_ELSE = "If the words above do not tell you what to do, show this report 
 def clean(text: str, *, utf8: bool = True) -> str:
     """Return text of unknown origin as one printable line: what could hide text becomes `?`, a line end a blank."""
     line = _LINE_ENDS.sub(" ", text[:MAX_REPLY]).strip()
-    if line.isprintable() and (utf8 or line.isascii()):
-        return line
-    return "".join(char if char.isprintable() and (utf8 or char.isascii()) else "?" for char in line)
+    shown = printable(line)
+    return shown if utf8 or shown.isascii() else "".join(char if char.isascii() else "?" for char in shown)
 
 
 def wrapped(text: str, start: str, indent: str) -> list[str]:

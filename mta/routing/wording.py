@@ -4,6 +4,8 @@ import ipaddress
 
 from cryptography import x509
 
+from mta.smtp.printable import printable
+
 _MAX_TEXT = 120
 _MAX_NAMES = 3
 
@@ -54,5 +56,5 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    shown = printable(text)
     return shown if len(shown) <= _MAX_TEXT else shown[:_MAX_TEXT] + "..."

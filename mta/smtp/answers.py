@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from mta.smtp.printable import printable
 from mta.smtp.replies import Reply, read_reply
 
 #: RFC 5321 section 4.5.3.1.5 says 512 with the CRLF; real servers put help texts and links there.
@@ -84,8 +85,7 @@ def _split(line: bytes) -> tuple[int, bool, str]:
 
 def _text(octets: bytes) -> str:
     """Decode for a log; what could break a line or hide text there becomes `?`."""
-    text = octets.decode("utf-8", "replace")
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+    return printable(octets.decode("utf-8", "replace"))
 
 
 def _quoted(line: bytes) -> str:

@@ -13,6 +13,7 @@ from mta.smtp.address import Address, AddressError, parse_address
 from mta.smtp.errors import Refusal
 from mta.smtp.events import MailFrom, RcptTo
 from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_original, decode_xtext
+from mta.smtp.printable import printable
 from mta.smtp.replies import Reply, reply
 
 #: RFC 5321 section 4.5.3.1.2.
@@ -56,8 +57,7 @@ def shown(line: bytes) -> str:
     """
     verb, _ = split_command(line)
     if verb in _SHOWN:
-        text = line[:_MAX_SHOWN].decode("utf-8", "replace")
-        return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+        return printable(line[:_MAX_SHOWN].decode("utf-8", "replace"))
     return verb.decode() if verb in _KNOWN else "?"
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import field
 
+from mta.smtp.printable import printable
 from mta.smtp.values import value
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
@@ -42,7 +43,7 @@ class Reply:
             return
         room = MAX_REPLY_LINE - 6 - len(prefix)
         encoded = [
-            f"{self.code}{'-' if more else ' '}{prefix}".encode() + _cut(_printable(line), room)
+            f"{self.code}{'-' if more else ' '}{prefix}".encode() + _cut(printable(line), room)
             for more, line in zip(range(len(self.lines) - 1, -1, -1), self.lines, strict=True)
         ]
         object.__setattr__(self, "wire", b"\r\n".join(encoded) + b"\r\n")
@@ -81,7 +82,3 @@ def _cut(text: str, octets: int) -> bytes:
     """Return as much of a text as fits, without half a character at the end."""
     encoded = text.encode()
     return encoded if len(encoded) <= octets else encoded[:octets].decode(errors="ignore").encode()
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
