@@ -32,7 +32,7 @@ class Result:
 class Job:
     """A claim and the results gathered for it. `open_groups` counts the groups still under way."""
 
-    __slots__ = ("again", "cancelled", "claim", "kept", "open_groups", "outgoing", "results", "taken")
+    __slots__ = ("again", "cancelled", "claim", "open_groups", "outgoing", "results", "settled_early", "taken")
 
     def __init__(self, claim: Claim, taken: float, signer: Signer | None = None) -> None:
         self.claim = claim
@@ -41,7 +41,7 @@ class Job:
         self.open_groups = 0
         self.results: dict[int, Result] = {}
         #: Recipients settled already under the same claim.
-        self.kept: set[int] = set()
+        self.settled_early: set[int] = set()
         #: Set when an operator took the message away: nothing more is begun for it.
         self.cancelled = False
         #: When to come again if nothing can be begun now, wall-clock seconds.

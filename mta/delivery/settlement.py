@@ -76,28 +76,30 @@ class Settler:
         if not ready:
             return
         now = self._wall()
-        job.kept.update(pending.index for pending in ready)
+        job.settled_early.update(pending.index for pending in ready)
         verdicts = [self._verdict(job, pending, now) for pending in ready]
         settling = self._queue.settle(job.claim, verdicts, now, keep=True)
         settling.addCallbacks(
-            self._record, self._not_kept, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
+            self._record, self._not_settled, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
         )
 
     def settle(self, job: Job) -> "Deferred[float | None]":
         """Record all results and give the claim back. The result is when the queue has something due, if it has."""
         now = self._wall()
         rest = [
-            pending for pending in job.claim.pending if pending.index in job.results and pending.index not in job.kept
+            pending
+            for pending in job.claim.pending
+            if pending.index in job.results and pending.index not in job.settled_early
         ]
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
         mails = [*reports.mails, *(mail for pending in rest for mail in job.results[pending.index].mails)]
         settling = self._queue.settle(job.claim, verdicts, now, reports=mails, delay_reported=reports.delay_reported)
-        untried = len(rest) + len(job.kept) < len(job.claim.pending)
+        untried = len(rest) + len(job.settled_early) < len(job.claim.pending)
 
-        def settled(kept: bool) -> float | None:
-            self._record(kept, job, verdicts, now)
-            if not kept:
+        def settled(in_time: bool) -> float | None:
+            self._record(in_time, job, verdicts, now)
+            if not in_time:
                 return None
             self._record_reports(job.claim, reports)
             dues = [verdict.due for verdict in verdicts if verdict.due is not None]
@@ -130,9 +132,9 @@ class Settler:
             assert sender is not None, "a null sender gets no report"
             self._journal.reported(claim.id, mail.id, kind, sender)
 
-    def _record(self, kept: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
+    def _record(self, in_time: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
         """Tell the journal what is now on disk."""
-        if not kept:
+        if not in_time:
             self._journal.lease_lost(job.claim.id)
             return
         recipients = job.claim.envelope.recipients
@@ -148,9 +150,9 @@ class Settler:
             else:
                 self._journal.failed(job.claim.id, address, outcome)
 
-    def _not_kept(self, failure: Failure, job: Job, verdicts: Iterable[Verdict]) -> None:
+    def _not_settled(self, failure: Failure, job: Job, verdicts: Iterable[Verdict]) -> None:
         """Nothing was recorded: the end of the job tries again."""
-        job.kept.difference_update(verdict.index for verdict in verdicts)
+        job.settled_early.difference_update(verdict.index for verdict in verdicts)
         self._journal.trouble(f"a delivery could not be recorded yet: {failure.getErrorMessage()}", job.claim.id)
 
 
