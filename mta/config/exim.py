@@ -25,8 +25,13 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def read_domains(text: str) -> DomainList:
-    """Read `a.test : *.b.test ; c.test`."""
-    return domain_list(item for item in _SEPARATORS.split(text) if item)
+    """Read `a.test : *.b.test ; c.test`. Exim's exclusions and regular expressions are refused by name."""
+    items = [item for item in _SEPARATORS.split(text) if item]
+    for item in items:
+        if item.startswith(("!", "^")):
+            kind = "exclusions" if item.startswith("!") else "regular expressions"
+            raise ValueError(f"{item!r}: {kind} are not taken here, only domains and *.domain")
+    return domain_list(items)
 
 
 def read_hosts(text: str) -> Hosts:

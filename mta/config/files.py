@@ -13,6 +13,7 @@ _ALIASES = Path("/etc/aliases")
 _MACROS = Path("/etc/exim4/_docker_additional_macros")
 _MAX_MACROS_OCTETS = 1 << 20
 _MISSING = "there is no such file"
+_DIRECTORY = "it is a directory, not a file"
 
 
 def certificate(reading: Reading) -> tuple[Path | None, Path | None]:
@@ -100,11 +101,15 @@ def _named_or(reading: Reading, setting: Setting[Path | None], default: Path) ->
 def _why_no_file(path: Path) -> str:
     """Return why nothing can be read there, or ""."""
     try:
-        return "" if stat.S_ISREG(path.stat().st_mode) else _MISSING
+        mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return _MISSING
     except OSError as error:
         return f"it cannot be looked at: {error.strerror}"
+    if stat.S_ISREG(mode):
+        return ""
+    # Docker makes a directory where what is to be mounted is not there, or is the name of a volume.
+    return _DIRECTORY if stat.S_ISDIR(mode) else "it is not a regular file"
 
 
 def _tell_if_open(reading: Reading, setting: Setting[Path | None], keys: Iterable[Path]) -> None:
@@ -124,7 +129,7 @@ def _is_open(path: Path) -> bool:
 
 
 def _with_content(reading: Reading, setting: Setting[Path | None], without: str) -> Path | None:
-    """Return the path that a setting names; None if nothing is there or an empty file.
+    """Return the path that a setting names, of a directory too; None if nothing is there or an empty file.
 
     That is a notice which says what goes on without it, or a mistake if nothing may.
     """
@@ -132,7 +137,9 @@ def _with_content(reading: Reading, setting: Setting[Path | None], without: str)
     if path is None:
         return None
     try:
-        if path.stat().st_size:
+        found = path.stat()
+        # What size a directory has is up to its file system: an empty one has none on btrfs.
+        if found.st_size or stat.S_ISDIR(found.st_mode):
             return path
         wrong = "the file is empty"
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from itertools import zip_longest
 from pathlib import Path
 
 from mta.config import table
@@ -9,6 +10,14 @@ from mta.config.setting import FILE_SUFFIX, Reading
 
 # Kubernetes and Docker set variables such as RELAY_SERVICE_HOST for every service that is called relay.
 _LIKE_OURS = re.compile(r"(?:SMARTHOST|RELAY|GMAIL|SES|DKIM)_(?!SERVICE_|PORT_[0-9])[A-Z0-9_]+")
+# How alike two names are, from 0 to 1, before one is taken for the other misspelled: beside a container's own variables
+# stand those of every other program.
+_MISSPELLED = 0.88
+_SHORTEST = 6
+# MAIL_USER is many a program's own.
+_TOO_LIKE_OTHERS = ("GMAIL_", "SES_")
+# Of mail readers and of procmail, and set on many hosts.
+_OF_OTHERS = {"MAILDIR"}
 _NEGATIVE = {"0", "false", "no", "off"}
 _EXIM = "usr/sbin/exim4"
 # What people mounted into the image we replace, below the root.
@@ -43,6 +52,28 @@ def notice_strangers(reading: Reading) -> None:
         elif _LIKE_OURS.fullmatch(name):
             close = difflib.get_close_matches(name, sorted(known), n=1)
             reading.notice(f"{name} is not a setting of ours" + (f"; did you mean {close[0]}?" if close else ""))
+        elif not _is_service_port(name, reading.names()) and (meant := _misspelled(name, known)):
+            reading.notice(f"{name} is not a setting of ours; did you mean {meant}?")
+
+
+def _misspelled(name: str, known: set[str]) -> str:
+    """Return the setting whose name this almost is, or is with its words cut short or written out; or ""."""
+    if name in _OF_OTHERS or len(name) < _SHORTEST:
+        return ""
+    longer = sorted(ours for ours in known if len(ours) >= _SHORTEST and not ours.startswith(_TOO_LIKE_OTHERS))
+    close = difflib.get_close_matches(name, longer, n=1, cutoff=_MISSPELLED)
+    return close[0] if close else next((ours for ours in longer if _abbreviates(name, ours)), "")
+
+
+def _abbreviates(one: str, other: str) -> bool:
+    """Whether two names have the same words, of three letters or more, though one has some cut short."""
+    pairs = list(zip_longest(one.split("_"), other.split("_"), fillvalue=""))
+    return len(pairs) > 1 and all(min(len(a), len(b)) >= 3 and (a.startswith(b) or b.startswith(a)) for a, b in pairs)
+
+
+def _is_service_port(name: str, names: list[str]) -> bool:
+    """Whether Docker or Kubernetes set this for a service, with `..._PORT_25_TCP` and others beside it."""
+    return name.endswith("_PORT") and any(other.startswith(f"{name}_") for other in names)
 
 
 def notice_exim(reading: Reading, root: Path) -> None:

@@ -39,7 +39,7 @@ def _read_run(run: str) -> _Reading:
     # A host may be called db or cafe, but not beside an undoubled address that it might be a piece of.
     readings = _readings(run, _item_of_either_spelling) or _readings(run, _item)
     if not readings:
-        raise ValueError(f"{run!r} is not made of networks, addresses and host names")
+        raise ValueError(_why_unreadable(run))
     if len(readings) > 1:
         exims = tuple(map(_item, _DOUBLED.findall(run)))
         for reading in readings:
@@ -47,6 +47,16 @@ def _read_run(run: str) -> _Reading:
                 return reading
         raise ValueError(f"{run!r} can be read in two ways; separate its items by ;")
     return readings[0]
+
+
+def _why_unreadable(run: str) -> str:
+    """Say which item cannot be read; where that may depend on how colons are taken, that the run cannot."""
+    bad = [item for item in _DOUBLED.findall(run) if not (_item(item) or _item_of_either_spelling(item))]
+    # A bad piece without a dot may be part of an IPv6 address, beside other pieces of it that are bad as well.
+    sure = [item for item in bad if "." in item or len(bad) == 1]
+    if sure and sure[0] != run:
+        return f"{sure[0]!r} is not a network, an address or a host name"
+    return f"{run!r} is not made of networks, addresses and host names"
 
 
 def _readings(run: str, read: _ReadItem) -> list[_Reading]:

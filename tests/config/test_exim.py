@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,19 @@ from mta.config.exim import Hosts, host_name, read_domains, read_hosts, read_por
 )
 def test_a_list_of_domains_is_separated_by_almost_anything(text: str, patterns: tuple[str, ...]) -> None:
     assert read_domains(text).patterns == patterns
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("!bad.x.org : x.org", "'!bad.x.org': exclusions are not taken here"),
+        ("x.org : ! bad.x.org", "'!': exclusions are not taken here"),
+        (r"^mail\d+\.x\.org$", r"'^mail\\d+\\.x\\.org$': regular expressions are not taken here"),
+    ],
+)
+def test_what_only_exim_takes_in_a_list_of_domains_is_called_by_its_name(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_domains(text)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
     [
         ("key", "the file holds no certificates as PEM"),
         ("none", "there is no such file"),
-        ("", "there is no such file"),
+        ("", "it is a directory, not a file"),
     ],
 )
 @pytest.mark.usefixtures("pair")
@@ -107,6 +107,35 @@ def test_a_file_of_aliases_or_macros_that_is_named_must_be_there() -> None:
         "ALIASES_FILE='/none'",
         "MACROS_FILE='/none'",
     ]
+
+
+def test_a_directory_in_the_place_of_a_file_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Reading({"ALIASES_FILE": str(tmp_path), "MACROS_FILE": str(tmp_path)})
+    assert files.aliases(reading) is None
+    assert files.macros(reading) == Macros()
+    assert [mistake.count("': it is a directory, not a file; right is") for mistake in reading.mistakes] == [1, 1]
+    for name in ("_ALIASES", "_MACROS"):
+        monkeypatch.setattr(files, name, tmp_path)
+    reading = Reading({})
+    assert files.aliases(reading) is None
+    assert files.macros(reading) == Macros()
+    assert reading.notices == [f"{tmp_path} has no effect: it is a directory, not a file"] * 2
+    assert reading.mistakes == []
+
+
+def test_what_is_neither_file_nor_directory_is_not_called_missing() -> None:
+    reading = Reading({"ALIASES_FILE": "/dev/null"})
+    assert files.aliases(reading) is None
+    assert "it is not a regular file" in reading.mistakes[0]
+
+
+def test_a_directory_of_keys_without_a_size_is_not_an_empty_file() -> None:
+    # As an empty one on btrfs.
+    sizeless = Path("/proc/self")
+    assert sizeless.stat().st_size == 0
+    reading = Reading({"DKIM_KEY_PATH": str(sizeless)})
+    assert files.dkim_keys(reading) == sizeless
+    assert reading.mistakes == []
 
 
 def test_a_named_file_of_aliases_or_macros_is_used(pair: dict[str, str], tmp_path: Path) -> None:

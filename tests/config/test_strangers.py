@@ -32,6 +32,59 @@ def test_a_name_almost_like_ours_is_told() -> None:
     assert strangers(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of ours; did you mean DKIM_SELECTOR?"]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OTHER_HOSTNAME", "OTHER_HOSTNAMES"),
+        ("MAIL_NAME", "MAILNAME"),
+        ("MAILNAMES", "MAILNAME"),
+        ("CERT_PATH", "CERTIFICATE_PATH"),
+        ("QUEUEDIR", "QUEUE_DIR"),
+        ("QUEUE_DIRECTORY", "QUEUE_DIR"),
+        ("NET_DEVICE", "NET_DEV"),
+        ("SMTP_PORT_OUT", "SMTPPORTOUT"),
+        ("BINDIP6", "BIND_IP6"),
+        ("SMART_HOST_PORT", "SMARTHOST_PORT"),
+        ("LINE_LENGHT_LIMIT", "LINE_LENGTH_LIMIT"),
+    ],
+)
+def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, meant: str) -> None:
+    assert strangers(**{name: "x"}) == [f"{name} is not a setting of ours; did you mean {meant}?"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "PATH HOME HOSTNAME HOST LANG LANGUAGE LC_ALL TZ SHELL USER USERNAME LOGNAME PWD OLDPWD TERM SHLVL",
+        "EDITOR PAGER",
+        "MAIL MAILDIR MAILPATH MAILCHECK MAILTO EMAIL DISPLAY TMPDIR TEMP_DIR LS_COLORS LINES COLUMNS PS1 IFS",
+        "UID GID _",
+        "PYTHONPATH PYTHON_VERSION PYTHONUNBUFFERED VIRTUAL_ENV PIP_CACHE_DIR GPG_KEY LD_LIBRARY_PATH",
+        "LD_PRELOAD MANPATH",
+        "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GOPATH JAVA_HOME NODE_ENV HTTP_PROXY",
+        "NO_PROXY no_proxy",
+        "INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_FDS",
+        "CREDENTIALS_DIRECTORY MAINPID",
+        "STATE_DIRECTORY RUNTIME_DIRECTORY LOGS_DIRECTORY CACHE_DIRECTORY SYSTEMD_EXEC_PID",
+        "MEMORY_PRESSURE_WATCH",
+        "XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS SSH_CLIENT SSH_AUTH_SOCK SUDO_USER SUDO_UID",
+        "DEBIAN_FRONTEND",
+        "KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT KUBERNETES_SERVICE_PORT_HTTPS",
+        "KUBERNETES_PORT_443_TCP_ADDR",
+        "MAIL_PORT MAIL_PORT_25_TCP MAIL_PORT_25_TCP_PROTO SMTP_PORT SMTP_PORT_25_TCP_ADDR SMTP_SERVICE_HOST",
+        "SMTP_SERVICE_PORT",
+        "SES2_PORT SES2_PORT_25_TCP SMARTHOSTS_PORT SMARTHOSTS_PORT_25_TCP WEB_PORT PORT0 PORT1 PORTS",
+        "MAILHOG_PORT_1025_TCP",
+        "SMTP_HOST SMTP_USER SMTP_PASSWORD MAIL_HOST MAIL_USER MAIL_FROM MAILER_DSN POSTFIX_myhostname",
+        "NAMESPACE POD_NAME POD_IP",
+        "LOG_LEVEL LOG_FILE DEBUG WEB_CONCURRENCY NUM_WORKERS DB_PATH DATA_DIR CONFIG_FILE TLS_KEY_FILE",
+        "DNS_SERVICE_HOST",
+    ],
+)
+def test_what_other_programs_have_is_nothing_to_tell(names: str) -> None:
+    assert strangers(**dict.fromkeys(names.split(), "x")) == []
+
+
 @pytest.mark.parametrize("text", ["true", "TRUE", "1", "yes"])
 def test_split_config_is_told_to_be_impossible(text: str) -> None:
     assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == [

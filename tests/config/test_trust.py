@@ -1,4 +1,5 @@
 import ipaddress
+import re
 import tracemalloc
 
 import pytest
@@ -120,6 +121,25 @@ def test_what_could_be_read_in_two_ways_is_refused(text: str) -> None:
 def test_what_cannot_be_understood_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not made of networks, addresses and host names"):
         read_trust(f"192.0.2.1 ; {text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        (":10.0.0.0/8:192.168.0.0/33", "192.168.0.0/33"),
+        ("10.0.0.0/8:app_/8:10.1.0.0/16", "app_/8"),
+        ("fd00::/129:10.0.0.0/33", "10.0.0.0/33"),
+        ("10.0.0.0/8:!!10.0.0.5", "!!10.0.0.5"),
+    ],
+)
+def test_of_several_items_the_bad_one_is_named(text: str, item: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(repr(item))} is not a network, an address or a host name$"):
+        read_trust(text)
+
+
+def test_an_item_that_may_be_a_piece_of_another_is_not_blamed() -> None:
+    with pytest.raises(ValueError, match=r"^'10\.0\.0\.0/8:2001:db8::/200' is not made of"):
+        read_trust("10.0.0.0/8:2001:db8::/200")
 
 
 NETWORKS = st.one_of(
