@@ -4,6 +4,9 @@ from mta.message.outcome import TryLater
 from mta.routing.route import Route, TlsRule
 from mta.smtp.dialogue import Cause, Trouble
 
+# Where else a smarthost may offer TLS: 465 has it from the first byte, 587 by STARTTLS (RFC 8314 section 3).
+_OTHER_PORTS = {587: "465", 465: "587"}
+
 
 def explain(trouble: Trouble, route: Route) -> TryLater:
     """Return the outcome of a failed opening: what failed and, where settings matter, what to set."""
@@ -49,7 +52,9 @@ def _without_tls(route: Route) -> str:
     if _is_provider(route):
         return f"Find out what keeps TLS from {route.host}: a firewall between here and there may"
     what = "mail and password" if route.credentials else "mail"
-    return f"Set SMARTHOST_TLS=opportunistic to send {what} in clear"
+    return (
+        f"Try port {_OTHER_PORTS.get(route.port, '587 or 465')}; only SMARTHOST_TLS=opportunistic sends {what} in clear"
+    )
 
 
 def _to_trust(route: Route) -> str:

@@ -24,7 +24,7 @@ SECRET = Credentials("the-user", "the-password")
             "STARTTLS is not offered",
             (
                 "TLS is required by SMARTHOST_TLS=verify, but: STARTTLS is not offered; mail stays queued. "
-                "Set SMARTHOST_TLS=opportunistic to send mail and password in clear"
+                "Try port 465; only SMARTHOST_TLS=opportunistic sends mail and password in clear"
             ),
         ),
         (
@@ -32,7 +32,7 @@ SECRET = Credentials("the-user", "the-password")
             "wrong version number",
             (
                 "TLS failed: wrong version number; mail stays queued. "
-                "Set SMARTHOST_TLS=opportunistic to send mail and password in clear"
+                "Try port 465; only SMARTHOST_TLS=opportunistic sends mail and password in clear"
             ),
         ),
         (
@@ -47,6 +47,14 @@ def test_the_text_says_what_failed_and_what_to_set(cause: Cause, text: str, word
     route = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
     outcome = explain(Trouble(cause, "4.7.0", text), route)
     assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0")
+
+
+@pytest.mark.parametrize(("port", "words"), [(25, "587 or 465"), (465, "587"), (587, "465"), (2525, "587 or 465")])
+@pytest.mark.parametrize("cause", [Cause.NO_TLS, Cause.TLS_FAILED])
+def test_without_tls_another_port_is_advised_before_the_clear(cause: Cause, port: int, words: str) -> None:
+    route = Route("smtp.x.test", "1.2.3.4", port, TlsRule.REQUIRE)
+    advice = explain(Trouble(cause, "4.7.0", "x"), route).text.partition("mail stays queued. ")[2]
+    assert advice == f"Try port {words}; only SMARTHOST_TLS=opportunistic sends mail in clear"
 
 
 def test_a_failed_handshake_that_nobody_demanded_needs_no_advice() -> None:
