@@ -105,7 +105,7 @@ class Destinations:
         Each crowd that comes takes half of what the ones before it left, so there is always room for one more.
         """
         waiting = destination.waiting
-        if waiting < self._limits.waiting_unproven:
+        if waiting < self._limits.waiting_unconnected:
             return False
         return not destination.connected or waiting >= self._room()
 

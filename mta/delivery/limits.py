@@ -1,6 +1,12 @@
-"""Every limit of the delivering side, in one record with its default."""
+"""How much mail the delivering side works on at once, and for how long: one record, with defaults.
+
+What one destination is allowed is in `throttle`, what one connection carries in `destination`, how long it is kept in
+`lines`, and how long a remote may take in `timeouts`.
+"""
 
 from dataclasses import dataclass
+
+from mta.message.body import SMALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +17,9 @@ class DeliveryLimits:
     jobs: int = 5000
     job_octets: int = 64 * 1024 * 1024
     #: No body takes more memory than this: larger ones lie in files.
-    body_octets: int = 256 * 1024
+    body_octets: int = SMALL
     #: Groups that may wait before a destination that has no connection yet. One that has may fill half of the room.
-    waiting_unproven: int = 50
+    waiting_unconnected: int = 50
     #: The part of all the room that mail may have for destinations that never took any, or did not the last time.
     strangers: float = 0.75
     #: For how long mail that finds no room before its destination may be put back into the queue.

@@ -15,6 +15,8 @@ from mta.smtp.values import value
 
 #: What Twisted hands to a socket at once: smaller pieces only make more turns of the reactor.
 CHUNK_BYTES = 131072
+#: Octets that a body may have to be held in memory, and in a row of the queue; a larger one is in a file.
+SMALL = 256 * 1024
 
 
 class DamagedError(OSError):

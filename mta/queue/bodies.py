@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from mta.message.body import Body, FileBody, MemoryBody
+from mta.message.body import SMALL, Body, FileBody, MemoryBody
 from mta.queue.commit import Step, no_step
 from mta.queue.interface import QueueError, QueueId
 from mta.queue.names import PART
@@ -18,8 +18,6 @@ from mta.queue.refusal import refusal
 from mta.queue.room import require_room
 from mta.queue.syncing import sync
 
-#: Octets a body may have to live in a row.
-SMALL = 256 * 1024
 # Octets that a file gathers before they are written. What comes fast comes in larger pieces and goes past them; a crowd
 # of slow clients holds no more than these each.
 _BUFFER = 8192

@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from mta.message.body import Body, FileBody
+from mta.message.body import SMALL, Body, FileBody
 from mta.queue.amending import amend, forget
-from mta.queue.bodies import SMALL, Bodies, Writer
+from mta.queue.bodies import Bodies, Writer
 from mta.queue.commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
 from mta.queue.filing import Filing
 from mta.queue.home import FILE_NAME, Lock, look_into, prepare

@@ -6,9 +6,9 @@ import pytest
 
 from mta.delivery.aliases import Expansion
 from mta.delivery.forward import forwarded
-from mta.message.body import Body, FileBody, head
+from mta.message.body import SMALL, Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
-from mta.queue.bodies import SMALL, Writer
+from mta.queue.bodies import Writer
 from mta.queue.interface import NewMail, QueueId
 from mta.smtp.address import parse_address
 from tests.fakes import mail

@@ -300,12 +300,12 @@ class DeadDestinationTests(ServiceTests):
         self.start()
         self.clock.pump([0.0] * 30)
         begun, limits = len(self.carrier.plans), DeliveryLimits()
-        assert len(self.events("deferred")) <= limits.claims + limits.waiting_unproven
+        assert len(self.events("deferred")) <= limits.claims + limits.waiting_unconnected
         self.lines.clear()
         self.clock.advance(30)
         self.clock.pump([1.0] * 29)
         assert len(self.carrier.plans) == begun + 1
-        assert len(self.events("deferred")) <= limits.claims + limits.waiting_unproven
+        assert len(self.events("deferred")) <= limits.claims + limits.waiting_unconnected
         self.carrier.down = None
         self.clock.pump([1.0] * 300)
         assert {status for each in new for status in self.statuses(each)} >= {Status.DELIVERED}
@@ -335,7 +335,7 @@ class DeadDestinationTests(ServiceTests):
 
 
 class CrowdTests(ServiceTests):
-    limits = DeliveryLimits(jobs=4, claims=2, waiting_unproven=2)
+    limits = DeliveryLimits(jobs=4, claims=2, waiting_unconnected=2)
 
     def test_what_does_not_fit_in_memory_waits_in_the_queue_and_is_claimed_when_there_is_room(self) -> None:
         self.start()
