@@ -30,12 +30,12 @@ from mta.ops.rounds import Rounds
 from mta.queue.home import FILE_NAME
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
-from mta.queue.log import LOG_OCTETS
 from mta.queue.overgrowth import ROUND as LOG_ROUND
 from mta.queue.overgrowth import LogWatch
 from mta.queue.recovery import Recovery
 from mta.queue.runner import Threads
 from mta.queue.sqlite import open_queue
+from mta.queue.walsize import LOG_OCTETS
 
 _log = Logger()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 
 from mta.queue.commit import Run
-from mta.queue.log import LOG_OCTETS
 from mta.queue.names import log_of
 from mta.queue.schema import connect
+from mta.queue.walsize import LOG_OCTETS
 
 #: Seconds between two looks, and octets of a log that is in order; a reader may hold it up for a while.
 ROUND = 300.0

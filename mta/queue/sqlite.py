@@ -27,7 +27,6 @@ from mta.queue.interface import (
     Summary,
     Verdict,
 )
-from mta.queue.log import lengthen
 from mta.queue.names import BODIES
 from mta.queue.reading import Reader
 from mta.queue.recovery import Recovery, hurry, take_over
@@ -38,6 +37,7 @@ from mta.queue.sifting import Candidate, Sifted, candidates, postpone, sift
 from mta.queue.syncing import sync
 from mta.queue.tables import Tables
 from mta.queue.tally import Tally
+from mta.queue.walsize import lengthen
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 

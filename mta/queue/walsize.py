@@ -12,6 +12,7 @@ from pathlib import Path
 from mta.queue.names import log_of
 from mta.queue.room import free_octets
 from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE
+from mta.queue.statements import SQL
 
 _HEADER, _FRAME_HEADER = 32, 24
 #: Octets of a log with all pages that it takes before they are moved, and those of the transaction that is the last.
@@ -29,11 +30,11 @@ def lengthen(connection: sqlite3.Connection, database: Path, octets: int, reserv
         if free_octets(database.parent) < reserve + octets:
             return
         # Nobody else must write while we look where the log ends.
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(SQL.begin)
         try:
             _fill(log_of(database), octets)
         finally:
-            connection.execute("ROLLBACK")
+            connection.execute(SQL.rollback)
     except (OSError, sqlite3.Error):
         return
 

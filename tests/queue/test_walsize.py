@@ -6,10 +6,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.interface import Query
-from mta.queue.log import LOG_OCTETS, lengthen
 from mta.queue.runner import run_inline
 from mta.queue.schema import CHECKPOINT_PAGES, PAGE_SIZE, connect
 from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.queue.walsize import LOG_OCTETS, lengthen
 from tests.queue.contract import NOW, mail, scratch
 
 LENGTH = 200_000
