@@ -44,10 +44,10 @@ class End:
 class Overseer(Protocol):
     """Whoever keeps the workers."""
 
-    def began(self, worker: "Worker") -> None:
+    def began(self, worker: "WorkerProcess") -> None:
         """Learn that a worker listens."""
 
-    def ended(self, worker: "Worker", end: End) -> None:
+    def ended(self, worker: "WorkerProcess", end: End) -> None:
         """Learn that a worker is gone, and everything that it said is passed on."""
 
 
@@ -75,7 +75,7 @@ class Launch:
     #: Called with the number of a worker that has ended.
     ended: Callable[[int], object]
 
-    def start(self, reactor: Any, worker: "Worker") -> None:
+    def start(self, reactor: Any, worker: "WorkerProcess") -> None:
         """Start a process. Raises OSError."""
         ours, theirs = socketpair()
         descriptors = [theirs.fileno(), *self.inherited]
@@ -92,7 +92,7 @@ class Launch:
         open_channel(reactor, ours, worker.channel)
 
 
-class Worker(ProcessProtocol):
+class WorkerProcess(ProcessProtocol):
     """One process. `handlers` are for what it says about things other than its life."""
 
     def __init__(

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from mta.delivery.throttle import WindowLimits
-from mta.workers.process import End, Launch, Outlets, Worker
+from mta.workers.process import End, Launch, Outlets, WorkerProcess
 from mta.workers.restarts import Restarts
 from mta.workers.shares import Shares
 from mta.workers.watch import Watch
@@ -53,7 +53,7 @@ class Supervisor(Service):
         self._outlets = outlets
         self._wall = wall
         self._shares = Shares(limits, self._tell)
-        self._workers: dict[int, Worker] = {}
+        self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
         self._timers: dict[int, IDelayedCall] = {}
         self._watch: Watch | None = None
@@ -87,13 +87,13 @@ class Supervisor(Service):
         """Whether no worker hangs that should have been killed."""
         return self._watch is None or self._watch.well()
 
-    def began(self, worker: Worker) -> None:  # noqa: ARG002
+    def began(self, worker: WorkerProcess) -> None:  # noqa: ARG002
         """Note that a worker listens."""
         listening = self._listening()
         if len(listening) == len(self._restarts) and not self.ready.called:
             self.ready.callback(sum(each.waiting or 0 for each in listening))
 
-    def ended(self, worker: Worker, end: End) -> None:
+    def ended(self, worker: WorkerProcess, end: End) -> None:
         """Start a worker again, unless all are to end."""
         del self._workers[worker.number]
         self._launch.ended(worker.number)
@@ -108,7 +108,7 @@ class Supervisor(Service):
             self._start_again(worker.number, words, lived)
         self._note_end()
 
-    def _listening(self) -> list[Worker]:
+    def _listening(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers.values() if worker.listens]
 
     def _tell(self, number: int, verb: str, *arguments: object) -> None:
@@ -118,7 +118,7 @@ class Supervisor(Service):
 
     def _start(self, number: int) -> None:
         self._timers.pop(number, None)
-        worker = Worker(number, self, self._outlets, self._reactor, self._shares.handlers(number, self._wall))
+        worker = WorkerProcess(number, self, self._outlets, self._reactor, self._shares.handlers(number, self._wall))
         try:
             self._launch.start(self._reactor, worker)
         except OSError as error:

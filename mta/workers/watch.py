@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mta.workers.process import Worker
+from mta.workers.process import WorkerProcess
 
 # How often signs are looked for, in parts of the patience.
 _LOOKS = 4
@@ -16,7 +16,7 @@ class Watch:
     def __init__(
         self,
         patience: float,
-        listening: Callable[[], Iterable[Worker]],
+        listening: Callable[[], Iterable[WorkerProcess]],
         *,
         clock: IReactorTime,
         trouble: Callable[[str], object],
@@ -49,5 +49,5 @@ class Watch:
                 self._trouble(f"worker {worker.number} gave no sign of life for {self._patience:.0f} s: it is killed")
                 worker.kill()
 
-    def _silence(self, worker: Worker) -> float:
+    def _silence(self, worker: WorkerProcess) -> float:
         return float(self._clock.seconds()) - worker.last_sign
