@@ -55,7 +55,7 @@ MAY_IMPORT_EXACTLY = {
     "mta.routing.aliases": set(),
     "mta.ops.journal": _VALUES | {"mta.queue.interface"},
     "mta.delivery.backoff": set(),
-    "mta.delivery.localrule": set(),
+    "mta.delivery.localrule": {"mta.smtp"},
     "mta.inbound.networks": _VALUES,
 }
 

@@ -7,7 +7,7 @@ ValueError with words for an operator, to follow the variable's name and value.
 import ipaddress
 import re
 
-from mta.smtp.address import parse_domain
+from mta.smtp.address import bracketed, parse_domain
 from mta.smtp.domains import DomainList, domain_list
 
 #: Hosts in the order to try them; the port is None where none was written.
@@ -79,16 +79,10 @@ def _bracketed_address(text: str) -> str:
     raise ValueError(f"[{text}] is not an address in brackets")
 
 
-def bracketed(host: str) -> str:
-    """Return a host as it stands before a port: an IPv6 address in brackets."""
-    return f"[{host}]" if ":" in host else host
-
-
 def write_hosts(hosts: Hosts) -> str:
     """Give the text that reads as these hosts."""
     return " : ".join(
-        (f"[{host.replace(':', '::')}]" if ":" in host else host) + ("" if port is None else f"::{port}")
-        for host, port in hosts
+        bracketed(host.replace(":", "::")) + ("" if port is None else f"::{port}") for host, port in hosts
     )
 
 

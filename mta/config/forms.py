@@ -13,7 +13,7 @@ from mta.config.setting import Form
 from mta.config.trust import read_trust
 from mta.delivery.localrule import LocalKind, LocalRule
 from mta.routing.aliases import check_alias
-from mta.smtp.address import parse_domain
+from mta.smtp.address import bracketed, parse_domain
 
 T = TypeVar("T")
 
@@ -229,4 +229,4 @@ DOMAINS = Form(exim.read_domains)
 HOSTS = Form(exim.read_hosts, exim.write_hosts)
 PATTERNS = Form(read_patterns, "; ".join)
 SCHEDULE = Form(read_schedule, write_schedule)
-SERVERS = Form(read_servers, _join(lambda host, port: f"{exim.bracketed(host)}:{port}"))
+SERVERS = Form(read_servers, _join(lambda host, port: f"{bracketed(host)}:{port}"))

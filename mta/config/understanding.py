@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from mta.config.exim import bracketed, write_hosts, write_size
+from mta.config.exim import write_hosts, write_size
 from mta.config.schedule import write_schedule
 from mta.config.settings import Settings
 from mta.delivery.localrule import LocalKind
 from mta.routing.route import Smarthost, TlsRule
+from mta.smtp.address import bracketed
 
 _TLS = {
     TlsRule.NONE: "without TLS",

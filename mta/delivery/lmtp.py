@@ -4,7 +4,6 @@ The mail store is a destination like any other: the same window, the same kept-o
 of many recipients. What is different in the dialogue is known to mta.smtp.client; here is only how it is reached.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from mta.delivery.carriage import Carrier, Connection
 from mta.delivery.localrule import LocalKind, LocalRule
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
+from mta.smtp.address import is_ip
 
 #: Finds the addresses of a host, as IP literals without brackets, or says why there are none.
 LookUp = Callable[[str], Awaitable[Sequence[str] | TryLater]]
@@ -63,17 +63,9 @@ class StoreCarrier:
 
     async def _routes(self) -> tuple[Route, ...] | TryLater:
         (route,) = self._store.routes
-        if route.address.startswith("/") or _is_address(route.address):
+        if route.address.startswith("/") or is_ip(route.address):
             return (route,)
         found = await self._look_up(route.host)
         if isinstance(found, TryLater):
             return found
         return tuple(replace(route, address=address) for address in found)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

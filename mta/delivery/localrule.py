@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
+from mta.smtp.address import bracketed
+
 
 class LocalKind(enum.Enum):
     """Into what local mail goes."""
@@ -30,5 +32,4 @@ class LocalRule:
         """Give the text that LOCAL_DELIVERY has for this rule."""
         if self.kind is not LocalKind.LMTP:
             return str(self.kind.value)
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"lmtp:{self.path}" if self.path else f"lmtp:{host}:{self.port}"
+        return f"lmtp:{self.path}" if self.path else f"lmtp:{bracketed(self.host)}:{self.port}"

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from mta.routing.answers import LookupFailed
 from mta.routing.dnsmessage import Kind, make_query, read_reply, trouble
 from mta.routing.dnsreply import DnsReply
+from mta.smtp.address import bracketed
 
 #: An IP address and a port.
 Server = tuple[str, int]
@@ -205,4 +206,4 @@ def _family(server: Server) -> socket.AddressFamily:
 
 
 def _label(server: Server) -> str:
-    return f"[{server[0]}]:{server[1]}" if ":" in server[0] else f"{server[0]}:{server[1]}"
+    return f"{bracketed(server[0])}:{server[1]}"

@@ -3,9 +3,10 @@
 Not by dnspython's own resolver, which brings its asynchronous and encrypted transports along: 1 MB for these few lines.
 """
 
-import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
+
+from mta.smtp.address import is_ip
 
 
 def system_servers(path: str = "/etc/resolv.conf") -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -22,17 +23,9 @@ def _read(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     search: tuple[str, ...] = ()
     for line in lines:
         match line.split():
-            case ["nameserver", address, *_] if _is_ip(address):
+            case ["nameserver", address, *_] if is_ip(address):
                 servers.append(address)
             case ["search" | "domain", *names]:
                 # The last of them wins.
                 search = tuple(name.lower().removesuffix(".") for name in names if name != ".")
     return tuple(servers), search
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -7,7 +7,6 @@
 The roots are the system's; OpenSSL's variables SSL_CERT_FILE and SSL_CERT_DIR name others.
 """
 
-import ipaddress
 import weakref
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +24,7 @@ from zope.interface import implementer
 
 from mta.routing.route import Route, TlsRule
 from mta.routing.wording import certificate_words, mismatch_words
+from mta.smtp.address import is_ip
 from mta.wire.tls import new_context, openssl_words, protocol_and_cipher
 
 
@@ -102,7 +102,7 @@ class ClientOptions:
         # Weak, as the protocol owns the connection and the connection owns this object.
         self._protocol = weakref.ref(protocol)
         connection = _Connection(self, _context(self._trust, strict=self._strict))
-        if not _is_ip(self._host):
+        if not is_ip(self._host):
             connection.set_tlsext_host_name(self._host.encode("ascii"))
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
         return connection
@@ -139,7 +139,7 @@ class _Connection(SSL.Connection):
 
 
 def _proves(certificate: crypto.X509, host: str) -> bool:
-    identity = IPAddress_ID(host) if _is_ip(host) else DNS_ID(host)
+    identity = IPAddress_ID(host) if is_ip(host) else DNS_ID(host)
     try:
         verify_service_identity(extract_patterns(certificate), [identity], [])
     except (VerificationError, CertificateError):
@@ -161,12 +161,3 @@ def _context(trust: Trust, *, strict: bool) -> SSL.Context:
     for root in x509.load_pem_x509_certificates(trust.roots) if trust.roots else ():
         store.add_cert(crypto.X509.from_cryptography(root))
     return context
-
-
-@lru_cache(maxsize=1024)
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -140,3 +140,18 @@ def _parse_literal(text: str) -> str:
 def literal_ip(domain: str) -> str:
     """Return the IP address inside a literal that `parse_domain` gave, as text."""
     return domain[1:-1].removeprefix("IPv6:")
+
+
+@lru_cache(maxsize=1024)
+def is_ip(host: str) -> bool:
+    """Whether a host is an IP address as text, without brackets; a name is none."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address in brackets, all else as it is (RFC 3986)."""
+    return f"[{host}]" if ":" in host else host

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.smtp.address import MAX_ADDRESS_OCTETS, Address, AddressError, literal_ip, parse_address, parse_domain
+from mta.smtp.address import (
+    MAX_ADDRESS_OCTETS,
+    Address,
+    AddressError,
+    bracketed,
+    is_ip,
+    literal_ip,
+    parse_address,
+    parse_domain,
+)
 from tests.strategies import domains, literals, local_parts
 
 #: What makes a line lie, or shows as a blank, or not at all: bidirectional controls, zero-width characters, tags.
@@ -181,3 +190,21 @@ def test_no_address_holds_what_could_part_a_command_a_field_or_a_log_line(local,
         assert len(str(address).splitlines()) == 1
         outside = str(address) if not str(address).startswith('"') else ""
         assert not set(outside) & set('<>()[],;:\\" ') or address.is_literal
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::"])
+def test_an_ip_address_is_told_from_a_name(host):
+    assert is_ip(host)
+
+
+@pytest.mark.parametrize("host", ["mx.example.org", "", "192.0.2", "192.0.2.256", "[2001:db8::1]", "192.0.2.1:25"])
+def test_what_only_looks_like_an_ip_address_is_a_name(host):
+    assert not is_ip(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("2001:db8::1", "[2001:db8::1]"), ("192.0.2.1", "192.0.2.1"), ("mx.example.org", "mx.example.org")],
+)
+def test_only_an_ipv6_address_takes_brackets_before_a_port(host, shown):
+    assert bracketed(host) == shown
