@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -51,6 +51,8 @@ from mta.workers.supervisor import Supervisor, WorkersFailed
 
 # Seconds for workers that outlived their parent to close the ports.
 _PORT_PATIENCE = 5.0
+# What is wrong until an operator mends a setting or its file; a port or a disk may be free again later.
+_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError)
 
 
 class Options(usage.Options):
@@ -121,8 +123,8 @@ class Daemon(MultiService):
             if identity is not None:
                 give_away(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)
-        except (PrivilegeError, PortError, CertificateError, DkimKeyError, QueueError) as error:
-            fail(str(error))
+        except (*_MISTAKES, PortError, QueueError) as error:
+            _refuse(error)
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -139,8 +141,8 @@ class Daemon(MultiService):
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
-        except (QueueError, PrivilegeError) as error:
-            fail(str(error))
+        except (*_MISTAKES, QueueError) as error:
+            _refuse(error)
         self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=core.well)
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
@@ -209,6 +211,11 @@ class Daemon(MultiService):
         say(failed.words)
         end_with(failed.status)
         self._reactor.callWhenRunning(self._stop_running)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """End the program with one line, and a status that tells its manager whether to try again."""
+    fail(str(error), status=os.EX_CONFIG if isinstance(error, _MISTAKES) else 1)
 
 
 def _open_sockets(settings: Settings, journal: Journal) -> list[socket.socket]:

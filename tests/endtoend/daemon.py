@@ -64,8 +64,8 @@ class Daemon:
         if not self.child.running:
             raise RuntimeError(f"the relay does not start: {self.child.text[-4000:]}")
 
-    def refuse(self) -> str:
-        """Start, expect it to end by itself with an error, and return what it said."""
+    def refuse(self, expected: int | None = None) -> str:
+        """Start, expect it to end by itself with an error, or with this status, and return what it said."""
         self.child.start()
         try:
             status = self.child.wait()
@@ -73,6 +73,7 @@ class Daemon:
             if self.child.running:
                 self.child.kill()
         assert status != 0, f"it ended as if all were well: {self.child.text}"
+        assert expected in {None, status}, f"it ended with status {status}: {self.child.text}"
         return self.child.text
 
     def stop(self) -> int:

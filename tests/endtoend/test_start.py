@@ -1,5 +1,6 @@
 """Starts that must not succeed: one clear message, an exit status, and nothing changed on disk."""
 
+import os
 import socket
 import sqlite3
 from hashlib import sha256
@@ -9,6 +10,7 @@ import pytest
 from tests.endtoend.daemon import Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
+from tests.fakes.certificates import self_signed
 from tests.fakes.disk import NoDiskError, small_disk
 from tests.fakes.received import Rule
 
@@ -60,10 +62,24 @@ def test_all_mistakes_in_the_settings_are_told_together_and_nothing_is_created(t
     assert not relay.mail_dir.exists()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("wrong", ["pair", "dkim"])
+def test_a_mistake_in_a_file_that_a_setting_names_has_the_status_of_one_in_the_settings(tmp_path, wrong, workers):
+    certificate, _ = self_signed(["a.test"]).write(tmp_path)
+    _, other = self_signed(["b.test"]).write(tmp_path, "other")
+    (tmp_path / "broken.pem").write_text("no key")
+    settings = {
+        "pair": {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(other)},
+        "dkim": {"DKIM_KEY_PATH": str(tmp_path / "broken.pem")},
+    }
+    words = Daemon(tmp_path / "relay", WORKERS=workers, **settings[wrong]).refuse(os.EX_CONFIG)
+    assert len([line for line in words.splitlines() if line.startswith("smtprelay: ")]) == 1
+
+
 def test_a_port_that_is_taken_is_named_and_the_queue_is_left_alone(tmp_path):
     relay = Daemon(tmp_path / "relay")
     with socket.create_server(("127.0.0.1", relay.port)):
-        words = relay.refuse()
+        words = relay.refuse(1)
     assert str(relay.port) in words
     assert "Traceback" not in words
     assert not list(relay.queue_dir.rglob("*.sqlite*"))
