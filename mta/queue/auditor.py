@@ -51,8 +51,8 @@ class Auditor:
     def _judge_first(self, first: tuple[QueueId, float] | None) -> None:
         """What is due first was due at the last round already, and nothing has taken it or put it off since then."""
         if first is not None and first == self._first and first[1] < self._wall() - ROUND:
-            since = datetime.fromtimestamp(first[1], UTC).isoformat(timespec="seconds")
-            self._alarm(f"has been due since {since} and nothing tries it", first[0])
+            since = datetime.fromtimestamp(first[1], UTC)
+            self._alarm(f"has been due since {since:%Y-%m-%dT%H:%M:%SZ} and nothing tries it", first[0])
         self._first = first
 
     def _failed(self, failure: Failure) -> None:
