@@ -60,7 +60,7 @@ def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
 
 def outcomes(written: Draft, verdicts: Sequence[Verdict], host: str, *, dsn: bool) -> dict[int, Outcome]:
     """Return an outcome for each recipient of the parcel; `dsn` when the server takes over the success reports."""
-    result = written.outcomes
+    result = written.outcomes.copy()
     for index, verdict in zip(written.indexes, verdicts, strict=True):
         result[index] = outcome(verdict, host, dsn=dsn)
     return result

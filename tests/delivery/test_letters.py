@@ -92,6 +92,7 @@ def test_a_recipient_that_needs_smtputf8_fails_alone() -> None:
     assert list(written.letter.recipients) == ["RCPT TO:<b@b.test>"]
     done = outcomes(written, [reply(250, "2.0.0", "ok")], HOST, dsn=False)
     assert {index: type(each) for index, each in done.items()} == {0: Failed, 1: Delivered}
+    assert list(written.outcomes) == [0]
     assert draft(offer, parcel(mail.envelope(GREEK)), HOST).letter is None
 
 
