@@ -1,17 +1,10 @@
 """What the operator decided about routing, as values."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from mta.routing.route import Routing, Smarthost, TlsRule
 from mta.routing.targets import OwnSockets, is_private
-
-
-class Domains(Protocol):
-    """A set of domains; mta.smtp.domains.DomainList is one."""
-
-    def matches(self, domain: str) -> bool:
-        """Whether the domain belongs to it."""
+from mta.smtp.domains import DomainList
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +13,8 @@ class RouterRules:
 
     #: Our own name: an MX record that bears it means ourselves.
     mailname: str
-    local_domains: Domains
-    relay_domains: Domains
+    local_domains: DomainList
+    relay_domains: DomainList
     smarthost: Smarthost | None = None
     #: The port of direct delivery (SMTPPORTOUT).
     port_out: int = 25
