@@ -1,1 +1,4 @@
-"""Environment variables to one frozen Settings, all mistakes reported together. Imported by mta.tap and mta.ops."""
+"""Environment variables to one frozen Settings, all mistakes reported together.
+
+Imported by `mta.ops` and by the modules beside the rooms.
+"""

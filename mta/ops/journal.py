@@ -1,7 +1,7 @@
 """The journal: every event an operator may read, by name, with its fields. One line an event.
 
 Text lines read `2026-11-22T12:00:00.123Z delivered id=... to=<...> reply="250 2.0.0 Ok"`; JSON has the same names.
-Secrets are kept out here and only here: no event has a field for one.
+No event has a field for a secret; words that a server says about a login come here masked (`mta/smtp/login.py`).
 """
 
 import json

@@ -34,7 +34,7 @@ class Event(enum.Enum):
     READY = enum.auto()
     #: Begin the TLS handshake; call `tls_started` when it is done.
     START_TLS = enum.auto()
-    #: Give the body by `body` and `end_body`; replies may come meanwhile.
+    #: Give the body by `send_body` and `end_body`; replies may come meanwhile.
     SEND_BODY = enum.auto()
     #: `verdicts` holds one for each recipient. `ended` tells whether the session goes on.
     DONE = enum.auto()
