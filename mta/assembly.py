@@ -55,6 +55,7 @@ from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.routing.targets import OwnSockets
 from mta.routing.tls import Trust, client_options
+from mta.smtp.address import Address
 from mta.smtp.limits import Limits
 from mta.smtp.server import ServerMachine
 
@@ -188,18 +189,32 @@ class Assembly:
             text_line=settings.line_length_limit,
             connections=room_for_clients(Limits().connections, journal.notice),
         )
-        intake = Intake(self._queue, delivery, journal, ids=self._ids, wall=time.time, name=name, limits=limits)
+        intake = Intake(
+            self._queue,
+            delivery,
+            journal,
+            ids=self._ids,
+            wall=time.time,
+            name=name,
+            limits=limits,
+            visited=self._was_here,
+        )
         policy = Policy(settings.relay_domains, settings.local_domains, self._local.accepts)
         certificate, clock = self._ground.certificate, self._ground.reactor
         check = DomainCheck(self._router)
 
         def new_session(client: Client, late: Callable[[], None]) -> Session:
-            machine = ServerMachine(limits, name, starttls=certificate is not None)
+            # A report of success goes to whomever a stranger names as the sender.
+            machine = ServerMachine(limits, name, starttls=certificate is not None, dsn=client.trusted)
             return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
 
         return ESMTPFactory(
             new_session, self._trusted, journal, name=name, limits=limits, clock=clock, certificate=certificate
         )
+
+    def _was_here(self, address: Address, marks: Sequence[bytes]) -> bool:
+        ours = not address.domain or self._settings.local_domains.matches(address.domain)
+        return ours and self._local.was_here(address, marks)
 
     def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         return deferToThreadPool(self._ground.reactor, self._ground.reactor.getThreadPool(), work)

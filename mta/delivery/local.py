@@ -1,6 +1,6 @@
 """Delivery of mail for our own domains: aliases first, then the mail store (LMTP) or the Maildirs under MAIL_DIR."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,13 @@ class LocalMail:
         if expansion is None:
             return self._reaches(address)
         return not expansion.refused and self._is_useful(expansion)
+
+    def was_here(self, address: Address, marks: Sequence[bytes]) -> bool:
+        """Whether one of these values of Delivered-To is an address of ours, or of a user that its alias stands for."""
+        seen = {mark.lower() for mark in marks}
+        expansion = self._expand(address)
+        led_to = (address, *(() if expansion is None else expansion.users))
+        return any(str(each).lower().encode() in seen for each in led_to)
 
     def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
         """Put one recipient's copy into its mailbox, or return the way to the mail store."""

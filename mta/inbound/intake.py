@@ -1,6 +1,6 @@
 """One accepted message: its trace header, its way into the queue, and the reply that means it is safe there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.python.failure import Failure
@@ -11,6 +11,7 @@ from mta.message.envelope import Envelope
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
+from mta.smtp.address import Address
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 
@@ -18,6 +19,7 @@ QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
 CROWDED = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
 QUEUE_BROKEN = reply(451, "4.3.0", "The queue cannot take mail now, please try again later")
 LOOP = reply(554, "5.4.6", "Too many hops: this message is in a loop")
+WAS_HERE = reply(554, "5.4.6", "Mail loop: this message was delivered here before")
 HEADER_TOO_LARGE = reply(552, "5.3.4", "The header of this message is too large")
 
 # Octets of a header that may wait for its end though there is little memory left.
@@ -37,6 +39,18 @@ class Handoff(Protocol):
         """A message was stored without a claim: look into the queue."""
 
 
+class Visited(Protocol):
+    """Tells whether a delivery here left one of these marks on a message (mta.delivery.local)."""
+
+    def __call__(self, address: Address, marks: Sequence[bytes], /) -> bool:
+        """Whether a mark is that of the mailbox that an address leads to."""
+
+
+def never(_address: Address, _marks: Sequence[bytes]) -> bool:
+    """Tell that nothing was here before, where nothing is delivered."""
+    return False
+
+
 class Intake:
     """Takes messages in. `name` is our own host name, `wall` gives seconds since 1970."""
 
@@ -50,6 +64,7 @@ class Intake:
         wall: Callable[[], float],
         name: str,
         limits: Limits,
+        visited: Visited = never,
     ) -> None:
         self.queue = queue
         self.handoff = handoff
@@ -58,6 +73,7 @@ class Intake:
         self.wall = wall
         self.name = name
         self.limits = limits
+        self.visited = visited
         #: Octets of memory that all messages on their way in take now.
         self.in_memory = 0
         #: Recipients of all messages that are begun now, beyond the hundred of each that RFC 5321 asks for.
@@ -179,8 +195,20 @@ class Incoming:
         if found.hops > self._intake.limits.hops:
             self._refuse_message(LOOP)
             return
+        if not self._client.trusted and self._was_here(block):
+            self._refuse_message(WAS_HERE)
+            return
         parted = b"\r\n" if headers.needs_blank_line(head, end) else b""
         self._store(b"".join((self._trace(found), headers.strip(block, found), parted, head[end:])))
+
+    def _was_here(self, block: bytes) -> bool:
+        """Whether a stranger's message would be found to be in a loop once it is taken.
+
+        The report about that would go to whomever the stranger named as the sender, who may be a victim.
+        """
+        marks = headers.values(block, "Delivered-To")
+        visited = self._intake.visited
+        return bool(marks) and any(visited(each.address, marks) for each in self._envelope.recipients)
 
     def _trace(self, found: headers.HeaderScan) -> bytes:
         """Return what goes on top: Received, and for our own networks what their mail program left out."""

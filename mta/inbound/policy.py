@@ -39,7 +39,9 @@ class Client:
 class Policy:
     """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail."""
 
-    def __init__(self, relay_domains: DomainList, local_domains: DomainList, mailbox: Callable[[Address], bool]) -> None:
+    def __init__(
+        self, relay_domains: DomainList, local_domains: DomainList, mailbox: Callable[[Address], bool]
+    ) -> None:
         self._relay_domains = relay_domains
         self._local_domains = local_domains
         self._mailbox = mailbox
@@ -81,43 +83,55 @@ def not_permitted(client: str, domain: str) -> Reply:
 
 
 class Door:
-    """Counts connections and says who may come in."""
+    """Counts connections and says who may come in. Strangers never have all the room, however many they are."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._most = limits.connections
+        self._most_strangers = max(1, int(limits.connections * limits.strangers))
+        self._each = limits.connections_per_stranger
         self._total = 0
-        self._by_stranger: Counter[str] = Counter()
+        self._strangers = 0
+        self._by_source: Counter[str] = Counter()
 
     def refusal(self, client: Client) -> Reply | None:
         """Return why a client may not come in, or None."""
-        if self._total >= self._limits.connections:
+        if self._total >= self._most:
             return TOO_MANY_CONNECTIONS
-        if not client.trusted and self._by_stranger[_source(client)] >= self._limits.connections_per_stranger:
-            return TOO_MANY_FROM_YOU
-        return None
+        if client.trusted:
+            return None
+        for source, share in zip(_sources(client.address), _SHARES, strict=False):
+            if self._by_source[source] >= self._each * share:
+                return TOO_MANY_FROM_YOU
+        return TOO_MANY_CONNECTIONS if self._strangers >= self._most_strangers else None
 
     def enter(self, client: Client) -> None:
         """Count a connection in."""
         self._total += 1
         if not client.trusted:
-            self._by_stranger[_source(client)] += 1
+            self._strangers += 1
+            self._by_source.update(_sources(client.address))
 
     def leave(self, client: Client) -> None:
         """Count a connection out."""
         self._total -= 1
-        if not client.trusted:
-            source = _source(client)
-            self._by_stranger[source] -= 1
-            if not self._by_stranger[source]:
-                del self._by_stranger[source]
+        if client.trusted:
+            return
+        self._strangers -= 1
+        for source in _sources(client.address):
+            self._by_source[source] -= 1
+            if not self._by_source[source]:
+                del self._by_source[source]
 
 
-def _source(client: Client) -> str:
-    """Return what connections are counted by: whoever has one address of IPv6 has 2 ** 64 of them."""
-    address = client.address
-    return address if ":" not in address else _ipv6_network(address)
+# What each of a client's sources may have, in shares of one stranger's connections.
+_SHARES = (1, 4)
 
 
 @lru_cache(maxsize=1024)
-def _ipv6_network(address: str) -> str:
-    return str(IPv6Network((address, 64), strict=False))
+def _sources(address: str) -> tuple[str, ...]:
+    """Return what connections are counted by: whoever has one address of IPv6 has 2 ** 64, and sites have a /48."""
+    return (address,) if ":" not in address else (_ipv6_network(address, 64), _ipv6_network(address, 48))
+
+
+def _ipv6_network(address: str, length: int) -> str:
+    return str(IPv6Network((address, length), strict=False))

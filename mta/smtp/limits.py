@@ -43,5 +43,7 @@ class Limits:
     octets_in_memory: int = 64 * 1024 * 1024
     #: Clients connected at once. An idle one takes 5 KB; of what a busy one sends at most 256 KiB are kept in memory.
     connections: int = 6000
-    #: For one address (of IPv6: one /64) that is not of our own networks; those have no limit.
+    #: For one address that is not of our own networks (of IPv6: one /64, and four times as many for a /48).
     connections_per_stranger: int = 50
+    #: The part of all connections that strangers may have together; the rest is for our own networks.
+    strangers: float = 0.75

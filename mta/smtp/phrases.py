@@ -26,6 +26,7 @@ CHUNKS_BEGUN = reply(503, "5.5.1", "a message is coming in chunks; send BDAT or 
 NO_RECIPIENTS = reply(554, "5.5.1", "no valid recipients")
 NO_TLS = reply(503, "5.5.1", "STARTTLS is not offered")
 TLS_ALREADY = reply(503, "5.5.1", "TLS is already on")
+NO_DSN = reply(555, "5.5.4", "DSN is not offered: RET, ENVID, NOTIFY and ORCPT are not taken")
 NO_AUTH = reply(503, "5.5.1", "AUTH is not offered")
 NO_EXPN = reply(550, "5.7.1", "EXPN is not permitted")
 NO_ETRN = reply(458, "4.7.1", "ETRN is not permitted")
@@ -67,7 +68,7 @@ def hello(name: str) -> Reply:
 
 
 @lru_cache(maxsize=64)
-def extended_hello(name: str, message_size: int, *, starttls: bool) -> Reply:
+def extended_hello(name: str, message_size: int, *, starttls: bool, dsn: bool = True) -> Reply:
     """Return the positive reply to EHLO: our name, then what is offered, one a line (RFC 5321 section 4.1.1.1)."""
     tls = ("STARTTLS",) if starttls else ()
     return reply(
@@ -79,7 +80,7 @@ def extended_hello(name: str, message_size: int, *, starttls: bool) -> Reply:
         "8BITMIME",
         "SMTPUTF8",
         "CHUNKING",
-        "DSN",
+        *(("DSN",) if dsn else ()),
         "ENHANCEDSTATUSCODES",
         *tls,
         "HELP",

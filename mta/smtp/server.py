@@ -36,7 +36,7 @@ _MESSAGE = Question.MESSAGE
 
 
 class ServerMachine:
-    """One session, from the greeting to the end. `name` is how we call ourselves; `starttls` offers STARTTLS.
+    """One session, from the greeting to the end. `name` is how we call ourselves; `starttls` and `dsn` offer those.
 
     The driver's loop: `receive` what came in; take `next_event` until it is NEED_DATA or WAITING; write `to_send`;
     close when `closing`. The first thing it does is to `answer` with the greeting.
@@ -44,8 +44,8 @@ class ServerMachine:
 
     __slots__ = ("_session",)
 
-    def __init__(self, limits: Limits, name: str, *, starttls: bool = False) -> None:
-        self._session = Session(limits, name, starttls=starttls)
+    def __init__(self, limits: Limits, name: str, *, starttls: bool = False, dsn: bool = True) -> None:
+        self._session = Session(limits, name, starttls=starttls, dsn=dsn)
 
     @property
     def closing(self) -> bool:
@@ -269,7 +269,8 @@ def _hello_answered(session: Session, reply: Reply) -> None:
         session.say(reply)
     elif session.extended:
         offer_tls = session.starttls and not session.tls
-        session.say(phrases.extended_hello(session.name, session.limits.message_size, starttls=offer_tls))
+        size = session.limits.message_size
+        session.say(phrases.extended_hello(session.name, size, starttls=offer_tls, dsn=session.dsn))
     else:
         session.say(phrases.hello(session.name))
 

@@ -88,6 +88,7 @@ class Session:
         "chunks",
         "data_refused",
         "dots",
+        "dsn",
         "errors",
         "extended",
         "idle",
@@ -104,10 +105,11 @@ class Session:
         "transaction",
     )
 
-    def __init__(self, limits: Limits, name: str, *, starttls: bool) -> None:
+    def __init__(self, limits: Limits, name: str, *, starttls: bool, dsn: bool) -> None:
         self.limits = limits
         self.name = name
         self.starttls = starttls
+        self.dsn = dsn
         self.tls = False
         self.extended = False
         #: Whether the last DATA was refused, so that what comes may be a message that was sent all the same.

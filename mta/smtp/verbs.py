@@ -46,6 +46,8 @@ def _hello(session: Session, hello: Hello) -> Event | None:
 
 def _mail(session: Session, argument: bytes) -> Event | None:
     command = parse_mail(argument)
+    if not session.dsn and (command.ret is not None or command.envid is not None):
+        raise Refusal(phrases.NO_DSN)
     if 0 < session.limits.message_size < command.size:
         session.refuse(phrases.message_too_large(session.limits))
         return None
@@ -57,6 +59,9 @@ def _mail(session: Session, argument: bytes) -> Event | None:
 def _rcpt(session: Session, argument: bytes) -> Event | None:
     transaction, limits = session.transaction, session.limits
     command = parse_rcpt(argument, smtputf8=transaction.smtputf8)
+    recipient = command.recipient
+    if not session.dsn and (recipient.notify is not None or recipient.original is not None):
+        raise Refusal(phrases.NO_DSN)
     if transaction.accepted >= limits.recipients:
         session.refuse(phrases.TOO_MANY_RECIPIENTS)
         return None

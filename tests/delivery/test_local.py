@@ -123,6 +123,15 @@ class DeliveryTests(LocalCase):
         assert isinstance(came, Failed)
         assert came.status == "5.4.6"
 
+    def test_a_mark_of_an_address_or_of_who_its_alias_stands_for_tells_that_a_message_was_here(self) -> None:
+        local = self.with_aliases()
+        bob, admin = parse_address("bob@here.test"), parse_address("admin@here.test")
+        assert local.was_here(bob, [b"x@y.test", b"BOB@here.test"])
+        assert local.was_here(admin, [b"admin@here.test"])
+        assert local.was_here(admin, [b"bob@here.test"])
+        assert not local.was_here(bob, [b"admin@here.test"])
+        assert not local.was_here(bob, [])
+
     def test_an_alias_for_nobody_is_delivered_by_dropping_it(self) -> None:
         assert self.outcome("null@here.test") == Delivered("dropped: the alias null@here.test stands for nobody", "")
 

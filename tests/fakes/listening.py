@@ -70,11 +70,12 @@ class Listening:
             wall=self.clock.seconds,
             name=NAME,
             limits=self.limits,
+            visited=lambda address, marks: str(address).encode() in marks,
         )
         self.factory = Factory(self)
 
     def session(self, client: Client, late: Callable[[], None]) -> Session:
-        machine = ServerMachine(self.limits, NAME, starttls=self.starttls)
+        machine = ServerMachine(self.limits, NAME, starttls=self.starttls, dsn=client.trusted)
         return Session(
             machine, client, self.policy, self.intake, existence=self.existence, journal=self.journal, late=late
         )

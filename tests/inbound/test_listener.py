@@ -77,6 +77,28 @@ class ListenerTests(SynchronousTestCase):
         assert wire.say(RCPT).startswith("550 5.7.1 relay not permitted: 203.0.113.9")
         assert "refused client=203.0.113.9" in self.listening.lines[0]
 
+    def test_no_stranger_has_reports_sent(self) -> None:
+        wire = self.listen().connect(STRANGER)
+        assert "DSN" not in wire.say(GREET)
+        assert wire.say(MAIL + " RET=FULL").startswith("555 5.5.4")
+        assert wire.say(MAIL + " ENVID=a").startswith("555 5.5.4")
+        assert wire.say(MAIL).startswith("250")
+        assert wire.say("RCPT TO:<bob@here.test> NOTIFY=SUCCESS").startswith("555 5.5.4")
+        assert wire.say("RCPT TO:<bob@here.test> ORCPT=rfc822;bob@here.test").startswith("555 5.5.4")
+        assert wire.say("RCPT TO:<bob@here.test>").startswith("250")
+        own = self.listen().connect()
+        assert "250-DSN" in own.say(GREET)
+        assert own.say(MAIL + " RET=HDRS", RCPT + " NOTIFY=SUCCESS").count("250 ") == 2
+
+    def test_a_message_that_would_be_a_loop_is_refused_to_a_stranger_who_else_names_the_reports_victim(self) -> None:
+        loop = ("Subject: a", "delivered-TO:", " bob@here.test", "", "hello", ".")
+        wire = self.listen().connect(STRANGER)
+        wire.say(GREET, MAIL, "RCPT TO:<bob@here.test>", "DATA")
+        assert wire.say(*loop).startswith("554 5.4.6")
+        own = self.listen().connect()
+        own.say(GREET, MAIL, "RCPT TO:<bob@here.test>", "DATA")
+        assert own.say(*loop).startswith("250")
+
     def test_what_the_machine_refuses_by_itself_is_in_the_log_too(self) -> None:
         for command, reply in (
             ("AUTH PLAIN AGFsaWNlAHMzY3JldA==", "503 5.5.1"),

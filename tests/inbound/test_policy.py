@@ -9,7 +9,8 @@ FRIEND = Client("127.0.0.1", trusted=True)
 STRANGER = Client("203.0.113.9", trusted=False)
 
 
-POLICY = Policy(domain_list(["relay.test"]), domain_list(["here.test", "localhost"]), lambda address: address.local == "bob")
+HERE, RELAYED = domain_list(["here.test", "localhost"]), domain_list(["relay.test"])
+POLICY = Policy(RELAYED, HERE, lambda address: address.local == "bob")
 
 
 def code(client: Client, local: str, domain: str) -> int | None:
@@ -71,7 +72,7 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
 
 
 def test_the_door_counts_everyone_and_strangers_each() -> None:
-    door = Door(Limits(connections=3, connections_per_stranger=1))
+    door = Door(Limits(connections=3, connections_per_stranger=1, strangers=1.0))
     assert door.refusal(STRANGER) is None
     door.enter(STRANGER)
     assert door.refusal(STRANGER) is TOO_MANY_FROM_YOU
@@ -81,6 +82,34 @@ def test_the_door_counts_everyone_and_strangers_each() -> None:
     assert door.refusal(FRIEND) is TOO_MANY_CONNECTIONS
     door.leave(STRANGER)
     assert door.refusal(STRANGER) is None
+
+
+def test_strangers_of_any_number_leave_room_for_our_own() -> None:
+    door = Door(Limits(connections=8))
+    strangers = [Client(f"2001:db8:{number}::1", trusted=False) for number in range(6)]
+    for stranger in strangers:
+        assert door.refusal(stranger) is None
+        door.enter(stranger)
+    assert door.refusal(STRANGER) is TOO_MANY_CONNECTIONS
+    assert door.refusal(FRIEND) is None
+    door.leave(strangers[0])
+    assert door.refusal(STRANGER) is None
+
+
+def test_a_network_of_ipv6_counts_as_one_stranger_and_a_site_as_four() -> None:
+    door = Door(Limits(connections_per_stranger=2))
+    site = [Client(f"2001:db8:1:{number:x}::1", trusted=False) for number in range(5)]
+    for stranger in site[:4]:
+        for _ in range(2):
+            assert door.refusal(stranger) is None
+            door.enter(stranger)
+        assert door.refusal(stranger) is TOO_MANY_FROM_YOU
+    assert door.refusal(site[4]) is TOO_MANY_FROM_YOU
+    assert door.refusal(Client("2001:db8:2::1", trusted=False)) is None
+    for stranger in site[:4]:
+        door.leave(stranger)
+        door.leave(stranger)
+    assert door.refusal(site[4]) is None
 
 
 def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> None:
