@@ -28,9 +28,9 @@ _SETTINGS: Mapping[str, Setting[Any]] = {
     "DKIM_SELECTOR": table.DKIM_SELECTOR,
     "DKIM_CANON": table.DKIM_CANON,
 }
-#: The values by which each of these is honoured.
+# The values by which each of these is honoured.
 _WISHES: Mapping[str, tuple[str, ...]] = {PROTOCOL: ("smtps",), REQUIRE_TLS: ("*",), VERIFY_HOSTS: (":", "")}
-#: Values that ask for what we do anyway.
+# Values that ask for what we do anyway.
 _AS_IT_IS: Mapping[str, tuple[str, ...]] = {PROTOCOL: ("smtp",), REQUIRE_TLS: (":", ""), VERIFY_HOSTS: ("*",)}
 _ANY_LENGTH = "IGNORE_SMTP_LINE_LENGTH_LIMIT"
 _INSTEAD: Mapping[str, str] = {

@@ -18,7 +18,7 @@ from mta.message.outcome import Outcome
 from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.transaction import Verdict
 
-#: What a kept-open connection dies of between two parcels.
+# What a kept-open connection dies of between two parcels.
 _DEAD = frozenset({Cause.LOST, Cause.TIMEOUT, Cause.CLOSING})
 
 # Reading a member off its Enum costs as much as a call in Python 3.11; this one ends each transaction.

@@ -1,9 +1,9 @@
 """When mail that finds no room before a destination is to come again. Pure: time is an argument."""
 
-#: Groups a second that a destination is taken to work off before it was watched: rather too many, for mail that comes
-#: back early costs a look, and mail that comes back late leaves a ready destination idle.
+# Groups a second that a destination is taken to work off before it was watched: rather too many, for mail that comes
+# back early costs a look, and mail that comes back late leaves a ready destination idle.
 _FIRST_RATE = 1000.0
-#: Seconds over which a rate is taken.
+# Seconds over which a rate is taken.
 _WATCHED = 0.25
 
 

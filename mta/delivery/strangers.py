@@ -18,7 +18,7 @@ class Strangers:
         self._body_octets = limits.body_octets
         self._octets_of: dict[QueueId, int] = {}
         self._octets = 0
-        #: How many have left.
+        # How many have left.
         self._left = 0
         self._crowd = Crowd(limits.longest_turn)
 

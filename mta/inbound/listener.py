@@ -32,20 +32,20 @@ from mta.wire.tls import protocol_and_cipher
 TIMEOUT = reply(421, "4.4.2", "Too slow, closing the connection")
 STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later")
 
-#: Input that may wait for an answer before we stop reading from the client.
+# Input that may wait for an answer before we stop reading from the client.
 _MUCH_INPUT = 16384
-#: Octets of commands read at once: a client that pipelines hundreds of them waits for its next turn like all others.
+# Octets of commands read at once: a client that pipelines hundreds of them waits for its next turn like all others.
 _COMMAND_READ = 8192
-#: Octets read at once from a body, and from one that comes in more than one piece. With Twisted's 64 KiB that takes
-#: twice as many turns of the reactor, a tenth of what such a body costs (measured).
+# Octets read at once from a body, and from one that comes in more than one piece. With Twisted's 64 KiB that takes
+# twice as many turns of the reactor, a tenth of what such a body costs (measured).
 _FIRST_READ, _BODY_READ = 65536, 131072
-#: Seconds between two looks at all sessions for those whose time is up.
+# Seconds between two looks at all sessions for those whose time is up.
 _SWEEP = 5.0
 #: Seconds that messages which are being sent have to come to their end when we stop.
 GRACE = 4.0
 #: Seconds for clients to take our last words when we stop; with the grace as long as running deliveries have.
 GOODBYE = 3.0
-#: Seconds for which the input of a session that we ended is read and dropped.
+# Seconds for which the input of a session that we ended is read and dropped.
 _LINGER = 5.0
 
 

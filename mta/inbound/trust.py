@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from mta.inbound.networks import IPAddress, TrustList
 from mta.ops.journal import Journal
 
-#: Bounds, in seconds, of the time between two look-ups of a name; and the wait after one that failed.
+# Bounds, in seconds, of the time between two look-ups of a name; and the wait after one that failed.
 _SOONEST = 30.0
 _LATEST = 3600.0
 _AFTER_FAILURE = 60.0

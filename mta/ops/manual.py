@@ -35,7 +35,7 @@ The first that is set decides where mail goes that is not local:
 Half a pair counts as nothing, and the log names the missing half.
 """
 
-#: The settings by what an operator is about to do: each section begins with a setting of the table.
+# The settings by what an operator is about to do: each section begins with a setting of the table.
 _SECTIONS: Mapping[str, str] = {
     table.PORT.name: "Listening and our name",
     table.NET_DEV.name: "Who may send, and to whom",

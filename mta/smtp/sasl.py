@@ -38,7 +38,7 @@ class Plain:
         raise SaslError("PLAIN has no challenge")
 
 
-class Login:
+class LoginMechanism:
     """User, then password, whatever the server calls its questions; as open as PLAIN."""
 
     name = "LOGIN"
@@ -73,8 +73,8 @@ class CramMd5:
         return f"{self._user} {_digest(self._password, challenge)}".encode()
 
 
-#: In the order they are tried, as Exim's configuration of the image we replace has them.
-_MECHANISMS = (CramMd5, Plain, Login)
+# In the order they are tried, as Exim's configuration of the image we replace has them.
+_MECHANISMS = (CramMd5, Plain, LoginMechanism)
 
 
 def choose(offered: Iterable[str], user: str, password: str, *, in_clear: bool) -> list[Mechanism]:

@@ -35,7 +35,7 @@ class SharedWindow:
         self._send = send
         self._changed = changed
         self._longest_penalty = longest_penalty
-        #: Connections that we have leave for.
+        # Connections that we have leave for.
         self._leave = 0
         # Connections that others wait for.
         self._spare = 0
