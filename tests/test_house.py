@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "mta.config": _VALUES
     | {
         "mta.routing.route",
-        "mta.routing.aliases",
+        "mta.routing.hostpatterns",
         "mta.delivery.backoff",
         "mta.delivery.localrule",
         "mta.inbound.networks",
@@ -52,7 +52,7 @@ MAY_IMPORT_EXACTLY = {
     "mta.queue.interface": _VALUES,
     "mta.queue.ids": {"mta.queue.interface"},
     "mta.routing.route": _VALUES,
-    "mta.routing.aliases": set(),
+    "mta.routing.hostpatterns": set(),
     "mta.ops.journal": _VALUES | {"mta.queue.interface"},
     "mta.delivery.backoff": set(),
     "mta.delivery.localrule": {"mta.smtp"},

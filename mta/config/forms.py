@@ -12,7 +12,7 @@ from mta.config.schedule import read_schedule, write_schedule
 from mta.config.setting import Form
 from mta.config.trust import read_trust
 from mta.delivery.localrule import LocalKind, LocalRule
-from mta.routing.aliases import check_alias
+from mta.routing.hostpatterns import check_pattern
 from mta.smtp.address import bracketed, parse_domain
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ def _patterns(text: str) -> list[str]:
     patterns = [text] if text.startswith("^") else [item.lower() for item in _BLANKS_AND_COMMAS.split(text) if item]
     for pattern in patterns:
         try:
-            check_alias(pattern)
+            check_pattern(pattern)
         except OverflowError:
             raise ValueError(f"{pattern!r} repeats too often") from None
     return patterns

@@ -6,7 +6,7 @@ from typing import Any
 from mta.config import table
 from mta.config.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
 from mta.config.setting import Reading, Setting
-from mta.routing.aliases import matches
+from mta.routing.hostpatterns import matches
 from mta.routing.route import Credentials, Smarthost, TlsRule
 
 _GMAIL_PORT = 587

@@ -6,8 +6,8 @@ import random
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.message.outcome import TryLater
-from mta.routing.aliases import matches
 from mta.routing.answers import AddressAnswer, Found, LookupFailed, Resolver
+from mta.routing.hostpatterns import matches
 from mta.routing.order import interleave, shares
 from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
 from mta.routing.rules import Decision, RouterRules

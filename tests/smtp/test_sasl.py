@@ -43,7 +43,7 @@ def test_cram_md5_does_not_stop_at_a_colon() -> None:
 
 
 def test_login_gives_user_then_password_then_nothing() -> None:
-    mechanism = sasl.Login("u^$#", 'p"\\%&/ :x')
+    mechanism = sasl.LoginMechanism("u^$#", 'p"\\%&/ :x')
     assert mechanism.initial is None
     assert mechanism.respond(b"Username:") == b"u^$#"
     assert mechanism.respond(b"anything") == b'p"\\%&/ :x'

@@ -15,24 +15,24 @@ _MAX_REPEATS = 3
 _TOKEN = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|(\)?)(?:[*+]|\{\d*,?\d*\})")
 
 
-class AliasError(ValueError):
+class PatternError(ValueError):
     """The text is not a host pattern; the message says why."""
 
 
-def check_alias(pattern: str) -> None:
-    """Raise AliasError for a pattern that could not be used. For the settings, so that `matches` never has to."""
+def check_pattern(pattern: str) -> None:
+    """Raise PatternError for a pattern that could not be used. For the settings, so that `matches` never has to."""
     if not pattern or len(pattern) > _MAX_PATTERN:
-        raise AliasError(f"a host pattern has 1 to {_MAX_PATTERN} characters")
+        raise PatternError(f"a host pattern has 1 to {_MAX_PATTERN} characters")
     if pattern.startswith("^"):
         _check_effort(pattern)
         try:
             _compiled(pattern)
         except re.error as error:
-            raise AliasError(f"{pattern!r} is not a regular expression: {error}") from None
+            raise PatternError(f"{pattern!r} is not a regular expression: {error}") from None
 
 
 def matches(patterns: Iterable[str], name: str) -> bool:
-    """Whether a host name, or an IP address as text, matches one of the patterns. They must have passed check_alias."""
+    """Whether a host name, or an IP address as text, matches one of the patterns, which `check_pattern` let through."""
     host = name.lower().removesuffix(".")
     return len(host) <= _MAX_NAME and any(_matches(pattern, host) for pattern in patterns)
 
@@ -49,9 +49,11 @@ def _check_effort(pattern: str) -> None:
     """Refuse what could run for ages on a name that a stranger's DNS chose: repeats within and after repeats."""
     repeats = [match for match in _TOKEN.finditer(pattern) if match[1] is not None]
     if any(match[1] for match in repeats):
-        raise AliasError(f"{pattern!r} repeats a group, which can take for ever: write it without *, + or {{}} after )")
+        raise PatternError(
+            f"{pattern!r} repeats a group, which can take for ever: write it without *, + or {{}} after )"
+        )
     if len(repeats) > _MAX_REPEATS:
-        raise AliasError(f"{pattern!r} has more than {_MAX_REPEATS} repetitions, which can take for ever")
+        raise PatternError(f"{pattern!r} has more than {_MAX_REPEATS} repetitions, which can take for ever")
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.routing.aliases import AliasError, check_alias, matches
+from mta.routing.hostpatterns import PatternError, check_pattern, matches
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from mta.routing.aliases import AliasError, check_alias, matches
     ],
 )
 def test_patterns_match_as_in_exim(pattern: str, name: str, expected: bool) -> None:
-    check_alias(pattern)
+    check_pattern(pattern)
     assert matches([pattern], name) is expected
     assert matches(["other.test", pattern], name) is expected
 
@@ -41,14 +41,14 @@ def test_no_pattern_matches_nothing() -> None:
     "pattern", ["^(", "^[", "^*", r"^a{2,1}", "", "x" * 201, r"^(a+)+$", r"^(a|aa)*x", r"^(a){1,9}x"]
 )
 def test_what_is_no_pattern_or_could_run_for_ever_is_refused(pattern: str) -> None:
-    with pytest.raises(AliasError):
-        check_alias(pattern)
+    with pytest.raises(PatternError):
+        check_pattern(pattern)
 
 
 def test_too_many_repetitions_are_refused_and_escaped_ones_are_not_counted() -> None:
-    check_alias(r"^[^*+]*\.mail\+\*\{3\}.*\.test(eu|us)?[)*]+$")
-    with pytest.raises(AliasError, match="more than 3"):
-        check_alias(r"^.*a.*b.*c.*d")
+    check_pattern(r"^[^*+]*\.mail\+\*\{3\}.*\.test(eu|us)?[)*]+$")
+    with pytest.raises(PatternError, match="more than 3"):
+        check_pattern(r"^.*a.*b.*c.*d")
 
 
 def test_a_name_longer_than_any_host_matches_nothing() -> None:
@@ -60,7 +60,7 @@ def test_a_name_longer_than_any_host_matches_nothing() -> None:
 def test_whatever_passes_the_check_can_be_matched(pattern: str, name: str) -> None:
     for candidate in (pattern, "^" + pattern, "*" + pattern):
         try:
-            check_alias(candidate)
-        except AliasError:
+            check_pattern(candidate)
+        except PatternError:
             continue
         matches([candidate], name)
