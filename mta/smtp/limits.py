@@ -1,4 +1,4 @@
-"""What clients may ask of the listening side, in one record with defaults: RFC 5321 section 4.5.3 unless said otherwise.
+"""What clients may ask of the listening side, one record with defaults: RFC 5321 section 4.5.3 unless said otherwise.
 
 What one argument of a command may be is in `address` and `commands`; how clients are accepted and read, and how they
 are let go when the service stops, is the listener's.
