@@ -1,5 +1,6 @@
 """Puts the parts of the house together, once ports and queue are open; mta.relay starts and stops them."""
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import DkimSigner, Signer
 from mta.delivery.throttle import NewAllowance, own_windows, window_limits
+from mta.inbound.balance import Balance
 from mta.inbound.descriptors import room_for_clients
 from mta.inbound.existence import DomainCheck
 from mta.inbound.intake import Intake
@@ -61,51 +63,50 @@ from mta.smtp.server import ServerMachine
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What everything else stands on; who made it also ends it."""
+class Premises:
+    """What a relay is given; everything in it stands on this."""
 
     settings: Settings
     reactor: Any
     journal: Journal
-    queue: SqliteQueue
-    #: Addresses and ports that are bound.
-    listening: tuple[tuple[str, int], ...]
+    #: Bound and listening; the relay closes them.
+    sockets: Sequence[socket.socket]
     certificate: ListeningCertificate | None
     keyring: Keyring | None
     #: Where the queue lies, and with it the control socket.
     home: Path
     ids: IdSource
-    #: Given when the limits of destinations are shared with other processes.
+    #: Given when other processes share the limits of destinations, and when they accept from the same sockets.
     windows: NewAllowance | None = None
+    balance: Balance | None = None
 
 
 class Assembly:
     """The parts of one daemon. `listener` makes sessions; `services` are started together and stopped together."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._settings = ground.settings
-        self._queue = ground.queue
-        self._journal = ground.journal
-        settings, clock = ground.settings, ground.reactor
-        self._ids = ground.ids
+    def __init__(self, premises: Premises, queue: SqliteQueue) -> None:
+        self._premises = premises
+        self._queue = queue
+        self._settings = settings = premises.settings
+        self._journal = journal = premises.journal
+        self._ids = premises.ids
+        clock = premises.reactor
         self._resolver = make_resolver(clock, settings.dns_servers or None)
-        self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, ground.journal)
+        self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, journal)
         self._router = MailRouter(self._router_rules(), self._resolver, clock.seconds)
         self._local = self._local_mail()
         delivery = self._delivery()
         self.listener: ESMTPFactory = self._listener(delivery)
-        keeper = HistoryKeeper(ground.queue, settings.history_days, wall=time.time, trouble=ground.journal.trouble)
-        journal = ground.journal
-        auditor = Auditor(ground.queue, wall=time.time, alarm=journal.alarm, trouble=journal.trouble)
+        keeper = HistoryKeeper(queue, settings.history_days, wall=time.time, trouble=journal.trouble)
+        auditor = Auditor(queue, wall=time.time, alarm=journal.alarm, trouble=journal.trouble)
         self.services: tuple[IService, ...] = (
             self._trusted,
             delivery,
             Rounds(keeper.forget, HISTORY_ROUND, clock),
             Rounds(auditor.look, AUDIT_ROUND, clock),
             Rounds(self._clock_watch(delivery).look, CLOCK_ROUND, clock),
-            ControlService(clock, ground.home, delivery.amended, ground.journal.trouble),
-            *(() if ground.certificate is None else (Rounds(ground.certificate.look, CERTIFICATE_ROUND, clock),)),
+            ControlService(clock, premises.home, delivery.amended, journal.trouble),
+            *(() if premises.certificate is None else (Rounds(premises.certificate.look, CERTIFICATE_ROUND, clock),)),
         )
 
     def _router_rules(self) -> RouterRules:
@@ -118,7 +119,7 @@ class Assembly:
             port_out=settings.port_out,
             ipv6=settings.ipv6,
             private=settings.private_destinations,
-            listening=OwnSockets(self._ground.listening),
+            listening=OwnSockets((each.getsockname()[0], settings.port) for each in self._premises.sockets),
         )
 
     def _local_mail(self) -> LocalMail:
@@ -142,7 +143,7 @@ class Assembly:
         settings = self._settings
         options = partial(client_options, trust=_trust(settings))
         mark = QueueMarks(self._queue, self._journal)
-        carrier = SmtpCarrier(Parts(self._ground.reactor, settings.mailname, options, mark))
+        carrier = SmtpCarrier(Parts(self._premises.reactor, settings.mailname, options, mark))
         store = mail_store(settings.local_delivery)
         if store is None:
             return carrier
@@ -158,8 +159,8 @@ class Assembly:
             self._carrier(),
             self._local,
             settler,
-            windows=self._ground.windows or own_windows(window_limits(settings.retry_schedule)),
-            clock=self._ground.reactor,
+            windows=self._premises.windows or own_windows(window_limits(settings.retry_schedule)),
+            clock=self._premises.reactor,
             wall=time.time,
             journal=self._journal,
             signer=self._signer(),
@@ -169,11 +170,11 @@ class Assembly:
         def hasten() -> None:
             self._queue.hasten(time.time()).addCallback(lambda _: delivery.wake())
 
-        steady, journal = self._ground.reactor.seconds, self._journal
+        steady, journal = self._premises.reactor.seconds, self._journal
         return ClockWatch(wall=time.time, steady=steady, hasten=hasten, wake=delivery.wake, journal=journal)
 
     def _signer(self) -> Signer | None:
-        keyring = self._ground.keyring
+        keyring = self._premises.keyring
         if keyring is None:
             return None
         return DkimSigner(keyring, Canon(*self._settings.dkim_canon), ours=self._is_ours, run=self._in_a_thread)
@@ -200,7 +201,7 @@ class Assembly:
             visited=self._was_here,
         )
         policy = Policy(settings.relay_domains, settings.local_domains, self._local.accepts)
-        certificate, clock = self._ground.certificate, self._ground.reactor
+        certificate, clock = self._premises.certificate, self._premises.reactor
         check = DomainCheck(self._router)
 
         def new_session(client: Client, late: Callable[[], None]) -> Session:
@@ -217,7 +218,7 @@ class Assembly:
         return ours and self._local.was_here(address, marks)
 
     def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
-        return deferToThreadPool(self._ground.reactor, self._ground.reactor.getThreadPool(), work)
+        return deferToThreadPool(self._premises.reactor, self._premises.reactor.getThreadPool(), work)
 
 
 def _trust(settings: Settings) -> Trust:

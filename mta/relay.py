@@ -3,11 +3,7 @@
 The whole of the daemon, or one worker of it.
 """
 
-import socket
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -16,19 +12,15 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mta.assembly import Assembly, Ground
+from mta.assembly import Assembly, Premises
 from mta.config.settings import Settings
 from mta.delivery.keyring import Keyring, Tell, open_keyring
-from mta.delivery.throttle import NewAllowance
 from mta.heap import ROUND as HEAP_ROUND
 from mta.heap import Heap
-from mta.inbound.balance import Balance
 from mta.inbound.ports import listen
-from mta.inbound.tls import ListeningCertificate
 from mta.ops.journal import Journal
 from mta.ops.rounds import Rounds
 from mta.queue.home import FILE_NAME
-from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError, Summary
 from mta.queue.overgrowth import ROUND as LOG_ROUND
 from mta.queue.overgrowth import LogWatch
@@ -38,25 +30,6 @@ from mta.queue.sqlite import open_queue
 from mta.queue.walsize import LOG_OCTETS
 
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Premises:
-    """What a relay is given."""
-
-    settings: Settings
-    reactor: Any
-    journal: Journal
-    #: Bound and listening; the relay closes them.
-    sockets: Sequence[socket.socket]
-    certificate: ListeningCertificate | None
-    keyring: Keyring | None
-    #: Where its queue lies.
-    home: Path
-    ids: IdSource
-    #: Given when other processes share the limits of destinations, and when they accept from the same sockets.
-    windows: NewAllowance | None = None
-    balance: Balance | None = None
 
 
 class Relay(MultiService):
@@ -86,7 +59,7 @@ class Relay(MultiService):
             self._threads.stop()
             raise
         _tell(given.journal, self._queue.recovery)
-        house = Assembly(self._ground())
+        house = Assembly(given, self._queue)
         self._factory = house.listener
         for service in house.services:
             service.setServiceParent(self)
@@ -111,21 +84,6 @@ class Relay(MultiService):
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         await self._queue.close()
         self._threads.stop()
-
-    def _ground(self) -> Ground:
-        given = self._premises
-        return Ground(
-            given.settings,
-            given.reactor,
-            given.journal,
-            self._queue,
-            tuple((each.getsockname()[0], given.settings.port) for each in given.sockets),
-            given.certificate,
-            given.keyring,
-            given.home,
-            given.ids,
-            given.windows,
-        )
 
     def _listen(self) -> None:
         given = self._premises

@@ -17,6 +17,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 import mta
+from mta.assembly import Premises
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.understanding import understanding
 from mta.delivery.keyring import DkimKeyError
@@ -44,7 +45,7 @@ from mta.queue.interface import QueueError
 from mta.queue.merge import merge
 from mta.queue.place import place_notice
 from mta.queue.rights import close_to_others
-from mta.relay import Premises, Relay, read_keys
+from mta.relay import Relay, read_keys
 from mta.steady import steady
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
@@ -147,11 +148,17 @@ class Daemon(MultiService):
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
     def _alone(self) -> Relay:
-        settings, journal, reactor = self._settings, self._journal, self._reactor
-        certificate, keyring = self._certificate, self._keyring
-        return Relay(
-            Premises(settings, reactor, journal, self._sockets, certificate, keyring, settings.queue_dir, IdSource())
+        premises = Premises(
+            settings=self._settings,
+            reactor=self._reactor,
+            journal=self._journal,
+            sockets=self._sockets,
+            certificate=self._certificate,
+            keyring=self._keyring,
+            home=self._settings.queue_dir,
+            ids=IdSource(),
         )
+        return Relay(premises)
 
     def _parent(self, watchdog: float | None) -> Supervisor:
         # The workers read the keys for themselves; what is wrong with them was said once, here.

@@ -18,6 +18,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import globalLogBeginner
 
+from mta.assembly import Premises
 from mta.delivery.keyring import DkimKeyError
 from mta.delivery.throttle import window_limits
 from mta.handover import Handover, HandoverError, receive
@@ -29,7 +30,7 @@ from mta.ops.output import Output, TwistedObserver
 from mta.queue.home import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
-from mta.relay import Premises, Relay, read_keys
+from mta.relay import Relay, read_keys
 from mta.steady import steady
 from mta.workers.allowance import SharedWindows
 from mta.workers.channel import Channel, open_channel
@@ -73,16 +74,16 @@ class Worker(MultiService):
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         self.channel.handlers.update(windows.handlers())
         premises = Premises(
-            settings,
-            self._reactor,
-            self._journal,
-            self._sockets,
-            self._certificate(),
-            read_keys(settings, self._reactor, self._notice),
-            worker_home(settings.queue_dir, self._number),
-            self._ids,
-            windows.new,
-            self._balance,
+            settings=settings,
+            reactor=self._reactor,
+            journal=self._journal,
+            sockets=self._sockets,
+            certificate=self._certificate(),
+            keyring=read_keys(settings, self._reactor, self._notice),
+            home=worker_home(settings.queue_dir, self._number),
+            ids=self._ids,
+            windows=windows.new,
+            balance=self._balance,
         )
         relay = Relay(premises)
         relay.setServiceParent(self)
