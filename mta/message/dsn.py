@@ -29,10 +29,10 @@ MAX_RETURNED_HEADER = 100 * 1024
 _MAX_LINE = 998
 _OVERLONG = re.compile(rb"[^\n]{1000}")
 
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 # RFC 5322 section 3.6.4, loosely: what is copied into a field of ours must be one printable word.
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,900}>")
-_IPV4 = re.compile(r"[\d.]+")
+_IPV4 = re.compile(r"[0-9.]+")
 # Every other message has at least the trace field that we put on top.
 _UNREADABLE = MemoryBody(b"")
 

@@ -16,7 +16,7 @@ _WIDTH = 76
 _LONGEST_WORD = 240
 # Every white space but the blank, which is kept: it counts in a quoted local part.
 _LINE_ENDS = re.compile(r"[^\S ]+")
-_REPLY = re.compile(r"[2-5]\d\d(?:[ -]|$)")
+_REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|$)")
 
 # By enhanced status without its class (RFC 3463): the detail where it matters, else the subject.
 _ADVICE = {

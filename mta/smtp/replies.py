@@ -12,7 +12,7 @@ MAX_REPLY_LINE = 512
 MAX_TEXT = 2000
 # A text of so many octets fits its line with any code and status.
 _SHORT = MAX_REPLY_LINE - 32
-_STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
+_STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 
 
 @value(frozen=True, slots=True)

@@ -278,7 +278,8 @@ def test_only_a_reply_of_the_remote_is_an_smtp_diagnostic(host: str, words: str,
 
 
 def test_a_status_that_is_none_is_replaced() -> None:
-    assert groups(parse(written(outcome=Failed("no", "", "5.1.1\r\nAction: delivered")))[2])[1]["Status"] == "5.0.0"
+    for status in ("5.1.1\r\nAction: delivered", "5.१.१"):
+        assert groups(parse(written(outcome=Failed("no", "", status)))[2])[1]["Status"] == "5.0.0"
 
 
 def test_a_status_part_that_must_be_ascii_is() -> None:

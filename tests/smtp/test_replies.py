@@ -51,6 +51,10 @@ def test_a_status_of_another_class_is_text():
     assert read_reply(250, ["5.7.1 odd"]) == reply(250, "", "5.7.1 odd")
 
 
+def test_a_status_in_the_digits_of_another_script_is_text():
+    assert read_reply(550, ["5.१.१ no"]) == reply(550, "", "5.१.१ no")
+
+
 def test_a_reply_is_quoted_on_one_line():
     assert str(reply(550, "5.7.1", "not", "here")) == "550 5.7.1 not here"
     assert str(reply(354, "", "go on")) == "354 go on"
