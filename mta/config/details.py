@@ -83,9 +83,9 @@ The SMTP credentials of Amazon SES are made in its console; they are not the key
     "SES_PORT": """\
 25, 587 and 2587 use STARTTLS; 465 and 2465 are TLS from the first byte.""",
     "DKIM_KEY_PATH": """\
-Mail is signed for the domain of `From:`, in every mode, reports too. A key for every domain is one file. In a directory
-a domain without a file is not signed. RSA and Ed25519 keys are good. A key that cannot be read ends the start with an
-error, for mail that should be signed must not leave unsigned.
+Mail is signed for the domain of `From:`, in every mode, reports too, but not what strangers send to `RELAY_DOMAINS`. A
+key for every domain is one file. In a directory a domain without a file is not signed. RSA and Ed25519 keys are good.
+A key that cannot be read ends the start with an error, for mail that should be signed must not leave unsigned.
 `smtprelay dkim keygen` makes a key and prints its DNS record.""",
     "DKIM_SELECTOR": """\
 The record of the public key is at `<selector>._domainkey.<domain>`. A key file that names a selector has its own.""",

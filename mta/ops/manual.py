@@ -16,12 +16,15 @@ itself reads: `smtprelay config manual` prints it.
 - A variable that is empty counts as not set. Blanks around a value do not count, but for secrets.
 - A secret can be given as a file instead: `NAME_FILE` has its path. Both at once are an error. Line ends at the end of
   the file do not count.
-- All mistakes are reported together at start, one line each with an example that is right, and the relay does not run.
+- All mistakes in the settings, a file that is missing among them, are reported together at start, one line each with an
+  example that is right, and the relay ends with status 78. What is wrong inside a certificate or a DKIM key, or with
+  `RUN_AS`, is found after that and told one at a time, with status 78 too. A port that is taken or a queue that cannot
+  be used is status 1: it may pass.
 - Whatever is set and has no effect is named in the log, as an event `notice`. So is a variable spelled almost like one
   of ours. What the settings amount to stands in events `setting`: who may send, to whom, by which route, how safe.
-- `smtprelay config check` says the same without starting, and exits with 1 if there are mistakes.
-  `smtprelay config explain NAME` says what a setting is now, where that comes from and what it does. Secrets are shown
-  as `****`.
+- `smtprelay config check` says the same without starting, reads certificate and keys as well, and exits with 1 if there
+  are mistakes. `smtprelay config explain NAME` says what a setting is now, where that comes from and what it does.
+  Secrets are shown as `****`.
 
 ## The mode
 
@@ -33,6 +36,24 @@ The first that is set decides where mail goes that is not local:
 4. nothing: to the MX hosts of each recipient's domain.
 
 Half a pair counts as nothing, and the log names the missing half.
+"""
+
+_TAIL = """\
+## What has no setting
+
+| limit | value | beyond it |
+|---|---|---|
+| recipients of a message that comes in | 1,000 | `452 4.5.3`; the client sends the rest in another message |
+| refused recipients of a message, if they are more than half | 10 | `550 5.7.1` for all that follow |
+| header of a message | 1 MiB | `552 5.3.4` |
+| `Received:` fields of a message | 50 | `554 5.4.6`, a loop |
+| mistakes in a session | 10 | `421 4.7.0`, and the end |
+| commands without mail in a session | 50 | `421 4.7.0`, and the end |
+| clients at once | 6,000 | `421 4.3.2` |
+| clients at once from an address that is not trusted | 50 | `421 4.7.0` |
+| connections to a destination | 20, from 5 on as it answers well | mail waits its turn |
+| recipients of a message that we send at a time | 100 | the rest in the next transaction |
+| free room that is left on the queue's disk | 10 MiB | `452 4.3.1` |
 """
 
 # The settings by what an operator is about to do: each section begins with a setting of the table.
@@ -54,7 +75,7 @@ _SECTIONS: Mapping[str, str] = {
 
 def configuration_page() -> str:
     """Return the page as Markdown."""
-    return "\n".join([_HEAD, *_settings()])
+    return "\n".join([_HEAD, *_settings(), _TAIL])
 
 
 def _settings() -> Iterator[str]:
