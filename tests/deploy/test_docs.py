@@ -15,6 +15,7 @@ from tests.fakes.certificates import self_signed
 
 RUNNABLE = [page for page in PAGES if any(not block.why_not_run for block in commands(page))]
 TROUBLE = ROOT / "docs" / "troubleshooting.md"
+OPERATING = ROOT / "docs" / "operating.md"
 COMMAND = re.compile(
     r"^(?:[A-Z_]+=\S+ )*(?:[\w./-]*/)?(docker|kubectl|make|mkdir|openssl|pip|smtprelay|swaks|systemctl|twistd) ",
     re.MULTILINE,
@@ -59,8 +60,9 @@ def folder(relay, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
 def test_the_commands_of_a_page_work_one_after_the_other(page, relay, folder):
     script = "\n".join(f": {name_of(block)}\n{block.text}" for block in commands(page) if not block.why_not_run)
-    if re.search(r"^swaks", script, re.MULTILINE) and not shutil.which("swaks"):
-        pytest.skip("swaks is not installed")
+    for program in ("swaks", "jq"):
+        if re.search(rf"(^|\| ){program} ", script, re.MULTILINE) and not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
     if page == TROUBLE:
         (folder / "tls").mkdir()
         certificate, key = self_signed(["mail.example.org"]).write(folder / "tls")
@@ -150,3 +152,26 @@ def test_the_events_of_troubleshooting_are_those_of_the_journal():
     rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == events
+
+
+def test_the_fields_of_the_log_are_those_of_the_journal():
+    section = OPERATING.read_text().partition("## The fields of the log\n")[2].partition("\n## ")[0]
+    rows = [re.findall(r"`([a-z_-]+)`", line) for line in section.splitlines() if line.startswith("| `")]
+    told = {event: set(fields) for event, *fields in rows}
+    assert len(told) == len(rows)
+    assert told == journal_fields()
+
+
+def journal_fields() -> dict[str, set[str]]:
+    """Return the events that the journal writes, each with all of its fields."""
+    found: dict[str, set[str]] = {}
+    for method in ast.walk(ast.parse((ROOT / "mta" / "ops" / "journal.py").read_text())):
+        if not isinstance(method, ast.FunctionDef):
+            continue
+        keys = {key.value for node in ast.walk(method) if isinstance(node, ast.Dict) for key in node.keys if key}
+        for call in ast.walk(method):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in {"self._emit", "self._emit_often"}:
+                event = call.args[0]
+                if isinstance(event, ast.Constant):
+                    found.setdefault(event.value, set()).update(keys, {word.arg for word in call.keywords if word.arg})
+    return found
