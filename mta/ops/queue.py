@@ -92,10 +92,10 @@ def queue_summary(as_json: bool) -> None:
 
 
 @queue.command("retry")
-@click.option("--all", "everything", is_flag=True, help="All that waits.")
+@click.option("--all", "everything", is_flag=True, help="All that waits; what is held is released.")
 @click.argument("ids", nargs=-1)
 def queue_retry(everything: bool, ids: tuple[str, ...]) -> None:
-    """Try messages now, held ones too."""
+    """Try messages now; held ones are released."""
     if everything == bool(ids):
         raise click.UsageError("give either the ids of messages or --all")
     _amend(Change.RETRY, None if everything else ids)
