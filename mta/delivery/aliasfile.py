@@ -5,11 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mta.delivery.aliases import Aliases, parse_aliases
+from mta.delivery.stamp import Stamp, stamp_of
 
 #: Octets of an aliases file; one that is larger is not read.
 MAX_OCTETS = 8 * 1024 * 1024
-
-_Stamp = tuple[int, int, int]
 
 
 class AliasesFile:
@@ -20,14 +19,14 @@ class AliasesFile:
         self._path = path
         self._notice = notice
         self._aliases = Aliases()
-        self._stamp: _Stamp | None = None
+        self._stamp: Stamp | None = None
         self._complaint = ""
         self.current()
 
     def current(self) -> Aliases:
         """Return the aliases of now. Costs a look at the file, and its reading when it is another than before."""
         try:
-            if _stamp(self._path.stat()) != self._stamp:
+            if stamp_of(self._path.stat()) != self._stamp:
                 self._read()
             self._complaint = ""
         except OSError as error:
@@ -37,7 +36,7 @@ class AliasesFile:
     def _read(self) -> None:
         with self._path.open("rb") as file:
             # Of what is read, so that a change in the meantime is seen the next time.
-            self._stamp = _stamp(os.fstat(file.fileno()))
+            self._stamp = stamp_of(os.fstat(file.fileno()))
             octets = file.read(MAX_OCTETS + 1)
         if len(octets) > MAX_OCTETS:
             self._notice(f"the aliases file {self._path} has more than {MAX_OCTETS >> 20} MiB and is not read")
@@ -50,7 +49,3 @@ class AliasesFile:
         if text != self._complaint:
             self._complaint = text
             self._notice(text)
-
-
-def _stamp(status: os.stat_result) -> _Stamp:
-    return status.st_mtime_ns, status.st_size, status.st_ino

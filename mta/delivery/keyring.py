@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from mta.delivery.stamp import Stamp, stamp_of
 from mta.message.keys import KeyFormatError, SigningKey, read_key
 from mta.smtp.address import AddressError, parse_domain
 
@@ -20,7 +21,6 @@ SUFFIX = ".pem"
 _MAX_OCTETS = 65536
 _SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
-Stamp = tuple[int, int, int]
 Tell = Callable[[str], None]
 
 
@@ -74,7 +74,7 @@ class _KeyFile:
     def load(self) -> str:
         """Read the file if it has changed; return what is weak about the key, or "". Raises DkimKeyError."""
         try:
-            stamp = _stamp(self.path)
+            stamp = stamp_of(self.path.stat())
             if stamp == self._stamp:
                 return ""
             with self.path.open("rb") as file:
@@ -175,7 +175,7 @@ class _Directory:
         self._told = line
 
     def _list(self) -> None:
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path.stat())
         if stamp == self._stamp:
             return
         files: dict[Named, _KeyFile] = {}
@@ -204,12 +204,6 @@ def _load_all(files: Iterable[_KeyFile], tell: Tell) -> None:
     for line in dict.fromkeys(file.load() for file in files):
         if line:
             tell(line)
-
-
-def _stamp(path: Path) -> Stamp:
-    """Return what changes when a file or a directory does."""
-    state = path.stat()
-    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _is_domain(name: str) -> bool:
