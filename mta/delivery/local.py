@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred, succeed
 from mta.delivery.aliases import Aliases, Expansion
 from mta.delivery.dispatch import Expanded
 from mta.delivery.forward import forwarded
-from mta.delivery.mailboxes import Mailboxes, is_postmaster, loop, was_here
+from mta.delivery.mailboxes import Mailboxes, loop, was_here
 from mta.message.envelope import Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import BodyWriter, Claim, Pending, QueueError, QueueId
 from mta.routing.route import Plan
-from mta.smtp.address import Address
+from mta.smtp.address import Address, is_postmaster
 
 #: Does blocking work elsewhere and gives its result.
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]

@@ -10,10 +10,8 @@ from mta.message.envelope import Envelope
 from mta.message.headers import header_end, values
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Claim, Pending
-from mta.smtp.address import Address
+from mta.smtp.address import POSTMASTER, Address, is_postmaster
 
-# RFC 5321 section 4.5.1: mail for postmaster is never refused.
-_POSTMASTER = "postmaster"
 # Delivered-To stands on top, among the trace fields; what is further down is not worth the reading.
 _TRACE_BYTES = 65536
 # Enhanced status by cause (RFC 3463): the system is full, the mailbox is full; anything else is our own trouble.
@@ -61,13 +59,8 @@ class Mailboxes:
     def _new_name(self, local: str) -> str | None:
         """Return the name under which a Maildir may be made for a local part."""
         if is_postmaster(local):
-            return _POSTMASTER
+            return POSTMASTER
         return self._maildirs.name(local) if self._create else None
-
-
-def is_postmaster(local: str) -> bool:
-    """Whether a local part is the one that always gets its mail (RFC 5321 section 4.5.1)."""
-    return local.lower() == _POSTMASTER
 
 
 def was_here(body: Body, recipient: Address, *, by_alias: bool = False) -> bool:

@@ -15,6 +15,8 @@ import idna
 #: (4.5.3.1.1) are not enforced: bounce addresses of mailing lists pass them daily.
 MAX_ADDRESS_OCTETS = 254
 MAX_DOMAIN_OCTETS = 253
+#: RFC 5321 section 4.5.1: mail for this local part is never refused.
+POSTMASTER = "postmaster"
 
 # RFC 5321 section 4.1.2 Atom and Quoted-string; RFC 6531 section 3.3 adds every non-ASCII character to both.
 _ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]"
@@ -67,6 +69,11 @@ class Address:
         return self._text
 
 
+def is_postmaster(local: str) -> bool:
+    """Whether a local part is the one that always gets its mail, whatever its case (RFC 5321 section 4.5.1)."""
+    return local.lower() == POSTMASTER
+
+
 def is_deceptive(text: str) -> bool:
     """Whether a text holds what would part a line, turn it around, or not show in it."""
     return _DECEPTIVE.search(text) is not None
@@ -85,7 +92,7 @@ def parse_address(text: str) -> Address:
         raise AddressError("address contains a control character, or one that cannot be seen")
     local, end = _parse_local(text)
     if end == len(text):
-        if local.lower() == "postmaster":
+        if is_postmaster(local):
             return Address(local, "")
         raise AddressError("address must contain a domain")
     if text[end] != "@":
