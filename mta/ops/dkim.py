@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -10,11 +10,11 @@ import dns.exception
 import dns.nameserver
 import dns.resolver
 
-from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.settings import read_settings
 from mta.delivery.keyring import SUFFIX, DkimKeyError, Keyring, Named, open_keyring
 from mta.message.keys import GOOD_RSA_BITS, KeyType, SigningKey, new_key, record, record_name, to_pem
 from mta.ops.records import Verdict, judge, new_key_lines, zone_line
-from mta.ops.refusal import Refusal
+from mta.ops.refusal import Refusal, refusing
 from mta.smtp.address import AddressError, parse_domain
 
 #: Seconds that one question to the DNS may take, all servers and repetitions included.
@@ -52,7 +52,8 @@ def _domain(_context: click.Context, _parameter: click.Parameter, text: str | No
 )
 def keygen(domain: str, selector: str | None, type: KeyType, bits: int, out: Path | None) -> None:
     """Make a key, and print the DNS records that go with it."""
-    settings = _settings(os.environ)
+    with refusing():
+        settings = read_settings(os.environ)
     key = new_key(selector or settings.dkim_selector, type, bits)
     path = _place(out, settings.dkim_key_path, f"{domain}.{key.selector}{SUFFIX}")
     _write(path, to_pem(key))
@@ -65,7 +66,8 @@ def keygen(domain: str, selector: str | None, type: KeyType, bits: int, out: Pat
 @click.argument("domain", callback=_domain, required=False)
 def check(domain: str | None) -> None:
     """Compare the keys in use with what the DNS says."""
-    settings = _settings(os.environ)
+    with refusing():
+        settings = read_settings(os.environ)
     if settings.dkim_key_path is None:
         raise Refusal("DKIM_KEY_PATH is not set, or there is nothing: mail is not signed")
     try:
@@ -76,13 +78,6 @@ def check(domain: str | None) -> None:
     verdicts = [_report(subjects, ask) for subjects in _to_check(ring, domain)]
     if any(verdict is not Verdict.OK for verdict in verdicts):
         raise click.exceptions.Exit(1)
-
-
-def _settings(environ: Mapping[str, str]) -> Settings:
-    try:
-        return read_settings(environ)
-    except SettingsError as error:
-        raise Refusal(*error.mistakes) from None
 
 
 def _warn(line: str) -> None:
