@@ -51,7 +51,7 @@ from mta.queue.ids import IdSource
 from mta.queue.keeper import ROUND as HISTORY_ROUND
 from mta.queue.keeper import HistoryKeeper
 from mta.queue.sqlite import SqliteQueue
-from mta.routing.answers import Found, LookupFailed
+from mta.routing.answers import AddressAnswer, Found, LookupFailed
 from mta.routing.resolver import DnsResolver, make_resolver
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
@@ -233,8 +233,7 @@ def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
         if isinstance(answer, Found):
             found = (client_address(text) for text in answer.records)
             return Addresses(frozenset(address for address in found if address is not None), answer.ttl)
-        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
-        return Addresses(None, answer.ttl, reason)
+        return Addresses(None, answer.ttl, _why_none(answer))
 
     return look_up
 
@@ -244,7 +243,10 @@ def _store_addresses(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
         answer = await resolver.addresses(host, ipv6=ipv6, search=True)
         if isinstance(answer, Found):
             return answer.records
-        reason = answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
-        return TryLater(f"looking up {host} failed: {reason}", status="4.4.3")
+        return TryLater(f"looking up {host} failed: {_why_none(answer)}", status="4.4.3")
 
     return look_up
+
+
+def _why_none(answer: AddressAnswer) -> str:
+    return answer.reason if isinstance(answer, LookupFailed) else "there is no such host"
