@@ -1,14 +1,14 @@
 """B13: thousands of clients that are connected and say nothing, while others send mail."""
 
-import resource
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.processes import resident_mb
 from bench.row import RELAY, Bench, Figures, Goal
 from bench.rows.through import Load, pass_through
+from tests.survival.crowd import descriptors
 
 NONE_IDLE = "no idle connections"
 #: Descriptors that a run needs beyond those of the idle clients.
@@ -32,7 +32,7 @@ class IdleConnections:
         most, messages = bench.amount(5000, 500), bench.amount(4000, 1000)
         counts = (0,) if contender == NONE_IDLE else bench.amount((most // 10, most // 2, most), (most,))
         load, figures = Load(), dict[str, float]()
-        with _descriptors(most + _OTHERS), bench.sink() as sink, bench.server(RELAY, sink.port) as server:
+        with descriptors(most + _OTHERS), bench.sink() as sink, bench.server(RELAY, sink.port) as server:
             pass_through(server, sink, load, messages // 2)
             before = resident_mb(server.pid)
             with ExitStack() as idle:
@@ -54,17 +54,6 @@ def _greeted(port: int) -> socket.socket:
         client.close()
         raise RuntimeError(f"an idle client was turned away: {greeting!r}")
     return client
-
-
-@contextmanager
-def _descriptors(count: int) -> Iterator[None]:
-    """Let this process, and what it starts, have so many open at once. Raises ValueError where the system forbids."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 ROW = IdleConnections()
