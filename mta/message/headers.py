@@ -127,11 +127,11 @@ def strip(block: bytes, found: HeaderScan) -> bytes:
     return _UNWANTED_FIELDS.sub(b"", block) if found.unwanted else block
 
 
-def with_protocol(*, esmtp: bool, tls: bool = False, authenticated: bool = False, smtputf8: bool = False) -> str:
+def with_protocol(*, esmtp: bool, tls: bool = False, smtputf8: bool = False) -> str:
     """Return how a client spoke, by the keywords of RFC 3848 and RFC 6531 section 4.3."""
     if not esmtp:
         return "SMTP"
-    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "") + ("A" if authenticated else "")
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "")
 
 
 def received_field(

@@ -295,10 +295,8 @@ def test_no_client_can_break_a_trace_field(helo: str, tls: str, client: str) -> 
         ({"esmtp": False}, "SMTP"),
         ({"esmtp": True}, "ESMTP"),
         ({"esmtp": True, "tls": True}, "ESMTPS"),
-        ({"esmtp": True, "tls": True, "authenticated": True}, "ESMTPSA"),
-        ({"esmtp": True, "authenticated": True}, "ESMTPA"),
         ({"esmtp": True, "smtputf8": True}, "UTF8SMTP"),
-        ({"esmtp": True, "smtputf8": True, "tls": True, "authenticated": True}, "UTF8SMTPSA"),
+        ({"esmtp": True, "smtputf8": True, "tls": True}, "UTF8SMTPS"),
     ],
 )
 def test_the_protocol_is_a_registered_keyword(flags: dict[str, bool], keyword: str) -> None:
