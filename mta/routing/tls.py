@@ -41,6 +41,17 @@ class Trust:
 
 
 _SYSTEM = Trust()
+# Of TLS 1.2; what 1.3 has is all good. Who demands TLS, and perhaps sends a password, shall not have it read by whoever
+# gets the server's key years later.
+_FORWARD_SECRET = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
+# Where any certificate will do, a short key is still better than none.
+_SHORT_KEYS = b":@SECLEVEL=1"
+_CIPHERS = {
+    TlsRule.VERIFY: _FORWARD_SECRET,
+    TlsRule.REQUIRE: _FORWARD_SECRET + _SHORT_KEYS,
+    # What fails here goes on in clear, so any cipher is better.
+    TlsRule.OPPORTUNISTIC: b"DEFAULT" + _SHORT_KEYS,
+}
 
 
 def client_options(route: Route, trust: Trust | None = None) -> "ClientOptions":
@@ -48,6 +59,7 @@ def client_options(route: Route, trust: Trust | None = None) -> "ClientOptions":
 
     Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake, and CertificateRejected
     reaches `connectionLost`. Under any other rule every certificate is accepted, and `describe` tells the difference.
+    Under VERIFY and REQUIRE there is no handshake without forward secrecy and an AEAD (RFC 9325 section 4.1).
     """
     return ClientOptions(route, trust or _SYSTEM)
 
@@ -81,6 +93,7 @@ class ClientOptions:
 
     def __init__(self, route: Route, trust: Trust) -> None:
         self._host = route.host.rstrip(".")
+        self._rule = route.tls
         self._strict = route.tls is TlsRule.VERIFY
         self._trust = trust
         self._protocol: weakref.ref[TLSMemoryBIOProtocol] | None = None
@@ -101,7 +114,7 @@ class ClientOptions:
         """Create the connection; called by Twisted."""
         # Weak, as the protocol owns the connection and the connection owns this object.
         self._protocol = weakref.ref(protocol)
-        connection = _Connection(self, _context(self._trust, strict=self._strict))
+        connection = _Connection(self, _context(self._trust, self._rule))
         if not is_ip(self._host):
             connection.set_tlsext_host_name(self._host.encode("ascii"))
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
@@ -148,12 +161,10 @@ def _proves(certificate: crypto.X509, host: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _context(trust: Trust, *, strict: bool) -> SSL.Context:
-    """Return the context for this much strictness; made once, since reading the system's roots takes long."""
+def _context(trust: Trust, rule: TlsRule) -> SSL.Context:
+    """Return the context for a rule; made once, since reading the system's roots takes long."""
     context = new_context(SSL.TLS_CLIENT_METHOD)
-    if not strict:
-        # Where any certificate will do, a short key is still better than clear text.
-        context.set_cipher_list(b"DEFAULT:@SECLEVEL=1")
+    context.set_cipher_list(_CIPHERS[rule])
     if trust.system:
         context.set_default_verify_paths()
     store = context.get_cert_store()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet.ssl import CertificateOptions, TLSVersion
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _DAY = dt.timedelta(days=1)
 # Python 3.13 verifies strictly: a root must say what its key is for (RFC 5280 section 4.2.1.3).
@@ -33,7 +36,7 @@ class Leaf:
     """A server's certificate and private key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
 
     @property
     def certificate_pem(self) -> bytes:
@@ -84,9 +87,11 @@ class Authority:
         path.write_bytes(self.certificate_pem)
         return path
 
-    def leaf(self, names: Sequence[str] = (), ips: Sequence[str] = (), *, expired: bool = False) -> Leaf:
+    def leaf(
+        self, names: Sequence[str] = (), ips: Sequence[str] = (), *, expired: bool = False, key: Key | None = None
+    ) -> Leaf:
         """Sign a certificate for these host names and IP addresses; an expired one ended yesterday."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder((*names, *ips)[0], self.certificate.subject, key.public_key(), expired=expired)
         builder = builder.add_extension(_alternatives(names, ips), critical=False).add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
@@ -115,7 +120,7 @@ def self_signed(names: Sequence[str] = (), ips: Sequence[str] = ()) -> Leaf:
 
 
 def _builder(
-    subject: str, issuer: x509.Name | None, key: ec.EllipticCurvePublicKey, *, expired: bool = False
+    subject: str, issuer: x509.Name | None, key: PublicKey, *, expired: bool = False
 ) -> x509.CertificateBuilder:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     now = dt.datetime.now(dt.UTC)

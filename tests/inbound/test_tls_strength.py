@@ -3,15 +3,13 @@
 from contextlib import suppress
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
 from mta.inbound.keypair import KeyPair, read_pair
 from mta.routing.route import Route, TlsRule
 from mta.routing.tls import Trust, client_options
-from tests.fakes.certificates import authority
+from tests.fakes.certificates import Leaf, authority
 from tests.fakes.hello import SSL3, TLS1_0, TLS1_1, TLS1_2, answer, client_hello, ssl2_hello
 
 ROOT = authority()
@@ -28,18 +26,8 @@ def kind(request) -> str:
 @pytest.fixture(scope="module")
 def pair(kind, tmp_path_factory) -> KeyPair:
     folder = tmp_path_factory.mktemp(kind)
-    leaf = ROOT.leaf([NAME])
-    certificate, key = leaf.write(folder)
-    if kind == "rsa":
-        private = rsa.generate_private_key(65537, 2048)
-        one = leaf.certificate
-        builder = x509.CertificateBuilder(
-            one.issuer, one.subject, private.public_key(), 1, one.not_valid_before_utc, one.not_valid_after_utc
-        )
-        pem = serialization.Encoding.PEM
-        certificate.write_bytes(builder.sign(ROOT.key, hashes.SHA256()).public_bytes(pem))
-        key.write_bytes(private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return read_pair(certificate, key)
+    private = rsa.generate_private_key(65537, 2048) if kind == "rsa" else None
+    return read_pair(*ROOT.leaf([NAME], key=private).write(folder))
 
 
 @pytest.mark.parametrize(
@@ -178,6 +166,48 @@ def test_our_client_offers_no_cipher_that_does_not_encrypt_or_prove_anything(rul
     client, _ = our_client(rule)
     weak = ("NULL", "ADH", "AECDH", "EXP", "RC4", "DES", "MD5", "SEED", "IDEA")
     assert [name for name in client.get_cipher_list() if any(word in name for word in weak)] == []
+
+
+def met(rule: TlsRule, leaf: Leaf, ciphers: bytes) -> str:
+    """Return the cipher that our client and a server of TLS 1.2 with these ciphers agree on. Raises SSL.Error."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(ciphers + b":@SECLEVEL=0")
+    context.use_certificate(leaf.certificate)
+    context.use_privatekey(leaf.key)
+    server = SSL.Connection(context, None)
+    server.set_accept_state()
+    client, _peer = our_client(rule)
+    connected(client, server)
+    return str(client.get_cipher_name())
+
+
+@pytest.fixture(scope="module")
+def rsa_leaf() -> Leaf:
+    return ROOT.leaf([NAME], key=rsa.generate_private_key(65537, 2048))
+
+
+STATIC = [b"AES128-SHA", b"AES256-SHA256", b"AES128-GCM-SHA256"]
+NO_AEAD = [b"ECDHE-RSA-AES128-SHA", b"ECDHE-RSA-AES256-SHA384"]
+
+
+@pytest.mark.parametrize("rule", [TlsRule.VERIFY, TlsRule.REQUIRE])
+@pytest.mark.parametrize("cipher", STATIC + NO_AEAD)
+def test_where_tls_is_demanded_our_client_takes_nothing_without_forward_secrecy_or_aead(rsa_leaf, rule, cipher):
+    with pytest.raises(SSL.Error, match=r"handshake failure|no shared cipher"):
+        met(rule, rsa_leaf, cipher)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("cipher", [b"ECDHE-RSA-AES128-GCM-SHA256", b"ECDHE-RSA-CHACHA20-POLY1305"])
+def test_our_client_takes_what_has_forward_secrecy_and_aead_under_every_rule(rsa_leaf, rule, cipher):
+    assert met(rule, rsa_leaf, cipher) == cipher.decode()
+
+
+@pytest.mark.parametrize("cipher", STATIC)
+def test_what_would_go_on_in_clear_is_rather_sent_without_forward_secrecy(rsa_leaf, cipher):
+    assert met(TlsRule.OPPORTUNISTIC, rsa_leaf, cipher) == cipher.decode()
+    assert met(TlsRule.OPPORTUNISTIC, rsa_leaf, cipher + b":ECDHE+AESGCM").startswith("ECDHE-")
 
 
 @pytest.mark.parametrize("rule", RULES)

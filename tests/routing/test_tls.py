@@ -188,8 +188,9 @@ class TestAnyCertificate(_Loopback):
         assert "protocol version" in failure_words(Failure(caught.value))
 
     def test_the_context_is_made_once(self) -> None:
-        assert tls._context(TRUST, strict=False) is tls._context(Trust(TRUST.roots, system=False), strict=False)
-        assert tls._context(TRUST, strict=False) is not tls._context(TRUST, strict=True)
+        again = Trust(TRUST.roots, system=False)
+        assert tls._context(TRUST, TlsRule.REQUIRE) is tls._context(again, TlsRule.REQUIRE)
+        assert tls._context(TRUST, TlsRule.REQUIRE) is not tls._context(TRUST, TlsRule.VERIFY)
 
 
 class TestStartTls(_Loopback):
