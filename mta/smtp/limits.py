@@ -26,7 +26,8 @@ class Limits:
     errors: int = 10
     #: Refused recipients of a message after which, if fewer than half were accepted, all further ones are refused.
     bad_recipients: int = 10
-    #: Commands since the last accepted message that carry no mail (NOOP, RSET, VRFY, HELP) before it is closed.
+    #: Commands since the last accepted message before the session is closed: the verbs that are `idle` (MAIL and EHLO
+    #: as much as NOOP), and DATA or BDAT without a recipient.
     idle_commands: int = 50
     #: Received fields that make a message a loop (6.3 asks for at least 100 to be "large"; Postfix takes 50).
     hops: int = 50
