@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from mta.message.body import SMALL, Body, FileBody, MemoryBody
 from mta.queue.commit import Step, no_step
-from mta.queue.interface import QueueError, QueueId
+from mta.queue.interface import BodyLost, QueueError, QueueId
 from mta.queue.names import PART
 from mta.queue.refusal import refusal
 from mta.queue.room import require_room
@@ -139,14 +139,23 @@ class Bodies:
         self._allowance = self._reserve // 8
 
     def place(self, id: QueueId, body: FileBody) -> FileBody:
-        """Make a finished file durable under its final name and return it. Raises OSError."""
-        self._step("sync file")
-        sync(body.path)
-        self._step("rename file")
+        """Make a finished file durable under its final name, or find it there from an earlier time, and return it.
+
+        Raises OSError, and BodyLost when it is under neither name: a file whose sync failed is removed, since the next
+        sync may succeed without its octets.
+        """
         final = self._directory / id
+        self._step("sync file")
+        try:
+            _sync_for(body.path, body.path)
+        except FileNotFoundError as error:
+            if not final.exists():
+                raise BodyLost(f"the body of message {id} is gone from the queue's disk") from error
+            return FileBody(final, body.size)
+        self._step("rename file")
         body.path.rename(final)
         self._step("sync directory")
-        sync(self._directory)
+        _sync_for(final, self._directory)
         return FileBody(final, body.size)
 
     def remove(self, ids: Iterable[QueueId]) -> None:
@@ -163,6 +172,15 @@ class Bodies:
         for name in strays:
             _remove(self._directory / name)
         return len(strays), tuple(sorted(set(expected) - names))
+
+
+def _sync_for(file: Path, path: Path) -> None:
+    """Sync a path on which a body's file depends; without that there is no file."""
+    try:
+        sync(path)
+    except OSError:
+        _remove(file)
+        raise
 
 
 def _remove(path: Path) -> None:

@@ -11,7 +11,8 @@ from twisted.logger import Logger
 from mta.message.body import Body, FileBody
 from mta.queue.bodies import Bodies
 from mta.queue.commit import CommitUnknown, GroupCommit, Run
-from mta.queue.interface import NewMail, QueueId
+from mta.queue.interface import BodyLost, NewMail, QueueId
+from mta.queue.names import PART
 from mta.queue.refusal import refusal
 
 T = TypeVar("T")
@@ -35,18 +36,20 @@ class Filing:
         self._removing = DeferredLock()
         self._chores: set[Deferred[Any]] = set()
 
-    def submit(self, mails: Sequence[NewMail], work: Work[T], heavy: bool = False) -> "Deferred[T]":
+    def submit(
+        self, mails: Sequence[NewMail], work: Work[T], heavy: bool = False, *, again: bool = False
+    ) -> "Deferred[T]":
         """Put the body files of `mails` in place, then commit `work` with the mails as they are now stored.
 
-        On failure none of their files is left, unless their rows may be: then the next start decides. Fails with
-        QueueError.
+        On failure none of their files is left, unless their rows may be: then the next start decides. What may be
+        submitted `again` keeps them, while there is none that is lost. Fails with QueueError.
         """
-        done = Deferred.fromCoroutine(self._submit(mails, work, heavy))
+        done = Deferred.fromCoroutine(self._submit(mails, work, heavy, again))
         self.chore(idle := Deferred[None]())
         done.addBoth(_passing(idle))
         return done
 
-    async def _submit(self, mails: Sequence[NewMail], work: Work[T], heavy: bool) -> T:
+    async def _submit(self, mails: Sequence[NewMail], work: Work[T], heavy: bool, again: bool) -> T:
         filed = [mail.id for mail in mails if isinstance(mail.body, FileBody)]
         try:
             if filed:
@@ -55,7 +58,8 @@ class Filing:
         except CommitUnknown:
             raise
         except Exception as error:
-            self.remove(filed)
+            if not again or isinstance(error, BodyLost):
+                self.remove(filed)
             raise refusal(error) from error
         self.remove(doomed)
         return result
@@ -71,10 +75,9 @@ class Filing:
             self.chore(self._removing.run(self._run, lambda: self._bodies.remove(ids)))
 
     def discard(self, body: Body) -> None:
-        """Remove a finished body that was not added."""
+        """Remove a finished body that was not added, wherever a failure left it."""
         if isinstance(body, FileBody):
-            path = body.path
-            self.chore(self._removing.run(self._run, lambda: path.unlink(missing_ok=True)))
+            self.remove([QueueId(body.path.name.removesuffix(PART))])
 
     def chore(self, work: "Deferred[Any]") -> None:
         """Keep something under way in mind until it is done, and tell the log when it fails."""

@@ -31,6 +31,10 @@ class QueueFull(QueueError):
     """No room on the disk: nothing of the message was kept."""
 
 
+class BodyLost(QueueError):
+    """A body that was to be added is gone, or could not be made durable: it has to be written anew."""
+
+
 class Status(enum.Enum):
     """Where a recipient stands. All but WAITING are final."""
 
@@ -228,7 +232,7 @@ class Queue(Protocol):
         """Return a writer for the body of a message about to be added under this id."""
 
     def discard(self, body: Body) -> None:
-        """Forget a body that a writer finished and that will not be added."""
+        """Forget a body that a writer finished and that will not be added, or added no more."""
 
     def add(
         self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
@@ -269,6 +273,9 @@ class Queue(Protocol):
 
         False means the lease had been lost: nothing was changed, nothing was added. A message whose recipients are all
         final leaves the queue for the history. With `keep` the caller goes on with the same claim and settles again.
+        After a failure nothing was changed and the bodies of `reports` are kept: the same settlement may be offered
+        again until it succeeds, or they are given to `discard`. Fails with BodyLost when one of them cannot be added
+        any more, and all are forgotten.
         A waiting recipient without a verdict stays as it is; when the claim is given back the message is due at the
         earliest due of its waiting recipients.
         """

@@ -199,7 +199,7 @@ class SqliteQueue:
         settle = partial(self._tables.settle, claim, verdicts, now, keep=keep, delay_reported=delay_reported)
         if not isinstance(claim.body, FileBody) and not _any_file(reports):
             return self._submit(partial(settle, reports), within=LULL)
-        return self._submit_filed(reports, partial(self._settle_filed, claim, settle))
+        return self._submit_filed(reports, partial(self._settle_filed, claim, settle), again=True)
 
     def _settle_filed(
         self, claim: Claim, settle: Callable[..., bool], reports: Sequence[NewMail]
