@@ -25,8 +25,10 @@ from mta.smtp.address import literal_ip
 
 #: MX hosts whose addresses are looked up; some may turn out to have none.
 MAX_LOOKED_UP = 10
-#: MX hosts that name a destination.
-MAX_NAMED = 20
+#: Characters of a destination's name in which its hosts stand, all of them; of more there is the first, and a digest.
+MAX_NAMED = 200
+# Hexadecimal digits of it: nobody makes hosts that come to the digest of another's.
+_DIGEST = 32
 #: Seconds for which a routing is good that the DNS has no part in.
 STANDING_TTL = 3600.0
 
@@ -153,13 +155,14 @@ def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed 
 def _destination(records: Sequence[MxRecord]) -> str:
     """Name the place where these hosts are: the same for all domains they take mail for, whatever the preferences.
 
-    All of them count, or somebody's twenty-first host would be taken for that of another who has the same twenty.
+    All of them count, or somebody's last host would be taken for that of another who has the same before it. The name
+    is short whoever chose the hosts: with several workers it is said for each connection.
     """
     hosts = sorted(record.host for record in records)
-    if len(hosts) <= MAX_NAMED:
-        return ",".join(hosts)
-    digest = sha256(",".join(hosts).encode()).hexdigest()
-    return f"{','.join(hosts[:MAX_NAMED])} and {len(hosts) - MAX_NAMED} more ({digest})"
+    text = ",".join(hosts)
+    if len(hosts) == 1 or len(text) <= MAX_NAMED:
+        return text
+    return f"{hosts[0]} and {len(hosts) - 1} more ({sha256(text.encode()).hexdigest()[:_DIGEST]})"
 
 
 def _private(domain: str, addresses: Sequence[str]) -> Failed:

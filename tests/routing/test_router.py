@@ -182,7 +182,7 @@ class TestMx(RouterCase):
 
     def test_two_places_are_never_taken_for_one_however_many_hosts_they_share(self) -> None:
         router = self.make()
-        shared: list[list[Any]] = [[10, f"a{n}.example.test"] for n in range(MAX_NAMED + 5)]
+        shared: list[list[Any]] = [[10, f"a{n}.example.test"] for n in range(25)]
         for number in range(len(shared)):
             self.zone.add(f"a{number}.example.test", A=["192.0.2.1"])
         self.zone.add("victim.test", MX=shared)
@@ -192,6 +192,33 @@ class TestMx(RouterCase):
         plans = [self.found(router, domain) for domain in ("victim.test", "sister.test", "evil.test")]
         victim, sister, evil = (plan.destination for plan in plans if isinstance(plan, Plan))
         assert victim == sister != evil
+
+    def test_a_destination_has_a_short_name_however_many_and_long_its_hosts_are(self) -> None:
+        long = "x" * 63
+        ours = [f"mx{n}.{long}.{long}.{long}.test" for n in range(20)]
+        for count in (1, 2, 20):
+            router = self.make()
+            self.zone.add("long.test", MX=[[10, host] for host in ours[:count]])
+            for host in ours:
+                self.zone.add(host, A=["192.0.2.1"])
+            plan = self.found(router, "long.test")
+            assert isinstance(plan, Plan)
+            assert plan.destination.startswith(ours[0])
+            assert len(plan.destination) < 350
+        assert f"{ours[0]} and 19 more (" in plan.destination
+
+    def test_hosts_that_fit_are_all_named(self) -> None:
+        router = self.make()
+        hosts = [f"mx{n:03}.test" for n in range(MAX_NAMED // 11 + 1)]
+        for host in hosts:
+            self.zone.add(host, A=["192.0.2.1"])
+        for count in (len(hosts) - 1, len(hosts)):
+            self.zone.add(f"fits{count}.test", MX=[[10, host] for host in hosts[:count]])
+        fits, more = (self.found(router, f"fits{count}.test") for count in (len(hosts) - 1, len(hosts)))
+        assert isinstance(fits, Plan)
+        assert isinstance(more, Plan)
+        assert fits.destination == ",".join(hosts[:-1])
+        assert len(more.destination) < MAX_NAMED
 
 
 class TestOurselves(RouterCase):
