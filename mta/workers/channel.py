@@ -5,6 +5,8 @@ That the channel ends is how each side learns that the other is gone.
 """
 
 import json
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from socket import AF_UNIX, socket
 from typing import Any
@@ -15,8 +17,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Octets that the other side may leave unread before it counts as hung.
+#: A side that leaves more octets than this unread, and has read nothing for so many seconds, counts as hung. Within one
+#: turn of the reactor, in which nobody can read, there may be much more to say.
 MAX_UNREAD = 4 * 1024 * 1024
+PATIENCE = 10.0
 
 Handler = Callable[..., object]
 
@@ -33,31 +37,43 @@ class Channel(LineOnlyReceiver):
     MAX_LENGTH = 65536
 
     def __init__(
-        self, handlers: Mapping[str, Handler], *, ended: Callable[[], object], trouble: Callable[[str], object]
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        ended: Callable[[], object],
+        trouble: Callable[[str], object],
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`seconds` is a monotonic clock."""
         self.handlers: dict[str, Handler] = dict(handlers)
         self._ended = ended
         self._trouble = trouble
+        self._seconds = seconds
         self._open = False
-        # Octets sent since the transport's buffer is full; None while it is not.
-        self._unread: int | None = None
+        # Since when the other side has read nothing; None while the transport has room.
+        self._full_since: float | None = None
+        # What waits for room, and its octets.
+        self._waiting: deque[bytes] = deque()
+        self._unread = 0
 
     def send(self, verb: str, *arguments: Any) -> None:
         """Say something: `arguments` are what JSON can write. Said into a channel that has ended, it is lost."""
         if not self._open:
             return
         line = json.dumps((verb, *arguments), separators=(",", ":")).encode() + self.delimiter
-        if self._unread is not None:
-            self._unread += len(line)
-            if self._unread > MAX_UNREAD:
-                self._give_up("it does not read what it is told")
-                return
-        _of(self).write(line)
+        if self._full_since is None:
+            _of(self).write(line)
+            return
+        self._waiting.append(line)
+        self._unread += len(line)
+        if self._unread > MAX_UNREAD and self._seconds() - self._full_since > PATIENCE:
+            self._give_up("it does not read what it is told")
 
     def close(self) -> None:
         """End the channel once all is sent."""
         if self._open:
             _of(self).unregisterProducer()
+            _of(self).write(b"".join(self._waiting))
             _of(self).loseConnection()
 
     def connectionMade(self) -> None:
@@ -82,15 +98,20 @@ class Channel(LineOnlyReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Tell our own side, once."""
         self._open = False
+        self._waiting.clear()
         self._ended()
 
     def pauseProducing(self) -> None:
-        """The other side does not read: count what it will have to."""
-        self._unread = self._unread or 0
+        """The transport is full: keep what it has no room for."""
+        self._full_since = self._seconds()
 
     def resumeProducing(self) -> None:
-        """The other side has read what we said."""
-        self._unread = None
+        """The other side has read all that the transport had: give it more, which may fill it again."""
+        self._full_since = None
+        while self._waiting and self._full_since is None:
+            line = self._waiting.popleft()
+            self._unread -= len(line)
+            _of(self).write(line)
 
     def stopProducing(self) -> None:
         """Nothing is owed to a channel that ends; `connectionLost` follows."""

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import TestCase
 
-from mta.workers.channel import MAX_UNREAD, Channel, open_channel
+from mta.workers.channel import MAX_UNREAD, PATIENCE, Channel, open_channel
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5
@@ -23,7 +24,8 @@ class End:
         self.troubles = []
         self.ends = 0
         handlers = {"grant": lambda *arguments: self.heard.append(arguments)}
-        self.channel = Channel(handlers, ended=self.ended, trouble=self.troubles.append)
+        self.clock = Clock()
+        self.channel = Channel(handlers, ended=self.ended, trouble=self.troubles.append, seconds=self.clock.seconds)
         self.transport = StringTransport()
         self.channel.makeConnection(self.transport)
 
@@ -76,24 +78,56 @@ def test_a_line_that_never_ends_ends_the_channel():
     assert len(end.troubles) == 1
 
 
+LINE = "x" * 60_000
+LINES_UNREAD = MAX_UNREAD // len(LINE) + 1
+
+
 def test_a_peer_that_stops_reading_ends_the_channel():
     end = End()
     end.channel.pauseProducing()
-    line = "x" * 60_000
-    for _ in range(MAX_UNREAD // len(line) + 1):
-        end.channel.send("grant", line)
+    end.clock.advance(PATIENCE + 1)
+    for _ in range(LINES_UNREAD):
+        end.channel.send("grant", LINE)
     assert end.troubles == ["the channel between the parent and a worker is cut: it does not read what it is told"]
-    assert len(end.transport.value()) <= MAX_UNREAD
+    assert end.transport.value() == b""
 
 
-def test_a_peer_that_reads_again_is_owed_nothing():
-    end = End()
-    line = "x" * 60_000
-    for _ in range(2 * MAX_UNREAD // len(line)):
-        end.channel.pauseProducing()
-        end.channel.send("grant", line)
-        end.channel.resumeProducing()
+def test_what_is_said_in_one_turn_does_not_end_it_however_much_it_is():
+    end, there = End(), End()
+    end.channel.pauseProducing()
+    for number in range(3 * LINES_UNREAD):
+        end.channel.send("grant", number, LINE)
+    end.channel.resumeProducing()
+    there.channel.dataReceived(end.transport.value())
     assert end.troubles == []
+    assert there.heard == [(number, LINE) for number in range(3 * LINES_UNREAD)]
+
+
+def test_a_peer_that_reads_slowly_is_waited_for():
+    end = End()
+    end.channel.pauseProducing()
+    for _ in range(LINES_UNREAD - 1):
+        end.channel.send("grant", LINE)
+    write = end.transport.write
+
+    def fills(data: bytes) -> None:
+        write(data)
+        end.channel.pauseProducing()
+
+    end.transport.write = fills
+    for _ in range(LINES_UNREAD):
+        end.clock.advance(PATIENCE - 1)
+        end.channel.resumeProducing()
+        end.channel.send("grant", LINE)
+    assert end.troubles == []
+
+
+def test_what_waits_is_said_before_the_channel_closes():
+    end = End()
+    end.channel.pauseProducing()
+    end.channel.send("grant", 1)
+    end.channel.close()
+    assert end.transport.value() == b'["grant",1]\n'
 
 
 def test_nothing_is_said_into_a_channel_that_has_ended():
@@ -119,6 +153,26 @@ class OverSockets(TestCase):
             one.send("grant", number)
         one.close()
         return over.addCallback(lambda _: self.assertEqual(heard, [0, 1, 2, 3, 4]))
+
+    def test_all_that_is_said_in_one_turn_is_heard_in_order(self) -> "Deferred[None]":
+        from twisted.internet import reactor
+
+        heard, troubles, over = [], [], Deferred()
+        here, there = socket.socketpair()
+        one = Channel({}, ended=lambda: None, trouble=troubles.append)
+        other = Channel(
+            {"grant": lambda number, _: heard.append(number)},
+            ended=lambda: over.callback(None),
+            trouble=troubles.append,
+        )
+        open_channel(reactor, here, one)
+        open_channel(reactor, there, other)
+        for number in range(2 * LINES_UNREAD):
+            one.send("grant", number, LINE)
+        reactor.callLater(0, one.send, "grant", -1, "")
+        reactor.callLater(0, one.close)
+        expected = [*range(2 * LINES_UNREAD), -1]
+        return over.addCallback(lambda _: self.assertEqual((heard, troubles), (expected, [])))
 
 
 def test_a_line_is_a_json_array():
