@@ -50,6 +50,7 @@ _TAIL = """\
 | mistakes in a session | 10 | `421 4.7.0`, and the end |
 | commands without mail in a session | 50 | `421 4.7.0`, and the end |
 | clients at once | 6,000 | `421 4.3.2` |
+| clients at once that are not trusted | 4,500 | `421 4.3.2` |
 | clients at once from an address that is not trusted | 50 | `421 4.7.0` |
 | connections to a destination | 20, from 5 on as it answers well | mail waits its turn |
 | recipients of a message that we send at a time | 100 | the rest in the next transaction |

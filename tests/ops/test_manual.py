@@ -45,6 +45,7 @@ def test_the_limits_without_a_setting_are_those_of_the_program() -> None:
         "mistakes in a session": str(limits.errors),
         "commands without mail in a session": str(limits.idle_commands),
         "clients at once": f"{limits.connections:,}",
+        "clients at once that are not trusted": f"{int(limits.connections * limits.strangers):,}",
         "clients at once from an address that is not trusted": str(limits.connections_per_stranger),
         "connections to a destination": f"{window.most}, from {window.start} on as it answers well",
         "recipients of a message that we send at a time": str(DeliveryLimits().recipients_per_transaction),
