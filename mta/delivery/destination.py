@@ -56,6 +56,9 @@ class Destination:
         self._last_trouble: TryLater | None = None
         self._told_until = 0.0
         self._closed = False
+        # Whether connections are being given to what waits, and whether something came up meanwhile.
+        self._driving = False
+        self._once_more = False
 
     @property
     def waiting(self) -> int:
@@ -78,9 +81,9 @@ class Destination:
         return None if self.connected else self._window.blocked(self._wall())
 
     @property
-    def quiet(self) -> bool:
-        """Whether nothing waits, runs or is kept open, and nothing is held against it."""
-        return self._window.forgettable and not (self._waiting or self._busy or self._idle or self._opening)
+    def at_rest(self) -> bool:
+        """Whether nothing waits, runs, is kept open or asked for."""
+        return not (self._waiting or self._busy or self._idle or self._opening or self._window.asked)
 
     def enter(self, group: Group, plan: Plan) -> None:
         """Queue a group behind the others; it is put off at once while the destination is down.
@@ -124,20 +127,33 @@ class Destination:
             line.connection.abort()
 
     def _drive(self) -> None:
-        while self._waiting:
-            line = self._idle.take()
-            if line is None:
-                break
-            self._start(line, self._waiting.popleft())
-        connections = len(self._busy) + len(self._opening)
+        """Give connections to what waits. Called from within, it is done again after: a crowd would fill the stack."""
+        if self._driving:
+            self._once_more = True
+            return
+        self._driving = True
+        try:
+            self._drive_once()
+            while self._once_more:
+                self._once_more = False
+                self._drive_once()
+        finally:
+            self._driving = False
+
+    def _drive_once(self) -> None:
+        self._use_idle()
         while len(self._waiting) > len(self._opening) and self._window.may_open(
-            self._wall(), connections, len(self._waiting)
+            self._wall(), len(self._busy) + len(self._opening), len(self._waiting)
         ):
             self._open()
-            connections = len(self._busy) + len(self._opening)
+            self._use_idle()
         if self._waiting and not (self._busy or self._opening or self._idle or self._window.asked):
             self._put_off_all()
         self._count()
+
+    def _use_idle(self) -> None:
+        while self._waiting and (line := self._idle.take()) is not None:
+            self._start(line, self._waiting.popleft())
 
     def _count(self) -> None:
         """Have the window know how many connections there are."""
@@ -201,7 +217,7 @@ class Destination:
 
     def _carried(self, carried: Carried, line: Line, group: Group, started: float) -> None:
         self._busy.discard(line)
-        if carried.stale and self._closed:
+        if carried.stale and (self._closed or group.job.cancelled):
             self._owner.abandoned(group)
             return
         if carried.stale:

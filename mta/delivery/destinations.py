@@ -6,6 +6,7 @@ the others need nor costs more than a look as often as it may be tried.
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 
 from mta.delivery.crowd import Crowd
 from mta.delivery.destination import Destination
@@ -45,6 +46,8 @@ class Destinations:
         self._wall = wall
         self._limits = limits
         self._known: dict[str, Destination] = {}
+        # How many may be known before some are forgotten.
+        self._most_known = limits.jobs
         # Those that may be down or full, with the turns they give.
         self._suspects: dict[str, Crowd] = {}
         #: Messages for those that have not proven themselves; who works on messages says when one leaves.
@@ -60,10 +63,10 @@ class Destinations:
         destination = self._known.get(plan.destination)
         if destination is None:
             destination = self._meet(plan.destination)
-        if self._closed:
+        if self._closed or group.job.cancelled:
             self._owner.abandoned(group)
             return
-        turn = self._barred(destination)
+        turn = self._barred(destination, group.job)
         if turn is not None:
             group.job.again = turn()
             self._owner.abandoned(group)
@@ -81,7 +84,7 @@ class Destinations:
 
     def search(self, job: Job) -> bool:
         """Whether the way of a message may be looked up now; if not, the message learns when to come again."""
-        if self.strangers.full:
+        if self.strangers.bar(job):
             job.again = self._strangers_turn()
             return False
         self.strangers.enter(job)
@@ -94,10 +97,31 @@ class Destinations:
             destination.close()
 
     def _meet(self, name: str) -> Destination:
-        if len(self._known) >= self._limits.jobs:
-            self._known = {each: known for each, known in self._known.items() if not known.quiet}
+        if len(self._known) >= self._most_known:
+            self._forget()
         destination = self._known[name] = self._new(name)
         return destination
+
+    def _forget(self) -> None:
+        """Forget destinations that a new one would serve as well as, those that take mail and those that are down last.
+
+        Both are worth remembering, but not without end. The next look comes when half as many more are known.
+        """
+        most = self._limits.jobs
+        kept: dict[str, Destination] = {}
+        proven: dict[str, Destination] = {}
+        down: dict[str, Destination] = {}
+        for name, destination in self._known.items():
+            if not destination.at_rest:
+                kept[name] = destination
+            elif destination.proven:
+                proven[name] = destination
+            elif destination.blocked is not None:
+                down[name] = destination
+        for several in (proven, down):
+            kept.update(islice(several.items(), max(0, len(several) - most), None))
+        self._known = kept
+        self._most_known = max(most, len(kept) + most // 2)
 
     def _full(self, destination: Destination) -> bool:
         """Whether no more may wait: as much as there is room left for others, little while there is no connection.
@@ -109,11 +133,11 @@ class Destinations:
             return False
         return not destination.connected or waiting >= self._room()
 
-    def _barred(self, destination: Destination) -> Turn | None:
-        """Return what tells when mail for a destination may come again; None where it may enter now."""
+    def _barred(self, destination: Destination, job: Job) -> Turn | None:
+        """Return what tells when a message may come again to a destination; None where it may enter now."""
         if self._full(destination):
             return partial(self._turn, destination)
-        return self._strangers_turn if self.strangers.full and not destination.proven else None
+        return self._strangers_turn if not destination.proven and self.strangers.bar(job) else None
 
     def _shut(self, name: str) -> bool:
         destination = self._known.get(name)

@@ -126,6 +126,8 @@ class Dispatcher:
 
     def _send(self, job: Job, routed: Routed) -> None:
         """Those with one destination go together, in transactions of bounded size."""
+        if job.cancelled:
+            return
         together: dict[str, tuple[Plan, list[Pending]]] = {}
         for routing, recipients in self._deliver_here(job, routed):
             if isinstance(routing, Plan):

@@ -94,16 +94,25 @@ class Settler:
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
         mails = [*reports.mails, *(mail for pending in rest for mail in job.results[pending.index].mails)]
-        settling = self._queue.settle(job.claim, verdicts, now, reports=mails, delay_reported=reports.delay_reported)
+        dues = [verdict.due for verdict in verdicts if verdict.due is not None]
         untried = len(rest) + len(job.settled_early) < len(job.claim.pending)
+        # A claim brings all that wait: those that were tried now are not to be tried with each look for room.
+        not_before = max(job.again, min(dues, default=0.0)) if untried and job.again else 0.0
+        settling = self._queue.settle(
+            job.claim,
+            verdicts,
+            now,
+            reports=mails,
+            delay_reported=reports.delay_reported,
+            not_before=not_before,
+        )
 
         def settled(in_time: bool) -> float | None:
             self._record(in_time, job, verdicts, now)
             if not in_time:
                 return None
             self._record_reports(job.claim, reports)
-            dues = [verdict.due for verdict in verdicts if verdict.due is not None]
-            return now if mails or untried else min(dues, default=None)
+            return now if mails or (untried and not not_before) else not_before or min(dues, default=None)
 
         return settling.addCallback(settled)
 

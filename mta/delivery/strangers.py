@@ -27,6 +27,10 @@ class Strangers:
         """Whether there may be no more."""
         return len(self._octets_of) >= self._most or self._octets >= self._most_octets
 
+    def bar(self, job: Job) -> bool:
+        """Whether a message may not enter: there may be no more, and it is not one of them."""
+        return self.full and job.claim.id not in self._octets_of
+
     def enter(self, job: Job) -> None:
         """Count a message in, once."""
         claim = job.claim

@@ -268,6 +268,7 @@ class Queue(Protocol):
         reports: Sequence[NewMail] = (),
         keep: bool = False,
         delay_reported: bool = False,
+        not_before: float = 0.0,
     ) -> "Deferred[bool]":
         """Record outcomes, add `reports`, and give the claim back (unless `keep`), all or nothing.
 
@@ -277,7 +278,7 @@ class Queue(Protocol):
         again until it succeeds, or they are given to `discard`. Fails with BodyLost when one of them cannot be added
         any more, and all are forgotten.
         A waiting recipient without a verdict stays as it is; when the claim is given back the message is due at the
-        earliest due of its waiting recipients.
+        earliest due of its waiting recipients, but not before `not_before`.
         """
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":

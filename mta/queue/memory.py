@@ -90,6 +90,7 @@ class _Store:
         *,
         keep: bool,
         delay_reported: bool,
+        not_before: float,
     ) -> bool:
         if keep:
             self._marked.get(claim.id, set()).difference_update(verdict.index for verdict in verdicts)
@@ -101,7 +102,7 @@ class _Store:
         for report in reports:
             self.add(report, now)
         message.delay_reported |= delay_reported
-        message.take(verdicts, now, keep)
+        message.take(verdicts, now, None if keep else not_before)
         return True
 
     def _leased_to(self, claim: Claim) -> RememberedMessage | None:
@@ -253,10 +254,11 @@ class MemoryQueue:
         reports: Sequence[NewMail] = (),
         keep: bool = False,
         delay_reported: bool = False,
+        not_before: float = 0.0,
     ) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
         settle = partial(self._store.settle, claim, verdicts, now, reports)
-        return self._do(lambda: settle(keep=keep, delay_reported=delay_reported))
+        return self._do(lambda: settle(keep=keep, delay_reported=delay_reported, not_before=not_before))
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back untouched."""

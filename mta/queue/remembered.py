@@ -76,15 +76,15 @@ class RememberedMessage:
         self.leased, self.due = True, end
         return self.claim()
 
-    def take(self, verdicts: Sequence[Verdict], now: float, keep: bool) -> None:
-        """Record verdicts, and give the claim back or finish."""
+    def take(self, verdicts: Sequence[Verdict], now: float, not_before: float | None) -> None:
+        """Record verdicts, and finish or give the claim back, due no earlier than that; None keeps it."""
         for verdict in verdicts:
             self.recipients[verdict.index].take(verdict, now)
         due = min((one.due for one in self.recipients if one.due is not None), default=None)
         if due is None:
             self.finish(now)
-        elif not keep:
-            self.leased, self.due = False, due
+        elif not_before is not None:
+            self.leased, self.due = False, max(due, not_before)
 
     def finish(self, now: float) -> None:
         """Leave the queue for the history."""

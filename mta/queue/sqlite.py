@@ -194,9 +194,18 @@ class SqliteQueue:
         reports: Sequence[NewMail] = (),
         keep: bool = False,
         delay_reported: bool = False,
+        not_before: float = 0.0,
     ) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
-        settle = partial(self._tables.settle, claim, verdicts, now, keep=keep, delay_reported=delay_reported)
+        settle = partial(
+            self._tables.settle,
+            claim,
+            verdicts,
+            now,
+            keep=keep,
+            delay_reported=delay_reported,
+            not_before=not_before,
+        )
         if not isinstance(claim.body, FileBody) and not _any_file(reports):
             return self._submit(partial(settle, reports), within=LULL)
         return self._submit_filed(reports, partial(self._settle_filed, claim, settle), again=True)

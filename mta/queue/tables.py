@@ -99,6 +99,7 @@ class Tables:
         *,
         keep: bool,
         delay_reported: bool,
+        not_before: float,
     ) -> bool:
         """Record verdicts and add reports if the lease still holds; return whether it did."""
         number = to_number(claim.id)
@@ -119,7 +120,7 @@ class Tables:
             if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
                 self._count(verdict)
         if not ends:
-            self._give_back(number, claim.token, now, keep)
+            self._give_back(number, claim.token, now, None if keep else not_before)
         for report in reports:
             self.add(report, now, None, None)
         return True
@@ -137,12 +138,13 @@ class Tables:
         self._change(SQL.drop_body, (number,))
         return True
 
-    def _give_back(self, number: int, token: int, now: float, keep: bool) -> None:
+    def _give_back(self, number: int, token: int, now: float, not_before: float | None) -> None:
+        """Finish a message of which nobody waits any more; give the others back, unless `not_before` is None."""
         (due,) = self._execute(SQL.earliest_due, (number,)).fetchone()
         if due is None:
             self._finish(number, token, now)
-        elif not keep:
-            self._change(SQL.give_back, (due, number, token))
+        elif not_before is not None:
+            self._change(SQL.give_back, (max(due, not_before), number, token))
 
     def finished(self, id: QueueId) -> bool:
         """Whether nothing of this message waits any more."""

@@ -58,13 +58,22 @@ class DestinationTests(SynchronousTestCase):
         assert self.owner.outcomes() == [Delivered, Delivered]
         assert len(self.carrier.connections) == 1
 
+    def test_a_thousand_that_are_decided_at_once_need_no_stack(self) -> None:
+        self.carrier.held = True
+        self.enter(1000)
+        self.carrier.held = False
+        for connection in list(self.carrier.connections):
+            connection.answer()
+        assert len(self.owner.outcomes()) == 1000
+        assert self.destination.waiting == 0
+
     def test_an_idle_connection_is_ended_after_a_short_while(self) -> None:
         self.enter()
         self.clock.advance(IDLE_SECONDS - 1)
         assert self.carrier.connections[0].ended == ""
         self.clock.advance(1)
         assert self.carrier.connections[0].ended == "quit"
-        assert self.destination.quiet
+        assert self.destination.at_rest
         assert not self.clock.getDelayedCalls()
 
     def test_a_connection_is_not_used_for_ever(self) -> None:

@@ -364,6 +364,53 @@ class CrowdTests(ServiceTests):
         assert "mx.other.test" in {plan.destination for plan in self.carrier.plans}
         assert self.statuses(other) == [Status.WAITING]
 
+    def crowd(self, count: int) -> None:
+        """Have silent hosts take part of the room."""
+        for number in range(count):
+            self.router.routings[f"silent{number}.test"] = Plan(f"mx.silent{number}.test", ())
+        self.carrier.slow = True
+        for number in range(count):
+            self.hand_over(f"eve@silent{number}.test")
+        self.carrier.slow = False
+
+    def attempts(self, *recipients: str) -> int:
+        """Return how often a host is asked in a second that puts mail off, while others of a message find no room."""
+        self.refuse(grey=LATER)
+        before = len(self.carrier.parcels)
+        self.hand_over(*recipients)
+        self.clock.pump([0.01] * 100)
+        return len(self.carrier.parcels) - before
+
+    def test_a_host_that_puts_mail_off_is_not_asked_again_with_each_look_for_room_elsewhere(self) -> None:
+        self.start()
+        self.hand_over("bob@b.test")
+        self.crowd(3)
+        assert self.attempts("grey@b.test", "pat@new.test") == 1
+        self.router.routings["new.test"] = Plan("mx.silent0.test", ())
+        assert self.attempts("grey@b.test", "pat@new.test") == 1
+
+    def test_who_holds_a_place_of_the_strangers_may_use_it(self) -> None:
+        self.start()
+        self.crowd(2)
+        finding = self.look_up("new.test")
+        self.router.routings["other.test"] = Plan("mx.other.test", ())
+        self.hand_over("pat@new.test", "sue@other.test")
+        assert self.carrier.plans[-1].destination == "mx.other.test"
+        finding.callback(Plan("mx.new.test", ()))
+        assert self.carrier.plans[-1].destination == "mx.new.test"
+
+    def test_the_dead_that_were_met_since_do_not_push_out_who_takes_mail(self) -> None:
+        self.start()
+        self.hand_over("bob@b.test")
+        self.carrier.down = TryLater("no route", status="4.4.1")
+        for number in range(20):
+            self.router.routings[f"dead{number}.test"] = Plan(f"mx.dead{number}.test", ())
+            self.hand_over(f"eve@dead{number}.test")
+        self.carrier.down = None
+        self.clock.pump([1.0] * 10)
+        self.crowd(3)
+        assert self.statuses(self.hand_over("bob@b.test")) == [Status.DELIVERED]
+
     def test_a_crowd_of_silent_hosts_leaves_room_for_those_that_take_mail(self) -> None:
         for number in range(8):
             self.router.routings[f"silent{number}.test"] = Plan(f"mx.silent{number}.test", ())
@@ -524,6 +571,18 @@ class OperatorTests(ServiceTests):
         self.service.amended(Change.RELEASE, changed)
         self.clock.advance(0)
         assert self.statuses(new) == [Status.DELIVERED]
+
+    def test_a_message_removed_while_its_way_is_looked_up_is_not_sent(self) -> None:
+        finding = self.look_up("slow.test")
+        self.start()
+        new = self.hand_over("eve@slow.test")
+        self.service.amended(
+            Change.REMOVE, self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], self.clock.seconds()))
+        )
+        finding.callback(Plan("mx.test", ()))
+        assert self.carrier.parcels == []
+        assert self.statuses(new) == [Status.REMOVED]
+        assert self.events("lease-lost") == []
 
     def test_a_message_removed_in_the_middle_of_its_transaction_is_not_settled(self) -> None:
         self.start()

@@ -119,8 +119,15 @@ class TwoQueues(RuleBasedStateMachine):
         assert plain(found) == plain(expected)
         return multiple(*found)
 
-    @rule(claim=claims, parts=verdict_parts, keep=st.booleans(), late=st.booleans(), report=st.booleans())
-    def settle(self, claim, parts, keep, late, report):
+    @rule(
+        claim=claims,
+        parts=verdict_parts,
+        keep=st.booleans(),
+        late=st.booleans(),
+        others=st.tuples(st.booleans(), st.just(0.0) | seconds),
+    )
+    def settle(self, claim, parts, keep, late, others):
+        report, wait = others
         known = len(claim.envelope.recipients)
         verdicts = [
             Verdict(index, outcome, None if due is None else self.clock + due)
@@ -128,7 +135,9 @@ class TwoQueues(RuleBasedStateMachine):
             if index < known
         ]
         reports = [self.new(1, 10)] if report else []
-        self.both("settle", claim, verdicts, self.clock, reports=reports, keep=keep, delay_reported=late)
+        not_before = self.clock + wait if wait else 0.0
+        options = {"reports": reports, "keep": keep, "delay_reported": late, "not_before": not_before}
+        self.both("settle", claim, verdicts, self.clock, **options)
 
     @rule(claim=consumes(claims))
     def deliver_all(self, claim):

@@ -149,7 +149,7 @@ class SharedWindowTests(SynchronousTestCase):
         self.answer(self.one)
         self.relay.clock.advance(5)
         self.relay.settle()
-        assert self.one.destination.quiet
+        assert self.one.destination.at_rest
         self.enter(self.two, 5)
         assert self.two.open() == LIMITS.start
 
