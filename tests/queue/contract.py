@@ -322,7 +322,7 @@ class QueueContract:
         self.assertEqual([one.attempts for one in self.entry(claim.id).recipients], [1, 0])
 
     def test_a_message_of_which_some_were_not_tried_comes_no_earlier_than_is_asked(self):
-        claim = self.claimed(recipients=3)
+        claim = self.claimed("a@x.test", "b@x.test", "c@x.test")
         self.settled(claim, Verdict(0, LATER, NOW + 90), not_before=NOW + 60)
         self.assertEqual(self.now(self.queue.next_due()), NOW + 60)
         (claim,) = self.now(self.queue.claim(NOW + 60, 1, LEASE))
