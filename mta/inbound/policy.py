@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Network
 
-from mta.smtp.address import Address
+from mta.smtp.address import Address, is_postmaster
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import Limits
 from mta.smtp.phrases import RECIPIENT_OK, SENDER_OK
@@ -60,13 +60,13 @@ class Policy:
         if local:
             return self._at_home(address)
         relayed = self._relay_domains.matches(address.domain)
-        if client.trusted or (relayed and address.local.lower() == "postmaster"):
+        if client.trusted or (relayed and is_postmaster(address.local)):
             return RECIPIENT_OK
         return None if relayed else not_permitted(client.address, address.domain)
 
     def _at_home(self, address: Address) -> Reply:
         try:
-            known = address.local.lower() == "postmaster" or self._mailbox(address)
+            known = is_postmaster(address.local) or self._mailbox(address)
         except OSError:
             # Neither lose a user's mail for good nor take what nobody may be there to get.
             return MAILBOXES_AWAY
