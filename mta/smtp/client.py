@@ -103,7 +103,11 @@ class Client:
         """Start a transaction. Raises LocalProtocolError when out of turn or when a command holds a line end."""
         if not self.ready:
             raise LocalProtocolError("no transaction can begin now")
-        reset = self._transaction is not None and self._transaction.unclean
+        reset = False
+        if self._transaction is None:
+            self._reader.be_brief()
+        else:
+            reset = self._transaction.unclean
         transaction = Transaction(self._dialogue, self.offer, letter, bdat=self._bdat, lmtp=self._lmtp)
         transaction.start(reset=reset)
         self._script = self._transaction = transaction

@@ -1,7 +1,7 @@
 """Replies: a code, an enhanced status and lines of text (RFC 5321 section 4.2, RFC 3463, RFC 2034)."""
 
 import re
-from dataclasses import field
+from dataclasses import InitVar, field
 
 from mta.smtp.printable import printable
 from mta.smtp.values import value
@@ -19,8 +19,8 @@ _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 class Reply:
     """What a server answers. `status` is "" where RFC 2034 asks for none (greeting, EHLO, 3xx).
 
-    `wire` is what goes out, built once: a constant reply costs nothing to send. `positive` tells whether the command
-    succeeded (2yz) or may go on (3yz).
+    `wire` is what goes out, built once: a constant reply costs nothing to send. One that was `heard` from a remote has
+    none. `positive` tells whether the command succeeded (2yz) or may go on (3yz).
     """
 
     code: int
@@ -29,12 +29,16 @@ class Reply:
     wire: bytes = field(init=False, repr=False, compare=False)
     # Asked eighteen times a relayed message, of replies that are built once.
     positive: bool = field(init=False, repr=False, compare=False)
+    heard: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, heard: bool) -> None:  # noqa: FBT001  a field
         """Build the wire form; a character that could end a line or hide text becomes `?`."""
         if not 200 <= self.code <= 599 or not self.lines:
             raise ValueError(f"not a reply: {self.code} {self.lines}")
         object.__setattr__(self, "positive", self.code < 400)
+        if heard:
+            object.__setattr__(self, "wire", b"")
+            return
         prefix = f"{self.status} " if self.status else ""
         line = self.lines[0]
         if len(self.lines) == 1 and len(line) <= _SHORT and line.isascii() and line.isprintable():
@@ -55,7 +59,7 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The lines as one, for a log or a report: a remote may say 200 KB to each recipient, and most is cut."""
+        """The lines as one, for a log or a report, cut where they are longer than anyone needs."""
         text = " ".join(self.lines)
         return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
@@ -73,9 +77,9 @@ def read_reply(code: int, lines: list[str]) -> Reply:
     """Build the Reply a remote sent: an enhanced status that leads every line is taken off the text (RFC 2034)."""
     match = _STATUS.match(lines[0])
     if match is None or int(match[1][0]) != code // 100:
-        return Reply(code, "", tuple(lines))
+        return Reply(code, "", tuple(lines), heard=True)
     status = match[1]
-    return Reply(code, status, tuple(line.removeprefix(status).lstrip(" ") for line in lines))
+    return Reply(code, status, tuple(line.removeprefix(status).lstrip(" ") for line in lines), heard=True)
 
 
 def _cut(text: str, octets: int) -> bytes:

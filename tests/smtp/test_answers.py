@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.smtp.answers import MAX_LINE, MAX_LINES, ReplyReader, UnreadableReply
+from mta.smtp.answers import MAX_LINE, MAX_LINES, MAX_OFFER, ReplyReader, UnreadableReply
 from mta.smtp.replies import MAX_TEXT
 
 
@@ -69,10 +69,40 @@ def test_what_is_no_reply_is_refused(wire: bytes) -> None:
 def test_as_many_and_as_long_lines_as_allowed_are_read() -> None:
     line = b"250-" + b"x" * (MAX_LINE - 4)
     reader = ReplyReader()
-    reader.feed((line + b"\r\n") * (MAX_LINES - 1) + b"250 end\r\n")
+    reader.feed((line + b"\r\n") * (MAX_LINES - 1) + b"250 end\r\n220 next\r\n")
     reply = reader.next()
     assert reply is not None
-    assert reply.lines == ("x" * (MAX_LINE - 4),) * (MAX_LINES - 1) + ("end",)
+    assert reply.lines[:7] == ("x" * (MAX_LINE - 4),) * 7
+    assert str(reader.next()) == "220 next"
+
+
+def test_an_offer_of_a_hundred_lines_is_kept_whole() -> None:
+    lines = tuple(f"X-{number:02} " + "y" * 100 for number in range(MAX_LINES))
+    reader = ReplyReader()
+    reader.feed("".join(f"250-{line}\r\n" for line in lines[:-1]).encode() + f"250 {lines[-1]}\r\n".encode())
+    reply = reader.next()
+    assert reply is not None
+    assert reply.lines == lines
+
+
+@given(st.lists(st.sampled_from([0, 1, 500, 999, 1000, MAX_LINE - 4]), min_size=1, max_size=MAX_LINES), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_more_is_kept_of_a_reply_than_may_be_and_what_is_left_out_shows(sizes: list[int], brief: bool) -> None:
+    reader = ReplyReader()
+    most = MAX_OFFER
+    if brief:
+        reader.be_brief()
+        most = MAX_TEXT
+    *rest, last = ["x" * size for size in sizes]
+    reader.feed("".join(f"450-{line}\r\n" for line in rest).encode() + f"450 {last}\r\n".encode())
+    reply = reader.next()
+    assert reply is not None
+    if sum(sizes) <= most:
+        assert reply.lines == (*rest, last)
+    else:
+        assert sum(map(len, reply.lines)) == most + 3
+        assert reply.lines[-1].endswith("...")
+    assert reply.wire == b""
 
 
 def test_what_is_told_of_a_reply_is_short_however_much_was_said() -> None:

@@ -1,6 +1,9 @@
+import tracemalloc
+
 import pytest
 
-from mta.smtp.dialogue import Cause, Event, Trouble
+from mta.smtp.answers import MAX_LINES
+from mta.smtp.dialogue import Cause, Event, Step, Trouble
 from mta.smtp.transaction import Letter
 from tests.fakes.play import (
     BDAT,
@@ -345,3 +348,20 @@ def test_a_refusal_before_the_end_of_the_body_is_the_first_recipients_only() -> 
     play(client, "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n! SEND_BODY")
     play(client, "S: 552 5.2.2 mailbox full\n! DONE")
     assert codes(client) == [552, Cause.CLOSING]
+
+
+def test_a_hundred_long_replies_are_not_kept_whole() -> None:
+    client = begun(PIPELINE, Letter("MAIL FROM:<>", ["RCPT TO:<a@b.test>"] * 100, 3, b"x\r\n"))
+    hear(client, "250 ok")
+    line = "\U0001f600" + "a" * 2030
+    refusal = f"450-{line}\r\n" * (MAX_LINES - 1) + f"450 {line}"
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            hear(client, refusal)
+        held, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert client.awaited is Step.DATA
+    # Four octets a character, for one of them takes as many.
+    assert held < 100 * 10_000
