@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mta.delivery.aliases import Expansion
+from mta.delivery.job import Result
+from mta.message.body import FileBody
 from mta.message.envelope import Envelope, Notify, Recipient
+from mta.message.outcome import TryLater
 from mta.queue.interface import BodyWriter, Claim, NewMail, QueueId
 
 
@@ -25,6 +28,14 @@ def forwarded(
     except BaseException:
         body.abort()
         raise
+
+
+def withdraw(results: dict[int, Result], why: str) -> bool:
+    """Put the recipients off whose mail is in a file that cannot be added any more; return whether there are any."""
+    lost = [index for index, result in results.items() if any(isinstance(mail.body, FileBody) for mail in result.mails)]
+    for index in lost:
+        results[index] = Result(TryLater(f"cannot pass on the mail: {why}", status="4.3.0"))
+    return bool(lost)
 
 
 def _envelope(envelope: Envelope, recipient: Recipient, expansion: Expansion) -> Envelope:

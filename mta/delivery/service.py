@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
 from mta.delivery.carriage import Carrier
 from mta.delivery.claimer import Claimer
@@ -18,15 +17,13 @@ from mta.delivery.destinations import Destinations
 from mta.delivery.dispatch import Dispatcher, LocalDelivery
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.limits import DeliveryLimits
+from mta.delivery.recorder import Recorder
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import Signer
 from mta.delivery.throttle import NewAllowance
 from mta.ops.journal import Journal
 from mta.queue.interface import Change, Claim, Queue, QueueId
 from mta.routing.route import Router
-
-# Seconds after which an outcome that the queue could not record is offered again: the first, and the longest.
-_AGAIN, _AGAIN_AT_MOST = 1.0, 60.0
 
 
 class DeliveryService(Service):
@@ -57,12 +54,13 @@ class DeliveryService(Service):
         self._signer = signer
         self._jobs: dict[QueueId, Job] = {}
         self._octets = 0
-        # Settlements and releases on their way to the queue.
-        self._settling = 0
-        # Those that the queue could not do, each with the time at which it is asked again.
-        self._unrecorded: dict[Callable[[], None], IDelayedCall] = {}
         self._idle: Deferred[None] | None = None
         self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, journal=journal)
+        self._recorder = Recorder(
+            self.take, due_at=self._claimer.due_at, done=self._note_idle, clock=clock, journal=journal
+        )
+        self._record = self._recorder.record
+        self._unrecorded = self._recorder.unrecorded
 
         def new_destination(name: str) -> Destination:
             return Destination(name, windows, carrier, self, clock=clock, wall=wall, journal=journal)
@@ -95,11 +93,9 @@ class DeliveryService(Service):
                 grace.cancel()
 
         idle.addCallback(no_more_grace)
+        self._recorder.stop()
         self._destinations.close()
         self._dispatcher.close()
-        for again in list(self._unrecorded):
-            self._unrecorded.pop(again).cancel()
-            again()
         self._note_idle()
         return idle
 
@@ -116,10 +112,12 @@ class DeliveryService(Service):
         return max(0, min(limits.jobs - len(self._jobs), by_octets))
 
     def take(self, claim: Claim) -> None:
-        """Work on a claimed message; a message in work goes on under the newer lease."""
+        """Work on a claimed message; one in work, or done but not recorded, goes on under the newer lease."""
         known = self._jobs.get(claim.id)
         if known is not None:
             known.renew(claim)
+        elif self._unrecorded and self._recorder.renew(claim):
+            return
         elif self.running:
             job = self._jobs[claim.id] = Job(claim, self._wall(), self._signer)
             self._octets += min(claim.body.size, self._limits.body_octets)
@@ -167,7 +165,7 @@ class DeliveryService(Service):
         self._destinations.strangers.leave(job)
         self._octets -= min(job.claim.body.size, self._limits.body_octets)
         if job.results:
-            self._record(lambda: self._settler.settle(job), job.claim.id)
+            self._record(lambda: self._settler.settle(job), job.claim.id, job)
         else:
             self._give_back(job.claim, max(self._wall(), job.again))
         self._claimer.go_on()
@@ -178,45 +176,12 @@ class DeliveryService(Service):
 
         self._record(lambda: self._queue.release(claim, due).addCallback(when_due), claim.id)
 
-    def _record(self, ask: Callable[[], "Deferred[float | None]"], id: QueueId, pause: float = _AGAIN) -> None:
-        """Settle or release, which tells when the queue is to be looked into again; if the queue cannot, ask again.
-
-        What was forgotten instead would be delivered a second time.
-        """
-        self._settling += 1
-        ask().addCallbacks(self._recorded, self._not_recorded, errbackArgs=(ask, id, pause))
-
-    def _recorded(self, due: float | None) -> None:
-        self._settling -= 1
-        if due is not None:
-            self._claimer.due_at(due)
-        if self._idle is not None:
-            self._note_idle()
-
-    def _not_recorded(
-        self, failure: Failure, ask: Callable[[], "Deferred[float | None]"], id: QueueId, pause: float
-    ) -> None:
-        stopping = self._idle is not None
-        if stopping or pause == _AGAIN:
-            then = "the message will be tried again" if stopping else "this is tried again until the queue can"
-            self._journal.trouble(f"the outcome could not be recorded: {failure.getErrorMessage()}; {then}", id)
-        if not stopping:
-            self._ask_later(ask, id, pause)
-        self._recorded(None)
-
-    def _ask_later(self, ask: Callable[[], "Deferred[float | None]"], id: QueueId, pause: float) -> None:
-        def again() -> None:
-            self._unrecorded.pop(again, None)
-            self._record(ask, id, min(pause * 2, _AGAIN_AT_MOST))
-
-        self._unrecorded[again] = self._clock.callLater(pause, again)
-
     def _cut_short(self) -> None:
         for destination in self._destinations.all():
             destination.abort()
 
     def _note_idle(self) -> None:
         """Fire the Deferred of `stopService` when nothing is left in work."""
-        if self._idle is not None and not (self._jobs or self._settling or self._claimer.asking):
+        if self._idle is not None and not (self._jobs or self._recorder.asking or self._claimer.asking):
             idle, self._idle = self._idle, None
             idle.callback(None)

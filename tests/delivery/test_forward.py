@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from mta.delivery.aliases import Expansion
-from mta.delivery.forward import forwarded
+from mta.delivery.forward import forwarded, withdraw
+from mta.delivery.job import Result
 from mta.message.body import SMALL, Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
+from mta.message.outcome import Delivered, TryLater
 from mta.queue.bodies import Writer
 from mta.queue.interface import NewMail, QueueId
 from mta.smtp.address import parse_address
@@ -77,3 +79,14 @@ def test_a_body_that_cannot_be_read_to_its_end_leaves_nothing_behind(tmp_path: P
     with pytest.raises(OSError, match="Input/output error"):
         new_mail(tmp_path, body=Broken())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_a_file_is_withdrawn_and_nothing_else(tmp_path: Path) -> None:
+    done = Delivered("passed on", host="")
+    large = replace(new_mail(tmp_path), body=FileBody(tmp_path / "large", SMALL + 1))
+    results = {0: Result(done, mails=(large,)), 1: Result(done, mails=(new_mail(tmp_path),)), 2: Result(done)}
+    kept = {index: result for index, result in results.items() if index}
+    assert withdraw(results, "it is gone")
+    assert results.pop(0).outcome == TryLater("cannot pass on the mail: it is gone", status="4.3.0")
+    assert results == kept
+    assert not withdraw(results, "it is gone")

@@ -72,6 +72,9 @@ class FailingQueue(MemoryQueue):
             return fail(QueueError("disk on fire"))
         return super().settle(claim, *verdicts, **reports)
 
+    def claim(self, *arguments: Any) -> Deferred[list[Claim]]:
+        return fail(QueueError("disk on fire")) if self.failing else super().claim(*arguments)
+
 
 class ServiceTests(SynchronousTestCase):
     limits = DeliveryLimits()
@@ -450,8 +453,10 @@ class FailingDiskTests(ServiceTests):
     def setUp(self) -> None:
         super().setUp()
         self.queue = self.failing = FailingQueue()
+        self.failing.failing = False
         self.service = self.new_service()
         self.start()
+        self.failing.failing = True
         self.new = self.hand_over("bob@b.test")
 
     def test_a_delivery_that_the_queue_cannot_record_is_recorded_once_it_can_and_not_made_again(self) -> None:
@@ -461,6 +466,15 @@ class FailingDiskTests(ServiceTests):
         self.clock.advance(4.0)
         assert self.statuses(self.new) == [Status.DELIVERED]
         assert len(self.carrier.parcels) == len(self.events("trouble")) == 1
+
+    def test_an_outage_longer_than_the_lease_delivers_nothing_twice(self) -> None:
+        self.clock.pump([10.0] * int(self.limits.lease // 10 + 10))
+        self.failing.failing = False
+        self.clock.advance(self.limits.queue_retry)
+        assert self.statuses(self.new) == [Status.DELIVERED]
+        self.clock.pump([1.0] * 70)
+        assert len(self.carrier.parcels) == 1
+        assert self.events("lease-lost") == []
 
     def test_a_stop_offers_it_once_more_and_then_waits_no_longer(self) -> None:
         self.successResultOf(self.service.stopService())
