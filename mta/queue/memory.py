@@ -44,18 +44,20 @@ class _Store:
         self._marked: dict[QueueId, set[int]] = {}
 
     def add(self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None) -> Claim | None:
-        number = to_number(mail.id)
-        if number in self._messages:
-            raise QueueError(f"message {mail.id} is there already")
-        if mail.body.size > self.room:
-            raise QueueFull("no room for the message")
+        self._require_place(mail)
         due = now if due is None else due
         recipients = [RememberedRecipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
         body = MemoryBody(b"".join(mail.body.chunks()))
         message = RememberedMessage(replace(mail, body=body), body.size, now, due, recipients)
-        self._messages[number] = message
+        self._messages[to_number(mail.id)] = message
         self._accepted += len(recipients)
         return None if lease is None else message.lease(now + lease)
+
+    def _require_place(self, mail: NewMail) -> None:
+        if to_number(mail.id) in self._messages:
+            raise QueueError(f"message {mail.id} is there already")
+        if mail.body.size > self.room:
+            raise QueueFull("no room for the message")
 
     def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> list[Claim]:
         ready = sorted(
@@ -92,28 +94,34 @@ class _Store:
         delay_reported: bool,
         not_before: float,
     ) -> bool:
-        if keep:
-            self._marked.get(claim.id, set()).difference_update(verdict.index for verdict in verdicts)
-        else:
-            self._marked.pop(claim.id, None)
         message = self._leased_to(claim)
         if message is None:
             return False
         for report in reports:
+            self._require_place(report)
+        for report in reports:
             self.add(report, now)
         message.delay_reported |= delay_reported
         message.take(verdicts, now, None if keep else not_before)
+        if keep:
+            self._marked.get(claim.id, set()).difference_update(verdict.index for verdict in verdicts)
+        else:
+            self._marked.pop(claim.id, None)
         return True
 
     def _leased_to(self, claim: Claim) -> RememberedMessage | None:
         message = self._messages.get(to_number(claim.id))
-        return message if message is not None and message.leased and message.token == claim.token else None
+        if message is not None and message.leased and message.token == claim.token:
+            return message
+        if message is None or not message.leased:
+            self._marked.pop(claim.id, None)
+        return None
 
     def release(self, claim: Claim, due: float) -> bool:
-        self._marked.pop(claim.id, None)
         message = self._leased_to(claim)
         if message is None:
             return False
+        self._marked.pop(claim.id, None)
         message.leased, message.due = False, due
         return True
 

@@ -31,6 +31,7 @@ class Statements:
     settle_recipient: str
     earliest_due: str
     give_back: str
+    leased: str
     finish_message: str
     drop_body: str
     finished: str

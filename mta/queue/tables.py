@@ -104,17 +104,18 @@ class Tables:
         """Record verdicts and add reports if the lease still holds; return whether it did."""
         number = to_number(claim.id)
         ends = _ends(claim, verdicts)
-        if keep:
-            self._tally.marks.lift(number, [verdict.index for verdict in verdicts])
-        else:
-            self._tally.marks.clear(number)
         self._step("settle message")
         if ends:
             leased = self._finish(number, claim.token, now)
         else:
             leased = self._change(SQL.confirm_lease, (delay_reported, number, claim.token)).rowcount == 1
         if not leased:
+            self._lost(claim.id)
             return False
+        if keep:
+            self._tally.marks.lift(number, [verdict.index for verdict in verdicts])
+        else:
+            self._tally.marks.clear(number)
         self._step("settle recipients")
         for verdict in verdicts:
             if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
@@ -153,8 +154,17 @@ class Tables:
     def release(self, claim: Claim, due: float) -> bool:
         """Give a lease back if it still holds; return whether it did."""
         number = to_number(claim.id)
+        if self._change(SQL.give_back, (due, number, claim.token)).rowcount == 0:
+            self._lost(claim.id)
+            return False
         self._tally.marks.clear(number)
-        return self._change(SQL.give_back, (due, number, claim.token)).rowcount == 1
+        return True
+
+    def _lost(self, id: QueueId) -> None:
+        """Leave the marks of a message to whoever has it now; if nobody has, they go."""
+        number = to_number(id)
+        if self._execute(SQL.leased, (number,)).fetchone() is None:
+            self._tally.marks.clear(number)
 
     def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
         """Mark recipients; return those that were marked."""

@@ -76,6 +76,9 @@ SELECT min(due) FROM recipient WHERE message_id = ?;
 -- name: give_back
 UPDATE message SET leased = 0, due = ? WHERE id = ? AND token = ? AND leased = 1;
 
+-- name: leased
+SELECT 1 FROM message WHERE id = ? AND leased = 1;
+
 -- name: finish_message
 UPDATE message SET leased = 0, held = 0, due = NULL, finished = ? WHERE id = ? AND token = ? AND leased = 1;
 

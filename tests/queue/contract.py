@@ -394,6 +394,16 @@ class QueueContract:
         self.assertEqual(self.entry(claim.id).recipients[0].status, Status.WAITING)
         self.assertTrue(self.settled(claim, Verdict(0, TOOK)))
 
+    def test_a_settlement_that_failed_can_be_offered_again(self):
+        claim, there = self.claimed(), self.added(due=NOW + 60)
+        report = self.written(mail(sender=None), self.large())
+        failing = self.queue.settle(claim, [Verdict(0, NEVER)], NOW, reports=[report, there])
+        self.failureResultOf_(failing, QueueError)
+        self.assertEqual(len(self.now(self.queue.find(Query()))), 2)
+        self.assertTrue(self.settled(claim, Verdict(0, NEVER), reports=[report]))
+        (bounce,) = self.claims()
+        self.assertEqual((bounce.id, octets(bounce.body)), (report.id, self.large()))
+
     def test_a_claim_that_is_kept_settles_again(self):
         claim = self.claimed("a@example.test", "b@example.test")
         self.assertTrue(self.settled(claim, Verdict(0, TOOK), keep=True))
@@ -610,6 +620,27 @@ class QueueContract:
         self.assertEqual(self.marked(claim, 0, 1), frozenset())
         self.settled(claim, Verdict(0, TOOK))
         self.assertEqual(self.marked(claim, 1), frozenset())
+
+    def test_a_late_settlement_leaves_the_marks_to_whoever_has_the_message_now(self):
+        late = self.claimed("a@example.test", "b@example.test")
+        (newer,) = self.claims(NOW + LEASE)
+        self.marked(newer, 0, 1)
+        self.assertFalse(self.settled(late, Verdict(0, TOOK), keep=True))
+        self.assertFalse(self.settled(late, Verdict(0, TOOK)))
+        self.assertFalse(self.settled(late, Verdict(0, TOOK), Verdict(1, TOOK)))
+        self.assertFalse(self.now(self.queue.release(late, NOW)))
+        self.assertEqual(self.marked(newer, 0, 1), {0, 1})
+
+    def test_the_marks_of_a_removed_message_go_when_whoever_sent_it_comes_back(self):
+        for come_back in (lambda claim: self.settled(claim, Verdict(0, TOOK)), self.released):
+            claim = self.claimed()
+            self.marked(claim, 0)
+            self.amended(Change.REMOVE, claim.id)
+            self.assertFalse(come_back(claim))
+            self.assertEqual(self.marked(claim, 0), frozenset())
+
+    def released(self, claim):
+        return self.now(self.queue.release(claim, NOW))
 
     def test_forget_drops_what_was_finished_before(self):
         claims = [self.claimed() for _ in range(3)]
