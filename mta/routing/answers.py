@@ -11,6 +11,9 @@ from typing import Generic, Protocol, TypeVar
 #: How long a failure is believed, in seconds: long enough to stop a stampede, short enough to notice the cure.
 FAILURE_TTL = 5.0
 
+# Octets of memory that Python needs beside the text, for an answer and for a record.
+_VALUE, _RECORD = 200, 150
+
 Record = TypeVar("Record")
 
 
@@ -24,7 +27,10 @@ class MxRecord:
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[Record]):
-    """The name has such records. `name` is the one they belong to, after CNAMEs; `ttl` is in seconds from now."""
+    """The name has such records. `name` is the one they belong to, after CNAMEs; `ttl` is in seconds from now.
+
+    MX records are only those that name what a host may be called, which may be none.
+    """
 
     records: tuple[Record, ...]
     ttl: float
@@ -71,6 +77,16 @@ class Resolver(Protocol):
         The system's hosts file is believed first. With `search` a name is completed from the system's search list, as
         for a name an operator wrote; names out of the DNS are taken as they stand.
         """
+
+
+def octets(answer: Answer[MxRecord] | Answer[str]) -> int:
+    """Return about how much memory an answer takes."""
+    if isinstance(answer, LookupFailed):
+        return _VALUE + len(answer.reason)
+    if not isinstance(answer, Found):
+        return _VALUE
+    texts = sum(len(record if isinstance(record, str) else record.host) for record in answer.records)
+    return _VALUE + len(answer.name) + texts + _RECORD * len(answer.records)
 
 
 def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:

@@ -11,13 +11,29 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class TtlCache(Generic[Key, Value]):
-    """Keeps values for their time to live; when full, the one stored longest ago makes room."""
+#: Octets of memory that one cache may take.
+MAX_OCTETS = 16 * 1024 * 1024
+# Of an entry beside its value: the longest name there is, and Python's own.
+_ENTRY = 500
+# A look for what is out of date comes when a quarter of the entries is new, so that each costs a few comparisons.
+_LOOKS = 4
 
-    def __init__(self, limit: int, seconds: Callable[[], float]) -> None:
+
+class TtlCache(Generic[Key, Value]):
+    """Keeps values for their time to live; when full, the one stored longest ago makes room for a new one.
+
+    It is full at `limit` entries or MAX_OCTETS, by what `octets` says of a value. What is out of date is thrown away
+    before long, asked for or not, as long as new values come.
+    """
+
+    def __init__(self, limit: int, seconds: Callable[[], float], octets: Callable[[Value], int]) -> None:
         self._limit = limit
         self._seconds = seconds
-        self._entries: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+        self._octets = octets
+        # When each ends, the value, and its octets.
+        self._entries: OrderedDict[Key, tuple[float, Value, int]] = OrderedDict()
+        self._held = 0
+        self._new = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -29,7 +45,7 @@ class TtlCache(Generic[Key, Value]):
             return None
         if entry[0] > self._seconds():
             return entry[1]
-        del self._entries[key]
+        self._discard(key)
         return None
 
     def remaining(self, key: Key) -> float:
@@ -39,10 +55,26 @@ class TtlCache(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value, ttl: float) -> None:
         """Store a value for `ttl` seconds."""
-        self._entries.pop(key, None)
-        if len(self._entries) >= self._limit:
-            self._entries.popitem(last=False)
-        self._entries[key] = (self._seconds() + ttl, value)
+        self._discard(key)
+        self._new += 1
+        if self._new * _LOOKS > len(self._entries):
+            self._new = 0
+            self._discard_old()
+        octets = _ENTRY + self._octets(value)
+        while self._entries and (len(self._entries) >= self._limit or self._held + octets > MAX_OCTETS):
+            self._discard(next(iter(self._entries)))
+        self._entries[key] = (self._seconds() + ttl, value, octets)
+        self._held += octets
+
+    def _discard(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._held -= entry[2]
+
+    def _discard_old(self) -> None:
+        now = self._seconds()
+        for key in [key for key, entry in self._entries.items() if entry[0] <= now]:
+            self._discard(key)
 
 
 class Shared(Generic[Key, Value]):

@@ -147,6 +147,9 @@ def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed 
         case NoData():
             # RFC 5321 section 5.1: a domain without MX is its own mail host.
             return (MxRecord(0, domain),)
+    if not answer.records:
+        # RFC 5321 section 5.1: MX records of which none can be used are an error.
+        return Failed(f"no MX of {domain} is a name that a host can have", status="5.4.4")
     # RFC 7505 section 3: the root among other hosts means nothing.
     named = tuple(record for record in answer.records if record.host)
     return named or Failed(f"domain {domain} accepts no mail (null MX)", status="5.1.10")

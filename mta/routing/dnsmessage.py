@@ -15,8 +15,9 @@ from mta.routing.dnsreply import CNAME, MX, DnsReply, Record, Unreadable, label_
 
 #: The UDP payload that fits every path in one piece (DNS flag day 2020).
 UDP_PAYLOAD = 1232
-#: Records kept of one answer; TCP could bring thousands.
+#: Records kept of one answer, the best MX; TCP could bring thousands.
 MAX_RECORDS = 100
+MAX_EXCHANGERS = 50
 #: CNAMEs followed in one reply.
 MAX_CHAIN = 16
 
@@ -26,6 +27,8 @@ _MOST_TTL = 3600.0
 _MOST_NEGATIVE_TTL = 300.0
 _NO_TTL = 2**31
 _FOREVER = float("inf")
+# In the text of every name that no host can have.
+_ODD = "\\"
 
 
 class Kind(enum.Enum):
@@ -87,6 +90,8 @@ def read_answer(reply: DnsReply) -> Answer[Any] | Alias:
         alias = aliases.get(name)
         if alias is None:
             return _not_found(reply, name, ttl, unfinished=hop > 0)
+        if _ODD in alias.data:
+            return LookupFailed("its CNAME is no name that a host can have")
         name, ttl = alias.data, min(ttl, _lifetime(alias.ttl))
     return LookupFailed("its CNAMEs run in a circle or are too many")
 
@@ -96,8 +101,8 @@ def _found(reply: DnsReply, found: list[Record], ttl: float) -> Found[Any] | Loo
         return LookupFailed("the answer contradicts itself: it has records, and says that there is no such name")
     ttl = min(ttl, *(_lifetime(record.ttl) for record in found))
     if found[0].kind == MX:
-        hosts = sorted({MxRecord(record.preference, record.data) for record in found})
-        return Found(tuple(hosts[:MAX_RECORDS]), _within(ttl, _MOST_TTL), found[0].name)
+        hosts = sorted({MxRecord(record.preference, record.data) for record in found if _ODD not in record.data})
+        return Found(tuple(hosts[:MAX_EXCHANGERS]), _within(ttl, _MOST_TTL), found[0].name)
     addresses = tuple(dict.fromkeys(record.data for record in found))
     return Found(addresses[:MAX_RECORDS], _within(ttl, _MOST_TTL), found[0].name)
 

@@ -13,6 +13,7 @@ from mta.routing.answers import (
     MxAnswer,
     NoSuchName,
     merge,
+    octets,
     with_ttl,
 )
 from mta.routing.cache import Shared, TtlCache
@@ -51,8 +52,8 @@ class DnsResolver:
         self._wire = wire
         self._hosts = hosts
         self._search = tuple(search)
-        self._found: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds)
-        self._missing: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds)
+        self._found: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, octets)
+        self._missing: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, octets)
         self._asking: Shared[_Question, Answer[Any]] = Shared()
 
     async def mx(self, name: str) -> MxAnswer:

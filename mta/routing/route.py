@@ -7,6 +7,9 @@ from typing import Protocol
 
 from mta.message.outcome import Failed, TryLater
 
+# Octets of memory that Python needs beside the text, for a routing and for a route.
+_VALUE, _ROUTE = 200, 250
+
 
 class TlsRule(enum.Enum):
     """What a route demands of the connection; each is stricter than the one before."""
@@ -82,6 +85,17 @@ class Local:
 
 
 Routing = Plan | Local | Failed | TryLater
+
+
+def octets(routing: Routing) -> int:
+    """Return about how much memory a routing takes, but for credentials, which all routes share."""
+    match routing:
+        case Plan():
+            texts = sum(len(route.host) + len(route.address) for route in routing.routes)
+            return _VALUE + len(routing.destination) + texts + _ROUTE * len(routing.routes)
+        case Local():
+            return _VALUE
+    return _VALUE + len(routing.text)
 
 
 class Router(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mta.routing.answers import Resolver
 from mta.routing.cache import Shared, TtlCache
 from mta.routing.direct import DirectRouting
-from mta.routing.route import Local, Routing
+from mta.routing.route import Local, Routing, octets
 from mta.routing.rules import Decision, RouterRules
 from mta.routing.smarthost import DESTINATION, SmarthostRouting
 
@@ -32,7 +32,7 @@ class MailRouter:
         self._local = rules.local_domains
         self._direct = DirectRouting(rules, resolver, dice)
         self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, dice) if rules.smarthost else None
-        self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds)
+        self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, octets)
         self._finding: Shared[str, Routing] = Shared()
 
     def known(self, domain: str) -> Routing | None:

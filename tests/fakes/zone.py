@@ -84,7 +84,7 @@ class ZoneResolver:
         answer = self._find(name, "MX")
         if not isinstance(answer, Found):
             return answer
-        records = sorted(MxRecord(preference, host.lower()) for preference, host in answer.records)
+        records = sorted(MxRecord(preference, host.lower()) for preference, host in answer.records if "\\" not in host)
         return Found(tuple(records), answer.ttl, answer.name)
 
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:

@@ -11,6 +11,8 @@ RECORDS: dict[str, dict[str, Any]] = {
     "v4.example.test": {"A": ["192.0.2.3"]},
     "v6.example.test": {"AAAA": ["2001:db8::3"]},
     "null.test": {"MX": [[0, ""]]},
+    "odd.test": {"MX": [[0, "\\255.test"]]},
+    "halfodd.test": {"MX": [[0, "\\255.test"], [10, "backup.example.test"]]},
     "alias.test": {"CNAME": "further.test"},
     "further.test": {"CNAME": "mx.example.test"},
     "nowhere.test": {"CNAME": "missing.test"},
@@ -42,6 +44,12 @@ class ResolverContract:
         answer = await self.resolver.mx("null.test")
         assert isinstance(answer, Found)
         assert answer.records == (MxRecord(0, ""),)
+
+    async def test_an_mx_that_no_host_can_be_called_is_left_out(self) -> None:
+        for name, left in (("odd.test", ()), ("halfodd.test", (MxRecord(10, "backup.example.test"),))):
+            answer = await self.resolver.mx(name)
+            assert isinstance(answer, Found)
+            assert answer.records == left
 
     async def test_a_host_has_the_addresses_of_both_families(self) -> None:
         answer = await self.resolver.addresses("mx.example.test")

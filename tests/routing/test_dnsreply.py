@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.routing.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
-from mta.routing.dnsmessage import Alias, Kind, make_query, read_answer, read_reply, trouble
+from mta.routing.dnsmessage import MAX_EXCHANGERS, Alias, Kind, make_query, read_answer, read_reply, trouble
 from mta.routing.dnsreply import A, DnsReply, Unreadable, read
 
 QUERY = make_query("b.test", Kind.MX)
@@ -65,8 +65,9 @@ HOST = 12 + len(QUESTION)
         (wire(record(B, 15, b"\0\x0a" + TARGET, ttl=2**31)), Found((MxRecord(10, "mx.b.test"),), 1.0, "b.test")),
         (wire(record(B, 15, b"\0\x0a" + TARGET, ttl=2**31 - 1)), Found((MxRecord(10, "mx.b.test"),), 3600.0, "b.test")),
         # Octets that no host name has.
-        (wire(mx(b"\x04a.b\0\0")), Found((MxRecord(10, r"a\046b\000"),), 60.0, "b.test")),
-        (wire(mx(b"\x03\xffA,\0")), Found((MxRecord(10, r"\255a\044"),), 60.0, "b.test")),
+        (wire(mx(b"\x04a.b\0\0")), Found((), 60.0, "b.test")),
+        (wire(mx(b"\x03\xffA,\0")), Found((), 60.0, "b.test")),
+        (wire(mx(b"\x03\xffA,\0"), mx(TARGET)), Found((MxRecord(10, "mx.b.test"),), 60.0, "b.test")),
         # A "no", with and without the SOA that makes it good.
         (wire(SOA, authority=1), NoData(30.0)),
         (wire(SOA, flags=0x8183, authority=1), NoSuchName(30.0)),
@@ -91,6 +92,24 @@ HOST = 12 + len(QUESTION)
 )
 def test_a_reply_is_read_for_what_it_says(octets: bytes, expected: Any) -> None:
     assert answer(octets) == expected
+
+
+@pytest.mark.parametrize(("label", "text"), [(b"\x04a.b\0", r"a\046b\000"), (b"\x03\xffA,", r"\255a\044")])
+def test_an_octet_that_no_host_name_has_is_told_by_its_number(label: bytes, text: str) -> None:
+    assert [each.data for each in read(wire(mx(label + B))).answers] == [f"{text}.b.test"]
+
+
+def test_a_cname_that_no_host_can_be_called_is_a_failed_look_up() -> None:
+    odd = b"\x02\xffx" + B
+    found = answer(wire(record(B, 5, odd), record(odd, 15, b"\0\x01" + TARGET)))
+    assert isinstance(found, LookupFailed)
+    assert "CNAME" in found.reason
+
+
+def test_of_many_mx_the_best_are_kept() -> None:
+    found = answer(wire(*(mx(b"\x05mx%03d" % number + B, number) for number in range(99, -1, -1))))
+    assert isinstance(found, Found)
+    assert [record.preference for record in found.records] == list(range(MAX_EXCHANGERS))
 
 
 def test_what_contradicts_itself_is_a_failed_look_up() -> None:
@@ -191,7 +210,7 @@ def test_a_reply_full_of_long_names_is_read_by_its_octets_alone() -> None:
         found = answer(octets)
     finally:
         sys.setprofile(None)
-    assert len(found.records) == 100
+    assert len(found.records) == MAX_EXCHANGERS
     assert calls < 8 * len(octets)
 
 

@@ -28,6 +28,7 @@ ZONE: dict[str, dict[str, Any]] = {
     "empty.test": {"TXT": ["nothing"]},
     "deadmx.test": {"MX": [[10, "gone.test"], [20, "empty.test"]]},
     "limping.test": {"MX": [[10, "broken.test"], [20, "gone.test"]]},
+    "odd.test": {"MX": [[10, "\\255.test"], [20, "\\000.test"]]},
     "partly.test": {"MX": [[10, "broken.test"], [20, "gone.test"], [30, "a.example.test"]]},
     "cname.test": {"MX": [[10, "alias.test"]]},
     "alias.test": {"CNAME": "backup.example.test"},
@@ -135,6 +136,9 @@ class TestMx(RouterCase):
 
     def test_a_null_mx_fails_at_once(self) -> None:
         self.fails("null.test", "5.1.10", "null.test", "null MX")
+
+    def test_a_domain_whose_mx_can_be_no_hosts_fails_at_once(self) -> None:
+        self.fails("odd.test", "5.4.4", "odd.test", "MX")
 
     def test_a_null_mx_among_others_means_nothing(self) -> None:
         assert self.hosts("halfnull.test") == ["a.example.test"]
