@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.delivery.limits import DeliveryLimits
 from mta.message.body import stored
 from mta.ops.journal import Journal
 from mta.queue.interface import Claim, PutOff, Queue
+
+_log = Logger()
 
 
 class Taker(Protocol):
@@ -93,7 +96,10 @@ class Claimer:
     def _claimed(self, claims: list[Claim], limit: int) -> None:
         self.asking = False
         for claim in claims:
-            self._taker.take(_looked_at(claim))
+            try:
+                self._taker.take(_looked_at(claim))
+            except Exception:  # noqa: BLE001 (a bug of ours about one message holds up no other)
+                _log.failure("a claimed message could not be taken up")
         if not self._running:
             self._taker.last_answer()
         elif len(claims) == limit:

@@ -25,6 +25,8 @@ class Worker:
         self.free = room
         self.taken: list[Claim] = []
         self.leave: PutOff | None = None
+        # How many are taken before a fault of ours shows.
+        self.sound = 100
 
     def room(self) -> int:
         return self.free
@@ -33,6 +35,9 @@ class Worker:
         return self.leave
 
     def take(self, claim: Claim) -> None:
+        self.sound -= 1
+        if self.sound == 0:
+            raise ZeroDivisionError
         self.taken.append(claim)
         self.free -= 1
 
@@ -118,6 +123,16 @@ class ClaimerTests(SynchronousTestCase):
         self.queue.broken = False
         self.advance(5)
         assert len(self.worker.taken) == 1
+
+    def test_a_message_that_cannot_be_taken_up_holds_up_no_other(self) -> None:
+        self.add(2)
+        self.add(due=NOW + 30)
+        self.worker.sound = 1
+        self.claimer.start()
+        assert len(self.worker.taken) == 1
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+        self.advance(30)
+        assert len(self.worker.taken) == 2
 
     def test_after_the_stop_nothing_is_claimed_and_no_timer_is_left(self) -> None:
         self.add(due=NOW + 30)
