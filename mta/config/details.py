@@ -19,7 +19,8 @@ would stay root; on other ports it does, unless a user is set, and says so. New 
 user, who must be allowed to. Who starts the relay as another user than root need not set it.""",
     "NET_DEV": """\
 The networks are asked for at start. If there is no such interface, nothing is added and the log says so: in Kubernetes
-or with the host's own network set `RELAY_NETWORKS` instead. `127.0.0.1` and `::1` may always send anywhere.""",
+or with the host's own network set `RELAY_NETWORKS` instead. `127.0.0.1` and `::1` may always send anywhere, the rest
+of `127.0.0.0/8` only if `RELAY_NETWORKS` has it: `NET_DEV=lo` adds nobody.""",
     "RELAY_NETWORKS": """\
 Items stand between colons, `;`, commas or blanks; the first colon may be left out. An item is a network, an address,
 a host name, `*` (everyone: an open relay), or one of these behind `!`, which excludes.

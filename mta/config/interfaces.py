@@ -24,7 +24,7 @@ def interface_networks(device: str) -> tuple[IPNetwork, ...]:
     """Return the IPv4 and IPv6 networks of an interface. Raises OSError, also when there is no such interface.
 
     IPv6 link-local networks are left out: fe80::/64 is the same on every link, so an address of it does not tell
-    whether the client is on this one.
+    whether the client is on this one. So are those of the loopback, for the reason that LOOPBACK has.
     """
     index = socket.if_nametoindex(device)
     networks = (network for replied in _dump_addresses() if (network := _network(replied, index)))
@@ -58,13 +58,13 @@ def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _network(message: bytes, index: int) -> IPNetwork | None:
-    """Return the network in an ifaddrmsg, or None if it is of another interface or link-local."""
+    """Return the network in an ifaddrmsg, or None if it is of another interface, link-local or loopback."""
     _, prefix, _, _, its_index = _IFADDRMSG.unpack_from(message)
     address = _attribute(message, _IFADDRMSG.size, _IFA_ADDRESS)
     if its_index != index or len(address) not in {4, 16}:
         return None
     network = ipaddress.ip_network((address, prefix), strict=False)
-    return None if network.version == 6 and network.is_link_local else network
+    return None if network.is_loopback or (network.version == 6 and network.is_link_local) else network
 
 
 def _attribute(message: bytes, start: int, wanted: int) -> bytes:

@@ -8,8 +8,10 @@ from mta.config import interfaces
 from mta.config.interfaces import interface_networks
 
 
-def test_loopback_has_its_whole_network() -> None:
-    assert ipaddress.ip_network("127.0.0.0/8") in interface_networks("lo")
+def test_the_loopbacks_own_network_is_left_out() -> None:
+    assert interfaces._network(message(1, 8, (1, bytes([127, 0, 0, 1]))), 1) is None
+    assert interfaces._network(message(1, 32, (1, bytes([192, 0, 2, 7]))), 1) == ipaddress.ip_network("192.0.2.7")
+    assert not any(network.is_loopback for network in interface_networks("lo"))
 
 
 def test_no_interface_has_a_link_local_network() -> None:
@@ -41,7 +43,7 @@ def test_the_address_of_another_interface_is_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ("address", "prefix", "expected"),
-    [("2001:db8::1", 64, "2001:db8::/64"), ("fe80::1", 64, None), ("::1", 128, "::1/128")],
+    [("2001:db8::1", 64, "2001:db8::/64"), ("fe80::1", 64, None), ("2001:db8::7", 128, "2001:db8::7/128")],
 )
 def test_ipv6_networks_are_read_except_link_local_ones(address: str, prefix: int, expected: str | None) -> None:
     found = interfaces._network(message(3, prefix, (1, ipaddress.ip_address(address).packed)), 3)

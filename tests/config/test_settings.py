@@ -184,8 +184,15 @@ def test_a_missing_interface_adds_nothing_and_is_told_once() -> None:
 
 
 def test_the_real_interfaces_are_asked() -> None:
+    missing = read_settings({"NET_DEV": "none0"}, host_name=lambda: "a.test")
+    assert "NET_DEV=none0 adds no trusted networks" in " ".join(missing.notices)
+
+
+def test_the_loopback_as_interface_trusts_no_more_of_it_than_always() -> None:
     real = read_settings({"NET_DEV": "lo"}, host_name=lambda: "a.test")
-    assert real.trusted.matches("127.0.0.5", {})
+    assert not any("NET_DEV" in notice for notice in real.notices)
+    assert real.trusted.matches("127.0.0.1", {})
+    assert not real.trusted.matches("127.0.0.5", {})
 
 
 def test_local_domains_are_localhost_and_the_others_but_not_our_name() -> None:
