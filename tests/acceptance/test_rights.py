@@ -1,12 +1,17 @@
 """A1 to A7, B1 to B5: who may send what to whom."""
 
-from contextlib import ExitStack
+import fcntl
+import socket
+import struct
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from tests.acceptance.stage import STRANGER, Stage, arrived, replies, smarthost, verdicts
 from tests.endtoend.mails import mail
 
+# Linux's number, netdevice(7); Python has no name for it.
+SIOCGIFADDR = 0x8915
 ANYWHERE = "x@any.test"
 
 
@@ -30,10 +35,29 @@ def test_a3_a_network_of_relay_networks_may_and_its_neighbour_may_not(stage):
         assert verdicts(client, ANYWHERE) == [550]
 
 
+def an_interface() -> tuple[str, str]:
+    """Return the name and the IPv4 address of an interface that is not the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _, device in socket.if_nameindex():
+            with suppress(OSError):
+                found = fcntl.ioctl(sock, SIOCGIFADDR, struct.pack("256s", device.encode()))
+                address = socket.inet_ntoa(found[20:24])
+                if not address.startswith("127."):
+                    return device, address
+    pytest.skip("this host has no network")
+
+
 def test_a5_the_network_of_net_dev_may(stage):
-    relay = stage.relay(NET_DEV="lo")
-    with relay.client("127.0.0.5") as client:
+    device, address = an_interface()
+    with stage.relay(NET_DEV=device).client(address) as client:
         assert verdicts(client, ANYWHERE) == [250]
+
+
+def test_a5_the_loopback_as_net_dev_lets_nobody_more(stage):
+    relay = stage.relay(NET_DEV="lo")
+    for source, code in (("127.0.0.1", 250), ("127.0.0.5", 550), (an_interface()[1], 550)):
+        with relay.client(source) as client:
+            assert verdicts(client, ANYWHERE) == [code]
 
 
 def test_a7_a_star_lets_everyone(stage):
