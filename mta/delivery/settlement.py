@@ -80,7 +80,7 @@ class Settler:
         verdicts = [self._verdict(job, pending, now) for pending in ready]
         settling = self._queue.settle(job.claim, verdicts, now, keep=True)
         settling.addCallbacks(
-            self._record, self._not_settled, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
+            self._recorded_early, self._not_settled, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
         )
 
     def settle(self, job: Job) -> "Deferred[float | None]":
@@ -95,7 +95,7 @@ class Settler:
         reports = self._reports(job.claim, verdicts, now)
         mails = [*reports.mails, *(mail for pending in rest for mail in job.results[pending.index].mails)]
         dues = [verdict.due for verdict in verdicts if verdict.due is not None]
-        untried = len(rest) + len(job.settled_early) < len(job.claim.pending)
+        untried = any(pending.index not in job.results for pending in job.claim.pending)
         # A claim brings all that wait: those that were tried now are not to be tried with each look for room.
         not_before = max(job.again, min(dues, default=0.0)) if untried and job.again else 0.0
         settling = self._queue.settle(
@@ -158,6 +158,12 @@ class Settler:
                 self._journal.deferred(job.claim.id, address, outcome, verdict.due or now)
             else:
                 self._journal.failed(job.claim.id, address, outcome)
+
+    def _recorded_early(self, in_time: bool, job: Job, verdicts: Sequence[Verdict], now: float) -> None:
+        if not in_time:
+            # Who has the lease now may be ourselves, under a newer claim: then the end of the job records them.
+            job.settled_early.difference_update(verdict.index for verdict in verdicts)
+        self._record(in_time, job, verdicts, now)
 
     def _not_settled(self, failure: Failure, job: Job, verdicts: Iterable[Verdict]) -> None:
         """Nothing was recorded: the end of the job tries again."""

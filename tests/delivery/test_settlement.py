@@ -86,6 +86,36 @@ class SettlerTests(SynchronousTestCase):
         assert self.states()[0].status is Status.REMOVED
         assert " lease-lost " in self.lines[0]
 
+    def test_what_was_recorded_under_a_lost_lease_is_recorded_again_under_the_newer_one(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test")
+        (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
+        job.results[0] = YES
+        self.settler.settle_delivered(job, job.claim.pending[:1])
+        job.renew(newer)
+        job.results[1] = LATER
+        self.settler.settle(job)
+        assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
+
+    def test_what_was_recorded_before_a_newer_claim_does_not_count_as_untried(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test")
+        job.results[0] = YES
+        self.settler.settle_delivered(job, job.claim.pending[:1])
+        (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
+        job.renew(newer)
+        job.again = NOW + 5
+        job.results[1] = LATER
+        assert self.successResultOf(self.settler.settle(job)) == NOW + 900
+
+    def test_recipients_that_found_no_room_come_no_earlier_than_those_that_were_put_off(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test")
+        job.results[0] = LATER
+        job.again = NOW + 5
+        assert self.successResultOf(self.settler.settle(job)) == NOW + 900
+        other = self.job("bob@b.test", "eve@c.test")
+        other.results[0] = YES
+        other.again = NOW + 5
+        assert self.successResultOf(self.settler.settle(other)) == NOW + 5
+
     def test_out_of_time_fails_with_the_hours_and_the_last_words(self) -> None:
         job = self.job("bob@b.test")
         self.successResultOf(self.queue.release(job.claim, NOW))
