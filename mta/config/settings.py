@@ -251,10 +251,22 @@ def _trusted(reading: Reading, networks: Callable[[str], tuple[IPNetwork, ...]])
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reading.notice(f"NET_DEV={device} adds no trusted networks: {reason}")
         near = ()
+    _notice_public(reading, device, near)
     added = reading.of(table.RELAY_NETWORKS).items
     if any(_is_everyone(item) for item in added):
         reading.notice("RELAY_NETWORKS lets everyone send anywhere: if strangers can reach us, they will send spam")
     return TrustList((*LOOPBACK, *(TrustItem(Network(network)) for network in near), *added))
+
+
+def _notice_public(reading: Reading, device: str, near: tuple[IPNetwork, ...]) -> None:
+    """Tell of neighbours whom nobody chose: an address of our own alone has none."""
+    public = [str(network) for network in near if network.is_global and network.num_addresses > 1]
+    if public:
+        more = f" and {len(public) - 1} more" if public[1:] else ""
+        reading.notice(
+            f"NET_DEV={device} lets strangers send anywhere from the public network {public[0]}{more}: "
+            "set NET_DEV=lo, and RELAY_NETWORKS to those who may"
+        )
 
 
 def _is_everyone(item: TrustItem) -> bool:

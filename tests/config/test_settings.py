@@ -183,6 +183,31 @@ def test_a_missing_interface_adds_nothing_and_is_told_once() -> None:
     assert missing.notices == ("NET_DEV=none0 adds no trusted networks: no interface with this name",)
 
 
+@pytest.mark.parametrize(
+    ("near", "told"),
+    [
+        (["8.8.0.0/20"], "8.8.0.0/20"),
+        (["10.0.0.0/8", "8.8.0.0/20", "2600:1f18::/64"], "8.8.0.0/20 and 1 more"),
+        (["2600:1f18::/64"], "2600:1f18::/64"),
+    ],
+)
+@pytest.mark.parametrize("environ", [{}, {"NET_DEV": "eth0"}])
+def test_a_public_network_of_the_interface_is_told_with_what_to_set(near, told, environ) -> None:
+    found = tuple(map(ipaddress.ip_network, near))
+    cloud = read_settings(environ, host_name=lambda: "a.test", networks=lambda _: found, root=Path("/nowhere"))
+    (notice,) = cloud.notices
+    assert notice.startswith(
+        f"NET_DEV=eth0 lets strangers send anywhere from the public network {told}: set NET_DEV=lo"
+    )
+    assert "RELAY_NETWORKS" in notice
+
+
+@pytest.mark.parametrize("near", ["10.0.0.0/8", "fd00::/64", "100.64.0.0/10", "8.8.8.8/32", "2600:1f18::5/128"])
+def test_a_private_network_and_an_address_of_our_own_are_not_told(near: str) -> None:
+    found = (ipaddress.ip_network(near),)
+    assert not read_settings({}, host_name=lambda: "a.test", networks=lambda _: found, root=Path("/nowhere")).notices
+
+
 def test_the_real_interfaces_are_asked() -> None:
     missing = read_settings({"NET_DEV": "none0"}, host_name=lambda: "a.test")
     assert "NET_DEV=none0 adds no trusted networks" in " ".join(missing.notices)
