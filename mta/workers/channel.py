@@ -70,8 +70,9 @@ class Channel(LineOnlyReceiver):
             self._give_up("it does not read what it is told")
 
     def close(self) -> None:
-        """End the channel once all is sent."""
+        """End the channel once all is sent; nothing can be said any more."""
         if self._open:
+            self._open = False
             _of(self).unregisterProducer()
             _of(self).write(b"".join(self._waiting))
             _of(self).loseConnection()

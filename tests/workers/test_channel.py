@@ -127,6 +127,8 @@ def test_what_waits_is_said_before_the_channel_closes():
     end.channel.pauseProducing()
     end.channel.send("grant", 1)
     end.channel.close()
+    end.channel.close()
+    end.channel.send("grant", 2)
     assert end.transport.value() == b'["grant",1]\n'
 
 
