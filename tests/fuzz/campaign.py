@@ -1,5 +1,6 @@
 """What both kinds of campaign share: inputs are checked, counted and timed until so many were, or until one fails."""
 
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from tests.fuzz.ways import runner
 # CPU seconds that an input may take, at any length and for each octet. What is checked costs a hundredth of it.
 _BASE, _OCTET = 0.25, 1e-4
 _TRIES = 3
+# Inputs after which the log says how many there were.
+_TOLD = 50_000
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Campaign:
 
     def _check(self, drawn: Any) -> None:
         self.result.inputs += 1
+        if self.result.inputs % _TOLD == 0:
+            print(f"{self.result.inputs:,} inputs, {self.result.seconds:,.0f} s CPU", file=sys.stderr, flush=True)
         self._drawn = drawn
         self.target.check(drawn)
 

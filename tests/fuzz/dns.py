@@ -36,17 +36,24 @@ def check(packet: bytes) -> None:
     assert answer.ttl <= 3600
     match answer:
         case Found(records, _, name):
-            assert 0 < len(records) <= MAX_RECORDS
+            # MX records may name only what no host can be called.
+            assert records or kind is Kind.MX
+            assert len(records) <= MAX_RECORDS
             _check_name(name)
             for record in records:
-                _check_name(record.host if isinstance(record, MxRecord) else record)
+                _check_host(record.host if isinstance(record, MxRecord) else record)
         case Alias(target):
-            _check_name(target)
+            _check_host(target)
         case LookupFailed(reason):
             assert is_line(reason)
             assert len(reason) < 2000
         case _:
             assert isinstance(answer, NoSuchName | NoData)
+
+
+def _check_host(name: str) -> None:
+    _check_name(name)
+    assert "\\" not in name
 
 
 def _check_name(name: str) -> None:
