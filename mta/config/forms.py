@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from mta.config.setting import Form
 from mta.config.trust import read_trust
 from mta.delivery.localrule import LocalKind, LocalRule
 from mta.routing.hostpatterns import check_pattern
-from mta.smtp.address import bracketed, parse_domain
+from mta.smtp.address import bracketed, is_ip, parse_domain
 
 T = TypeVar("T")
 
@@ -173,10 +174,11 @@ def read_servers(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _server(text: str) -> tuple[str, int]:
-    try:
-        return str(ipaddress.ip_address(text)), _DNS_PORT
-    except ValueError:
-        match = _SERVER.fullmatch(text)
+    with suppress(ValueError):
+        return str(ipaddress.IPv4Address(text)), _DNS_PORT
+    if is_ip(text):
+        return read_ipv6(text), _DNS_PORT
+    match = _SERVER.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an IP address with a port or none")
     port = exim.read_port(match[3]) if match[3] else _DNS_PORT

@@ -87,6 +87,7 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(form: Form[object], text:
         (forms.SERVERS, "dns.test", "'dns.test' is not an IP address with a port or none"),
         (forms.SERVERS, "127.0.0.1:0", "'0' is not a port"),
         (forms.SERVERS, "1.2.3:53", "not an IPv4 address"),
+        (forms.SERVERS, "::%e\u00d7h0", "no interface can have the name after %"),
         (forms.SERVERS, "[1.2.3.4]:53", "not an IPv6 address"),
         (forms.SELECTOR, "-a", "not a selector"),
         (forms.SELECTOR, "a..b", "not a selector"),
