@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -174,10 +173,8 @@ def read_servers(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _server(text: str) -> tuple[str, int]:
-    with suppress(ValueError):
-        return str(ipaddress.IPv4Address(text)), _DNS_PORT
     if is_ip(text):
-        return read_ipv6(text), _DNS_PORT
+        return (read_ipv6(text) if ":" in text else text), _DNS_PORT
     match = _SERVER.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an IP address with a port or none")

@@ -12,7 +12,7 @@ from mta.delivery.crowd import Crowd
 from mta.delivery.destination import Destination
 from mta.delivery.job import Group, Job, Owner
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.strangers import Strangers
+from mta.delivery.unproven import Unproven
 from mta.queue.interface import PutOff, Waiting
 from mta.routing.route import Plan, Router
 
@@ -51,7 +51,7 @@ class Destinations:
         # Those that may be down or full, with the turns they give.
         self._suspects: dict[str, Crowd] = {}
         #: Messages for those that have not proven themselves; who works on messages says when one leaves.
-        self.strangers = Strangers(limits)
+        self.unproven = Unproven(limits)
         self._closed = False
 
     def all(self) -> list[Destination]:
@@ -72,7 +72,7 @@ class Destinations:
             self._owner.abandoned(group)
             return
         if not destination.proven:
-            self.strangers.enter(group.job)
+            self.unproven.enter(group.job)
         destination.enter(group, plan)
         if not destination.running:
             self._suspects.setdefault(plan.destination, Crowd(self._limits.longest_turn))
@@ -80,14 +80,14 @@ class Destinations:
     def put_off(self) -> PutOff | None:
         """Return what tells the queue which mail to leave alone; None when every destination takes mail."""
         self._suspects = {name: crowd for name, crowd in self._suspects.items() if self._shut(name)}
-        return self._until if self._suspects or self.strangers.full else None
+        return self._until if self._suspects or self.unproven.full else None
 
     def search(self, job: Job) -> bool:
         """Whether the way of a message may be looked up now; if not, the message learns when to come again."""
-        if self.strangers.bar(job):
-            job.again = self._strangers_turn()
+        if self.unproven.bar(job):
+            job.again = self._unproven_turn()
             return False
-        self.strangers.enter(job)
+        self.unproven.enter(job)
         return True
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Destinations:
         """Return what tells when a message may come again to a destination; None where it may enter now."""
         if self._full(destination):
             return partial(self._turn, destination)
-        return self._strangers_turn if not destination.proven and self.strangers.bar(job) else None
+        return self._unproven_turn if not destination.proven and self.unproven.bar(job) else None
 
     def _shut(self, name: str) -> bool:
         destination = self._known.get(name)
@@ -147,8 +147,8 @@ class Destinations:
         crowd = self._suspects.setdefault(destination.name, Crowd(self._limits.longest_turn))
         return crowd.turn(self._wall(), destination.waiting, destination.begun)
 
-    def _strangers_turn(self) -> float:
-        return self.strangers.turn(self._wall())
+    def _unproven_turn(self) -> float:
+        return self.unproven.turn(self._wall())
 
     def _until(self, waiting: Waiting) -> float | None:
         """Return until when a message is to be left alone: none of its recipients can go before."""
@@ -158,6 +158,8 @@ class Destinations:
             if turn is None:
                 return None
             turns.append(turn)
+        if not turns:
+            return None
         until = min(turn() for turn in turns)
         owed = self._owed(waiting)
         return min(until, owed) if owed > self._wall() else None
@@ -171,7 +173,7 @@ class Destinations:
         if destination is not None and destination.name in self._suspects:
             return partial(self._next_chance, destination)
         proven = destination is not None and destination.proven
-        return self._strangers_turn if self.strangers.full and not proven else None
+        return self._unproven_turn if self.unproven.full and not proven else None
 
     def _next_chance(self, destination: Destination) -> float:
         return destination.blocked or self._turn(destination)

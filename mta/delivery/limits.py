@@ -21,7 +21,7 @@ class DeliveryLimits:
     #: Groups that may wait before a destination that has no connection yet. One that has may fill half of the room.
     waiting_unconnected: int = 50
     #: The part of all the room that mail may have for destinations that never took any, or did not the last time.
-    strangers: float = 0.75
+    unproven: float = 0.75
     #: For how long mail that finds no room before its destination may be put back into the queue.
     longest_turn: float = 60.0
     #: Recipients of one transaction (RFC 5321 section 4.5.3.1.8: every server takes 100).

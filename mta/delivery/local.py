@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from mta.delivery.aliases import Aliases, Expansion
 from mta.delivery.dispatch import Expanded
 from mta.delivery.forward import forwarded
-from mta.delivery.mailboxes import Mailboxes, loop, was_here
+from mta.delivery.mailboxes import Mailboxes, is_marked, loop, was_here
 from mta.message.envelope import Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import BodyWriter, Claim, Pending, QueueError, QueueId
@@ -65,11 +65,15 @@ class LocalMail:
         return not expansion.refused and self._is_useful(expansion)
 
     def was_here(self, address: Address, marks: Sequence[bytes]) -> bool:
-        """Whether one of these values of Delivered-To is an address of ours, or of a user that its alias stands for."""
-        seen = {mark.lower() for mark in marks}
+        """Whether one of these values of Delivered-To is this address's, or of a user that its alias stands for.
+
+        A mail store looks for marks itself; what comes back to an alias of ours is still a loop.
+        """
         expansion = self._expand(address)
+        if self._store is not None:
+            return expansion is not None and is_marked(address, marks)
         led_to = (address, *(() if expansion is None else expansion.users))
-        return any(str(each).lower().encode() in seen for each in led_to)
+        return any(is_marked(each, marks) for each in led_to)
 
     def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
         """Put one recipient's copy into its mailbox, or return the way to the mail store."""

@@ -1,7 +1,7 @@
 """Mailboxes on this host: the Maildirs under MAIL_DIR. All of it blocks."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mta.delivery.maildir import Maildirs, Names, save
@@ -71,6 +71,11 @@ def was_here(body: Body, recipient: Address, *, by_alias: bool = False) -> bool:
     """
     top = head(body, _TRACE_BYTES)
     marks = values(top[: header_end(top, ended=True)], "Delivered-To")[by_alias:]
+    return is_marked(recipient, marks)
+
+
+def is_marked(recipient: Address, marks: Iterable[bytes]) -> bool:
+    """Whether one of these values of Delivered-To is this address."""
     return str(recipient).lower().encode() in {mark.lower() for mark in marks}
 
 

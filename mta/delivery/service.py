@@ -60,7 +60,6 @@ class DeliveryService(Service):
             self.take, due_at=self._claimer.due_at, done=self._note_idle, clock=clock, journal=journal
         )
         self._record = self._recorder.record
-        self._unrecorded = self._recorder.unrecorded
 
         def new_destination(name: str) -> Destination:
             return Destination(name, windows, carrier, self, clock=clock, wall=wall, journal=journal)
@@ -116,7 +115,7 @@ class DeliveryService(Service):
         known = self._jobs.get(claim.id)
         if known is not None:
             known.renew(claim)
-        elif self._unrecorded and self._recorder.renew(claim):
+        elif self._recorder.renew(claim):
             return
         elif self.running:
             job = self._jobs[claim.id] = Job(claim, self._wall(), self._signer)
@@ -162,7 +161,7 @@ class DeliveryService(Service):
         if job.open_groups:
             return
         del self._jobs[job.claim.id]
-        self._destinations.strangers.leave(job)
+        self._destinations.unproven.leave(job)
         self._octets -= min(job.claim.body.size, self._limits.body_octets)
         if job.results:
             self._record(lambda: self._settler.settle(job), job.claim.id, job)

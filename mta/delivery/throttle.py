@@ -43,10 +43,6 @@ class Allowance(Protocol):
     """
 
     @property
-    def forgettable(self) -> bool:
-        """Whether a new one would serve as well: nothing is held against the destination."""
-
-    @property
     def asked(self) -> bool:
         """Whether leave for a connection was asked for and the answer is on its way."""
 

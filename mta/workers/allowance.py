@@ -44,11 +44,6 @@ class SharedWindow:
         self._probing = False
         self._blocked_until: float | None = None
 
-    @property
-    def forgettable(self) -> bool:
-        """Whether nothing is held against the destination, asked for, or open."""
-        return self._blocked_until is None and not self._leave and not self.asked
-
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether there is leave for one more connection; if not, it is asked for."""
         if waiting <= 0 or self.blocked(now) is not None:

@@ -33,11 +33,11 @@ class Owner:
 
     def concluded(self, group: Group, results: dict[int, Result]) -> None:
         self.put_off.append(group)
-        self.destinations.strangers.leave(group.job)
+        self.destinations.unproven.leave(group.job)
 
     def abandoned(self, group: Group) -> None:
         self.given_back.append(group)
-        self.destinations.strangers.leave(group.job)
+        self.destinations.unproven.leave(group.job)
 
 
 class DestinationsTests(SynchronousTestCase):
@@ -123,6 +123,11 @@ class DestinationsTests(SynchronousTestCase):
         assert until is not None
         assert NOW < until <= NOW + 60
 
+    def test_mail_that_waits_for_nobody_is_not_left_alone(self) -> None:
+        self.carrier.down = DOWN
+        self.enter()
+        assert self.until() is None
+
     def test_mail_whose_sender_is_to_hear_of_it_is_not_left_alone_for_longer(self) -> None:
         self.carrier.down = DOWN
         self.enter()
@@ -137,7 +142,7 @@ class DestinationsTests(SynchronousTestCase):
         self.clock.advance(30)
         assert self.destinations.put_off() is None
 
-    def test_strangers_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
+    def test_unproven_ones_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
         self.enter(host="mx.test")
         self.carrier.slow = True
         for number in range(75):
@@ -158,7 +163,7 @@ class DestinationsTests(SynchronousTestCase):
         assert self.until("b.test") is None
         assert self.until("unknown.test", "b.test") is None
 
-    def test_who_failed_since_is_a_stranger_again(self) -> None:
+    def test_who_failed_since_is_unproven_again(self) -> None:
         self.enter(host="mx.test")
         self.fall_silent()
         self.carrier.connections[-1].answer(Carried({0: DOWN}), usable=False)

@@ -132,6 +132,13 @@ class DeliveryTests(LocalCase):
         assert not local.was_here(bob, [b"admin@here.test"])
         assert not local.was_here(bob, [])
 
+    def test_a_mail_store_looks_for_its_own_marks_and_we_for_those_of_our_aliases(self) -> None:
+        local = self.with_aliases(store=STORE)
+        bob, admin = parse_address("bob@here.test"), parse_address("admin@here.test")
+        assert not local.was_here(bob, [b"bob@here.test"])
+        assert not local.was_here(admin, [b"bob@here.test"])
+        assert local.was_here(admin, [b"admin@here.test"])
+
     def test_an_alias_for_nobody_is_delivered_by_dropping_it(self) -> None:
         assert self.outcome("null@here.test") == Delivered("dropped: the alias null@here.test stands for nobody", "")
 

@@ -392,7 +392,7 @@ class CrowdTests(ServiceTests):
         self.router.routings["new.test"] = Plan("mx.silent0.test", ())
         assert self.attempts("grey@b.test", "pat@new.test") == 1
 
-    def test_who_holds_a_place_of_the_strangers_may_use_it(self) -> None:
+    def test_who_holds_a_place_of_the_unproven_may_use_it(self) -> None:
         self.start()
         self.crowd(2)
         finding = self.look_up("new.test")

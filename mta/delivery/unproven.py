@@ -1,6 +1,7 @@
-"""The mail in work for destinations that have taken none yet, or did not the last time: it never has all the room.
+"""The mail in work for destinations that have not proven themselves: it never has all the room.
 
-A list of thousands of dead hosts would otherwise have all of it until every one of them timed out.
+That is whoever took no mail yet, or did not the last time. A list of thousands of dead hosts would otherwise have all
+the room until every one of them timed out.
 """
 
 from mta.delivery.crowd import Crowd
@@ -9,12 +10,12 @@ from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import QueueId
 
 
-class Strangers:
-    """Counts messages, from the entry of the first group for a stranger until the message is out of work."""
+class Unproven:
+    """Counts messages, from the entry of the first group for such a destination until the message is out of work."""
 
     def __init__(self, limits: DeliveryLimits) -> None:
-        self._most = limits.strangers * limits.jobs
-        self._most_octets = limits.strangers * limits.job_octets
+        self._most = limits.unproven * limits.jobs
+        self._most_octets = limits.unproven * limits.job_octets
         self._body_octets = limits.body_octets
         self._octets_of: dict[QueueId, int] = {}
         self._octets = 0
