@@ -180,3 +180,15 @@ def long_functions(tree: ast.Module) -> dict[str, int]:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = {node.name: node.end_lineno - node.lineno + 1 for node in functions if node.end_lineno is not None}
     return {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES}
+
+
+def test_no_module_asks_the_c_library_for_a_date():
+    """On a 32-bit system these functions know no time after 2038-01-19: `mta.message.dates` computes dates itself."""
+    forbidden = {"gmtime", "localtime", "mktime", "ctime", "asctime", "fromtimestamp", "utcfromtimestamp", "formatdate"}
+    found = {
+        path: [
+            node.attr for node in ast.walk(parse(path)) if isinstance(node, ast.Attribute) and node.attr in forbidden
+        ]
+        for path in names(MODULES)
+    }
+    assert only_offenders(found) == {}

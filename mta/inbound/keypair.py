@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
+from mta.message.dates import utc
 from mta.wire.tls import new_context, openssl_words
 
 # All have forward secrecy. The last group has no AEAD: clients that know nothing better would else send in clear.
@@ -45,7 +46,7 @@ class KeyPair:
 
     def problem(self, now: float) -> str:
         """Say what is wrong with the certificate's dates at this time (seconds since 1970) and what to do, or ""."""
-        return _age_words(self.certificate, dt.datetime.fromtimestamp(now, dt.UTC))
+        return _age_words(self.certificate, utc(now))
 
 
 @dataclass(frozen=True, slots=True)

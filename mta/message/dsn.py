@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from mta.message import wording
 from mta.message.body import Body, MemoryBody, head
+from mta.message.dates import mail_date
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
-from mta.message.headers import date, header_end, scan, values
+from mta.message.headers import header_end, scan, values
 from mta.message.news import News, Original, Result, Stamp
 from mta.message.outcome import Delivered, Outcome
 from mta.message.wording import clean, is_reply, wrapped
@@ -103,7 +104,7 @@ def _top(news: News, sender: Address, header: bytes) -> list[str]:
         f"From: Mail Delivery System <Mailer-Daemon@{news.stamp.name}>",
         f"To: <{sender}>",
         f"Subject: {wording.subject(news)}",
-        f"Date: {date(news.stamp.now)}",
+        f"Date: {mail_date(news.stamp.now)}",
         f"Message-ID: <{news.stamp.id}@{news.stamp.name}>",
         "Auto-Submitted: auto-replied",
     ]
@@ -140,7 +141,7 @@ def _status(news: News) -> _Part:
     message = [
         ("Original-Envelope-Id", news.original.envelope.envid or ""),
         ("Reporting-MTA", f"dns; {news.stamp.name}"),
-        ("Arrival-Date", date(news.original.created)),
+        ("Arrival-Date", mail_date(news.original.created)),
         ("X-Smtprelay-Queue-Id", news.original.id),
     ]
     groups = [message, *(_about(news, result) for result in news.results)]
@@ -172,8 +173,8 @@ def _about(news: News, result: Result) -> list[tuple[str, str]]:
         ("Status", _valid_status(news.event, outcome)),
         ("Remote-MTA", _remote(outcome.host)),
         ("Diagnostic-Code", _diagnostic(outcome)),
-        ("Last-Attempt-Date", date(news.stamp.now)),
-        ("Will-Retry-Until", date(news.until) if news.event is Notify.DELAY and news.until is not None else ""),
+        ("Last-Attempt-Date", mail_date(news.stamp.now)),
+        ("Will-Retry-Until", mail_date(news.until) if news.event is Notify.DELAY and news.until is not None else ""),
     ]
 
 

@@ -5,10 +5,10 @@ judged: a field that is malformed travels as it came.
 """
 
 import re
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 
+from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
 from mta.smtp.address import Address
 from mta.smtp.values import value
@@ -16,8 +16,6 @@ from mta.smtp.values import value
 # RFC 5322 section 2.1.1: lines should be no longer than this without their CRLF.
 _LINE = 78
 _MAX_HELO = 255
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # RFC 5322 section 3.6.8 field-name; section 4.5 (obs-optional) allows blanks before the colon. The possessive `++`
 # keeps the time linear: a name is never tried again at a shorter length.
@@ -145,7 +143,7 @@ def received_field(
     protocol = f"{origin.protocol} ({_comment(tls)})" if tls else origin.protocol
     by = _pair(f"\tby {name} with {protocol}", f"id {id}")
     ends = f"\tfor <{recipients[0].address}>;" if len(recipients) == 1 else ""
-    dated = _pair(ends, date(now)) if ends else f"\t{date(now)}"
+    dated = _pair(ends, mail_date(now)) if ends else f"\t{mail_date(now)}"
     return f"Received: from {_client(origin)}\r\n{by}{'' if ends else ';'}\r\n{dated}\r\n".encode()
 
 
@@ -172,7 +170,7 @@ def _pair(first: str, second: str, used: int = 0) -> str:
 
 def date_field(now: float) -> bytes:
     """Return a Date field for wall-clock seconds."""
-    return f"Date: {date(now)}\r\n".encode()
+    return f"Date: {mail_date(now)}\r\n".encode()
 
 
 def message_id_field(id: str, name: str) -> bytes:
@@ -183,16 +181,3 @@ def message_id_field(id: str, name: str) -> bytes:
 def from_field(sender: Address) -> bytes:
     """Return a From field that holds the envelope's sender."""
     return f"From: <{sender}>\r\n".encode()
-
-
-def date(now: float) -> str:
-    """Return wall-clock seconds as a date-time of RFC 5322 section 3.3, in UTC."""
-    return _date(int(now))
-
-
-@lru_cache(maxsize=16)
-def _date(second: int) -> str:
-    # strftime would follow the locale, email.utils costs more than all else in a trace field.
-    at = time.gmtime(second)
-    day = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04}"
-    return f"{day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from mta.message.dates import mail_date
 from mta.message.envelope import Notify
-from mta.message.headers import date
 from mta.message.news import News, Result
 from mta.message.outcome import Outcome
 from mta.smtp.printable import printable
@@ -86,7 +86,7 @@ def explain(news: News, *, whole: bool) -> str:
     for result in news.results:
         lines += [*_about(news.event, result), ""]
     lines += [
-        f"The relay took your message in on {date(news.original.created)}",
+        f"The relay took your message in on {mail_date(news.original.created)}",
         f"under the id {news.original.id}. Give this id to postmaster@{news.stamp.name}",
         "when you ask for help.",
         "",
@@ -112,7 +112,7 @@ def _opening(news: News) -> list[str]:
         return [
             f"Your message has not been delivered yet to {whom}.",
             "You need do nothing. The relay goes on trying, and tells you if it gives up.",
-            *([] if news.until is None else [f"That will not be before {date(news.until)}."]),
+            *([] if news.until is None else [f"That will not be before {mail_date(news.until)}."]),
         ]
     return [f"Your message was delivered to {whom}."]
 

@@ -6,10 +6,10 @@ No event has a field for a secret; words that a server says about a login come h
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
+from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Change, QueueId
@@ -30,13 +30,13 @@ def text_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
         for name, value in fields.items()
         if value is not None
     ]
-    return f"{_timestamp(now)} {event}{''.join(told)}\n"
+    return f"{timestamp(now)} {event}{''.join(told)}\n"
 
 
 def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
     """Render an event as one JSON object."""
     known = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps({"time": _timestamp(now), "event": event, **known}) + "\n"
+    return json.dumps({"time": timestamp(now), "event": event, **known}) + "\n"
 
 
 #: The renderings by the values of LOG_FORMAT.
@@ -176,7 +176,7 @@ class Journal:
             to=_path(to),
             host=outcome.host or None,
             status=outcome.status,
-            next=_timestamp(next_attempt),
+            next=timestamp(next_attempt),
             reply=outcome.text,
         )
 
@@ -198,7 +198,7 @@ class Journal:
 
     def destination_down(self, destination: str, text: str, until: float) -> None:
         """Nothing goes to this destination before then; one message will try first."""
-        self._emit("destination-down", destination=destination, until=_timestamp(until), reason=text)
+        self._emit("destination-down", destination=destination, until=timestamp(until), reason=text)
 
     def destination_up(self, destination: str) -> None:
         """The destination takes connections again."""
@@ -234,13 +234,3 @@ def _path(address: Address | None) -> str:
 def _bare(value: str) -> str:
     """Cached: hosts, names and replies come again with each message."""
     return value if _BARE.fullmatch(value) else json.dumps(value)
-
-
-def _timestamp(now: float) -> str:
-    second = int(now)
-    return f"{_second(second)}.{int((now - second) * 1000):03}Z"
-
-
-@lru_cache(maxsize=64)
-def _second(now: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))

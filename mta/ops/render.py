@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from mta.config.exim import write_size
+from mta.message.dates import short_timestamp
 from mta.queue.interface import Entry, Ledger, RecipientState, Status, Summary
 
 JsonObject = dict[str, object]
@@ -14,7 +14,7 @@ def time_text(seconds: float | None) -> str | None:
     """Return `2026-11-22T12:00:00Z`."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return short_timestamp(seconds)
 
 
 def entry_object(entry: Entry) -> JsonObject:

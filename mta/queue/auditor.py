@@ -1,11 +1,11 @@
 """Looks now and then whether the queue keeps its two promises: nobody is lost, and nothing waits for ever."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mta.message.dates import short_timestamp
 from mta.queue.interface import Audit, Queue, QueueId
 
 #: Seconds between two rounds, and for which a message may be due without anything taking it.
@@ -51,8 +51,7 @@ class Auditor:
     def _judge_first(self, first: tuple[QueueId, float] | None) -> None:
         """What is due first was due at the last round already, and nothing has taken it or put it off since then."""
         if first is not None and first == self._first and first[1] < self._wall() - ROUND:
-            since = datetime.fromtimestamp(first[1], UTC)
-            self._alarm(f"has been due since {since:%Y-%m-%dT%H:%M:%SZ} and nothing tries it", first[0])
+            self._alarm(f"has been due since {short_timestamp(first[1])} and nothing tries it", first[0])
         self._first = first
 
     def _failed(self, failure: Failure) -> None:

@@ -1,4 +1,3 @@
-import email.utils
 import re
 import time
 
@@ -301,12 +300,6 @@ def test_no_client_can_break_a_trace_field(helo: str, tls: str, client: str) -> 
 )
 def test_the_protocol_is_a_registered_keyword(flags: dict[str, bool], keyword: str) -> None:
     assert headers.with_protocol(**flags) == keyword
-
-
-@given(st.integers(0, 4102444800))
-@settings(max_examples=200)
-def test_a_date_reads_back_as_its_second(second: int) -> None:
-    assert email.utils.parsedate_to_datetime(headers.date(second + 0.9)).timestamp() == second
 
 
 def test_fields_that_a_client_left_out_are_whole_lines() -> None:

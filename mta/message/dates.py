@@ -1,0 +1,48 @@
+"""Times as text: the date of a header field (RFC 5322) and the timestamps of the log (ISO 8601). All are in UTC.
+
+The conversions are arithmetic on `datetime`, because the C library of a 32-bit system has no time after 2038-01-19, and
+a retry or a certificate may end after that day long before it comes.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The last second of the last year that has four digits.
+_LAST = 253402300799
+
+
+def utc(seconds: float) -> datetime:
+    """Return seconds since 1970 as a datetime; a time before 1970 or after the year 9999 becomes the nearest in it."""
+    return _EPOCH + timedelta(seconds=min(max(seconds, 0), _LAST))
+
+
+def mail_date(now: float) -> str:
+    """Return wall-clock seconds as a date-time of RFC 5322 section 3.3."""
+    return _mail_date(int(now))
+
+
+@lru_cache(maxsize=16)
+def _mail_date(second: int) -> str:
+    # strftime would follow the locale, email.utils costs more than all else in a trace field.
+    at = utc(second)
+    day = f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}"
+    return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} +0000"
+
+
+def timestamp(now: float) -> str:
+    """Return wall-clock seconds as `2026-11-22T12:00:00.123Z`."""
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1000):03}Z"
+
+
+def short_timestamp(seconds: float) -> str:
+    """Return wall-clock seconds as `2026-11-22T12:00:00Z`."""
+    return f"{_second(int(seconds))}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    return utc(second).isoformat(timespec="seconds").removesuffix("+00:00")
