@@ -124,6 +124,21 @@ def _not_text(found: str) -> DamagedError:
     return DamagedError(f"the stored message holds {found}")
 
 
+def has_line_beyond(text: bytes, limit: int) -> bool:
+    """Whether a line of the text has more than `limit` octets before its LF. At most two searches for each `limit`.
+
+    Each search begins at the start of a line and goes back from the last octet that the line may have, so that a line
+    is never read once for each of its octets.
+    """
+    start, size = 0, len(text)
+    while size - start > limit:
+        end = text.rfind(b"\n", start, start + limit + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
 def head(body: Body, limit: int) -> bytes:
     """Return the first octets of a body: `limit` of them, or all if there are fewer. Raises OSError."""
     gathered = b""

@@ -1,7 +1,6 @@
 """What reports say to people: what happened, to whom, what the other host said in full, and what to do."""
 
 import re
-from collections.abc import Iterator
 
 from mta.message.dates import mail_date
 from mta.message.envelope import Notify
@@ -49,21 +48,25 @@ def wrapped(text: str, start: str, indent: str) -> list[str]:
 
     No line passes 998 octets; a word that would is cut.
     """
-    if len(start) + len(text) < _WIDTH:
-        return [f"{start} {text}"]
-    lines = [start]
-    for word in _words(text):
-        if len(lines[-1]) + len(word) < _WIDTH or lines == [start]:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f"{indent}{word}")
-    return lines
+    lines: list[str] = []
+    lead, at = f"{start} ", 0
+    while len(text) - at > _WIDTH - len(lead):
+        end, after = _line_end(text, at, at + _WIDTH - len(lead))
+        lines.append(lead + text[at:end])
+        lead, at = indent, after
+    return [*lines, lead + text[at:]] if at < len(text) or not lines else lines
 
 
-def _words(text: str) -> Iterator[str]:
-    for word in text.split(" "):
-        for at in range(0, len(word), _LONGEST_WORD):
-            yield word[at : at + _LONGEST_WORD]
+def _line_end(text: str, at: int, most: int) -> tuple[int, int]:
+    """Return where a line that begins `at` ends, at the last blank up to `most`, and where the next one begins."""
+    # A blank at the start would leave a line of blanks alone.
+    end = text.rfind(" ", at + 1, most + 1)
+    if end < 0:
+        end = text.find(" ", at + 1, at + _LONGEST_WORD + 1)
+    if end < 0:
+        end = min(at + _LONGEST_WORD, len(text))
+        return end, end
+    return end, end + 1
 
 
 def is_reply(outcome: Outcome) -> bool:

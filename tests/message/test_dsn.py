@@ -321,6 +321,28 @@ def test_the_message_comes_back_as_it_was_with_its_sender() -> None:
     assert b"\r\n\r\nReturn-Path: <alice@example.test>\r\n" + MESSAGE + b"\r\n--=_" in written()
 
 
+def test_the_long_replies_of_many_recipients_are_quoted_in_part() -> None:
+    recipients = [Recipient(parse_address(f"bob{number}@example.com")) for number in range(1000)]
+    results = [dsn.Result(one, replace(REFUSED, text=f"550 {'a ' * 4000}")) for one in recipients]
+    report = dsn.report(Notify.FAILURE, original(), results, STAMP)
+    assert report is not None
+    assert report[1].count(b"a a a") > 1000
+    assert len(report[1]) < 8 * dsn.QUOTED_REPLIES
+
+
+def test_a_few_long_replies_are_quoted_whole() -> None:
+    results = [dsn.Result(BOB, replace(REFUSED, text=f"550 {'a' * 4000}")) for _ in range(10)]
+    report = dsn.report(Notify.FAILURE, original(), results, STAMP)
+    assert report is not None
+    assert sum(line.count(b"a") for line in lines_of(report[1])) > 10 * 2 * 4000
+
+
+@pytest.mark.parametrize(("length", "whole"), [(998, True), (999, False)])
+def test_a_message_is_returned_whole_up_to_the_longest_line_of_the_standard(length: int, whole: bool) -> None:
+    content = MESSAGE + (b"x" * length + b"\r\n") * 3
+    assert (b"x" * length in written(about=original(content, ret=Ret.FULL))) == whole
+
+
 def test_a_body_with_an_overlong_line_is_not_returned() -> None:
     report = written(about=original(MESSAGE + b"x" * 999 + b"\r\n"))
     assert parse(report)[3].get_content_type() == "text/rfc822-headers"
