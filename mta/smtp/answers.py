@@ -1,4 +1,10 @@
-"""What a server said, cut out of its bytes: RFC 5321 section 4.2.1, bounded and strict."""
+"""Cuts the bytes of a server into replies: RFC 5321 section 4.2.1, read as liberally as Postfix and Exim read it.
+
+The first three digits decide, the text never does: a reply that cannot be read is a message that is sent again. The
+deviations that real servers show are accepted here: LF alone as the end of a line, CR CR LF, no text, a tab for the
+blank, blanks in front, blank lines between replies, lines without a code inside a reply, and text of any length. A
+line without a code that stands alone is an error, because it may be the answer of another protocol.
+"""
 
 import re
 from functools import lru_cache
@@ -6,38 +12,45 @@ from functools import lru_cache
 from mta.smtp.printable import printable
 from mta.smtp.replies import MAX_REPLY_LINE, MAX_TEXT, Reply, read_reply
 
-#: RFC 5321 section 4.5.3.1.5 says 512 with the CRLF; real servers put help texts and links there.
+#: Octets of a line, with its CR, that are read; the rest of a longer line is left out. RFC 5321 section 4.5.3.1.5
+#: allows 512.
 MAX_LINE = 2048
-MAX_LINES = 100
+#: Bounds of one reply with all its lines, text that is left out included. Beyond them the server is not answering.
+MAX_LINES = 1000
+MAX_OCTETS = 256 * 1024
 #: Characters that are kept of a reply to EHLO, over all its lines.
 MAX_OFFER = 16384
 
-# RFC 5321 section 4.2 Reply-line. The blank after a lone code is missing often enough to be forgiven.
-_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\r\n]*))?", re.DOTALL)
+# RFC 5321 section 4.2 Reply-line, with any text or none behind the code.
+_LINE = re.compile(rb"[ \t]*+([2-5][0-9][0-9])(?![0-9])([- \t]?)(.*)", re.DOTALL)
 
 
 class UnreadableReply(Exception):
-    """The server's bytes are no reply; the message quotes as little as an operator needs."""
+    """The server's bytes are not a reply; the message quotes as little as an operator needs."""
 
 
 class ReplyReader:
-    """Cuts bytes into replies. Never holds more than one reply and what the transport gave at once.
+    """Cuts bytes into replies. Never holds more than one reply and the last piece from the transport.
 
     Of a reply's text it keeps MAX_OFFER characters, over all lines, and after `be_brief` only as many as are ever told.
-    What is left out becomes `...`: each of a message's recipients may get 200 KB of text.
+    What is left out becomes `...`: each of a message's recipients may get 256 KiB of text.
     """
 
-    __slots__ = ("_at", "_buffer", "_code", "_count", "_most", "_room", "_texts")
+    __slots__ = ("_at", "_buffer", "_code", "_count", "_dropped", "_most", "_octets", "_room", "_texts", "skip_foreign")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._at = 0
+        # Octets of the unfinished line that were beyond MAX_LINE.
+        self._dropped = 0
         self._most = MAX_OFFER
-        # Of the reply whose last line has not come: its code, how many lines came, what is kept of them, and for how
-        # many characters more there is room; less than none when something was left out.
-        self._code = self._count = 0
+        # Of the reply whose last line has not come: its octets, its code, how many lines came, what is kept of them,
+        # and for how many characters more there is room; less than none when something was left out.
+        self._octets = self._code = self._count = 0
         self._texts: list[str] = []
         self._room = 0
+        #: Whether lines without a code are left out between replies too: only where they cannot hide an answer.
+        self.skip_foreign = False
 
     @property
     def empty(self) -> bool:
@@ -55,52 +68,80 @@ class ReplyReader:
 
     def next(self) -> Reply | None:
         """Return the next whole reply, or None. Raises UnreadableReply, after which nothing may be read."""
-        while (end := self._buffer.find(b"\r\n", self._at)) >= 0:
+        while (end := self._buffer.find(b"\n", self._at)) >= 0:
             line = self._buffer[self._at : end]
-            self._at = end + 2
-            if not self._count and len(line) <= MAX_REPLY_LINE and (reply := _only_line(line)) is not None:
+            self._at = end + 1
+            if not self._octets and len(line) <= MAX_REPLY_LINE and (reply := _only_line(line)) is not None:
                 return reply
             if self._was_last(line):
-                texts, self._texts, self._count = self._texts, [], 0
+                texts, self._texts, self._count, self._octets = self._texts, [], 0, 0
                 return read_reply(self._code, texts)
-        if len(self._buffer) - self._at > MAX_LINE:
-            raise UnreadableReply(f"a reply line of more than {MAX_LINE} octets")
+        self._cut_unfinished()
         return None
+
+    def _cut_unfinished(self) -> None:
+        """Hold no more than MAX_LINE octets of a line that has no end yet. Raises UnreadableReply."""
+        extra = len(self._buffer) - self._at - MAX_LINE
+        if extra > 0:
+            self._dropped += extra
+            self._bound(MAX_LINE)
+            self._buffer, self._at = self._buffer[self._at : self._at + MAX_LINE], 0
+
+    def _bound(self, octets: int) -> None:
+        if self._octets + self._dropped + octets > MAX_OCTETS:
+            raise UnreadableReply(f"a reply of more than {MAX_OCTETS} octets")
 
     def _was_last(self, line: bytes) -> bool:
         """Take one line of a reply; return whether it is complete. Raises UnreadableReply."""
-        code, more, text = _split(line)
+        self._bound(len(line))
+        whole = not self._dropped and len(line) <= MAX_LINE
+        self._octets += len(line) + self._dropped + 1
+        self._dropped = 0
+        line = line[:MAX_LINE].rstrip(b"\r")
+        match = _LINE.fullmatch(line)
         if not self._count:
-            self._code, self._room = code, self._most
-        elif code != self._code:
-            raise UnreadableReply(f"a reply with two codes: {self._code} and {code}")
+            return self._begin(line, match, whole=whole)
         self._count += 1
         if self._count > MAX_LINES:
             raise UnreadableReply(f"a reply of more than {MAX_LINES} lines")
-        if self._room >= 0:
-            self._texts.append(text if len(text) <= self._room else f"{text[: self._room]}...")
-            self._room -= len(text)
-        return not more
+        if match is None or (match[3] and not match[2]):
+            # Not of the protocol: Postfix leaves it out. It may explain a refusal; of EHLO it must not become an offer.
+            if self._code >= 400 and line:
+                self._keep(line, whole=whole)
+            return False
+        if self._code < 400 <= int(match[1]):
+            # Exim goes by the first code and Postfix by the last. A yes counts only when every line says so.
+            self._code = int(match[1])
+        self._keep(match[3], whole=whole)
+        return match[2] != b"-"
+
+    def _begin(self, line: bytes, match: re.Match[bytes] | None, *, whole: bool) -> bool:
+        """Take what may be the first line of a reply. Raises UnreadableReply when it is neither that nor blank."""
+        if match is None:
+            if line.strip() and not self.skip_foreign:
+                raise UnreadableReply(f"not a reply: {_quoted(line)}")
+            return False
+        self._code, self._count, self._room = int(match[1]), 1, self._most
+        self._keep(match[3], whole=whole)
+        return match[2] != b"-"
+
+    def _keep(self, octets: bytes, *, whole: bool) -> None:
+        """Keep the text of a line as far as there is room; `whole` tells whether nothing of the line was left out."""
+        if self._room < 0:
+            return
+        text = _text(octets)
+        self._texts.append(text if whole and len(text) <= self._room else f"{text[: self._room]}...")
+        self._room -= len(text)
 
 
 @lru_cache(maxsize=512)
 def _only_line(line: bytes) -> Reply | None:
-    """Return the reply that a line is by itself; None when more belong to it.
+    """Return the reply that a line is by itself, or None when it is not one.
 
     Cached: a server answers most commands in the same words each time.
     """
-    code, more, text = _split(line)
-    return None if more else read_reply(code, [text])
-
-
-def _split(line: bytes) -> tuple[int, bool, str]:
-    """Return the code, whether more lines follow, and the text."""
-    if len(line) > MAX_LINE:
-        raise UnreadableReply(f"a reply line of more than {MAX_LINE} octets")
-    match = _LINE.fullmatch(line)
-    if match is None:
-        raise UnreadableReply(f"not a reply: {_quoted(line)}")
-    return int(match[1]), match[2] == b"-", _text(match[3] or b"")
+    match = _LINE.fullmatch(line.rstrip(b"\r"))
+    return None if match is None or match[2] == b"-" else read_reply(int(match[1]), [_text(match[3])])
 
 
 def _text(octets: bytes) -> str:

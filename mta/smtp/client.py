@@ -20,7 +20,7 @@ from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Transaction, Verdict
 
 # Reading a member off its Enum costs as much as a call in Python 3.11, and each reply's event is compared with these.
-_READY, _START_TLS, _DONE = Event.READY, Event.START_TLS, Event.DONE
+_READY, _START_TLS, _DONE, _END = Event.READY, Event.START_TLS, Event.DONE, Step.END
 
 
 class Client:
@@ -141,7 +141,10 @@ class Client:
             raise refused(Cause.CLOSING, reply, "4.3.2")
         if self._script is None or not self._dialogue.expected:
             raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: unexpected reply {reply}"))
-        event = self._script.answer(self._dialogue.expected.popleft(), reply)
+        expected = self._dialogue.expected
+        event = self._script.answer(expected.popleft(), reply)
+        # Noise before the answer to a whole message would have it sent again: no other reply is due, so it hides none.
+        self._reader.skip_foreign = bool(expected) and expected[0] is _END
         # What came in clear along with the reply to STARTTLS would pass for TLS (RFC 3207 section 6).
         if event is _START_TLS and not self._reader.empty:
             text = "protocol error: plain text after the reply to STARTTLS"

@@ -22,9 +22,9 @@ HOSTS = {
     "silence": (silent, ""),
     "half": (saying(b"220-half a gree"), ""),
     "noise": (saying(b"\0\xff\x1b[2J\r\n"), "protocol error: not a reply"),
-    "line": (saying(b"220 ", b"x" * 65536, times=2000), "a reply line of more than 2048 octets"),
-    "reply": (saying(b"220-and\r\n" * 7000, times=2000), "a reply of more than 100 lines"),
-    "offers": (answering(b"220 hi\r\n", b"250-X\r\n" * 10_000), "a reply of more than 100 lines"),
+    "line": (saying(b"220 ", b"x" * 65536, times=2000), "a reply of more than 262144 octets"),
+    "reply": (saying(b"220-and\r\n" * 7000, times=2000), "a reply of more than 1000 lines"),
+    "offers": (answering(b"220 hi\r\n", b"250-X\r\n" * 10_000), "a reply of more than 1000 lines"),
     "tls": (
         answering(b"220 hi\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"220 go\r\n\x16\x03\xff\xff\xffnonsense"),
         "plain text after the reply to STARTTLS",
