@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
+    IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
     IPushProducer,
@@ -56,7 +57,7 @@ class NewSession(TypingProtocol):
         """Return a session; it calls `late` when an answer comes after it went back to its driver."""
 
 
-@implementer(IPushProducer, IHandshakeListener)
+@implementer(IPushProducer, IHandshakeListener, IHalfCloseableProtocol)
 class ESMTP(Protocol):
     """One connection. As a producer it is told when the client does not read our replies."""
 
@@ -71,6 +72,8 @@ class ESMTP(Protocol):
         self._unread = False
         self._crowded = False
         self._handshaking = False
+        # Whether the client has closed its sending side.
+        self._input_ended = False
         # Whether our last words are out and only the client's end of the connection is waited for.
         self._closing = False
 
@@ -114,6 +117,24 @@ class ESMTP(Protocol):
         if self.listener.stopping:
             self.wind_up()
 
+    def readConnectionLost(self) -> None:
+        """Answer everything the client sent before it closed its sending side; then close.
+
+        Exim closes its sending side behind a pipelined QUIT. It sends the message again if the replies are missing.
+        """
+        self._input_ended = True
+        if self.session is None:
+            return
+        if self._closing:
+            # The client has closed as well: nothing is left to wait for.
+            self._writer.close()
+        else:
+            self.session.eof()
+            self._progress()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: the client's last input is still to be read and dropped."""
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let the session forget what was under way."""
         session, self.session = self.session, None
@@ -133,7 +154,7 @@ class ESMTP(Protocol):
         if self.session is not None:
             self._pace.answered(self.session, self.listener.clock.seconds())
         if not self._crowded:
-            self.transport.resumeProducing()
+            self._read_on()
 
     def stopProducing(self) -> None:
         """Nothing is owed to a connection that ends; `connectionLost` follows."""
@@ -210,7 +231,7 @@ class ESMTP(Protocol):
         if not self._unread:
             self._wait(_LINGER)
         # Under TLS there are no halves: the last words of that layer would be cut off.
-        if session.said_goodbye or getattr(self.transport, "TLS", False):
+        if session.said_goodbye or self._input_ended or getattr(self.transport, "TLS", False):
             self._writer.close()
         else:
             self.transport.loseWriteConnection()
@@ -221,6 +242,11 @@ class ESMTP(Protocol):
         if self._crowded:
             self.transport.pauseProducing()
         elif not self._unread:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        # Reading at the end of the input would report that end again.
+        if not self._input_ended:
             self.transport.resumeProducing()
 
     def _wait(self, seconds: float) -> None:

@@ -111,12 +111,17 @@ class Session:
         """Say in the log why the connection ends."""
         self._journal.session_ended(self.client.address, self._helo, trouble)
 
+    def eof(self) -> None:
+        """Answer everything the client sent before it closed its sending side; `closed` is set after the last reply."""
+        self.machine.eof()
+        self.run()
+
     def lost(self, trouble: str = "") -> None:
         """The client is gone, after this trouble if there was any."""
         if trouble:
             self.note(trouble)
         if not self.closed:
-            self.machine.eof()
+            self.machine.lost()
             self.run()
 
     def _answer(self, reply: Reply) -> None:

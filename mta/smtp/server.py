@@ -21,6 +21,7 @@ from mta.smtp.session import COMMAND_PHASES, Phase, Question, Session
 from mta.smtp.verbs import OUT_OF_PLACE, VERBS, unknown
 
 _BODY_END = BodyEnd()
+_LOST = "connection lost"
 # RFC 8446 section 5.1: a handshake record, of any version since SSL 3.
 _TLS_RECORD = b"\x16\x03"
 # Reading a member off its Enum costs as much as a call in Python 3.11. All of them were 3 % of a relayed message.
@@ -75,7 +76,9 @@ class ServerMachine:
             if session.question is not None:
                 return WAITING
             event = _READ[session.phase](session)
-            if event is not None:
+            if event is NEED_DATA and session.input_ended and session.phase is not _CLOSED:
+                session.shut(None, _LOST)
+            elif event is not None:
                 return event
 
     def answer(self, reply: Reply) -> None:
@@ -116,9 +119,13 @@ class ServerMachine:
         session.phase = _HELLO
 
     def eof(self) -> None:
-        """Learn that the client is gone."""
+        """Note that the client sends no more. Everything it sent is still answered, then the session ends."""
+        self._session.input_ended = True
+
+    def lost(self) -> None:
+        """Note that the client is gone, so that no answer can reach it."""
         if not self.closing:
-            self._session.shut(None, "connection lost")
+            self._session.shut(None, _LOST)
 
     def close(self, reply: Reply, reason: str) -> None:
         """End the session for a reason of ours (time is up, we stop), with 421 as last words (RFC 5321 3.8)."""

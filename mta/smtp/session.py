@@ -93,6 +93,7 @@ class Session:
         "extended",
         "idle",
         "input",
+        "input_ended",
         "limits",
         "line",
         "name",
@@ -117,6 +118,8 @@ class Session:
         self.phase = Phase.GREETING
         self.question: Question | None = Question.GREETING
         self.input = InputBuffer(limits.command_line)
+        #: Whether the client has closed its sending side: no more input will come.
+        self.input_ended = False
         #: The command that was read last.
         self.line = b""
         self.outgoing: list[bytes] = []

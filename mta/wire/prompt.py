@@ -8,12 +8,13 @@ Under TLS each write waits one turn more, to be joined with others. Ours are who
 to the TLS layer, and what it writes goes to the socket first (a sixth of a message with TLS on both sides, measured).
 """
 
-from contextlib import suppress
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from mta.wire.layer import begin
 
 
 class PromptWriter:
@@ -35,14 +36,12 @@ class PromptWriter:
 
     def start_tls(self, options: Any) -> None:
         """Begin TLS, with what the transport's `startTLS` takes."""
-        transport = self._transport
-        transport.startTLS(options)
-        layer = getattr(transport, "protocol", None)
-        if self._prompt and transport.connected and isinstance(layer, TLSMemoryBIOProtocol):
-            self._tls = layer
-            # What the layer wrote until now opens its handshake: it writes again when that was read and answered.
-            below: Any = _Below(layer.transport, transport, self._send)
-            layer.transport = below
+        if isinstance(self._transport, Connection):
+            layer = begin(self._transport, options, self._send if self._prompt else None)
+            if self._prompt and self._transport.connected:
+                self._tls = layer
+        else:
+            self._transport.startTLS(options)
 
     def write(self, data: bytes) -> None:
         """Send bytes; what the socket does not take now waits in the transport."""
@@ -77,31 +76,3 @@ class PromptWriter:
             transport.connectionLost(connectionDone)
         else:
             transport.loseConnection()
-
-
-class _Below:
-    """What a TLS layer writes to: the socket first, and `bypass`, which Twisted gave it, for all else."""
-
-    def __init__(self, bypass: Any, connection: Connection, send: Any) -> None:
-        self._bypass = bypass
-        self._connection = connection
-        self._send = send
-        self._prompt = True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bypass, name)
-
-    def write(self, data: bytes) -> None:
-        """Send a record or several."""
-        if self._prompt:
-            sent = 0
-            if self._connection.connected and not self._connection.disconnecting:
-                # No room, or the connection is lost: the transport finds that out by itself.
-                with suppress(OSError):
-                    sent = self._send(data)
-            if sent == len(data):
-                return
-            # The reactor sends the rest, and from here on all, which keeps the order.
-            self._prompt = False
-            data = data[sent:]
-        self._bypass.write(data)

@@ -169,6 +169,9 @@ class MemoryDriver(ListeningDriver):
     def do_connection_lost(self, _: str) -> None:
         self.wire.protocol.connectionLost()
 
+    def do_connection_half_closed(self, _: str) -> None:
+        self.wire.protocol.readConnectionLost()
+
     def do_connection_closed(self, _: str) -> None:
         assert not self.wire.open
 
@@ -243,6 +246,9 @@ class SocketDriver(ListeningDriver):
 
     def do_connection_lost(self, _: str) -> None:
         self._socket.close()
+
+    def do_connection_half_closed(self, _: str) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
 
     def do_connection_closed(self, _: str) -> None:
         """The server has hung up; what a TLS layer says of a failed handshake is no reply."""

@@ -15,8 +15,9 @@ What happens before the greeting comes first: `! client ADDRESS`, `! limits name
 offered), `! whole` (the script is about segments, so it cannot be cut otherwise), `! greeting pending`.
 Then: `! verdict pending` (answers of the policy and of the queue wait from here on), `! verdict given` (the one that
 waits is given, and later ones no longer wait; the greeting too), `! tls` (the handshake is done), `! connection lost`
-(the client is gone), `! connection closed` (the server has hung up), `! messages N` (so many were queued),
-`! body TEXT` (the last one ends so, written as after C|), `! envelope SENDER RECIPIENT ...` (the last one's).
+(the client is gone), `! connection half_closed` (the client sends no more, but reads), `! connection closed` (the
+server has hung up), `! messages N` (so many were queued), `! body TEXT` (the last one ends so, written as after C|),
+`! envelope SENDER RECIPIENT ...` (the last one's).
 
 Policy: as sender and recipient `refused.test` gets 550 5.7.1; as recipient `later.test` gets 451 4.3.0.
 """

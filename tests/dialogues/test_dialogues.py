@@ -83,9 +83,13 @@ class MachineDriver:
         self._machine.tls_started()
 
     def _connection_lost(self, _: str) -> None:
-        self._machine.eof()
+        self._machine.lost()
         self._pump()
         assert self._machine.closing
+
+    def _connection_half_closed(self, _: str) -> None:
+        self._machine.eof()
+        self._pump()
 
     def _connection_closed(self, _: str) -> None:
         assert self._machine.closing

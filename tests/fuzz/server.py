@@ -106,7 +106,7 @@ class _Driver:
         while self._late is not None:
             self._receive(b"")
         if self._visit.lost:
-            self.machine.eof()
+            self.machine.lost()
             self._work()
         return self.seen
 

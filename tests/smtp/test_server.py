@@ -218,7 +218,7 @@ def test_the_driver_may_end_a_session_at_any_time():
     assert machine.next_event() == Closed("no data for 180 s", timeout)
     assert machine.to_send() == timeout.wire
     machine.close(timeout, "again")
-    machine.eof()
+    machine.lost()
     assert machine.next_event() is NEED_DATA
 
 
@@ -226,7 +226,7 @@ def test_a_verdict_that_comes_after_the_client_left_is_dropped():
     machine = in_body()
     machine.receive(b".\r\n")
     assert machine.next_event() == BodyEnd()
-    machine.eof()
+    machine.lost()
     assert machine.next_event() == Closed("connection lost")
     machine.answer(QUEUED)
     assert machine.to_send() == b""
