@@ -35,6 +35,8 @@ class Found(Generic[Record]):
     records: tuple[Record, ...]
     ttl: float
     name: str
+    #: Why the look-up of the other address family failed; "" when the records are all that the name has.
+    incomplete: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def octets(answer: Answer[MxRecord] | Answer[str]) -> int:
     if not isinstance(answer, Found):
         return _VALUE
     texts = sum(len(record if isinstance(record, str) else record.host) for record in answer.records)
-    return _VALUE + len(answer.name) + texts + _RECORD * len(answer.records)
+    return _VALUE + len(answer.name) + len(answer.incomplete) + texts + _RECORD * len(answer.records)
 
 
 def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:
@@ -97,13 +99,18 @@ def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:
 def merge(first: Answer[Record], second: Answer[Record]) -> Answer[Record]:
     """Combine the answers to two questions about one name.
 
-    What was found counts even if the other half failed; without it a failure hides any "no", and "no such name"
-    counts only if both say so, since some servers give it for every question they do not understand.
+    What was found counts even if the other half failed, and is marked as incomplete then; without it a failure hides
+    any "no", and "no such name" counts only if both say so, since some servers give it for every question they do not
+    understand.
     """
     ttl = min(first.ttl, second.ttl)
     if isinstance(first, Found) and isinstance(second, Found):
         return Found(first.records + second.records, ttl, first.name)
-    for kind in (Found, LookupFailed, NoData):
+    for found, other in ((first, second), (second, first)):
+        if isinstance(found, Found):
+            incomplete = other.reason if isinstance(other, LookupFailed) else ""
+            return replace(found, ttl=ttl, incomplete=incomplete)
+    for kind in (LookupFailed, NoData):
         for answer in (first, second):
             if isinstance(answer, kind):
                 return with_ttl(answer, ttl)

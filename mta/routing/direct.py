@@ -1,7 +1,7 @@
 """Direct delivery: from a domain to the hosts that take its mail (RFC 5321 section 5.1, RFC 7505)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -18,13 +18,14 @@ from mta.routing.answers import (
     NoSuchName,
     Resolver,
 )
+from mta.routing.dnsmessage import MAX_EXCHANGERS
 from mta.routing.order import ahead_of, in_order, interleave, shares
 from mta.routing.route import Plan, Route, Routing
 from mta.routing.rules import Decision, RouterRules
 from mta.smtp.address import literal_ip
 
-#: MX hosts whose addresses are looked up; some may turn out to have none.
-MAX_LOOKED_UP = 10
+#: MX hosts whose addresses are looked up at a time. The next ones follow when no address of these can be used.
+LOOKED_UP_AT_ONCE = 10
 #: Characters of a destination's name in which its hosts stand, all of them; of more there is the first, and a digest.
 MAX_NAMED = 200
 # Hexadecimal digits of it: nobody makes hosts that come to the digest of another's.
@@ -41,6 +42,14 @@ class _Host:
     @property
     def addresses(self) -> tuple[str, ...]:
         return self.answer.records if isinstance(self.answer, Found) else ()
+
+    @property
+    def failure(self) -> str:
+        """Why not all of its addresses are known; "" when the DNS gave a full answer."""
+        match self.answer:
+            case LookupFailed(reason=reason) | Found(incomplete=reason):
+                return reason
+        return ""
 
     @property
     def name(self) -> str:
@@ -66,8 +75,16 @@ class DirectRouting:
             return Decision(records, answer.ttl)
         limit = min((record.preference for record in records if self._is_our_name(record.host)), default=None)
         ahead = in_order(ahead_of(records, limit), self._dice)
-        hosts = await self._look_up(ahead[:MAX_LOOKED_UP])
+        hosts: list[_Host] = []
         routing = self._choose(domain, ahead, hosts, looped=limit is not None)
+        for batch in _batches(ahead[:MAX_EXCHANGERS]):
+            hosts += await self._look_up(batch)
+            routing = self._choose(domain, ahead, hosts, looped=limit is not None)
+            if isinstance(routing, Plan):
+                break
+        if isinstance(routing, Failed) and len(ahead) >= MAX_EXCHANGERS:
+            # The DNS may name more hosts than are kept of its answer.
+            routing = TryLater(f"{routing.text}; {domain} may have more MX hosts than the {len(ahead)}", status="4.4.4")
         return Decision(routing, min(answer.ttl, *(host.answer.ttl for host in hosts), STANDING_TTL))
 
     def _to_literal(self, domain: str) -> Routing:
@@ -124,17 +141,24 @@ class DirectRouting:
 
     def _why_none(self, domain: str, hosts: list[_Host], *, looped: bool) -> Failed | TryLater:
         for host in hosts:
-            if isinstance(host.answer, LookupFailed):
+            if host.failure:
                 name = host.record.host
-                return TryLater(f"looking up {name}, MX of {domain}, failed: {host.answer.reason}", status="4.4.3")
+                return TryLater(f"looking up {name}, MX of {domain}, failed: {host.failure}", status="4.4.3")
         refused = [address for host in hosts for address in host.addresses]
         if refused:
             return _private(domain, refused)
         if looped:
             return _loop(domain)
         family = "address" if self._rules.ipv6 else "IPv4 address (IPv6 is off)"
-        names = ", ".join(host.record.host for host in hosts)
+        names = ", ".join(host.record.host for host in hosts[:LOOKED_UP_AT_ONCE])
+        if len(hosts) > LOOKED_UP_AT_ONCE:
+            names = f"{names} and {len(hosts) - LOOKED_UP_AT_ONCE} more"
         return Failed(f"no host for mail to {domain} has an {family}: tried {names}", status="5.4.4")
+
+
+def _batches(records: Sequence[MxRecord]) -> Iterator[Sequence[MxRecord]]:
+    for start in range(0, len(records), LOOKED_UP_AT_ONCE):
+        yield records[start : start + LOOKED_UP_AT_ONCE]
 
 
 def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed | TryLater:

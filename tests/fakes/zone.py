@@ -43,13 +43,18 @@ class Zone:
         """Make every question about a name fail from now on."""
         self.records.setdefault(name.lower(), {})["FAIL"] = how
 
+    def fail_kind(self, name: str, kind: str) -> None:
+        """Make questions for one type of record of a name fail from now on."""
+        self.records.setdefault(name.lower(), {})["FAIL_KIND"] = kind
+
     def heal(self, name: str) -> None:
         """Undo `fail`."""
         self.records.get(name.lower(), {}).pop("FAIL", None)
 
-    def failure(self, name: str) -> str:
+    def failure(self, name: str, kind: str = "") -> str:
         """Return how questions about a name fail; "" when they do not."""
-        return str(self.records.get(name, {}).get("FAIL", ""))
+        types = self.records.get(name, {})
+        return "SERVFAIL" if kind and types.get("FAIL_KIND") == kind else str(types.get("FAIL", ""))
 
     def exists(self, name: str) -> bool:
         """Whether the name, or one below it, has records (RFC 8020)."""
@@ -101,8 +106,8 @@ class ZoneResolver:
         ttl = self.zone.ttl(name)
         for _ in range(MAX_ALIASES):
             ttl = min(ttl, self.zone.ttl(name))
-            if self.zone.failure(name):
-                return LookupFailed(self.zone.failure(name))
+            if self.zone.failure(name, kind):
+                return LookupFailed(self.zone.failure(name, kind))
             if not self.zone.exists(name):
                 return NoSuchName(ttl)
             if not self.zone.alias(name):

@@ -9,8 +9,13 @@ def test_what_both_found_is_joined_for_the_shorter_time() -> None:
 
 
 def test_what_one_found_counts_whatever_the_other_says() -> None:
-    for other in (NoData(10), NoSuchName(10), LookupFailed("SERVFAIL", 10)):
+    for other in (NoData(10), NoSuchName(10)):
         assert merge(FOUND, other) == merge(other, FOUND) == Found(("192.0.2.1",), 10, "a.test")
+
+
+def test_an_address_found_beside_a_failed_look_up_is_marked_as_incomplete() -> None:
+    failed = LookupFailed("SERVFAIL", 10)
+    assert merge(FOUND, failed) == merge(failed, FOUND) == Found(("192.0.2.1",), 10, "a.test", incomplete="SERVFAIL")
 
 
 def test_a_failure_hides_a_no() -> None:

@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Failed, TryLater
 from mta.routing.answers import FAILURE_TTL
-from mta.routing.direct import MAX_LOOKED_UP, MAX_NAMED
+from mta.routing.dnsmessage import MAX_EXCHANGERS
+from mta.routing.direct import MAX_NAMED
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
 from mta.routing.rules import RouterRules
@@ -171,7 +172,53 @@ class TestMx(RouterCase):
         router = self.make()
         self.zone.add("hundred.test", MX=[[n, f"mx{n}.hundred.test"] for n in range(100)])
         self.found(router, "hundred.test")
-        assert len(self.resolver.asked) == 1 + 2 * MAX_LOOKED_UP
+        assert len(self.resolver.asked) == 1 + 2 * MAX_EXCHANGERS
+
+    def test_hosts_are_looked_up_until_one_has_an_address(self) -> None:
+        router = self.make()
+        self.zone.add("twelve.test", MX=[[n, f"mx{n}.twelve.test"] for n in range(12)])
+        self.zone.add("mx10.twelve.test", A=["192.0.2.10"])
+        self.zone.add("mx11.twelve.test", A=["192.0.2.11"])
+        routing = self.found(router, "twelve.test")
+        assert isinstance(routing, Plan)
+        assert [route.address for route in routing.routes] == ["192.0.2.10", "192.0.2.11"]
+        self.zone.records.pop("mx10.twelve.test")
+        self.zone.fail("mx11.twelve.test")
+        routing = self.found(router, "twelve.test")
+        assert isinstance(routing, TryLater)
+        assert "looking up mx11.twelve.test, MX of twelve.test, failed: SERVFAIL" in routing.text
+        self.zone.records.pop("mx11.twelve.test")
+        routing = self.found(router, "twelve.test")
+        assert isinstance(routing, Failed)
+        assert "mx9.twelve.test and 2 more" in routing.text
+
+    def test_a_mail_fails_only_when_each_host_is_known_not_to_take_it(self) -> None:
+        definite: list[dict[str, Any]] = [{}, {"TXT": ["no address"]}, {"A": ["10.0.0.5"]}, {"AAAA": ["fd00::5"]}]
+        for place in (0, 11, 21):
+            router = self.make()
+            self.zone.add("mixture.test", MX=[[n, f"mx{n}.mixture.test"] for n in range(22)])
+            for number in range(22):
+                kinds = definite[number % len(definite)]
+                if kinds:
+                    self.zone.add(f"mx{number}.mixture.test", **kinds)
+            assert isinstance(self.found(router, "mixture.test"), Failed)
+            for failure in ("SERVFAIL", "REFUSED"):
+                self.zone.fail(f"mx{place}.mixture.test", failure)
+                assert isinstance(self.found(router, "mixture.test"), TryLater)
+
+    def test_a_private_address_is_not_all_of_a_host_when_the_other_family_failed(self) -> None:
+        router = self.make()
+        self.zone.add("half.test", MX=[[10, "mx.half.test"]])
+        self.zone.add("mx.half.test", AAAA=["fd00::5"], A=["192.0.2.1"])
+        self.zone.fail_kind("mx.half.test", "A")
+        routing = self.found(router, "half.test")
+        assert isinstance(routing, TryLater)
+        assert "SERVFAIL" in routing.text
+
+    def test_a_domain_with_more_hosts_than_are_looked_up_waits(self) -> None:
+        router = self.make()
+        self.zone.add("hundred.test", MX=[[n, f"mx{n}.hundred.test"] for n in range(100)])
+        assert isinstance(self.found(router, "hundred.test"), TryLater)
 
     def test_a_short_mx_name_is_not_completed_from_the_search_list(self) -> None:
         router = self.make()
