@@ -1,6 +1,7 @@
 """The resolver: hosts file, cache, CNAMEs and search list around the DNS wire. The values it gives are in `answers`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -66,12 +67,15 @@ class DnsResolver:
         answer = self._in_hosts(plain, ipv6=ipv6)
         if answer is not None:
             return answer
+        answers: list[AddressAnswer] = []
         for candidate in self._candidates(name) if search else (plain,):
             answer = await self._addresses(candidate, ipv6=ipv6)
-            if isinstance(answer, Found | LookupFailed):
-                break
-        assert answer is not None
-        return answer
+            if isinstance(answer, Found):
+                return answer
+            answers.append(answer)
+        # As glibc's res_search: a candidate that fails does not end the search, but without an address in the end the
+        # name may exist.
+        return reduce(merge, answers)
 
     def _in_hosts(self, name: str, *, ipv6: bool) -> AddressAnswer | None:
         known = self._hosts.addresses(name) if self._hosts else ()

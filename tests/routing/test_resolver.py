@@ -195,6 +195,27 @@ class TestDriver(_OnLoopback):
         assert isinstance(answer, Found)
         assert set(answer.records) == {"192.0.2.1", "192.0.2.2"}
 
+    async def test_the_search_goes_on_after_a_candidate_that_fails(self) -> None:
+        self.zone.add("mailhog.mail.svc.cluster.test", A=["192.0.2.9"])
+        resolver = DnsResolver(self.wire, self.clock.seconds, search=("default.svc.test", "cluster.test"))
+        for failure in ("SERVFAIL", "REFUSED", "NOTIMP"):
+            self.clock.advance(FAILURE_TTL)
+            self.zone.fail("mailhog.mail.svc", failure)
+            answer = await resolver.addresses("mailhog.mail.svc", search=True)
+            assert isinstance(answer, Found)
+            assert answer.name == "mailhog.mail.svc.cluster.test"
+            assert isinstance(await resolver.addresses("mailhog.mail.svc.", search=True), LookupFailed)
+
+    async def test_a_search_with_a_candidate_that_failed_does_not_say_no(self) -> None:
+        resolver = DnsResolver(self.wire, self.clock.seconds, search=("one.test", "two.test", "three.test"))
+        self.zone.add("gateway.one.test", TXT=["no address"])
+        assert isinstance(await resolver.addresses("gateway", search=True), NoData)
+        self.zone.fail("gateway.two.test")
+        self.clock.advance(300)
+        answer = await resolver.addresses("gateway", search=True)
+        assert isinstance(answer, LookupFailed)
+        assert "SERVFAIL" in answer.reason
+
     async def test_a_chain_of_cnames_that_servers_leave_unfinished_is_followed_a_bounded_way(self) -> None:
         hops = 0
 

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Failed, TryLater
 from mta.routing.answers import FAILURE_TTL
-from mta.routing.dnsmessage import MAX_EXCHANGERS
 from mta.routing.direct import MAX_NAMED
+from mta.routing.dnsmessage import MAX_EXCHANGERS
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
 from mta.routing.rules import RouterRules
