@@ -112,7 +112,9 @@ docs/workers.md.""",
     "HISTORY_DAYS": """\
 `smtprelay queue list --all` shows it. Only addresses, times and replies are kept, no content. `0` keeps nothing.""",
     "PRIVATE_DESTINATIONS": """\
-An ordinary domain whose MX hosts have nothing else cannot be delivered to, and the mail is returned.""",
+An ordinary domain whose MX hosts have nothing else cannot be delivered to, and the mail is returned. An IPv6 address
+counts as the IPv4 address that it leads to, under the network's own NAT64 prefix too; Teredo addresses, and all others
+that are not global, are refused.""",
     "MACROS_FILE": """\
 Lines read `NAME = value`. The environment wins over them. Honoured are:
 `MAIN_HARDCODE_PRIMARY_HOSTNAME` (`MAILNAME`), `MESSAGE_SIZE_LIMIT`, `IGNORE_SMTP_LINE_LENGTH_LIMIT` (no limit),

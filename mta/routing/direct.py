@@ -19,6 +19,7 @@ from mta.routing.answers import (
     Resolver,
 )
 from mta.routing.dnsmessage import MAX_EXCHANGERS
+from mta.routing.nat64 import Nat64
 from mta.routing.order import ahead_of, in_order, interleave, shares
 from mta.routing.route import Plan, Route, Routing
 from mta.routing.rules import Decision, RouterRules
@@ -58,16 +59,18 @@ class _Host:
 
 
 class DirectRouting:
-    """Finds the hosts of a domain. `dice` shares the load among equals."""
+    """Finds the hosts of a domain. `nat64` knows the network's own, `dice` shares the load among equals."""
 
-    def __init__(self, rules: RouterRules, resolver: Resolver, dice: random.Random) -> None:
+    def __init__(self, rules: RouterRules, resolver: Resolver, nat64: Nat64, dice: random.Random) -> None:
         self._rules = rules
         self._resolver = resolver
+        self._nat64 = nat64
         self._dice = dice
 
     async def find(self, domain: str) -> Decision:
         """Return where mail for this domain, or address literal, goes."""
         if domain.startswith("["):
+            await self._prepare([literal_ip(domain)])
             return Decision(self._to_literal(domain), STANDING_TTL)
         answer = await self._resolver.mx(domain)
         records = _exchangers(domain, answer)
@@ -79,6 +82,7 @@ class DirectRouting:
         routing = self._choose(domain, ahead, hosts, looped=limit is not None)
         for batch in _batches(ahead[:MAX_EXCHANGERS]):
             hosts += await self._look_up(batch)
+            await self._prepare([address for host in hosts for address in host.addresses])
             routing = self._choose(domain, ahead, hosts, looped=limit is not None)
             if isinstance(routing, Plan):
                 break
@@ -91,11 +95,17 @@ class DirectRouting:
         address = literal_ip(domain)
         if ":" in address and not self._rules.ipv6:
             return Failed(f"{domain} is an IPv6 address, and IPv6 is off (DISABLE_IPV6)", status="5.4.4")
-        if self._rules.refuses(address, domain):
+        reached = self._nat64.reached(address)
+        if self._rules.refuses(reached, domain):
             return _private(domain, [address])
-        if self._rules.is_us(address):
+        if self._rules.is_us(reached):
             return _loop(domain)
         return Plan(domain, (self._route(address, address),))
+
+    async def _prepare(self, addresses: Sequence[str]) -> None:
+        """Make sure that these addresses can be judged."""
+        if any(":" in address for address in addresses):
+            await self._nat64.refresh()
 
     def _is_our_name(self, host: str) -> bool:
         return host == self._rules.mailname.lower().rstrip(".")
@@ -123,10 +133,13 @@ class DirectRouting:
         return self._why_none(domain, before, looped=looped or limit is not None)
 
     def _is_us(self, host: _Host, addresses: Sequence[str]) -> bool:
-        return self._is_our_name(host.name) or any(map(self._rules.is_us, addresses))
+        return self._is_our_name(host.name) or any(
+            self._rules.is_us(self._nat64.reached(address)) for address in addresses
+        )
 
     def _permitted(self, domain: str, host: _Host) -> list[str]:
-        return [address for address in host.addresses if not self._rules.refuses(address, domain)]
+        reached = self._nat64.reached
+        return [address for address in host.addresses if not self._rules.refuses(reached(address), domain)]
 
     def _routes(self, chosen: list[tuple[_Host, list[str]]]) -> tuple[Route, ...]:
         mixed = [interleave(addresses, self._dice) for _, addresses in chosen]

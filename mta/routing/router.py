@@ -6,6 +6,7 @@ from collections.abc import Callable
 from mta.routing.answers import Resolver
 from mta.routing.cache import Shared, TtlCache
 from mta.routing.direct import DirectRouting
+from mta.routing.nat64 import Nat64
 from mta.routing.route import Local, Routing, octets
 from mta.routing.rules import Decision, RouterRules
 from mta.routing.smarthost import DESTINATION, SmarthostRouting
@@ -30,7 +31,7 @@ class MailRouter:
         """Prepare; `seconds` is a monotonic clock, `dice` draws the order among equals."""
         dice = dice or random.SystemRandom()
         self._local = rules.local_domains
-        self._direct = DirectRouting(rules, resolver, dice)
+        self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), dice)
         self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, dice) if rules.smarthost else None
         self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, octets)
         self._finding: Shared[str, Routing] = Shared()

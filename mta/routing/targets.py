@@ -30,21 +30,23 @@ _PRIVATE_V4 = tuple(
         ),
     )
 )
+# IANA gives global unicast addresses out of this block alone (RFC 4291 section 2.4); whatever else a mail may go to is
+# an IPv4 address in another form.
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _PRIVATE_V6 = tuple(
     map(
         ipaddress.IPv6Network,
         (
-            "::/96",  # unspecified, loopback and the old IPv4-compatible form (RFC 4291)
-            "64:ff9b:1::/48",  # NAT64 of local use (RFC 8215)
-            "100::/64",  # discard (RFC 6666)
-            "fc00::/7",  # unique local (RFC 4193)
-            "fe80::/10",  # link-local
-            "fec0::/10",  # site-local (RFC 3879)
-            "ff00::/8",  # multicast
+            "2001::/23",  # IETF protocol assignments (RFC 2928), with Teredo (RFC 4380) and ORCHIDv2
+            "3ffe::/16",  # the 6bone, given back (RFC 3701)
         ),
     )
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# The old IPv4-translated form of RFC 2765 section 2.1.
+_TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
+# The interface identifier of ISATAP (RFC 5214 section 6.1) before its IPv4 address, without the universal bit.
+_ISATAP, _UNIVERSAL = 0x00005EFE, 0x02000000
 _LOOPBACK: dict[int, _Ip] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("::1")}
 
 
@@ -52,21 +54,33 @@ _LOOPBACK: dict[int, _Ip] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress
 def is_private(address: str) -> bool:
     """Whether an IP address is one no stranger's mail may be sent to, in whatever form it hides an IPv4 address."""
     ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = embedded(ip)
-        if inner is None:
-            return any(ip in network for network in _PRIVATE_V6)
-        ip = inner
+    if isinstance(ip, ipaddress.IPv4Address):
+        return _is_private_v4(ip)
+    inner = embedded(ip)
+    if inner is not None:
+        return _is_private_v4(inner)
+    return ip not in _GLOBAL_V6 or any(ip in network for network in _PRIVATE_V6)
+
+
+def _is_private_v4(ip: ipaddress.IPv4Address) -> bool:
     return any(ip in network for network in _PRIVATE_V4)
 
 
 def embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that packets to this address end at: mapped, 6to4 (RFC 3056) or NAT64 (RFC 6052)."""
+    """Return the IPv4 address that packets to this address end at.
+
+    The forms are mapped and translated (RFC 4291, RFC 2765), 6to4 (RFC 3056), NAT64 (RFC 6052) and ISATAP (RFC 5214).
+    """
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     if ip.sixtofour is not None:
         return ip.sixtofour
-    return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+    is_isatap = ip in _GLOBAL_V6 and int(ip) >> 32 & 0xFFFFFFFF & ~_UNIVERSAL == _ISATAP
+    return _last_32_bits(ip) if is_isatap or ip in _NAT64 or ip in _TRANSLATED else None
+
+
+def _last_32_bits(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
 def on_this_machine(address: str) -> bool:
@@ -99,10 +113,10 @@ class OwnSockets:
 
 
 def _reached(address: str) -> _Ip:
-    """Return where a connection to an address ends: a NAT64 leads back to IPv4, and "unspecified" is this machine."""
+    """Return where a connection to an address ends: an embedded IPv4 address, and for "unspecified" this machine."""
     ip = _canonical(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip in _NAT64:
-        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = embedded(ip) or ip
     return _LOOPBACK[ip.version] if ip.is_unspecified else ip
 
 

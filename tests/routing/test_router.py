@@ -215,6 +215,20 @@ class TestMx(RouterCase):
         assert isinstance(routing, TryLater)
         assert "SERVFAIL" in routing.text
 
+    def test_the_networks_own_nat64_does_not_lead_to_private_addresses_or_ourselves(self) -> None:
+        own = OwnSockets([("192.0.2.250", 25)])
+        router = self.make(listening=own)
+        self.zone.add("ipv4only.arpa", A=["192.0.0.170", "192.0.0.171"], AAAA=["2001:db8:64::c000:aa"])
+        for name, inner in (("inside", "10.0.0.5"), ("loop", "127.0.0.1"), ("ours", "192.0.2.250"), ("far", "8.8.8.8")):
+            self.zone.add(f"{name}.nat64.test", AAAA=[f"2001:db8:64::{inner}"])
+        for name, status in (("inside", "5.4.4"), ("loop", "5.4.4"), ("ours", "5.4.6")):
+            routing = self.found(router, f"{name}.nat64.test")
+            assert isinstance(routing, Failed)
+            assert routing.status == status
+        assert isinstance(self.found(router, "far.nat64.test"), Plan)
+        assert isinstance(self.found(router, "[IPv6:2001:db8:64::a00:5]"), Failed)
+        assert isinstance(self.found(router, "[IPv6:2001:db8:65::a00:5]"), Plan)
+
     def test_a_domain_with_more_hosts_than_are_looked_up_waits(self) -> None:
         router = self.make()
         self.zone.add("hundred.test", MX=[[n, f"mx{n}.hundred.test"] for n in range(100)])

@@ -13,6 +13,13 @@ from mta.routing.targets import OwnSockets, is_private, on_this_machine
         *("0.0.0.0", "0.1.2.3", "10.0.0.5", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254", "172.16.0.1"),
         *("172.31.255.255", "192.168.1.1", "192.0.0.8", "198.18.0.1", "224.0.0.1", "255.255.255.255"),
         *("::", "::1", "::7f00:1", "fc00::1", "fdff::1", "fe80::1", "fec0::1", "ff02::1", "100::1", "64:ff9b:1::1"),
+        *("64:ff9b:1:ffff:ffff::", "1::1", "400::1", "4000::1", "5f00::1", "8000::1", "3ffe::1"),
+        *("::10.0.0.1", "::8.8.8.8", "::ffff:0:127.0.0.1", "::ffff:0:10.0.0.1", "::ffff:0:0.0.0.0"),
+        # Teredo, with a server and a client (inverted) of either kind.
+        *("2001::1", "2001:0:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:0:808:808::f7f7:f7f7"),
+        *("2001:10::1", "2001:20::1", "2001:2::1", "2001:1::1"),
+        *("2a01:4f8::5efe:10.0.0.1", "2a01:4f8::200:5efe:127.0.0.1", "2001:db8::200:5efe:192.168.0.1"),
+        *("fe80::5efe:8.8.8.8", "fd00::200:5efe:8.8.8.8"),
         *("::ffff:10.0.0.5", "64:ff9b::10.0.0.5", "64:ff9b::7f00:1", "2002:0a00:0005::1", "2002:7f00:1::"),
     ],
 )
@@ -24,7 +31,9 @@ def test_private_addresses_are_known_in_every_form(address: str) -> None:
     "address",
     [
         *("192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "223.255.255.255"),
-        *("2001:db8::1", "2606:4700::1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1", "2002:c000:0201::1", "100:0:0:1::1"),
+        *("2001:db8::1", "2606:4700::1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1", "2002:c000:0201::1", "2001:200::1"),
+        *("2a01:4f8::5efe:8.8.8.8", "2a01:4f8::200:5efe:8.8.8.8", "2a01:4f8::5eff:10.0.0.1", "2a01:4f8::10.0.0.1"),
+        *("::ffff:0:8.8.8.8", "3fff:ffff::1", "2a00:1450:4001:81b::200e", "2620:fe::fe", "2001:200::8"),
     ],
 )
 def test_public_addresses_are_not_refused(address: str) -> None:
@@ -35,7 +44,9 @@ def test_public_addresses_are_not_refused(address: str) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_an_ipv4_address_is_judged_alike_in_every_disguise(number: int) -> None:
     plain = is_private(str(ipaddress.IPv4Address(number)))
-    for disguise in (0xFFFF << 32 | number, 0x64FF9B << 96 | number, 0x2002 << 112 | number << 80):
+    mapped, translated, nat64 = (prefix | number for prefix in (0xFFFF << 32, 0xFFFF << 48, 0x64FF9B << 96))
+    six_to_four, isatap = 0x2002 << 112 | number << 80, 0x2A0104F8 << 96 | 0x5EFE << 32 | number
+    for disguise in (mapped, translated, nat64, six_to_four, isatap):
         assert is_private(str(ipaddress.IPv6Address(disguise))) == plain
 
 
