@@ -58,13 +58,14 @@ error. An IPv6 address takes brackets: `[2001:db8::1]`, or with doubled colons a
     "SMARTHOST_PORT": """\
 Hosts before the last have port 25, unless written with one of their own.""",
     "SMARTHOST_USER": """\
-Either half alone means no login, and the log says which half is missing.""",
+User and password belong together: one without the other is an error at start, and so are both without
+`SMARTHOST_ADDRESS`.""",
     "SMARTHOST_PASSWORD": """\
 Every character counts. In a file, line ends at the end do not. It is used with CRAM-MD5, PLAIN or LOGIN, and the mail
 waits in the queue if the smarthost refuses it.""",
     "SMARTHOST_ALIASES": """\
 A pattern is matched against the name as configured and against the name it is a CNAME for; one match is enough.
-Set it only if the password is for some of several hosts.""",
+Set it only if the password is for some of several hosts. If no host may have the password, mail waits in the queue.""",
     "SMARTHOST_TLS": """\
 `verify`: the certificate must come from a known authority and bear the name as configured. Else the mail waits and the
 log says why. `require`: TLS, but with any certificate, so whoever poses as the smarthost gets the password.
@@ -73,11 +74,11 @@ On the ports 465 and 2465 TLS begins with the first byte.""",
     "SMARTHOST_CA_FILE": """\
 For a smarthost whose certificate comes from a private authority. The system's authorities do not count then.""",
     "GMAIL_USER": """\
-With both halves Gmail comes before all other smarthosts, on port 587, with a verified certificate.""",
+With user and password Gmail comes before all other smarthosts, on port 587, with a verified certificate.""",
     "GMAIL_PASSWORD": """\
 Google wants an app password, sixteen letters, not the account's own.""",
     "SES_USER": """\
-With both halves, and without Gmail's, mail goes to `email-smtp.<SES_REGION>.amazonaws.com`, with a verified
+With user and password, and without Gmail's, mail goes to `email-smtp.<SES_REGION>.amazonaws.com`, with a verified
 certificate.""",
     "SES_PASSWORD": """\
 The SMTP credentials of Amazon SES are made in its console; they are not the keys of the account.""",

@@ -5,8 +5,8 @@ from typing import Any
 
 from mta.config import table
 from mta.config.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
-from mta.config.setting import Reading, Setting
-from mta.routing.hostpatterns import matches
+from mta.config.setting import FILE_SUFFIX, Reading, Setting
+from mta.routing.hostpatterns import host_address, matches
 from mta.routing.route import Credentials, Smarthost, TlsRule
 
 _GMAIL_PORT = 587
@@ -26,24 +26,28 @@ _LAX = {
 def read_smarthost(reading: Reading, macros: Macros | None = None) -> Smarthost | None:
     """Return the smarthost, or None for direct delivery; a notice tells of every setting that has no effect."""
     macros = macros or Macros()
-    gmail = _login(reading, _GMAIL, "mail does not go through Gmail")
-    ses = _login(reading, _SES, "mail does not go through Amazon SES")
+    gmail = _login(reading, _GMAIL)
     if gmail:
         first = "GMAIL_USER and GMAIL_PASSWORD come first"
         _unused(reading, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
         return _provider(reading, macros, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
+    ses = _login(reading, _SES)
     if ses:
         first = "SES_USER and SES_PASSWORD come first"
         _unused(reading, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
         host = f"email-smtp.{reading.of(table.SES_REGION)}.amazonaws.com"
         return _provider(reading, macros, (host, reading.of(table.SES_PORT)), ses, "*.amazonaws.com")
     _unused(reading, _SES_DETAILS, "SES_USER and SES_PASSWORD are not both set")
+    login = _login(reading, _SMARTHOST)
     if not reading.of(table.SMARTHOST_ADDRESS):
-        _unused(reading, (*_SMARTHOST, *_SMARTHOST_DETAILS), "SMARTHOST_ADDRESS is not set")
+        if login:
+            # Direct delivery instead would lose the mail of a host whose port 25 or address other hosts refuse.
+            reading.mistake(table.SMARTHOST_ADDRESS, "it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are")
+        _unused(reading, _SMARTHOST_DETAILS, "SMARTHOST_ADDRESS is not set")
         _unused(reading, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
         _unhonoured(reading, macros, {PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS}, "there is no smarthost")
         return None
-    return _own_smarthost(reading, macros)
+    return _own_smarthost(reading, macros, login)
 
 
 def _provider(reading: Reading, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str) -> Smarthost:
@@ -53,9 +57,8 @@ def _provider(reading: Reading, macros: Macros, host: tuple[str, int], login: Cr
     return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
 
 
-def _own_smarthost(reading: Reading, macros: Macros) -> Smarthost:
+def _own_smarthost(reading: Reading, macros: Macros, login: Credentials | None) -> Smarthost:
     _unused(reading, _DIRECT, "all mail goes to the smarthost")
-    login = _login(reading, _SMARTHOST, "there is no login at the smarthost")
     tls = _tls_rule(reading, macros, login)
     if tls is not TlsRule.VERIFY:
         _unused(reading, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
@@ -91,26 +94,34 @@ def _hosts(reading: Reading) -> tuple[tuple[str, int], ...]:
 
 
 def _aliases(reading: Reading, login: Credentials | None) -> tuple[str, ...] | None:
-    """Return the patterns, None when unset, and warn if no host will be given the password by its configured name."""
+    """Return the patterns, None when unset, and warn if no configured name may be given the login."""
     aliases = reading.of(table.SMARTHOST_ALIASES)
+    hosts = [host for host, _ in reading.of(table.SMARTHOST_ADDRESS)]
     if aliases and login is None:
         _unused(reading, (table.SMARTHOST_ALIASES,), "SMARTHOST_USER and SMARTHOST_PASSWORD are not both set")
-    elif aliases and not any(matches(aliases, host) for host, _ in reading.of(table.SMARTHOST_ADDRESS)):
+    elif aliases and not any(matches(aliases, host_address(host) or host) for host in hosts):
+        named = [host for host in hosts if not host_address(host)]
+        unless = " unless a host's name is a CNAME for one that matches" if named else ""
         reading.notice(
-            "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: there is no login unless the name"
-            " that one of them is a CNAME for matches"
+            "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: no host may be given the login, and all mail stays"
+            f" queued{unless}; name the host in SMARTHOST_ALIASES, or unset it"
         )
     return aliases or None
 
 
-def _login(reading: Reading, pair: tuple[Setting[str], Setting[str]], without: str) -> Credentials | None:
-    """Return the credentials, or None with a notice that names the half that is missing."""
+def _login(reading: Reading, pair: tuple[Setting[str], Setting[str]]) -> Credentials | None:
+    """Return the credentials, or None; one half without the other is a mistake.
+
+    Mail that goes without the login, or another way, may be refused for good by everyone.
+    """
     user, password = map(reading.of, pair)
     if user and password:
         return Credentials(user, password, pair[0].name.removesuffix("_USER"))
-    if user or password:
-        given, missing = pair if user else reversed(pair)
-        reading.notice(f"{given.name} is set but {missing.name} is not: {without}")
+    given, missing = pair if user else reversed(pair)
+    if (user or password) and not reading.is_mistaken(missing):
+        file = missing.name + FILE_SUFFIX
+        empty = f"the file that {file} names is empty" if file in reading.names() else "it is not set"
+        reading.mistake(missing, f"{empty} although {given.name} is set: half a login is none")
     return None
 
 

@@ -130,6 +130,10 @@ class Reading:
         shown = "" if setting.secret else f"={shorten(repr(self.text(setting)))}"
         self._mistake(setting.name, f"{setting.name}{shown}: {shorten(words)}", setting.example)
 
+    def is_mistaken(self, setting: Setting[Any]) -> bool:
+        """Whether a mistake was met in a setting, or in the file of a secret."""
+        return not self._mistakes.keys().isdisjoint((setting.name, setting.name + FILE_SUFFIX))
+
     def names(self) -> list[str]:
         """The variables that are set, ours and others."""
         return sorted(name for name, text in self._environ.items() if text)

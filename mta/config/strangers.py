@@ -18,6 +18,19 @@ _SHORTEST = 6
 _TOO_LIKE_OTHERS = ("GMAIL_", "SES_")
 # Of mail readers and of procmail, and set on many hosts.
 _OF_OTHERS = {"MAILDIR"}
+# Without one of these, mail takes another route than the operator meant, or goes without a login, and may be refused.
+_ROUTE = {
+    setting.name: setting
+    for setting in (
+        table.SMARTHOST_ADDRESS,
+        table.SMARTHOST_USER,
+        table.SMARTHOST_PASSWORD,
+        table.GMAIL_USER,
+        table.GMAIL_PASSWORD,
+        table.SES_USER,
+        table.SES_PASSWORD,
+    )
+}
 _NEGATIVE = {"0", "false", "no", "off"}
 _EXIM = "usr/sbin/exim4"
 # What people mounted into the image we replace, below the root.
@@ -41,19 +54,37 @@ def is_negative(text: str) -> bool:
 
 
 def notice_strangers(reading: Reading) -> None:
-    """Tell of variables that are spelled almost like ours. Their values are not shown: one may be a secret."""
+    """Tell of variables that are spelled almost like ours. Their values are not shown: one may be a secret.
+
+    One that stands in place of an unset host, user or password of the smarthost is a mistake.
+    """
     plain = {setting.name for setting in table.SETTINGS}
     known = plain | {setting.name + FILE_SUFFIX for setting in table.SETTINGS if setting.secret}
     for name in reading.names():
         if name in known:
             continue
         if name.endswith(FILE_SUFFIX) and (ours := name.removesuffix(FILE_SUFFIX)) in plain:
-            reading.notice(f"{name} has no effect: only secrets are read from files; set {ours} itself")
+            _notice(reading, name, ours, f"{name} has no effect: only secrets are read from files; set {ours} itself")
         elif _LIKE_OURS.fullmatch(name):
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            reading.notice(f"{name} is not a setting of ours" + (f"; did you mean {close[0]}?" if close else ""))
+            close = (difflib.get_close_matches(name, sorted(known), n=1) or [""])[0]
+            same = bool(close) and (_likeness(name, close) >= _MISSPELLED or _abbreviates(name, close))
+            meant = f"; did you mean {close}?" if close else ""
+            _notice(reading, name, close if same else "", f"{name} is not a setting of ours{meant}")
         elif not _is_service_port(name, reading.names()) and (meant := _misspelled(name, known)):
-            reading.notice(f"{name} is not a setting of ours; did you mean {meant}?")
+            _notice(reading, name, meant, f"{name} is not a setting of ours; did you mean {meant}?")
+
+
+def _notice(reading: Reading, name: str, meant: str, words: str) -> None:
+    """Keep a notice, or the mistake that `name` is set in place of a setting that decides where mail goes."""
+    missing = _ROUTE.get(meant.removesuffix(FILE_SUFFIX))
+    if missing is None or reading.is_set(missing):
+        reading.notice(words)
+    else:
+        reading.mistake(missing, f"it is not set, but {name} is, which is not a setting: rename that to {meant}")
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def _misspelled(name: str, known: set[str]) -> str:

@@ -85,7 +85,7 @@ class _Opening:
         if event is Event.READY and self._link is not None:
             link, self._link = self._link, None
             security = describe(link.transport)
-            self._result.callback(Conversation(link, self._route.label, security, self._parts.mark, self._parts.closed))
+            self._result.callback(Conversation(link, self._route, security, self._parts.mark, self._parts.closed))
         elif event is Event.CLOSED and self._link is not None:
             link, self._link = self._link, None
             link.close()

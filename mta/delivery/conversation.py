@@ -14,8 +14,11 @@ from mta.delivery.carriage import Carried, Parcel
 from mta.delivery.letters import Draft, draft, outcomes
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
+from mta.delivery.provider import OwnSmarthost
 from mta.message.outcome import Outcome
+from mta.routing.route import Route
 from mta.smtp.dialogue import Cause, Event, Trouble
+from mta.smtp.replies import Reply
 from mta.smtp.transaction import Verdict
 
 # What a kept-open connection dies of between two parcels.
@@ -40,13 +43,14 @@ class Conversation:
     def __init__(
         self,
         link: Link,
-        peer: str,
+        route: Route,
         security: str,
         mark: Mark,
         closed: "Callable[[Conversation], None] | None" = None,
     ) -> None:
         """Take over a link that is ready; `closed` is called once, when its connection is down."""
-        self.peer = peer
+        self.peer = route.label
+        self._smarthost = OwnSmarthost(route) if route.smarthost else None
         self.security = security
         self._link = link
         self._client = link.client
@@ -160,4 +164,9 @@ class Conversation:
         return Carried(self._outcomes(run, [trouble] * len(run.written.indexes)))
 
     def _outcomes(self, run: _Run, verdicts: Sequence[Verdict]) -> dict[int, Outcome]:
-        return outcomes(run.written, verdicts, self.peer, dsn=self._client.offer.dsn)
+        return outcomes(run.written, verdicts, self.peer, dsn=self._client.offer.dsn, advise=self._advise)
+
+    def _advise(self, reply: Reply) -> str:
+        if self._smarthost is None:
+            return ""
+        return self._smarthost.advice(reply, to_mail=self._client.sender_refused)

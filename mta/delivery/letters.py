@@ -1,6 +1,6 @@
 """From a parcel to what the SMTP client says, and from what the server answered to outcomes. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mta.delivery.carriage import Parcel
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient
@@ -58,16 +58,27 @@ def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
     return Draft(letter, [pending.index for pending in going], outcomes)
 
 
-def outcomes(written: Draft, verdicts: Sequence[Verdict], host: str, *, dsn: bool) -> dict[int, Outcome]:
+#: Returns advice for an operator about a 5yz reply that is about this relay, and "" for one that is final.
+Advise = Callable[[Reply], str]
+
+
+def no_advice(_: Reply) -> str:
+    """Take each 5yz reply as final for the recipient."""
+    return ""
+
+
+def outcomes(
+    written: Draft, verdicts: Sequence[Verdict], host: str, *, dsn: bool, advise: Advise = no_advice
+) -> dict[int, Outcome]:
     """Return an outcome for each recipient of the parcel; `dsn` when the server takes over the success reports."""
     result = written.outcomes.copy()
     for index, verdict in zip(written.indexes, verdicts, strict=True):
-        result[index] = outcome(verdict, host, dsn=dsn)
+        result[index] = outcome(verdict, host, dsn=dsn, advise=advise)
     return result
 
 
-def outcome(verdict: Verdict, host: str, *, dsn: bool = False) -> Outcome:
-    """Return what a verdict means for the mail."""
+def outcome(verdict: Verdict, host: str, *, dsn: bool = False, advise: Advise = no_advice) -> Outcome:
+    """Return the meaning of a verdict for the mail."""
     if not isinstance(verdict, Reply):
         return TryLater(verdict.text, host, verdict.status)
     kind = verdict.code // 100
@@ -75,6 +86,9 @@ def outcome(verdict: Verdict, host: str, *, dsn: bool = False) -> Outcome:
         return Delivered(str(verdict), host, verdict.status or "2.0.0", reports_success=dsn)
     if kind == 4 or _too_many(verdict):
         return TryLater(str(verdict), host, f"4{verdict.status[1:]}" if verdict.status else "4.0.0")
+    if advice := advise(verdict):
+        status = f"4{verdict.status[1:]}" if verdict.status else "4.7.0"
+        return TryLater(f"{verdict}; {advice}", host, status, advice)
     return Failed(str(verdict), host, verdict.status or "5.0.0")
 
 

@@ -26,6 +26,11 @@ class Reports:
 
 NO_REPORTS = Reports()
 
+#: Seconds after which advice that still holds is told as trouble again.
+ADVICE_AGAIN = 3600.0
+# Advice names a host and settings, so there are a few kinds at a time; beyond that all may be told again.
+_MOST_ADVICE = 100
+
 
 class Reporter(Protocol):
     """Writes the reports that are due to a sender."""
@@ -55,6 +60,8 @@ class Settler:
         self._schedule = schedule
         self._wall = wall
         self._journal = journal
+        # When each advice was told as trouble, wall-clock seconds.
+        self._advised: dict[tuple[str, str], float] = {}
 
     def owed(self, waiting: Waiting) -> float:
         """Return from when on a message is settled even untried: its sender is to hear that it is late, or failed."""
@@ -156,8 +163,23 @@ class Settler:
                 self._journal.delivered(job.claim.id, address, outcome, stages, result.security)
             elif isinstance(outcome, TryLater):
                 self._journal.deferred(job.claim.id, address, outcome, verdict.due or now)
+                if outcome.advice:
+                    self._advise(outcome, now)
             else:
                 self._journal.failed(job.claim.id, address, outcome)
+                if job.claim.envelope.sender is None:
+                    self._journal.unreported(job.claim.id, f"the report to <{address}> failed: {outcome.text}")
+
+    def _advise(self, outcome: TryLater, now: float) -> None:
+        """Tell advice that all mail for a host may need, once an hour: each message has it in its own line."""
+        key = outcome.host, outcome.advice
+        told = self._advised.get(key)
+        if told is not None and 0 <= now - told < ADVICE_AGAIN:
+            return
+        if len(self._advised) >= _MOST_ADVICE:
+            self._advised.clear()
+        self._advised[key] = now
+        self._journal.trouble(f"{outcome.host} refuses mail: {outcome.text}")
 
     def _recorded_early(self, in_time: bool, job: Job, verdicts: Sequence[Verdict], now: float) -> None:
         if not in_time:

@@ -27,6 +27,8 @@ class TryLater:
     host: str = ""
     #: Enhanced status, class 4.
     status: str = "4.0.0"
+    #: How an operator can mend it, in one line, when time alone will not; "" otherwise.
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

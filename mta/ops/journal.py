@@ -189,7 +189,7 @@ class Journal:
         self._emit("reported", id=id, report=report, kind=kind, to=_path(to))
 
     def unreported(self, id: QueueId, text: str) -> None:
-        """No report could be made, and why."""
+        """No report could be made, or a report itself failed, so its addressee does not hear; and why."""
         self._emit("unreported", id=id, reason=text)
 
     def lease_lost(self, id: QueueId) -> None:

@@ -35,7 +35,7 @@ The first that is set decides where mail goes that is not local:
 3. `SMARTHOST_ADDRESS`: through that smarthost, with or without a login;
 4. nothing: to the MX hosts of each recipient's domain.
 
-Half a pair counts as nothing, and the log names the missing half.
+A user without its password, or a password without its user, is an error at start, unless a login before it counts.
 """
 
 _TAIL = """\

@@ -4,6 +4,7 @@ The language is Exim's: a name; `*` and an ending (`*.example.com` needs the dot
 regular expression. Case does not matter.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -35,6 +36,14 @@ def matches(patterns: Iterable[str], name: str) -> bool:
     """Whether a host name, or an IP address as text, matches one of the patterns, which `check_pattern` let through."""
     host = name.lower().removesuffix(".")
     return len(host) <= _MAX_NAME and any(_matches(pattern, host) for pattern in patterns)
+
+
+def host_address(host: str) -> str:
+    """Return a host that is an IP address, with or without brackets, in canonical form; "" for a name."""
+    try:
+        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return ""
 
 
 def _matches(pattern: str, host: str) -> bool:

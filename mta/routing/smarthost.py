@@ -1,13 +1,12 @@
 """The smarthost's routes: its hosts in the order written, by address and never by MX, with or without a password."""
 
-import ipaddress
 import random
 
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.message.outcome import TryLater
 from mta.routing.answers import AddressAnswer, Found, LookupFailed, Resolver
-from mta.routing.hostpatterns import matches
+from mta.routing.hostpatterns import host_address, matches
 from mta.routing.order import interleave, shares
 from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
 from mta.routing.rules import Decision, RouterRules
@@ -37,11 +36,13 @@ class SmarthostRouting:
         answers = await gatherResults(asking, consumeErrors=True)
         found = [self._routes(host, port, answer) for (host, port), answer in zip(hosts, answers, strict=True)]
         routes = tuple(route for share in _fair(found, self._rules.max_addresses) for route in share)
-        routing = Plan(DESTINATION, routes) if routes else self._why_none(answers)
+        routing: Routing = Plan(DESTINATION, routes) if routes else self._why_none(answers)
+        if routes and self._smarthost.credentials is not None and not self._has_login(routes):
+            routing = self._no_login(answers)
         return Decision(routing, min((answer.ttl for answer in answers), default=_STANDING_TTL))
 
     async def _look_up(self, host: str) -> AddressAnswer:
-        address = _as_address(host)
+        address = host_address(host)
         if address:
             return Found((address,), _STANDING_TTL, address)
         return await self._resolver.addresses(host, ipv6=self._rules.ipv6, search=True)
@@ -49,7 +50,7 @@ class SmarthostRouting:
     def _routes(self, host: str, port: int, answer: AddressAnswer) -> list[Route]:
         if not isinstance(answer, Found):
             return []
-        name = _as_address(host) or host.rstrip(".")
+        name = host_address(host) or host.rstrip(".")
         aliases = self._smarthost.aliases
         trusted = aliases is None or matches(aliases, name) or matches(aliases, answer.name)
         rule = self._smarthost.tls
@@ -64,10 +65,26 @@ class SmarthostRouting:
                 rule,
                 implicit_tls=implicit and rule is not TlsRule.NONE,
                 credentials=self._smarthost.credentials if trusted else None,
+                smarthost=True,
             )
             for address in interleave(answer.records, self._dice)
             if not self._rules.listening.includes(address, port) and (self._rules.ipv6 or ":" not in address)
         ]
+
+    def _has_login(self, routes: tuple[Route, ...]) -> bool:
+        """Whether one of the hosts may be given the login: then the others are meant to go without."""
+        aliases = self._smarthost.aliases or ()
+        named = any(matches(aliases, host_address(host) or host) for host, _ in self._smarthost.hosts)
+        return named or any(route.credentials is not None for route in routes)
+
+    def _no_login(self, answers: list[AddressAnswer]) -> TryLater:
+        names = {host: None for host, _ in self._smarthost.hosts}
+        names |= {answer.name: None for answer in answers if isinstance(answer, Found)}
+        text = (
+            f"SMARTHOST_ALIASES matches neither {' nor '.join(names)}, so no host may be given the login; mail stays"
+            " queued. Name the host in SMARTHOST_ALIASES, or unset it"
+        )
+        return TryLater(text, status="4.7.0")
 
     def _why_none(self, answers: list[AddressAnswer]) -> Routing:
         names = ", ".join(host for host, _ in self._smarthost.hosts)
@@ -83,11 +100,3 @@ class SmarthostRouting:
 def _fair(found: list[list[Route]], total: int) -> list[list[Route]]:
     counts = shares([[route.address for route in routes] for routes in found], total)
     return [routes[: len(share)] for routes, share in zip(found, counts, strict=True)]
-
-
-def _as_address(host: str) -> str:
-    """Return a host that is an IP address, with or without brackets, in canonical form; "" for a name."""
-    try:
-        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
-    except ValueError:
-        return ""

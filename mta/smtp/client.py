@@ -71,6 +71,11 @@ class Client:
         return self._transaction is not None and self._transaction.all_out
 
     @property
+    def sender_refused(self) -> bool:
+        """Whether the verdicts of the letter that was begun last are the reply to MAIL."""
+        return self._transaction is not None and self._transaction.sender_refused
+
+    @property
     def verdicts(self) -> list[Verdict]:
         """One for each recipient of the letter that was begun last, once DONE was given."""
         return [] if self._transaction is None else self._transaction.verdicts

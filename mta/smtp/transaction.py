@@ -96,6 +96,8 @@ class Transaction:
         self._ended = False
         #: Whether the remote answered anything to this transaction.
         self.answered = False
+        #: Whether the verdict of all recipients is the reply to MAIL.
+        self.sender_refused = False
         #: Whether the remote may still hold a part of it, so that RSET must come before the next (RFC 3030 section 2).
         self.unclean = False
 
@@ -191,6 +193,7 @@ class Transaction:
             self._say_next()
             return None
         self._tally.settle(reply)
+        self.sender_refused = True
         return None if self._pipelining else _DONE
 
     def _recipient(self, reply: Reply) -> Event | None:

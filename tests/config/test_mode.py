@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from mta.config.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
 from mta.config.mode import read_smarthost
-from mta.config.setting import Reading
+from mta.config.setting import Reading, SettingsError
 from mta.routing.route import Credentials, Smarthost, TlsRule
 
 GMAIL = {"GMAIL_USER": "g", "GMAIL_PASSWORD": "gp"}
@@ -65,26 +67,49 @@ def test_no_setting_of_another_mode_can_weaken_the_tls_of_a_provider() -> None:
     assert smarthost(SES, SMARTHOST_TLS="none").tls is TlsRule.VERIFY
 
 
-@pytest.mark.parametrize(
-    ("half", "notice"),
-    [
-        ({"GMAIL_USER": "x"}, "GMAIL_USER is set but GMAIL_PASSWORD is not: mail does not go through Gmail"),
-        ({"GMAIL_PASSWORD": "x"}, "GMAIL_PASSWORD is set but GMAIL_USER is not: mail does not go through Gmail"),
-        ({"SES_USER": "x"}, "SES_USER is set but SES_PASSWORD is not: mail does not go through Amazon SES"),
-        (
-            {"SMARTHOST_USER": "x"},
-            "SMARTHOST_USER is set but SMARTHOST_PASSWORD is not: there is no login at the smarthost",
-        ),
-    ],
-)
-def test_a_half_pair_falls_through_and_names_the_missing_half(half: dict[str, str], notice: str) -> None:
-    found, said = mode(half, HOST)
-    assert found == Smarthost((("smtp.example.test", 25),), TlsRule.OPPORTUNISTIC)
-    assert said == [notice]
+def mistakes(*environs: dict[str, str], **more: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        mode(*environs, **more)
+    return list(refused.value.mistakes)
 
 
-def test_a_half_pair_of_gmail_falls_through_to_ses() -> None:
-    assert smarthost(SES, GMAIL_USER="x").hosts[0][0] == "email-smtp.us-east-1.amazonaws.com"
+@pytest.mark.parametrize("prefix", ["GMAIL", "SES", "SMARTHOST"])
+@pytest.mark.parametrize("others", [{}, HOST])
+def test_half_a_login_is_a_mistake_that_names_the_missing_half(prefix: str, others: dict[str, str]) -> None:
+    for given, missing in (("USER", "PASSWORD"), ("PASSWORD", "USER")):
+        (line,) = mistakes(others, {f"{prefix}_{given}": "hidden"})
+        words = f"{prefix}_{missing}: it is not set although {prefix}_{given} is set: half a login is none"
+        assert line.startswith(words)
+        assert "hidden" not in line
+
+
+def test_half_a_login_of_a_provider_sends_no_mail_through_the_next_one() -> None:
+    assert mistakes(SES, GMAIL_USER="x") != []
+    assert mistakes(HOST, LOGIN, SES_PASSWORD="x") != []
+
+
+def test_half_a_login_that_another_one_comes_before_has_no_effect() -> None:
+    assert notices(GMAIL, SES_USER="x", SMARTHOST_PASSWORD="y") == [
+        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SMARTHOST_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+    ]
+
+
+def test_half_a_login_tells_that_the_file_of_the_other_half_is_empty_or_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(b"\n")
+    (line,) = mistakes(HOST, SMARTHOST_USER="u", SMARTHOST_PASSWORD_FILE=str(path))
+    assert "the file that SMARTHOST_PASSWORD_FILE names is empty" in line
+    path.unlink()
+    (line,) = mistakes(HOST, SMARTHOST_USER="u", SMARTHOST_PASSWORD_FILE=str(path))
+    assert line.startswith("SMARTHOST_PASSWORD_FILE=")
+
+
+def test_a_login_without_a_host_is_a_mistake_rather_than_direct_delivery() -> None:
+    (line,) = mistakes(LOGIN)
+    assert line.startswith(
+        "SMARTHOST_ADDRESS='': it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are; right is for example"
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +170,16 @@ def test_patterns_that_match_the_host_are_kept_without_a_word(aliases: str) -> N
 @pytest.mark.parametrize("aliases", ["example.test", "*.other.test", "^mail"])
 def test_patterns_that_match_no_host_are_warned_of(aliases: str) -> None:
     (said,) = notices(HOST, LOGIN, SMARTHOST_ALIASES=aliases)
-    assert said.startswith("SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: there is no login unless")
+    assert said == (
+        "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: no host may be given the login, and all mail stays"
+        " queued unless a host's name is a CNAME for one that matches; name the host in SMARTHOST_ALIASES, or unset it"
+    )
+
+
+def test_patterns_that_match_no_address_are_known_to_match_nothing() -> None:
+    (said,) = notices(LOGIN, SMARTHOST_ADDRESS="192.0.2.7", SMARTHOST_ALIASES="*.example.test")
+    assert "CNAME" not in said
+    assert notices(LOGIN, SMARTHOST_ADDRESS="[2001::db8::::1]", SMARTHOST_ALIASES="2001:db8::1") == []
 
 
 def test_patterns_without_a_login_have_no_effect() -> None:

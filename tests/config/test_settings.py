@@ -332,7 +332,7 @@ def test_macros_reach_the_smarthost(tmp_path: Path) -> None:
 
 def test_a_variable_spelled_almost_like_ours_is_told_without_its_value() -> None:
     assert read(
-        SMARTHOST_PASWORD="s3cret",
+        DKIM_SELECTER="s3cret",
         RELAY_ZZZ="1",
         RELAY_SERVICE_HOST="10.0.0.1",
         RELAY_PORT_25_TCP="tcp://10.0.0.1",
@@ -340,8 +340,8 @@ def test_a_variable_spelled_almost_like_ours_is_told_without_its_value() -> None
         GMAIL_USER_FILE="",
         PATH="/bin",
     ).notices == (
+        "DKIM_SELECTER is not a setting of ours; did you mean DKIM_SELECTOR?",
         "RELAY_ZZZ is not a setting of ours",
-        "SMARTHOST_PASWORD is not a setting of ours; did you mean SMARTHOST_PASSWORD?",
     )
 
 

@@ -53,6 +53,38 @@ def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SMARTHOST_PASWORD", "SMARTHOST_PASSWORD"),
+        ("SMARTHOST_PASSWROD", "SMARTHOST_PASSWORD"),
+        ("SMARTHOST_PASS", "SMARTHOST_PASSWORD"),
+        ("SMARTHOST_USERNAME", "SMARTHOST_USER"),
+        ("SMARTHOST_PASWORD_FILE", "SMARTHOST_PASSWORD_FILE"),
+        ("SMARTHOST_ADRESS", "SMARTHOST_ADDRESS"),
+        ("SMART_HOST_ADDRESS", "SMARTHOST_ADDRESS"),
+        ("SMARTHOST_ADDRESS_FILE", "SMARTHOST_ADDRESS"),
+        ("GMAIL_USERNAME", "GMAIL_USER"),
+        ("SES_PASWORD", "SES_PASSWORD"),
+    ],
+)
+def test_a_misspelled_host_or_login_is_a_mistake_unless_the_right_name_is_set(name: str, meant: str) -> None:
+    reading = Reading({name: "hidden"})
+    notice_strangers(reading)
+    (line,) = reading.mistakes
+    assert f"{name} is, which is not a setting: rename that to {meant}" in line
+    assert "hidden" not in line
+    assert reading.notices == []
+    assert len(strangers(**{name: "hidden", meant.removesuffix("_FILE"): "x"})) == 1
+
+
+def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
+    reading = Reading(dict.fromkeys(("SES_FROM", "SES_ACCESS_KEY", "GMAIL_API_TOKEN", "SMARTHOST_TIMEOUT"), "x"))
+    notice_strangers(reading)
+    assert reading.mistakes == []
+    assert len(reading.notices) == 4
+
+
+@pytest.mark.parametrize(
     "names",
     [
         "PATH HOME HOSTNAME HOST LANG LANGUAGE LC_ALL TZ SHELL USER USERNAME LOGNAME PWD OLDPWD TERM SHLVL",

@@ -40,6 +40,36 @@ class CarryTests(Case):
         outcomes = self.successResultOf(carrying).outcomes
         self.assertEqual({index: type(each) for index, each in outcomes.items()}, {2: Failed, 0: Delivered})
 
+    def test_no_refusal_of_mail_by_our_own_smarthost_is_final_and_each_has_advice(self) -> None:
+        for line in ("530 5.7.0 authentication required", "550 5.7.1 not owned by user", "554 no", "501 5.1.7 bad"):
+            connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
+            carrying = connection.carry(parcel("bob@b.test", "eve@b.test"))
+            wire.says(line, *["503 MAIL first"] * 3)
+            for outcome in self.successResultOf(carrying).outcomes.values():
+                self.assertIsInstance(outcome, TryLater)
+                self.assertIn(line, outcome.text)
+                self.assertIn("SMARTHOST_USER", outcome.advice)
+            self.assertTrue(connection.usable)
+
+    def test_a_smarthost_that_refuses_the_sender_later_is_tried_later_and_a_recipient_fails(self) -> None:
+        connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
+        carrying = connection.carry(parcel("bob@b.test", "eve@b.test", "joe@b.test"))
+        wire.says(
+            "250 ok",
+            "550 5.1.1 unknown",
+            "554 5.7.1 Relay access denied",
+            "250 ok",
+            "554 Email address is not verified",
+        )
+        outcomes = self.successResultOf(carrying).outcomes
+        self.assertEqual([type(outcomes[index]) for index in range(3)], [Failed, TryLater, TryLater])
+
+    def test_the_word_of_any_other_host_is_final(self) -> None:
+        connection, wire = self.ready()
+        carrying = connection.carry(parcel())
+        wire.says("530 5.7.0 authentication required", "503 no", "503 no")
+        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Failed)
+
     def test_what_cannot_go_this_way_is_decided_without_a_word(self) -> None:
         connection, wire = self.ready("250-mx.test", "250 SIZE 10")
         outcomes = self.successResultOf(connection.carry(parcel())).outcomes

@@ -144,6 +144,18 @@ def test_every_verdict_has_one_outcome(verdict: Reply | Trouble, expected: Outco
     assert outcome(verdict, HOST) == expected
 
 
+def test_a_refusal_with_advice_is_tried_later_and_says_it() -> None:
+    refused = reply(550, "5.7.1", "not owned by user")
+    assert outcome(refused, HOST, advise=lambda _: "ask") == TryLater(
+        "550 5.7.1 not owned by user; ask", HOST, "4.7.1", "ask"
+    )
+    assert outcome(reply(530, "", "login"), HOST, advise=lambda _: "ask") == TryLater(
+        "530 login; ask", HOST, "4.7.0", "ask"
+    )
+    for other in (reply(250, "", "ok"), reply(450, "", "busy")):
+        assert outcome(other, HOST, advise=lambda _: "ask") == outcome(other, HOST)
+
+
 def test_success_reports_are_left_to_a_server_that_offers_dsn() -> None:
     delivered = outcome(reply(250, "", "ok"), HOST, dsn=True)
     assert isinstance(delivered, Delivered)

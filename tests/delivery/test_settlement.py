@@ -134,6 +134,27 @@ class SettlerTests(SynchronousTestCase):
         assert state.status is Status.FAILED
         assert "not delivered in 2.0 hours, giving up; the last try said: 451 later" in state.reply
 
+    def test_a_report_that_fails_is_told_as_such(self) -> None:
+        claim = self.successResultOf(self.queue.add(mail("bob@b.test", sender=None), NOW, 60.0))
+        assert claim is not None
+        job = Job(claim, NOW)
+        job.results[0] = Result(Failed("550 no", "mx"))
+        self.successResultOf(self.settler.settle(job))
+        failed, unreported = self.lines
+        assert " failed " in failed
+        assert f' unreported id={claim.id} reason="the report to <bob@b.test> failed: 550 no"' in unreported
+
+    def test_advice_is_told_as_trouble_once_an_hour_for_all_mail(self) -> None:
+        for minute in (0, 1, 59, 61):
+            self.now = NOW + minute * 60
+            job = self.job("bob@b.test")
+            job.results[0] = Result(TryLater("530 no; set it", "mx", "4.7.0", "set it"))
+            self.settler.settle(job)
+        troubles = [line for line in self.lines if " trouble " in line]
+        assert len(troubles) == 2
+        assert 'text="mx refuses mail: 530 no; set it"' in troubles[0]
+        assert len([line for line in self.lines if " deferred " in line]) == 4
+
     def test_a_body_that_cannot_be_read_costs_the_report_and_not_the_settlement(self) -> None:
         self.reporter.error = OSError("no such file")
         job = self.job("bob@b.test")

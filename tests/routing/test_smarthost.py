@@ -97,8 +97,14 @@ class TestSecurity(SmarthostCase):
     def _logs_in(self, host: str, *aliases: str) -> bool:
         router = self.through((host, 25), credentials=PASSWORD, aliases=aliases or None)
         found = {route.credentials for route in self.routes(router)}
-        assert len(found) == 1
         return found == {PASSWORD}
+
+    def _withheld(self, *hosts: tuple[str, int], aliases: tuple[str, ...]) -> str:
+        router = self.through(*hosts, credentials=PASSWORD, aliases=aliases)
+        self.waits(router, "4.7.0", "SMARTHOST_ALIASES", "mail stays queued")
+        routing = self.found(router, "anything.invalid")
+        assert isinstance(routing, TryLater)
+        return routing.text
 
     def test_the_password_goes_to_the_configured_host_when_no_alias_is_set(self) -> None:
         assert self._logs_in("nomx.test")
@@ -110,8 +116,15 @@ class TestSecurity(SmarthostCase):
         assert self._logs_in("ALIAS.test", "x.test", "Alias.Test")
         assert self._logs_in("192.0.2.77", "192.0.2.77")
         assert self._logs_in("192.0.2.77", "*")
-        assert not self._logs_in("alias.test", "*.other.test")
-        assert not self._logs_in("192.0.2.77", "*.example.test")
+
+    def test_mail_waits_rather_than_go_without_the_login_that_no_host_may_be_given(self) -> None:
+        text = self._withheld(("alias.test", 25), aliases=("*.other.test",))
+        assert "matches neither alias.test nor " in text
+        self._withheld(("192.0.2.77", 25), aliases=("*.example.test",))
+        self._withheld(("nomx.test", 25), ("alias.test", 25), aliases=("*.other.test",))
+
+    def test_routes_are_known_to_lead_to_the_smarthost(self) -> None:
+        assert all(route.smarthost for route in self.routes(self.through(("nomx.test", 25))))
 
     def test_each_host_is_judged_by_itself(self) -> None:
         router = self.through(

@@ -1,0 +1,206 @@
+"""Tells which refusals of our own smarthost are about this relay or its sender, and which about the recipient. Pure.
+
+A recipient's host refuses for good and knows why. A smarthost also refuses because an operator forgot the login, or
+because the provider does not know the sender. Such mail must wait until somebody has read the log.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from mta.routing.route import Route
+from mta.smtp.replies import Reply
+
+
+class Blame(enum.Enum):
+    """The part of our side that a smarthost refuses."""
+
+    LOGIN = "login"
+    #: The right of this host, or of the login, to send through the smarthost at all.
+    RELAYING = "relaying"
+    SENDER = "sender"
+    #: The account at the provider: blocked, not yet active, or over its quota.
+    ACCOUNT = "account"
+    #: Our name in EHLO.
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Replies with these words, a regular expression without regard to case, have this blame. `source` said so."""
+
+    pattern: str
+    blame: Blame
+    source: str
+
+
+#: RFC 4954 section 6.
+CODES = dict.fromkeys((530, 534, 535, 538), Blame.LOGIN)
+
+_MICROSOFT = "Microsoft: non-delivery reports in Exchange Online"
+_GOOGLE = "Google: Gmail SMTP errors and codes"
+_AMAZON = "Amazon: SMTP response codes returned by Amazon SES"
+_POSTFIX = "Postfix: smtpd_check.c, access(5)"
+_EXIM = "Exim: its default configuration, and cPanel's"
+
+#: Enhanced status codes: those of IANA's registry, and those that Microsoft documents beyond it.
+STATUSES: dict[str, Blame] = {
+    # RFC 3463: bad sender's mailbox, and system; Microsoft blocks an account that sent spam by the second.
+    "5.1.7": Blame.SENDER,
+    "5.1.8": Blame.SENDER,
+    "5.1.90": Blame.ACCOUNT,  # Microsoft: the day's limit is reached
+    "5.4.5": Blame.ACCOUNT,  # Google: the day's limit is exceeded
+    "5.7.8": Blame.LOGIN,  # RFC 4954
+    "5.7.9": Blame.LOGIN,
+    "5.7.10": Blame.LOGIN,  # RFC 5248
+    "5.7.11": Blame.LOGIN,
+    "5.7.12": Blame.LOGIN,
+    "5.7.13": Blame.ACCOUNT,
+    "5.7.14": Blame.RELAYING,
+    # RFC 7372 and RFC 7505: DKIM, SPF, reverse DNS, and a sender without MX.
+    **{f"5.7.{detail}": Blame.SENDER for detail in (20, 21, 22, 23, 24, 26, 27)},
+    "5.7.25": Blame.RELAYING,
+    "5.7.51": Blame.RELAYING,  # from here on Microsoft
+    "5.7.54": Blame.RELAYING,
+    "5.7.57": Blame.LOGIN,
+    "5.7.60": Blame.SENDER,
+    "5.7.64": Blame.RELAYING,
+    "5.7.68": Blame.RELAYING,
+    "5.7.139": Blame.LOGIN,
+    **{f"5.7.{detail}": Blame.ACCOUNT for detail in (501, 502, 503, 511, *range(700, 708), 750)},
+    "5.7.506": Blame.NAME,
+    **{f"5.7.{detail}": Blame.RELAYING for detail in (508, 708, *range(606, 650))},
+}
+#: Statuses that speak of the recipient or the message, whatever the words say (RFC 3463, RFC 7505).
+ABOUT_RECIPIENT = frozenset(
+    f"5.{rest}"
+    for rest in (
+        *("1.1", "1.2", "1.3", "1.4", "1.6", "1.10", "2.1", "2.2", "2.3", "2.4", "3.4", "6.7"),
+        # Microsoft: recipients that take mail of some senders only.
+        *("7.124", "7.129", "7.133", "7.134", "7.135", "7.136"),
+    )
+)
+
+_NOT_ALLOWED = (
+    r"(?:not|n't|un)\s*(?:be |been |currently |yet )?(?:verified|allowed|authori[sz]ed|permitted|owned|valid)"
+)
+WORDS = (
+    Words(r"helo command rejected|ehlo command rejected|(?:invalid|bad|bogus) (?:helo|ehlo)", Blame.NAME, _POSTFIX),
+    Words(r"authenticat\w+ (?:is )?(?:required|needed)|requires? (?:smtp )?auth", Blame.LOGIN, _EXIM),
+    Words(
+        r"(?:must|please|need to) (?:first )?(?:authenticate|log ?in)|not (?:logged in|authenticated)",
+        Blame.LOGIN,
+        _EXIM,
+    ),
+    Words(
+        r"authenticate first|auth(?:entication)? first|pop before smtp|log ?in first", Blame.LOGIN, "qmail, hMailServer"
+    ),
+    Words(r"invalid credentials|smtpclientauthentication is disabled", Blame.LOGIN, _GOOGLE),
+    Words(r"sender address rejected|sender rejected", Blame.SENDER, _POSTFIX),
+    Words(r"sender verif\w+ fail|verification failed for <>", Blame.SENDER, _EXIM),
+    Words(r"not owned by", Blame.SENDER, "Postfix: reject_sender_login_mismatch; Yandex"),
+    Words(r"send ?as ?denied|permissions? to send (?:as|on behalf)", Blame.SENDER, _MICROSOFT),
+    Words(r"(?:address|addresses|identity|identities) .{0,80}(?:not verified|failed the check)", Blame.SENDER, _AMAZON),
+    Words(r"sender identity|sender signature|unauthenticated senders", Blame.SENDER, "SendGrid, Postmark"),
+    Words(rf"(?:\bfrom\b|sender|envelope)\W.{{0,80}}{_NOT_ALLOWED}", Blame.SENDER, "SMTP2GO, Yahoo, Zoho, Mailjet"),
+    Words(r"from:? address is not|send from this (?:header )?address", Blame.SENDER, "iCloud, Fastmail"),
+    Words(r"not local sender|domain .{0,80}(?:is |are )?(?:unverified|not verified)", Blame.SENDER, "Mail.ru, Mailgun"),
+    Words(r"sandbox subdomain", Blame.ACCOUNT, "Mailgun"),
+    Words(
+        r"rela(?:y|ying)\b.{0,40}(?:denied|not (?:permitted|allowed)|disallowed|prohibited|refused)",
+        Blame.RELAYING,
+        _EXIM,
+    ),
+    Words(
+        r"(?:not|unable|refuse\w*|denied?|allowed) to relay|(?:do|does|will) not relay|no relay",
+        Blame.RELAYING,
+        _MICROSOFT,
+    ),
+    Words(r"rcpthosts|forwarding denied|not an open relay", Blame.RELAYING, "qmail"),
+    Words(r"client host rejected|client host .{0,80}blocked", Blame.RELAYING, _POSTFIX),
+    Words(
+        rf"\bip\b.{{0,80}}{_NOT_ALLOWED}|unauthori[sz]ed ip|banned sending ip",
+        Blame.RELAYING,
+        "Brevo, Google, Microsoft",
+    ),
+    Words(r"not authori[sz]ed to (?:perform|send|use|relay)", Blame.RELAYING, _AMAZON),
+    Words(
+        r"(?:sending|your account|smtp account|tenant)\b.{0,60}(?:suspended|paused|disabled|blocked|locked|restricted)",
+        Blame.ACCOUNT,
+        _AMAZON,
+    ),
+    Words(
+        r"account\b.{0,60}not (?:yet )?(?:been )?activated|outbound spam|bad outbound sender",
+        Blame.ACCOUNT,
+        "Brevo, Microsoft",
+    ),
+    Words(
+        r"(?:daily|hourly|monthly|sending|sent|outgoing|tenant|credits?)\b.{0,60}(?:exceeded|reached)",
+        Blame.ACCOUNT,
+        _GOOGLE,
+    ),
+    Words(r"exceeded .{0,40}(?:sending|daily|hourly|monthly|outgoing|emails per)", Blame.ACCOUNT, "cPanel"),
+)
+_COMPILED = [(re.compile(words.pattern, re.IGNORECASE), words.blame) for words in WORDS]
+# What a reply quotes, most often an address, is somebody else's text.
+_QUOTED = re.compile(r"<[^<>]*>")
+#: Characters of a reply that are looked at: the patterns are linear, but not free.
+_MAX_WORDS = 1000
+
+
+def blame(reply: Reply, *, to_mail: bool) -> Blame | None:
+    """Return the part of our side that a 5yz reply of our own smarthost refuses; None for the recipient or the message.
+
+    `to_mail` tells that it answered MAIL, where no recipient was named yet: only a size is about the message there.
+    """
+    if reply.code in CODES:
+        return CODES[reply.code]
+    if to_mail and _is_size(reply):
+        return None
+    if not to_mail and reply.status in ABOUT_RECIPIENT:
+        return None
+    found = STATUSES.get(reply.status) or _by_words(reply)
+    return found or (Blame.SENDER if to_mail else None)
+
+
+def _is_size(reply: Reply) -> bool:
+    return reply.status == "5.3.4" or (reply.code == 552 and "size" in reply.text.lower())
+
+
+def _by_words(reply: Reply) -> Blame | None:
+    text = _QUOTED.sub("<>", reply.text[:_MAX_WORDS])
+    return next((blame for pattern, blame in _COMPILED if pattern.search(text)), None)
+
+
+@dataclass(frozen=True)
+class OwnSmarthost:
+    """The smarthost of a route, for advice about its refusals."""
+
+    route: Route
+
+    def advice(self, reply: Reply, *, to_mail: bool) -> str:
+        """Return what an operator can do about a 5yz reply, in one line; "" when it is final for the recipient."""
+        found = blame(reply, to_mail=to_mail)
+        return "" if found is None else f"{self._advice[found]}; mail stays queued"
+
+    @cached_property
+    def _advice(self) -> dict[Blame, str]:
+        if self.route.credentials is None:
+            ask = "set SMARTHOST_USER and SMARTHOST_PASSWORD"
+            login = f"the smarthost wants a login: {ask}"
+            relaying = f"the smarthost does not relay for this host: {ask}, or have it allow this host's address"
+            sender = f"the smarthost does not take the sender: have it allow that address, or {ask}"
+        else:
+            user = f"{self.route.credentials.settings}_USER"
+            password = f"{self.route.credentials.settings}_PASSWORD"
+            login = f"the smarthost does not accept the login: check {user} and {password}"
+            relaying = f"the smarthost does not relay for this login: check the rights of the account in {user}"
+            sender = f"the smarthost does not take the sender: verify or allow that address for the account in {user}"
+        return {
+            Blame.LOGIN: login,
+            Blame.RELAYING: relaying,
+            Blame.SENDER: sender,
+            Blame.ACCOUNT: "the smarthost's provider has blocked or limited the account: ask the provider",
+            Blame.NAME: "the smarthost does not take this relay's name: set MAILNAME to a name that the DNS knows",
+        }
