@@ -200,7 +200,9 @@ class Assembly:
             limits=limits,
             visited=self._was_here,
         )
-        policy = Policy(settings.relay_domains, settings.local_domains, self._local.accepts)
+        policy = Policy(
+            settings.relay_domains, settings.local_domains, self._local.accepts, self._trusted.may_be_trusted
+        )
         certificate, clock = self._premises.certificate, self._premises.reactor
         check = DomainCheck(self._router)
 
@@ -232,8 +234,9 @@ def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
         answer = await resolver.addresses(name, search=True)
         if isinstance(answer, Found):
             found = (client_address(text) for text in answer.records)
-            return Addresses(frozenset(address for address in found if address is not None), answer.ttl)
-        return Addresses(None, answer.ttl, _why_none(answer))
+            known = frozenset(address for address in found if address is not None)
+            return Addresses(known, answer.ttl, answer.incomplete)
+        return Addresses(None if isinstance(answer, LookupFailed) else frozenset(), answer.ttl, _why_none(answer))
 
     return look_up
 

@@ -27,7 +27,8 @@ a host name, `*` (everyone: an open relay), or one of these behind `!`, which ex
 The order is: `127.0.0.1` and `::1`, the networks of `NET_DEV`, these items. The first that matches decides.
 IPv6 addresses are taken with doubled colons as Exim wants them (`fd00::::/8`), or as usual (`fd00::/8`) where that can
 mean one thing only; else the start ends with an error that says which `;` is missing.
-A host name is looked up, and again when its time to live is over; one that has no address matches nobody.""",
+A host name is looked up, and again when its time to live is over; one that has no address matches no client. While the
+look-up fails, the addresses that the name had last count; if it had none yet, other clients hear `451`, not `550`.""",
     "RELAY_DOMAINS": """\
 For a secondary MX: strangers may send to these domains, and the mail goes to the MX hosts that come before us.
 With a smarthost it goes there like all other mail. Items stand between colons, `;`, commas or blanks.

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -86,11 +86,23 @@ class TrustList:
 
         `lookups` has the addresses each host name has now; a name that is not in it matches nobody.
         """
+        return bool(self.verdict(client, lookups))
+
+    def verdict(
+        self, client: str, lookups: Mapping[str, frozenset[IPAddress]], unsettled: Collection[str] = ()
+    ) -> bool | None:
+        """Return as `matches` does, but None if an `unsettled` name, which may have more addresses, can decide it."""
         address, names, verdict = self._sift(client)
+        possible: set[bool] = set()
         for item in names:
-            if isinstance(item.who, HostName) and address in lookups.get(item.who.name, ()):
-                return not item.excluded
-        return verdict
+            if not isinstance(item.who, HostName):
+                continue
+            if address in lookups.get(item.who.name, ()):
+                verdict = not item.excluded
+                break
+            if item.who.name in unsettled:
+                possible.add(not item.excluded)
+        return None if possible - {verdict} else verdict
 
     def __reduce__(self) -> tuple[type["TrustList"], tuple[tuple[TrustItem, ...]]]:
         """Be copied to another process without the memory, which is made anew there."""

@@ -19,6 +19,9 @@ from mta.smtp.values import value
 TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
 LITERAL = reply(501, "5.1.3", "domain literals not allowed")
+UNDECIDED = reply(
+    451, "4.4.3", "a host name in RELAY_NETWORKS cannot be looked up now, and may be yours: please try later"
+)
 RESTRICTED = reply(550, "5.1.3", "restricted characters in address")
 MAILBOXES_AWAY = reply(451, "4.3.0", "the mailboxes here cannot be looked at now, please try later")
 UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
@@ -37,14 +40,22 @@ class Client:
 
 
 class Policy:
-    """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail."""
+    """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail.
+
+    `may_be_trusted` tells of the IP address of a client, which is not trusted, whether a look-up may change that.
+    """
 
     def __init__(
-        self, relay_domains: DomainList, local_domains: DomainList, mailbox: Callable[[Address], bool]
+        self,
+        relay_domains: DomainList,
+        local_domains: DomainList,
+        mailbox: Callable[[Address], bool],
+        may_be_trusted: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._relay_domains = relay_domains
         self._local_domains = local_domains
         self._mailbox = mailbox
+        self._may_be_trusted = may_be_trusted
 
     def sender(self, address: Address | None) -> Reply:
         """Return the reply to MAIL. Nothing is verified: a relay's own applications invent senders."""
@@ -62,7 +73,11 @@ class Policy:
         relayed = self._relay_domains.matches(address.domain)
         if client.trusted or (relayed and is_postmaster(address.local)):
             return RECIPIENT_OK
-        return None if relayed else not_permitted(client.address, address.domain)
+        if relayed:
+            return None
+        # A 550 would lose the mail of a client of ours for good.
+        undecided = self._may_be_trusted(client.address)
+        return UNDECIDED if undecided else not_permitted(client.address, address.domain)
 
     def _at_home(self, address: Address) -> Reply:
         try:

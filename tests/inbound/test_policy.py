@@ -112,6 +112,17 @@ def test_a_network_of_ipv6_counts_as_one_stranger_and_a_site_as_four() -> None:
     assert door.refusal(site[4]) is None
 
 
+def test_a_client_that_may_turn_out_to_be_ours_is_told_to_try_later() -> None:
+    policy = Policy(RELAYED, HERE, lambda address: False, lambda client: client == STRANGER.address)
+    verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
+    assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]
+    assert "RELAY_NETWORKS" in str(verdicts[0])
+    assert policy.recipient(STRANGER, Address("x", "relay.test")) is None
+    other = policy.recipient(Client("203.0.113.10", trusted=False), Address("x", "anywhere.test"))
+    assert other is not None
+    assert other.code == 550
+
+
 def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> None:
     def away(address: Address) -> bool:
         raise FileNotFoundError(address)

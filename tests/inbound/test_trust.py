@@ -38,11 +38,85 @@ class TrustedClientsTests(SynchronousTestCase):
         assert self.trusted("192.0.2.8")
         assert not self.trusted("192.0.2.7")
 
-    def test_a_name_that_stops_resolving_matches_nobody_and_is_logged(self) -> None:
-        self.answer = Addresses(None, reason="no such name")
+    def test_a_name_without_addresses_matches_no_client_and_is_logged_once(self) -> None:
+        self.answer = Addresses(frozenset(), reason="there is no such host")
         self.clock.advance(120)
         assert not self.trusted("192.0.2.7")
-        assert "RELAY_NETWORKS: app.test does not resolve" in self.lines[0]
+        assert not self.trusted.may_be_trusted("192.0.2.7")
+        assert (
+            "RELAY_NETWORKS: app.test does not resolve (there is no such host): it matches no client" in self.lines[0]
+        )
         assert self.asked == ["app.test", "app.test"]
         self.clock.advance(60)
         assert len(self.asked) == 3
+        assert len(self.lines) == 1
+
+    def test_a_name_keeps_its_addresses_while_look_ups_fail(self) -> None:
+        known, self.answer = self.answer, Addresses(None, ttl=5, reason="SERVFAIL")
+        self.clock.advance(120)
+        for _ in range(100):
+            self.clock.advance(30)
+            assert self.trusted("192.0.2.7")
+        assert not self.trusted.may_be_trusted("192.0.2.8")
+        assert "does not resolve (SERVFAIL): the addresses that it had last stay trusted" in self.lines[0]
+        self.answer = known
+        self.clock.advance(30)
+        assert "resolves again" in self.lines[1]
+        assert len(self.lines) == 2
+
+    def test_a_family_whose_look_up_fails_keeps_its_addresses(self) -> None:
+        addresses = "192.0.2.7", "2001:db8::7", "2001:db8::8"
+        v4, v6, new = map(ipaddress.ip_address, addresses)
+        for found, trusted in (({v4, v6}, (v4, v6)), ({new}, (v4, new)), ({v4}, (v4, new))):
+            self.answer = Addresses(frozenset(found), reason="" if len(found) == 2 else "SERVFAIL")
+            self.clock.advance(120)
+            assert [text for text in addresses if self.trusted(text)] == list(map(str, trusted))
+
+
+class UnknownNameTests(SynchronousTestCase):
+    """Names of which the DNS has not yet given an answer."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.lines: list[str] = []
+        self.answer = Addresses(None, ttl=5, reason="SERVFAIL")
+        self.asked = 0
+
+    async def look_up(self, _name: str) -> Addresses:
+        self.asked += 1
+        return self.answer
+
+    def begin(self, trust: TrustList) -> TrustedClients:
+        trusted = TrustedClients(trust, self.look_up, self.clock, Journal(self.lines.append, self.clock.seconds))
+        trusted.startService()
+        self.addCleanup(trusted.stopService)
+        return trusted
+
+    def test_a_client_may_be_trusted_until_the_name_is_known(self) -> None:
+        trusted = self.begin(LIST)
+        for _ in range(3):
+            assert not trusted("192.0.2.7")
+            assert trusted.may_be_trusted("192.0.2.7")
+            assert trusted("127.0.0.1")
+            self.clock.advance(5)
+        assert self.asked == 4
+        (line,) = self.lines
+        assert "app.test does not resolve (SERVFAIL): clients that nothing else in the list matches" in line
+        self.answer = Addresses(frozenset({ipaddress.ip_address("192.0.2.7")}), ttl=120.0)
+        self.clock.advance(5)
+        assert trusted("192.0.2.7")
+        assert not trusted.may_be_trusted("192.0.2.8")
+
+    def test_half_an_answer_is_none_for_the_other_clients(self) -> None:
+        self.answer = Addresses(frozenset({ipaddress.ip_address("2001:db8::7")}), reason="SERVFAIL")
+        trusted = self.begin(LIST)
+        assert trusted("2001:db8::7")
+        assert trusted.may_be_trusted("192.0.2.7")
+
+    def test_a_name_that_may_exclude_a_client_leaves_it_undecided(self) -> None:
+        excluded = TrustItem(HostName("bad.test"), excluded=True)
+        trusted = self.begin(TrustList((TrustItem(network("10.0.0.1")), excluded, TrustItem(network("10.0.0.0/8")))))
+        assert trusted("10.0.0.1")
+        assert not trusted("10.0.0.2")
+        assert trusted.may_be_trusted("10.0.0.2")
+        assert not trusted.may_be_trusted("192.0.2.1")
