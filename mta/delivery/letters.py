@@ -7,7 +7,7 @@ from mta.message.envelope import BodyType, Envelope, Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.smtp.handshake import Offer
-from mta.smtp.parameters import encode_original, encode_xtext
+from mta.smtp.parameters import MAX_ENVID, MAX_ORCPT, encode_original, encode_xtext, without_utf8
 from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Verdict
 from mta.smtp.values import value
@@ -138,8 +138,8 @@ def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
     if offer.dsn:
         if envelope.ret is not None:
             command += f" RET={envelope.ret.value}"
-        if envelope.envid is not None:
-            command += f" ENVID={encode_xtext(envelope.envid)}"
+        if envelope.envid is not None and len(envid := encode_xtext(envelope.envid)) <= MAX_ENVID:
+            command += f" ENVID={envid}"
     return command
 
 
@@ -149,6 +149,10 @@ def _rcpt(offer: Offer, recipient: Recipient, *, utf8: bool) -> str:
         if recipient.notify is not None:
             words = ",".join(word for flag, word in _NOTIFY if flag in recipient.notify)
             command += f" NOTIFY={words or 'NEVER'}"
-        if recipient.original is not None:
-            command += f" ORCPT={encode_original(recipient.original, utf8=utf8)}"
+        if recipient.original is not None and len(original := _orcpt(recipient.original, utf8=utf8)) <= MAX_ORCPT:
+            command += f" ORCPT={original}"
     return command
+
+
+def _orcpt(original: str, *, utf8: bool) -> str:
+    return encode_original(original if utf8 else without_utf8(original), utf8=utf8)

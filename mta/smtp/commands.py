@@ -12,15 +12,12 @@ from mta.smtp import phrases
 from mta.smtp.address import Address, AddressError, parse_address
 from mta.smtp.errors import Refusal
 from mta.smtp.events import MailFrom, RcptTo
-from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_original, decode_xtext
+from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_envid, decode_original
 from mta.smtp.printable import printable
 from mta.smtp.replies import Reply, reply
 
 #: RFC 5321 section 4.5.3.1.2.
 MAX_HELLO_OCTETS = 255
-#: RFC 3461 sections 4.2 and 4.4.
-MAX_ENVID = 100
-MAX_ORCPT = 500
 
 # RFC 5321 section 4.1.1.1 wants a domain or a literal. Containers have names with "_", and other clients worse: what
 # is printable and can break neither a log line nor a comment in Received is taken.
@@ -79,7 +76,7 @@ def parse_mail(argument: bytes) -> MailFrom:
     """Read what follows MAIL. Cached: those who send much send it from few addresses."""
     path, rest = _split_path(argument, b"FROM:", phrases.NO_FROM)
     fields = _parameters(rest, _MAIL) if rest else {}
-    if not (argument.isascii() or fields.get("smtputf8")):
+    if not (path.isascii() or fields.get("smtputf8")):
         raise Refusal(phrases.UTF8_UNASKED)
     sender = _address(path, "5.1.7") if path else None
     if sender is not None and not sender.domain:
@@ -92,7 +89,7 @@ def parse_rcpt(argument: bytes, *, smtputf8: bool) -> RcptTo:
     """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it. Cached for the same reason."""
     path, rest = _split_path(argument, b"TO:", phrases.NO_TO)
     fields = _parameters(rest, _RCPT) if rest else {}
-    if not (smtputf8 or argument.isascii()):
+    if not (smtputf8 or path.isascii()):
         raise Refusal(phrases.UTF8_UNASKED)
     return RcptTo(Recipient(_address(path, "5.1.3"), **fields))
 
@@ -177,12 +174,6 @@ def _ret(value: str) -> Ret:
     return Ret(value.upper())
 
 
-def _envid(value: str) -> str:
-    if not 0 < len(value) <= MAX_ENVID:
-        raise ValueError(f"must have 1 to {MAX_ENVID} characters")
-    return decode_xtext(value)
-
-
 def _notify(value: str) -> Notify:
     names = value.upper().split(",")
     if names == ["NEVER"]:
@@ -198,19 +189,13 @@ def _notify(value: str) -> Notify:
 _NOTIFIES = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify.DELAY}
 
 
-def _orcpt(value: str) -> str:
-    if len(value) > MAX_ORCPT:
-        raise ValueError(f"longer than {MAX_ORCPT} characters")
-    return decode_original(value)
-
-
 # Keyword -> the field it fills and how its value is read. AUTH (RFC 4954 section 5) is tolerated: we trust nobody's.
 _MAIL: _Parameters = {
     "SIZE": ("size", _size),
     "BODY": ("body_type", _body_type),
     "SMTPUTF8": ("smtputf8", _smtputf8),
     "RET": ("ret", _ret),
-    "ENVID": ("envid", _envid),
+    "ENVID": ("envid", decode_envid),
     "AUTH": (_IGNORED, str),
 }
-_RCPT: _Parameters = {"NOTIFY": ("notify", _notify), "ORCPT": ("original", _orcpt)}
+_RCPT: _Parameters = {"NOTIFY": ("notify", _notify), "ORCPT": ("original", decode_original)}

@@ -1,23 +1,29 @@
 """What MAIL and RCPT can ask for beside the address, as values, and the encodings of DSN's free text.
 
 RFC 6152 (BODY), RFC 3461 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 6533 section 3 (utf-8 addresses in ORCPT).
+
+ENVID and ORCPT only come back in reports, and clients write them wrongly: Postfix puts UTF-8 in the xtext of an rfc822
+address, others leave out the type or the encoding. No message is refused for them: a value is read as it was meant, or
+as it was written, or is left out.
 """
 
 import enum
 import re
 from dataclasses import dataclass
 
-from mta.smtp.address import Address, is_deceptive
+from mta.smtp.address import Address, AddressError, is_deceptive, parse_address
+
+#: Octets of the encoded values: RFC 3461 sections 4.4 and 4.2.
+MAX_ENVID = 100
+MAX_ORCPT = 500
 
 # RFC 3461 section 4: xchar is any printable ASCII character but "+" and "=".
 _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
-_HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
+_HEXCHAR = re.compile(rb"\+([0-9A-Fa-f]{2})")
 # RFC 6533 section 3: QCHAR is an xchar but "\"; every other character may be written \x{HEX}.
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 _NOT_QUCHAR = re.compile(r"[^!-*,-<>-\[\]-~\u00a0-\U0010ffff]")
-_UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\U0010ffff]|\\x\{(?:[0-9A-F]{2,5}|10[0-9A-F]{4})\})*")
-_EMBEDDED = re.compile(r"\\x\{([0-9A-F]+)\}")
+_EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,5}|10[0-9A-Fa-f]{4})\}")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+")
 
 
@@ -68,13 +74,15 @@ def encode_xtext(text: str) -> str:
 
 
 def decode_xtext(text: str) -> str:
-    """Return what xtext stands for. Raises ValueError when it is malformed or hides anything but printable ASCII."""
-    if not _XTEXT.fullmatch(text):
-        raise ValueError("malformed xtext")
-    decoded = _HEXCHAR.sub(lambda match: chr(int(match[1], 16)), text)
-    if not (decoded.isascii() and decoded.isprintable()):
-        raise ValueError("xtext with an unprintable character")
-    return decoded
+    """Return the text that ASCII xtext stands for; when it is malformed or hides a control, it stands for itself."""
+    decoded = _decode_hex(text)
+    return decoded if decoded.isascii() and decoded.isprintable() else text
+
+
+def decode_envid(value: str) -> str | None:
+    """Return the value of ENVID decoded; None when it is empty, too long or not printable ASCII."""
+    usable = 0 < len(value) <= MAX_ENVID and value.isascii() and value.isprintable()
+    return decode_xtext(value) if usable else None
 
 
 def encode_original(original: str, *, utf8: bool) -> str:
@@ -86,19 +94,46 @@ def encode_original(original: str, *, utf8: bool) -> str:
     return f"{kind};" + unsafe.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", text)
 
 
-def decode_original(value: str) -> str:
-    """Return the value of ORCPT with its text decoded. Raises ValueError."""
+def without_utf8(original: str) -> str:
+    """Return `Recipient.original` for a peer without SMTPUTF8: as rfc822 with A-labels when its local part is ASCII."""
+    kind, _, text = original.partition(";")
+    if kind.lower() != "utf-8":
+        return original
+    try:
+        address = parse_address(text)
+    except AddressError:
+        return original
+    return original if address.needs_utf8 else f"rfc822;{address}"
+
+
+def decode_original(value: str) -> str | None:
+    """Return the value of ORCPT with its text decoded; None when it is empty, too long, or hides what it says.
+
+    An address without a type is one of type rfc822, and one of that type with letters outside ASCII is of type utf-8.
+    """
     kind, separator, text = value.partition(";")
-    if not separator or not text or not _ADDRESS_TYPE.fullmatch(kind):
-        raise ValueError("ORCPT is not of the form type;address")
-    return f"{kind};{_decode_utf8_address(text) if kind.lower() == 'utf-8' else decode_xtext(text)}"
-
-
-def _decode_utf8_address(text: str) -> str:
-    if not _UNITEXT.fullmatch(text):
-        raise ValueError("malformed utf-8 address")
-    decoded = _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text)
-    # A blank may be there, in a quoted local part.
+    if not separator:
+        kind, text = "rfc822", value
+    if not text or len(value) > MAX_ORCPT or not _ADDRESS_TYPE.fullmatch(kind):
+        return None
+    international = kind.lower() == "utf-8"
+    decoded = _decode_embedded(text) if international and "+" not in text else _decode_hex(text)
     if is_deceptive(decoded):
-        raise ValueError("utf-8 address with an unprintable or unseen character")
-    return decoded
+        decoded = text
+    if is_deceptive(decoded):
+        return None
+    if decoded.isascii() or international:
+        return f"{kind};{decoded}"
+    return f"utf-8;{decoded}" if kind.lower() == "rfc822" else None
+
+
+def _decode_hex(text: str) -> str:
+    """Return text with its hexchars decoded, as UTF-8; unchanged when it is not valid."""
+    try:
+        return _HEXCHAR.sub(lambda match: bytes([int(match[1], 16)]), text.encode()).decode()
+    except UnicodeError:
+        return text
+
+
+def _decode_embedded(text: str) -> str:
+    return _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text)

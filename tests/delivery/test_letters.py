@@ -160,3 +160,21 @@ def test_success_reports_are_left_to_a_server_that_offers_dsn() -> None:
     delivered = outcome(reply(250, "", "ok"), HOST, dsn=True)
     assert isinstance(delivered, Delivered)
     assert delivered.reports_success
+
+
+def test_a_value_that_grew_too_long_by_its_encoding_is_left_out() -> None:
+    envelope = mail.envelope(Recipient(Address("b", "b.test"), original="utf-8;" + "\u00fc" * 200))
+    assert commands(ALL, replace(envelope, envid="+" * 100)) == [
+        f"MAIL FROM:<alice@a.test> SIZE={len(mail.BODY)}",
+        "RCPT TO:<b@b.test>",
+    ]
+
+
+def test_an_original_recipient_goes_to_a_host_without_smtputf8_in_ascii() -> None:
+    originals = {
+        "utf-8;info@b\u00fccher.test": "rfc822;info@xn--bcher-kva.test",
+        "utf-8;j\u00f6rg@b.test": "utf-8;j\\x{F6}rg@b.test",
+    }
+    for original, written in originals.items():
+        envelope = mail.envelope(Recipient(Address("b", "b.test"), original=original))
+        assert commands(replace(ALL, smtputf8=False), envelope)[1] == f"RCPT TO:<b@b.test> ORCPT={written}"
