@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -215,9 +215,9 @@ class Assembly:
             new_session, self._trusted, journal, name=name, limits=limits, clock=clock, certificate=certificate
         )
 
-    def _was_here(self, address: Address, marks: Sequence[bytes]) -> bool:
-        ours = not address.domain or self._settings.local_domains.matches(address.domain)
-        return ours and self._local.was_here(address, marks)
+    def _was_here(self, addresses: Iterable[Address], marks: Container[bytes]) -> bool:
+        ours = self._settings.local_domains.matches
+        return self._local.was_here((each for each in addresses if not each.domain or ours(each.domain)), marks)
 
     def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         return deferToThreadPool(self._premises.reactor, self._premises.reactor.getThreadPool(), work)

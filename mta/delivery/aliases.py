@@ -69,13 +69,13 @@ class Aliases:
 
         A name that turns up among its own targets is the mailbox of that name, as in `bob: bob, bob@corp.example`.
         """
-        key = self._key(local, domain)
+        key = self.key(local, domain)
         if key is None:
             return None
         return _Following(self, is_local).follow(key, domain)
 
-    def _key(self, local: str, domain: str) -> str | None:
-        """Return the key that a recipient is found by: with its domain first, then without a `+detail`."""
+    def key(self, local: str, domain: str) -> str | None:
+        """Return the key of a recipient's entry, if any: with its domain first, then without a `+detail`."""
         if not self.entries:
             return None
         name = local.lower()
@@ -127,7 +127,7 @@ class _Following:
             self._outside[address] = None
             return
         where = address.domain or domain
-        key = None if target.final else self._aliases._key(address.local, where)  # noqa: SLF001  the other half of it
+        key = None if target.final else self._aliases.key(address.local, where)
         if key is None or key in chain:
             self._users.setdefault((address.local.lower(), where), Address(address.local, where))
         elif key not in self._seen:

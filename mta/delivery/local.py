@@ -1,6 +1,6 @@
 """Delivery of mail for our own domains: aliases first, then the mail store (LMTP) or the Maildirs under MAIL_DIR."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,16 +64,30 @@ class LocalMail:
             return self._reaches(address)
         return not expansion.refused and self._is_useful(expansion)
 
-    def was_here(self, address: Address, marks: Sequence[bytes]) -> bool:
-        """Whether one of these values of Delivered-To is this address's, or of a user that its alias stands for.
+    def was_here(self, addresses: Iterable[Address], marks: Container[bytes]) -> bool:
+        """Whether one of these marks (values of Delivered-To in lower case) is that of an address, or of a user that
+        its alias stands for.
 
         A mail store looks for marks itself; what comes back to an alias of ours is still a loop.
         """
-        expansion = self._expand(address)
-        if self._store is not None:
-            return expansion is not None and is_marked(address, marks)
-        led_to = (address, *(() if expansion is None else expansion.users))
-        return any(is_marked(each, marks) for each in led_to)
+        followed: set[tuple[str | None, str]] = set()
+        for address in addresses:
+            name = self._alias_name(address)
+            if is_marked(address, marks) and (self._store is None or self._expand(address) is not None):
+                return True
+            # Many recipients may have one alias, by their `+detail` or their case; its users are looked at once.
+            if self._store is None and name[0] is not None and name not in followed:
+                followed.add(name)
+                expansion = self._expand(address)
+                if expansion is not None and any(is_marked(user, marks) for user in expansion.users):
+                    return True
+        return False
+
+    def _alias_name(self, address: Address) -> tuple[str | None, str]:
+        """Return the key of an address's alias, None without one, and the domain that its local names are in."""
+        domain = address.domain or "localhost"
+        forwarding = self._forwarding
+        return (None if forwarding is None else forwarding.aliases().key(address.local, domain)), domain
 
     def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
         """Put one recipient's copy into its mailbox, or return the way to the mail store."""

@@ -1,13 +1,13 @@
 """Mailboxes on this host: the Maildirs under MAIL_DIR. All of it blocks."""
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from mta.delivery.maildir import Maildirs, Names, save
 from mta.message.body import Body, head
 from mta.message.envelope import Envelope
-from mta.message.headers import header_end, values
+from mta.message.headers import delivery_marks, header_end
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Claim, Pending
 from mta.smtp.address import POSTMASTER, Address, is_postmaster
@@ -70,13 +70,12 @@ def was_here(body: Body, recipient: Address, *, by_alias: bool = False) -> bool:
     the one that the mailbox bob puts there as well.
     """
     top = head(body, _TRACE_BYTES)
-    marks = values(top[: header_end(top, ended=True)], "Delivered-To")[by_alias:]
-    return is_marked(recipient, marks)
+    return is_marked(recipient, delivery_marks(top[: header_end(top, ended=True)])[by_alias:])
 
 
-def is_marked(recipient: Address, marks: Iterable[bytes]) -> bool:
-    """Whether one of these values of Delivered-To is this address."""
-    return str(recipient).lower().encode() in {mark.lower() for mark in marks}
+def is_marked(recipient: Address, marks: Container[bytes]) -> bool:
+    """Whether the mark of a delivery to this address is among some, which are in lower case."""
+    return str(recipient).lower().encode() in marks
 
 
 def loop(recipient: Address) -> Failed:

@@ -1,6 +1,6 @@
 """One accepted message: its trace header, its way into the queue, and the reply that means it is safe there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
 from twisted.python.failure import Failure
@@ -42,11 +42,11 @@ class Handoff(Protocol):
 class Visited(Protocol):
     """Tells whether a delivery here left one of these marks on a message (mta.delivery.local)."""
 
-    def __call__(self, address: Address, marks: Sequence[bytes], /) -> bool:
-        """Whether a mark is that of the mailbox that an address leads to."""
+    def __call__(self, addresses: Iterable[Address], marks: Container[bytes], /) -> bool:
+        """Whether a mark, in lower case, is that of a mailbox that one of the addresses leads to."""
 
 
-def never(_address: Address, _marks: Sequence[bytes]) -> bool:
+def never(_addresses: Iterable[Address], _marks: Container[bytes]) -> bool:
     """Tell that nothing was here before, where nothing is delivered."""
     return False
 
@@ -206,9 +206,8 @@ class Incoming:
 
         The report about that would go to whomever the stranger named as the sender, who may be a victim.
         """
-        marks = headers.values(block, "Delivered-To")
-        visited = self._intake.visited
-        return bool(marks) and any(visited(each.address, marks) for each in self._envelope.recipients)
+        marks = frozenset(headers.delivery_marks(block))
+        return bool(marks) and self._intake.visited((each.address for each in self._envelope.recipients), marks)
 
     def _trace(self, found: headers.HeaderScan) -> bytes:
         """Return what goes on top: Received, and for our own networks what their mail program left out."""

@@ -7,12 +7,15 @@ judged: a field that is malformed travels as it came.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 
 from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
 from mta.smtp.address import Address
 from mta.smtp.values import value
 
+#: Fields of one name that are read; as many as the Received fields that make a message a loop (mta.smtp.limits).
+MAX_VALUES = 50
 # RFC 5322 section 2.1.1: lines should be no longer than this without their CRLF.
 _LINE = 78
 _MAX_HELO = 255
@@ -109,8 +112,17 @@ def _keyword(value: bytes) -> bytes:
 
 
 def values(block: bytes, name: str) -> list[bytes]:
-    """Return the values of all fields of this name, unfolded and without the blanks around them."""
-    return [_FOLD.sub(b"", value).strip() for value in _field_pattern(name).findall(block)]
+    """Return the values of the fields of this name, unfolded and without the blanks around them.
+
+    Of more than MAX_VALUES fields the topmost count: a header full of one field costs no time.
+    """
+    found = islice(_field_pattern(name).finditer(block), MAX_VALUES)
+    return [_FOLD.sub(b"", field[1]).strip() for field in found]
+
+
+def delivery_marks(block: bytes) -> tuple[bytes, ...]:
+    """Return the values of Delivered-To in lower case. Each delivery puts its own on top, where a loop shows."""
+    return tuple(value.lower() for value in values(block, "Delivered-To"))
 
 
 @lru_cache(maxsize=32)

@@ -70,7 +70,7 @@ class Listening:
             wall=self.clock.seconds,
             name=NAME,
             limits=self.limits,
-            visited=lambda address, marks: str(address).encode() in marks,
+            visited=lambda addresses, marks: any(str(address).encode() in marks for address in addresses),
         )
         self.factory = Factory(self)
 

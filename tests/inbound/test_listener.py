@@ -1,9 +1,12 @@
+from collections.abc import Container, Iterable
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.inbound.listener import GOODBYE, GRACE
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
+from mta.smtp.address import Address
 from mta.smtp.limits import Limits
 from tests.fakes.listening import STRANGER, Listening, Wire
 
@@ -98,6 +101,22 @@ class ListenerTests(SynchronousTestCase):
         own = self.listen().connect()
         own.say(GREET, MAIL, "RCPT TO:<bob@here.test>", "DATA")
         assert own.say(*loop).startswith("250")
+
+    def test_a_strangers_marks_and_recipients_are_looked_at_once_a_message_however_many_they_are(self) -> None:
+        wire = self.listen().connect(STRANGER)
+        asked: list[tuple[int, int]] = []
+
+        def visited(addresses: Iterable[Address], marks: Container[bytes]) -> bool:
+            assert isinstance(marks, frozenset)
+            asked.append((len(list(addresses)), len(marks)))
+            return False
+
+        self.listening.intake.visited = visited
+        wire.say(GREET, MAIL)
+        assert wire.say("RCPT TO:<bob@here.test>", "RCPT TO:<x@relay.test>").count("250 ") == 2
+        wire.say("DATA")
+        assert wire.say(*(f"Delivered-To: {number}@b.test" for number in range(10_000)), "", ".").startswith("250")
+        assert asked == [(2, 50)]
 
     def test_what_the_machine_refuses_by_itself_is_in_the_log_too(self) -> None:
         for command, reply in (

@@ -196,6 +196,13 @@ def test_values_are_unfolded_and_found_in_any_case() -> None:
     assert headers.values(block, "Delivered-To") == [b"x@y", b"z@y"]
 
 
+def test_the_topmost_marks_of_deliveries_count_and_not_their_case() -> None:
+    block = b"delivered-TO:\r\n A@x.test\r\nSubject: a\r\nDelivered-To: b@x.test \r\n"
+    assert headers.delivery_marks(block) == (b"a@x.test", b"b@x.test")
+    assert len(headers.delivery_marks(block * 30)) == headers.MAX_VALUES
+    assert headers.delivery_marks(b"Subject: a\r\n") == ()
+
+
 def test_a_field_that_is_not_there_has_no_values() -> None:
     assert headers.values(BLOCK, "Message-ID") == []
 
