@@ -3,6 +3,7 @@
 Nobody holds a port below 1024 as root: a relay that may become nobody else does not start.
 """
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,11 @@ from pathlib import Path
 
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity
 from mta.config.settings import Settings
+
+# Of linux/prctl.h and linux/capability.h.
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 23, 24, 38, 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 class PrivilegeError(Exception):
@@ -49,7 +55,11 @@ def _refuse_root(settings: Settings) -> None:
 
 
 def become(identity: Identity) -> None:
-    """Be this user from here on, with no way back. Raises PrivilegeError, and the process must then end."""
+    """Be this user from here on, with no way back and no capability, not even for programs that this one starts.
+
+    Raises PrivilegeError, and the process must then end. It is for a process that has one thread as yet.
+    """
+    _empty_bounding_set()
     try:
         os.setgroups(identity.groups)
         os.setresgid(identity.gid, identity.gid, identity.gid)
@@ -63,6 +73,34 @@ def become(identity: Identity) -> None:
         raise PrivilegeError(
             f"RUN_AS={identity}: the relay could become root again: start it without secure bits that keep capabilities"
         )
+    _drop_capabilities()
+    refuse_new_privileges()
+
+
+def refuse_new_privileges() -> None:
+    """Have the kernel give this process, and all that it starts, no rights that it has not now (no_new_privs)."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _empty_bounding_set() -> None:
+    """Leave no capability that a program could bring in its file. Without CAP_SETPCAP the set stays as it is."""
+    number = 0
+    while _prctl(_PR_CAPBSET_READ, number) >= 0:
+        _prctl(_PR_CAPBSET_DROP, number)
+        number += 1
+
+
+def _drop_capabilities() -> None:
+    """Empty the sets that a change of the user may leave: ambient and inheritable, and with them all others."""
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)())
+
+
+def _prctl(option: int, argument: int) -> int:
+    """Call prctl(2); return a negative number if it fails."""
+    result: int = ctypes.CDLL(None).prctl(option, *(ctypes.c_ulong(each) for each in (argument, 0, 0, 0)))
+    return result
 
 
 def _is_for_good(identity: Identity) -> bool:

@@ -35,6 +35,7 @@ from mta.privileges import (
     become,
     is_root,
     privilege_notices,
+    refuse_new_privileges,
     refuse_who_we_are,
     running_as,
     successor,
@@ -138,6 +139,7 @@ class Daemon(MultiService):
         manager = find_manager(os.environ, os.getpid())
         try:
             refuse_who_we_are(self._settings)
+            refuse_new_privileges()
             self._lock = _take_directory(self._settings, self._journal)
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)

@@ -15,6 +15,7 @@ from tests.endtoend.test_workers import children
 from tests.fakes.anybody import NOBODY, with_open_python
 from tests.fakes.certificates import self_signed
 from tests.fakes.network import Network, NoNetworkError
+from tests.fakes.processes import find_program
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives root up")
 SOMEBODY = f"{NOBODY}:{NOBODY}"
@@ -51,19 +52,30 @@ def relay(home: Path, *options: str, **settings: str) -> Daemon:
 
 
 def identity(pid: int) -> dict[str, list[int]]:
-    """Return the real, effective, saved and file system ids of a process, its groups and its capabilities."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        lines = dict(line.split(":", 1) for line in file)
-    decimal = {name: [int(word) for word in lines[name].split()] for name in ("Uid", "Gid", "Groups")}
-    return decimal | {name: [int(lines[name], 16)] for name in ("CapPrm", "CapEff", "CapAmb")}
+    """Return the real, effective, saved and file system ids of a process, its groups and its capabilities.
+
+    All threads of the process must have the same.
+    """
+    threads = [_identity(path.read_text()) for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    assert all(thread == threads[0] for thread in threads)
+    return threads[0]
+
+
+def _identity(status: str) -> dict[str, list[int]]:
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    decimal = {name: [int(word) for word in lines[name].split()] for name in ("Uid", "Gid", "Groups", "NoNewPrivs")}
+    return decimal | {name: [int(lines[name], 16)] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
 
 
 NOBODY_AT_ALL = {
     "Uid": [NOBODY] * 4,
     "Gid": [NOBODY] * 4,
     "Groups": [NOBODY],
+    "NoNewPrivs": [1],
+    "CapInh": [0],
     "CapPrm": [0],
     "CapEff": [0],
+    "CapBnd": [0],
     "CapAmb": [0],
 }
 
@@ -164,6 +176,26 @@ def test_twistds_own_options_win(home):
     os.chown(queue, other, other)
     with relay(home, f"--uid={other}", f"--gid={other}", RUN_AS=SOMEBODY) as daemon:
         assert identity(daemon.child.pid)["Uid"] == [other] * 4
+        assert identity(daemon.child.pid)["NoNewPrivs"] == [1]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_relay_that_stays_who_it_is_can_get_no_new_rights(home, workers):
+    with relay(home, WORKERS=workers) as daemon:
+        daemon.awaited("started")
+        for pid in [daemon.child.pid, *children(daemon).values()]:
+            assert identity(pid)["NoNewPrivs"] == [1]
+
+
+def test_a_root_without_the_right_to_drop_capabilities_becomes_somebody_else(home):
+    daemon = relay(home, RUN_AS=SOMEBODY)
+    if find_program("setpriv") is None:
+        pytest.skip("util-linux's setpriv is not here")
+    daemon.child.command[:0] = ["setpriv", "--bounding-set=-setpcap", "--inh-caps=-setpcap"]
+    with daemon:
+        found = identity(daemon.child.pid)
+    assert found["NoNewPrivs"] == [1]
+    assert found["CapPrm"] == found["CapInh"] == [0]
 
 
 def test_a_user_that_is_not_there_is_a_mistake_in_the_settings(home):
