@@ -44,7 +44,7 @@ from mta.queue.home import Lock, give_away, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.merge import merge
-from mta.queue.place import place_notice
+from mta.queue.place import is_container_volume, place_notice
 from mta.queue.rights import close_to_others
 from mta.relay import Relay, read_keys
 from mta.steady import steady
@@ -254,7 +254,7 @@ def _read_certificate(settings: Settings, journal: Journal) -> ListeningCertific
 def _take_directory(settings: Settings, journal: Journal) -> Lock:
     """Lock QUEUE_DIR, wait for workers that outlived their parent, merge what is left over. Raises QueueError."""
     directory = settings.queue_dir
-    closed = close_to_others(directory)
+    closed = close_to_others(directory, container_volume=is_container_volume(directory))
     if closed is not None:
         journal.notice(closed)
     lock = lock_relay(directory)

@@ -17,8 +17,8 @@ Ports, settings, secrets, certificate and keys are opened and read as root; `QUE
 is root's; then the relay is that user, without a way back, before it takes mail. Below 1024 it does not start where it
 would stay root; on other ports it does, unless a user is set, and says so. New certificates and keys are read by the
 user, who must be allowed to. Who starts the relay as another user than root need not set it.
-The relay then has no capability, its bounding set is empty, and neither it nor a program that it starts can get new rights
-(`no_new_privs`); the last holds for every relay, whoever starts it.""",
+The relay then has no capability, its bounding set is empty, and neither it nor a program that it starts can get new
+rights (`no_new_privs`). The last holds without `RUN_AS`, too.""",
     "NET_DEV": """\
 The networks are asked for at start. If there is no such interface, nothing is added and the log says so: in Kubernetes
 or with the host's own network set `RELAY_NETWORKS` instead. `127.0.0.1` and `::1` may always send anywhere, the rest

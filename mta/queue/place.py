@@ -36,6 +36,21 @@ def place_notice(queue_dir: Path) -> str | None:
     return None if mount is None else judge(mount, queue_dir, in_container=any(mark.exists() for mark in _MARKS))
 
 
+def is_container_volume(queue_dir: Path) -> bool:
+    """Whether this is a container, and the directory is in a volume that was mounted into it."""
+    try:
+        mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
+        return in_volume(queue_dir.resolve(), mounts, in_container=any(mark.exists() for mark in _MARKS))
+    except OSError:
+        return False
+
+
+def in_volume(path: Path, mountinfo: str, *, in_container: bool) -> bool:
+    """Whether an absolute path is in a volume of a container, given the text of mountinfo."""
+    top, held = mount_of(Path("/"), mountinfo), mount_of(path, mountinfo)
+    return top is not None and on_own_layer(top, in_container=in_container) and held not in {None, top}
+
+
 def judge(mount: Mount, queue_dir: Path, *, in_container: bool) -> str | None:
     """Return what is to be said about a queue directory on this mount, or None."""
     if on_own_layer(mount, in_container=in_container):

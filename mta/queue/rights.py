@@ -36,21 +36,25 @@ _NOUNS = {
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def close_to_others(directory: Path) -> str | None:
-    """Take the rights on QUEUE_DIR from all but its owner; return what is to be told of that.
+def close_to_others(directory: Path, *, container_volume: bool = False) -> str | None:
+    """Take the rights on QUEUE_DIR from all but its owner; return the notice on that, None if there is none to give.
 
-    One that is not ours is left as it is: a volume that a group shares is closed by who made it.
+    An empty one is closed without a word, because nothing in it could be read before: so an image or a package may make
+    it. One that is not ours is left as it is: a volume that a group shares is closed by who made it. Of a container's
+    volume there is no notice, because the mode that an orchestrator gave it opens it to this container alone.
     """
     try:
         state = directory.stat()
         mode = stat.S_IMODE(state.st_mode)
         if stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid() and mode & _OTHERS:
             directory.chmod(mode & ~_OTHERS)
+            if all(entry.name == _OF_THE_VOLUME for entry in directory.iterdir()):
+                return None
             return f"QUEUE_DIR={directory} was open to others (mode {mode:04o}): it is closed now"
     except OSError:
         # One that is missing is made closed; about any other trouble the queue speaks when it is opened.
         return None
-    if stat.S_ISDIR(state.st_mode) and mode & _EVERYONE:
+    if stat.S_ISDIR(state.st_mode) and mode & _EVERYONE and not container_volume:
         return (
             f"QUEUE_DIR={directory} is open to everyone on this host (mode {mode:04o}) and is not ours to close:"
             f" chmod {mode & ~_EVERYONE:04o} it"

@@ -125,6 +125,19 @@ def test_a_missing_queue_directory_is_made_for_the_user_and_closed(home):
     assert stat.S_IMODE(daemon.queue_dir.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("owner", [0, NOBODY])
+def test_an_empty_queue_directory_as_an_image_makes_it_is_closed_without_a_word(home, owner):
+    daemon = relay(home, RUN_AS=SOMEBODY)
+    daemon.queue_dir.mkdir()
+    os.chown(daemon.queue_dir, owner, 0)
+    daemon.queue_dir.chmod(0o770)
+    with daemon:
+        daemon.awaited("started")
+        assert [event["text"] for event in daemon.events("notice") if "open to" in event["text"]] == []
+        daemon.stop()
+    assert stat.S_IMODE(daemon.queue_dir.stat().st_mode) == 0o700
+
+
 def test_nothing_but_a_queue_is_handed_over(home):
     daemon = relay(home, RUN_AS=SOMEBODY)
     daemon.queue_dir.mkdir(0o700)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.queue.place import Mount, judge, mount_of, place_notice
+from mta.queue.place import Mount, in_volume, judge, mount_of, place_notice
 
 QUEUE = Path("/var/spool/smtprelay")
 NAMELESS = "/var/lib/docker/volumes/" + "0a" * 32 + "/_data"
@@ -30,6 +30,15 @@ a line that makes no sense
 def test_a_path_is_held_by_the_deepest_and_latest_mount_above_it(path, point, kind):
     mount = mount_of(Path(path), MOUNTS)
     assert (mount.point, mount.kind) == (point, kind)
+
+
+@pytest.mark.parametrize(("path", "inside"), [("/var/spool/smtprelay/x", True), ("/var/spool", False)])
+def test_a_mount_below_a_containers_root_is_a_volume(path, inside):
+    assert in_volume(Path(path), MOUNTS, in_container=False) is inside
+    on_a_host = MOUNTS.replace("overlay overlay", "ext4 /dev/vda")
+    assert not in_volume(Path(path), on_a_host, in_container=False)
+    assert in_volume(Path(path), on_a_host, in_container=True) is inside
+    assert not in_volume(Path(path), "", in_container=True)
 
 
 def test_no_mounts_hold_nothing():

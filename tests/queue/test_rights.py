@@ -150,10 +150,27 @@ def test_files_that_came_back_open_from_a_backup_are_closed(tmp_path):
 
 @pytest.mark.parametrize(("was", "now"), [(0o755, 0o700), (0o770, 0o700), (0o777, 0o700), (0o2770, 0o2700)])
 def test_a_directory_that_is_open_is_closed_and_that_is_told(tmp_path, was, now):
+    (tmp_path / "queue.sqlite").touch()
     tmp_path.chmod(was)
     assert close_to_others(tmp_path) == (f"QUEUE_DIR={tmp_path} was open to others (mode {was:04o}): it is closed now")
     assert mode(tmp_path) == now
     assert close_to_others(tmp_path) is None
+
+
+@pytest.mark.parametrize("names", [(), ("lost+found",)])
+def test_an_empty_directory_is_closed_without_a_word(tmp_path, names):
+    for name in names:
+        (tmp_path / name).mkdir()
+    tmp_path.chmod(0o770)
+    assert close_to_others(tmp_path) is None
+    assert mode(tmp_path) == 0o700
+
+
+@needs_root
+def test_the_mode_of_a_containers_volume_is_the_orchestrators_choice(tmp_path):
+    os.chown(tmp_path, NOBODY, 0)
+    tmp_path.chmod(0o2777)
+    assert close_to_others(tmp_path, container_volume=True) is None
 
 
 @needs_root
