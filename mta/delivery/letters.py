@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from mta.delivery.carriage import Parcel
+from mta.message.body import Body, head
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient
+from mta.message.headers import header_end, needs_utf8
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.smtp.handshake import Offer
@@ -15,6 +17,8 @@ from mta.smtp.values import value
 #: A body up to this size goes out in one write, and by BDAT before anything of its transaction is answered.
 ONE_WRITE_BYTES = 256 * 1024
 
+# More than the largest header that is taken in, with its trace fields.
+_HEADER_OCTETS = 2 * 1024 * 1024
 _NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
 
 
@@ -29,7 +33,12 @@ class Draft:
 
 def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
     """Write the letter for a server with this offer. A None letter means that all outcomes are decided."""
-    refusal = _impossible(offer, parcel, host)
+    try:
+        refusal = _impossible(offer, parcel, host)
+        body = _body_at_once(parcel) if refusal is None else None
+    except OSError as error:
+        unread = TryLater(f"cannot read the message body: {error}", status="4.3.0")
+        return Draft(None, (), {pending.index: unread for pending in parcel.recipients})
     if refusal is not None:
         return Draft(None, (), {pending.index: refusal for pending in parcel.recipients})
     outcomes: dict[int, Outcome] = {}
@@ -41,11 +50,6 @@ def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
         going = [pending for pending in going if pending.index not in outcomes] if outcomes else going
     if not going:
         return Draft(None, (), outcomes)
-    try:
-        body = _body_at_once(parcel)
-    except OSError as error:
-        unread = TryLater(f"cannot read the message body: {error}", status="4.3.0")
-        return Draft(None, (), {pending.index: unread for pending in parcel.recipients})
     utf8 = _uses_utf8(offer, parcel.envelope, going)
     # What BDAT announces must be what it brings, whatever the queue believed.
     size = parcel.body.size if body is None else len(body)
@@ -98,7 +102,11 @@ def _too_many(verdict: Reply) -> bool:
 
 
 def _impossible(offer: Offer, parcel: Parcel, host: str) -> Failed | None:
-    """Return why this server can never take this message, whoever it is for."""
+    """Return why this server can never take this message, for any recipient. Raises OSError.
+
+    Many clients say SMTPUTF8 with every message, so the need for it is judged by the content. Only the header of the
+    message itself counts: UTF-8 in the header of a part or of an enclosed message travels as any 8-bit body does.
+    """
     envelope, size = parcel.envelope, parcel.body.size
     if offer.size and size > offer.size:
         return Failed(f"the message has {size} octets and the limit offered by SIZE is {offer.size}", host, "5.3.4")
@@ -106,7 +114,14 @@ def _impossible(offer: Offer, parcel: Parcel, host: str) -> Failed | None:
         return None
     if envelope.sender is not None and envelope.sender.needs_utf8:
         return _needs_utf8(host, f"the sender <{envelope.sender}>")
-    return _needs_utf8(host, "the message") if envelope.smtputf8 else None
+    if envelope.smtputf8 and needs_utf8(_header(parcel.body)):
+        return _needs_utf8(host, "the header of the message, which has letters outside ASCII,")
+    return None
+
+
+def _header(body: Body) -> bytes:
+    content = head(body, _HEADER_OCTETS)
+    return content[: header_end(content, ended=True)]
 
 
 def _needs_utf8(host: str, what: str) -> Failed:

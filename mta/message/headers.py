@@ -36,6 +36,11 @@ _UNWANTED_FIELDS = re.compile(
     rb"^(?:return-path|envelope-to|delivery-date)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+",
     re.IGNORECASE | re.MULTILINE,
 )
+# Where hosts on the way, this relay among them, write the addresses of an envelope.
+_TRACE_FIELDS = re.compile(
+    rb"^(?:received|delivered-to|return-path)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+",
+    re.IGNORECASE | re.MULTILINE,
+)
 _LIST_FIELDS = frozenset({b"list-id", b"list-post", b"list-subscribe"})
 _NOBODY_WAITS = frozenset({b"list", b"bulk", b"junk"})
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
@@ -135,6 +140,14 @@ def _field_pattern(name: str) -> re.Pattern[bytes]:
 def strip(block: bytes, found: HeaderScan) -> bytes:
     """Return the block without Return-Path, Envelope-To and Delivery-Date; the same object when it has none."""
     return _UNWANTED_FIELDS.sub(b"", block) if found.unwanted else block
+
+
+def needs_utf8(block: bytes) -> bool:
+    """Whether only an SMTPUTF8 host may be given this header block (RFC 6532): a field has letters outside ASCII.
+
+    Trace fields do not count: the address of an alias there says nothing about the message.
+    """
+    return not (block.isascii() or _TRACE_FIELDS.sub(b"", block).isascii())
 
 
 def with_protocol(*, esmtp: bool, tls: bool = False, smtputf8: bool = False) -> str:

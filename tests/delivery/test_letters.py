@@ -9,7 +9,7 @@ from mta.message.body import Body, MemoryBody
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient, Ret
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending, QueueId
-from mta.smtp.address import Address
+from mta.smtp.address import Address, parse_address
 from mta.smtp.dialogue import Cause, Trouble
 from mta.smtp.handshake import Offer
 from mta.smtp.replies import Reply, reply
@@ -73,16 +73,72 @@ def test_smtputf8_is_asked_for_when_anything_needs_it_and_only_then() -> None:
     assert " SMTPUTF8" not in commands(ALL, mail.envelope("b@b.test"))[0]
 
 
+UTF8 = replace(mail.envelope("b@b.test"), smtputf8=True)
+NO_UTF8 = replace(ALL, smtputf8=False)
+
+
 @pytest.mark.parametrize(
-    "envelope",
-    [replace(mail.envelope("b@b.test"), sender=GREEK.address), replace(mail.envelope("b@b.test"), smtputf8=True)],
+    "body",
+    [
+        mail.BODY,
+        b"Subject: x\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n",
+        b"Received: from a\r\n\tfor <j\xc3\xb6rg@b.test>; x\r\ndelivered-to: j\xc3\xb6rg@b.test\r\nSubject: x\r\n\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: a/b; n=\xc3\xbc\r\n\r\nx\r\n--b--\r\n",
+        b"Content-Type: message/global\r\n\r\nSubject: \xc3\xbc\r\n\r\nx\r\n",
+        b"\r\n\xc3\xbc\r\n",
+    ],
 )
-def test_a_message_that_needs_smtputf8_fails_where_it_is_not_offered(envelope: Envelope) -> None:
-    written = draft(replace(ALL, smtputf8=False), parcel(envelope), HOST)
+def test_a_message_of_an_ascii_header_needs_no_smtputf8_though_its_client_said_it(body: bytes) -> None:
+    written = draft(NO_UTF8, parcel(UTF8, MemoryBody(body)), HOST)
+    assert written.letter is not None
+    assert written.letter.mail == f"MAIL FROM:<alice@a.test> SIZE={len(body)}"
+    assert written.outcomes == {}
+
+
+def test_the_header_of_a_large_message_is_judged_too() -> None:
+    for first, needed in ((b"Subject: x", False), (b"Subject: \xc3\xbc", True)):
+        body = MemoryBody(first + b"\r\nX: " + b"x" * ONE_WRITE_BYTES + b"\r\n\r\n\xc3\xbc\r\n")
+        assert (draft(NO_UTF8, parcel(UTF8, body), HOST).letter is None) is needed
+
+
+def test_a_header_that_cannot_be_read_is_tried_later() -> None:
+    class Broken:
+        size = 10
+
+        def chunks(self) -> Iterator[bytes]:
+            raise OSError(5, "Input/output error")
+
+    (outcome,) = draft(NO_UTF8, parcel(UTF8, Broken()), HOST).outcomes.values()
+    assert isinstance(outcome, TryLater)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "body", "words"),
+    [
+        (replace(mail.envelope("b@b.test"), sender=GREEK.address), mail.BODY, "the sender <δοκιμή@b.test> needs"),
+        (UTF8, "Subject: Grüße\r\n\r\nx\r\n".encode(), "letters outside ASCII, needs SMTPUTF8, which is not offered"),
+        (UTF8, "From: jörg@b.test\r\n".encode(), "letters outside ASCII"),
+    ],
+)
+def test_a_message_that_needs_smtputf8_fails_where_it_is_not_offered(
+    envelope: Envelope, body: bytes, words: str
+) -> None:
+    written = draft(NO_UTF8, parcel(envelope, MemoryBody(body)), HOST)
     assert written.letter is None
     (failed,) = written.outcomes.values()
     assert isinstance(failed, Failed)
     assert (failed.status, failed.host) == ("5.6.7", HOST)
+    assert words in failed.text
+
+
+def test_a_domain_goes_out_as_a_labels() -> None:
+    envelope = replace(
+        UTF8, sender=parse_address("info@bücher.test"), recipients=(Recipient(parse_address("x@grün.test")),)
+    )
+    assert commands(NO_UTF8, envelope) == [
+        f"MAIL FROM:<info@xn--bcher-kva.test> SIZE={len(mail.BODY)}",
+        "RCPT TO:<x@xn--grn-ioa.test>",
+    ]
 
 
 def test_a_recipient_that_needs_smtputf8_fails_alone() -> None:
