@@ -18,9 +18,10 @@ from mta.delivery.carriage import Carrier
 from mta.delivery.carrier import Parts, SmtpCarrier
 from mta.delivery.clockwatch import ROUND as CLOCK_ROUND
 from mta.delivery.clockwatch import ClockWatch
+from mta.delivery.forward import Forwarding
 from mta.delivery.keyring import Keyring
 from mta.delivery.lmtp import LookUp, StoreCarrier, mail_store
-from mta.delivery.local import Forwarding, LocalMail
+from mta.delivery.local import LocalMail
 from mta.delivery.localrule import LocalKind
 from mta.delivery.marking import QueueMarks
 from mta.delivery.reports import DsnReporter
@@ -127,7 +128,11 @@ class Assembly:
         if settings.aliases_file is not None:
             aliases = AliasesFile(settings.aliases_file, self._journal.notice)
             forwarding = Forwarding(
-                aliases.current, settings.local_domains.matches, lambda: self._ids.new(time.time()), self._queue.writer
+                aliases.current,
+                settings.local_domains.matches,
+                new_id=lambda: self._ids.new(time.time()),
+                writer=self._queue.writer,
+                require_room=self._queue.require_room,
             )
         return LocalMail(
             settings.mail_dir,

@@ -70,8 +70,10 @@ class Aliases:
         A name that turns up among its own targets is the mailbox of that name, as in `bob: bob, bob@corp.example`.
         """
         key = self.key(local, domain)
-        if key is None:
-            return None
+        return None if key is None else self.follow(key, domain, is_local)
+
+    def follow(self, key: str, domain: str, is_local: Callable[[str], bool]) -> Expansion:
+        """Return who gets the mail of an entry for a recipient in this domain."""
         return _Following(self, is_local).follow(key, domain)
 
     def key(self, local: str, domain: str) -> str | None:

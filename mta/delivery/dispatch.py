@@ -1,6 +1,6 @@
 """Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,19 +22,35 @@ Unrouted = list[tuple[str, list[Pending]]]
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """A recipient has become others: `mail` goes to them, once it is added in the settlement of this `outcome`."""
+    """A recipient has become others: `mails` go to them, once they are added in the settlement of this `outcome`.
+
+    Recipients of a message may share a mail; the settlement that adds it is that of all of them.
+    """
 
     outcome: Delivered
-    mail: NewMail
+    mails: tuple[NewMail, ...]
+
+
+#: The outcomes of recipients by their index.
+Outcomes = Mapping[int, Outcome | Expanded]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPart:
+    """Recipients that are delivered together, and how: by us, or over a plan to the server that has their mailboxes."""
+
+    recipients: tuple[Pending, ...]
+    way: "Deferred[Outcomes] | Plan"
 
 
 class LocalDelivery(Protocol):
     """Delivers to mailboxes of our own."""
 
-    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
-        """Put one recipient's copy into its mailbox, or return the way to the server that has it.
+    def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> Sequence[LocalPart]:
+        """Begin to deliver to recipients of our domains; return them in parts, each recipient in one.
 
-        Never fails for a full disk or a missing mailbox.
+        These are all local recipients of the claim, so that a mailbox or an address gets one copy of the message. A
+        part never fails for a full disk or a missing mailbox.
         """
 
 
@@ -141,16 +157,17 @@ class Dispatcher:
 
     def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome, Sequence[Pending]]]:
         """Deliver what is local; yield the rest, and what is local but in the mailboxes of another server."""
+        local: list[Pending] = []
         for routing, recipients in routed:
-            if not isinstance(routing, Local):
+            if isinstance(routing, Local):
+                local += recipients
+            else:
                 yield routing, recipients
-                continue
-            for pending in recipients:
-                delivering = self._local.deliver(job.claim, pending)
-                if isinstance(delivering, Plan):
-                    yield delivering, [pending]
-                else:
-                    self._await(self._group(job, [pending]), pending, delivering)
+        for part in self._local.deliver(job.claim, local) if local else ():
+            if isinstance(part.way, Plan):
+                yield part.way, part.recipients
+            else:
+                self._await(self._group(job, part.recipients), part.way)
 
     def _group(self, job: Job, recipients: Sequence[Pending]) -> Group:
         job.open_groups += 1
@@ -160,15 +177,21 @@ class Dispatcher:
         result = Result(outcome, transfer=self._clock.seconds() - group.entered)
         self._owner.concluded(group, {pending.index: result for pending in group.recipients})
 
-    def _await(self, group: Group, pending: Pending, delivering: "Deferred[Outcome | Expanded]") -> None:
-        def delivered(came: Outcome | Expanded) -> None:
-            outcome, mails = (came.outcome, (came.mail,)) if isinstance(came, Expanded) else (came, ())
-            result = Result(outcome, transfer=self._clock.seconds() - group.entered, mails=mails)
-            self._owner.concluded(group, {pending.index: result})
+    def _await(self, group: Group, delivering: "Deferred[Outcomes]") -> None:
+        def delivered(outcomes: Outcomes) -> None:
+            transfer = self._clock.seconds() - group.entered
+            results = {pending.index: _result(outcomes[pending.index], transfer) for pending in group.recipients}
+            self._owner.concluded(group, results)
 
-        delivering.addErrback(_internal)
+        delivering.addErrback(_internal, group)
         delivering.addCallback(delivered)
 
 
-def _internal(failure: Failure) -> Outcome:
-    return TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0")
+def _result(came: Outcome | Expanded, transfer: float) -> Result:
+    outcome, mails = (came.outcome, came.mails) if isinstance(came, Expanded) else (came, ())
+    return Result(outcome, transfer=transfer, mails=mails)
+
+
+def _internal(failure: Failure, group: Group) -> Outcomes:
+    trouble = TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0")
+    return {pending.index: trouble for pending in group.recipients}

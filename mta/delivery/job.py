@@ -18,7 +18,8 @@ class Result:
     """An outcome with what the log wants to know of it.
 
     `waited` and `transfer` are seconds; `not_before` is the earliest time for another attempt, because the destination
-    takes nothing until then. `mails` are to be added to the queue in the place of the recipient, with its settlement.
+    takes nothing until then. `mails` are to be added to the queue in the place of the recipient, with its settlement;
+    recipients may share one.
     """
 
     outcome: Outcome

@@ -1,35 +1,24 @@
 """Delivery of mail for our own domains: aliases first, then the mail store (LMTP) or the Maildirs under MAIL_DIR."""
 
-from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from mta.delivery.aliases import Aliases, Expansion
-from mta.delivery.dispatch import Expanded
-from mta.delivery.forward import forwarded
-from mta.delivery.mailboxes import Mailboxes, is_marked, loop, was_here
-from mta.message.envelope import Recipient
+from mta.delivery.aliases import Expansion
+from mta.delivery.dispatch import Expanded, LocalPart, Outcomes
+from mta.delivery.forward import Forwarding, Target, fold, make, not_passed_on, outside_target, passed_on, user_target
+from mta.delivery.mailboxes import Copy, Mailboxes, delivered_before, is_marked, loop
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.queue.interface import BodyWriter, Claim, Pending, QueueError, QueueId
+from mta.queue.interface import Claim, Pending
 from mta.routing.route import Plan
 from mta.smtp.address import Address, is_postmaster
 
 #: Does blocking work elsewhere and gives its result.
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
-
-
-@dataclass(frozen=True, slots=True)
-class Forwarding:
-    """What aliases need. `aliases` gives those of now, `is_local` says of a domain whether it is ours."""
-
-    aliases: Callable[[], Aliases]
-    is_local: Callable[[str], bool]
-    new_id: Callable[[], QueueId]
-    #: The queue's, for the body of a message about to be added.
-    writer: Callable[[QueueId], BodyWriter]
+#: Gives who gets an alias's mail; None for what is no alias.
+Expand = Callable[[Address], Expansion | None]
 
 
 class LocalMail:
@@ -59,7 +48,7 @@ class LocalMail:
         """
         if is_postmaster(address.local):
             return True
-        expansion = self._expand(address)
+        expansion = self._expander()(address)
         if expansion is None:
             return self._reaches(address)
         return not expansion.refused and self._is_useful(expansion)
@@ -70,43 +59,82 @@ class LocalMail:
 
         A mail store looks for marks itself; what comes back to an alias of ours is still a loop.
         """
-        followed: set[tuple[str | None, str]] = set()
+        expand = self._expander()
+        followed: set[int] = set()
         for address in addresses:
-            name = self._alias_name(address)
-            if is_marked(address, marks) and (self._store is None or self._expand(address) is not None):
+            expansion = expand(address)
+            if is_marked(address, marks) and (self._store is None or expansion is not None):
                 return True
             # Many recipients may have one alias, by their `+detail` or their case; its users are looked at once.
-            if self._store is None and name[0] is not None and name not in followed:
-                followed.add(name)
-                expansion = self._expand(address)
-                if expansion is not None and any(is_marked(user, marks) for user in expansion.users):
+            if self._store is None and expansion is not None and id(expansion) not in followed:
+                followed.add(id(expansion))
+                if any(is_marked(user, marks) for user in expansion.users):
                     return True
         return False
 
-    def _alias_name(self, address: Address) -> tuple[str | None, str]:
-        """Return the key of an address's alias, None without one, and the domain that its local names are in."""
-        domain = address.domain or "localhost"
-        forwarding = self._forwarding
-        return (None if forwarding is None else forwarding.aliases().key(address.local, domain)), domain
+    def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> Sequence[LocalPart]:
+        """Begin to deliver to recipients; a mailbox, and an address behind aliases, gets one copy of the message."""
+        sorting = _Sorting()
+        expand = self._expander()
+        for pending in recipients:
+            expansion = None if claim.envelope.origin.is_by_alias else expand(pending.recipient.address)
+            self._sort(sorting, pending, expansion)
+        parts = [self._save(claim, copies) for copies in sorting.boxes.values()]
+        if sorting.stored and self._store is not None:
+            parts.append(LocalPart(tuple(sorting.stored), self._store))
+        if sorting.decided:
+            decided = {pending.index: outcome for pending, outcome in sorting.decided}
+            parts.append(LocalPart(tuple(pending for pending, _ in sorting.decided), succeed(decided)))
+        if sorting.forwarded:
+            passing = Deferred.fromCoroutine(self._pass_on(claim, sorting.forwarded, expand))
+            parts.append(LocalPart(tuple(pending for pending, _ in sorting.forwarded), passing))
+        return parts
 
-    def deliver(self, claim: Claim, pending: Pending) -> "Deferred[Outcome | Expanded] | Plan":
-        """Put one recipient's copy into its mailbox, or return the way to the mail store."""
-        recipient = pending.recipient
-        expansion = None if claim.envelope.origin.is_by_alias else self._expand(recipient.address)
-        if expansion is not None:
-            return self._decided(recipient, expansion) or self._pass_on(claim, pending, expansion)
-        if self._store is not None:
-            return self._store
-        return self._run(lambda: self._mailboxes.save(claim, pending, recipient.address))
+    def _sort(self, sorting: "_Sorting", pending: Pending, expansion: Expansion | None) -> None:
+        address = pending.recipient.address
+        if expansion is None and self._store is not None:
+            sorting.stored.append(pending)
+        elif expansion is None:
+            sorting.put(Copy(pending, address))
+        elif (outcome := _decided(address, expansion)) is not None:
+            sorting.decided.append((pending, outcome))
+        elif (user := self._one_user(expansion)) is not None:
+            # Where its alias leads nowhere postmaster has a mailbox.
+            sorting.put(Copy(pending, user, address if is_postmaster(address.local) else None))
+        else:
+            sorting.forwarded.append((pending, expansion))
 
-    def _expand(self, address: Address) -> Expansion | None:
-        """Return who gets an alias's mail. Nobody can close postmaster."""
+    def _save(self, claim: Claim, copies: Sequence[Copy]) -> LocalPart:
+        saving = self._run(lambda: self._mailboxes.save(claim, copies))
+        return LocalPart(tuple(copy.pending for copy in copies), saving)
+
+    def _one_user(self, expansion: Expansion) -> Address | None:
+        """Return the user of an expansion that is a mailbox here, to which no message of its own has to go."""
+        single = self._store is None and len(expansion.users) == 1 and not expansion.outside
+        return expansion.users[0] if single else None
+
+    def _expander(self) -> Expand:
+        """Return a function that gives who gets an alias's mail, None for no alias; it follows each alias once.
+
+        Nobody can close postmaster.
+        """
         forwarding = self._forwarding
         if forwarding is None:
-            return None
-        domain = address.domain or "localhost"
-        expansion = forwarding.aliases().expand(address.local, domain, forwarding.is_local)
-        return None if expansion is not None and expansion.refused and is_postmaster(address.local) else expansion
+            return lambda _: None
+        aliases, is_local = forwarding.aliases(), forwarding.is_local
+        known: dict[tuple[str, str], Expansion] = {}
+
+        def expand(address: Address) -> Expansion | None:
+            domain = address.domain or "localhost"
+            key = aliases.key(address.local, domain)
+            if key is None:
+                return None
+            expansion = known.get((key, domain))
+            if expansion is None:
+                expansion = known[key, domain] = aliases.follow(key, domain, is_local)
+            return None if expansion.refused and is_postmaster(address.local) else expansion
+
+        return expand
 
     def _reaches(self, address: Address) -> bool:
         return self._store is not None or self._mailboxes.has(address.local)
@@ -117,49 +145,61 @@ class LocalMail:
             return True
         return any(self._reaches(user) for user in expansion.users)
 
-    def _decided(self, recipient: Recipient, expansion: Expansion) -> "Deferred[Outcome | Expanded] | None":
-        """Return what needs no work."""
-        address = recipient.address
-        if expansion.trouble:
-            return succeed(TryLater(f"{expansion.trouble}: mend ALIASES_FILE", status="4.2.4"))
-        if expansion.refused:
-            return succeed(Failed(f"no mailbox {address} here", status="5.1.1"))
-        if not (expansion.users or expansion.outside):
-            return succeed(Delivered(f"dropped: the alias {address} stands for nobody", host=""))
-        return None
-
-    def _pass_on(self, claim: Claim, pending: Pending, expansion: Expansion) -> "Deferred[Outcome | Expanded]":
-        forwarding, recipient = self._forwarding, pending.recipient
+    async def _pass_on(self, claim: Claim, asked: Sequence[tuple[Pending, Expansion]], expand: Expand) -> Outcomes:
+        """Make the messages that take the place of aliases. The marks on the message tell which of them is a loop."""
+        forwarding = self._forwarding
         assert forwarding is not None, "there are no aliases without it"
-        if self._store is None and len(expansion.users) == 1 and not expansion.outside:
-            user = expansion.users[0]
-            return self._run(lambda: self._save_for(claim, pending, user))
-        id = forwarding.new_id()
-        return self._run(lambda: _forward(claim, recipient, expansion, id, forwarding))
+        try:
+            marks = await self._run(lambda: delivered_before(claim.body))
+        except OSError as error:
+            return {pending.index: not_passed_on(pending, error) for pending, _ in asked}
+        outcomes: dict[int, Outcome | Expanded] = {
+            pending.index: loop(pending.recipient.address)
+            for pending, _ in asked
+            if is_marked(pending.recipient.address, marks)
+        }
+        rest = [(pending, expansion) for pending, expansion in asked if pending.index not in outcomes]
+        folded = fold(rest, self._reached(claim, expand, forwarding))
+        ids = [forwarding.new_id() for _ in folded.forwards]
+        made = await self._run(lambda: make(claim, folded, ids, forwarding))
+        return outcomes | {pending.index: passed_on(pending, expansion, folded, made) for pending, expansion in rest}
 
-    def _save_for(self, claim: Claim, pending: Pending, user: Address) -> Outcome:
-        """Save for the one user that an alias stands for; where it leads nowhere postmaster has a mailbox."""
-        outcome = self._mailboxes.save(claim, pending, user)
-        address = pending.recipient.address
-        if isinstance(outcome, Failed) and outcome.status == "5.1.1" and is_postmaster(address.local):
-            return self._mailboxes.save(claim, pending, address)
-        return outcome
+    def _reached(self, claim: Claim, expand: Expand, forwarding: Forwarding) -> frozenset[Target]:
+        """Return the addresses that get the message as recipients of its own, now or at another attempt."""
+        reached: set[Target] = set()
+        for recipient in claim.envelope.recipients:
+            address = recipient.address
+            if address.domain and not forwarding.is_local(address.domain):
+                reached.add(outside_target(address))
+                continue
+            expansion = expand(address)
+            user = address if expansion is None else self._one_user(expansion)
+            if user is not None:
+                reached.add(user_target(user))
+        return frozenset(reached)
 
 
-def _forward(
-    claim: Claim, recipient: Recipient, expansion: Expansion, id: QueueId, forwarding: Forwarding
-) -> Outcome | Expanded:
-    try:
-        if was_here(claim.body, recipient.address):
-            return loop(recipient.address)
-        mail = forwarded(claim, recipient, expansion, id, forwarding.writer)
-    except (OSError, QueueError) as error:
-        return TryLater(f"cannot pass on mail for {recipient.address}: {_words(error)}", status="4.3.0")
-    number = len(mail.envelope.recipients)
-    what = "1 recipient" if number == 1 else f"{number} recipients"
-    return Expanded(Delivered(f"passed on to {what} as message {id}", host=""), mail)
+class _Sorting:
+    """The recipients of a message by what has to be done for them."""
+
+    def __init__(self) -> None:
+        self.stored: list[Pending] = []
+        self.decided: list[tuple[Pending, Outcome]] = []
+        self.forwarded: list[tuple[Pending, Expansion]] = []
+        #: By the local part without case and `+detail`: those that may share a Maildir.
+        self.boxes: dict[str, list[Copy]] = {}
+
+    def put(self, copy: Copy) -> None:
+        """Put a copy to the others for its mailbox."""
+        self.boxes.setdefault(copy.mailbox.local.partition("+")[0].lower(), []).append(copy)
 
 
-def _words(error: OSError | QueueError) -> str:
-    """Return the cause without a path of ours."""
-    return (error.strerror if isinstance(error, OSError) else str(error)) or "unknown error"
+def _decided(address: Address, expansion: Expansion) -> Outcome | None:
+    """Return the outcome that needs no work."""
+    if expansion.trouble:
+        return TryLater(f"{expansion.trouble}: mend ALIASES_FILE", status="4.2.4")
+    if expansion.refused:
+        return Failed(f"no mailbox {address} here", status="5.1.1")
+    if not (expansion.users or expansion.outside):
+        return Delivered(f"dropped: the alias {address} stands for nobody", host="")
+    return None

@@ -1,7 +1,8 @@
 """Mailboxes on this host: the Maildirs under MAIL_DIR. All of it blocks."""
 
 import errno
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mta.delivery.maildir import Maildirs, Names, save
@@ -14,8 +15,19 @@ from mta.smtp.address import POSTMASTER, Address, is_postmaster
 
 # Delivered-To stands on top, among the trace fields; what is further down is not worth the reading.
 _TRACE_BYTES = 65536
+#: Recipients that a copy which they share names.
+MOST_NAMED = 20
 # Enhanced status by cause (RFC 3463): the system is full, the mailbox is full; anything else is our own trouble.
 _STATUS = {errno.ENOSPC: "4.3.1", errno.EDQUOT: "4.2.2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A recipient and the mailbox that gets the copy; `otherwise` does if there is no such mailbox."""
+
+    pending: Pending
+    mailbox: Address
+    otherwise: Address | None = None
 
 
 class Mailboxes:
@@ -32,22 +44,49 @@ class Mailboxes:
         """Whether an unquoted local part leads to a mailbox, or to one that would be made. Raises OSError."""
         return self._new_name(local) is not None or self._maildirs.find(local) is not None
 
-    def save(self, claim: Claim, pending: Pending, recipient: Address) -> Outcome:
-        """Put one recipient's copy into this mailbox; when the outcome is Delivered it is on disk, synced.
+    def save(self, claim: Claim, copies: Sequence[Copy]) -> dict[int, Outcome]:
+        """Put a message into mailboxes, one copy into each; return the outcomes by the recipients' index.
 
-        The copy of an earlier attempt, whose end a crash kept out of the queue, is replaced while nobody has read it.
+        When an outcome is Delivered the copy is on disk, synced. The copy of an earlier attempt, whose end a crash kept
+        out of the queue, is replaced while nobody has read it.
         """
-        envelope, body = claim.envelope, claim.body
         try:
-            maildir = self._find_or_make(recipient.local)
-            if maildir is None:
-                return Failed(f"no mailbox {recipient} here", status="5.1.1")
-            if was_here(body, recipient, by_alias=envelope.origin.is_by_alias):
-                return loop(recipient)
-            shown = self._names.of(claim.created, f"{claim.id}-{pending.index}")
-            save(maildir, self._names.new(self._wall()), _as_file(envelope, body, recipient), shown=shown)
+            marks = delivered_before(claim.body, by_alias=claim.envelope.origin.is_by_alias)
         except OSError as error:
-            return _trouble(recipient, error)
+            return {copy.pending.index: _trouble(copy.mailbox, error) for copy in copies}
+        outcomes: dict[int, Outcome] = {}
+        sharing: dict[Path, list[Copy]] = {}
+        for copy in copies:
+            found = self._find(copy, marks)
+            if isinstance(found, Path):
+                sharing.setdefault(found, []).append(copy)
+            else:
+                outcomes[copy.pending.index] = found
+        for maildir, together in sharing.items():
+            outcome = self._save(claim, maildir, together)
+            outcomes |= dict.fromkeys((copy.pending.index for copy in together), outcome)
+        return outcomes
+
+    def _find(self, copy: Copy, marks: frozenset[bytes]) -> Path | Outcome:
+        """Return the Maildir that a copy goes to, or the outcome if there is none or the message was there before."""
+        try:
+            for address in (copy.mailbox, copy.otherwise):
+                maildir = None if address is None else self._find_or_make(address.local)
+                if address is not None and maildir is not None:
+                    return loop(address) if is_marked(address, marks) else maildir
+        except OSError as error:
+            return _trouble(copy.mailbox, error)
+        return Failed(f"no mailbox {copy.mailbox} here", status="5.1.1")
+
+    def _save(self, claim: Claim, maildir: Path, together: Sequence[Copy]) -> Outcome:
+        """Save one copy for all of these recipients."""
+        names = list(dict.fromkeys(copy.mailbox for copy in together))
+        try:
+            text = _as_file(claim.envelope, claim.body, names[:MOST_NAMED])
+            shown = self._names.of(claim.created, claim.id)
+            save(maildir, self._names.new(self._wall()), text, shown=shown)
+        except OSError as error:
+            return _trouble(names[0], error)
         return Delivered(f"saved in the mailbox {maildir.name}", host="")
 
     def _find_or_make(self, local: str) -> Path | None:
@@ -63,14 +102,14 @@ class Mailboxes:
         return self._maildirs.name(local) if self._create else None
 
 
-def was_here(body: Body, recipient: Address, *, by_alias: bool = False) -> bool:
-    """Whether a delivery to this very address put its mark on the message already. Raises OSError.
+def delivered_before(body: Body, *, by_alias: bool = False) -> frozenset[bytes]:
+    """Return the marks of earlier deliveries on a message, in lower case. Raises OSError.
 
     The first mark of a message that came `by_alias` is our own and a moment old: in `bob: bob, bob@corp.example` it is
     the one that the mailbox bob puts there as well.
     """
     top = head(body, _TRACE_BYTES)
-    return is_marked(recipient, delivery_marks(top[: header_end(top, ended=True)])[by_alias:])
+    return frozenset(delivery_marks(top[: header_end(top, ended=True)])[by_alias:])
 
 
 def is_marked(recipient: Address, marks: Container[bytes]) -> bool:
@@ -91,9 +130,10 @@ def _trouble(recipient: Address, error: OSError) -> TryLater:
     )
 
 
-def _as_file(envelope: Envelope, body: Body, recipient: Address) -> Iterator[bytes]:
+def _as_file(envelope: Envelope, body: Body, recipients: Iterable[Address]) -> Iterator[bytes]:
     """Yield the message with the fields of final delivery (RFC 5321 section 4.4) on top and the line ends of files."""
-    yield f"Return-Path: <{envelope.sender or ''}>\nDelivered-To: {recipient}\n".encode()
+    marks = "".join(f"Delivered-To: {recipient}\n" for recipient in recipients)
+    yield f"Return-Path: <{envelope.sender or ''}>\n{marks}".encode()
     held = b""
     for chunk in body.chunks():
         text = held + chunk

@@ -100,7 +100,9 @@ class Settler:
         ]
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
-        mails = [*reports.mails, *(mail for pending in rest for mail in job.results[pending.index].mails)]
+        # Recipients may share a mail: it is added once.
+        passed_on = {mail.id: mail for pending in rest for mail in job.results[pending.index].mails}
+        mails = [*reports.mails, *passed_on.values()]
         dues = [verdict.due for verdict in verdicts if verdict.due is not None]
         untried = any(pending.index not in job.results for pending in job.claim.pending)
         # A claim brings all that wait: those that were tried now are not to be tried with each look for room.

@@ -138,6 +138,10 @@ class Bodies:
         require_room(self._directory, self._reserve)
         self._allowance = self._reserve // 8
 
+    def require_room_for(self, octets: int) -> None:
+        """Raise QueueFull when so many octets, which are not written yet, would touch the reserve. Asks the disk."""
+        require_room(self._directory, self._reserve + octets)
+
     def place(self, id: QueueId, body: FileBody) -> FileBody:
         """Make a finished file durable under its final name, or find it there from an earlier time, and return it.
 

@@ -1,8 +1,8 @@
 """The queue as everyone else sees it: verbs about stored mail, no dates computed, no sockets.
 
-`writer` and `discard` answer at once. Each other verb returns a Deferred, which for a change fires when that is on disk
-and synced. A QueueFull failure means nothing was stored; a QueueError means the queue cannot be used. Times are
-wall-clock seconds since 1970.
+`writer`, `require_room` and `discard` answer at once. Each other verb returns a Deferred, which for a change fires when
+that is on disk and synced. A QueueFull failure means nothing was stored; a QueueError means the queue cannot be used.
+Times are wall-clock seconds since 1970.
 """
 
 import enum
@@ -230,6 +230,12 @@ class Queue(Protocol):
 
     def writer(self, id: QueueId) -> BodyWriter:
         """Return a writer for the body of a message about to be added under this id."""
+
+    def require_room(self, octets: int) -> None:
+        """Raise QueueFull when a body of so many octets, about to be written by a writer, has no room.
+
+        May be called from any thread.
+        """
 
     def discard(self, body: Body) -> None:
         """Forget a body that a writer finished and that will not be added, or added no more."""

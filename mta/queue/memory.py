@@ -236,6 +236,11 @@ class MemoryQueue:
         """Return a writer for a body."""
         return _Writer(self._store)
 
+    def require_room(self, octets: int) -> None:
+        """Raise QueueFull when a body of so many octets has no room."""
+        if octets > self.room:
+            raise QueueFull("no room for the message")
+
     def discard(self, body: Body) -> None:
         """Forget a finished body: nothing to do."""
 

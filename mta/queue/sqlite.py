@@ -149,6 +149,10 @@ class SqliteQueue:
         """Return a writer for a body."""
         return self._bodies.writer(id)
 
+    def require_room(self, octets: int) -> None:
+        """Raise QueueFull when a body of so many octets, about to be written, has no room. From any thread."""
+        self._bodies.require_room_for(octets)
+
     def discard(self, body: Body) -> None:
         """Forget a finished body."""
         self._filing.discard(body)

@@ -1,17 +1,17 @@
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mta.delivery.aliases import Expansion
-from mta.delivery.forward import forwarded, withdraw
+from mta.delivery.forward import fold, forwarded, outside_target, withdraw
 from mta.delivery.job import Result
 from mta.message.body import SMALL, Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.bodies import Writer
-from mta.queue.interface import NewMail, QueueId
+from mta.queue.interface import NewMail, Pending, QueueId
 from mta.smtp.address import parse_address
 from tests.fakes import mail
 
@@ -33,7 +33,20 @@ class Broken:
 def new_mail(folder: Path, recipient: Recipient = ALL, body: Body | None = None) -> NewMail:
     claim = mail.claim(recipient)
     claim = replace(claim, body=body) if body else claim
-    return forwarded(claim, recipient, WHO, QueueId("0000000000009"), lambda name: Writer(folder, name))
+    (forward,) = fold([(Pending(0, recipient), WHO)], ()).forwards
+    return forwarded(claim, forward, QueueId("0000000000009"), Writer(folder, "0000000000009"))
+
+
+def folded(*asked: tuple[str, Expansion], reached: Collection[str] = ()) -> tuple[list[set[str]], list[list[int]]]:
+    """Return to whom the messages of a fold go, and which of them each alias needs."""
+    aliases = [(Pending(at, Recipient(parse_address(name))), who) for at, (name, who) in enumerate(asked)]
+    result = fold(aliases, {outside_target(parse_address(each)) for each in reached})
+    to = [{str(one.address) for one in forward.recipients.values()} for forward in result.forwards]
+    return to, [list(result.needs[at]) for at in range(len(asked))]
+
+
+def who(*outside: str, users: Collection[str] = ()) -> Expansion:
+    return Expansion(tuple(map(parse_address, users)), tuple(map(parse_address, outside)))
 
 
 def test_the_same_mail_goes_to_whom_the_alias_stands_for_under_a_mark(tmp_path: Path) -> None:
@@ -90,3 +103,48 @@ def test_what_is_in_a_file_is_withdrawn_and_nothing_else(tmp_path: Path) -> None
     assert results.pop(0).outcome == TryLater("cannot pass on the mail: it is gone", status="4.3.0")
     assert results == kept
     assert not withdraw(results, "it is gone")
+
+
+def test_aliases_with_the_same_recipients_become_one_message() -> None:
+    same = who("all@corp.test")
+    assert folded(*((f"info+{number}@here.test", same) for number in range(1000))) == (
+        [{"all@corp.test"}],
+        [[0]] * 1000,
+    )
+
+
+def test_an_address_behind_several_aliases_is_in_one_message_of_them() -> None:
+    aliases = ("a@here.test", who("x@t.test", "y@t.test")), ("b@here.test", who("y@t.test", "z@t.test"))
+    assert folded(*aliases, ("c@here.test", who("z@t.test", "x@t.test"))) == (
+        [{"x@t.test", "y@t.test"}, {"z@t.test"}],
+        [[0], [0, 1], [1, 0]],
+    )
+
+
+def test_an_address_that_gets_the_message_anyway_is_in_none() -> None:
+    assert folded(("a@here.test", who("x@t.test", "y@t.test")), reached=["x@t.test"]) == ([{"y@t.test"}], [[0]])
+    assert folded(("a@here.test", who("x@t.test")), reached=["x@t.test"]) == ([], [[]])
+
+
+def test_a_user_is_one_in_any_spelling_and_an_address_outside_is_not() -> None:
+    users = ("a@here.test", who(users=["Bob@here.test"])), ("b@here.test", who(users=["bob@here.test"]))
+    assert folded(*users)[0] == [{"Bob@here.test"}]
+    outside = ("a@here.test", who("Bob@t.test")), ("b@here.test", who("bob@t.test"))
+    assert folded(*outside)[0] == [{"Bob@t.test"}, {"bob@t.test"}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [
+        (Notify.NEVER, Notify.FAILURE, Notify.FAILURE),
+        (Notify.FAILURE, Notify.DELAY | Notify.SUCCESS, Notify.FAILURE | Notify.DELAY),
+        (Notify.NEVER, None, None),
+        (None, Notify.NEVER, None),
+    ],
+)
+def test_an_address_behind_two_aliases_is_reported_as_either_asked(
+    first: Notify | None, second: Notify | None, asked: Notify | None
+) -> None:
+    aliases = [(Pending(at, Recipient(ALIAS, notify)), WHO) for at, notify in enumerate((first, second))]
+    (forward,) = fold(aliases, ()).forwards
+    assert {one.notify for one in forward.recipients.values()} == {asked}

@@ -1,10 +1,13 @@
 """The wall clock is set while mail waits: nothing is given up untried, and nothing waits for the old time to come."""
 
+from collections.abc import Sequence
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.carriage import Parcel
+from mta.delivery.dispatch import LocalPart
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
@@ -14,7 +17,6 @@ from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import Change, Claim, NewMail, Pending, Query, Status
 from mta.queue.memory import MemoryQueue
-from mta.routing.route import Plan
 from tests.fakes.carrier import FakeCarrier, delivers
 from tests.fakes.mail import mail
 from tests.fakes.router import FakeRouter
@@ -34,7 +36,7 @@ def refuses_for_now(parcel: Parcel) -> dict[int, Outcome]:
 class Nowhere:
     """No mail is local here."""
 
-    def deliver(self, claim: Claim, pending: Pending) -> Plan:
+    def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> list[LocalPart]:
         raise AssertionError
 
 

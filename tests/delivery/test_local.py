@@ -1,5 +1,6 @@
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.aliases import Aliases, parse_aliases
 from mta.delivery.dispatch import Expanded
-from mta.delivery.local import Forwarding, LocalMail
+from mta.delivery.forward import MOST_IN_MEMORY, Forwarding
+from mta.delivery.local import LocalMail
+from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.queue.bodies import Writer
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, QueueFull
 from mta.queue.memory import MemoryQueue
@@ -52,16 +56,33 @@ class LocalCase(SynchronousTestCase):
     def forwarding(self) -> Forwarding:
         ids = IdSource(tag=5)
         return Forwarding(
-            lambda: self.aliases, {"here.test", "localhost"}.__contains__, lambda: ids.new(1.0), self.queue.writer
+            lambda: self.aliases,
+            {"here.test", "localhost"}.__contains__,
+            new_id=lambda: ids.new(1.0),
+            writer=self.queue.writer,
+            require_room=self.queue.require_room,
         )
 
     def with_aliases(self, **settings: Any) -> LocalMail:
         return self.local(forwarding=self.forwarding(), **settings)
 
     def came_of(self, local: LocalMail, claim: Claim) -> Outcome | Expanded:
-        delivering = local.deliver(claim, claim.pending[0])
-        assert isinstance(delivering, Deferred)
-        return self.successResultOf(delivering)
+        (outcome,) = self.outcomes_of(local, replace(claim, pending=claim.pending[:1]))
+        return outcome
+
+    def outcomes_of(self, local: LocalMail, claim: Claim) -> list[Outcome | Expanded]:
+        outcomes: dict[int, Outcome | Expanded] = {}
+        for part in local.deliver(claim, claim.pending):
+            assert isinstance(part.way, Deferred)
+            came = self.successResultOf(part.way)
+            assert set(came) == {pending.index for pending in part.recipients}
+            assert outcomes.keys().isdisjoint(came)
+            outcomes |= came
+        return [outcomes[pending.index] for pending in claim.pending]
+
+    def way(self, local: LocalMail, claim: Claim) -> object:
+        (part,) = local.deliver(claim, claim.pending)
+        return part.way
 
     def outcome(self, to: str) -> Outcome | Expanded:
         return self.came_of(self.with_aliases(), mail.claim(to))
@@ -82,16 +103,16 @@ class DeliveryTests(LocalCase):
         assert len(self.saved("bob")) == 1
 
     def test_the_work_is_done_where_run_does_it(self) -> None:
-        kept: list[Callable[[], Outcome]] = []
+        kept: list[Callable[[], dict[int, Outcome]]] = []
 
-        def run(work: Callable[[], Outcome]) -> Deferred[Outcome]:
+        def run(work: Callable[[], dict[int, Outcome]]) -> Deferred[dict[int, Outcome]]:
             kept.append(work)
             return Deferred()
 
         claim = mail.claim("bob@here.test")
-        self.local(run).deliver(claim, claim.pending[0])
+        self.local(run).deliver(claim, claim.pending)
         assert self.saved("bob") == []
-        assert isinstance(kept[0](), Delivered)
+        assert isinstance(kept[0]()[0], Delivered)
 
     def test_an_alias_for_one_user_is_saved_in_that_mailbox_at_once(self) -> None:
         assert self.outcome("admin@here.test") == Delivered("saved in the mailbox bob", "")
@@ -99,24 +120,24 @@ class DeliveryTests(LocalCase):
 
     def test_an_alias_for_several_becomes_a_message_to_them(self) -> None:
         came = self.expanded("both@here.test")
-        assert [str(one.address) for one in came.mail.envelope.recipients] == ["bob@here.test", "eve@here.test"]
-        assert came.outcome.text == f"passed on to 2 recipients as message {came.mail.id}"
+        assert [str(one.address) for one in came.mails[0].envelope.recipients] == ["bob@here.test", "eve@here.test"]
+        assert came.outcome.text == f"passed on to 2 recipients as message {came.mails[0].id}"
         assert self.saved("bob") == []
 
     def test_an_alias_for_an_outside_address_becomes_a_message_to_it(self) -> None:
         came = self.expanded("away@here.test")
-        assert [str(one.address) for one in came.mail.envelope.recipients] == ["away@corp.test"]
+        assert [str(one.address) for one in came.mails[0].envelope.recipients] == ["away@corp.test"]
         assert "1 recipient as" in came.outcome.text
 
     def test_a_message_that_an_alias_made_is_not_expanded_again(self) -> None:
-        new = self.expanded("keep@here.test").mail
+        new = self.expanded("keep@here.test").mails[0]
         claim = self.successResultOf(self.queue.add(new, 1.0, 60.0))
         assert claim is not None
         assert self.came_of(self.with_aliases(), claim) == Delivered("saved in the mailbox keep", "")
         assert self.saved("keep")[0].count(b"Delivered-To: keep@here.test\n") == 2
 
     def test_a_message_that_comes_back_to_its_alias_is_a_loop(self) -> None:
-        new = self.expanded("away@here.test").mail
+        new = self.expanded("away@here.test").mails[0]
         claim = mail.claim("away@here.test")
         back = Claim(claim.id, 1, claim.envelope, new.body, 1.0, claim.pending)
         came = self.came_of(self.with_aliases(), back)
@@ -191,18 +212,88 @@ class DeliveryTests(LocalCase):
         assert len(self.saved("new")) == 1
 
 
+class FoldingTests(LocalCase):
+    """One message with recipients that lead to the same mailboxes and addresses."""
+
+    def sent(self, *to: str, **settings: Any) -> list[Outcome | Expanded]:
+        return self.outcomes_of(self.with_aliases(**settings), mail.claim(*to))
+
+    def test_a_thousand_spellings_of_an_alias_become_one_message(self) -> None:
+        came = self.sent(*(f"away+{number}@here.test" for number in range(1000)))
+        mails = {id(new) for each in came if isinstance(each, Expanded) for new in each.mails}
+        assert (len(came), len(mails)) == (1000, 1)
+        assert {type(each) for each in came} == {Expanded}
+
+    def test_a_thousand_spellings_of_an_alias_for_one_user_are_one_copy(self) -> None:
+        came = self.sent(*(f"admin+{number}@here.test" for number in range(1000)), "bob@here.test", "bob+1@localhost")
+        assert set(came) == {Delivered("saved in the mailbox bob", "")}
+        assert len(self.saved("bob")) == 1
+
+    def test_a_user_and_an_address_that_get_the_message_anyway_get_no_second_copy(self) -> None:
+        claim = mail.claim("bob@here.test", "both@here.test", "half@here.test", "away@corp.test")
+        local = replace(claim, pending=claim.pending[:3])
+        bob, both, half = self.outcomes_of(self.with_aliases(), local)
+        assert isinstance(bob, Delivered)
+        assert isinstance(both, Expanded)
+        assert [str(one.address) for one in both.mails[0].envelope.recipients] == ["eve@here.test"]
+        assert isinstance(half, Expanded)
+        assert [str(one.address) for one in half.mails[0].envelope.recipients] == ["nobody-there@here.test"]
+
+    def test_an_alias_whose_recipients_all_get_the_message_makes_none(self) -> None:
+        came = self.sent("both@here.test", "bob@here.test", "eve@here.test")[0]
+        assert came == Delivered("not passed on: the message goes to all that the alias stands for already", "")
+
+    def test_an_alias_that_the_message_went_through_is_a_loop_and_does_not_hold_up_the_others(self) -> None:
+        new = self.expanded("away@here.test").mails[0]
+        claim = mail.claim("away@here.test", "away+1@here.test")
+        back = Claim(claim.id, 1, claim.envelope, new.body, 1.0, claim.pending)
+        loop, other = self.outcomes_of(self.with_aliases(), back)
+        assert isinstance(loop, Failed)
+        assert isinstance(other, Expanded)
+
+    def test_room_is_asked_for_before_anything_is_written(self) -> None:
+        self.queue.room = 10
+        self.queue.writer = lambda _: self.fail("written without room")  # type: ignore[assignment,method-assign]
+        came = self.sent("away@here.test", "both@here.test")
+        assert [each.status for each in came if isinstance(each, TryLater)] == ["4.3.1", "4.3.1"]
+
+    def test_an_alias_waits_for_the_message_of_another_alias_that_it_needs(self) -> None:
+        self.aliases = parse_aliases("a: x@t.test, y@t.test\nb: y@t.test, z@t.test\nc: w@t.test, v@t.test\n")
+        left = iter([True, False])
+
+        def room(_: int) -> None:
+            if next(left, False):
+                raise QueueFull("only 3 MiB free on the queue's disk: free space under QUEUE_DIR")
+
+        self.queue.require_room = room  # type: ignore[method-assign]
+        first, second, third = self.sent("a@here.test", "b@here.test", "c@here.test")
+        assert isinstance(first, TryLater)
+        assert isinstance(second, TryLater)
+        assert isinstance(third, Expanded)
+
+    def test_copies_beyond_some_octets_are_written_to_files(self) -> None:
+        self.aliases = parse_aliases("".join(f"u{number}: u{number}@corp.test\n" for number in range(100)))
+        self.queue.writer = lambda name: Writer(self.root, name)  # type: ignore[assignment,method-assign]
+        claim = mail.claim(*(f"u{number}@here.test" for number in range(100)))
+        claim = replace(claim, body=MemoryBody(b"x" * 100_000))
+        came = self.outcomes_of(self.with_aliases(), claim)
+        bodies = [new.body for each in came if isinstance(each, Expanded) for new in each.mails]
+        assert sum(isinstance(body, MemoryBody) for body in bodies) == MOST_IN_MEMORY // 100_000
+        assert len(bodies) == 100
+
+
 class StoreTests(LocalCase):
     def test_what_is_no_alias_goes_to_the_mail_store(self) -> None:
         claim = mail.claim("bob@here.test")
-        assert self.with_aliases(store=STORE).deliver(claim, claim.pending[0]) is STORE
-        assert self.local(store=STORE).deliver(claim, claim.pending[0]) is STORE
+        assert self.way(self.with_aliases(store=STORE), claim) is STORE
+        assert self.way(self.local(store=STORE), claim) is STORE
 
     def test_an_alias_for_one_user_becomes_a_message_to_that_user(self) -> None:
-        new = self.expanded("admin@here.test", store=STORE).mail
+        new = self.expanded("admin@here.test", store=STORE).mails[0]
         claim = self.successResultOf(self.queue.add(new, 1.0, 60.0))
         assert claim is not None
         assert [str(one.recipient.address) for one in claim.pending] == ["bob@here.test"]
-        assert self.with_aliases(store=STORE).deliver(claim, claim.pending[0]) is STORE
+        assert self.way(self.with_aliases(store=STORE), claim) is STORE
 
 
 class AcceptingTests(LocalCase):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mta.delivery.mailboxes import Mailboxes
+from mta.delivery.mailboxes import Copy, Mailboxes
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
@@ -65,7 +65,7 @@ def outcome_of(
     carried = MemoryBody(body) if isinstance(body, bytes) else body
     pending = Pending(0, envelope.recipients[0])
     claim = Claim(id or IDS.new(1795352322.0), 1, envelope, carried, 1795352322.0, (pending,))
-    return mailboxes(root, create=create).save(claim, pending, recipient)
+    return mailboxes(root, create=create).save(claim, [Copy(pending, recipient)])[0]
 
 
 def saved(root: Path, user: str = "bob") -> list[bytes]:
@@ -109,18 +109,47 @@ def test_an_attempt_after_a_crash_replaces_the_copy_of_the_one_before(root: Path
 
 def test_what_a_crash_left_in_tmp_is_in_nobodys_way(root: Path) -> None:
     id = IDS.new(1795352322.0)
-    (root / "bob" / "tmp" / f"1795352322.{id}-0.relay.test").write_bytes(b"half a mess")
+    (root / "bob" / "tmp" / f"1795352322.{id}.relay.test").write_bytes(b"half a mess")
     assert isinstance(outcome_of(root, id=id), Delivered)
     assert saved(root)[0].endswith(b"body\n.dot\n")
 
 
-def test_two_recipients_of_a_message_that_share_a_mailbox_have_a_copy_each(root: Path) -> None:
-    envelope = Envelope(ALICE, (Recipient(BOB), Recipient(parse_address("bob+x@here.test"))), ORIGIN)
+def shared(root: Path, *addresses: str, body: bytes = MESSAGE) -> dict[int, Outcome]:
+    """Save one message for recipients that may share a mailbox."""
+    envelope = Envelope(ALICE, tuple(Recipient(parse_address(each)) for each in addresses), ORIGIN)
     pending = tuple(Pending(index, each) for index, each in enumerate(envelope.recipients))
-    claim = Claim(IDS.new(1795352322.0), 1, envelope, MemoryBody(MESSAGE), 1795352322.0, pending)
-    for each in pending:
-        assert isinstance(mailboxes(root).save(claim, each, each.recipient.address), Delivered)
-    assert len(saved(root)) == 2
+    claim = Claim(IDS.new(1795352322.0), 1, envelope, MemoryBody(body), 1795352322.0, pending)
+    return mailboxes(root).save(claim, [Copy(each, each.recipient.address) for each in pending])
+
+
+def test_recipients_of_a_message_that_share_a_mailbox_share_a_copy_that_names_them(root: Path) -> None:
+    outcomes = shared(root, "bob@here.test", "bob+x@here.test", "BOB@here.test", "bob@here.test")
+    assert outcomes == dict.fromkeys(range(4), Delivered("saved in the mailbox bob", host=""))
+    (copy,) = saved(root)
+    assert copy.startswith(
+        b"Return-Path: <alice@example.test>\nDelivered-To: bob@here.test\nDelivered-To: bob+x@here.test\n"
+        b"Delivered-To: BOB@here.test\nReceived:"
+    )
+
+
+def test_every_spelling_of_postmaster_is_one_mailbox(root: Path) -> None:
+    outcomes = shared(root, "postmaster", "Postmaster@here.test", "POSTMASTER@here.test", "postmaster@localhost")
+    assert set(outcomes.values()) == {Delivered("saved in the mailbox postmaster", host="")}
+    assert len(saved(root, "postmaster")) == 1
+
+
+def test_a_copy_that_many_share_names_some_of_them(root: Path) -> None:
+    outcomes = shared(root, *(f"bob+{number}@here.test" for number in range(1000)))
+    assert len(outcomes) == 1000
+    (copy,) = saved(root)
+    assert copy.count(b"Delivered-To: bob+") == 20
+
+
+def test_a_recipient_that_had_the_message_before_is_a_loop_and_the_others_are_not(root: Path) -> None:
+    outcomes = shared(root, "bob+x@here.test", "bob@here.test", body=b"Delivered-To: bob+x@here.test\r\n" + MESSAGE)
+    assert isinstance(outcomes[0], Failed)
+    assert isinstance(outcomes[1], Delivered)
+    assert len(saved(root)) == 1
 
 
 def test_a_message_in_a_file_is_saved_whole(root: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -6,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.carriage import Parcel
-from mta.delivery.dispatch import Expanded
+from mta.delivery.dispatch import Expanded, LocalPart, Outcomes
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
@@ -38,14 +39,17 @@ class Mailboxes:
         self.delivered: list[str] = []
         self.others: dict[str, NewMail | Plan] = {}
 
-    def deliver(self, claim: Claim, pending: Pending) -> Deferred[Outcome | Expanded] | Plan:
+    def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> list[LocalPart]:
+        return [LocalPart((pending,), self.way(pending)) for pending in recipients]
+
+    def way(self, pending: Pending) -> Deferred[Outcomes] | Plan:
         other = self.others.get(pending.recipient.address.local)
         if isinstance(other, Plan):
             return other
         if other is not None:
-            return succeed(Expanded(Delivered("passed on", ""), other))
+            return succeed({pending.index: Expanded(Delivered("passed on", ""), (other,))})
         self.delivered.append(str(pending.recipient.address))
-        return succeed(Delivered("delivered to the mailbox", ""))
+        return succeed({pending.index: Delivered("delivered to the mailbox", "")})
 
 
 class SlowQueue(MemoryQueue):

@@ -66,6 +66,18 @@ class SettlerTests(SynchronousTestCase):
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.DELIVERED]
         assert len([line for line in self.lines if " delivered " in line]) == 2
 
+    def test_a_message_that_aliases_share_is_added_once_and_with_all_of_them(self) -> None:
+        job, shared = self.job("info@a.test", "info+1@a.test", "bob@b.test"), mail("all@c.test")
+        for index in (0, 1):
+            job.results[index] = Result(Delivered("passed on", ""), mails=(shared,))
+        self.settler.settle_delivered(job, job.claim.pending[:2])
+        assert {state.status for state in self.states()} == {Status.WAITING}
+        job.results[2] = LATER
+        self.successResultOf(self.settler.settle(job))
+        entries = self.successResultOf(self.queue.find(Query(finished=True)))
+        assert [entry.id for entry in entries] == [job.claim.id, shared.id]
+        assert [state.status for state in entries[0].recipients] == [Status.DELIVERED, Status.DELIVERED, Status.WAITING]
+
     def test_a_message_is_owed_a_verdict_when_its_sender_is_to_hear_of_it(self) -> None:
         assert self.settler.owed(Waiting(NOW, delay_reported=False, domains=())) == NOW + 1800
         assert self.settler.owed(Waiting(NOW, delay_reported=True, domains=())) == NOW + 3600

@@ -2,13 +2,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.carriage import Carried
 from mta.delivery.destination import Destination
+from mta.delivery.dispatch import LocalPart
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.keyring import Named
 from mta.delivery.reports import DsnReporter
@@ -268,9 +269,10 @@ class Mailboxes:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
 
-    def deliver(self, claim, pending):
+    def deliver(self, claim, recipients):
         self.bodies.append(octets(claim.body))
-        return run_inline(lambda: Delivered("delivered to the mailbox", ""))
+        outcome = Delivered("delivered to the mailbox", "")
+        return [LocalPart(tuple(recipients), succeed({pending.index: outcome for pending in recipients}))]
 
 
 class ServiceTests(SynchronousTestCase):

@@ -67,6 +67,20 @@ def test_maildirs_are_made_for_anyone_where_that_is_wanted(world):
         assert len(saved(relay, "new.user")) == 1
 
 
+def test_recipients_that_are_one_alias_or_one_mailbox_get_one_copy(world):
+    sink = world.sink()
+    with here(world, sink, ALIASES_FILE=str(aliases(world, f"info: {TO}\n"))) as relay:
+        spellings = [f"info+{number}@{HERE}" for number in range(100)]
+        relay.submit(
+            HARD, [*spellings, f"bob@{HERE}", f"BOB@{HERE}", "postmaster", f"PostMaster@{HERE}", f"bob+x@{HERE}"]
+        )
+        received(sink)
+        relay.empty()
+        assert len(relay.awaited("delivered", 106)) == 106
+        assert len(sink.messages) == 1
+        assert (len(saved(relay, "bob")), len(saved(relay, "postmaster"))) == (1, 1)
+
+
 def test_an_alias_reaches_mailboxes_here_and_addresses_outside(world):
     sink = world.sink()
     text = f"all: bob, carol,\n {TO}\nadmin: bob\npostmaster: admin\n"
