@@ -7,13 +7,20 @@ def test_the_settings_in_force_are_shown_and_notices_are_apart() -> None:
     shown = CliRunner().invoke(
         main,
         ["config", "show"],
-        env={"PORT": "2525", "NET_DEV": "none0", "GMAIL_PASSWORD": "hunter2", "MAILNAME": "a.b"},
+        env={
+            "PORT": "2525",
+            "NET_DEV": "none0",
+            "SES_USER": "hunter1",
+            "SES_PASSWORD": "hunter2",
+            "SES_REGION": "eu-west-1",
+            "MAILNAME": "a.b",
+        },
     )
     assert shown.exit_code == 0
     assert shown.stdout.startswith("PORT = 2525\n")
-    assert "GMAIL_PASSWORD = ****\n" in shown.stdout
-    assert "notice: GMAIL_PASSWORD is set but GMAIL_USER is not" in shown.stderr
-    assert "hunter2" not in shown.output
+    assert "SES_PASSWORD = ****\n" in shown.stdout
+    assert "notice: NET_DEV=none0 adds no trusted networks" in shown.stderr
+    assert "hunter" not in shown.output
 
 
 def test_every_mistake_is_shown_on_a_line_of_its_own() -> None:
