@@ -64,8 +64,8 @@ Hosts before the last have port 25, unless written with one of their own.""",
 User and password belong together: one without the other is an error at start, and so are both without
 `SMARTHOST_ADDRESS`.""",
     "SMARTHOST_PASSWORD": """\
-Every character counts. In a file, line ends at the end do not. It is used with CRAM-MD5, PLAIN or LOGIN, and the mail
-waits in the queue if the smarthost refuses it.""",
+Every character counts, but for blanks and line ends at its end, in the variable and in a file. It is used with
+CRAM-MD5, PLAIN or LOGIN, and the mail waits in the queue if the smarthost refuses it.""",
     "SMARTHOST_ALIASES": """\
 A pattern is matched against the name as configured and against the name it is a CNAME for; one match is enough.
 Set it only if the password is for some of several hosts. If no host may have the password, mail waits in the queue.""",

@@ -16,6 +16,9 @@ FILE_SUFFIX = "_FILE"
 MASK = "****"
 _MAX_SHOWN = 200
 _MAX_SECRET_OCTETS = 65536
+# Other blanks may belong to a password.
+_BLANKS = " \t\r\n"
+_QUOTES = ('""', "''", "\u201c\u201d")
 
 
 class SettingsError(Exception):
@@ -89,11 +92,12 @@ class Reading:
         try:
             return setting.form.read(text or setting.default)
         except ValueError as error:
-            self.mistake(setting, str(error))
+            quotes = "; the quotation marks are part of the value, remove them" if is_quoted(text) else ""
+            self.mistake(setting, f"{error}{quotes}")
             return setting.form.read(setting.default)
 
     def text(self, setting: Setting[Any]) -> str:
-        """Return what a setting was set to, "" if it was not. Blanks around it count for a secret only."""
+        """Return the text of a setting, "" if it is unset. Blanks around it do not count; those before a secret do."""
         # A secret's file is read once: it may be a pipe.
         if setting.name not in self._texts:
             self._texts[setting.name] = (
@@ -143,9 +147,9 @@ class Reading:
         self.notices.append(shorten(words, 2 * _MAX_SHOWN))
 
     def _secret(self, setting: Setting[Any]) -> str:
-        text = self._environ.get(setting.name, "")
+        text = self._environ.get(setting.name, "").rstrip(_BLANKS)
         name = setting.name + FILE_SUFFIX
-        path = self._environ.get(name, "")
+        path = self._environ.get(name, "").strip(_BLANKS)
         if text and path:
             self._mistake(setting.name, f"{setting.name} and {name} are both set; keep one of them", setting.example)
             return ""
@@ -162,18 +166,26 @@ class Reading:
 
 
 def read_secret_file(path: str) -> str:
-    """Return what a file holds, without its last line ends. Raises ValueError with words for an operator."""
+    """Return the content of a file without the blanks and line ends at its end, and without a byte order mark.
+
+    Raises ValueError with words for an operator.
+    """
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_SECRET_OCTETS + 1)
-        text = content.decode()
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except ValueError:
         raise ValueError("not the name of a file with UTF-8 text") from None
     if len(content) > _MAX_SECRET_OCTETS:
         raise ValueError(f"the file is longer than {_MAX_SECRET_OCTETS} octets")
-    return text.rstrip("\r\n")
+    return text.rstrip(_BLANKS)
+
+
+def is_quoted(text: str) -> bool:
+    """Whether quotation marks stand around a whole value, as in an env file that was written for a shell."""
+    return len(text) > 2 and text[0] + text[-1] in _QUOTES
 
 
 def shorten(text: str, limit: int = _MAX_SHOWN) -> str:

@@ -13,7 +13,7 @@ from mta.config.inforce import InForce, in_force
 from mta.config.interfaces import interface_networks
 from mta.config.mode import read_smarthost
 from mta.config.setting import Reading, SettingsError
-from mta.config.strangers import is_negative, notice_exim, notice_strangers
+from mta.config.strangers import is_negative, notice_exim, notice_quotes, notice_strangers
 from mta.delivery.backoff import RetrySchedule
 from mta.delivery.localrule import LocalKind, LocalRule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
@@ -111,6 +111,7 @@ def read_settings(
     for setting in table.SETTINGS:
         reading.of(setting)
     notice_strangers(reading)
+    notice_quotes(reading)
     notice_exim(reading, root)
     settings = _assemble(reading, host_name, networks)
     reading.check()

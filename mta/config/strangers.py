@@ -1,4 +1,4 @@
-"""What was set or mounted though it means nothing to us: told at start, so that nobody relies on it."""
+"""Tells at start of settings and mounts that have no effect, or another one than the operator may believe."""
 
 import difflib
 import re
@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mta.config import table
-from mta.config.setting import FILE_SUFFIX, Reading
+from mta.config.setting import FILE_SUFFIX, Reading, is_quoted
 
 # Kubernetes and Docker set variables such as RELAY_SERVICE_HOST for every service that is called relay.
 _LIKE_OURS = re.compile(r"(?:SMARTHOST|RELAY|GMAIL|SES|DKIM)_(?!SERVICE_|PORT_[0-9])[A-Z0-9_]+")
@@ -72,6 +72,19 @@ def notice_strangers(reading: Reading) -> None:
             _notice(reading, name, close if same else "", f"{name} is not a setting of ours{meant}")
         elif not _is_service_port(name, reading.names()) and (meant := _misspelled(name, known)):
             _notice(reading, name, meant, f"{name} is not a setting of ours; did you mean {meant}?")
+
+
+def notice_quotes(reading: Reading) -> None:
+    """Tell of values that stand in quotation marks, and of secrets behind a blank. The values are not shown."""
+    quoted = [setting.name for setting in table.SETTINGS if is_quoted(reading.text(setting))]
+    if quoted:
+        reading.notice(
+            f"{', '.join(quoted)}: the quotation marks around the value count as part of it; remove them unless that is"
+            " meant (docker --env-file and Kubernetes keep them)"
+        )
+    for setting in table.SETTINGS:
+        if setting.secret and reading.text(setting)[:1].isspace():
+            reading.notice(f"{setting.name} begins with a blank, which counts as part of it")
 
 
 def _notice(reading: Reading, name: str, meant: str, words: str) -> None:

@@ -13,9 +13,11 @@ _HEAD = """\
 Every setting is an environment variable; nothing needs to be set. This page is made from the table that the relay
 itself reads: `smtprelay config manual` prints it.
 
-- A variable that is empty counts as not set. Blanks around a value do not count, but for secrets.
-- A secret can be given as a file instead: `NAME_FILE` has its path. Both at once are an error. Line ends at the end of
-  the file do not count.
+- A variable that is empty counts as not set. Blanks and line ends around a value do not count, but
+  blanks before a secret do.
+- A secret can be given as a file instead: `NAME_FILE` has its path. Both at once are an error.
+- Quotation marks around a whole value are part of it, as `docker --env-file` and Kubernetes keep them. A notice
+  names the variables that have some.
 - All mistakes in the settings, a file that is missing among them, are reported together at start, one line each with an
   example that is right, and the relay ends with status 78. What is wrong inside a certificate or a DKIM key, or with
   `RUN_AS`, is found after that and told one at a time, with status 78 too. A port that is taken or a queue that cannot

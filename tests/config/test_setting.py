@@ -22,10 +22,27 @@ def test_an_unset_or_empty_variable_has_its_default(environ: dict[str, str]) -> 
     assert not reading.is_set(PORT)
 
 
-def test_blanks_around_a_value_do_not_count_but_those_of_a_secret_do() -> None:
+def test_blanks_around_a_value_do_not_count_but_those_before_a_secret_do() -> None:
     reading = Reading({"PORT": " 26\n", "PASSWORD": " x "})
     assert reading.of(PORT) == 26
-    assert reading.of(PASSWORD) == " x "
+    assert reading.of(PASSWORD) == " x"
+
+
+@pytest.mark.parametrize("end", ["", " ", "\n", "\r", "\r\n", " \n\n", "\t\r\n \n"])
+def test_blanks_and_line_ends_at_the_end_of_a_secret_do_not_count(end: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(f"p w:\u00a0{end}".encode())
+    assert Reading({"PASSWORD": f"p w:\u00a0{end}"}).of(PASSWORD) == "p w:\u00a0"
+    assert Reading({"PASSWORD_FILE": str(tmp_path / "secret")}).of(PASSWORD) == "p w:\u00a0"
+
+
+def test_a_secret_of_blanks_alone_is_unset() -> None:
+    assert not Reading({"PASSWORD": " \r\n"}).is_set(PASSWORD)
+
+
+@pytest.mark.parametrize("text", ['"26"', "'26'"])
+def test_a_mistake_in_quotation_marks_says_that_they_count(text: str) -> None:
+    (line,) = mistakes(Reading({"PORT": text}))
+    assert "the quotation marks are part of the value, remove them; right is" in line
 
 
 def test_a_mistake_names_the_variable_the_value_what_is_wrong_and_what_is_right() -> None:
@@ -56,7 +73,14 @@ def test_an_error_carries_every_mistake() -> None:
 
 @pytest.mark.parametrize(
     ("content", "secret"),
-    [(b"s3cret", "s3cret"), (b"s3cret\n", "s3cret"), (b"s3cret\r\n\n", "s3cret"), (b" a b \n", " a b "), (b"\n", "")],
+    [
+        (b"s3cret", "s3cret"),
+        (b"s3cret\n", "s3cret"),
+        (b"s3cret\r\n\n", "s3cret"),
+        (b" a b \n", " a b"),
+        (b"\n", ""),
+        (b"\xef\xbb\xbfx\r\n", "x"),
+    ],
 )
 def test_a_secret_is_read_from_its_file_without_the_last_line_ends(tmp_path: Path, content: bytes, secret: str) -> None:
     file = tmp_path / "secret"

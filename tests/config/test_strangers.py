@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.setting import Reading
-from mta.config.strangers import is_negative, notice_exim, notice_strangers
+from mta.config.strangers import is_negative, notice_exim, notice_quotes, notice_strangers
 
 
 def strangers(**environ: str) -> list[str]:
@@ -115,6 +115,33 @@ def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
 )
 def test_what_other_programs_have_is_nothing_to_tell(names: str) -> None:
     assert strangers(**dict.fromkeys(names.split(), "x")) == []
+
+
+def quotes(**environ: str) -> list[str]:
+    reading = Reading(environ)
+    notice_quotes(reading)
+    return reading.notices
+
+
+def test_quotation_marks_around_whole_values_are_one_notice_that_shows_no_value(tmp_path: Path) -> None:
+    file = tmp_path / "user"
+    file.write_text("'hidden'\n")
+    (notice,) = quotes(SMARTHOST_PASSWORD='"hidden"', SMARTHOST_USER_FILE=str(file), QUEUE_DIR='"/var/spool"')
+    assert notice.startswith(
+        "SMARTHOST_USER, SMARTHOST_PASSWORD, QUEUE_DIR: the quotation marks around the value count"
+    )
+    assert "hidden" not in notice
+
+
+@pytest.mark.parametrize("text", ['a"b', '"a', "'a\"", '"', '""', "a", ""])
+def test_a_quotation_mark_elsewhere_is_nothing_to_tell(text: str) -> None:
+    assert quotes(SMARTHOST_PASSWORD=text) == []
+
+
+def test_a_secret_behind_a_blank_is_told() -> None:
+    assert quotes(SMARTHOST_PASSWORD=" x", PORT=" 25") == [
+        "SMARTHOST_PASSWORD begins with a blank, which counts as part of it"
+    ]
 
 
 @pytest.mark.parametrize("text", ["true", "TRUE", "1", "yes"])
