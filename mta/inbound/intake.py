@@ -14,6 +14,7 @@ from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, Q
 from mta.smtp.address import Address
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
+from mta.wire.layer import BUFFERS
 
 QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
 CROWDED = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
@@ -95,13 +96,26 @@ class Incoming:
     is, and one whose header has no end yet is refused.
     """
 
-    __slots__ = ("_client", "_envelope", "_head", "_held", "_intake", "_refusal", "_seen", "_tls", "_writer", "id")
+    __slots__ = (
+        "_buffers",
+        "_client",
+        "_envelope",
+        "_head",
+        "_held",
+        "_intake",
+        "_refusal",
+        "_seen",
+        "_tls",
+        "_writer",
+        "id",
+    )
 
     def __init__(self, intake: Intake, envelope: Envelope, client: Client, tls: str) -> None:
         self._intake = intake
         self._envelope = envelope
         self._client = client
         self._tls = tls
+        self._buffers = BUFFERS if tls else 0
         self.id = intake.ids.new(intake.wall())
         self._writer: BodyWriter = intake.queue.writer(self.id)
         # The octets before the end of the header block was seen; None once it was passed on.
@@ -146,7 +160,7 @@ class Incoming:
     def _weigh(self) -> None:
         """Count the memory that we take, and take less where all together take too much."""
         intake = self._intake
-        held = self._writer.in_memory if self._head is None else len(self._head)
+        held = self._buffers + (self._writer.in_memory if self._head is None else len(self._head))
         intake.in_memory += held - self._held
         self._held = held
         if intake.in_memory > intake.limits.octets_in_memory and self._refusal is None:
@@ -162,7 +176,7 @@ class Incoming:
         except QueueError as error:
             self._refuse(error)
         else:
-            held = self._writer.in_memory
+            held = self._buffers + self._writer.in_memory
             self._intake.in_memory += held - self._held
             self._held = held
 

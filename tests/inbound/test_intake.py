@@ -11,6 +11,7 @@ from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFul
 from mta.queue.memory import MemoryQueue
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply
+from mta.wire.layer import BUFFERS
 from tests.fakes.listening import FRIEND, STRANGER, Listening
 from tests.fakes.mail import envelope
 
@@ -188,6 +189,20 @@ def test_memory_is_given_back_however_a_message_ends() -> None:
     incoming.write(COMPLETE)
     assert parts.intake.in_memory > 0
     incoming.abort()
+    assert parts.intake.in_memory == 0
+
+
+def test_the_buffers_of_tls_count_while_a_message_comes_in_and_not_after() -> None:
+    parts = Listening(Limits(octets_in_memory=1_000_000))
+    secret = parts.intake.begin(envelope("bob@b.test"), Client(FRIEND, trusted=True), "TLSv1.3 cipher")
+    secret.write(COMPLETE)
+    in_secret = parts.intake.in_memory
+    clear = begin(parts)
+    clear.write(COMPLETE)
+    in_clear = parts.intake.in_memory - in_secret
+    assert BUFFERS < in_secret - in_clear < BUFFERS + 100
+    clear.abort()
+    secret.finish(lambda _reply: None)
     assert parts.intake.in_memory == 0
 
 
