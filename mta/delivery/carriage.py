@@ -21,22 +21,33 @@ class Parcel:
     envelope: Envelope
     body: Body
     recipients: tuple[Pending, ...]
-    #: Whether it was given to a connection that turned out to be dead before the whole of it was sent.
-    unsent: bool = False
+    #: Indexes of the recipients that certainly have no copy by an earlier transaction of the same attempt.
+    unsent: frozenset[int] = frozenset()
+
+
+@value(frozen=True, slots=True)
+class Excess:
+    """The recipients, by index, that a host refused at RCPT because the transaction had too many of them."""
+
+    recipients: frozenset[int]
+    #: How many recipients the host had accepted.
+    limit: int
 
 
 @value(frozen=True, slots=True)
 class Carried:
     """What came of one transaction.
 
-    `outcomes` has one entry for each recipient index of the parcel, or none at all when `stale`: the kept-open
-    connection was found dead before the remote answered anything to this parcel, so it may go over another at once.
+    `outcomes` has one entry for each recipient index of the parcel but those in `excess`, or none at all when `stale`:
+    the kept-open connection was found dead before the remote answered anything to this parcel, so it may go over
+    another at once.
     """
 
     outcomes: Mapping[int, Outcome]
     stale: bool = False
-    #: When `stale`: whether all of it was sent, so that the remote may have it for all we know.
+    #: When the session ended: whether all of the message was sent, so that the remote may have it.
     all_out: bool = False
+    excess: Excess | None = None
 
 
 class Connection(Protocol):
@@ -49,6 +60,10 @@ class Connection(Protocol):
     @property
     def security(self) -> str:
         """The connection's protection for the log, `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear."""
+
+    @property
+    def tried(self) -> frozenset[str]:
+        """Labels of the routes that were tried to open it, its own included."""
 
     @property
     def usable(self) -> bool:
@@ -67,8 +82,9 @@ class Connection(Protocol):
 class Carrier(Protocol):
     """Opens connections."""
 
-    def open(self, plan: Plan) -> "Deferred[Connection | TryLater]":
+    def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in turn until one is ready for mail. TryLater tells what went wrong with the last one.
 
-        Never fails for what a remote did. Cancelling closes what is under way.
+        Routes whose label is in `tried` are left out; the TryLater names no host if that leaves no route. Never fails
+        for what a remote did. Cancelling closes what is under way.
         """

@@ -1,6 +1,6 @@
 """Opens connections to remote hosts, route after route, until one is ready for mail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from mta.delivery.conversation import Conversation
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
 from mta.delivery.timeouts import Timeouts
+from mta.delivery.walk import untried
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.routing.tls import describe
@@ -57,17 +58,18 @@ class SmtpCarrier:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def open(self, plan: Plan) -> "Deferred[Connection | TryLater]":
+    def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
-        return _Opening(self._parts, plan).start()
+        return _Opening(self._parts, untried(plan, tried)).start()
 
 
 class _Opening:
     """One run over a plan's routes; listens to the link that is under way."""
 
-    def __init__(self, parts: Parts, plan: Plan) -> None:
+    def __init__(self, parts: Parts, routes: Sequence[Route]) -> None:
         self._parts = parts
-        self._routes = list(reversed(plan.routes))
+        self._routes = list(reversed(routes))
+        self._tried: list[str] = []
         self._route: Route
         self._result: Deferred[Connection | TryLater] = Deferred(lambda _: self._cancel())
         self._last = TryLater("there is no host to try", status="4.4.4")
@@ -85,7 +87,8 @@ class _Opening:
         if event is Event.READY and self._link is not None:
             link, self._link = self._link, None
             security = describe(link.transport)
-            self._result.callback(Conversation(link, self._route, security, self._parts.mark, self._parts.closed))
+            parts, tried = self._parts, frozenset(self._tried)
+            self._result.callback(Conversation(link, self._route, security, parts.mark, parts.closed, tried=tried))
         elif event is Event.CLOSED and self._link is not None:
             link, self._link = self._link, None
             link.close()
@@ -108,6 +111,7 @@ class _Opening:
             self._result.callback(self._last)
             return
         self._route = self._routes.pop()
+        self._tried.append(self._route.label)
         self._connect(clear=False)
 
     def _connect(self, *, clear: bool) -> None:

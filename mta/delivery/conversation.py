@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Parcel
-from mta.delivery.letters import Draft, draft, outcomes
+from mta.delivery.letters import Draft, draft, excess, outcomes
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
 from mta.delivery.provider import OwnSmarthost
@@ -47,10 +47,13 @@ class Conversation:
         security: str,
         mark: Mark,
         closed: "Callable[[Conversation], None] | None" = None,
+        *,
+        tried: frozenset[str] = frozenset(),
     ) -> None:
         """Take over a link that is ready; `closed` is called once, when its connection is down."""
         self.peer = route.label
         self._smarthost = OwnSmarthost(route) if route.smarthost else None
+        self.tried = tried or frozenset((self.peer,))
         self.security = security
         self._link = link
         self._client = link.client
@@ -157,7 +160,15 @@ class Conversation:
         elif ended is not None and not run.begun:
             run.done.callback(self._undone(run, ended))
         else:
-            run.done.callback(Carried(self._outcomes(run, self._client.verdicts)))
+            run.done.callback(self._carried(run, ended=ended is not None))
+
+    def _carried(self, run: _Run, *, ended: bool) -> Carried:
+        client, verdicts = self._client, self._client.verdicts
+        outcomes = self._outcomes(run, verdicts)
+        beyond = excess(run.written, verdicts, client.refused, client.accepted) if client.refused else None
+        if beyond is not None:
+            outcomes = {index: outcome for index, outcome in outcomes.items() if index not in beyond.recipients}
+        return Carried(outcomes, all_out=ended and client.all_out, excess=beyond)
 
     def _undone(self, run: _Run, trouble: Trouble) -> Carried:
         """Return what came of a parcel of which nothing was sent."""

@@ -1,5 +1,7 @@
 """One claimed message while it is in work: its groups of recipients and what became of each so far."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -7,6 +9,7 @@ from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Connection, Parcel
 from mta.delivery.signing import Outgoing, Signer
+from mta.delivery.walk import Walk
 from mta.message.body import Body
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
@@ -59,13 +62,20 @@ class Job:
 class Group:
     """Recipients of one job that travel together.
 
-    `entered` is when they began to wait, on the reactor's clock; `unsent` is as in a Parcel.
+    `entered` is when they began to wait, on the reactor's clock; `unsent` is as in a Parcel. `walk` is the part of
+    their attempt that is over; None before the first host has answered.
     """
 
     job: Job
     recipients: tuple[Pending, ...]
     entered: float
-    unsent: bool = False
+    unsent: frozenset[int] = frozenset()
+    walk: Walk | None = None
+
+    def part(self, recipients: Sequence[Pending]) -> "Group":
+        """Return a new group of some of these recipients; the job then has one more that is open."""
+        self.job.open_groups += 1
+        return replace(self, recipients=tuple(recipients))
 
     def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
         """Run one transaction over a connection; what is `leaving` for other hosts is signed.

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from mta.delivery.carriage import Parcel
+from mta.delivery.carriage import Excess, Parcel
+from mta.delivery.throttle_replies import Kind
+from mta.delivery.throttling import Throttle, throttling
 from mta.message.body import Body, head
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient
 from mta.message.headers import header_end, needs_utf8
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
+from mta.smtp.dialogue import Cause
 from mta.smtp.handshake import Offer
 from mta.smtp.parameters import MAX_ENVID, MAX_ORCPT, encode_original, encode_xtext, without_utf8
 from mta.smtp.replies import Reply
@@ -84,21 +87,39 @@ def outcomes(
 def outcome(verdict: Verdict, host: str, *, dsn: bool = False, advise: Advise = no_advice) -> Outcome:
     """Return the meaning of a verdict for the mail."""
     if not isinstance(verdict, Reply):
-        return TryLater(verdict.text, host, verdict.status)
+        # A host is named only if the host was the reason, because only then another host may do better.
+        return TryLater(verdict.text, "" if verdict.cause is Cause.OURS else host, verdict.status, reply=verdict.reply)
     kind = verdict.code // 100
     if kind == 2:
         return Delivered(str(verdict), host, verdict.status or "2.0.0", reports_success=dsn)
-    if kind == 4 or _too_many(verdict):
-        return TryLater(str(verdict), host, f"4{verdict.status[1:]}" if verdict.status else "4.0.0")
+    if kind == 4 or limit_of(verdict) is not None:
+        return TryLater(str(verdict), host, f"4{verdict.status[1:]}" if verdict.status else "4.0.0", reply=verdict)
     if advice := advise(verdict):
         status = f"4{verdict.status[1:]}" if verdict.status else "4.7.0"
-        return TryLater(f"{verdict}; {advice}", host, status, advice)
+        return TryLater(f"{verdict}; {advice}", host, status, advice, reply=verdict)
     return Failed(str(verdict), host, verdict.status or "5.0.0")
 
 
-def _too_many(verdict: Reply) -> bool:
-    """Whether it is the 552 that RFC 5321 section 4.5.3.1.10 wants taken for a 452: too many recipients."""
-    return verdict.code == 552 and verdict.status == "5.5.3"
+def excess(written: Draft, verdicts: Sequence[Verdict], refused: Sequence[int], accepted: int) -> Excess | None:
+    """Return the recipients that RCPT refused because there were too many of them; None if there are not any.
+
+    `refused` holds the places of all that RCPT refused. A server that `accepted` not even one has no such limit.
+    """
+    if not (refused and accepted):
+        return None
+    beyond = frozenset(written.indexes[place] for place in refused if _beyond_limit(verdicts[place]))
+    return Excess(beyond, accepted) if beyond else None
+
+
+def _beyond_limit(verdict: Verdict) -> bool:
+    """Whether a reply to RCPT says that the transaction has as many recipients as the server takes."""
+    limit = limit_of(verdict) if isinstance(verdict, Reply) else None
+    return limit is not None and limit.kind is Kind.RECIPIENTS
+
+
+def limit_of(reply: Reply) -> Throttle | None:
+    """Return the limit that a reply tells of, if it tells of one."""
+    return throttling(reply.code, reply.status, reply.text)
 
 
 def _impossible(offer: Offer, parcel: Parcel, host: str) -> Failed | None:

@@ -41,6 +41,14 @@ class IdleLines:
                 return line
         return None
 
+    def take_other(self, tried: frozenset[str]) -> Line | None:
+        """Return such a line to a host whose label is not in `tried`."""
+        for place in range(len(self._lines) - 1, -1, -1):
+            connection = self._lines[place].connection
+            if connection.usable and connection.peer not in tried:
+                return self._lines.pop(place)
+        return None
+
     def keep(self, line: Line) -> None:
         """Keep a usable line for the next message."""
         line.idle_since = self._clock.seconds()

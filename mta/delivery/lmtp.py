@@ -42,24 +42,24 @@ class StoreCarrier:
         self._store = store
         self._look_up = look_up
 
-    def open(self, plan: Plan) -> "Deferred[Connection | TryLater]":
+    def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
         if plan.destination != self._store.destination:
-            return self._carrier.open(plan)
-        return Deferred.fromCoroutine(self._open())
+            return self._carrier.open(plan, tried)
+        return Deferred.fromCoroutine(self._open(tried))
 
-    async def _open(self) -> Connection | TryLater:
-        opened = await self._try()
+    async def _open(self, tried: frozenset[str]) -> Connection | TryLater:
+        opened = await self._try(tried)
         if not isinstance(opened, TryLater):
             return opened
         advice = f"mail stays queued. Check LOCAL_DELIVERY={self._store.destination}"
         return replace(opened, text=f"the mail store cannot be reached: {opened.text.rstrip('.')}; {advice}")
 
-    async def _try(self) -> Connection | TryLater:
+    async def _try(self, tried: frozenset[str]) -> Connection | TryLater:
         routes = await self._routes()
         if isinstance(routes, TryLater):
             return routes
-        return await self._carrier.open(replace(self._store, routes=routes))
+        return await self._carrier.open(replace(self._store, routes=routes), tried)
 
     async def _routes(self) -> tuple[Route, ...] | TryLater:
         (route,) = self._store.routes

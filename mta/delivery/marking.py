@@ -29,6 +29,6 @@ class QueueMarks:
         return marking.addCallback(self._marked, parcel)
 
     def _marked(self, again: frozenset[int], parcel: Parcel) -> None:
-        for pending in parcel.recipients if again and not parcel.unsent else ():
-            if pending.index in again:
+        for pending in parcel.recipients if again else ():
+            if pending.index in again and pending.index not in parcel.unsent:
                 self._journal.possible_duplicate(parcel.id, pending.recipient.address)

@@ -1,7 +1,8 @@
 """What became of one recipient at one attempt: three results with names, never a boolean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from mta.smtp.replies import Reply
 from mta.smtp.values import value
 
 
@@ -29,6 +30,8 @@ class TryLater:
     status: str = "4.0.0"
     #: How an operator can mend it, in one line, when time alone will not; "" otherwise.
     advice: str = ""
+    #: The reply that says so; None when the connection, the DNS or this relay is the reason.
+    reply: Reply | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 It reports what the server said. It knows nothing of routes, retries or reports.
 """
 
+from collections.abc import Sequence
+
 from mta.smtp.answers import ReplyReader, UnreadableReply
 from mta.smtp.dialogue import (
     Cause,
@@ -79,6 +81,16 @@ class Client:
     def verdicts(self) -> list[Verdict]:
         """One for each recipient of the letter that was begun last, once DONE was given."""
         return [] if self._transaction is None else self._transaction.verdicts
+
+    @property
+    def accepted(self) -> int:
+        """How many recipients of the letter that was begun last the server accepted at RCPT."""
+        return 0 if self._transaction is None else self._transaction.accepted
+
+    @property
+    def refused(self) -> Sequence[int]:
+        """Places of the recipients of that letter that the server refused at RCPT."""
+        return () if self._transaction is None else self._transaction.refused
 
     def receive(self, data: bytes) -> Event | None:
         """Take bytes from the server; return what to do, or None to wait for more. Never raises."""

@@ -3,7 +3,7 @@
 import enum
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mta.smtp.errors import LocalProtocolError
@@ -76,6 +76,8 @@ class Trouble:
     cause: Cause
     status: str
     text: str
+    #: The reply that ended the session, if it was one.
+    reply: Reply | None = field(default=None, compare=False, repr=False)
 
 
 class SessionOver(Exception):
@@ -121,7 +123,7 @@ class Dialogue:
 def refused(cause: Cause, reply: Reply, default: str) -> SessionOver:
     """Return the end of a session that a reply brought; its status is class 4, since the mail may be tried again."""
     status = f"4{reply.status[1:]}" if reply.status else default
-    return SessionOver(Trouble(cause, status, str(reply)))
+    return SessionOver(Trouble(cause, status, str(reply), reply))
 
 
 def out_of_protocol(step: Step, reply: Reply) -> SessionOver:

@@ -47,12 +47,14 @@ class Letter:
 class _Tally:
     """Which recipient is asked next, and what became of each."""
 
-    __slots__ = ("_final", "accepted", "answers", "asked")
+    __slots__ = ("_final", "accepted", "answers", "asked", "refused")
 
     def __init__(self, count: int) -> None:
         self.answers: list[Verdict | None] = [None] * count
         self.asked = 0
         self.accepted = 0
+        #: Places of the recipients whose RCPT was refused.
+        self.refused: list[int] = []
         # Before it all have their verdicts, so that a thousand replies do not make half a million comparisons.
         self._final = 0
 
@@ -63,6 +65,7 @@ class _Tally:
                 self.accepted += 1
             else:
                 self.answers[self.asked] = reply
+                self.refused.append(self.asked)
         self.asked += 1
 
     def take_final(self, reply: Reply) -> None:
@@ -105,6 +108,16 @@ class Transaction:
     def verdicts(self) -> list[Verdict]:
         """One for each recipient, in order, once DONE was given."""
         return [answer for answer in self._tally.answers if answer is not None]
+
+    @property
+    def accepted(self) -> int:
+        """How many RCPT commands got a positive reply."""
+        return self._tally.accepted
+
+    @property
+    def refused(self) -> Sequence[int]:
+        """Places, in the letter, of the recipients whose RCPT command was refused."""
+        return self._tally.refused
 
     @property
     def all_out(self) -> bool:

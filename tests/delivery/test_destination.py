@@ -145,7 +145,7 @@ class DestinationTests(SynchronousTestCase):
         self.enter()
         for number, all_out in enumerate((False, True, False)):
             self.carrier.connections[number].answer(Carried({}, stale=True, all_out=all_out), usable=False)
-        assert [parcel.unsent for parcel in self.carrier.parcels] == [False, True, False, True]
+        assert [bool(parcel.unsent) for parcel in self.carrier.parcels] == [False, True, False, True]
 
     def test_a_lost_connection_with_no_other_left_puts_the_rest_off(self) -> None:
         self.carrier.held = True

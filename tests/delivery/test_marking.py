@@ -171,7 +171,7 @@ class QueueMarksTests(SynchronousTestCase):
     def test_what_was_noted_and_never_sent_is_no_news(self) -> None:
         given = parcel()
         self.successResultOf(self.mark(given))
-        self.successResultOf(self.mark(replace(given, unsent=True)))
+        self.successResultOf(self.mark(replace(given, unsent=frozenset((0,)))))
         self.assertEqual(self.lines, [])
         self.successResultOf(self.mark(given))
         self.assertEqual(len(self.lines), 1)

@@ -22,6 +22,7 @@ class FakeConnection:
         self.carrier = carrier
         self.peer = "mx.test[192.0.2.1]:25"
         self.security = ""
+        self.tried = frozenset((self.peer,))
         self.usable = True
         self.ended = ""
         self.pending: tuple[Parcel, Deferred[Carried]] | None = None
@@ -68,12 +69,14 @@ class FakeCarrier:
         #: Whether connections wait for `connect`.
         self.slow = False
         self.plans: list[Plan] = []
+        self.tried: list[frozenset[str]] = []
         self.parcels: list[Parcel] = []
         self.connections: list[FakeConnection] = []
         self.connecting: list[Deferred[Connection | TryLater]] = []
 
-    def open(self, plan: Plan) -> Deferred[Connection | TryLater]:
+    def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> Deferred[Connection | TryLater]:
         self.plans.append(plan)
+        self.tried.append(tried)
         if not self.slow:
             return succeed(self._result())
         opening: Deferred[Connection | TryLater] = Deferred()
