@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,6 +98,8 @@ class Assembly:
         self._local = self._local_mail()
         delivery = self._delivery()
         self.listener: ESMTPFactory = self._listener(delivery)
+        #: What is read again when the operator asks: the name of its setting, and how.
+        self.files: Sequence[tuple[str, Callable[[], object]]] = tuple(self._reloaded())
         keeper = HistoryKeeper(queue, settings.history_days, wall=time.time, trouble=journal.trouble)
         auditor = Auditor(queue, wall=time.time, alarm=journal.alarm, trouble=journal.trouble)
         self.services: tuple[IService, ...] = (
@@ -123,10 +125,20 @@ class Assembly:
             listening=OwnSockets((each.getsockname()[0], settings.port) for each in self._premises.sockets),
         )
 
+    def _reloaded(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        premises = self._premises
+        if premises.certificate is not None:
+            yield "CERTIFICATE_PATH and KEY_PATH", premises.certificate.reload
+        if premises.keyring is not None:
+            yield "DKIM_KEY_PATH", premises.keyring.reload
+        if self._aliases is not None:
+            yield "ALIASES_FILE", self._aliases.reload
+
     def _local_mail(self) -> LocalMail:
         settings, forwarding = self._settings, None
+        self._aliases: AliasesFile | None = None
         if settings.aliases_file is not None:
-            aliases = AliasesFile(settings.aliases_file, self._journal.notice)
+            aliases = self._aliases = AliasesFile(settings.aliases_file, self._journal.notice)
             forwarding = Forwarding(
                 aliases.current,
                 settings.local_domains.matches,

@@ -56,6 +56,7 @@ def supervise(
         limits=window_limits(settings.retry_schedule),
         outlets=Outlets(pass_on, say, journal.trouble),
         patience=watchdog,
+        reload=None if certificate is None else certificate.reload,
     )
 
 

@@ -60,6 +60,7 @@ class Relay(MultiService):
             raise
         _tell(given.journal, self._queue.recovery)
         house = Assembly(given, self._queue)
+        self._files = house.files
         self._factory = house.listener
         for service in house.services:
             service.setServiceParent(self)
@@ -69,6 +70,13 @@ class Relay(MultiService):
         super().startService()
         self._listen()
         self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
+
+    def reload(self) -> None:
+        """Read the files again that are read while the relay runs, changed or not, and log which they are."""
+        for _, read_again in self._files:
+            read_again()
+        names = ", ".join(name for name, _ in self._files)
+        self._premises.journal.reloaded(names or "no files: no setting names one that is read while the relay runs")
 
     def well(self) -> bool:
         """Whether all goes on: whoever asks has the answer from our own reactor, so it does."""

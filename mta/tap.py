@@ -1,7 +1,6 @@
 """Options and makeService for twistd, and the life of the daemon: what is opened when, and how it all ends."""
 
 import os
-import signal
 import socket
 import time
 from contextlib import suppress
@@ -47,6 +46,7 @@ from mta.queue.merge import merge
 from mta.queue.place import is_container_volume, place_notice
 from mta.queue.rights import close_to_others
 from mta.relay import Relay, read_keys
+from mta.signals import Signals, ignore_signals
 from mta.steady import steady
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
@@ -69,6 +69,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the settings. Ends the program with all mistakes, before anything is made."""
+        ignore_signals()
         from twisted.internet import reactor  # noqa: PLC0415  twistd may choose another one before this
 
         try:
@@ -131,9 +132,6 @@ class Daemon(MultiService):
 
     def startService(self) -> None:
         """Take the queue directory, begin, or end the program with one line; and tell when all is ready."""
-        # Twisted takes the signals when it begins to run.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._reactor.callWhenRunning(signal.signal, number, self._stop_asked)
         self._tell_what_was_understood()
         self._addresses = [each.getsockname()[:2] for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
@@ -144,6 +142,7 @@ class Daemon(MultiService):
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
+            Signals(self._reactor, stop=self._stop_running, reload=core.reload, notice=self._journal.notice).take()
         except (*_MISTAKES, QueueError) as error:
             _refuse(error)
         self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=core.well)
@@ -164,21 +163,18 @@ class Daemon(MultiService):
 
     def _parent(self, watchdog: float | None) -> Supervisor:
         # The workers read the keys for themselves; what is wrong with them was said once, here.
-        if self._certificate is not None:
-            Rounds(self._certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
+        certificate = self._certificate
+        if certificate is not None:
+            Rounds(certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
         return supervise(
             self._settings,
             self._sockets,
-            self._certificate,
+            certificate,
             watchdog=watchdog,
             journal=self._journal,
             pass_on=self._output.pass_on,
             reactor=self._reactor,
         )
-
-    def _stop_asked(self, _signal: int, _frame: object) -> None:
-        """Stop and exit with status 0: Twisted's own handler would end us by the signal, which reads like a crash."""
-        self._reactor.callFromThread(self._stop_running)
 
     def _stop_running(self) -> None:
         with suppress(ReactorNotRunning):

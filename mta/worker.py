@@ -5,7 +5,6 @@ its own; the parent watches it and passes its log on. When the channel ends, so 
 """
 
 import os
-import signal
 import socket
 import sys
 import time
@@ -31,6 +30,7 @@ from mta.queue.home import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.relay import Relay, read_keys
+from mta.signals import Signals, ignore_signals
 from mta.steady import steady
 from mta.workers.allowance import SharedWindows
 from mta.workers.channel import Channel, open_channel
@@ -40,6 +40,9 @@ class FurtherJournal(Journal):
     """The journal of the workers from the second on. Notices are about files and names that all of them read alike."""
 
     def notice(self, text: str) -> None:
+        """Leave it to the first worker to say."""
+
+    def reloaded(self, files: str) -> None:
         """Leave it to the first worker to say."""
 
 
@@ -88,6 +91,8 @@ class Worker(MultiService):
         relay = Relay(premises)
         relay.setServiceParent(self)
         super().startService()
+        self.channel.handlers["reload"] = relay.reload
+        Signals(self._reactor, stop=self.stop, reload=relay.reload, notice=self._journal.notice).take()
         relay.ready.addCallback(self._ready)
 
     def stopService(self) -> Any:
@@ -134,6 +139,7 @@ class Worker(MultiService):
 def main(arguments: Sequence[str]) -> None:
     """Be a worker until the parent wants no more, or is gone."""
     number, tag, channel, handed, counts, *sockets = map(int, arguments)
+    ignore_signals()
     # What a terminal sends to all in the foreground is for the parent alone.
     os.setsid()
     from twisted.internet import reactor as chosen  # noqa: PLC0415
@@ -157,8 +163,6 @@ def main(arguments: Sequence[str]) -> None:
     except (QueueError, DkimKeyError) as error:
         fail(str(error))
     reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
-    # Twisted takes the signals when it begins to run; its own handler would end us by the signal.
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(worker.stop))
     reactor.run()
     output.flush()
 

@@ -33,6 +33,11 @@ class AliasesFile:
             self._complain(f"cannot read the aliases file {self._path}: {error.strerror}; going on with what it said")
         return self._aliases
 
+    def reload(self) -> None:
+        """Read the file again, changed or not, and tell again what should be mended in it."""
+        self._stamp, self._complaint = None, ""
+        self.current()
+
     def _read(self) -> None:
         with self._path.open("rb") as file:
             # Of what is read, so that a change in the meantime is seen the next time.

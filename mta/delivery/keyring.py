@@ -42,6 +42,9 @@ class Keyring(Protocol):
     def keys(self, domain: str) -> tuple[SigningKey, ...]:
         """Return the keys that sign for a domain in lower case; none if its mail is not signed. Reads small files."""
 
+    def reload(self) -> None:
+        """Read all files again, changed or not, and tell again what is wrong with them."""
+
     def files(self) -> "tuple[tuple[Named, ...], ...]":
         """Return for each file what its name can mean, the likelier first; none if one key signs for every domain."""
 
@@ -100,6 +103,11 @@ class _KeyFile:
             self._told = line
         return self.key
 
+    def reload(self, now: float, tell: Tell) -> None:
+        """Read the file now, changed or not."""
+        self._stamp, self._next_look, self._told = None, now, ""
+        self.current(now, tell)
+
 
 class _OneKey:
     """A Keyring of one file."""
@@ -113,6 +121,9 @@ class _OneKey:
     def keys(self, domain: str) -> tuple[SigningKey, ...]:  # noqa: ARG002  it signs for all
         key = self._file.current(self._clock(), self._tell)
         return (key,) if key else ()
+
+    def reload(self) -> None:
+        self._file.reload(self._clock(), self._tell)
 
     def files(self) -> tuple[tuple[Named, ...], ...]:
         return ()
@@ -148,6 +159,13 @@ class _Directory:
             self._look()
         current = (file.current(now, self._tell) for file in self._domains.get(domain, ()))
         return tuple(key for key in current if key is not None)
+
+    def reload(self) -> None:
+        now = self._clock()
+        self._stamp, self._next_look, self._told = None, now + LOOK_SECONDS, ""
+        self._look()
+        for file in self._files.values():
+            file.reload(now, self._tell)
 
     def files(self) -> tuple[tuple[Named, ...], ...]:
         by_path: dict[Path, list[Named]] = {}

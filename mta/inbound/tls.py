@@ -91,9 +91,19 @@ class ListeningCertificate:
             self._renew(stamps)
         self._look_at_dates()
 
+    def reload(self) -> None:
+        """Read the files now, changed or not, as `look` does; a pair that cannot be used is told each time."""
+        stamps = self._look_at_files()
+        self._suspect, self._problem = stamps, ""
+        self._renew(stamps)
+        self._look_at_dates()
+
     def _renew(self, stamps: Sequence[_Stamp]) -> None:
         try:
             files = read_files(*self._paths)
+            if files == self._files:
+                self._stamps, self._suspect = stamps, ()
+                return
             self._pair = self._better(make_pair(files))
         except CertificateError as error:
             # Whoever renews a certificate writes two files: between them it is no mistake that they do not fit.

@@ -100,6 +100,10 @@ class Journal:
         """A bug of ours: please report it with this line."""
         self._emit("fault", text=text, traceback=traceback)
 
+    def reloaded(self, files: str) -> None:
+        """The operator had these files read again (SIGHUP); a notice of its own tells what has changed in one."""
+        self._emit("reloaded", files=files)
+
     def stopping(self, running: int) -> None:
         """No new sessions and claims from here on; `running` transactions get their grace."""
         self._emit("stopping", running=running)

@@ -41,9 +41,10 @@ class Supervisor(Service):
         limits: WindowLimits,
         outlets: Outlets,
         patience: float | None = None,
+        reload: Callable[[], object] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`limits` are those of a destination.
+        """`limits` are those of a destination; `reload` reads again what the parent itself has read.
 
         A worker that listens and gives no sign of life for `patience` seconds is killed; None: none is looked for.
         """
@@ -51,6 +52,7 @@ class Supervisor(Service):
         self._reactor = reactor
         self._launch = launch
         self._outlets = outlets
+        self._reload = reload
         self._wall = wall
         self._shares = Shares(limits, self._tell)
         self._workers: dict[int, WorkerProcess] = {}
@@ -82,6 +84,13 @@ class Supervisor(Service):
         self._gone = gone
         self._stop_all()
         return gone
+
+    def reload(self) -> None:
+        """Have the parent and all workers read their files again; one of the workers logs which."""
+        if self._reload is not None:
+            self._reload()
+        for worker in self._workers.values():
+            worker.channel.send("reload")
 
     def well(self) -> bool:
         """Whether no worker hangs that should have been killed."""

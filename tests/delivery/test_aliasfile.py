@@ -80,3 +80,13 @@ def test_a_file_that_is_too_large_is_not_read(path: Path) -> None:
 def test_octets_that_are_no_text_cost_only_their_line(path: Path) -> None:
     path.write_bytes(b"\xff\xfe: x\nroot: bob\n")
     assert "root" in AliasesFile(path, lambda _: None).current().entries
+
+
+def test_a_reload_reads_a_change_that_does_not_show(path: Path) -> None:
+    file = AliasesFile(path, lambda _: None)
+    status = path.stat()
+    path.write_text("info: eve\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert list(file.current().entries) == ["root"]
+    file.reload()
+    assert list(file.current().entries) == ["info"]

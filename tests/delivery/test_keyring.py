@@ -212,3 +212,29 @@ def test_a_file_we_may_not_read_is_an_error(tmp_path):
     (tmp_path / "dkim.pem").chmod(0)
     with pytest.raises(DkimKeyError, match="Permission denied; let our user read it"):
         Ring(tmp_path / "dkim.pem")
+
+
+@pytest.mark.parametrize("name", ["dkim.pem", "a.test.pem"])
+def test_a_reload_reads_a_key_whose_change_does_not_show_and_tells_again_of_a_bad_one(tmp_path, name):
+    path = tmp_path / name
+    put(path, ONE)
+    ring = Ring(path if name == "dkim.pem" else tmp_path)
+    status = path.stat()
+    path.write_bytes(to_pem(TWO))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    ring.later()
+    assert ring.signs("a.test") == [("dkim", public(ONE))]
+    ring.ring.reload()
+    assert ring.signs("a.test") == [("dkim", public(TWO))]
+    put(path, b"no key")
+    for told in (1, 2):
+        ring.ring.reload()
+        assert ring.signs("a.test") == [("dkim", public(TWO))]
+        assert [line.endswith("the old key stays in use") for line in ring.told] == [True] * told
+
+
+def test_a_reload_finds_a_new_file_at_once(folder):
+    put(folder.path / "c.test.pem", THREE)
+    folder.ring.reload()
+    assert folder.signs("c.test") == [("dkim", public(THREE))]

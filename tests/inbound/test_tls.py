@@ -104,6 +104,19 @@ def test_a_broken_new_pair_keeps_the_old_one_and_is_told_once(files):
     assert "goes on with the certificate it has" in words
 
 
+def test_a_reload_tells_of_a_bad_pair_at_once_and_each_time_and_of_the_same_pair_nothing(files):
+    files.certificate.reload()
+    assert files.troubles == files.notices == []
+    files.replace(1, SECOND.key_pem)
+    for told in (1, 2):
+        files.certificate.reload()
+        assert len(files.troubles) == told
+    files.replace(0, SECOND.certificate_pem)
+    files.certificate.reload()
+    assert "second.test" in str(files.certificate)
+    assert len(files.notices) == 1
+
+
 def cut(pem: bytes) -> bytes:
     """Return a PEM file whose end did not arrive."""
     return pem[: len(pem) * 2 // 3]

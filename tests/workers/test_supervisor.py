@@ -102,6 +102,11 @@ class SupervisorTests(SynchronousTestCase):
         two.says(b'["ready",7]')
         self.assertEqual(self.successResultOf(self.supervisor.ready), 12)
 
+    def test_a_reload_is_passed_on_to_all_workers(self):
+        for process in self.begin():
+            self.supervisor.reload()
+            self.assertEqual(process.told[-1], b'["reload"]')
+
     def test_a_worker_that_is_killed_starts_again_at_once_and_one_line_says_so(self):
         one, _ = self.begin()
         self.clock.advance(30)

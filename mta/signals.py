@@ -1,0 +1,82 @@
+"""The signals of a process of the relay: SIGTERM and its like stop it, SIGHUP has files read again, others do nothing.
+
+Python ends at most signals that it has no handler for, without a word and without the grace of running deliveries.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+# The real-time signals follow; SIGPIPE and SIGXFSZ are ignored by Python, SIGCHLD is Twisted's.
+_HARMLESS = (
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGPOLL,
+    signal.SIGPWR,
+)
+
+
+def ignore_signals() -> None:
+    """Let the signals that do not stop the relay do nothing until `Signals` takes them."""
+    for number in (signal.SIGHUP, *_harmless()):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Signals:
+    """Has each signal handled in a turn of the reactor of its own; one that comes again before counts once."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        stop: Callable[[], object],
+        reload: Callable[[], object],
+        notice: Callable[[str], object],
+    ) -> None:
+        """`notice` takes a line for the operator about a signal that has no effect."""
+        self._reactor = reactor
+        self._stop = stop
+        self._reload = reload
+        self._notice = notice
+        self._pending: set[int] = set()
+
+    def take(self) -> None:
+        """Take SIGHUP and the harmless signals now, and all of them when the reactor runs."""
+        for number in (signal.SIGHUP, *_harmless()):
+            signal.signal(number, self._arrived)
+        # Twisted takes those that stop a program when it begins to run; its own handler would end us by the signal,
+        # which reads like a crash.
+        for number in _STOP:
+            self._reactor.callWhenRunning(signal.signal, number, self._arrived)
+
+    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        if number not in self._pending:
+            self._pending.add(number)
+            self._reactor.callFromThread(self._handle, number)
+
+    def _handle(self, number: int) -> None:
+        self._pending.discard(number)
+        if number in _STOP:
+            self._stop()
+        elif number == signal.SIGHUP:
+            self._reload()
+        else:
+            self._notice(f"{_name(number)} has no effect: SIGHUP reads files again, SIGTERM stops the relay")
+
+
+def _harmless() -> Iterator[int]:
+    yield from _HARMLESS
+    # The C library keeps some real-time signals for itself.
+    yield from (number for number in range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if number in signal.valid_signals())
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,99 @@
+"""Signals to the real daemon, and to its workers: SIGHUP reads files again, SIGQUIT stops, others do nothing."""
+
+import os
+import signal
+
+import pytest
+
+from mta.message.keys import new_key, to_pem
+from tests.endtoend.daemon import Daemon
+from tests.endtoend.mails import mail
+from tests.endtoend.test_workers import children
+from tests.endtoend.world import TO, received
+from tests.fakes.certificates import self_signed
+from tests.fakes.processes import answers, until
+
+HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN)
+
+
+def told(relay, words):
+    """Wait for a line of the journal that has these words."""
+    until(lambda: words in relay.child.text, what=words)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, workers):
+    sink = world.sink()
+    certificate, key = self_signed(["relay.example.test"]).write(tmp_path)
+    dkim = tmp_path / "dkim.pem"
+    dkim.write_bytes(to_pem(new_key("dkim", "ed25519")))
+    aliases = tmp_path / "aliases"
+    aliases.write_text("info: first@example.test\n")
+    relay = world.relay(
+        sink,
+        CERTIFICATE_PATH=str(certificate),
+        KEY_PATH=str(key),
+        DKIM_KEY_PATH=str(dkim),
+        ALIASES_FILE=str(aliases),
+        WORKERS=workers,
+    )
+    relay.awaited("started")
+    # What a look at the files would not see.
+    times = aliases.stat().st_atime_ns, aliases.stat().st_mtime_ns
+    aliases.write_text("info: other@example.test\n")
+    os.utime(aliases, ns=times)
+    os.kill(relay.child.pid, signal.SIGHUP)
+    (event,) = relay.awaited("reloaded")
+    assert event["files"] == "CERTIFICATE_PATH and KEY_PATH, DKIM_KEY_PATH, ALIASES_FILE"
+    relay.submit(mail(), "info@localhost")
+    (message,) = received(sink)
+    assert message.recipients == ("other@example.test",)
+    for path in (key, dkim):
+        path.write_text("no key")
+    os.kill(relay.child.pid, signal.SIGHUP)
+    told(relay, "the old key stays in use")
+    told(relay, "until then STARTTLS goes on with the certificate it has")
+    relay.submit(mail(), TO)
+    received(sink, 2)
+    assert relay.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_other_signals_do_nothing(tmp_path, workers):
+    with Daemon(tmp_path / "relay", WORKERS=workers) as relay:
+        relay.awaited("started")
+        processes = [relay.child.pid, *children(relay).values()]
+        for pid in processes:
+            for number in (*HARMLESS, signal.SIGHUP):
+                os.kill(pid, number)
+        for name in ("SIGUSR1", "SIGUSR2"):
+            told(relay, f"{name} has no effect")
+        relay.awaited("reloaded")
+        with relay.client() as client:
+            assert client.noop()[0] == 250
+        assert [relay.child.pid, *children(relay).values()] == processes
+        assert relay.stop() == 0
+        assert relay.events("trouble") == []
+        assert relay.events("stopped")
+
+
+def test_sigquit_stops_as_sigterm_does(tmp_path):
+    with Daemon(tmp_path / "relay") as relay:
+        os.kill(relay.child.pid, signal.SIGQUIT)
+        assert relay.child.wait() == 0
+        assert relay.events("stopped")
+
+
+def test_a_relay_that_starts_behind_the_images_trap_survives_signals_from_its_first_moment(tmp_path):
+    relay = Daemon(tmp_path / "relay")
+    relay.child.command[:0] = ["sh", "-c", """trap '' HUP USR1 USR2; echo trapped; exec "$@" """, "sh"]
+    with relay.child:
+        told(relay, "trapped")
+
+        def greets() -> bool:
+            for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                os.kill(relay.child.pid, number)
+            return answers(relay.port) or not relay.child.running
+
+        until(greets, what="the greeting")
+        assert relay.stop() == 0
