@@ -8,14 +8,28 @@ from bench.debian import owner_in
 from bench.peer import Recipe, Site
 
 _FILE = "exim4.conf"
-_TRANSPORT = "smtp: "
+_TRANSPORT, _ROUTER, _RETRY, _QUEUE_RUN = "smtp: ", "router: ", "retry", "queue run"
 
 
 def configuration(site: Site, settings: Mapping[str, str]) -> str:
-    """Return Exim's configuration; settings that begin with `smtp: ` are the transport's."""
-    own = {name: text for name, text in settings.items() if not name.startswith(_TRANSPORT)}
-    transport = {name.removeprefix(_TRANSPORT): text for name, text in settings.items() if name not in own}
-    return _TEXT.format(main=_lines(_main(site) | own), transport=_lines(_smtp(site) | transport))
+    """Return Exim's configuration.
+
+    Settings that begin with `smtp: ` are the transport's, those that begin with `router: ` stand for the usual
+    router's, `retry` is the rule for retries, and `queue run` the interval of queue runs.
+    """
+    transport, router = _of(settings, _TRANSPORT), _of(settings, _ROUTER)
+    elsewhere = {_RETRY, _QUEUE_RUN}
+    main = {name: text for name, text in settings.items() if ": " not in name and name not in elsewhere}
+    return _TEXT.format(
+        main=_lines(_main(site) | main),
+        router=_lines(router or _ONWARD),
+        transport=_lines(_smtp(site) | transport),
+        retry=settings.get(_RETRY, "F,2h,15m"),
+    )
+
+
+def _of(settings: Mapping[str, str], section: str) -> dict[str, str]:
+    return {name.removeprefix(section): text for name, text in settings.items() if name.startswith(section)}
 
 
 def _configure(site: Site, settings: Mapping[str, str]) -> Sequence[str]:
@@ -23,25 +37,25 @@ def _configure(site: Site, settings: Mapping[str, str]) -> Sequence[str]:
     for folder in ("spool", "log"):
         (site.home / folder).mkdir()
         os.chown(site.home / folder, *owner_in(site.debian, "Debian-exim"))
-    return ["exim4", "-bdf", "-q30m"]
+    return ["exim4", "-bdf", f"-q{settings.get(_QUEUE_RUN, '30m')}"]
 
 
 _TEXT = """\
 {main}
 begin routers
 onward:
-  driver = manualroute
-  route_list = * 127.0.0.1 byname
-  self = send
-  transport = remote_smtp
+{router}  transport = remote_smtp
 
 begin transports
 remote_smtp:
   driver = smtp
 {transport}
 begin retry
-* * F,2h,15m
+* * {retry}
 """
+
+
+_ONWARD = {"driver": "manualroute", "route_list": "* 127.0.0.1 byname", "self": "send"}
 
 
 def _main(site: Site) -> dict[str, str]:

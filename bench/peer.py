@@ -35,6 +35,10 @@ class Recipe:
     bound: Mapping[str, str]
 
 
+#: A file of the home that any peer looks for elsewhere, if the home has it: the DNS server that it asks.
+_FOR_ALL: Mapping[str, str] = {"resolv.conf": "/etc/resolv.conf"}
+
+
 class Peer:
     """One such server; `settings` stand over those of its recipe."""
 
@@ -73,7 +77,8 @@ class Peer:
         site = Site(self.home, debian, self.port, self._place.sink_port)
         command = self._recipe.configure(site, settled(self._settings, self.home))
         bound = {self._place.directory: self._place.directory}
-        bound |= {self.home / file: Path(path) for file, path in self._recipe.bound.items()}
+        names = {**_FOR_ALL, **self._recipe.bound}
+        bound |= {self.home / file: Path(path) for file, path in names.items() if (self.home / file).exists()}
         self._process = start_server(
             self._recipe.name, command_in(debian, command, bound), self.port, self.home / "output"
         )
