@@ -16,6 +16,7 @@ from mta.config.settings import Settings
 from mta.delivery.aliasfile import AliasesFile
 from mta.delivery.carriage import Carrier
 from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.cleartext import ClearTextNotices
 from mta.delivery.clockwatch import ROUND as CLOCK_ROUND
 from mta.delivery.clockwatch import ClockWatch
 from mta.delivery.forward import Forwarding
@@ -54,6 +55,7 @@ from mta.queue.keeper import HistoryKeeper
 from mta.queue.sqlite import SqliteQueue
 from mta.routing.answers import AddressAnswer, Found, LookupFailed
 from mta.routing.resolver import DnsResolver, make_resolver
+from mta.routing.route import Route
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.routing.targets import OwnSockets
@@ -156,11 +158,18 @@ class Assembly:
             forwarding=forwarding,
         )
 
+    def _in_clear(self, notices: ClearTextNotices, route: Route, reason: str) -> None:
+        text = notices.text(route, reason, self._premises.reactor.seconds())
+        if text is not None:
+            self._journal.notice(text)
+
     def _carrier(self) -> Carrier:
         settings = self._settings
         options = partial(client_options, trust=_trust(settings))
         mark = QueueMarks(self._queue, self._journal)
-        carrier = SmtpCarrier(Parts(self._premises.reactor, settings.mailname, options, mark))
+        in_clear = partial(self._in_clear, ClearTextNotices())
+        parts = Parts(self._premises.reactor, settings.mailname, options, mark, in_clear=in_clear)
+        carrier = SmtpCarrier(parts)
         store = mail_store(settings.local_delivery)
         if store is None:
             return carrier

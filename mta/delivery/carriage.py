@@ -59,7 +59,10 @@ class Connection(Protocol):
 
     @property
     def security(self) -> str:
-        """The connection's protection for the log, `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear."""
+        """The connection's protection for the log, `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear.
+
+        In clear although the host offers STARTTLS it is `none(<reason>)`.
+        """
 
     @property
     def tried(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from mta.delivery.advice import explain
 from mta.delivery.carriage import Connection
+from mta.delivery.cleartext import brief, unprotected
 from mta.delivery.conversation import Conversation
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
@@ -28,6 +29,7 @@ from mta.routing.tls import describe
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.handshake import Login, Terms
+from mta.wire.failures import connect_words
 
 
 class IReactor(IReactorTCP, IReactorUNIX, IReactorTime):
@@ -50,6 +52,8 @@ class Parts:
     bdat: bool = True
     #: Called with each connection that `open` gave, once it is down.
     closed: Callable[[Connection], None] | None = None
+    #: Called with the reason when a connection is in clear although the host offers STARTTLS.
+    in_clear: Callable[[Route, str], None] | None = None
 
 
 class SmtpCarrier:
@@ -76,6 +80,8 @@ class _Opening:
         self._connector: IConnector | None = None
         self._link: Link | None = None
         self._cancelled = False
+        # Why the session under way is in clear although the host offers STARTTLS.
+        self._no_tls = ""
 
     def start(self) -> "Deferred[Connection | TryLater]":
         """Try the first route; return what comes of all of them."""
@@ -86,7 +92,7 @@ class _Opening:
         """Take an event of the session under way from its link."""
         if event is Event.READY and self._link is not None:
             link, self._link = self._link, None
-            security = describe(link.transport)
+            security = describe(link.transport) or self._in_clear(link)
             parts, tried = self._parts, frozenset(self._tried)
             self._result.callback(Conversation(link, self._route, security, parts.mark, parts.closed, tried=tried))
         elif event is Event.CLOSED and self._link is not None:
@@ -100,8 +106,15 @@ class _Opening:
     def unreachable(self, reason: Failure) -> None:
         """Learn that no connection was made."""
         self._link = None
-        trouble = Trouble(Cause.LOST, "4.4.1", f"cannot connect: {reason.getErrorMessage()}")
-        self._give_up(trouble)
+        words = connect_words(reason.value, self._parts.timeouts.connect)
+        self._give_up(Trouble(Cause.LOST, "4.4.1", words))
+
+    def _in_clear(self, link: Link) -> str:
+        """Return the protection of a session in clear: "", or the reason when the host offers STARTTLS."""
+        reason = brief(self._no_tls or link.client.starttls_refused)
+        if reason and self._parts.in_clear is not None:
+            self._parts.in_clear(self._route, reason)
+        return unprotected(reason) if reason else ""
 
     def _next(self) -> None:
         """Go on to the next route, or tell what went wrong with the last."""
@@ -112,6 +125,7 @@ class _Opening:
             return
         self._route = self._routes.pop()
         self._tried.append(self._route.label)
+        self._no_tls = ""
         self._connect(clear=False)
 
     def _connect(self, *, clear: bool) -> None:
@@ -132,7 +146,8 @@ class _Opening:
         trouble = link.client.ended
         assert trouble is not None
         opportunistic = self._route.tls is TlsRule.OPPORTUNISTIC and not self._route.implicit_tls
-        if trouble.cause is Cause.TLS_FAILED and opportunistic:
+        if trouble.cause is Cause.TLS_FAILED and opportunistic and not self._no_tls:
+            self._no_tls = trouble.text
             self._connect(clear=True)
         else:
             self._give_up(trouble)

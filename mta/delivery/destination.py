@@ -229,7 +229,7 @@ class Destination:
         until = self._window.blocked(now) or now
         if self._last_trouble is not None and until != self._told_until:
             self._told_until = until
-            self._journal.destination_down(self.name, self._last_trouble.text, until)
+            self._journal.destination_down(self.name, self._last_trouble, until)
         trouble = self._last_trouble or self._window.trouble or TryLater("no connection allowed now", status="4.3.2")
         waiting, self._waiting = self._waiting, deque()
         for group in waiting:

@@ -40,7 +40,7 @@ def draft(offer: Offer, parcel: Parcel, host: str) -> Draft:
         refusal = _impossible(offer, parcel, host)
         body = _body_at_once(parcel) if refusal is None else None
     except OSError as error:
-        unread = TryLater(f"cannot read the message body: {error}", status="4.3.0")
+        unread = TryLater(f"cannot read the message body: {error.strerror or error}", status="4.3.0")
         return Draft(None, (), {pending.index: unread for pending in parcel.recipients})
     if refusal is not None:
         return Draft(None, (), {pending.index: refusal for pending in parcel.recipients})

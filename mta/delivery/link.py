@@ -19,6 +19,7 @@ from mta.message.body import Body
 from mta.routing.tls import CertificateRejected, failure_words
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Step, Trouble
+from mta.wire.failures import loss_words
 from mta.wire.prompt import PromptWriter
 
 
@@ -186,7 +187,7 @@ class Link(Protocol):
     def _streamed(self, unread: OSError | None) -> None:
         self._stop_stream()
         if unread is not None:
-            self.end(Trouble(Cause.OURS, "4.3.0", f"cannot read the message body: {unread}"))
+            self.end(Trouble(Cause.OURS, "4.3.0", f"cannot read the message body: {unread.strerror or unread}"))
         else:
             # Shorter than it was announced: there is no last piece.
             self.end_body()
@@ -230,4 +231,4 @@ def _loss(reason: Failure, step: Step | None, *, handshaking: bool) -> Trouble:
     if handshaking or reason.check(SSL.Error):
         return Trouble(Cause.TLS_FAILED, "4.7.5", failure_words(reason))
     where = "" if step is None else f" before the reply to {step.value}"
-    return Trouble(Cause.LOST, "4.4.2", f"connection lost{where}")
+    return Trouble(Cause.LOST, "4.4.2", f"{loss_words(reason.value)}{where}")

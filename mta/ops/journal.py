@@ -200,9 +200,15 @@ class Journal:
         """The outcome of an attempt came too late to count: someone else holds the message, or it was removed."""
         self._emit("lease-lost", id=id)
 
-    def destination_down(self, destination: str, text: str, until: float) -> None:
+    def destination_down(self, destination: str, trouble: TryLater, until: float) -> None:
         """Nothing goes to this destination before then; one message will try first."""
-        self._emit("destination-down", destination=destination, until=timestamp(until), reason=text)
+        self._emit(
+            "destination-down",
+            destination=destination,
+            host=trouble.host or None,
+            until=timestamp(until),
+            reason=trouble.text,
+        )
 
     def destination_up(self, destination: str) -> None:
         """The destination takes connections again."""

@@ -19,6 +19,7 @@ from mta.routing.answers import LookupFailed
 from mta.routing.dnsmessage import Kind, make_query, read_reply, trouble
 from mta.routing.dnsreply import DnsReply
 from mta.smtp.address import bracketed
+from mta.wire.failures import connect_words, loss_words
 
 #: An IP address and a port.
 Server = tuple[str, int]
@@ -100,9 +101,10 @@ class DnsWire:
             return await Deferred.fromCoroutine(exchange).addTimeout(self._timeout, self._reactor)
         except DeferredTimeout:
             raise _NoReply(f"no reply within {self._timeout:g} s") from None
-        except (OSError, ConnectError, ConnectionClosed) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise _NoReply(f"no reply ({reason})") from None
+        except ConnectionClosed as error:
+            raise _NoReply(f"no reply ({loss_words(error)})") from None
+        except (OSError, ConnectError) as error:
+            raise _NoReply(f"no reply ({connect_words(error, self._timeout)})") from None
 
     async def _over_udp(self, server: Server, query: QueryMessage) -> DnsReply:
         # A socket a question: the source port is random, and the kernel drops what another address sends. (A Twisted

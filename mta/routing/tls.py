@@ -23,8 +23,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.routing.route import Route, TlsRule
-from mta.routing.wording import certificate_words, mismatch_words
+from mta.routing.wording import certificate_words, handshake_words, mismatch_words
 from mta.smtp.address import is_ip
+from mta.wire.failures import loss_words
 from mta.wire.tls import new_context, openssl_words, protocol_and_cipher
 
 
@@ -78,10 +79,10 @@ def failure_words(reason: Failure) -> str:
     """Say in one line why a handshake failed, given what `connectionLost` got."""
     error = reason.value
     if isinstance(error, SSL.Error):
-        return openssl_words(error) or "the TLS handshake failed"
+        return handshake_words(openssl_words(error))
     if isinstance(error, CertificateRejected):
         return str(error)
-    return f"connection lost during the TLS handshake ({reason.getErrorMessage().rstrip('.')})"
+    return f"{loss_words(error)} during the TLS handshake"
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -53,6 +53,11 @@ class Client:
         return self._handshake.offer
 
     @property
+    def starttls_refused(self) -> str:
+        """The reply that refused STARTTLS, after which the session went on in clear; "" when there was none."""
+        return self._handshake.starttls_refused
+
+    @property
     def awaited(self) -> Step | None:
         """What the next reply will answer; None when none is due."""
         return self._dialogue.expected[0] if self._dialogue.expected else None

@@ -15,6 +15,9 @@ from mta.smtp.dialogue import (
 from mta.smtp.login import LoginAttempt
 from mta.smtp.replies import Reply
 
+# A server that cannot do TLS after all ends in one of these.
+_BROKEN = frozenset({Cause.LOST, Cause.TIMEOUT, Cause.PROTOCOL})
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -89,10 +92,14 @@ class Handshake:
         self._dialogue = dialogue
         self._terms = terms
         self._secured = secured
+        # Whether TLS was started by STARTTLS, so that the host may have another way in clear.
+        self._in_starttls = False
         # RFC 2033 section 4.1: LMTP has neither HELO nor EHLO.
         self._hello = Step.LHLO if terms.lmtp else Step.EHLO
         self._login: LoginAttempt | None = None
         self.offer = Offer()
+        #: The reply that refused STARTTLS, or "".
+        self.starttls_refused = ""
 
     def answer(self, step: Step, reply: Reply) -> Event | None:
         """Take a reply. Raises SessionOver."""
@@ -111,11 +118,23 @@ class Handshake:
     def cut(self, trouble: Trouble) -> tuple[Event, Trouble]:
         """Learn that the session is over: a refused login stays the reason even if the server then hung up."""
         refusal = self._login.refusal if self._login is not None else None
-        return Event.CLOSED, refusal or trouble
+        return Event.CLOSED, refusal or self._tls_trouble(trouble)
+
+    def _tls_trouble(self, trouble: Trouble) -> Trouble:
+        """Count a session that broke at STARTTLS, or at the first command under TLS, as a failed handshake.
+
+        In TLS 1.3 the server judges a client's certificate after the client's side of the handshake is done.
+        """
+        expected = self._dialogue.expected
+        at_tls = bool(expected) and (expected[0] is Step.STARTTLS or (self._in_starttls and expected[0] is self._hello))
+        if at_tls and trouble.cause in _BROKEN:
+            under = " under TLS" if self._in_starttls else ""
+            return Trouble(Cause.TLS_FAILED, "4.7.5", f"{trouble.text}{under}")
+        return trouble
 
     def tls_started(self) -> None:
         """Begin anew inside TLS: what was learned in clear is forgotten (RFC 3207 section 4.2)."""
-        self._secured = True
+        self._secured = self._in_starttls = True
         self.offer = Offer()
         self._say_hello(self._hello)
 
@@ -158,6 +177,7 @@ class Handshake:
             return Event.START_TLS
         if self._terms.tls_required:
             raise refused(Cause.NO_TLS, reply, "4.7.4")
+        self.starttls_refused = str(reply)
         return self._log_in()
 
     def _log_in(self) -> Event | None:

@@ -36,7 +36,7 @@ class OpeningTests(Case):
         self.net.time_out()
         outcome = self.trouble(opening)
         self.assertEqual((outcome.host, outcome.status), (OTHER.label, "4.4.1"))
-        self.assertIn("cannot connect: ", outcome.text)
+        self.assertEqual(outcome.text, "connection timed out after 30 s")
 
     def test_a_host_that_refuses_the_session_is_followed_by_the_next(self) -> None:
         opening = self.open(ROUTE, OTHER)
@@ -157,7 +157,7 @@ class TlsTests(Case):
         wire.says("220 go")
         wire.lost()
         self.net.refuse()
-        self.assertIn("cannot connect", self.trouble(opening).text)
+        self.assertEqual(self.trouble(opening), TryLater("connection refused", ROUTE.label, "4.4.1"))
 
     def test_a_handshake_that_never_ends_counts_as_failed(self) -> None:
         _, wire = self.starttls(ROUTE)

@@ -109,7 +109,7 @@ class StoreTests(Case):
         self.assertEqual(
             self.trouble(opening),
             TryLater(
-                "the mail store cannot be reached: cannot connect: Connection was refused by other side; "
+                "the mail store cannot be reached: connection refused; "
                 "mail stays queued. Check LOCAL_DELIVERY=lmtp:192.0.2.7:24",
                 "192.0.2.7[192.0.2.7]:24",
                 "4.4.1",

@@ -1,0 +1,53 @@
+"""Words for a connection that was not made or was lost: the cause once, without numbers of the system."""
+
+import errno
+import os
+
+from twisted.internet import error as kinds
+
+_WORDS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.ECONNABORTED: "connection reset",
+    errno.EPIPE: "connection reset",
+    errno.ETIMEDOUT: "connection timed out",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.EHOSTDOWN: "no route to host",
+    errno.ENETUNREACH: "network unreachable",
+    errno.ENETDOWN: "network unreachable",
+    errno.EADDRNOTAVAIL: "no local address or port to connect from",
+    errno.EAFNOSUPPORT: "this host has no addresses of that kind",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.ENOTSOCK: "not a socket",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files on this host",
+}
+# Twisted has these classes for some causes, with or without a number.
+_CLASSES: tuple[tuple[type[kinds.ConnectError], int], ...] = (
+    (kinds.ConnectionRefusedError, errno.ECONNREFUSED),
+    (kinds.NoRouteError, errno.ENETUNREACH),
+    (kinds.TCPTimedOutError, errno.ETIMEDOUT),
+)
+
+
+def connect_words(error: BaseException | None, seconds: float) -> str:
+    """Return why no connection was made, without the host; `seconds` is the time limit of the attempt.
+
+    `error` is an OSError or what Twisted gives to `clientConnectionFailed`.
+    """
+    if isinstance(error, kinds.TimeoutError):
+        return f"connection timed out after {seconds:g} s"
+    number = error.osError if isinstance(error, kinds.ConnectError) else getattr(error, "errno", None)
+    if not isinstance(number, int):
+        number = next((code for kind, code in _CLASSES if isinstance(error, kind)), None)
+    if number is None:
+        return "connection failed"
+    return _WORDS.get(number) or os.strerror(number).lower()
+
+
+def loss_words(error: BaseException | None) -> str:
+    """Return how a connection ended, from the reason that `connectionLost` gets."""
+    return "connection reset" if isinstance(error, kinds.ConnectionLost) else "connection lost"
