@@ -120,17 +120,31 @@ def zone(chosen: Sequence[Case]) -> Mapping[str, Mapping[str, object]]:
 
 
 def table(seen: Mapping[str, Mapping[int, Sequence[Seen]]], chosen: Sequence[Case]) -> str:
-    """Return a Markdown table of where each contender's messages were seen."""
-    lines = [f"| the first host | {' | '.join(seen)} |", f"|---{'|---' * len(seen)}|"]
-    for case in chosen:
-        cells = [_cell(messages.get(case.number, ())) for messages in seen.values()]
-        lines.append(f"| {case.step.value}: {case.fault} | {' | '.join(cells)} |")
+    """Return a Markdown table, a row a step and a column a fault, of where the messages of all contenders were seen."""
+    names = list(seen)
+    faults = list(dict.fromkeys(case.fault for case in chosen))
+    lines = [f"| {' / '.join(names)} | {' | '.join(faults)} |", f"|---{'|---' * len(faults)}|"]
+    for step in dict.fromkeys(case.step for case in chosen):
+        numbers = {case.fault: case.number for case in chosen if case.step is step}
+        cells = [
+            _cell({name: seen[name].get(numbers[fault], ()) for name in names}) if fault in numbers else ""
+            for fault in faults
+        ]
+        lines.append(f"| {step.value} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(seen: Sequence[Seen]) -> str:
-    words = [f"{one.where}{'' if one.encrypted else ' in clear'}, {one.seconds:.1f} s" for one in seen]
-    return " and ".join(words) or "**waits**"
+def _cell(seen: Mapping[str, Sequence[Seen]]) -> str:
+    """Return the place and the seconds of each contender, and the names where the places differ."""
+    places = {name: " and ".join(_place(one) for one in messages) or "**waits**" for name, messages in seen.items()}
+    seconds = {name: ", ".join(f"{one.seconds:.1f}" for one in messages) for name, messages in seen.items()}
+    if len(set(places.values())) == 1:
+        return f"{next(iter(places.values()))} {' / '.join(seconds.values())}".rstrip(" /")
+    return "; ".join(f"{name}: {places[name]} {seconds[name]}".rstrip() for name in seen)
+
+
+def _place(seen: Seen) -> str:
+    return seen.where if seen.encrypted else f"{seen.where} in clear"
 
 
 def measure(

@@ -92,7 +92,7 @@ class Host:
     script: Script
     tls: ssl.SSLContext | None = None
     stored: list[Stored] = field(default_factory=list)
-    #: Replies 4yz and 5yz.
+    #: Replies 4yz and 5yz of the script; what is out of order after one is not counted.
     refused: int = 0
     sessions: int = 0
 
@@ -234,9 +234,11 @@ class _Session:
             await asyncio.sleep(3600)
         if reply:
             await self._say(reply)
+        refused = reply[:1] in {"4", "5"}
+        self._host.refused += refused
         if reply.startswith("421"):
             raise _Over
-        return reply[:1] not in {"4", "5"}
+        return not refused
 
     def _usual(self, step: Step) -> str:
         if step is not Step.EHLO:
@@ -247,8 +249,6 @@ class _Session:
         return "\r\n".join([*(f"250-{offer}" for offer in offers[:-1]), f"250 {offers[-1]}"])
 
     async def _say(self, reply: str) -> None:
-        if reply[0] in "45":
-            self._host.refused += 1
         self._writer.write(f"{reply}\r\n".encode())
         await self._writer.drain()
 

@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import json
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -158,6 +159,8 @@ def _counted(name: str, server: Server) -> int:
 def main() -> int:
     """Measure, keep the figures and print the table. Returns the exit status."""
     options = _options()
+    # SIGTERM unwinds like Ctrl-C: the contender is ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if reason := why_not():
         print(f"nothing measured: {reason}", file=sys.stderr)
         return 1

@@ -26,16 +26,15 @@ def test_a_first_host_answers_badly_at_its_step_only():
     assert {step: script.reply(step, 1, 0.0) for step in Step if script.reply(step, 1, 0.0)} == {Step.RCPT: "451 no"}
 
 
-def test_the_table_says_where_each_message_was_seen():
-    chosen = [Case(1, Step.MAIL, "4yz"), Case(2, Step.STARTTLS, "5yz"), Case(3, Step.END, "close")]
+def test_the_table_says_where_each_message_was_seen_and_when():
+    chosen = [Case(1, Step.MAIL, "4yz"), Case(2, Step.MAIL, "5yz"), Case(3, Step.STARTTLS, "4yz")]
     seen = {
-        "one": {1: [Seen("second", 0.14)], 2: [Seen("first", 0.2, encrypted=False)], 3: []},
-        "other": {1: [Seen("second", 3.0), Seen("returned", 3.1)]},
+        "one": {1: [Seen("second", 0.14)], 2: [], 3: [Seen("first", 0.2, encrypted=False)]},
+        "other": {1: [Seen("second", 3.0)], 2: [Seen("second", 1.0), Seen("returned", 3.1)]},
     }
     assert table(seen, chosen).splitlines() == [
-        "| the first host | one | other |",
+        "| one / other | 4yz | 5yz |",
         "|---|---|---|",
-        "| MAIL: 4yz | second, 0.1 s | second, 3.0 s and returned, 3.1 s |",
-        "| STARTTLS: 5yz | first in clear, 0.2 s | **waits** |",
-        "| after the dot: close | **waits** | **waits** |",
+        "| MAIL | second 0.1 / 3.0 | one: **waits**; other: second and returned 1.0, 3.1 |",
+        "| STARTTLS | one: first in clear 0.2; other: **waits** |  |",
     ]
