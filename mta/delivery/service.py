@@ -132,9 +132,9 @@ class DeliveryService(Service):
         """Look into the queue: something in it is due."""
         self._claimer.wake()
 
-    def amended(self, change: Change, ids: Sequence[QueueId]) -> None:
-        """Act on what an operator did to messages in the queue."""
-        self._journal.amended(change, ids)
+    def amended(self, change: Change, ids: Sequence[QueueId], by: str = "") -> None:
+        """Act on a change that an operator, the user `by`, made to messages in the queue."""
+        self._journal.amended(change, ids, by)
         destinations = self._destinations.all()
         if change is Change.RETRY:
             for destination in destinations:

@@ -1,12 +1,16 @@
-"""The control socket in QUEUE_DIR: who changed the queue tells the running daemon at once.
+"""The control socket in QUEUE_DIR: a command that changed the queue tells the running daemon at once.
 
-A line names the change and the messages, `retry 0gqw5z6cn4j0y 0gqw5z6cn4j10`. Nothing is answered: the change is in
-the queue file already, and a daemon that missed the line would find it there.
+A line names the change, the operator's user if known, and the messages: `retry by=alice 0gqw5z6cn4j0y 0gqw5z6cn4j10`.
+Nothing is answered: the change is in the queue file already, and a daemon that missed the line would find it there.
+Only root and the relay's own user can open the socket, so the daemon believes the name.
 """
 
+import os
+import pwd
+import re
 import socket
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from twisted.application.service import Service
@@ -30,14 +34,28 @@ MOST_CONNECTIONS = 100
 SILENCE = 10.0
 
 Later = Callable[..., IDelayedCall]
-Told = Callable[[Change, list[QueueId]], object]
+Told = Callable[[Change, list[QueueId], str], object]
+
+_BY = "by="
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
 
 class IReactor(IReactorUNIX, IReactorTime):
     """What listens here and knows the time."""
 
 
-def tell(directory: Path, change: Change, ids: Sequence[QueueId]) -> bool:
+def operator(environ: Mapping[str, str]) -> str:
+    """Return the user who runs this command: behind sudo or doas the one who called that."""
+    user = os.geteuid()
+    names = [environ.get("SUDO_USER", ""), environ.get("DOAS_USER", "")] if user == 0 else []
+    try:
+        names.append(pwd.getpwuid(user).pw_name)
+    except KeyError:
+        names.append(str(user))
+    return next(name for name in (*names, str(user)) if _USER.fullmatch(name))
+
+
+def tell(directory: Path, change: Change, ids: Sequence[QueueId], by: str = "") -> bool:
     """Tell the daemon of a queue directory; False if none is running. Raises OSError if it cannot be told."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
@@ -45,23 +63,27 @@ def tell(directory: Path, change: Change, ids: Sequence[QueueId]) -> bool:
             connection.connect(str(directory / SOCKET_NAME))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
-        for line in to_lines(change, ids):
+        for line in to_lines(change, ids, by):
             connection.sendall(line)
     return True
 
 
-def to_lines(change: Change, ids: Sequence[QueueId]) -> Iterator[bytes]:
-    """Yield the lines that tell of a change, none for no messages."""
+def to_lines(change: Change, ids: Sequence[QueueId], by: str = "") -> Iterator[bytes]:
+    """Yield the lines that tell of a change by a user, none for no messages."""
+    words = f"{change.value} {_BY}{by}" if by else change.value
     for start in range(0, len(ids), _IDS_A_LINE):
-        yield f"{change.value} {' '.join(ids[start : start + _IDS_A_LINE])}\n".encode("ascii")
+        yield f"{words} {' '.join(ids[start : start + _IDS_A_LINE])}\n".encode("ascii")
 
 
-def read_line(line: bytes) -> tuple[Change, list[QueueId]]:
-    """Return what a line without its end tells. Raises ValueError."""
+def read_line(line: bytes) -> tuple[Change, list[QueueId], str]:
+    """Return the change, the messages and the user, "" if unknown, of a line without its end. Raises ValueError."""
     verb, *ids = line.decode("ascii").split(" ")
+    by = ids.pop(0).removeprefix(_BY) if ids and ids[0].startswith(_BY) else ""
+    if by and not _USER.fullmatch(by):
+        raise ValueError("no user can have this name")
     for id in ids:
         to_number(QueueId(id))
-    return Change(verb), [QueueId(id) for id in ids]
+    return Change(verb), [QueueId(id) for id in ids], by
 
 
 class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
@@ -92,12 +114,12 @@ class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
         """Pass a change on."""
         assert self.transport is not None
         try:
-            change, ids = read_line(line)
+            change, ids, by = read_line(line)
         except ValueError:
             self.transport.loseConnection()
             return
         self.resetTimeout()
-        self._told(change, ids)
+        self._told(change, ids, by)
 
 
 class ControlFactory(Factory):
@@ -125,7 +147,7 @@ class ControlService(Service):
     """Listens in a queue directory, which this daemon must have locked: a socket found there is a dead one's."""
 
     def __init__(self, reactor: IReactor, directory: Path, told: Told, trouble: Callable[[str], object]) -> None:
-        """`told` is called with every change that was made to messages, and their ids; `trouble` with a line."""
+        """`told` is called with each change of messages, their ids and the user; `trouble` with a line."""
         self._trouble = trouble
         self._reactor = reactor
         self._path = directory / SOCKET_NAME

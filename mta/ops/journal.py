@@ -19,6 +19,7 @@ from mta.smtp.replies import Reply
 Field = str | int | float | None
 Render = Callable[[float, str, Mapping[str, Field]], str]
 
+_IDS_A_LINE = 50
 # What may stand bare after `key=`; everything else is quoted as JSON, which leaves no raw line break or control.
 _BARE = re.compile(r"[!#-\[\]-~]+")
 
@@ -214,9 +215,10 @@ class Journal:
         """The destination takes connections again."""
         self._emit("destination-up", destination=destination)
 
-    def amended(self, change: Change, ids: Sequence[QueueId]) -> None:
-        """An operator changed messages in the queue."""
-        self._emit("amended", change=change.value, ids=",".join(ids))
+    def amended(self, change: Change, ids: Sequence[QueueId], by: str) -> None:
+        """An operator, this user if it is known, changed messages in the queue; a line tells of fifty at most."""
+        for start in range(0, len(ids), _IDS_A_LINE):
+            self._emit("amended", change=change.value, by=by or None, ids=",".join(ids[start : start + _IDS_A_LINE]))
 
 
 class Stages:

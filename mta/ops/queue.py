@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mta.config.setting import Reading
-from mta.config.table import QUEUE_DIR
+from mta.config.table import HISTORY_DAYS, QUEUE_DIR
 from mta.ops import control, render
 from mta.ops.refusal import Refusal, refusing
 from mta.queue.ids import to_number
@@ -55,14 +55,16 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "finished", is_flag=True, help="Finished messages too, as long as they are remembered.")
 def queue_list(as_json: bool, finished: bool) -> None:
     """List the messages that wait, and why."""
-    entries = _find(Query(finished=finished))
-    if as_json:
-        click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
-        return
+    with _opened() as queues:
+        entries = _result(queues.find(Query(finished=finished)))
+        if as_json:
+            click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
+            return
+        summary = _result(queues.summary())
     for entry in entries:
         click.echo("\n".join(render.list_lines(entry, finished)))
-    if not entries:
-        click.echo("The queue is empty.")
+    for line in render.closing_lines(summary, Reading(os.environ).of(HISTORY_DAYS), listed=bool(entries), all=finished):
+        click.echo(line)
 
 
 @queue.command("show")
@@ -91,26 +93,30 @@ def queue_summary(as_json: bool) -> None:
     click.echo("\n".join(render.summary_lines(summary)))
 
 
-@queue.command("retry")
-@click.option("--all", "everything", is_flag=True, help="All that waits; what is held is released.")
-@click.argument("ids", nargs=-1)
-def queue_retry(everything: bool, ids: tuple[str, ...]) -> None:
-    """Try messages now; held ones are released."""
-    if everything == bool(ids):
-        raise click.UsageError("give either the ids of messages or --all")
-    _amend(Change.RETRY, None if everything else ids)
+@queue.command("remove")
+@click.argument("ids", nargs=-1, required=True)
+def queue_remove(ids: tuple[str, ...]) -> None:
+    """Take messages out of the queue; their senders get no report."""
+    _amend(Change.REMOVE, ids)
 
 
-def _changing(change: Change, help: str) -> None:
+def _changing(change: Change, help: str, all_help: str) -> None:
     @queue.command(change.value, help=help)
-    @click.argument("ids", nargs=-1, required=True)
-    def command(ids: tuple[str, ...]) -> None:
-        _amend(change, ids)
+    @click.option("--all", "everything", is_flag=True, help=all_help)
+    @click.argument("ids", nargs=-1)
+    def command(everything: bool, ids: tuple[str, ...]) -> None:
+        if everything == bool(ids):
+            raise click.UsageError("give either the ids of messages or --all")
+        _amend(change, None if everything else ids)
 
 
-_changing(Change.REMOVE, "Take messages out of the queue; nobody is told.")
-_changing(Change.HOLD, "Keep messages back until they are released.")
-_changing(Change.RELEASE, "Let held messages go on.")
+_changing(
+    Change.RETRY,
+    "Try messages now; a held message that is named is released.",
+    "All that waits, but for held messages.",
+)
+_changing(Change.HOLD, "Keep messages back until they are released.", "All that waits.")
+_changing(Change.RELEASE, "Let held messages go on.", "All that is held.")
 
 
 def _find(query: Query) -> list[Entry]:
@@ -121,6 +127,7 @@ def _find(query: Query) -> list[Entry]:
 def _amend(change: Change, ids: Sequence[str] | None) -> None:
     wanted = None if ids is None else _checked(ids)
     done: set[QueueId] = set()
+    held = 0
 
     def amended(home: Path, change: Change, ids: Sequence[QueueId]) -> None:
         done.update(ids)
@@ -129,10 +136,14 @@ def _amend(change: Change, ids: Sequence[str] | None) -> None:
     try:
         with _opened(amended) as queues:
             _result(queues.amend(change, wanted, time.time()))
+            if change is Change.RETRY and wanted is None:
+                held = _result(queues.summary()).held
     finally:
         # What one queue has done stays done when the next one cannot.
         for id in sorted(done):
             click.echo(f"{id} {_DONE[change]}")
+    if held:
+        click.echo(f"smtprelay: left alone: {render.count(held, 'held message')} (queue release --all)", err=True)
     if missing := [id for id in wanted or () if id not in done]:
         raise Refusal(*(f"no message {id} waits in the queue" for id in missing))
 
@@ -148,7 +159,7 @@ def _checked(ids: Sequence[str]) -> list[QueueId]:
 
 def _tell(home: Path, change: Change, ids: Sequence[QueueId]) -> None:
     try:
-        control.tell(home, change, ids)
+        control.tell(home, change, ids, control.operator(os.environ))
     except OSError as error:
         click.echo(f"smtprelay: done, but the running relay could not be told ({error}); it will find out", err=True)
 

@@ -26,38 +26,77 @@ def entry_object(entry: Entry) -> JsonObject:
         "created": time_text(entry.created),
         "client": entry.client,
         "held": entry.held,
+        "held_since": time_text(entry.held_since),
         "in_delivery": entry.claimed,
-        "recipients": [_recipient_object(state) for state in entry.recipients],
+        "in_delivery_since": time_text(entry.claimed_since),
+        "unreported": entry.unreported,
+        "recipients": [_recipient_object(state, entry) for state in entry.recipients],
     }
 
 
-def _recipient_object(state: RecipientState) -> JsonObject:
+def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
     return {
         "address": state.address,
         "status": state.status.value,
         "attempts": state.attempts,
-        "next_attempt": time_text(state.due),
+        "next_attempt": time_text(_next_attempt(state, entry)),
         "last_reply": state.reply,
         "host": state.host,
         "finished": time_text(state.finished),
     }
 
 
+def _next_attempt(state: RecipientState, entry: Entry) -> float | None:
+    """Return when the next attempt comes: a message that is held or in delivery has none that is planned."""
+    return None if entry.held or entry.claimed else state.due
+
+
+def _since(name: str, when: float | None) -> str:
+    """Return `held since 2026-11-22T12:00:00Z`; the time is unknown of a hold by an older version."""
+    return name if when is None else f"{name} since {time_text(when)}"
+
+
+def _state(entry: Entry) -> str:
+    states = [_since("held", entry.held_since)] if entry.held else []
+    if entry.claimed:
+        states.append(_since("in delivery", entry.claimed_since))
+    if entry.unreported:
+        states.append("its failure was not reported to anyone")
+    return ", ".join(states)
+
+
 def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
     """Yield a line for a message and an indented one for each recipient that waits, or with `finished` for each."""
-    state = " held" * entry.held + " in delivery" * entry.claimed
-    yield f"{entry.id}  {time_text(entry.created)}  {_about(entry.size):>6}  <{entry.sender}>{state}"
+    yield f"{entry.id}  {time_text(entry.created)}  {_about(entry.size):>6}  <{entry.sender}> {_state(entry)}".rstrip()
     for recipient in entry.recipients:
         if finished or recipient.status is Status.WAITING:
-            yield f"    {_recipient_line(recipient)}"
+            yield f"    {_recipient_line(recipient, entry)}"
 
 
-def _recipient_line(state: RecipientState) -> str:
+def closing_lines(summary: Summary, days: float, *, listed: bool, all: bool) -> Iterator[str]:
+    """Yield the lines below a list: that nothing waits, how much is remembered for `days`, and failed reports."""
+    if not (listed and all) and not summary.messages:
+        finished = f"{count(summary.finished, 'message')} finished in the last {count(days, 'day')}"
+        failed = f" ({summary.failed} failed): smtprelay queue list --all" if summary.finished else ""
+        yield f"Nothing is waiting. {finished}{failed}" + "." * (not failed)
+    if summary.unreported:
+        reports = count(summary.unreported, "report")
+        yield f"{reports} could not be delivered, so the sender of a failed message was not told" + (
+            "" if all else ": smtprelay queue list --all"
+        )
+
+
+def count(number: float, noun: str) -> str:
+    """Return `1 message` or `2 messages`."""
+    return f"{number:.12g} {noun}{'s' * (number != 1)}"
+
+
+def _recipient_line(state: RecipientState, entry: Entry) -> str:
     parts = [f"<{state.address}> {state.status.value}"]
     if state.attempts:
-        parts.append(f"{state.attempts} attempt{'s' * (state.attempts != 1)}")
-    if state.due is not None:
-        parts.append(f"next {time_text(state.due)}")
+        parts.append(count(state.attempts, "attempt"))
+    if (due := _next_attempt(state, entry)) is not None:
+        parts.append(f"next {time_text(due)}")
     if state.finished is not None:
         parts.append(f"on {time_text(state.finished)}")
     said = ": ".join(filter(None, (state.host, state.reply)))
@@ -71,10 +110,12 @@ def show_lines(entry: Entry) -> Iterator[str]:
     yield f"client: {entry.client or 'this relay'}"
     yield f"size: {entry.size}"
     yield f"created: {time_text(entry.created)}"
-    yield f"held: {'yes' if entry.held else 'no'}"
-    yield f"in delivery: {'yes' if entry.claimed else 'no'}"
+    yield f"held: {_since('yes,', entry.held_since) if entry.held else 'no'}"
+    yield f"in delivery: {_since('yes,', entry.claimed_since) if entry.claimed else 'no'}"
+    if entry.unreported:
+        yield "report: its failure was not reported to anyone"
     for recipient in entry.recipients:
-        yield f"recipient: {_recipient_line(recipient)}"
+        yield f"recipient: {_recipient_line(recipient, entry)}"
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

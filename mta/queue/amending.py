@@ -9,13 +9,16 @@ from mta.queue.rows import ids_json, known_numbers
 from mta.queue.statements import SQL
 from mta.queue.tally import Tally
 
+# An operator who holds a message back does not expect that a retry of all the others lets it go.
+_EVERYTHING = {Change.RETRY: SQL.all_unheld, Change.RELEASE: SQL.all_held}
+
 
 def amend(
     connection: sqlite3.Connection, change: Change, ids: Sequence[QueueId] | None, now: float, tally: Tally
 ) -> tuple[list[QueueId], list[QueueId]]:
     """Do what was asked; return the ids it was done to, and those whose files may go. Raises sqlite3.Error."""
     if ids is None:
-        rows = connection.execute(SQL.all_waiting).fetchall()
+        rows = connection.execute(_EVERYTHING.get(change, SQL.all_waiting)).fetchall()
     else:
         rows = connection.execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
     numbers = ids_json(number for number, _ in rows)
@@ -26,7 +29,8 @@ def amend(
     if change is Change.RETRY:
         connection.execute(SQL.retry, (now, numbers))
     else:
-        connection.execute(SQL.hold, (change is Change.HOLD, numbers))
+        held = change is Change.HOLD
+        connection.execute(SQL.hold, (held, now if held else None, numbers))
     return done, []
 
 

@@ -149,6 +149,15 @@ class Entry:
     #: Whether someone works on it now.
     claimed: bool
     recipients: tuple[RecipientState, ...]
+    #: When the hold began. None when it is not held, or was held by an older version.
+    held_since: float | None = None
+    #: When the running claim began; None when `claimed` is false.
+    claimed_since: float | None = None
+
+    @property
+    def unreported(self) -> bool:
+        """Whether it is a report, or another message without a sender, that failed: its addressee does not hear."""
+        return not self.sender and any(state.status is Status.FAILED for state in self.recipients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +197,11 @@ class Summary:
     oldest: float | None
     recipients: dict[Status, int] = field(default_factory=dict)
     ledger: Ledger = Ledger()
+    #: Messages in the kept history, and those of them with a recipient that failed.
+    finished: int = 0
+    failed: int = 0
+    #: Messages with the null sender, such as reports, with a recipient that failed.
+    unreported: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +311,9 @@ class Queue(Protocol):
         """Do what an operator asked to these waiting messages (None: to all) and return the ids it was done to.
 
         An id is returned when its message waits, whether or not it was so before. RETRY makes a message due now (one
-        that is being tried goes on) and releases a hold; REMOVE ends its waiting recipients as removed and cancels a
-        running lease; HOLD and RELEASE set and lift the hold.
+        that is being tried goes on) and releases its hold; REMOVE ends its waiting recipients as removed and cancels a
+        running lease; HOLD and RELEASE set and lift the hold. RETRY of all leaves held messages alone, and RELEASE of
+        all concerns those alone.
         """
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":

@@ -31,6 +31,9 @@ from mta.queue.remembered import AMENDMENTS, RememberedMessage, RememberedRecipi
 
 T = TypeVar("T")
 
+# Messages with this `held` are not meant when a change is asked for all.
+_UNWANTED = {Change.RETRY: True, Change.RELEASE: False}
+
 
 class _Store:
     """The verbs without their Deferreds. Raises QueueError."""
@@ -51,7 +54,7 @@ class _Store:
         message = RememberedMessage(replace(mail, body=body), body.size, now, due, recipients)
         self._messages[to_number(mail.id)] = message
         self._accepted += len(recipients)
-        return None if lease is None else message.lease(now + lease)
+        return None if lease is None else message.lease(now, now + lease)
 
     def _require_place(self, mail: NewMail) -> None:
         if to_number(mail.id) in self._messages:
@@ -72,7 +75,7 @@ class _Store:
             if until is not None:
                 message.due = until
             elif len(claims) < limit:
-                claims.append(message.lease(now + lease))
+                claims.append(message.lease(now, now + lease))
             else:
                 break
         return claims
@@ -132,7 +135,8 @@ class _Store:
     def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
         done = []
         for _, message in sorted(self._messages.items()):
-            if message.due is not None and (ids is None or message.mail.id in ids):
+            wanted = message.held is not _UNWANTED.get(change) if ids is None else message.mail.id in ids
+            if message.due is not None and wanted:
                 AMENDMENTS[change](message, now)
                 done.append(message.mail.id)
         return done
@@ -161,6 +165,9 @@ class _Store:
                 self._finished[Status.REMOVED] + recipients[Status.REMOVED],
                 recipients[Status.WAITING],
             ),
+            sum(message.due is None for message in self._messages.values()),
+            sum(message.due is None and message.has_failed for message in self._messages.values()),
+            sum(message.mail.envelope.sender is None and message.has_failed for message in self._messages.values()),
         )
 
     def audit(self) -> Audit:

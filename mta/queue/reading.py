@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -78,16 +79,29 @@ def find(connection: sqlite3.Connection, query: Query) -> list[Entry]:
 
 
 def _entry(rows: list[Row]) -> Entry:
-    number, local, domain, size, created, client, held, leased, due = rows[0][:9]
+    number, local, domain, size, created, client, held, leased, due, held_since, leased_since = rows[0][:11]
     sender = "" if local is None else str(Address(local, domain))
-    states = tuple(read_state(due, row[9:]) for row in rows)
-    return Entry(to_id(number), sender, size, created, client, bool(held), bool(leased), states)
+    states = tuple(read_state(due, row[11:]) for row in rows)
+    return Entry(
+        to_id(number),
+        sender,
+        size,
+        created,
+        client,
+        bool(held),
+        bool(leased),
+        states,
+        held_since if held else None,
+        (created if leased_since is None else leased_since) if leased else None,
+    )
 
 
 def summary(connection: sqlite3.Connection) -> Summary:
     """Count what is there. Raises sqlite3.Error."""
     with _moment(connection):
-        return _summary(connection)
+        (finished,) = connection.execute(SQL.count_finished).fetchone()
+        failed, unreported = connection.execute(SQL.count_failed).fetchone()
+        return replace(_summary(connection), finished=finished, failed=failed, unreported=unreported)
 
 
 def audit(connection: sqlite3.Connection) -> Audit:

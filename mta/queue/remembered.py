@@ -57,6 +57,8 @@ class RememberedMessage:
     held: bool = False
     delay_reported: bool = False
     finished: float | None = None
+    held_since: float | None = None
+    leased_since: float | None = None
 
     def claim(self) -> Claim:
         """Return the running claim."""
@@ -70,10 +72,10 @@ class RememberedMessage:
         told = self.delay_reported or self.mail.envelope.sender is None
         return Waiting(self.created, told, tuple(domains))
 
-    def lease(self, end: float) -> Claim:
+    def lease(self, now: float, end: float) -> Claim:
         """Begin a lease."""
         self.token += 1
-        self.leased, self.due = True, end
+        self.leased, self.leased_since, self.due = True, now, end
         return self.claim()
 
     def take(self, verdicts: Sequence[Verdict], now: float, not_before: float | None) -> None:
@@ -92,6 +94,11 @@ class RememberedMessage:
         self.due, self.finished = None, now
         self.mail = replace(self.mail, body=MemoryBody(b""))
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a recipient failed."""
+        return any(one.status is Status.FAILED for one in self.recipients)
+
     def entry(self) -> Entry:
         """Return it as an operator sees it."""
         envelope = self.mail.envelope
@@ -104,6 +111,8 @@ class RememberedMessage:
             self.held,
             self.leased,
             tuple(self._state(one) for one in self.recipients),
+            self.held_since if self.held else None,
+            self.leased_since if self.leased else None,
         )
 
     def _state(self, one: RememberedRecipient) -> RecipientState:
@@ -124,8 +133,9 @@ def _remove(message: RememberedMessage, now: float) -> None:
     message.finish(now)
 
 
-def _hold(message: RememberedMessage, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
-    message.held = True
+def _hold(message: RememberedMessage, now: float) -> None:
+    if not message.held:
+        message.held, message.held_since = True, now
 
 
 def _lift(message: RememberedMessage, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)

@@ -136,4 +136,7 @@ def _added_up(parts: Sequence[Summary]) -> Summary:
         oldest=min((part.oldest for part in parts if part.oldest is not None), default=None),
         recipients={status: sum(part.recipients.get(status, 0) for part in parts) for status in Status},
         ledger=Ledger(*(sum(counts) for counts in zip(*(astuple(part.ledger) for part in parts), strict=True))),
+        finished=sum(part.finished for part in parts),
+        failed=sum(part.failed for part in parts),
+        unreported=sum(part.unreported for part in parts),
     )

@@ -38,6 +38,8 @@ class Statements:
     next_due: str
     waiting_among: str
     all_waiting: str
+    all_unheld: str
+    all_held: str
     retry: str
     hold: str
     remove_recipients: str
@@ -51,6 +53,8 @@ class Statements:
     stranded: str
     count_messages: str
     oldest: str
+    count_finished: str
+    count_failed: str
     count_recipients: str
     count: str
     ledger: str

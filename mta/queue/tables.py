@@ -66,7 +66,7 @@ class Tables:
         """Lease what is due, or what is due among some row numbers."""
         rows = self._claimable(now, limit, among)
         numbers = ids_json(row[0] for row in rows)
-        self._execute(SQL.lease, (now + lease, numbers))
+        self._execute(SQL.lease, (now + lease, now, numbers))
         recipients: dict[int, list[Row]] = {row[0]: [] for row in rows}
         for row in self._execute(SQL.recipients, (numbers,)):
             recipients[row[0]].append(row)

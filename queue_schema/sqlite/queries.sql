@@ -55,7 +55,8 @@ FROM (SELECT value ->> 0 AS id, value ->> 1 AS due FROM json_each(?1)) AS later
 WHERE message.id = later.id AND message.held = 0 AND message.leased = 0 AND message.due <= ?2;
 
 -- name: lease
-UPDATE message SET leased = 1, token = token + 1, due = ?1 WHERE id IN (SELECT value FROM json_each(?2));
+UPDATE message SET leased = 1, token = token + 1, due = ?1, leased_since = ?2
+WHERE id IN (SELECT value FROM json_each(?3));
 
 -- name: recipients
 SELECT message_id, idx, local, domain, notify, original, status, attempts
@@ -99,12 +100,18 @@ ORDER BY id;
 -- name: all_waiting
 SELECT id, in_file FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id;
 
+-- name: all_unheld
+SELECT id, in_file FROM message INDEXED BY waiting WHERE held = 0 AND due IS NOT NULL ORDER BY id;
+
+-- name: all_held
+SELECT id, in_file FROM message INDEXED BY waiting WHERE held = 1 AND due IS NOT NULL ORDER BY id;
+
 -- name: retry
 UPDATE message SET held = 0, due = CASE leased WHEN 0 THEN min(due, ?1) ELSE due END
 WHERE id IN (SELECT value FROM json_each(?2));
 
 -- name: hold
-UPDATE message SET held = ?1 WHERE held <> ?1 AND id IN (SELECT value FROM json_each(?2));
+UPDATE message SET held = ?1, held_since = ?2 WHERE held <> ?1 AND id IN (SELECT value FROM json_each(?3));
 
 -- name: remove_recipients
 UPDATE recipient SET status = 'removed', due = NULL, finished = ?1
@@ -121,21 +128,21 @@ DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER
 
 -- name: find_waiting
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT ?)
 ORDER BY m.id, r.idx;
 
 -- name: find_all
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT id FROM message ORDER BY id LIMIT ?)
 ORDER BY m.id, r.idx;
 
 -- name: find_among
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT id FROM message
                WHERE id IN (SELECT value FROM json_each(?1)) AND (?2 OR due IS NOT NULL)
@@ -156,6 +163,15 @@ FROM message INDEXED BY waiting WHERE due IS NOT NULL;
 -- name: oldest
 SELECT created FROM message
 WHERE id = (SELECT min(id) FROM message INDEXED BY waiting WHERE due IS NOT NULL);
+
+-- name: count_finished
+SELECT count(*) FROM message INDEXED BY history WHERE finished IS NOT NULL;
+
+-- name: count_failed
+SELECT count(DISTINCT CASE WHEN m.finished IS NOT NULL THEN m.id END),
+       count(DISTINCT CASE WHEN m.sender_local IS NULL THEN m.id END)
+FROM recipient AS r CROSS JOIN message AS m ON m.id = r.message_id
+WHERE r.status = 'failed';
 
 -- name: count_recipients
 SELECT status, count(*) FROM recipient GROUP BY status;
@@ -240,9 +256,10 @@ LIMIT ?;
 
 -- name: copy_messages
 INSERT INTO main.message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
-                          smtputf8, ret, envid, delay_reported, held, token, leased, due, finished)
+                          smtputf8, ret, envid, delay_reported, held, token, leased, due, finished, held_since)
 SELECT id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
-       smtputf8, ret, envid, delay_reported, held, token, 0, CASE leased WHEN 1 THEN ?1 ELSE due END, finished
+       smtputf8, ret, envid, delay_reported, held, token, 0, CASE leased WHEN 1 THEN ?1 ELSE due END, finished,
+       held_since
 FROM leftover.message
 WHERE id IN (SELECT value FROM json_each(?2));
 

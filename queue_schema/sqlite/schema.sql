@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": tells a queue file from any other SQLite file.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with a worker's number, while its
@@ -35,6 +35,8 @@ CREATE TABLE message (
     leased INTEGER NOT NULL CHECK (leased IN (0, 1)),    -- 1: someone works on it, until `due`
     due REAL,                                            -- when it may be claimed next; NULL when nothing waits
     finished REAL,                                       -- when its last recipient became final
+    held_since REAL,                                     -- when the hold began; NULL: by an older program, or not held
+    leased_since REAL,                                   -- when the last claim began; NULL: never claimed, or with add
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL)),
     -- A lease has an end and a token; what is finished is neither leased nor held.

@@ -1,3 +1,4 @@
+import os
 import socket
 import stat
 from pathlib import Path
@@ -20,6 +21,7 @@ from mta.ops.control import (
     ControlFactory,
     ControlProtocol,
     ControlService,
+    operator,
     read_line,
     tell,
     to_lines,
@@ -28,12 +30,12 @@ from mta.queue.ids import to_id
 from mta.queue.interface import Change, QueueId
 
 IDS = [to_id(number) for number in (1, 2, 1 << 62)]
-HEARD = list[tuple[Change, list[QueueId]]]
+HEARD = list[tuple[Change, list[QueueId], str]]
 
 
 def feed(data: bytes) -> tuple[HEARD, bool]:
     heard: HEARD = []
-    protocol = ControlProtocol(lambda change, ids: heard.append((change, ids)), Clock().callLater, lambda: None)
+    protocol = ControlProtocol(lambda change, ids, by: heard.append((change, ids, by)), Clock().callLater, lambda: None)
     transport = StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(data)
@@ -44,15 +46,29 @@ def feed(data: bytes) -> tuple[HEARD, bool]:
 def test_a_line_tells_the_change_and_the_messages(change: Change) -> None:
     (line,) = to_lines(change, IDS)
     assert line.startswith(change.value.encode() + b" 0000000000001 0000000000002 ")
-    assert feed(line) == ([(change, IDS)], False)
+    assert feed(line) == ([(change, IDS, "")], False)
 
 
 def test_many_messages_are_told_in_lines_that_are_not_too_long() -> None:
     many = [to_id(number) for number in range(2500)]
     heard, closed = feed(b"".join(to_lines(Change.RETRY, many)))
-    assert [id for _, ids in heard for id in ids] == many
+    assert [id for _, ids, _ in heard for id in ids] == many
     assert len(heard) == 3
     assert not closed
+
+
+def test_each_line_names_the_user() -> None:
+    many = [to_id(number) for number in range(1001)]
+    heard, _ = feed(b"".join(to_lines(Change.HOLD, many, "alice")))
+    assert [by for _, _, by in heard] == ["alice", "alice"]
+
+
+def test_the_operator_is_the_one_who_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert operator({"SUDO_USER": "alice"}) == operator({"DOAS_USER": "alice"}) == "alice"
+    assert operator({}) == operator({"SUDO_USER": "a b\n"}) == "root"
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_123)
+    assert operator({"SUDO_USER": "alice"}) == "4000000123"
 
 
 def test_no_messages_need_no_line() -> None:
@@ -60,7 +76,16 @@ def test_no_messages_need_no_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"retry x", b"explode 0000000000001", b"retry  0000000000001", b"\xff", b"x" * 20000]
+    "line",
+    [
+        b"",
+        b"retry x",
+        b"retry by=a\tb 0000000000001",
+        b"explode 0000000000001",
+        b"retry  0000000000001",
+        b"\xff",
+        b"x" * 20000,
+    ],
 )
 def test_a_line_that_makes_no_sense_ends_the_connection(line: bytes) -> None:
     assert feed(line + b"\n") == ([], True)
@@ -125,7 +150,7 @@ class ControlServiceTests(TestCase):
         temporary = TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.directory = Path(temporary.name)
-        self.heard: Deferred[tuple[Change, list[QueueId]]] = Deferred()
+        self.heard: Deferred[tuple[Change, list[QueueId], str]] = Deferred()
         assert IReactorUNIX.providedBy(reactor)
         self.troubles: list[str] = []
         told = self.heard.callback
@@ -137,8 +162,8 @@ class ControlServiceTests(TestCase):
 
     async def test_the_daemon_hears_what_a_command_tells(self) -> None:
         self.start()
-        self.assertTrue(tell(self.directory, Change.HOLD, IDS))
-        self.assertEqual(await self.heard, (Change.HOLD, IDS))
+        self.assertTrue(tell(self.directory, Change.HOLD, IDS, "alice"))
+        self.assertEqual(await self.heard, (Change.HOLD, IDS, "alice"))
 
     async def test_a_dead_daemons_socket_is_replaced(self) -> None:
         leave_a_dead_socket(self.directory)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mta.message.outcome import Delivered, TryLater
 from mta.ops.journal import Journal, Stages, json_line, text_line
-from mta.queue.interface import QueueId
+from mta.queue.interface import Change, QueueId
 from mta.smtp.address import Address
 from mta.smtp.replies import reply
 
@@ -58,3 +58,14 @@ def test_a_possible_duplicate_is_told_before_its_copy_can_be_on_its_way() -> Non
     journal.notice("this may wait")
     journal.possible_duplicate(ID, BOB)
     assert [line.split()[1] if " " in line else line for line in told] == ["notice", "possible-duplicate", "out"]
+
+
+def test_a_change_by_an_operator_is_told_with_the_user_and_fifty_messages_a_line() -> None:
+    lines, journal = lines_of()
+    ids = [QueueId(f"{number:013}") for number in range(120)]
+    journal.amended(Change.HOLD, ids, "alice")
+    assert [line.count(",") + 1 for line in lines] == [50, 50, 20]
+    assert all(" amended change=hold by=alice ids=" in line for line in lines)
+    assert "".join(lines).count(ids[-1]) == 1
+    journal.amended(Change.HOLD, ids[:1], "")
+    assert lines[-1].endswith(f" amended change=hold ids={ids[0]}\n")

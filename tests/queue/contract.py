@@ -488,6 +488,28 @@ class QueueContract:
         self.assertEqual(self.now(self.queue.next_due()), NOW + 1)
         self.assertEqual(len(self.claims(NOW + 1)), 1)
 
+    def test_a_retry_of_all_leaves_held_messages_alone(self):
+        held, new = self.added(), self.added(due=NOW + 60)
+        self.amended(Change.HOLD, held.id)
+        self.assertEqual(self.amended(Change.RETRY, now=NOW + 1), [new.id])
+        self.assertTrue(self.entry(held.id).held)
+        self.assertEqual([claim.id for claim in self.claims(NOW + 1)], [new.id])
+        self.assertEqual(self.amended(Change.RELEASE), [held.id])
+        self.assertEqual([claim.id for claim in self.claims(NOW + 1)], [held.id])
+
+    def test_an_entry_tells_since_when_a_message_is_held_or_in_delivery(self):
+        new, born = self.added(due=NOW + 5), self.claimed()
+        self.assertEqual((self.entry(new.id).held_since, self.entry(new.id).claimed_since), (None, None))
+        self.assertEqual(self.entry(born.id).claimed_since, NOW)
+        self.claims(NOW + 7)
+        self.assertEqual(self.entry(new.id).claimed_since, NOW + 7)
+        self.amended(Change.HOLD, new.id, now=NOW + 8)
+        self.amended(Change.HOLD, new.id, now=NOW + 9)
+        entry = self.entry(new.id)
+        self.assertEqual((entry.held_since, entry.claimed_since), (NOW + 8, NOW + 7))
+        self.amended(Change.RELEASE, new.id, now=NOW + 10)
+        self.assertIsNone(self.entry(new.id).held_since)
+
     def test_retry_leaves_a_running_attempt_alone(self):
         claim = self.claimed()
         self.assertEqual(self.amended(Change.RETRY, claim.id), [claim.id])
@@ -515,8 +537,10 @@ class QueueContract:
         first, second = self.added(), self.added(due=NOW + 60)
         done = self.claimed()
         self.settled(done, Verdict(0, TOOK))
-        self.assertEqual(self.amended(Change.HOLD), [first.id, second.id])
         self.assertEqual(self.amended(Change.RETRY), [first.id, second.id])
+        self.assertEqual(self.amended(Change.HOLD), [first.id, second.id])
+        self.assertEqual(self.claims(), [])
+        self.assertEqual(self.amended(Change.RELEASE), [first.id, second.id])
         self.assertEqual(len(self.claims()), 2)
         self.assertEqual(self.amended(Change.REMOVE), [first.id, second.id])
 
@@ -568,6 +592,17 @@ class QueueContract:
         self.assertEqual((summary.messages, summary.held, summary.claimed, summary.oldest), (2, 1, 1, NOW))
         counts = {Status.WAITING: 2, Status.DELIVERED: 1, Status.FAILED: 1, Status.REMOVED: 0}
         self.assertEqual(summary.recipients, counts)
+
+    def test_a_summary_counts_the_history_and_the_reports_that_failed(self):
+        took, failed, report = self.claimed(), self.claimed("a@b.test", "c@d.test"), self.claimed(sender=None)
+        half = self.claimed("a@b.test", "c@d.test", sender=None)
+        self.settled(took, Verdict(0, TOOK))
+        self.settled(failed, Verdict(0, NEVER), Verdict(1, NEVER))
+        self.settled(report, Verdict(0, NEVER))
+        self.settled(half, Verdict(0, NEVER))
+        summary = self.now(self.queue.summary())
+        self.assertEqual((summary.finished, summary.failed, summary.unreported), (3, 2, 2))
+        self.assertEqual([self.entry(one.id).unreported for one in (failed, report, half)], [False, True, True])
 
     def test_a_summary_of_nothing_is_zeros(self):
         summary = self.now(self.queue.summary())

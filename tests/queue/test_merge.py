@@ -188,10 +188,20 @@ def made_older(home: Path) -> None:
     with closing(connect(home / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = 1")
         connection.execute("DROP TABLE ledger")
+        connection.execute("ALTER TABLE message DROP COLUMN held_since")
+        connection.execute("ALTER TABLE message DROP COLUMN leased_since")
         connection.execute("PRAGMA user_version = 1")
 
 
+def forget_since_when(home: Path) -> None:
+    """Make the rows of a home as an older version keeps them."""
+    with closing(connect(home / FILE_NAME)) as connection:
+        connection.execute("UPDATE message SET held_since = NULL, leased_since = NULL")
+
+
 def test_an_older_queue_is_upgraded_on_the_way(spool):
+    forget_since_when(spool)
+    forget_since_when(spool / "worker-2")
     expected = merged_picture(spool, THEN)
     made_older(spool)
     made_older(spool / "worker-2")
