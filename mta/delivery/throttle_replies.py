@@ -90,7 +90,8 @@ _IANA = "IANA registry of enhanced status codes, X.7.28 (mail flood)"
 _COMMON = "a common wording"
 
 _MAIL = "(?:messages?|mails?|e-mails?|emails?|transactions?)"
-_PERIOD = "(?:per|each|every|this)"
+_LIMIT = "(?:limit|quota|exceed|too many|maximum)"
+_REACHED = "(?:has been |have been |is |was )?(?:exceeded|reached)"
 
 _PROVIDERS = (
     Row(Kind.QUOTA, _GMAIL_LIMITS, _any("daily (?:user )?sending"), "5.4.5", _codes(550), _HOUR),
@@ -122,7 +123,6 @@ _PROVIDERS = (
     Row(Kind.RATE, _MICROSOFT, _any("server busy", "access denied, please try again", "rate limit"), "4.7.6"),
     # [TS03] and [TSS09] mean that retries do not help: these are not throttling.
     Row(Kind.RATE, _YAHOO, _any(r"\[tss?0[1245]\]", r"temporarily deferred - \[?4\.16", r"\[#4\.16\.5\]")),
-    Row(Kind.MAILBOX, _YAHOO, _any("user is receiving e?mail too quickly")),
     # Amazon SES counts by the second, and by any 24 hours.
     Row(Kind.RATE, _SES, _any("maximum sending rate exceeded"), wait=1.0),
     Row(Kind.QUOTA, _SES, _any("daily message quota exceeded"), wait=600.0),
@@ -163,17 +163,33 @@ _PROGRAMS = (
 _WORDINGS = (
     Row(Kind.RATE, _IANA, None, "4.7.28"),
     Row(
+        Kind.MAILBOX,
+        _COMMON,
+        _any(
+            f"(?:receiving|received) {_MAIL} (?:too (?:quickly|fast|often)|at (?:a|too))",
+            f"(?:recipient|mailbox|user) (?:is |has )?(?:receives|receiving|received) too (?:many|much) {_MAIL}",
+        ),
+    ),
+    Row(
         Kind.MESSAGES,
         _EXIM,
-        _any(rf"too many {_MAIL} (?:in|on|per|for|over) (?:this |one |a |the )?(?:smtp )?(?:connection|session)"),
+        _any(
+            f"too many {_MAIL} (?:in|on|per|for|over) (?:this |one |a |the )?(?:smtp )?(?:connection|session)",
+            f"{_LIMIT}[a-z ]{{0,40}}?(?:per|for this|on this|in this|in one) (?:smtp )?(?:connection|session)",
+        ),
     ),
     Row(
         Kind.CONNECTIONS,
         _COMMON,
         _any(
             r"too many (?:[a-z]{1,12} ){0,3}?(?:connections|sessions)\b",
-            "connection limit (?:exceeded|reached)",
-            "maximum (?:[a-z]{1,12} ){0,3}?connections (?:exceeded|reached)",
+            f"connections? (?:count )?limit {_REACHED}",
+            f"maximum (?:[a-z]{{1,12}} ){{0,3}}?connections {_REACHED}",
+            "concurren(?:cy|t)[a-z ]{0,30}?(?:limit|exceeded|reached)",
+            "(?:limit|exceeded|reached|too many|maximum)[a-z ]{0,30}?(?:concurren|simultaneous|parallel)",
+            "zu viele verbindungen",
+            "demasiadas conexiones",
+            "troppe connessioni",
         ),
     ),
     Row(
@@ -181,8 +197,9 @@ _WORDINGS = (
         _COMMON,
         _any(
             r"\bdaily [a-z ]{0,30}?(?:limit|quota)",
-            rf"(?:limit|quota|exceed|too many)[^.;]{{0,60}}?{_PERIOD} day\b",
+            rf"{_LIMIT}[^.;,]{{0,60}}?(?:per|each|every|this|/) ?day\b",
             rf"\b{_MAIL} a day\b",
+            rf"{_LIMIT}[^.;,]{{0,60}}?(?:in|within|per|last|past|any) 24[ -]?h",
         ),
         wait=_HOUR,
     ),
@@ -190,25 +207,40 @@ _WORDINGS = (
         Kind.RATE,
         _COMMON,
         _any(
-            rf"(?:limit|quota|exceed|too many|maximum)[^.;]{{0,60}}?{_PERIOD} (?:second|minute|hour)\b",
+            rf"{_LIMIT}[^.;,]{{0,60}}?(?:(?:per|each|every|this|last|past) |/ ?)(?:second|sec|minute|min|hour|hr|h)\b",
             rf"\b{_MAIL} an? (?:second|minute|hour)\b",
+            rf"\d {_MAIL} (?:in|within|per|during) \d",
+            r"\d recipients (?:in|within|per|during) \d",
             r"\bhourly [a-z ]{0,30}?(?:limit|quota)",
             r"\brate[ -]?limit",
+            rf"\brate {_REACHED}",
             "throttl(?:ed|ing)",
             rf"(?<!has )too (?:many|much) {_MAIL}\b",
             "(?:sending|sent|connecting|submitting) (?:[a-z]{1,12} ){0,2}?too (?:fast|quickly|often|rapidly)",
             r"\bslow(?:er| down)\b",
             "(?:exceed|reduce|lower)[a-z ]{0,30}?(?:sending|message|mail|connection|delivery|submission) rate",
-            "sending (?:limit|quota) [a-z ]{0,12}?(?:exceeded|reached)",
-            "(?:exceeded|reached) [a-z ]{0,12}?sending (?:limit|quota)",
+            f"(?:sending|sender|outgoing|outbound|submission) (?:[a-z]{{1,12}} ){{0,2}}?(?:limit|quota) {_REACHED}",
+            "(?:exceeded|reached) [a-z ]{0,12}?(?:sending|outgoing|outbound) (?:[a-z]{1,12} )?(?:limit|quota)",
             "(?:excessive|unexpected|unusual) (?:mail |message |sending )?(?:volume|rate)",
             "too many errors from your ip",
             "frequency (?:is )?limited",
+            "zu viele (?:nachrichten|e-?mails)",
+            "trop de (?:messages|mails|courriels)",
+            "demasiados (?:mensajes|correos)",
+            "troppi messaggi",
         ),
     ),
     Row(Kind.RECIPIENTS, _RFC_5321, _any("too many recipients"), "", _codes(552)),
     Row(Kind.RECIPIENTS, _RFC_5321, None, "5.5.3", _codes(552)),
-    Row(Kind.RECIPIENTS, _RFC_5321, _any("too many (?:smtp |envelope |mail )?recipients")),
+    Row(
+        Kind.RECIPIENTS,
+        _RFC_5321,
+        _any(
+            "too many (?:smtp |envelope |mail )?(?:recipients|rcpts?)",
+            f"recipients? (?:count )?limit {_REACHED}",
+            f"maximum (?:[a-z]{{1,12}} ){{0,3}}?recipients {_REACHED}",
+        ),
+    ),
     Row(Kind.RECIPIENTS, _RFC_5321, None, "4.5.3"),
 )
 
@@ -216,3 +248,10 @@ ROWS = (*_PROVIDERS, *_PROGRAMS, *_WORDINGS)
 
 #: The codes of 5yz replies that a row is about.
 REFUSALS = frozenset(code for row in ROWS for code in row.codes if code >= 500)
+
+#: A text with none of these fits no row with a pattern. It spares an ordinary reply the search for each pattern.
+STEMS = (
+    *("limit", "too ", "exceed", "reached", "quota", "rate", "maximum", "throttl", "slow", "volume", "frequency"),
+    *("daily", " day", "24", "hour", "minute", "second", "per ", "defer", "busy", "denied", "recipients"),
+    *("rp-00", "4.16", "[ts", "rl0000", "ofr", "hl:", "mi:", "rp:", "trop", "zu viele", "demasiad"),
+)

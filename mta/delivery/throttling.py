@@ -15,7 +15,7 @@ Not throttling: greylisting, a full disk or mailbox, a server that shuts down or
 import re
 from dataclasses import dataclass
 
-from mta.delivery.throttle_replies import REFUSALS, ROWS, Kind
+from mta.delivery.throttle_replies import REFUSALS, ROWS, STEMS, Kind
 
 #: The longest wait that is believed, in seconds.
 LONGEST_WAIT = 86400.0
@@ -23,6 +23,8 @@ LONGEST_WAIT = 86400.0
 # Characters of a text that are read: the words stand at the beginning, and addresses and links follow.
 _READ = 500
 
+# Statuses that say it without any words.
+_TELLING = frozenset(row.status for row in ROWS if row.pattern is None)
 # RFC 3463 section 3.3.
 _MAILBOX_FULL = "4.2.2"
 _GREYLISTING = re.compile(r"gr[ea]y[ -]?list")
@@ -51,11 +53,13 @@ def throttling(code: int, status: str, text: str) -> Throttle | None:
     """Return the limit that a negative reply tells of, or None if the reply tells of anything else.
 
     `status` is the enhanced status, or "". `text` is the reply's text on one line, without code and status. The time
-    is bounded (measured: 25 to 50 us for a 4yz reply that is none of these).
+    is bounded (measured: 7 us for a 4yz reply with none of the stems, 25 to 75 us with one, 1 ms at worst).
     """
     if code < 400 or (code >= 500 and code not in REFUSALS):
         return None
     words = text[:_READ].lower()
+    if status not in _TELLING and not any(stem in words for stem in STEMS):
+        return None
     if status == _MAILBOX_FULL or _GREYLISTING.search(words):
         return None
     for row in ROWS:

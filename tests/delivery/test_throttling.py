@@ -152,8 +152,10 @@ LIMITS = [
     ("450 MI:DMC 163 smtp1,xyz", Kind.MESSAGES, None),
     ("451 MI:SFQ 163 smtp1,xyz", Kind.RATE, None),
     ("421 HL:ICC 163 smtp1,xyz", Kind.CONNECTIONS, None),
+    ("450 RP:DRC 163 smtp1,xyz", Kind.RECIPIENTS, None),
     ("451 RP:QRC 163 smtp1,xyz", Kind.RATE, None),
     ("451 Authentication failed: Maximum credits exceeded", Kind.QUOTA, 3600.0),
+    ("451 You have exceeded your messaging limits", Kind.RATE, None),
     ("550 Too many messages. Try again in 92 seconds.", Kind.RATE, 92.0),
     ("421 Too many errors from your ip (192.0.2.1), please visit http://postmaster.free.fr/", Kind.RATE, None),
     # Programs
@@ -176,6 +178,8 @@ LIMITS = [
     ("421 4.3.2 Too many SMTP sessions for this host", Kind.CONNECTIONS, None),
     ("452 4.5.3 Too many recipients", Kind.RECIPIENTS, None),
     ("552 5.5.3 Too many recipients", Kind.RECIPIENTS, None),
+    ("552 5.5.3 Try the others later", Kind.RECIPIENTS, None),
+    ("452 4.5.3 Try the others later", Kind.RECIPIENTS, None),
     ("552 Too many recipients", Kind.RECIPIENTS, None),
     ("452 #4.5.3 Too many recipients received this hour", Kind.RATE, 3600.0),
     ("421 #4.4.5 Too many connections from your host.", Kind.CONNECTIONS, None),
@@ -193,6 +197,24 @@ LIMITS = [
     ("451 Your limit is 100 messages an hour", Kind.RATE, None),
     ("451 4.7.0 Hourly quota exceeded", Kind.RATE, None),
     ("450 Account is being throttled; retry after 60s", Kind.RATE, 60.0),
+    ("450 4.7.0 Message rate exceeded", Kind.RATE, None),
+    ("450 4.7.1 exceeded 50 recipients/hour", Kind.RATE, None),
+    ("450 4.7.1 Sorry, exceeded 50 messages in 5 minutes.", Kind.RATE, None),
+    ("450 4.7.1 only 5 recipients per 5 minutes allowed", Kind.RATE, None),
+    ("451 Limit exceeded for the last hour", Kind.RATE, None),
+    ("451 Outgoing mail limit reached", Kind.RATE, None),
+    ("451 4.7.1 You have exceeded your sending quota", Kind.RATE, None),
+    ("450 Zu viele Nachrichten, bitte versuchen Sie es spaeter", Kind.RATE, None),
+    ("451 You sent too many emails in the last 24 hours", Kind.QUOTA, 3600.0),
+    ("450 4.2.1 The mailbox is receiving too many messages", Kind.MAILBOX, None),
+    ("450 The recipient is receiving messages too fast", Kind.MAILBOX, None),
+    ("421 4.7.0 Maximum number of messages per connection reached", Kind.MESSAGES, None),
+    ("421 message limit exceeded for this session", Kind.MESSAGES, None),
+    ("421 4.7.0 Maximum number of concurrent connections reached", Kind.CONNECTIONS, None),
+    ("421 Concurrency limit exceeded", Kind.CONNECTIONS, None),
+    ("421 Too many parallel deliveries", Kind.CONNECTIONS, None),
+    ("452 Recipient limit exceeded", Kind.RECIPIENTS, None),
+    ("452 Too many RCPTs", Kind.RECIPIENTS, None),
     ("421 Too many connections; come back in 00:04:59", Kind.CONNECTIONS, 299.0),
     ("421 Too many connections; try again in a minute", Kind.CONNECTIONS, 60.0),
 ]
@@ -220,6 +242,10 @@ OTHERS = [
     "452 4.2.2 Mailbox full: too many messages",
     "452 The user has too many messages on the server",
     "452 Mailbox quota exceeded, try again in a day",
+    "452 Quota exceeded, try again in 24 hours",
+    "452 Mail quota exceeded, try again in 5 minutes",
+    "452 4.3.4 Message size limit exceeded",
+    "421 4.4.2 Idle time exceeded: 60 seconds",
     "421 4.7.0 Too many bad recipients; closing connection",
     "450 Too many invalid recipients",
     "450 4.7.1 Client host rejected: cannot find your reverse hostname",
@@ -287,6 +313,14 @@ def test_a_wait_is_bounded_and_never_guessed(text: str, wait: float | None) -> N
 def test_success_and_intermediate_replies_tell_of_no_limit() -> None:
     assert throttling(250, "2.0.0", "too many messages") is None
     assert throttling(354, "", "rate limit") is None
+
+
+def test_each_row_decides_a_reply_of_the_table() -> None:
+    replies = [read_reply(int(line[:3]), [line[4:]]) for line, *_ in LIMITS]
+    deciding = [
+        next(row for row in ROWS if row.fits(reply.code, reply.status, reply.text.lower())) for reply in replies
+    ]
+    assert [row for row in ROWS if row not in deciding] == []
 
 
 def test_each_row_is_in_lower_case_and_repeats_nothing_without_a_bound() -> None:
