@@ -2,18 +2,22 @@
 
 from mta.message.outcome import TryLater
 from mta.routing.route import Route, TlsRule
+from mta.routing.tls import Fault
 from mta.smtp.dialogue import Cause, Trouble
 
 # Where else a smarthost may offer TLS: 465 has it from the first byte, 587 by STARTTLS (RFC 8314 section 3).
 _OTHER_PORTS = {587: "465", 465: "587"}
 
 
-def explain(trouble: Trouble, route: Route) -> TryLater:
-    """Return the outcome of a failed opening: what failed and, where settings matter, what to set."""
-    return TryLater(_words(trouble, route), route.label, trouble.status)
+def explain(trouble: Trouble, route: Route, fault: Fault | None = None) -> TryLater:
+    """Return the outcome of a failed opening: what failed and, where settings matter, what to set.
+
+    `fault` tells why the host's certificate was rejected, when it was.
+    """
+    return TryLater(_words(trouble, route, fault or Fault.UNUSABLE), route.label, trouble.status)
 
 
-def _words(trouble: Trouble, route: Route) -> str:
+def _words(trouble: Trouble, route: Route, fault: Fault) -> str:
     match trouble.cause:
         case Cause.LOGIN_REFUSED:
             return f"login refused: {trouble.text}; mail stays queued. Check {_login(route)}"
@@ -29,7 +33,7 @@ def _words(trouble: Trouble, route: Route) -> str:
             rule = "" if _is_provider(route) else f" by SMARTHOST_TLS={route.tls.value}"
             return f"TLS is required{rule}, but: {trouble.text}; mail stays queued. {_without_tls(route)}"
         case Cause.NOT_TRUSTED:
-            return f"certificate not trusted: {trouble.text}; mail stays queued. {_to_trust(route)}"
+            return f"certificate not trusted: {trouble.text}; mail stays queued. {_to_trust(route, fault)}"
         case Cause.TLS_FAILED if route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY):
             return f"TLS failed: {trouble.text}; mail stays queued. {_without_tls(route)}"
         case Cause.TLS_FAILED:
@@ -57,7 +61,43 @@ def _without_tls(route: Route) -> str:
     )
 
 
-def _to_trust(route: Route) -> str:
+def _to_trust(route: Route, fault: Fault) -> str:
+    """Return the remedy for a certificate that was rejected."""
     if _is_provider(route):
-        return f"Somebody stands between here and {route.host}; if you believe their authority, set SMARTHOST_CA_FILE"
-    return "Name its authority in SMARTHOST_CA_FILE, or set SMARTHOST_TLS=require or opportunistic"
+        return _AT_PROVIDER[fault].format(host=route.host)
+    return f"{_AT_SMARTHOST[fault].format(host=route.host)}; SMARTHOST_TLS=require takes any certificate"
+
+
+_RENEW = "Have the operator of {host} renew it; if that was done, check this host's clock"
+_REPLACE = "Have the operator of {host} replace it"
+_AT_SMARTHOST = {
+    Fault.EXPIRED: _RENEW,
+    Fault.NOT_YET_VALID: "Check this host's clock, which may be behind",
+    Fault.OTHER_NAME: "If such a name is your smarthost's, set SMARTHOST_ADDRESS to it; else another host answers",
+    Fault.NO_NAME: f"{_REPLACE} by one that has its name as subjectAltName",
+    Fault.UNKNOWN_ISSUER: (
+        "Name its authority in SMARTHOST_CA_FILE; if that is a public one, have {host} send its whole chain,"
+        " or update this host's authorities"
+    ),
+    Fault.SELF_SIGNED: "If it is your smarthost's own, name the certificate in SMARTHOST_CA_FILE",
+    Fault.WEAK: f"{_REPLACE} by one with RSA of 2048 bits or a curve of 256, signed with SHA-256",
+    Fault.UNUSABLE: _REPLACE,
+}
+# A provider's certificates are renewed in time and fit their host, so the fault is on the way or here.
+_CLOCK = "Check this host's clock: {host} renews its certificates in time"
+_IN_PLACE = "Another host answers in place of {host}: look at the DNS, and for a proxy or firewall on the way"
+_PROXY = (
+    "A proxy or firewall on the way answers in place of {host}, or this host's authorities are out of date;"
+    " if you trust that proxy, name its authority in SMARTHOST_CA_FILE"
+)
+_FORGED = "A proxy or firewall on the way may have made it: {host} has another certificate"
+_AT_PROVIDER = {
+    Fault.EXPIRED: _CLOCK,
+    Fault.NOT_YET_VALID: _CLOCK,
+    Fault.OTHER_NAME: _IN_PLACE,
+    Fault.NO_NAME: _IN_PLACE,
+    Fault.UNKNOWN_ISSUER: _PROXY,
+    Fault.SELF_SIGNED: _PROXY,
+    Fault.WEAK: _FORGED,
+    Fault.UNUSABLE: _FORGED,
+}

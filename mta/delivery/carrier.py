@@ -25,7 +25,7 @@ from mta.delivery.timeouts import Timeouts
 from mta.delivery.walk import untried
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
-from mta.routing.tls import describe
+from mta.routing.tls import Fault, describe
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.handshake import Login, Terms
@@ -150,10 +150,10 @@ class _Opening:
             self._no_tls = trouble.text
             self._connect(clear=True)
         else:
-            self._give_up(trouble)
+            self._give_up(trouble, link.fault)
 
-    def _give_up(self, trouble: Trouble) -> None:
-        self._last = explain(trouble, self._route)
+    def _give_up(self, trouble: Trouble, fault: Fault | None = None) -> None:
+        self._last = explain(trouble, self._route, fault)
         if trouble.cause is Cause.OURSELVES and self._route.preference is not None:
             # RFC 5321 section 5.1: what is no better than ourselves would send it back to us.
             self._routes.clear()

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from mta.delivery.streaming import BodyStream
 from mta.delivery.timeouts import Deadline, Timeouts
 from mta.message.body import Body
-from mta.routing.tls import CertificateRejected, failure_words
+from mta.routing.tls import CertificateRejected, Fault, failure_words
 from mta.smtp.client import Client
 from mta.smtp.dialogue import Cause, Event, Step, Trouble
 from mta.wire.failures import loss_words
@@ -66,6 +66,8 @@ class Link(Protocol):
     ) -> None:
         """Prepare; `secure` makes the options of a TLS handshake when one is due."""
         self.client = client
+        #: Why the certificate was rejected, once it was.
+        self.fault: Fault | None = None
         self.listener: Listener
         self._timeouts = timeouts
         self._secure = secure
@@ -115,6 +117,8 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the session for the reason that the transport gives."""
+        if isinstance(reason.value, CertificateRejected):
+            self.fault = reason.value.fault
         event = self.client.lose(_loss(reason, self.client.awaited, handshaking=self._handshaking))
         if event is not None:
             self.listener.heard(event)

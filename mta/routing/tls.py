@@ -23,14 +23,20 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.routing.route import Route, TlsRule
-from mta.routing.wording import certificate_words, handshake_words, mismatch_words
+from mta.routing.wording import Fault, Problem, certificate_problem, mismatch
 from mta.smtp.address import is_ip
-from mta.wire.failures import loss_words
+from mta.wire.failures import handshake_words, loss_words
 from mta.wire.tls import new_context, openssl_words, protocol_and_cipher
+
+__all__ = ["CertificateRejected", "ClientOptions", "Fault", "Trust", "client_options", "describe", "failure_words"]
 
 
 class CertificateRejected(Exception):
-    """The certificate does not prove the host; the message is one line that says why."""
+    """The certificate does not prove the host; the message is one line that says why, `fault` the kind of reason."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.text)
+        self.fault = problem.fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +105,19 @@ class ClientOptions:
         self._trust = trust
         self._protocol: weakref.ref[TLSMemoryBIOProtocol] | None = None
         self._leaf_judged = False
-        self.problem = ""
+        self.problem: Problem | None = None
 
     @property
     def verified(self) -> bool:
         """Whether the certificate was checked and proved the host."""
-        return self._leaf_judged and not self.problem
+        return self._leaf_judged and self.problem is None
 
     @property
     def proof(self) -> str:
         """The result of the check for the log: `verified`, or `unverified` with the reason."""
-        return "verified" if self.verified else f"unverified ({self.problem or 'no certificate'})"
+        if self.verified:
+            return "verified"
+        return f"unverified ({self.problem.text if self.problem else 'no certificate'})"
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Create the connection; called by Twisted."""
@@ -123,25 +131,25 @@ class ClientOptions:
 
     def _judge(self, _: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
         """Take OpenSSL's word on one certificate of the chain, the root first; the first problem is the one to tell."""
-        if not self.problem:
+        if self.problem is None:
             self.problem = self._problem_of(certificate, code, depth, trusted=bool(ok))
         self._leaf_judged |= depth == 0
-        if not self.problem or not self._strict:
+        if self.problem is None or not self._strict:
             return True
         protocol = self._protocol() if self._protocol else None
         if protocol is not None:
             protocol.failVerification(Failure(CertificateRejected(self.problem)))
         return False
 
-    def _problem_of(self, certificate: crypto.X509, code: int, depth: int, *, trusted: bool) -> str:
+    def _problem_of(self, certificate: crypto.X509, code: int, depth: int, *, trusted: bool) -> Problem | None:
         try:
             if not trusted:
-                return certificate_words(certificate.to_cryptography(), code)
+                return certificate_problem(certificate.to_cryptography(), code, depth)
             if depth == 0 and not _proves(certificate, self._host):
-                return mismatch_words(certificate.to_cryptography(), self._host)
+                return mismatch(certificate.to_cryptography(), self._host)
         except Exception as error:  # noqa: BLE001 - whatever a certificate makes its readers raise, the peer made it
-            return f"certificate cannot be read ({type(error).__name__})"
-        return ""
+            return Problem(Fault.UNUSABLE, f"certificate cannot be read ({type(error).__name__})")
+        return None
 
 
 class _Connection(SSL.Connection):

@@ -1,4 +1,4 @@
-"""Words for a connection that was not made or was lost: the cause once, without numbers of the system."""
+"""Words for a connection that was not made or was lost, and for a TLS handshake that failed: the cause, once."""
 
 import errno
 import os
@@ -32,6 +32,24 @@ _CLASSES: tuple[tuple[type[kinds.ConnectError], int], ...] = (
     (kinds.TCPTimedOutError, errno.ETIMEDOUT),
 )
 
+_NO_TLS_1_2 = "the host has no TLS 1.2 or newer"
+_REFUSED = "the host refused the handshake: no common cipher, or it demands a client certificate"
+_NO_TLS = "the host answers with something that is not TLS"
+# How OpenSSL's words end for a handshake that fails before any certificate is judged; versions begin them differently.
+_HANDSHAKE = {
+    "unsupported protocol": _NO_TLS_1_2,
+    "alert protocol version": _NO_TLS_1_2,
+    "wrong version number": _NO_TLS,
+    "packet length too long": _NO_TLS,
+    "http request": _NO_TLS,
+    "alert certificate required": "the host demands a client certificate",
+    # TLS 1.2 has no alert of its own for a client without a certificate.
+    "alert handshake failure": _REFUSED,
+    "dh key too small": "the host's Diffie-Hellman key is too short",
+    "unrecognized name": "the host does not know the name by which it was asked",
+    "unexpected eof while reading": "connection lost during the TLS handshake",
+}
+
 
 def connect_words(error: BaseException | None, seconds: float) -> str:
     """Return why no connection was made, without the host; `seconds` is the time limit of the attempt.
@@ -51,3 +69,9 @@ def connect_words(error: BaseException | None, seconds: float) -> str:
 def loss_words(error: BaseException | None) -> str:
     """Return how a connection ended, from the reason that `connectionLost` gets."""
     return "connection reset" if isinstance(error, kinds.ConnectionLost) else "connection lost"
+
+
+def handshake_words(words: str) -> str:
+    """Return plain words for OpenSSL's about a handshake that failed; its own where there are no better."""
+    plain = next((plain for end, plain in _HANDSHAKE.items() if words.endswith(end)), words)
+    return plain or "the TLS handshake failed"

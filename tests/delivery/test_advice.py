@@ -3,6 +3,7 @@ import pytest
 from mta.delivery.advice import explain
 from mta.message.outcome import TryLater
 from mta.routing.route import Credentials, Route, TlsRule
+from mta.routing.tls import Fault
 from mta.smtp.dialogue import Cause, Trouble
 
 SECRET = Credentials("the-user", "the-password")
@@ -16,7 +17,7 @@ SECRET = Credentials("the-user", "the-password")
             "self-signed certificate",
             (
                 "certificate not trusted: self-signed certificate; mail stays queued. "
-                "Name its authority in SMARTHOST_CA_FILE, or set SMARTHOST_TLS=require or opportunistic"
+                "Have the operator of smtp.x.test replace it; SMARTHOST_TLS=require takes any certificate"
             ),
         ),
         (
@@ -74,7 +75,6 @@ def test_no_advice_holds_a_secret_or_a_line_end(cause: Cause) -> None:
     [
         (Cause.LOGIN_REFUSED, "Check GMAIL_USER and GMAIL_PASSWORD"),
         (Cause.NO_TLS, "TLS is required, but: x; mail stays queued. Find out what keeps TLS from smtp.gmail.com"),
-        (Cause.NOT_TRUSTED, "Somebody stands between here and smtp.gmail.com"),
     ],
 )
 def test_a_provider_is_spoken_of_by_its_own_settings(cause: Cause, words: str) -> None:
@@ -83,3 +83,33 @@ def test_a_provider_is_spoken_of_by_its_own_settings(cause: Cause, words: str) -
     text = explain(Trouble(cause, "4.7.0", "x"), route).text
     assert words in text
     assert "SMARTHOST_TLS" not in text
+
+
+@pytest.mark.parametrize(
+    ("fault", "own", "gmail"),
+    [
+        (
+            Fault.EXPIRED,
+            "Have the operator of smtp.x.test renew it; if that was done, check this",
+            "Check this host's clock",
+        ),
+        (Fault.NOT_YET_VALID, "Check this host's clock", "Check this host's clock"),
+        (Fault.OTHER_NAME, "set SMARTHOST_ADDRESS to it", "Another host answers in place of smtp.gmail.com"),
+        (Fault.NO_NAME, "replace it by one that has its name", "Another host answers in place of smtp.gmail.com"),
+        (Fault.UNKNOWN_ISSUER, "Name its authority in SMARTHOST_CA_FILE", "A proxy or firewall on the way answers"),
+        (Fault.SELF_SIGNED, "name the certificate in SMARTHOST_CA_FILE", "A proxy or firewall on the way answers"),
+        (Fault.WEAK, "replace it by one with RSA of 2048 bits", "A proxy or firewall on the way may have made it"),
+        (Fault.UNUSABLE, "Have the operator of smtp.x.test replace it", "A proxy or firewall on the way may have made"),
+    ],
+)
+def test_the_advice_about_a_certificate_follows_its_fault(fault: Fault, own: str, gmail: str) -> None:
+    trouble = Trouble(Cause.NOT_TRUSTED, "4.7.5", "x")
+    smarthost = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
+    advice = explain(trouble, smarthost, fault).text
+    assert own in advice
+    assert advice.endswith("; SMARTHOST_TLS=require takes any certificate")
+    login = Credentials("the-user", "the-password", "GMAIL")
+    advice = explain(trouble, Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login), fault).text
+    assert gmail in advice
+    assert "SMARTHOST_TLS" not in advice
+    assert "SMARTHOST_ADDRESS" not in advice
