@@ -7,6 +7,7 @@ ValueError with words for an operator, to follow the variable's name and value.
 import ipaddress
 import re
 
+from mta.config.trusthints import EVERYONE, NOBODY
 from mta.smtp.address import bracketed, parse_domain
 from mta.smtp.domains import DomainList, domain_list
 
@@ -31,6 +32,10 @@ def read_domains(text: str) -> DomainList:
         if item.startswith(("!", "^")):
             kind = "exclusions" if item.startswith("!") else "regular expressions"
             raise ValueError(f"{item!r}: {kind} are not taken here, only domains and *.domain")
+        if item.lower() in EVERYONE:
+            raise ValueError(f"{item!r} is not a domain; for every domain write *")
+        if item.lower() in NOBODY:
+            raise ValueError(f"{item!r} is not a domain; for no domain leave the variable empty")
     return domain_list(items)
 
 
@@ -44,6 +49,8 @@ def read_hosts(text: str) -> Hosts:
             raise ValueError(f"{text[start:]!r} does not begin with a host")
         if _NUMBER.fullmatch(match[1]):
             raise ValueError(_lone_number(match[1], hosts))
+        if match[1].lower() in NOBODY:
+            raise ValueError(f"{match[1]!r} is not a host; for no host leave the variable empty")
         hosts.append((read_host(match[1]), None if match[2] is None else read_port(match[2])))
         start = match.end()
     return tuple(hosts)

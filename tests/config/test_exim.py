@@ -124,3 +124,15 @@ def test_hosts_are_read_as_they_were_written(text: str) -> None:
     except ValueError:
         return
     assert read_hosts(write_hosts(hosts)) == hosts
+
+
+@pytest.mark.parametrize(("word", "words"), [("all", "for every domain write"), ("None", "leave the variable empty")])
+def test_a_word_for_all_or_no_domains_is_refused(word: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_domains(f"a.test : {word}")
+
+
+@pytest.mark.parametrize("word", ["none", "False"])
+def test_a_word_for_no_host_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="for no host leave the variable empty"):
+        read_hosts(word)

@@ -120,7 +120,11 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("BIND_IP6", "1.2.3.4", "not an IPv6 address"),
         ("MAILNAME", "Foo Bar_1", "malformed domain 'Foo Bar_1'"),
         ("NET_DEV", "eth0 lo", "no interface can have this name"),
-        ("RELAY_NETWORKS", "10.0.0/8", "'10.0.0/8' is not made of networks, addresses and host names"),
+        (
+            "RELAY_NETWORKS",
+            "10.0.0/8",
+            "'10.0.0/8' is not a network, an address or a host name; if that is meant, write 10.0.0.0/8",
+        ),
         ("RELAY_DOMAINS", "a_b.test", "malformed domain 'a_b.test'"),
         ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
         ("LOCAL_DELIVERY", "mbox", "not one of maildir, maildir-create, or lmtp with a place behind a colon"),

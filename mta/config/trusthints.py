@@ -1,0 +1,101 @@
+"""Guesses what an operator meant by an item of RELAY_NETWORKS that cannot be read, for the error about it."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+from mta.inbound.networks import network
+
+#: Words by which an operator may mean everyone, or nobody, and which are no names of hosts or domains.
+EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody"})
+NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
+_WHOLE = frozenset({"0", "0/0", "0.0.0.0", "::"})  # noqa: S104  compared, never listened on
+_DEVICE = re.compile(r"(?:eth|wlan|docker|ens|eno|enp|wg|tun|br)[0-9][0-9a-z]*|lo")
+# Part of an IPv4 address, perhaps with a wildcard for the rest, and the prefix length if there is one.
+_SHORT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){0,2})(\.?(?:\.?[*x])*)(?:/([0-9]{1,2}))?")
+_PREFIX = re.compile(r"/[0-9]+")
+_MASK = re.compile(r"[0-9.]+/[0-9.]+")
+_RANGE = re.compile(r"([0-9.]+)-([0-9.]+)")
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]((?:/[0-9]+)?)")
+_LENIENT = re.compile(r"(?:^|:)(!?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:/[0-9]+)?|!?[^:]+)", re.IGNORECASE)
+_TOO_MANY_COLONS = re.compile(r":{3,}")
+_MOST_NETWORKS = 8
+
+
+def meant_instead(item: str) -> str:
+    """Return words that say what to write instead of an item, to follow its error; "" if that cannot be guessed.
+
+    A host name has such words, too, if it is a word for everyone, for nobody, or an interface's name.
+    """
+    bare = item.removeprefix("!").lower()
+    if bare in EVERYONE or bare in _WHOLE:
+        return "; for everyone write *, which makes an open relay if strangers can connect"
+    if bare in NOBODY:
+        return "; for nobody else leave the variable empty"
+    if _DEVICE.fullmatch(bare):
+        return f"; the networks of an interface are added by NET_DEV={bare}"
+    if _PREFIX.fullmatch(bare):
+        return "; no blank stands before it, and an address does"
+    networks = _networks(bare)
+    return f"; if that is meant, write {networks}" if networks else ""
+
+
+def _networks(text: str) -> str:
+    try:
+        if match := _BRACKETS.fullmatch(text):
+            return str(ipaddress.ip_network(match[1] + match[2], strict=False)).removesuffix("/128")
+        if match := _RANGE.fullmatch(text):
+            first, last = ipaddress.IPv4Address(match[1]), ipaddress.IPv4Address(match[2])
+            found = list(ipaddress.summarize_address_range(first, last))
+            return " ; ".join(map(str, found)) if len(found) <= _MOST_NETWORKS else ""
+        if (match := _SHORT.fullmatch(text)) and (match[2] or match[3]):
+            octets = match[1].split(".")
+            address = ".".join([*octets, "0", "0", "0"][:4])
+            return str(ipaddress.IPv4Network(f"{address}/{match[3] or 8 * len(octets)}", strict=False))
+        if _MASK.fullmatch(text):
+            return str(ipaddress.IPv4Network(text, strict=False))
+        if "%" in text:
+            return str(ipaddress.IPv6Address(text.partition("%")[0]))
+    except (ValueError, TypeError):
+        pass
+    return ""
+
+
+def spelled_instead(run: str, is_item: Callable[[str], bool]) -> str:
+    """Return the error about a text whose colons cannot be read, with both right spellings if they can be guessed.
+
+    `is_item` tells whether a text is one item with its colons undoubled.
+    """
+    bare = run.removeprefix(":")
+    if words := meant_instead(bare) or meant_instead(run):
+        return f"{run!r} is not a network, an address or a host name{words}"
+    for guess in (
+        _masked(run),
+        _masked(bare),
+        *(_split(_TOO_MANY_COLONS.sub(colons, bare)) for colons in (":::", "::")),
+    ):
+        if guess and all(map(is_item, guess)):
+            exims = " : ".join(item.replace(":", "::") for item in guess)
+            words = f"if {' ; '.join(guess)} is meant, write that, or : {exims} as in Exim"
+            return f"the colons of {run!r} cannot be read; {words}"
+    return f"the colons of {run!r} cannot be read; separate the items by ; or double the colons of IPv6 addresses"
+
+
+def _split(text: str) -> list[str]:
+    """Return the items between colons of which some are undoubled, as far as a glance tells; none if it does not."""
+    items: list[str] = _LENIENT.findall(text)
+    return items if _undoubled(":".join(items)) == _undoubled(text) else []
+
+
+def _undoubled(text: str) -> str:
+    return re.sub(":+", ":", text).removesuffix(":")
+
+
+def _masked(text: str) -> list[str]:
+    """Return the IPv4 network inside an IPv4-mapped one, or a lone IPv6 network without its host bits."""
+    try:
+        found = network(text)
+    except ValueError:
+        return []
+    alone = ":" not in text.replace("::", "")
+    return [str(found)] if found.network.version == 4 or alone else []
