@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: kills soak run test check bench image-test unit-test power-loss disk-faults
+.PHONY: kills soak run test test-all check fuzz bench image-test unit-test power-loss disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -22,8 +22,16 @@ run: $(VENV)/installed
 	  "    'you@example.org', 'Subject: hello\\n\\nFirst message')\"" ''
 	@exec $(BIN)/twistd -n --pidfile= smtprelay
 
+# JOBS tests run at the same time, by default as many as there are processor cores.
+PYTEST = $(BIN)/pytest --numprocesses $(or $(JOBS),auto) --dist worksteal
+
+# The short form of every test: under four minutes on two cores.
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(PYTEST)
+
+# The same tests at full length, and those that only make sense so. CI runs them.
+test-all: $(VENV)/installed
+	RELAY_TESTS=all $(PYTEST)
 
 # The systemd unit in a machine of its own, without the network. As root, with debootstrap and systemd-container; the
 # first time makes a Debian in .cache/unit. See docs/systemd.md.

@@ -8,10 +8,34 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from tests.length import FULL, SHORT_EXAMPLES
+
 _EXAMPLES = DirectoryBasedExampleDatabase(Path(__file__).parent.parent / ".hypothesis" / "examples")
 # On a busy machine, and in a fresh clone where Hypothesis first makes its tables of characters, slowness is no fault.
 settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=_EXAMPLES)
 settings.load_profile("relay")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a short run their short form."""
+    if FULL:
+        return
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.skip(reason="a long test: make test-all"))
+        test = getattr(item, "obj", None)
+        _shorten(getattr(test, "__func__", test))
+
+
+def _shorten(test: object) -> None:
+    """Cut the number of examples of a property test.
+
+    Hypothesis keeps the settings of a decorated test in this attribute, and has no public way to change them. Were it
+    renamed, property tests would keep their full length.
+    """
+    own = getattr(test, "_hypothesis_internal_use_settings", None)
+    if own is not None and own.max_examples > SHORT_EXAMPLES:
+        test._hypothesis_internal_use_settings = settings(own, max_examples=SHORT_EXAMPLES)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,7 +11,7 @@ from tests.endtoend.daemon import Daemon
 from tests.endtoend.world import Dns
 from tests.fakes.certificates import Authority
 from tests.fakes.network import Network, connect
-from tests.fakes.processes import until
+from tests.fakes.processes import PATIENCE, until
 from tests.fakes.received import Rule
 from tests.fakes.sink import Sink
 
@@ -78,7 +78,7 @@ class Internet:
     def stranger(self, relay: Daemon, address: str = "198.51.100.77") -> smtplib.SMTP:
         """Connect to the relay as a mail client somewhere in the world."""
         with self.world.entered():
-            return smtplib.SMTP(RELAY, relay.port, "client.test", timeout=20, source_address=(address, 0))
+            return smtplib.SMTP(RELAY, relay.port, "client.test", timeout=PATIENCE, source_address=(address, 0))
 
     def mail_host(self, domain: str, address: str) -> None:
         """Give a domain one MX host at this address."""

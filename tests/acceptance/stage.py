@@ -13,7 +13,7 @@ from tests.endtoend.daemon import ROOT, Daemon
 from tests.endtoend.world import Dns
 from tests.fakes.certificates import Authority
 from tests.fakes.clock import WallClock
-from tests.fakes.processes import until
+from tests.fakes.processes import PATIENCE, until
 from tests.fakes.received import Message, Rule
 from tests.fakes.sink import Sink
 
@@ -87,7 +87,7 @@ def replies(client: smtplib.SMTP, *recipients: str, sender: str = "sender@sender
     return [client.docmd(f"RCPT TO:<{recipient}>") for recipient in recipients]
 
 
-def arrived(sink: Sink, recipient: str, seconds: float = 20) -> Message:
+def arrived(sink: Sink, recipient: str, seconds: float = PATIENCE) -> Message:
     """Wait for the message to a recipient and return it."""
     return until(lambda: find(sink, recipient), seconds, what=f"a message to {recipient} at the sink")
 

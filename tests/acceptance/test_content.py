@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.acceptance.stage import STRANGER, arrived, settled, smarthost, verdicts
 from tests.endtoend.mails import HARD, mail
+from tests.fakes.processes import PATIENCE
 from tests.fakes.received import Rule
 
 BARE = b"Subject: no more than this\r\n\r\nHello\r\n"
@@ -92,7 +93,7 @@ def test_d15_the_greeting_begins_with_mailname(through):
 
 def connect(relay, source):
     """Return a connection from this address, and the greeting it met."""
-    connection = socket.create_connection(("127.0.0.1", relay.port), timeout=20, source_address=(source, 0))
+    connection = socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE, source_address=(source, 0))
     return connection, connection.recv(512)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.stage import arrived, events, settled
 from tests.endtoend.mails import mail
+from tests.fakes.processes import PATIENCE
 from tests.inbound.relaying import RECIPIENTS, SETTINGS
 
 WORLD, ELSEWHERE = "203.0.113.50", "203.0.113.51"
@@ -64,7 +65,7 @@ def taken(source, address):
     some, every = set(), set()
     for group, texts in SAMPLE.items():
         # A client that is wrong too often is sent away.
-        with smtplib.SMTP(address, 25, "client.test", timeout=20, source_address=bound(source)) as client:
+        with smtplib.SMTP(address, 25, "client.test", timeout=PATIENCE, source_address=bound(source)) as client:
             client.ehlo()
             client.docmd("MAIL FROM:<s@sender.test> SMTPUTF8")
             codes = [told(client, text) for text in texts[:9]]

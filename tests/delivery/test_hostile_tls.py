@@ -18,6 +18,7 @@ from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.routing.tls import Trust, client_options
 from tests.fakes import certificates
 from tests.fakes.carrying import noted
+from tests.fakes.processes import PATIENCE
 
 AUTHORITY = certificates.authority()
 USER = Credentials("the-user", "hunter2")
@@ -46,13 +47,13 @@ class Liar:
 
     def done(self) -> None:
         """Wait for the end of the connection."""
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
         self._listener.close()
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         try:
             connection.sendall(GREETING)
             for words in self._clear:

@@ -21,7 +21,16 @@ COMMAND = re.compile(
     re.MULTILINE,
 )
 # Names in capitals that are no settings of ours.
-OTHER_NAMES = {"CAP_NET_BIND_SERVICE", "NET_BIND_SERVICE", "SETUID", "SETGID", "RELAY_SEED", "RELAY_KILLS", "NAME_FILE"}
+OTHER_NAMES = {
+    "CAP_NET_BIND_SERVICE",
+    "NET_BIND_SERVICE",
+    "SETUID",
+    "SETGID",
+    "RELAY_SEED",
+    "RELAY_KILLS",
+    "RELAY_TESTS",
+    "NAME_FILE",
+}
 # These pages speak of Exim's names, too, and have tests of their own.
 OF_EXIM = {"migrating.md", "configuration.md", "container.md"}
 

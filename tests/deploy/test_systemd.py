@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.table import SETTINGS
+from tests.fakes.processes import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "systemd"
@@ -29,7 +30,7 @@ def installed(tmp_path: Path) -> Path:
 
 def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, check=False, timeout=60
+        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 

@@ -20,6 +20,7 @@ from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 from tests.dialogues.script import Happen, unescape
 from tests.fakes.listening import Listening, Wire
+from tests.fakes.processes import PATIENCE
 
 REFUSED = reply(550, "5.7.1", "not permitted")
 LATER = reply(451, "4.3.0", "try later")
@@ -191,7 +192,7 @@ class SocketDriver(ListeningDriver):
 
         port = self._call(build)
         assert isinstance(port, int)
-        self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
         self._sent = 0
@@ -276,5 +277,5 @@ class ReactorThread:
                 done.set()
 
         self._reactor.callFromThread(run)  # type: ignore[attr-defined]
-        assert done.wait(10)
+        assert done.wait(PATIENCE)
         return result[0] if result else None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.fakes.processes import Child, answers, free_port, until
+from tests.fakes.processes import PATIENCE, Child, answers, free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -99,7 +99,7 @@ class Daemon:
         lines = (line for line in whole.splitlines() if line.startswith("{"))
         return [event for line in lines if (event := json.loads(line)).get("event") == name]
 
-    def awaited(self, name: str, number: int = 1, seconds: float = 20) -> list[dict[str, Any]]:
+    def awaited(self, name: str, number: int = 1, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until there are this many events of a name and return them."""
         what = f"{number} x {name} in the journal of {self.queue_dir}"
         until(lambda: len(self.events(name)) >= number, seconds, what=what)
@@ -107,7 +107,7 @@ class Daemon:
 
     def client(self, source: str = "127.0.0.1") -> smtplib.SMTP:
         """Connect as a mail client, from this address."""
-        return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=20, source_address=(source, 0))
+        return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=PATIENCE, source_address=(source, 0))
 
     def submit(self, content: bytes, to: str | Sequence[str], sender: str = "sender@sender.test") -> None:
         """Send a message as a mail client and have it accepted for every recipient."""
@@ -129,6 +129,6 @@ class Daemon:
         listed: list[dict[str, Any]] = json.loads(done.stdout)
         return listed
 
-    def empty(self, seconds: float = 20) -> None:
+    def empty(self, seconds: float = PATIENCE) -> None:
         """Wait until nothing is in the queue."""
         until(lambda: self.queue() == [], seconds, what=f"an empty queue in {self.queue_dir}")

@@ -12,14 +12,14 @@ import pytest
 from mta.ops.control import MOST_CONNECTIONS
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.processes import until
+from tests.fakes.processes import PATIENCE, until
 from tests.fakes.received import Rule
 
 
 def speak(path, *pieces):
     """Send pieces to the socket and wait for its end; return whether it hung up on us."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         client.connect(str(path))
         with suppress(BrokenPipeError, ConnectionResetError):
             for piece in pieces:

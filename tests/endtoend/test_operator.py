@@ -2,13 +2,16 @@
 
 import threading
 
-from tests.endtoend.daemon import Daemon
+from tests.acceptance.stage import advance
+from tests.endtoend.daemon import ROOT, Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
+from tests.fakes.clock import WallClock
 from tests.fakes.processes import until
 from tests.fakes.received import Rule
 
 LATER = "F,1h,30m"
+HALF_AN_HOUR = 1800.0
 
 
 def busy(times=None):
@@ -56,16 +59,18 @@ def test_a_removed_message_is_gone_and_its_sender_hears_nothing(world):
     assert sink.messages == []
 
 
-def test_a_held_message_waits_until_it_is_released(world):
-    sink = world.sink(busy(1))
-    relay = world.relay(sink, RETRY_SCHEDULE="F,1h,3s")
+def test_a_held_message_waits_until_it_is_released(world, tmp_path):
+    clock = WallClock(tmp_path / "ahead")
+    sink = world.sink(busy(2))
+    relay = world.relay(sink, RETRY_SCHEDULE=LATER, **clock.settings(str(ROOT)))
     relay.submit(mail("held"), TO)
     relay.awaited("deferred")
     id = relay.queue()[0]["id"]
     assert relay.tool("queue", "hold", id).returncode == 0
-    # The next one is deferred as well, later than the first: when it arrives, the first one's time has come and gone.
-    sink.rules.append(busy(1))
     relay.submit(mail("free"), TO)
+    relay.awaited("deferred", 2)
+    # The times of both have come; that of the held one first.
+    advance(clock, HALF_AN_HOUR, relay)
     (first,) = received(sink)
     assert "free" in first.header("Message-ID")
     assert relay.tool("queue", "release", id).returncode == 0

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tests.acceptance.stage import RESERVED
 from tests.endtoend.mails import HARD, mail
 from tests.endtoend.world import TO, received
 from tests.fakes.certificates import authority
@@ -140,11 +141,11 @@ def test_the_smarthost_gets_everything_behind_a_verified_login(world, mechanism,
         pytest.skip("TLS from the first byte belongs to port 465, which only root may open")
     root = authority()
     files = tuple(map(str, root.leaf(["smart.example.test"]).write(world.home)))
-    world.dns.add({"smart.example.test": {"A": ["127.0.0.5"]}})
+    world.dns.add({"smart.example.test": {"A": [RESERVED]}})
     password = world.home / "password"
     password.write_text("s3cret wörd\n")
     smarthost = world.sink(
-        address="127.0.0.5",
+        address=RESERVED,
         port=465 if implicit else 0,
         tls=files,
         implicit=implicit,

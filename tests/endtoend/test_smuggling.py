@@ -9,6 +9,7 @@ import pytest
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 from tests.fakes.certificates import authority
+from tests.fakes.processes import PATIENCE
 
 EVIL = b"MAIL FROM:<evil@sender.test>\r\nRCPT TO:<someone@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx"
 ENDINGS = {
@@ -27,7 +28,7 @@ class Wire:
     """A client that sends what it likes."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reply()
 

@@ -12,7 +12,7 @@ from tests.endtoend.daemon import Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 from tests.fakes.certificates import authority
-from tests.fakes.processes import until
+from tests.fakes.processes import PATIENCE, until
 
 NAME = "relay.example.test"
 ROOT = authority()
@@ -89,7 +89,7 @@ def s_client(relay, *options, say=b"", until_said=b""):
             words += more
         with suppress(BrokenPipeError):
             client.stdin.write(say)
-        return words + client.communicate(timeout=20)[0]
+        return words + client.communicate(timeout=PATIENCE)[0]
 
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

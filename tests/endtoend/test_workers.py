@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_under_load_starts_again_and_nothing_accepted_is
             os.kill(old, signal.SIGKILL)
             relay.awaited("trouble", count)
             until(lambda old=old, number=number: children(relay).get(number, old) != old, what="the next process")
-    relay.empty(60)
+    relay.empty()
     assert load.accepted - set(tokens(sink)) == set()
     assert sink.faults == []
     texts = [event["text"] for event in relay.events("trouble")]
@@ -151,7 +151,7 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
             relay.awaited("started", count)
             # They give up their queues a moment before they end.
             until(lambda workers=workers: all(map(gone, workers.values())), what="the end of the workers")
-    relay.empty(60)
+    relay.empty()
     arrived = Counter(tokens(sink))
     assert load.accepted - set(arrived) == set()
     assert relay.events("fault") == []
@@ -169,7 +169,7 @@ def test_a_stop_under_load_ends_with_status_0_and_loses_nothing(world):
         assert status == 0
         assert all(map(gone, workers.values()))
         relay.start()
-    relay.empty(60)
+    relay.empty()
     assert load.accepted - set(tokens(sink)) == set()
     assert relay.events("trouble") == []
     assert relay.events("fault") == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.endtoend.daemon import ROOT, Daemon
-from tests.fakes.processes import Child, free_port, until
+from tests.fakes.processes import PATIENCE, Child, free_port, until
 from tests.fakes.received import Message, Rule
 from tests.fakes.sink import Sink
 
@@ -73,7 +73,7 @@ class World:
         return daemon
 
 
-def received(sink: Sink, number: int = 1, seconds: float = 20) -> Sequence[Message]:
+def received(sink: Sink, number: int = 1, seconds: float = PATIENCE) -> Sequence[Message]:
     """Wait for messages and return them; the sink must have found no fault."""
     until(lambda: len(sink.messages) >= number, seconds, what=f"{number} messages at the sink")
     assert sink.faults == []

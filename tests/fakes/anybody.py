@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.endtoend.daemon import ROOT
+from tests.fakes.processes import PATIENCE
 
 # Everyone's nobody (Debian's and most others' number).
 NOBODY = 65534
@@ -41,7 +42,12 @@ def _works(prefix: Sequence[str]) -> bool:
     program = [sys.executable, "-c", "import mta.worker, cryptography"]
     try:
         done = subprocess.run(
-            [*prefix, *program], cwd="/", env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=60
+            [*prefix, *program],
+            cwd="/",
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
         )
     except OSError:
         return False

@@ -7,6 +7,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
+from tests.fakes.processes import PATIENCE
 from tests.fakes.received import Login, Message
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class _Wire:
         self.buffer = b""
         self.encrypted = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.settimeout(60)
+        connection.settimeout(PATIENCE)
 
     def close(self) -> None:
         try:
@@ -64,7 +65,7 @@ class _Wire:
         if rule is not None and rule.hold is not None:
             with self.sink.lock:
                 self.sink.waiting += 1
-            rule.hold.wait(60)
+            rule.hold.wait(PATIENCE)
         reply = usual if rule is None else rule.reply
         if message is not None and reply is not None and reply[0] == "2":
             with self.sink.lock:

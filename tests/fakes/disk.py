@@ -11,6 +11,14 @@ class NoDiskError(Exception):
     """No disk can be mounted here; the message says why."""
 
 
+def unmounting(mount: str) -> list[str]:
+    """Return the command that unmounts a disk of FUSE.
+
+    As root it ends the disk also where another program, in a mount namespace of its own, still has it mounted.
+    """
+    return ["umount", "--force", "--lazy", mount] if os.geteuid() == 0 else ["fusermount3", "-u", "-z", mount]
+
+
 @contextmanager
 def small_disk(mount: Path, size: str, options: str = "") -> Iterator[Path]:
     """Mount a disk of this size (`8M`) and unmount it in the end. Raises NoDiskError."""

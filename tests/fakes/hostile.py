@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from tests.fakes.processes import PATIENCE
+
 #: What is done with a connection; when it returns, the connection is closed.
 Behaviour = Callable[[socket.socket], None]
 
@@ -79,7 +81,7 @@ def answering(*replies: bytes) -> Behaviour:
             if not lines.readline():
                 return
             connection.sendall(reply)
-        threading.Event().wait(60)
+        threading.Event().wait(PATIENCE)
 
     return behave
 

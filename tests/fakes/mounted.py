@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.disk import NoDiskError
-from tests.fakes.processes import Child, until
+from tests.fakes.disk import NoDiskError, unmounting
+from tests.fakes.processes import PATIENCE, Child, until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -39,7 +39,7 @@ class PowerDisk:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        subprocess.run(["fusermount3", "-u", "-z", str(self.mount)], check=False, capture_output=True)
+        subprocess.run(unmounting(str(self.mount)), check=False, capture_output=True)
         if self._child.running:
             self._child.stop()
 
@@ -72,7 +72,7 @@ class PowerDisk:
 
     def _tell(self, line: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(60)
+            connection.settimeout(PATIENCE)
             connection.connect(str(self._control))
             with connection.makefile("rw") as lines:
                 lines.write(f"{line}\n")

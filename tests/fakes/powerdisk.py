@@ -32,6 +32,7 @@ from typing import Any
 
 import mfusepy
 
+from tests.fakes.disk import unmounting
 from tests.fakes.volatile import PAGE, Directory, File, Node, Tree
 
 #: What the disk says it has.
@@ -327,7 +328,7 @@ class Control:
         self._seed = seed
         self._disk.mounted.clear()
         self.again = True
-        subprocess.run(["fusermount3", "-u", "-z", self._mount], check=True)
+        subprocess.run(unmounting(self._mount), check=True)
         self._disk.mounted.wait()
 
     def ended(self) -> bool:

@@ -1,26 +1,62 @@
 """Programs started beside the tests: free ports, waiting for a condition, and an end for all that was started."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Self, TypeVar
 
 T = TypeVar("T")
 
+#: The seconds that a test waits for something that must happen. A busy machine may need many of them; a test that
+#: waits goes on as soon as the thing happens.
+PATIENCE = 120.0
+
 _POLL_SECONDS = 0.02
+# Ports for servers lie below those that Linux gives to clients (32768 and up), so that no connection takes one between
+# its choice and the start of the server.
+_BLOCKS = range(12000, 32000, 250)
+
+
+@cache
+def _block() -> Iterator[int]:
+    """Return the ports of this process: a block that no other process of this host hands out, over and over.
+
+    An abstract socket is the claim to a block: the kernel gives it up when the process ends.
+    """
+    for first in random.sample(_BLOCKS, len(_BLOCKS)):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0smtprelay-tests-{first}")
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return cycle(range(first, first + _BLOCKS.step))
+    raise OSError("all ports for the tests' servers are taken: too many test runs at once")
+
+
+_claims: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that nothing listens on now, and that no other test is given soon."""
+    for port in islice(_block(), _BLOCKS.step):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+            return port
+    raise OSError("no port is free for a test's server")
 
 
 def find_program(name: str) -> str | None:
@@ -28,7 +64,7 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
-def until(condition: Callable[[], T], seconds: float = 20, *, what: str = "the condition") -> T:
+def until(condition: Callable[[], T], seconds: float = PATIENCE, *, what: str = "the condition") -> T:
     """Ask again and again until the answer is true, and return it. Raises TimeoutError that names what was awaited."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
@@ -44,7 +80,7 @@ def until(condition: Callable[[], T], seconds: float = 20, *, what: str = "the c
 def answers(port: int) -> bool:
     """Whether a mail server greets on this port of 127.0.0.1."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             return connection.recv(512).startswith(b"220")
     except OSError:
         return False
@@ -82,12 +118,12 @@ class Child:
         """All output so far."""
         return self.output.read_text(errors="replace") if self.output.exists() else ""
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Wait for the program's own end and return its exit status. Raises subprocess.TimeoutExpired."""
         assert self.process is not None
         return self.process.wait(seconds)
 
-    def stop(self, seconds: float = 20) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """Ask the program to end and return its exit status; after `seconds` it is killed."""
         assert self.process is not None
         self.process.terminate()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tests.fakes.conversation import GoneError, Session
+from tests.fakes.processes import free_port
 from tests.fakes.received import Login, Message, Rule
 
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES")
@@ -47,8 +48,9 @@ class Sink:
             self.context.load_cert_chain(*self.tls)
 
     def __enter__(self) -> Self:
+        # Not one that the kernel gives to clients: a test may close the sink and open it again.
+        self.port = self.port or free_port()
         self._listener = socket.create_server((self.address, self.port), backlog=512)
-        self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
         return self

@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mta.message.keys import SigningKey, record, record_name
+from tests.fakes.processes import PATIENCE
 
 #: DNS records by name.
 Records = Mapping[str, str]
@@ -79,7 +80,7 @@ def opendkim_refuses(messages: Sequence[bytes], dns: Records) -> dict[int, str]:
         for path, message in zip(paths, messages, strict=True):
             path.write_bytes(message)
         command = [program, "-x", str(home / "conf"), "-t", ",".join(map(str, paths))]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         lines = {line.split(": ")[1]: line for line in (said.stdout + said.stderr).splitlines() if ": " in line}
     verdicts = [lines.get(str(path), "nothing was said") for path in paths]
     return {index: verdict for index, verdict in enumerate(verdicts) if not verdict.endswith(" succeeded")}

@@ -10,6 +10,7 @@ from tests.fuzz.corpus import kept
 from tests.fuzz.growing import calls
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Growth, Target, pieces
+from tests.length import choose
 
 TWICE = 2.3
 SIZE = 256
@@ -36,7 +37,7 @@ def test_no_octets_at_all_hold(target: Target[Any]) -> None:
 
 @targets
 def test_what_is_drawn_holds(target: Target[Any]) -> None:
-    @settings(max_examples=120, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=choose(30, 120), suppress_health_check=list(HealthCheck))
     @given(target.inputs)
     def holds(drawn: Any) -> None:
         target.check(drawn)

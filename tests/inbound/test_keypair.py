@@ -95,7 +95,10 @@ def test_a_key_of_a_kind_that_few_know_is_refused(tmp_path):
     assert "use an EC or RSA key" in refusal(certificate, key)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", LEAF.certificate_pem, LEAF.key_pem[:90]])
+NO_PEM = ("empty", "nonsense", "the other file", "cut short")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", LEAF.certificate_pem, LEAF.key_pem[:90]], ids=NO_PEM)
 def test_a_file_that_holds_no_key_is_named(tmp_path, content):
     certificate, key = LEAF.write(tmp_path)
     key.write_bytes(content)
@@ -103,7 +106,7 @@ def test_a_file_that_holds_no_key_is_named(tmp_path, content):
     assert words.startswith(f"KEY_PATH={key}: the file holds no readable private key")
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", LEAF.key_pem, LEAF.certificate_pem[:90]])
+@pytest.mark.parametrize("content", [b"", b"nonsense", LEAF.key_pem, LEAF.certificate_pem[:90]], ids=NO_PEM)
 def test_a_file_that_holds_no_certificate_is_named(tmp_path, content):
     certificate, key = LEAF.write(tmp_path)
     certificate.write_bytes(content)

@@ -22,6 +22,7 @@ from mta.inbound.tls import CertificateError, ListeningCertificate
 from mta.ops.journal import Journal
 from tests.fakes.certificates import Leaf, authority
 from tests.fakes.listening import NAME, Listening
+from tests.fakes.processes import PATIENCE
 
 ROOT = authority()
 FIRST = ROOT.leaf([NAME, "first.test"])
@@ -270,7 +271,7 @@ class Client(smtplib.SMTP):
     """A client from this address, with TLS on; the certificate is checked against our name."""
 
     def __init__(self, port: int, source: str = "127.0.0.1", using: ssl.SSLContext | Resuming | None = None) -> None:
-        super().__init__("127.0.0.1", port, "client.test", timeout=10, source_address=(source, 0))
+        super().__init__("127.0.0.1", port, "client.test", timeout=PATIENCE, source_address=(source, 0))
         self._host = NAME
         assert self.starttls(context=using or context())[0] == 220
 
@@ -378,7 +379,7 @@ class StartTlsTests(TestCase):
 
     async def test_garbage_in_place_of_a_handshake_ends_the_connection_with_one_line(self) -> None:
         def attempt() -> bytes:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as client:
                 stream = client.makefile("rb")
                 assert stream.readline().startswith(b"220")
                 client.sendall(b"HELO client.test\r\n")

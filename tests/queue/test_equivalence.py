@@ -17,6 +17,7 @@ from mta.queue.interface import Change, Claim, NewMail, Query, QueueError, Queue
 from mta.queue.memory import MemoryQueue
 from mta.queue.runner import run_inline
 from mta.queue.sqlite import SqliteQueue, open_queue
+from tests.length import choose
 from tests.queue.contract import LATER, NEVER, NOW, TOOK, envelope, mail, octets
 
 LEASE = 50.0
@@ -190,5 +191,5 @@ class TwoQueues(RuleBasedStateMachine):
         assert {path.name for path in (self.directory / "bodies").iterdir()} == waiting
 
 
-TwoQueues.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TwoQueues.TestCase.settings = settings(max_examples=choose(10, 40), stateful_step_count=40, deadline=None)
 TestTwoQueues = TwoQueues.TestCase

@@ -8,7 +8,7 @@ from mta.queue.names import BODY_NAME, PART, log_of
 from tests.queue.contract import NOW
 
 
-@pytest.mark.parametrize("id", [to_id(0), to_id((1 << 63) - 1), IdSource().new(NOW)])
+@pytest.mark.parametrize("id", [to_id(0), to_id((1 << 63) - 1), IdSource().new(NOW)], ids=["first", "last", "new"])
 def test_a_body_has_the_name_of_its_message_whole_or_not(id):
     assert BODY_NAME.fullmatch(id)
     assert BODY_NAME.fullmatch(id + PART)

@@ -5,6 +5,7 @@ from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mta.queue.runner import THREADS, Threads, run_inline
+from tests.fakes.processes import PATIENCE
 
 
 class Oops(Exception):
@@ -39,7 +40,7 @@ class WorkersTests(TestCase):
         self.assertEqual(await self.run(lambda: 5), 5)
 
     async def test_a_sync_a_large_file_and_a_long_answer_run_side_by_side(self):
-        together = threading.Barrier(THREADS, timeout=20)
+        together = threading.Barrier(THREADS, timeout=PATIENCE)
         await gatherResults([self.run(together.wait) for _ in range(THREADS)])
 
     async def test_stop_waits_for_what_was_asked(self):

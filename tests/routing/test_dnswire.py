@@ -11,6 +11,7 @@ from mta.routing.answers import Found, LookupFailed
 from mta.routing.dnswire import DnsWire
 from mta.routing.resolver import DnsResolver
 from tests.fakes.dnsserver import DnsServer
+from tests.fakes.processes import PATIENCE
 from tests.fakes.zone import Zone
 from tests.routing.resolver_contract import RECORDS
 
@@ -46,7 +47,7 @@ class TestLyingServers(SynchronousTestCase):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(sock.close)
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(2)
+        sock.settimeout(PATIENCE)
         return sock
 
     def _ask(self, *servers: Any, **options: Any) -> Deferred[Any]:
@@ -178,6 +179,6 @@ class TestServerOnIpv6(TestCase):
         except CannotListenError:
             raise SkipTest("this machine has no IPv6") from None
         self.addCleanup(server.stop)
-        resolver = DnsResolver(DnsWire(reactor, [("::1", port)], timeout=2.0), Clock().seconds)  # type: ignore[arg-type]
+        resolver = DnsResolver(DnsWire(reactor, [("::1", port)], timeout=PATIENCE), Clock().seconds)  # type: ignore[arg-type]
         assert isinstance(await resolver.addresses("many.test", ipv6=False), Found)
         assert [transport for *_, transport in server.asked] == ["udp", "tcp"]

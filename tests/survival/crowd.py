@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from tests.fakes.processes import PATIENCE
+
 #: An address that the daemons of the tests do not trust.
 STRANGER = "127.0.0.2"
 
@@ -40,7 +42,26 @@ def descriptors_used_up(pid: int) -> Iterator[None]:
 
 def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
     """Return a connection from this address."""
-    return socket.create_connection(("127.0.0.1", port), 20, (source, 0))
+    return socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
+
+
+class Rest:
+    """Whether a process rests: `come` is true once all its threads have slept whenever it was looked at for a while.
+
+    A thread that spins is never seen asleep, however little of a busy processor it gets.
+    """
+
+    _LOOKS = 25
+
+    def __init__(self, pid: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._asleep = 0
+
+    def come(self) -> bool:
+        """Look once."""
+        states = [file.read_text().rpartition(")")[2].split()[0] for file in self._tasks.glob("*/stat")]
+        self._asleep = self._asleep + 1 if set(states) == {"S"} else 0
+        return self._asleep >= self._LOOKS
 
 
 class Silent:

@@ -16,7 +16,7 @@ from typing import Any
 from tests.endtoend.daemon import Daemon
 from tests.endtoend.world import Dns
 from tests.fakes.certificates import Leaf, self_signed
-from tests.fakes.processes import until
+from tests.fakes.processes import PATIENCE, until
 from tests.survival.soak_books import Books
 from tests.survival.soak_plan import DOMAINS, SENDERS, number_of
 from tests.survival.soak_sink import host
@@ -191,7 +191,7 @@ class Operator:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        with smtplib.SMTP("127.0.0.1", self._daemon.port, "client.test", timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self._daemon.port, "client.test", timeout=PATIENCE) as client:
             client.starttls(context=context)
             assert isinstance(client.sock, ssl.SSLSocket)
             return client.sock.getpeercert(binary_form=True) or b""

@@ -18,7 +18,7 @@ from tests.survival.soak_plan import DOMAINS, Plan
 _CHUNK = 1 << 18
 _END = b"\r\n.\r\n"
 _GREETING = b"220 sink.example.test ESMTP\r\n"
-_GARBAGE = (b"what?\r\n", b"\x00\xff\x80\r\n", b"2\r\n", b"999 ok\r\n", b"250-a\r\n550 b\r\n", b"\r\n")
+_GARBAGE = (b"what?\r\n", b"\x00\xff\x80\r\n", b"2\r\n", b"999 ok\r\n", b"25O ok\r\n", b"- ok\r\n")
 _WORDS = {"4xx": b"451 4.3.0 not now\r\n", "5xx": b"554 5.7.1 never\r\n", "421": b"421 4.3.2 going\r\n"}
 _OUT_OF_ORDER = b"503 5.5.1 out of order\r\n"
 _FINAL = re.compile(rb"\r\nFinal-Recipient: rfc822; *r(\d+)@", re.IGNORECASE)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.processes import Child
+from tests.fakes.processes import PATIENCE, Child
 from tests.survival.soak_books import Books, Count
 
 _EVENT = re.compile(rb'\{"time": "[^"]{24}", "event": "([a-z_-]+)"')
@@ -43,6 +43,7 @@ _EXPECTED = (
     "NET_DEV=",
     "the relay runs as root",
     "lies in the container's own file system",
+    "lies in memory",
     "the new certificate is in use",
 )
 _MIB = 1 << 20
@@ -73,7 +74,7 @@ class Log:
     def close(self) -> None:
         """Read what is left, and end."""
         os.close(self.pipe)
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
 
     def _read(self) -> None:
         rest = b""

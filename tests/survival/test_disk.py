@@ -20,6 +20,7 @@ from tests.endtoend.world import TO
 from tests.fakes.mail import mail as new_mail
 from tests.fakes.processes import until
 from tests.fakes.received import Rule
+from tests.length import choose
 from tests.survival.power import LARGE, SMALL, ledger, tokens
 
 ALL = os.environ.get("RELAY_FAULTS") == "all"
@@ -91,7 +92,7 @@ class Patient:
 
     def assert_all_is_well(self):
         self.sink.rules.clear()
-        self.relay.empty(60)
+        self.relay.empty()
         assert self.accepted - set(tokens(self.sink)) == set()
         assert ledger(self.relay)["waiting"] == 0
         assert "Traceback" not in self.relay.child.text
@@ -104,7 +105,9 @@ def test_any_single_operation_may_fail_while_a_message_is_on_its_way(patient, bo
         number = 0
         while True:
             number += 1
-            if patient.suffer(f"{verb}-{number}", body, verb, number, error) < number or (number == 2 and not ALL):
+            if patient.suffer(f"{verb}-{number}", body, verb, number, error) < number or (
+                number == choose(1, 2) and not ALL
+            ):
                 break
     patient.assert_all_is_well()
 
@@ -166,7 +169,7 @@ def results(done):
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 def test_whatever_operation_fails_while_a_queue_is_opened_and_used_the_next_start_finds_all(disk, error):
     for verb in VERBS:
-        for number in range(1, 1000 if ALL else 4):
+        for number in range(1, 1000 if ALL else choose(3, 4)):
             owner = Owner(disk.mount / f"queue-{verb}-{number}")
             if number % 2:
                 owner.use()
@@ -181,7 +184,7 @@ def test_whatever_operation_fails_while_a_queue_is_opened_and_used_the_next_star
 
 @pytest.mark.parametrize("seed", [None, 1, 2] if ALL else [1])
 def test_wherever_the_first_use_of_a_queue_is_cut_the_next_start_finds_all(disk, seed):
-    for number in range(1, 1000, 1 if ALL else 10):
+    for number in range(1, 1000, 1 if ALL else choose(29, 10)):
         owner = Owner(disk.mount / "new" / f"queue-{number}")
         # SQLite maps its shared memory: what cannot be read of that ends the process.
         disk.fail("any", number, name="*[!m]", lasting=True)

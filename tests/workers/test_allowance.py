@@ -18,6 +18,7 @@ from mta.workers.allowance import SharedWindows
 from mta.workers.shares import Shares
 from tests.fakes.carrier import FakeCarrier, FakeConnection
 from tests.fakes.mail import claim
+from tests.length import choose
 
 MX = "mx.test"
 PLAN = Plan(MX, ())
@@ -270,4 +271,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAnyOrder.settings = settings(max_examples=choose(30, 150), stateful_step_count=40, deadline=None)
