@@ -1,0 +1,108 @@
+"""Programs that applications and scripts send mail with: each message arrives once, and as the program meant it."""
+
+import os
+import shutil
+import smtplib
+import subprocess
+from collections import Counter
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.clients.packages import CACHE
+from tests.endtoend.world import TO, received
+from tests.fakes.processes import PATIENCE
+from tests.fakes.sink import EXTENSIONS
+
+SENDER = "sender@sender.test"
+HEAD = "From: sender@sender.test\nTo: someone@example.test\nSubject: plain\nMessage-ID: <1@sender.test>\n"
+BODY = "Hello\n.\nend\n"
+GO_PROGRAM = Path(__file__).with_name("sendmail.go")
+
+
+def needs(program: str):
+    """Return the mark of a test that runs a program."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def run(*command: str, text: str = "", **environment: str) -> None:
+    """Run a client to its end, with an input and more in its environment; it must succeed."""
+    done = subprocess.run(
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def the_message(sink) -> str:
+    """Wait for the one message, and return its body with the line ends of a file."""
+    (message,) = received(sink)
+    assert message.recipients == (TO,)
+    return message.content.partition(b"\r\n\r\n")[2].decode().replace("\r\n", "\n")
+
+
+@pytest.mark.long
+@needs("msmtp")
+def test_msmtp(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    options = ["--file=/dev/null", "--host=127.0.0.1", f"--port={relay.port}", f"--from={SENDER}", "--auth=off"]
+    run("msmtp", *options, "--tls=off", TO, text=f"{HEAD}\n{BODY}")
+    assert the_message(sink) == BODY
+
+
+@pytest.mark.long
+@needs("curl")
+@pytest.mark.parametrize("option", [["--crlf"], []], ids=["--crlf", "bare LF"])
+def test_curl(world, tmp_path, option):
+    sink = world.sink()
+    relay = world.relay(sink)
+    (tmp_path / "mail").write_text(f"{HEAD}\n{BODY}")
+    server = f"smtp://127.0.0.1:{relay.port}/client.test"
+    run("curl", "-sS", server, "--mail-from", SENDER, "--mail-rcpt", TO, "-T", str(tmp_path / "mail"), *option)
+    assert the_message(sink) == BODY
+
+
+@pytest.mark.long
+@needs("mutt")
+def test_mutt(world, tmp_path):
+    sink = world.sink()
+    relay = world.relay(sink)
+    settings = [f"set smtp_url=smtp://127.0.0.1:{relay.port}", "set ssl_force_tls=no", f"set from={SENDER}"]
+    options = [word for setting in (*settings, "set copy=no") for word in ("-e", setting)]
+    run("mutt", "-n", "-F", "/dev/null", *options, "-s", "plain", TO, text=BODY, HOME=str(tmp_path))
+    assert the_message(sink) == BODY
+
+
+@pytest.mark.long
+def test_pythons_smtplib_with_a_name_that_is_not_ascii(world):
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = SENDER, TO, "Grüße"
+    message.set_content("Grüße aus Zürich\n")
+    sink = world.sink()
+    relay = world.relay(sink)
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=PATIENCE) as client:
+        client.send_message(message)
+    assert received(sink)[0].recipients == (TO,)
+
+
+@pytest.mark.long
+@needs("go")
+def test_each_of_gos_ascii_messages_passes_a_smarthost_without_smtputf8(world):
+    count = 100
+    sink = world.sink(extensions=tuple(one for one in EXTENSIONS if one != "SMTPUTF8"))
+    relay = world.relay(sink, SMARTHOST_ADDRESS="127.0.0.1", SMARTHOST_PORT=str(sink.port))
+    # Its own library is all it needs: nothing is downloaded.
+    settings = {"GOCACHE": str(CACHE / "go"), "GO111MODULE": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+    run("go", "run", str(GO_PROGRAM), f"127.0.0.1:{relay.port}", SENDER, TO, str(count), **settings)
+    messages = received(sink, count)
+    relay.empty()
+    ids = Counter(message.header("Message-ID") for message in messages)
+    assert ids == {f"<{number}@sender.test>": 1 for number in range(count)}
+    assert relay.events("failed") == []
