@@ -12,7 +12,6 @@ from mta.delivery.throttle import window_limits
 from mta.handover import Handover, give
 from mta.inbound.balance import Balance, shared_memory
 from mta.inbound.tls import ListeningCertificate
-from mta.ops.ending import say
 from mta.ops.journal import Journal
 from mta.queue.ids import Tags
 from mta.workers.process import Launch, Outlets
@@ -33,6 +32,7 @@ def supervise(
     watchdog: float | None,
     journal: Journal,
     pass_on: Callable[[bytes], object],
+    complain: Callable[[bytes], object],
     reactor: Any,
 ) -> Supervisor:
     """Return the service that keeps the workers on these sockets, which stay open in the parent for those to come."""
@@ -54,7 +54,7 @@ def supervise(
         Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),
         settings.workers,
         limits=window_limits(settings.retry_schedule),
-        outlets=Outlets(pass_on, say, journal.trouble),
+        outlets=Outlets(pass_on, complain, journal.trouble),
         patience=watchdog,
         reload=None if certificate is None else certificate.reload,
     )

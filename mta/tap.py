@@ -78,8 +78,8 @@ class Options(usage.Options):
             fail(*error.mistakes, status=os.EX_CONFIG)
         of_twistd: dict[str, Any] = {} if self.parent is None else self.parent
         self.identity_given = any(of_twistd.get(name) is not None for name in ("uid", "gid"))
-        self.output = Output(1, reactor)
         render = FORMATS[self.settings.log_format]
+        self.output = Output(1, reactor, render)
         self.journal = Journal(self.output.write, time.time, render, flush=self.output.flush)
 
 
@@ -105,6 +105,8 @@ class Daemon(MultiService):
         self._settings = settings
         self._journal = journal
         self._output = output
+        #: What workers say on standard error.
+        self._complaints = Output(2, reactor)
         self._reactor = reactor
         self._may_become = may_become
         self._sockets: list[socket.socket] = []
@@ -118,6 +120,8 @@ class Daemon(MultiService):
     def privilegedStartService(self) -> None:
         """Bind, and read certificate and keys while we may, then give root up; or end the program with one line."""
         settings, journal = self._settings, self._journal
+        for output in (self._output, self._complaints):
+            output.open()
         try:
             identity = successor(settings) if self._may_become and is_root() else None
             self._sockets = _open_sockets(settings, journal)
@@ -173,6 +177,7 @@ class Daemon(MultiService):
             watchdog=watchdog,
             journal=self._journal,
             pass_on=self._output.pass_on,
+            complain=self._complaints.pass_on,
             reactor=self._reactor,
         )
 
@@ -190,7 +195,8 @@ class Daemon(MultiService):
             each.close()
         await maybeDeferred(super().stopService)
         self._journal.stopped()
-        self._output.flush()
+        for output in (self._complaints, self._output):
+            output.close()
 
     def _tell_what_was_understood(self) -> None:
         for notice in self._settings.notices:

@@ -150,8 +150,9 @@ def main(arguments: Sequence[str]) -> None:
         handover = receive(handed)
     except HandoverError as error:
         fail(str(error))
-    output = Output(1, reactor)
     render = FORMATS[handover.settings.log_format]
+    output = Output(1, reactor, render)
+    output.open()
     globalLogBeginner.beginLoggingTo([TwistedObserver(Journal(output.write, time.time, render), output.flush)])
     journal = (Journal if number == 1 else FurtherJournal)(output.write, time.time, render, flush=output.flush)
     listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str]) -> None:
         fail(str(error))
     reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
     reactor.run()
-    output.flush()
+    output.close()
 
 
 def _say_nothing(_: str) -> None:

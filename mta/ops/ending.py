@@ -2,22 +2,23 @@
 
 import atexit
 import os
-import sys
-from contextlib import suppress
 from typing import NoReturn
+
+from mta.ops.outlet import write_out
+
+# Seconds for a reader of standard error that has stopped.
+_PATIENCE = 1.0
 
 
 def fail(*lines: str, status: int = 1) -> NoReturn:
     """End the program before the reactor runs; each line says what to do."""
-    for line in lines:
-        print(f"smtprelay: {line}", file=sys.__stderr__)  # noqa: T201  logging has not begun, or would hide it
+    say("".join(f"smtprelay: {line}\n" for line in lines).encode())
     raise SystemExit(status)
 
 
 def say(lines: bytes) -> None:
-    """Pass on whole lines that another process of the relay has for whoever started us."""
-    with suppress(OSError):
-        os.write(2, lines)
+    """Write whole lines to standard error, for whoever started us: logging has not begun, or would hide them."""
+    write_out(2, lines, _PATIENCE)
 
 
 def end_with(status: int) -> None:

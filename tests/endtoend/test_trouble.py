@@ -1,7 +1,9 @@
 """Trouble while the relay runs: it says what is wrong, keeps the mail, and goes on."""
 
+import os
 import resource
 import smtplib
+import subprocess
 
 import pytest
 
@@ -9,7 +11,7 @@ from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 from tests.fakes.certificates import authority
 from tests.fakes.disk import NoDiskError, fill, small_disk
-from tests.fakes.processes import free_port
+from tests.fakes.processes import answers, free_port, until
 from tests.fakes.received import Rule
 
 BIG = mail("big", (b"x" * 70 + b"\r\n") * 42_000)
@@ -209,3 +211,40 @@ def test_a_dead_destination_delays_nobody_else(world):
     (message,) = received(sink)
     assert message.recipients == (TO,)
     assert len(relay.queue()) == 100
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_mail_flows_while_the_log_is_not_read_and_a_stop_is_heard(world, workers):
+    sink = world.sink()
+    relay = world.stopped_relay(sink, WORKERS=workers)
+    reading, writing = os.pipe()
+    # The reader has stopped before the relay starts.
+    os.set_blocking(writing, False)
+    while fill_pipe(writing):
+        pass
+    os.set_blocking(writing, True)
+    relay.child.process = subprocess.Popen(
+        relay.child.command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, env=relay.child.environment
+    )
+    try:
+        until(lambda: answers(relay.port), what="the greeting")
+        for number in range(20):
+            relay.submit(mail(f"{number}"), TO)
+        received(sink, 20)
+        assert os.get_blocking(writing), "other processes share it"
+        assert relay.stop() == 0
+    finally:
+        if relay.child.running:
+            relay.child.kill()
+        os.close(writing)
+        with os.fdopen(reading, "rb") as log:
+            heard = log.read()
+    assert b"stopped" not in heard
+
+
+def fill_pipe(descriptor):
+    """Write as much as a pipe takes at once; return how much."""
+    try:
+        return os.write(descriptor, b"x" * 4096)
+    except BlockingIOError:
+        return 0
