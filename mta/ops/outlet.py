@@ -25,16 +25,19 @@ class Outlet:
         # The same pipe or terminal, opened by us.
         self._own: int | None = None
         self._socket: socket.socket | None = None
-        self._waits = False
+        self._is_pipe = False
         with suppress(OSError):
             mode = os.fstat(descriptor).st_mode
-            self._waits = stat.S_ISFIFO(mode) or os.isatty(descriptor)
+            self._is_pipe = stat.S_ISFIFO(mode)
             if stat.S_ISSOCK(mode):
                 self._socket = socket.socket(fileno=os.dup(descriptor))
 
     def open_anew(self) -> None:
-        """Open a pipe or a terminal once more, which we may no longer do as another user; do nothing if that fails."""
-        if self._waits and self._own is None:
+        """Open a pipe or a terminal once more, which we may no longer do as another user; do nothing if that fails.
+
+        Before, or without that, a terminal may be waited for.
+        """
+        if self._own is None and (self._is_pipe or os.isatty(self._descriptor)):
             with suppress(OSError):
                 self._own = os.open(f"/proc/self/fd/{self._descriptor}", _OPEN)
 
@@ -45,7 +48,7 @@ class Outlet:
                 return self._socket.send(data, socket.MSG_DONTWAIT)
             if self._own is not None:
                 return os.write(self._own, data)
-            if self._waits:
+            if self._is_pipe:
                 return os.write(self._descriptor, data[:_AT_ONCE]) if self.wait(0.0) else 0
             return os.write(self._descriptor, data)
         except BlockingIOError:
