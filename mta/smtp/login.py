@@ -50,7 +50,8 @@ class LoginAttempt:
 
     def _respond(self, reply: Reply) -> None:
         try:
-            challenge = base64.b64decode(reply.text, validate=True)
+            # Some servers put blanks or words of their own behind the challenge.
+            challenge = base64.b64decode(reply.text.partition(" ")[0], validate=True)
             response = self._mechanisms[0].respond(challenge)
         except ValueError:
             # A SaslError, or base64's: that has one kind for what is no base64 and another for what is not even ASCII.

@@ -189,6 +189,9 @@ def test_plain_logs_in_with_one_command(pieces: Pieces) -> None:
 def test_login_answers_two_questions(pieces: Pieces) -> None:
     script = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: dXNlcg==\nS: 334 \nC: cGFzczp3b3Jk\nS: 235 ok\n! READY"
     play(secured(LOGIN, "LOGIN"), script, pieces)
+    # Blanks and words behind the challenge, as some servers write them.
+    script = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6 user?\nC: dXNlcg==\nS: 334  ?\nC: cGFzczp3b3Jk\nS: 235 ok\n! READY"
+    play(secured(LOGIN, "LOGIN"), script, pieces)
 
 
 def test_cram_md5_comes_first_and_uses_the_whole_password() -> None:
