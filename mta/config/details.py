@@ -27,9 +27,8 @@ of `127.0.0.0/8` only if `RELAY_NETWORKS` has it: `NET_DEV=lo` adds nobody.""",
 Items stand between colons, `;`, commas or blanks; the first colon may be left out. An item is a network, an address,
 a host name, `*` (everyone: an open relay), or one of these behind `!`, which excludes.
 The order is: `127.0.0.1` and `::1`, the networks of `NET_DEV`, these items. The first that matches decides.
-Between colons an IPv6 address has its own colons doubled, as Exim wants it (`:10.0.0.0/8:fd00::::/8`); alone, or
-between `;`, commas or blanks, it may be written as usual (`fd00::/8`). Else the start ends with an error that shows
-both spellings.
+IPv6 addresses are taken with doubled colons as Exim wants them (`fd00::::/8`), or as usual (`fd00::/8`) where that can
+mean one thing only; else the start ends with an error that shows the right spelling.
 A host name is looked up, and again when its time to live is over; one that has no address matches no client. While the
 look-up fails, the addresses that the name had last count; if it had none yet, other clients hear `451`, not `550`.""",
     "RELAY_DOMAINS": """\

@@ -1,7 +1,8 @@
 """RELAY_NETWORKS: items in Exim's spelling, or as usual between `;`, commas and blanks.
 
-In Exim's spelling a colon separates, and the colons of an IPv6 address are doubled: `:10.0.0.0/8:fd00::::/8`. A list is
-never read wider than it was written. A text that is neither is a ValueError with the spelling that may have been meant.
+In Exim's spelling a colon separates, and the colons of an IPv6 address are doubled: `:10.0.0.0/8:fd00::::/8`. Undoubled
+ones are taken where a glance shows one meaning: `:10.0.0.0/8:fd00::/8`. A list is never read wider than it was written.
+Any other text is a ValueError with the spelling that may have been meant.
 """
 
 import ipaddress
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from mta.config.exim import host_name
-from mta.config.trusthints import meant_instead, spelled_instead
+from mta.config.trusthints import meant_instead, spelled_instead, split
 from mta.inbound.networks import Everyone, HostName, Network, TrustItem, TrustList, network
 
 _BREAKS = re.compile(r"[;,\s]+")
@@ -17,6 +18,7 @@ _BREAKS = re.compile(r"[;,\s]+")
 _LOOSE_EXCLUSION = re.compile(r"!\s+")
 # Exim takes colons in pairs from the left; a colon that is left over separates.
 _DOUBLED = re.compile(r"(?:[^:]|::)+")
+_HEX_GROUP = re.compile(r"!?[0-9a-f]{1,4}", re.IGNORECASE)
 # Exim would take its groups for eight host names.
 _FULL_ADDRESS = re.compile(r"(?:^|[:!])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?:[:/]|$)", re.IGNORECASE)
 
@@ -36,25 +38,46 @@ def _read_run(run: str) -> Iterator[TrustItem]:
     items = [(text, _read_item(text)) for text in _DOUBLED.findall(run)]
     bad = next((text for text, item in items if item is None), "")
     if _FULL_ADDRESS.search(run) or (bad and "::" in run):
-        raise ValueError(spelled_instead(run, _is_usual))
+        yield from _read_undoubled(run)
+        return
     if bad:
         raise ValueError(f"{bad!r} is not a network, an address or a host name{meant_instead(bad)}")
     yield from (item for _, item in items if item is not None)
 
 
+def _read_undoubled(run: str) -> Iterator[TrustItem]:
+    texts = split(run.removeprefix(":"))
+    items = [_read_usual(text) for text in texts]
+    # A name such as `cafe` may be a piece of the address beside it, and three colons are a mistake or two meanings.
+    whole = run.removeprefix(":").removesuffix(":") == ":".join(texts)
+    if not items or not whole or ":::" in run[1:] or any(map(_HEX_GROUP.fullmatch, texts)):
+        raise ValueError(spelled_instead(run, _is_usual))
+    for item in items:
+        if item is None:
+            raise ValueError(spelled_instead(run, _is_usual))
+        yield item
+
+
 def _is_usual(text: str) -> bool:
     """Whether a text is one item with its colons undoubled."""
-    return _usual_ipv6(text) is not None if ":" in text else _read_item(text) is not None
+    return _read_usual(text) is not None
+
+
+def _read_usual(text: str) -> TrustItem | None:
+    return _usual_ipv6(text) if ":" in text else _read_item(text)
 
 
 def _usual_ipv6(text: str) -> TrustItem | None:
     """Read an IPv6 network without host bits: `db:fd00::/8` may as well be a name and a network."""
     bare = text.removeprefix("!")
-    if ":" not in bare or "." in bare:
+    prefix = bare.rpartition("/")[2]
+    # With up to 32 bits it may as well be a name and an IPv4 network.
+    mapped = "." in bare and "/" in bare and prefix.isdigit() and int(prefix) > 32
+    if ":" not in bare or ("." in bare and not mapped):
         return None
     try:
         who = network(bare)
-        ipaddress.ip_network(bare, strict=True)
+        ipaddress.ip_network(bare, strict=not mapped)
     except ValueError:
         return None
     return _item(who, text)
@@ -70,7 +93,8 @@ def _read_item(text: str) -> TrustItem | None:
     except ValueError:
         pass
     try:
-        return None if meant_instead(bare) else _item(HostName(host_name(bare)), text)
+        name = host_name(bare)
+        return None if meant_instead(name) else _item(HostName(name), text)
     except ValueError:
         return None
 

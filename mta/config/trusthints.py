@@ -12,7 +12,7 @@ NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
 _WHOLE = frozenset({"0", "0/0", "0.0.0.0", "::"})  # noqa: S104  compared, never listened on
 _DEVICE = re.compile(r"(?:eth|wlan|docker|ens|eno|enp|wg|tun|br)[0-9][0-9a-z]*|lo")
 # Part of an IPv4 address, perhaps with a wildcard for the rest, and the prefix length if there is one.
-_SHORT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){0,2})(\.?(?:\.?[*x])*)(?:/([0-9]{1,2}))?")
+_SHORT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){0,2})((?:\.[*x])*\.?)(?:/([0-9]{1,2}))?")
 _PREFIX = re.compile(r"/[0-9]+")
 _MASK = re.compile(r"[0-9.]+/[0-9.]+")
 _RANGE = re.compile(r"([0-9.]+)-([0-9.]+)")
@@ -72,7 +72,7 @@ def spelled_instead(run: str, is_item: Callable[[str], bool]) -> str:
     for guess in (
         _masked(run),
         _masked(bare),
-        *(_split(_TOO_MANY_COLONS.sub(colons, bare)) for colons in (":::", "::")),
+        *(split(_TOO_MANY_COLONS.sub(colons, bare)) for colons in (":::", "::")),
     ):
         if guess and all(map(is_item, guess)):
             exims = " : ".join(item.replace(":", "::") for item in guess)
@@ -81,8 +81,11 @@ def spelled_instead(run: str, is_item: Callable[[str], bool]) -> str:
     return f"the colons of {run!r} cannot be read; separate the items by ; or double the colons of IPv6 addresses"
 
 
-def _split(text: str) -> list[str]:
-    """Return the items between colons of which some are undoubled, as far as a glance tells; none if it does not."""
+def split(text: str) -> list[str]:
+    """Return the items between colons of which some are undoubled, as far as a glance tells; none if it does not.
+
+    An IPv6 address takes as many groups as follow it. Callers check the items.
+    """
     items: list[str] = _LENIENT.findall(text)
     return items if _undoubled(":".join(items)) == _undoubled(text) else []
 
