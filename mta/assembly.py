@@ -94,7 +94,7 @@ class Assembly:
         self._journal = journal = premises.journal
         self._ids = premises.ids
         clock = premises.reactor
-        self._resolver = make_resolver(clock, settings.dns_servers or None)
+        self._resolver = make_resolver(clock, settings.dns_servers or None, notice=journal.notice)
         self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, journal)
         self._router = MailRouter(self._router_rules(), self._resolver, clock.seconds)
         self._local = self._local_mail()
@@ -230,7 +230,8 @@ class Assembly:
             settings.relay_domains, settings.local_domains, self._local.accepts, self._trusted.may_be_trusted
         )
         certificate, clock = self._premises.certificate, self._premises.reactor
-        check = DomainCheck(self._router)
+        # A router and a share of the look-ups of their own: what strangers ask does not delay our mail.
+        check = DomainCheck(MailRouter(self._router_rules(), self._resolver.for_strangers(), clock.seconds))
 
         def new_session(client: Client, late: Callable[[], None]) -> Session:
             # A report of success goes to whomever a stranger names as the sender.

@@ -99,7 +99,8 @@ It is one SQLite file and large bodies beside it, for one relay only; not on a n
     "MAIL_DIR": """\
 User `bob` has the Maildir `bob` in it.""",
     "DNS_SERVERS": """\
-They are asked in place of those in `/etc/resolv.conf`.""",
+They are asked in place of those in `/etc/resolv.conf`, and without its search list. That file is read again when it
+changes; one that names no server changes nothing.""",
     "RETRY_SCHEDULE": """\
 Rules as Exim's, between `;`. `F,2h,15m`: up to two hours after the mail came, every fifteen minutes.
 `G,16h,1h,1.5`: up to sixteen hours, after one hour, then each wait 1.5 times as long. Units: `w`, `d`, `h`, `m`, `s`.

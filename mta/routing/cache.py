@@ -66,6 +66,11 @@ class TtlCache(Generic[Key, Value]):
         self._entries[key] = (self._seconds() + ttl, value, octets)
         self._held += octets
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._held = 0
+
     def _discard(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:

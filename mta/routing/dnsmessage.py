@@ -1,6 +1,7 @@
 """DNS messages: a question to bytes, bytes to an answer (RFC 1035 section 4, RFC 2308, RFC 6891). Pure."""
 
 import enum
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import dns.rcode
 import dns.rdatatype
 
 from mta.routing.answers import Answer, Found, LookupFailed, MxRecord, NoData, NoSuchName
-from mta.routing.dnsreply import CNAME, MX, DnsReply, Record, Unreadable, label_text, read
+from mta.routing.dnsreply import CNAME, HEADER_OCTETS, MX, DnsReply, Record, Unreadable, label_text, read
 
 #: The UDP payload that fits every path in one piece (DNS flag day 2020).
 UDP_PAYLOAD = 1232
@@ -47,17 +48,25 @@ class Alias:
     ttl: float
 
 
-def make_query(name: str, kind: Kind, *, edns: bool = True) -> dns.message.QueryMessage:
-    """Build a question with a random id. Raises ValueError for what cannot be a name."""
+def make_query(name: str, kind: Kind, *, edns: bool = True, mixed_case: bool = False) -> dns.message.QueryMessage:
+    """Build a query with a random id, and with `mixed_case` in random case. Raises ValueError for what can be no name.
+
+    A server repeats the case in its reply, so that each letter is one more bit that a forger has to guess.
+    """
     try:
         absolute = dns.name.from_text(name, dns.name.root)
     except (dns.exception.DNSException, UnicodeError) as error:
         raise ValueError(f"{name!r} cannot be a name: {error}") from None
+    if mixed_case:
+        absolute = _in_mixed_case(absolute)
     return dns.message.make_query(absolute, kind.value, use_edns=0 if edns else False, payload=UDP_PAYLOAD)
 
 
 def read_reply(query: dns.message.QueryMessage, wire: bytes) -> DnsReply | None:
-    """Return the reply to exactly this query (id, opcode, question: RFC 5452 section 9.1); None for anything else."""
+    """Return the reply to exactly this query (id, opcode, question: RFC 5452 section 9.1); None for anything else.
+
+    `case_kept` tells of it whether the name in its question has the case of the query's.
+    """
     try:
         reply = read(wire)
     except Unreadable:
@@ -68,7 +77,26 @@ def read_reply(query: dns.message.QueryMessage, wire: bytes) -> DnsReply | None:
         # A server that did not understand the question may leave it out.
         return reply if trouble(reply) else None
     asked = query.question[0]
-    return reply if reply.question == (_text(asked.name), asked.rdtype) else None
+    if reply.question != (_text(asked.name), asked.rdtype):
+        return None
+    # The question is the first thing behind the header, so that its name has no pointers.
+    written = asked.name.to_wire()
+    assert written is not None
+    reply.case_kept = wire[HEADER_OCTETS:].startswith(written)
+    return reply
+
+
+def _in_mixed_case(name: dns.name.Name) -> dns.name.Name:
+    bits = secrets.randbits(8 * sum(map(len, name.labels)) + 1)
+    labels = []
+    for label in name.labels:
+        mixed = bytearray(label.lower())
+        for at, octet in enumerate(mixed):
+            bits >>= 1
+            if bits & 1 and ord("a") <= octet <= ord("z"):
+                mixed[at] = octet - 32
+        labels.append(bytes(mixed))
+    return dns.name.Name(labels)
 
 
 def trouble(reply: DnsReply) -> str:

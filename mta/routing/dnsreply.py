@@ -15,6 +15,7 @@ A, CNAME, SOA, MX, AAAA, OPT = 1, 5, 6, 15, 28, 41
 _INTERNET = 1
 _RESPONSE, _OPCODE, _TRUNCATED, _CODE = 0x8000, 0x7800, 0x0200, 0x000F
 _HEADER, _QUESTION, _RECORD = Struct("!6H"), Struct("!2H"), Struct("!2HIH")
+HEADER_OCTETS = _HEADER.size
 _SHORT, _LONG = Struct("!H"), Struct("!I")
 _POINTER, _MOST_LABEL, _MOST_NAME = 0xC0, 63, 255
 # Pointers one after the other that nobody else followed before: more than any real server makes of a name.
@@ -57,6 +58,8 @@ class DnsReply:
     answers: list[Record] = field(default_factory=list)
     #: For how many seconds a "no" is good (RFC 2308 section 5); None when no SOA says so.
     negative_ttl: int | None = None
+    #: Whether its question has the name in the case of the query.
+    case_kept: bool = True
 
 
 def read(wire: bytes) -> DnsReply:

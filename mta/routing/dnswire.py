@@ -1,210 +1,224 @@
-"""One DNS question over the wire: each server in turn, UDP first, TCP for what does not fit (RFC 1035 section 4.2)."""
+"""DNS questions over the wire: which server is asked when, how long, and how the reply is known to be the server's.
 
-import socket
-from collections.abc import Coroutine, Sequence
-from typing import Any, cast
+A question is tried in rounds, at each server in turn, with growing patience. The first try comes at once and soon ends;
+all others share a room of their own, so that questions which are not answered leave the others alone. A query's random
+id, port and mixed case make a forged reply hard to guess; where forgeries are seen, TCP is used (RFC 5452).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from dns.message import QueryMessage
-from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor, ITCPTransport
-from twisted.internet.protocol import connectionDone
-from twisted.protocols.basic import Int16StringReceiver
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mta.routing.answers import LookupFailed
-from mta.routing.dnsmessage import Kind, make_query, read_reply, trouble
+from mta.routing.dnsmessage import Kind, make_query, trouble
 from mta.routing.dnsreply import DnsReply
+from mta.routing.dnstransport import DnsTransport, ForgedReplies, IDnsReactor, NoReply, Server
+from mta.routing.lookup_queue import Asker, LookupQueue, Standing, ZoneHistory, zone_of
 from mta.smtp.address import bracketed
-from mta.wire.failures import connect_words, loss_words
 
-#: An IP address and a port.
-Server = tuple[str, int]
+__all__ = ["DnsWire", "IDnsReactor", "Server"]
 
-# Datagrams looked at in one turn of the reactor, so that a flood of forgeries cannot hold it.
-_DATAGRAMS_A_TURN = 16
+# The share of the longest patience, and whether EDNS is used, which old servers and firewalls refuse or drop.
+_Round = tuple[float, bool]
+_ROUNDS: tuple[_Round, ...] = ((1 / 6, True), (1 / 3, True), (2 / 3, False), (1.0, False))
+# How often a question is asked of servers that are others than before.
+_MOST_BEGINNINGS = 3
+# Seconds for which a server that does not repeat the case of a name is asked in lower case.
+_LOWER_CASE_TTL = 3600.0
+# Seconds between two notices of wrong replies, and how many are worth one though no question had too many.
+_NOTICE_ROUND = 600.0
+_MANY_WRONG = 100
 
 
-class IDnsReactor(IReactorTime, IReactorFDSet, IReactorTCP):
-    """What the wire needs of a reactor."""
+@dataclass(slots=True)
+class _Question:
+    """One question and what has become of it so far."""
 
-
-class _NoReply(Exception):
-    """A server gave no usable reply; the message says how, in words for an operator."""
+    name: str
+    kind: Kind
+    asker: Asker
+    zone: str
+    #: What each server said in place of an answer.
+    troubles: dict[Server, str] = field(default_factory=dict)
+    #: The servers that replied, with EDNS or without: another try of the same kind would bring the same.
+    replied: set[tuple[Server, bool]] = field(default_factory=set)
+    #: Whether a server that was silent answered other questions meanwhile, so that the silence is the zone's.
+    server_is_alive: bool = False
 
 
 class DnsWire:
-    """Asks DNS servers. `timeout` is seconds for one server and try; `in_flight` and `waiting` bound the questions.
+    """Asks DNS servers. `timeout` is the longest patience with one server, in seconds.
 
-    All messages in work may ask at once, as after a start, so there is room for twice as many questions to wait.
+    `in_flight` bounds the first tries under way, and the later ones, each; `waiting` is how many questions of one asker
+    may wait beyond those. All messages in work may ask at once, as after a start, so there is room for more than them.
+    `servers` may be a function when they change; `notice` takes a line for the operator.
     """
 
     def __init__(
         self,
         reactor: IDnsReactor,
-        servers: Sequence[Server],
+        servers: Sequence[Server] | Callable[[], Sequence[Server]],
         *,
         timeout: float = 3.0,
         in_flight: int = 100,
         waiting: int = 10_000,
+        notice: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._reactor = reactor
-        self._servers = list(servers)
+        self._seconds = reactor.seconds
+        self._transport = DnsTransport(reactor, self._count_wrong)
+        self._configured = servers if callable(servers) else lambda: servers
+        #: As configured, and in the order in which they are asked.
+        self._known: tuple[Server, ...] = ()
+        self._servers: list[Server] = []
         self._timeout = timeout
-        self._slots = DeferredSemaphore(in_flight)
-        self._waiting = waiting
+        self._first, self._later = LookupQueue(in_flight), LookupQueue(in_flight)
+        self._most = in_flight + waiting
+        self._asked = dict.fromkeys(Asker, 0)
+        self._zones = ZoneHistory()
+        # Replies that came from each server.
+        self._replies: dict[Server, int] = {}
+        # Servers that are asked in lower case, and until when.
+        self._lower_case: dict[Server, float] = {}
+        self._notice = notice
+        #: Datagrams that came from a server's address and were no reply to the query.
+        self.wrong_replies = 0
+        self._told_wrong = 0
+        self._next_notice = float("-inf")
 
-    async def ask(self, name: str, kind: Kind) -> DnsReply | LookupFailed:
+    async def ask(self, name: str, kind: Kind, asker: Asker = Asker.DELIVERY) -> DnsReply | LookupFailed:
         """Return the first reply that is an answer. Raises ValueError for what cannot be a name."""
-        if not self._servers:
+        if not self._current():
             return LookupFailed("no DNS server is known: set DNS_SERVERS, or name one in /etc/resolv.conf")
-        if len(self._slots.waiting) >= self._waiting:
-            return LookupFailed(f"{self._waiting} DNS look-ups are waiting already")
-        async with self._slots:
-            return await self._ask_in_turn(name, kind)
+        if self._asked[asker] >= self._most:
+            return LookupFailed(f"{self._most} DNS look-ups are waiting already")
+        self._asked[asker] += 1
+        try:
+            return await self._ask_in_turn(_Question(name, kind, asker, zone_of(name)))
+        finally:
+            self._asked[asker] -= 1
 
-    async def _ask_in_turn(self, name: str, kind: Kind) -> DnsReply | LookupFailed:
-        """Try each server twice, the second time without EDNS: old servers and firewalls refuse or drop it."""
-        troubles: dict[Server, str] = {}
-        for edns in (True, False):
-            for server in tuple(self._servers):
-                try:
-                    reply = await self._ask_server(server, make_query(name, kind, edns=edns))
-                except _NoReply as error:
-                    self._demote(server)
-                    troubles[server] = f"{error} from {_label(server)}"
-                    continue
-                if not trouble(reply):
-                    return reply
-                troubles[server] = f"{trouble(reply)} from {_label(server)}"
-        return LookupFailed(", ".join(troubles.values()))
+    def _current(self) -> Sequence[Server]:
+        """Return the servers in the order in which to ask them: that of the configuration, silent ones last."""
+        configured = tuple(self._configured())
+        if configured != self._known:
+            self._known, self._servers = configured, list(dict.fromkeys(configured))
+            self._replies = dict.fromkeys(configured, 0)
+            self._lower_case = {}
+        return self._servers
+
+    async def _ask_in_turn(self, question: _Question) -> DnsReply | LookupFailed:
+        standing = self._zones.standing(question.zone, self._seconds())
+        # Of a zone that was silent a short while ago the first round will do.
+        rounds = _ROUNDS[:1] if standing is Standing.SILENT else _ROUNDS
+        for number, (level, server, patience, edns) in enumerate(self._tries(question, rounds)):
+            room = self._later if number else self._first
+            await room.enter(question.asker, question.zone, level if number else int(standing))
+            try:
+                reply = await self._try(question, server, patience, edns=edns)
+            finally:
+                room.leave()
+            if reply is not None:
+                self._zones.note(question.zone, Standing.ANSWERS, self._seconds())
+                return reply
+        if question.server_is_alive and not question.replied:
+            self._zones.note(question.zone, Standing.SILENT, self._seconds())
+        return LookupFailed(", ".join(question.troubles.values()))
+
+    def _tries(self, question: _Question, rounds: Sequence[_Round]) -> Iterator[tuple[int, Server, float, bool]]:
+        """Yield the tries of a question: the number of the round, server, seconds, and whether with EDNS.
+
+        They begin anew, a few times, with servers that were configured meanwhile.
+        """
+        for _ in range(_MOST_BEGINNINGS):
+            begun = self._known
+            for level, (share, edns) in enumerate(rounds):
+                for server in tuple(self._current()):
+                    if self._known is not begun:
+                        break
+                    if (server, edns) not in question.replied:
+                        yield level, server, share * self._timeout, edns
+            if self._known is begun:
+                return
+
+    async def _try(self, question: _Question, server: Server, patience: float, *, edns: bool) -> DnsReply | None:
+        """Return the answer; None if the server gave none, and what happened is noted in the question."""
+        before = self._replies.get(server, 0)
+        try:
+            reply = await self._ask_server(question, server, patience, edns=edns)
+        except NoReply as error:
+            question.troubles[server] = f"{error} from {_label(server)}"
+            if self._replies.get(server, 0) == before:
+                self._demote(server)
+            else:
+                question.server_is_alive = True
+            return None
+        self._replies[server] = self._replies.get(server, 0) + 1
+        if not trouble(reply):
+            return reply
+        question.replied.add((server, edns))
+        question.troubles[server] = f"{trouble(reply)} from {_label(server)}"
+        return None
 
     def _demote(self, server: Server) -> None:
         """Ask a silent server last from now on, so that it delays one question and not each."""
-        self._servers.remove(server)
-        self._servers.append(server)
+        if server in self._servers:
+            self._servers.remove(server)
+            self._servers.append(server)
 
-    async def _ask_server(self, server: Server, query: QueryMessage) -> DnsReply:
-        reply = await self._timed(self._over_udp(server, query))
+    async def _ask_server(self, question: _Question, server: Server, patience: float, *, edns: bool) -> DnsReply:
+        """Return the reply of a server over UDP; over TCP if it does not fit, or may be another's. Raises NoReply."""
+        mixed = self._lower_case.get(server, 0.0) <= self._seconds()
+        query = make_query(question.name, question.kind, edns=edns, mixed_case=mixed)
+        try:
+            reply = await self._transport.over_udp(server, query, patience)
+        except ForgedReplies as error:
+            self._tell_wrong(f"a query about {question.name} to {_label(server)}")
+            try:
+                return await self._transport.over_tcp(server, query, self._timeout)
+            except NoReply as second:
+                raise NoReply(f"{error}, then {second} over TCP") from None
+        if mixed and not reply.case_kept:
+            return await self._ask_about_case(question, server, query, patience)
         if not reply.truncated:
             return reply
-        reply = await self._timed(self._over_tcp(server, query))
-        if reply.truncated:
-            raise _NoReply("truncated reply over TCP")
+        try:
+            return await self._transport.over_tcp(server, query, self._timeout)
+        except NoReply:
+            # The server answers, but not this: another try of the same kind would end alike.
+            question.replied.add((server, query.edns >= 0))
+            raise
+
+    async def _ask_about_case(
+        self, question: _Question, server: Server, query: QueryMessage, patience: float
+    ) -> DnsReply:
+        """Ask over TCP, which nobody forges, because the reply over UDP had not the case of the query."""
+        try:
+            reply = await self._transport.over_tcp(server, query, self._timeout)
+        except NoReply:
+            # Without TCP such a server cannot be told from a forger, and without its answers no mail goes.
+            self._lower_case[server] = self._seconds() + _LOWER_CASE_TTL
+            return await self._ask_server(question, server, patience, edns=query.edns >= 0)
+        if reply.case_kept:
+            self._count_wrong()
+        else:
+            self._lower_case[server] = self._seconds() + _LOWER_CASE_TTL
         return reply
 
-    async def _timed(self, exchange: Coroutine[Deferred[Any], Any, DnsReply]) -> DnsReply:
-        try:
-            return await Deferred.fromCoroutine(exchange).addTimeout(self._timeout, self._reactor)
-        except DeferredTimeout:
-            raise _NoReply(f"no reply within {self._timeout:g} s") from None
-        except ConnectionClosed as error:
-            raise _NoReply(f"no reply ({loss_words(error)})") from None
-        except (OSError, ConnectError) as error:
-            raise _NoReply(f"no reply ({connect_words(error, self._timeout)})") from None
+    def _count_wrong(self) -> None:
+        self.wrong_replies += 1
+        if self.wrong_replies - self._told_wrong >= _MANY_WRONG:
+            self._tell_wrong("queries")
 
-    async def _over_udp(self, server: Server, query: QueryMessage) -> DnsReply:
-        # A socket a question: the source port is random, and the kernel drops what another address sends. (A Twisted
-        # datagram port would do the same and log two lines each time.)
-        with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            sock.connect(server)
-            reader = _UdpReader(sock, query)
-            self._reactor.addReader(reader)
-            try:
-                sock.send(query.to_wire())
-                return await reader.reply
-            finally:
-                self._reactor.removeReader(reader)
-
-    async def _over_tcp(self, server: Server, query: QueryMessage) -> DnsReply:
-        endpoint = TCP6ClientEndpoint if _family(server) is socket.AF_INET6 else TCP4ClientEndpoint
-        protocol = _TcpQuery(query)
-        await connectProtocol(endpoint(self._reactor, *server, timeout=self._timeout), protocol)
-        try:
-            return await protocol.reply
-        finally:
-            protocol.hang_up()
-
-
-@implementer(IReadDescriptor)
-class _UdpReader:
-    """Waits on a connected socket for the reply to one query; what is not that reply is passed over."""
-
-    def __init__(self, sock: socket.socket, query: QueryMessage) -> None:
-        self._sock = sock
-        self._query = query
-        self.reply: Deferred[DnsReply] = Deferred()
-
-    def fileno(self) -> int:
-        """Return the socket's descriptor, for the reactor."""
-        return self._sock.fileno()
-
-    def logPrefix(self) -> str:
-        """Name this reader, for the reactor."""
-        return "dns"
-
-    def doRead(self) -> None:
-        """Look at the datagrams that have come."""
-        for _ in range(_DATAGRAMS_A_TURN):
-            try:
-                wire = self._sock.recv(65535)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._fail(Failure(error))
-                return
-            reply = read_reply(self._query, wire)
-            if reply is not None and not self.reply.called:
-                self.reply.callback(reply)
-                return
-
-    def connectionLost(self, reason: Failure) -> None:
-        """End the waiting: the reactor gives the socket up, and the socket knows best why."""
-        self.doRead()
-        self._fail(reason)
-
-    def _fail(self, reason: Failure) -> None:
-        if not self.reply.called:
-            self.reply.errback(reason)
-
-
-class _TcpQuery(Int16StringReceiver):
-    """One question and its reply, each with its length before it (RFC 1035 section 4.2.2)."""
-
-    def __init__(self, query: QueryMessage) -> None:
-        self._query = query
-        self.reply: Deferred[DnsReply] = Deferred()
-
-    def connectionMade(self) -> None:
-        """Ask."""
-        self.sendString(self._query.to_wire())
-
-    def hang_up(self) -> None:
-        """Close the connection at once."""
-        cast(ITCPTransport, self.transport).abortConnection()
-
-    def stringReceived(self, string: bytes) -> None:
-        """Take the reply; a stream has no place for anything else."""
-        if self.reply.called:
+    def _tell_wrong(self, what: str) -> None:
+        if self._seconds() < self._next_notice:
             return
-        reply = read_reply(self._query, string)
-        if reply is None:
-            self.reply.errback(_NoReply("nonsense over TCP"))
-        else:
-            self.reply.callback(reply)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End the waiting when the server hangs up."""
-        if not self.reply.called:
-            self.reply.errback(reason)
-
-
-def _family(server: Server) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+        self._next_notice = self._seconds() + _NOTICE_ROUND
+        self._notice(
+            f"DNS replies that do not fit came to {what}, {self.wrong_replies - self._told_wrong} since the last notice"
+            " of this: somebody may be forging replies. The relay asks by TCP where too many come"
+        )
+        self._told_wrong = self.wrong_replies
 
 
 def _label(server: Server) -> str:

@@ -3,19 +3,66 @@
 Not by dnspython's own resolver, which brings its asynchronous and encrypted transports along: 1 MB for these few lines.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mta.smtp.address import is_ip
 
+_MAX_OCTETS = 65536
+# Seconds between two readings of the file.
+_AGAIN = 1.0
 
-def system_servers(path: str = "/etc/resolv.conf") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the servers' addresses and the search list; both are empty where there is no usable configuration."""
-    try:
-        text = Path(path).read_text("utf-8", "replace")
-    except OSError:
-        return (), ()
-    return _read(text.splitlines())
+
+class ResolvConf:
+    """Follows the file, which a DHCP client or a VPN rewrites, and an engine when a container joins a network.
+
+    The file is read at most once a second, and then whole: it may be replaced, or rewritten in place by a bind mount,
+    with the same length and time. One that is missing or names no server changes nothing, because it may be about to be
+    written.
+    """
+
+    def __init__(self, seconds: Callable[[], float], path: Path = Path("/etc/resolv.conf")) -> None:
+        """Read it; `seconds` is a monotonic clock."""
+        self._seconds = seconds
+        self._path = path
+        self._servers: tuple[str, ...] = ()
+        self._search: tuple[str, ...] = ()
+        self._next_look = float("-inf")
+        self._generation = 0
+        self._look()
+
+    @property
+    def generation(self) -> int:
+        """A number that grows when the servers or the search list change."""
+        self._look()
+        return self._generation
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers' addresses; none if there was never a usable configuration."""
+        self._look()
+        return self._servers
+
+    @property
+    def search(self) -> tuple[str, ...]:
+        """The search list: domains in lower case, without a final dot."""
+        self._look()
+        return self._search
+
+    def _look(self) -> None:
+        now = self._seconds()
+        if now < self._next_look:
+            return
+        self._next_look = now + _AGAIN
+        try:
+            with self._path.open("rb") as file:
+                text = file.read(_MAX_OCTETS).decode("utf-8", "replace")
+        except OSError:
+            return
+        servers, search = _read(text.splitlines())
+        if servers and (servers, search) != (self._servers, self._search):
+            self._servers, self._search = servers, search
+            self._generation += 1
 
 
 def _read(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,7 +1,9 @@
 """The resolver: hosts file, cache, CNAMEs and search list around the DNS wire. The values it gives are in `answers`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -21,7 +23,8 @@ from mta.routing.cache import Shared, TtlCache
 from mta.routing.dnsmessage import Alias, Kind, read_answer
 from mta.routing.dnswire import DnsWire, IDnsReactor, Server
 from mta.routing.hosts import HostsFile
-from mta.routing.resolvconf import system_servers
+from mta.routing.lookup_queue import Asker
+from mta.routing.resolvconf import ResolvConf
 
 #: Look-ups that one chain of CNAMEs may cost, beyond what a server follows by itself.
 MAX_ALIASES = 8
@@ -38,7 +41,8 @@ _Question = tuple[str, Kind]
 class DnsResolver:
     """Answers from the cache where it can, and asks each question once however many want to know.
 
-    What is not there is remembered apart from what is, so that made-up names cannot push out real ones.
+    What is not there is remembered apart from what is, so that made-up names cannot push out real ones. With `system`
+    the search list is the one of resolv.conf; when that changes, answers of the servers before do not count any more.
     """
 
     def __init__(
@@ -48,14 +52,25 @@ class DnsResolver:
         *,
         hosts: HostsFile | None = None,
         search: Sequence[str] = (),
+        system: ResolvConf | None = None,
         cache_size: int = 10_000,
     ) -> None:
         self._wire = wire
         self._hosts = hosts
         self._search = tuple(search)
+        self._system = system
+        self._generation = 0 if system is None else system.generation
+        self._asker = Asker.DELIVERY
         self._found: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, octets)
         self._missing: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, octets)
         self._asking: Shared[_Question, Answer[Any]] = Shared()
+
+    def for_strangers(self) -> "DnsResolver":
+        """Return a resolver with the same memory whose questions have the share of clients that are not trusted."""
+        other = copy(self)
+        other._asker = Asker.STRANGER
+        other._asking = Shared()
+        return other
 
     async def mx(self, name: str) -> MxAnswer:
         """Return the MX records of a domain."""
@@ -93,7 +108,8 @@ class DnsResolver:
             return
         if "." in plain:
             yield plain
-        yield from (f"{plain}.{suffix}" for suffix in self._search)
+        search = self._search if self._system is None else self._system.search
+        yield from (f"{plain}.{suffix}" for suffix in search)
         if "." not in plain:
             yield plain
 
@@ -105,26 +121,36 @@ class DnsResolver:
         return merge(aaaa, a)
 
     async def _look_up(self, question: _Question) -> Answer[Any]:
+        self._follow_system()
         for cache in (self._found, self._missing):
             answer = cache.get(question)
             if answer is not None:
                 return with_ttl(answer, cache.remaining(question))
         return await self._asking.ask(question, lambda: self._ask(question))
 
+    def _follow_system(self) -> None:
+        """Forget the answers of servers that are asked no more: in another network they may be others."""
+        if self._system is not None and self._system.generation != self._generation:
+            self._generation = self._system.generation
+            self._found.clear()
+            self._missing.clear()
+
     async def _ask(self, question: _Question) -> Answer[Any]:
+        generation = self._generation
         try:
             answer = await self._follow(*question)
         except ValueError:
             answer = NoSuchName(_IMPOSSIBLE_TTL)
-        cache = self._found if isinstance(answer, Found) else self._missing
-        cache.put(question, answer, answer.ttl)
+        if generation == self._generation:
+            cache = self._found if isinstance(answer, Found) else self._missing
+            cache.put(question, answer, answer.ttl)
         return answer
 
     async def _follow(self, name: str, kind: Kind) -> Answer[Any]:
         """Ask, and ask on where a server left a chain of CNAMEs unfinished."""
         ttl = float("inf")
         for _ in range(MAX_ALIASES):
-            reply = await self._wire.ask(name, kind)
+            reply = await self._wire.ask(name, kind, self._asker)
             if isinstance(reply, LookupFailed):
                 return reply
             answer = read_answer(reply)
@@ -135,16 +161,23 @@ class DnsResolver:
         return LookupFailed(f"more than {MAX_ALIASES} CNAMEs one after the other")
 
 
-def make_resolver(reactor: IDnsReactor, servers: Sequence[Server] | None = None) -> DnsResolver:
-    """Build the resolver of a daemon: these servers, or those of /etc/resolv.conf with its search list.
+def make_resolver(
+    reactor: IDnsReactor,
+    servers: Sequence[Server] | None = None,
+    *,
+    notice: Callable[[str], object] = lambda _: None,
+    system: Path = Path("/etc/resolv.conf"),
+) -> DnsResolver:
+    """Build the resolver of a daemon: these servers, or those of resolv.conf(5) with its search list as it is now.
 
-    Without a usable /etc/resolv.conf every DNS look-up fails, with a reason that says so.
+    While the file names no server, and never did, every DNS look-up fails, with a reason that says so. `notice` takes
+    lines for the operator.
     """
-    search: tuple[str, ...] = ()
-    if servers is None:
-        addresses, search = system_servers()
-        servers = tuple((address, DNS_PORT) for address in addresses)
-    return DnsResolver(DnsWire(reactor, servers), reactor.seconds, hosts=HostsFile(), search=search)
+    if servers is not None:
+        return DnsResolver(DnsWire(reactor, servers, notice=notice), reactor.seconds, hosts=HostsFile())
+    conf = ResolvConf(reactor.seconds, system)
+    wire = DnsWire(reactor, lambda: [(address, DNS_PORT) for address in conf.servers], notice=notice)
+    return DnsResolver(wire, reactor.seconds, hosts=HostsFile(), system=conf)
 
 
 def _plain(name: str) -> str:

@@ -225,7 +225,7 @@ class TestDriver(_OnLoopback):
             reply = dns.message.make_response(query)
             name = query.question[0].name
             target = "v4.example.test." if hops == 3 and not endless else f"hop{hops}.test."
-            kind = "A" if str(name) == "v4.example.test." else "CNAME"
+            kind = "A" if str(name).lower() == "v4.example.test." else "CNAME"
             rdata = "192.0.2.3" if kind == "A" else target
             reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, rdata))
             return reply.to_wire()
