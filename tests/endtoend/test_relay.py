@@ -1,6 +1,7 @@
 """Foreign clients on one side, foreign servers on the other, and every way through the relay in between."""
 
 import os
+import smtplib
 import subprocess
 
 import pytest
@@ -195,3 +196,19 @@ def test_postfix_receives_what_was_sent_byte_for_byte(world):
         content = file.read_bytes()
     # Its own trace fields stand above; a Maildir has bare LFs.
     assert content.replace(b"\n", b"\r\n").endswith(b"\r\n" + HARD)
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_postfix_sends_mail_for_an_international_recipient_through_the_relay(world):
+    sink = world.sink()
+    world.dns.mail_host("xn--bcher-kva.test")
+    relay = world.relay(sink)
+    with Postfix(settings={"relayhost": f"[127.0.0.1]:{relay.port}", "smtputf8_enable": "yes"}) as postfix:
+        with smtplib.SMTP("127.0.0.1", postfix.port) as client:
+            client.ehlo()
+            client.sendmail("a@sender.test", ["jörg@bücher.test"], mail(), ["SMTPUTF8"], ["NOTIFY=FAILURE"])
+        (message,) = received(sink)
+        until(lambda: postfix.waiting() == 0, what="an empty queue of Postfix")
+    # Postfix gives the address a second time in ORCPT, as octets of UTF-8 in xtext of type rfc822.
+    assert message.recipients == ("jörg@xn--bcher-kva.test",)
+    assert "ORCPT=utf-8;jörg@bücher.test" in message.rcpt_parameters[0]
