@@ -64,7 +64,7 @@ def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> ESMT
     journal, name = Journal(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
     limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     intake = Intake(queue, Held(), journal, ids=IdSource(), wall=time.time, name=name, limits=limits)
-    policy = Policy(settings.relay_domains, settings.local_domains, lambda _: False)
+    policy = Policy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
 
     def new_session(client: Client, late: Callable[[], None]) -> Session:
         machine = ServerMachine(limits, name)

@@ -61,7 +61,7 @@ from mta.routing.rules import RouterRules
 from mta.routing.targets import OwnSockets
 from mta.routing.tls import Trust, client_options
 from mta.smtp.address import Address
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.server import ServerMachine
 
 
@@ -96,7 +96,8 @@ class Assembly:
         clock = premises.reactor
         self._resolver = make_resolver(clock, settings.dns_servers or None, notice=journal.notice)
         self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, journal)
-        self._router = MailRouter(self._router_rules(), self._resolver, clock.seconds)
+        self._rules = self._router_rules()
+        self._router = MailRouter(self._rules, self._resolver, clock.seconds)
         self._local = self._local_mail()
         delivery = self._delivery()
         self.listener: ESMTPFactory = self._listener(delivery)
@@ -226,16 +227,18 @@ class Assembly:
             limits=limits,
             visited=self._was_here,
         )
-        policy = Policy(
-            settings.relay_domains, settings.local_domains, self._local.accepts, self._trusted.may_be_trusted
-        )
+        policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
+        lenient = Leniency(name, names=True, line_feeds=settings.line_endings == "normalize")
         certificate, clock = self._premises.certificate, self._premises.reactor
         # A router and a share of the look-ups of their own: what strangers ask does not delay our mail.
         check = DomainCheck(MailRouter(self._router_rules(), self._resolver.for_strangers(), clock.seconds))
 
         def new_session(client: Client, late: Callable[[], None]) -> Session:
+            ours = client.trusted
             # A report of success goes to whomever a stranger names as the sender.
-            machine = ServerMachine(limits, name, starttls=certificate is not None, dsn=client.trusted)
+            machine = ServerMachine(
+                limits, name, starttls=certificate is not None, dsn=ours, leniency=lenient if ours else STRICT
+            )
             return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
 
         return ESMTPFactory(

@@ -11,6 +11,7 @@ One address. One that this host does not have ends the start with an error.""",
     "MAILNAME": """\
 Remote servers look this name up: give one that leads to this host, best also backwards (PTR).
 Reports come from `Mailer-Daemon@` this name. Mail to the name itself stays here only if `OTHER_HOSTNAMES` has it.
+An address without a domain, which our own networks may give, gets it.
 Without it the host's own name counts, with a dash in place of what a name cannot have.""",
     "RUN_AS": """\
 Ports, settings, secrets, certificate and keys are opened and read as root; `QUEUE_DIR` is handed over to the user if it
@@ -109,6 +110,9 @@ At start everything in the queue is tried at once.""",
 A larger message is refused with 552, before it is sent if the client announces its size.""",
     "LINE_LENGTH_LIMIT": """\
 RFC 5322 allows 998 octets. A message with a longer line is refused with 550, which names the line.""",
+    "LINE_ENDINGS": """\
+Scripts, scanners and `curl -T` without `--crlf` send bare LFs. Only CRLF.CRLF ends a message, whatever is set: a line
+that comes to be a single dot is part of the message. A bare CR or a NUL is refused to all clients.""",
     "WORKERS": """\
 One process uses one core, and that is enough for thousands of messages a second; signing and TLS are what a second one
 is for. Each takes the memory of a whole relay. Operator commands, the log and the limits of a destination stay those of

@@ -71,6 +71,8 @@ class Settings:
     message_size_limit: int
     #: 0 is no limit.
     line_length_limit: int
+    #: `normalize` or `strict`.
+    line_endings: str
     #: `text` or `json`.
     log_format: str
     history_days: float
@@ -166,6 +168,7 @@ def _assemble(
         retry_schedule=of(table.RETRY_SCHEDULE),
         message_size_limit=of(table.MESSAGE_SIZE_LIMIT),
         line_length_limit=of(table.LINE_LENGTH_LIMIT),
+        line_endings=of(table.LINE_ENDINGS),
         log_format=of(table.LOG_FORMAT),
         history_days=of(table.HISTORY_DAYS),
         private_destinations=of(table.PRIVATE_DESTINATIONS),

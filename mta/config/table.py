@@ -209,6 +209,14 @@ MESSAGE_SIZE_LIMIT = Setting(
 LINE_LENGTH_LIMIT = Setting(
     "LINE_LENGTH_LIMIT", forms.COUNT, "998", "The longest line we take, in octets; `0` lifts the limit.", "998"
 )
+LINE_ENDINGS = Setting(
+    "LINE_ENDINGS",
+    forms.choice({"normalize": "normalize", "strict": "strict"}),
+    "normalize",
+    "What becomes of a line of our own networks that ends in a bare LF: with `normalize` it gets a CRLF, with `strict`"
+    " the message is refused, as strangers' always are.",
+    "strict",
+)
 DNS_SERVERS = Setting(
     "DNS_SERVERS",
     forms.SERVERS,

@@ -42,34 +42,41 @@ class Client:
 class Policy:
     """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail.
 
-    `may_be_trusted` tells of the IP address of a client, which is not trusted, whether a look-up may change that.
+    `may_be_trusted` tells of the IP address of a client, which is not trusted, whether a look-up may change that;
+    `is_local` of a domain, or of an address literal, whether mail for it stays here.
     """
 
     def __init__(
         self,
         relay_domains: DomainList,
-        local_domains: DomainList,
+        is_local: Callable[[str], bool],
         mailbox: Callable[[Address], bool],
         may_be_trusted: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._relay_domains = relay_domains
-        self._local_domains = local_domains
+        self._is_local = is_local
         self._mailbox = mailbox
         self._may_be_trusted = may_be_trusted
 
-    def sender(self, address: Address | None) -> Reply:
+    def sender(self, client: Client, address: Address | None) -> Reply:
         """Return the reply to MAIL. Nothing is verified: a relay's own applications invent senders."""
-        return LITERAL if address is not None and address.is_literal else SENDER_OK
+        refused = address is not None and address.is_literal and not client.trusted
+        return LITERAL if refused else SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
-        """Return the reply to RCPT, or None for a domain we relay to if it exists: the DNS has the last word."""
-        local = not address.domain or self._local_domains.matches(address.domain)
-        if address.is_literal:
+        """Return the reply to RCPT; None when the routing of the domain has the last word.
+
+        That is so for a stranger's mail to a domain we relay to, and for an address literal of our own networks.
+        """
+        if address.is_literal and not client.trusted:
             return LITERAL
+        local = self._is_local(address.domain)
         if (_RESTRICTED_HERE if local else _RESTRICTED_BEYOND).search(address.local):
             return RESTRICTED
         if local:
             return self._at_home(address)
+        if address.is_literal:
+            return None
         relayed = self._relay_domains.matches(address.domain)
         if client.trusted or (relayed and is_postmaster(address.local)):
             return RECIPIENT_OK

@@ -27,15 +27,15 @@ _HELLO_OK = reply(250, "", "ok")
 class Policy(Protocol):
     """Verdicts on facts; mta.inbound.policy.Policy is the real one."""
 
-    def sender(self, address: Address | None) -> Reply:
+    def sender(self, client: Client, address: Address | None) -> Reply:
         """Return the reply to MAIL."""
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
-        """Return the reply to RCPT, or None when it depends on whether the domain exists."""
+        """Return the reply to RCPT, or None when it depends on how the domain is routed."""
 
 
 class Existence(Protocol):
-    """Tells whether a domain that we relay to can be mailed at all."""
+    """Tells whether a domain, or an address literal, can be mailed at all."""
 
     def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
         """Call `done` with the reply to RCPT, at once or later, and once only."""
@@ -138,7 +138,7 @@ class Session:
     def _mail_from(self, event: events.MailFrom) -> None:
         self._mail = event
         self._forget_recipients()
-        verdict = self._policy.sender(event.sender)
+        verdict = self._policy.sender(self.client, event.sender)
         if not verdict.positive:
             self._refused(None, verdict)
         self._answer(verdict)

@@ -30,7 +30,7 @@ class MailRouter:
     ) -> None:
         """Prepare; `seconds` is a monotonic clock, `dice` draws the order among equals."""
         dice = dice or random.SystemRandom()
-        self._local = rules.local_domains
+        self._is_local = rules.is_local
         self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), dice)
         self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, dice) if rules.smarthost else None
         self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, octets)
@@ -48,10 +48,6 @@ class MailRouter:
             return _LOCAL
         key = DESTINATION if self._smarthost else domain
         return await self._finding.ask(key, lambda: self._find(key))
-
-    def _is_local(self, domain: str) -> bool:
-        """Bare postmaster, whose domain is "", is ours (RFC 5321 section 4.5.1)."""
-        return not domain or self._local.matches(domain)
 
     async def _find(self, key: str) -> Routing:
         decision = await self._ask(key)

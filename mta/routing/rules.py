@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from mta.routing.route import Routing, Smarthost, TlsRule
 from mta.routing.targets import OwnSockets, is_private
+from mta.smtp.address import literal_ip
 from mta.smtp.domains import DomainList
 
 
@@ -32,6 +33,12 @@ class RouterRules:
     def refuses(self, address: str, domain: str) -> bool:
         """Whether mail for this domain must not go to this address because it is private."""
         return not self.private and is_private(address) and not self.relay_domains.matches(domain)
+
+    def is_local(self, domain: str) -> bool:
+        """Whether mail for a domain stays here: "" of bare postmaster, ours by name, or a literal of this host."""
+        if not domain or self.local_domains.matches(domain):
+            return True
+        return domain.startswith("[") and self.is_us(literal_ip(domain))
 
     def is_us(self, address: str) -> bool:
         """Whether direct delivery to this address would reach ourselves."""

@@ -28,6 +28,9 @@ _ESCAPED = re.compile(r"\\(.)")
 # RFC 5321 section 4.1.2 sub-domain; RFC 1035 section 2.3.4 bounds a label to 63 octets.
 _LABEL = r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# Names that containers and Windows give themselves: RFC 1123 section 2.1 does not allow `_` in the name of a host.
+_LOOSE_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
+_LOOSE_DOMAIN = re.compile(rf"{_LOOSE_LABEL}(?:\.{_LOOSE_LABEL})*")
 # C0 and C1 controls, line and paragraph separators, the bidirectional controls that make a line lie to its reader, and
 # what shows as a blank or not at all. The two joiners of Arabic and Indic names (U+200C, U+200D) may stay.
 _DECEPTIVE = re.compile(
@@ -84,8 +87,11 @@ def quote(local: str) -> str:
     return '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def parse_address(text: str) -> Address:
-    """Read `local@domain`; bare `postmaster` is allowed (RFC 5321 section 4.5.1). Raises AddressError otherwise."""
+def parse_address(text: str, *, qualify: str = "", loose: bool = False) -> Address:
+    """Read `local@domain`; bare `postmaster` is allowed (RFC 5321 section 4.5.1). Raises AddressError otherwise.
+
+    An address without a domain gets `qualify` unless that is "". With `loose` the domain may be loose (`parse_domain`).
+    """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_OCTETS:
         raise AddressError(f"address longer than {MAX_ADDRESS_OCTETS} octets")
     if is_deceptive(text):
@@ -94,10 +100,12 @@ def parse_address(text: str) -> Address:
     if end == len(text):
         if is_postmaster(local):
             return Address(local, "")
+        if qualify:
+            return Address(local, qualify)
         raise AddressError("address must contain a domain")
     if text[end] != "@":
         raise AddressError(f"unexpected {text[end]!r} in the local part")
-    return Address(local, parse_domain(text[end + 1 :]))
+    return Address(local, parse_domain(text[end + 1 :], loose=loose))
 
 
 def _parse_local(text: str) -> tuple[str, int]:
@@ -114,14 +122,18 @@ def _parse_local(text: str) -> tuple[str, int]:
 
 
 @lru_cache(maxsize=4096)
-def parse_domain(text: str) -> str:
-    """Return a domain or literal in its comparable form. Raises AddressError."""
+def parse_domain(text: str, *, loose: bool = False) -> str:
+    """Return a domain or literal in its comparable form. A `loose` one may hold `_` and end in a dot, which is dropped.
+
+    Raises AddressError.
+    """
     if text.startswith("["):
         return _parse_literal(text)
-    domain = text.lower() if text.isascii() else _to_ascii(text)
+    name = text.removesuffix(".") if loose else text
+    domain = name.lower() if name.isascii() else _to_ascii(name)
     if len(domain) > MAX_DOMAIN_OCTETS:
         raise AddressError(f"domain longer than {MAX_DOMAIN_OCTETS} octets")
-    if not _DOMAIN.fullmatch(domain):
+    if not (_LOOSE_DOMAIN if loose else _DOMAIN).fullmatch(domain):
         raise AddressError(f"malformed domain {text!r}")
     return domain
 

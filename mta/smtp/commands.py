@@ -12,6 +12,7 @@ from mta.smtp import phrases
 from mta.smtp.address import Address, AddressError, parse_address
 from mta.smtp.errors import Refusal
 from mta.smtp.events import MailFrom, RcptTo
+from mta.smtp.limits import STRICT, Leniency
 from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_envid, decode_original
 from mta.smtp.printable import printable
 from mta.smtp.replies import Reply, reply
@@ -22,9 +23,15 @@ MAX_HELLO_OCTETS = 255
 # RFC 5321 section 4.1.1.1 wants a domain or a literal. Containers have names with "_", and other clients worse: what
 # is printable and can break neither a log line nor a comment in Received is taken.
 _HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
-# RFC 5321 section 4.1.2 Path, more kindly: blanks before it, no brackets, a source route that is passed over.
+# RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address, no brackets, a name before them, a
+# source route and comments that are passed over. Every repetition is possessive, so that the time is linear.
+_QUOTED = rb'"(?:[^"\\]|\\.)*+"'
+_COMMENT = rb"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"
+_NAME = rb'(?:[^<>"()@=\\]++|%b|%b)*+' % (_QUOTED, _COMMENT)
+_IN_BRACKETS = rb'%b<[ \t]*+(?:@[^<>":]*+:)?[ \t]*+((?:%b|[^"<> \t]++)*+)[ \t]*+>' % (_NAME, _QUOTED)
+_BARE = rb'[ \t]*+((?:%b|[^"<>() \t]++)++)' % _QUOTED
 _PATH = re.compile(
-    r"[ \t]*(?:<(?:@[^<>\":]*:)?((?:\"(?:[^\"\\]|\\.)*\"|[^\"<> \t])*)>|([^\"<> \t]+))(?:[ \t]+(.*))?", re.DOTALL
+    rb"[ \t]*+:(?:%b|%b)(?:[ \t]*+%b)*+[ \t]*+(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENT), re.DOTALL
 )
 _CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,20}")
@@ -43,7 +50,9 @@ _Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
 def split_command(line: bytes) -> tuple[bytes, bytes]:
     """Return the verb in upper case and what follows it, without blanks around."""
     verb, _, argument = line.partition(b" ")
-    return verb.rstrip(b"\t").upper(), argument.strip(b" \t")
+    if b"\t" in verb:
+        verb, _, argument = line.partition(b"\t")
+    return verb.upper(), argument.strip(b" \t")
 
 
 def shown(line: bytes) -> str:
@@ -64,34 +73,38 @@ def parse_nothing(argument: bytes) -> None:
         raise Refusal(phrases.NO_ARGUMENT_ALLOWED)
 
 
-def parse_hello(argument: bytes) -> str:
-    """Return the name a client gives itself."""
-    if len(argument) > MAX_HELLO_OCTETS or not _HELLO_NAME.fullmatch(argument):
+def parse_hello(argument: bytes, leniency: Leniency = STRICT) -> str:
+    """Return the name a client gives itself, as printable text of bounded length. A lenient reading takes any name."""
+    if len(argument) <= MAX_HELLO_OCTETS and _HELLO_NAME.fullmatch(argument):
+        return argument.decode("ascii")
+    if not leniency.names:
         raise Refusal(phrases.BAD_HELLO)
-    return argument.decode("ascii")
+    return printable(argument[:MAX_HELLO_OCTETS].decode("utf-8", "replace"))
 
 
 @lru_cache(maxsize=1024)
-def parse_mail(argument: bytes) -> MailFrom:
+def parse_mail(argument: bytes, leniency: Leniency = STRICT) -> MailFrom:
     """Read what follows MAIL. Cached: those who send much send it from few addresses."""
-    path, rest = _split_path(argument, b"FROM:", phrases.NO_FROM)
+    path, rest = _split_path(argument, b"FROM", phrases.NO_FROM)
     fields = _parameters(rest, _MAIL) if rest else {}
     if not (path.isascii() or fields.get("smtputf8")):
         raise Refusal(phrases.UTF8_UNASKED)
-    sender = _address(path, "5.1.7") if path else None
+    sender = _address(path, "5.1.7", leniency) if path else None
     if sender is not None and not sender.domain:
-        raise Refusal(reply(501, "5.1.7", f"{path}: sender address must contain a domain"))
+        if not leniency.qualify:
+            raise Refusal(reply(501, "5.1.7", f"{path}: sender address must contain a domain"))
+        sender = Address(sender.local, leniency.qualify)
     return MailFrom(sender, **fields)
 
 
 @lru_cache(maxsize=1024)
-def parse_rcpt(argument: bytes, *, smtputf8: bool) -> RcptTo:
+def parse_rcpt(argument: bytes, leniency: Leniency = STRICT, *, smtputf8: bool) -> RcptTo:
     """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it. Cached for the same reason."""
-    path, rest = _split_path(argument, b"TO:", phrases.NO_TO)
+    path, rest = _split_path(argument, b"TO", phrases.NO_TO)
     fields = _parameters(rest, _RCPT) if rest else {}
     if not (smtputf8 or path.isascii()):
         raise Refusal(phrases.UTF8_UNASKED)
-    return RcptTo(Recipient(_address(path, "5.1.3"), **fields))
+    return RcptTo(Recipient(_address(path, "5.1.3", leniency), **fields))
 
 
 def parse_bdat(argument: bytes) -> tuple[int, bool]:
@@ -103,28 +116,29 @@ def parse_bdat(argument: bytes) -> tuple[int, bool]:
 
 
 def _split_path(argument: bytes, keyword: bytes, syntax: Reply) -> tuple[str, str]:
-    """Return the text of the address and that of the parameters."""
+    """Return the text of the address and that of the parameters. A name and comments beside the address are dropped."""
     if argument[: len(keyword)].upper() != keyword:
         raise Refusal(syntax)
-    try:
-        text = argument.decode()
-    except UnicodeDecodeError:
-        raise Refusal(phrases.NOT_UTF8) from None
-    match = _PATH.fullmatch(text, len(keyword))
+    match = _PATH.fullmatch(argument, len(keyword))
     if match is None:
         raise Refusal(syntax)
-    return match[1] or match[2] or "", match[3] or ""
-
-
-def _address(path: str, status: str) -> Address:
     try:
-        return _parsed(path)
+        return (match[1] or match[2] or b"").decode(), (match[3] or b"").decode()
+    except UnicodeDecodeError:
+        raise Refusal(phrases.NOT_UTF8) from None
+
+
+def _address(path: str, status: str, leniency: Leniency) -> Address:
+    try:
+        return _parsed(path, leniency)
     except AddressError as error:
         raise Refusal(reply(501, status, f"<{path}>: {error}")) from None
 
 
-# A sender comes again with another SIZE.
-_parsed = lru_cache(maxsize=2048)(parse_address)
+@lru_cache(maxsize=2048)
+def _parsed(path: str, leniency: Leniency) -> Address:
+    """Read an address; cached, because a sender comes again with another SIZE."""
+    return parse_address(path, qualify=leniency.qualify, loose=leniency.names)
 
 
 def _parameters(text: str, known: _Parameters) -> dict[str, Any]:

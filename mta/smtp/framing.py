@@ -1,6 +1,7 @@
 """Cutting bytes into lines, bodies and chunks, and making them: RFC 5321 sections 2.3.8 and 4.5.2, RFC 3030.
 
-Only CRLF ends a line and only CRLF.CRLF ends a message. Nothing here looks at a body line by line: each piece is
+Only CRLF ends a line and only CRLF.CRLF ends a message; where bare LFs are allowed they become CRLF in what was read,
+which changes no end of a message. Nothing here looks at a body line by line: each piece is
 searched as a whole, and at most four octets wait for the next one.
 
 For a large body these searches were half of the relay's work. Python looks for one octet with `memchr`, ten times as
@@ -41,6 +42,12 @@ def line_ends(text: bytes) -> int | None:
     return len(text) - len(without)
 
 
+def normalized(text: bytes) -> bytes:
+    """Return a text, which is not cut inside a CRLF, with CRLF in the place of each bare LF. A bare CR stays one."""
+    # A bare CR before a bare LF must not become a CRLF: of CR CR LF the first CR stays bare.
+    return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
 def _dot_line(text: bytes, stop: int) -> int:
     """Return where the first CRLF with a dot behind it begins, the dot before `stop`; -1 when there is none."""
     # Encoded data holds no dots, so what is behind the last one, in the header, is most of a large body.
@@ -63,10 +70,12 @@ class InputBuffer:
     `size` is large.
     """
 
-    __slots__ = ("_at", "_data", "_limit", "_overlong")
+    __slots__ = ("_at", "_data", "_end", "_limit", "_overlong")
 
-    def __init__(self, line_limit: int) -> None:
+    def __init__(self, line_limit: int, *, line_feeds: bool = False) -> None:
+        """With `line_feeds` a bare LF ends a line too."""
         self._limit = line_limit
+        self._end = b"\n" if line_feeds else b"\r\n"
         self._data = b""
         self._at = 0
         self._overlong = False
@@ -86,16 +95,19 @@ class InputBuffer:
 
         Raises LineTooLong when the line with its CRLF exceeds the limit, BareControl as soon as one is seen.
         """
-        start, end = self._at, self._data.find(b"\r\n", self._at)
+        start, end = self._at, self._data.find(self._end, self._at)
         if end < 0:
             if start < len(self._data):
                 self._judge_unfinished()
             return None
+        after = end + len(self._end)
         line = self._data[start:end]
+        if after - end == 1:
+            line = line.removesuffix(b"\r")
         if _LF in line or _CR in line or _NUL in line:
             raise BareControl(bare(line))
-        self._at = end + 2
-        if self._overlong or end + 2 - start > self._limit:
+        self._at = after
+        if self._overlong or after - start > self._limit:
             self._overlong = False
             raise LineTooLong
         return line
@@ -105,13 +117,17 @@ class InputBuffer:
         whole = len(self._data) - self._data.endswith(b"\r", self._at)
         if name := bare(self._data[self._at : whole]):
             raise BareControl(name)
-        if whole + 2 - self._at > self._limit:
+        if whole + len(self._end) - self._at > self._limit:
             self._overlong = True
             self._at = whole
 
     def begins(self, octets: bytes) -> bool:
         """Whether what waits begins with these octets."""
         return self._data.startswith(octets, self._at)
+
+    def begun(self, octets: bytes) -> bool:
+        """Whether these octets, or the first of them, are all that waits or stand at its beginning."""
+        return self._at < len(self._data) and octets.startswith(self._data[self._at : self._at + len(octets)])
 
     def take(self, most: int | None = None) -> bytes:
         """Return up to `most` octets, or all there are."""
@@ -187,7 +203,7 @@ class ChunkReader:
         if self._held:
             text = text[:-1]
         if text:
-            self._open = not text.endswith(b"\r\n")
+            self._open = not text.endswith(b"\n")
         return text
 
     def finish(self) -> bytes:
@@ -198,9 +214,21 @@ class ChunkReader:
 class TextCheck:
     """Measures a body as it comes in pieces: its size and the first line that is too long. A limit of 0 is none."""
 
-    __slots__ = ("_column", "_ends", "_line_limit", "_size_limit", "_unending", "long_line", "long_octets", "size")
+    __slots__ = (
+        "_column",
+        "_ends",
+        "_line_feeds",
+        "_line_limit",
+        "_size_limit",
+        "_unending",
+        "long_line",
+        "long_octets",
+        "size",
+    )
 
-    def __init__(self, size_limit: int, line_limit: int) -> None:
+    def __init__(self, size_limit: int, line_limit: int, *, line_feeds: bool = False) -> None:
+        """With `line_feeds` a bare LF becomes CRLF, and is measured so."""
+        self._line_feeds = line_feeds
         self._size_limit = size_limit
         self._line_limit = line_limit
         self._column = 0
@@ -222,9 +250,12 @@ class TextCheck:
         """Whether the body is to be refused."""
         return self.long_line > 0 or self.oversize
 
-    def inspect(self, text: bytes) -> None:
-        """Take the next piece. Raises BareControl."""
+    def inspect(self, text: bytes) -> bytes:
+        """Take the next piece, which is not cut inside a CRLF, and return it. Raises BareControl."""
         ends = line_ends(text)
+        if ends is None and self._line_feeds:
+            text = normalized(text)
+            ends = line_ends(text)
         if ends is None:
             raise BareControl(bare(text))
         self.size += len(text)
@@ -232,6 +263,7 @@ class TextCheck:
             self._prolong(text)
         elif self._line_limit and not self.long_line:
             self._search(text, ends)
+        return text
 
     def _search(self, text: bytes, ends: int) -> None:
         """Look for a window of a line's greatest length in which no line ends."""

@@ -53,3 +53,18 @@ class Limits:
     connections_per_stranger: int = 50
     #: The part of all connections that strangers may have together; the rest is for our own networks.
     strangers: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Leniency:
+    """Deviations from the letter of RFC 5321 that a client is allowed. The default, for strangers, allows none."""
+
+    #: The domain that an address without one gets; with "" such an address is refused.
+    qualify: str = ""
+    #: Whether any name is taken in EHLO, and `_` and a final dot in the domain of an address.
+    names: bool = False
+    #: Whether a bare LF ends a line as CRLF does. Only CRLF.CRLF ends a message all the same.
+    line_feeds: bool = False
+
+
+STRICT = Leniency()

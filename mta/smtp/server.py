@@ -15,7 +15,7 @@ from mta.smtp.commands import split_command
 from mta.smtp.errors import LocalProtocolError, Refusal
 from mta.smtp.events import NEED_DATA, WAITING, BodyEnd, BodyPart, BodyRefused, Event, Pause
 from mta.smtp.framing import BareControl, LineTooLong
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.replies import Reply
 from mta.smtp.session import COMMAND_PHASES, Phase, Question, Session
 from mta.smtp.verbs import OUT_OF_PLACE, VERBS, unknown
@@ -24,6 +24,8 @@ _BODY_END = BodyEnd()
 _LOST = "connection lost"
 # RFC 8446 section 5.1: a handshake record, of any version since SSL 3.
 _TLS_RECORD = b"\x16\x03"
+# Section 2.2 of the PROXY protocol: version 2 begins so. Version 1 begins with a line that is a verb here.
+_PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 # Reading a member off its Enum costs as much as a call in Python 3.11. All of them were 3 % of a relayed message.
 _HELLO, _READY, _CHUNKS, _DONE, _TLS, _CLOSED = (
     Phase.HELLO,
@@ -39,14 +41,18 @@ _MESSAGE = Question.MESSAGE
 class ServerMachine:
     """One session, from the greeting to the end. `name` is how we call ourselves; `starttls` and `dsn` offer those.
 
+    `leniency` says which deviations from RFC 5321 the client is allowed.
+
     The driver's loop: `receive` what came in; take `next_event` until it is NEED_DATA or WAITING; write `to_send`;
     close when `closing`. The first thing it does is to `answer` with the greeting.
     """
 
     __slots__ = ("_session",)
 
-    def __init__(self, limits: Limits, name: str, *, starttls: bool = False, dsn: bool = True) -> None:
-        self._session = Session(limits, name, starttls=starttls, dsn=dsn)
+    def __init__(
+        self, limits: Limits, name: str, *, starttls: bool = False, dsn: bool = True, leniency: Leniency = STRICT
+    ) -> None:
+        self._session = Session(limits, name, starttls=starttls, dsn=dsn, leniency=leniency)
 
     @property
     def closing(self) -> bool:
@@ -137,6 +143,12 @@ class ServerMachine:
 
 
 def _read_command(session: Session) -> Event | Pause | None:
+    if session.phase is _HELLO and session.input.begun(_PROXY_SIGNATURE):
+        # Its blank lines are answered only when more than these has come, and has shown them to be no signature.
+        if session.input.begins(_PROXY_SIGNATURE):
+            session.shut(phrases.NO_PROXY, "spoke the PROXY protocol")
+            return None
+        return NEED_DATA
     try:
         line = session.input.line()
         if line is None:
@@ -221,7 +233,7 @@ def _read_skipped(session: Session) -> Pause | None:
 def _pass_on(session: Session, text: bytes) -> Event | None:
     """Give the driver a piece of the body, unless something is wrong with it."""
     try:
-        session.check.inspect(text)
+        text = session.check.inspect(text)
     except BareControl as control:
         session.shut(phrases.bare_in_message(str(control)), f"{control} in the message")
         return None

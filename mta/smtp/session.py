@@ -8,7 +8,7 @@ from mta.smtp import phrases
 from mta.smtp.commands import shown
 from mta.smtp.events import Closed, CommandRefused, Event, Reset
 from mta.smtp.framing import ChunkReader, DotReader, InputBuffer, TextCheck
-from mta.smtp.limits import Limits
+from mta.smtp.limits import Leniency, Limits
 from mta.smtp.replies import Reply
 
 
@@ -94,6 +94,7 @@ class Session:
         "idle",
         "input",
         "input_ended",
+        "leniency",
         "limits",
         "line",
         "name",
@@ -106,8 +107,9 @@ class Session:
         "transaction",
     )
 
-    def __init__(self, limits: Limits, name: str, *, starttls: bool, dsn: bool) -> None:
+    def __init__(self, limits: Limits, name: str, *, starttls: bool, dsn: bool, leniency: Leniency) -> None:
         self.limits = limits
+        self.leniency = leniency
         self.name = name
         self.starttls = starttls
         self.dsn = dsn
@@ -117,7 +119,7 @@ class Session:
         self.data_refused = False
         self.phase = Phase.GREETING
         self.question: Question | None = Question.GREETING
-        self.input = InputBuffer(limits.command_line)
+        self.input = InputBuffer(limits.command_line, line_feeds=leniency.line_feeds)
         #: Whether the client has closed its sending side: no more input will come.
         self.input_ended = False
         #: The command that was read last.
@@ -137,13 +139,17 @@ class Session:
 
     def begin_data(self) -> None:
         """Make ready for the body behind DATA."""
-        self.check = TextCheck(self.limits.message_size, self.limits.text_line)
+        self._begin_body()
         self.dots = DotReader()
 
     def begin_chunks(self) -> None:
         """Make ready for a body in chunks."""
-        self.check = TextCheck(self.limits.message_size, self.limits.text_line)
+        self._begin_body()
         self.chunks = ChunkReader()
+
+    def _begin_body(self) -> None:
+        limits, line_feeds = self.limits, self.leniency.line_feeds
+        self.check = TextCheck(limits.message_size, limits.text_line, line_feeds=line_feeds)
 
     def say(self, reply: Reply) -> None:
         """Queue a reply."""

@@ -27,11 +27,11 @@ _ASK_HELLO, _ASK_SENDER, _ASK_RECIPIENT, _ASK_DATA = (
 
 
 def _ehlo(session: Session, argument: bytes) -> Event | None:
-    return _hello(session, Hello(parse_hello(argument), extended=True))
+    return _hello(session, Hello(parse_hello(argument, session.leniency), extended=True))
 
 
 def _helo(session: Session, argument: bytes) -> Event | None:
-    return _hello(session, Hello(parse_hello(argument), extended=False))
+    return _hello(session, Hello(parse_hello(argument, session.leniency), extended=False))
 
 
 def _hello(session: Session, hello: Hello) -> Event | None:
@@ -45,7 +45,7 @@ def _hello(session: Session, hello: Hello) -> Event | None:
 
 
 def _mail(session: Session, argument: bytes) -> Event | None:
-    command = parse_mail(argument)
+    command = parse_mail(argument, session.leniency)
     if not session.dsn and (command.ret is not None or command.envid is not None):
         raise Refusal(phrases.NO_DSN)
     if 0 < session.limits.message_size < command.size:
@@ -58,7 +58,7 @@ def _mail(session: Session, argument: bytes) -> Event | None:
 
 def _rcpt(session: Session, argument: bytes) -> Event | None:
     transaction, limits = session.transaction, session.limits
-    command = parse_rcpt(argument, smtputf8=transaction.smtputf8)
+    command = parse_rcpt(argument, session.leniency, smtputf8=transaction.smtputf8)
     recipient = command.recipient
     if not session.dsn and (recipient.notify is not None or recipient.original is not None):
         raise Refusal(phrases.NO_DSN)
@@ -127,6 +127,10 @@ def _http(session: Session, _argument: bytes) -> None:
     session.shut(phrases.NOT_HTTP, "spoke HTTP")
 
 
+def _proxy(session: Session, _argument: bytes) -> None:
+    session.shut(phrases.NO_PROXY, "spoke the PROXY protocol")
+
+
 def _foreign(session: Session, _argument: bytes) -> None:
     session.shut(phrases.NOT_SMTP, "spoke something else than SMTP")
 
@@ -185,6 +189,7 @@ VERBS = {
     b"ETRN": Verb(_always(phrases.NO_ETRN), idle=True),
     b"TURN": Verb(_wrong(phrases.NO_TURN)),
     b"AUTH": Verb(_wrong(phrases.NO_AUTH)),
+    b"PROXY": Verb(_proxy),
     b"STARTTLS": Verb(_starttls, frozenset((Phase.READY,)), idle=True),
     # Browsers and proxies are talked into sending commands in the body of a request.
     **dict.fromkeys((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"), Verb(_http)),

@@ -61,6 +61,7 @@ def test_nothing_set_is_a_working_relay() -> None:
         retry_schedule=read_schedule("F,2h,15m; G,16h,1h,1.5; F,4d,6h"),
         message_size_limit=52428800,
         line_length_limit=998,
+        line_endings="normalize",
         log_format="text",
         history_days=7.0,
         private_destinations=False,
@@ -98,6 +99,7 @@ def test_every_variable_set_to_nothing_is_the_same_as_none_set() -> None:
         ("RETRY_SCHEDULE", "F,10s,1s", "retry_schedule", read_schedule("F,10s,1s")),
         ("MESSAGE_SIZE_LIMIT", "1K", "message_size_limit", 1024),
         ("LINE_LENGTH_LIMIT", "0", "line_length_limit", 0),
+        ("LINE_ENDINGS", "strict", "line_endings", "strict"),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
         ("WORKERS", "64", "workers", 64),
         ("WORKERS", "Auto", "workers", min(len(os.sched_getaffinity(0)), 64)),
@@ -152,6 +154,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("WORKERS", "two", "not a whole number from 1 to 64, or auto"),
         ("HISTORY_DAYS", "week", "not a number of days"),
         ("PRIVATE_DESTINATIONS", "yes", "not one of refuse, allow"),
+        ("LINE_ENDINGS", "lf", "not one of normalize, strict"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable_and_a_right_one(name: str, text: str, words: str) -> None:

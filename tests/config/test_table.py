@@ -11,7 +11,7 @@ NAMES = [setting.name for setting in SETTINGS]
 def test_the_table_has_every_setting_once() -> None:
     assert len(set(NAMES)) == len(NAMES)
     assert NAMES[:4] == ["PORT", "BIND_IP", "BIND_IP6", "DISABLE_IPV6"]
-    assert len(NAMES) == 44
+    assert len(NAMES) == 45
 
 
 def test_the_secrets_are_the_six_of_the_image_we_replace() -> None:

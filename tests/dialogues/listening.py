@@ -16,9 +16,9 @@ from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp import phrases
 from mta.smtp.address import Address
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Limits
 from mta.smtp.replies import Reply, reply
-from tests.dialogues.script import Happen, unescape
+from tests.dialogues.script import LENIENCY, Happen, unescape
 from tests.fakes.listening import Listening, Wire
 from tests.fakes.processes import PATIENCE
 
@@ -51,7 +51,7 @@ class Gate:
 class ScriptPolicy:
     """The policy that the scripts are written for; every recipient is decided by a look-up, which may be late."""
 
-    def sender(self, address: Address | None) -> Reply:
+    def sender(self, client: Client, address: Address | None) -> Reply:
         return REFUSED if address is not None and address.domain == "refused.test" else phrases.SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
@@ -99,7 +99,8 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
     }
     queue = GatedQueue(gate)
     policy = ScriptPolicy()
-    parts = Listening(replace(Limits(), **limits), queue, starttls="starttls" in opening)
+    leniency = LENIENCY if "lenient" in opening else STRICT
+    parts = Listening(replace(Limits(), **limits), queue, starttls="starttls" in opening, leniency=leniency)
     parts.policy = policy
     parts.existence = lambda domain, done: gate(lambda: done(policy.look_up(domain)))
     parts.protocol = type("GatedESMTP", (PatientESMTP,), {"gate": gate})

@@ -21,10 +21,10 @@ from mta.smtp.events import (
     Reset,
     StartTls,
 )
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Limits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import ServerMachine
-from tests.dialogues.script import SCRIPTS, Happen, octets, read_script, run, unescape, whole
+from tests.dialogues.script import LENIENCY, SCRIPTS, Happen, octets, read_script, run, unescape, whole
 
 GREETING = reply(220, "", "mx.example.test ESMTP")
 QUEUED = reply(250, "2.0.0", "queued")
@@ -45,7 +45,10 @@ class MachineDriver:
         limits = {
             name: int(number) for name, _, number in (item.partition("=") for item in opening.get("limits", "").split())
         }
-        self._machine = ServerMachine(replace(Limits(), **limits), "mx.example.test", starttls="starttls" in opening)
+        leniency = LENIENCY if "lenient" in opening else STRICT
+        self._machine = ServerMachine(
+            replace(Limits(), **limits), "mx.example.test", starttls="starttls" in opening, leniency=leniency
+        )
         self._held = [] if "greeting" in opening else None
         self._answer(GREETING)
         self._pump()

@@ -27,8 +27,8 @@ ENDINGS = {
 class Wire:
     """A client that sends what it likes."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reply()
 
@@ -61,7 +61,7 @@ class Wire:
 
 def test_no_false_end_of_data_brings_a_second_message_or_a_command(world):
     sink = world.sink()
-    relay = world.relay(sink)
+    relay = world.relay(sink, LINE_ENDINGS="strict")
     for ending, name in ENDINGS.values():
         for cut in (None, 1, len(ending) - 1):
             wire = Wire(relay.port).to_data()
@@ -80,6 +80,26 @@ def test_no_false_end_of_data_brings_a_second_message_or_a_command(world):
     assert message.content.endswith(text.replace(b"\r\n..", b"\r\n.") + b"\r\n")
     assert len(relay.events("accepted")) == 1
     assert len(relay.events("session-ended")) == len(ENDINGS) * 3
+
+
+def test_no_bare_lf_of_our_own_networks_ends_a_message_and_strangers_are_refused_theirs(world):
+    sink = world.sink()
+    relay = world.relay(sink, RELAY_DOMAINS="example.test")
+    texts = []
+    for ending, name in ENDINGS.values():
+        text = b"Subject: first\r\n\r\nx" + ending + EVIL + b"\r\n"
+        said = Wire(relay.port, "127.0.0.2").to_data().say(text + b".\r\n")
+        assert said == f"550 5.6.11 {name} in the message; lines end in CRLF"
+        said = Wire(relay.port).to_data().say(text + b".\r\n")
+        if name == "bare LF":
+            assert said.startswith("250")
+            texts.append(text.replace(b"\r\n.", b"\r\n").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+        else:
+            assert said == f"550 5.6.11 {name} in the message; lines end in CRLF"
+    messages = received(sink, len(texts))
+    assert {message.sender for message in messages} == {"a@sender.test"}
+    assert all(any(message.content.endswith(text) for message in messages) for text in texts)
+    assert len(messages) == len(texts)
 
 
 def test_commands_in_clear_behind_starttls_are_never_heard(world, tmp_path):
@@ -145,7 +165,7 @@ def test_words_made_to_break_out_stay_where_they_are(world):
             said = wire.say(f"RCPT TO:<{local}@here.test>\r\n".encode())
             assert said[:3] in ("550", "501", "553"), (local, said)
         assert wire.say(b"RCPT TO:<someone@example.test> ORCPT=rfc822;a+2B@b.test\r\n").startswith("250")
-        assert wire.say(b"RCPT TO:<x+0D+0A@example.test> ORCPT=rfc822;a+0D+0Ab\r\n").startswith("501")
+        assert wire.say(b"RCPT TO:<x+0D+0A@example.test> ORCPT=rfc822;a+0D+0Ab\r\n").startswith("250")
         assert wire.say(b"DATA\r\n").startswith("354")
         assert wire.say(b"Subject: x\r\n\r\nx\r\n.\r\n").startswith("250")
     messages = received(sink, len(senders))

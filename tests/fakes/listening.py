@@ -17,12 +17,16 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim
 from mta.queue.memory import MemoryQueue
 from mta.smtp.domains import DomainList
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.server import ServerMachine
 
 NAME = "mx.example.test"
 FRIEND = "127.0.0.1"
 STRANGER = "203.0.113.9"
+
+
+def _is_here(domain: str) -> bool:
+    return not domain or domain == "here.test"
 
 
 class Delivery:
@@ -47,8 +51,14 @@ class Listening:
     """The parts, for a test to reach into. Mail for `relay.test` is taken from strangers, `here.test` is local."""
 
     def __init__(
-        self, limits: Limits | None = None, queue: MemoryQueue | None = None, *, starttls: bool = False
+        self,
+        limits: Limits | None = None,
+        queue: MemoryQueue | None = None,
+        *,
+        starttls: bool = False,
+        leniency: Leniency = STRICT,
     ) -> None:
+        self.leniency = leniency
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.lines: list[str] = []
@@ -59,7 +69,7 @@ class Listening:
         self.protocol: type[ESMTP] = ESMTP
         self.existence: Existence = existing
         self.policy: SessionPolicy = Policy(
-            DomainList(("relay.test",)), DomainList(("here.test",)), lambda address: address.local == "bob"
+            DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob"
         )
         self.journal = Journal(self.lines.append, self.clock.seconds)
         self.intake = Intake(
@@ -75,7 +85,8 @@ class Listening:
         self.factory = Factory(self)
 
     def session(self, client: Client, late: Callable[[], None]) -> Session:
-        machine = ServerMachine(self.limits, NAME, starttls=self.starttls, dsn=client.trusted)
+        leniency = self.leniency if client.trusted else STRICT
+        machine = ServerMachine(self.limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
         return Session(
             machine, client, self.policy, self.intake, existence=self.existence, journal=self.journal, late=late
         )

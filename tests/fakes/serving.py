@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mta.smtp import events, phrases
 from mta.smtp.events import NEED_DATA, WAITING
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import ServerMachine
 
@@ -24,8 +24,15 @@ YES: dict[type, Reply] = {
 class Serving:
     """One session past its greeting. `answers` takes the place of YES for some events."""
 
-    def __init__(self, *, starttls: bool = False, answers: dict[type, Reply] | None = None, **limits: int) -> None:
-        self.machine = ServerMachine(replace(Limits(), **limits), "mx.test", starttls=starttls)
+    def __init__(
+        self,
+        *,
+        starttls: bool = False,
+        answers: dict[type, Reply] | None = None,
+        leniency: Leniency = STRICT,
+        **limits: int,
+    ) -> None:
+        self.machine = ServerMachine(replace(Limits(), **limits), "mx.test", starttls=starttls, leniency=leniency)
         self.machine.answer(_OK)
         self.machine.next_event()
         self.machine.to_send()

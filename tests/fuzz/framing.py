@@ -78,7 +78,7 @@ def _check_chunks(data: bytes, cut: Sequence[bytes]) -> None:
     parts = [reader.feed(piece) for piece in cut]
     assert bare(data) or not any(part.endswith(b"\r") for part in parts)
     text = b"".join(parts) + reader.finish()
-    wanting = b"" if not data or data.endswith(b"\r\n") else b"\n" if data.endswith(b"\r") else b"\r\n"
+    wanting = b"" if not data or data.endswith(b"\n") else b"\n" if data.endswith(b"\r") else b"\r\n"
     # A CR at the very end may be the half of a line's end, or be bare: it is followed by a whole one.
     assert text in {data + wanting, data + b"\r\n"}
 

@@ -155,16 +155,25 @@ class _Count:
         self._seen = seen
         self._replies = 1
         self._line = b""
+        self._blank = False
         self._body: bytes | None = None
         self._left = 0
+        # Blank lines whose reply waits until they are known to be no signature of the PROXY protocol.
+        self._owed = 0
 
     def octet(self, octet: bytes, replies: int, closing: bool) -> None:
         """Take an octet and how many replies there were after it."""
         heard, self._replies = replies - self._replies, replies
         if closing:
-            assert heard <= 1, "more than one reply at the end"
+            assert heard <= 1 + self._owed, "more than one reply at the end"
             return
-        assert heard == self._due(octet), "a reply too many or too few"
+        due = self._due(octet)
+        if due and not heard and self._blank:
+            self._owed += 1
+        elif heard == due + self._owed:
+            self._owed = 0
+        else:
+            assert heard == due, "a reply too many or too few"
         events = self._seen.events
         if heard and events and events[-1] == DataBegin(chunking=False) and self._seen.said[-1].startswith(b"2"):
             self._body = b"\r\n"
@@ -183,6 +192,7 @@ class _Count:
         if not self._line.endswith(b"\r\n"):
             return 0
         line, self._line = self._line[:-2], b""
+        self._blank = not line
         chunk = self._BDAT.fullmatch(line)
         self._left = int(chunk[1]) if chunk else 0
         return not self._left

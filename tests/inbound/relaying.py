@@ -101,6 +101,23 @@ RECIPIENTS = {
         "bob@2130706433": "2130706433",
         "bob@0x7f000001": "0x7f000001",
     },
+    # Taken of those who may send anywhere, and read as they mean it.
+    "forgiven": {
+        "root": "mx.example.test",
+        "bob": "mx.example.test",
+        "a@other.test.": OTHER,
+        "x@relay.test.": RELAY,
+        "root@my_host": "my_host",
+        "bob@[203.0.113.9]": "[203.0.113.9]",
+    },
+    # Taken of the same clients, if mail may go there at all.
+    "private literal": {
+        "bob@[127.0.0.1]": "[127.0.0.1]",
+        "bob@[IPv6:::1]": "[IPv6:::1]",
+        "bob@[ipv6:::1]": "[IPv6:::1]",
+        "bob@[IPv6:::ffff:127.0.0.1]": "[IPv6:::ffff:7f00:1]",
+        "postmaster@[127.0.0.1]": "[127.0.0.1]",
+    },
     # Never taken, whoever asks: what made other mailers send on, and what is no address.
     "trick": dict.fromkeys(
         (
@@ -130,20 +147,10 @@ RECIPIENTS = {
             "@own.test:@other.test:a@relay.test",
             "@own.test",
             "@other.test:@own.test",
-            "bob@[127.0.0.1]",
-            "bob@[IPv6:::1]",
-            "bob@[ipv6:::1]",
-            "bob@[IPv6:::ffff:127.0.0.1]",
-            "postmaster@[127.0.0.1]",
-            "bob@[203.0.113.9]",
-            "bob@[IPv6:2001:db8::1]",
             "bob@[own.test]",
             "bob@[127.0.0.1",
             "bob@127.0.0.1]",
             "bob@[]",
-            "bob@own.test.",
-            "x@relay.test.",
-            "a@other.test.",
             "bob@.own.test",
             "bob@own..test",
             "bob@own%2etest",
@@ -155,8 +162,6 @@ RECIPIENTS = {
             "bob@own.test(a@other.test)",
             "bob@",
             "@",
-            "bob",
-            "root",
             "postmaster@",
             "|/bin/sh@own.test",
             '"|/bin/sh"@own.test',

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from mta.inbound.listener import STOPPING, TIMEOUT
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
+from mta.smtp.phrases import RECIPIENT_OK
 from tests.fakes.certificates import authority
 from tests.fakes.listening import Listening, Wire
 
@@ -63,7 +64,7 @@ def test_the_replies_come_after_the_sync_and_then_the_connection_closes():
 def test_a_reply_that_waits_for_the_dns_comes_and_what_is_pipelined_behind_it():
     found: list[Callable[[], None]] = []
     parts = Listening()
-    parts.existence = lambda _domain, done: found.append(lambda: done(parts.policy.sender(None)))
+    parts.existence = lambda _domain, done: found.append(lambda: done(RECIPIENT_OK))
     client = parts.connect("203.0.113.9")
     client.protocol.dataReceived(MESSAGE.replace("b@b.test", "b@relay.test").encode())
     client.protocol.readConnectionLost()

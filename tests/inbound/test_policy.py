@@ -10,7 +10,13 @@ STRANGER = Client("203.0.113.9", trusted=False)
 
 
 HERE, RELAYED = domain_list(["here.test", "localhost"]), domain_list(["relay.test"])
-POLICY = Policy(RELAYED, HERE, lambda address: address.local == "bob")
+
+
+def is_here(domain: str) -> bool:
+    return not domain or domain == "[192.0.2.1]" or HERE.matches(domain)
+
+
+POLICY = Policy(RELAYED, is_here, lambda address: address.local == "bob")
 
 
 def code(client: Client, local: str, domain: str) -> int | None:
@@ -18,10 +24,12 @@ def code(client: Client, local: str, domain: str) -> int | None:
     return None if verdict is None else verdict.code
 
 
-def test_any_sender_is_taken_but_a_domain_literal() -> None:
-    assert POLICY.sender(None).code == 250
-    assert POLICY.sender(Address("root", "nowhere.test")).code == 250
-    assert POLICY.sender(Address("root", "[127.0.0.1]")).code == 501
+def test_any_sender_is_taken_but_a_strangers_domain_literal() -> None:
+    for client in (FRIEND, STRANGER):
+        assert POLICY.sender(client, None).code == 250
+        assert POLICY.sender(client, Address("root", "nowhere.test")).code == 250
+    assert POLICY.sender(STRANGER, Address("root", "[127.0.0.1]")).code == 501
+    assert POLICY.sender(FRIEND, Address("root", "[127.0.0.1]")).code == 250
 
 
 def test_our_own_networks_may_send_anywhere() -> None:
@@ -51,9 +59,16 @@ def test_an_unknown_local_user_is_refused_for_everyone(client: Client) -> None:
     assert code(client, "eve", "here.test") == 550
 
 
-@pytest.mark.parametrize("client", [FRIEND, STRANGER])
-def test_address_literals_are_refused_for_everyone(client: Client) -> None:
-    assert code(client, "bob", "[127.0.0.1]") == 501
+def test_an_address_literal_is_refused_to_strangers_and_to_our_own_if_no_route_leads_there() -> None:
+    assert code(STRANGER, "bob", "[127.0.0.1]") == 501
+    assert code(STRANGER, "bob", "[192.0.2.1]") == 501
+    assert code(FRIEND, "bob", "[127.0.0.1]") is None
+    assert code(FRIEND, "a%b", "[127.0.0.1]") == 550
+
+
+def test_an_address_literal_of_this_host_is_local() -> None:
+    assert code(FRIEND, "bob", "[192.0.2.1]") == 250
+    assert code(FRIEND, "eve", "[192.0.2.1]") == 550
 
 
 @pytest.mark.parametrize("local", ["a@b", "a%b", "a!b", "a`b", "a#b", "a&b", "a?b", ".a", "/a", "|a", "a/../b"])
@@ -113,7 +128,7 @@ def test_a_network_of_ipv6_counts_as_one_stranger_and_a_site_as_four() -> None:
 
 
 def test_a_client_that_may_turn_out_to_be_ours_is_told_to_try_later() -> None:
-    policy = Policy(RELAYED, HERE, lambda address: False, lambda client: client == STRANGER.address)
+    policy = Policy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
     verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]
     assert "RELAY_NETWORKS" in str(verdicts[0])
@@ -127,6 +142,6 @@ def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> N
     def away(address: Address) -> bool:
         raise FileNotFoundError(address)
 
-    policy = Policy(domain_list([]), domain_list(["here.test"]), away)
+    policy = Policy(domain_list([]), domain_list(["here.test"]).matches, away)
     verdicts = [policy.recipient(FRIEND, Address(local, "here.test")) for local in ("bob", "postmaster")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 250]

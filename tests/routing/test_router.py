@@ -301,7 +301,7 @@ class TestOurselves(RouterCase):
         assert self.hosts("byaddress.test", listening=own) == ["a.example.test"]
         assert self.plan("byaddress.test", listening=own).destination == "a.example.test"
         self.fails("onlyaddress.test", "5.4.6", listening=own)
-        self.fails("[192.0.2.250]", "5.4.6", listening=own)
+        assert isinstance(self.find("[192.0.2.250]", listening=own), Local)
         assert self.addresses("[192.0.2.250]", listening=own, port_out=26) == ["192.0.2.250"]
         assert self.hosts("onlyaddress.test", listening=own, port_out=26) == ["othername.test"]
 
@@ -332,9 +332,9 @@ class TestOurselves(RouterCase):
             assert isinstance(routing, Failed), address
             assert routing.status == "5.4.6", address
 
-    def test_a_loop_is_refused_even_where_private_addresses_are_not(self) -> None:
+    def test_an_address_literal_of_this_host_is_local_by_address_and_port(self) -> None:
         own = OwnSockets([("0.0.0.0", 25)])
-        self.fails("[127.0.0.1]", "5.4.6", listening=own, private=True)
+        assert isinstance(self.find("[127.0.0.1]", listening=own, private=True), Local)
         assert self.addresses("[127.0.0.1]", listening=own, private=True, port_out=26) == ["127.0.0.1"]
 
 

@@ -18,8 +18,9 @@ from mta.smtp.framing import (
 from tests.strategies import bodies, splits, wild_bytes
 
 
-def lines(pieces: list[bytes], limit: int = 40) -> list[bytes | str]:
-    buffer, seen = InputBuffer(limit), []
+def lines(pieces: list[bytes], limit: int = 40, buffer: InputBuffer | None = None) -> list[bytes | str]:
+    buffer = buffer or InputBuffer(limit)
+    seen: list[bytes | str] = []
     for piece in pieces:
         buffer.feed(piece)
         while True:
@@ -108,6 +109,35 @@ def test_text_is_lines_without_nul_cr_and_lf_between_crlfs(text):
 )
 def test_commands_are_cut_at_crlf_alone(wire, seen, cut):
     assert lines(cut(wire)) == seen
+
+
+def lenient_lines(pieces):
+    buffer = InputBuffer(40, line_feeds=True)
+    return lines(pieces, buffer=buffer)
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], each_octet])
+@pytest.mark.parametrize(
+    ("wire", "seen"),
+    [
+        (b"NOOP\nQUIT\r\nRS", [b"NOOP", b"QUIT"]),
+        (b"\n\r\n\n", [b"", b"", b""]),
+        (b"a" * 39 + b"\n", [b"a" * 39]),
+        (b"a" * 500 + b"\nNOOP\n", ["too long", b"NOOP"]),
+        (b"NO\rOP\n", ["bare CR"]),
+        (b"NOOP\r\r\n", ["bare CR"]),
+        (b"NO\0OP\n", ["NUL"]),
+    ],
+)
+def test_commands_are_cut_at_a_bare_lf_too_where_that_is_allowed(wire, seen, cut):
+    assert lenient_lines(cut(wire)) == seen
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_split_gives_the_same_commands_where_a_bare_lf_is_allowed(data):
+    wire = data.draw(wild_bytes)
+    assert lenient_lines(data.draw(splits(wire))) == lenient_lines([wire])
 
 
 def test_an_overlong_line_is_forgotten_while_it_comes():
@@ -230,6 +260,48 @@ def test_the_first_line_over_the_limit_is_measured(text, line, octets, cut):
 
 def test_a_limit_of_0_lets_every_line_through():
     assert check([b"x" * 5000], limit=0).long_line == 0
+
+
+def lenient_body(pieces):
+    """Return a body that came by DATA, its bare LFs made to CRLF, and how it was measured; None when it is refused."""
+    reader, measured = DotReader(), TextCheck(0, 5, line_feeds=True)
+    try:
+        text = b"".join([measured.inspect(reader.feed(piece)[0]) for piece in pieces])
+    except BareControl:
+        return None
+    return text, measured.size, measured.long_line, measured.long_octets
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_bare_lfs_become_crlf_alike_whatever_the_pieces_and_end_no_message(data):
+    wire = data.draw(wild_bytes) + b"\r\n.\r\n"
+    _, rest = undot([wire])
+    whole = wire[: len(wire) - len(rest)]
+    found = lenient_body([whole])
+    assert lenient_body(data.draw(splits(whole))) == found
+    strict = (b"\r\n" + whole[:-3]).replace(b"\r\n.", b"\r\n")[2:]
+    clean = b"\0" not in strict and b"\r" not in strict.replace(b"\r\n", b"")
+    assert (found is not None) == clean
+    if found is not None:
+        text, size, _, _ = found
+        assert line_ends(text) is not None
+        assert text == strict.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        assert size == len(text)
+        assert undot([stuffed([text])]) == (text, b"")
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_chunks_with_bare_lfs_become_whole_lines_whatever_the_pieces(data):
+    octets = data.draw(wild_bytes).replace(b"\r", b"").replace(b"\0", b"")
+
+    def whole(pieces):
+        reader, measured = ChunkReader(), TextCheck(0, 5, line_feeds=True)
+        return b"".join([*(measured.inspect(reader.feed(piece)) for piece in pieces), reader.finish()])
+
+    text = octets.replace(b"\n", b"\r\n")
+    assert whole(data.draw(splits(octets))) == text + (b"\r\n" if text and not text.endswith(b"\r\n") else b"")
 
 
 @given(st.data())

@@ -9,6 +9,8 @@ import itertools
 import pytest
 
 from mta.smtp.events import Closed, MailFrom
+from mta.smtp.framing import DotStuffer
+from mta.smtp.limits import Leniency
 from tests.fakes.serving import Serving, cuts
 
 HELLO = b"EHLO client.test\r\n"
@@ -289,3 +291,24 @@ def test_a_command_with_a_bare_line_end_ends_the_session_with_one_reply(line, na
         assert serving.hear(*pieces) == [f"500 5.5.2 {name} in a command; lines end in CRLF"]
         assert serving.machine.closing
         assert not any(isinstance(event, MailFrom) for event in serving.events)
+
+
+@every_ending
+def test_to_a_client_that_may_send_bare_lfs_no_other_ending_ends_a_message_either(ending, fate):
+    wire = b"Subject: x\r\n\r\nbefore" + ending + SMUGGLED + END
+    for pieces in cuts(wire, around(wire, ending)):
+        serving = Serving(leniency=Leniency(line_feeds=True))
+        serving.hear(HELLO)
+        serving.hear(ENVELOPE + b"DATA\r\n")
+        said = serving.hear(*pieces)
+        assert serving.senders == ["a@client.test"]
+        text = unstuffed(wire[:-3])
+        if b"\0" in text or b"\r" in text.replace(b"\r\n", b""):
+            assert serving.messages == []
+            assert serving.machine.closing
+        else:
+            assert said == ["250 2.0.0 queued"]
+            assert serving.messages == [text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")]
+            stuffer = DotStuffer()
+            sent = stuffer.stuff(serving.messages[0]) + stuffer.end()
+            assert (b"\r\n" + sent).find(END) == len(sent) + 2 - len(END)

@@ -61,7 +61,10 @@ STRANGERS = {
     "SOCKS 5": (b"\x05\x01\x00", "500 5.5.2 NUL"),
     "RDP": (b"\x03\x00\x00\x13\x0e\xe0\x00\x00", "500 5.5.2 NUL"),
     "SMB": (b"\x00\x00\x00\x54\xffSMB", "500 5.5.2 NUL"),
-    "PROXY protocol 2": (b"\r\n\r\n\x00\r\nQUIT\n", "500 5.5.2 NUL"),
+    "PROXY protocol 1": (b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 25\r\n", "554 5.5.1 the PROXY protocol"),
+    "PROXY protocol 1, IPv6": (b"PROXY TCP6 2001:db8::1 2001:db8::2 40000 25\r\n", "554 5.5.1 the PROXY protocol"),
+    "PROXY protocol 1, unknown": (b"PROXY UNKNOWN\r\n", "554 5.5.1 the PROXY protocol"),
+    "PROXY protocol 2": (b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c", "554 5.5.1 the PROXY protocol"),
     "Redis": (b"*1\r\n$4\r\nPING\r\n", "554 5.5.1 this is a mail server and speaks SMTP only"),
     "Java": (b"\xac\xed\x00\x05sr\x00", "500 5.5.2 NUL"),
     "LDAP": (b"0\x0c\x02\x01\x01`\x07\x02\x01\x03\x04\x00\x80\x00", "500 5.5.2 NUL"),
@@ -82,6 +85,12 @@ def test_what_is_no_smtp_is_told_so_once_and_hung_up_on(octets_of_it, last_words
         assert said[0].startswith(last_words)
         assert serving.machine.closing
         assert not any(isinstance(event, Hello) for event in serving.events)
+
+
+def test_the_whole_signature_of_the_proxy_protocol_gets_one_reply_and_one_event():
+    serving = Serving()
+    assert len(serving.hear(b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12))) == 1
+    assert [type(event) for event in serving.events] == [Closed]
 
 
 @pytest.mark.parametrize(
