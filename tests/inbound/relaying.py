@@ -201,7 +201,7 @@ SETTINGS = {
     "RELAY_DOMAINS": (_RELAY, _TRUSTED, {*_HERE, "relay domain"}),
     "RELAY_NETWORKS": (_NETWORKS, {*_TRUSTED, "relay network"}, {*_HERE, "relay domain"}),
     "a network in place of all": (
-        {"RELAY_NETWORKS": "::ffff:198.51.100.0/120 ; 2001:db8:5::/48", "NET_DEV": "none0"},
+        {"RELAY_NETWORKS": "198.51.100.0/24 ; 2001:db8:5::/48", "NET_DEV": "none0"},
         {"loopback", "relay network", "excluded"},
         {"postmaster"},
     ),
