@@ -29,9 +29,11 @@ for file in passwd group hosts; do mount --bind "$2/$file" "/etc/$file"; done
 mount -t proc proc /proc
 hostname "{name}"
 shift 2
-exec "$@"
+"$@"
+exit $?
 """
-# The kernel ends all that was started in the namespaces when the tests are gone.
+# The kernel ends all that was started in the namespaces when the tests are gone. The shell stays the first process
+# there, because the kernel forgets that order for a process that changes its user.
 _APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child")
 #: The name of the host in the namespaces.
 NAME = "server.example.test"

@@ -1,17 +1,18 @@
 """Exim, OpenSMTPD, Sendmail and Postfix as an application's host runs them: they take mail and relay all of it on."""
 
 import os
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar, Self
 
+from bench.debian import end, start_server
 from tests.clients.packages import HOME, NAME, PACKAGE, command_in, prepare, unpacked
 from tests.fakes import postfix
-from tests.fakes.processes import Child, answers, free_port, until
+from tests.fakes.processes import free_port
 
 
 class ForeignServer(ABC):
@@ -29,21 +30,20 @@ class ForeignServer(ABC):
 
     def __enter__(self) -> Self:
         package = unpacked(self.package)
-        # Its daemons run as users of its own, who must get through to their directories.
-        self._home = Path(tempfile.mkdtemp(prefix=f"{self.package}-", dir="/var/tmp"))
-        self._home.chmod(0o755)
-        prepare(self._home, self.users)
-        self._configure()
-        self.child = Child(command_in(package, self._home, self._command()), self._home / "output")
-        self.child.start()
-        until(lambda: answers(self.port) or not self.child.running, what=f"the greeting of {self.package}")
-        if not self.child.running:
-            raise RuntimeError(f"{self.package} does not start: {self.child.text[-2000:]}")
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix=f"{self.package}-", dir="/var/tmp", ignore_cleanup_errors=True)
+            self._home = Path(stack.enter_context(folder))
+            # Its daemons run as users of its own, who must get through to their directories.
+            self._home.chmod(0o755)
+            prepare(self._home, self.users)
+            self._configure()
+            command = command_in(package, self._home, self._command())
+            stack.callback(end, start_server(self.package, command, self.port, self._home / "output"))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.child.kill()
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._stack.close()
 
     @abstractmethod
     def waiting(self) -> int:
