@@ -117,7 +117,7 @@ class DnsWire:
             try:
                 reply = await self._try(question, server, patience, edns=edns)
             finally:
-                room.leave()
+                room.leave(question.asker)
             if reply is not None:
                 self._zones.note(question.zone, Standing.ANSWERS, self._seconds())
                 return reply

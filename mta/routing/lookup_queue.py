@@ -29,37 +29,43 @@ class Asker(enum.Enum):
 class LookupQueue:
     """Lets `limit` look-ups in at a time. Those that wait come in turn by asker, then by level, then by zone.
 
-    The lowest level of an asker comes first.
+    The lowest level of an asker comes first. Strangers have at most three quarters of the places.
     """
 
     def __init__(self, limit: int) -> None:
-        self._room = limit
+        self._places = limit
+        self._most = {Asker.DELIVERY: limit, Asker.STRANGER: max(1, limit * 3 // 4)}
+        self._inside = dict.fromkeys(Asker, 0)
         # By asker, level and zone, those whose turn is next at the beginning. Nothing in it is empty.
         self._waiting: OrderedDict[Asker, dict[int, OrderedDict[str, deque[Deferred[None]]]]] = OrderedDict()
 
     def enter(self, asker: Asker, zone: str, level: int = 0) -> "Deferred[None]":
         """Return what fires when the look-up may begin; `leave` must follow then. It may be cancelled before."""
         turn: Deferred[None] = Deferred()
-        if self._room > 0:
-            self._room -= 1
+        if self._has_place(asker):
+            self._inside[asker] += 1
             turn.callback(None)
         else:
             levels = self._waiting.setdefault(asker, {})
             levels.setdefault(level, OrderedDict()).setdefault(zone, deque()).append(turn)
         return turn
 
-    def leave(self) -> None:
+    def leave(self, asker: Asker) -> None:
         """End a look-up that was let in, and let the next one in."""
-        while self._waiting:
-            turn = self._next()
+        self._inside[asker] -= 1
+        while (following := next(filter(self._has_place, self._waiting), None)) is not None:
+            turn = self._next(following)
             # One that was cancelled has been called.
             if not turn.called:
+                self._inside[following] += 1
                 turn.callback(None)
                 return
-        self._room += 1
 
-    def _next(self) -> "Deferred[None]":
-        asker, levels = self._waiting.popitem(last=False)
+    def _has_place(self, asker: Asker) -> bool:
+        return sum(self._inside.values()) < self._places and self._inside[asker] < self._most[asker]
+
+    def _next(self, asker: Asker) -> "Deferred[None]":
+        levels = self._waiting.pop(asker)
         level = min(levels)
         zones = levels[level]
         zone, turns = zones.popitem(last=False)

@@ -20,9 +20,9 @@ class Turns:
         turn.addCallback(lambda _: self.begun.append(name))
         return turn
 
-    def order(self, number):
-        for _ in range(number):
-            self.queue.leave()
+    def order(self, *askers):
+        for asker in askers:
+            self.queue.leave(asker)
         return self.begun
 
 
@@ -35,21 +35,21 @@ def test_as_many_are_let_in_as_there_are_places():
     queue = LookupQueue(2)
     assert [queue.enter(OURS, "a.test").called for _ in range(3)] == [True, True, False]
     for _ in range(3):
-        queue.leave()
+        queue.leave(OURS)
     assert [queue.enter(OURS, "a.test").called for _ in range(3)] == [True, True, False]
 
 
 def test_those_of_one_zone_come_in_order(turns):
     for name in "abc":
         turns.enter(name)
-    assert turns.order(3) == ["a", "b", "c"]
+    assert turns.order(OURS, OURS, OURS) == ["a", "b", "c"]
 
 
 def test_zones_come_in_turn_however_many_wait_for_one(turns):
     for number in range(100):
         turns.enter(number, zone="silent.test")
     turns.enter("healthy", zone="healthy.test")
-    assert turns.order(3) == [0, "healthy", 1]
+    assert turns.order(OURS, OURS, OURS) == [0, "healthy", 1]
 
 
 def test_askers_come_in_turn_however_many_zones_one_asks_about(turns):
@@ -57,7 +57,16 @@ def test_askers_come_in_turn_however_many_zones_one_asks_about(turns):
         turns.enter(number, THEIRS, f"invented{number}.test")
     for number in range(2):
         turns.enter(f"mail {number}", OURS)
-    assert turns.order(4) == [0, "mail 0", 1, "mail 1"]
+    assert turns.order(OURS, THEIRS, OURS, THEIRS) == [0, "mail 0", 1, "mail 1"]
+
+
+def test_strangers_leave_a_quarter_of_the_places_to_the_mail():
+    queue = LookupQueue(4)
+    assert [queue.enter(THEIRS, f"{number}.test").called for number in range(5)] == [True] * 3 + [False] * 2
+    assert [queue.enter(OURS, f"{number}.test").called for number in range(2)] == [True, False]
+    queue.leave(THEIRS)
+    queue.leave(THEIRS)
+    assert [queue.enter(asker, "z.test").called for asker in (THEIRS, OURS)] == [False, False]
 
 
 def test_a_lower_level_of_the_same_asker_comes_first(turns):
@@ -65,14 +74,14 @@ def test_a_lower_level_of_the_same_asker_comes_first(turns):
     turns.enter("second", level=1, zone="b.test")
     turns.enter("first", level=1, zone="a.test")
     turns.enter("theirs", THEIRS, level=9)
-    assert turns.order(4) == ["second", "theirs", "first", "third"]
+    assert turns.order(OURS, OURS, THEIRS, OURS) == ["second", "theirs", "first", "third"]
 
 
 def test_one_that_was_cancelled_leaves_its_turn_to_the_next(turns):
     cancelled = turns.enter("cancelled")
     cancelled.addErrback(lambda _: None).cancel()
     turns.enter("next")
-    assert turns.order(1) == ["next"]
+    assert turns.order(OURS) == ["next"]
 
 
 def test_a_zone_is_remembered_for_some_minutes():
