@@ -28,6 +28,7 @@ from mta.ops.journal import FORMATS, Journal
 from mta.ops.notify import ManagerService, find_manager
 from mta.ops.output import Output, TwistedObserver
 from mta.ops.rounds import Rounds
+from mta.ops.told import tell_commands
 from mta.parent import supervise
 from mta.privileges import (
     PrivilegeError,
@@ -143,6 +144,7 @@ class Daemon(MultiService):
             refuse_who_we_are(self._settings)
             refuse_new_privileges()
             self._lock = _take_directory(self._settings, self._journal)
+            _tell_commands(self._settings, self._journal)
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
@@ -251,6 +253,14 @@ def _read_certificate(settings: Settings, journal: Journal) -> ListeningCertific
         return None
     paths = settings.certificate_path, settings.key_path
     return ListeningCertificate(*paths, wall=time.time, notice=journal.notice, trouble=journal.trouble)
+
+
+def _tell_commands(settings: Settings, journal: Journal) -> None:
+    """Have the commands of an operator find the settings of this relay, if it has a runtime directory."""
+    try:
+        tell_commands(os.environ, settings.queue_dir)
+    except OSError as error:
+        journal.notice(f"the settings cannot be told to the smtprelay command: {error}")
 
 
 def _take_directory(settings: Settings, journal: Journal) -> Lock:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mta import __version__
+from mta.ops.environment import env_file_option
 
 
 class LateGroup(click.Group):
@@ -39,6 +40,10 @@ class LateGroup(click.Group):
     cls=LateGroup,
     modules={name: f"mta.ops.{name}" for name in ("config", "dkim", "health", "queue")},
 )
+@env_file_option
 @click.version_option(__version__, prog_name="smtprelay")
 def main() -> None:
-    """Look after the mail relay. The environment is read as by the daemon."""
+    """Look after the mail relay.
+
+    The settings are those of the environment, as the daemon reads them, or of the relay that runs on this host.
+    """

@@ -1,11 +1,11 @@
 """`smtprelay config`: prints what the settings are, amount to and mean."""
 
-import os
 from collections.abc import Sequence
 
 import click
 
 from mta.ops.configuration import check_settings, explain_settings, markdown_table, show_settings
+from mta.ops.environment import current_environment, env_file_option
 from mta.ops.manual import configuration_page
 from mta.ops.refusal import refusing
 
@@ -16,26 +16,29 @@ def config() -> None:
 
 
 @config.command("show")
+@env_file_option
 def config_show() -> None:
     """Print the settings in force, secrets masked; notices go to stderr."""
     with refusing():
-        _print_settings(*show_settings(os.environ))
+        _print_settings(*show_settings(current_environment()))
 
 
 @config.command("check")
+@env_file_option
 def config_check() -> None:
     """Print what the settings amount to, as a start would log it, and notices to stderr; exit with 1 on mistakes."""
     with refusing():
-        _print_settings(*check_settings(os.environ))
+        _print_settings(*check_settings(current_environment()))
 
 
 @config.command("explain")
+@env_file_option
 @click.argument("names", nargs=-1)
 def config_explain(names: tuple[str, ...]) -> None:
     """Say of each setting, or of all, its value, secrets masked, where it came from and what it does."""
     try:
         with refusing():
-            click.echo("\n".join(explain_settings(os.environ, names)))
+            click.echo("\n".join(explain_settings(current_environment(), names)))
     except KeyError as error:
         raise click.UsageError(error.args[0]) from None
 

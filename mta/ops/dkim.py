@@ -13,6 +13,7 @@ import dns.resolver
 from mta.config.settings import read_settings
 from mta.delivery.keyring import SUFFIX, DkimKeyError, Keyring, Named, open_keyring
 from mta.message.keys import GOOD_RSA_BITS, KeyType, SigningKey, new_key, record, record_name, to_pem
+from mta.ops.environment import current_environment
 from mta.ops.records import Verdict, judge, new_key_lines, zone_line
 from mta.ops.refusal import Refusal, refusing
 from mta.smtp.address import AddressError, parse_domain
@@ -53,7 +54,7 @@ def _domain(_context: click.Context, _parameter: click.Parameter, text: str | No
 def keygen(domain: str, selector: str | None, type: KeyType, bits: int, out: Path | None) -> None:
     """Make a key, and print the DNS records that go with it."""
     with refusing():
-        settings = read_settings(os.environ)
+        settings = read_settings(current_environment())
     key = new_key(selector or settings.dkim_selector, type, bits)
     path = _place(out, settings.dkim_key_path, f"{domain}.{key.selector}{SUFFIX}")
     _write(path, to_pem(key))
@@ -67,7 +68,7 @@ def keygen(domain: str, selector: str | None, type: KeyType, bits: int, out: Pat
 def check(domain: str | None) -> None:
     """Compare the keys in use with what the DNS says."""
     with refusing():
-        settings = read_settings(os.environ)
+        settings = read_settings(current_environment())
     if settings.dkim_key_path is None:
         raise Refusal("DKIM_KEY_PATH is not set, or there is nothing: mail is not signed")
     try:

@@ -4,7 +4,6 @@ Both sides are asked as a client and as a program beside the daemon would, so no
 question to be put.
 """
 
-import os
 import socket
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import click
 
 from mta.config.setting import Reading, SettingsError
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR
+from mta.ops.environment import current_environment, where_to_look
 from mta.queue.home import FILE_NAME, homes
 from mta.queue.interface import QueueError
 from mta.queue.names import BODIES, log_of
@@ -45,15 +45,17 @@ class UnhealthyError(Exception):
 @click.command()
 def health() -> None:
     """Tell whether the relay can take mail now; if it cannot, a line says why and the exit status is 1."""
+    environ: Mapping[str, str] = {QUEUE_DIR.name: "unknown"}
     try:
-        check(os.environ)
+        environ = current_environment()
+        check(environ)
     except (UnhealthyError, QueueError) as error:
         lines = [str(error)]
     except SettingsError as error:
         lines = list(error.mistakes)
     else:
         return
-    click.echo(f"smtprelay: unhealthy: {'; '.join(lines)}", err=True)
+    click.echo(f"smtprelay: unhealthy: {'; '.join(lines)}{where_to_look(environ)}", err=True)
     raise SystemExit(1)
 
 

@@ -18,9 +18,10 @@ from twisted.python.failure import Failure
 from mta.config.setting import Reading
 from mta.config.table import HISTORY_DAYS, QUEUE_DIR
 from mta.ops import control, render
+from mta.ops.environment import current_environment, where_to_look
 from mta.ops.refusal import Refusal, refusing
 from mta.queue.ids import to_number
-from mta.queue.interface import Change, Entry, Query, QueueId
+from mta.queue.interface import Change, Entry, Query, QueueError, QueueId
 from mta.queue.runner import run_inline
 from mta.queue.several import Amended, SeveralQueues, open_queues
 
@@ -63,7 +64,9 @@ def queue_list(as_json: bool, finished: bool) -> None:
         summary = _result(queues.summary())
     for entry in entries:
         click.echo("\n".join(render.list_lines(entry, finished)))
-    for line in render.closing_lines(summary, Reading(os.environ).of(HISTORY_DAYS), listed=bool(entries), all=finished):
+    for line in render.closing_lines(
+        summary, Reading(current_environment()).of(HISTORY_DAYS), listed=bool(entries), all=finished
+    ):
         click.echo(line)
 
 
@@ -172,8 +175,12 @@ def _nobody(_home: Path, _change: Change, _ids: Sequence[QueueId]) -> None:
 def _opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
     """Open the queues beside a relay that may be running, and turn what goes wrong into a Refusal."""
     with refusing():
-        directory = queue_directory(os.environ)
-        queues = open_queues(directory, run=run_inline, now=time.time(), amended=amended)
+        environ = current_environment()
+        directory = queue_directory(environ)
+        try:
+            queues = open_queues(directory, run=run_inline, now=time.time(), amended=amended)
+        except QueueError as error:
+            raise QueueError(f"{error}{where_to_look(environ)}") from error.__cause__
         try:
             yield queues
         finally:

@@ -30,6 +30,7 @@ OTHER_NAMES = {
     "RELAY_KILLS",
     "RELAY_TESTS",
     "NAME_FILE",
+    "RUNTIME_DIRECTORY",
 }
 # These pages speak of Exim's names, too, and have tests of their own.
 OF_EXIM = {"migrating.md", "configuration.md", "container.md"}

@@ -1,9 +1,10 @@
 """What an operator does and sees beside the running daemon."""
 
+import subprocess
 import threading
 
 from tests.acceptance.stage import advance
-from tests.endtoend.daemon import ROOT, Daemon
+from tests.endtoend.daemon import ROOT, Daemon, program
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 from tests.fakes.clock import WallClock
@@ -46,6 +47,26 @@ def test_retry_all_delivers_everything_that_waits(world):
     sink.rules.clear()
     assert relay.tool("queue", "retry", "--all").returncode == 0
     received(sink, 3)
+
+
+def test_commands_in_a_shell_without_settings_find_the_relay_by_its_runtime_directory(world, tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o755)
+    relay = world.relay(world.sink(busy()), RETRY_SCHEDULE=LATER, RUNTIME_DIRECTORY=str(directory))
+    relay.submit(mail(), TO)
+    relay.awaited("deferred")
+    shell = {name: relay.environment[name] for name in ("PATH", "PYTHONPATH", "RUNTIME_DIRECTORY")}
+    for words, expected in (
+        (("health",), ""),
+        (("queue", "list"), TO),
+        (("config", "check"), f"queue: {relay.queue_dir}"),
+        (("config", "show"), f"PORT = {relay.port}"),
+    ):
+        done = subprocess.run(
+            [program("smtprelay"), *words], env=shell, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
 
 
 def test_a_removed_message_is_gone_and_its_sender_hears_nothing(world):

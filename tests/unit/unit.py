@@ -45,8 +45,7 @@ class Unit:
 
     def command(self, *arguments: str) -> str:
         """Run the operator's command as the relay's user and return what it prints."""
-        environ = ("env", "QUEUE_DIR=/var/lib/smtprelay")
-        command = ("runuser", "-u", "smtprelay", "--", *environ, "/opt/smtprelay/bin/smtprelay", *arguments)
+        command = ("runuser", "-u", "smtprelay", "--", "/opt/smtprelay/bin/smtprelay", *arguments)
         return self.machine.run(*command).stdout
 
     def submit(self, to: str, words: str = "hello") -> None:
@@ -56,7 +55,7 @@ class Unit:
 
     def emptied(self) -> None:
         """Wait until its queue is empty."""
-        until(lambda: "empty" in self.command("queue", "list"), what="an empty queue")
+        until(lambda: "Nothing is waiting." in self.command("queue", "list"), what="an empty queue")
 
 
 def blocks(page: Path, heading: str, language: str) -> list[str]:
