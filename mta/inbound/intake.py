@@ -195,6 +195,13 @@ class Incoming:
             head += data
         self._head = head
         end = headers.header_end(head, self._seen, ended=ended)
+        if end == 0 and self._client.trusted:
+            line = headers.mailbox_line_end(head, ended=ended)
+            if line is None:
+                return
+            if line:
+                self._head = head = head[line:]
+                end = headers.header_end(head, ended=ended)
         if (len(head) if end is None else end) > self._intake.limits.header_size:
             self._refuse_message(HEADER_TOO_LARGE)
         elif end is None:
@@ -213,7 +220,9 @@ class Incoming:
             self._refuse_message(WAS_HERE)
             return
         parted = b"\r\n" if headers.needs_blank_line(head, end) else b""
-        self._store(b"".join((self._trace(found), headers.strip(block, found), parted, head[end:])))
+        self._store(
+            b"".join((self._trace(found), headers.strip(block, found, own=self._client.trusted), parted, head[end:]))
+        )
 
     def _was_here(self, block: bytes) -> bool:
         """Whether a stranger's message would be found to be in a loop once it is taken.

@@ -26,16 +26,28 @@ _FIELD = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _LINE_OUTSIDE = re.compile(rb"\n(?![!-9;-~]++[ \t]*+:|[ \t])")
 _TOLD_APART = (
     rb"received|date|message-id|from|return-path|envelope-to|delivery-date"
-    rb"|auto-submitted|precedence|list-id|list-post|list-subscribe"
+    rb"|auto-submitted|precedence|list-id|list-post|list-subscribe|bcc|resent-bcc|content-length"
 )
-_NAMES = re.compile(rb"\n(?=[rdmfeapl])(" + _TOLD_APART + rb")[ \t]*+:")
+_NAMES = re.compile(rb"\n(?=[rdmfeaplb]|content-l)(" + _TOLD_APART + rb")[ \t]*+:")
 # RFC 5321 section 4.4: Return-Path is added by the host that makes the final delivery; one that comes in is a leftover
 # of an earlier one. Envelope-To and Delivery-Date are the same kind of trace, which Exim takes out as well.
 _UNWANTED = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
-_UNWANTED_FIELDS = re.compile(
-    rb"^(?:return-path|envelope-to|delivery-date)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+",
-    re.IGNORECASE | re.MULTILINE,
-)
+# RFC 5322 section 3.6.3: Bcc names recipients that the others must not see; a mail program that sends it leaves its
+# removal to the relay. Content-Length is a mailbox's, and is wrong as soon as a header field is added.
+_PRIVATE = frozenset({b"bcc", b"resent-bcc", b"content-length"})
+
+
+def _fields(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    return re.compile(
+        rb"^(?:%b)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+" % b"|".join(sorted(names)), re.IGNORECASE | re.MULTILINE
+    )
+
+
+_UNWANTED_FIELDS, _UNWANTED_OR_PRIVATE_FIELDS = _fields(_UNWANTED), _fields(_UNWANTED | _PRIVATE)
+# The line that parts the messages of a mailbox file: the envelope's sender, then a date, in forms without number. Some
+# programs send it on, quoted or not.
+_MAILBOX_LINE = re.compile(rb">*+From [^\r\n]*+\r\n")
+_CLOCK = re.compile(rb"[ \t][0-9]{1,2}:[0-9]{2}")
 # Where hosts on the way, this relay among them, write the addresses of an envelope.
 _TRACE_FIELDS = re.compile(
     rb"^(?:received|delivered-to|return-path)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+",
@@ -59,8 +71,9 @@ class HeaderScan:
     has_date: bool
     has_message_id: bool
     has_from: bool
-    #: Whether there is a field that `strip` takes out.
+    #: Whether there is a field that `strip` takes out of every message, and one that it takes out of our own networks'.
     unwanted: bool
+    private: bool
     #: Whether a program or a list sent it, so that no one waits for news of a delay (RFC 3834, Precedence, List-*).
     automatic: bool
 
@@ -99,6 +112,7 @@ def scan(block: bytes) -> HeaderScan:
         has_message_id=b"message-id" in found,
         has_from=b"from" in found,
         unwanted=not _UNWANTED.isdisjoint(found),
+        private=not _PRIVATE.isdisjoint(found),
         automatic=_is_automatic(block, found),
     )
 
@@ -137,9 +151,28 @@ def _field_pattern(name: str) -> re.Pattern[bytes]:
     )
 
 
-def strip(block: bytes, found: HeaderScan) -> bytes:
-    """Return the block without Return-Path, Envelope-To and Delivery-Date; the same object when it has none."""
+def strip(block: bytes, found: HeaderScan, *, own: bool = False) -> bytes:
+    """Return the block without Return-Path, Envelope-To and Delivery-Date; the same object when it has none.
+
+    Of a message of our `own` networks Bcc, Resent-Bcc and Content-Length are taken out too.
+    """
+    if own and found.private:
+        return _UNWANTED_OR_PRIVATE_FIELDS.sub(b"", block)
     return _UNWANTED_FIELDS.sub(b"", block) if found.unwanted else block
+
+
+def mailbox_line_end(data: bytes | bytearray, *, ended: bool = False) -> int | None:
+    """Return where a mailbox file's `From ` line at the front of `data` ends; 0 when there is none.
+
+    None means that more octets are needed to tell. A line that has no time of day is one only if header fields follow.
+    """
+    line = _MAILBOX_LINE.match(data)
+    if line is None:
+        return 0
+    if _CLOCK.search(line[0]):
+        return line.end()
+    end = header_end(data[line.end() :], ended=ended)
+    return None if end is None else line.end() if end else 0
 
 
 def needs_utf8(block: bytes) -> bool:

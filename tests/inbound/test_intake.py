@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from mta.wire.layer import BUFFERS
 from tests.fakes.listening import FRIEND, STRANGER, Listening
 from tests.fakes.mail import envelope
 
+Cut = Callable[[bytes], list[bytes]]
 COMPLETE = b"From: <a@a.test>\r\nDate: then\r\nMessage-ID: <1@a.test>\r\n\r\nHello.\r\n"
 
 
@@ -50,6 +52,49 @@ def test_our_own_networks_get_what_their_mail_program_left_out() -> None:
     assert b"\r\nMessage-ID: <" + id + b"@mx.example.test>\r\n" in stored
     assert b"\r\nFrom: <alice@a.test>\r\n" in stored
     assert stored.endswith(b"Subject: hi\r\n\r\nHello.\r\n")
+
+
+MAILBOX_LINE = b"From root@host Mon Nov 29 10:00:01 2026\r\n"
+
+
+@pytest.mark.parametrize("line", [MAILBOX_LINE, b">" + MAILBOX_LINE, b"From root@host\r\n"])
+@pytest.mark.parametrize("cut", [lambda data: [data], lambda data: [data[at : at + 1] for at in range(len(data))]])
+def test_the_first_line_of_a_mailbox_file_is_taken_off_our_own_networks_mail(line: bytes, cut: Cut) -> None:
+    answer, stored = take(*cut(line + COMPLETE))
+    assert answer.startswith("250")
+    assert stored.startswith(b"Received: ")
+    assert stored.endswith(b"\r\n" + COMPLETE)
+    assert b"From root@host" not in stored
+    _, stored = take(*cut(line + COMPLETE), trusted=False)
+    assert stored.endswith(b"\r\n\r\n" + line + COMPLETE)
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], lambda data: [data[at : at + 1] for at in range(len(data))]])
+@pytest.mark.parametrize(
+    "body", [b"From here on\r\n", b"From here on\r\n\r\nwe walk\r\n", b"From here\r\non\r\n", b"From"]
+)
+def test_a_body_that_begins_with_from_keeps_its_first_line(body: bytes, cut: Cut) -> None:
+    _, stored = take(*cut(body))
+    assert stored.endswith(b"\r\n\r\n" + body)
+
+
+def test_a_mailbox_line_alone_or_before_a_body_is_taken_off_too() -> None:
+    assert take(MAILBOX_LINE)[1].endswith(b"From: <alice@a.test>\r\n")
+    assert take(MAILBOX_LINE + b"\r\nbody\r\n")[1].endswith(b"From: <alice@a.test>\r\n\r\nbody\r\n")
+
+
+def test_blind_copies_of_our_own_networks_are_not_told_and_strangers_mail_is_left_alone() -> None:
+    blind = b"To: x@y.test\r\nBcc: boss@y.test,\r\n spy@y.test\r\nContent-Length: 9\r\n" + COMPLETE
+    _, stored = take(blind)
+    assert stored.endswith(b"\r\nTo: x@y.test\r\n" + COMPLETE)
+    _, stored = take(blind, trusted=False)
+    assert stored.endswith(blind)
+
+
+def test_a_header_that_is_a_blind_copy_alone_leaves_a_header_of_ours() -> None:
+    _, stored = take(b"Bcc: a@b.test\r\n\r\nHello.\r\n")
+    assert b"Bcc" not in stored
+    assert stored.endswith(b"From: <alice@a.test>\r\n\r\nHello.\r\n")
 
 
 def test_a_strangers_mail_is_not_completed() -> None:

@@ -142,24 +142,24 @@ def test_a_hostile_megabyte_takes_a_moment(hostile: bytes) -> None:
 
 def test_a_scan_finds_what_a_relay_must_know() -> None:
     assert headers.scan(BLOCK) == headers.HeaderScan(
-        hops=1, has_date=True, has_message_id=False, has_from=True, unwanted=False, automatic=False
+        hops=1, has_date=True, has_message_id=False, has_from=True, unwanted=False, private=False, automatic=False
     )
 
 
 def test_an_empty_block_has_nothing() -> None:
-    assert headers.scan(b"") == headers.HeaderScan(0, False, False, False, False, False)
+    assert headers.scan(b"") == headers.HeaderScan(0, False, False, False, False, False, False)
 
 
 def test_names_are_told_in_any_case_and_with_blanks_before_the_colon() -> None:
     found = headers.scan(b"RECEIVED: a\r\nreceived \t: b\r\nMESSAGE-id: <x@y>\r\nFrom:\r\ndAtE: x\r\n")
-    assert found == headers.HeaderScan(2, True, True, True, False, False)
+    assert found == headers.HeaderScan(2, True, True, True, False, False, False)
 
 
 def test_only_whole_names_at_the_start_of_a_line_count() -> None:
     found = headers.scan(
         b"X-From: a\r\nFrom-X: b\r\nSubject: c\r\n Date: d\r\n\tReceived: e\r\nResent-Message-ID: f\r\n"
     )
-    assert found == headers.HeaderScan(0, False, False, False, False, False)
+    assert found == headers.HeaderScan(0, False, False, False, False, False, False)
 
 
 @pytest.mark.parametrize(
@@ -314,3 +314,45 @@ def test_fields_that_a_client_left_out_are_whole_lines() -> None:
     assert headers.date_field(NOW) == b"Date: Sun, 22 Nov 2026 12:58:42 +0000\r\n"
     assert headers.message_id_field("0123456789abc", "relay.test") == b"Message-ID: <0123456789abc@relay.test>\r\n"
     assert headers.from_field(Address("a b", "example.test")) == b'From: <"a b"@example.test>\r\n'
+
+
+PRIVATE = (
+    b"To: a\r\nBcc: b@x.test,\r\n\tc@x.test\r\nbCC : d\r\nSubject: bcc: e\r\n bcc: folded\r\n"
+    b"Resent-Bcc:\r\n f\r\nContent-Length: 7\r\nX-Bcc: g\r\nContent-Type: text/plain\r\nReturn-Path: h\r\n"
+)
+
+
+def test_bcc_and_its_kin_are_taken_out_of_our_own_networks_mail_with_their_folded_lines() -> None:
+    found = headers.scan(PRIVATE)
+    assert headers.strip(PRIVATE, found, own=True) == (
+        b"To: a\r\nSubject: bcc: e\r\n bcc: folded\r\nX-Bcc: g\r\nContent-Type: text/plain\r\n"
+    )
+    assert headers.strip(PRIVATE, found) == PRIVATE.replace(b"Return-Path: h\r\n", b"")
+    plain = b"Subject: bcc\r\n"
+    assert headers.strip(plain, headers.scan(plain), own=True) is plain
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"From root@host Mon Nov 29 10:00:01 2026\r\n",
+        b">From root@host Mon Nov 29 10:00:01 2026\r\n",
+        b">>From root  Mon Nov 29 9:00 CET 2026 remote from uucp\r\n",
+        b"From root@host\r\n",
+        b">From MAILER-DAEMON Mon Nov 29\r\n",
+    ],
+)
+def test_the_first_line_of_a_mailbox_file_ends_where_the_header_begins(line: bytes) -> None:
+    whole = line + b"Subject: a\r\n\r\nbody\r\n"
+    assert headers.mailbox_line_end(whole) == len(line)
+    for size in range(len(whole)):
+        assert headers.mailbox_line_end(whole[:size]) in {0, None, len(line)}
+    assert headers.mailbox_line_end(line + b"Subject: a\r\n", ended=True) == len(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"From here on we walk.\r\nNo field.\r\n", b"From: a\r\n\r\n", b"From\r\n", b"", b"Fromage\r\n", b"X From a\r\n"],
+)
+def test_words_are_no_first_line_of_a_mailbox_file(text: bytes) -> None:
+    assert headers.mailbox_line_end(text, ended=True) == 0
