@@ -54,12 +54,12 @@ from mta.queue.keeper import ROUND as HISTORY_ROUND
 from mta.queue.keeper import HistoryKeeper
 from mta.queue.sqlite import SqliteQueue
 from mta.routing.answers import AddressAnswer, Found, LookupFailed
+from mta.routing.authorities import Authorities
 from mta.routing.resolver import DnsResolver, make_resolver
 from mta.routing.route import Route
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.routing.targets import OwnSockets
-from mta.routing.tls import Trust, client_options
 from mta.smtp.address import Address
 from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.server import ServerMachine
@@ -136,6 +136,8 @@ class Assembly:
             yield "DKIM_KEY_PATH", premises.keyring.reload
         if self._aliases is not None:
             yield "ALIASES_FILE", self._aliases.reload
+        own = self._settings.smarthost_ca_file is not None
+        yield "SMARTHOST_CA_FILE" if own else "the system's authorities", self._authorities.reload
 
     def _local_mail(self) -> LocalMail:
         settings, forwarding = self._settings, None
@@ -166,7 +168,8 @@ class Assembly:
 
     def _carrier(self) -> Carrier:
         settings = self._settings
-        options = partial(client_options, trust=_trust(settings))
+        self._authorities = Authorities(settings.smarthost_ca_file, self._journal.trouble)
+        options = self._authorities.options
         mark = QueueMarks(self._queue, self._journal)
         in_clear = partial(self._in_clear, ClearTextNotices())
         parts = Parts(self._premises.reactor, settings.mailname, options, mark, in_clear=in_clear)
@@ -251,12 +254,6 @@ class Assembly:
 
     def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         return deferToThreadPool(self._premises.reactor, self._premises.reactor.getThreadPool(), work)
-
-
-def _trust(settings: Settings) -> Trust:
-    """Return whose certificates we believe: the system's authorities, or the smarthost's own in their place."""
-    own = settings.smarthost_ca_file
-    return Trust() if own is None else Trust(own.read_bytes(), system=False)
 
 
 def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:

@@ -75,8 +75,7 @@ class Relay(MultiService):
         """Read the files again that are read while the relay runs, changed or not, and log which they are."""
         for _, read_again in self._files:
             read_again()
-        names = ", ".join(name for name, _ in self._files)
-        self._premises.journal.reloaded(names or "no files: no setting names one that is read while the relay runs")
+        self._premises.journal.reloaded(", ".join(name for name, _ in self._files))
 
     def well(self) -> bool:
         """Whether all goes on: whoever asks has the answer from our own reactor, so it does."""

@@ -169,6 +169,11 @@ def _proves(certificate: crypto.X509, host: str) -> bool:
     return True
 
 
+def forget_contexts() -> None:
+    """Have the system's authorities read again for connections to come."""
+    _context.cache_clear()
+
+
 @lru_cache(maxsize=16)
 def _context(trust: Trust, rule: TlsRule) -> SSL.Context:
     """Return the context for a rule; made once, since reading the system's roots takes long."""
