@@ -1,12 +1,21 @@
-"""Notices about hosts to which mail goes in clear although they offer TLS: once a day for each host."""
+"""Mail that goes in clear although the host offers TLS: notices about it, and hosts that refuse it for that."""
+
+import re
 
 from mta.routing.route import Route
+from mta.smtp.replies import Reply
 
 #: Hosts that are remembered. Mail for further hosts of the same day tells of it in its `delivered` line alone.
 MAX_HOSTS = 1000
 _DAY = 86400.0
 #: Characters of a reason: some are a server's words.
 _MAX_REASON = 200
+_UNPROTECTED = re.compile(r"none\((.*)\)", re.DOTALL)
+# Hosts that demand TLS say 530 (RFC 3207 section 4), 5.7.10 (RFC 5248), or these words with some other code.
+_DEMANDS_TLS = re.compile(
+    r"\bstarttls\b|\b(?:tls|encryption)\b.{0,40}\b(?:required|needed)\b|\brequires?\b.{0,40}\b(?:tls|encrypt)",
+    re.IGNORECASE,
+)
 
 
 class ClearTextNotices:
@@ -35,6 +44,18 @@ class ClearTextNotices:
 def unprotected(reason: str) -> str:
     """Return `none(<reason>)`, the protection of a connection that is in clear although the host offers STARTTLS."""
     return f"none({reason})"
+
+
+def without_tls(reply: Reply, security: str) -> str:
+    """Return why a 5yz reply is not final: the host demands TLS, which failed just now; "" for every other reply.
+
+    `security` is the protection of the connection that the reply came over.
+    """
+    failed = _UNPROTECTED.fullmatch(security)
+    if failed is None:
+        return ""
+    demands = reply.code == 530 or reply.status == "5.7.10" or _DEMANDS_TLS.search(reply.text)
+    return f"the host demands TLS, and TLS with it failed: {failed[1]}; mail stays queued" if demands else ""
 
 
 def brief(reason: str) -> str:

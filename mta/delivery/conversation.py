@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Parcel
+from mta.delivery.cleartext import without_tls
 from mta.delivery.letters import Draft, draft, excess, outcomes
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
@@ -178,6 +179,6 @@ class Conversation:
         return outcomes(run.written, verdicts, self.peer, dsn=self._client.offer.dsn, advise=self._advise)
 
     def _advise(self, reply: Reply) -> str:
-        if self._smarthost is None:
-            return ""
+        if (advice := without_tls(reply, self.security)) or self._smarthost is None:
+            return advice
         return self._smarthost.advice(reply, to_mail=self._client.sender_refused)

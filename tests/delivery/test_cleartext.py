@@ -11,10 +11,11 @@ from twisted.trial.unittest import TestCase
 
 from mta.delivery.carriage import Connection
 from mta.delivery.carrier import Parts, SmtpCarrier
-from mta.delivery.cleartext import MAX_HOSTS, ClearTextNotices
-from mta.message.outcome import Delivered
+from mta.delivery.cleartext import MAX_HOSTS, ClearTextNotices, without_tls
+from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.routing.tls import Trust, client_options
+from mta.smtp.replies import read_reply
 from tests.fakes import certificates
 from tests.fakes.carrying import CLEAR, EHLO, ROUTE, Case, noted, parcel
 from tests.fakes.received import Rule
@@ -130,6 +131,16 @@ class Openings(Case):
             self.setUp()
             self.assertEqual(self.after(*mischief), [words])
 
+    def test_a_refusal_for_want_of_tls_is_tried_later(self) -> None:
+        opening = self.open(ROUTE)
+        wire = self.net.accept("220 hi", "250-mx.test", "250 STARTTLS", "454 4.7.0 not now")
+        carrying = self.successResultOf(opening).carry(parcel())
+        wire.says("530 5.7.0 Must issue a STARTTLS command first")
+        (outcome,) = self.successResultOf(carrying).outcomes.values()
+        self.assertIsInstance(outcome, TryLater)
+        self.assertEqual(outcome.status, "4.7.0")
+        self.assertIn("TLS with it failed: 454 4.7.0 not now", outcome.text)
+
     def test_a_host_without_starttls_has_nothing_to_tell(self) -> None:
         opening = self.open(ROUTE)
         self.net.accept("220 hi", *CLEAR)
@@ -141,6 +152,28 @@ class Openings(Case):
         self.net.refuse()
         self.net.accept("220 hi", *CLEAR)
         self.assertEqual(self.successResultOf(opening).security, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "demands"),
+    [
+        ("530 5.7.0 Must issue a STARTTLS command first", True),
+        ("530 no", True),
+        ("550 5.7.10 Encryption needed", True),
+        ("554 5.7.1 TLS encryption is required", True),
+        ("550 5.7.0 This domain requires TLS", True),
+        ("550 5.1.1 no such user", False),
+    ],
+)
+def test_a_host_that_demands_the_tls_that_failed_does_not_refuse_for_good(answer: str, demands: bool) -> None:
+    code, _, words = answer.partition(" ")
+    said = read_reply(int(code), [words])
+    advice = without_tls(said, "none(454 4.7.0 not now)")
+    assert advice == (
+        "the host demands TLS, and TLS with it failed: 454 4.7.0 not now; mail stays queued" if demands else ""
+    )
+    for security in ("", "TLSv1.3 TLS_AES_256_GCM_SHA384 verified"):
+        assert without_tls(said, security) == ""
 
 
 def test_a_host_is_told_of_once_a_day() -> None:

@@ -232,3 +232,8 @@ def test_an_original_recipient_goes_to_a_host_without_smtputf8_in_ascii() -> Non
     for original, written in originals.items():
         envelope = mail.envelope(Recipient(Address("b", "b.test"), original=original))
         assert commands(replace(ALL, smtputf8=False), envelope)[1] == f"RCPT TO:<b@b.test> ORCPT={written}"
+
+
+def test_octets_outside_ascii_in_a_header_travel_when_the_client_did_not_say_smtputf8() -> None:
+    body = MemoryBody("Subject: Grüße\r\n\r\nx\r\n".encode())
+    assert draft(NO_UTF8, parcel(mail.envelope("b@b.test"), body), HOST).letter is not None
