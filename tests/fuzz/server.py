@@ -23,7 +23,7 @@ from mta.smtp.events import (
     StartTls,
 )
 from mta.smtp.framing import bare
-from mta.smtp.limits import Limits
+from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
 from mta.smtp.server import ServerMachine
 from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
@@ -35,6 +35,8 @@ _LIMITS = (
     replace(_SMALL, text_line=0, errors=1000, idle_commands=1000),
     replace(_SMALL, errors=1000, recipients=1000, bad_recipients=1000),
 )
+_LENIENT = Leniency("relay.test", names=True, line_feeds=True)
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _YES, _LATER, _NO, _GO, _YES_SLOWLY, _NO_SLOWLY = range(6)
 _CODES = {_YES: 250, _LATER: 451, _NO: 550, _GO: 421, _YES_SLOWLY: 250, _NO_SLOWLY: 550}
 _ASKING = (Hello, MailFrom, RcptTo, DataBegin, BodyEnd, StartTls)
@@ -58,6 +60,7 @@ class Visit:
     #: Whether TLS begins after STARTTLS was answered.
     handshake: bool = True
     lost: bool = False
+    leniency: Leniency = STRICT
 
     def answer(self, number: int) -> tuple[Reply, bool]:
         """Return the answer to a question, counted from 0, and whether it comes late. The greeting is positive."""
@@ -95,7 +98,7 @@ class _Driver:
         self._asked = 0
         self._late: Reply | None = None
         self._shaking = False
-        self.machine = ServerMachine(visit.limits, "mx.test", starttls=visit.starttls)
+        self.machine = ServerMachine(visit.limits, "mx.test", starttls=visit.starttls, leniency=visit.leniency)
         self.seen = _Seen()
 
     def run(self, sent: Sequence[bytes]) -> _Seen:
@@ -151,15 +154,16 @@ class _Count:
     _END = b"\r\n.\r\n"
     _BDAT = re.compile(rb"BDAT\t* [ \t]*([0-9]{1,19})(?:[ \t]+LAST)?[ \t]*", re.IGNORECASE)
 
-    def __init__(self, seen: _Seen) -> None:
+    def __init__(self, seen: _Seen, line_end: bytes) -> None:
         self._seen = seen
+        self._line_end = line_end
         self._replies = 1
         self._line = b""
-        self._blank = False
         self._body: bytes | None = None
         self._left = 0
-        # Blank lines whose reply waits until they are known to be no signature of the PROXY protocol.
+        # Replies that wait until blank lines are known to be no signature of the PROXY protocol, and the last octets.
         self._owed = 0
+        self._recent = b""
 
     def octet(self, octet: bytes, replies: int, closing: bool) -> None:
         """Take an octet and how many replies there were after it."""
@@ -167,13 +171,10 @@ class _Count:
         if closing:
             assert heard <= 1 + self._owed, "more than one reply at the end"
             return
-        due = self._due(octet)
-        if due and not heard and self._blank:
-            self._owed += 1
-        elif heard == due + self._owed:
-            self._owed = 0
-        else:
-            assert heard == due, "a reply too many or too few"
+        self._owed += self._due(octet) - heard
+        self._recent = (self._recent + octet)[-len(_SIGNATURE) :]
+        waits = any(_SIGNATURE.startswith(self._recent[-size:]) for size in range(2, len(_SIGNATURE) + 1))
+        assert self._owed == 0 or (self._owed > 0 and waits), "a reply too many or too few"
         events = self._seen.events
         if heard and events and events[-1] == DataBegin(chunking=False) and self._seen.said[-1].startswith(b"2"):
             self._body = b"\r\n"
@@ -189,10 +190,9 @@ class _Count:
             self._left -= 1
             return not self._left
         self._line += octet
-        if not self._line.endswith(b"\r\n"):
+        if not self._line.endswith(self._line_end):
             return 0
-        line, self._line = self._line[:-2], b""
-        self._blank = not line
+        line, self._line = self._line[:-1].removesuffix(b"\r"), b""
         chunk = self._BDAT.fullmatch(line)
         self._left = int(chunk[1]) if chunk else 0
         return not self._left
@@ -203,7 +203,7 @@ def check(visit: Visit) -> None:
     cut = _Driver(visit).run(visit.sent)
     driver = _Driver(visit)
     if visit.handshake and not {_YES_SLOWLY, _NO_SLOWLY} & set(visit.answers):
-        driver.after = _Count(driver.seen).octet
+        driver.after = _Count(driver.seen, b"\n" if visit.leniency.line_feeds else b"\r\n").octet
     apart = driver.run(each_octet(b"".join(visit.sent)))
     for seen in (cut, apart):
         _check_replies(seen, visit)
@@ -322,7 +322,15 @@ def read(tape: Tape) -> Visit:
         tape.number(),
     )
     begin = b"EHLO c.test\r\n" if flags & 8 else b""
-    return Visit(pieces(begin + tape.rest(), way), limits, answers, bool(flags & 1), not flags & 2, bool(flags & 4))
+    return Visit(
+        pieces(begin + tape.rest(), way),
+        limits,
+        answers,
+        bool(flags & 1),
+        not flags & 2,
+        bool(flags & 4),
+        _LENIENT if flags & 16 else STRICT,
+    )
 
 
 _ENVELOPE = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\n"
@@ -353,6 +361,14 @@ _VOCABULARY = (
         b"\r\r\n",
         b"\n.\n",
     ),
+    *(
+        b"MAIL FROM:<a>\nRCPT TO:<root@my_host.>\nDATA\n",
+        b"EHLO a, (b)\n",
+        b"EHLO\r\n",
+        b"a\n\n.\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n",
+    ),
+    *(b"MAIL FROM:Name < a@x.test > (c)\r\n", b"PROXY TCP4 a b\r\n", b"BDAT 4 LAST\na\nb\n"),
 )
 #: Visits that are mostly good manners.
 visits = st.builds(
@@ -363,6 +379,7 @@ visits = st.builds(
     st.booleans(),
     st.integers(0, 7).map(bool),
     st.booleans(),
+    st.sampled_from((STRICT, _LENIENT)),
 )
 
 _WORDS = (
