@@ -34,17 +34,20 @@ class DomainList:
 
 
 def parse_pattern(text: str) -> str:
-    """Return a pattern in lower-case ASCII. Raises AddressError, which is a ValueError."""
+    """Return a pattern in lower-case ASCII; `_` and a final dot are taken, as in addresses of our own networks.
+
+    Raises AddressError, which is a ValueError.
+    """
     ending = text.lstrip("*")
     if len(text) - len(ending) > 1:
         raise AddressError(f"one * is enough in {text!r}")
     if text.startswith("["):
         raise AddressError(f"{text!r} is an address, not a domain")
     if ending == text:
-        return parse_domain(text)
+        return parse_domain(text, loose=True)
     dot = "." if ending.startswith(".") else ""
     name = ending.removeprefix(".")
-    return "*" + dot + (parse_domain(name) if name or dot else "")
+    return "*" + dot + (parse_domain(name, loose=True) if name or dot else "")
 
 
 def domain_list(patterns: Iterable[str]) -> DomainList:

@@ -127,7 +127,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
             "10.0.0/8",
             "'10.0.0/8' is not a network, an address or a host name; if that is meant, write 10.0.0.0/8",
         ),
-        ("RELAY_DOMAINS", "a_b.test", "malformed domain 'a_b.test'"),
+        ("RELAY_DOMAINS", "a..test", "malformed domain 'a..test'"),
         ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
         ("LOCAL_DELIVERY", "mbox", "not one of maildir, maildir-create, or lmtp with a place behind a colon"),
         ("LOCAL_DELIVERY", "lmtp:24", "lmtp takes a host and a port, or the path of a socket, behind a colon"),

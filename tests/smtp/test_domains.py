@@ -44,13 +44,17 @@ def test_an_empty_list_matches_nothing() -> None:
     assert not DomainList().matches("")
 
 
+def test_a_list_has_the_names_that_our_own_networks_may_write_in_addresses() -> None:
+    assert domain_list(["My_Host", "*.b_c.test."]).patterns == ("my_host", "*.b_c.test")
+
+
 def test_a_list_is_written_as_it_is_read_and_each_pattern_once() -> None:
     assert str(domain_list(["B.test", "*.a.test", "b.TEST"])) == "b.test : *.a.test"
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "a..b", "-a.test", "a_b.test", "**.a.test", "a.*.test", "*.", "[127.0.0.1]", "!a.test", "a b", "ü ü"],
+    ["", "a..b", "-a.test", "a..test", "**.a.test", "a.*.test", "*.", "[127.0.0.1]", "!a.test", "a b", "ü ü"],
 )
 def test_a_pattern_that_no_address_could_match_is_refused(pattern: str) -> None:
     with pytest.raises(AddressError):
