@@ -50,8 +50,9 @@ from mta.ops.rounds import Rounds
 from mta.queue.auditor import ROUND as AUDIT_ROUND
 from mta.queue.auditor import Auditor
 from mta.queue.ids import IdSource
+from mta.queue.keeper import LOOK as ROOM_LOOK
 from mta.queue.keeper import ROUND as HISTORY_ROUND
-from mta.queue.keeper import HistoryKeeper
+from mta.queue.keeper import HistoryKeeper, RoomKeeper
 from mta.queue.sqlite import SqliteQueue
 from mta.routing.answers import AddressAnswer, Found, LookupFailed
 from mta.routing.authorities import Authorities
@@ -104,11 +105,14 @@ class Assembly:
         #: What is read again when the operator asks: the name of its setting, and how.
         self.files: Sequence[tuple[str, Callable[[], object]]] = tuple(self._reloaded())
         keeper = HistoryKeeper(queue, settings.history_days, wall=time.time, trouble=journal.trouble)
+        room = RoomKeeper(queue, wall=time.time, notice=journal.notice, trouble=journal.trouble)
+        queue.when_short(lambda: clock.callLater(0, room.look))
         auditor = Auditor(queue, wall=time.time, alarm=journal.alarm, trouble=journal.trouble)
         self.services: tuple[IService, ...] = (
             self._trusted,
             delivery,
             Rounds(keeper.forget, HISTORY_ROUND, clock),
+            Rounds(room.look, ROOM_LOOK, clock),
             Rounds(auditor.look, AUDIT_ROUND, clock),
             Rounds(self._clock_watch(delivery).look, CLOCK_ROUND, clock),
             ControlService(clock, premises.home, delivery.amended, journal.trouble),

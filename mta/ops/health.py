@@ -136,7 +136,7 @@ def can_be_written(home: Path, patience: float = PATIENCE) -> None:
         # Who writes all the time leaves us no gap; then the relay itself shows that it can.
         if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
             raise refusal(error) from None
-    require_room(home / BODIES)
+    require_room(home / BODIES, reusable=_reusable(path))
 
 
 def _touch(path: Path, patience: float) -> None:
@@ -147,6 +147,18 @@ def _touch(path: Path, patience: float) -> None:
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_TOUCH)
+    finally:
+        connection.close()
+
+
+def _reusable(path: Path) -> int:
+    """Return the octets of the free pages in a queue file, which are room for mail too. Raises QueueError."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        pages, octets = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+        return int(pages) * int(octets)
+    except sqlite3.Error as error:
+        raise refusal(error) from None
     finally:
         connection.close()
 

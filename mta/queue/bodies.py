@@ -6,16 +6,16 @@ before the row is committed. A file without a row is therefore never mail that w
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from mta.message.body import SMALL, Body, FileBody, MemoryBody
 from mta.queue.commit import Step, no_step
-from mta.queue.interface import BodyLost, QueueError, QueueId
+from mta.queue.interface import BodyLost, QueueError, QueueId, Space
 from mta.queue.names import PART
 from mta.queue.refusal import refusal
-from mta.queue.room import require_room
+from mta.queue.room import free_octets_or_refuse, judged, no_room
 from mta.queue.syncing import sync
 
 # Octets that a file gathers before they are written. What comes fast comes in larger pieces and goes past them; a crowd
@@ -117,6 +117,10 @@ class Bodies:
         self._small = small
         # Octets that may still be stored before the disk is asked again how much is free.
         self._allowance = 0
+        #: Octets of free pages in the queue file, less those that were stored since they were counted.
+        self.reusable = 0
+        #: Called when the history should make room.
+        self.short: Callable[[], object] = lambda: None
 
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body about to be added under this id."""
@@ -126,21 +130,38 @@ class Bodies:
         """Return the body of a stored message; its octets may turn out to be missing when they are read."""
         return FileBody(self._directory / id, size)
 
-    def require_room(self, octets: int = 0) -> None:
-        """Raise QueueFull when storing so many octets would touch the reserve.
+    def require_room(self, octets: int = 0, *, filed: bool = False) -> None:
+        """Raise QueueFull when storing so many octets would touch the reserve; those `filed` are in a file already.
 
         The disk is asked once for every eighth of the reserve that is stored: for each message it would cost more than
         all checks of policy.
         """
         self._allowance -= octets
+        if not filed:
+            self.reusable = max(0, self.reusable - octets)
         if self._allowance > 0:
             return
-        require_room(self._directory, self._reserve)
+        space = self.space()
+        if space.short:
+            self.short()
+        if space.full or (filed and space.no_files):
+            raise no_room(space)
         self._allowance = self._reserve // 8
+
+    def space(self, reusable: int | None = None) -> Space:
+        """Return how much room there is, and note the free pages if they were counted. Raises QueueError."""
+        if reusable is not None:
+            self.reusable = reusable
+        space = judged(free_octets_or_refuse(self._directory), self.reusable, self._reserve)
+        if space.short:
+            self._allowance = 0
+        return space
 
     def require_room_for(self, octets: int) -> None:
         """Raise QueueFull when so many octets, which are not written yet, would touch the reserve. Asks the disk."""
-        require_room(self._directory, self._reserve + octets)
+        space = judged(free_octets_or_refuse(self._directory) - octets, self.reusable, self._reserve)
+        if space.full or space.no_files:
+            raise no_room(space)
 
     def place(self, id: QueueId, body: FileBody) -> FileBody:
         """Make a finished file durable under its final name, or find it there from an earlier time, and return it.

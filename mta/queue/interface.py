@@ -215,6 +215,23 @@ class Audit:
     stranded: QueueId | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Room for mail: octets that are free on the disk, and those of free pages in the queue file, for small bodies."""
+
+    free: int
+    reusable: int = 0
+    #: Whether the history should make room, whether mail is refused, and whether a body that needs a file is.
+    short: bool = False
+    full: bool = False
+    no_files: bool = False
+
+    @property
+    def total(self) -> int:
+        """All octets that mail may take."""
+        return self.free + self.reusable
+
+
 class BodyWriter(Protocol):
     """Takes a body while it arrives: small ones stay in memory, large ones go to a file at once."""
 
@@ -324,6 +341,9 @@ class Queue(Protocol):
 
     def audit(self) -> "Deferred[Audit]":
         """Look for what must not be. Reads every recipient that is remembered."""
+
+    def space(self) -> "Deferred[Space]":
+        """Return how much room there is."""
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop up to `limit` messages from the history that were finished before then; return how many went."""

@@ -23,6 +23,7 @@ from mta.queue.interface import (
     QueueError,
     QueueFull,
     QueueId,
+    Space,
     Status,
     Summary,
     Verdict,
@@ -303,6 +304,10 @@ class MemoryQueue:
     def audit(self) -> "Deferred[Audit]":
         """Look for what must not be."""
         return self._do(self._store.audit)
+
+    def space(self) -> "Deferred[Space]":
+        """Return how much room there is."""
+        return self._do(lambda: Space(self.room))
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop messages from the history."""

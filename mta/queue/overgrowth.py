@@ -43,7 +43,7 @@ class LogWatch:
     async def _move(self, octets: int) -> None:
         try:
             await self._run(self._checkpoint)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._trouble(
                 f"the queue's log cannot be moved into its file ({error}) and has {octets >> 20} MiB by now: check the"
                 f" disk under {self._database.parent}"

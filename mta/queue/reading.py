@@ -16,7 +16,7 @@ from mta.queue.ids import to_id
 from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, Status, Summary
 from mta.queue.refusal import refusal
 from mta.queue.rows import Row, ids_json, known_numbers, read_state
-from mta.queue.schema import connect_for_reading
+from mta.queue.schema import PAGE_SIZE, connect_for_reading
 from mta.queue.statements import SQL
 from mta.smtp.address import Address
 
@@ -44,6 +44,10 @@ class Reader:
     def audit(self) -> "Deferred[Audit]":
         """Look for what must not be."""
         return self._read(audit)
+
+    def reusable(self) -> "Deferred[int]":
+        """Return the octets of the free pages in the file."""
+        return self._read(reusable)
 
     def close(self) -> "Deferred[None]":
         """Close after the last answer; later questions fail."""
@@ -114,6 +118,12 @@ def audit(connection: sqlite3.Connection) -> Audit:
             None if first is None else (to_id(first[0]), first[1]),
             None if stranded is None else to_id(stranded[0]),
         )
+
+
+def reusable(connection: sqlite3.Connection) -> int:
+    """Return the octets of the free pages in a queue file. Raises sqlite3.Error."""
+    pages: int = connection.execute(SQL.free_pages).fetchone()[0]
+    return pages * PAGE_SIZE
 
 
 @contextmanager

@@ -21,6 +21,9 @@ from mta.queue.syncing import sync
 PAGE_SIZE = 4096
 #: Pages in the log before they are moved to the file: 16 MiB, so that most bodies are gone before they would be moved.
 CHECKPOINT_PAGES = 4000
+#: The part of a small disk that the log may take, and the fewest pages that it has.
+_PART_OF_DISK = 32
+_FEWEST_PAGES = 256
 CACHE_KIB = 32 * 1024
 #: Seconds that who only reads waits for a lock, such as that of the daemon which just ends.
 READER_PATIENCE = 5.0
@@ -87,11 +90,21 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
     return connection
 
 
+def checkpoint_pages(directory: Path) -> int:
+    """Return the pages that the log has before they are moved to the file; fewer on a disk below 512 MiB.
+
+    Raises OSError.
+    """
+    disk = os.statvfs(directory)
+    return min(CHECKPOINT_PAGES, max(_FEWEST_PAGES, disk.f_blocks * disk.f_frsize // _PART_OF_DISK // PAGE_SIZE))
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection that writes as durably as the queue promises: a COMMIT returns when it is on disk.
 
-    Raises sqlite3.Error.
+    Raises sqlite3.Error and OSError.
     """
+    pages = checkpoint_pages(path.parent)
     # Mode rw: a file that a merge removes while a command opens it must not be there again, empty.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True, isolation_level=None, check_same_thread=False
@@ -105,8 +118,8 @@ def connect(path: Path) -> sqlite3.Connection:
         PRAGMA foreign_keys = ON;
         PRAGMA temp_store = MEMORY;
         PRAGMA secure_delete = OFF;
-        PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-        PRAGMA journal_size_limit = {CHECKPOINT_PAGES * PAGE_SIZE * 4};
+        PRAGMA wal_autocheckpoint = {pages};
+        PRAGMA journal_size_limit = {pages * PAGE_SIZE * 4};
         PRAGMA cache_size = -{CACHE_KIB};
         """
     )

@@ -24,11 +24,12 @@ from mta.queue.interface import (
     Query,
     QueueError,
     QueueId,
+    Space,
     Summary,
     Verdict,
 )
 from mta.queue.names import BODIES
-from mta.queue.reading import Reader
+from mta.queue.reading import Reader, reusable
 from mta.queue.recovery import Recovery, hurry, take_over
 from mta.queue.refusal import refusal
 from mta.queue.room import RESERVE
@@ -80,6 +81,7 @@ def open_queue(
         raise
     if log_octets:
         lengthen(connection, directory / FILE_NAME, log_octets, reserve)
+    bodies.reusable = reusable(connection)
     tally = Tally(connection, found.marks)
     commit = GroupCommit(connection, run, step, later=later, tally=tally)
     queue = SqliteQueue(
@@ -162,7 +164,7 @@ class SqliteQueue:
     ) -> "Deferred[Claim | None]":
         """Store a message."""
         try:
-            self._bodies.require_room(mail.body.size)
+            self._bodies.require_room(mail.body.size, filed=isinstance(mail.body, FileBody))
         except QueueError as error:
             self.discard(mail.body)
             return fail(error)
@@ -244,6 +246,14 @@ class SqliteQueue:
     def audit(self) -> "Deferred[Audit]":
         """Look for what must not be."""
         return self._reader.audit()
+
+    def space(self) -> "Deferred[Space]":
+        """Return how much room there is, and go by it."""
+        return self._reader.reusable().addCallback(self._bodies.space)
+
+    def when_short(self, call: Callable[[], object]) -> None:
+        """Have this called when a message finds room short, from inside of `add`."""
+        self._bodies.short = call
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop messages from the history."""

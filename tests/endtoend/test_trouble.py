@@ -1,8 +1,10 @@
 """Trouble while the relay runs: it says what is wrong, keeps the mail, and goes on."""
 
+import json
 import os
 import resource
 import smtplib
+import sqlite3
 import subprocess
 
 import pytest
@@ -47,6 +49,84 @@ def assert_full_disk_is_survived(relay, client):
     filler.unlink()
     assert {path for path in relay.queue_dir.rglob("*") if path.is_file()} <= files
     client.sendmail("a@sender.test", [TO], BIG)
+
+
+FINISHED = """
+WITH RECURSIVE number (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < ?)
+INSERT INTO message (id, created, size, in_file, client, helo, protocol, body_type, smtputf8, token, leased, finished)
+SELECT value * 4096, 1790000000 + value, 900, 0, '192.0.2.1', 'app.example.test', 'ESMTP', '7BIT', 0, 1, 0,
+       unixepoch() - 3600 + value / 100.0
+FROM number;
+INSERT INTO recipient (message_id, idx, local, domain, status, attempts, reply, host, finished)
+SELECT id, 0, 'someone', 'example.test', 'delivered', 1, '250 2.0.0 Ok: queued as 4F2aQx1kq2z9Rr9',
+       'mx.example.test[192.0.2.1]:25', finished FROM message;
+UPDATE ledger SET accepted = (SELECT count(*) FROM message), delivered = (SELECT count(*) FROM message);
+"""
+
+
+def with_history(relay, number):
+    """Give a relay that has run a history of so many messages delivered within the last hour."""
+    connection = sqlite3.connect(relay.queue_dir / "queue.sqlite")
+    first, *rest = FINISHED.strip().split(";\n")
+    connection.execute(first, (number,))
+    for statement in rest:
+        connection.execute(statement.rstrip(";\n"))
+    connection.commit()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def test_a_history_that_fills_a_small_disk_makes_room_for_mail(world):
+    sink = world.sink()
+    relay = world.stopped_relay(sink)
+    try:
+        with small_disk(relay.queue_dir, "33M"):
+            with relay:
+                pass
+            with_history(relay, 28_611)
+            filler = fill(relay.queue_dir, 9_000_000)
+            with relay:
+                until(lambda: accepts_mail(relay), what="a 250 on the small disk")
+                for number in range(50):
+                    relay.submit(mail(f"{number}"), TO)
+                received(sink, 51)
+                lines = [each["text"] for each in relay.events("notice")]
+                assert sum(line.startswith("the history makes room for mail: its ") for line in lines) == 1
+                assert relay.tool("health").returncode == 0
+                assert json.loads(relay.tool("queue", "summary", "--json").stdout)["ledger"]["missing"] == 0
+            filler.unlink()
+    except NoDiskError as error:
+        pytest.skip(str(error))
+
+
+def accepts_mail(relay):
+    """Send a message; return whether it was taken."""
+    try:
+        relay.submit(mail("first"), TO)
+    except smtplib.SMTPDataError as error:
+        return error.smtp_code != 452
+    return True
+
+
+def test_a_disk_with_no_free_octet_is_told_of_and_so_is_the_end_of_it(world):
+    sink = world.sink()
+    relay = world.stopped_relay(sink)
+    try:
+        with small_disk(relay.queue_dir, "33M"):
+            relay.start()
+            filler = fill(relay.queue_dir, 0)
+            (event,) = relay.awaited("trouble")
+            assert event["text"].startswith("mail is answered 452: only 0 MiB free on the queue's disk")
+            assert not accepts_mail(relay)
+            done = relay.tool("health")
+            assert (done.returncode, "only 0 MiB free on the queue's disk" in done.stderr) == (1, True)
+            filler.unlink()
+            until(lambda: any("room for mail again" in each["text"] for each in relay.events("notice")))
+            assert accepts_mail(relay)
+            assert relay.tool("health").returncode == 0
+            relay.stop()
+    except NoDiskError as error:
+        pytest.skip(str(error))
 
 
 def test_a_body_that_cannot_be_written_costs_a_452_and_nothing_else(world):

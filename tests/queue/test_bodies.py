@@ -1,6 +1,7 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -143,3 +144,29 @@ def test_the_disk_is_asked_again_before_an_eighth_of_the_reserve_is_stored(tmp_p
     for _ in range(20):
         bodies.require_room(100)
     assert len(asked) == 2
+
+
+def test_free_pages_are_room_for_what_is_not_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096))
+    bodies = Bodies(tmp_path, reserve=8000)
+    short: list[int] = []
+    bodies.short = lambda: short.append(bodies.reusable)
+    bodies.space(20_000)
+    with pytest.raises(QueueFull):
+        bodies.require_room(500, filed=True)
+    with pytest.raises(QueueFull):
+        bodies.require_room_for(10_000)
+    bodies.require_room(500)
+    assert short == []
+    bodies.require_room(10_500)
+    assert short == [9_000]
+    with pytest.raises(QueueFull):
+        bodies.require_room(2_000)
+
+
+def test_a_body_that_is_to_be_written_must_leave_the_reserve(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=5, f_frsize=4096))
+    bodies = Bodies(tmp_path, reserve=8000)
+    bodies.require_room_for(12_000)
+    with pytest.raises(QueueFull):
+        bodies.require_room_for(13_000)

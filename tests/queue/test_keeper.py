@@ -1,10 +1,11 @@
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Delivered
-from mta.queue.interface import Query, QueueError, Verdict
-from mta.queue.keeper import AGAIN, HANDFUL, HistoryKeeper
+from mta.queue.interface import Query, QueueError, Space, Verdict
+from mta.queue.keeper import AGAIN, HANDFUL, SILENCE, HistoryKeeper, RoomKeeper
 from mta.queue.memory import MemoryQueue
+from mta.queue.room import RESERVE, judged
 from tests.fakes.mail import mail
 
 NOW = 1_000_000.0
@@ -58,3 +59,92 @@ class KeeperTests(SynchronousTestCase):
         self.queue.answer = fail(QueueError("disk on fire"))
         assert self.successResultOf(self.keeper.forget()) is None
         assert "disk on fire" in self.troubles[0]
+
+
+class SmallDisk(MemoryQueue):
+    """A queue on a disk that has so many octets free besides the history, each message of which takes some."""
+
+    def __init__(self, octets: int, each: int, finished: int) -> None:
+        super().__init__()
+        self.octets = octets
+        self.each = each
+        self.finished = finished
+        self.broken = False
+
+    def space(self) -> Deferred[Space]:
+        if self.broken:
+            return fail(QueueError("disk on fire"))
+        return succeed(judged(self.octets - self.each * self.finished, 0))
+
+    def forget(self, before: float, limit: int = 10_000) -> Deferred[int]:
+        assert before > 1e18, "whatever its age"
+        count = min(limit, self.finished)
+        self.finished -= count
+        return succeed(count)
+
+
+class RoomTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.now = NOW
+        self.notices: list[str] = []
+        self.troubles: list[str] = []
+
+    def keeper(self, queue: SmallDisk) -> RoomKeeper:
+        return RoomKeeper(queue, wall=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append)
+
+    def look(self, keeper: RoomKeeper) -> None:
+        assert self.successResultOf(keeper.look()) is None
+
+    def test_the_history_makes_room_before_mail_is_refused(self) -> None:
+        queue = SmallDisk(RESERVE * 2, 1000, 28_611)
+        self.look(self.keeper(queue))
+        assert 0 < queue.finished < 28_611
+        assert not self.successResultOf(queue.space()).short
+        (line,) = self.notices
+        assert line.startswith(f"the history makes room for mail: its {28_611 - queue.finished} oldest messages")
+        assert self.troubles == []
+
+    def test_a_history_that_leaves_room_stays_and_nothing_is_said(self) -> None:
+        queue = SmallDisk(RESERVE * 2, 1000, 7_000)
+        self.look(self.keeper(queue))
+        assert (queue.finished, self.notices, self.troubles) == (7_000, [], [])
+
+    def test_the_history_that_goes_is_told_once_an_hour(self) -> None:
+        queue = SmallDisk(RESERVE * 2, 1000, 8_000)
+        keeper = self.keeper(queue)
+        for _ in range(1000):
+            queue.finished += 1000
+            self.look(keeper)
+            self.now += SILENCE / 100
+        assert 9 <= len(self.notices) <= 11
+
+    def test_a_disk_that_mail_itself_has_filled_is_told_and_that_it_is_over(self) -> None:
+        queue = SmallDisk(RESERVE - 1, 0, 0)
+        keeper = self.keeper(queue)
+        for _ in range(100):
+            self.look(keeper)
+        (line,) = self.troubles
+        assert line == "mail is answered 452: only 9 MiB free on the queue's disk: free space under QUEUE_DIR"
+        self.now += SILENCE
+        self.look(keeper)
+        assert len(self.troubles) == 2
+        queue.octets = RESERVE * 2
+        self.look(keeper)
+        self.look(keeper)
+        assert self.notices == ["the queue's disk has room for mail again"]
+
+    def test_free_pages_of_the_file_are_room_for_small_messages_alone(self) -> None:
+        queue = SmallDisk(0, 0, 0)
+        queue.space = lambda: succeed(judged(4096, 2 * RESERVE))  # type: ignore[method-assign]
+        self.look(self.keeper(queue))
+        (line,) = self.troubles
+        assert line.startswith(
+            "messages over 256 KiB are answered 452: only 4 KiB free on the queue's disk; smaller ones"
+        )
+        assert "20 MiB of free pages" in line
+
+    def test_a_queue_that_cannot_be_asked_is_told_of(self) -> None:
+        queue = SmallDisk(0, 0, 0)
+        queue.broken = True
+        self.look(self.keeper(queue))
+        assert self.troubles == ["the room in the queue could not be looked at: disk on fire"]

@@ -211,7 +211,7 @@ def test_an_older_queue_is_upgraded_on_the_way(spool):
 
 
 def disk_with(monkeypatch, octets: int) -> None:
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=octets, f_frsize=1))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=octets, f_blocks=1 << 40, f_frsize=1))
 
 
 def test_a_disk_without_the_room_is_told_with_what_it_takes(spool, monkeypatch):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from mta.queue.interface import QueueError, QueueFull
-from mta.queue.room import RESERVE, free_octets, require_room
+from mta.queue.room import RESERVE, free_octets, judged, require_room
 
 
 def disk_with(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
@@ -32,3 +32,27 @@ def test_a_directory_that_is_gone_is_an_error_of_the_queue(tmp_path: Path) -> No
     with pytest.raises(QueueError) as refused:
         require_room(tmp_path / "none")
     assert not isinstance(refused.value, QueueFull)
+
+
+def test_free_pages_of_the_queue_file_are_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_with(monkeypatch, 0)
+    require_room(tmp_path, reusable=RESERVE)
+    with pytest.raises(QueueFull, match="only 9 MiB free"):
+        require_room(tmp_path, reusable=RESERVE - 1)
+
+
+@pytest.mark.parametrize(
+    ("free", "reusable", "short", "full", "no_files"),
+    [
+        (2 * RESERVE, 0, False, False, False),
+        (RESERVE, RESERVE // 4, False, False, False),
+        (RESERVE, 0, True, False, False),
+        (RESERVE - 1, 0, True, True, False),
+        (0, 2 * RESERVE, False, False, True),
+    ],
+)
+def test_room_is_short_before_the_queue_is_full(
+    free: int, reusable: int, short: bool, full: bool, no_files: bool
+) -> None:
+    space = judged(free, reusable)
+    assert (space.short, space.full, space.no_files) == (short, full, no_files)

@@ -54,6 +54,14 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.amended(Change.REMOVE)
         self.assertEqual(self.files(), [])
 
+    def test_what_the_history_forgets_becomes_room_for_other_mail(self):
+        for _ in range(200):
+            self.settled(self.claimed(), Verdict(0, TOOK))
+        before = self.now(self.queue.space())
+        self.assertEqual(self.now(self.queue.forget(float("inf"))), 200)
+        self.assertGreater(self.now(self.queue.space()).reusable, before.reusable + 10 * 4096)
+        self.assertEqual(self.queue._bodies.reusable, self.now(self.queue.space()).reusable)
+
     def test_what_is_due_by_a_clock_that_was_set_back_is_hastened_but_not_what_is_held_or_in_work(self):
         back = NOW - 86400
         in_work = self.claimed()
