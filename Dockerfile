@@ -38,7 +38,10 @@ RUN useradd --uid 10025 --gid 0 --no-user-group --no-create-home --home-dir /var
     && install -d -o smtprelay -g 0 -m 0770 /var/spool/smtprelay /var/mail
 
 COPY --from=build /opt/smtprelay /opt/smtprelay
-COPY --chmod=755 deploy/container/entrypoint deploy/container/mailq /opt/smtprelay/bin/
+COPY --chmod=755 deploy/container/entrypoint deploy/container/shim /opt/smtprelay/bin/
+# Programs look for sendmail in /usr/sbin.
+RUN for name in exim exim4 exiqgrep mailq newaliases sendmail; do ln -s shim "/opt/smtprelay/bin/$name"; done \
+    && ln -s /opt/smtprelay/bin/shim /usr/sbin/sendmail
 
 # A second interpreter, with the right to open ports below 1024 in its file: Docker lets everyone open them, Kubernetes and
 # the host's own network do not. The value is struct vfs_cap_data of linux/capability.h: revision 2 and "effective",

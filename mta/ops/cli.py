@@ -38,7 +38,9 @@ class LateGroup(click.Group):
 
 @click.group(
     cls=LateGroup,
-    modules={name: f"mta.ops.{name}" for name in ("config", "dkim", "health", "queue")},
+    modules={name: f"mta.ops.{name}" for name in ("config", "dkim", "health", "queue")}
+    | dict.fromkeys(("exim", "exiqgrep", "mailq"), "mta.ops.exim")
+    | dict.fromkeys(("newaliases", "sendmail"), "mta.ops.sendmail"),
 )
 @env_file_option
 @click.version_option(__version__, prog_name="smtprelay")

@@ -56,12 +56,12 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "finished", is_flag=True, help="Finished messages too, as long as they are remembered.")
 def queue_list(as_json: bool, finished: bool) -> None:
     """List the messages that wait, and why."""
-    with _opened() as queues:
-        entries = _result(queues.find(Query(finished=finished)))
+    with opened() as queues:
+        entries = result(queues.find(Query(finished=finished)))
         if as_json:
             click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
             return
-        summary = _result(queues.summary())
+        summary = result(queues.summary())
     for entry in entries:
         click.echo("\n".join(render.list_lines(entry, finished)))
     for line in render.closing_lines(
@@ -72,10 +72,15 @@ def queue_list(as_json: bool, finished: bool) -> None:
 
 @queue.command("show")
 @_as_json
+@click.option("--header", "part", flag_value="header", help="Print the header fields of a message that waits.")
+@click.option("--message", "part", flag_value="message", help="Print the whole of a message that waits.")
 @click.argument("id")
-def queue_show(as_json: bool, id: str) -> None:
+def queue_show(as_json: bool, part: str | None, id: str) -> None:
     """Show one message, waiting or finished."""
-    entries = _find(Query(ids=_checked([id]), finished=True))
+    if part is not None:
+        click.echo(content(id, header=part == "header"), nl=False)
+        return
+    entries = find(Query(ids=_checked([id]), finished=True))
     if not entries:
         raise Refusal(f"no message {id} is in the queue or remembered")
     if as_json:
@@ -88,8 +93,8 @@ def queue_show(as_json: bool, id: str) -> None:
 @_as_json
 def queue_summary(as_json: bool) -> None:
     """Count messages and recipients, and what became of all that were ever accepted."""
-    with _opened() as queues:
-        summary = _result(queues.summary())
+    with opened() as queues:
+        summary = result(queues.summary())
     if as_json:
         click.echo(json.dumps(render.summary_object(summary), indent=1))
         return
@@ -100,7 +105,7 @@ def queue_summary(as_json: bool) -> None:
 @click.argument("ids", nargs=-1, required=True)
 def queue_remove(ids: tuple[str, ...]) -> None:
     """Take messages out of the queue; their senders get no report."""
-    _amend(Change.REMOVE, ids)
+    amend(Change.REMOVE, ids)
 
 
 def _changing(change: Change, help: str, all_help: str) -> None:
@@ -110,7 +115,7 @@ def _changing(change: Change, help: str, all_help: str) -> None:
     def command(everything: bool, ids: tuple[str, ...]) -> None:
         if everything == bool(ids):
             raise click.UsageError("give either the ids of messages or --all")
-        _amend(change, None if everything else ids)
+        amend(change, None if everything else ids)
 
 
 _changing(
@@ -122,12 +127,24 @@ _changing(Change.HOLD, "Keep messages back until they are released.", "All that 
 _changing(Change.RELEASE, "Let held messages go on.", "All that is held.")
 
 
-def _find(query: Query) -> list[Entry]:
-    with _opened() as queues:
-        return _result(queues.find(query))
+def find(query: Query) -> list[Entry]:
+    """Return messages of the queues of all workers. Raises Refusal."""
+    with opened() as queues:
+        return result(queues.find(query))
 
 
-def _amend(change: Change, ids: Sequence[str] | None) -> None:
+def content(id: str, *, header: bool) -> bytes:
+    """Return a message that waits as it will be sent, or its header with the blank line behind it. Raises Refusal."""
+    (wanted,) = _checked([id])
+    with opened() as queues:
+        octets = result(queues.content(wanted))
+    if octets is None:
+        raise Refusal(f"no message {id} waits in the queue")
+    return octets.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if header else octets
+
+
+def amend(change: Change, ids: Sequence[str] | None) -> None:
+    """Change messages, or all, print each id with what was done, and tell the relay. Raises Refusal."""
     wanted = None if ids is None else _checked(ids)
     done: set[QueueId] = set()
     held = 0
@@ -137,10 +154,10 @@ def _amend(change: Change, ids: Sequence[str] | None) -> None:
         _tell(home, change, ids)
 
     try:
-        with _opened(amended) as queues:
-            _result(queues.amend(change, wanted, time.time()))
+        with opened(amended) as queues:
+            result(queues.amend(change, wanted, time.time()))
             if change is Change.RETRY and wanted is None:
-                held = _result(queues.summary()).held
+                held = result(queues.summary()).held
     finally:
         # What one queue has done stays done when the next one cannot.
         for id in sorted(done):
@@ -172,7 +189,7 @@ def _nobody(_home: Path, _change: Change, _ids: Sequence[QueueId]) -> None:
 
 
 @contextmanager
-def _opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
+def opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
     """Open the queues beside a relay that may be running, and turn what goes wrong into a Refusal."""
     with refusing():
         environ = current_environment()
@@ -184,10 +201,10 @@ def _opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
         try:
             yield queues
         finally:
-            _result(queues.close())
+            result(queues.close())
 
 
-def _result(waiting: "Deferred[T]") -> T:
+def result(waiting: "Deferred[T]") -> T:
     """Return what a Deferred of a queue that runs inline has fired with already."""
     results: list[T | Failure] = []
     waiting.addBoth(results.append)

@@ -12,8 +12,9 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, DeferredLock, fail
 
 from mta.queue.commit import Run
-from mta.queue.ids import to_id
-from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, Status, Summary
+from mta.queue.ids import to_id, to_number
+from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
+from mta.queue.names import BODIES
 from mta.queue.refusal import refusal
 from mta.queue.rows import Row, ids_json, known_numbers, read_state
 from mta.queue.schema import PAGE_SIZE, connect_for_reading
@@ -40,6 +41,10 @@ class Reader:
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
         return self._read(summary)
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits; None if none does under this id."""
+        return self._read(lambda connection: content(connection, self._path.parent, id))
 
     def audit(self) -> "Deferred[Audit]":
         """Look for what must not be."""
@@ -98,6 +103,18 @@ def _entry(rows: list[Row]) -> Entry:
         held_since if held else None,
         (created if leased_since is None else leased_since) if leased else None,
     )
+
+
+def content(connection: sqlite3.Connection, home: Path, id: QueueId) -> bytes | None:
+    """Return the octets of a message that waits. Raises sqlite3.Error, and QueueError for a lost file."""
+    row = connection.execute(SQL.content, (to_number(id),)).fetchone()
+    if row is None:
+        return None
+    in_file, data = row
+    try:
+        return (home / BODIES / id).read_bytes() if in_file else bytes(data)
+    except OSError as error:
+        raise QueueError(f"the body of message {id} cannot be read: {error.strerror}") from error
 
 
 def summary(connection: sqlite3.Connection) -> Summary:

@@ -33,6 +33,9 @@ class OperatorQueue(Protocol):
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order they came."""
 
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits; None if none does under this id."""
+
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
 
@@ -81,6 +84,16 @@ class SeveralQueues:
         found: list[Entry] = []
         async for _, entries in self._answers(lambda queue: queue.find(query)):
             found = _merged(found, entries, query.limit)
+        return found
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits in one of the queues."""
+        return Deferred.fromCoroutine(self._content(id))
+
+    async def _content(self, id: QueueId) -> bytes | None:
+        found = None
+        async for _, octets in self._answers(lambda queue: queue.content(id)):
+            found = octets if found is None else found
         return found
 
     def summary(self) -> "Deferred[Summary]":

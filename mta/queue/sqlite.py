@@ -239,6 +239,10 @@ class SqliteQueue:
         """Return messages in the order they came."""
         return self._reader.find(query)
 
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits; None if none does under this id."""
+        return self._reader.content(id)
+
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
         return self._reader.summary()

@@ -49,6 +49,7 @@ class Statements:
     find_waiting: str
     find_all: str
     find_among: str
+    content: str
     first_due: str
     stranded: str
     count_messages: str

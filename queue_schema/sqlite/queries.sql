@@ -149,6 +149,9 @@ WHERE m.id IN (SELECT id FROM message
                ORDER BY id LIMIT ?3)
 ORDER BY m.id, r.idx;
 
+-- name: content
+SELECT m.in_file, b.data FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id WHERE m.id = ? AND m.due IS NOT NULL;
+
 -- name: first_due
 SELECT id, due FROM message WHERE held = 0 AND due IS NOT NULL ORDER BY due, leased, id LIMIT 1;
 

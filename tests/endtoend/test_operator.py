@@ -1,5 +1,6 @@
 """What an operator does and sees beside the running daemon."""
 
+import os
 import subprocess
 import threading
 
@@ -67,6 +68,28 @@ def test_commands_in_a_shell_without_settings_find_the_relay_by_its_runtime_dire
         )
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
+
+
+def sendmail(relay, *words, message):
+    """Run sendmail beside a relay with a message on its standard input."""
+    command = [program("smtprelay"), "sendmail", *words]
+    return subprocess.run(command, env=relay.environment, input=message, capture_output=True, check=False, timeout=60)
+
+
+def test_sendmail_hands_a_message_to_the_relay_and_tells_of_a_refusal(world):
+    sink = world.sink()
+    relay = world.relay(sink)
+    message = f"To: {TO}\nBcc: hidden@example.test\nSubject: x\n\n.line\n.\nlast\n".encode()
+    done = sendmail(relay, "-t", "-i", "-f", "app@sender.test", message=message)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (arrived,) = received(sink)
+    assert (arrived.sender, sorted(arrived.recipients)) == ("app@sender.test", sorted((TO, "hidden@example.test")))
+    assert b"Bcc:" not in arrived.content
+    assert arrived.content.endswith(b"\r\n\r\n.line\r\n.\r\nlast\r\n")
+    relay.mail_dir.mkdir()
+    refused = sendmail(relay, "nobody-here@localhost", message=b"Subject: x\n\nx\n")
+    assert refused.returncode == os.EX_UNAVAILABLE
+    assert refused.stderr.startswith(b"smtprelay: <nobody-here@localhost> refused: 550 ")
 
 
 def test_a_removed_message_is_gone_and_its_sender_hears_nothing(world):

@@ -56,6 +56,24 @@ def test_mail_goes_to_the_mx_hosts(relay, sink):
         assert container.run("mailq").stdout.startswith("Nothing is waiting. ")
 
 
+def test_the_commands_of_the_exim_image_work_beside_the_relay(relay, sink):
+    sink.rules.append(Rule("RCPT", "451 4.3.0 come back"))
+    with relay(sink, PRIVATE_DESTINATIONS="allow") as container:
+        sent = container.run("sh", "-c", f"printf 'To: {TO}\\nSubject: x\\n\\nhello\\n' | /usr/sbin/sendmail -t -i")
+        assert sent.returncode == 0, sent.stderr
+        container.awaited("deferred")
+        assert container.run("exim", "-bpc").stdout == "1\n"
+        assert container.run("exiqgrep", "-c").stdout == "1 matches out of 1 messages\n"
+        assert TO in container.run("exim4", "-bp").stdout
+        id = container.run("exiqgrep", "-i").stdout.strip()
+        assert "Subject: x\n" in container.run("exim", "-Mvh", id).stdout
+        assert container.run("exim", "-bd").returncode != 0
+        sink.rules.clear()
+        assert container.run("exim", "-qff").returncode == 0
+        received(sink)
+        container.empty()
+
+
 def test_two_workers_take_mail_and_are_one_relay(relay, sink):
     with relay(sink, PRIVATE_DESTINATIONS="allow", WORKERS="2") as container:
         container.awaited("started")

@@ -1,0 +1,62 @@
+"""The scripts of the image, with programs that only say how they were called in place of its own."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mta.ops.cli import main
+from tests.deploy.manifests import ROOT
+
+FOLDER = ROOT / "deploy" / "container"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+HOME = "/opt/smtprelay"
+(LINKS,) = (names.split() for names in re.findall(r"for name in ([a-z0-9 ]+); do ln -s shim ", DOCKERFILE))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder of the image with its scripts and links."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for name in ("smtprelay", "python", "python-port25", "twistd"):
+        (bin / name).write_text('#!/bin/sh\n[ "$*" = "-ISc " ] || echo "${0##*/} $*"\n')
+    for name in ("entrypoint", "shim"):
+        (bin / name).write_text((FOLDER / name).read_text().replace(HOME, str(tmp_path)))
+    for path in bin.iterdir():
+        path.chmod(0o755)
+    for name in LINKS:
+        (bin / name).symlink_to("shim")
+    return bin
+
+
+def run(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    environ = {"PATH": f"{home}:/usr/bin:/bin"}
+    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_each_command_of_the_exim_image_is_one_of_smtprelay(name: str, home: Path) -> None:
+    command = name.removesuffix("4")
+    assert main.get_command(None, command) is not None  # type: ignore[arg-type]
+    assert run(home, str(home / name), "-x", "a b").stdout == f"smtprelay {command} -x a b\n"
+
+
+@pytest.mark.parametrize("words", [[], ["relay"], ["exim", "-bd", "-q15m", "-v"], ["exim4", "-bdf"], ["exim"]])
+def test_the_image_starts_a_relay_in_place_of_exims_daemon(words: list[str], home: Path) -> None:
+    done = run(home, str(home / "entrypoint"), *words)
+    assert re.fullmatch(rf"python(-port25)? {home}/twistd -n --pidfile= smtprelay\n", done.stdout)
+    said = f"smtprelay: there is no Exim here: the relay is started in place of '{' '.join(words)}'\n"
+    assert done.stderr == (said if words[:1] in (["exim"], ["exim4"]) else "")
+
+
+@pytest.mark.parametrize(
+    "words", [["exim", "-bp"], ["exim4", "-qff"], ["exim", "-q15m"], ["mailq"], ["sendmail", "-t"]]
+)
+def test_any_other_command_is_run_as_it_is(words: list[str], home: Path) -> None:
+    done = run(home, str(home / "entrypoint"), *words)
+    assert (done.stdout, done.stderr) == (
+        f"smtprelay {words[0].removesuffix('4')} {' '.join(words[1:])}".rstrip() + "\n",
+        "",
+    )
