@@ -31,6 +31,7 @@ OTHER_NAMES = {
     "RELAY_TESTS",
     "NAME_FILE",
     "RUNTIME_DIRECTORY",
+    "TLS_AES_256_GCM_SHA384",
 }
 # These pages speak of Exim's names, too, and have tests of their own.
 OF_EXIM = {"migrating.md", "configuration.md", "container.md"}
