@@ -4,26 +4,25 @@ Groups go out first come, first served. A destination that takes no connection c
 group whose recipients a host did not take goes on to the next host (`mta.delivery.walk`).
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Carrier, Connection
 from mta.delivery.connections import Connections
+from mta.delivery.feedback import TRANSACTIONS_PER_CONNECTION, Feedback
 from mta.delivery.job import Group, Owner, Result
-from mta.delivery.learned import Learned
 from mta.delivery.lines import Line
 from mta.delivery.throttle import NewAllowance
-from mta.delivery.walk import FIRST_STEP, Walk, is_open, sort_out, unsent
+from mta.delivery.waiting import WaitingGroups
+from mta.delivery.walk import Walk, is_open, sort_out, throttle_of, unsent, untried
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
+from mta.queue.interface import Pending
 from mta.routing.route import Plan
-
-#: Transactions over one connection, after which a fresh one is made: remotes count too.
-TRANSACTIONS_PER_CONNECTION = 500
 
 
 class Destination:
@@ -45,30 +44,32 @@ class Destination:
         self._owner = owner
         self._clock = clock
         self._wall = wall
-        self._journal = journal
         self._plan = Plan(name, ())
-        self._waiting: deque[Group] = deque()
-        # Groups that go on to another host.
-        self._walking: deque[Group] = deque()
+        self._groups = WaitingGroups()
         self._connections = Connections(carrier, clock, self._count)
         # How many connections are being opened for no group in particular.
         self._coming = 0
-        self._learned = Learned()
+        self._feedback = Feedback(
+            name, self._window, self._connections, self._drive, clock=clock, wall=wall, journal=journal
+        )
+        self._learned = self._feedback.learned
+        self._pacing = self._feedback.pacing
         #: How many groups have left the line to be carried.
         self.begun = 0
-        #: Whether its last transaction went to its end, and nothing failed since.
-        self.proven = False
-        self._last_trouble: TryLater | None = None
-        self._told_until = 0.0
         self._closed = False
-        # Whether connections are being given to what waits, and whether something came up meanwhile.
+        # Whether connections are being given to groups, and whether that is to be done once more.
         self._driving = False
         self._once_more = False
 
     @property
+    def proven(self) -> bool:
+        """Whether its last transaction went to its end, and nothing failed since."""
+        return self._feedback.proven
+
+    @property
     def waiting(self) -> int:
         """How many groups wait for a connection."""
-        return len(self._waiting) + len(self._walking)
+        return len(self._groups)
 
     @property
     def running(self) -> int:
@@ -86,6 +87,16 @@ class Destination:
         return None if self.connected else self._window.blocked(self._wall())
 
     @property
+    def paced(self) -> bool:
+        """Whether it throttles, so that messages begin by a pace."""
+        return self._window.paced
+
+    @property
+    def long_wait(self) -> bool:
+        """Whether one more message would wait too long for the pace to stay in memory."""
+        return self._window.paced and self.waiting >= self._pacing.places()
+
+    @property
     def at_rest(self) -> bool:
         """Whether nothing waits, runs, is kept open or asked for."""
         return not (self.waiting or self._connections.total or self._window.asked)
@@ -96,8 +107,16 @@ class Destination:
         `plan` is what routing says now; connections opened from here on follow it.
         """
         self._plan = plan
-        self._waiting.append(group)
+        self._groups.fresh.append(group)
         self._drive()
+
+    def turn(self) -> float:
+        """Return when a message is to come again that would wait too long for the pace, wall-clock seconds."""
+        return self._pacing.turn(self.waiting)
+
+    def overdue(self, group: Group) -> None:
+        """Conclude a group that has waited too long for the pace."""
+        self._put_off(group, self._pacing.reason, self._pacing.turn(self.waiting))
 
     def recheck(self) -> None:
         """Look again at what is allowed, because that has changed."""
@@ -113,16 +132,14 @@ class Destination:
 
     def drop(self, unwanted: Callable[[Group], bool]) -> None:
         """Give back the waiting groups for which `unwanted` is true."""
-        dropped = [group for waiting in (self._waiting, self._walking) for group in waiting if unwanted(group)]
-        self._waiting = deque(group for group in self._waiting if not unwanted(group))
-        self._walking = deque(group for group in self._walking if not unwanted(group))
-        for group in dropped:
+        for group in self._groups.take_out(unwanted):
             self._give_back(group)
 
     def close(self) -> None:
         """Give back all that waits, and end what idles; running transactions go on."""
         self._closed = True
         self._connections.cancel_openings()
+        self._pacing.close()
         self.drop(lambda _: True)
         self._connections.idle.close()
         self._count()
@@ -147,51 +164,71 @@ class Destination:
 
     def _drive_once(self) -> None:
         self._use_idle()
-        if self._walking:
+        if self._groups.walking:
             self._go_on()
-        while len(self._waiting) > self._coming and self._may_open(len(self._waiting)):
-            self._coming += 1
-            self._connections.open(self._plan, frozenset(), self._opened)
+        while len(self._groups.fresh) > self._coming and self._may_open_any():
+            self._open()
             self._use_idle()
-        if self.waiting and not (self._connections.total or self._window.asked):
+        idle = self.waiting and not (self._connections.total or self._window.asked)
+        if idle and not (self._pacing.holding and self._window.blocked(self._wall()) is None):
             self._put_off_all()
+        if self._window.paced and not self._groups.fresh:
+            self._window.needs_no_start()
         self._count()
 
     def _may_open(self, waiting: int) -> bool:
         return self._window.may_open(self._wall(), self._connections.at_work, waiting)
 
+    def _may_open_any(self) -> bool:
+        """Whether a connection may be opened for the groups that wait; by the pace, one at a time."""
+        if self._window.paced and (self._coming or not self._pacing.may_start()):
+            return False
+        return self._may_open(len(self._groups.fresh))
+
+    def _open(self) -> None:
+        """Open a connection for the groups that wait, to a host that does not throttle if there is one."""
+        passed_over = self._learned.passed_over(self._clock.seconds())
+        if passed_over and not untried(self._plan, passed_over):
+            passed_over = frozenset()
+        self._coming += 1
+        self._connections.open(self._plan, passed_over, partial(self._opened, self._wall()))
+
     def _use_idle(self) -> None:
-        while self._waiting and (line := self._connections.idle.take()) is not None:
-            self._start(line, self._waiting.popleft())
+        while self._groups.fresh and (not self._window.paced or self._pacing.may_start()):
+            line = self._connections.idle.take()
+            if line is None:
+                return
+            self._start(line, self._groups.fresh.popleft())
 
     def _go_on(self) -> None:
         """Give the groups that go on to another host a connection to one that they have not tried."""
-        while self._walking:
-            walk = _walk_of(self._walking[0])
+        while self._groups.walking:
+            walk = self._groups.walking[0].so_far
             if (line := self._connections.idle.take_other(walk.tried)) is not None:
-                self._start(line, self._walking.popleft())
+                self._start(line, self._groups.walking.popleft())
             elif not self._goes_on(walk) or self._window.blocked(self._wall()) is not None:
-                self._end_walk(self._walking.popleft())
+                self._end_walk(self._groups.walking.popleft())
             elif self._may_open(1):
-                self._open_for(self._walking.popleft(), walk)
+                self._open_for(self._groups.walking.popleft(), walk)
             else:
                 return
 
     def _goes_on(self, walk: Walk) -> bool:
         """Whether there is another host for an attempt, as far as is known."""
-        return not self._closed and bool(walk.next_routes(self._plan, self._learned.unreachable(self._clock.seconds())))
+        return not self._closed and bool(walk.next_routes(self._plan, self._learned.passed_over(self._clock.seconds())))
 
     def _count(self) -> None:
         """Have the window know how many connections there are."""
         self._window.holds(self._connections.total)
 
-    def _opened(self, result: Connection | TryLater | None) -> None:
+    def _opened(self, began: float, result: Connection | TryLater | None) -> None:
         self._coming -= 1
         if isinstance(result, TryLater):
-            self._fault(result)
+            self._feedback.not_opened(result, began)
+            self._trim()
             self._drive()
         elif result is not None:
-            self._rest(self._new_line(result))
+            self._rest(self._feedback.opened(result))
             self._drive()
 
     def _open_for(self, group: Group, walk: Walk) -> None:
@@ -199,40 +236,28 @@ class Destination:
         if self._connections.idle and not self._window.may_open(self._wall(), self._connections.total, 1):
             # It leads to a host that the group has tried, and the window has no place for both.
             self._connections.idle.end_oldest()
-        unreachable = self._learned.unreachable(self._clock.seconds())
+        passed_over = self._learned.passed_over(self._clock.seconds())
 
         def opened(result: Connection | TryLater | None) -> None:
             if result is None:
                 self._end_walk(group)
             elif isinstance(result, TryLater):
-                routes = walk.next_routes(self._plan, unreachable)
-                self._learned.not_reached((route.label for route in routes), self._clock.seconds())
+                routes = walk.next_routes(self._plan, passed_over)
+                self._learned.pass_over((route.label for route in routes), self._clock.seconds())
                 self._end_walk(replace(group, walk=walk.unreached(result)))
             elif group.job.cancelled:
                 self._owner.abandoned(group)
-                self._rest(self._new_line(result))
+                self._rest(self._feedback.opened(result))
             else:
-                self._start(self._new_line(result), group)
+                self._start(self._feedback.opened(result), group)
             self._drive()
 
-        self._connections.open(self._plan, walk.tried | unreachable, opened)
-
-    def _new_line(self, connection: Connection) -> Line:
-        if self._last_trouble is not None:
-            self._journal.destination_up(self.name)
-            self._last_trouble = None
-        return Line(connection)
+        self._connections.open(self._plan, walk.tried | passed_over, opened)
 
     def _put_off_all(self) -> None:
         """Nothing runs and nothing may be opened: all that waits is put off until the next probe."""
-        now = self._wall()
-        until = self._window.blocked(now) or now
-        if self._last_trouble is not None and until != self._told_until:
-            self._told_until = until
-            self._journal.destination_down(self.name, self._last_trouble, until)
-        trouble = self._last_trouble or self._window.trouble or TryLater("no connection allowed now", status="4.3.2")
-        waiting, self._waiting = self._waiting, deque()
-        for group in waiting:
+        trouble, until = self._feedback.down()
+        for group in self._groups.take_fresh():
             self._put_off(group, trouble, until)
 
     def _put_off(self, group: Group, trouble: TryLater, until: float) -> None:
@@ -249,10 +274,14 @@ class Destination:
 
     def _end_walk(self, group: Group) -> None:
         """Conclude an attempt by the last answers: no other host can be asked now."""
-        walk = _walk_of(group)
+        walk = group.so_far
+        if walk.limits:
+            self._feedback.walk_limited(next(iter(walk.limits.values())))
+            self._trim()
+            group = replace(group, recipients=self._hold(group, walk, group.recipients))
         answers = {pending.index: walk.answers[pending.index] for pending in group.recipients}
         if not walk.answered:
-            self._fault(next(iter(answers.values())))
+            self._feedback.failed(next(iter(answers.values())))
         until = self._window.blocked(self._wall()) or 0.0
         waited = self._clock.seconds() - group.entered
         results = {index: Result(answer, waited, not_before=until) for index, answer in answers.items()}
@@ -260,38 +289,33 @@ class Destination:
 
     def _start(self, line: Line, group: Group) -> None:
         if len(group.recipients) > self._learned.recipients:
-            group = self._cut(group, self._learned.recipients_now(self._clock.seconds()))
+            most = self._learned.recipients_now(self._clock.seconds())
+            if rest := group.recipients[most:]:
+                self._again(group.part(rest))
+                group = replace(group, recipients=group.recipients[:most])
         self._connections.busy.add(line)
         self.begun += 1
         line.used += 1
+        if self._window.paced and group.walk is None:
+            self._pacing.started()
         started = self._clock.seconds()
         leaving = not any(route.lmtp for route in self._plan.routes)
-        group.carry(line.connection, leaving=leaving).addCallbacks(
-            self._carried,
-            self._crashed,
-            callbackArgs=(line, group, started),
-            errbackArgs=(line, group, started),
-        )
-
-    def _cut(self, group: Group, most: int) -> Group:
-        """Return a group of the first recipients, at `most` so many; the rest waits as a group of its own."""
-        if len(group.recipients) <= most:
-            return group
-        self._again(group.part(group.recipients[most:]))
-        return replace(group, recipients=group.recipients[:most])
+        run = (line, group, started)
+        group.carry(line.connection, leaving=leaving).addCallbacks(self._carried, self._crashed, run, {}, run)
 
     def _carried(self, carried: Carried, line: Line, group: Group, started: float) -> None:
         self._connections.busy.discard(line)
         if carried.stale:
+            self._feedback.found_dead(line, started)
             self._use_another(carried, group)
             return
         transfer = self._clock.seconds() - started
         waited = started - group.entered
         security = line.connection.security
         if carried.excess is None and not any(map(is_open, carried.outcomes.values())):
-            self._judge(line.connection, carried)
+            self._feedback.answered(line, carried, started)
         else:
-            group = self._send_on(carried, line, group)
+            group = self._send_on(carried, line, group, started)
         self._rest(line)
         if self.waiting:
             self._drive()
@@ -310,42 +334,51 @@ class Destination:
         self._again(replace(group, unsent=frozenset(() if carried.all_out else indexes)))
         self._drive()
 
-    def _send_on(self, carried: Carried, line: Line, group: Group) -> Group:
+    def _send_on(self, carried: Carried, line: Line, group: Group, started: float) -> Group:
         """Have recipients that are neither taken nor refused go on; return a group of those that have their outcome."""
         parts, connection = sort_out(group.recipients, carried), line.connection
         not_sent = unsent(carried)
         if carried.excess is not None:
             self._learned.recipients_refused(carried.excess.limit, self._clock.seconds())
             self._again(replace(group.part(parts.excess), unsent=not_sent))
-        walk = (group.walk or FIRST_STEP).after(connection.tried, carried, usable=connection.usable)
+        walk = group.so_far.after(connection.tried, carried, usable=connection.usable)
         goes_on = bool(parts.undecided) and not group.job.cancelled and self._goes_on(walk)
+        limit = next(filter(throttle_of, carried.outcomes.values()), None)
+        if isinstance(limit, TryLater):
+            self._feedback.limited(limit, line, started, goes_on=goes_on)
+            self._trim()
+        elif connection.usable or not (goes_on or walk.answered):
+            self._feedback.answered(line, carried, started)
         if goes_on:
-            self._walking.append(replace(group.part(parts.undecided), unsent=not_sent, walk=walk))
-        if connection.usable or not (goes_on or walk.answered):
-            self._judge(connection, carried)
-        return replace(group, recipients=parts.decided if goes_on else parts.decided + parts.undecided)
+            self._groups.walking.append(replace(group.part(parts.undecided), unsent=not_sent, walk=walk))
+            return replace(group, recipients=parts.decided)
+        rest = self._hold(replace(group, unsent=not_sent), walk, parts.undecided)
+        return replace(group, recipients=parts.decided + rest)
+
+    def _trim(self) -> None:
+        """Give back the groups that would wait too long for the pace."""
+        if self._window.paced:
+            for group in self._groups.take_beyond(self._pacing.places()):
+                self._come_again(group)
+
+    def _come_again(self, group: Group) -> None:
+        """Give a group back to the queue, untried, until its turn by the pace."""
+        group.job.again = self._pacing.turn(self.waiting)
+        self._owner.abandoned(group)
+
+    def _hold(self, group: Group, walk: Walk, recipients: Sequence[Pending]) -> tuple[Pending, ...]:
+        """Have those recipients wait that were refused because of a limit; return the others."""
+        if held := [pending for pending in recipients if pending.index in walk.limits]:
+            waiting = replace(group.part(held), walk=None)
+            long_wait = self._window.paced and not self._pacing.places()
+            (self._come_again if long_wait else self._again)(waiting)
+        return tuple(pending for pending in recipients if pending.index not in walk.limits)
 
     def _again(self, group: Group) -> None:
         """Put a group before all others that wait."""
-        (self._waiting if group.walk is None else self._walking).appendleft(group)
+        self._groups.first_again(group)
         if self._closed or group.job.cancelled:
             self.drop(lambda each: each is group)
-
-    def _judge(self, connection: Connection, carried: Carried) -> None:
-        """Let the window grow or shrink by what a transaction showed of the destination."""
-        if connection.usable:
-            self.proven = True
-            self._window.succeeded(self._wall())
-            return
-        for outcome in carried.outcomes.values():
-            if isinstance(outcome, TryLater):
-                self._fault(outcome)
-                return
-
-    def _fault(self, trouble: TryLater) -> None:
-        self.proven = False
-        self._last_trouble = trouble
-        self._window.failed(self._wall(), self._connections.total, trouble)
 
     def _crashed(self, failure: Failure, line: Line, group: Group, started: float) -> None:
         """A bug of ours in a transaction: the connection goes, the mail is tried later."""
@@ -358,13 +391,8 @@ class Destination:
         """Keep a connection for the next group, for a while."""
         if not line.connection.usable:
             self._count()
-        elif self._closed or line.used >= TRANSACTIONS_PER_CONNECTION or self._window.gives_up(line.used):
+        elif self._closed or self._window.gives_up(line.used) or self._feedback.enough(line):
             line.connection.quit()
             self._count()
         else:
             self._connections.idle.keep(line)
-
-
-def _walk_of(group: Group) -> Walk:
-    assert group.walk is not None, "a host has answered the group"
-    return group.walk

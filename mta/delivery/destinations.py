@@ -68,8 +68,7 @@ class Destinations:
             return
         turn = self._barred(destination, group.job)
         if turn is not None:
-            group.job.again = turn()
-            self._owner.abandoned(group)
+            self._turn_away(group, destination, turn())
             return
         if not destination.proven:
             self.unproven.enter(group.job)
@@ -114,20 +113,32 @@ class Destinations:
         for name, destination in self._known.items():
             if not destination.at_rest:
                 kept[name] = destination
-            elif destination.proven:
+            elif destination.proven and not destination.paced:
                 proven[name] = destination
-            elif destination.blocked is not None:
+            elif destination.blocked is not None or destination.paced:
                 down[name] = destination
         for several in (proven, down):
             kept.update(islice(several.items(), max(0, len(several) - most), None))
         self._known = kept
         self._most_known = max(most, len(kept) + most // 2)
 
+    def _turn_away(self, group: Group, destination: Destination, again: float) -> None:
+        """Give a group back until then, unless its sender is to hear at last that it waits for a pace."""
+        claim = group.job.claim
+        told = claim.delay_reported or claim.envelope.sender is None
+        if destination.long_wait and self._owed(Waiting(claim.created, told, ())) <= self._wall():
+            destination.overdue(group)
+            return
+        group.job.again = again
+        self._owner.abandoned(group)
+
     def _full(self, destination: Destination) -> bool:
         """Whether no more may wait: as much as there is room left for others, little while there is no connection.
 
         Each crowd that comes takes half of what the ones before it left, so there is always room for one more.
         """
+        if destination.long_wait:
+            return True
         waiting = destination.waiting
         if waiting < self._limits.waiting_unconnected:
             return False
@@ -144,6 +155,9 @@ class Destinations:
         return destination is not None and (destination.blocked is not None or self._full(destination))
 
     def _turn(self, destination: Destination) -> float:
+        if destination.long_wait:
+            self._suspects.setdefault(destination.name, Crowd(self._limits.longest_turn))
+            return destination.turn()
         crowd = self._suspects.setdefault(destination.name, Crowd(self._limits.longest_turn))
         return crowd.turn(self._wall(), destination.waiting, destination.begun)
 

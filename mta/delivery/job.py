@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from mta.delivery.carriage import Carried, Connection, Parcel
 from mta.delivery.signing import Outgoing, Signer
-from mta.delivery.walk import Walk
+from mta.delivery.walk import FIRST_STEP, Walk
 from mta.message.body import Body
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
@@ -71,6 +71,11 @@ class Group:
     entered: float
     unsent: frozenset[int] = frozenset()
     walk: Walk | None = None
+
+    @property
+    def so_far(self) -> Walk:
+        """The part of the attempt that is over."""
+        return self.walk or FIRST_STEP
 
     def part(self, recipients: Sequence[Pending]) -> "Group":
         """Return a new group of some of these recipients; the job then has one more that is open."""

@@ -1,6 +1,6 @@
 """The connections of one destination that are kept open for the next message, for a short while."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -13,10 +13,12 @@ IDLE_SECONDS = 5.0
 class Line:
     """A connection with its count of transactions and the time since when it idles."""
 
-    __slots__ = ("connection", "idle_since", "used")
+    __slots__ = ("connection", "idle_since", "opened", "used")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, opened: float) -> None:
         self.connection = connection
+        #: When it was opened, on the reactor's clock.
+        self.opened = opened
         self.used = 0
         self.idle_since = 0.0
 
@@ -32,6 +34,9 @@ class IdleLines:
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self._lines)
 
     def take(self) -> Line | None:
         """Return the line that rested shortest and still can be used; those that were lost meanwhile are dropped."""

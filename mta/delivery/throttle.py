@@ -1,10 +1,17 @@
-"""How many connections one destination may have now, and when a dead one is asked again. Pure: time is an argument."""
+"""How many connections one destination may have, at which pace it gets messages, and when a dead one is asked again.
 
+Pure: time is an argument.
+"""
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from mta.delivery.backoff import RetrySchedule
+from mta.delivery.ceiling import Ceiling
+from mta.delivery.pace import Pace
+from mta.delivery.throttle_replies import Kind
 from mta.message.outcome import TryLater
 
 
@@ -36,6 +43,24 @@ def window_limits(schedule: RetrySchedule) -> WindowLimits:
     return WindowLimits(first_penalty=min(standard.first_penalty, schedule.rules[0].interval), longest_penalty=longest)
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal because of a limit. Times are wall-clock seconds."""
+
+    kind: Kind
+    #: Seconds to wait, if the server or its documentation names them.
+    wait: float | None
+    #: When the transaction, or the opening of the connection, began.
+    began: float
+    #: How many other transactions were under way, or connections were there for a refused connection.
+    others: int
+    #: How many connections there are beside the one that was refused, or that the refused transaction had.
+    left: int
+    #: How many messages the connections of this moment had carried before, in how many seconds.
+    accepted: int
+    seconds: float
+
+
 class Allowance(Protocol):
     """What a destination is allowed: by its own Window, or by the one that all workers of a relay share.
 
@@ -50,6 +75,14 @@ class Allowance(Protocol):
     def trouble(self) -> TryLater | None:
         """What another worker saw of a destination that is down."""
 
+    @property
+    def paced(self) -> bool:
+        """Whether transactions begin by a pace: when `next_start` says so, and `started` is to be called."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether connections were refused because there were too many: `excess` then tells which are to be ended."""
+
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether one more connection may be opened.
 
@@ -62,8 +95,32 @@ class Allowance(Protocol):
     def gives_up(self, used: int) -> bool:
         """Whether a connection that has carried `used` parcels is to be ended now, because another worker needs it."""
 
-    def succeeded(self, now: float) -> None:
-        """Note that the destination answered a transaction, if only to refuse it for good."""
+    def succeeded(self, now: float, began: float = 0.0) -> None:
+        """Note that the destination answered a transaction, if only to refuse it for good; `began`: when, if paced."""
+
+    def refused(self, now: float, refusal: Refusal) -> None:
+        """Note a refusal because of a limit."""
+
+    def ended(self, now: float, began: float) -> None:
+        """Note that a transaction by the pace, or the opening of a connection for it, ended without an answer."""
+
+    def next_start(self, now: float) -> float:
+        """Return when the next transaction may begin: now or before, later, or (infinity) after some change."""
+
+    def starts_at(self, now: float, place: int) -> float:
+        """Return when about a message will be begun that has so many others before it."""
+
+    def rate(self, now: float) -> float:
+        """Return the messages a second that the pace allows now."""
+
+    def started(self, now: float) -> None:
+        """Note that a transaction begins, by the pace: now, or at the time of `next_start` if that is later."""
+
+    def needs_no_start(self) -> None:
+        """Learn that no transaction waits for the time that `next_start` gave."""
+
+    def excess(self, open_connections: int) -> bool:
+        """Whether there are too many connections, those that idle included."""
 
     def failed(self, now: float, others: int, trouble: TryLater) -> None:
         """Note that a connection could not be opened, was lost, or was told to try later as a whole (421, 4yz).
@@ -83,12 +140,15 @@ NewAllowance = Callable[[str, Callable[[], object]], Allowance]
 
 
 class Window:
-    """The concurrency and the penalty of one destination: the Allowance of a relay that is one process.
+    """The concurrency, the pace and the penalty of one destination: the Allowance of a relay that is one process.
 
-    It starts small, grows by one connection for each windowful of successes, and halves with each failure that leaves
-    other connections working. A failure that leaves none means the destination is dead: nothing is opened until the
-    penalty ends, then one connection alone probes. A probe that succeeds opens the window at its start; one that fails
-    doubles the penalty. So a dead destination costs one attempt a step, whatever waits for it.
+    The concurrency starts small, grows by one connection for each windowful of successes, and halves with each failure
+    that leaves other connections working. A failure that leaves none means the destination is dead: nothing is opened
+    until the penalty ends, then one connection alone probes. A probe that succeeds opens the window at its start; one
+    that fails doubles the penalty. So a dead destination costs one attempt a step, whatever waits for it.
+
+    A destination that refuses a number of connections has a ceiling, and one that refuses a rate has a pace, until they
+    are forgotten.
     """
 
     #: Leave is given at once, and nobody else sees or needs anything.
@@ -100,6 +160,10 @@ class Window:
         self._size = float(limits.start)
         self._penalty = 0.0
         self._blocked_until: float | None = None
+        self._ceiling: Ceiling | None = None
+        self._pace: Pace | None = None
+        self.paced = False
+        self.limited = False
 
     @property
     def size(self) -> int:
@@ -109,7 +173,7 @@ class Window:
     @property
     def forgettable(self) -> bool:
         """Whether a new window would serve as well: nothing is held against the destination."""
-        return self._blocked_until is None and self._size >= self._limits.start
+        return self._blocked_until is None and self._size >= self._limits.start and not (self.paced or self.limited)
 
     @property
     def down(self) -> bool:
@@ -120,7 +184,7 @@ class Window:
         """Whether one more connection may be opened."""
         return waiting > 0 and open_connections < int(self._size) and self.blocked(now) is None
 
-    def succeeded(self, now: float) -> None:
+    def succeeded(self, now: float, began: float = 0.0) -> None:
         """Note that the destination answered a transaction.
 
         The answer of a connection older than the penalty does not end it: what was asked of the host after it failed
@@ -133,6 +197,62 @@ class Window:
             self._penalty = 0.0
             self._size = float(self._limits.start)
         self._size = min(self._size + 1 / self._size, float(self._limits.most))
+        if self._ceiling is not None:
+            self._size = min(self._size, self._ceiling.height(now))
+            if self._ceiling.over(now):
+                self._ceiling, self.limited = None, False
+        if self._pace is not None:
+            self._pace.answered(now, began)
+            if self._pace.over(now):
+                self._pace, self.paced = None, False
+
+    def refused(self, now: float, refusal: Refusal) -> None:
+        """Note a refusal because of a limit; one of connections is a matter of time where there is no other."""
+        if refusal.kind is Kind.CONNECTIONS and refusal.others > 0:
+            if self._ceiling is None:
+                self._ceiling, self.limited = Ceiling(), True
+            self._size = self._ceiling.refused(now, min(self._size, float(refusal.others)))
+            if self._pace is not None:
+                self._pace.ended(now, refusal.began)
+            return
+        if self._pace is None:
+            self._pace = Pace(now, refusal.began, refusal.accepted, refusal.seconds)
+            self.paced = True
+        self._pace.refused(now, refusal.began, refusal.wait, quota=refusal.kind is Kind.QUOTA)
+
+    def ended(self, now: float, began: float) -> None:
+        """Note that a transaction by the pace, or the opening of a connection for it, ended without an answer."""
+        if self._pace is not None:
+            self._pace.ended(now, began)
+
+    def next_start(self, now: float) -> float:
+        """Return when the next transaction may begin."""
+        return now if self._pace is None else self._pace.next_start(now)
+
+    def starts_at(self, now: float, place: int) -> float:
+        """Return when about a message will be begun that has so many others before it."""
+        return now if self._pace is None else self._pace.starts_at(now, place)
+
+    def rate(self, now: float) -> float:
+        """Return the messages a second that the pace allows now; infinity without one."""
+        return math.inf if self._pace is None else self._pace.rate(now)
+
+    def started(self, now: float) -> None:
+        """Note that a transaction begins, by the pace."""
+        if self._pace is not None:
+            self._pace.started(now)
+
+    def needs_no_start(self) -> None:
+        """Keep no time back: a single process asks when it has a transaction."""
+
+    def unused(self, at: float) -> None:
+        """Take back the time of a transaction that was `started` for then, and will not begin."""
+        if self._pace is not None:
+            self._pace.unused(at)
+
+    def excess(self, open_connections: int) -> bool:
+        """Whether there are more connections than a destination with a ceiling takes."""
+        return self._ceiling is not None and open_connections > int(self._size)
 
     def holds(self, open_connections: int) -> None:
         """Need not know."""
@@ -165,6 +285,8 @@ class Window:
         """Let the next probe go at once; the window opens when it succeeds."""
         if self._blocked_until is not None:
             self._blocked_until = 0.0
+        if self._pace is not None:
+            self._pace.try_now()
 
 
 def own_windows(limits: WindowLimits) -> NewAllowance:

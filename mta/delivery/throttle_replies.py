@@ -110,6 +110,7 @@ _PROVIDERS = (
     ),
     Row(Kind.MAILBOX, _MICROSOFT, _any("recipient thread limit exceeded")),
     Row(Kind.CONNECTIONS, _SUBMISSION, _any("sender thread limit exceeded", "concurrent connections? limit exceeded")),
+    Row(Kind.CONNECTIONS, _SUBMISSION, None, "4.3.2", _codes(432)),
     Row(Kind.CONNECTIONS, _EXCHANGE, _any("maximum number of concurrent [a-z ]{0,20}?connections [^.]{0,40}?limit")),
     Row(Kind.RATE, _EXCHANGE, _any("message submission rate for this client"), wait=_MINUTE),
     Row(Kind.RATE, _MICROSOFT, _any("organization queue quota exceeded"), "4.7.3"),
@@ -183,6 +184,7 @@ _WORDINGS = (
         _COMMON,
         _any(
             r"too many (?:[a-z]{1,12} ){0,3}?(?:connections|sessions)\b",
+            rf"too many {_MAIL} at (?:a|one|the same) time",
             f"connections? (?:count )?limit {_REACHED}",
             f"maximum (?:[a-z]{{1,12}} ){{0,3}}?connections {_REACHED}",
             "concurren(?:cy|t)[a-z ]{0,30}?(?:limit|exceeded|reached)",

@@ -5,12 +5,16 @@ with the last host, or at the bounds that Postfix has: five addresses, and two s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
+from functools import lru_cache
 
 from mta.delivery.carriage import Carried
+from mta.delivery.throttle_replies import Kind
+from mta.delivery.throttling import Throttle, throttling
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan, Route
+from mta.smtp.replies import Reply
 from mta.smtp.values import value
 
 #: Addresses that one attempt tries once a host has answered, those that the host's connection took included.
@@ -31,21 +35,25 @@ class Walk:
     answered: bool = False
     #: By recipient index.
     answers: Mapping[int, TryLater] = field(default_factory=dict)
+    #: By recipient index: refusals because of a limit, which were no failed attempt.
+    limits: Mapping[int, TryLater] = field(default_factory=dict)
 
     def after(self, tried: frozenset[str], carried: Carried, *, usable: bool) -> "Walk":
         """Return the walk after one more transaction, over a connection that had `tried` these routes."""
         answers = {index: each for index, each in carried.outcomes.items() if isinstance(each, TryLater)}
-        return Walk(self.tried | tried, self.sessions + 1, self.answered or usable, answers)
+        limits = {index: each for index, each in answers.items() if throttle_of(each) is not None}
+        answered = self.answered or usable or bool(limits)
+        return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits})
 
     def unreached(self, trouble: TryLater) -> "Walk":
         """Return the walk after no other host could be reached; trouble that names no host changes no answer."""
         if not trouble.host:
             return self
-        return Walk(self.tried, self.sessions, self.answered, dict.fromkeys(self.answers, trouble))
+        return replace(self, answers=dict.fromkeys(self.answers, trouble))
 
-    def next_routes(self, plan: Plan, unreachable: Iterable[str] = ()) -> Sequence[Route]:
-        """Return the routes where the walk may go on, in order; none at its end. `unreachable` holds labels."""
-        return () if self.sessions >= MOST_SESSIONS else untried(plan, self.tried.union(unreachable))
+    def next_routes(self, plan: Plan, passed_over: Iterable[str] = ()) -> Sequence[Route]:
+        """Return the routes where the walk may go on, in order; none at its end. `passed_over` holds labels."""
+        return () if self.sessions >= MOST_SESSIONS else untried(plan, self.tried.union(passed_over))
 
 
 #: The walk before any host has answered.
@@ -91,6 +99,24 @@ def sort_out(recipients: Sequence[Pending], carried: Carried) -> Sorted:
 def is_open(outcome: Outcome) -> bool:
     """Whether another host may do better: a host, and not this relay, said or caused that the mail must wait."""
     return isinstance(outcome, TryLater) and outcome.host != ""
+
+
+#: The limits that are no matter of one mailbox or of one transaction.
+_THROTTLES = frozenset((Kind.CONNECTIONS, Kind.RATE, Kind.MESSAGES, Kind.QUOTA))
+
+
+def throttle_of(outcome: Outcome) -> Throttle | None:
+    """Return the limit of a destination that an outcome tells of: one that a message need only wait for."""
+    if not isinstance(outcome, TryLater) or outcome.reply is None:
+        return None
+    throttle = _throttle(outcome.reply)
+    return throttle if throttle is not None and throttle.kind in _THROTTLES else None
+
+
+@lru_cache(maxsize=256)
+def _throttle(reply: Reply) -> Throttle | None:
+    """Cached, because all recipients of a transaction may share a reply."""
+    return throttling(reply.code, reply.status, reply.text)
 
 
 def unsent(carried: Carried) -> frozenset[int]:

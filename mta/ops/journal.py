@@ -215,6 +215,23 @@ class Journal:
         """The destination takes connections again."""
         self._emit("destination-up", destination=destination)
 
+    def destination_throttled(
+        self, destination: str, text: str, pace: str | None, connections: int | None, until: float
+    ) -> None:
+        """The destination wants a slower pace, or fewer connections. Messages wait; no attempt of theirs is counted."""
+        self._emit(
+            "destination-throttled",
+            destination=destination,
+            pace=pace,
+            connections=connections,
+            next=timestamp(until),
+            reply=text,
+        )
+
+    def destination_unthrottled(self, destination: str) -> None:
+        """The destination's limits are forgotten: it has not refused anything because of them for hours."""
+        self._emit("destination-unthrottled", destination=destination)
+
     def amended(self, change: Change, ids: Sequence[QueueId], by: str) -> None:
         """An operator, this user if it is known, changed messages in the queue; a line tells of fifty at most."""
         for start in range(0, len(ids), _IDS_A_LINE):

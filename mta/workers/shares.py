@@ -5,11 +5,13 @@ a whole, and one worker alone probes what is down. Nothing is said for a message
 windowful of successes. Pure: time is an argument, and words to a worker go through a callable.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from mta.delivery.throttle import Window, WindowLimits
+from mta.delivery.throttle import Refusal, Window, WindowLimits
+from mta.delivery.throttle_replies import Kind
 from mta.message.outcome import TryLater
 
 #: Destinations that are remembered for nothing but an old failure; more than that are forgotten when it is over.
@@ -28,7 +30,7 @@ class Tell(Protocol):
 class _Share:
     """One destination: its window, who has how many connections, who asked for one, and who was told it is down."""
 
-    __slots__ = ("asking", "held", "name", "told_down", "trouble", "window")
+    __slots__ = ("asking", "held", "name", "told_down", "told_pace", "trouble", "turns", "window")
 
     def __init__(self, name: str, limits: WindowLimits) -> None:
         self.name = name
@@ -37,12 +39,15 @@ class _Share:
         #: In the order they asked; the values mean nothing.
         self.asking: dict[int, None] = {}
         self.told_down: set[int] = set()
+        #: Who asked when a transaction may begin, in the order they asked, and who was told that there is a pace.
+        self.turns: dict[int, None] = {}
+        self.told_pace: set[int] = set()
         self.trouble: TryLater | None = None
 
     @property
     def unused(self) -> bool:
         """Whether no worker has a connection or wants one."""
-        return not self.asking and not self.held.total()
+        return not self.asking and not self.turns and not self.held.total()
 
 
 class Shares:
@@ -90,6 +95,46 @@ class Shares:
             share.asking.update(dict.fromkeys(share.held))
         self._serve(share, now)
 
+    def refused(self, worker: int, now: float, name: str, returned: int, kind: str, *words: float | None) -> None:
+        """Learn of a refusal because of a limit, which ended `returned` connections; `words` as in a Refusal."""
+        share = self._shares.get(name)
+        if share is None:
+            return
+        wait, began, accepted, seconds = words
+        self._take_back(share, worker, returned)
+        left = share.held.total()
+        refusal = Refusal(Kind[kind], wait, began or now, left, left, int(accepted or 0), seconds or 0.0)
+        share.window.refused(now, refusal)
+        self._serve(share, now)
+
+    def turn(self, worker: int, now: float, name: str) -> None:
+        """Be asked when a transaction may begin, by the pace. Answered now or later."""
+        share = self._shares.get(name) or self._remember(name, now)
+        share.turns[worker] = None
+        share.told_pace.add(worker)
+        self._serve(share, now)
+
+    def answered(self, worker: int, now: float, name: str, began: float) -> None:  # noqa: ARG002
+        """Learn of a success by the pace."""
+        share = self._shares.get(name)
+        if share is not None:
+            self._note_successes(share, now, 1, began)
+            self._serve(share, now)
+
+    def lost(self, worker: int, now: float, name: str, began: float) -> None:  # noqa: ARG002
+        """Learn that a transaction by the pace ended without an answer."""
+        share = self._shares.get(name)
+        if share is not None:
+            share.window.ended(now, began)
+            self._serve(share, now)
+
+    def unused(self, worker: int, now: float, name: str, at: float) -> None:  # noqa: ARG002
+        """Learn that no transaction began at the time that was given for it."""
+        share = self._shares.get(name)
+        if share is not None:
+            share.window.unused(at)
+            self._serve(share, now)
+
     def retry(self, worker: int, now: float, name: str) -> None:  # noqa: ARG002
         """Let the next probe go at once."""
         share = self._shares.get(name)
@@ -102,6 +147,11 @@ class Shares:
         for share in list(self._shares.values()):
             share.asking.pop(worker, None)
             share.told_down.discard(worker)
+            share.told_pace.discard(worker)
+            share.turns.pop(worker, None)
+            if share.window.paced:
+                # The probe may have been its own.
+                share.window.ended(now, now)
             self._take_back(share, worker, share.held[worker])
             self._serve(share, now)
 
@@ -111,7 +161,8 @@ class Shares:
         def timed(verb: Callable[..., None]) -> Callable[..., None]:
             return lambda *arguments: verb(worker, wall(), *arguments)
 
-        verbs = (self.want, self.gone, self.worked, self.failed, self.retry)
+        verbs: tuple[Callable[..., None], ...] = (self.want, self.gone, self.worked, self.failed, self.retry)
+        verbs += (self.refused, self.turn, self.answered, self.lost, self.unused)
         return {verb.__name__: timed(verb) for verb in verbs}
 
     def _remember(self, name: str, now: float) -> _Share:
@@ -124,9 +175,9 @@ class Shares:
         share = self._shares[name] = _Share(name, self._limits)
         return share
 
-    def _note_successes(self, share: _Share, now: float, count: int) -> None:
+    def _note_successes(self, share: _Share, now: float, count: int, began: float = 0.0) -> None:
         for _ in range(min(count, _MOST_WORKED)):
-            share.window.succeeded(now)
+            share.window.succeeded(now, began)
         if share.trouble is None or share.window.down:
             return
         share.trouble = None
@@ -150,15 +201,36 @@ class Shares:
             del share.asking[worker]
             share.held[worker] += 1
             self._tell(worker, "grant", share.name, share.trouble is not None)
+        self._pace(share, now)
         if share.unused and share.window.forgettable:
             self._shares.pop(share.name, None)
 
+    def _pace(self, share: _Share, now: float) -> None:
+        """Say when transactions may begin to those who asked, and to all that there is a pace, or none any more."""
+        if not share.window.paced:
+            for worker in share.told_pace:
+                self._tell(worker, "pace", share.name, None)
+            share.told_pace.clear()
+            share.turns.clear()
+            return
+        rate = share.window.rate(now)
+        for worker in [holder for holder in share.held if holder not in share.told_pace]:
+            share.told_pace.add(worker)
+            self._tell(worker, "pace", share.name, rate)
+        while share.turns and (at := share.window.next_start(now)) < math.inf:
+            worker = next(iter(share.turns))
+            del share.turns[worker]
+            share.window.started(now)
+            self._tell(worker, "turn", share.name, at, rate)
+
     def _refuse(self, share: _Share, until: float) -> None:
         trouble = share.trouble or TryLater("the destination is down", status="4.4.1")
-        for worker in share.asking:
+        asking = {**share.asking, **share.turns}
+        for worker in asking:
             self._tell(worker, "down", share.name, until, trouble.text, trouble.host, trouble.status)
-        share.told_down.update(share.asking)
+        share.told_down.update(asking)
         share.asking.clear()
+        share.turns.clear()
 
     def _have_one_spared(self, share: _Share, asker: int) -> None:
         """Ask whoever has clearly more for one of its connections, and anyone at all where the asker has none."""

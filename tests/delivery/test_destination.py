@@ -2,7 +2,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.carriage import Carried
-from mta.delivery.destination import TRANSACTIONS_PER_CONNECTION, Destination
+from mta.delivery.destination import Destination
+from mta.delivery.feedback import TRANSACTIONS_PER_CONNECTION
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.lines import IDLE_SECONDS
 from mta.delivery.throttle import WindowLimits, own_windows

@@ -8,7 +8,7 @@ from tests.fakes.carrier import FakeCarrier, FakeConnection
 
 def kept(lines: IdleLines) -> FakeConnection:
     connection = FakeConnection(FakeCarrier())
-    lines.keep(Line(connection))
+    lines.keep(Line(connection, 0.0))
     return connection
 
 

@@ -43,6 +43,7 @@ LIMITS = [
         None,
     ),
     ("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", Kind.CONNECTIONS, None),
+    ("432 4.3.2 STOREDRV; try again later", Kind.CONNECTIONS, None),
     ("432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded", Kind.MAILBOX, None),
     (
         (

@@ -8,12 +8,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.delivery.carriage import Carried
 from mta.delivery.destination import Destination
 from mta.delivery.job import Group, Job, Result
+from mta.delivery.letters import outcome
 from mta.delivery.throttle import WindowLimits
 from mta.message.outcome import Delivered, TryLater
 from mta.ops.journal import Journal
 from mta.routing.route import Plan
+from mta.smtp.replies import Reply, reply
 from mta.workers.allowance import SharedWindows
 from mta.workers.shares import Shares
 from tests.fakes.carrier import FakeCarrier, FakeConnection
@@ -22,6 +25,10 @@ from tests.length import choose
 
 MX = "mx.test"
 PLAN = Plan(MX, ())
+BUSY = reply(421, "4.7.0", "Too many concurrent SMTP connections")
+THROTTLED = reply(454, "", "Throttling failure")
+QUOTA = reply(450, "4.7.0", "Daily SMTP relay limit exceeded")
+ENOUGH = reply(421, "4.7.0", "Too many messages on this connection")
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
 
@@ -34,6 +41,7 @@ class Worker:
         self.carrier.held = True
         self.lines: list[str] = []
         self.results: list[Result] = []
+        self.given_back: list[Group] = []
         self.entered = 0
         self.windows = SharedWindows(LIMITS, lambda verb, *words: relay.to_parent.append((number, verb, words)))
         self.handlers = self.windows.handlers()
@@ -52,12 +60,20 @@ class Worker:
         self.results.extend(results.values())
 
     def abandoned(self, group: Group) -> None:
-        raise AssertionError(f"given back: {group}")
+        # By the pace: it comes again.
+        assert group.job.again > self.clock.seconds()
+        self.given_back.append(group)
 
     def enter(self) -> None:
         self.entered += 1
         job = Job(claim("bob@b.test"), 0.0)
         self.destination.enter(Group(job, job.claim.pending, self.clock.seconds()), PLAN)
+
+    def enter_again(self) -> None:
+        """Enter what was given back, whether or not it is time."""
+        groups, self.given_back = self.given_back, []
+        for group in groups:
+            self.destination.enter(group, PLAN)
 
     def busy(self) -> list[FakeConnection]:
         return [each for each in self.carrier.connections if each.pending is not None]
@@ -227,6 +243,15 @@ class AnyOrder(RuleBasedStateMachine):
         for connection in self.relay.workers[number].busy()[:1]:
             connection.answer(usable=well)
 
+    @rule(number=numbers, limit=st.sampled_from((BUSY, THROTTLED, QUOTA, ENOUGH)), well=st.booleans())
+    def refuse(self, number: int, limit: Reply, well: bool) -> None:
+        for connection in self.relay.workers[number].busy()[:1]:
+            connection.answer(Carried({0: outcome(limit, connection.peer)}), usable=well)
+
+    @rule(number=numbers)
+    def come_again(self, number: int) -> None:
+        self.relay.workers[number].enter_again()
+
     @rule(number=numbers, down=st.booleans())
     def turn(self, number: int, down: bool) -> None:
         self.relay.workers[number].carrier.down = DOWN if down else None
@@ -253,21 +278,24 @@ class AnyOrder(RuleBasedStateMachine):
         relay = self.relay
         for worker in relay.workers.values():
             worker.carrier.down = None
-        for _ in range(200):
+        for round in range(600):
             relay.settle()
             busy = [each for worker in relay.workers.values() for each in worker.busy()]
-            if not busy and not any(worker.destination.waiting for worker in relay.workers.values()):
+            if not busy and all(len(worker.results) == worker.entered for worker in relay.workers.values()):
                 break
+            for worker in relay.workers.values():
+                worker.enter_again()
             for connection in busy:
                 if connection.pending is not None:
                     connection.answer()
-            relay.clock.advance(1)
+            relay.clock.advance(1 if round < 100 else 60)
         for worker in relay.workers.values():
             assert len(worker.results) == worker.entered
         for _ in range(10):
             relay.clock.advance(1)
             relay.settle()
-        assert not any(share.held.total() or share.asking for share in relay.shares._shares.values())
+        shares = relay.shares._shares.values()
+        assert not any(share.held.total() or share.asking or share.turns for share in shares)
 
 
 TestAnyOrder = AnyOrder.TestCase

@@ -1,0 +1,150 @@
+"""The consequences that the answers of one destination have for its limits: connections, pace and learned facts."""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from mta.delivery.carriage import Carried, Connection
+from mta.delivery.connections import Connections
+from mta.delivery.learned import Learned
+from mta.delivery.lines import Line
+from mta.delivery.pacing import Pacing
+from mta.delivery.throttle import Allowance, Refusal
+from mta.delivery.throttle_replies import Kind
+from mta.delivery.throttling import Throttle
+from mta.delivery.walk import throttle_of
+from mta.message.outcome import TryLater
+from mta.ops.journal import Journal
+
+#: Transactions over one connection, after which a fresh one is made: remotes count too.
+TRANSACTIONS_PER_CONNECTION = 500
+
+
+class Feedback:
+    """Tells a destination's window, pace and learned limits what its answers were."""
+
+    def __init__(
+        self,
+        name: str,
+        window: Allowance,
+        connections: Connections,
+        look_again: Callable[[], object],
+        *,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        journal: Journal,
+    ) -> None:
+        """`look_again` is called when a transaction may begin that might not before."""
+        self._name = name
+        self._window = window
+        self._connections = connections
+        self._clock = clock
+        self._wall = wall
+        self._journal = journal
+        self.learned = Learned(TRANSACTIONS_PER_CONNECTION)
+        self.pacing = Pacing(name, window, look_again, clock=clock, wall=wall, journal=journal)
+        #: Whether the last transaction went to its end, and nothing failed since.
+        self.proven = False
+        #: The last failure, until a connection is opened again.
+        self.trouble: TryLater | None = None
+        self._told_until = 0.0
+
+    def answered(self, line: Line, carried: Carried, started: float) -> None:
+        """Take a transaction that `started` then, on the reactor's clock; a session that ended by it is a failure."""
+        if line.connection.usable:
+            self.proven = True
+            self._window.succeeded(self._wall(), self._began(started) if self._window.paced else 0.0)
+            if self.pacing.told:
+                self.pacing.answered()
+            return
+        self._window.ended(self._wall(), self._began(started))
+        trouble = next((each for each in carried.outcomes.values() if isinstance(each, TryLater)), None)
+        if trouble is not None:
+            self.failed(trouble)
+
+    def not_opened(self, trouble: TryLater, began: float) -> None:
+        """Take the failure to open a connection for any message, begun at this wall-clock time."""
+        throttle = throttle_of(trouble)
+        if throttle is not None:
+            self._refused(throttle, trouble, began, others=self._connections.total)
+        else:
+            self.failed(trouble)
+            self._window.ended(self._wall(), began)
+
+    def opened(self, connection: Connection) -> Line:
+        """Take a connection that was opened."""
+        if self.trouble is not None:
+            self._journal.destination_up(self._name)
+            self.trouble = None
+        return Line(connection, self._clock.seconds())
+
+    def down(self) -> tuple[TryLater, float]:
+        """Return why nothing goes to the destination, and until when, wall-clock seconds; the operator hears once."""
+        now = self._wall()
+        until = self._window.blocked(now) or now
+        if self.trouble is not None and until != self._told_until:
+            self._told_until = until
+            self._journal.destination_down(self._name, self.trouble, until)
+        none_allowed = TryLater("no connection allowed now", status="4.3.2")
+        return self.trouble or self._window.trouble or none_allowed, until
+
+    def failed(self, trouble: TryLater) -> None:
+        """Take a failure of the destination: no connection, or a session that ended."""
+        self.proven = False
+        self.trouble = trouble
+        self._window.failed(self._wall(), self._connections.total, trouble)
+
+    def found_dead(self, line: Line, started: float) -> None:
+        """Take a kept connection that turned out to be dead when a transaction began."""
+        self.learned.closed(line.used - 1, self._clock.seconds())
+        self._window.ended(self._wall(), self._began(started))
+
+    def limited(self, limit: TryLater, line: Line, started: float, *, goes_on: bool) -> None:
+        """Take a refusal because of a limit; `goes_on`: another host is asked, which may have room."""
+        throttle = throttle_of(limit)
+        assert throttle is not None, "the reply tells of a limit"
+        now = self._clock.seconds()
+        if throttle.kind is Kind.MESSAGES and line.used > 1:
+            self.learned.messages_refused(line.used - 1, now)
+            self._window.ended(self._wall(), self._began(started))
+        elif goes_on and throttle.kind is not Kind.CONNECTIONS:
+            self.learned.pass_over((line.connection.peer,), now)
+        else:
+            self._refused(throttle, limit, self._began(started), line)
+
+    def walk_limited(self, limit: TryLater) -> None:
+        """Take the end of an attempt in which hosts refused because of a limit, and no other was reached."""
+        throttle = throttle_of(limit)
+        assert throttle is not None, "the reply tells of a limit"
+        if throttle.kind is not Kind.CONNECTIONS:
+            self._refused(throttle, limit, self._wall())
+
+    def enough(self, line: Line) -> bool:
+        """Whether a connection has carried as many messages as it may, or there are too many connections."""
+        if line.used >= self.learned.messages and line.used >= self.learned.messages_now(self._clock.seconds()):
+            return True
+        return self._window.limited and self._window.excess(self._connections.total + 1)
+
+    def _refused(
+        self, throttle: Throttle, reply: TryLater, began: float, line: Line | None = None, others: int | None = None
+    ) -> None:
+        """Have the window or the pace follow a refusal, of a transaction over a line that is not busy any more."""
+        busy = self._connections.busy
+        lines = [*busy, *self._connections.idle, *(() if line is None else (line,))]
+        accepted = sum(each.used for each in lines) - len(busy) - (line is not None)
+        now = self._clock.seconds()
+        refusal = Refusal(
+            # A limit of one connection that refuses its first message: only time helps.
+            Kind.RATE if throttle.kind is Kind.MESSAGES else throttle.kind,
+            throttle.wait,
+            began,
+            len(busy) if others is None else others,
+            self._connections.total,
+            accepted,
+            now - min((each.opened for each in lines), default=now),
+        )
+        self.pacing.refused(refusal, reply)
+
+    def _began(self, started: float) -> float:
+        """Return the wall-clock time of a time on the reactor's clock."""
+        return self._wall() - (self._clock.seconds() - started)
