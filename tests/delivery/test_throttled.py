@@ -1,122 +1,15 @@
 """A whole delivery side before servers with limits, on a clock: how long a batch takes, and what it costs the mail."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
-from twisted.internet.task import Clock
 
 from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.reports import DsnReporter
-from mta.delivery.service import DeliveryService
-from mta.delivery.settlement import Settler
-from mta.delivery.throttle import NewAllowance, own_windows, window_limits
-from mta.ops.journal import Journal
-from mta.queue.ids import IdSource
-from mta.queue.interface import Change, Claim, Entry, Query, Status
-from mta.queue.memory import MemoryQueue
+from mta.queue.interface import Change, Status
 from mta.smtp.replies import reply
-from mta.workers.allowance import SharedWindows
-from mta.workers.shares import Shares
 from tests.fakes.limited import FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
-from tests.fakes.mail import mail
-from tests.fakes.router import FakeRouter
-
-# Any time will do that is no multiple of a server's period.
-NOW = 1_000_000.3
-FOUR_DAYS = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))
-
-
-class NoMailboxes:
-    def deliver(self, *_: object) -> None:  # type: ignore[misc]
-        raise AssertionError("no mail is local")
-
-
-class Relay:
-    """A delivery side with a queue in memory and one server."""
-
-    def __init__(self, limits: DeliveryLimits | None = None, schedule: RetrySchedule = FOUR_DAYS) -> None:
-        self.clock = Clock()
-        self.clock.advance(NOW)
-        self.lines: list[str] = []
-        self.queues: list[MemoryQueue] = []
-        self.schedule = schedule
-        self.limits = limits
-        self.sent: list[str] = []
-
-    def to(self, server: LimitedServer, *, workers: int = 1) -> None:
-        """Start so many delivery sides with this server before them; several share their limits as workers do."""
-        self.server = server
-        schedule_limits = window_limits(self.schedule)
-        if workers == 1:
-            self.services = [self._service(own_windows(schedule_limits))]
-        else:
-            self._shares = Shares(schedule_limits, self._tell)
-            self._windows = [SharedWindows(schedule_limits, partial(self._hear, number)) for number in range(workers)]
-            self.services = [self._service(windows.new) for windows in self._windows]
-        for service in self.services:
-            service.startService()
-
-    def _tell(self, worker: int, verb: str, /, *words: object) -> None:
-        self.clock.callLater(0.0001, lambda: self._windows[worker].handlers()[verb](*words))
-
-    def _hear(self, worker: int, verb: str, /, *words: object) -> None:
-        handlers = self._shares.handlers(worker, self.clock.seconds)
-        self.clock.callLater(0.0001, lambda: handlers[verb](*words))
-
-    def _service(self, windows: NewAllowance) -> DeliveryService:
-        seconds = self.clock.seconds
-        journal = Journal(self.lines.append, seconds)
-        reporter = DsnReporter("relay.test", IdSource(tag=3), self.schedule)
-        queue = MemoryQueue()
-        self.queues.append(queue)
-        return DeliveryService(
-            queue,
-            FakeRouter(),
-            self.server,
-            NoMailboxes(),  # type: ignore[arg-type]
-            Settler(queue, reporter, self.schedule, wall=seconds, journal=journal),
-            windows=windows,
-            clock=self.clock,
-            wall=seconds,
-            journal=journal,
-            limits=self.limits,
-        )
-
-    def send(self, count: int) -> None:
-        """Take messages the way the intake does."""
-        for number in range(count):
-            service, queue = (each[number % len(self.services)] for each in (self.services, self.queues))
-            new = mail("bob@b.test")
-            lease = service.lease(new.body.size)
-            queue.add(new, self.clock.seconds(), lease).addCallback(partial(_taken, service))
-
-    def run(self, count: int, longest: float) -> float:
-        """Let time pass until the server has so many messages; return the seconds that took. Never passes `longest`."""
-        begun = self.clock.seconds()
-        while len(self.server.taken) < count:
-            calls = self.clock.getDelayedCalls()
-            step = min(call.getTime() for call in calls) - self.clock.seconds() if calls else longest
-            self.clock.advance(max(step, 0.0))
-            assert self.clock.seconds() - begun <= longest, f"{len(self.server.taken)} of {count} after {longest} s"
-        return self.clock.seconds() - begun
-
-    def entries(self) -> list[Entry]:
-        found: list[Entry] = []
-        for queue in self.queues:
-            queue.find(Query(finished=True)).addCallback(found.extend)
-        return found
-
-    def events(self, name: str) -> list[str]:
-        return [line for line in self.lines if line.split(" ")[1] == name]
-
-
-def _taken(service: DeliveryService, claim: Claim | None) -> None:
-    if claim is None:
-        service.wake()
-    else:
-        service.take(claim)
+from tests.fakes.throttled import NOW, Relay
 
 
 def assert_all_went_well(relay: Relay, count: int) -> None:
