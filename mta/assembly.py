@@ -46,6 +46,7 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import TryLater
 from mta.ops.control import ControlService
 from mta.ops.journal import Journal
+from mta.ops.repeats import WINDOW as REPEATS_ROUND
 from mta.ops.rounds import Rounds
 from mta.queue.auditor import ROUND as AUDIT_ROUND
 from mta.queue.auditor import Auditor
@@ -114,6 +115,7 @@ class Assembly:
             Rounds(keeper.forget, HISTORY_ROUND, clock),
             Rounds(room.look, ROOM_LOOK, clock),
             Rounds(auditor.look, AUDIT_ROUND, clock),
+            Rounds(journal.tell_repeats, REPEATS_ROUND, clock),
             Rounds(self._clock_watch(delivery).look, CLOCK_ROUND, clock),
             ControlService(clock, premises.home, delivery.amended, journal.trouble),
             *(() if premises.certificate is None else (Rounds(premises.certificate.look, CERTIFICATE_ROUND, clock),)),

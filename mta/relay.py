@@ -59,6 +59,8 @@ class Relay(MultiService):
             self._threads.stop()
             raise
         _tell(given.journal, self._queue.recovery)
+        if self._queue.recovery.doubtful:
+            self._queue.doubtful_told().addErrback(_not_noted)
         house = Assembly(given, self._queue)
         self._files = house.files
         self._factory = house.listener
@@ -114,6 +116,10 @@ def _messages(summary: Summary) -> int:
 def _not_counted(failure: Failure) -> int:
     _log.failure("no summary", failure)
     return 0
+
+
+def _not_noted(failure: Failure) -> None:
+    _log.warn("possible duplicates are told again at the next start: {why}", why=failure.getErrorMessage())
 
 
 def _tell(journal: Journal, recovery: Recovery) -> None:

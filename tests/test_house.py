@@ -56,7 +56,7 @@ MAY_IMPORT_EXACTLY = {
     "mta.queue.ids": {"mta.queue.interface"},
     "mta.routing.route": {"mta.message.outcome"},
     "mta.routing.hostpatterns": set(),
-    "mta.ops.journal": _VALUES | {"mta.queue.interface"},
+    "mta.ops.journal": _VALUES | {"mta.queue.interface", "mta.ops.repeats"},
     "mta.delivery.backoff": set(),
     "mta.delivery.localrule": {"mta.smtp"},
     "mta.inbound.networks": set(),

@@ -6,17 +6,17 @@ No event has a field for a secret; words that a server says about a login come h
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 
 from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
+from mta.ops.repeats import MOST, MOST_OF_OURS, Field, Repeats, kind_of
 from mta.queue.interface import Change, QueueId
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
 
-Field = str | int | float | None
 Render = Callable[[float, str, Mapping[str, Field]], str]
 
 _IDS_A_LINE = 50
@@ -63,6 +63,29 @@ class Journal:
         self._wall = wall
         self._render = render
         self._flush = flush
+        self._repeats = Repeats()
+
+    def tell_repeats(self) -> None:
+        """Tell how many lines of each kind were left out in the last minute, if it is over."""
+        if self._repeats.is_over(self._wall()):
+            self._end_minute()
+
+    def _end_minute(self) -> None:
+        for event, fields in self._repeats.end():
+            self._emit_often(event, fields)
+
+    def _emit_limited(
+        self,
+        event: str,
+        kind: Hashable,
+        fields: Mapping[str, Field],
+        others: Mapping[str, Field],
+        most: int = MOST,
+    ) -> None:
+        """Write one of the first lines of a kind in a minute; `others` are the fields that stand for those left out."""
+        self.tell_repeats()
+        if self._repeats.passes(kind, self._wall(), event, others, most):
+            self._emit_often(event, fields)
 
     def _emit(self, event: str, **fields: Field) -> None:
         self._emit_often(event, fields)
@@ -91,11 +114,11 @@ class Journal:
 
     def notice(self, text: str) -> None:
         """Something an operator should look at, though mail flows."""
-        self._emit("notice", text=text)
+        self._emit_limited("notice", kind_of(text), {"text": text}, {"text": text}, MOST_OF_OURS)
 
     def trouble(self, text: str, id: QueueId | None = None) -> None:
         """Something does not work: what, and what to do."""
-        self._emit("trouble", id=id, text=text)
+        self._emit_limited("trouble", kind_of(text), {"id": id, "text": text}, {"text": text}, MOST_OF_OURS)
 
     def fault(self, text: str, traceback: str) -> None:
         """A bug of ours: please report it with this line."""
@@ -111,6 +134,7 @@ class Journal:
 
     def stopped(self) -> None:
         """Everything is settled or released and the queue is closed."""
+        self._end_minute()
         self._emit("stopped")
 
     # Coming in
@@ -122,15 +146,18 @@ class Journal:
     def refused(self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply) -> None:
         """A sender, a recipient (if one is named) or a message was answered with a negative reply."""
         to = None if recipient is None else f"<{recipient}>"
-        self._emit("refused", client=client, helo=helo, **{"from": f"<{sender}>"}, to=to, reply=str(reply))
+        fields = {"client": client, "helo": helo, "from": f"<{sender}>", "to": to, "reply": str(reply)}
+        self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
 
     def refused_command(self, client: str, helo: str, command: str, reply: Reply) -> None:
         """A command was answered with a negative reply before anything was asked of our rules."""
-        self._emit("refused", client=client, helo=helo, command=command, reply=str(reply))
+        fields = {"client": client, "helo": helo, "command": command, "reply": str(reply)}
+        self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
 
     def session_ended(self, client: str, helo: str, text: str) -> None:
         """A session was ended by us or broke off in the middle."""
-        self._emit("session-ended", client=client, helo=helo, reason=text)
+        fields = {"client": client, "helo": helo, "reason": text}
+        self._emit_limited("session-ended", (client, kind_of(text)), fields, {"client": client, "reason": text})
 
     def accepted(self, id: QueueId, envelope: Envelope, size: int) -> None:
         """A message of `size` octets is on disk and the client was told so."""
@@ -253,6 +280,11 @@ class Stages:
         self.queued = (queued * 1000 + 0.5) // 1 / 1000
         self.waited = (waited * 1000 + 0.5) // 1 / 1000
         self.transfer = (transfer * 1000 + 0.5) // 1 / 1000
+
+
+def _others(client: str, reply: Reply) -> Mapping[str, Field]:
+    """Return the fields that refusals of one kind have in common."""
+    return {"client": client, "reply": str(reply)}
 
 
 def _path(address: Address | None) -> str:

@@ -56,7 +56,7 @@ _TAIL = """\
 | clients at once from an address that is not trusted | 50 | `421 4.7.0` |
 | connections to a destination | 20, from 5 on as it answers well | mail waits its turn |
 | recipients of a message that we send at a time | 100 | the rest in the next transaction |
-| free room that is left on the queue's disk | 10 MiB | `452 4.3.1` |
+| free room that is left on the queue's disk and in its file | 10 MiB | `452 4.3.1` |
 """
 
 # The settings by what an operator is about to do: each section begins with a setting of the table.

@@ -49,6 +49,12 @@ class Marks:
             return frozenset()
         return before.intersection(indexes)
 
+    def clear_told(self) -> None:
+        """Take the marks of the process before away, of which the operator was told; marks that were put since stay."""
+        for number in self._told:
+            self.clear(number)
+        self._told.clear()
+
     def lift(self, number: int, indexes: Collection[int]) -> None:
         """Take the marks of these recipients away."""
         before = self._indexes.get(number)

@@ -223,6 +223,10 @@ class SqliteQueue:
             return False, [report.id for report in reports]
         return True, [claim.id] if self._tables.finished(claim.id) else []
 
+    def doubtful_told(self) -> "Deferred[None]":
+        """Note that the operator was told of the copies that the start found in doubt: the next one does not again."""
+        return self._submit(self._tally.marks.clear_told)
+
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back untouched."""
         return self._submit(partial(self._tables.release, claim, due))

@@ -159,7 +159,7 @@ def said(heading: str, source: list[str]) -> bool:
 
 def test_the_events_of_troubleshooting_are_those_of_the_journal():
     journal = (ROOT / "mta" / "ops" / "journal.py").read_text()
-    events = set(re.findall(r'_emit(?:_often)?\(\s*"([a-z-]+)"', journal))
+    events = set(re.findall(r'_emit(?:_often|_limited)?\(\s*"([a-z-]+)"', journal))
     rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == events

@@ -69,3 +69,40 @@ def test_a_change_by_an_operator_is_told_with_the_user_and_fifty_messages_a_line
     assert "".join(lines).count(ids[-1]) == 1
     journal.amended(Change.HOLD, ids[:1], "")
     assert lines[-1].endswith(f" amended change=hold ids={ids[0]}\n")
+
+
+def test_a_full_disk_fills_no_log() -> None:
+    lines: list[str] = []
+    now = [NOON]
+    journal = Journal(lines.append, lambda: now[0])
+    for number in range(19_000):
+        journal.trouble(f"no room in the queue: only {number % 9} MiB free", ID)
+        journal.refused("192.0.2.1", "app", "a@b.test", "c@d.test", reply(452, "4.3.1", "No room in the queue"))
+        journal.session_ended("192.0.2.1", "app", "421 4.7.0 too many errors")
+        now[0] += 0.002
+    assert len(lines) == 10 + 50 + 50
+    journal.tell_repeats()
+    assert len(lines) == 10 + 50 + 50
+    now[0] += 60
+    journal.tell_repeats()
+    journal.stopped()
+    more = lines[110:113]
+    assert [line.split()[1] for line in more] == ["trouble", "refused", "session-ended"]
+    assert [line.split(" more=")[1].split()[0] for line in more] == ["18990", "18950", "18950"]
+    assert len(lines) == 114
+
+
+def test_a_stop_tells_how_many_lines_were_left_out() -> None:
+    lines, journal = lines_of()
+    for _ in range(12):
+        journal.trouble("the outcome could not be recorded", ID)
+    journal.stopped()
+    assert lines[-2].endswith('trouble text="the outcome could not be recorded" more=2\n')
+    assert lines[-1].endswith(" stopped\n")
+
+
+def test_what_clients_are_told_is_counted_for_each_of_them() -> None:
+    lines, journal = lines_of()
+    for number in range(40):
+        journal.refused(f"192.0.2.{number}", "app", "a@b.test", None, reply(550, "5.7.1", "no"))
+    assert len(lines) == 40

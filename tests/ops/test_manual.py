@@ -49,7 +49,7 @@ def test_the_limits_without_a_setting_are_those_of_the_program() -> None:
         "clients at once from an address that is not trusted": str(limits.connections_per_stranger),
         "connections to a destination": f"{window.most}, from {window.start} on as it answers well",
         "recipients of a message that we send at a time": str(DeliveryLimits().recipients_per_transaction),
-        "free room that is left on the queue's disk": f"{RESERVE >> 20} MiB",
+        "free room that is left on the queue's disk and in its file": f"{RESERVE >> 20} MiB",
     }
 
 

@@ -90,3 +90,22 @@ def test_the_text_says_what_is_marked(changes: list) -> None:
 def test_text_that_holds_no_marks_is_an_error() -> None:
     with pytest.raises(ValueError, match="Expecting"):
         read_marks("")
+
+
+def test_a_mark_that_was_told_is_taken_away_and_one_that_is_new_stays() -> None:
+    marks = Marks()
+    marks.load('{"5":[[0,0]],"6":[[0,1]]}')
+    marks.begin()
+    marks.put(6, [1])
+    marks.clear_told()
+    assert read_marks(marks.changed() or "") == {6: frozenset({0, 1})}
+    assert marks.put(5, [0]) == frozenset()
+
+
+def test_marks_that_were_told_come_back_when_the_transaction_fails() -> None:
+    marks = Marks()
+    marks.load('{"5":[[0,0]]}')
+    marks.begin()
+    marks.clear_told()
+    marks.roll_back()
+    assert read_marks(text(marks)) == {5: frozenset({0})}

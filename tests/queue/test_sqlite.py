@@ -54,6 +54,19 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.amended(Change.REMOVE)
         self.assertEqual(self.files(), [])
 
+    def reopen(self) -> None:
+        self.now(self.queue.close())
+        self.queue = open_queue(self.directory, run=run_inline, now=NOW)
+
+    def test_a_copy_in_doubt_is_found_by_each_start_until_the_operator_was_told(self):
+        self.now(self.queue.mark(self.claimed().id, [0]))
+        for _ in range(2):
+            self.reopen()
+            self.assertEqual(len(self.queue.recovery.doubtful), 1)
+        self.now(self.queue.doubtful_told())
+        self.reopen()
+        self.assertEqual(self.queue.recovery.doubtful, ())
+
     def test_what_the_history_forgets_becomes_room_for_other_mail(self):
         for _ in range(200):
             self.settled(self.claimed(), Verdict(0, TOOK))
