@@ -38,6 +38,9 @@ def _words(trouble: Trouble, route: Route, fault: Fault) -> str:
             return f"TLS failed: {trouble.text}; mail stays queued. {_without_tls(route)}"
         case Cause.TLS_FAILED:
             return f"TLS failed: {trouble.text}"
+        case Cause.REFUSED if route.smarthost:
+            advice = "Have it allow this host's address, and see that MAILNAME is a name that the DNS knows"
+            return f"the smarthost refuses this relay: {trouble.text}; mail stays queued. {advice}"
         case _:
             return trouble.text
 

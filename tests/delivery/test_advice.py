@@ -50,6 +50,13 @@ def test_the_text_says_what_failed_and_what_to_set(cause: Cause, text: str, word
     assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0")
 
 
+def test_a_smarthost_that_refuses_the_session_is_asked_to_allow_this_host() -> None:
+    text = explain(Trouble(Cause.REFUSED, "4.7.1", "554 no"), Route("h.test", "192.0.2.1", 25, smarthost=True)).text
+    assert text.startswith(
+        "the smarthost refuses this relay: 554 no; mail stays queued. Have it allow this host's address"
+    )
+
+
 @pytest.mark.parametrize(("port", "words"), [(25, "587 or 465"), (465, "587"), (587, "465"), (2525, "587 or 465")])
 @pytest.mark.parametrize("cause", [Cause.NO_TLS, Cause.TLS_FAILED])
 def test_without_tls_another_port_is_advised_before_the_clear(cause: Cause, port: int, words: str) -> None:
