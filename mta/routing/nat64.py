@@ -7,6 +7,8 @@ address. The prefix shows in the IPv6 addresses that the network's DNS server ma
 import ipaddress
 from collections.abc import Callable, Iterable
 
+from twisted.internet.defer import Deferred
+
 from mta.routing.answers import Found, LookupFailed, Resolver
 
 #: A name that has IPv4 addresses alone (RFC 7050 section 8).
@@ -28,11 +30,21 @@ class Nat64:
         self._seconds = seconds
         self._prefixes: tuple[ipaddress.IPv6Network, ...] = ()
         self._next_look = float("-inf")
+        self._first_look: Deferred[None] | None = None
 
     async def refresh(self) -> None:
-        """Look the prefixes up if it is time to."""
-        if self._seconds() < self._next_look:
-            return
+        """Look the prefixes up if it is time to. Only the first look-up is waited for, so that mail waits once."""
+        if self._seconds() >= self._next_look:
+            self._next_look = self._seconds() + _AFTER_FAILURE
+            look = Deferred.fromCoroutine(self._look_up())
+            if self._first_look is None:
+                self._first_look = look
+        if self._first_look is not None and not self._first_look.called:
+            waiting: Deferred[None] = Deferred()
+            self._first_look.addBoth(waiting.callback)
+            await waiting
+
+    async def _look_up(self) -> None:
         answer = await self._resolver.addresses(WELL_KNOWN_NAME)
         failed = isinstance(answer, LookupFailed) or (isinstance(answer, Found) and bool(answer.incomplete))
         if not failed:

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.routing.answers import AddressAnswer, Found, LookupFailed
 from mta.routing.nat64 import Nat64, inner, prefixes
 from tests.fakes.zone import Zone, ZoneResolver
 
@@ -75,6 +76,28 @@ class Nat64Tests(SynchronousTestCase):
         self.refresh()
         assert self.nat64.reached("2001:db8:2::a00:5") == "10.0.0.5"
         assert self.nat64.reached("2001:db8:1::a00:5") == "2001:db8:1::a00:5"
+
+    def test_only_the_first_look_up_is_waited_for(self) -> None:
+        answers: list[Deferred[AddressAnswer]] = []
+
+        class Slow(ZoneResolver):
+            async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
+                answers.append(Deferred())
+                return await answers[-1]
+
+        nat64 = Nat64(Slow(self.zone), self.clock.seconds)
+        waiting = [Deferred.fromCoroutine(nat64.refresh()) for _ in range(2)]
+        self.clock.advance(1)
+        waiting.append(Deferred.fromCoroutine(nat64.refresh()))
+        assert not any(each.called for each in waiting)
+        answers[0].callback(LookupFailed("silence"))
+        for each in waiting:
+            self.successResultOf(each)
+        self.clock.advance(61)
+        self.successResultOf(Deferred.fromCoroutine(nat64.refresh()))
+        assert len(answers) == 2
+        answers[1].callback(Found(("2001:db8:1::c000:aa",), 60, "ipv4only.arpa"))
+        assert nat64.reached("2001:db8:1::a00:5") == "10.0.0.5"
 
     def test_the_name_is_looked_up_every_ten_minutes_only(self) -> None:
         for _ in range(3):
