@@ -1,5 +1,6 @@
 """The world around the daemon: a DNS of its own, sinks and relays to order, and a clean-up that nothing escapes."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.endtoend)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Return a folder that everyone may enter, as /var/spool is.
+
+    Those of pytest are closed, and each start of another pytest closes them again.
+    """
+    with tempfile.TemporaryDirectory(prefix="relay-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
 
 
 @pytest.fixture

@@ -96,5 +96,6 @@ def test_recipients_beyond_the_first_hosts_limit_go_to_it_at_once(world):
     relay.submit(mail(), [f"u{number}@example.test" for number in range(1, 6)])
     messages = received(sink, 3)
     relay.empty()
-    assert [len(message.recipients) for message in messages] == [2, 2, 1]
+    # The last two go over connections of their own, in either order.
+    assert sorted(len(message.recipients) for message in messages) == [1, 2, 2]
     assert relay.events("deferred") == []

@@ -2,9 +2,7 @@
 
 import os
 import pwd
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +17,6 @@ from tests.fakes.processes import find_program
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives root up")
 SOMEBODY = f"{NOBODY}:{NOBODY}"
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Return a folder that everyone may enter, as /var/spool is."""
-    path = Path(tempfile.mkdtemp(prefix="run-as-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

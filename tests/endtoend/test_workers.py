@@ -198,22 +198,20 @@ def test_a_second_relay_on_the_same_directory_is_refused_whatever_its_workers(wo
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives privileges up")
-def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_only_root_can_read(world, tmp_path):
+def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_only_root_can_read(world, home):
     prefix = with_open_python()
     if prefix is None:
         pytest.skip("nobody but root may run this Python")
-    tls = tmp_path / "tls"
+    tls = home / "tls"
     tls.mkdir(0o700)
     certificate, key = self_signed(["relay.example.test"]).write(tls)
     key.chmod(0o600)
-    queue = tmp_path / "relay" / "queue"
+    queue = home / "queue"
     relay = world.stopped_relay(
         world.sink(), WORKERS="2", CERTIFICATE_PATH=str(certificate), KEY_PATH=str(key), QUEUE_DIR=str(queue)
     )
     queue.mkdir(0o700)
     os.chown(queue, NOBODY, NOBODY)
-    for folder in (queue, *queue.parents[: len(queue.parents) - 2]):
-        folder.chmod(folder.stat().st_mode | 0o011)
     relay.child.command[1:1] = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
     relay.child.command[:0] = prefix
     relay.start()

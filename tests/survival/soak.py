@@ -121,6 +121,8 @@ class Soak:
             PRIVATE_DESTINATIONS="allow",
             OTHER_HOSTNAMES=NOBODYS,
             RETRY_SCHEDULE=f"F,{int(self.options.schedule)}s,2s",
+            # One fault of the clients is an end of data that is none.
+            LINE_ENDINGS="strict",
             HISTORY_DAYS=f"{self.options.history / 86400:.6f}",
             **certificates.settings,
         )

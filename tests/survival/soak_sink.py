@@ -122,6 +122,8 @@ class Conversation:
         # What is left of a chunk, and whether it is the last.
         self._chunk: tuple[int, bool] | None = None
         self._fault: tuple[str, str] | None = None
+        # The relay understands no answer any more, though it may have sent all of the message by then.
+        self._garbled = False
 
     def readable(self) -> None:
         """Take what came."""
@@ -241,6 +243,7 @@ class Conversation:
             answers.clear()
             self.say_later(usual)
         elif how == "garbage":
+            self._garbled = True
             answers.append(self._sink.random.choice(_GARBAGE))
         elif how in {"4xx", "5xx"}:
             answers.append(_WORDS[how])
@@ -302,7 +305,8 @@ class Conversation:
             if self._report:
                 self._sink.took_report(b"".join(self._content))
             else:
-                self._sink.took(self._numbers, answered=fault is None or fault[1] == "slow")
+                answered = not self._garbled and (fault is None or fault[1] == "slow")
+                self._sink.took(self._numbers, answered=answered)
         usual = b"250 2.0.0 taken\r\n" if self._numbers else _OUT_OF_ORDER
         self._answer("END", usual, answers)
         self._first, self._numbers, self._content = None, [], []
