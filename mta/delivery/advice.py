@@ -14,7 +14,8 @@ def explain(trouble: Trouble, route: Route, fault: Fault | None = None) -> TryLa
 
     `fault` tells why the host's certificate was rejected, when it was.
     """
-    return TryLater(_words(trouble, route, fault or Fault.UNUSABLE), route.label, trouble.status)
+    words = _words(trouble, route, fault or Fault.UNUSABLE)
+    return TryLater(words, route.label, trouble.status, reply=trouble.reply)
 
 
 def _words(trouble: Trouble, route: Route, fault: Fault) -> str:

@@ -22,7 +22,7 @@ from mta.delivery.conversation import Conversation
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
 from mta.delivery.timeouts import Timeouts
-from mta.delivery.walk import untried
+from mta.delivery.walk import throttle_of, untried
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.routing.tls import Fault, describe
@@ -77,6 +77,8 @@ class _Opening:
         self._route: Route
         self._result: Deferred[Connection | TryLater] = Deferred(lambda _: self._cancel())
         self._last = TryLater("there is no host to try", status="4.4.4")
+        # The last refusal because of a limit: it tells more of the destination than a host that is not there.
+        self._limit: TryLater | None = None
         self._connector: IConnector | None = None
         self._link: Link | None = None
         self._cancelled = False
@@ -121,7 +123,7 @@ class _Opening:
         if self._cancelled:
             return
         if not self._routes:
-            self._result.callback(self._last)
+            self._result.callback(self._limit or self._last)
             return
         self._route = self._routes.pop()
         self._tried.append(self._route.label)
@@ -154,6 +156,8 @@ class _Opening:
 
     def _give_up(self, trouble: Trouble, fault: Fault | None = None) -> None:
         self._last = explain(trouble, self._route, fault)
+        if throttle_of(self._last) is not None:
+            self._limit = self._last
         if trouble.cause is Cause.OURSELVES and self._route.preference is not None:
             # RFC 5321 section 5.1: what is no better than ourselves would send it back to us.
             self._routes.clear()

@@ -17,7 +17,7 @@ from mta.delivery.feedback import TRANSACTIONS_PER_CONNECTION, Feedback
 from mta.delivery.job import Group, Owner, Result
 from mta.delivery.lines import Line
 from mta.delivery.throttle import NewAllowance
-from mta.delivery.waiting import WaitingGroups
+from mta.delivery.waiting import Passes, WaitingGroups
 from mta.delivery.walk import Walk, is_open, sort_out, throttle_of, unsent, untried
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
@@ -47,6 +47,8 @@ class Destination:
         self._plan = Plan(name, ())
         self._groups = WaitingGroups()
         self._connections = Connections(carrier, clock, self._count)
+        # Gives connections to the groups that wait.
+        self._drive = Passes(self._drive_once)
         # How many connections are being opened for no group in particular.
         self._coming = 0
         self._feedback = Feedback(
@@ -57,9 +59,6 @@ class Destination:
         #: How many groups have left the line to be carried.
         self.begun = 0
         self._closed = False
-        # Whether connections are being given to groups, and whether that is to be done once more.
-        self._driving = False
-        self._once_more = False
 
     @property
     def proven(self) -> bool:
@@ -127,8 +126,10 @@ class Destination:
         self._drive()
 
     def unblock(self) -> None:
-        """Forget that the destination was down: an operator wants it tried now."""
+        """Forget that the destination was down, or has a pace: an operator wants it tried now."""
         self._window.unblock()
+        if self._window.paced:
+            self._drive()
 
     def drop(self, unwanted: Callable[[Group], bool]) -> None:
         """Give back the waiting groups for which `unwanted` is true."""
@@ -147,20 +148,6 @@ class Destination:
     def abort(self) -> None:
         """Cut running transactions short."""
         self._connections.abort()
-
-    def _drive(self) -> None:
-        """Give connections to what waits. Called from within, it is done again after: a crowd would fill the stack."""
-        if self._driving:
-            self._once_more = True
-            return
-        self._driving = True
-        try:
-            self._drive_once()
-            while self._once_more:
-                self._once_more = False
-                self._drive_once()
-        finally:
-            self._driving = False
 
     def _drive_once(self) -> None:
         self._use_idle()
@@ -300,7 +287,7 @@ class Destination:
             self._pacing.started()
         started = self._clock.seconds()
         leaving = not any(route.lmtp for route in self._plan.routes)
-        run = (line, group, started)
+        run = line, group, started
         group.carry(line.connection, leaving=leaving).addCallbacks(self._carried, self._crashed, run, {}, run)
 
     def _carried(self, carried: Carried, line: Line, group: Group, started: float) -> None:
@@ -389,10 +376,10 @@ class Destination:
 
     def _rest(self, line: Line) -> None:
         """Keep a connection for the next group, for a while."""
-        if not line.connection.usable:
-            self._count()
-        elif self._closed or self._window.gives_up(line.used) or self._feedback.enough(line):
-            line.connection.quit()
-            self._count()
-        else:
+        usable = line.connection.usable
+        if usable and not (self._closed or self._window.gives_up(line.used) or self._feedback.enough(line)):
             self._connections.idle.keep(line)
+            return
+        if usable:
+            line.connection.quit()
+        self._count()

@@ -109,6 +109,8 @@ class Feedback:
             self._window.ended(self._wall(), self._began(started))
         elif goes_on and throttle.kind is not Kind.CONNECTIONS:
             self.learned.pass_over((line.connection.peer,), now)
+            # The next message goes to the other host at once.
+            line.connection.quit()
         else:
             self._refused(throttle, limit, self._began(started), line)
 

@@ -1,4 +1,4 @@
-"""The groups that wait before one destination, first come, first served."""
+"""The groups that wait before one destination, first come, first served, and the passes over them."""
 
 from collections import deque
 from collections.abc import Callable
@@ -39,3 +39,28 @@ class WaitingGroups:
         self.fresh = deque(group for group in self.fresh if not unwanted(group))
         self.walking = deque(group for group in self.walking if not unwanted(group))
         return taken
+
+
+class Passes:
+    """Runs `one`; when it is called from within, it runs once more after: a crowd would fill the stack."""
+
+    __slots__ = ("_once_more", "_one", "_running")
+
+    def __init__(self, one: Callable[[], None]) -> None:
+        self._one = one
+        self._running = False
+        self._once_more = False
+
+    def __call__(self) -> None:
+        """Run now, or after the pass that runs."""
+        if self._running:
+            self._once_more = True
+            return
+        self._running = True
+        try:
+            self._one()
+            while self._once_more:
+                self._once_more = False
+                self._one()
+        finally:
+            self._running = False

@@ -39,6 +39,8 @@ class SharedWindow:
         self.limited = False
         # When the next transaction may begin, once the parent has said so, and the pace of all workers together.
         self._turn: float | None = None
+        # Whether an operator wants the next one to begin whatever the parent has said.
+        self._at_once = False
         self._rate = math.inf
         self._name = name
         self._send = send
@@ -134,7 +136,7 @@ class SharedWindow:
                 self._wants_turn = True
                 self._send("turn", self._name)
             return math.inf
-        return self._turn
+        return now if self._at_once else self._turn
 
     def starts_at(self, now: float, place: int) -> float:
         """Return when about a message will be begun that has so many others before it in this worker."""
@@ -147,6 +149,7 @@ class SharedWindow:
     def started(self, now: float) -> None:  # noqa: ARG002
         """Use up the time that the parent gave."""
         self._turn = None
+        self._at_once = False
 
     def needs_no_start(self) -> None:
         """Give the time back that the parent gave."""
@@ -170,7 +173,7 @@ class SharedWindow:
         """Let the next probe go at once, from whichever worker it comes."""
         if self._blocked_until is not None or self.paced:
             self._blocked_until = None
-            self._turn = None if self._turn is None else 0.0
+            self._at_once = True
             self._send("retry", self._name)
 
     def granted(self, probing: bool) -> None:

@@ -385,3 +385,78 @@ def test_recipients_beyond_the_limit_wait_with_the_others_if_the_only_host_went_
     wire.lost()
     assert {type(outcome) for outcome in attempts.outcomes.values()} == {TryLater}
     assert len(attempts.outcomes) == 2
+
+
+SLOW_DOWN = "454 4.7.0 Throttling failure: Maximum sending rate exceeded."
+
+
+def test_a_host_that_throttles_is_passed_over_while_another_takes_the_mail() -> None:
+    attempts = Attempts()
+    attempts.send("one@b.test")
+    attempts.accept("220 hi", *EHLO, "250 ok", "250 ok", "354 go", SLOW_DOWN)
+    second = attempts.accept(*TAKES)
+    assert isinstance(attempts.outcomes["one@b.test"], Delivered)
+    attempts.net.advance(10)
+    second.lost()
+    attempts.send("two@b.test")
+    assert attempts.hosts == ["192.0.2.1", "192.0.2.2", "192.0.2.2"]
+    attempts.net.refuse()
+    attempts.net.advance(60)
+    attempts.send("three@b.test")
+    assert attempts.hosts[3:] == ["192.0.2.1"]
+    assert not [line for line in attempts.lines if "destination-throttled" in line]
+
+
+def test_a_message_that_all_hosts_throttle_waits_and_is_no_failed_attempt() -> None:
+    attempts = Attempts()
+    attempts.send()
+    for _ in range(2):
+        attempts.accept("220 hi", *EHLO, "250 ok", "250 ok", "354 go", SLOW_DOWN)
+    assert attempts.outcomes == {}
+    assert attempts.destination.waiting == 1
+    attempts.net.advance(2)
+    says(attempts.net.wires[-1], ("250 reset", "250 ok", "250 ok", "354 go", "250 taken"))
+    assert isinstance(attempts.outcomes["bob@b.test"], Delivered)
+    assert not [line for line in attempts.lines if "possible-duplicate" in line]
+
+
+def test_a_throttled_recipient_waits_though_the_other_host_could_not_be_reached() -> None:
+    attempts = Attempts()
+    attempts.send("ann@b.test", "bob@b.test")
+    attempts.accept("220 hi", *EHLO, "250 ok", SLOW_DOWN, "250 ok", "354 go", "250 ok")
+    assert set(attempts.outcomes) == {"bob@b.test"}
+    attempts.net.refuse()
+    assert set(attempts.outcomes) == {"bob@b.test"}
+    assert attempts.destination.waiting == 1
+
+
+@pytest.mark.parametrize("step", ["greeting", "EHLO"])
+def test_a_session_that_is_refused_because_of_a_limit_is_no_failed_attempt(step: str) -> None:
+    attempts = Attempts(FIRST)
+    attempts.send()
+    answer(attempts, step, lambda _, wire: wire.says("421 4.7.0 Too many connections, try again later"))
+    assert attempts.outcomes == {}
+    attempts.net.advance(1)
+    attempts.accept(*TAKES)
+    assert isinstance(attempts.outcomes["bob@b.test"], Delivered)
+
+
+def test_a_limit_that_one_host_tells_counts_though_the_other_is_not_there() -> None:
+    attempts = Attempts()
+    attempts.send()
+    answer(attempts, "greeting", lambda _, wire: wire.says("421 4.7.0 Too many connections, try again later"))
+    attempts.net.refuse()
+    assert attempts.outcomes == {}
+    assert attempts.destination.waiting == 1
+
+
+def test_a_limit_of_messages_opens_another_connection_at_once() -> None:
+    attempts = Attempts(FIRST)
+    attempts.send("one@b.test")
+    wire = attempts.accept(*TAKES)
+    attempts.send("two@b.test")
+    says(wire, ("451 4.7.0 Too many messages on this connection",))
+    attempts.accept(*TAKES)
+    assert isinstance(attempts.outcomes["two@b.test"], Delivered)
+    attempts.send("three@b.test")
+    assert len(attempts.hosts) == 3
