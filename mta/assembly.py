@@ -28,7 +28,7 @@ from mta.delivery.marking import QueueMarks
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.signing import DkimSigner, Signer
+from mta.delivery.signing import DkimSigner, Signer, UnsignedNotices
 from mta.delivery.throttle import NewAllowance, own_windows, window_limits
 from mta.inbound.balance import Balance
 from mta.inbound.descriptors import room_for_clients
@@ -213,7 +213,13 @@ class Assembly:
         keyring = self._premises.keyring
         if keyring is None:
             return None
-        return DkimSigner(keyring, Canon(*self._settings.dkim_canon), ours=self._is_ours, run=self._in_a_thread)
+        return DkimSigner(
+            keyring,
+            Canon(*self._settings.dkim_canon),
+            ours=self._is_ours,
+            run=self._in_a_thread,
+            unsigned=UnsignedNotices(time.time, self._journal.notice),
+        )
 
     def _is_ours(self, envelope: Envelope) -> bool:
         client = envelope.origin.client

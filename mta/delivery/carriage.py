@@ -48,6 +48,8 @@ class Carried:
     #: When the session ended: whether all of the message was sent, so that the remote may have it.
     all_out: bool = False
     excess: Excess | None = None
+    #: Who signed the message, as a Signature says it; "" if it was not to be signed.
+    signed_by: str = ""
 
 
 class Connection(Protocol):

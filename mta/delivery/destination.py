@@ -307,9 +307,8 @@ class Destination:
         if self.waiting:
             self._drive()
         outcomes = carried.outcomes
-        results = {
-            pending.index: Result(outcomes[pending.index], waited, transfer, security) for pending in group.recipients
-        }
+        told = (waited, transfer, security, carried.signed_by)
+        results = {pending.index: Result(outcomes[pending.index], *told) for pending in group.recipients}
         self._owner.concluded(group, results)
 
     def _use_another(self, carried: Carried, group: Group) -> None:

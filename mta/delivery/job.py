@@ -29,6 +29,8 @@ class Result:
     waited: float = 0.0
     transfer: float = 0.0
     security: str = ""
+    #: As in a Carried.
+    signed_by: str = ""
     not_before: float = 0.0
     mails: tuple[NewMail, ...] = ()
 
@@ -91,7 +93,11 @@ class Group:
         if outgoing is None or not leaving:
             return connection.carry(self._parcel(claim.body))
         ready = outgoing.of(claim.envelope, claim.body)
-        return ready.addCallbacks(lambda body: connection.carry(self._parcel(body)), self._unread)
+        return ready.addCallbacks(lambda body: self._carry_signed(connection, body, outgoing), self._unread)
+
+    def _carry_signed(self, connection: Connection, body: Body, outgoing: Outgoing) -> "Deferred[Carried]":
+        carrying = connection.carry(self._parcel(body))
+        return carrying.addCallback(lambda carried: replace(carried, signed_by=outgoing.signed_by))
 
     def _parcel(self, body: Body) -> Parcel:
         claim = self.job.claim

@@ -162,7 +162,9 @@ class Settler:
             if isinstance(outcome, Delivered):
                 result = job.results[verdict.index]
                 stages = _stages(job, result, now)
-                self._journal.delivered(job.claim.id, address, outcome, stages, result.security)
+                self._journal.delivered(
+                    job.claim.id, address, outcome, stages, result.security, signed_by=result.signed_by
+                )
             elif isinstance(outcome, TryLater):
                 self._journal.deferred(job.claim.id, address, outcome, verdict.due or now)
                 if outcome.advice:

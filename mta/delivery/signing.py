@@ -1,6 +1,6 @@
 """What goes on top of a message that leaves this host: the seam, and DKIM behind it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,26 +13,51 @@ from mta.message.author import author_domain
 from mta.message.body import Body, MemoryBody
 from mta.message.dkim import Canon, UnsignedField, body_digest, read_header, unsigned_fields
 from mta.message.envelope import Envelope
+from mta.message.keys import SigningKey
+from mta.smtp.values import value
 
 #: Octets of a message that is hashed at once: as many take a millisecond or two.
 AT_ONCE = 256 * 1024
 
 
+#: Seconds after which a domain without a key is told of again, and domains that are told of in that time.
+DAY = 86400.0
+MOST_UNSIGNED = 100
+
+
+@value(frozen=True, slots=True)
+class Signature:
+    """The header fields to put on top of a message, each with its CRLF, and who signed, for the log.
+
+    `by` is the domain and its selectors, `example.org/s1,s2`, or `none(...)` with the reason if there are no fields.
+    """
+
+    fields: bytes
+    by: str
+
+
 class Signer(Protocol):
     """Signs messages."""
 
-    async def sign(self, envelope: Envelope, body: Body) -> bytes:
-        """Return the header fields to put on top, each with its CRLF, or b"" if the message is not to be signed.
-
-        Raises OSError when the body cannot be read.
-        """
+    async def sign(self, envelope: Envelope, body: Body) -> Signature:
+        """Return the signature of a message, or why it has none. Raises OSError when the body cannot be read."""
 
 
 class DkimSigner:
     """The Signer of DKIM: with the keys of the domain that the message says it is from, if there are any."""
 
-    def __init__(self, keyring: Keyring, canon: Canon, *, ours: Callable[[Envelope], bool], run: Run) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        canon: Canon,
+        *,
+        ours: Callable[[Envelope], bool],
+        run: Run,
+        unsigned: Callable[[str], object] = lambda _: None,
+    ) -> None:
         """Prepare. `ours` tells of whose mail we vouch for; `run` hashes large messages, and signs with RSA keys.
+
+        `unsigned` is told each domain of our clients' mail that has no key.
 
         A host that takes in mail for some domains from everyone must not vouch for all of it: a stranger's forgery of
         such a domain would leave it with a good signature.
@@ -41,22 +66,68 @@ class DkimSigner:
         self._canon = canon
         self._ours = ours
         self._run = run
+        self._unsigned = unsigned
         self._key_work = KeyWork(run)
 
-    async def sign(self, envelope: Envelope, body: Body) -> bytes:
-        """Return a DKIM-Signature field for each key."""
+    async def sign(self, envelope: Envelope, body: Body) -> Signature:
+        """Return a DKIM-Signature field for each key of the author's domain, or else of the nearest one above it.
+
+        Receivers take the signature of a domain above for mail from a sub-domain (RFC 7489 section 3.1.1, relaxed).
+        """
         if not self._ours(envelope):
-            return b""
+            return _none("the client is not trusted")
         header = read_header(body)
-        domain = author_domain(header.block) if header else None
-        keys = self._keyring.keys(domain) if domain else ()
-        if not (header and domain and keys):
-            return b""
+        if header is None:
+            return _none("the header is too long")
+        author = author_domain(header.block)
+        if author is None:
+            return _none("From: names no domain, or several")
+        domain, keys = self._keys_for(author)
+        if not keys:
+            self._unsigned(author)
+            return _none(f"no key for {author}")
 
         def fields() -> list[UnsignedField]:
             return unsigned_fields(header, body_digest(body, header, self._canon.body), domain, keys, self._canon)
 
-        return await self._key_work.sign(fields() if body.size <= AT_ONCE else await self._run(fields))
+        signed = await self._key_work.sign(fields() if body.size <= AT_ONCE else await self._run(fields))
+        selectors = ",".join(key.selector for key in keys)
+        return Signature(signed, f"{domain}/{selectors}") if signed else _none("too many fields to sign")
+
+    def _keys_for(self, author: str) -> tuple[str, Sequence[SigningKey]]:
+        """Return the domain that signs, and its keys; none if neither this domain nor one above it has any."""
+        domain = author
+        while not (keys := self._keyring.keys(domain)):
+            _, _, above = domain.partition(".")
+            if "." not in above:
+                return author, ()
+            domain = above
+        return domain, keys
+
+
+class UnsignedNotices:
+    """Tells once a day of each domain whose mail goes out unsigned; of MOST_UNSIGNED, because clients name them."""
+
+    def __init__(self, wall: Callable[[], float], notice: Callable[[str], object]) -> None:
+        self._wall = wall
+        self._notice = notice
+        self._told: dict[str, float] = {}
+
+    def __call__(self, domain: str) -> None:
+        """Tell of a domain, if it was not told of today."""
+        now = self._wall()
+        if self._told.get(domain, -DAY) <= now - DAY:
+            self._told = {known: told for known, told in self._told.items() if now - DAY < told <= now}
+            if len(self._told) < MOST_UNSIGNED:
+                self._told[domain] = now
+                self._notice(
+                    f"mail from {domain} goes out without a DKIM signature: DKIM_KEY_PATH has no key for it or a domain"
+                    f" above it; add one with `smtprelay dkim keygen {domain}`"
+                )
+
+
+def _none(reason: str) -> Signature:
+    return Signature(b"", f"none({reason})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +158,13 @@ def prefixed(prefix: bytes, body: Body) -> Body:
 class Outgoing:
     """A message as it leaves: signed when it is first asked for, and only then."""
 
-    __slots__ = ("_ready", "_signer", "_waiting")
+    __slots__ = ("_ready", "_signer", "_waiting", "signed_by")
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._ready: Body | None = None
+        #: Who signed, or why it is not signed; "" before it was asked for.
+        self.signed_by = ""
         # Who asked while the message was being signed.
         self._waiting: list[Deferred[Body]] = []
 
@@ -107,7 +180,9 @@ class Outgoing:
         return asking
 
     async def _sign(self, envelope: Envelope, body: Body) -> Body:
-        return prefixed(await self._signer.sign(envelope, body), body)
+        signature = await self._signer.sign(envelope, body)
+        self.signed_by = signature.by
+        return prefixed(signature.fields, body)
 
     def _signed(self, ready: Body) -> None:
         self._ready = ready

@@ -174,8 +174,10 @@ class Journal:
 
     # Going out
 
-    def delivered(self, id: QueueId, to: Address, outcome: Delivered, stages: "Stages", security: str) -> None:
-        """A recipient's copy was taken by the next host."""
+    def delivered(
+        self, id: QueueId, to: Address, outcome: Delivered, stages: "Stages", security: str, *, signed_by: str = ""
+    ) -> None:
+        """A recipient's copy was taken by the next host, under this protection and DKIM signature."""
         fields: dict[str, Field] = {
             "id": id,
             "to": _path(to),
@@ -185,6 +187,7 @@ class Journal:
             "waited": stages.waited,
             "transfer": stages.transfer,
             "tls": security or None,
+            "dkim": signed_by or None,
             "reply": outcome.text,
         }
         self._emit_often("delivered", fields)

@@ -15,7 +15,17 @@ from mta.delivery.keyring import Named
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.signing import AT_ONCE, DkimSigner, Outgoing, PrefixedBody, prefixed
+from mta.delivery.signing import (
+    AT_ONCE,
+    DAY,
+    MOST_UNSIGNED,
+    DkimSigner,
+    Outgoing,
+    PrefixedBody,
+    Signature,
+    UnsignedNotices,
+    prefixed,
+)
 from mta.delivery.throttle import WindowLimits, own_windows, window_limits
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.dkim import Canon
@@ -64,11 +74,11 @@ class Stamper:
     answer: "bytes | Deferred[bytes] | OSError" = b"Signed: yes\r\n"
     signed: list[Body] = field(default_factory=list)
 
-    async def sign(self, envelope: Envelope, body: Body) -> bytes:
+    async def sign(self, envelope: Envelope, body: Body) -> Signature:
         self.signed.append(body)
         if isinstance(self.answer, OSError):
             raise self.answer
-        return self.answer if isinstance(self.answer, bytes) else await self.answer
+        return Signature(self.answer if isinstance(self.answer, bytes) else await self.answer, "a.test/s1")
 
 
 def octets(body: Body) -> bytes:
@@ -96,6 +106,7 @@ class PrefixTests(SynchronousTestCase):
 class DkimSignerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.ran = 0
+        self.unsigned: list[str] = []
 
     def run_counted(self, work):
         self.ran += 1
@@ -103,7 +114,7 @@ class DkimSignerTests(SynchronousTestCase):
 
     def sign(self, body: Body, *domains: str) -> bytes:
         signer = DkimSigner(Keys(*domains), Canon(), ours=from_app, run=self.run_counted)
-        return self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, body)))
+        return self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, body))).fields
 
     def test_a_message_is_signed_for_the_domain_it_is_from(self) -> None:
         assert dkimpy_accepts(self.sign(MemoryBody(BODY), "a.test") + BODY, DNS)
@@ -114,7 +125,7 @@ class DkimSignerTests(SynchronousTestCase):
         keys = Keys("a.test")
         keys.key = key
         signer = DkimSigner(keys, Canon(), ours=from_app, run=self.run_counted)
-        fields = self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, MemoryBody(BODY))))
+        fields = self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, MemoryBody(BODY)))).fields
         assert dkimpy_accepts(fields + BODY, records("a.test", [key]))
         assert self.ran == 1
 
@@ -129,7 +140,47 @@ class DkimSignerTests(SynchronousTestCase):
     def test_a_message_from_a_stranger_is_not_vouched_for(self) -> None:
         stranger = replace(ENVELOPE, origin=replace(ORIGIN, client="203.0.113.9"))
         signer = DkimSigner(Keys("a.test"), Canon(), ours=from_app, run=run_inline)
-        assert self.successResultOf(Deferred.fromCoroutine(signer.sign(stranger, MemoryBody(BODY)))) == b""
+        signature = self.successResultOf(Deferred.fromCoroutine(signer.sign(stranger, MemoryBody(BODY))))
+        assert signature == Signature(b"", "none(the client is not trusted)")
+
+    def by(self, text: bytes, *domains: str) -> str:
+        signer = DkimSigner(Keys(*domains), Canon(), ours=from_app, run=run_inline, unsigned=self.unsigned.append)
+        return self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, MemoryBody(text)))).by
+
+    def test_who_signed_is_told_and_why_not(self) -> None:
+        assert self.by(BODY, "a.test") == "a.test/s1"
+        assert self.by(BODY, "b.test") == "none(no key for a.test)"
+        assert self.by(b"From: a@a.test, b@b.test\r\n\r\n", "a.test") == "none(From: names no domain, or several)"
+        assert self.by(b"From: a@a.test\r\n" + b"To: b@b.test\r\n" * 300 + b"\r\n", "a.test") == (
+            "none(too many fields to sign)"
+        )
+        assert self.unsigned == ["a.test"]
+
+    def test_a_sub_domain_is_signed_with_the_nearest_key_above_it(self) -> None:
+        text = b"From: shop@mail.shop.a.test\r\nSubject: a\r\n\r\nbody\r\n"
+        assert self.by(text, "a.test") == "a.test/s1"
+        assert self.by(text, "a.test", "shop.a.test") == "shop.a.test/s1"
+        assert self.by(text, "a.test", "mail.shop.a.test") == "mail.shop.a.test/s1"
+        assert self.by(text, "test", "other.a.test", "p.a.test") == "none(no key for mail.shop.a.test)"
+        assert dkimpy_accepts(self.sign(MemoryBody(text), "a.test") + text, DNS)
+
+    def test_a_domain_without_a_key_is_told_of_once_a_day(self) -> None:
+        now, notices = [1_000_000.0], list[str]()
+        tell = UnsignedNotices(lambda: now[0], notices.append)
+        for _ in range(100):
+            tell("b.test")
+        (line,) = notices
+        assert line.startswith("mail from b.test goes out without a DKIM signature: DKIM_KEY_PATH has no key for it")
+        now[0] += DAY
+        tell("b.test")
+        assert len(notices) == 2
+
+    def test_a_client_that_names_many_domains_fills_neither_log_nor_memory(self) -> None:
+        notices: list[str] = []
+        tell = UnsignedNotices(lambda: 1_000_000.0, notices.append)
+        for number in range(10_000):
+            tell(f"d{number}.test")
+        assert len(notices) == MOST_UNSIGNED
 
     def test_a_large_message_is_hashed_elsewhere(self) -> None:
         with TemporaryDirectory() as name:

@@ -25,3 +25,20 @@ def test_what_leaves_bears_a_signature_that_others_take(world, type):
     assert all(dkimpy_accepts(content, dns) for content in arrived)
     if opendkim() is not None:
         assert opendkim_refuses(arrived, dns) == {}
+
+
+def test_a_sub_domain_is_signed_by_the_domain_above_it_and_the_log_says_who_signed(world):
+    key = new_key("dkim", "ed25519")
+    folder = world.home / "keys"
+    folder.mkdir()
+    (folder / "sender.test.pem").write_bytes(to_pem(key))
+    sink = world.sink()
+    relay = world.relay(sink, DKIM_KEY_PATH=str(folder))
+    relay.submit(b"From: a@shop.sender.test\r\nSubject: a\r\n\r\nbody\r\n", TO)
+    relay.submit(b"From: a@other.test\r\nSubject: a\r\n\r\nbody\r\n", TO)
+    arrived = {message.header("From"): message.content for message in received(sink, 2)}
+    assert dkimpy_accepts(arrived["a@shop.sender.test"], records("sender.test", [key]))
+    assert arrived["a@other.test"].startswith(b"Received: ")
+    told = {event["dkim"] for event in relay.awaited("delivered", 2)}
+    assert told == {"sender.test/dkim", "none(no key for other.test)"}
+    assert [each for each in relay.events("notice") if "mail from other.test goes out without" in each["text"]]
