@@ -96,8 +96,13 @@ def test_a15_after_ten_refused_recipients_all_are_refused(base):
 
 
 def test_a16_a_recipient_is_a_mailbox_at_a_domain_or_bare_postmaster(base):
-    with base.client() as client:
+    with base.client(STRANGER) as client:
         assert verdicts(client, "user@[127.0.0.1]", "bob", "postmaster") == [501, 501, 250]
+
+
+def test_a16_our_own_may_leave_the_domain_out_and_no_literal_leads_to_a_private_address(base):
+    with base.client() as client:
+        assert verdicts(client, "user@[127.0.0.1]", "bob", "postmaster") == [550, 250, 250]
 
 
 def test_a17_a_name_with_an_underscore_may_greet(base):

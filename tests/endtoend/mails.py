@@ -17,7 +17,7 @@ def mail(token: str = "1", body: bytes = b"Hello\r\n") -> bytes:
 #: Dots where they hurt, folded and odd headers, 8-bit text, the longest line allowed, blank lines at both ends.
 HARD = (
     HEAD % b"hard"
-    + b"X-Folded: one\r\n\ttwo\r\n three\r\nX-Empty:\r\nBcc: kept@example.test\r\nMIME-Version: 1.0\r\n"
+    + b"X-Folded: one\r\n\ttwo\r\n three\r\nX-Empty:\r\nX-Bcc: kept@example.test\r\nMIME-Version: 1.0\r\n"
     + b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     + b"\r\n.\r\n..\r\n.leading dot\r\n...\r\nFrom the start\r\n>From\r\n\t \r\n"
     + "Grüße aus Zürich ☃\r\n".encode()

@@ -180,8 +180,6 @@ def test_postfix_receives_what_was_sent_byte_for_byte(world):
         "virtual_uid_maps": "static:65534",
         "virtual_gid_maps": "static:65534",
         "virtual_minimum_uid": "100",
-        # It drops Bcc by default.
-        "message_drop_headers": "",
     }
     with Postfix(settings=settings) as postfix:
         mailboxes = postfix.home / "mail"
