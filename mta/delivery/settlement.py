@@ -129,13 +129,13 @@ class Settler:
         result = job.results[pending.index]
         outcome = result.outcome
         if not isinstance(outcome, TryLater):
-            return Verdict(pending.index, outcome)
+            return Verdict(pending.index, outcome, signed_by=result.signed_by)
         due = self._schedule.next_due(job.claim.created, pending.attempts + 1, now)
         if due is not None:
-            return Verdict(pending.index, outcome, max(due, result.not_before))
+            return Verdict(pending.index, outcome, max(due, result.not_before), result.signed_by)
         hours = (now - job.claim.created) / 3600
         text = f"not delivered in {hours:.1f} hours, giving up; the last try said: {outcome.text}"
-        return Verdict(pending.index, Failed(text, outcome.host, "5.4.7"))
+        return Verdict(pending.index, Failed(text, outcome.host, "5.4.7"), signed_by=result.signed_by)
 
     def _reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         try:

@@ -42,6 +42,7 @@ def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
         "next_attempt": time_text(_next_attempt(state, entry)),
         "last_reply": state.reply,
         "host": state.host,
+        "dkim": state.signed_by or None,
         "finished": time_text(state.finished),
     }
 
@@ -99,6 +100,8 @@ def _recipient_line(state: RecipientState, entry: Entry) -> str:
         parts.append(f"next {time_text(due)}")
     if state.finished is not None:
         parts.append(f"on {time_text(state.finished)}")
+    if state.signed_by:
+        parts.append(f"dkim={state.signed_by}")
     said = ": ".join(filter(None, (state.host, state.reply)))
     return ", ".join(parts) + (f"; {said}" if said else "")
 

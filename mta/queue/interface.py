@@ -92,6 +92,8 @@ class Verdict:
     index: int
     outcome: Outcome
     due: float | None = None
+    #: Who signed the copy that was sent, or why it was not signed; "" where no copy is signed.
+    signed_by: str = ""
 
     @property
     def status(self) -> Status:
@@ -133,6 +135,8 @@ class RecipientState:
     host: str
     #: When the status became final.
     finished: float | None
+    #: As the Verdict of the last attempt said.
+    signed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class RememberedRecipient:
     reply: str = ""
     host: str = ""
     finished: float | None = None
+    signed_by: str = ""
 
     def take(self, verdict: Verdict, now: float) -> None:
         """Record a verdict, unless it is final already."""
@@ -36,6 +37,7 @@ class RememberedRecipient:
         self.status, self.due = verdict.status, verdict.due
         self.reply, self.host = verdict.outcome.text, verdict.outcome.host
         self.finished = now if self.due is None else None
+        self.signed_by = verdict.signed_by
 
     def remove(self, now: float) -> None:
         """End as removed, if it waits."""
@@ -118,7 +120,9 @@ class RememberedMessage:
     def _state(self, one: RememberedRecipient) -> RecipientState:
         due = self.due if one.status is Status.WAITING else None
         address = str(one.pending.recipient.address)
-        return RecipientState(address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished)
+        return RecipientState(
+            address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished, one.signed_by
+        )
 
 
 def _retry(message: RememberedMessage, now: float) -> None:

@@ -76,7 +76,8 @@ def verdict_row(verdict: Verdict, number: int, now: float) -> Row:
     outcome, due = verdict.outcome, verdict.due
     finished = now if due is None else None
     status = verdict.status.value
-    return (status, due, storable(outcome.text), storable(outcome.host), finished, number, verdict.index)
+    signed_by = verdict.signed_by or None
+    return (status, due, storable(outcome.text), storable(outcome.host), finished, signed_by, number, verdict.index)
 
 
 def pending_of(envelope: Envelope) -> tuple[Pending, ...]:
@@ -107,11 +108,11 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
 
 
 def read_state(due: float | None, row: Sequence[Any]) -> RecipientState:
-    """Return a recipient as an operator sees it, from the last seven columns of a find."""
-    local, domain, status, attempts, reply, host, finished = row
+    """Return a recipient as an operator sees it, from the last eight columns of a find."""
+    local, domain, status, attempts, reply, host, finished, signed_by = row
     status = _STATUSES[status]
     waits = due if status is Status.WAITING else None
-    return RecipientState(str(Address(local, domain)), status, attempts, waits, reply, host, finished)
+    return RecipientState(str(Address(local, domain)), status, attempts, waits, reply, host, finished, signed_by or "")
 
 
 def ids_json(numbers: Iterable[int]) -> str:

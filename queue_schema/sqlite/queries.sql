@@ -68,7 +68,7 @@ ORDER BY message_id, idx;
 UPDATE message SET delay_reported = max(delay_reported, ?) WHERE id = ? AND token = ? AND leased = 1;
 
 -- name: settle_recipient
-UPDATE recipient SET status = ?, attempts = attempts + 1, due = ?, reply = ?, host = ?, finished = ?
+UPDATE recipient SET status = ?, attempts = attempts + 1, due = ?, reply = ?, host = ?, finished = ?, signed_by = ?
 WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
 
 -- name: earliest_due
@@ -128,21 +128,24 @@ DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER
 
 -- name: find_waiting
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished,
+       r.signed_by
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT ?)
 ORDER BY m.id, r.idx;
 
 -- name: find_all
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished,
+       r.signed_by
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT id FROM message ORDER BY id LIMIT ?)
 ORDER BY m.id, r.idx;
 
 -- name: find_among
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished
+       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished,
+       r.signed_by
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT id FROM message
                WHERE id IN (SELECT value FROM json_each(?1)) AND (?2 OR due IS NOT NULL)
@@ -268,8 +271,8 @@ WHERE id IN (SELECT value FROM json_each(?2));
 
 -- name: copy_recipients
 INSERT INTO main.recipient (message_id, idx, local, domain, notify, original, status, attempts, due, reply, host,
-                            finished)
-SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished
+                            finished, signed_by)
+SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished, signed_by
 FROM leftover.recipient
 WHERE message_id IN (SELECT value FROM json_each(?));
 

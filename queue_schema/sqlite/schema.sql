@@ -65,6 +65,7 @@ CREATE TABLE recipient (
     reply TEXT NOT NULL,
     host TEXT NOT NULL,
     finished REAL,
+    signed_by TEXT,                                      -- DKIM: the domain and its selectors, or why none did
     PRIMARY KEY (message_id, idx),
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL))

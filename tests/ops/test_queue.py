@@ -95,6 +95,7 @@ def test_a_list_for_programs_is_one_json_array(tmp_path: Path, ids: list[QueueId
         "next_attempt": "2100-01-01T12:15:00Z",
         "last_reply": "450 4.2.0 later",
         "host": "mx.b.test[192.0.2.1]:25",
+        "dkim": None,
         "finished": None,
     }
 

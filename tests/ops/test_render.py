@@ -44,6 +44,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "next_attempt": "2026-11-22T12:15:00Z",
                 "last_reply": "450 4.2.0 later",
                 "host": "mx.b.test[192.0.2.1]:25",
+                "dkim": None,
                 "finished": None,
             },
             {
@@ -53,6 +54,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "next_attempt": "2026-11-22T12:00:00Z",
                 "last_reply": "",
                 "host": "",
+                "dkim": None,
                 "finished": None,
             },
             {
@@ -62,6 +64,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "next_attempt": None,
                 "last_reply": "250 2.0.0 Ok",
                 "host": "mx.c.test[192.0.2.2]:25",
+                "dkim": None,
                 "finished": "2026-11-22T12:00:01Z",
             },
         ],
@@ -188,3 +191,11 @@ def test_a_ledger_that_does_not_add_up_says_by_how_much(accepted: int, missing: 
         if line.startswith("ledger")
     )
     assert line.endswith(f", but {missing} are not accounted for")
+
+
+def test_who_signed_a_copy_stands_with_its_recipient() -> None:
+    signed = replace(ENTRY, recipients=(replace(DONE, signed_by="a.test/s1"),))
+    assert list(show_lines(signed))[-1] == (
+        "recipient: <zoe@c.test> delivered, 1 attempt, on 2026-11-22T12:00:01Z, dkim=a.test/s1;"
+        " mx.c.test[192.0.2.2]:25: 250 2.0.0 Ok"
+    )

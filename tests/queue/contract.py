@@ -163,6 +163,12 @@ class QueueContract:
         self.failureResultOf_(self.queue.add(new, NOW), QueueError)
         self.assertEqual(len(self.claims()), 1)
 
+    def test_who_signed_the_last_copy_is_remembered(self):
+        claim = self.claimed()
+        self.settled(claim, Verdict(0, TOOK, signed_by="a.test/s1"))
+        (entry,) = self.now(self.queue.find(Query(ids=[claim.id], finished=True)))
+        self.assertEqual(entry.recipients[0].signed_by, "a.test/s1")
+
     def test_a_message_there_is_no_room_for_is_not_there(self):
         self.fill_disk()
         self.failureResultOf_(self.queue.add(mail(), NOW), QueueFull)

@@ -190,6 +190,7 @@ def made_older(home: Path) -> None:
         connection.execute("DROP TABLE ledger")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
+        connection.execute("ALTER TABLE recipient DROP COLUMN signed_by")
         connection.execute("PRAGMA user_version = 1")
 
 

@@ -22,6 +22,7 @@ DROP INDEX history;
 ALTER TABLE message DROP COLUMN delay_reported;
 ALTER TABLE message DROP COLUMN held_since;
 ALTER TABLE message DROP COLUMN leased_since;
+ALTER TABLE recipient DROP COLUMN signed_by;
 PRAGMA user_version = 0;
 """
 FIRST_STEP = """
@@ -142,6 +143,7 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         connection.execute("DROP TABLE ledger")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
+        connection.execute("ALTER TABLE recipient DROP COLUMN signed_by")
         connection.execute("PRAGMA user_version = 1")
     with closing(open_file(path, create=True, upgrade=True)) as connection:
         assert shape(connection) == fresh
