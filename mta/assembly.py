@@ -243,7 +243,7 @@ class Assembly:
             visited=self._was_here,
         )
         policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
-        lenient = Leniency(name, names=True, line_feeds=settings.line_endings == "normalize")
+        lenient = Leniency(name, names=True, haste=True, line_feeds=settings.line_endings == "normalize")
         certificate, clock = self._premises.certificate, self._premises.reactor
         # A router and a share of the look-ups of their own: what strangers ask does not delay our mail.
         check = DomainCheck(MailRouter(self._router_rules(), self._resolver.for_strangers(), clock.seconds))

@@ -162,17 +162,18 @@ def strip(block: bytes, found: HeaderScan, *, own: bool = False) -> bytes:
 
 
 def mailbox_line_end(data: bytes | bytearray, *, ended: bool = False) -> int | None:
-    """Return where a mailbox file's `From ` line at the front of `data` ends; 0 when there is none.
+    """Return where a mailbox file's `From ` lines at the front of `data` end; 0 when there is none.
 
     None means that more octets are needed to tell. A line that has no time of day is one only if header fields follow.
+    A mailbox inside a mailbox has more than one line, of which the inner ones are quoted.
     """
-    line = _MAILBOX_LINE.match(data)
+    front = 0
+    while (line := _MAILBOX_LINE.match(data, front)) is not None and _CLOCK.search(line[0]):
+        front = line.end()
     if line is None:
-        return 0
-    if _CLOCK.search(line[0]):
-        return line.end()
+        return front
     end = header_end(data[line.end() :], ended=ended)
-    return None if end is None else line.end() if end else 0
+    return None if end is None else line.end() if end else front
 
 
 def needs_utf8(block: bytes) -> bool:
@@ -212,8 +213,9 @@ def _client(origin: Origin) -> str:
     kind = "IPv6:" if ":" in origin.client else ""
     if _HELO_NAME.fullmatch(origin.helo):
         return f"{origin.helo} ([{kind}{origin.client}])"
+    address = f"[{kind}{origin.client}]"
     claim = _comment(origin.helo[:_MAX_HELO])
-    return _pair(f"[{kind}{origin.client}]", f"(helo={claim})", used=len("Received: from "))
+    return _pair(address, f"(helo={claim})", used=len("Received: from ")) if claim else address
 
 
 def _comment(text: str) -> str:

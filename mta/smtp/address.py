@@ -90,7 +90,8 @@ def quote(local: str) -> str:
 def parse_address(text: str, *, qualify: str = "", loose: bool = False) -> Address:
     """Read `local@domain`; bare `postmaster` is allowed (RFC 5321 section 4.5.1). Raises AddressError otherwise.
 
-    An address without a domain gets `qualify` unless that is "". With `loose` the domain may be loose (`parse_domain`).
+    An address without a domain gets `qualify` unless that is "", and may be quoted as a whole. With `loose` the domain
+    may be loose (`parse_domain`).
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_OCTETS:
         raise AddressError(f"address longer than {MAX_ADDRESS_OCTETS} octets")
@@ -100,7 +101,9 @@ def parse_address(text: str, *, qualify: str = "", loose: bool = False) -> Addre
     if end == len(text):
         if is_postmaster(local):
             return Address(local, "")
-        if qualify:
+        if qualify and local:
+            if "@" in local:
+                return parse_address(local, loose=loose)
             return Address(local, qualify)
         raise AddressError("address must contain a domain")
     if text[end] != "@":

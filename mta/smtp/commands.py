@@ -23,16 +23,22 @@ MAX_HELLO_OCTETS = 255
 # RFC 5321 section 4.1.1.1 wants a domain or a literal. Containers have names with "_", and other clients worse: what
 # is printable and can break neither a log line nor a comment in Received is taken.
 _HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
-# RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address, no brackets, a name before them, a
-# source route and comments that are passed over. Every repetition is possessive, so that the time is linear.
+# RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address and its `@`, no brackets or two
+# pairs, a separator of a list behind them, a name before them, a source route and comments that are passed over. Every
+# repetition is possessive, so that the time is linear.
 _QUOTED = rb'"(?:[^"\\]|\\.)*+"'
 _COMMENT = rb"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"
 _NAME = rb'(?:[^<>"()@=\\]++|%b|%b)*+' % (_QUOTED, _COMMENT)
-_IN_BRACKETS = rb'%b<[ \t]*+(?:@[^<>":]*+:)?[ \t]*+((?:%b|[^"<> \t]++)*+)[ \t]*+>' % (_NAME, _QUOTED)
+_COMMENTS = rb"(?:[ \t]*+%b)*+[ \t]*+" % _COMMENT
+_MAILBOX = rb'((?:%b|[^"<> \t]++|[ \t]++(?=@)|(?<=@)[ \t]++)*+)' % _QUOTED
+_IN_BRACKETS = rb'%b<(<)?+%b(?:@[^<>":]*+:)?[ \t]*+%b%b>(?(1)[ \t]*+>)' % (_NAME, _COMMENTS, _MAILBOX, _COMMENTS)
 _BARE = rb'[ \t]*+((?:%b|[^"<>() \t]++)++)' % _QUOTED
 _PATH = re.compile(
-    rb"[ \t]*+:(?:%b|%b)(?:[ \t]*+%b)*+[ \t]*+(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENT), re.DOTALL
+    rb"[ \t]*+:(?:%b|%b)(?:[ \t]*+[;,])?+%b(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENTS), re.DOTALL
 )
+_BESIDE_AT = re.compile(rb"[ \t]++(?=@)|(?<=@)[ \t]++")
+# How some programs write the null reverse-path.
+_EMPTY_STRING = '""'
 _CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,20}")
 # Not `str.split`, for which a no-break space and a vertical tab part words as well.
@@ -87,9 +93,10 @@ def parse_mail(argument: bytes, leniency: Leniency = STRICT) -> MailFrom:
     """Read what follows MAIL. Cached: those who send much send it from few addresses."""
     path, rest = _split_path(argument, b"FROM", phrases.NO_FROM)
     fields = _parameters(rest, _MAIL) if rest else {}
-    if not (path.isascii() or fields.get("smtputf8")):
+    if not (path.isascii() or leniency.names or fields.get("smtputf8")):
         raise Refusal(phrases.UTF8_UNASKED)
-    sender = _address(path, "5.1.7", leniency) if path else None
+    is_null = not path or (path == _EMPTY_STRING and leniency.qualify)
+    sender = None if is_null else _address(path, "5.1.7", leniency)
     if sender is not None and not sender.domain:
         if not leniency.qualify:
             raise Refusal(reply(501, "5.1.7", f"{path}: sender address must contain a domain"))
@@ -102,7 +109,7 @@ def parse_rcpt(argument: bytes, leniency: Leniency = STRICT, *, smtputf8: bool) 
     """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it. Cached for the same reason."""
     path, rest = _split_path(argument, b"TO", phrases.NO_TO)
     fields = _parameters(rest, _RCPT) if rest else {}
-    if not (smtputf8 or path.isascii()):
+    if not (smtputf8 or path.isascii() or leniency.names):
         raise Refusal(phrases.UTF8_UNASKED)
     return RcptTo(Recipient(_address(path, "5.1.3", leniency), **fields))
 
@@ -123,9 +130,14 @@ def _split_path(argument: bytes, keyword: bytes, syntax: Reply) -> tuple[str, st
     if match is None:
         raise Refusal(syntax)
     try:
-        return (match[1] or match[2] or b"").decode(), (match[3] or b"").decode()
+        return _mailbox(match[2] or match[3] or b"").decode(), (match[4] or b"").decode()
     except UnicodeDecodeError:
         raise Refusal(phrases.NOT_UTF8) from None
+
+
+def _mailbox(text: bytes) -> bytes:
+    """Return the text of an address without a separator at its end, and without blanks beside its `@`."""
+    return (text if text.startswith(b'"') else _BESIDE_AT.sub(b"", text)).rstrip(b";,")
 
 
 def _address(path: str, status: str, leniency: Leniency) -> Address:

@@ -27,9 +27,10 @@ _TLS_RECORD = b"\x16\x03"
 # Section 2.2 of the PROXY protocol: version 2 begins so. Version 1 begins with a line that is a verb here.
 _PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 # Reading a member off its Enum costs as much as a call in Python 3.11. All of them were 3 % of a relayed message.
-_HELLO, _READY, _CHUNKS, _DONE, _TLS, _CLOSED = (
+_HELLO, _READY, _RCPT, _CHUNKS, _DONE, _TLS, _CLOSED = (
     Phase.HELLO,
     Phase.READY,
+    Phase.RCPT,
     Phase.CHUNKS,
     Phase.DONE,
     Phase.TLS,
@@ -174,7 +175,7 @@ def _read_command(session: Session) -> Event | Pause | None:
 def _perform(session: Session, line: bytes) -> Event | None:
     word, argument = split_command(line)
     verb = VERBS.get(word) or unknown(word, argument)
-    if verb.last and session.input.size:
+    if verb.last and session.input.size and not (session.leniency.haste and session.phase is _RCPT):
         session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
     elif session.phase not in verb.phases:
         session.data_refused |= verb.last
@@ -277,7 +278,7 @@ _READ: dict[Phase, Callable[[Session], Event | Pause | None]] = {
 def _greeted(session: Session, reply: Reply) -> None:
     if not reply.positive:
         session.shut(reply, reply.text)
-    elif session.input.size:
+    elif session.input.size and not session.leniency.haste:
         session.shut(phrases.SPOKE_TOO_SOON, "input before the greeting")
     else:
         session.say(reply)
@@ -303,7 +304,7 @@ def _recipient_answered(session: Session, reply: Reply) -> None:
 
 
 def _data_answered(session: Session, reply: Reply) -> None:
-    if session.input.size:
+    if session.input.size and not (session.leniency.haste and reply.positive):
         session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
         return
     session.data_refused = not reply.positive

@@ -45,6 +45,8 @@ def _hello(session: Session, hello: Hello) -> Event | None:
 
 
 def _mail(session: Session, argument: bytes) -> Event | None:
+    if session.phase is Phase.HELLO and not session.leniency.names:
+        raise Refusal(phrases.HELLO_FIRST)
     command = parse_mail(argument, session.leniency)
     if not session.dsn and (command.ret is not None or command.envid is not None):
         raise Refusal(phrases.NO_DSN)
@@ -176,7 +178,7 @@ class Verb:
 VERBS = {
     b"EHLO": Verb(_ehlo, idle=True),
     b"HELO": Verb(_helo, idle=True),
-    b"MAIL": Verb(_mail, frozenset((Phase.READY,)), idle=True),
+    b"MAIL": Verb(_mail, frozenset((Phase.HELLO, Phase.READY)), idle=True),
     b"RCPT": Verb(_rcpt, frozenset((Phase.MAIL, Phase.RCPT))),
     b"DATA": Verb(_data, frozenset((Phase.MAIL, Phase.RCPT)), last=True),
     b"BDAT": Verb(_bdat),

@@ -32,7 +32,7 @@ from typing import Protocol
 from mta.smtp.limits import Leniency
 
 SCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
-LENIENCY = Leniency("relay.test", names=True, line_feeds=True)
+LENIENCY = Leniency("relay.test", names=True, haste=True, line_feeds=True)
 OPENING = ("client", "limits", "starttls", "whole", "greeting", "lenient")
 
 

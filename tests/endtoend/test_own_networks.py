@@ -1,7 +1,10 @@
 """The real daemon and clients of its own networks, which speak SMTP as scripts, scanners and cron jobs do."""
 
+import socket
+
 from tests.endtoend.test_smuggling import Wire
 from tests.endtoend.world import received
+from tests.fakes.processes import PATIENCE
 
 ODD = (
     b"From root@host Mon Nov 29 10:00:01 2026\n"
@@ -56,3 +59,23 @@ def test_strangers_are_judged_to_the_letter(world):
     assert wire.say(blind + b".\r\n").startswith("250")
     (message,) = received(sink)
     assert message.content.endswith(blind)
+
+
+def test_a_script_that_waits_for_no_reply_has_its_mail_taken_and_one_of_strangers_does_not(world):
+    sink = world.sink()
+    relay = world.relay(sink, RELAY_DOMAINS="example.test")
+    script = (
+        b"HELO c\r\nMAIL FROM:<a@sender.test>\r\nRCPT TO:<x@example.test>\r\nDATA\r\n"
+        b"Subject: haste\r\n\r\nhello\r\n.\r\nQUIT\r\n"
+    )
+    heard = []
+    for source in ("127.0.0.1", "127.0.0.2"):
+        with socket.create_connection(("127.0.0.1", relay.port), PATIENCE, source_address=(source, 0)) as client:
+            client.sendall(script)
+            client.shutdown(socket.SHUT_WR)
+            with client.makefile("rb") as lines:
+                heard.append([line[:3] for line in lines][-3:])
+    assert heard[0] == [b"354", b"250", b"221"]
+    assert heard[1][-1] == b"554"
+    (message,) = received(sink)
+    assert message.content.endswith(b"\r\n\r\nhello\r\n")

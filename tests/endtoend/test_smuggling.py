@@ -122,7 +122,7 @@ def test_commands_in_clear_behind_starttls_are_never_heard(world, tmp_path):
     wire.say(b"EHLO client.test\r\n")
     wire.say(b"STARTTLS\r\n")
     wire.socket = context.wrap_socket(wire.socket)
-    assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("503 5.5.1 send EHLO")
+    assert wire.say(b"RCPT TO:<a@sender.test>\r\n").startswith("503 5.5.1 send EHLO")
     assert relay.events("accepted") == []
 
 

@@ -273,6 +273,10 @@ def test_a_name_that_could_lie_is_kept_in_a_comment() -> None:
     assert text.startswith("Received: from [192.0.2.1] (helo=x? by ?evil??Bcc: ??)\r\n\tby relay")
 
 
+def test_a_client_without_a_name_is_written_as_its_address() -> None:
+    assert received(Origin("192.0.2.1", "", "SMTP"), BOB).startswith("Received: from [192.0.2.1]\r\n\tby relay")
+
+
 def test_a_report_of_our_own_has_no_client() -> None:
     assert received(Origin.ourselves("relay.example.test"), BOB).startswith(
         "Received: from relay.example.test\r\n\tby relay.example.test with local id"
@@ -340,13 +344,15 @@ def test_bcc_and_its_kin_are_taken_out_of_our_own_networks_mail_with_their_folde
         b">>From root  Mon Nov 29 9:00 CET 2026 remote from uucp\r\n",
         b"From root@host\r\n",
         b">From MAILER-DAEMON Mon Nov 29\r\n",
+        b"From root@host Mon Nov 29 10:00:01 2026\r\n>From a Mon Nov 29 09:00 2026\r\n>>From b\r\n",
     ],
 )
 def test_the_first_line_of_a_mailbox_file_ends_where_the_header_begins(line: bytes) -> None:
     whole = line + b"Subject: a\r\n\r\nbody\r\n"
     assert headers.mailbox_line_end(whole) == len(line)
+    ends = {line.rfind(b"\n", 0, size) + 1 for size in range(len(line) + 1)}
     for size in range(len(whole)):
-        assert headers.mailbox_line_end(whole[:size]) in {0, None, len(line)}
+        assert headers.mailbox_line_end(whole[:size]) in {None, len(line), *ends}
     assert headers.mailbox_line_end(line + b"Subject: a\r\n", ended=True) == len(line)
 
 

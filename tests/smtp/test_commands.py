@@ -73,7 +73,7 @@ def test_mail_is_read(argument, command):
         (b"TO:<a@x.test>", "501 5.5.4"),
         (b"FROM:<a@x.test", "501 5.5.4"),
         (b"FROM:<a@x.test>SIZE=1", "501 5.5.4"),
-        (b"FROM:<<a@x.test>>", "501 5.5.4"),
+        (b"FROM:<<a@x.test>", "501 5.5.4"),
         (b"FROM:<a>", "501 5.1.7"),
         (b"FROM:<postmaster>", "501 5.1.7"),
         (b"FROM:<a@x..test>", "501 5.1.7"),
