@@ -243,16 +243,22 @@ class Assembly:
             visited=self._was_here,
         )
         policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
-        lenient = Leniency(name, names=True, haste=True, line_feeds=settings.line_endings == "normalize")
+        own = Leniency(name, names=True, haste=True, line_feeds=settings.line_endings == "normalize")
+        # A look-up may yet show the client to be one of our own, so no command is refused for good.
+        undecided = Leniency(name, names=True)
         certificate, clock = self._premises.certificate, self._premises.reactor
         # A router and a share of the look-ups of their own: what strangers ask does not delay our mail.
         check = DomainCheck(MailRouter(self._router_rules(), self._resolver.for_strangers(), clock.seconds))
 
+        def leniency(client: Client) -> Leniency:
+            if client.trusted:
+                return own
+            return undecided if self._trusted.may_be_trusted(client.address) else STRICT
+
         def new_session(client: Client, late: Callable[[], None]) -> Session:
-            ours = client.trusted
             # A report of success goes to whomever a stranger names as the sender.
             machine = ServerMachine(
-                limits, name, starttls=certificate is not None, dsn=ours, leniency=lenient if ours else STRICT
+                limits, name, starttls=certificate is not None, dsn=client.trusted, leniency=leniency(client)
             )
             return Session(machine, client, policy, intake, existence=check, journal=journal, late=late)
 

@@ -60,8 +60,9 @@ class Policy:
 
     def sender(self, client: Client, address: Address | None) -> Reply:
         """Return the reply to MAIL. Nothing is verified: a relay's own applications invent senders."""
-        refused = address is not None and address.is_literal and not client.trusted
-        return LITERAL if refused else SENDER_OK
+        if address is not None and address.is_literal and not client.trusted:
+            return self._literal(client)
+        return SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
         """Return the reply to RCPT; None when the routing of the domain has the last word.
@@ -69,7 +70,7 @@ class Policy:
         That is so for a stranger's mail to a domain we relay to, and for an address literal of our own networks.
         """
         if address.is_literal and not client.trusted:
-            return LITERAL
+            return self._literal(client)
         local = self._is_local(address.domain)
         if (_RESTRICTED_HERE if local else _RESTRICTED_BEYOND).search(address.local):
             return RESTRICTED
@@ -85,6 +86,9 @@ class Policy:
         # A 550 would lose the mail of a client of ours for good.
         undecided = self._may_be_trusted(client.address)
         return UNDECIDED if undecided else not_permitted(client.address, address.domain)
+
+    def _literal(self, client: Client) -> Reply:
+        return UNDECIDED if self._may_be_trusted(client.address) else LITERAL
 
     def _at_home(self, address: Address) -> Reply:
         try:

@@ -132,6 +132,9 @@ def test_a_client_that_may_turn_out_to_be_ours_is_told_to_try_later() -> None:
     verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]
     assert "RELAY_NETWORKS" in str(verdicts[0])
+    literal = Address("x", "[192.0.2.7]")
+    assert policy.sender(STRANGER, literal).code == 451
+    assert policy.recipient(STRANGER, literal) == policy.sender(STRANGER, literal)
     assert policy.recipient(STRANGER, Address("x", "relay.test")) is None
     other = policy.recipient(Client("203.0.113.10", trusted=False), Address("x", "anywhere.test"))
     assert other is not None
