@@ -18,6 +18,8 @@ from mta.ops.journal import Journal
 SHORT = 60.0
 #: Seconds after which a message that was given back comes again at the latest: the pace may have risen.
 LONGEST = 300.0
+# Steps of this part of a span never come close to each other.
+_GOLDEN = 0.618034
 
 
 class Pacing:
@@ -42,6 +44,7 @@ class Pacing:
         self._journal = journal
         self._timer: IDelayedCall | None = None
         self._last_turn = 0.0
+        self._spread = 0.0
         #: Whether the operator was told that the destination throttles.
         self.told = False
         self._reply: TryLater | None = None
@@ -107,11 +110,12 @@ class Pacing:
         step = 1 / self._window.rate(now)
         first = self._window.starts_at(now, waiting)
         turn = max(self._last_turn + step, first)
-        if turn > now + LONGEST:
-            # The times beyond are spread over the last part, again and again.
-            turn = max(now + LONGEST / 2, min(first, now + LONGEST))
-        self._last_turn = turn
-        return turn
+        if turn <= now + LONGEST:
+            self._last_turn = turn
+            return turn
+        # Mail beyond comes back before its turn, because the pace may rise, and spread, so that few come together.
+        self._spread = (self._spread + _GOLDEN) % 1.0
+        return now + LONGEST * (1 + self._spread) / 2
 
     def close(self) -> None:
         """Look again no more."""
@@ -133,7 +137,7 @@ class Pacing:
 
 def rate_words(rate: float) -> str:
     """Return a pace in the unit that an operator would use."""
-    for unit, seconds in (("second", 1.0), ("minute", 60.0), ("hour", 3600.0)):
+    for unit, seconds in (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0)):
         if rate * seconds >= 1:
-            return f"{rate * seconds:.3g} a {unit}"
+            return f"{rate * seconds:.3g} {unit}"
     return f"{rate * 86400:.3g} a day"
