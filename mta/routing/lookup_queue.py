@@ -38,9 +38,13 @@ class LookupQueue:
         self._inside = dict.fromkeys(Asker, 0)
         # By asker, level and zone, those whose turn is next at the beginning. Nothing in it is empty.
         self._waiting: OrderedDict[Asker, dict[int, OrderedDict[str, deque[Deferred[None]]]]] = OrderedDict()
+        self._letting_in = False
 
     def enter(self, asker: Asker, zone: str, level: int = 0) -> "Deferred[None]":
-        """Return what fires when the look-up may begin; `leave` must follow then. It may be cancelled before."""
+        """Return a Deferred that fires when the look-up may begin, after which `leave` must follow.
+
+        It may be cancelled before.
+        """
         turn: Deferred[None] = Deferred()
         if self._has_place(asker):
             self._inside[asker] += 1
@@ -53,13 +57,21 @@ class LookupQueue:
     def leave(self, asker: Asker) -> None:
         """End a look-up that was let in, and let the next one in."""
         self._inside[asker] -= 1
+        # A look-up that ends at once, as without a network, leaves inside of `callback`: a crowd would fill the stack.
+        if not self._letting_in:
+            self._letting_in = True
+            try:
+                self._let_in()
+            finally:
+                self._letting_in = False
+
+    def _let_in(self) -> None:
         while (following := next(filter(self._has_place, self._waiting), None)) is not None:
             turn = self._next(following)
             # One that was cancelled has been called.
             if not turn.called:
                 self._inside[following] += 1
                 turn.callback(None)
-                return
 
     def _has_place(self, asker: Asker) -> bool:
         return sum(self._inside.values()) < self._places and self._inside[asker] < self._most[asker]
@@ -101,7 +113,7 @@ class ZoneHistory:
         self._zones[zone] = now + HISTORY_TTL, standing
 
     def standing(self, zone: str, now: float) -> Standing:
-        """Return what is known of a zone now."""
+        """Return how a zone answered lately, as far as that is known."""
         until, standing = self._zones.get(zone, (now, Standing.UNKNOWN))
         return standing if until > now else Standing.UNKNOWN
 

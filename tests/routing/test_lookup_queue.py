@@ -1,4 +1,4 @@
-"""Turns of look-ups: by asker, by what is known of a zone, and by zone."""
+"""Turns of look-ups: by asker, by the standing of a zone, and by zone."""
 
 import pytest
 
@@ -82,6 +82,18 @@ def test_one_that_was_cancelled_leaves_its_turn_to_the_next(turns):
     cancelled.addErrback(lambda _: None).cancel()
     turns.enter("next")
     assert turns.order(OURS) == ["next"]
+
+
+def test_any_number_of_lookups_that_end_at_once_get_their_turn():
+    queue = LookupQueue(1)
+    queue.enter(OURS, "a.test")
+    ended = []
+    for number in range(10_000):
+        turn = queue.enter(OURS, f"{number}.test").addCallback(ended.append)
+        turn.addCallback(lambda _: queue.leave(OURS))
+    queue.leave(OURS)
+    assert len(ended) == 10_000
+    assert queue.enter(OURS, "a.test").called
 
 
 def test_a_zone_is_remembered_for_some_minutes():
