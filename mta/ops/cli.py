@@ -39,8 +39,7 @@ class LateGroup(click.Group):
 @click.group(
     cls=LateGroup,
     modules={name: f"mta.ops.{name}" for name in ("config", "dkim", "health", "queue")}
-    | dict.fromkeys(("exim", "exiqgrep", "mailq"), "mta.ops.exim")
-    | dict.fromkeys(("newaliases", "sendmail"), "mta.ops.sendmail"),
+    | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.ops.exim"),
 )
 @env_file_option
 @click.version_option(__version__, prog_name="smtprelay")

@@ -1,7 +1,7 @@
-"""Exim's commands, for people and scripts that ran them in the image we replace: `exim`, `exiqgrep`, `mailq`.
+"""Exim's commands, for people and scripts that ran them in the Exim image: `exim`, `exiqgrep`, `mailq`, `sendmail`.
 
-Each does what `smtprelay queue` does, in Exim's words. An option that is not known here is an error, and not one starts
-a second relay.
+Each does the work of `smtprelay queue`, or sends a message, with Exim's options and output. An option that is not known
+here is an error, and no option starts a second relay.
 """
 
 import re
@@ -34,9 +34,9 @@ def _command(name: str, help: str) -> Callable[[Callable[[tuple[str, ...]], None
     return decorate
 
 
-@_command("exim", "What people use of Exim's command line.")
+@_command("exim", "The options of Exim that people use.")
 def exim(arguments: tuple[str, ...]) -> None:
-    """Do what Exim does with these options, or refuse them in one line."""
+    """Do as Exim does with these options, or refuse them in one line."""
     words = [word for word in arguments if word not in {"-v", "--"}]
     first, ids = (words[0], words[1:]) if words else ("", [])
     if first in _LISTS:
@@ -68,6 +68,25 @@ def mailq(context: click.Context, arguments: tuple[str, ...]) -> None:
     queue_list.main([word for word in arguments if word != "-v"], "mailq", standalone_mode=False, parent=context)
 
 
+@_command("sendmail", "Send a message from standard input.")
+@click.pass_context
+def sendmail(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """Send a message from standard input, or do the work of the other names that sendmail has."""
+    if arguments[:1] == ("-bi",):
+        return
+    if arguments[:1] == ("-bp",):
+        context.invoke(mailq, arguments=arguments[1:])
+    elif arguments[:1] and arguments[0].startswith("-q"):
+        context.invoke(exim, arguments=arguments)
+    else:
+        send(arguments)
+
+
+@click.command("newaliases", hidden=True)
+def newaliases() -> None:
+    """Do nothing: the aliases file is read again when it changes."""
+
+
 @_command("exiqgrep", "Search the queue as Exim's exiqgrep.")
 def exiqgrep(arguments: tuple[str, ...]) -> None:
     """Print the messages that match all given conditions."""
@@ -90,7 +109,7 @@ def exiqgrep(arguments: tuple[str, ...]) -> None:
 
 
 def _conditions(arguments: Sequence[str]) -> tuple[list[Callable[[Entry], bool]], set[str]]:
-    """Read exiqgrep's options: the conditions, and the letters of those that say what to print."""
+    """Read exiqgrep's options: the conditions, and the letters of those that choose the output."""
     conditions: list[Callable[[Entry], bool]] = []
     shown: set[str] = set()
     rest = list(arguments)
@@ -141,7 +160,7 @@ def _some(option: str, ids: Sequence[str]) -> Sequence[str]:
 
 
 def _run_queue(*, frozen: bool) -> None:
-    """Try all that waits; what is held, too, if that was asked for, as Exim does with frozen messages."""
+    """Try all messages that wait; held ones only if they were asked for, as Exim does with frozen messages."""
     ids: list[QueueId] = [entry.id for entry in _waiting() if frozen or not entry.held]
     if ids:
         amend(Change.RETRY, ids)

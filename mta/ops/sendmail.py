@@ -1,4 +1,4 @@
-"""`sendmail` and `newaliases` for programs in the container: a message on standard input goes to the relay by SMTP."""
+"""Submits a message on standard input to the relay by SMTP, as the command line of `sendmail` asks."""
 
 import email.policy
 import getpass
@@ -8,7 +8,7 @@ import smtplib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from email.utils import getaddresses
 from typing import NoReturn
 
@@ -23,7 +23,7 @@ _PATIENCE = 600.0
 _ANY = "0.0.0.0"  # noqa: S104  read, never listened on
 _LOOPBACK = "127.0.0.1"
 _RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
-# Options with a value that stands behind them, or in the next word; and options that ask for nothing we do otherwise.
+# Options with a value, which stands behind the letter or in the next word; and options that change nothing here.
 _WITH_VALUE = re.compile(r"-([fFrBNRVLhX])(.*)", re.DOTALL)
 _WITHOUT_EFFECT = re.compile(r"-(?:bm|v|G|U|m|n|om|oo|oem|oee|oep|oew|oeq|ov|od[a-z]*|oMr.*|E.*|odqs)", re.DOTALL)
 _NOT_HERE = {
@@ -39,7 +39,7 @@ _BCC = re.compile(rb"^(?:resent-)?bcc[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNO
 
 @dataclass(slots=True)
 class _Order:
-    """What a command line of sendmail asks for."""
+    """The meaning of a command line of sendmail."""
 
     recipients: list[str] = field(default_factory=list)
     sender: str | None = None
@@ -51,7 +51,7 @@ class _Order:
 
 
 def _read(arguments: Sequence[str]) -> _Order:
-    """Read a command line. Raises Refusal for what is not known."""
+    """Read a command line. Raises Refusal for an option that is not known."""
     order = _Order()
     rest = list(arguments)
     while rest:
@@ -100,13 +100,15 @@ def message_of(octets: bytes, *, dots: bool) -> bytes:
     """Return a message with CRLF line ends; without `dots` a line of one dot ends it, as sendmail has it."""
     text = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not dots:
-        text = f"\n{text.decode('latin-1')}".partition("\n.\n")[0][1:].encode("latin-1")
+        text = (b"\n" + text).partition(b"\n.\n")[0][1:]
     return (text if text.endswith(b"\n") else text + b"\n").replace(b"\n", b"\r\n")
 
 
 def header_recipients(message: bytes) -> list[str]:
     """Return the addresses of To, Cc and Bcc, or of their Resent- kind if there are any."""
-    header = BytesHeaderParser(policy=email.policy.compat32).parsebytes(message)
+    # As text, so that an address outside ASCII stays as it is.
+    text = message.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape")
+    header = HeaderParser(policy=email.policy.compat32).parsestr(text)
     for prefix in ("Resent-", ""):
         fields = [str(text) for name in _RECIPIENT_FIELDS for text in header.get_all(prefix + name, [])]
         if found := [address for _, address in getaddresses(fields) if address]:
@@ -161,30 +163,3 @@ def _text(text: bytes | str) -> str:
 def _fail(code: int, words: str) -> NoReturn:
     click.echo(f"smtprelay: {words}", err=True)
     raise SystemExit(os.EX_TEMPFAIL if code < 500 else os.EX_UNAVAILABLE)
-
-
-@click.command(
-    "sendmail",
-    hidden=True,
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def sendmail(context: click.Context, arguments: tuple[str, ...]) -> None:
-    """Send a message from standard input, or do what sendmail does by another name."""
-    from mta.ops import exim  # noqa: PLC0415  it uses this module
-
-    if arguments[:1] == ("-bi",):
-        return
-    if arguments[:1] == ("-bp",):
-        context.invoke(exim.mailq, arguments=arguments[1:])
-    elif arguments[:1] and arguments[0].startswith("-q"):
-        context.invoke(exim.exim, arguments=arguments)
-    else:
-        send(arguments)
-
-
-@click.command("newaliases", hidden=True)
-def newaliases() -> None:
-    """Do nothing: the aliases file is read again when it changes."""

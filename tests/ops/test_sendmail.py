@@ -38,6 +38,7 @@ def test_recipients_are_taken_from_the_header() -> None:
     assert header_recipients(message) == ["bob@b.test", "eve@b.test", "zoe@c.test", "max@d.test", "ida@d.test"]
     assert header_recipients(b"Resent-To: a@b.test\r\n" + message) == ["a@b.test"]
     assert header_recipients(b"Subject: x\r\n\r\nTo: a@b.test\r\n") == []
+    assert header_recipients("To: Jörg <jörg@b.test>\r\n\r\nhello\r\n".encode()) == ["jörg@b.test"]
 
 
 def test_hidden_recipients_leave_the_header() -> None:
