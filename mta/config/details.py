@@ -11,15 +11,15 @@ One address. One that this host does not have ends the start with an error.""",
     "MAILNAME": """\
 Remote servers look this name up: give one that leads to this host, best also backwards (PTR).
 Reports come from `Mailer-Daemon@` this name. Mail to the name itself stays here only if `OTHER_HOSTNAMES` has it.
-An address without a domain, which our own networks may give, gets it.
+An address without a domain, which trusted networks may give, gets it.
 Without it the host's own name counts, with a dash in place of what a name cannot have.""",
     "RUN_AS": """\
 Ports, settings, secrets, certificate and keys are opened and read as root; `QUEUE_DIR` is handed over to the user if it
 is root's; then the relay is that user, without a way back, before it takes mail. Below 1024 it does not start where it
 would stay root; on other ports it does, unless a user is set, and says so. New certificates and keys are read by the
-user, who must be allowed to. Who starts the relay as another user than root need not set it.
-The relay then has no capability, its bounding set is empty, and neither it nor a program that it starts can get new
-rights (`no_new_privs`). The last holds without `RUN_AS`, too.""",
+user, who must be allowed to. Not needed when the relay is started by another user than root.
+With `RUN_AS` the relay has no capability and its bounding set is empty. With and without `RUN_AS` neither the relay nor
+a program that it starts can get new rights (`no_new_privs`).""",
     "NET_DEV": """\
 The networks are asked for at start. If there is no such interface, nothing is added and the log says so: in Kubernetes
 or with the host's own network set `RELAY_NETWORKS` instead. `127.0.0.1` and `::1` may always send anywhere, the rest
@@ -111,8 +111,8 @@ A larger message is refused with 552, before it is sent if the client announces 
     "LINE_LENGTH_LIMIT": """\
 RFC 5322 allows 998 octets. A message with a longer line is refused with 550, which names the line.""",
     "LINE_ENDINGS": """\
-Scripts, scanners and `curl -T` without `--crlf` send bare LFs. Only CRLF.CRLF ends a message, whatever is set: a line
-that comes to be a single dot is part of the message. A bare CR or a NUL is refused to all clients.""",
+Scripts, scanners and `curl -T` without `--crlf` send bare LFs. Only CRLF.CRLF ends a message under either value: a line
+that becomes a single dot is part of the message. A bare CR or a NUL is refused to all clients.""",
     "WORKERS": """\
 One process uses one core, and that is enough for thousands of messages a second; signing and TLS are what a second one
 is for. Each takes the memory of a whole relay. Operator commands, the log and the limits of a destination stay those of

@@ -185,7 +185,7 @@ def read_secret_file(path: str) -> str:
 
 def is_quoted(text: str) -> bool:
     """Whether quotation marks stand around a whole value, as in an env file that was written for a shell."""
-    return len(text) > 2 and text[0] + text[-1] in _QUOTES
+    return len(text) > 1 and text[0] + text[-1] in _QUOTES
 
 
 def shorten(text: str, limit: int = _MAX_SHOWN) -> str:

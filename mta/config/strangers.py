@@ -54,7 +54,7 @@ def is_negative(text: str) -> bool:
 
 
 def notice_strangers(reading: Reading) -> None:
-    """Tell of variables that are spelled almost like ours. Their values are not shown: one may be a secret.
+    """Tell of variables that are spelled almost like a setting. Their values are not shown: one may be a secret.
 
     One that stands in place of an unset host, user or password of the smarthost is a mistake.
     """

@@ -213,7 +213,7 @@ LINE_ENDINGS = Setting(
     "LINE_ENDINGS",
     forms.choice({"normalize": "normalize", "strict": "strict"}),
     "normalize",
-    "What becomes of a line of our own networks that ends in a bare LF: with `normalize` it gets a CRLF, with `strict`"
+    "How a line of a trusted network that ends in a bare LF is treated: with `normalize` it gets a CRLF, with `strict`"
     " the message is refused, as strangers' always are.",
     "strict",
 )

@@ -1,4 +1,4 @@
-"""Guesses what an operator meant by an item of RELAY_NETWORKS that cannot be read, for the error about it."""
+"""Guesses the meaning of an item of RELAY_NETWORKS that cannot be read, for the error about it."""
 
 import ipaddress
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mta.inbound.networks import network
 
-#: Words by which an operator may mean everyone, or nobody, and which are no names of hosts or domains.
+#: Words by which an operator may mean every client, or no client, and which are no names of hosts or domains.
 EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody"})
 NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
 _WHOLE = frozenset({"0", "0/0", "0.0.0.0", "::"})  # noqa: S104  compared, never listened on
@@ -23,9 +23,9 @@ _MOST_NETWORKS = 8
 
 
 def meant_instead(item: str) -> str:
-    """Return words that say what to write instead of an item, to follow its error; "" if that cannot be guessed.
+    """Return words with the right spelling of an item, to follow its error; "" if that cannot be guessed.
 
-    A host name has such words, too, if it is a word for everyone, for nobody, or an interface's name.
+    A host name has such words, too, if it is in EVERYONE or NOBODY, or is an interface's name.
     """
     bare = item.removeprefix("!").lower()
     if bare in EVERYONE or bare in _WHOLE:

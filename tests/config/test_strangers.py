@@ -133,9 +133,14 @@ def test_quotation_marks_around_whole_values_are_one_notice_that_shows_no_value(
     assert "hidden" not in notice
 
 
-@pytest.mark.parametrize("text", ['a"b', '"a', "'a\"", '"', '""', "a", ""])
+@pytest.mark.parametrize("text", ['a"b', '"a', "'a\"", '"', "a", ""])
 def test_a_quotation_mark_elsewhere_is_nothing_to_tell(text: str) -> None:
     assert quotes(SMARTHOST_PASSWORD=text) == []
+
+
+@pytest.mark.parametrize("text", ['""', "''", "\u201c\u201d"])
+def test_quotation_marks_around_an_empty_value_are_told_too(text: str) -> None:
+    assert len(quotes(SMARTHOST_PASSWORD=text)) == 1
 
 
 def test_a_secret_behind_a_blank_is_told() -> None:
