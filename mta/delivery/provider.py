@@ -24,6 +24,8 @@ class Blame(enum.Enum):
     ACCOUNT = "account"
     #: Our name in EHLO.
     NAME = "name"
+    #: The connection was in clear.
+    CLEAR = "clear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ STATUSES: dict[str, Blame] = {
     "5.4.5": Blame.ACCOUNT,  # Google: the day's limit is exceeded
     "5.7.8": Blame.LOGIN,  # RFC 4954
     "5.7.9": Blame.LOGIN,
-    "5.7.10": Blame.LOGIN,  # RFC 5248
+    "5.7.10": Blame.CLEAR,  # RFC 5248
     "5.7.11": Blame.LOGIN,
     "5.7.12": Blame.LOGIN,
     "5.7.13": Blame.ACCOUNT,
@@ -69,6 +71,7 @@ STATUSES: dict[str, Blame] = {
     "5.7.68": Blame.RELAYING,
     "5.7.139": Blame.LOGIN,
     **{f"5.7.{detail}": Blame.ACCOUNT for detail in (501, 502, 503, 511, *range(700, 708), 750)},
+    **{f"5.7.{detail}": Blame.SENDER for detail in (509, 515)},  # SPF, DKIM and DMARC of the sender's domain
     "5.7.506": Blame.NAME,
     **{f"5.7.{detail}": Blame.RELAYING for detail in (508, 708, *range(606, 650))},
 }
@@ -87,6 +90,12 @@ _NOT_ALLOWED = (
 )
 WORDS = (
     Words(r"helo command rejected|ehlo command rejected|(?:invalid|bad|bogus) (?:helo|ehlo)", Blame.NAME, _POSTFIX),
+    Words(
+        r"issue a? ?starttls|(?:starttls|\btls|encryption) (?:is )?(?:required|needed)"
+        r"|(?:must|requires?|please) (?:use )?(?:tls|ssl|starttls|encryption)",
+        Blame.CLEAR,
+        _POSTFIX,
+    ),
     Words(r"authenticat\w+ (?:is )?(?:required|needed)|requires? (?:smtp )?auth", Blame.LOGIN, _EXIM),
     Words(
         r"(?:must|please|need to) (?:first )?(?:authenticate|log ?in)|not (?:logged in|authenticated)",
@@ -98,7 +107,15 @@ WORDS = (
     ),
     Words(r"invalid credentials|smtpclientauthentication is disabled", Blame.LOGIN, _GOOGLE),
     Words(r"sender address rejected|sender rejected", Blame.SENDER, _POSTFIX),
-    Words(r"sender verif\w+ fail|verification failed for <>", Blame.SENDER, _EXIM),
+    Words(r"sender verif\w+ fail|verification failed for <>|callback setup failed", Blame.SENDER, _EXIM),
+    Words(r"\bsender (?:has been |is )?(?:denied|blocked)", Blame.SENDER, "Yandex, Zoho"),
+    Words(r"mail from (?:address )?must (?:equal|be (?:the )?same)", Blame.SENDER, "163.com, QQ"),
+    Words(r"\bfrom\b.{0,80} (?:does not|must) match", Blame.SENDER, "hMailServer, MailEnable"),
+    Words(
+        r"\b(?:spf|dkim|dmarc)\b.{0,40}(?:fail|rejected|required)|(?:fail\w*|per) (?:spf|dkim|dmarc)\b",
+        Blame.SENDER,
+        _EXIM,
+    ),
     Words(r"not owned by", Blame.SENDER, "Postfix: reject_sender_login_mismatch; Yandex"),
     Words(r"send ?as ?denied|permissions? to send (?:as|on behalf)", Blame.SENDER, _MICROSOFT),
     Words(r"(?:address|addresses|identity|identities) .{0,80}(?:not verified|failed the check)", Blame.SENDER, _AMAZON),
@@ -117,7 +134,10 @@ WORDS = (
         Blame.RELAYING,
         _MICROSOFT,
     ),
-    Words(r"rcpthosts|forwarding denied|not an open relay", Blame.RELAYING, "qmail"),
+    Words(r"rcpthosts|forwarding denied|not an open relay|not a gateway", Blame.RELAYING, "qmail, IMail"),
+    Words(r"use (?:the )?submission port|port 25 is (?:blocked|closed)", Blame.RELAYING, "providers of access"),
+    Words(r"reverse (?:lookup|dns|hostname)|\brdns\b|\bptr record", Blame.RELAYING, "Comcast, GMX"),
+    Words(r"\byour ip\b.{0,80}(?:block|black|deny) ?list", Blame.RELAYING, "Proofpoint"),
     Words(r"client host rejected|client host .{0,80}blocked", Blame.RELAYING, _POSTFIX),
     Words(
         rf"\bip\b.{{0,80}}{_NOT_ALLOWED}|unauthori[sz]ed ip|banned sending ip",
@@ -140,7 +160,10 @@ WORDS = (
         Blame.ACCOUNT,
         _GOOGLE,
     ),
-    Words(r"exceeded .{0,40}(?:sending|daily|hourly|monthly|outgoing|emails per)", Blame.ACCOUNT, "cPanel"),
+    Words(r"exceed(?:s|ed) .{0,40}(?:sending|daily|hourly|monthly|outgoing|emails per)", Blame.ACCOUNT, "cPanel"),
+    Words(r"\bplan limit|sending rate|(?:exceeded|reached) your", Blame.ACCOUNT, "Brevo, Google, Mailtrap"),
+    Words(r"payment required|subscription .{0,20}expired", Blame.ACCOUNT, "Elastic Email"),
+    Words(r"(?:trial|free|test|demo) accounts?\b|\bsandbox\b", Blame.ACCOUNT, "Mailgun, Mailtrap, MailerSend"),
 )
 _COMPILED = [(re.compile(words.pattern, re.IGNORECASE), words.blame) for words in WORDS]
 # What a reply quotes, most often an address, is somebody else's text.
@@ -202,5 +225,8 @@ class OwnSmarthost:
             Blame.RELAYING: relaying,
             Blame.SENDER: sender,
             Blame.ACCOUNT: "the smarthost's provider has blocked or limited the account: ask the provider",
+            Blame.CLEAR: (
+                "the smarthost wants TLS: set SMARTHOST_TLS=require, and SMARTHOST_PORT to the port where it offers TLS"
+            ),
             Blame.NAME: "the smarthost does not take this relay's name: set MAILNAME to a name that the DNS knows",
         }

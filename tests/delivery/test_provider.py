@@ -9,6 +9,7 @@ from mta.smtp.replies import Reply
 
 ROUTE = Route("smtp.test", "192.0.2.1", 587, smarthost=True)
 LOGIN, RELAYING, SENDER, ACCOUNT, NAME = Blame.LOGIN, Blame.RELAYING, Blame.SENDER, Blame.ACCOUNT, Blame.NAME
+CLEAR = Blame.CLEAR
 
 
 def said(*lines: str) -> Reply:
@@ -75,6 +76,31 @@ ABOUT_US = [
     ("550 5.7.705 Access denied, tenant has exceeded threshold.", ACCOUNT),
     ("550 Domain a.test has exceeded the max emails per hour (500/500 (100%)) allowed. hourly limit", ACCOUNT),
     ("504 5.5.2 <pod-1>: Helo command rejected: need fully-qualified hostname", NAME),
+    ("550 5.7.0 Must issue a STARTTLS command first", CLEAR),
+    ("550 5.7.1 TLS required", CLEAR),
+    ("523 5.7.10 Encryption Needed", CLEAR),
+    ("554 5.7.1 Must use TLS", CLEAR),
+    ("550 not local host b.test, not a gateway", RELAYING),
+    ("550 Please use the submission port 587", RELAYING),
+    ("550 Sender IP reverse lookup rejected", RELAYING),
+    ("550 5.7.1 Recipient not authorized, your IP has been found on a block list", RELAYING),
+    ("550 Callback setup failed while verifying <app@a.test>", SENDER),
+    ("554 Transaction failed: Message rejected: this sender has been blocked", SENDER),
+    ("553 Mail from must equal authorized user", SENDER),
+    ("501 Mail from address must be same as authorization user", SENDER),
+    ("554 5.7.1 Mail from=<app@a.test> does not match login", SENDER),
+    ("550 5.7.1 Email rejected per SPF policy", SENDER),
+    ("550 SPF check failed", SENDER),
+    ("550 5.7.509 Access denied, sending domain a.test does not pass DMARC verification", SENDER),
+    ("550 5.4.6 Unusual sending rate detected", ACCOUNT),
+    ("550 5.7.1 Message rejected: plan limit exceeded", ACCOUNT),
+    ("550 You have reached your sending limit", ACCOUNT),
+    ("554 5.7.1 You have exceeded your quota", ACCOUNT),
+    ("550 Payment required", ACCOUNT),
+    ("550 Your subscription has expired", ACCOUNT),
+    ("552 5.7.0 Number of recipients exceeds daily limit", ACCOUNT),
+    ("554 Free accounts are for test purposes only. Please upgrade", ACCOUNT),
+    ("554 5.7.1 Trial accounts may only send to verified recipients", ACCOUNT),
 ]
 ABOUT_THE_RECIPIENT = [
     "550 5.1.1 <bob@b.test>: Recipient address rejected: User unknown in virtual mailbox table",
