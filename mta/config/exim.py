@@ -83,7 +83,13 @@ def _bracketed_address(text: str) -> str:
             return str(ipaddress.ip_address(spelling))
         except ValueError:
             continue
-    raise ValueError(f"[{text}] is not an address in brackets")
+    try:
+        name = host_name(text)
+    except ValueError:
+        raise ValueError(f"[{text}] is not an address in brackets") from None
+    raise ValueError(
+        f"[{text}] is not an address in brackets; a name has none, and two colons before a port: {name}::587"
+    )
 
 
 def write_hosts(hosts: Hosts) -> str:

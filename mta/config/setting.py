@@ -1,10 +1,13 @@
 """What a setting is, and one reading of an environment that gathers every mistake in it."""
 
 import enum
+import errno
+import os
+import select
 import shlex
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mta.smtp.printable import printable
@@ -16,6 +19,8 @@ FILE_SUFFIX = "_FILE"
 MASK = "****"
 _MAX_SHOWN = 200
 _MAX_SECRET_OCTETS = 65536
+# Seconds in which the program must write that a secret's pipe comes from.
+_PIPE_PATIENCE = 10.0
 # Other blanks may belong to a password.
 _BLANKS = " \t\r\n"
 _QUOTES = ('""', "''", "\u201c\u201d")
@@ -171,8 +176,7 @@ def read_secret_file(path: str) -> str:
     Raises ValueError with words for an operator.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_SECRET_OCTETS + 1)
+        content = _read_file(path)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
@@ -181,6 +185,27 @@ def read_secret_file(path: str) -> str:
     if len(content) > _MAX_SECRET_OCTETS:
         raise ValueError(f"the file is longer than {_MAX_SECRET_OCTETS} octets")
     return text.rstrip(_BLANKS)
+
+
+def _read_file(path: str) -> bytes:
+    """Return the first octets of a file or pipe. A pipe without a writer must not keep the relay from starting."""
+    # Without O_NONBLOCK the opening of a named pipe waits for its writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            return _read_pipe(file.fileno())
+        return file.read(_MAX_SECRET_OCTETS + 1)
+
+
+def _read_pipe(descriptor: int) -> bytes:
+    content = b""
+    while len(content) <= _MAX_SECRET_OCTETS:
+        if not select.select([descriptor], [], [], _PIPE_PATIENCE)[0]:
+            raise OSError(errno.ETIMEDOUT, f"it is a pipe, and no program wrote to it for {_PIPE_PATIENCE:.0f} s")
+        piece = os.read(descriptor, _MAX_SECRET_OCTETS + 1)
+        if not piece:
+            break
+        content += piece
+    return content
 
 
 def is_quoted(text: str) -> bool:

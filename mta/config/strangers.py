@@ -31,6 +31,8 @@ _ROUTE = {
         table.SES_PASSWORD,
     )
 }
+# What other images and Postfix call the smarthost. SMTP_HOST may be any program's.
+_ALSO_SMARTHOST = {"SMARTHOST", "SMART_HOST", "SMARTHOST_HOST", "SMARTHOST_NAME", "RELAYHOST", "RELAY_HOST"}
 _NEGATIVE = {"0", "false", "no", "off"}
 _EXIM = "usr/sbin/exim4"
 # What people mounted into the image we replace, below the root.
@@ -63,7 +65,10 @@ def notice_strangers(reading: Reading) -> None:
     for name in reading.names():
         if name in known:
             continue
-        if name.endswith(FILE_SUFFIX) and (ours := name.removesuffix(FILE_SUFFIX)) in plain:
+        if name in _ALSO_SMARTHOST or name.upper() in known:
+            ours = name.upper() if name.upper() in known else table.SMARTHOST_ADDRESS.name
+            _notice(reading, name, ours, f"{name} is not a setting of ours; did you mean {ours}?")
+        elif name.endswith(FILE_SUFFIX) and (ours := name.removesuffix(FILE_SUFFIX)) in plain:
             _notice(reading, name, ours, f"{name} has no effect: only secrets are read from files; set {ours} itself")
         elif _LIKE_OURS.fullmatch(name):
             close = (difflib.get_close_matches(name, sorted(known), n=1) or [""])[0]
@@ -75,7 +80,7 @@ def notice_strangers(reading: Reading) -> None:
 
 
 def notice_quotes(reading: Reading) -> None:
-    """Tell of values that stand in quotation marks, and of secrets behind a blank. The values are not shown."""
+    """Tell of values in quotation marks, and of secrets behind a blank or of several lines. No value is shown."""
     quoted = [setting.name for setting in table.SETTINGS if is_quoted(reading.text(setting))]
     if quoted:
         reading.notice(
@@ -85,6 +90,8 @@ def notice_quotes(reading: Reading) -> None:
     for setting in table.SETTINGS:
         if setting.secret and reading.text(setting)[:1].isspace():
             reading.notice(f"{setting.name} begins with a blank, which counts as part of it")
+        if setting.secret and "\n" in reading.text(setting):
+            reading.notice(f"{setting.name} has more than one line, and all of them count; a login has one")
 
 
 def _notice(reading: Reading, name: str, meant: str, words: str) -> None:

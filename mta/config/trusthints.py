@@ -7,15 +7,18 @@ from collections.abc import Callable
 from mta.inbound.networks import network
 
 #: Words by which an operator may mean every client, or no client, and which are no names of hosts or domains.
-EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody"})
+EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody", "true", "yes", "on"})
 NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
+_PRIVATE = frozenset({"private", "rfc1918", "privatenets", "private_networks", "private-networks"})
 _WHOLE = frozenset({"0", "0/0", "0.0.0.0", "::"})  # noqa: S104  compared, never listened on
 _DEVICE = re.compile(r"(?:eth|wlan|docker|ens|eno|enp|wg|tun|br)[0-9][0-9a-z]*|lo")
 # Part of an IPv4 address, perhaps with a wildcard for the rest, and the prefix length if there is one.
 _SHORT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){0,2})((?:\.[*x])*\.?)(?:/([0-9]{1,2}))?")
 _PREFIX = re.compile(r"/[0-9]+")
 _MASK = re.compile(r"[0-9.]+/[0-9.]+")
-_RANGE = re.compile(r"([0-9.]+)-([0-9.]+)")
+# The end of a range may be its last octet alone.
+_RANGE = re.compile(r"([0-9]+\.[0-9.]+\.)([0-9]+)-([0-9.]+)")
+_EXIMS_SEPARATOR = "<"
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]((?:/[0-9]+)?)")
 _LENIENT = re.compile(r"(?:^|:)(!?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:/[0-9]+)?|!?[^:]+)", re.IGNORECASE)
 _TOO_MANY_COLONS = re.compile(r":{3,}")
@@ -32,12 +35,19 @@ def meant_instead(item: str) -> str:
         return "; for everyone write *, which makes an open relay if strangers can connect"
     if bare in NOBODY:
         return "; for nobody else leave the variable empty"
+    if bare in _PRIVATE:
+        return (
+            "; for the private networks write 10.0.0.0/8 ; 172.16.0.0/12 ; 192.168.0.0/16 ; fd00::/8, or some of them"
+        )
+    if bare == _EXIMS_SEPARATOR:
+        return "; items may stand between semicolons without it"
     if _DEVICE.fullmatch(bare):
         return f"; the networks of an interface are added by NET_DEV={bare}"
     if _PREFIX.fullmatch(bare):
         return "; no blank stands before it, and an address does"
-    networks = _networks(bare)
-    return f"; if that is meant, write {networks}" if networks else ""
+    if networks := _networks(bare):
+        return f"; if that is meant, write {networks}"
+    return "; a range is written as the networks it consists of" if _RANGE.fullmatch(bare) else ""
 
 
 def _networks(text: str) -> str:
@@ -45,7 +55,8 @@ def _networks(text: str) -> str:
         if match := _BRACKETS.fullmatch(text):
             return str(ipaddress.ip_network(match[1] + match[2], strict=False)).removesuffix("/128")
         if match := _RANGE.fullmatch(text):
-            first, last = ipaddress.IPv4Address(match[1]), ipaddress.IPv4Address(match[2])
+            first = ipaddress.IPv4Address(match[1] + match[2])
+            last = ipaddress.IPv4Address(match[3] if "." in match[3] else match[1] + match[3])
             found = list(ipaddress.summarize_address_range(first, last))
             return " ; ".join(map(str, found)) if len(found) <= _MOST_NETWORKS else ""
         if (match := _SHORT.fullmatch(text)) and (match[2] or match[3]):
@@ -70,6 +81,7 @@ def spelled_instead(run: str, is_item: Callable[[str], bool]) -> str:
     if words := meant_instead(bare) or meant_instead(run):
         return f"{run!r} is not a network, an address or a host name{words}"
     for guess in (
+        _behind_colons(run),
         _masked(run),
         _masked(bare),
         *(split(_TOO_MANY_COLONS.sub(colons, bare)) for colons in (":::", "::")),
@@ -88,6 +100,12 @@ def split(text: str) -> list[str]:
     """
     items: list[str] = _LENIENT.findall(text)
     return items if _undoubled(":".join(items)) == _undoubled(text) else []
+
+
+def _behind_colons(text: str) -> list[str]:
+    """Return the IPv4 network that follows nothing but colons."""
+    bare = text.lstrip(":")
+    return [bare] if "." in bare and ":" not in bare else []
 
 
 def _undoubled(text: str) -> str:

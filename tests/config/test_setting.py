@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ def test_a_secret_is_read_from_its_file_without_the_last_line_ends(tmp_path: Pat
     assert reading.of(PASSWORD) == secret
     assert reading.is_set(PASSWORD) is bool(secret)
     assert not reading.mistakes
+
+
+def test_a_pipe_that_no_program_writes_to_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.config.setting._PIPE_PATIENCE", 0.0)
+    os.mkfifo(tmp_path / "pipe")
+    (line,) = mistakes(Reading({"PASSWORD_FILE": str(tmp_path / "pipe")}))
+    assert "it is a pipe, and no program wrote to it for 0 s" in line
+
+
+def test_a_secret_comes_through_a_pipe() -> None:
+    out, into = os.pipe()
+    os.write(into, b"s3cret\n")
+    os.close(into)
+    assert Reading({"PASSWORD_FILE": f"/dev/fd/{out}"}).of(PASSWORD) == "s3cret"
+    os.close(out)
 
 
 def test_a_secrets_file_is_read_once(tmp_path: Path) -> None:

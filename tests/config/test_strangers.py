@@ -63,6 +63,12 @@ def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, 
         ("SMARTHOST_ADRESS", "SMARTHOST_ADDRESS"),
         ("SMART_HOST_ADDRESS", "SMARTHOST_ADDRESS"),
         ("SMARTHOST_ADDRESS_FILE", "SMARTHOST_ADDRESS"),
+        ("SMARTHOST", "SMARTHOST_ADDRESS"),
+        ("SMARTHOST_HOST", "SMARTHOST_ADDRESS"),
+        ("RELAYHOST", "SMARTHOST_ADDRESS"),
+        ("RELAY_HOST", "SMARTHOST_ADDRESS"),
+        ("smarthost_address", "SMARTHOST_ADDRESS"),
+        ("Smarthost_Password", "SMARTHOST_PASSWORD"),
         ("GMAIL_USERNAME", "GMAIL_USER"),
         ("SES_PASWORD", "SES_PASSWORD"),
     ],
@@ -82,6 +88,18 @@ def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
     notice_strangers(reading)
     assert reading.mistakes == []
     assert len(reading.notices) == 4
+
+
+def test_a_name_in_lower_case_is_told() -> None:
+    assert strangers(relay_networks="10.0.0.0/8") == [
+        "relay_networks is not a setting of ours; did you mean RELAY_NETWORKS?"
+    ]
+
+
+def test_a_secret_of_several_lines_is_told_without_its_value() -> None:
+    reading = Reading({"SMARTHOST_PASSWORD": "hidden\nother\n", "GMAIL_PASSWORD": "one\n"})
+    notice_quotes(reading)
+    assert reading.notices == ["SMARTHOST_PASSWORD has more than one line, and all of them count; a login has one"]
 
 
 @pytest.mark.parametrize(

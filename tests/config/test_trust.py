@@ -145,7 +145,9 @@ def test_of_several_items_the_bad_one_is_named(text: str, item: str) -> None:
         read_trust(text)
 
 
-@pytest.mark.parametrize("text", ["any", "ALL", "everyone", "0/0", "0", "0.0.0.0", "::", "!any", "10.0.0.0/8;any"])
+@pytest.mark.parametrize(
+    "text", ["any", "ALL", "everyone", "true", "0/0", "0", "0.0.0.0", "::", "!any", "10.0.0.0/8;any"]
+)
 def test_words_for_everyone_are_refused_with_the_star_that_was_meant(text: str) -> None:
     with pytest.raises(ValueError, match=r"; for everyone write \*, which makes an open relay"):
         read_trust(text)
@@ -162,6 +164,11 @@ def test_words_for_everyone_are_refused_with_the_star_that_was_meant(text: str) 
         ("10.0.0/24", "write 10.0.0.0/24"),
         ("10.0.0.0/255.0.0.0", "write 10.0.0.0/8"),
         ("10.0.0.0-10.0.0.255", "write 10.0.0.0/24"),
+        ("10.0.0.1-3", "write 10.0.0.1/32 ; 10.0.0.2/31"),
+        ("10.0.0.1-10.9.0.7", "a range is written as the networks it consists of"),
+        ("::10.0.0.0/8", "if 10.0.0.0/8 is meant"),
+        ("<; 10.0.0.0/8 ; fd00::/8", "without it"),
+        ("private", "write 10.0.0.0/8 ; 172.16.0.0/12"),
         ("[::1]", "write ::1"),
         ("[fd00::]/8", "write fd00::/8"),
         ("fe80::1%eth0", "write fe80::1"),
