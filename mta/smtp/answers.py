@@ -2,8 +2,9 @@
 
 The first three digits decide, the text never does: a reply that cannot be read is a message that is sent again. The
 deviations that real servers show are accepted here: LF alone as the end of a line, CR CR LF, no text, a tab for the
-blank, blanks in front, blank lines between replies, lines without a code inside a reply, and text of any length. A
-line without a code that stands alone is an error, because it may be the answer of another protocol.
+blank, blanks in front, blank lines between replies, lines without a code inside a reply, text of any length, and no end
+of the line where the server then closes or falls silent. A line without a code that stands alone is an error, because
+it may be the answer of another protocol.
 """
 
 import re
@@ -78,6 +79,16 @@ class ReplyReader:
                 return read_reply(self._code, texts)
         self._cut_unfinished()
         return None
+
+    def unended(self) -> Reply | None:
+        """Return the reply that lacked only its line end when the connection ended, or None."""
+        if self._at == len(self._buffer):
+            return None
+        try:
+            self.feed(b"\n")
+            return self.next()
+        except UnreadableReply:
+            return None
 
     def _cut_unfinished(self) -> None:
         """Hold no more than MAX_LINE octets of a line that has no end yet. Raises UnreadableReply."""

@@ -21,6 +21,8 @@ from mta.smtp.handshake import Handshake, Offer, Terms
 from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Transaction, Verdict
 
+# Causes that may come within a reply.
+_BROKEN_OFF = frozenset((Cause.LOST, Cause.TIMEOUT))
 # Reading a member off its Enum costs as much as a call in Python 3.11, and each reply's event is compared with these.
 _READY, _START_TLS, _DONE, _END = Event.READY, Event.START_TLS, Event.DONE, Step.END
 
@@ -147,8 +149,19 @@ class Client:
         return None
 
     def lose(self, trouble: Trouble) -> Event | None:
-        """Learn that the session cannot go on; the last event, or None when it had ended before."""
-        return self._end(trouble, None) if self.ended is None else None
+        """Learn that the session cannot go on; the last event, or None when it had ended before.
+
+        If the server closed or fell silent within a reply, the code of that reply still decides.
+        """
+        if self.ended is not None:
+            return None
+        event = None
+        if trouble.cause in _BROKEN_OFF and self._dialogue.expected and (reply := self._reader.unended()) is not None:
+            try:
+                event = self._take(reply)
+            except SessionOver as over:
+                return self._end(over.trouble, None)
+        return self._end(trouble, event)
 
     def quit(self) -> None:
         """Say QUIT; whatever the server answers to it is of no interest."""

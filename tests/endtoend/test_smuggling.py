@@ -79,7 +79,7 @@ def test_no_false_end_of_data_brings_a_second_message_or_a_command(world):
     assert message.sender == "a@sender.test"
     assert message.content.endswith(text.replace(b"\r\n..", b"\r\n.") + b"\r\n")
     assert len(relay.events("accepted")) == 1
-    assert len(relay.events("session-ended")) == len(ENDINGS) * 3
+    assert len(relay.awaited("session-ended", len(ENDINGS) * 3)) == len(ENDINGS) * 3
 
 
 def test_no_bare_lf_of_our_own_networks_ends_a_message_and_strangers_are_refused_theirs(world):

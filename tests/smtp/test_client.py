@@ -7,6 +7,7 @@ from mta.smtp.dialogue import Cause, Event, Trouble
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import DotReader
 from mta.smtp.handshake import Terms
+from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Verdict
 from tests.fakes.play import CHUNKING, LETTER, LMTP, LOGIN, MAIL, ONE, PIPELINE, PLAIN_SERVER, TERMS, begun, play
 from tests.strategies import bodies, splits
@@ -43,6 +44,38 @@ def test_quit_is_said_between_transactions() -> None:
     assert client.to_send() == [b"QUIT\r\n"]
     assert not client.ready
     assert client.receive(b"221 bye\r\n") is None
+
+
+TIMEOUT = Trouble(Cause.TIMEOUT, "4.4.2", "no reply to end of data within 600 s")
+
+
+@pytest.mark.parametrize("trouble", [LOST, TIMEOUT])
+@pytest.mark.parametrize("end", [b"250 taken", b"250 taken\r", b"250", b"550-no\r\n550 really"])
+def test_a_reply_without_a_line_end_decides_when_nothing_more_comes(trouble: Trouble, end: bytes) -> None:
+    client = Client(TERMS, bdat=False)
+    play(client, PLAIN_SERVER)
+    client.begin(LETTER)
+    for answer in [b"250 ok\r\n"] * (1 + len(LETTER.recipients)) + [b"354 go\r\n"]:
+        client.receive(answer)
+    assert client.receive(end) is None
+    assert client.lose(trouble) is Event.DONE
+    assert {verdict.code for verdict in client.verdicts if isinstance(verdict, Reply)} == {int(end[:3])}
+    assert len(client.verdicts) == len(LETTER.recipients)
+    assert client.ended is trouble
+
+
+@pytest.mark.parametrize(
+    "end", [b"", b"2", b"25", b"250-", b"250-taken", b"250-taken\r\n", b"2500 taken", b"ok", b"\r"]
+)
+def test_less_than_a_reply_decides_nothing(end: bytes) -> None:
+    client = Client(TERMS, bdat=False)
+    play(client, PLAIN_SERVER)
+    client.begin(LETTER)
+    for answer in [b"250 ok\r\n"] * (1 + len(LETTER.recipients)) + [b"354 go\r\n"]:
+        client.receive(answer)
+    client.receive(end)
+    assert client.lose(LOST) is Event.DONE
+    assert all(isinstance(verdict, Trouble) and verdict.cause is Cause.LOST for verdict in client.verdicts)
 
 
 # Properties
