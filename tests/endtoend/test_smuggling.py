@@ -78,7 +78,7 @@ def test_no_false_end_of_data_brings_a_second_message_or_a_command(world):
     (message,) = received(sink)
     assert message.sender == "a@sender.test"
     assert message.content.endswith(text.replace(b"\r\n..", b"\r\n.") + b"\r\n")
-    assert len(relay.events("accepted")) == 1
+    assert len(relay.awaited("accepted")) == 1
     assert len(relay.awaited("session-ended", len(ENDINGS) * 3)) == len(ENDINGS) * 3
 
 
