@@ -22,7 +22,7 @@ run: $(VENV)/installed
 	  "    'you@example.org', 'Subject: hello\\n\\nFirst message')\"" ''
 	@exec $(BIN)/twistd -n --pidfile= smtprelay
 
-# JOBS tests run at the same time, by default as many as there are processor cores.
+# JOBS tests run at the same time, by default three for two processor cores.
 PYTEST = $(BIN)/pytest --numprocesses $(or $(JOBS),auto) --dist worksteal
 
 # The short form of every test: under four minutes on two cores.

@@ -66,7 +66,8 @@ def test_curl(world, tmp_path, option):
     (tmp_path / "mail").write_text(f"{HEAD}\n{BODY}")
     server = f"smtp://127.0.0.1:{relay.port}/client.test"
     run("curl", "-sS", server, "--mail-from", SENDER, "--mail-rcpt", TO, "-T", str(tmp_path / "mail"), *option)
-    assert the_message(sink) == BODY
+    # Behind a file that does not end in CRLF curl puts one more line end.
+    assert the_message(sink) in {BODY, f"{BODY}\n"}
 
 
 @pytest.mark.long
