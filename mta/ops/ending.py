@@ -17,7 +17,7 @@ def fail(*lines: str, status: int = 1) -> NoReturn:
 
 
 def say(lines: bytes) -> None:
-    """Write whole lines to standard error, for whoever started us: logging has not begun, or would hide them."""
+    """Write whole lines to standard error: before logging begins, or where the log would hide them."""
     write_out(2, lines, _PATIENCE)
 
 

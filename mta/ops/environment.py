@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 import click
 
 from mta.config.envfile import read_env_file
-from mta.config.table import QUEUE_DIR
+from mta.config.setting import Reading
+from mta.config.table import BIND_IP, PORT, QUEUE_DIR
 from mta.ops.told import NAMES, path_of, what_was_told
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# The key in what click shares between a command and its groups.
+# The key in the values that click shares between a command and its groups.
 _ENV_FILE = f"{__name__}.env_file"
+_ANY, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104  read, never listened on
 
 
 def command_environment(environ: Mapping[str, str], env_file: Path | None = None) -> Mapping[str, str]:
@@ -33,6 +35,12 @@ def command_environment(environ: Mapping[str, str], env_file: Path | None = None
 def current_environment() -> Mapping[str, str]:
     """Return the environment for the command that runs, with its option --env-file. Raises SettingsError."""
     return command_environment(os.environ, click.get_current_context().meta.get(_ENV_FILE))
+
+
+def relay_address(reading: Reading) -> tuple[str, int]:
+    """Return the IP address and the port at which a command of this host reaches the relay."""
+    host = reading.of(BIND_IP)
+    return (_LOOPBACK if host == _ANY else host), reading.of(PORT)
 
 
 def where_to_look(environ: Mapping[str, str]) -> str:

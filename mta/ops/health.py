@@ -14,8 +14,8 @@ from typing import BinaryIO
 import click
 
 from mta.config.setting import Reading, SettingsError
-from mta.config.table import BIND_IP, PORT, QUEUE_DIR
-from mta.ops.environment import current_environment, where_to_look
+from mta.config.table import QUEUE_DIR
+from mta.ops.environment import current_environment, relay_address, where_to_look
 from mta.queue.home import FILE_NAME, homes
 from mta.queue.interface import QueueError
 from mta.queue.names import BODIES, log_of
@@ -25,8 +25,6 @@ from mta.queue.room import require_room
 #: Seconds that each step of an answer may take.
 PATIENCE = 5.0
 
-_ANY = "0.0.0.0"  # noqa: S104  read, never listened on
-_LOOPBACK = "127.0.0.1"
 _MAX_LINES = 50
 _MAX_LINE = 2048
 # Leaves nothing behind but has to reach the disk like any other; SQLite would drop a row written over with the same.
@@ -45,9 +43,10 @@ class UnhealthyError(Exception):
 @click.command()
 def health() -> None:
     """Tell whether the relay can take mail now; if it cannot, a line says why and the exit status is 1."""
-    environ: Mapping[str, str] = {QUEUE_DIR.name: "unknown"}
+    hint = ""
     try:
         environ = current_environment()
+        hint = where_to_look(environ)
         check(environ)
     except (UnhealthyError, QueueError) as error:
         lines = [str(error)]
@@ -55,7 +54,7 @@ def health() -> None:
         lines = list(error.mistakes)
     else:
         return
-    click.echo(f"smtprelay: unhealthy: {'; '.join(lines)}{where_to_look(environ)}", err=True)
+    click.echo(f"smtprelay: unhealthy: {'; '.join(lines)}{hint}", err=True)
     raise SystemExit(1)
 
 
@@ -65,9 +64,9 @@ def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
     `patience` is seconds for each step.
     """
     reading = Reading(environ)
-    host, port, directory = reading.of(BIND_IP), reading.of(PORT), reading.of(QUEUE_DIR)
+    (host, port), directory = relay_address(reading), reading.of(QUEUE_DIR)
     reading.check()
-    accepts(_LOOPBACK if host == _ANY else host, port, patience)
+    accepts(host, port, patience)
     all_can_be_written(directory, patience)
 
 

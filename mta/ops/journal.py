@@ -125,7 +125,7 @@ class Journal:
         self._emit("fault", text=text, traceback=traceback)
 
     def reloaded(self, files: str) -> None:
-        """The operator had these files read again (SIGHUP); a notice of its own tells what has changed in one."""
+        """The operator had these files read again (SIGHUP); a notice of its own tells of a file that has changed."""
         self._emit("reloaded", files=files)
 
     def stopping(self, running: int) -> None:

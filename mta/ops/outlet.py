@@ -1,4 +1,4 @@
-"""Writing to a descriptor that somebody else reads, without ever waiting for the reader.
+"""Writes to a descriptor that another process reads, without ever waiting for the reader.
 
 Standard output may be a file, a terminal, a pipe or a socket, and other processes may share it. O_NONBLOCK would be set
 for all of them, because it belongs to the open file and not to the descriptor: a pipe or a terminal is opened anew, and
@@ -22,7 +22,7 @@ class Outlet:
     def __init__(self, descriptor: int) -> None:
         """Prepare; a descriptor that is not open raises OSError with each write."""
         self._descriptor = descriptor
-        # The same pipe or terminal, opened by us.
+        # The same pipe or terminal, opened here.
         self._own: int | None = None
         self._socket: socket.socket | None = None
         self._is_pipe = False
@@ -33,7 +33,7 @@ class Outlet:
                 self._socket = socket.socket(fileno=os.dup(descriptor))
 
     def open_anew(self) -> None:
-        """Open a pipe or a terminal once more, which we may no longer do as another user; do nothing if that fails.
+        """Open a pipe or a terminal once more, which another user may not be allowed to; do nothing if that fails.
 
         Before, or without that, a terminal may be waited for.
         """
@@ -61,7 +61,7 @@ class Outlet:
         return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the descriptors that were opened here."""
         if self._own is not None:
             os.close(self._own)
             self._own = None

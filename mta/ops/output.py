@@ -78,7 +78,7 @@ class Output:
         self._put(data)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Write what is left; a reader that has stopped gets some seconds. Blocks."""
+        """Write the lines that are left; a reader that has stopped gets some seconds. Blocks."""
         end = self._clock.seconds() + patience
         self.flush()
         while self._pieces and self._outlet.wait(max(0.0, end - self._clock.seconds())):
@@ -111,7 +111,7 @@ class Output:
         self.waiting += len(data)
 
     def _drain(self) -> None:
-        """Write what the reader takes."""
+        """Write as many octets as the reader takes."""
         try:
             while self._pieces:
                 piece = self._pieces[0]

@@ -144,7 +144,7 @@ def content(id: str, *, header: bool) -> bytes:
 
 
 def amend(change: Change, ids: Sequence[str] | None) -> None:
-    """Change messages, or all, print each id with what was done, and tell the relay. Raises Refusal."""
+    """Change messages, or all, print each id with its change, and tell the relay. Raises Refusal."""
     wanted = None if ids is None else _checked(ids)
     done: set[QueueId] = set()
     held = 0

@@ -75,16 +75,21 @@ def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
 
 
 def closing_lines(summary: Summary, days: float, *, listed: bool, all: bool) -> Iterator[str]:
-    """Yield the lines below a list: that nothing waits, how much is remembered for `days`, and failed reports."""
+    """Yield the lines below a list: that no message waits, how many finished in `days`, and failed reports."""
     if not (listed and all) and not summary.messages:
-        finished = f"{count(summary.finished, 'message')} finished in the last {count(days, 'day')}"
-        failed = f" ({summary.failed} failed): smtprelay queue list --all" if summary.finished else ""
-        yield f"Nothing is waiting. {finished}{failed}" + "." * (not failed)
+        yield f"Nothing is waiting. {_history_line(summary, days)}"
     if summary.unreported:
         reports = count(summary.unreported, "report")
         yield f"{reports} could not be delivered, so the sender of a failed message was not told" + (
             "" if all else ": smtprelay queue list --all"
         )
+
+
+def _history_line(summary: Summary, days: float) -> str:
+    if not days and not summary.finished:
+        return "Finished messages are not remembered (HISTORY_DAYS=0)."
+    finished = f"{count(summary.finished, 'message')} finished in the last {count(days, 'day')}"
+    return f"{finished} ({summary.failed} failed): smtprelay queue list --all" if summary.finished else f"{finished}."
 
 
 def count(number: float, noun: str) -> str:

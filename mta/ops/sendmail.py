@@ -15,13 +15,11 @@ from typing import NoReturn
 import click
 
 from mta.config.setting import Reading
-from mta.config.table import BIND_IP, MAILNAME, PORT
-from mta.ops.environment import current_environment
+from mta.config.table import MAILNAME
+from mta.ops.environment import current_environment, relay_address
 from mta.ops.refusal import Refusal, refusing
 
 _PATIENCE = 600.0
-_ANY = "0.0.0.0"  # noqa: S104  read, never listened on
-_LOOPBACK = "127.0.0.1"
 _RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
 # Options with a value, which stands behind the letter or in the next word; and options that change nothing here.
 _WITH_VALUE = re.compile(r"-([fFrBNRVLhX])(.*)", re.DOTALL)
@@ -125,14 +123,14 @@ def without_bcc(message: bytes) -> bytes:
 def _submit(order: _Order, recipients: list[str], message: bytes) -> None:
     with refusing():
         reading = Reading(current_environment())
-        host, port, name = reading.of(BIND_IP), reading.of(PORT), reading.of(MAILNAME)
+        (host, port), name = relay_address(reading), reading.of(MAILNAME)
         reading.check()
     sender = order.sender if order.sender is not None else _own_address(name)
     options = ["BODY=8BITMIME"] if not message.isascii() else []
     if not all(address.isascii() for address in (sender, *recipients)):
         options.append("SMTPUTF8")
     try:
-        with smtplib.SMTP(_LOOPBACK if host == _ANY else host, port, "localhost", _PATIENCE) as client:
+        with smtplib.SMTP(host, port, "localhost", _PATIENCE) as client:
             notify = [f"NOTIFY={order.notify}"] if order.notify else []
             refused = client.sendmail(sender, recipients, message, options, notify)
     except smtplib.SMTPRecipientsRefused as error:

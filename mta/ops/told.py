@@ -18,7 +18,7 @@ FILE_NAME = "settings.json"
 
 _PLAIN = frozenset(setting.name for setting in SETTINGS if not setting.secret)
 _SECRETS = frozenset(setting.name for setting in SETTINGS if setting.secret)
-#: The variables that are ours.
+#: The variables of all settings.
 NAMES = _PLAIN | _SECRETS | {name + FILE_SUFFIX for name in _SECRETS}
 
 
@@ -28,7 +28,7 @@ def path_of(environ: Mapping[str, str]) -> Path:
 
 
 def tell_commands(environ: Mapping[str, str], queue_dir: Path) -> None:
-    """Write the settings of an environment into the runtime directory, if there is one that we may write.
+    """Write the settings of an environment into the runtime directory, if there is one that this process may write.
 
     A secret is told as set, and the file of a secret by its path. Raises OSError.
     """

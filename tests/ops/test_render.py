@@ -120,6 +120,7 @@ EMPTY = Summary(0, 0, 0, None)
     ("summary", "days", "line"),
     [
         (EMPTY, 7.0, "Nothing is waiting. 0 messages finished in the last 7 days."),
+        (EMPTY, 0.0, "Nothing is waiting. Finished messages are not remembered (HISTORY_DAYS=0)."),
         (
             replace(EMPTY, finished=2, failed=1),
             7.0,
