@@ -103,7 +103,7 @@ class Assembly:
         self._local = self._local_mail()
         delivery = self._delivery()
         self.listener: ESMTPFactory = self._listener(delivery)
-        #: What is read again when the operator asks: the name of its setting, and how.
+        #: The files that are read again when the operator asks: the name of the setting, and how.
         self.files: Sequence[tuple[str, Callable[[], object]]] = tuple(self._reloaded())
         keeper = HistoryKeeper(queue, settings.history_days, wall=time.time, trouble=journal.trouble)
         room = RoomKeeper(queue, wall=time.time, notice=journal.notice, trouble=journal.trouble)
@@ -244,10 +244,10 @@ class Assembly:
         )
         policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
         own = Leniency(name, names=True, haste=True, line_feeds=settings.line_endings == "normalize")
-        # A look-up may yet show the client to be one of our own, so no command is refused for good.
+        # A look-up may yet show that the client is trusted, so no command is refused for good.
         undecided = Leniency(name, names=True)
         certificate, clock = self._premises.certificate, self._premises.reactor
-        # A router and a share of the look-ups of their own: what strangers ask does not delay our mail.
+        # A router and a share of the look-ups of their own: the questions of strangers do not delay mail.
         check = DomainCheck(MailRouter(self._router_rules(), self._resolver.for_strangers(), clock.seconds))
 
         def leniency(client: Client) -> Leniency:

@@ -106,7 +106,7 @@ class Daemon(MultiService):
         self._settings = settings
         self._journal = journal
         self._output = output
-        #: What workers say on standard error.
+        #: The lines of workers on standard error.
         self._complaints = Output(2, reactor)
         self._reactor = reactor
         self._may_become = may_become

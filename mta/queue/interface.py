@@ -92,7 +92,7 @@ class Verdict:
     index: int
     outcome: Outcome
     due: float | None = None
-    #: Who signed the copy that was sent, or why it was not signed; "" where no copy is signed.
+    #: The DKIM signer of the copy that was sent, or why it was not signed; "" where no copy is signed.
     signed_by: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""Forgets the history: what is older than an operator wants it, and what has to make room for mail."""
+"""Forgets the history: messages older than HISTORY_DAYS, and the oldest ones when mail needs the room."""
 
 import math
 from collections.abc import Callable

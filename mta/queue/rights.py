@@ -40,7 +40,7 @@ def close_to_others(directory: Path, *, container_volume: bool = False) -> str |
     """Take the rights on QUEUE_DIR from all but its owner; return the notice on that, None if there is none to give.
 
     An empty one is closed without a word, because nothing in it could be read before: so an image or a package may make
-    it. One that is not ours is left as it is: a volume that a group shares is closed by who made it. Of a container's
+    it. One of another user is left as it is: a volume that a group shares is closed by its owner. Of a container's
     volume there is no notice, because the mode that an orchestrator gave it opens it to this container alone.
     """
     try:

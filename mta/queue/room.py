@@ -6,14 +6,14 @@ from pathlib import Path
 from mta.queue.interface import QueueFull, Space
 from mta.queue.refusal import refusal
 
-#: Octets that stay free, so that what is stored can still be settled.
+#: Octets that stay free, so that stored messages can still be settled.
 RESERVE = 10 * 1024 * 1024
 #: Octets that stay free on the disk itself when a body goes to a file.
 LEFT_BY_FILES = 1024 * 1024
 
 
 def judged(free: int, reusable: int, reserve: int = RESERVE) -> Space:
-    """Return what room there is: `free` octets of the disk, and `reusable` ones of free pages in the queue file.
+    """Return how much room there is: `free` octets of the disk, and `reusable` ones of free pages in the queue file.
 
     The queue is full when less than the reserve is left, and short of room a quarter of the reserve before that.
     """
@@ -40,7 +40,7 @@ def no_room(space: Space) -> QueueFull:
 
 
 def free_octets_or_refuse(directory: Path) -> int:
-    """Return how much we may still write to the disk a directory is on. Raises QueueError."""
+    """Return how many octets may still be written to the disk of a directory. Raises QueueError."""
     try:
         return free_octets(directory)
     except OSError as error:

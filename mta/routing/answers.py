@@ -99,9 +99,9 @@ def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:
 def merge(first: Answer[Record], second: Answer[Record]) -> Answer[Record]:
     """Combine the answers to two questions about one name.
 
-    What was found counts even if the other half failed, and is marked as incomplete then; without it a failure hides
-    any "no", and "no such name" counts only if both say so, since some servers give it for every question they do not
-    understand.
+    Records that were found count even if the other half failed, and are marked as incomplete then. Without records a
+    failure hides a "no", and "no such name" counts only if both say so, since some servers give it for every question
+    they do not understand.
     """
     ttl = min(first.ttl, second.ttl)
     if isinstance(first, Found) and isinstance(second, Found):

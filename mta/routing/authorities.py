@@ -1,4 +1,4 @@
-"""The authorities whose signatures on the certificates of other hosts count, and how they are read again."""
+"""The authorities whose signatures on the certificates of other hosts count. They can be read again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ class Authorities:
         self._trust = Trust() if path is None else Trust(path.read_bytes(), system=False)
 
     def options(self, route: Route) -> ClientOptions:
-        """Return what the TLS of a connection to this route takes."""
+        """Return the options for the TLS of a connection to this route."""
         return client_options(route, self._trust)
 
     def reload(self) -> None:

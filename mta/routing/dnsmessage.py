@@ -49,9 +49,10 @@ class Alias:
 
 
 def make_query(name: str, kind: Kind, *, edns: bool = True, mixed_case: bool = False) -> dns.message.QueryMessage:
-    """Build a query with a random id, and with `mixed_case` in random case. Raises ValueError for what can be no name.
+    """Build a query with a random id, and with `mixed_case` in random case.
 
-    A server repeats the case in its reply, so that each letter is one more bit that a forger has to guess.
+    Raises ValueError for a text that can be no name. A server repeats the case in its reply, so that each letter is one
+    more bit that a forger has to guess.
     """
     try:
         absolute = dns.name.from_text(name, dns.name.root)

@@ -29,7 +29,7 @@ _DATAGRAMS_A_TURN = 16
 
 
 class IDnsReactor(IReactorTime, IReactorFDSet, IReactorTCP):
-    """What the transports need of a reactor."""
+    """The parts of a reactor that the transports need."""
 
 
 class NoReply(Exception):
@@ -69,7 +69,7 @@ class DnsTransport:
             raise NoReply(f"no reply ({connect_words(error, patience)})") from None
 
     async def _over_udp(self, server: Server, query: QueryMessage) -> DnsReply:
-        # A socket a query: the source port is random, and the kernel drops what another address sends. (A Twisted
+        # A socket a query: the source port is random, and the kernel drops datagrams from another address. (A Twisted
         # datagram port would do the same and log two lines each time.)
         with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
@@ -94,7 +94,7 @@ class DnsTransport:
 
 @implementer(IReadDescriptor)
 class _UdpReader:
-    """Waits on a connected socket for the reply to one query; what is not that reply is counted."""
+    """Waits on a connected socket for the reply to one query; datagrams that are not that reply are counted."""
 
     def __init__(self, sock: socket.socket, query: QueryMessage, wrong: Callable[[], object]) -> None:
         self._sock = sock

@@ -33,13 +33,13 @@ _MANY_WRONG = 100
 
 @dataclass(slots=True)
 class _Question:
-    """One question and what has become of it so far."""
+    """One question and its tries so far."""
 
     name: str
     kind: Kind
     asker: Asker
     zone: str
-    #: What each server said in place of an answer.
+    #: The trouble with each server that gave no answer.
     troubles: dict[Server, str] = field(default_factory=dict)
     #: The servers that replied, with EDNS or without: another try of the same kind would bring the same.
     replied: set[tuple[Server, bool]] = field(default_factory=set)
@@ -109,7 +109,7 @@ class DnsWire:
 
     async def _ask_in_turn(self, question: _Question) -> DnsReply | LookupFailed:
         standing = self._zones.standing(question.zone, self._seconds())
-        # A zone that was silent a short while ago gets less patience, and what that takes only when no other waits.
+        # A zone that was silent a short while ago gets less patience, and later tries only when no other zone waits.
         rounds, behind = (_ROUNDS[:2], len(_ROUNDS)) if standing is Standing.SILENT else (_ROUNDS, 0)
         for number, (level, server, patience, edns) in enumerate(self._tries(question, rounds)):
             room = self._later if number else self._first
@@ -142,7 +142,7 @@ class DnsWire:
                 return
 
     async def _try(self, question: _Question, server: Server, patience: float, *, edns: bool) -> DnsReply | None:
-        """Return the answer; None if the server gave none, and what happened is noted in the question."""
+        """Return the answer; None if the server gave none: the question then notes the trouble."""
         before = self._replies.get(server, 0)
         try:
             reply = await self._ask_server(question, server, patience, edns=edns)
@@ -192,7 +192,7 @@ class DnsWire:
     async def _ask_about_case(
         self, question: _Question, server: Server, query: QueryMessage, patience: float
     ) -> DnsReply:
-        """Ask over TCP, which nobody forges, because the reply over UDP had not the case of the query."""
+        """Ask over TCP, which is hard to forge, because the reply over UDP had not the case of the query."""
         try:
             reply = await self._transport.over_tcp(server, query, self._timeout)
         except NoReply:

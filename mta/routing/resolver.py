@@ -41,8 +41,9 @@ _Question = tuple[str, Kind]
 class DnsResolver:
     """Answers from the cache where it can, and asks each question once however many want to know.
 
-    What is not there is remembered apart from what is, so that made-up names cannot push out real ones. With `system`
-    the search list is the one of resolv.conf; when that changes, answers of the servers before do not count any more.
+    Negative answers are remembered apart from the others, so that made-up names cannot push out real ones. With
+    `system` the search list is the one of resolv.conf; when that changes, answers of the servers before do not count
+    any more.
     """
 
     def __init__(

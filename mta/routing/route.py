@@ -62,7 +62,7 @@ class Route:
     lmtp: bool = False
     #: The preference of its MX record; None for a host that an operator or an address literal names.
     preference: int | None = None
-    #: Whether it leads to our own smarthost, which judges this relay as well as the mail.
+    #: Whether it leads to the smarthost, which judges this relay as well as the mail.
     smarthost: bool = False
 
     @property

@@ -35,7 +35,7 @@ class RouterRules:
         return not self.private and is_private(address) and not self.relay_domains.matches(domain)
 
     def is_local(self, domain: str) -> bool:
-        """Whether mail for a domain stays here: "" of bare postmaster, ours by name, or a literal of this host."""
+        """Whether mail for a domain stays here: "" of bare postmaster, a local domain, or a literal of this host."""
         if not domain or self.local_domains.matches(domain):
             return True
         return domain.startswith("[") and self.is_us(literal_ip(domain))

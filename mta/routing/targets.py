@@ -30,8 +30,8 @@ _PRIVATE_V4 = tuple(
         ),
     )
 )
-# IANA gives global unicast addresses out of this block alone (RFC 4291 section 2.4); whatever else a mail may go to is
-# an IPv4 address in another form.
+# IANA gives global unicast addresses out of this block alone (RFC 4291 section 2.4); any other that mail may go to
+# is an IPv4 address in another form.
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _PRIVATE_V6 = tuple(
     map(

@@ -1,4 +1,4 @@
-"""What is wrong with a host's certificate: the kind of fault, and one line that says it.
+"""Tells the fault of a host's certificate: its kind, and one line for the operator.
 
 The text of a certificate is a stranger's: it is cleaned and cut.
 """

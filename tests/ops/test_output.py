@@ -48,7 +48,7 @@ class OutputTests(SynchronousTestCase):
 
 
 class StoppedReaderTests(SynchronousTestCase):
-    """Standard output is a pipe, and nobody reads it for a while."""
+    """Standard output is a pipe that is not read for a while."""
 
     def setUp(self) -> None:
         self.clock = Clock()

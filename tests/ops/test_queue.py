@@ -257,7 +257,7 @@ def deal(directory: Path, workers: int, mails: Sequence[NewMail]) -> None:
 
 
 def undated(text: str) -> str:
-    """Return what a command prints without the time at which a command before it ran."""
+    """Return the output of a command without the time at which a command before it ran."""
     return re.sub(r"held since \S+", "held since then", text)
 
 

@@ -261,7 +261,7 @@ class TestSilentZones(SynchronousTestCase):
             self.addCleanup(answer.addErrback(lambda failure: None).cancel)
 
     def serve(self) -> int:
-        """Answer what may be answered, and return how many queries had come."""
+        """Answer the queries of zones that are not silent, and return how many queries had come."""
         queries = 0
         while True:
             try:

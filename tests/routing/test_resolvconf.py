@@ -21,7 +21,7 @@ class File:
         return self.conf
 
     def later(self):
-        """Return what the follower says after the time between two readings."""
+        """Return the servers and the search list after the time between two readings."""
         self.clock.advance(1)
         return self.conf.servers, self.conf.search
 

@@ -67,7 +67,7 @@ class _ClockedReactor(Clock):
         return getattr(self._reactor, name)
 
     def run_out(self) -> None:
-        """Let the time for an answer pass, once what is under way in this turn is done."""
+        """Let the time for an answer pass when this turn of the reactor is over."""
         self._reactor.callLater(0, self.advance, WAIT)
 
 
@@ -291,12 +291,12 @@ def empty(query: dns.message.Message, honest: bytes) -> bytes:
     return b""
 
 
-#: What is no answer over UDP, whatever comes: the time for one must run out.
+#: These are no answers over UDP: the time for one must run out.
 UNHEARD: tuple[Reply, ...] = (nothing, half, empty)
 
 
 class TestHostileServers(_OnLoopback):
-    """What each server says over UDP and over TCP; the time for an answer is over when one has come that is none."""
+    """Servers that lie over UDP or TCP; the time for an answer ends when a reply has come that is none."""
 
     def ask(self, udp: Reply, tcp: Reply, *, beside: int | None = None) -> Any:
         self.start(Zone(RECORDS))
