@@ -30,6 +30,8 @@ _MANY, _SOME = 10, 3
 _TOO_FEW = 5
 # The rise of a pace in terms of the messages that it allowed: a part of it each, and a cubic part beyond so many.
 _LINEAR, _CUBIC = 0.0025, 200.0
+# A pace that was lowered so often in a row without effect is not the reason of the refusals.
+_IN_VAIN = 8
 # Seconds after which a probe without an answer is taken to be lost.
 _PROBE_LOST = 900.0
 _SLOWEST = 1 / 86400.0
@@ -61,6 +63,9 @@ class Pace:
         self._probe_from = now
         self._next = now
         self._only_quota = False
+        # How often in a row the pace was lowered soon after the last time, and the pace before.
+        self._in_vain = 0
+        self._before = self._base
 
     def rate(self, now: float) -> float:
         """Return the messages a second that are allowed now."""
@@ -134,6 +139,8 @@ class Pace:
             self._probe = None
         if self._next - 1.001 / self._base <= at:
             self._next = min(self._next, at)
+            if self._refused is not None:
+                self._next = max(self._next, self._probe_from)
 
     def ended(self, now: float, started: float) -> None:
         """Note that a transaction ended without an answer: a probe has to be repeated."""
@@ -168,6 +175,9 @@ class Pace:
             rate = DECREASE * self._peak
         else:
             rate = min(max(seen, 0.7 * self._peak), DECREASE * self._peak)
+            rate = self._unless_in_vain(rate, seen)
+        if accepted >= _MANY:
+            self._in_vain = 0
         self._searching = self._first and accepted < _TOO_FEW
         self._base = max(rate, _SLOWEST)
         self._first = False
@@ -176,6 +186,20 @@ class Pace:
         self._refused = self._probe = None
         self._since = now
         self._next = max(now, started + 1 / self._base)
+
+    def _unless_in_vain(self, rate: float, seen: float) -> float:
+        """Return the slower rate, or a faster one if the destination refuses as often however slow the pace is."""
+        if seen < 0.2 * self._peak:
+            # The pace is far too high, and the refusals took most of the time.
+            self._in_vain = 0
+            return rate
+        if not self._in_vain:
+            self._before = self._peak
+        self._in_vain += 1
+        if self._in_vain < _IN_VAIN:
+            return rate
+        self._in_vain = 0
+        return 2 * self._before
 
     def _first_pause(self) -> float:
         """Return the seconds from the start of a refused transaction to the first probe."""

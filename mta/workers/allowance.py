@@ -15,6 +15,8 @@ from mta.message.outcome import TryLater
 
 #: Transactions after which a worker gives up even its only connection to another one that waits for it.
 FEW = 20
+#: Seconds after which the time for a transaction is asked for again.
+ASK_AGAIN = 60.0
 # Characters of a remote's words that go to the other workers.
 _MOST_TEXT = 1000
 
@@ -39,6 +41,7 @@ class SharedWindow:
         self.limited = False
         # When the next transaction may begin, once the parent has said so, and the pace of all workers together.
         self._turn: float | None = None
+        self._ask_again = 0.0
         # Whether an operator wants the next one to begin whatever the parent has said.
         self._at_once = False
         self._rate = math.inf
@@ -126,16 +129,18 @@ class SharedWindow:
             self._send("lost", self._name, began)
 
     def next_start(self, now: float) -> float:
-        """Return when the next transaction may begin; infinity until the parent has said when."""
+        """Return when the next transaction may begin; until the parent has said when, a time to ask again."""
         if not self.paced:
             return now
         if (until := self.blocked(now)) is not None:
             return until
         if self._turn is None:
-            if not self._wants_turn:
+            # Asked again in case that another worker's probe never ended.
+            if not self._wants_turn or now >= self._ask_again:
                 self._wants_turn = True
+                self._ask_again = now + ASK_AGAIN
                 self._send("turn", self._name)
-            return math.inf
+            return self._ask_again
         return now if self._at_once else self._turn
 
     def starts_at(self, now: float, place: int) -> float:

@@ -125,6 +125,26 @@ def test_an_operator_can_have_it_tried_at_once() -> None:
     assert pace.next_start(NOW + 5) <= NOW + 5
 
 
+def test_refusals_that_do_not_follow_the_pace_do_not_make_it_ever_slower() -> None:
+    pace, now = resumed(), NOW + 1
+    for number in range(300):
+        now = max(now, pace.next_start(now))
+        pace.started(now)
+        if number % 4:
+            pace.answered(now, now)
+        else:
+            pace.refused(now, now)
+    assert pace.rate(now) > 0.1
+
+
+def test_a_time_that_was_not_used_is_given_again() -> None:
+    pace = refused()
+    pace.started(NOW)
+    assert pace.next_start(NOW) == math.inf
+    pace.unused(NOW + 1)
+    assert pace.next_start(NOW) == NOW + 1
+
+
 names = st.sampled_from(["start", "answered", "refused", "ended"])
 events = st.lists(st.tuples(names, st.floats(0, 5000)), max_size=60)
 

@@ -7,8 +7,8 @@ import pytest
 from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import Change, Status
-from mta.smtp.replies import reply
-from tests.fakes.limited import FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
+from mta.smtp.replies import Reply, reply
+from tests.fakes.limited import AtRandom, FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
 from tests.fakes.throttled import NOW, Relay
 
 
@@ -82,6 +82,26 @@ def test_three_connections_at_a_time_are_found_and_kept_to(workers: int) -> None
     relay.run(60, 1.5 * 60 / 3)
     assert_all_went_well(relay, 60)
     assert len(relay.server.refused) < 10
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "said",
+    [
+        reply(454, "", "Throttling failure"),
+        reply(421, "4.7.0", "Too many connections"),
+        reply(421, "4.7.0", "Too many messages on this connection"),
+    ],
+    ids=str,
+)
+def test_refusals_at_random_do_not_hold_the_mail_for_days(said: Reply, workers: int) -> None:
+    for seed in range(4):
+        relay = Relay()
+        few = (seed % 3) or None
+        relay.to(LimitedServer(relay.clock, AtRandom(seed), refusal=said, at_a_time=few), workers=workers)
+        relay.send(80)
+        relay.run(80, 6 * 3600)
+        assert_all_went_well(relay, 80)
 
 
 def test_a_limit_of_one_connection_costs_new_connections_and_no_time() -> None:

@@ -1,5 +1,6 @@
 """Servers with a limit, as models on a clock: how many messages they take in a time, or transactions at a time."""
 
+import random
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -70,6 +71,16 @@ class SlidingWindow:
         if taken or self.punishes:
             self._times.append(now)
         return taken
+
+
+class AtRandom:
+    """Takes seven of ten messages, whatever the pace: a server that throttles because of its own load."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+
+    def takes(self, now: float) -> bool:  # noqa: ARG002
+        return self._dice.random() < 0.7
 
 
 class Unlimited:
