@@ -194,21 +194,29 @@ class Incoming:
                 head = bytearray(head)
             head += data
         self._head = head
-        end = headers.header_end(head, self._seen, ended=ended)
-        if end == 0 and self._client.trusted:
-            line = headers.mailbox_line_end(head, ended=ended)
-            if line is None:
-                return
-            if line:
-                self._head = head = head[line:]
-                end = headers.header_end(head, ended=ended)
-        if (len(head) if end is None else end) > self._intake.limits.header_size:
+        end = self._header_end(ended=ended)
+        if (len(self._head) if end is None else end) > self._intake.limits.header_size:
             self._refuse_message(HEADER_TOO_LARGE)
-        elif end is None:
+        elif end is not None:
+            whole, self._head = bytes(self._head), None
+            self._pass_on(whole, end)
+
+    def _header_end(self, *, ended: bool) -> int | None:
+        """Return where the header block ends, or None if more octets are needed to tell.
+
+        The lines of a mailbox file before the header of our own networks' mail are taken off.
+        """
+        head = self._head or b""
+        end = headers.header_end(head, self._seen, ended=ended)
+        if end is None:
             self._seen = len(head)
-        else:
-            self._head = None
-            self._pass_on(bytes(head), end)
+        if end != 0 or not self._client.trusted:
+            return end
+        line = headers.mailbox_line_end(head, ended=ended)
+        if not line:
+            return line
+        self._head, self._seen = head[line:], 0
+        return self._header_end(ended=ended)
 
     def _pass_on(self, head: bytes, end: int) -> None:
         block = head[:end]

@@ -164,7 +164,7 @@ def strip(block: bytes, found: HeaderScan, *, own: bool = False) -> bytes:
 def mailbox_line_end(data: bytes | bytearray, *, ended: bool = False) -> int | None:
     """Return where a mailbox file's `From ` lines at the front of `data` end; 0 when there is none.
 
-    None means that more octets are needed to tell. A line that has no time of day is one only if header fields follow.
+    None means that more octets are needed to tell. A line without a time of day counts only if a header field follows.
     A mailbox inside a mailbox has more than one line, of which the inner ones are quoted.
     """
     front = 0
@@ -172,8 +172,9 @@ def mailbox_line_end(data: bytes | bytearray, *, ended: bool = False) -> int | N
         front = line.end()
     if line is None:
         return front
-    end = header_end(data[line.end() :], ended=ended)
-    return None if end is None else line.end() if end else front
+    if _FIELD.match(data, line.end()):
+        return line.end()
+    return front if ended or data.find(b"\n", line.end()) >= 0 else None
 
 
 def needs_utf8(block: bytes) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from mta.inbound.intake import Incoming
+from mta.inbound.intake import HEADER_TOO_LARGE, Incoming
 from mta.inbound.policy import Client
 from mta.message.envelope import BodyType
 from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFull, QueueId
@@ -81,6 +81,18 @@ def test_a_body_that_begins_with_from_keeps_its_first_line(body: bytes, cut: Cut
 def test_a_mailbox_line_alone_or_before_a_body_is_taken_off_too() -> None:
     assert take(MAILBOX_LINE)[1].endswith(b"From: <alice@a.test>\r\n")
     assert take(MAILBOX_LINE + b"\r\nbody\r\n")[1].endswith(b"From: <alice@a.test>\r\n\r\nbody\r\n")
+
+
+@pytest.mark.parametrize("rest", [b"X-A: " + b"a" * 2000 + b"\r\n", b"a" * 2000])
+def test_a_header_behind_a_mailbox_line_without_a_time_is_bounded_too(rest: bytes) -> None:
+    parts = Listening(Limits(header_size=1000))
+    incoming = parts.intake.begin(envelope("bob@b.test"), Client(FRIEND, trusted=True))
+    for piece in (b"From root@host\r\n", rest, rest):
+        incoming.write(piece)
+    assert parts.intake.in_memory == 0
+    replies: list[Reply] = []
+    incoming.finish(replies.append)
+    assert replies == [HEADER_TOO_LARGE]
 
 
 def test_blind_copies_of_our_own_networks_are_not_told_and_strangers_mail_is_left_alone() -> None:
