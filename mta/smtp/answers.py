@@ -110,21 +110,28 @@ class ReplyReader:
         self._dropped = 0
         line = line[:MAX_LINE].rstrip(b"\r")
         match = _LINE.fullmatch(line)
-        if not self._count:
-            return self._begin(line, match, whole=whole)
+        take = self._go_on if self._count else self._begin
+        return take(line, match, whole=whole)
+
+    def _go_on(self, line: bytes, match: re.Match[bytes] | None, *, whole: bool) -> bool:
+        """Take a line behind the first one of a reply. Raises UnreadableReply when there are too many."""
         self._count += 1
         if self._count > MAX_LINES:
             raise UnreadableReply(f"a reply of more than {MAX_LINES} lines")
-        if match is None or (match[3] and not match[2]):
+        if match is None or self._is_foreign(line, match):
             # Not of the protocol: Postfix leaves it out. It may explain a refusal; of EHLO it must not become an offer.
-            if self._code >= 400 and line:
-                self._keep(line, whole=whole)
+            if self._code >= 400 and (words := line.strip()):
+                self._keep(words, whole=whole)
             return False
         if self._code < 400 <= int(match[1]):
             # Exim goes by the first code and Postfix by the last. A yes counts only when every line says so.
             self._code = int(match[1])
         self._keep(match[3], whole=whole)
         return match[2] != b"-"
+
+    def _is_foreign(self, line: bytes, match: re.Match[bytes]) -> bool:
+        """Whether digits in front of a line inside a reply are not its code: a number in a sentence."""
+        return bool(match[3] and not match[2]) or (line[:1] in b" \t" and int(match[1]) != self._code)
 
     def _begin(self, line: bytes, match: re.Match[bytes] | None, *, whole: bool) -> bool:
         """Take what may be the first line of a reply. Raises UnreadableReply when it is neither that nor blank."""

@@ -70,6 +70,7 @@ def test_real_deviations_are_read_as_the_reply_that_was_meant(wire: bytes, repli
         (b"550-rejected\r\nfor policy reasons\r\n550 bye\r\n", ["550 rejected for policy reasons bye"]),
         (b"550-5.7.1 no\r\n\r\n404: gone\r\n2505 x\r\n550 5.7.1 bye\r\n", ["550 5.7.1 no 404: gone 2505 x bye"]),
         (b"250-mx\r\nSTARTTLS\r\n250 SIZE\r\n", ["250 mx SIZE"]),
+        (b"550-limit of\r\n  500 messages a day\r\n550 bye\r\n", ["550 limit of 500 messages a day bye"]),
         (
             b"550-no\r\n" + b"x" * 5000 + b"\r\n550 bye\r\n220 next\r\n",
             ["550 no " + "x" * (MAX_TEXT - 3) + "...", "220 next"],
