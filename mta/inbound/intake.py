@@ -204,7 +204,7 @@ class Incoming:
     def _header_end(self, *, ended: bool) -> int | None:
         """Return where the header block ends, or None if more octets are needed to tell.
 
-        The lines of a mailbox file before the header of our own networks' mail are taken off.
+        From a trusted client's mail the lines of a mailbox file before the header are taken off.
         """
         head = self._head or b""
         end = headers.header_end(head, self._seen, ended=ended)
@@ -227,10 +227,9 @@ class Incoming:
         if not self._client.trusted and self._was_here(block):
             self._refuse_message(WAS_HERE)
             return
+        kept = headers.strip(block, found, trusted=self._client.trusted)
         parted = b"\r\n" if headers.needs_blank_line(head, end) else b""
-        self._store(
-            b"".join((self._trace(found), headers.strip(block, found, own=self._client.trusted), parted, head[end:]))
-        )
+        self._store(b"".join((self._trace(found), kept, parted, head[end:])))
 
     def _was_here(self, block: bytes) -> bool:
         """Whether a stranger's message would be found to be in a loop once it is taken.

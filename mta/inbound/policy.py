@@ -20,7 +20,7 @@ TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try aga
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
 LITERAL = reply(501, "5.1.3", "domain literals not allowed")
 UNDECIDED = reply(
-    451, "4.4.3", "a host name in RELAY_NETWORKS cannot be looked up now, and may be yours: please try later"
+    451, "4.4.3", "a host name in RELAY_NETWORKS that may be yours cannot be looked up now, please try again later"
 )
 RESTRICTED = reply(550, "5.1.3", "restricted characters in address")
 MAILBOXES_AWAY = reply(451, "4.3.0", "the mailboxes here cannot be looked at now, please try later")
@@ -40,10 +40,10 @@ class Client:
 
 
 class Policy:
-    """Decides on recipients. `mailbox` (which may raise OSError) tells whether an address of ours is to get mail.
+    """Decides on recipients. `mailbox` (which may raise OSError) tells whether a local address can get mail.
 
-    `may_be_trusted` tells of the IP address of a client, which is not trusted, whether a look-up may change that;
-    `is_local` of a domain, or of an address literal, whether mail for it stays here.
+    `is_local` tells whether mail for a domain, or for an address literal, stays here. `may_be_trusted` tells whether a
+    client that is not trusted may become so by a look-up; its argument is the client's IP address.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Policy:
     def recipient(self, client: Client, address: Address) -> Reply | None:
         """Return the reply to RCPT; None when the routing of the domain has the last word.
 
-        That is so for a stranger's mail to a domain we relay to, and for an address literal of our own networks.
+        That is so for a stranger's recipient in a domain of RELAY_DOMAINS, and for a trusted client's address literal.
         """
         if address.is_literal and not client.trusted:
             return self._literal(client)
@@ -83,7 +83,7 @@ class Policy:
             return RECIPIENT_OK
         if relayed:
             return None
-        # A 550 would lose the mail of a client of ours for good.
+        # A 550 would be final although the client may turn out to be trusted.
         undecided = self._may_be_trusted(client.address)
         return UNDECIDED if undecided else not_permitted(client.address, address.domain)
 

@@ -92,7 +92,7 @@ class ListeningCertificate:
         self._look_at_dates()
 
     def reload(self) -> None:
-        """Read the files now, changed or not, as `look` does; a pair that cannot be used is told each time."""
+        """Read the files now, changed or not, as `look` does; a pair that cannot be used is reported each time."""
         stamps = self._look_at_files()
         self._suspect, self._problem = stamps, ""
         self._renew(stamps)

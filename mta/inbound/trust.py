@@ -37,7 +37,7 @@ class Addresses:
 
 
 class TrustedClients(Service):
-    """Tells whether an address is one of ours. While look-ups fail, a name keeps the addresses that it had last."""
+    """Tells whether a client is trusted. While look-ups fail, a name keeps the addresses that it had last."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _LAST = 253402300799
 
 
 def utc(seconds: float) -> datetime:
-    """Return seconds since 1970 as a datetime; a time before 1970 or after the year 9999 becomes the nearest in it."""
+    """Return seconds since 1970 as a datetime; a time before 1970 or after 9999 becomes the nearest one between."""
     return _EPOCH + timedelta(seconds=min(max(seconds, 0), _LAST))
 
 

@@ -71,8 +71,9 @@ class HeaderScan:
     has_date: bool
     has_message_id: bool
     has_from: bool
-    #: Whether there is a field that `strip` takes out of every message, and one that it takes out of our own networks'.
+    #: Whether there is a field that `strip` takes out of every message.
     unwanted: bool
+    #: Whether there is a field that `strip` takes out of the messages of trusted clients.
     private: bool
     #: Whether a program or a list sent it, so that no one waits for news of a delay (RFC 3834, Precedence, List-*).
     automatic: bool
@@ -151,12 +152,12 @@ def _field_pattern(name: str) -> re.Pattern[bytes]:
     )
 
 
-def strip(block: bytes, found: HeaderScan, *, own: bool = False) -> bytes:
+def strip(block: bytes, found: HeaderScan, *, trusted: bool = False) -> bytes:
     """Return the block without Return-Path, Envelope-To and Delivery-Date; the same object when it has none.
 
-    Of a message of our `own` networks Bcc, Resent-Bcc and Content-Length are taken out too.
+    From a message of a `trusted` client Bcc, Resent-Bcc and Content-Length are taken out too.
     """
-    if own and found.private:
+    if trusted and found.private:
         return _UNWANTED_OR_PRIVATE_FIELDS.sub(b"", block)
     return _UNWANTED_FIELDS.sub(b"", block) if found.unwanted else block
 

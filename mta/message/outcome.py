@@ -28,7 +28,7 @@ class TryLater:
     host: str = ""
     #: Enhanced status, class 4.
     status: str = "4.0.0"
-    #: How an operator can mend it, in one line, when time alone will not; "" otherwise.
+    #: One line of advice to the operator when the reason does not pass by itself; "" otherwise.
     advice: str = ""
     #: The reply that says so; None when the connection, the DNS or this relay is the reason.
     reply: Reply | None = field(default=None, compare=False, repr=False, kw_only=True)

@@ -28,7 +28,7 @@ _ESCAPED = re.compile(r"\\(.)")
 # RFC 5321 section 4.1.2 sub-domain; RFC 1035 section 2.3.4 bounds a label to 63 octets.
 _LABEL = r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-# Names that containers and Windows give themselves: RFC 1123 section 2.1 does not allow `_` in the name of a host.
+# Containers and Windows hosts have such names; RFC 1123 section 2.1 does not allow `_` in the name of a host.
 _LOOSE_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
 _LOOSE_DOMAIN = re.compile(rf"{_LOOSE_LABEL}(?:\.{_LOOSE_LABEL})*")
 # C0 and C1 controls, line and paragraph separators, the bidirectional controls that make a line lie to its reader, and

@@ -1,10 +1,10 @@
 """Cuts the bytes of a server into replies: RFC 5321 section 4.2.1, read as liberally as Postfix and Exim read it.
 
-The first three digits decide, the text never does: a reply that cannot be read is a message that is sent again. The
-deviations that real servers show are accepted here: LF alone as the end of a line, CR CR LF, no text, a tab for the
-blank, blanks in front, blank lines between replies, lines without a code inside a reply, text of any length, and no end
-of the line where the server then closes or falls silent. A line without a code that stands alone is an error, because
-it may be the answer of another protocol.
+The first three digits decide and the text never does, because a message is sent again if the reply to it cannot be
+read. The deviations that real servers show are accepted here: LF alone as the end of a line, CR CR LF, no text, a tab
+for the blank, blanks in front, blank lines between replies, lines without a code inside a reply, text of any length,
+and no end of the line where the server then closes or falls silent. A line without a code that stands alone is an
+error, because it may be the answer of another protocol.
 """
 
 import re
@@ -16,7 +16,7 @@ from mta.smtp.replies import MAX_REPLY_LINE, MAX_TEXT, Reply, read_reply
 #: Octets of a line, with its CR, that are read; the rest of a longer line is left out. RFC 5321 section 4.5.3.1.5
 #: allows 512.
 MAX_LINE = 2048
-#: Bounds of one reply with all its lines, text that is left out included. Beyond them the server is not answering.
+#: Bounds of one reply with all its lines, text that is left out included. More than that is not a reply.
 MAX_LINES = 1000
 MAX_OCTETS = 256 * 1024
 #: Characters that are kept of a reply to EHLO, over all its lines.
@@ -34,7 +34,7 @@ class ReplyReader:
     """Cuts bytes into replies. Never holds more than one reply and the last piece from the transport.
 
     Of a reply's text it keeps MAX_OFFER characters, over all lines, and after `be_brief` only as many as are ever told.
-    What is left out becomes `...`: each of a message's recipients may get 256 KiB of text.
+    `...` stands for text that is left out, because a server may answer each recipient of a message with 256 KiB.
     """
 
     __slots__ = ("_at", "_buffer", "_code", "_count", "_dropped", "_most", "_octets", "_room", "_texts", "skip_foreign")
@@ -45,8 +45,8 @@ class ReplyReader:
         # Octets of the unfinished line that were beyond MAX_LINE.
         self._dropped = 0
         self._most = MAX_OFFER
-        # Of the reply whose last line has not come: its octets, its code, how many lines came, what is kept of them,
-        # and for how many characters more there is room; less than none when something was left out.
+        # The unfinished reply: its octets, its code, the number of its lines, the texts that are kept of them, and the
+        # room for further characters, which is negative once text was left out.
         self._octets = self._code = self._count = 0
         self._texts: list[str] = []
         self._room = 0
@@ -134,7 +134,7 @@ class ReplyReader:
         return bool(match[3] and not match[2]) or (line[:1] in b" \t" and int(match[1]) != self._code)
 
     def _begin(self, line: bytes, match: re.Match[bytes] | None, *, whole: bool) -> bool:
-        """Take what may be the first line of a reply. Raises UnreadableReply when it is neither that nor blank."""
+        """Take the first line of a reply, or pass over a blank line. Raises UnreadableReply for any other line."""
         if match is None:
             if line.strip() and not self.skip_foreign:
                 raise UnreadableReply(f"not a reply: {_quoted(line)}")

@@ -178,7 +178,8 @@ class Client:
             raise SessionOver(Trouble(Cause.PROTOCOL, "4.5.0", f"protocol error: unexpected reply {reply}"))
         expected = self._dialogue.expected
         event = self._script.answer(expected.popleft(), reply)
-        # Noise before the answer to a whole message would have it sent again: no other reply is due, so it hides none.
+        # A foreign line before the reply to the end of data must not have the message sent again. No other reply is
+        # due then, so the line cannot hide one.
         self._reader.skip_foreign = bool(expected) and expected[0] is _END
         # What came in clear along with the reply to STARTTLS would pass for TLS (RFC 3207 section 6).
         if event is _START_TLS and not self._reader.empty:

@@ -34,7 +34,7 @@ class DomainList:
 
 
 def parse_pattern(text: str) -> str:
-    """Return a pattern in lower-case ASCII; `_` and a final dot are taken, as in addresses of our own networks.
+    """Return a pattern in lower-case ASCII; `_` and a final dot are allowed, as in the addresses of trusted clients.
 
     Raises AddressError, which is a ValueError.
     """

@@ -1,8 +1,8 @@
 """Cutting bytes into lines, bodies and chunks, and making them: RFC 5321 sections 2.3.8 and 4.5.2, RFC 3030.
 
-Only CRLF ends a line and only CRLF.CRLF ends a message; where bare LFs are allowed they become CRLF in what was read,
-which changes no end of a message. Nothing here looks at a body line by line: each piece is
-searched as a whole, and at most four octets wait for the next one.
+Only CRLF ends a line and only CRLF.CRLF ends a message. A bare LF, where it is allowed, becomes CRLF after the end of
+the message was searched for, so it cannot end one. Nothing here looks at a body line by line: each piece is searched as
+a whole, and at most four octets wait for the next one.
 
 For a large body these searches were half of the relay's work. Python looks for one octet with `memchr`, ten times as
 fast as for two, so each search is put as one for single octets where that says the same (bench/README.md).

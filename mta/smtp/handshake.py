@@ -15,7 +15,7 @@ from mta.smtp.dialogue import (
 from mta.smtp.login import LoginAttempt
 from mta.smtp.replies import Reply
 
-# A server that cannot do TLS after all ends in one of these.
+# How a session ends with a server that offers TLS and cannot do it.
 _BROKEN = frozenset({Cause.LOST, Cause.TIMEOUT, Cause.PROTOCOL})
 
 
@@ -92,7 +92,7 @@ class Handshake:
         self._dialogue = dialogue
         self._terms = terms
         self._secured = secured
-        # Whether TLS was started by STARTTLS, so that the host may have another way in clear.
+        # Whether STARTTLS has started TLS; if the session then breaks, the host can be tried in clear.
         self._in_starttls = False
         # RFC 2033 section 4.1: LMTP has neither HELO nor EHLO.
         self._hello = Step.LHLO if terms.lmtp else Step.EHLO

@@ -47,7 +47,7 @@ class Limits:
     #: Octets of all messages on their way in that are kept in memory; beyond it a message goes to its file at once.
     octets_in_memory: int = 64 * 1024 * 1024
     #: Clients connected at once. An idle one takes 5 KB, under TLS 30 KB, and 52 KB after a large body. A busy one has
-    #: at most 256 KiB of what it sends in memory.
+    #: at most 256 KiB of its input in memory.
     connections: int = 6000
     #: For one address that is not of our own networks (of IPv6: one /64, and four times as many for a /48).
     connections_per_stranger: int = 50

@@ -107,7 +107,7 @@ def without_utf8(original: str) -> str:
 
 
 def decode_original(value: str) -> str | None:
-    """Return the value of ORCPT with its text decoded; None when it is empty, too long, or hides what it says.
+    """Return the value of ORCPT with its text decoded, or None if it is empty, too long or has deceptive characters.
 
     An address without a type is one of type rfc822, and one of that type with letters outside ASCII is of type utf-8.
     """

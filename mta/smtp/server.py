@@ -24,7 +24,7 @@ _BODY_END = BodyEnd()
 _LOST = "connection lost"
 # RFC 8446 section 5.1: a handshake record, of any version since SSL 3.
 _TLS_RECORD = b"\x16\x03"
-# Section 2.2 of the PROXY protocol: version 2 begins so. Version 1 begins with a line that is a verb here.
+# PROXY protocol, section 2.2: the signature of version 2. Version 1 begins with a line whose first word is in VERBS.
 _PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 # Reading a member off its Enum costs as much as a call in Python 3.11. All of them were 3 % of a relayed message.
 _HELLO, _READY, _RCPT, _CHUNKS, _DONE, _TLS, _CLOSED = (
@@ -145,7 +145,7 @@ class ServerMachine:
 
 def _read_command(session: Session) -> Event | Pause | None:
     if session.phase is _HELLO and session.input.begun(_PROXY_SIGNATURE):
-        # Its blank lines are answered only when more than these has come, and has shown them to be no signature.
+        # Blank lines are answered only after further input shows that they do not begin the signature.
         if session.input.begins(_PROXY_SIGNATURE):
             session.shut(phrases.NO_PROXY, "spoke the PROXY protocol")
             return None

@@ -35,7 +35,7 @@ _CLASSES: tuple[tuple[type[kinds.ConnectError], int], ...] = (
 _NO_TLS_1_2 = "the host has no TLS 1.2 or newer"
 _REFUSED = "the host refused the handshake: no common cipher, or it demands a client certificate"
 _NO_TLS = "the host answers with something that is not TLS"
-# How OpenSSL's words end for a handshake that fails before any certificate is judged; versions begin them differently.
+# How OpenSSL's error text ends when a handshake fails before a certificate is judged; its beginning differs by version.
 _HANDSHAKE = {
     "unsupported protocol": _NO_TLS_1_2,
     "alert protocol version": _NO_TLS_1_2,
@@ -54,7 +54,7 @@ _HANDSHAKE = {
 def connect_words(error: BaseException | None, seconds: float) -> str:
     """Return why no connection was made, without the host; `seconds` is the time limit of the attempt.
 
-    `error` is an OSError or what Twisted gives to `clientConnectionFailed`.
+    `error` is an OSError or the reason that Twisted gives to `clientConnectionFailed`.
     """
     if isinstance(error, kinds.TimeoutError):
         return f"connection timed out after {seconds:g} s"
@@ -72,6 +72,6 @@ def loss_words(error: BaseException | None) -> str:
 
 
 def handshake_words(words: str) -> str:
-    """Return plain words for OpenSSL's about a handshake that failed; its own where there are no better."""
+    """Return plain words for OpenSSL's error text of a failed handshake, or that text where there are none."""
     plain = next((plain for end, plain in _HANDSHAKE.items() if words.endswith(end)), words)
     return plain or "the TLS handshake failed"

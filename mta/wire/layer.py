@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import connectionDone
-from twisted.internet.tcp import Client, Connection
+from twisted.internet.tcp import BaseClient, Connection
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -98,14 +98,14 @@ class _Factory(TLSMemoryBIOFactory):
 def begin(connection: Connection, options: Any, send: Any) -> TLSLayer:
     """Put a TLS layer between a TCP connection and its protocol, and begin the handshake; return the layer.
 
-    `options` is what Twisted's `startTLS` takes. `send` sends octets on the socket at once and returns how many it has
-    sent; None leaves all writing to the reactor.
+    `options` is of the type that Twisted's `startTLS` takes. `send` sends octets on the socket at once and returns how
+    many it has sent; None leaves all writing to the reactor.
     """
     producer, streaming = connection.producer, connection.streamingProducer
     if producer is not None:
         connection.unregisterProducer()
     unwrapped: Any = None
-    factory = _Factory(options, isinstance(connection, Client), unwrapped)
+    factory = _Factory(options, isinstance(connection, BaseClient), unwrapped)
     protocol: Any = connection.protocol
     layer = TLSLayer(factory, protocol, False)  # noqa: FBT003  Twisted's own flag
     below: Any = connection
@@ -121,7 +121,7 @@ def begin(connection: Connection, options: Any, send: Any) -> TLSLayer:
 
 
 class _Below:
-    """The transport of a TLS layer: writes to the socket first, and to the connection what the socket does not take.
+    """The transport of a TLS layer: writes to the socket first and leaves the rest to the connection.
 
     The connection's own methods lead to the TLS layer, so this class calls those of its base class.
     """

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -14,7 +15,7 @@ from mta.inbound.session import Existence, Session, existing
 from mta.inbound.session import Policy as SessionPolicy
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
-from mta.queue.interface import Claim
+from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, Limits
@@ -45,6 +46,21 @@ class Delivery:
 
     def wake(self) -> None:
         self.woken += 1
+
+
+class SlowQueue(MemoryQueue):
+    """Tells that a message is stored only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs: list[Deferred[None]] = []
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        stored = super().add(mail, now, lease, due)
+        self.syncs.append(Deferred())
+        return self.syncs[-1].addCallback(lambda _: stored)
 
 
 class Listening:

@@ -5,35 +5,18 @@ from collections.abc import Callable
 
 from OpenSSL import SSL
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mta.inbound.listener import STOPPING, TIMEOUT
-from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.phrases import RECIPIENT_OK
 from tests.fakes.certificates import authority
-from tests.fakes.listening import Listening, Wire
+from tests.fakes.listening import Listening, SlowQueue, Wire
 
 MESSAGE = "EHLO app.test\r\nMAIL FROM:<a@a.test>\r\nRCPT TO:<b@b.test>\r\nBDAT 7 LAST\r\nhello\r\nQUIT\r\n"
 PARTS = MESSAGE.partition("MAIL")
 CODES = ["250", "250", "250", "250", "221"]
-
-
-class SlowQueue(MemoryQueue):
-    """Tells that a message is stored only when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.syncs: list[Deferred[None]] = []
-
-    def add(
-        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
-    ) -> "Deferred[Claim | None]":
-        stored = super().add(mail, now, lease, due)
-        self.syncs.append(Deferred())
-        return self.syncs[-1].addCallback(lambda _: stored)
 
 
 def codes(said: str) -> list[str]:

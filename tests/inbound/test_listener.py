@@ -1,33 +1,16 @@
 from collections.abc import Container, Iterable
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.inbound.listener import GOODBYE, GRACE
-from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.address import Address
 from mta.smtp.limits import Limits
-from tests.fakes.listening import STRANGER, Listening, Wire
+from tests.fakes.listening import STRANGER, Listening, SlowQueue, Wire
 
 GREET = "EHLO app.test"
 MAIL = "MAIL FROM:<alice@a.test>"
 RCPT = "RCPT TO:<bob@b.test>"
-
-
-class SlowQueue(MemoryQueue):
-    """Stores, and tells so only when the test says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.syncs: list[Deferred[None]] = []
-
-    def add(
-        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
-    ) -> "Deferred[Claim | None]":
-        stored = super().add(mail, now, lease, due)
-        self.syncs.append(Deferred())
-        return self.syncs[-1].addCallback(lambda _: stored)
 
 
 class ListenerTests(SynchronousTestCase):

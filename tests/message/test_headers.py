@@ -328,12 +328,12 @@ PRIVATE = (
 
 def test_bcc_and_its_kin_are_taken_out_of_our_own_networks_mail_with_their_folded_lines() -> None:
     found = headers.scan(PRIVATE)
-    assert headers.strip(PRIVATE, found, own=True) == (
+    assert headers.strip(PRIVATE, found, trusted=True) == (
         b"To: a\r\nSubject: bcc: e\r\n bcc: folded\r\nX-Bcc: g\r\nContent-Type: text/plain\r\n"
     )
     assert headers.strip(PRIVATE, found) == PRIVATE.replace(b"Return-Path: h\r\n", b"")
     plain = b"Subject: bcc\r\n"
-    assert headers.strip(plain, headers.scan(plain), own=True) is plain
+    assert headers.strip(plain, headers.scan(plain), trusted=True) is plain
 
 
 @pytest.mark.parametrize(
