@@ -22,6 +22,8 @@ ONE_WRITE_BYTES = 256 * 1024
 
 # More than the largest header that is taken in, with its trace fields.
 _HEADER_OCTETS = 2 * 1024 * 1024
+# RFC 5321 section 4.5.3.1.10 allows 452, and of old servers 552. Others say the same with another 5yz code.
+_TOO_MANY_RECIPIENTS = 552
 _NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
 
 
@@ -113,7 +115,10 @@ def excess(written: Draft, verdicts: Sequence[Verdict], refused: Sequence[int], 
 
 def _beyond_limit(verdict: Verdict) -> bool:
     """Whether a reply to RCPT says that the transaction has as many recipients as the server takes."""
-    limit = limit_of(verdict) if isinstance(verdict, Reply) else None
+    if not isinstance(verdict, Reply):
+        return False
+    code = verdict.code if verdict.temporary else _TOO_MANY_RECIPIENTS
+    limit = throttling(code, verdict.status, verdict.text)
     return limit is not None and limit.kind is Kind.RECIPIENTS
 
 

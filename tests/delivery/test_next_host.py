@@ -331,7 +331,15 @@ MANY = "452 4.5.3 Too many recipients"
 
 @pytest.mark.parametrize(
     "refusal",
-    [MANY, "452 too many recipients", "552 5.5.3 too many", "552 Too many recipients received", "450 4.5.3 no"],
+    [
+        MANY,
+        "452 too many recipients",
+        "450 4.5.3 no",
+        "552 5.5.3 too many",
+        "552 Too many recipients received",
+        "550 5.5.3 too many",
+        "554 Too many recipients",
+    ],
 )
 def test_recipients_beyond_the_limit_of_a_host_go_at_once_in_more_transactions(refusal: str) -> None:
     attempts = Attempts(FIRST)
@@ -343,6 +351,15 @@ def test_recipients_beyond_the_limit_of_a_host_go_at_once_in_more_transactions(r
     assert set(attempts.outcomes) == set(RECIPIENTS)
     assert len(attempts.net.wires) == 1
     assert not [line for line in attempts.lines if "possible-duplicate" in line]
+
+
+def test_a_refusal_for_too_many_recipients_is_final_where_not_even_one_was_taken() -> None:
+    attempts = Attempts(FIRST)
+    attempts.send(*RECIPIENTS[:2])
+    refusal = "550 5.5.3 Too many recipients"
+    attempts.accept("220 hi", *EHLO, "250 ok", refusal, refusal, "554 no valid recipients")
+    assert {type(outcome) for outcome in attempts.outcomes.values()} == {Failed}
+    assert set(attempts.outcomes) == set(RECIPIENTS[:2])
 
 
 def test_the_limit_of_a_host_is_kept_for_the_messages_after_it_and_forgotten_in_time() -> None:
