@@ -20,6 +20,9 @@ _PLAIN = frozenset(setting.name for setting in SETTINGS if not setting.secret)
 _SECRETS = frozenset(setting.name for setting in SETTINGS if setting.secret)
 #: The variables of all settings.
 NAMES = _PLAIN | _SECRETS | {name + FILE_SUFFIX for name in _SECRETS}
+# Root reads the file, and the relay's user can put a link or a pipe in its place.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAX_OCTETS = 1 << 20
 
 
 def path_of(environ: Mapping[str, str]) -> Path:
@@ -52,13 +55,14 @@ def _told(name: str, text: str) -> str:
 def what_was_told(path: Path) -> dict[str, str]:
     """Return the settings that a relay has told, none if no relay has. Raises SettingsError."""
     try:
-        told = json.loads(path.read_bytes())
+        with os.fdopen(os.open(path, _LOOK), "rb") as file:
+            told = json.loads(file.read(_MAX_OCTETS))
     except FileNotFoundError:
         return {}
     except OSError as error:
         advice = "run this as root or as the relay's own user, or set QUEUE_DIR"
         raise SettingsError([f"{path}, which has the settings, cannot be read: {error.strerror}: {advice}"]) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or not all(isinstance(text, str) for text in told.values()):
         raise SettingsError([f"{path} is not a file of settings: restart the relay, or set QUEUE_DIR"])

@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_without_a_runtime_directory_nothing_is_told(tmp_path: Path) -> None:
     assert path_of({}).parent == USUAL_DIRECTORY
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"PORT": 1}', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", '{"PORT": 1}', "\xff", "[" * 100_000])
 def test_what_is_not_such_a_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "settings.json"
     path.write_text(content, "latin-1")
@@ -63,6 +64,16 @@ def test_only_settings_of_ours_are_taken_from_it(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"PORT": "26", "LD_PRELOAD": "x"}))
     assert what_was_told(path) == {"PORT": "26"}
+
+
+def test_neither_a_link_nor_a_pipe_in_its_place_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("{}")
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to("other")
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        with pytest.raises(SettingsError, match="or set QUEUE_DIR"):
+            what_was_told(path)
 
 
 def test_one_that_cannot_be_read_is_refused_with_advice(tmp_path: Path) -> None:
