@@ -17,7 +17,7 @@ Without it the host's own name counts, with a dash in place of what a name canno
 Ports, settings, secrets, certificate and keys are opened and read as root; `QUEUE_DIR` is handed over to the user if it
 is root's; then the relay is that user, without a way back, before it takes mail. Below 1024 it does not start where it
 would stay root; on other ports it does, unless a user is set, and says so. New certificates and keys are read by the
-user, who must be allowed to. Not needed when the relay is started by another user than root.
+user, who must be allowed to. Not needed if another user than root starts the relay.
 With `RUN_AS` the relay has no capability and its bounding set is empty. With and without `RUN_AS` neither the relay nor
 a program that it starts can get new rights (`no_new_privs`).""",
     "NET_DEV": """\
@@ -119,7 +119,8 @@ is for. Each takes the memory of a whole relay. Operator commands, the log and t
 one relay. With fewer than before, the queues that are left over are merged at the start. See
 docs/workers.md.""",
     "HISTORY_DAYS": """\
-`smtprelay queue list --all` shows it. Only addresses, times and replies are kept, no content. `0` keeps nothing.""",
+`smtprelay queue list --all` shows it. Only addresses, times and replies are kept, no content. `0` keeps nothing. While
+room for mail is short, the oldest messages are forgotten sooner.""",
     "PRIVATE_DESTINATIONS": """\
 An ordinary domain whose MX hosts have nothing else cannot be delivered to, and the mail is returned. An IPv6 address
 counts as the IPv4 address that it leads to, under the network's own NAT64 prefix too; Teredo addresses, and all others
