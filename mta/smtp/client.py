@@ -21,7 +21,7 @@ from mta.smtp.handshake import Handshake, Offer, Terms
 from mta.smtp.replies import Reply
 from mta.smtp.transaction import Letter, Transaction, Verdict
 
-# Causes that may come within a reply.
+# Causes that can break off a reply.
 _BROKEN_OFF = frozenset((Cause.LOST, Cause.TIMEOUT))
 # Reading a member off its Enum costs as much as a call in Python 3.11, and each reply's event is compared with these.
 _READY, _START_TLS, _DONE, _END = Event.READY, Event.START_TLS, Event.DONE, Step.END
@@ -156,12 +156,18 @@ class Client:
         if self.ended is not None:
             return None
         event = None
-        if trouble.cause in _BROKEN_OFF and self._dialogue.expected and (reply := self._reader.unended()) is not None:
+        if trouble.cause in _BROKEN_OFF and (reply := self._unended()) is not None:
             try:
                 event = self._take(reply)
             except SessionOver as over:
                 return self._end(over.trouble, None)
         return self._end(trouble, event)
+
+    def _unended(self) -> Reply | None:
+        """Return the reply that was broken off, if it decides something: a yes does so only behind the end of data."""
+        expected = self._dialogue.expected
+        reply = self._reader.unended() if expected else None
+        return None if reply is None or (reply.code < 400 and expected[0] is not _END) else reply
 
     def quit(self) -> None:
         """Say QUIT; whatever the server answers to it is of no interest."""

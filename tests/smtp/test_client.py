@@ -78,6 +78,28 @@ def test_less_than_a_reply_decides_nothing(end: bytes) -> None:
     assert all(isinstance(verdict, Trouble) and verdict.cause is Cause.LOST for verdict in client.verdicts)
 
 
+@pytest.mark.parametrize(
+    ("server", "said", "bdat"),
+    [
+        (PLAIN_SERVER, b"250 ok\r\n250 ok\r\n250 ok\r\n354 go", False),
+        (CHUNKING.replace("S: 250-PIPELINING\n", ""), b"250 ok\r\n250 ok\r\n250 ok", True),
+    ],
+    ids=["DATA", "BDAT"],
+)
+def test_a_yes_without_a_line_end_before_the_body_begins_no_body(server: str, said: bytes, *, bdat: bool) -> None:
+    client = begun(server, bdat=bdat)
+    client.receive(said)
+    assert client.lose(LOST) is Event.DONE
+    assert client.verdicts == [LOST] * len(LETTER.recipients)
+
+
+def test_a_refusal_without_a_line_end_is_the_verdict() -> None:
+    client = begun(PLAIN_SERVER)
+    client.receive(b"550 no")
+    client.lose(LOST)
+    assert [verdict.code for verdict in client.verdicts if isinstance(verdict, Reply)] == [550, 550]
+
+
 # Properties
 
 HELLOS = [b"220 hi", b"250-b.test\r\n250-PIPELINING\r\n250 CHUNKING", b"250-b\r\n250 STARTTLS", b"250-"]
