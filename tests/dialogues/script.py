@@ -12,7 +12,7 @@ A script is read line by line:
 Before it sends again, and at the end, the client has read all that was said: a reply nobody expected fails the script.
 
 What happens before the greeting comes first: `! client ADDRESS`, `! limits name=number ...`, `! starttls` (it is
-offered), `! lenient` (the client is of our own networks; an address without a domain gets `relay.test`), `! whole` (the
+offered), `! lenient` (the client is trusted; an address without a domain gets `relay.test`), `! whole` (the
 script is about segments, so it cannot be cut otherwise), `! greeting pending`.
 Then: `! verdict pending` (answers of the policy and of the queue wait from here on), `! verdict given` (the one that
 waits is given, and later ones no longer wait; the greeting too), `! tls` (the handshake is done), `! connection lost`

@@ -126,7 +126,7 @@ class SocketTests(TestCase):
             reactor.callLater(0.01, self.store_soon)
 
     async def said(self, converse: Callable[[socket.socket], bytes]) -> list[str]:
-        """Return the codes of what was said to a client."""
+        """Return the codes of the replies that a client got."""
 
         def connect() -> bytes:
             with socket.create_connection(self.address, timeout=10) as plain:

@@ -59,7 +59,7 @@ MAILBOX_LINE = b"From root@host Mon Nov 29 10:00:01 2026\r\n"
 
 @pytest.mark.parametrize("line", [MAILBOX_LINE, b">" + MAILBOX_LINE, b"From root@host\r\n"])
 @pytest.mark.parametrize("cut", [lambda data: [data], lambda data: [data[at : at + 1] for at in range(len(data))]])
-def test_the_first_line_of_a_mailbox_file_is_taken_off_our_own_networks_mail(line: bytes, cut: Cut) -> None:
+def test_the_first_line_of_a_mailbox_file_is_taken_off_trusted_clients_mail(line: bytes, cut: Cut) -> None:
     answer, stored = take(*cut(line + COMPLETE))
     assert answer.startswith("250")
     assert stored.startswith(b"Received: ")
@@ -95,7 +95,7 @@ def test_a_header_behind_a_mailbox_line_without_a_time_is_bounded_too(rest: byte
     assert replies == [HEADER_TOO_LARGE]
 
 
-def test_blind_copies_of_our_own_networks_are_not_told_and_strangers_mail_is_left_alone() -> None:
+def test_bcc_is_taken_out_of_trusted_clients_mail_and_left_in_strangers_mail() -> None:
     blind = b"To: x@y.test\r\nBcc: boss@y.test,\r\n spy@y.test\r\nContent-Length: 9\r\n" + COMPLETE
     _, stored = take(blind)
     assert stored.endswith(b"\r\nTo: x@y.test\r\n" + COMPLETE)
@@ -103,7 +103,7 @@ def test_blind_copies_of_our_own_networks_are_not_told_and_strangers_mail_is_lef
     assert stored.endswith(blind)
 
 
-def test_a_header_that_is_a_blind_copy_alone_leaves_a_header_of_ours() -> None:
+def test_a_header_of_bcc_alone_is_replaced_by_the_relays_fields() -> None:
     _, stored = take(b"Bcc: a@b.test\r\n\r\nHello.\r\n")
     assert b"Bcc" not in stored
     assert stored.endswith(b"From: <alice@a.test>\r\n\r\nHello.\r\n")

@@ -59,7 +59,7 @@ def test_an_unknown_local_user_is_refused_for_everyone(client: Client) -> None:
     assert code(client, "eve", "here.test") == 550
 
 
-def test_an_address_literal_is_refused_to_strangers_and_to_our_own_if_no_route_leads_there() -> None:
+def test_an_address_literal_is_refused_to_strangers_and_to_trusted_clients_if_no_route_leads_there() -> None:
     assert code(STRANGER, "bob", "[127.0.0.1]") == 501
     assert code(STRANGER, "bob", "[192.0.2.1]") == 501
     assert code(FRIEND, "bob", "[127.0.0.1]") is None
@@ -127,7 +127,7 @@ def test_a_network_of_ipv6_counts_as_one_stranger_and_a_site_as_four() -> None:
     assert door.refusal(site[4]) is None
 
 
-def test_a_client_that_may_turn_out_to_be_ours_is_told_to_try_later() -> None:
+def test_a_client_that_may_turn_out_to_be_trusted_is_told_to_try_later() -> None:
     policy = Policy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
     verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]

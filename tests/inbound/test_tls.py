@@ -105,7 +105,7 @@ def test_a_broken_new_pair_keeps_the_old_one_and_is_told_once(files):
     assert "goes on with the certificate it has" in words
 
 
-def test_a_reload_tells_of_a_bad_pair_at_once_and_each_time_and_of_the_same_pair_nothing(files):
+def test_a_reload_reports_a_bad_pair_each_time_and_the_same_pair_never(files):
     files.certificate.reload()
     assert files.troubles == files.notices == []
     files.replace(1, SECOND.key_pem)

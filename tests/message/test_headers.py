@@ -326,7 +326,7 @@ PRIVATE = (
 )
 
 
-def test_bcc_and_its_kin_are_taken_out_of_our_own_networks_mail_with_their_folded_lines() -> None:
+def test_private_fields_are_taken_out_of_trusted_clients_mail_with_their_folded_lines() -> None:
     found = headers.scan(PRIVATE)
     assert headers.strip(PRIVATE, found, trusted=True) == (
         b"To: a\r\nSubject: bcc: e\r\n bcc: folded\r\nX-Bcc: g\r\nContent-Type: text/plain\r\n"

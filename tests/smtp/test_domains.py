@@ -44,7 +44,7 @@ def test_an_empty_list_matches_nothing() -> None:
     assert not DomainList().matches("")
 
 
-def test_a_list_has_the_names_that_our_own_networks_may_write_in_addresses() -> None:
+def test_a_list_has_the_names_that_trusted_clients_may_write_in_addresses() -> None:
     assert domain_list(["My_Host", "*.b_c.test."]).patterns == ("my_host", "*.b_c.test")
 
 

@@ -274,7 +274,7 @@ def lenient_body(pieces):
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
-def test_bare_lfs_become_crlf_alike_whatever_the_pieces_and_end_no_message(data):
+def test_bare_lfs_become_crlf_in_any_pieces_and_end_no_message(data):
     wire = data.draw(wild_bytes) + b"\r\n.\r\n"
     _, rest = undot([wire])
     whole = wire[: len(wire) - len(rest)]
@@ -293,7 +293,7 @@ def test_bare_lfs_become_crlf_alike_whatever_the_pieces_and_end_no_message(data)
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_chunks_with_bare_lfs_become_whole_lines_whatever_the_pieces(data):
+def test_chunks_with_bare_lfs_become_whole_lines_in_any_pieces(data):
     octets = data.draw(wild_bytes).replace(b"\r", b"").replace(b"\0", b"")
 
     def whole(pieces):

@@ -54,7 +54,7 @@ def test_an_ascii_original_recipient_is_xtext(text):
         *((text, text) for text in ("a=b", "a+4", "a+4g", "a+zz", "a+0D+0A", "+FC", "a+E2+80+AE", "bob+tag")),
     ],
 )
-def test_malformed_xtext_and_such_that_hides_something_stands_for_itself(text, meant):
+def test_xtext_that_is_malformed_or_hides_a_control_stands_for_itself(text, meant):
     assert decode_xtext(text) == meant
     assert decode_xtext(encode_xtext(meant)) == meant
 

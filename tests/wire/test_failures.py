@@ -42,7 +42,7 @@ def test_the_cause_is_told_once_and_without_its_number(number: int, words: str) 
         (error.UserError(), "connection failed"),
     ],
 )
-def test_what_has_no_number_is_told_by_its_class(cause: Exception, words: str) -> None:
+def test_a_failure_without_a_number_is_told_by_its_class(cause: Exception, words: str) -> None:
     assert connect_words(cause, 30.0) == words
 
 
