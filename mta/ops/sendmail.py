@@ -103,13 +103,17 @@ def message_of(octets: bytes, *, dots: bool) -> bytes:
 
 
 def header_recipients(message: bytes) -> list[str]:
-    """Return the addresses of To, Cc and Bcc, or of their Resent- kind if there are any."""
+    """Return the addresses of To, Cc and Bcc, or of their Resent- kind if there are any. Raises Refusal."""
     # As text, so that an address outside ASCII stays as it is.
     text = message.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape")
     header = HeaderParser(policy=email.policy.compat32).parsestr(text)
     for prefix in ("Resent-", ""):
         fields = [str(text) for name in _RECIPIENT_FIELDS for text in header.get_all(prefix + name, [])]
-        if found := [address for _, address in getaddresses(fields) if address]:
+        try:
+            found = [address for _, address in getaddresses(fields) if address]
+        except RecursionError:
+            raise Refusal("no recipients: the header nests too many comments") from None
+        if found:
             return found
     return []
 

@@ -1,5 +1,5 @@
--- For an operator: since when a message is held or in delivery, and who signed the last copy for a recipient. An older
--- program leaves these columns as they are.
+-- For an operator: since when a message is held or in delivery, and the DKIM signer of the last copy for a recipient.
+-- They are NULL for what an older program has done.
 
 BEGIN;
 ALTER TABLE message ADD COLUMN held_since REAL;
