@@ -232,28 +232,12 @@ class Assembly:
             text_line=settings.line_length_limit,
             connections=room_for_clients(Limits().connections, journal.notice),
         )
-        intake = Intake(
-            self._queue,
-            delivery,
-            journal,
-            ids=self._ids,
-            wall=time.time,
-            name=name,
-            limits=limits,
-            visited=self._was_here,
-        )
+        intake = self._intake(delivery, limits)
         policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
-        own = Leniency(name, names=True, haste=True, line_feeds=settings.line_endings == "normalize")
-        # A look-up may yet show that the client is trusted, so no command is refused for good.
-        undecided = Leniency(name, names=True)
+        leniency = self._leniency()
         certificate, clock = self._premises.certificate, self._premises.reactor
         # A router and a share of the look-ups of their own: the questions of strangers do not delay mail.
-        check = DomainCheck(MailRouter(self._router_rules(), self._resolver.for_strangers(), clock.seconds))
-
-        def leniency(client: Client) -> Leniency:
-            if client.trusted:
-                return own
-            return undecided if self._trusted.may_be_trusted(client.address) else STRICT
+        check = DomainCheck(MailRouter(self._rules, self._resolver.for_strangers(), clock.seconds))
 
         def new_session(client: Client, late: Callable[[], None]) -> Session:
             # A report of success goes to whomever a stranger names as the sender.
@@ -265,6 +249,31 @@ class Assembly:
         return ESMTPFactory(
             new_session, self._trusted, journal, name=name, limits=limits, clock=clock, certificate=certificate
         )
+
+    def _intake(self, delivery: DeliveryService, limits: Limits) -> Intake:
+        return Intake(
+            self._queue,
+            delivery,
+            self._journal,
+            ids=self._ids,
+            wall=time.time,
+            name=self._settings.mailname,
+            limits=limits,
+            visited=self._was_here,
+        )
+
+    def _leniency(self) -> Callable[[Client], Leniency]:
+        name, line_feeds = self._settings.mailname, self._settings.line_endings == "normalize"
+        own = Leniency(name, names=True, haste=True, line_feeds=line_feeds)
+        # A look-up may yet show that the client is trusted, so no command is refused for good.
+        undecided = Leniency(name, names=True)
+
+        def leniency(client: Client) -> Leniency:
+            if client.trusted:
+                return own
+            return undecided if self._trusted.may_be_trusted(client.address) else STRICT
+
+        return leniency
 
     def _was_here(self, addresses: Iterable[Address], marks: Container[bytes]) -> bool:
         ours = self._settings.local_domains.matches
