@@ -125,9 +125,11 @@ class Handshake:
 
         In TLS 1.3 the server judges a client's certificate after the client's side of the handshake is done.
         """
-        expected = self._dialogue.expected
-        at_tls = bool(expected) and (expected[0] is Step.STARTTLS or (self._in_starttls and expected[0] is self._hello))
-        if at_tls and trouble.cause in _BROKEN:
+        awaited = self._dialogue.expected[0] if self._dialogue.expected else None
+        # A server that cannot begin TLS now says 454 (RFC 3207 section 4), and some say 421.
+        refused_tls = awaited is Step.STARTTLS and trouble.cause is Cause.CLOSING
+        at_tls = awaited is Step.STARTTLS or (self._in_starttls and awaited is self._hello)
+        if refused_tls or (at_tls and trouble.cause in _BROKEN):
             under = " under TLS" if self._in_starttls else ""
             return Trouble(Cause.TLS_FAILED, "4.7.5", f"{trouble.text}{under}")
         return trouble

@@ -88,6 +88,11 @@ class RealHandshakes(TestCase):
         self.sink.rules.append(Rule("STARTTLS", reply="454 4.7.0 TLS not available"))
         self.assertEqual(await self.security(), "none(454 4.7.0 TLS not available)")
 
+    async def test_a_host_that_closes_at_starttls_gets_no_mail_in_clear_under_a_stricter_rule(self) -> None:
+        self.sink.rules.append(Rule("STARTTLS", reply="421 4.7.0 no TLS", close=True))
+        self.assertIn("421 4.7.0 no TLS", await self.security(TlsRule.REQUIRE))
+        self.assertEqual((self.sink.messages, self.told), ([], []))
+
     async def test_a_host_that_hangs_up_at_starttls(self) -> None:
         self.sink.rules.append(Rule("STARTTLS", reply=None))
         self.assertEqual(await self.security(), "none(connection lost before the reply to STARTTLS)")
@@ -126,6 +131,7 @@ class Openings(Case):
             ((lose,), "connection lost before the reply to STARTTLS"),
             ((wait,), "no reply to STARTTLS within 300 seconds"),
             ((lambda wire: wire.says("what?"),), "protocol error: not a reply: 'what?'"),
+            ((lambda wire: wire.says("421 4.7.0 no TLS"),), "421 4.7.0 no TLS"),
             ((lambda wire: wire.says("502 5.5.1 " + "x" * 300),), "502 5.5.1 " + "x" * 190 + "..."),
         ):
             self.setUp()
