@@ -29,7 +29,7 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import DkimSigner, Signer, UnsignedNotices
-from mta.delivery.throttle import NewAllowance, own_windows, window_limits
+from mta.delivery.window import NewAllowance, own_windows, window_limits
 from mta.inbound.balance import Balance
 from mta.inbound.descriptors import room_for_clients
 from mta.inbound.existence import DomainCheck

@@ -8,7 +8,7 @@ from typing import Any
 
 from mta.config.settings import Settings
 from mta.config.table import SETTINGS
-from mta.delivery.throttle import window_limits
+from mta.delivery.window import window_limits
 from mta.handover import Handover, give
 from mta.inbound.balance import Balance, shared_memory
 from mta.inbound.tls import ListeningCertificate

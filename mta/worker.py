@@ -19,7 +19,7 @@ from twisted.logger import globalLogBeginner
 
 from mta.assembly import Premises
 from mta.delivery.keyring import DkimKeyError
-from mta.delivery.throttle import window_limits
+from mta.delivery.window import window_limits
 from mta.handover import Handover, HandoverError, receive
 from mta.inbound.balance import Balance
 from mta.inbound.tls import ListeningCertificate

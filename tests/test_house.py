@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "mta.inbound": _VALUES | _SEAMS | {"mta.wire"},
     "mta.delivery": _VALUES | _SEAMS | {"mta.routing.tls", "mta.wire"},
     "mta.wire": set(),
-    "mta.workers": {"mta.message.outcome", "mta.delivery.throttle", "mta.delivery.throttle_replies"},
+    "mta.workers": {"mta.message.outcome", "mta.delivery.window", "mta.delivery.throttle_replies"},
     "mta.queue": _VALUES,
     "mta.routing": _VALUES | {"mta.wire"},
     "mta.ops": _VALUES

@@ -21,8 +21,9 @@ from mta.delivery.cleartext import brief, unprotected
 from mta.delivery.conversation import Conversation
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
+from mta.delivery.throttling import throttle_of
 from mta.delivery.timeouts import Timeouts
-from mta.delivery.walk import throttle_of, untried
+from mta.delivery.walk import untried
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.routing.tls import Fault, describe

@@ -15,7 +15,7 @@ from mta.delivery.cleartext import without_tls
 from mta.delivery.letters import Draft, draft, excess, outcomes
 from mta.delivery.link import Link
 from mta.delivery.marking import Mark
-from mta.delivery.provider import OwnSmarthost
+from mta.delivery.smarthost_refusals import OwnSmarthost
 from mta.message.outcome import Outcome
 from mta.routing.route import Route
 from mta.smtp.dialogue import Cause, Event, Trouble

@@ -16,9 +16,10 @@ from mta.delivery.connections import Connections
 from mta.delivery.feedback import TRANSACTIONS_PER_CONNECTION, Feedback
 from mta.delivery.job import Group, Owner, Result
 from mta.delivery.lines import Line
-from mta.delivery.throttle import NewAllowance
+from mta.delivery.throttling import throttle_of
 from mta.delivery.waiting import Passes, WaitingGroups
-from mta.delivery.walk import Walk, is_open, sort_out, throttle_of, unsent, untried
+from mta.delivery.walk import Walk, is_open, sort_out, unsent, untried
+from mta.delivery.window import NewAllowance
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
 from mta.queue.interface import Pending
@@ -54,8 +55,8 @@ class Destination:
         self._feedback = Feedback(
             name, self._window, self._connections, self._drive, clock=clock, wall=wall, journal=journal
         )
-        self._learned = self._feedback.learned
-        self._pacing = self._feedback.pacing
+        self._host_limits = self._feedback.host_limits
+        self._pacer = self._feedback.pacer
         #: How many groups have left the line to be carried.
         self.begun = 0
         self._closed = False
@@ -93,7 +94,7 @@ class Destination:
     @property
     def long_wait(self) -> bool:
         """Whether one more message would wait too long for the pace to stay in memory."""
-        return self._window.paced and self.waiting >= self._pacing.places()
+        return self._window.paced and self.waiting >= self._pacer.places()
 
     @property
     def at_rest(self) -> bool:
@@ -111,11 +112,11 @@ class Destination:
 
     def turn(self) -> float:
         """Return when a message is to come again that would wait too long for the pace, wall-clock seconds."""
-        return self._pacing.turn(self.waiting)
+        return self._pacer.turn(self.waiting)
 
     def overdue(self, group: Group) -> None:
         """Conclude a group that has waited too long for the pace."""
-        self._put_off(group, self._pacing.reason, self._pacing.turn(self.waiting))
+        self._put_off(group, self._pacer.reason, self._pacer.turn(self.waiting))
 
     def recheck(self) -> None:
         """Look again at what is allowed, because that has changed."""
@@ -140,7 +141,7 @@ class Destination:
         """Give back all that waits, and end what idles; running transactions go on."""
         self._closed = True
         self._connections.cancel_openings()
-        self._pacing.close()
+        self._pacer.close()
         self.drop(lambda _: True)
         self._connections.idle.close()
         self._count()
@@ -157,7 +158,7 @@ class Destination:
             self._open()
             self._use_idle()
         idle = self.waiting and not (self._connections.total or self._window.asked)
-        if idle and not (self._pacing.holding and self._window.blocked(self._wall()) is None):
+        if idle and not (self._pacer.holding and self._window.blocked(self._wall()) is None):
             self._put_off_all()
         if self._window.paced and not self._groups.fresh:
             self._window.needs_no_start()
@@ -168,20 +169,20 @@ class Destination:
 
     def _may_open_any(self) -> bool:
         """Whether a connection may be opened for the groups that wait; by the pace, one at a time."""
-        if self._window.paced and (self._coming or not self._pacing.may_start()):
+        if self._window.paced and (self._coming or not self._pacer.may_start()):
             return False
         return self._may_open(len(self._groups.fresh))
 
     def _open(self) -> None:
         """Open a connection for the groups that wait, to a host that does not throttle if there is one."""
-        passed_over = self._learned.passed_over(self._clock.seconds())
+        passed_over = self._host_limits.passed_over(self._clock.seconds())
         if passed_over and not untried(self._plan, passed_over):
             passed_over = frozenset()
         self._coming += 1
         self._connections.open(self._plan, passed_over, partial(self._opened, self._wall()))
 
     def _use_idle(self) -> None:
-        while self._groups.fresh and (not self._window.paced or self._pacing.may_start()):
+        while self._groups.fresh and (not self._window.paced or self._pacer.may_start()):
             line = self._connections.idle.take()
             if line is None:
                 return
@@ -202,7 +203,9 @@ class Destination:
 
     def _goes_on(self, walk: Walk) -> bool:
         """Whether there is another host for an attempt, as far as is known."""
-        return not self._closed and bool(walk.next_routes(self._plan, self._learned.passed_over(self._clock.seconds())))
+        return not self._closed and bool(
+            walk.next_routes(self._plan, self._host_limits.passed_over(self._clock.seconds()))
+        )
 
     def _count(self) -> None:
         """Have the window know how many connections there are."""
@@ -223,14 +226,14 @@ class Destination:
         if self._connections.idle and not self._window.may_open(self._wall(), self._connections.total, 1):
             # It leads to a host that the group has tried, and the window has no place for both.
             self._connections.idle.end_oldest()
-        passed_over = self._learned.passed_over(self._clock.seconds())
+        passed_over = self._host_limits.passed_over(self._clock.seconds())
 
         def opened(result: Connection | TryLater | None) -> None:
             if result is None:
                 self._end_walk(group)
             elif isinstance(result, TryLater):
                 routes = walk.next_routes(self._plan, passed_over)
-                self._learned.pass_over((route.label for route in routes), self._clock.seconds())
+                self._host_limits.pass_over((route.label for route in routes), self._clock.seconds())
                 self._end_walk(replace(group, walk=walk.unreached(result)))
             elif group.job.cancelled:
                 self._owner.abandoned(group)
@@ -275,8 +278,8 @@ class Destination:
         self._owner.concluded(group, results)
 
     def _start(self, line: Line, group: Group) -> None:
-        if len(group.recipients) > self._learned.recipients:
-            most = self._learned.recipients_now(self._clock.seconds())
+        if len(group.recipients) > self._host_limits.recipients:
+            most = self._host_limits.recipients_now(self._clock.seconds())
             if rest := group.recipients[most:]:
                 self._again(group.part(rest))
                 group = replace(group, recipients=group.recipients[:most])
@@ -284,7 +287,7 @@ class Destination:
         self.begun += 1
         line.used += 1
         if self._window.paced and group.walk is None:
-            self._pacing.started()
+            self._pacer.started()
         started = self._clock.seconds()
         leaving = not any(route.lmtp for route in self._plan.routes)
         run = line, group, started
@@ -325,7 +328,7 @@ class Destination:
         parts, connection = sort_out(group.recipients, carried), line.connection
         not_sent = unsent(carried)
         if carried.excess is not None:
-            self._learned.recipients_refused(carried.excess.limit, self._clock.seconds())
+            self._host_limits.recipients_refused(carried.excess.limit, self._clock.seconds())
             self._again(replace(group.part(parts.excess), unsent=not_sent))
         walk = group.so_far.after(connection.tried, carried, usable=connection.usable)
         goes_on = bool(parts.undecided) and not group.job.cancelled and self._goes_on(walk)
@@ -344,19 +347,19 @@ class Destination:
     def _trim(self) -> None:
         """Give back the groups that would wait too long for the pace."""
         if self._window.paced:
-            for group in self._groups.take_beyond(self._pacing.places()):
+            for group in self._groups.take_beyond(self._pacer.places()):
                 self._come_again(group)
 
     def _come_again(self, group: Group) -> None:
         """Give a group back to the queue, untried, until its turn by the pace."""
-        group.job.again = self._pacing.turn(self.waiting)
+        group.job.again = self._pacer.turn(self.waiting)
         self._owner.abandoned(group)
 
     def _hold(self, group: Group, walk: Walk, recipients: Sequence[Pending]) -> tuple[Pending, ...]:
         """Have those recipients wait that were refused because of a limit; return the others."""
         if held := [pending for pending in recipients if pending.index in walk.limits]:
             waiting = replace(group.part(held), walk=None)
-            long_wait = self._window.paced and not self._pacing.places()
+            long_wait = self._window.paced and not self._pacer.places()
             (self._come_again if long_wait else self._again)(waiting)
         return tuple(pending for pending in recipients if pending.index not in walk.limits)
 

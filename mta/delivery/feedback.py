@@ -1,4 +1,4 @@
-"""The consequences that the answers of one destination have for its limits: connections, pace and learned facts."""
+"""The consequences that the answers of one destination have for its window, its pace and the limits of its hosts."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from mta.delivery.carriage import Carried, Connection
 from mta.delivery.connections import Connections
-from mta.delivery.learned import Learned
+from mta.delivery.host_limits import HostLimits
 from mta.delivery.lines import Line
-from mta.delivery.pacing import Pacing
-from mta.delivery.throttle import Allowance, Refusal
+from mta.delivery.pacer import Pacer
 from mta.delivery.throttle_replies import Kind
-from mta.delivery.throttling import Throttle
-from mta.delivery.walk import throttle_of
+from mta.delivery.throttling import Throttle, throttle_of
+from mta.delivery.window import Allowance, Refusal
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
 
@@ -21,7 +20,7 @@ TRANSACTIONS_PER_CONNECTION = 500
 
 
 class Feedback:
-    """Tells a destination's window, pace and learned limits what its answers were."""
+    """Passes the answers of a destination on to its window, its pace and the limits of its hosts."""
 
     def __init__(
         self,
@@ -41,8 +40,8 @@ class Feedback:
         self._clock = clock
         self._wall = wall
         self._journal = journal
-        self.learned = Learned(TRANSACTIONS_PER_CONNECTION)
-        self.pacing = Pacing(name, window, look_again, clock=clock, wall=wall, journal=journal)
+        self.host_limits = HostLimits(TRANSACTIONS_PER_CONNECTION)
+        self.pacer = Pacer(name, window, look_again, clock=clock, wall=wall, journal=journal)
         #: Whether the last transaction went to its end, and nothing failed since.
         self.proven = False
         #: The last failure, until a connection is opened again.
@@ -54,8 +53,8 @@ class Feedback:
         if line.connection.usable:
             self.proven = True
             self._window.succeeded(self._wall(), self._began(started) if self._window.paced else 0.0)
-            if self.pacing.told:
-                self.pacing.answered()
+            if self.pacer.told:
+                self.pacer.answered()
             return
         self._window.ended(self._wall(), self._began(started))
         trouble = next((each for each in carried.outcomes.values() if isinstance(each, TryLater)), None)
@@ -96,7 +95,7 @@ class Feedback:
 
     def found_dead(self, line: Line, started: float) -> None:
         """Take a kept connection that turned out to be dead when a transaction began."""
-        self.learned.closed(line.used - 1, self._clock.seconds())
+        self.host_limits.closed(line.used - 1, self._clock.seconds())
         self._window.ended(self._wall(), self._began(started))
 
     def limited(self, limit: TryLater, line: Line, started: float, *, goes_on: bool) -> None:
@@ -105,10 +104,10 @@ class Feedback:
         assert throttle is not None, "the reply tells of a limit"
         now = self._clock.seconds()
         if throttle.kind is Kind.MESSAGES and line.used > 1:
-            self.learned.messages_refused(line.used - 1, now)
+            self.host_limits.messages_refused(line.used - 1, now)
             self._window.ended(self._wall(), self._began(started))
         elif goes_on and throttle.kind is not Kind.CONNECTIONS:
-            self.learned.pass_over((line.connection.peer,), now)
+            self.host_limits.pass_over((line.connection.peer,), now)
             # The next message goes to the other host at once.
             line.connection.quit()
         else:
@@ -123,7 +122,7 @@ class Feedback:
 
     def enough(self, line: Line) -> bool:
         """Whether a connection has carried as many messages as it may, or there are too many connections."""
-        if line.used >= self.learned.messages and line.used >= self.learned.messages_now(self._clock.seconds()):
+        if line.used >= self.host_limits.messages and line.used >= self.host_limits.messages_now(self._clock.seconds()):
             return True
         return self._window.limited and self._window.excess(self._connections.total + 1)
 
@@ -145,7 +144,7 @@ class Feedback:
             accepted,
             now - min((each.opened for each in lines), default=now),
         )
-        self.pacing.refused(refusal, reply)
+        self.pacer.refused(refusal, reply)
 
     def _began(self, started: float) -> float:
         """Return the wall-clock time of a time on the reactor's clock."""

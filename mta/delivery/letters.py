@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mta.delivery.carriage import Excess, Parcel
 from mta.delivery.throttle_replies import Kind
-from mta.delivery.throttling import Throttle, throttling
+from mta.delivery.throttling import limit_of, throttling
 from mta.message.body import Body, head
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient
 from mta.message.headers import header_end, needs_utf8
@@ -120,11 +120,6 @@ def _beyond_limit(verdict: Verdict) -> bool:
     code = verdict.code if verdict.temporary else _TOO_MANY_RECIPIENTS
     limit = throttling(code, verdict.status, verdict.text)
     return limit is not None and limit.kind is Kind.RECIPIENTS
-
-
-def limit_of(reply: Reply) -> Throttle | None:
-    """Return the limit that a reply tells of, if it tells of one."""
-    return throttling(reply.code, reply.status, reply.text)
 
 
 def _impossible(offer: Offer, parcel: Parcel, host: str) -> Failed | None:

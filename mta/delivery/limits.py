@@ -1,6 +1,6 @@
 """How much mail the delivering side works on at once, and for how long: one record, with defaults.
 
-What one destination is allowed is in `throttle`, what one connection carries in `destination`, how long it is kept in
+What one destination is allowed is in `window`, what one connection carries in `destination`, how long it is kept in
 `lines`, and how long a remote may take in `timeouts`.
 """
 

@@ -20,7 +20,7 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.recorder import Recorder
 from mta.delivery.settlement import Settler
 from mta.delivery.signing import Signer
-from mta.delivery.throttle import NewAllowance
+from mta.delivery.window import NewAllowance
 from mta.ops.journal import Journal
 from mta.queue.interface import Change, Claim, Queue, QueueId
 from mta.routing.route import Router

@@ -14,8 +14,11 @@ Not throttling: greylisting, a full disk or mailbox, a server that shuts down or
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mta.delivery.throttle_replies import REFUSALS, ROWS, STEMS, Kind
+from mta.message.outcome import Outcome, TryLater
+from mta.smtp.replies import Reply
 
 #: The longest wait that is believed, in seconds.
 LONGEST_WAIT = 86400.0
@@ -27,6 +30,8 @@ _READ = 500
 _TELLING = frozenset(row.status for row in ROWS if row.pattern is None)
 # RFC 3463 section 3.3.
 _MAILBOX_FULL = "4.2.2"
+# The limits that no mailbox and no transaction has for itself.
+_OF_DESTINATION = frozenset((Kind.CONNECTIONS, Kind.RATE, Kind.MESSAGES, Kind.QUOTA))
 _GREYLISTING = re.compile(r"gr[ea]y[ -]?list")
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -47,6 +52,23 @@ class Throttle:
     wait: float | None
     #: The page or the program that the reply is known from.
     source: str
+
+
+def throttle_of(outcome: Outcome) -> Throttle | None:
+    """Return the limit of the destination that an outcome tells of, so that the message need only wait for it."""
+    if not isinstance(outcome, TryLater) or outcome.reply is None:
+        return None
+    limit = limit_of(outcome.reply)
+    return limit if limit is not None and limit.kind in _OF_DESTINATION else None
+
+
+@lru_cache(maxsize=256)
+def limit_of(reply: Reply) -> Throttle | None:
+    """Return the limit that a reply tells of, as `throttling` does.
+
+    It is cached, because the recipients of a transaction often share a reply, and several modules ask.
+    """
+    return throttling(reply.code, reply.status, reply.text)
 
 
 def throttling(code: int, status: str, text: str) -> Throttle | None:

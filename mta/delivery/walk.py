@@ -6,15 +6,12 @@ with the last host, or at the bounds that Postfix has: five addresses, and two s
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
-from functools import lru_cache
 
 from mta.delivery.carriage import Carried
-from mta.delivery.throttle_replies import Kind
-from mta.delivery.throttling import Throttle, throttling
+from mta.delivery.throttling import throttle_of
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan, Route
-from mta.smtp.replies import Reply
 from mta.smtp.values import value
 
 #: Addresses that one attempt tries once a host has answered, those that the host's connection took included.
@@ -99,24 +96,6 @@ def sort_out(recipients: Sequence[Pending], carried: Carried) -> Sorted:
 def is_open(outcome: Outcome) -> bool:
     """Whether another host may do better: a host, and not this relay, said or caused that the mail must wait."""
     return isinstance(outcome, TryLater) and outcome.host != ""
-
-
-#: The limits that are no matter of one mailbox or of one transaction.
-_THROTTLES = frozenset((Kind.CONNECTIONS, Kind.RATE, Kind.MESSAGES, Kind.QUOTA))
-
-
-def throttle_of(outcome: Outcome) -> Throttle | None:
-    """Return the limit of a destination that an outcome tells of: one that a message need only wait for."""
-    if not isinstance(outcome, TryLater) or outcome.reply is None:
-        return None
-    throttle = _throttle(outcome.reply)
-    return throttle if throttle is not None and throttle.kind in _THROTTLES else None
-
-
-@lru_cache(maxsize=256)
-def _throttle(reply: Reply) -> Throttle | None:
-    """Cached, because all recipients of a transaction may share a reply."""
-    return throttling(reply.code, reply.status, reply.text)
 
 
 def unsent(carried: Carried) -> frozenset[int]:

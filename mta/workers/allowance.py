@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from mta.delivery.throttle import Refusal, WindowLimits
 from mta.delivery.throttle_replies import Kind
+from mta.delivery.window import Refusal, WindowLimits
 from mta.message.outcome import TryLater
 
 #: Transactions after which a worker gives up even its only connection to another one that waits for it.

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from mta.delivery.throttle import Refusal, Window, WindowLimits
 from mta.delivery.throttle_replies import Kind
+from mta.delivery.window import Refusal, Window, WindowLimits
 from mta.message.outcome import TryLater
 
 #: Destinations that are remembered for nothing but an old failure; more than that are forgotten when it is over.

@@ -10,7 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from mta.delivery.throttle import WindowLimits
+from mta.delivery.window import WindowLimits
 from mta.workers.process import End, Launch, Outlets, WorkerProcess
 from mta.workers.restarts import Restarts
 from mta.workers.shares import Shares

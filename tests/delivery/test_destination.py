@@ -6,7 +6,7 @@ from mta.delivery.destination import Destination
 from mta.delivery.feedback import TRANSACTIONS_PER_CONNECTION
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.lines import IDLE_SECONDS
-from mta.delivery.throttle import WindowLimits, own_windows
+from mta.delivery.window import WindowLimits, own_windows
 from mta.message.outcome import Delivered, TryLater
 from mta.ops.journal import Journal
 from mta.routing.route import Plan

@@ -7,7 +7,7 @@ from mta.delivery.destination import Destination
 from mta.delivery.destinations import Destinations
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.throttle import WindowLimits, own_windows
+from mta.delivery.window import WindowLimits, own_windows
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
 from mta.queue.interface import Waiting

@@ -11,7 +11,7 @@ from mta.delivery.dispatch import LocalPart
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.throttle import own_windows, window_limits
+from mta.delivery.window import own_windows, window_limits
 from mta.message.outcome import Outcome, TryLater
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource

@@ -9,7 +9,7 @@ from mta.delivery.carrier import Parts, SmtpCarrier
 from mta.delivery.destination import Destination
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.marking import QueueMarks
-from mta.delivery.throttle import WindowLimits, own_windows
+from mta.delivery.window import WindowLimits, own_windows
 from mta.message.body import Body, MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.ops.journal import Journal

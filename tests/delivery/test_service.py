@@ -12,8 +12,8 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.throttle import own_windows, window_limits
 from mta.delivery.together import PATIENCE
+from mta.delivery.window import own_windows, window_limits
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.ops.journal import Journal

@@ -26,7 +26,7 @@ from mta.delivery.signing import (
     UnsignedNotices,
     prefixed,
 )
-from mta.delivery.throttle import WindowLimits, own_windows, window_limits
+from mta.delivery.window import WindowLimits, own_windows, window_limits
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.dkim import Canon
 from mta.message.envelope import Envelope

@@ -9,7 +9,7 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.throttle import NewAllowance, own_windows, window_limits
+from mta.delivery.window import NewAllowance, own_windows, window_limits
 from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query

@@ -3,7 +3,7 @@ from pathlib import Path
 from mta.config.details import DETAILS
 from mta.config.table import SETTINGS
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.throttle import WindowLimits
+from mta.delivery.window import WindowLimits
 from mta.ops.manual import configuration_page
 from mta.queue.room import RESERVE
 from mta.smtp.limits import Limits

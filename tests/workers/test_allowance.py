@@ -12,7 +12,7 @@ from mta.delivery.carriage import Carried
 from mta.delivery.destination import Destination
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.letters import outcome
-from mta.delivery.throttle import WindowLimits
+from mta.delivery.window import WindowLimits
 from mta.message.outcome import Delivered, TryLater
 from mta.ops.journal import Journal
 from mta.routing.route import Plan

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mta.delivery.throttle import WindowLimits
+from mta.delivery.window import WindowLimits
 from mta.workers.shares import MOST_REMEMBERED, Shares
 
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)

@@ -8,7 +8,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.throttle import WindowLimits
+from mta.delivery.window import WindowLimits
 from mta.workers.process import STOP_SECONDS, Outlets
 from mta.workers.supervisor import Supervisor, WorkersFailed
 

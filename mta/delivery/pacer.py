@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mta.delivery.throttle import Allowance, Refusal
 from mta.delivery.throttle_replies import Kind
+from mta.delivery.window import Allowance, Refusal
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
 
@@ -22,7 +22,7 @@ LONGEST = 300.0
 _GOLDEN = 0.618034
 
 
-class Pacing:
+class Pacer:
     """Asks a destination's Allowance when a transaction may begin, and looks again in time."""
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Facts about the hosts of one destination that their answers taught. Pure: time is an argument, monotonic seconds."""
+"""The limits of one destination's hosts that their answers taught, and the hosts that are left out for a while.
+
+Pure: time is an argument, in monotonic seconds. The pace is in `pace`, the number of connections in `ceiling`.
+"""
 
 from collections.abc import Iterable
 
@@ -12,11 +15,11 @@ PASSED_OVER = 60.0
 AGAIN_AND_AGAIN = 3
 
 
-class Learned:
-    """What the answers of a destination's hosts taught. Without any limit it costs a comparison a transaction."""
+class HostLimits:
+    """The limits of one transaction and of one connection. Where there are none it costs a comparison a transaction."""
 
     def __init__(self, messages: int) -> None:
-        """`messages` is the number that one connection carries at most, whatever the hosts say."""
+        """`messages` is the number that one connection carries at most, also where its host allows more."""
         #: Recipients that one transaction may have; `recipients_now` tells whether this is still believed.
         self.recipients = UNLIMITED
         self._recipients_until = 0.0

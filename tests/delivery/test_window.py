@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.delivery.throttle import Window, WindowLimits
+from mta.delivery.window import Window, WindowLimits
 
 LIMITS = WindowLimits(start=5, most=20, first_penalty=30.0, longest_penalty=900.0)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mta.delivery.provider import WORDS, Blame, OwnSmarthost, blame
+from mta.delivery.smarthost_refusals import WORDS, Blame, OwnSmarthost, blame
 from mta.routing.route import Credentials, Route
 from mta.smtp.answers import ReplyReader
 from mta.smtp.replies import Reply

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 from twisted.internet.task import Clock
 
-from mta.delivery.pacing import LONGEST, SHORT, Pacing, rate_words
-from mta.delivery.throttle import Refusal, Window, WindowLimits
+from mta.delivery.pacer import LONGEST, SHORT, Pacer, rate_words
 from mta.delivery.throttle_replies import Kind
+from mta.delivery.window import Refusal, Window, WindowLimits
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
 
@@ -14,7 +14,7 @@ REPLY = TryLater("454 Throttling failure", "mx.test[192.0.2.1]:25", "4.7.0")
 
 
 class Paced:
-    """A destination's pacing after a refusal, and how often it was looked at again."""
+    """The Pacer of a destination after a refusal, and how often it was looked at again."""
 
     def __init__(self, accepted: int, wait: float | None = None, kind: Kind = Kind.RATE) -> None:
         self.clock = Clock()
@@ -24,8 +24,8 @@ class Paced:
         self.window = Window(WindowLimits())
         wall = self.clock.seconds
         journal = Journal(self.lines.append, wall)
-        self.pacing = Pacing("mx.test", self.window, self.look, clock=self.clock, wall=wall, journal=journal)
-        self.pacing.refused(Refusal(kind, wait, NOW, 3, 3, accepted, 1.0), REPLY)
+        self.pacer = Pacer("mx.test", self.window, self.look, clock=self.clock, wall=wall, journal=journal)
+        self.pacer.refused(Refusal(kind, wait, NOW, 3, 3, accepted, 1.0), REPLY)
 
     def look(self) -> None:
         self.looks.append(self.clock.seconds())
@@ -33,29 +33,29 @@ class Paced:
 
 def test_a_destination_is_looked_at_again_when_a_transaction_may_begin() -> None:
     paced = Paced(accepted=5)
-    assert not paced.pacing.may_start()
-    assert paced.pacing.holding
+    assert not paced.pacer.may_start()
+    assert paced.pacer.holding
     paced.clock.advance(1.0)
     assert paced.looks == [NOW + 1]
-    assert paced.pacing.may_start()
+    assert paced.pacer.may_start()
 
 
 def test_a_minute_of_mail_has_a_place_in_memory() -> None:
     paced = Paced(accepted=5)
-    assert paced.pacing.places() == pytest.approx(5 * (SHORT - 1), abs=1)
-    assert Paced(accepted=5, wait=3600.0).pacing.places() == 0
+    assert paced.pacer.places() == pytest.approx(5 * (SHORT - 1), abs=1)
+    assert Paced(accepted=5, wait=3600.0).pacer.places() == 0
 
 
 def test_mail_that_waits_longer_has_turns_at_the_pace() -> None:
-    pacing = Paced(accepted=5).pacing
-    turns = [pacing.turn(300) for _ in range(100)]
+    pacer = Paced(accepted=5).pacer
+    turns = [pacer.turn(300) for _ in range(100)]
     assert turns[0] == pytest.approx(NOW + 1 + 300 / 5)
     assert [later - sooner for sooner, later in pairwise(turns)] == pytest.approx([0.2] * 99)
 
 
 def test_mail_beyond_comes_back_sooner_and_not_together() -> None:
-    pacing = Paced(accepted=5, wait=3600.0).pacing
-    turns = sorted(pacing.turn(0) for _ in range(100))
+    pacer = Paced(accepted=5, wait=3600.0).pacer
+    turns = sorted(pacer.turn(0) for _ in range(100))
     assert turns[0] >= NOW + LONGEST / 2
     assert turns[-1] <= NOW + LONGEST
     assert min(later - sooner for sooner, later in pairwise(turns)) > 0.3
@@ -71,8 +71,8 @@ def test_the_operator_hears_of_a_pace_or_of_connections() -> None:
 
 def test_the_end_leaves_nothing_in_the_reactor() -> None:
     paced = Paced(accepted=5)
-    paced.pacing.may_start()
-    paced.pacing.close()
+    paced.pacer.may_start()
+    paced.pacer.close()
     assert paced.clock.getDelayedCalls() == []
 
 
