@@ -78,20 +78,17 @@ class TrustList:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The host names whose addresses `matches` needs, each once."""
+        """The host names whose addresses `verdict` needs, each once."""
         return tuple(dict.fromkeys(item.who.name for item in self.items if isinstance(item.who, HostName)))
-
-    def matches(self, client: str, lookups: Mapping[str, frozenset[IPAddress]]) -> bool:
-        """Whether a client is trusted, by its IP address as a socket gives it.
-
-        `lookups` has the addresses each host name has now; a name that is not in it matches nobody.
-        """
-        return bool(self.verdict(client, lookups))
 
     def verdict(
         self, client: str, lookups: Mapping[str, frozenset[IPAddress]], unsettled: Collection[str] = ()
     ) -> bool | None:
-        """Return as `matches` does, but None if an `unsettled` name, which may have more addresses, can decide it."""
+        """Return whether a client is trusted, by its IP address as a socket gives it; None if that is not known yet.
+
+        `lookups` has the addresses that each host name has now; a name that is not in it matches no client. An
+        `unsettled` name may have more addresses: the verdict is None if they could change it.
+        """
         address, names, verdict = self._sift(client)
         possible: set[bool] = set()
         for item in names:

@@ -181,7 +181,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_the_table() -> None:
 def test_our_own_networks_come_before_the_others() -> None:
     trusted = read(RELAY_NETWORKS=":!172.17.0.9:10.0.0.0/8").trusted
     assert str(trusted) == "127.0.0.1 ; ::1 ; 172.17.0.0/16 ; fd00:17::/64 ; !172.17.0.9 ; 10.0.0.0/8"
-    assert trusted.matches("172.17.0.9", {})
+    assert trusted.verdict("172.17.0.9", {})
 
 
 def test_a_missing_interface_adds_nothing_and_is_told_once() -> None:
@@ -223,8 +223,8 @@ def test_the_real_interfaces_are_asked() -> None:
 def test_the_loopback_as_interface_trusts_no_more_of_it_than_always() -> None:
     real = read_settings({"NET_DEV": "lo"}, host_name=lambda: "a.test")
     assert not any("NET_DEV" in notice for notice in real.notices)
-    assert real.trusted.matches("127.0.0.1", {})
-    assert not real.trusted.matches("127.0.0.5", {})
+    assert real.trusted.verdict("127.0.0.1", {})
+    assert not real.trusted.verdict("127.0.0.5", {})
 
 
 def test_local_domains_are_localhost_and_the_others_but_not_our_name() -> None:

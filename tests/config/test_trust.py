@@ -220,7 +220,7 @@ def test_undoubled_colons_never_open_wider_than_the_items_meant(
         understood = read_trust(":" + ":".join(items))
     except ValueError:
         return
-    assert meant.matches(str(client), {}) or not understood.matches(str(client), {})
+    assert meant.verdict(str(client), {}) or not understood.verdict(str(client), {})
 
 
 def test_a_long_list_takes_memory_for_its_items_and_not_for_each_of_its_ends() -> None:

@@ -54,15 +54,15 @@ def item(text: str) -> TrustItem:
     ],
 )
 def test_a_client_is_trusted_if_an_item_has_its_address(items: list[str], client: str, trusted: bool) -> None:
-    assert trust(*items).matches(client, NOBODY) is trusted
+    assert trust(*items).verdict(client, NOBODY) is trusted
 
 
 def test_loopback_is_two_addresses_and_not_a_network() -> None:
     loopback = TrustList(LOOPBACK)
-    assert loopback.matches("127.0.0.1", NOBODY)
-    assert loopback.matches("::1", NOBODY)
-    assert loopback.matches("::ffff:127.0.0.1", NOBODY)
-    assert not loopback.matches("127.0.0.2", NOBODY)
+    assert loopback.verdict("127.0.0.1", NOBODY)
+    assert loopback.verdict("::1", NOBODY)
+    assert loopback.verdict("::ffff:127.0.0.1", NOBODY)
+    assert not loopback.verdict("127.0.0.2", NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_loopback_is_two_addresses_and_not_a_network() -> None:
     ],
 )
 def test_the_first_item_that_matches_decides(items: list[str], trusted: bool) -> None:
-    assert trust(*items).matches("10.0.0.5", NOBODY) is trusted
+    assert trust(*items).verdict("10.0.0.5", NOBODY) is trusted
 
 
 def test_a_list_that_ends_in_an_exclusion_trusts_nobody_beyond_it() -> None:
-    assert not trust("!10.0.0.5").matches("203.0.113.1", NOBODY)
+    assert not trust("!10.0.0.5").verdict("203.0.113.1", NOBODY)
 
 
 def test_a_host_name_matches_by_the_addresses_it_has_now() -> None:
@@ -87,21 +87,21 @@ def test_a_host_name_matches_by_the_addresses_it_has_now() -> None:
     now = {"app.test": frozenset([ipaddress.ip_address("10.0.0.5")])}
     later = {"app.test": frozenset([ipaddress.ip_address("10.0.0.6")])}
     assert names.names == ("app.test",)
-    assert names.matches("10.0.0.5", now)
-    assert names.matches("::ffff:10.0.0.5", now)
-    assert not names.matches("10.0.0.5", later)
-    assert not names.matches("10.0.0.5", NOBODY)
+    assert names.verdict("10.0.0.5", now)
+    assert names.verdict("::ffff:10.0.0.5", now)
+    assert not names.verdict("10.0.0.5", later)
+    assert not names.verdict("10.0.0.5", NOBODY)
 
 
 def test_a_host_name_keeps_its_place_among_the_networks() -> None:
     lookups = {"bad.test": frozenset([ipaddress.ip_address("10.0.0.5")])}
-    assert not trust("!bad.test", "10.0.0.0/8").matches("10.0.0.5", lookups)
-    assert trust("!bad.test", "10.0.0.0/8").matches("10.0.0.5", NOBODY)
-    assert trust("10.0.0.0/8", "!bad.test").matches("10.0.0.5", lookups)
+    assert not trust("!bad.test", "10.0.0.0/8").verdict("10.0.0.5", lookups)
+    assert trust("!bad.test", "10.0.0.0/8").verdict("10.0.0.5", NOBODY)
+    assert trust("10.0.0.0/8", "!bad.test").verdict("10.0.0.5", lookups)
 
 
 def test_a_name_without_addresses_does_not_stop_the_list() -> None:
-    assert trust("gone.test", "10.0.0.0/8").matches("10.0.0.5", NOBODY)
+    assert trust("gone.test", "10.0.0.0/8").verdict("10.0.0.5", NOBODY)
 
 
 def test_a_list_is_written_as_it_is_read() -> None:
@@ -111,7 +111,7 @@ def test_a_list_is_written_as_it_is_read() -> None:
 
 def test_lists_of_the_same_items_are_equal_whatever_they_have_seen() -> None:
     seen = trust("10.0.0.0/8")
-    seen.matches("10.0.0.1", NOBODY)
+    seen.verdict("10.0.0.1", NOBODY)
     assert seen == trust("10.0.0.0/8")
     assert hash(seen) == hash(trust("10.0.0.0/8"))
 
@@ -130,16 +130,16 @@ def test_an_address_is_in_each_network_made_of_it_and_its_neighbour_is_not_in_th
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, bits: int
 ) -> None:
     prefix = min(bits, address.max_prefixlen)
-    assert TrustList((TrustItem(network(f"{address}/{prefix}")),)).matches(str(address), NOBODY) or (
+    assert TrustList((TrustItem(network(f"{address}/{prefix}")),)).verdict(str(address), NOBODY) or (
         # A network wider than the mapped range holds IPv6 clients only.
         client_address(str(address)) != address
     )
     neighbour = type(address)(int(address) ^ 1)
-    assert not TrustList((TrustItem(network(str(address))),)).matches(str(neighbour), NOBODY)
+    assert not TrustList((TrustItem(network(str(address))),)).verdict(str(neighbour), NOBODY)
 
 
 def test_a_list_that_is_copied_to_another_process_decides_alike() -> None:
     listed = trust("!10.0.0.5", "10.0.0.0/8", "mail.test")
     copied = pickle.loads(pickle.dumps(listed))
     assert copied == listed
-    assert [copied.matches(client, NOBODY) for client in ("10.0.0.5", "10.0.0.6", "11.0.0.1")] == [False, True, False]
+    assert [copied.verdict(client, NOBODY) for client in ("10.0.0.5", "10.0.0.6", "11.0.0.1")] == [False, True, False]

@@ -53,7 +53,7 @@ class Relay:
 
     def takes(self, client: str, recipient: str) -> Address | None:
         """Return the address that a client's RCPT was taken for; None, it was refused for good."""
-        trusted = self.settings.trusted.matches(client, {})
+        trusted = self.settings.trusted.verdict(client, {})
         leniency = Leniency(self.settings.mailname, names=True) if trusted else STRICT
         try:
             command = parse_rcpt(f"TO:<{recipient}>".encode(), leniency, smtputf8=True)
