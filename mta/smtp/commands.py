@@ -201,7 +201,8 @@ def _ret(value: str) -> Ret:
 
 
 def _notify(value: str) -> Notify:
-    names = value.upper().split(",")
+    # Programs that join a list leave a comma at its end; no message is refused for that.
+    names = value.upper().strip(",").split(",")
     if names == ["NEVER"]:
         return Notify.NEVER
     result = Notify.NEVER

@@ -61,8 +61,8 @@ class Leniency:
 
     #: The domain that an address without one gets; with "" such an address is refused.
     qualify: str = ""
-    #: Whether any name is taken in EHLO and none is needed before MAIL, and in an address `_` and a final dot in the
-    #: domain, and letters outside ASCII without SMTPUTF8.
+    #: Whether any name is taken in EHLO and none is needed before MAIL, blanks may stand before a command, and an
+    #: address may hold `_` and a final dot in the domain, and letters outside ASCII without SMTPUTF8.
     names: bool = False
     #: Whether the client need not wait for the greeting, nor for the reply to DATA before it sends the message.
     haste: bool = False

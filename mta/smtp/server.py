@@ -173,7 +173,7 @@ def _read_command(session: Session) -> Event | Pause | None:
 
 
 def _perform(session: Session, line: bytes) -> Event | None:
-    word, argument = split_command(line)
+    word, argument = split_command(line.lstrip(b" \t") if session.leniency.names else line)
     verb = VERBS.get(word) or unknown(word, argument)
     if verb.last and session.input.size and not (session.leniency.haste and session.phase is _RCPT):
         session.shut(phrases.INPUT_BEHIND_DATA, "input behind DATA")
