@@ -103,8 +103,9 @@ class Session:
         self._running = False
 
     def tls_started(self, protection: str) -> None:
-        """TLS is on, with this protocol and cipher."""
+        """TLS is on, with this protocol and cipher. The name that the client gave in clear does not count any more."""
         self._tls = protection
+        self._helo, self._extended = "", False
         self.machine.tls_started()
 
     def note(self, trouble: str) -> None:

@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.inbound.listener import GOODBYE, GRACE
 from mta.queue.memory import MemoryQueue
 from mta.smtp.address import Address
-from mta.smtp.limits import Limits
+from mta.smtp.limits import Leniency, Limits
 from tests.fakes.listening import STRANGER, Listening, SlowQueue, Wire
 
 GREET = "EHLO app.test"
@@ -264,6 +264,16 @@ class ListenerTests(SynchronousTestCase):
         assert wire.transport.aborted
         assert wire.heard() == ""
         assert "the TLS handshake did not come to its end" in self.listening.lines[-1]
+
+    def test_the_name_that_a_client_gave_in_clear_does_not_stand_in_the_trace_of_mail_under_tls(self) -> None:
+        self.listening = Listening(starttls=True, leniency=Leniency(names=True))
+        wire = self.listening.connect()
+        wire.say(GREET, "STARTTLS")
+        wire.protocol.handshakeCompleted()
+        wire.say(MAIL, RCPT, "BDAT 0 LAST")
+        (message,) = self.listening.delivery.taken
+        assert message.envelope.origin.helo == ""
+        assert message.envelope.origin.protocol == "SMTP"
 
     def test_a_session_we_end_is_still_read_for_a_while_so_that_our_last_words_arrive(self) -> None:
         wire = self.wire()
