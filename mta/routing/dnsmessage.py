@@ -107,6 +107,11 @@ def trouble(reply: DnsReply) -> str:
     )
 
 
+def is_negative(reply: DnsReply) -> bool:
+    """Whether a reply says that the name does not exist, or has no record of the kind."""
+    return not trouble(reply) and (reply.code == dns.rcode.NXDOMAIN or not reply.answers)
+
+
 def read_answer(reply: DnsReply) -> Answer[Any] | Alias:
     """Say what a reply without trouble means."""
     assert reply.question is not None

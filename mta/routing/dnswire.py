@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dns.message import QueryMessage
 
 from mta.routing.answers import LookupFailed
-from mta.routing.dnsmessage import Kind, make_query, trouble
+from mta.routing.dnsmessage import Kind, is_negative, make_query, trouble
 from mta.routing.dnsreply import DnsReply
 from mta.routing.dnstransport import DnsTransport, ForgedReplies, IDnsReactor, NoReply, Server
 from mta.routing.lookup_queue import Asker, LookupQueue, Standing, ZoneHistory, zone_of
@@ -167,8 +167,25 @@ class DnsWire:
             self._servers.append(server)
 
     async def _ask_server(self, question: _Question, server: Server, patience: float, *, edns: bool) -> DnsReply:
+        """Return the reply of a server. Raises NoReply."""
+        # The tries without EDNS are for servers that do not answer others, so their names are in lower case, too.
+        mixed = edns and self._lower_case.get(server, 0.0) <= self._seconds()
+        reply = await self._ask_once(question, server, patience, edns=edns, mixed=mixed)
+        if not mixed or not is_negative(reply):
+            return reply
+        # Some servers find a name in lower case alone, and a wrong "no" would return mail.
+        again = await self._ask_once(question, server, patience, edns=edns, mixed=False)
+        if is_negative(again):
+            return again
+        try:
+            return await self._transport.over_tcp(server, make_query(question.name, question.kind), self._timeout)
+        except NoReply:
+            return again
+
+    async def _ask_once(
+        self, question: _Question, server: Server, patience: float, *, edns: bool, mixed: bool
+    ) -> DnsReply:
         """Return the reply of a server over UDP; over TCP if it does not fit, or may be another's. Raises NoReply."""
-        mixed = self._lower_case.get(server, 0.0) <= self._seconds()
         query = make_query(question.name, question.kind, edns=edns, mixed_case=mixed)
         try:
             reply = await self._transport.over_udp(server, query, patience)
@@ -186,7 +203,7 @@ class DnsWire:
             return await self._transport.over_tcp(server, query, self._timeout)
         except NoReply:
             # The server answers, but not this: another try of the same kind would end alike.
-            question.replied.add((server, query.edns >= 0))
+            question.replied.add((server, edns))
             raise
 
     async def _ask_about_case(
@@ -198,7 +215,7 @@ class DnsWire:
         except NoReply:
             # Without TCP such a server cannot be told from a forger, and without its answers no mail goes.
             self._lower_case[server] = self._seconds() + _LOWER_CASE_TTL
-            return await self._ask_server(question, server, patience, edns=query.edns >= 0)
+            return await self._ask_once(question, server, patience, edns=query.edns >= 0, mixed=False)
         if reply.case_kept:
             self._count_wrong()
         else:

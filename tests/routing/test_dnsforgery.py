@@ -3,16 +3,18 @@
 import shutil
 import socket
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dns.message
 import dns.name
+import dns.rcode
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, TestCase
 
-from mta.routing.answers import Found, LookupFailed
+from mta.routing.answers import Found, LookupFailed, NoSuchName
 from mta.routing.dnsmessage import Kind, make_query, read_reply
 from mta.routing.dnstransport import MAX_WRONG
 from mta.routing.dnswire import DnsWire
@@ -28,6 +30,19 @@ def in_lower_case(query: dns.message.Message, honest: bytes) -> bytes:
     name = query.question[0].name.to_wire()
     assert name is not None
     return honest.replace(name, name.lower(), 1)
+
+
+def but_in_mixed_case(
+    code: dns.rcode.Rcode, query: dns.message.Message, honest: bytes | None, way: str
+) -> bytes | None:
+    """Return the reply of a server that knows names in lower case alone, and answers others by a code."""
+    name = query.question[0].name.to_wire()
+    assert name is not None
+    if name == name.lower():
+        return honest
+    reply = dns.message.make_response(query)
+    reply.set_rcode(code)
+    return reply.to_wire()
 
 
 class ForgeryCase(TestCase):
@@ -121,8 +136,10 @@ class TestMixedCase(ForgeryCase):
         self.server.trick = keep
         for number in range(8):
             await self.resolver.mx(f"thequickbrownfoxjumpsover{number}.test")
-        assert len({name.swapcase() for name in seen} | set(seen)) == 16
-        assert all(name != name.lower() for name in seen)
+        mixed, confirming = seen[::2], seen[1::2]
+        assert len({name.swapcase() for name in mixed} | set(mixed)) == 16
+        assert all(name != name.lower() for name in mixed)
+        assert confirming == [name.lower() for name in mixed]
 
     async def test_a_server_that_answers_in_lower_case_is_asked_in_it_once_tcp_shows_the_same(self) -> None:
         self.server.trick = lambda query, honest, way: in_lower_case(query, honest or b"")
@@ -131,6 +148,27 @@ class TestMixedCase(ForgeryCase):
             await self.resolver.mx(name)
             ways.append(self.ways())
         assert ways == [["udp", "tcp"], ["udp"], ["udp"]]
+
+    async def test_a_name_that_a_server_finds_in_lower_case_alone_is_found(self) -> None:
+        for code in (dns.rcode.NXDOMAIN, dns.rcode.NOERROR):
+            self.server.trick = partial(but_in_mixed_case, code)
+            self.resolver = DnsResolver(self.wire, Clock().seconds)
+            assert isinstance(await self.resolver.mx("example.test"), Found)
+            assert self.ways() == ["udp", "udp", "tcp"]
+
+    async def test_it_is_found_without_tcp_too(self) -> None:
+        await self.server._ports[0].stopListening()
+        self.server.trick = partial(but_in_mixed_case, dns.rcode.NXDOMAIN)
+        assert isinstance(await self.resolver.mx("example.test"), Found)
+
+    async def test_a_server_that_fails_in_mixed_case_is_asked_in_lower_case(self) -> None:
+        self.server.trick = partial(but_in_mixed_case, dns.rcode.SERVFAIL)
+        assert isinstance(await self.resolver.mx("example.test"), Found)
+        assert self.ways() == ["udp", "udp"]
+
+    async def test_a_negative_answer_is_confirmed_once(self) -> None:
+        assert isinstance(await self.resolver.mx("missing.test"), NoSuchName)
+        assert self.ways() == ["udp", "udp"]
 
     async def test_a_server_that_answers_in_lower_case_and_not_over_tcp_is_believed(self) -> None:
         await self.server._ports[0].stopListening()

@@ -212,15 +212,16 @@ class TestChangingServers(SynchronousTestCase):
     def test_new_servers_are_asked_and_what_others_said_is_forgotten(self) -> None:
         for name, kind in (("example.test", Found), ("missing.test", NoSuchName)):
             first = self.asked(name)
-            self.answer("127.0.0.1")
+            while not first.called:
+                self.answer("127.0.0.1")
             assert isinstance(self.successResultOf(first), kind)
             assert self.asked(name).called
         self.configure("127.0.0.2", "two.test")
         self.reactor.advance(1)
         for name in ("example.test", "missing.test"):
             second = self.asked(name)
-            self.answer("127.0.0.2")
-            assert second.called
+            while not second.called:
+                self.answer("127.0.0.2")
 
     def test_a_question_that_waits_for_a_server_of_before_goes_on_to_the_new_one(self) -> None:
         answer = self.asked("example.test")
