@@ -237,6 +237,7 @@ class Destination:
                 self._end_walk(replace(group, walk=walk.unreached(result)))
             elif group.job.cancelled:
                 self._owner.abandoned(group)
+                self._feedback.ended(self._clock.seconds())
                 self._rest(self._feedback.opened(result))
             else:
                 self._start(self._feedback.opened(result), group)
@@ -269,6 +270,8 @@ class Destination:
             self._feedback.walk_limited(next(iter(walk.limits.values())))
             self._trim()
             group = replace(group, recipients=self._hold(group, walk, group.recipients))
+        else:
+            self._feedback.ended(self._clock.seconds())
         answers = {pending.index: walk.answers[pending.index] for pending in group.recipients}
         if not walk.answered:
             self._feedback.failed(next(iter(answers.values())))
@@ -338,6 +341,8 @@ class Destination:
             self._trim()
         elif connection.usable or not (goes_on or walk.answered):
             self._feedback.answered(line, carried, started)
+        elif not goes_on:
+            self._feedback.ended(started)
         if goes_on:
             self._groups.walking.append(replace(group.part(parts.undecided), unsent=not_sent, walk=walk))
             return replace(group, recipients=parts.decided)

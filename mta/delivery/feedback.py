@@ -56,10 +56,14 @@ class Feedback:
             if self.pacer.told:
                 self.pacer.answered()
             return
-        self._window.ended(self._wall(), self._began(started))
+        self.ended(started)
         trouble = next((each for each in carried.outcomes.values() if isinstance(each, TryLater)), None)
         if trouble is not None:
             self.failed(trouble)
+
+    def ended(self, started: float) -> None:
+        """Take the end, without an answer, of a transaction that `started` then: a probe of the pace is repeated."""
+        self._window.ended(self._wall(), self._began(started))
 
     def not_opened(self, trouble: TryLater, began: float) -> None:
         """Take the failure to open a connection for any message, begun at this wall-clock time."""
@@ -96,7 +100,7 @@ class Feedback:
     def found_dead(self, line: Line, started: float) -> None:
         """Take a kept connection that turned out to be dead when a transaction began."""
         self.host_limits.closed(line.used - 1, self._clock.seconds())
-        self._window.ended(self._wall(), self._began(started))
+        self.ended(started)
 
     def limited(self, limit: TryLater, line: Line, started: float, *, goes_on: bool) -> None:
         """Take a refusal because of a limit; `goes_on`: another host is asked, which may have room."""
@@ -105,7 +109,7 @@ class Feedback:
         now = self._clock.seconds()
         if throttle.kind is Kind.MESSAGES and line.used > 1:
             self.host_limits.messages_refused(line.used - 1, now)
-            self._window.ended(self._wall(), self._began(started))
+            self.ended(started)
         elif goes_on and throttle.kind is not Kind.CONNECTIONS:
             self.host_limits.pass_over((line.connection.peer,), now)
             # The next message goes to the other host at once.

@@ -9,7 +9,8 @@ from mta.delivery.carrier import Parts, SmtpCarrier
 from mta.delivery.destination import Destination
 from mta.delivery.job import Group, Job, Result
 from mta.delivery.marking import QueueMarks
-from mta.delivery.window import WindowLimits, own_windows
+from mta.delivery.throttle_replies import Kind
+from mta.delivery.window import Refusal, WindowLimits, own_windows
 from mta.message.body import Body, MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.ops.journal import Journal
@@ -477,3 +478,34 @@ def test_a_limit_of_messages_opens_another_connection_at_once() -> None:
     assert isinstance(attempts.outcomes["two@b.test"], Delivered)
     attempts.send("three@b.test")
     assert len(attempts.hosts) == 3
+
+
+def paced() -> Attempts:
+    """Return a destination with two hosts that throttled, and that is probed with the next message."""
+    attempts = Attempts()
+    attempts.destination._window.refused(0.0, Refusal(Kind.RATE, None, 0.0, 0, 0, 5, 1.0))
+    attempts.net.advance(2)
+    return attempts
+
+
+def test_a_probe_of_the_pace_that_no_host_answered_is_followed_by_another() -> None:
+    attempts = paced()
+    attempts.send("one@b.test")
+    attempts.accept(*TAKES[:3], "421 4.3.0 try another time").lost()
+    attempts.net.refuse()
+    assert isinstance(attempts.outcomes["one@b.test"], TryLater)
+    attempts.net.advance(60)
+    attempts.send("two@b.test")
+    attempts.accept(*TAKES)
+    assert isinstance(attempts.outcomes["two@b.test"], Delivered)
+
+
+def test_a_probe_of_the_pace_is_repeated_when_the_second_host_is_lost() -> None:
+    attempts = paced()
+    attempts.send()
+    attempts.accept(*TAKES[:3], SLOW_DOWN)
+    attempts.accept(*TAKES[:3]).lost()
+    assert attempts.outcomes == {}
+    attempts.net.advance(60)
+    attempts.accept(*TAKES)
+    assert isinstance(attempts.outcomes["bob@b.test"], Delivered)
