@@ -277,7 +277,10 @@ class Destination:
             self._feedback.failed(next(iter(answers.values())))
         until = self._window.blocked(self._wall()) or 0.0
         waited = self._clock.seconds() - group.entered
-        results = {index: Result(answer, waited, not_before=until) for index, answer in answers.items()}
+        results = {
+            index: Result(answer, waited, not_before=until, earlier=walk.earlier.get(index))
+            for index, answer in answers.items()
+        }
         self._owner.concluded(group, results)
 
     def _start(self, line: Line, group: Group) -> None:
@@ -312,9 +315,11 @@ class Destination:
         self._rest(line)
         if self.waiting:
             self._drive()
-        outcomes = carried.outcomes
         told = (waited, transfer, security, carried.signed_by)
-        results = {pending.index: Result(outcomes[pending.index], *told) for pending in group.recipients}
+        results = {pending.index: Result(carried.outcomes[pending.index], *told) for pending in group.recipients}
+        if group.walk is not None:
+            earlier = group.walk.answers
+            results = {index: replace(result, earlier=earlier.get(index)) for index, result in results.items()}
         self._owner.concluded(group, results)
 
     def _use_another(self, carried: Carried, group: Group) -> None:

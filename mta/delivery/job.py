@@ -33,6 +33,8 @@ class Result:
     signed_by: str = ""
     not_before: float = 0.0
     mails: tuple[NewMail, ...] = ()
+    #: The answer of the host before, if the recipient went on to another one in the same attempt.
+    earlier: TryLater | None = None
 
 
 class Job:

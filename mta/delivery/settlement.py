@@ -159,18 +159,19 @@ class Settler:
         for verdict in verdicts:
             address = recipients[verdict.index].address
             outcome = verdict.outcome
+            result = job.results[verdict.index]
+            earlier = result.earlier
             if isinstance(outcome, Delivered):
-                result = job.results[verdict.index]
-                stages = _stages(job, result, now)
+                stages, signed_by = _stages(job, result, now), result.signed_by
                 self._journal.delivered(
-                    job.claim.id, address, outcome, stages, result.security, signed_by=result.signed_by
+                    job.claim.id, address, outcome, stages, result.security, signed_by=signed_by, earlier=earlier
                 )
             elif isinstance(outcome, TryLater):
-                self._journal.deferred(job.claim.id, address, outcome, verdict.due or now)
+                self._journal.deferred(job.claim.id, address, outcome, verdict.due or now, earlier=earlier)
                 if outcome.advice:
                     self._advise(outcome, now)
             else:
-                self._journal.failed(job.claim.id, address, outcome)
+                self._journal.failed(job.claim.id, address, outcome, earlier=earlier)
                 if job.claim.envelope.sender is None:
                     self._journal.unreported(job.claim.id, f"the report to <{address}> failed: {outcome.text}")
 

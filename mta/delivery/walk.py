@@ -34,19 +34,21 @@ class Walk:
     answers: Mapping[int, TryLater] = field(default_factory=dict)
     #: By recipient index: refusals because of a limit, which were no failed attempt.
     limits: Mapping[int, TryLater] = field(default_factory=dict)
+    #: By recipient index: the last answer of another host than the one that `answers` is from.
+    earlier: Mapping[int, TryLater] = field(default_factory=dict)
 
     def after(self, tried: frozenset[str], carried: Carried, *, usable: bool) -> "Walk":
         """Return the walk after one more transaction, over a connection that had `tried` these routes."""
         answers = {index: each for index, each in carried.outcomes.items() if isinstance(each, TryLater)}
         limits = {index: each for index, each in answers.items() if throttle_of(each) is not None}
         answered = self.answered or usable or bool(limits)
-        return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits})
+        return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits}, self.answers)
 
     def unreached(self, trouble: TryLater) -> "Walk":
         """Return the walk after no other host could be reached; trouble that names no host changes no answer."""
         if not trouble.host:
             return self
-        return replace(self, answers=dict.fromkeys(self.answers, trouble))
+        return replace(self, answers=dict.fromkeys(self.answers, trouble), earlier=self.answers)
 
     def next_routes(self, plan: Plan, passed_over: Iterable[str] = ()) -> Sequence[Route]:
         """Return the routes where the walk may go on, in order; none at its end. `passed_over` holds labels."""

@@ -175,9 +175,20 @@ class Journal:
     # Going out
 
     def delivered(
-        self, id: QueueId, to: Address, outcome: Delivered, stages: "Stages", security: str, *, signed_by: str = ""
+        self,
+        id: QueueId,
+        to: Address,
+        outcome: Delivered,
+        stages: "Stages",
+        security: str,
+        *,
+        signed_by: str = "",
+        earlier: TryLater | None = None,
     ) -> None:
-        """A recipient's copy was taken by the next host, under this protection and DKIM signature."""
+        """A recipient's copy was taken by the next host, under this protection and DKIM signature.
+
+        `earlier`, here and below, is the answer of the host that was asked before in the same attempt.
+        """
         fields: dict[str, Field] = {
             "id": id,
             "to": _path(to),
@@ -188,6 +199,7 @@ class Journal:
             "transfer": stages.transfer,
             "tls": security or None,
             "dkim": signed_by or None,
+            "earlier": _earlier(earlier),
             "reply": outcome.text,
         }
         self._emit_often("delivered", fields)
@@ -203,7 +215,9 @@ class Journal:
         """A promise of ours is not kept: please report it with this line."""
         self._emit("alarm", id=id, text=text)
 
-    def deferred(self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float) -> None:
+    def deferred(
+        self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float, *, earlier: TryLater | None = None
+    ) -> None:
         """An attempt did not succeed; the next is due then."""
         self._emit(
             "deferred",
@@ -212,12 +226,21 @@ class Journal:
             host=outcome.host or None,
             status=outcome.status,
             next=timestamp(next_attempt),
+            earlier=_earlier(earlier),
             reply=outcome.text,
         )
 
-    def failed(self, id: QueueId, to: Address, outcome: Failed) -> None:
+    def failed(self, id: QueueId, to: Address, outcome: Failed, *, earlier: TryLater | None = None) -> None:
         """A recipient will not get the message."""
-        self._emit("failed", id=id, to=_path(to), host=outcome.host or None, status=outcome.status, reply=outcome.text)
+        self._emit(
+            "failed",
+            id=id,
+            to=_path(to),
+            host=outcome.host or None,
+            status=outcome.status,
+            earlier=_earlier(earlier),
+            reply=outcome.text,
+        )
 
     def reported(self, id: QueueId, report: QueueId, kind: str, to: Address) -> None:
         """A report about a message was queued under an id of its own."""
@@ -288,6 +311,10 @@ class Stages:
 def _others(client: str, reply: Reply) -> Mapping[str, Field]:
     """Return the fields that refusals of one kind have in common."""
     return {"client": client, "reply": str(reply)}
+
+
+def _earlier(answer: TryLater | None) -> str | None:
+    return None if answer is None else f"{answer.host}: {answer.text}"
 
 
 def _path(address: Address | None) -> str:

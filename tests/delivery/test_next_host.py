@@ -44,6 +44,7 @@ class Attempts:
         self.net = Net()
         self.lines: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
+        self.earlier: dict[str, TryLater | None] = {}
         self.given_back: list[Group] = []
         journal = Journal(self.lines.append, self.net.seconds)
         self.queue = MemoryQueue()
@@ -62,6 +63,7 @@ class Attempts:
             address = str(recipients[index].address)
             assert address not in self.outcomes
             self.outcomes[address] = result.outcome
+            self.earlier[address] = result.earlier
         group.job.open_groups -= 1
 
     def abandoned(self, group: Group) -> None:
@@ -192,6 +194,27 @@ def test_each_recipient_goes_as_far_as_its_own_answers_need() -> None:
     second = attempts.accept(*TAKES)
     assert second.heard().count(b"RCPT") == 1
     assert attempts.outcomes["bob@b.test"] == Delivered("250 2.0.0 taken", SECOND.label, "2.0.0")
+
+
+def test_a_result_tells_the_answer_of_the_host_before() -> None:
+    attempts = Attempts()
+    attempts.send("ann@b.test", "bob@b.test")
+    attempts.accept("220 hi", *EHLO, "250 ok", "250 ok", "451 4.2.0 not now", "354 go", "250 ok")
+    attempts.accept(*TAKES)
+    assert attempts.earlier["ann@b.test"] is None
+    assert attempts.earlier["bob@b.test"] == TryLater("451 4.2.0 not now", "mx1.test[192.0.2.1]:25", "4.2.0")
+
+
+def test_a_second_host_that_cannot_be_reached_leaves_the_answer_of_the_first_one_told() -> None:
+    attempts = Attempts()
+    attempts.send()
+    attempts.accept("220 hi", *EHLO, "451 4.2.0 not now")
+    attempts.net.refuse()
+    outcome, earlier = attempts.outcomes["bob@b.test"], attempts.earlier["bob@b.test"]
+    assert isinstance(outcome, TryLater)
+    assert outcome.host == "mx2.test[192.0.2.2]:25"
+    assert earlier is not None
+    assert earlier.host == "mx1.test[192.0.2.1]:25"
 
 
 def test_an_attempt_ends_after_two_sessions_past_ehlo() -> None:

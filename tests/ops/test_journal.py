@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.message.outcome import Delivered, TryLater
+from mta.message.outcome import Delivered, Failed, TryLater
 from mta.ops.journal import Journal, Stages, json_line, text_line
 from mta.queue.interface import Change, QueueId
 from mta.smtp.address import Address
@@ -27,6 +27,15 @@ def test_a_delivery_is_one_line_with_its_id_reply_and_stages() -> None:
         ' total=3.0 queued=2.5 waited=0.25 transfer=0.25 reply="250 2.0.0 Ok"\n'
     )
     assert lines == [expected]
+
+
+def test_a_result_of_the_second_host_names_the_first_one_with_its_answer() -> None:
+    lines, journal = lines_of()
+    earlier = TryLater("452 4.3.1 full", "mx1.b.test[192.0.2.1]:25")
+    journal.deferred(ID, BOB, TryLater("451 later", "mx2.b.test[192.0.2.2]:25"), NOON + 60, earlier=earlier)
+    journal.failed(ID, BOB, Failed("550 no", "mx2.b.test[192.0.2.2]:25"), earlier=earlier)
+    assert len(lines) == 2
+    assert all(' earlier="mx1.b.test[192.0.2.1]:25: 452 4.3.1 full" reply=' in line for line in lines)
 
 
 def test_json_lines_hold_the_same_names() -> None:
