@@ -6,7 +6,8 @@ from mta.routing.tls import Fault
 from mta.smtp.dialogue import Cause, Trouble
 
 # Where else a smarthost may offer TLS: 465 has it from the first byte, 587 by STARTTLS (RFC 8314 section 3).
-_OTHER_PORTS = {587: "465", 465: "587"}
+_OTHER_PORTS = {587: "465", 465: "587", 2587: "2465", 2465: "2587"}
+_TLS_FIRST = (465, 2465)
 
 
 def explain(trouble: Trouble, route: Route, fault: Fault | None = None) -> TryLater:
@@ -37,6 +38,9 @@ def _words(trouble: Trouble, route: Route, fault: Fault) -> str:
             return f"certificate not trusted: {trouble.text}; mail stays queued. {_to_trust(route, fault)}"
         case Cause.TLS_FAILED if route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY):
             return f"TLS failed: {trouble.text}; mail stays queued. {_without_tls(route)}"
+        case Cause.TLS_FAILED if route.smarthost and route.port in _TLS_FIRST:
+            other = _OTHER_PORTS[route.port]
+            return f"TLS failed: {trouble.text}; mail stays queued. Port {route.port} begins with TLS: try port {other}"
         case Cause.TLS_FAILED:
             return f"TLS failed: {trouble.text}"
         case Cause.REFUSED if route.smarthost:

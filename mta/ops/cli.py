@@ -3,6 +3,8 @@
 Errors are lines on stderr; the exit status is 1 for what cannot be done and 2 for a command that makes no sense.
 """
 
+import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -34,6 +36,26 @@ class LateGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = getattr(import_module(self._modules[cmd_name]), cmd_name)
         return command
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command. An output that cannot be written, such as a file on a full disk, ends it with one line."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            click.echo(f"smtprelay: the output cannot be written: {error.strerror or error}", err=True)
+            sys.exit(1)
+        finally:
+            _leave_unwritten()
+
+
+def _leave_unwritten() -> None:
+    """Keep the end of the process from another attempt to write an output that cannot be written."""
+    try:
+        # Python has no stream where the descriptor was closed before the start.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(

@@ -1,5 +1,6 @@
 """Why a command could not be done."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -8,6 +9,9 @@ import click
 
 from mta.config.setting import SettingsError
 from mta.queue.interface import QueueError
+
+# The command line tells of an output that cannot be written, such as a pipe without a reader or a full disk.
+_OF_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Refusal(click.ClickException):
@@ -31,5 +35,7 @@ def refusing() -> Iterator[None]:
     except SettingsError as error:
         raise Refusal(*error.mistakes) from None
     except (QueueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
+            raise
         denied = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
         raise Refusal(str(error) + ": run this as the relay's own user" * denied) from None

@@ -81,7 +81,7 @@ class SmarthostRouting:
         names = {host: None for host, _ in self._smarthost.hosts}
         names |= {answer.name: None for answer in answers if isinstance(answer, Found)}
         text = (
-            f"SMARTHOST_ALIASES matches neither {' nor '.join(names)}, so no host may be given the login; mail stays"
+            f"SMARTHOST_ALIASES does not match {' or '.join(names)}, so no host may be given the login; mail stays"
             " queued. Name the host in SMARTHOST_ALIASES, or unset it"
         )
         return TryLater(text, status="4.7.0")

@@ -89,7 +89,7 @@ def test_c4_mail_waits_when_no_host_may_be_given_the_login(stage):
     sink = provider(stage)
     relay = stage.relay(**smarthost(sink, NAME), **login(SMARTHOST_ALIASES="*.other.test"))
     relay.submit(mail(), "c4@any.test")
-    assert "SMARTHOST_ALIASES matches neither" in waits(relay, sink, "c4@any.test")
+    assert "SMARTHOST_ALIASES does not match" in waits(relay, sink, "c4@any.test")
     assert sink.logins == []
 
 

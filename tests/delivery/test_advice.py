@@ -57,7 +57,15 @@ def test_a_smarthost_that_refuses_the_session_is_asked_to_allow_this_host() -> N
     )
 
 
-@pytest.mark.parametrize(("port", "words"), [(25, "587 or 465"), (465, "587"), (587, "465"), (2525, "587 or 465")])
+def test_a_smarthost_without_tls_on_a_port_that_begins_with_it_is_tried_on_another_port() -> None:
+    route = Route("h.test", "192.0.2.1", 2465, smarthost=True)
+    text = explain(Trouble(Cause.TLS_FAILED, "4.7.5", "not TLS"), route).text
+    assert text == "TLS failed: not TLS; mail stays queued. Port 2465 begins with TLS: try port 2587"
+
+
+@pytest.mark.parametrize(
+    ("port", "words"), [(25, "587 or 465"), (465, "587"), (587, "465"), (2465, "2587"), (2525, "587 or 465")]
+)
 @pytest.mark.parametrize("cause", [Cause.NO_TLS, Cause.TLS_FAILED])
 def test_without_tls_another_port_is_advised_before_the_clear(cause: Cause, port: int, words: str) -> None:
     route = Route("smtp.x.test", "1.2.3.4", port, TlsRule.REQUIRE)

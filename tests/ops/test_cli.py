@@ -28,6 +28,18 @@ def test_no_such_command_is_a_wrong_command():
     assert (refused.exit_code, "No such command 'nonsense'" in refused.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["config", "show"], ["config", "check"]])
+def test_an_output_on_a_full_disk_is_one_line_of_error(arguments, tmp_path):
+    command = [sys.executable, "-c", "from mta.ops.cli import main; main(prog_name='smtprelay')", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "QUEUE_DIR": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert [line for line in ended.stderr.splitlines() if not line.startswith("notice: ")] == [
+        "smtprelay: the output cannot be written: No space left on device"
+    ]
+
+
 IMPORTED = """
 import sys
 from mta.ops.cli import main
