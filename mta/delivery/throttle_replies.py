@@ -147,15 +147,16 @@ _PROVIDERS = (
 
 _PROGRAMS = (
     Row(Kind.RATE, _CISCO, _any("too many recipients received (?:this hour|from)"), wait=_HOUR),
-    Row(Kind.CONNECTIONS, _POSTFIX, _any("error: too many connections")),
+    Row(Kind.CONNECTIONS, _POSTFIX, _any("error: too many (?:connections|new tls sessions)")),
     Row(
         Kind.RATE,
         _POSTFIX,
-        _any("error: too much mail from", "error: too many (?:recipients|new tls sessions|auth commands) from"),
+        _any("error: too much mail from", "error: too many (?:recipients|auth commands) from"),
         wait=_MINUTE,
     ),
     Row(Kind.MESSAGES, _POSTFIX, _any("error: too many errors")),
-    Row(Kind.RATE, _SENDMAIL, _any("connection rate limit exceeded"), wait=_MINUTE),
+    # New connections are refused for a minute; mail goes on over those that are open.
+    Row(Kind.CONNECTIONS, _SENDMAIL, _any("connection rate limit exceeded"), wait=_MINUTE),
     Row(Kind.RATE, _EXIM, _any("rate overlimit")),
     Row(Kind.RATE, _CPANEL, _any("has exceeded the max (?:emails|defers and failures) per hour")),
     Row(Kind.RATE, _POLICYD, _any("message (?:count|cumulative size) quota exceeded")),
