@@ -106,7 +106,7 @@ class TrustedClients(Service):
         if name in self._unsettled:
             effect = "clients that nothing else in the list matches are told to try later (451)"
         elif addresses.failed:
-            effect = "the addresses that it had last stay trusted"
+            effect = "the addresses that it had last still count"
         else:
             effect = "" if addresses.found else "it matches no client"
         if effect == self._told.get(name, ""):

@@ -58,7 +58,7 @@ class TrustedClientsTests(SynchronousTestCase):
             self.clock.advance(30)
             assert self.trusted("192.0.2.7")
         assert not self.trusted.may_be_trusted("192.0.2.8")
-        assert "does not resolve (SERVFAIL): the addresses that it had last stay trusted" in self.lines[0]
+        assert "does not resolve (SERVFAIL): the addresses that it had last still count" in self.lines[0]
         self.answer = known
         self.clock.advance(30)
         assert "resolves again" in self.lines[1]
