@@ -41,9 +41,10 @@ def test_a9_with_a_certificate_mail_comes_in_over_tls_and_opens_no_doors(stage):
         assert verdicts(client, "x@any.test") == [550]
 
 
-def test_a11_mail_wants_ehlo_first(base):
-    with base.client() as client:
-        assert client.docmd("MAIL FROM:<a@sender.test>")[0] == 503
+def test_a11_mail_of_a_stranger_wants_ehlo_first_and_that_of_our_own_networks_does_not(base):
+    for source, code in (("127.0.0.2", 503), ("127.0.0.1", 250)):
+        with base.client(source) as client:
+            assert client.docmd("MAIL FROM:<a@sender.test>")[0] == code
 
 
 def test_a11_a_size_over_the_limit_is_refused_before_the_message_comes(base):

@@ -267,7 +267,7 @@ def test_a_remote_that_nobody_answers_for_is_tried_again(world):
 )
 def test_a_message_with_a_bare_line_end_never_gets_in(world, content):
     sink = world.sink()
-    relay = world.relay(sink)
+    relay = world.relay(sink, LINE_ENDINGS="strict")
     with relay.client() as client:
         client.ehlo()
         client.mail("a@sender.test")
