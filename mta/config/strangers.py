@@ -31,7 +31,7 @@ _ROUTE = {
         table.SES_PASSWORD,
     )
 }
-# What other images and Postfix call the smarthost. SMTP_HOST may be any program's.
+# Names of the smarthost in other images and in Postfix. SMTP_HOST may be of any program.
 _ALSO_SMARTHOST = {"SMARTHOST", "SMART_HOST", "SMARTHOST_HOST", "SMARTHOST_NAME", "RELAYHOST", "RELAY_HOST"}
 _NEGATIVE = {"0", "false", "no", "off"}
 _EXIM = "usr/sbin/exim4"
