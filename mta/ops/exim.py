@@ -14,7 +14,7 @@ from mta import __version__
 from mta.ops.queue import amend, content, find, queue_list, queue_show
 from mta.ops.refusal import Refusal
 from mta.ops.sendmail import send
-from mta.queue.interface import Change, Entry, Query, QueueId, Status
+from mta.queue.interface import Change, Entry, Query, Status
 
 _AS_THEY_ARE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _DAEMON = re.compile(r"-(?:bd|bdf|bs|bS|q[a-z]*[0-9]+[smhdw0-9]*)")
@@ -161,9 +161,10 @@ def _some(option: str, ids: Sequence[str]) -> Sequence[str]:
 
 def _run_queue(*, frozen: bool) -> None:
     """Try all messages that wait; held ones only if they were asked for, as Exim does with frozen messages."""
-    ids: list[QueueId] = [entry.id for entry in _waiting() if frozen or not entry.held]
-    if ids:
-        amend(Change.RETRY, ids)
+    # All at once and not by their ids: a message that is delivered meanwhile would be an error.
+    if frozen:
+        amend(Change.RELEASE, None)
+    amend(Change.RETRY, None)
 
 
 def _show(option: str, ids: Sequence[str]) -> None:

@@ -63,6 +63,8 @@ def test_a_queue_run_takes_frozen_messages_only_when_both_are_forced(
     assert "*** frozen ***" in run(tmp_path, "exim", "-bp").stdout
     done = run(tmp_path, "exim", word, "-v")
     assert done.stdout.count("is due now") == 2 - held
+    assert done.stdout.count("released") == (not held)
+    assert done.stderr.count("left alone: 1 held message") == held
     assert [entry["held"] for entry in listed(tmp_path)] == [held, False]
 
 
