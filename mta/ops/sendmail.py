@@ -22,7 +22,7 @@ from mta.ops.refusal import Refusal, refusing
 _PATIENCE = 600.0
 _RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
 # Options with a value, which stands behind the letter or in the next word; and options that change nothing here.
-_WITH_VALUE = re.compile(r"-([fFrBNRVLhX])(.*)", re.DOTALL)
+_WITH_VALUE = re.compile(r"-([fFrBNORVLhX])(.*)", re.DOTALL)
 _WITHOUT_EFFECT = re.compile(r"-(?:bm|v|G|U|m|n|om|oo|oem|oee|oep|oew|oeq|ov|od[a-z]*|oMr.*|E.*|odqs)", re.DOTALL)
 _NOT_HERE = {
     "-bs": "speak SMTP to the relay's port",

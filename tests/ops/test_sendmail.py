@@ -69,3 +69,8 @@ def test_a_relay_that_cannot_be_reached_is_a_reason_to_try_later(words: list[str
     assert refused.exit_code == 75
     assert "cannot be reached: " in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["-O", "DeliveryMode=b"], ["-ODeliveryMode=b"]])
+def test_options_of_sendmails_configuration_change_nothing(words: list[str]) -> None:
+    assert "no recipients" in run(*words).stderr
