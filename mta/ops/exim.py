@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from mta import __version__
-from mta.ops.queue import amend, content, find, queue_list, queue_show
+from mta.ops.queue import amend, content, find, opened, queue_list, queue_show, result
 from mta.ops.refusal import Refusal
 from mta.ops.sendmail import send
 from mta.queue.interface import Change, Entry, Query, Status
@@ -42,7 +42,8 @@ def exim(arguments: tuple[str, ...]) -> None:
     if first in _LISTS:
         _list(_waiting())
     elif first == "-bpc":
-        click.echo(len(_waiting()))
+        with opened() as queues:
+            click.echo(result(queues.summary()).messages)
     elif first in {"-bV", "--version"}:
         click.echo(f"smtprelay {__version__}, which takes the place of Exim here")
     elif first == "-bi":
