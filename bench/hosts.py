@@ -1,4 +1,4 @@
-"""Two hosts for each domain, of which the first answers badly: who has the message, and when.
+"""Two hosts for each domain, of which the first answers badly: the place of the message, and the time.
 
 `python -m bench.hosts` runs the same scripts against the relay, Postfix and Exim. Each contender lives in a network of
 its own with a DNS server on port 53, where each case has a domain with two MX hosts on port 25. All messages are sent
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def sender(self) -> str:
-        """The sender, who gets the report if there is one."""
+        """The sender, for the report if there is one."""
         return f"case{self.number}@sender.test"
 
     @property

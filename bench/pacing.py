@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.fakes.limited import Limit, LimitedServer, SlidingWindow, TokenBucket
 from tests.fakes.throttled import Relay
 
-_WIDTH, _HEIGHT = 900, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 40, 40
+_WIDTH, _HEIGHT, _LEGEND = 900, 230, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 44, 46
 _PACE, _LIMIT, _REFUSED = "#1f5fa8", "#6b6b6b", "#c4501b"
 #: Points of a drawn line.
 _POINTS = 600
@@ -75,7 +75,7 @@ class Seen:
 
 
 def run(scene: Scene) -> Seen:
-    """Play a scene; return what was seen."""
+    """Play a scene; return its course."""
     relay = Relay()
     begun = relay.clock.seconds()
     server = LimitedServer(relay.clock, scene.limits[0][1]())
@@ -97,15 +97,25 @@ def run(scene: Scene) -> Seen:
 def draw(scenes: Sequence[tuple[Scene, Seen]]) -> str:
     """Return the scenes as one SVG document, below each other."""
     body = "".join(
-        f'<g transform="translate(0,{_HEIGHT * place})">{"".join(_panel(scene, seen))}</g>\n'
+        f'<g transform="translate(0,{_LEGEND + _HEIGHT * place})">{"".join(_panel(scene, seen))}</g>\n'
         for place, (scene, seen) in enumerate(scenes)
     )
-    height = _HEIGHT * len(scenes)
+    height = _LEGEND + _HEIGHT * len(scenes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
         f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="12">\n'
-        f'<rect width="100%" height="100%" fill="white"/>\n{body}</svg>\n'
+        f'<rect width="100%" height="100%" fill="white"/>\n{"".join(_legend())}\n{body}</svg>\n'
     )
+
+
+def _legend() -> Iterator[str]:
+    middle = _LEGEND / 2
+    yield _line(_PACE, [(_LEFT, middle), (_LEFT + 30, middle)], 'stroke-width="2"')
+    yield _text(_LEFT + 36, middle + 4, "pace of the relay", "")
+    yield _line(_LIMIT, [(_LEFT + 170, middle), (_LEFT + 200, middle)], _DASHED)
+    yield _text(_LEFT + 206, middle + 4, "limit of the server", "")
+    yield f'<path d="M{_LEFT + 340} {middle - 5}v10" stroke="{_REFUSED}" stroke-width="1.5"/>'
+    yield _text(_LEFT + 348, middle + 4, "refusal", "")
 
 
 def _panel(scene: Scene, seen: Seen) -> Iterator[str]:
@@ -123,22 +133,23 @@ def _panel(scene: Scene, seen: Seen) -> Iterator[str]:
     yield _text(_LEFT, 18, scene.title, 'font-weight="bold"')
     yield _text(_WIDTH - _RIGHT, 18, f"{len(seen.refused)} of {seen.taken + len(seen.refused)} refused", _END)
     for rate in (0, top / 2, top):
-        yield f'<path d="M{_LEFT} {up(rate):.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
+        yield f'<path d="M{_LEFT} {up(rate):.1f}H{_WIDTH - _RIGHT}" stroke="#e4e4e4"/>'
         yield _text(_LEFT - 6, up(rate) + 4, f"{rate:g}", _END)
     for part in range(5):
         seconds = scene.seconds * part / 4
         yield _text(across(seconds), _HEIGHT - _BOTTOM + 24, f"{seconds / unit:g}", 'text-anchor="middle"')
-    yield _text((_LEFT + _WIDTH) / 2, _HEIGHT - 4, f"{name}s; messages a {name}", 'text-anchor="middle"')
+    yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, f"{name}s", 'text-anchor="middle"')
+    yield _text(_LEFT, _TOP - 8, f"messages per {name}", 'fill="#444"')
     ends = [*(begin for begin, _ in allowed[1:]), scene.seconds]
     for (begin, rate), end in zip(allowed, ends, strict=True):
-        yield _line(_LIMIT, [(across(begin), up(rate)), (across(end), up(rate))], 'stroke-dasharray="6 4"')
+        yield _line(_LIMIT, [(across(begin), up(rate)), (across(end), up(rate))], _DASHED)
     yield _line(_PACE, [(across(at), up(rate * unit)) for at, rate in seen.pace], 'stroke-width="1.5"')
     bottom = _HEIGHT - _BOTTOM
     for at in sorted({round(across(at), 1) for at in seen.refused if at <= scene.seconds}):
-        yield f'<path d="M{at} {bottom}v8" stroke="{_REFUSED}"/>'
+        yield f'<path d="M{at} {bottom}v10" stroke="{_REFUSED}" stroke-width="1.5"/>'
 
 
-_END = 'text-anchor="end"'
+_END, _DASHED = 'text-anchor="end"', 'stroke-width="2" stroke-dasharray="6 4"'
 
 
 def _line(colour: str, points: Points, style: str) -> str:
@@ -151,7 +162,7 @@ def _text(x: float, y: float, words: str, style: str) -> str:
 
 
 def main() -> None:
-    """Draw all scenes into the file that is named, and say what they came to."""
+    """Draw all scenes into the file that is named, and print their figures."""
     played = [(scene, run(scene)) for scene in SCENES]
     Path(sys.argv[1]).write_text(draw(played))
     for scene, seen in played:

@@ -87,7 +87,7 @@ class Stored:
 
 @dataclass
 class Host:
-    """One host, and what it has seen. Its thread appends; others may read at any time."""
+    """One host, and the messages that it has seen. Its thread appends; others may read at any time."""
 
     script: Script
     tls: ssl.SSLContext | None = None

@@ -1,4 +1,4 @@
-"""A burst of mail to a provider that limits it: how long until all is delivered, and at what price.
+"""A burst of mail to a provider that limits it: the time until all is delivered, and the number of refusals.
 
 `python -m bench.throttle` sends messages at once through the relay, and through Postfix and Exim with their defaults
 and with the settings that suit the provider best (`bench/limits.py`). All figures are kept in
@@ -30,7 +30,7 @@ _KEPT = _ROOT / "bench" / "results" / "throttle.json"
 _BEST = " at its best"
 _ALL = (contenders.RELAY, *(f"{peer}{how}" for peer in (contenders.POSTFIX, contenders.EXIM) for how in ("", _BEST)))
 
-# What Postfix and Exim do if nothing is set, where the bench otherwise lifts limits.
+# The defaults of Postfix and Exim, where the bench otherwise lifts limits.
 _POSTFIX = {
     "default_destination_concurrency_limit": "20",
     "initial_destination_concurrency": "5",
@@ -53,7 +53,7 @@ _DEFERRED: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one contender did with a burst. Seconds are the contender's own, which may run faster than true ones."""
+    """The figures of one contender with a burst. Seconds are those of its own clock, which may be a fast one."""
 
     provider: str
     contender: str
@@ -117,7 +117,7 @@ def measure(provider: Provider, contender: str, messages: int, place: Callable[[
             delivered = _delivered(host)
             last = max((stored.at for stored in host.stored), default=begun)
             passed = (last if delivered >= messages else time.monotonic()) - begun
-            # What is recorded of the last deliveries comes a little later.
+            # The records of the last deliveries come a little later.
             time.sleep(1)
             deferred = _counted(name, server)
         reports = sum(not stored.sender for stored in host.stored)

@@ -11,7 +11,7 @@ _TLS_FIRST = (465, 2465)
 
 
 def explain(trouble: Trouble, route: Route, fault: Fault | None = None) -> TryLater:
-    """Return the outcome of a failed opening: what failed and, where settings matter, what to set.
+    """Return the outcome of a failed opening: the failure and, where settings matter, the one to change.
 
     `fault` tells why the host's certificate was rejected, when it was.
     """

@@ -34,7 +34,7 @@ class AliasesFile:
         return self._aliases
 
     def reload(self) -> None:
-        """Read the file again, changed or not, and tell again what should be mended in it."""
+        """Read the file again, changed or not, and tell its mistakes again."""
         self._stamp, self._complaint = None, ""
         self.current()
 

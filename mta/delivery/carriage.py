@@ -48,7 +48,7 @@ class Carried:
     #: When the session ended: whether all of the message was sent, so that the remote may have it.
     all_out: bool = False
     excess: Excess | None = None
-    #: Who signed the message, as a Signature says it; "" if it was not to be signed.
+    #: The domain and selectors that signed the message, as in a Signature; "" if it was not to be signed.
     signed_by: str = ""
 
 
@@ -90,6 +90,6 @@ class Carrier(Protocol):
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in turn until one is ready for mail. TryLater tells what went wrong with the last one.
 
-        Routes whose label is in `tried` are left out; the TryLater names no host if that leaves no route. Never fails
-        for what a remote did. Cancelling closes what is under way.
+        Routes whose label is in `tried` are left out; the TryLater names no host if that leaves no route. No act of a
+        remote host makes the Deferred fail. Cancelling closes the connection under way.
         """

@@ -1,7 +1,8 @@
 """One destination: the groups that wait for it, its connections, and how many of them there may be.
 
-Groups go out first come, first served. A destination that takes no connection costs one probe for all that waits. A
-group whose recipients a host did not take goes on to the next host (`mta.delivery.walk`).
+Groups go out first come, first served. A destination that takes no connection costs one probe for all mail that waits.
+A group whose recipients a host neither took nor refused for good goes on to the next host (`mta.delivery.walk`). Each
+answer goes to `mta.delivery.feedback`, which changes the limits of the destination.
 """
 
 from collections.abc import Callable, Sequence
@@ -153,7 +154,7 @@ class Destination:
     def _drive_once(self) -> None:
         self._use_idle()
         if self._groups.walking:
-            self._go_on()
+            self._serve_walking()
         while len(self._groups.fresh) > self._coming and self._may_open_any():
             self._open()
             self._use_idle()
@@ -188,24 +189,23 @@ class Destination:
                 return
             self._start(line, self._groups.fresh.popleft())
 
-    def _go_on(self) -> None:
+    def _serve_walking(self) -> None:
         """Give the groups that go on to another host a connection to one that they have not tried."""
         while self._groups.walking:
             walk = self._groups.walking[0].so_far
             if (line := self._connections.idle.take_other(walk.tried)) is not None:
                 self._start(line, self._groups.walking.popleft())
-            elif not self._goes_on(walk) or self._window.blocked(self._wall()) is not None:
+            elif not self._has_next_host(walk) or self._window.blocked(self._wall()) is not None:
                 self._end_walk(self._groups.walking.popleft())
             elif self._may_open(1):
                 self._open_for(self._groups.walking.popleft(), walk)
             else:
                 return
 
-    def _goes_on(self, walk: Walk) -> bool:
-        """Whether there is another host for an attempt, as far as is known."""
-        return not self._closed and bool(
-            walk.next_routes(self._plan, self._host_limits.passed_over(self._clock.seconds()))
-        )
+    def _has_next_host(self, walk: Walk) -> bool:
+        """Whether the plan has another host for an attempt, which was not in vain a short while ago."""
+        passed_over = self._host_limits.passed_over(self._clock.seconds())
+        return not self._closed and bool(walk.next_routes(self._plan, passed_over))
 
     def _count(self) -> None:
         """Have the window know how many connections there are."""
@@ -252,19 +252,18 @@ class Destination:
             self._put_off(group, trouble, until)
 
     def _put_off(self, group: Group, trouble: TryLater, until: float) -> None:
-        waited = self._clock.seconds() - group.entered
-        result = Result(trouble, waited=waited, not_before=until)
+        result = Result(trouble, waited=self._clock.seconds() - group.entered, not_before=until)
         self._owner.concluded(group, {pending.index: result for pending in group.recipients})
 
     def _give_back(self, group: Group) -> None:
-        """Take no further step for a group. What a host said is recorded, unless an operator took the message away."""
+        """Take no further step for a group. Its answers are recorded, unless an operator removed the message."""
         if group.walk is None or group.job.cancelled:
             self._owner.abandoned(group)
         else:
             self._end_walk(group)
 
     def _end_walk(self, group: Group) -> None:
-        """Conclude an attempt by the last answers: no other host can be asked now."""
+        """Conclude an attempt with the last answers, because no other host can be asked now."""
         walk = group.so_far
         if walk.limits:
             self._feedback.walk_limited(next(iter(walk.limits.values())))
@@ -277,17 +276,13 @@ class Destination:
             self._feedback.failed(next(iter(answers.values())))
         until = self._window.blocked(self._wall()) or 0.0
         waited = self._clock.seconds() - group.entered
-        results = {
-            index: Result(answer, waited, not_before=until, earlier=walk.earlier.get(index))
-            for index, answer in answers.items()
-        }
-        self._owner.concluded(group, results)
+        self._owner.concluded(group, group.results(answers, walk.earlier, waited=waited, not_before=until))
 
     def _start(self, line: Line, group: Group) -> None:
         if len(group.recipients) > self._host_limits.recipients:
             most = self._host_limits.recipients_now(self._clock.seconds())
             if rest := group.recipients[most:]:
-                self._again(group.part(rest))
+                self._wait_first(group.part(rest))
                 group = replace(group, recipients=group.recipients[:most])
         self._connections.busy.add(line)
         self.begun += 1
@@ -315,11 +310,14 @@ class Destination:
         self._rest(line)
         if self.waiting:
             self._drive()
-        told = (waited, transfer, security, carried.signed_by)
-        results = {pending.index: Result(carried.outcomes[pending.index], *told) for pending in group.recipients}
-        if group.walk is not None:
-            earlier = group.walk.answers
-            results = {index: replace(result, earlier=earlier.get(index)) for index, result in results.items()}
+        results = group.results(
+            carried.outcomes,
+            group.so_far.answers,
+            waited=waited,
+            transfer=transfer,
+            security=security,
+            signed_by=carried.signed_by,
+        )
         self._owner.concluded(group, results)
 
     def _use_another(self, carried: Carried, group: Group) -> None:
@@ -328,18 +326,21 @@ class Destination:
             self._give_back(group)
             return
         indexes = (pending.index for pending in group.recipients)
-        self._again(replace(group, unsent=frozenset(() if carried.all_out else indexes)))
+        self._wait_first(replace(group, unsent=frozenset(() if carried.all_out else indexes)))
         self._drive()
 
     def _send_on(self, carried: Carried, line: Line, group: Group, started: float) -> Group:
-        """Have recipients that are neither taken nor refused go on; return a group of those that have their outcome."""
+        """Give the recipients without a final answer to the next host, or end their attempt.
+
+        The result is the group of those recipients that have their outcome.
+        """
         parts, connection = sort_out(group.recipients, carried), line.connection
         not_sent = unsent(carried)
         if carried.excess is not None:
             self._host_limits.recipients_refused(carried.excess.limit, self._clock.seconds())
-            self._again(replace(group.part(parts.excess), unsent=not_sent))
+            self._wait_first(replace(group.part(parts.excess), unsent=not_sent))
         walk = group.so_far.after(connection.tried, carried, usable=connection.usable)
-        goes_on = bool(parts.undecided) and not group.job.cancelled and self._goes_on(walk)
+        goes_on = bool(parts.undecided) and not group.job.cancelled and self._has_next_host(walk)
         limit = next(filter(throttle_of, carried.outcomes.values()), None)
         if isinstance(limit, TryLater):
             self._feedback.limited(limit, line, started, goes_on=goes_on)
@@ -355,25 +356,25 @@ class Destination:
         return replace(group, recipients=parts.decided + rest)
 
     def _trim(self) -> None:
-        """Give back the groups that would wait too long for the pace."""
+        """Return the groups to the queue that would wait too long for the pace."""
         if self._window.paced:
             for group in self._groups.take_beyond(self._pacer.places()):
-                self._come_again(group)
+                self._return_until_turn(group)
 
-    def _come_again(self, group: Group) -> None:
-        """Give a group back to the queue, untried, until its turn by the pace."""
+    def _return_until_turn(self, group: Group) -> None:
+        """Return a group to the queue, untried, until its turn by the pace."""
         group.job.again = self._pacer.turn(self.waiting)
         self._owner.abandoned(group)
 
     def _hold(self, group: Group, walk: Walk, recipients: Sequence[Pending]) -> tuple[Pending, ...]:
-        """Have those recipients wait that were refused because of a limit; return the others."""
+        """Have the recipients wait that were refused because of a limit; return the others."""
         if held := [pending for pending in recipients if pending.index in walk.limits]:
             waiting = replace(group.part(held), walk=None)
             long_wait = self._window.paced and not self._pacer.places()
-            (self._come_again if long_wait else self._again)(waiting)
+            (self._return_until_turn if long_wait else self._wait_first)(waiting)
         return tuple(pending for pending in recipients if pending.index not in walk.limits)
 
-    def _again(self, group: Group) -> None:
+    def _wait_first(self, group: Group) -> None:
         """Put a group before all others that wait."""
         self._groups.first_again(group)
         if self._closed or group.job.cancelled:

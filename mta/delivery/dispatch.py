@@ -37,7 +37,7 @@ Outcomes = Mapping[int, Outcome | Expanded]
 
 @dataclass(frozen=True, slots=True)
 class LocalPart:
-    """Recipients that are delivered together, and how: by us, or over a plan to the server that has their mailboxes."""
+    """Recipients that are delivered together: by this relay, or over a plan to the server that has their mailboxes."""
 
     recipients: tuple[Pending, ...]
     way: "Deferred[Outcomes] | Plan"
@@ -47,7 +47,7 @@ class LocalDelivery(Protocol):
     """Delivers to mailboxes of our own."""
 
     def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> Sequence[LocalPart]:
-        """Begin to deliver to recipients of our domains; return them in parts, each recipient in one.
+        """Begin to deliver to recipients of local domains; return them in parts, each recipient in one.
 
         These are all local recipients of the claim, so that a mailbox or an address gets one copy of the message. A
         part never fails for a full disk or a missing mailbox.

@@ -49,7 +49,7 @@ class Feedback:
         self._told_until = 0.0
 
     def answered(self, line: Line, carried: Carried, started: float) -> None:
-        """Take a transaction that `started` then, on the reactor's clock; a session that ended by it is a failure."""
+        """Take a transaction that `started` then, on the reactor's clock; one that ended the session is a failure."""
         if line.connection.usable:
             self.proven = True
             self._window.succeeded(self._wall(), self._began(started) if self._window.paced else 0.0)

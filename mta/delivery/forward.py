@@ -1,4 +1,4 @@
-"""The messages that take the place of recipients who are aliases: the same mail, to whom the aliases stand for.
+"""The messages that take the place of recipients that are aliases: the same mail, to the targets of the aliases.
 
 An address gets one copy of a message, however many of its recipients stand for that address: a thousand recipients
 `info+1`, `info+2` and so on, which are one alias, would otherwise make a thousand messages of one.
@@ -27,7 +27,7 @@ Made = NewMail | OSError | QueueError
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What aliases need. `aliases` gives those of now, `is_local` says of a domain whether it is ours."""
+    """The parts of the relay that aliases need. `aliases` gives the current ones, `is_local` tells a local domain."""
 
     aliases: Callable[[], Aliases]
     is_local: Callable[[str], bool]
@@ -59,7 +59,7 @@ class Folded:
 
 
 def user_target(user: Address) -> Target:
-    """Return a mailbox of ours as it is compared: without regard to case."""
+    """Return a local mailbox as it is compared: without regard to case."""
     return (user.local.lower(), user.domain)
 
 
@@ -184,7 +184,7 @@ def withdraw(results: dict[int, Result], why: str) -> bool:
 
 
 def _words(error: OSError | QueueError) -> str:
-    """Return the cause without a path of ours."""
+    """Return the cause without any path of this host."""
     return (error.strerror if isinstance(error, OSError) else str(error)) or "unknown error"
 
 
@@ -200,10 +200,10 @@ def _targets(expansion: Expansion) -> Iterator[tuple[Target, Address]]:
 
 
 def _notify(recipient: Recipient) -> Notify | None:
-    """Success is reported once, for the alias: whom it stands for is not the sender's to know (RFC 3461, 5.2.7)."""
+    """Success is reported once, for the alias: its targets are not the sender's to know (RFC 3461 section 5.2.7)."""
     return None if recipient.notify is None else recipient.notify & ~Notify.SUCCESS
 
 
 def _either(one: Notify | None, other: Notify | None) -> Notify | None:
-    """Return when a sender wants a report who asked in two ways; None, as if not asked, stands for all but success."""
+    """Return the reports that a sender wants by either request; None, for no request, stands for all but success."""
     return None if one is None or other is None else one | other

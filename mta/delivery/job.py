@@ -1,6 +1,6 @@
 """One claimed message while it is in work: its groups of recipients and what became of each so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -85,6 +85,22 @@ class Group:
         """Return a new group of some of these recipients; the job then has one more that is open."""
         self.job.open_groups += 1
         return replace(self, recipients=tuple(recipients))
+
+    def results(
+        self,
+        outcomes: Mapping[int, Outcome],
+        earlier: Mapping[int, TryLater],
+        *,
+        waited: float,
+        transfer: float = 0.0,
+        security: str = "",
+        signed_by: str = "",
+        not_before: float = 0.0,
+    ) -> dict[int, Result]:
+        """Return the result of each recipient; `earlier` are the answers of the host before, all by recipient index."""
+        told = (waited, transfer, security, signed_by, not_before, ())
+        indexes = (pending.index for pending in self.recipients)
+        return {index: Result(outcomes[index], *told, earlier.get(index)) for index in indexes}
 
     def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
         """Run one transaction over a connection; what is `leaving` for other hosts is signed.

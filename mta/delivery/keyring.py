@@ -43,7 +43,7 @@ class Keyring(Protocol):
         """Return the keys that sign for a domain in lower case; none if its mail is not signed. Reads small files."""
 
     def reload(self) -> None:
-        """Read all files again, changed or not, and tell again what is wrong with them."""
+        """Read all files again, changed or not, and tell their mistakes again."""
 
     def files(self) -> "tuple[tuple[Named, ...], ...]":
         """Return for each file what its name can mean, the likelier first; none if one key signs for every domain."""

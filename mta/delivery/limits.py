@@ -1,7 +1,7 @@
 """How much mail the delivering side works on at once, and for how long: one record, with defaults.
 
-What one destination is allowed is in `window`, what one connection carries in `destination`, how long it is kept in
-`lines`, and how long a remote may take in `timeouts`.
+The limits of one destination are in `window`, those of one connection in `feedback` and `host_limits`, the seconds that
+it is kept in `lines`, and the seconds that a remote host may take in `timeouts`.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from mta.smtp.address import Address, is_postmaster
 
 #: Does blocking work elsewhere and gives its result.
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
-#: Gives who gets an alias's mail; None for what is no alias.
+#: Gives the expansion of an alias; None if the address is no alias.
 Expand = Callable[[Address], Expansion | None]
 
 
@@ -57,7 +57,7 @@ class LocalMail:
         """Whether one of these marks (values of Delivered-To in lower case) is that of an address, or of a user that
         its alias stands for.
 
-        A mail store looks for marks itself; what comes back to an alias of ours is still a loop.
+        A mail store looks for marks itself; mail that comes back to an alias of this host is still a loop.
         """
         expand = self._expander()
         followed: set[int] = set()
@@ -114,9 +114,9 @@ class LocalMail:
         return expansion.users[0] if single else None
 
     def _expander(self) -> Expand:
-        """Return a function that gives who gets an alias's mail, None for no alias; it follows each alias once.
+        """Return a function that gives the expansion of an alias, None for no alias; it follows each alias once.
 
-        Nobody can close postmaster.
+        A `:fail:` of postmaster does not count (RFC 5321 section 4.5.1).
         """
         forwarding = self._forwarding
         if forwarding is None:
@@ -180,7 +180,7 @@ class LocalMail:
 
 
 class _Sorting:
-    """The recipients of a message by what has to be done for them."""
+    """The recipients of a message by the work that they need."""
 
     def __init__(self) -> None:
         self.stored: list[Pending] = []

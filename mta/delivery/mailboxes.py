@@ -48,7 +48,7 @@ class Mailboxes:
         """Put a message into mailboxes, one copy into each; return the outcomes by the recipients' index.
 
         When an outcome is Delivered the copy is on disk, synced. The copy of an earlier attempt, whose end a crash kept
-        out of the queue, is replaced while nobody has read it.
+        out of the queue, is replaced while it is unread.
         """
         try:
             marks = delivered_before(claim.body, by_alias=claim.envelope.origin.is_by_alias)

@@ -1,8 +1,8 @@
 """The pace that one destination allows, learned from its answers. Pure: time is an argument, wall-clock seconds.
 
 A destination has a pace once it has refused a message because of a rate. After a refusal the destination is probed with
-single messages until it accepts one; the pace then is what the destination accepted since it accepted the first message
-before the refusal, or a little less than the pace that was refused. From there it rises: by a small part with each
+single messages until it accepts one. The pace then is that of the messages accepted since the first one before the
+refusal, or a little less than the pace that was refused. From there it rises: by a small part with each
 message that the pace allows, and faster the longer no refusal comes. Nothing in it depends on a unit, so that it fits
 50 messages a second as well as 20 an hour, however the server counts (`bench/pacing.py` shows both).
 """

@@ -27,7 +27,7 @@ MOST_UNSIGNED = 100
 
 @value(frozen=True, slots=True)
 class Signature:
-    """The header fields to put on top of a message, each with its CRLF, and who signed, for the log.
+    """The header fields to put on top of a message, each with its CRLF, and the signer, for the log.
 
     `by` is the domain and its selectors, `example.org/s1,s2`, or `none(...)` with the reason if there are no fields.
     """
@@ -57,7 +57,7 @@ class DkimSigner:
     ) -> None:
         """Prepare. `ours` tells of whose mail we vouch for; `run` hashes large messages, and signs with RSA keys.
 
-        `unsigned` is told each domain of our clients' mail that has no key.
+        `unsigned` is called with each domain that has no key and whose mail came from a trusted client.
 
         A host that takes in mail for some domains from everyone must not vouch for all of it: a stranger's forgery of
         such a domain would leave it with a good signature.
@@ -163,7 +163,7 @@ class Outgoing:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._ready: Body | None = None
-        #: Who signed, or why it is not signed; "" before it was asked for.
+        #: The signer, or the reason why there is none; "" before the message was asked for.
         self.signed_by = ""
         # Who asked while the message was being signed.
         self._waiting: list[Deferred[Body]] = []

@@ -1,7 +1,7 @@
-"""Tells which refusals of our own smarthost are about this relay or its sender, and which about the recipient. Pure.
+"""Tells which refusals of the relay's own smarthost are about the relay or the sender, not the recipient. Pure.
 
 A recipient's host refuses for good and knows why. A smarthost also refuses because an operator forgot the login, or
-because the provider does not know the sender. Such mail must wait until somebody has read the log.
+because the provider does not know the sender. Such mail must wait until an operator has read the log.
 """
 
 import enum
@@ -14,7 +14,7 @@ from mta.smtp.replies import Reply
 
 
 class Blame(enum.Enum):
-    """The part of our side that a smarthost refuses."""
+    """The part of this relay's side that a smarthost refuses."""
 
     LOGIN = "login"
     #: The right of this host, or of the login, to send through the smarthost at all.
@@ -22,7 +22,7 @@ class Blame(enum.Enum):
     SENDER = "sender"
     #: The account at the provider: blocked, not yet active, or over its quota.
     ACCOUNT = "account"
-    #: Our name in EHLO.
+    #: The relay's name in EHLO.
     NAME = "name"
     #: The connection was in clear.
     CLEAR = "clear"
@@ -75,7 +75,7 @@ STATUSES: dict[str, Blame] = {
     "5.7.506": Blame.NAME,
     **{f"5.7.{detail}": Blame.RELAYING for detail in (508, 708, *range(606, 650))},
 }
-#: Statuses that speak of the recipient or the message, whatever the words say (RFC 3463, RFC 7505).
+#: Statuses that speak of the recipient or the message, also where the words seem not to (RFC 3463, RFC 7505).
 ABOUT_RECIPIENT = frozenset(
     f"5.{rest}"
     for rest in (
@@ -166,14 +166,14 @@ WORDS = (
     Words(r"(?:trial|free|test|demo) accounts?\b|\bsandbox\b", Blame.ACCOUNT, "Mailgun, Mailtrap, MailerSend"),
 )
 _COMPILED = [(re.compile(words.pattern, re.IGNORECASE), words.blame) for words in WORDS]
-# What a reply quotes, most often an address, is somebody else's text.
+# A quotation, most often an address, is not the server's own text.
 _QUOTED = re.compile(r"<[^<>]*>")
 #: Characters of a reply that are looked at: the patterns are linear, but not free.
 _MAX_WORDS = 1000
 
 
 def blame(reply: Reply, *, to_mail: bool) -> Blame | None:
-    """Return the part of our side that a 5yz reply of our own smarthost refuses; None for the recipient or the message.
+    """Return the part of this relay's side that a 5yz reply refuses; None if it is about the recipient or the message.
 
     `to_mail` tells that it answered MAIL, where no recipient was named yet: only a size is about the message there.
     """
@@ -203,7 +203,7 @@ class OwnSmarthost:
     route: Route
 
     def advice(self, reply: Reply, *, to_mail: bool) -> str:
-        """Return what an operator can do about a 5yz reply, in one line; "" when it is final for the recipient."""
+        """Return advice for an operator about a 5yz reply, in one line; "" when it is final for the recipient."""
         found = blame(reply, to_mail=to_mail)
         return "" if found is None else f"{self._advice[found]}; mail stays queued"
 

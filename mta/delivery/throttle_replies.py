@@ -252,7 +252,7 @@ ROWS = (*_PROVIDERS, *_PROGRAMS, *_WORDINGS)
 #: The codes of 5yz replies that a row is about.
 REFUSALS = frozenset(code for row in ROWS for code in row.codes if code >= 500)
 
-#: A text with none of these fits no row with a pattern. It spares an ordinary reply the search for each pattern.
+#: A text without any of these fits no row with a pattern, so that an ordinary reply is not searched for each pattern.
 STEMS = (
     *("limit", "too ", "exceed", "reached", "quota", "rate", "maximum", "throttl", "slow", "volume", "frequency"),
     *("daily", " day", "24", "hour", "minute", "second", "per ", "defer", "busy", "denied", "recipients"),

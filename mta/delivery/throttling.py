@@ -75,7 +75,7 @@ def throttling(code: int, status: str, text: str) -> Throttle | None:
     """Return the limit that a negative reply tells of, or None if the reply tells of anything else.
 
     `status` is the enhanced status, or "". `text` is the reply's text on one line, without code and status. The time
-    is bounded (measured: 7 us for a 4yz reply with none of the stems, 25 to 75 us with one, 1 ms at worst).
+    is bounded (measured: 7 us for a 4yz reply without any of the stems, 25 to 75 us with one, 1 ms at worst).
     """
     if code < 400 or (code >= 500 and code not in REFUSALS):
         return None

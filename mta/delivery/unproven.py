@@ -1,7 +1,7 @@
 """The mail in work for destinations that have not proven themselves: it never has all the room.
 
-That is whoever took no mail yet, or did not the last time. A list of thousands of dead hosts would otherwise have all
-the room until every one of them timed out.
+These are destinations that took no mail yet, or did not the last time. Otherwise a list of thousands of dead hosts
+would have all the room until every one of them timed out.
 """
 
 from mta.delivery.crowd import Crowd

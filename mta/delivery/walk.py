@@ -69,7 +69,7 @@ def untried(plan: Plan, tried: frozenset[str]) -> Sequence[Route]:
 
 @value(frozen=True, slots=True)
 class Sorted:
-    """The recipients of a transaction by what is to be done about them."""
+    """The recipients of a transaction by the step that comes next for them."""
 
     #: Those that have their outcome.
     decided: tuple[Pending, ...]
@@ -80,7 +80,7 @@ class Sorted:
 
 
 def sort_out(recipients: Sequence[Pending], carried: Carried) -> Sorted:
-    """Part the recipients of a transaction that is over."""
+    """Sort the recipients of a transaction that is over."""
     beyond = carried.excess.recipients if carried.excess is not None else frozenset[int]()
     decided: list[Pending] = []
     undecided: list[Pending] = []
@@ -96,7 +96,7 @@ def sort_out(recipients: Sequence[Pending], carried: Carried) -> Sorted:
 
 
 def is_open(outcome: Outcome) -> bool:
-    """Whether another host may do better: a host, and not this relay, said or caused that the mail must wait."""
+    """Whether another host may do better, because a host, and not this relay, is the reason that the mail must wait."""
     return isinstance(outcome, TryLater) and outcome.host != ""
 
 

@@ -62,7 +62,7 @@ class Refusal:
 
 
 class Allowance(Protocol):
-    """What a destination is allowed: by its own Window, or by the one that all workers of a relay share.
+    """The connections and the pace that a destination has: by its Window, or by the one that all workers share.
 
     Times are wall-clock seconds.
     """
@@ -145,13 +145,13 @@ class Window:
     The concurrency starts small, grows by one connection for each windowful of successes, and halves with each failure
     that leaves other connections working. A failure that leaves none means the destination is dead: nothing is opened
     until the penalty ends, then one connection alone probes. A probe that succeeds opens the window at its start; one
-    that fails doubles the penalty. So a dead destination costs one attempt a step, whatever waits for it.
+    that fails doubles the penalty. So a dead destination costs one attempt a step, however much mail waits for it.
 
     A destination that refuses a number of connections has a ceiling, and one that refuses a rate has a pace, until they
     are forgotten.
     """
 
-    #: Leave is given at once, and nobody else sees or needs anything.
+    #: Leave is given at once, and no other process shares the destination.
     asked = False
     trouble = None
 
@@ -255,10 +255,10 @@ class Window:
         return self._ceiling is not None and open_connections > int(self._size)
 
     def holds(self, open_connections: int) -> None:
-        """Need not know."""
+        """Do nothing: a single process shares its connections with no other."""
 
     def gives_up(self, used: int) -> bool:  # noqa: ARG002
-        """Give nothing up: nobody else is there."""
+        """Give no connection up, because no other process needs it."""
         return False
 
     def failed(self, now: float, others: int = 0, trouble: TryLater | None = None) -> None:  # noqa: ARG002
@@ -290,5 +290,5 @@ class Window:
 
 
 def own_windows(limits: WindowLimits) -> NewAllowance:
-    """Return what makes a Window for each destination."""
+    """Return a function that makes a Window for each destination."""
     return lambda _name, _changed: Window(limits)

@@ -42,7 +42,7 @@ class SharedWindow:
         # When the next transaction may begin, once the parent has said so, and the pace of all workers together.
         self._turn: float | None = None
         self._ask_again = 0.0
-        # Whether an operator wants the next one to begin whatever the parent has said.
+        # Whether an operator wants the next one to begin before the time that the parent has said.
         self._at_once = False
         self._rate = math.inf
         self._name = name

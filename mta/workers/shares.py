@@ -39,7 +39,7 @@ class _Share:
         #: In the order they asked; the values mean nothing.
         self.asking: dict[int, None] = {}
         self.told_down: set[int] = set()
-        #: Who asked when a transaction may begin, in the order they asked, and who was told that there is a pace.
+        #: The workers that asked when a transaction may begin, in that order, and those that were told of a pace.
         self.turns: dict[int, None] = {}
         self.told_pace: set[int] = set()
         self.trouble: TryLater | None = None

@@ -44,7 +44,7 @@ class Supervisor(Service):
         reload: Callable[[], object] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`limits` are those of a destination; `reload` reads again what the parent itself has read.
+        """`limits` are those of a destination; `reload` reads the files again that the parent itself has read.
 
         A worker that listens and gives no sign of life for `patience` seconds is killed; None: none is looked for.
         """

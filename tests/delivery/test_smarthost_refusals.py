@@ -1,4 +1,4 @@
-"""Which refusals of our own smarthost are about this relay: a table of what providers and servers really say."""
+"""The refusals of a smarthost that are about this relay: a table of replies that providers and servers really send."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A whole delivery side before servers with limits, on a clock: how long a batch takes, and what it costs the mail."""
+"""A whole delivery side before servers with limits, on a clock: the time of a batch, and its attempts."""
 
 from collections.abc import Callable
 

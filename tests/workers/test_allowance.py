@@ -70,7 +70,7 @@ class Worker:
         self.destination.enter(Group(job, job.claim.pending, self.clock.seconds()), PLAN)
 
     def enter_again(self) -> None:
-        """Enter what was given back, whether or not it is time."""
+        """Enter the groups that were given back, before or after their time."""
         groups, self.given_back = self.given_back, []
         for group in groups:
             self.destination.enter(group, PLAN)
