@@ -152,9 +152,10 @@ class Destination:
         self._connections.abort()
 
     def _drive_once(self) -> None:
-        self._use_idle()
+        # Before the fresh groups, because they came earlier.
         if self._groups.walking:
             self._serve_walking()
+        self._use_idle()
         while len(self._groups.fresh) > self._coming and self._may_open_any():
             self._open()
             self._use_idle()

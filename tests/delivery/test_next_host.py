@@ -217,6 +217,18 @@ def test_a_second_host_that_cannot_be_reached_leaves_the_answer_of_the_first_one
     assert earlier.host == "mx1.test[192.0.2.1]:25"
 
 
+def test_a_message_that_goes_on_is_not_overtaken_by_those_that_came_after_it() -> None:
+    attempts = Attempts()
+    for number in range(10):
+        attempts.send(f"user{number}@b.test")
+    assert attempts.hosts == ["192.0.2.1", "192.0.2.1"]
+    attempts.accept("220 hi", *EHLO, "451 4.3.0 not now")
+    assert attempts.hosts[2:] == ["192.0.2.2"]
+    attempts.accept(*TAKES)
+    assert isinstance(attempts.outcomes["user0@b.test"], Delivered)
+    assert len(attempts.outcomes) == 1
+
+
 def test_an_attempt_ends_after_two_sessions_past_ehlo() -> None:
     attempts = Attempts(FIRST, SECOND, THIRD)
     attempts.send()
