@@ -17,7 +17,6 @@ from mta.delivery.connections import Connections
 from mta.delivery.feedback import TRANSACTIONS_PER_CONNECTION, Feedback
 from mta.delivery.job import Group, Owner, Result
 from mta.delivery.lines import Line
-from mta.delivery.throttling import throttle_of
 from mta.delivery.waiting import Passes, WaitingGroups
 from mta.delivery.walk import Walk, is_open, sort_out, unsent, untried
 from mta.delivery.window import NewAllowance
@@ -266,18 +265,13 @@ class Destination:
     def _end_walk(self, group: Group) -> None:
         """Conclude an attempt with the last answers, because no other host can be asked now."""
         walk = group.so_far
+        self._feedback.walk_ended(walk)
         if walk.limits:
-            self._feedback.walk_limited(next(iter(walk.limits.values())))
             self._trim()
             group = replace(group, recipients=self._hold(group, walk, group.recipients))
-        else:
-            self._feedback.ended(self._clock.seconds())
-        answers = {pending.index: walk.answers[pending.index] for pending in group.recipients}
-        if not walk.answered:
-            self._feedback.failed(next(iter(answers.values())))
         until = self._window.blocked(self._wall()) or 0.0
         waited = self._clock.seconds() - group.entered
-        self._owner.concluded(group, group.results(answers, walk.earlier, waited=waited, not_before=until))
+        self._owner.concluded(group, group.results(walk.answers, walk.earlier, waited=waited, not_before=until))
 
     def _start(self, line: Line, group: Group) -> None:
         if len(group.recipients) > self._host_limits.recipients:
@@ -342,14 +336,8 @@ class Destination:
             self._wait_first(replace(group.part(parts.excess), unsent=not_sent))
         walk = group.so_far.after(connection.tried, carried, usable=connection.usable)
         goes_on = bool(parts.undecided) and not group.job.cancelled and self._has_next_host(walk)
-        limit = next(filter(throttle_of, carried.outcomes.values()), None)
-        if isinstance(limit, TryLater):
-            self._feedback.limited(limit, line, started, goes_on=goes_on)
-            self._trim()
-        elif connection.usable or not (goes_on or walk.answered):
-            self._feedback.answered(line, carried, started)
-        elif not goes_on:
-            self._feedback.ended(started)
+        self._feedback.undecided(line, carried, started, walk, goes_on=goes_on)
+        self._trim()
         if goes_on:
             self._groups.walking.append(replace(group.part(parts.undecided), unsent=not_sent, walk=walk))
             return replace(group, recipients=parts.decided)

@@ -11,6 +11,7 @@ from mta.delivery.lines import Line
 from mta.delivery.pacer import Pacer
 from mta.delivery.throttle_replies import Kind
 from mta.delivery.throttling import Throttle, throttle_of
+from mta.delivery.walk import Walk
 from mta.delivery.window import Allowance, Refusal
 from mta.message.outcome import TryLater
 from mta.ops.journal import Journal
@@ -102,8 +103,30 @@ class Feedback:
         self.host_limits.closed(line.used - 1, self._clock.seconds())
         self.ended(started)
 
-    def limited(self, limit: TryLater, line: Line, started: float, *, goes_on: bool) -> None:
-        """Take a refusal because of a limit; `goes_on`: another host is asked, which may have room."""
+    def undecided(self, line: Line, carried: Carried, started: float, walk: Walk, *, goes_on: bool) -> None:
+        """Take a transaction that left recipients without a final answer; `walk` includes it.
+
+        `goes_on` tells that another host is asked.
+        """
+        limit = next(filter(throttle_of, carried.outcomes.values()), None)
+        if isinstance(limit, TryLater):
+            self._limited(limit, line, started, goes_on=goes_on)
+        elif line.connection.usable or not (goes_on or walk.answered):
+            self.answered(line, carried, started)
+        elif not goes_on:
+            self.ended(started)
+
+    def walk_ended(self, walk: Walk) -> None:
+        """Take the end of an attempt after which no other host can be asked."""
+        if walk.limits:
+            self._walk_limited(next(iter(walk.limits.values())))
+        else:
+            self.ended(self._clock.seconds())
+        if not walk.answered:
+            self.failed(next(iter(walk.answers.values())))
+
+    def _limited(self, limit: TryLater, line: Line, started: float, *, goes_on: bool) -> None:
+        """Take a refusal because of a limit; another host, if the walk `goes_on`, may have room."""
         throttle = throttle_of(limit)
         assert throttle is not None, "the reply tells of a limit"
         now = self._clock.seconds()
@@ -117,7 +140,7 @@ class Feedback:
         else:
             self._refused(throttle, limit, self._began(started), line)
 
-    def walk_limited(self, limit: TryLater) -> None:
+    def _walk_limited(self, limit: TryLater) -> None:
         """Take the end of an attempt in which hosts refused because of a limit, and no other was reached."""
         throttle = throttle_of(limit)
         assert throttle is not None, "the reply tells of a limit"
