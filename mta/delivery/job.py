@@ -98,9 +98,10 @@ class Group:
         not_before: float = 0.0,
     ) -> dict[int, Result]:
         """Return the result of each recipient; `earlier` are the answers of the host before, all by recipient index."""
-        told = (waited, transfer, security, signed_by, not_before, ())
-        indexes = (pending.index for pending in self.recipients)
-        return {index: Result(outcomes[index], *told, earlier.get(index)) for index in indexes}
+        return {
+            index: Result(outcomes[index], waited, transfer, security, signed_by, not_before, (), earlier.get(index))
+            for index in [pending.index for pending in self.recipients]
+        }
 
     def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
         """Run one transaction over a connection; what is `leaving` for other hosts is signed.

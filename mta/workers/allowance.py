@@ -1,7 +1,7 @@
 """The worker's side of a destination's limits: asks the parent for leave, and gives back what is not used.
 
-`mta.workers.shares` answers. What is asked and told is one short line, so a worker waits microseconds for it, and only
-when it is to open a connection.
+`mta.workers.shares` answers. Each question and each answer is one short line, so a worker waits microseconds for it,
+and only before it opens a connection or, for a destination with a pace, before a transaction.
 """
 
 import math

@@ -1,8 +1,9 @@
 """The limits of a destination over all workers: the parent keeps one window for each and gives leave from it.
 
 A worker asks for leave before it opens a connection and says when one is gone, so that the window bounds the relay as
-a whole, and one worker alone probes what is down. Nothing is said for a message: only for connections, trouble, and a
-windowful of successes. Pure: time is an argument, and words to a worker go through a callable.
+a whole, and one worker alone probes a destination that is down. A message costs no word, only connections, trouble and
+a windowful of successes do, except for a destination with a pace: there a worker asks for the time of each transaction
+and tells its end. Pure: time is an argument, and words to a worker go through a callable.
 """
 
 import math
