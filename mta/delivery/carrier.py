@@ -1,5 +1,6 @@
 """Opens connections to remote hosts, route after route, until one is ready for mail."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -85,6 +86,8 @@ class _Opening:
         self._cancelled = False
         # Why the session under way is in clear although the host offers STARTTLS.
         self._no_tls = ""
+        # The routes whose TLS failed, with the reason: they get the mail in clear if no other host takes it.
+        self._without_tls: deque[tuple[Route, str]] = deque()
 
     def start(self) -> "Deferred[Connection | TryLater]":
         """Try the first route; return what comes of all of them."""
@@ -120,21 +123,24 @@ class _Opening:
         return unprotected(reason) if reason else ""
 
     def _next(self) -> None:
-        """Go on to the next route, or tell what went wrong with the last."""
+        """Go on to the next route, then to those whose TLS failed, or tell what went wrong with the last."""
         if self._cancelled:
             return
-        if not self._routes:
+        if self._routes:
+            self._route, self._no_tls = self._routes.pop(), ""
+            self._tried.append(self._route.label)
+        elif self._without_tls:
+            self._route, self._no_tls = self._without_tls.popleft()
+        else:
             self._result.callback(self._limit or self._last)
             return
-        self._route = self._routes.pop()
-        self._tried.append(self._route.label)
-        self._no_tls = ""
-        self._connect(clear=False)
+        self._connect()
 
-    def _connect(self, *, clear: bool) -> None:
+    def _connect(self) -> None:
         parts, route = self._parts, self._route
         implicit = route.implicit_tls
-        client = Client(_terms(parts.hello, route, clear=clear), secured=implicit, bdat=parts.bdat)
+        terms = _terms(parts.hello, route, clear=self._no_tls != "")
+        client = Client(terms, secured=implicit, bdat=parts.bdat)
         link = Link(parts.reactor, client, parts.timeouts, lambda: parts.secure(route), implicit_tls=implicit)
         link.listener = self
         self._link = link
@@ -150,8 +156,8 @@ class _Opening:
         assert trouble is not None
         opportunistic = self._route.tls is TlsRule.OPPORTUNISTIC and not self._route.implicit_tls
         if trouble.cause is Cause.TLS_FAILED and opportunistic and not self._no_tls:
-            self._no_tls = trouble.text
-            self._connect(clear=True)
+            self._without_tls.append((self._route, trouble.text))
+            self._next()
         else:
             self._give_up(trouble, link.fault)
 

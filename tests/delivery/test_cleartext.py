@@ -155,9 +155,27 @@ class Openings(Case):
     def test_the_reason_of_one_host_is_not_told_of_the_next(self) -> None:
         opening = self.open(ROUTE, Route("mx2.test", "192.0.2.2", 25))
         self.net.accept("220 hi", *EHLO, "220 go").lost()
-        self.net.refuse()
         self.net.accept("220 hi", *CLEAR)
-        self.assertEqual(self.successResultOf(opening).security, "")
+        connection = self.successResultOf(opening)
+        self.assertEqual((connection.peer, connection.security), ("mx2.test[192.0.2.2]:25", ""))
+
+    def test_a_host_whose_tls_failed_gets_mail_in_clear_when_no_other_host_takes_it(self) -> None:
+        opening = self.open(ROUTE, Route("mx2.test", "192.0.2.2", 25), Route("mx3.test", "192.0.2.3", 25))
+        self.net.accept("220 hi", *EHLO, "220 go").lost()
+        self.net.refuse()
+        self.net.accept("220 hi", *EHLO, "220 go").lost()
+        self.net.accept("220 hi", *EHLO)
+        connection = self.successResultOf(opening)
+        self.assertEqual(connection.peer, "mx.test[192.0.2.1]:25")
+        self.assertEqual(connection.security, "none(connection lost during the TLS handshake)")
+
+    def test_each_host_whose_tls_failed_is_tried_in_clear_once(self) -> None:
+        opening = self.open(ROUTE, Route("mx2.test", "192.0.2.2", 25))
+        for _ in range(2):
+            self.net.accept("220 hi", *EHLO, "220 go").lost()
+        for _ in range(2):
+            self.net.accept("421 busy")
+        self.assertIsInstance(self.successResultOf(opening), TryLater)
 
 
 @pytest.mark.parametrize(
