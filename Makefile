@@ -22,6 +22,9 @@ run: $(VENV)/installed
 	  "    'you@example.org', 'Subject: hello\\n\\nFirst message')\"" ''
 	@exec $(BIN)/twistd -n --pidfile= smtprelay
 
+# Byte code of the tests and of the relay is kept: else each process of the tests compiles all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # JOBS tests run at the same time, by default three for two processor cores.
 PYTEST = $(BIN)/pytest --numprocesses $(or $(JOBS),auto) --dist worksteal
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.conftest import dns, world
+from tests.endtoend.conftest import dns, dns_process, world
 
-__all__ = ["dns", "world"]
+__all__ = ["dns", "dns_process", "world"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

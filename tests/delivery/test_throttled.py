@@ -55,6 +55,7 @@ def test_sixty_messages_at_once_take_the_time_that_the_limit_allows_and_half_of_
     assert_all_went_well(relay, 60)
 
 
+@pytest.mark.long
 def test_five_thousand_messages_at_five_a_second_are_all_delivered_and_none_is_returned() -> None:
     relay = Relay()
     relay.to(LimitedServer(relay.clock, SlidingWindow(5, 1)))

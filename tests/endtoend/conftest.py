@@ -30,16 +30,23 @@ def home() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.fixture
-def dns(tmp_path: Path) -> Iterator[Dns]:
-    """Return a running DNS that knows example.test and sender.test, both at 127.0.0.1."""
-    server = Dns(tmp_path)
-    server.mail_host("example.test")
-    server.mail_host("sender.test")
+@pytest.fixture(scope="session")
+def dns_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dns]:
+    """Return a running DNS. Its process serves all tests, because its start costs more than most of them need."""
+    server = Dns(tmp_path_factory.mktemp("dns"))
     with server.child:
         until(lambda: "ready" in server.child.text or not server.child.running, what="the DNS server")
         assert server.child.running, server.child.text
         yield server
+
+
+@pytest.fixture
+def dns(dns_process: Dns) -> Dns:
+    """Return a running DNS that knows example.test and sender.test alone, both at 127.0.0.1."""
+    dns_process.clear()
+    dns_process.mail_host("example.test")
+    dns_process.mail_host("sender.test")
+    return dns_process
 
 
 @pytest.fixture

@@ -34,6 +34,11 @@ class Dns:
         new.write_text(json.dumps(self._records))
         new.replace(self._file)
 
+    def clear(self) -> None:
+        """Remove all records."""
+        self._records.clear()
+        self.add({})
+
     def mail_host(self, domain: str, address: str = "127.0.0.1") -> None:
         """Give a domain one MX host at this address."""
         self.add({domain: {"MX": [[10, f"mx.{domain}"]]}, f"mx.{domain}": {"A": [address]}})

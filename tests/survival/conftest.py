@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.conftest import dns, world
+from tests.endtoend.conftest import dns, dns_process, world
 from tests.fakes.disk import NoDiskError
 from tests.fakes.mounted import PowerDisk
 
-__all__ = ["dns", "world"]
+__all__ = ["dns", "dns_process", "world"]
 
 
 @pytest.fixture
