@@ -223,7 +223,9 @@ class Soak:
             self.faults.append("the last SIGTERM did not end well")
 
     def _drain(self) -> None:
-        until(lambda: not self.operator.ledger()["waiting"], self.options.schedule + PATIENCE, what="an empty queue")
+        home = self.daemon.queue_dir
+        until(lambda: not ledger(home)["waiting"], self.options.schedule + PATIENCE, what="an empty queue")
+        self.operator.check_ledger()
         self.gauges.sample(self.daemon.child.pid)
 
     def _compare(self, result: Audit, counted: dict[str, int]) -> None:

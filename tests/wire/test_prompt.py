@@ -18,14 +18,14 @@ from tests.fakes.certificates import authority
 class Receiver(Protocol):
     def __init__(self, expected: int) -> None:
         self.expected = expected
-        self.data = b""
+        self.data = bytearray()
         self.complete: Deferred[bytes] = Deferred()
         self.lost: Deferred[None] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
         if len(self.data) >= self.expected and not self.complete.called:
-            self.complete.callback(self.data)
+            self.complete.callback(bytes(self.data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self.lost.callback(None)
