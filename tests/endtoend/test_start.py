@@ -13,6 +13,7 @@ from tests.endtoend.world import TO
 from tests.fakes.certificates import self_signed
 from tests.fakes.disk import NoDiskError, small_disk
 from tests.fakes.received import Rule
+from tests.length import choose
 
 
 def contents(folder):
@@ -62,8 +63,9 @@ def test_all_mistakes_in_the_settings_are_told_together_and_nothing_is_created(t
     assert not relay.mail_dir.exists()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("wrong", ["pair", "dkim"])
+@pytest.mark.parametrize(
+    ("wrong", "workers"), [("pair", "1"), ("dkim", "2"), *choose([], [("pair", "2"), ("dkim", "1")])]
+)
 def test_a_mistake_in_a_file_that_a_setting_names_has_the_status_of_one_in_the_settings(tmp_path, wrong, workers):
     certificate, _ = self_signed(["a.test"]).write(tmp_path)
     _, other = self_signed(["b.test"]).write(tmp_path, "other")
@@ -139,8 +141,7 @@ def test_a_queue_file_of_a_newer_version_is_refused_and_left_alone(world):
     assert contents(relay.queue_dir) == before
 
 
-@pytest.mark.parametrize("damage", ["head", "page", "cut", "empty"])
-def test_a_corrupt_queue_file_is_refused_and_left_alone(world, damage):
+def test_a_corrupt_queue_file_is_refused_and_left_alone(world):
     relay = used_queue(world)
     file = queue_file(relay)
     data = file.read_bytes()
@@ -150,9 +151,11 @@ def test_a_corrupt_queue_file_is_refused_and_left_alone(world, damage):
         "cut": data[: len(data) // 2 - 100],
         "empty": b"",
     }
-    file.write_bytes(damaged[damage])
-    before = contents(relay.queue_dir)
-    words = relay.refuse()
-    assert file.name in words
-    assert "Traceback" not in words
-    assert contents(relay.queue_dir) == before
+    for damage, octets in damaged.items():
+        file.write_bytes(octets)
+        before = contents(relay.queue_dir)
+        said = len(relay.child.text)
+        words = relay.refuse()[said:]
+        assert file.name in words, damage
+        assert "Traceback" not in words
+        assert contents(relay.queue_dir) == before

@@ -15,6 +15,7 @@ from tests.fakes.certificates import authority
 from tests.fakes.disk import NoDiskError, fill, small_disk
 from tests.fakes.processes import answers, free_port, until
 from tests.fakes.received import Rule
+from tests.length import choose
 
 BIG = mail("big", (b"x" * 70 + b"\r\n") * 42_000)
 
@@ -237,7 +238,7 @@ def test_a_smarthost_that_cannot_be_logged_in_to_keeps_mail_queued_with_one_clea
     assert event["id"] == relay.queue()[0]["id"]
 
 
-@pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."])
+@pytest.mark.parametrize("verb", choose(["CONNECT", "DATA", "."], ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."]))
 def test_a_remote_that_hangs_up_is_tried_again(world, verb):
     sink = world.sink(Rule(verb, None, times=2), extensions=("PIPELINING",))
     relay = world.relay(sink)
@@ -260,23 +261,19 @@ def test_a_remote_that_nobody_answers_for_is_tried_again(world):
     received(world.sink(port=port))
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"bare\nlf", b"bare\rcr", b"nul\0nul"],
-    ids=["LF", "CR", "NUL"],
-)
-def test_a_message_with_a_bare_line_end_never_gets_in(world, content):
+def test_a_message_with_a_bare_line_end_never_gets_in(world):
     sink = world.sink()
     relay = world.relay(sink, LINE_ENDINGS="strict")
-    with relay.client() as client:
-        client.ehlo()
-        client.mail("a@sender.test")
-        client.rcpt(TO)
-        client.docmd("DATA")
-        client.send(mail(body=content + b"\r\n.\r\nMAIL FROM:<evil@sender.test>\r\n"))
-        code, _ = client.getreply()
-    assert 500 <= code < 600
-    assert relay.queue() == []
+    for content in (b"bare\nlf", b"bare\rcr", b"nul\0nul"):
+        with relay.client() as client:
+            client.ehlo()
+            client.mail("a@sender.test")
+            client.rcpt(TO)
+            client.docmd("DATA")
+            client.send(mail(body=content + b"\r\n.\r\nMAIL FROM:<evil@sender.test>\r\n"))
+            code, _ = client.getreply()
+        assert 500 <= code < 600, content
+        assert relay.queue() == []
     assert relay.events("accepted") == []
 
 
