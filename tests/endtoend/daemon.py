@@ -142,4 +142,8 @@ class Daemon:
 
     def empty(self, seconds: float = PATIENCE) -> None:
         """Wait until nothing is in the queue."""
-        until(lambda: self.queue() == [], seconds, what=f"an empty queue in {self.queue_dir}")
+        self.keeps(0, seconds)
+
+    def keeps(self, number: int, seconds: float = PATIENCE) -> None:
+        """Wait until this many messages are in the queue: one that arrived leaves it a moment later."""
+        until(lambda: len(self.queue()) == number, seconds, what=f"{number} messages in {self.queue_dir}")

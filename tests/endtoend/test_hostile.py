@@ -58,7 +58,7 @@ def test_hosts_at_their_worst_hold_up_their_own_mail_only_and_nothing_is_lost_or
         assert {to: words in said[to] for to, words in expected.items()} == dict.fromkeys(expected, True)
         assert all(text.isprintable() for text in said.values())
         assert peak_memory(relay.child.pid) < 150 * 1024 * 1024
-        assert len(relay.queue()) == len(HOSTS)
+        relay.keeps(len(HOSTS))
         assert relay.events("failed") == relay.events("fault") == []
         # A stop would give the one that is deaf its grace.
         relay.kill()
@@ -87,7 +87,7 @@ def test_a_dead_host_costs_all_workers_together_no_more_connections_than_one(wor
         submit_at_once(relay, 10)
         received(sink, 10)
         assert dead.connections <= 5
-        assert len(relay.queue()) == 40
+        relay.keeps(40)
 
 
 def test_one_dead_dns_server_of_two_costs_no_mail_its_first_attempt(world):

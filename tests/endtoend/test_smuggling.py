@@ -144,7 +144,7 @@ def test_a_message_spoilt_in_the_queue_stays_there_and_its_log_line_says_why(wor
         event = relay.awaited("deferred", 2)[-1]
         assert "the stored message holds bare LF: the queue was damaged" in event["reply"]
         assert event["status"] == "4.3.0"
-        assert len(relay.queue()) == 1
+        relay.keeps(1)
         relay.submit(mail(), TO)
         (message,) = received(sink)
     assert b"smuggled" not in message.content

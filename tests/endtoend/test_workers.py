@@ -92,7 +92,7 @@ def test_each_worker_has_a_queue_and_the_next_start_counts_them_together(world):
     homes = [relay.queue_dir, relay.queue_dir / "worker-2"]
     assert sum(map(waiting, homes)) == 40
     assert all(map(waiting, homes))
-    assert len(relay.queue()) == 40
+    relay.keeps(40)
     assert relay.stop() == 0
     relay.start()
     assert [event["waiting"] for event in relay.awaited("started", 2)] == [0, 40]
