@@ -1,5 +1,6 @@
 """The image run as a container: by buildah, or locked up as a strict cluster would."""
 
+import json
 import os
 import signal
 import subprocess
@@ -46,6 +47,13 @@ class Container(Daemon):
         self._name = name
         self._mounts = {prepared(home / "queue"): QUEUE, **(mounts or {})}
         self.child = Child(self.inside(*start), home / "log", buildah.environment)
+
+    def queue(self) -> list[dict[str, Any]]:
+        """Return what `smtprelay queue list --json` shows in the container: its queue belongs to a user of its own."""
+        done = self.tool("queue", "list", "--json")
+        assert done.returncode == 0, done.stderr
+        listed: list[dict[str, Any]] = json.loads(done.stdout)
+        return listed
 
     def inside(self, *words: str) -> list[str]:
         """Return the command line that runs a program in the container, with its settings and mounts."""
