@@ -154,6 +154,14 @@ class Destination:
         # Before the fresh groups, because they came earlier.
         if self._groups.walking:
             self._serve_walking()
+        if self._groups.fresh or self._groups.walking:
+            self._serve_fresh()
+        if self._window.paced and not self._groups.fresh:
+            self._window.needs_no_start()
+        self._count()
+
+    def _serve_fresh(self) -> None:
+        """Give connections to the groups that take any, or put them off if the destination is down."""
         self._use_idle()
         while len(self._groups.fresh) > self._coming and self._may_open_any():
             self._open()
@@ -161,9 +169,6 @@ class Destination:
         idle = self.waiting and not (self._connections.total or self._window.asked)
         if idle and not (self._pacer.holding and self._window.blocked(self._wall()) is None):
             self._put_off_all()
-        if self._window.paced and not self._groups.fresh:
-            self._window.needs_no_start()
-        self._count()
 
     def _may_open(self, waiting: int) -> bool:
         return self._window.may_open(self._wall(), self._connections.at_work, waiting)
@@ -303,7 +308,7 @@ class Destination:
         else:
             group = self._send_on(carried, line, group, started)
         self._rest(line)
-        if self.waiting:
+        if self._groups.fresh or self._groups.walking:
             self._drive()
         results = group.results(
             carried.outcomes,

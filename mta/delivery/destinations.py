@@ -66,11 +66,12 @@ class Destinations:
         if self._closed or group.job.cancelled:
             self._owner.abandoned(group)
             return
-        turn = self._barred(destination, group.job)
+        proven = destination.proven
+        turn = self._barred(destination, group.job, proven=proven)
         if turn is not None:
             self._turn_away(group, destination, turn())
             return
-        if not destination.proven:
+        if not proven:
             self.unproven.enter(group.job)
         destination.enter(group, plan)
         if not destination.running:
@@ -144,11 +145,11 @@ class Destinations:
             return False
         return not destination.connected or waiting >= self._room()
 
-    def _barred(self, destination: Destination, job: Job) -> Turn | None:
+    def _barred(self, destination: Destination, job: Job, *, proven: bool) -> Turn | None:
         """Return what tells when a message may come again to a destination; None where it may enter now."""
         if self._full(destination):
             return partial(self._turn, destination)
-        return self._unproven_turn if not destination.proven and self.unproven.bar(job) else None
+        return self._unproven_turn if not proven and self.unproven.bar(job) else None
 
     def _shut(self, name: str) -> bool:
         destination = self._known.get(name)

@@ -98,10 +98,12 @@ class Group:
         not_before: float = 0.0,
     ) -> dict[int, Result]:
         """Return the result of each recipient; `earlier` are the answers of the host before, all by recipient index."""
-        return {
-            index: Result(outcomes[index], waited, transfer, security, signed_by, not_before, (), earlier.get(index))
-            for index in [pending.index for pending in self.recipients]
-        }
+        results = {}
+        for pending in self.recipients:
+            index = pending.index
+            before = earlier.get(index) if earlier else None
+            results[index] = Result(outcomes[index], waited, transfer, security, signed_by, not_before, (), before)
+        return results
 
     def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
         """Run one transaction over a connection; what is `leaving` for other hosts is signed.

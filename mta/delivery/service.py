@@ -115,7 +115,7 @@ class DeliveryService(Service):
         known = self._jobs.get(claim.id)
         if known is not None:
             known.renew(claim)
-        elif self._recorder.renew(claim):
+        elif self._recorder.unrecorded and self._recorder.renew(claim):
             return
         elif self.running:
             job = self._jobs[claim.id] = Job(claim, self._wall(), self._signer)

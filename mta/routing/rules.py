@@ -38,7 +38,7 @@ class RouterRules:
         """Whether mail for a domain stays here: "" of bare postmaster, a local domain, or a literal of this host."""
         if not domain or self.local_domains.matches(domain):
             return True
-        return domain.startswith("[") and self.is_us(literal_ip(domain))
+        return domain[0] == "[" and self.is_us(literal_ip(domain))
 
     def is_us(self, address: str) -> bool:
         """Whether direct delivery to this address would reach ourselves."""

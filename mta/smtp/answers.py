@@ -77,7 +77,8 @@ class ReplyReader:
             if self._was_last(line):
                 texts, self._texts, self._count, self._octets = self._texts, [], 0, 0
                 return read_reply(self._code, texts)
-        self._cut_unfinished()
+        if len(self._buffer) - self._at > MAX_LINE:
+            self._cut_unfinished()
         return None
 
     def unended(self) -> Reply | None:
@@ -92,11 +93,9 @@ class ReplyReader:
 
     def _cut_unfinished(self) -> None:
         """Hold no more than MAX_LINE octets of a line that has no end yet. Raises UnreadableReply."""
-        extra = len(self._buffer) - self._at - MAX_LINE
-        if extra > 0:
-            self._dropped += extra
-            self._bound(MAX_LINE)
-            self._buffer, self._at = self._buffer[self._at : self._at + MAX_LINE], 0
+        self._dropped += len(self._buffer) - self._at - MAX_LINE
+        self._bound(MAX_LINE)
+        self._buffer, self._at = self._buffer[self._at : self._at + MAX_LINE], 0
 
     def _bound(self, octets: int) -> None:
         if self._octets + self._dropped + octets > MAX_OCTETS:

@@ -70,12 +70,13 @@ class InputBuffer:
     `size` is large.
     """
 
-    __slots__ = ("_at", "_data", "_end", "_limit", "_overlong")
+    __slots__ = ("_at", "_data", "_end", "_end_size", "_limit", "_overlong")
 
     def __init__(self, line_limit: int, *, line_feeds: bool = False) -> None:
         """With `line_feeds` a bare LF ends a line too."""
         self._limit = line_limit
         self._end = b"\n" if line_feeds else b"\r\n"
+        self._end_size = len(self._end)
         self._data = b""
         self._at = 0
         self._overlong = False
@@ -100,9 +101,9 @@ class InputBuffer:
             if start < len(self._data):
                 self._judge_unfinished()
             return None
-        after = end + len(self._end)
+        after = end + self._end_size
         line = self._data[start:end]
-        if after - end == 1:
+        if self._end_size == 1:
             line = line.removesuffix(b"\r")
         if _LF in line or _CR in line or _NUL in line:
             raise BareControl(bare(line))
@@ -117,7 +118,7 @@ class InputBuffer:
         whole = len(self._data) - self._data.endswith(b"\r", self._at)
         if name := bare(self._data[self._at : whole]):
             raise BareControl(name)
-        if whole + len(self._end) - self._at > self._limit:
+        if whole + self._end_size - self._at > self._limit:
             self._overlong = True
             self._at = whole
 

@@ -55,9 +55,12 @@ class Limits:
     strangers: float = 0.75
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Leniency:
-    """Deviations from the letter of RFC 5321 that a client is allowed. The default, for strangers, allows none."""
+    """Deviations from the letter of RFC 5321 that a client is allowed. The default, for strangers, allows none.
+
+    Objects are compared by identity, because each MAIL and RCPT looks one up in a cache.
+    """
 
     #: The domain that an address without one gets; with "" such an address is refused.
     qualify: str = ""

@@ -139,17 +139,17 @@ class Session:
 
     def begin_data(self) -> None:
         """Make ready for the body behind DATA."""
-        self._begin_body()
+        self.check = self._text_check()
         self.dots = DotReader()
 
     def begin_chunks(self) -> None:
         """Make ready for a body in chunks."""
-        self._begin_body()
+        self.check = self._text_check()
         self.chunks = ChunkReader()
 
-    def _begin_body(self) -> None:
-        limits, line_feeds = self.limits, self.leniency.line_feeds
-        self.check = TextCheck(limits.message_size, limits.text_line, line_feeds=line_feeds)
+    def _text_check(self) -> TextCheck:
+        limits = self.limits
+        return TextCheck(limits.message_size, limits.text_line, line_feeds=self.leniency.line_feeds)
 
     def say(self, reply: Reply) -> None:
         """Queue a reply."""
