@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: kills soak run test test-all check fuzz bench image-test unit-test power-loss disk-faults
+.PHONY: kills soak run test test-all check fuzz bench image-test systemd-test power-loss disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -37,11 +37,11 @@ test-all: $(VENV)/installed
 	RELAY_TESTS=all $(PYTEST)
 
 # The systemd unit in a machine of its own, without the network. As root, with debootstrap and systemd-container; the
-# first time makes a Debian in .cache/unit. See docs/systemd.md.
-unit-test: $(VENV)/installed
-	$(BIN)/python -m tests.unit.debian .cache/unit
-	RELAY_UNIT_TEST=$(CURDIR)/.cache/unit unshare --net --pid --fork --kill-child --mount-proc \
-	  sh -c 'ip link set lo up && $(BIN)/pytest tests/unit'
+# first time makes a Debian in .cache/systemd. See docs/systemd.md.
+systemd-test: $(VENV)/installed
+	$(BIN)/python -m tests.systemd.debian .cache/systemd
+	RELAY_SYSTEMD_TEST=$(CURDIR)/.cache/systemd unshare --net --pid --fork --kill-child --mount-proc \
+	  sh -c 'ip link set lo up && $(BIN)/pytest tests/systemd'
 
 # Builds the image and sends mail through it. As root, with buildah and debootstrap; the first time makes a Debian in
 # .cache/image. See docs/container.md.
@@ -67,8 +67,8 @@ soak: $(VENV)/installed
 	  $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/installed
-	$(BIN)/ruff check mta tests bench twisted
-	$(BIN)/ruff format --check mta tests bench twisted
+	$(BIN)/ruff check mta tests bench tools twisted
+	$(BIN)/ruff format --check mta tests bench tools twisted
 	$(BIN)/mypy
 
 # INPUTS for each target in each of two ways, a line each, and how its work grows; a million take hours. Some targets:

@@ -15,14 +15,14 @@ import dkim
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.defer import Deferred
 
-from mta.delivery.keyring import Named
-from mta.delivery.signing import DkimSigner
+from mta.dkim.canonical import RELAXED, SIMPLE, body_hash
+from mta.dkim.keyring import Named
+from mta.dkim.keys import SigningKey, new_key
+from mta.dkim.signature import Canon
+from mta.dkim.signer import DkimSigner
 from mta.message.body import CHUNK_BYTES, MemoryBody
-from mta.message.canonical import RELAXED, SIMPLE, body_hash
-from mta.message.dkim import Canon
 from mta.message.envelope import Envelope, Origin
-from mta.message.keys import SigningKey, new_key
-from mta.queue.runner import run_inline
+from mta.queue.disk.threads import run_inline
 
 HEADER = b"""\
 Received: from app.example.org ([192.0.2.1])\r

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from bench.queue_bench import BODY, ENVELOPE
 from mta.message.body import FileBody, MemoryBody
-from mta.queue.home import FILE_NAME, prepare, worker_home
+from mta.queue.disk.files import BODIES, wal_of
+from mta.queue.disk.queue_dir import FILE_NAME, prepare, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail
-from mta.queue.merge import merge
-from mta.queue.names import BODIES, log_of
-from mta.queue.schema import open_file
-from mta.queue.statements import SQL
-from mta.queue.tables import Tables
-from mta.queue.tally import Tally
+from mta.queue.sqlite.ledger import LedgerDelta
+from mta.queue.sqlite.schema import open_file
+from mta.queue.sqlite.statements import SQL
+from mta.queue.sqlite.tables import Tables
+from mta.queue.worker_queues.merge import merge
 
 _HANDFUL = 10_000
 
@@ -33,7 +33,7 @@ def fill(home: Path, tag: int, messages: int) -> None:
     prepare(home)
     ids = IdSource(tag)
     with closing(open_file(home / FILE_NAME, create=True, upgrade=True)) as connection:
-        tally = Tally(connection)
+        tally = LedgerDelta(connection)
         tables = Tables(connection, lambda name, size: FileBody(home / BODIES / name, size), tally)
         for start in range(0, messages, _HANDFUL):
             connection.execute(SQL.begin)
@@ -49,7 +49,7 @@ def measure(directory: Path, messages: int) -> str:
     """Fill two homes, merge them, and return the line to print."""
     for number in (1, 2):
         fill(worker_home(directory, number), number, messages)
-    log = log_of(directory / FILE_NAME)
+    log = wal_of(directory / FILE_NAME)
     longest = 0
 
     def look(_step: str) -> None:

@@ -19,10 +19,10 @@ from twisted.internet import reactor
 from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered
+from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail, Verdict
-from mta.queue.runner import Threads
-from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 
 BODY = os.urandom(4096)

@@ -15,20 +15,20 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from mta.config.settings import Settings, read_settings
+from mta.event_log.log import FORMATS, EventLog
+from mta.event_log.output import Output
 from mta.inbound.intake import Intake
 from mta.inbound.listener import ESMTPFactory
 from mta.inbound.policy import Client, Policy
 from mta.inbound.ports import bind
 from mta.inbound.session import Session, existing
-from mta.ops.journal import FORMATS, Journal
-from mta.ops.output import Output
+from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
-from mta.queue.runner import Threads
-from mta.queue.sqlite import open_queue
+from mta.queue.sqlite.queue import open_queue
 from mta.smtp.limits import Limits
-from mta.smtp.server import ServerMachine
+from mta.smtp.server.machine import ServerMachine
 
 
 class AnsweringQueue(MemoryQueue):
@@ -60,17 +60,17 @@ class Held:
 
 
 def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> ESMTPFactory:
-    """Return the daemon's listener, put together as in mta.assembly, before a queue that nobody takes from."""
-    journal, name = Journal(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
+    """Return the daemon's listener, put together as in mta.daemon.assembly, before a queue that nobody takes from."""
+    event_log, name = EventLog(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
     limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
-    intake = Intake(queue, Held(), journal, ids=IdSource(), wall=time.time, name=name, limits=limits)
+    intake = Intake(queue, Held(), event_log, ids=IdSource(), wall=time.time, name=name, limits=limits)
     policy = Policy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
 
     def new_session(client: Client, late: Callable[[], None]) -> Session:
         machine = ServerMachine(limits, name)
-        return Session(machine, client, policy, intake, existence=existing, journal=journal, late=late)
+        return Session(machine, client, policy, intake, existence=existing, event_log=event_log, late=late)
 
-    return ESMTPFactory(new_session, lambda _: True, journal, name=name, limits=limits, clock=clock)
+    return ESMTPFactory(new_session, lambda _: True, event_log, name=name, limits=limits, clock=clock)
 
 
 def main() -> int:

@@ -21,10 +21,10 @@ from twisted.internet.task import react
 
 from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
+from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
-from mta.queue.runner import Threads
-from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 
 #: Octets of a message: the queue's files stay below 1 GB with a million of them.

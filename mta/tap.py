@@ -16,21 +16,14 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 import mta
-from mta.assembly import Premises
 from mta.config.settings import Settings, SettingsError, read_settings
-from mta.config.understanding import understanding
-from mta.delivery.keyring import DkimKeyError
-from mta.inbound.ports import NoSuchProtocol, PortError, bind
-from mta.inbound.tls import ROUND as CERTIFICATE_ROUND
-from mta.inbound.tls import CertificateError, ListeningCertificate
-from mta.ops.ending import end_with, fail, say
-from mta.ops.journal import FORMATS, Journal
-from mta.ops.notify import ManagerService, find_manager
-from mta.ops.output import Output, TwistedObserver
-from mta.ops.rounds import Rounds
-from mta.ops.told import tell_commands
-from mta.parent import supervise
-from mta.privileges import (
+from mta.config.summary import startup_summary
+from mta.daemon.assembly import RelayContext
+from mta.daemon.clocks import use_monotonic_timers
+from mta.daemon.exits import end_with, fail, say
+from mta.daemon.mounts import is_container_volume, place_notice
+from mta.daemon.periodic import PeriodicService
+from mta.daemon.privileges import (
     PrivilegeError,
     become,
     is_root,
@@ -40,15 +33,22 @@ from mta.privileges import (
     running_as,
     successor,
 )
-from mta.queue.home import Lock, give_away, homes, lock_relay, worker_home
+from mta.daemon.relay import Relay, read_keys
+from mta.daemon.runtime_settings import tell_commands
+from mta.daemon.signals import Signals, ignore_signals
+from mta.daemon.systemd import ManagerService, find_manager
+from mta.dkim.keyring import DkimKeyError
+from mta.event_log.log import FORMATS, EventLog
+from mta.event_log.output import Output, TwistedObserver
+from mta.inbound.ports import NoSuchProtocol, PortError, bind
+from mta.queue.disk.permissions import close_to_others
+from mta.queue.disk.queue_dir import Lock, give_away, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
-from mta.queue.merge import merge
-from mta.queue.place import is_container_volume, place_notice
-from mta.queue.rights import close_to_others
-from mta.relay import Relay, read_keys
-from mta.signals import Signals, ignore_signals
-from mta.steady import steady
+from mta.queue.worker_queues.merge import merge
+from mta.tls.server import ROUND as CERTIFICATE_ROUND
+from mta.tls.server import CertificateError, ListeningCertificate
+from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
@@ -64,7 +64,7 @@ class Options(usage.Options):
     synopsis = "(all settings are environment variables: see `smtprelay config show`)"
     settings: Settings
     output: Output
-    journal: Journal
+    event_log: EventLog
     #: Whether twistd itself was told whom to become.
     identity_given: bool
 
@@ -81,15 +81,15 @@ class Options(usage.Options):
         self.identity_given = any(of_twistd.get(name) is not None for name in ("uid", "gid"))
         render = FORMATS[self.settings.log_format]
         self.output = Output(1, reactor, render)
-        self.journal = Journal(self.output.write, time.time, render, flush=self.output.flush)
+        self.event_log = EventLog(self.output.write, time.time, render, flush=self.output.flush)
 
 
 def makeService(options: Options) -> "Daemon":
     """Return the relay that the environment describes."""
     from twisted.internet import reactor  # noqa: PLC0415
 
-    steady(reactor)
-    return Daemon(options.settings, options.journal, options.output, reactor, may_become=not options.identity_given)
+    use_monotonic_timers(reactor)
+    return Daemon(options.settings, options.event_log, options.output, reactor, may_become=not options.identity_given)
 
 
 class Daemon(MultiService):
@@ -99,12 +99,12 @@ class Daemon(MultiService):
     """
 
     def __init__(
-        self, settings: Settings, journal: Journal, output: Output, reactor: Any, *, may_become: bool = True
+        self, settings: Settings, event_log: EventLog, output: Output, reactor: Any, *, may_become: bool = True
     ) -> None:
         """With `may_become` a daemon that is root becomes the user of RUN_AS; without it somebody else sees to that."""
         super().__init__()
         self._settings = settings
-        self._journal = journal
+        self._event_log = event_log
         self._output = output
         #: The lines of workers on standard error.
         self._complaints = Output(2, reactor)
@@ -115,19 +115,19 @@ class Daemon(MultiService):
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
         """Join an application, and have Twisted log through our journal."""
         if isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, TwistedObserver(self._journal, self._output.flush))
+            parent.setComponent(ILogObserver, TwistedObserver(self._event_log, self._output.flush))
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Bind, and read certificate and keys while we may, then give root up; or end the program with one line."""
-        settings, journal = self._settings, self._journal
+        settings, event_log = self._settings, self._event_log
         for output in (self._output, self._complaints):
             output.open()
         try:
             identity = successor(settings) if self._may_become and is_root() else None
-            self._sockets = _open_sockets(settings, journal)
-            self._certificate = _read_certificate(settings, journal)
-            self._keyring = read_keys(settings, self._reactor, journal.notice)
+            self._sockets = _open_sockets(settings, event_log)
+            self._certificate = _read_certificate(settings, event_log)
+            self._keyring = read_keys(settings, self._reactor, event_log.notice)
             if identity is not None:
                 give_away(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)
@@ -143,22 +143,22 @@ class Daemon(MultiService):
         try:
             refuse_who_we_are(self._settings)
             refuse_new_privileges()
-            self._lock = _take_directory(self._settings, self._journal)
-            _tell_commands(self._settings, self._journal)
+            self._lock = _take_directory(self._settings, self._event_log)
+            _tell_commands(self._settings, self._event_log)
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
-            Signals(self._reactor, stop=self._stop_running, reload=core.reload, notice=self._journal.notice).take()
+            Signals(self._reactor, stop=self._stop_running, reload=core.reload, notice=self._event_log.notice).take()
         except (*_MISTAKES, QueueError) as error:
             _refuse(error)
-        self._manager = ManagerService(manager, self._reactor, self._journal.trouble, well=core.well)
+        self._manager = ManagerService(manager, self._reactor, self._event_log.trouble, well=core.well)
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
     def _alone(self) -> Relay:
-        premises = Premises(
+        premises = RelayContext(
             settings=self._settings,
             reactor=self._reactor,
-            journal=self._journal,
+            event_log=self._event_log,
             sockets=self._sockets,
             certificate=self._certificate,
             keyring=self._keyring,
@@ -171,13 +171,13 @@ class Daemon(MultiService):
         # The workers read the keys for themselves; what is wrong with them was said once, here.
         certificate = self._certificate
         if certificate is not None:
-            Rounds(certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
+            PeriodicService(certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
         return supervise(
             self._settings,
             self._sockets,
             certificate,
             watchdog=watchdog,
-            journal=self._journal,
+            event_log=self._event_log,
             pass_on=self._output.pass_on,
             complain=self._complaints.pass_on,
             reactor=self._reactor,
@@ -196,25 +196,25 @@ class Daemon(MultiService):
         for each in self._sockets:
             each.close()
         await maybeDeferred(super().stopService)
-        self._journal.stopped()
+        self._event_log.stopped()
         for output in (self._complaints, self._output):
             output.close()
 
     def _tell_what_was_understood(self) -> None:
         for notice in self._settings.notices:
-            self._journal.notice(notice)
-        for line in (*understanding(self._settings), running_as(self._settings)):
-            self._journal.understood(line)
+            self._event_log.notice(notice)
+        for line in (*startup_summary(self._settings), running_as(self._settings)):
+            self._event_log.understood(line)
         for notice in privilege_notices(self._settings):
-            self._journal.notice(notice)
+            self._event_log.notice(notice)
 
     def _announce(self, waiting: int) -> None:
         settings = self._settings
         for address, port in self._addresses:
-            self._journal.listening(address, port)
+            self._event_log.listening(address, port)
         self._manager.setServiceParent(self)
         self._manager.status(f"{settings.mailname}: {waiting} messages in the queue at the start")
-        self._journal.started(mta.__version__, settings.mailname, str(settings.queue_dir), waiting)
+        self._event_log.started(mta.__version__, settings.mailname, str(settings.queue_dir), waiting)
 
     def _cannot_start(self, failure: Failure) -> None:
         """End the program as a relay without workers would."""
@@ -231,7 +231,7 @@ def _refuse(error: Exception) -> NoReturn:
     fail(str(error), status=os.EX_CONFIG if isinstance(error, _MISTAKES) else 1)
 
 
-def _open_sockets(settings: Settings, journal: Journal) -> list[socket.socket]:
+def _open_sockets(settings: Settings, event_log: EventLog) -> list[socket.socket]:
     """Bind what the settings name. Raises PortError."""
     orphans = settings.workers > 1 or worker_home(settings.queue_dir, 2).exists()
     patience = _PORT_PATIENCE if orphans else 0.0
@@ -244,37 +244,37 @@ def _open_sockets(settings: Settings, journal: Journal) -> list[socket.socket]:
         # Everywhere is also nowhere: a kernel without IPv6 has no address to miss.
         if not sockets or ip_address(settings.bind_ip6 or "::1") != ip_address("::"):
             raise
-        journal.notice("this host has no IPv6: listening on IPv4 only")
+        event_log.notice("this host has no IPv6: listening on IPv4 only")
     return sockets
 
 
-def _read_certificate(settings: Settings, journal: Journal) -> ListeningCertificate | None:
+def _read_certificate(settings: Settings, event_log: EventLog) -> ListeningCertificate | None:
     if settings.certificate_path is None or settings.key_path is None:
         return None
     paths = settings.certificate_path, settings.key_path
-    return ListeningCertificate(*paths, wall=time.time, notice=journal.notice, trouble=journal.trouble)
+    return ListeningCertificate(*paths, wall=time.time, notice=event_log.notice, trouble=event_log.trouble)
 
 
-def _tell_commands(settings: Settings, journal: Journal) -> None:
+def _tell_commands(settings: Settings, event_log: EventLog) -> None:
     """Have the commands of an operator find the settings of this relay, if it has a runtime directory."""
     try:
         tell_commands(os.environ, settings.queue_dir)
     except OSError as error:
-        journal.notice(f"the settings cannot be told to the smtprelay command: {error}")
+        event_log.notice(f"the settings cannot be told to the smtprelay command: {error}")
 
 
-def _take_directory(settings: Settings, journal: Journal) -> Lock:
+def _take_directory(settings: Settings, event_log: EventLog) -> Lock:
     """Lock QUEUE_DIR, wait for workers that outlived their parent, merge what is left over. Raises QueueError."""
     directory = settings.queue_dir
     closed = close_to_others(directory, container_volume=is_container_volume(directory))
     if closed is not None:
-        journal.notice(closed)
+        event_log.notice(closed)
     lock = lock_relay(directory)
     place = place_notice(directory)
     if place is not None:
-        journal.notice(place)
+        event_log.notice(place)
     for home in homes(directory):
         Lock(home, patience=STOP_SECONDS).release()
     for merged in merge(directory, settings.workers, time.time()):
-        journal.notice(str(merged))
+        event_log.notice(str(merged))
     return lock

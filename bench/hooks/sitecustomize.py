@@ -8,7 +8,7 @@ import os
 import time
 
 if os.environ.get("BENCH_TIMEOUT"):
-    from mta.delivery.timeouts import Timeouts
+    from mta.delivery.remote.timeouts import Timeouts
 
     _seconds = float(os.environ["BENCH_TIMEOUT"])
     _initial = Timeouts.__init__

@@ -7,7 +7,7 @@ from bench.load import Source
 from bench.row import EXIM, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.rows.through import Load, pass_through, share, warm_up
 from bench.server import Server
-from mta.message.keys import SigningKey, new_key, to_pem
+from mta.dkim.keys import SigningKey, new_key, to_pem
 from tests.fakes import sink as recording
 from tests.fakes.processes import until
 from tests.fakes.verifiers import dkimpy_accepts, records

@@ -1,4 +1,4 @@
-"""Environment variables to one frozen Settings, all mistakes reported together.
+"""Reads the environment into one frozen Settings and reports all mistakes together.
 
-Imported by `mta.ops` and by the modules beside the rooms.
+Only `mta.cli`, `mta.daemon`, `mta.workers` and `mta.tap` import it; the other packages are given decided values.
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from mta.smtp.printable import printable
+from mta.smtp.address import printable
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Form(Generic[T]):
+class ValueType(Generic[T]):
     """How a value is written. `read` raises ValueError with words for an operator; it reads what `show` gives."""
 
     read: Callable[[str], T]
@@ -57,7 +57,7 @@ class Setting(Generic[T]):
     """One environment variable. A secret may also stand in a file that `<name>_FILE` names."""
 
     name: str
-    form: Form[T]
+    form: ValueType[T]
     #: Read when the variable is unset or empty.
     default: str
     #: One line of Markdown.
@@ -69,7 +69,7 @@ class Setting(Generic[T]):
     default_meaning: str = ""
 
 
-class Reading:
+class SettingsReader:
     """Reads settings from one environment; a wrong one counts as unset, and `mistakes` tells why.
 
     What the environment does not set, the macros that it was given may.

@@ -1,4 +1,7 @@
-"""The environment's settings as one frozen value."""
+"""The environment's settings as one frozen value.
+
+Every setting as it counts, secrets masked: for the log, and for an operator who asks.
+"""
 
 import os
 import re
@@ -6,20 +9,50 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mta.config import files, forms, table
+from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
-from mta.config.inforce import InForce, in_force
-from mta.config.interfaces import interface_networks
-from mta.config.mode import read_smarthost
-from mta.config.setting import Reading, SettingsError
-from mta.config.strangers import is_negative, notice_exim, notice_quotes, notice_strangers
-from mta.delivery.backoff import RetrySchedule
-from mta.delivery.localrule import LocalKind, LocalRule
+from mta.config.setting import MASK, Setting, SettingsError, SettingsReader, Source
+from mta.config.smarthost import read_smarthost
+from mta.config.sources import files
+from mta.config.sources.interfaces import interface_networks
+from mta.config.table import SETTINGS
+from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes, notice_unknown_variables
+from mta.delivery.local.rule import LocalKind, LocalRule
+from mta.delivery.retry import RetrySchedule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
 from mta.routing.route import Smarthost
 from mta.smtp.address import AddressError, parse_domain
 from mta.smtp.domains import DomainList
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """The value of one setting as it is written, `****` for a secret, and where it came from."""
+
+    name: str
+    text: str
+    source: Source
+
+    def __str__(self) -> str:
+        """Give `NAME = text`."""
+        return f"{self.name} = {self.text}".rstrip()
+
+
+def effective_settings(reading: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
+    """Return all settings in the order of the table. `found` has, by name, what stands in for an empty default."""
+    return tuple(
+        EffectiveSetting(setting.name, _text(setting, reading) or found.get(setting.name, ""), reading.source(setting))
+        for setting in SETTINGS
+    )
+
+
+def _text(setting: Setting[Any], reading: SettingsReader) -> str:
+    if setting.secret:
+        return MASK if reading.is_set(setting) else ""
+    return setting.form.show(reading.of(setting))
+
 
 __all__ = ["Settings", "SettingsError", "read_settings"]
 
@@ -83,7 +116,7 @@ class Settings:
     #: Lines to log at start: what was set and has no effect, what is missing, what is unwise.
     notices: tuple[str, ...]
     #: Every setting as text.
-    in_force: tuple[InForce, ...]
+    effective: tuple[EffectiveSetting, ...]
 
 
 def own_host_name() -> str:
@@ -94,7 +127,7 @@ def own_host_name() -> str:
 
 def usable_cores() -> int:
     """Return how many processor cores this process may run on, as far as there are workers for them."""
-    return min(len(os.sched_getaffinity(0)), forms.MOST_WORKERS)
+    return min(len(os.sched_getaffinity(0)), value_types.MOST_WORKERS)
 
 
 def read_settings(
@@ -109,10 +142,10 @@ def read_settings(
     `host_name` gives the host's own name, `networks` those of an interface or OSError; below `root` Exim's files are
     looked for.
     """
-    reading = Reading(environ)
+    reading = SettingsReader(environ)
     for setting in table.SETTINGS:
         reading.of(setting)
-    notice_strangers(reading)
+    notice_unknown_variables(reading)
     notice_quotes(reading)
     notice_exim(reading, root)
     settings = _assemble(reading, host_name, networks)
@@ -121,7 +154,7 @@ def read_settings(
 
 
 def _assemble(
-    reading: Reading, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]]
+    reading: SettingsReader, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]]
 ) -> Settings:
     of = reading.of
     macros = files.macros(reading)
@@ -174,11 +207,11 @@ def _assemble(
         private_destinations=of(table.PRIVATE_DESTINATIONS),
         verbose=_verbose(reading),
         notices=tuple(dict.fromkeys(reading.notices)),
-        in_force=in_force(reading, stand_ins),
+        effective=effective_settings(reading, stand_ins),
     )
 
 
-def _ipv6(reading: Reading) -> bool:
+def _ipv6(reading: SettingsReader) -> bool:
     disabled = reading.of(table.DISABLE_IPV6)
     if is_negative(reading.text(table.DISABLE_IPV6)):
         reading.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
@@ -187,14 +220,14 @@ def _ipv6(reading: Reading) -> bool:
     return not disabled
 
 
-def _verbose(reading: Reading) -> bool:
+def _verbose(reading: SettingsReader) -> bool:
     verbose = reading.of(table.VERBOSE)
     if reading.is_set(table.VERBOSE) and not verbose and not is_negative(reading.text(table.VERBOSE)):
         reading.notice("VERBOSE has no effect: only true turns it on")
     return verbose
 
 
-def _mailname(reading: Reading, host_name: Callable[[], str]) -> str:
+def _mailname(reading: SettingsReader, host_name: Callable[[], str]) -> str:
     name = reading.of(table.MAILNAME)
     if name is None:
         return _own_name(reading, host_name())
@@ -203,7 +236,7 @@ def _mailname(reading: Reading, host_name: Callable[[], str]) -> str:
     return name
 
 
-def _run_as(reading: Reading) -> Identity | None:
+def _run_as(reading: SettingsReader) -> Identity | None:
     """Return whom a relay that is started as root becomes; on a high port it may stay what it is unless that is set."""
     chosen = reading.of(table.RUN_AS)
     if chosen is None and reading.of(table.PORT) < UNPRIVILEGED_PORTS:
@@ -211,14 +244,14 @@ def _run_as(reading: Reading) -> Identity | None:
     return chosen
 
 
-def _relay_domains(reading: Reading) -> DomainList:
+def _relay_domains(reading: SettingsReader) -> DomainList:
     domains = reading.of(table.RELAY_DOMAINS)
     if _ALL_DOMAINS in domains.patterns:
         reading.notice("RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam")
     return domains
 
 
-def _local_domains(reading: Reading) -> DomainList:
+def _local_domains(reading: SettingsReader) -> DomainList:
     others = reading.of(table.OTHER_HOSTNAMES).patterns
     if _ALL_DOMAINS in others:
         reading.notice("OTHER_HOSTNAMES makes every domain local: no mail leaves this host")
@@ -228,14 +261,14 @@ def _local_domains(reading: Reading) -> DomainList:
     return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others))))
 
 
-def _local_delivery(reading: Reading) -> LocalRule:
+def _local_delivery(reading: SettingsReader) -> LocalRule:
     rule = reading.of(table.LOCAL_DELIVERY)
     if rule.kind is LocalKind.LMTP and reading.differs(table.MAIL_DIR):
         reading.notice("MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP")
     return rule
 
 
-def _own_name(reading: Reading, host: str) -> str:
+def _own_name(reading: SettingsReader, host: str) -> str:
     """Return the host's name as others will take it: an odd letter becomes a dash."""
     labels = (re.sub(r"[^a-z0-9]+", "-", label).strip("-") for label in host.lower().split("."))
     try:
@@ -247,7 +280,7 @@ def _own_name(reading: Reading, host: str) -> str:
     return name
 
 
-def _trusted(reading: Reading, networks: Callable[[str], tuple[IPNetwork, ...]]) -> TrustList:
+def _trusted(reading: SettingsReader, networks: Callable[[str], tuple[IPNetwork, ...]]) -> TrustList:
     device = reading.of(table.NET_DEV)
     try:
         near = networks(device)
@@ -262,7 +295,7 @@ def _trusted(reading: Reading, networks: Callable[[str], tuple[IPNetwork, ...]])
     return TrustList((*LOOPBACK, *(TrustItem(Network(network)) for network in near), *added))
 
 
-def _notice_public(reading: Reading, device: str, near: tuple[IPNetwork, ...]) -> None:
+def _notice_public(reading: SettingsReader, device: str, near: tuple[IPNetwork, ...]) -> None:
     """Tell of neighbours whom nobody chose: an address of our own alone has none."""
     public = [str(network) for network in near if network.is_global and network.num_addresses > 1]
     if public:

@@ -1,15 +1,15 @@
 """The one table of settings: the source of names, forms, defaults and help, and of the table in the README."""
 
-from mta.config import forms
+from mta.config import value_types
 from mta.config.setting import Setting
 from mta.routing.route import TlsRule
 
-PORT = Setting("PORT", forms.PORT, "25", "The port we listen on.", "2525")
-BIND_IP = Setting("BIND_IP", forms.IPV4, "0.0.0.0", "The IPv4 address we listen on.", "127.0.0.1")  # noqa: S104
-BIND_IP6 = Setting("BIND_IP6", forms.IPV6, "::0", "The IPv6 address we listen on.", "::1")
+PORT = Setting("PORT", value_types.PORT, "25", "The port we listen on.", "2525")
+BIND_IP = Setting("BIND_IP", value_types.IPV4, "0.0.0.0", "The IPv4 address we listen on.", "127.0.0.1")  # noqa: S104
+BIND_IP6 = Setting("BIND_IP6", value_types.IPV6, "::0", "The IPv6 address we listen on.", "::1")
 DISABLE_IPV6 = Setting(
     "DISABLE_IPV6",
-    forms.FLAG,
+    value_types.FLAG,
     "",
     "Any value, even `0`: neither listen on IPv6 nor deliver over it.",
     "yes",
@@ -17,7 +17,7 @@ DISABLE_IPV6 = Setting(
 )
 MAILNAME = Setting(
     "MAILNAME",
-    forms.MAIL_NAME,
+    value_types.MAIL_NAME,
     "",
     "The name we give ourselves in greetings, `Received:` fields and reports. It is not a local domain.",
     "mail.example.com",
@@ -25,7 +25,7 @@ MAILNAME = Setting(
 )
 RUN_AS = Setting(
     "RUN_AS",
-    forms.IDENTITY,
+    value_types.IDENTITY,
     "",
     "Whom the relay becomes for good once its ports are open, if it is started as root: `user`, `user:group`, or their"
     " numbers.",
@@ -34,14 +34,14 @@ RUN_AS = Setting(
 )
 NET_DEV = Setting(
     "NET_DEV",
-    forms.DEVICE,
+    value_types.DEVICE,
     "eth0",
     "The network interface whose IPv4 and IPv6 networks may send anywhere, IPv6 link-local ones excepted.",
     "eth0",
 )
 RELAY_NETWORKS = Setting(
     "RELAY_NETWORKS",
-    forms.TRUST,
+    value_types.TRUST,
     "",
     "More networks, addresses and host names that may send anywhere. The first item that matches decides;"
     " one with `!` excludes; `*` is everyone.",
@@ -50,7 +50,7 @@ RELAY_NETWORKS = Setting(
 )
 RELAY_DOMAINS = Setting(
     "RELAY_DOMAINS",
-    forms.DOMAINS,
+    value_types.DOMAINS,
     "",
     "Domains that anyone may send to; `*.x.org` means the sub-domains of `x.org` only.",
     "example.com : *.example.org",
@@ -58,7 +58,7 @@ RELAY_DOMAINS = Setting(
 )
 OTHER_HOSTNAMES = Setting(
     "OTHER_HOSTNAMES",
-    forms.DOMAINS,
+    value_types.DOMAINS,
     "",
     "Domains whose mail is delivered here, besides `localhost`; `*` is every domain.",
     "example.com : example.org",
@@ -66,16 +66,16 @@ OTHER_HOSTNAMES = Setting(
 )
 LOCAL_DELIVERY = Setting(
     "LOCAL_DELIVERY",
-    forms.LOCAL_RULE,
+    value_types.LOCAL_RULE,
     "maildir",
     "Where local mail goes: `maildir` (to the Maildirs that exist), `maildir-create` (to Maildirs made for anyone),"
     " `lmtp:host:port` or `lmtp:/path` (to a mail store that speaks LMTP).",
     "lmtp:dovecot:24",
 )
-MAIL_DIR = Setting("MAIL_DIR", forms.PATH, "/var/mail", "The directory of the local Maildirs.", "/var/mail")
+MAIL_DIR = Setting("MAIL_DIR", value_types.PATH, "/var/mail", "The directory of the local Maildirs.", "/var/mail")
 ALIASES_FILE = Setting(
     "ALIASES_FILE",
-    forms.OPTIONAL_PATH,
+    value_types.OPTIONAL_PATH,
     "",
     "A file of aliases for local users, as sendmail's; their mail may go outside.",
     "/etc/aliases",
@@ -83,19 +83,25 @@ ALIASES_FILE = Setting(
 )
 CERTIFICATE_PATH = Setting(
     "CERTIFICATE_PATH",
-    forms.OPTIONAL_PATH,
+    value_types.OPTIONAL_PATH,
     "",
     "The certificate, PEM with its chain, that we offer STARTTLS with; `KEY_PATH` belongs to it.",
     "/etc/ssl/mail.crt",
     default_meaning="none: no STARTTLS",
 )
 KEY_PATH = Setting(
-    "KEY_PATH", forms.OPTIONAL_PATH, "", "The certificate's private key, PEM without a password.", "/etc/ssl/mail.key"
+    "KEY_PATH",
+    value_types.OPTIONAL_PATH,
+    "",
+    "The certificate's private key, PEM without a password.",
+    "/etc/ssl/mail.key",
 )
-SMTPPORTOUT = Setting("SMTPPORTOUT", forms.PORT, "25", "The port we deliver to when there is no smarthost.", "2525")
+SMTPPORTOUT = Setting(
+    "SMTPPORTOUT", value_types.PORT, "25", "The port we deliver to when there is no smarthost.", "2525"
+)
 PRIVATE_DESTINATIONS = Setting(
     "PRIVATE_DESTINATIONS",
-    forms.choice({"refuse": False, "allow": True}),
+    value_types.choice({"refuse": False, "allow": True}),
     "refuse",
     "Whether a domain's MX may be a private or loopback address, or our own: `refuse` or `allow`."
     " `RELAY_DOMAINS` and the smarthost always may.",
@@ -103,24 +109,28 @@ PRIVATE_DESTINATIONS = Setting(
 )
 SMARTHOST_ADDRESS = Setting(
     "SMARTHOST_ADDRESS",
-    forms.HOSTS,
+    value_types.HOSTS,
     "",
     "The host that takes all our mail, or several to try in turn. A port takes two colons, an IPv6 address brackets.",
     "smtp.example.com::587",
     default_meaning="none: we deliver by MX",
 )
 SMARTHOST_PORT = Setting(
-    "SMARTHOST_PORT", forms.PORT, "25", "The port of the last smarthost. 465 and 2465 are TLS from the start.", "587"
+    "SMARTHOST_PORT",
+    value_types.PORT,
+    "25",
+    "The port of the last smarthost. 465 and 2465 are TLS from the start.",
+    "587",
 )
 SMARTHOST_USER = Setting(
-    "SMARTHOST_USER", forms.SECRET, "", "The user name for the smarthost.", "relay@example.com", secret=True
+    "SMARTHOST_USER", value_types.SECRET, "", "The user name for the smarthost.", "relay@example.com", secret=True
 )
 SMARTHOST_PASSWORD = Setting(
-    "SMARTHOST_PASSWORD", forms.SECRET, "", "The password for the smarthost.", "correct-horse", secret=True
+    "SMARTHOST_PASSWORD", value_types.SECRET, "", "The password for the smarthost.", "correct-horse", secret=True
 )
 SMARTHOST_ALIASES = Setting(
     "SMARTHOST_ALIASES",
-    forms.PATTERNS,
+    value_types.PATTERNS,
     "",
     "Patterns, separated by `;`, of hosts that may be given the password: a name, `*.example.com`, `*`,"
     " or a regular expression that starts with `^`.",
@@ -129,7 +139,7 @@ SMARTHOST_ALIASES = Setting(
 )
 SMARTHOST_TLS = Setting(
     "SMARTHOST_TLS",
-    forms.optional(forms.choice({rule.value: rule for rule in reversed(TlsRule)})),
+    value_types.optional(value_types.choice({rule.value: rule for rule in reversed(TlsRule)})),
     "",
     "What the smarthost's connection must be: `verify` (TLS with a certificate that proves the host's name),"
     " `require` (TLS with any), `opportunistic` (TLS if offered) or `none`.",
@@ -138,7 +148,7 @@ SMARTHOST_TLS = Setting(
 )
 SMARTHOST_CA_FILE = Setting(
     "SMARTHOST_CA_FILE",
-    forms.OPTIONAL_PATH,
+    value_types.OPTIONAL_PATH,
     "",
     "Certificates, PEM, of the authorities that vouch for the smarthost, in place of the system's.",
     "/etc/ssl/our-ca.pem",
@@ -146,50 +156,57 @@ SMARTHOST_CA_FILE = Setting(
 )
 GMAIL_USER = Setting(
     "GMAIL_USER",
-    forms.SECRET,
+    value_types.SECRET,
     "",
     "With the password: send all mail through `smtp.gmail.com`.",
     "relay@gmail.com",
     secret=True,
 )
 GMAIL_PASSWORD = Setting(
-    "GMAIL_PASSWORD", forms.SECRET, "", "An app password of the Gmail account.", "abcdefghijklmnop", secret=True
+    "GMAIL_PASSWORD", value_types.SECRET, "", "An app password of the Gmail account.", "abcdefghijklmnop", secret=True
 )
 SES_USER = Setting(
-    "SES_USER", forms.SECRET, "", "With the password: send all mail through Amazon SES.", "AKIAEXAMPLE", secret=True
+    "SES_USER",
+    value_types.SECRET,
+    "",
+    "With the password: send all mail through Amazon SES.",
+    "AKIAEXAMPLE",
+    secret=True,
 )
 SES_PASSWORD = Setting(
-    "SES_PASSWORD", forms.SECRET, "", "The SMTP password of Amazon SES.", "correct-horse", secret=True
+    "SES_PASSWORD", value_types.SECRET, "", "The SMTP password of Amazon SES.", "correct-horse", secret=True
 )
-SES_REGION = Setting("SES_REGION", forms.REGION, "us-east-1", "The region of Amazon SES.", "eu-west-1")
-SES_PORT = Setting("SES_PORT", forms.PORT, "587", "The port of Amazon SES.", "2587")
+SES_REGION = Setting("SES_REGION", value_types.REGION, "us-east-1", "The region of Amazon SES.", "eu-west-1")
+SES_PORT = Setting("SES_PORT", value_types.PORT, "587", "The port of Amazon SES.", "2587")
 DKIM_KEY_PATH = Setting(
     "DKIM_KEY_PATH",
-    forms.OPTIONAL_PATH,
+    value_types.OPTIONAL_PATH,
     "",
     "The private key, PEM, that signs mail of every domain; or a directory of keys `<domain>.pem` and"
     " `<domain>.<selector>.pem`.",
     "/etc/smtprelay/dkim",
     default_meaning="none: mail is not signed",
 )
-DKIM_SELECTOR = Setting("DKIM_SELECTOR", forms.SELECTOR, "dkim", "The selector of the DKIM key's record.", "mail2026")
+DKIM_SELECTOR = Setting(
+    "DKIM_SELECTOR", value_types.SELECTOR, "dkim", "The selector of the DKIM key's record.", "mail2026"
+)
 DKIM_CANON = Setting(
     "DKIM_CANON",
-    forms.CANON,
+    value_types.CANON,
     "relaxed/relaxed",
     "The canonical form of header and body in DKIM: `relaxed` or `simple` each; one word means both.",
     "relaxed/simple",
 )
 QUEUE_DIR = Setting(
     "QUEUE_DIR",
-    forms.PATH,
+    value_types.PATH,
     "/var/spool/smtprelay",
     "The directory of the queue. Keep it on a volume: what we answered `250` lies there.",
     "/var/spool/smtprelay",
 )
 RETRY_SCHEDULE = Setting(
     "RETRY_SCHEDULE",
-    forms.SCHEDULE,
+    value_types.SCHEDULE,
     "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
     "When to try again: `F,until,interval`, or `G,until,interval,factor` for waits that grow. After the last rule the"
     " mail is returned.",
@@ -197,21 +214,23 @@ RETRY_SCHEDULE = Setting(
 )
 WORKERS = Setting(
     "WORKERS",
-    forms.WORKERS,
+    value_types.WORKERS,
     "1",
     "How many processes share the work, each with a queue of its own; `auto` is one for each processor core.",
     "auto",
 )
-HISTORY_DAYS = Setting("HISTORY_DAYS", forms.DAYS, "7", "How long the queue remembers what became of a message.", "7")
+HISTORY_DAYS = Setting(
+    "HISTORY_DAYS", value_types.DAYS, "7", "How long the queue remembers what became of a message.", "7"
+)
 MESSAGE_SIZE_LIMIT = Setting(
-    "MESSAGE_SIZE_LIMIT", forms.SIZE, "50M", "The largest message we take; `K`, `M` and `G` may follow.", "50M"
+    "MESSAGE_SIZE_LIMIT", value_types.SIZE, "50M", "The largest message we take; `K`, `M` and `G` may follow.", "50M"
 )
 LINE_LENGTH_LIMIT = Setting(
-    "LINE_LENGTH_LIMIT", forms.COUNT, "998", "The longest line we take, in octets; `0` lifts the limit.", "998"
+    "LINE_LENGTH_LIMIT", value_types.COUNT, "998", "The longest line we take, in octets; `0` lifts the limit.", "998"
 )
 LINE_ENDINGS = Setting(
     "LINE_ENDINGS",
-    forms.choice({"normalize": "normalize", "strict": "strict"}),
+    value_types.choice({"normalize": "normalize", "strict": "strict"}),
     "normalize",
     "How a line of a trusted network that ends in a bare LF is treated: with `normalize` it gets a CRLF, with `strict`"
     " the message is refused, as strangers' always are.",
@@ -219,19 +238,19 @@ LINE_ENDINGS = Setting(
 )
 DNS_SERVERS = Setting(
     "DNS_SERVERS",
-    forms.SERVERS,
+    value_types.SERVERS,
     "",
     "Addresses of DNS servers, with a port each if it is not 53.",
     "127.0.0.1:5353,[::1]:53",
     default_meaning="the system's",
 )
 LOG_FORMAT = Setting(
-    "LOG_FORMAT", forms.choice({"text": "text", "json": "json"}), "text", "How we log: `text` or `json`.", "json"
+    "LOG_FORMAT", value_types.choice({"text": "text", "json": "json"}), "text", "How we log: `text` or `json`.", "json"
 )
-VERBOSE = Setting("VERBOSE", forms.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
+VERBOSE = Setting("VERBOSE", value_types.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",
-    forms.TRUE,
+    value_types.TRUE,
     "",
     "Has no effect: Exim's files are not run. It is known only to say so.",
     "true",
@@ -239,7 +258,7 @@ USE_SPLIT_CONFIG = Setting(
 )
 MACROS_FILE = Setting(
     "MACROS_FILE",
-    forms.OPTIONAL_PATH,
+    value_types.OPTIONAL_PATH,
     "",
     "A file of Exim macros. Those that people really used are honoured, the others are named in the log.",
     "/etc/exim4/_docker_additional_macros",

@@ -9,8 +9,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from mta.config.exim import host_name
-from mta.config.trusthints import meant_instead, spelled_instead, split
+from mta.config.sources.exim import host_name
+from mta.config.trust_hints import meant_instead, spelled_instead, split
 from mta.inbound.networks import Everyone, HostName, Network, TrustItem, TrustList, network
 
 _BREAKS = re.compile(r"[;,\s]+")

@@ -1,1 +1,1 @@
-"""From the queue to the remote host, with retries, throttling and reports."""
+"""Delivers claimed messages: routes each recipient, sends groups to destinations and settles the results."""

@@ -10,9 +10,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.delivery.limits import DeliveryLimits
+from mta.event_log.log import EventLog
 from mta.message.body import stored
-from mta.ops.journal import Journal
-from mta.queue.interface import Claim, PutOff, Queue
+from mta.queue.interface import Claim, DeferralFilter, Queue
 
 _log = Logger()
 
@@ -23,7 +23,7 @@ class Taker(Protocol):
     def room(self) -> int:
         """How many more messages can be worked on now."""
 
-    def put_off(self) -> PutOff | None:
+    def put_off(self) -> DeferralFilter | None:
         """Return what leaves alone mail that could not be tried now; None when all can be."""
 
     def take(self, claim: Claim) -> None:
@@ -44,14 +44,14 @@ class Claimer:
         *,
         clock: IReactorTime,
         wall: Callable[[], float],
-        journal: Journal,
+        event_log: EventLog,
     ) -> None:
         self._queue = queue
         self._taker = taker
         self._limits = limits
         self._clock = clock
         self._wall = wall
-        self._journal = journal
+        self._event_log = event_log
         self._running = False
         # Whether the queue may hold messages that are due and that nobody has claimed.
         self._behind = False
@@ -119,7 +119,7 @@ class Claimer:
             self._taker.last_answer()
             return
         self._behind = True
-        self._journal.trouble(f"cannot read the queue: {failure.getErrorMessage()}; trying again")
+        self._event_log.trouble(f"cannot read the queue: {failure.getErrorMessage()}; trying again")
         self.due_at(self._wall() + self._limits.queue_retry)
 
     def _sleep(self, wait: float | None) -> None:

@@ -1,57 +1,59 @@
-"""Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once."""
+"""Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+Holds the answers of the DNS for one message together, but not for long.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from mta.delivery.destinations import Destinations
-from mta.delivery.job import Group, Job, Owner, Result
+from mta.delivery.destinations.destinations import Destinations
+from mta.delivery.job import Group, Job, Owner, RecipientResult
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.together import Answers, Together
-from mta.message.outcome import Delivered, Outcome, TryLater
-from mta.queue.interface import Claim, NewMail, Pending
+from mta.delivery.local.interface import Expanded, LocalDelivery, Outcomes
+from mta.message.outcome import Outcome, TryLater
+from mta.queue.interface import Pending
 from mta.routing.route import Local, Plan, Router, Routing
+
+#: Seconds for which recipients wait for the look-ups of others, so that those who share a destination share a
+#: transaction. A domain whose servers are silent takes half a minute, and delays nobody else's mail for longer.
+PATIENCE = 1.0
+
+Answers = Sequence[tuple[Routing, Group]]
+
+
+class RoutingBatch:
+    """Takes the answers to `expected` questions; `send` gets those of the first second at once, others one by one."""
+
+    def __init__(self, expected: int, send: Callable[[Answers], None], clock: IReactorTime) -> None:
+        self._expected = expected
+        self._send = send
+        self._answers: list[tuple[Routing, Group]] = []
+        self._patience = clock.callLater(PATIENCE, self._flush)
+
+    def answered(self, routing: Routing, group: Group) -> None:
+        """Take the routing of a group's recipients."""
+        self._answers.append((routing, group))
+        self.ended()
+
+    def ended(self) -> None:
+        """Count out one question, answered or not."""
+        self._expected -= 1
+        if not self._expected and self._patience.active():
+            self._patience.cancel()
+        if not self._patience.active():
+            self._flush()
+
+    def _flush(self) -> None:
+        answers, self._answers = self._answers, []
+        if answers:
+            self._send(answers)
+
 
 Routed = list[tuple[Routing, Sequence[Pending]]]
 Unrouted = list[tuple[str, list[Pending]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Expanded:
-    """A recipient has become others: `mails` go to them, once they are added in the settlement of this `outcome`.
-
-    Recipients of a message may share a mail; the settlement that adds it is that of all of them.
-    """
-
-    outcome: Delivered
-    mails: tuple[NewMail, ...]
-
-
-#: The outcomes of recipients by their index.
-Outcomes = Mapping[int, Outcome | Expanded]
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPart:
-    """Recipients that are delivered together: by this relay, or over a plan to the server that has their mailboxes."""
-
-    recipients: tuple[Pending, ...]
-    way: "Deferred[Outcomes] | Plan"
-
-
-class LocalDelivery(Protocol):
-    """Delivers to mailboxes of our own."""
-
-    def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> Sequence[LocalPart]:
-        """Begin to deliver to recipients of local domains; return them in parts, each recipient in one.
-
-        These are all local recipients of the claim, so that a mailbox or an address gets one copy of the message. A
-        part never fails for a full disk or a missing mailbox.
-        """
 
 
 class Dispatcher:
@@ -114,7 +116,7 @@ class Dispatcher:
             for _, group in answers:
                 self._owner.abandoned(group)
 
-        together = Together(len(unknown), send, self._clock)
+        together = RoutingBatch(len(unknown), send, self._clock)
         # Each question's group keeps the job open until its recipients are in others.
         for domain, group in [(domain, self._group(job, recipients)) for domain, recipients in unknown]:
             finding = Deferred.fromCoroutine(self._routing(domain))
@@ -131,12 +133,14 @@ class Dispatcher:
     async def _routing(self, domain: str) -> Routing:
         return await self._router.find(domain)
 
-    def _not_found(self, failure: Failure, group: Group, together: Together) -> None:
+    def _not_found(self, failure: Failure, group: Group, together: RoutingBatch) -> None:
         if failure.check(CancelledError):
             self._owner.abandoned(group)
         else:
             # A bug of ours in routing must not hold the mail for ever.
-            trouble = Result(TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0"))
+            trouble = RecipientResult(
+                TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0")
+            )
             self._owner.concluded(group, {pending.index: trouble for pending in group.recipients})
         together.ended()
 
@@ -174,7 +178,7 @@ class Dispatcher:
         return Group(job, tuple(recipients), self._clock.seconds())
 
     def _decide(self, group: Group, outcome: Outcome) -> None:
-        result = Result(outcome, transfer=self._clock.seconds() - group.entered)
+        result = RecipientResult(outcome, transfer=self._clock.seconds() - group.entered)
         self._owner.concluded(group, {pending.index: result for pending in group.recipients})
 
     def _await(self, group: Group, delivering: "Deferred[Outcomes]") -> None:
@@ -187,9 +191,9 @@ class Dispatcher:
         delivering.addCallback(delivered)
 
 
-def _result(came: Outcome | Expanded, transfer: float) -> Result:
+def _result(came: Outcome | Expanded, transfer: float) -> RecipientResult:
     outcome, mails = (came.outcome, came.mails) if isinstance(came, Expanded) else (came, ())
-    return Result(outcome, transfer=transfer, mails=mails)
+    return RecipientResult(outcome, transfer=transfer, mails=mails)
 
 
 def _internal(failure: Failure, group: Group) -> Outcomes:

@@ -7,17 +7,17 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mta.delivery.carriage import Carried, Connection, Parcel
-from mta.delivery.signing import Outgoing, Signer
-from mta.delivery.walk import FIRST_STEP, Walk
+from mta.delivery.remote.interface import Connection, DeliveryRequest, TransactionResult
+from mta.delivery.remote.walk import FIRST_STEP, Walk
+from mta.dkim.signer import Outgoing, Signer
+from mta.fast_value import fast_value
 from mta.message.body import Body
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
-from mta.smtp.values import value
 
 
-@value(frozen=True, slots=True)
-class Result:
+@fast_value(frozen=True, slots=True)
+class RecipientResult:
     """An outcome with what the log wants to know of it.
 
     `waited` and `transfer` are seconds; `not_before` is the earliest time for another attempt, because the destination
@@ -47,7 +47,7 @@ class Job:
         #: When work on this claim began, wall-clock seconds.
         self.taken = taken
         self.open_groups = 0
-        self.results: dict[int, Result] = {}
+        self.results: dict[int, RecipientResult] = {}
         #: Recipients settled already under the same claim.
         self.settled_early: set[int] = set()
         #: Set when an operator took the message away: nothing more is begun for it.
@@ -62,7 +62,7 @@ class Job:
         self.claim = claim
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Group:
     """Recipients of one job that travel together.
 
@@ -96,16 +96,18 @@ class Group:
         security: str = "",
         signed_by: str = "",
         not_before: float = 0.0,
-    ) -> dict[int, Result]:
+    ) -> dict[int, RecipientResult]:
         """Return the result of each recipient; `earlier` are the answers of the host before, all by recipient index."""
         results = {}
         for pending in self.recipients:
             index = pending.index
             before = earlier.get(index) if earlier else None
-            results[index] = Result(outcomes[index], waited, transfer, security, signed_by, not_before, (), before)
+            results[index] = RecipientResult(
+                outcomes[index], waited, transfer, security, signed_by, not_before, (), before
+            )
         return results
 
-    def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[Carried]":
+    def carry(self, connection: Connection, *, leaving: bool = True) -> "Deferred[TransactionResult]":
         """Run one transaction over a connection; what is `leaving` for other hosts is signed.
 
         What cannot be read here is put off and not held against the host.
@@ -116,25 +118,25 @@ class Group:
         ready = outgoing.of(claim.envelope, claim.body)
         return ready.addCallbacks(lambda body: self._carry_signed(connection, body, outgoing), self._unread)
 
-    def _carry_signed(self, connection: Connection, body: Body, outgoing: Outgoing) -> "Deferred[Carried]":
+    def _carry_signed(self, connection: Connection, body: Body, outgoing: Outgoing) -> "Deferred[TransactionResult]":
         carrying = connection.carry(self._parcel(body))
         return carrying.addCallback(lambda carried: replace(carried, signed_by=outgoing.signed_by))
 
-    def _parcel(self, body: Body) -> Parcel:
+    def _parcel(self, body: Body) -> DeliveryRequest:
         claim = self.job.claim
-        return Parcel(claim.id, claim.envelope, body, self.recipients, self.unsent)
+        return DeliveryRequest(claim.id, claim.envelope, body, self.recipients, self.unsent)
 
-    def _unread(self, failure: Failure) -> Carried:
+    def _unread(self, failure: Failure) -> TransactionResult:
         failure.trap(OSError)
         assert isinstance(failure.value, OSError)
         text = f"cannot read the message body: {failure.value.strerror or 'unknown error'}"
-        return Carried({pending.index: TryLater(text, status="4.3.0") for pending in self.recipients})
+        return TransactionResult({pending.index: TryLater(text, status="4.3.0") for pending in self.recipients})
 
 
 class Owner(Protocol):
     """Who is told what became of a group. Each group that was opened is concluded or abandoned, once."""
 
-    def concluded(self, group: Group, results: dict[int, Result]) -> None:
+    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
         """Take one result for each recipient of the group."""
 
     def abandoned(self, group: Group) -> None:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 
-from mta.delivery.backoff import RetrySchedule
+from mta.delivery.retry import RetrySchedule
 from mta.delivery.settlement import NO_REPORTS, Reports
 from mta.message import dsn
 from mta.message.body import MemoryBody
@@ -58,10 +58,10 @@ class DsnReporter:
         return Reports(mails, kinds, delay_reported=Notify.DELAY in told)
 
     def _mail(self, event: Notify, claim: Claim, told: Sequence[Verdict], now: float) -> NewMail | None:
-        results = [dsn.Result(claim.envelope.recipients[verdict.index], verdict.outcome) for verdict in told]
+        results = [dsn.ReportedRecipient(claim.envelope.recipients[verdict.index], verdict.outcome) for verdict in told]
         id = self._ids.new(now)
         original = dsn.Original(claim.id, claim.envelope, claim.body, claim.created)
-        stamp = dsn.Stamp(self._name, id, self._token(), now)
+        stamp = dsn.ReportIdentity(self._name, id, self._token(), now)
         report = dsn.report(event, original, results, stamp, self._schedule.ends(claim.created))
         if report is None:
             return None

@@ -10,19 +10,20 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mta.delivery.carriage import Carrier
 from mta.delivery.claimer import Claimer
-from mta.delivery.destination import Destination
-from mta.delivery.destinations import Destinations
-from mta.delivery.dispatch import Dispatcher, LocalDelivery
-from mta.delivery.job import Group, Job, Result
+from mta.delivery.destinations.destination import Destination
+from mta.delivery.destinations.destinations import Destinations
+from mta.delivery.destinations.window import NewWindow
+from mta.delivery.dispatch import Dispatcher
+from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.recorder import Recorder
+from mta.delivery.local.interface import LocalDelivery
+from mta.delivery.remote.interface import Connector
+from mta.delivery.settle_retry import SettlementRetrier
 from mta.delivery.settlement import Settler
-from mta.delivery.signing import Signer
-from mta.delivery.window import NewAllowance
-from mta.ops.journal import Journal
-from mta.queue.interface import Change, Claim, Queue, QueueId
+from mta.dkim.signer import Signer
+from mta.event_log.log import EventLog
+from mta.queue.interface import Action, Claim, Queue, QueueId
 from mta.routing.route import Router
 
 
@@ -33,14 +34,14 @@ class DeliveryService(Service):
         self,
         queue: Queue,
         router: Router,
-        carrier: Carrier,
+        carrier: Connector,
         local: LocalDelivery,
         settler: Settler,
         *,
-        windows: NewAllowance,
+        windows: NewWindow,
         clock: IReactorTime,
         wall: Callable[[], float],
-        journal: Journal,
+        event_log: EventLog,
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
     ) -> None:
@@ -49,20 +50,20 @@ class DeliveryService(Service):
         self._settler = settler
         self._clock = clock
         self._wall = wall
-        self._journal = journal
+        self._event_log = event_log
         self._limits = limits or DeliveryLimits()
         self._signer = signer
         self._jobs: dict[QueueId, Job] = {}
         self._octets = 0
         self._idle: Deferred[None] | None = None
-        self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, journal=journal)
-        self._recorder = Recorder(
-            self.take, due_at=self._claimer.due_at, done=self._note_idle, clock=clock, journal=journal
+        self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, event_log=event_log)
+        self._recorder = SettlementRetrier(
+            self.take, due_at=self._claimer.due_at, done=self._note_idle, clock=clock, event_log=event_log
         )
         self._record = self._recorder.record
 
         def new_destination(name: str) -> Destination:
-            return Destination(name, windows, carrier, self, clock=clock, wall=wall, journal=journal)
+            return Destination(name, windows, carrier, self, clock=clock, wall=wall, event_log=event_log)
 
         self._destinations = Destinations(
             router, self, new=new_destination, room=self.room, owed=settler.owed, wall=wall, limits=self._limits
@@ -82,7 +83,7 @@ class DeliveryService(Service):
         """Claim nothing more, give running transactions their grace, release the rest."""
         super().stopService()
         self._claimer.stop()
-        self._journal.stopping(sum(destination.running for destination in self._destinations.all()))
+        self._event_log.stopping(sum(destination.running for destination in self._destinations.all()))
         idle: Deferred[None] = Deferred()
         self._idle = idle
         grace = self._clock.callLater(self._limits.grace, self._cut_short)
@@ -132,21 +133,21 @@ class DeliveryService(Service):
         """Look into the queue: something in it is due."""
         self._claimer.wake()
 
-    def amended(self, change: Change, ids: Sequence[QueueId], by: str = "") -> None:
+    def amended(self, change: Action, ids: Sequence[QueueId], by: str = "") -> None:
         """Act on a change that an operator, the user `by`, made to messages in the queue."""
-        self._journal.amended(change, ids, by)
+        self._event_log.amended(change, ids, by)
         destinations = self._destinations.all()
-        if change is Change.RETRY:
+        if change is Action.RETRY:
             for destination in destinations:
                 destination.unblock()
-        if change in {Change.REMOVE, Change.HOLD}:
+        if change in {Action.REMOVE, Action.HOLD}:
             for job in [self._jobs[known] for known in ids if known in self._jobs]:
                 job.cancelled = True
             for destination in destinations:
                 destination.drop(lambda group: group.job.cancelled)
         self._claimer.wake()
 
-    def concluded(self, group: Group, results: dict[int, Result]) -> None:
+    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
         """Take the results of one group; what was delivered is recorded at once if other groups take longer."""
         job = group.job
         job.results.update(results)

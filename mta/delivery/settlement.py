@@ -7,12 +7,12 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mta.delivery.backoff import RetrySchedule
-from mta.delivery.job import Job, Result
+from mta.delivery.job import Job, RecipientResult
+from mta.delivery.retry import RetrySchedule
+from mta.event_log.log import EventLog, Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Failed, TryLater
-from mta.ops.journal import Journal, Stages
-from mta.queue.interface import Claim, NewMail, Pending, Queue, Verdict, Waiting
+from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,17 @@ class Settler:
         schedule: RetrySchedule,
         *,
         wall: Callable[[], float],
-        journal: Journal,
+        event_log: EventLog,
     ) -> None:
         self._queue = queue
         self._reporter = reporter
         self._schedule = schedule
         self._wall = wall
-        self._journal = journal
+        self._event_log = event_log
         # When each advice was told as trouble, wall-clock seconds.
         self._advised: dict[tuple[str, str], float] = {}
 
-    def owed(self, waiting: Waiting) -> float:
+    def owed(self, waiting: DueMessage) -> float:
         """Return from when on a message is settled even untried: its sender is to hear that it is late, or failed."""
         ends = self._schedule.ends(waiting.created)
         return ends if waiting.delay_reported else min(ends, waiting.created + self._reporter.delay_seconds)
@@ -141,19 +141,19 @@ class Settler:
         try:
             return self._reporter.reports(claim, verdicts, now)
         except OSError as error:
-            self._journal.unreported(claim.id, f"the message body cannot be read: {error}")
+            self._event_log.unreported(claim.id, f"the message body cannot be read: {error}")
             return NO_REPORTS
 
     def _record_reports(self, claim: Claim, reports: Reports) -> None:
         sender = claim.envelope.sender
         for mail, kind in zip(reports.mails, reports.kinds, strict=True):
             assert sender is not None, "a null sender gets no report"
-            self._journal.reported(claim.id, mail.id, kind, sender)
+            self._event_log.reported(claim.id, mail.id, kind, sender)
 
     def _record(self, in_time: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
         """Tell the journal what is now on disk."""
         if not in_time:
-            self._journal.lease_lost(job.claim.id)
+            self._event_log.lease_lost(job.claim.id)
             return
         recipients = job.claim.envelope.recipients
         for verdict in verdicts:
@@ -163,17 +163,17 @@ class Settler:
             earlier = result.earlier
             if isinstance(outcome, Delivered):
                 stages, signed_by = _stages(job, result, now), result.signed_by
-                self._journal.delivered(
+                self._event_log.delivered(
                     job.claim.id, address, outcome, stages, result.security, signed_by=signed_by, earlier=earlier
                 )
             elif isinstance(outcome, TryLater):
-                self._journal.deferred(job.claim.id, address, outcome, verdict.due or now, earlier=earlier)
+                self._event_log.deferred(job.claim.id, address, outcome, verdict.due or now, earlier=earlier)
                 if outcome.advice:
                     self._advise(outcome, now)
             else:
-                self._journal.failed(job.claim.id, address, outcome, earlier=earlier)
+                self._event_log.failed(job.claim.id, address, outcome, earlier=earlier)
                 if job.claim.envelope.sender is None:
-                    self._journal.unreported(job.claim.id, f"the report to <{address}> failed: {outcome.text}")
+                    self._event_log.unreported(job.claim.id, f"the report to <{address}> failed: {outcome.text}")
 
     def _advise(self, outcome: TryLater, now: float) -> None:
         """Tell advice that all mail for a host may need, once an hour: each message has it in its own line."""
@@ -184,7 +184,7 @@ class Settler:
         if len(self._advised) >= _MOST_ADVICE:
             self._advised.clear()
         self._advised[key] = now
-        self._journal.trouble(f"{outcome.host} refuses mail: {outcome.text}")
+        self._event_log.trouble(f"{outcome.host} refuses mail: {outcome.text}")
 
     def _recorded_early(self, in_time: bool, job: Job, verdicts: Sequence[Verdict], now: float) -> None:
         if not in_time:
@@ -195,9 +195,9 @@ class Settler:
     def _not_settled(self, failure: Failure, job: Job, verdicts: Iterable[Verdict]) -> None:
         """Nothing was recorded: the end of the job tries again."""
         job.settled_early.difference_update(verdict.index for verdict in verdicts)
-        self._journal.trouble(f"a delivery could not be recorded yet: {failure.getErrorMessage()}", job.claim.id)
+        self._event_log.trouble(f"a delivery could not be recorded yet: {failure.getErrorMessage()}", job.claim.id)
 
 
-def _stages(job: Job, result: Result, now: float) -> Stages:
+def _stages(job: Job, result: RecipientResult, now: float) -> Stages:
     created = job.claim.created
     return Stages(now - created, job.taken - created, result.waited, result.transfer)

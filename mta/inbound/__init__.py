@@ -1,1 +1,1 @@
-"""From socket to queue: listener, policy and intake."""
+"""From socket to queue: ports, listener, session, policy and intake."""

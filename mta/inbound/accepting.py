@@ -47,7 +47,7 @@ class Host(Protocol):
         """
 
 
-class TurnedAway(TwistedProtocol):
+class RejectedClient(TwistedProtocol):
     """The protocol of a client that is not served: it hears why, and that is all."""
 
     def __init__(self, refusal: Reply) -> None:
@@ -141,7 +141,7 @@ class ClientPort(Port):
             # The log keeps what failed, and would keep the connection open with it.
             connection.close()
             raise
-        if type(protocol) is TurnedAway:
+        if type(protocol) is RejectedClient:
             _say_and_close(connection, protocol.refusal)
             return
         number = self.sessionno

@@ -5,16 +5,16 @@ from typing import Protocol
 
 from twisted.python.failure import Failure
 
+from mta.event_log.log import EventLog
 from mta.inbound.policy import Client
 from mta.message import headers
 from mta.message.envelope import Envelope
-from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
 from mta.smtp.address import Address
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
-from mta.wire.layer import BUFFERS
+from mta.tls.layer import BUFFERS
 
 QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
 CROWDED = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
@@ -27,7 +27,7 @@ HEADER_TOO_LARGE = reply(552, "5.3.4", "The header of this message is too large"
 _SMALL_HEAD = 16384
 
 
-class Handoff(Protocol):
+class DirectDelivery(Protocol):
     """Who works on messages as soon as they are stored (mta.delivery.service)."""
 
     def lease(self, size: int) -> float | None:
@@ -40,8 +40,8 @@ class Handoff(Protocol):
         """A message was stored without a claim: look into the queue."""
 
 
-class Visited(Protocol):
-    """Tells whether a delivery here left one of these marks on a message (mta.delivery.local)."""
+class WasDeliveredHere(Protocol):
+    """Tells whether a delivery here left one of these marks on a message (mta.delivery.local.local)."""
 
     def __call__(self, addresses: Iterable[Address], marks: Container[bytes], /) -> bool:
         """Whether a mark, in lower case, is that of a mailbox that one of the addresses leads to."""
@@ -58,18 +58,18 @@ class Intake:
     def __init__(
         self,
         queue: Queue,
-        handoff: Handoff,
-        journal: Journal,
+        handoff: DirectDelivery,
+        event_log: EventLog,
         *,
         ids: IdSource,
         wall: Callable[[], float],
         name: str,
         limits: Limits,
-        visited: Visited = never,
+        visited: WasDeliveredHere = never,
     ) -> None:
         self.queue = queue
         self.handoff = handoff
-        self.journal = journal
+        self.event_log = event_log
         self.ids = ids
         self.wall = wall
         self.name = name
@@ -264,7 +264,7 @@ class Incoming:
     def _refuse(self, error: QueueError) -> Reply:
         full = isinstance(error, QueueFull)
         what = "no room in the queue" if full else "the queue could not store a message"
-        self._intake.journal.trouble(f"{what}: {error}", self.id)
+        self._intake.event_log.trouble(f"{what}: {error}", self.id)
         refusal = QUEUE_FULL if full else QUEUE_BROKEN
         self._refuse_message(refusal)
         return refusal
@@ -278,7 +278,7 @@ class Incoming:
     def _stored(self, claim: Claim | None, size: int, done: Callable[[Reply], None]) -> None:
         intake = self._intake
         self._let_go()
-        intake.journal.accepted(self.id, self._envelope, size)
+        intake.event_log.accepted(self.id, self._envelope, size)
         done(reply(250, "2.0.0", f"Ok: queued as {self.id}"))
         if claim is None:
             intake.handoff.wake()
@@ -291,6 +291,6 @@ class Incoming:
         if isinstance(error, QueueError):
             done(self._refuse(error))
             return
-        self._intake.journal.trouble(f"the queue could not store a message: {failure.getErrorMessage()}", self.id)
+        self._intake.event_log.trouble(f"the queue could not store a message: {failure.getErrorMessage()}", self.id)
         done(QUEUE_BROKEN)
         failure.raiseException()

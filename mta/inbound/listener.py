@@ -18,17 +18,17 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.inbound.accepting import TurnedAway
-from mta.inbound.pace import Pace
-from mta.inbound.policy import Client, Door
+from mta.event_log.log import EventLog
+from mta.inbound.accepting import RejectedClient
+from mta.inbound.deadlines import SessionDeadlines
+from mta.inbound.policy import Client, ConnectionLimiter
+from mta.inbound.rejection_log import RejectionLog
 from mta.inbound.session import Session
-from mta.inbound.tally import Tally
-from mta.inbound.tls import failure_words
-from mta.ops.journal import Journal
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
-from mta.wire.prompt import PromptWriter
-from mta.wire.tls import protocol_and_cipher
+from mta.tls.context import protocol_and_cipher
+from mta.tls.prompt_writer import PromptWriter
+from mta.tls.server import failure_words
 
 TIMEOUT = reply(421, "4.4.2", "Too slow, closing the connection")
 STOPPING = reply(421, "4.3.2", "The service is stopping, please try again later")
@@ -68,7 +68,7 @@ class ESMTP(Protocol):
         self.listener = listener
         self.session: Session | None = None
         self._writer: PromptWriter
-        self._pace: Pace
+        self._pace: SessionDeadlines
         self._unread = False
         self._crowded = False
         self._handshaking = False
@@ -82,7 +82,7 @@ class ESMTP(Protocol):
         listener = self.listener
         listener.enter(self)
         self._writer = PromptWriter(self.transport)
-        self._pace = Pace(listener.limits, listener.clock.seconds())
+        self._pace = SessionDeadlines(listener.limits, listener.clock.seconds())
         self.transport.registerProducer(self, True)
         self.transport.bufferSize = _COMMAND_READ
         self.session = listener.new_session(self.client, self._late)
@@ -262,7 +262,7 @@ class ESMTPFactory(Factory):
         self,
         new_session: NewSession,
         trusted: Callable[[str], bool],
-        journal: Journal,
+        event_log: EventLog,
         *,
         name: str,
         limits: Limits,
@@ -272,13 +272,13 @@ class ESMTPFactory(Factory):
         """`certificate` is what STARTTLS uses; whoever gives it also has the sessions offer STARTTLS."""
         self.certificate = certificate
         self.new_session = new_session
-        self.journal = journal
+        self.event_log = event_log
         self.limits = limits
         self.clock = clock
         self.greeting = reply(220, "", f"{name} ESMTP smtprelay")
         self._trusted = trusted
-        self._door = Door(limits)
-        self._tally = Tally(journal, clock)
+        self._door = ConnectionLimiter(limits)
+        self._tally = RejectionLog(event_log, clock)
         self._open: set[ESMTP] = set()
         # The next look at all sessions; once we stop, the next step of that.
         self._timer: IDelayedCall | None = None
@@ -295,7 +295,7 @@ class ESMTPFactory(Factory):
         if refusal is None:
             return self.serve(client)
         self._tally.turned_away(address, refusal)
-        return TurnedAway(refusal)
+        return RejectedClient(refusal)
 
     def serve(self, client: Client) -> Protocol:
         """Return the protocol for a client that is let in."""
@@ -304,7 +304,7 @@ class ESMTPFactory(Factory):
     def no_room(self, address: str, refusal: Reply, trouble: str) -> None:
         """Say that the system has no room for more clients, and what to do."""
         words = f"{trouble}: clients are turned away; allow the relay more open files (docs/troubleshooting.md)"
-        self._tally.trouble(words, self.journal.trouble)
+        self._tally.trouble(words, self.event_log.trouble)
         if address:
             self._tally.turned_away(address, refusal)
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Network
 
+from mta.fast_value import fast_value
 from mta.smtp.address import Address, is_postmaster
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import Limits
-from mta.smtp.phrases import RECIPIENT_OK, SENDER_OK
 from mta.smtp.replies import Reply, reply
-from mta.smtp.values import value
+from mta.smtp.server.canned_replies import RECIPIENT_OK, SENDER_OK
 
 TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
@@ -31,7 +31,7 @@ _RESTRICTED_HERE = re.compile(r"^\.|[@%!/|`#&?]")
 _RESTRICTED_BEYOND = re.compile(r"^[./|]|[@%!`#&?]|/\.\./")
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Client:
     """Who is on the other end: its IP address, and whether that is one of our own networks."""
 
@@ -108,7 +108,7 @@ def not_permitted(client: str, domain: str) -> Reply:
     )
 
 
-class Door:
+class ConnectionLimiter:
     """Counts connections and says who may come in. Strangers never have all the room, however many they are."""
 
     def __init__(self, limits: Limits) -> None:

@@ -7,15 +7,15 @@ The driver feeds `receive`, sends `machine.to_send`, and closes when the machine
 from collections.abc import Callable
 from typing import Protocol
 
+from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
 from mta.inbound.policy import Client
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import with_protocol
-from mta.ops.journal import Journal
-from mta.smtp import events, phrases
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
-from mta.smtp.server import ServerMachine
+from mta.smtp.server import canned_replies, events
+from mta.smtp.server.machine import ServerMachine
 
 #: Recipients that every message may have (RFC 5321 section 4.5.3.1.8), however many others are under way.
 FEWEST_RECIPIENTS = 100
@@ -52,7 +52,7 @@ class Session:
         intake: Intake,
         *,
         existence: Existence,
-        journal: Journal,
+        event_log: EventLog,
         late: Callable[[], None],
     ) -> None:
         self.machine = machine
@@ -60,7 +60,7 @@ class Session:
         self._policy = policy
         self._intake = intake
         self._existence = existence
-        self._journal = journal
+        self._event_log = event_log
         self._late = late
         self._running = False
         self._helo = ""
@@ -110,7 +110,7 @@ class Session:
 
     def note(self, trouble: str) -> None:
         """Say in the log why the connection ends."""
-        self._journal.session_ended(self.client.address, self._helo, trouble)
+        self._event_log.session_ended(self.client.address, self._helo, trouble)
 
     def eof(self) -> None:
         """Answer everything the client sent before it closed its sending side; `closed` is set after the last reply."""
@@ -147,7 +147,7 @@ class Session:
     def _rcpt_to(self, event: events.RcptTo) -> None:
         recipient = event.recipient
         if len(self._recipients) >= FEWEST_RECIPIENTS and not self._intake.room_for_recipient():
-            self._answer(phrases.TOO_MANY_RECIPIENTS)
+            self._answer(canned_replies.TOO_MANY_RECIPIENTS)
             return
         verdict = self._policy.recipient(self.client, recipient.address)
         if verdict is None:
@@ -181,7 +181,7 @@ class Session:
         )
         self._incoming = self._intake.begin(envelope, self.client, self._tls)
         self.in_body = True
-        self._answer(phrases.SEND_DATA)
+        self._answer(canned_replies.SEND_DATA)
 
     def _body_part(self, event: events.BodyPart) -> None:
         assert self._incoming is not None, "a body part comes after its beginning"
@@ -209,14 +209,14 @@ class Session:
         self._forget()
 
     def _command_refused(self, event: events.CommandRefused) -> None:
-        self._journal.refused_command(self.client.address, self._helo, event.command, event.reply)
+        self._event_log.refused_command(self.client.address, self._helo, event.command, event.reply)
 
     def _reset(self, _event: events.Reset) -> None:
         self._forget()
 
     def _start_tls(self, _event: events.StartTls) -> None:
         self.tls_due = True
-        self._answer(phrases.READY_FOR_TLS)
+        self._answer(canned_replies.READY_FOR_TLS)
 
     def _closed(self, event: events.Closed) -> None:
         unfinished = self.in_body
@@ -224,13 +224,13 @@ class Session:
         self._forget()
         self.said_goodbye = event.reply is not None and event.reply.positive
         if event.reply is not None and not event.reply.positive:
-            self._journal.session_ended(self.client.address, self._helo, str(event.reply))
+            self._event_log.session_ended(self.client.address, self._helo, str(event.reply))
         elif unfinished:
-            self._journal.session_ended(self.client.address, self._helo, event.reason)
+            self._event_log.session_ended(self.client.address, self._helo, event.reason)
 
     def _refused(self, recipient: str | None, verdict: Reply) -> None:
         sender = "" if self._mail.sender is None else str(self._mail.sender)
-        self._journal.refused(self.client.address, self._helo, sender, recipient, verdict)
+        self._event_log.refused(self.client.address, self._helo, sender, recipient, verdict)
 
     def _forget_recipients(self) -> None:
         surplus = len(self._recipients) - FEWEST_RECIPIENTS
@@ -263,4 +263,4 @@ _HANDLERS: dict[type, Callable[..., None]] = {
 
 def existing(_domain: str, done: Callable[[Reply], None]) -> None:
     """Take every relay domain for existing, as when a smarthost gets all mail."""
-    done(phrases.RECIPIENT_OK)
+    done(canned_replies.RECIPIENT_OK)

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from mta.event_log.log import EventLog
 from mta.inbound.networks import IPAddress, TrustList
-from mta.ops.journal import Journal
 
 # Bounds, in seconds, of the time between two look-ups of a name; and the waits after one that failed, the shorter while
 # the addresses of the name have never been known.
@@ -44,12 +44,12 @@ class TrustedClients(Service):
         trust: TrustList,
         look_up: Callable[[str], Awaitable[Addresses]],
         clock: IReactorTime,
-        journal: Journal,
+        event_log: EventLog,
     ) -> None:
         self._trust = trust
         self._look_up = look_up
         self._clock = clock
-        self._journal = journal
+        self._event_log = event_log
         self._known: dict[str, frozenset[IPAddress]] = {}
         # The names of which the DNS has not yet given a full answer, and the notice on each that stands in the log.
         self._unsettled = set(trust.names)
@@ -113,9 +113,9 @@ class TrustedClients(Service):
             return
         self._told[name] = effect
         if effect:
-            self._journal.notice(f"RELAY_NETWORKS: {name} does not resolve ({addresses.reason}): {effect}")
+            self._event_log.notice(f"RELAY_NETWORKS: {name} does not resolve ({addresses.reason}): {effect}")
         else:
-            self._journal.notice(f"RELAY_NETWORKS: {name} resolves again")
+            self._event_log.notice(f"RELAY_NETWORKS: {name} resolves again")
 
     def _fault(self, failure: Failure, name: str) -> None:
         self._learn(Addresses(None, reason=failure.getErrorMessage()), name)

@@ -1,1 +1,1 @@
-"""What is carried: envelopes, bodies, outcomes, headers and reports. Imports only mta.smtp."""
+"""Messages: envelopes, bodies, outcomes, header fields and reports (RFC 5321, 5322, 3464)."""

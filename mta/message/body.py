@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mta.fast_value import fast_value
 from mta.smtp.framing import bare, line_ends
-from mta.smtp.values import value
 
 #: What Twisted hands to a socket at once: smaller pieces only make more turns of the reactor.
 CHUNK_BYTES = 131072
@@ -41,7 +41,7 @@ class Body(Protocol):
         """Yield the octets in pieces of at most CHUNK_BYTES, or one piece if they are in memory. Raises OSError."""
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class MemoryBody:
     """A body held in memory. `size` is the number of its octets."""
 

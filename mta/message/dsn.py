@@ -1,6 +1,6 @@
 """Reports to the sender about failure, delay and success: RFC 3464 in a multipart/report (RFC 6522), RFC 6533.
 
-A report is three parts: words for people (mta.message.wording), fields for programs, and the message or its header.
+A report is three parts: words for people (mta.message.report_text), fields for programs, and the message or its header.
 What others wrote reaches the first two only through `clean`, so no reply can end a line, a field or a part.
 """
 
@@ -8,17 +8,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mta.message import wording
+from mta.message import report_text
 from mta.message.body import Body, MemoryBody, has_line_beyond, head
 from mta.message.dates import mail_date
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.message.headers import header_end, scan, values
-from mta.message.news import News, Original, Result, Stamp
 from mta.message.outcome import Delivered, Outcome
-from mta.message.wording import clean, is_reply, wrapped
+from mta.message.report_facts import Original, Report, ReportedRecipient, ReportIdentity
+from mta.message.report_text import clean, is_reply, wrapped
 from mta.smtp.address import Address
 
-__all__ = ["MAX_RETURNED_HEADER", "WHOLE_BY_DEFAULT", "WHOLE_WHEN_ASKED", "Original", "Result", "Stamp", "report"]
+__all__ = [
+    "MAX_RETURNED_HEADER",
+    "WHOLE_BY_DEFAULT",
+    "WHOLE_WHEN_ASKED",
+    "Original",
+    "ReportIdentity",
+    "ReportedRecipient",
+    "report",
+]
 
 #: A message up to this size is returned whole with its failure report, unless the sender asked for the header only.
 WHOLE_BY_DEFAULT = 100 * 1024
@@ -48,7 +56,11 @@ class _Part:
 
 
 def report(
-    event: Notify, original: Original, results: Sequence[Result], stamp: Stamp, until: float | None = None
+    event: Notify,
+    original: Original,
+    results: Sequence[ReportedRecipient],
+    stamp: ReportIdentity,
+    until: float | None = None,
 ) -> tuple[Envelope, bytes] | None:
     """Return the report of FAILURE, DELAY or SUCCESS as a message to the sender; None when nobody is to be told.
 
@@ -64,7 +76,7 @@ def report(
 
 
 def _report(
-    event: Notify, original: Original, results: Sequence[Result], stamp: Stamp, until: float | None
+    event: Notify, original: Original, results: Sequence[ReportedRecipient], stamp: ReportIdentity, until: float | None
 ) -> tuple[Envelope, bytes] | None:
     sender = original.envelope.sender
     told = _quoted([result for result in results if _is_told(event, result)])
@@ -73,34 +85,34 @@ def _report(
     header = _header(original.body)
     if event is Notify.DELAY and scan(header).automatic:
         return None
-    news = News(event, original, told, stamp, until)
+    news = Report(event, original, told, stamp, until)
     message = _assemble(_top(news, sender, header), _parts(news, header), f"=_{stamp.token}")
     return _envelope(news, sender, message), message
 
 
-def _parts(news: News, header: bytes) -> list[_Part]:
+def _parts(news: Report, header: bytes) -> list[_Part]:
     whole = _whole(news, header)
-    text = wording.explain(news, whole=whole is not None).encode()
+    text = report_text.explain(news, whole=whole is not None).encode()
     words = _Part(f"text/plain; charset={'us-ascii' if text.isascii() else 'utf-8'}", text)
     return [words, _status(news), whole or _header_only(news, header)]
 
 
-def _is_told(event: Notify, result: Result) -> bool:
+def _is_told(event: Notify, result: ReportedRecipient) -> bool:
     reported_by_next = isinstance(result.outcome, Delivered) and result.outcome.reports_success
     return result.recipient.wants(event) and not reported_by_next
 
 
-def _quoted(results: Sequence[Result]) -> list[Result]:
+def _quoted(results: Sequence[ReportedRecipient]) -> list[ReportedRecipient]:
     """Return the results, each with as much of its reply as the report quotes."""
     most = max(LEAST_QUOTED, QUOTED_REPLIES // max(1, len(results)))
     return [result if len(result.outcome.text) <= most else _shortened(result, most) for result in results]
 
 
-def _shortened(result: Result, most: int) -> Result:
+def _shortened(result: ReportedRecipient, most: int) -> ReportedRecipient:
     return replace(result, outcome=replace(result.outcome, text=f"{result.outcome.text[:most]}..."))
 
 
-def _envelope(news: News, sender: Address, message: bytes) -> Envelope:
+def _envelope(news: Report, sender: Address, message: bytes) -> Envelope:
     return Envelope(
         sender=None,
         # RFC 3461 section 6.1: no report is asked for about a report.
@@ -111,12 +123,12 @@ def _envelope(news: News, sender: Address, message: bytes) -> Envelope:
     )
 
 
-def _top(news: News, sender: Address, header: bytes) -> list[str]:
+def _top(news: Report, sender: Address, header: bytes) -> list[str]:
     """Return the fields of the report itself; only a sender that needs UTF-8 anyway makes them hold any."""
     fields = [
         f"From: Mail Delivery System <Mailer-Daemon@{news.stamp.name}>",
         f"To: <{sender}>",
-        f"Subject: {wording.subject(news)}",
+        f"Subject: {report_text.subject(news)}",
         f"Date: {mail_date(news.stamp.now)}",
         f"Message-ID: <{news.stamp.id}@{news.stamp.name}>",
         "Auto-Submitted: auto-replied",
@@ -149,7 +161,7 @@ def _mime_head(kind: str, *, ascii_only: bool) -> bytes:
 # The fields for programs: RFC 3464 section 2.
 
 
-def _status(news: News) -> _Part:
+def _status(news: Report) -> _Part:
     utf8 = any(_needs_utf8(result.recipient) for result in news.results)
     message = [
         ("Original-Envelope-Id", news.original.envelope.envid or ""),
@@ -175,7 +187,7 @@ def _group(fields: Sequence[tuple[str, str]], *, utf8: bool) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _about(news: News, result: Result) -> list[tuple[str, str]]:
+def _about(news: Report, result: ReportedRecipient) -> list[tuple[str, str]]:
     """Return the fields of one recipient."""
     recipient, outcome = result.recipient, result.outcome
     original = recipient.original or ""
@@ -231,7 +243,7 @@ def _header(body: Body) -> bytes:
     return block[: block.rfind(b"\n") + 1]
 
 
-def _whole(news: News, header: bytes) -> _Part | None:
+def _whole(news: Report, header: bytes) -> _Part | None:
     """Return the whole message: only with a failure (RFC 3461 section 4.3), and when neither it nor a line is huge."""
     if news.original.body is _UNREADABLE:
         return None
@@ -247,16 +259,16 @@ def _whole(news: News, header: bytes) -> _Part | None:
     return _Part(kind, _return_path(news) + content)
 
 
-def _header_only(news: News, header: bytes) -> _Part:
+def _header_only(news: Report, header: bytes) -> _Part:
     returned = _return_path(news) + b"\r\n".join(line[:_MAX_LINE] for line in header.split(b"\r\n"))
     kind = "message/global-headers" if _is_international(news, returned) else "text/rfc822-headers"
     return _Part(kind, returned)
 
 
-def _is_international(news: News, header: bytes) -> bool:
+def _is_international(news: Report, header: bytes) -> bool:
     """Whether the header is UTF-8 by right (RFC 6532); without SMTPUTF8 such octets are an old client's, and travel."""
     return news.original.envelope.smtputf8 and not header.isascii()
 
 
-def _return_path(news: News) -> bytes:
+def _return_path(news: Report) -> bytes:
     return f"Return-Path: <{news.original.envelope.sender}>\r\n".encode()

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from mta.fast_value import fast_value
 from mta.smtp.address import Address
 from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
-from mta.smtp.values import value
 
 __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
 
@@ -12,7 +12,7 @@ __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
 _ALIAS = "alias"
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Origin:
     """Where a message came from: the client's IP address, the name it gave, and how it spoke (RFC 3848)."""
 
@@ -35,7 +35,7 @@ class Origin:
         return self.protocol == _ALIAS
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Envelope:
     """Everything about a message that is not in it. `sender` None is the null path `<>` of a report."""
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
 
+from mta.fast_value import fast_value
 from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
 from mta.smtp.address import Address
-from mta.smtp.values import value
 
 #: Fields of one name that are read; as many as the Received fields that make a message a loop (mta.smtp.limits).
 MAX_VALUES = 50
@@ -62,7 +62,7 @@ _HELO_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:]{1,64}\]")
 _NOT_IN_COMMENT = re.compile(r"[^!#-'*-\[\]-~ ]")
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class HeaderScan:
     """What a relay needs to know of a header block."""
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from mta.fast_value import fast_value
 from mta.smtp.replies import Reply
-from mta.smtp.values import value
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Delivered:
     """The next host took the message (2yz), or it lies in its Maildir."""
 

@@ -1,1 +1,1 @@
-"""The persistent queue: one interface, SQLite for real, memory as a verified fake."""
+"""The persistent queue: its interface, SQLite, and a queue in memory that the same tests check."""

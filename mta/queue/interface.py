@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType, Protocol
 
+from mta.fast_value import fast_value
 from mta.message.body import Body
 from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Delivered, Outcome
-from mta.smtp.values import value
 
 if TYPE_CHECKING:
     # Half of what a health check would cost, which knows the errors here but never waits for a queue.
@@ -44,7 +44,7 @@ class Status(enum.Enum):
     REMOVED = "removed"
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Pending:
     """A recipient that still waits. `index` is its place in the envelope as it was added."""
 
@@ -54,7 +54,7 @@ class Pending:
     attempts: int = 0
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Claim:
     """The right to work on a message until the lease ends. `token` grows with each claim of the message.
 
@@ -71,8 +71,8 @@ class Claim:
     delay_reported: bool = False
 
 
-@value(frozen=True, slots=True)
-class Waiting:
+@fast_value(frozen=True, slots=True)
+class DueMessage:
     """What is known of a message that is due, before it is claimed. `domains` are those of the recipients that wait."""
 
     created: float
@@ -82,10 +82,10 @@ class Waiting:
 
 
 #: Says until when, wall-clock seconds, a message is to be left alone; None: it may be claimed.
-PutOff = Callable[[Waiting], float | None]
+DeferralFilter = Callable[[DueMessage], float | None]
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Verdict:
     """The outcome of one attempt for one recipient; `due` says when to try again and is None when it is final."""
 
@@ -103,7 +103,7 @@ class Verdict:
         return Status.DELIVERED if isinstance(self.outcome, Delivered) else Status.FAILED
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class NewMail:
     """A message to add: one that a client sent, or, along with a settlement, an alias's copy or a report."""
 
@@ -112,7 +112,7 @@ class NewMail:
     body: Body
 
 
-class Change(enum.Enum):
+class Action(enum.Enum):
     """What an operator may do to waiting messages."""
 
     RETRY = "retry"
@@ -284,7 +284,9 @@ class Queue(Protocol):
         message is due at `due`, or at once. Fails with QueueFull, and the body is forgotten.
         """
 
-    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
+    def claim(
+        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+    ) -> "Deferred[list[Claim]]":
         """Take up to `limit` messages that are due, not held and under no running lease; longest due first.
 
         Fewer may come back than are due, to bound the memory their bodies take, but never none. What `put_off` gives a
@@ -328,7 +330,7 @@ class Queue(Protocol):
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message comes due (a leased one at its lease's end); None when none waits."""
 
-    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked to these waiting messages (None: to all) and return the ids it was done to.
 
         An id is returned when its message waits, whether or not it was so before. RETRY makes a message due now (one

@@ -11,14 +11,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mta.message.body import Body, MemoryBody
 from mta.queue.ids import to_number
 from mta.queue.interface import (
+    Action,
     Audit,
-    Change,
     Claim,
+    DeferralFilter,
     Entry,
     Ledger,
     NewMail,
     Pending,
-    PutOff,
     Query,
     QueueError,
     QueueFull,
@@ -28,12 +28,12 @@ from mta.queue.interface import (
     Summary,
     Verdict,
 )
-from mta.queue.remembered import AMENDMENTS, RememberedMessage, RememberedRecipient
+from mta.queue.memory_rows import AMENDMENTS, MemoryMessage, MemoryRecipient
 
 T = TypeVar("T")
 
 # Messages with this `held` are not meant when a change is asked for all.
-_UNWANTED = {Change.RETRY: True, Change.RELEASE: False}
+_UNWANTED = {Action.RETRY: True, Action.RELEASE: False}
 
 
 class _Store:
@@ -41,7 +41,7 @@ class _Store:
 
     def __init__(self) -> None:
         self.room = 1 << 62
-        self._messages: dict[int, RememberedMessage] = {}
+        self._messages: dict[int, MemoryMessage] = {}
         # Recipients that were added, those of messages that the history forgot, and those that may be on their way.
         self._accepted = 0
         self._finished: Counter[Status] = Counter()
@@ -50,9 +50,9 @@ class _Store:
     def add(self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None) -> Claim | None:
         self._require_place(mail)
         due = now if due is None else due
-        recipients = [RememberedRecipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
+        recipients = [MemoryRecipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
         body = MemoryBody(b"".join(mail.body.chunks()))
-        message = RememberedMessage(replace(mail, body=body), body.size, now, due, recipients)
+        message = MemoryMessage(replace(mail, body=body), body.size, now, due, recipients)
         self._messages[to_number(mail.id)] = message
         self._accepted += len(recipients)
         return None if lease is None else message.lease(now, now + lease)
@@ -63,7 +63,7 @@ class _Store:
         if mail.body.size > self.room:
             raise QueueFull("no room for the message")
 
-    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> list[Claim]:
+    def claim(self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None) -> list[Claim]:
         ready = sorted(
             (message.due, message.leased, number)
             for number, message in self._messages.items()
@@ -113,7 +113,7 @@ class _Store:
             self._marked.pop(claim.id, None)
         return True
 
-    def _leased_to(self, claim: Claim) -> RememberedMessage | None:
+    def _leased_to(self, claim: Claim) -> MemoryMessage | None:
         message = self._messages.get(to_number(claim.id))
         if message is not None and message.leased and message.token == claim.token:
             return message
@@ -133,7 +133,7 @@ class _Store:
         waiting = (one.due for one in self._messages.values() if one.due is not None and not one.held)
         return min(waiting, default=None)
 
-    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
+    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
         done = []
         for _, message in sorted(self._messages.items()):
             wanted = message.held is not _UNWANTED.get(change) if ids is None else message.mail.id in ids
@@ -258,7 +258,9 @@ class MemoryQueue:
         """Store a message."""
         return self._do(lambda: self._store.add(mail, now, lease, due))
 
-    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
+    def claim(
+        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+    ) -> "Deferred[list[Claim]]":
         """Take what is due."""
         return self._do(lambda: self._store.claim(now, limit, lease, put_off))
 
@@ -289,7 +291,7 @@ class MemoryQueue:
         """Return when the next unheld message comes due."""
         return self._do(self._store.next_due)
 
-    def amend(self, change: Change, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked."""
         return self._do(lambda: self._store.amend(change, ids, now))
 

@@ -1,1 +1,1 @@
-"""Where mail goes: recipient domain to an ordered list of routes."""
+"""Routing: from a recipient's domain to an ordered list of hosts."""

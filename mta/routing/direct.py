@@ -7,8 +7,7 @@ from hashlib import sha256
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from mta.message.outcome import Failed, TryLater
-from mta.routing.answers import (
+from mta.dns.answers import (
     AddressAnswer,
     Found,
     LookupFailed,
@@ -18,9 +17,10 @@ from mta.routing.answers import (
     NoSuchName,
     Resolver,
 )
-from mta.routing.dnsmessage import MAX_EXCHANGERS
+from mta.dns.message import MAX_EXCHANGERS
+from mta.message.outcome import Failed, TryLater
+from mta.routing.mx_order import fair_shares, in_order, interleave, preferred_to
 from mta.routing.nat64 import Nat64
-from mta.routing.order import ahead_of, in_order, interleave, shares
 from mta.routing.route import Plan, Route, Routing
 from mta.routing.rules import Decision, RouterRules
 from mta.smtp.address import literal_ip
@@ -77,7 +77,7 @@ class DirectRouting:
         if not isinstance(records, tuple):
             return Decision(records, answer.ttl)
         limit = min((record.preference for record in records if self._is_our_name(record.host)), default=None)
-        ahead = in_order(ahead_of(records, limit), self._dice)
+        ahead = in_order(preferred_to(records, limit), self._dice)
         hosts: list[_Host] = []
         routing = self._choose(domain, ahead, hosts, looped=limit is not None)
         for batch in _batches(ahead[:MAX_EXCHANGERS]):
@@ -128,7 +128,7 @@ class DirectRouting:
             if addresses and (limit is None or host.record.preference < limit)
         ][: self._rules.max_hosts]
         if chosen:
-            return Plan(_destination(ahead_of(ahead, limit)), self._routes(chosen))
+            return Plan(_destination(preferred_to(ahead, limit)), self._routes(chosen))
         before = [host for host in hosts if limit is None or host.record.preference < limit]
         return self._why_none(domain, before, looped=looped or limit is not None)
 
@@ -145,7 +145,7 @@ class DirectRouting:
         mixed = [interleave(addresses, self._dice) for _, addresses in chosen]
         return tuple(
             self._route(host.record.host, address, host.record.preference)
-            for (host, _), addresses in zip(chosen, shares(mixed, self._rules.max_addresses), strict=True)
+            for (host, _), addresses in zip(chosen, fair_shares(mixed, self._rules.max_addresses), strict=True)
             for address in addresses
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred
 
-from mta.routing.answers import Found, LookupFailed, Resolver
+from mta.dns.answers import Found, LookupFailed, Resolver
 
 #: A name that has IPv4 addresses alone (RFC 7050 section 8).
 WELL_KNOWN_NAME = "ipv4only.arpa"

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable
 
-from mta.routing.answers import Resolver
-from mta.routing.cache import Shared, TtlCache
+from mta.dns.answers import Resolver
+from mta.dns.cache import Shared, TtlCache
 from mta.routing.direct import DirectRouting
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Local, Routing, octets

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from mta.routing.private_addresses import OwnSockets, is_private
 from mta.routing.route import Routing, Smarthost, TlsRule
-from mta.routing.targets import OwnSockets, is_private
 from mta.smtp.address import literal_ip
 from mta.smtp.domains import DomainList
 

@@ -4,10 +4,10 @@ import random
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.message.outcome import TryLater
-from mta.routing.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.routing.hostpatterns import host_address, matches
-from mta.routing.order import interleave, shares
+from mta.routing.mx_order import fair_shares, interleave
 from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
 from mta.routing.rules import Decision, RouterRules
 
@@ -98,5 +98,5 @@ class SmarthostRouting:
 
 
 def _fair(found: list[list[Route]], total: int) -> list[list[Route]]:
-    counts = shares([[route.address for route in routes] for routes in found], total)
+    counts = fair_shares([[route.address for route in routes] for routes in found], total)
     return [routes[: len(share)] for routes, share in zip(found, counts, strict=True)]

@@ -1,1 +1,1 @@
-"""The language: SMTP grammar and both ends of the dialogue, with no socket, clock or logger in sight."""
+"""The SMTP language: grammar, framing, and the machines of both ends of a session, without I/O."""

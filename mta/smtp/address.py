@@ -2,6 +2,8 @@
 
 An address is text here, never wire bytes: the local part as it was written (less needless quoting), the domain in the
 one form that compares: lower case, international names as A-labels. The null path is None.
+
+What text of a stranger may show on one line.
 """
 
 import ipaddress
@@ -177,3 +179,8 @@ def is_ip(host: str) -> bool:
 def bracketed(host: str) -> str:
     """Return a host as it stands before a port: an IPv6 address in brackets, all else as it is (RFC 3986)."""
     return f"[{host}]" if ":" in host else host
+
+
+def printable(text: str) -> str:
+    """Return text with `?` for each character that could end a line or hide what follows; as long as it came."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

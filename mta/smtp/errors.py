@@ -7,7 +7,7 @@ class LocalProtocolError(Exception):
     """A driver called a machine out of turn. Nothing a remote sends can cause it."""
 
 
-class Refusal(Exception):
+class ProtocolRefusal(Exception):
     """What they sent is refused with this reply; `fatal` also ends the session. Never leaves a machine."""
 
     def __init__(self, reply: Reply, *, fatal: bool = False) -> None:

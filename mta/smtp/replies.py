@@ -3,8 +3,8 @@
 import re
 from dataclasses import InitVar, field
 
-from mta.smtp.printable import printable
-from mta.smtp.values import value
+from mta.fast_value import fast_value
+from mta.smtp.address import printable
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
 MAX_REPLY_LINE = 512
@@ -15,7 +15,7 @@ _SHORT = MAX_REPLY_LINE - 32
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 
 
-@value(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Reply:
     """What a server answers. `status` is "" where RFC 2034 asks for none (greeting, EHLO, 3xx).
 

@@ -1,1 +1,1 @@
-"""More than one core: a parent, its workers, and what they tell each other."""
+"""More than one core: a parent, its workers, and the limits that they share."""

@@ -1,4 +1,7 @@
-"""One life of one worker, as the parent sees it: its start, its words, its output and its end."""
+"""One life of one worker, as the parent sees it: its start, its words, its output and its end.
+
+The output of a worker on its way through the parent: whole lines only, so that those of several never mix.
+"""
 
 import os
 import signal
@@ -13,7 +16,31 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from mta.workers.channel import Channel, Handler, open_channel
-from mta.workers.lines import Lines
+
+#: Octets of a line whose end has not come; a longer one is parted.
+LONGEST = 1 << 20
+
+
+class LineBuffer:
+    """Cuts what comes in pieces behind the last end of a line. In bulk: most pieces are passed on as they are."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came and return the lines that are whole now."""
+        whole, end, rest = data.rpartition(b"\n")
+        if end:
+            lines, self._rest = self._rest + whole + end, rest
+            return lines
+        self._rest += rest
+        return self.end() if len(self._rest) > LONGEST else b""
+
+    def end(self) -> bytes:
+        """Return what is left, which gets the end it lacks."""
+        rest, self._rest = self._rest, b""
+        return rest + b"\n" if rest else b""
+
 
 #: Seconds that a worker has to stop: the grace of running deliveries, goodbyes, and a sync or two.
 STOP_SECONDS = 20.0
@@ -41,7 +68,7 @@ class End:
         return f"was killed by {signal.Signals(self.signal).name}"
 
 
-class Overseer(Protocol):
+class WorkerListener(Protocol):
     """Whoever keeps the workers."""
 
     def began(self, worker: "WorkerProcess") -> None:
@@ -52,7 +79,7 @@ class Overseer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outlets:
+class OutputSinks:
     """Where words about workers go."""
 
     #: Takes whole lines of a worker's journal.
@@ -96,7 +123,7 @@ class WorkerProcess(ProcessProtocol):
     """One process. `handlers` are for what it says about things other than its life."""
 
     def __init__(
-        self, number: int, overseer: Overseer, outlets: Outlets, clock: Any, handlers: Mapping[str, Handler]
+        self, number: int, overseer: WorkerListener, outlets: OutputSinks, clock: Any, handlers: Mapping[str, Handler]
     ) -> None:
         self.number = number
         self.born = self.last_sign = float(clock.seconds())
@@ -106,7 +133,7 @@ class WorkerProcess(ProcessProtocol):
         self._outlets = outlets
         self._clock = clock
         self.pid = 0
-        self._out, self._err = Lines(), Lines()
+        self._out, self._err = LineBuffer(), LineBuffer()
         #: The lines of its standard error until it listens: why it cannot, to be told once for all workers.
         self.complaints = b""
         self._stopper: IDelayedCall | None = None

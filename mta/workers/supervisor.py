@@ -1,20 +1,98 @@
-"""The parent of the workers: starts them, starts again what ends, and stops them all."""
+"""The parent of the workers: starts them, starts again what ends, and stops them all.
+
+When a worker that ended starts again. Pure: time is an argument.
+
+Signs of life: a worker that hangs is killed, so that it starts again.
+"""
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mta.delivery.window import WindowLimits
-from mta.workers.process import End, Launch, Outlets, WorkerProcess
-from mta.workers.restarts import Restarts
-from mta.workers.shares import Shares
-from mta.workers.watch import Watch
+from mta.delivery.destinations.window import WindowLimits
+from mta.workers.process import End, Launch, OutputSinks, WorkerProcess
+from mta.workers.window_broker import WindowBroker
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPace:
+    """Waits in seconds between the end of a worker and its next start."""
+
+    #: After the second end in a row; the first start again is at once.
+    first: float = 1.0
+    factor: float = 2.0
+    longest: float = 60.0
+    #: Whoever lived so long has started well: its end is the first in a row.
+    settled: float = 60.0
+
+
+class Restarts:
+    """Counts the ends of one worker."""
+
+    def __init__(self, pace: RestartPace | None = None) -> None:
+        self._pace = pace or RestartPace()
+        self._next = 0.0
+
+    def wait(self, lived: float) -> float:
+        """Return the seconds until the next start of a worker that ended now, after it `lived` so many."""
+        pace = self._pace
+        wait = 0.0 if lived >= pace.settled else self._next
+        self._next = min(max(pace.first, wait * pace.factor), pace.longest)
+        return wait
+
+
+# How often signs are looked for, in parts of the patience.
+_LOOKS = 4
+
+
+class Watchdog:
+    """Looks at workers that listen. One that does not yet may be upgrading a large queue."""
+
+    def __init__(
+        self,
+        patience: float,
+        listening: Callable[[], Iterable[WorkerProcess]],
+        *,
+        clock: IReactorTime,
+        trouble: Callable[[str], object],
+    ) -> None:
+        """`patience` is for how many seconds a worker may be silent; `trouble` is told of one that is killed."""
+        self._patience = patience
+        self._listening = listening
+        self._clock = clock
+        self._trouble = trouble
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._timer = self._clock.callLater(self._patience / _LOOKS, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def well(self) -> bool:
+        """Whether no worker has been silent for so long that it should have ended by now."""
+        return all(self._silence(worker) < 2 * self._patience for worker in self._listening())
+
+    def _look(self) -> None:
+        self.start()
+        for worker in self._listening():
+            if self._silence(worker) > self._patience:
+                self._trouble(f"worker {worker.number} gave no sign of life for {self._patience:.0f} s: it is killed")
+                worker.kill()
+
+    def _silence(self, worker: WorkerProcess) -> float:
+        return float(self._clock.seconds()) - worker.last_sign
 
 
 class WorkersFailed(Exception):
@@ -39,7 +117,7 @@ class Supervisor(Service):
         count: int,
         *,
         limits: WindowLimits,
-        outlets: Outlets,
+        outlets: OutputSinks,
         patience: float | None = None,
         reload: Callable[[], object] | None = None,
         wall: Callable[[], float] = time.time,
@@ -54,13 +132,13 @@ class Supervisor(Service):
         self._outlets = outlets
         self._reload = reload
         self._wall = wall
-        self._shares = Shares(limits, self._tell)
+        self._shares = WindowBroker(limits, self._tell)
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
         self._timers: dict[int, IDelayedCall] = {}
-        self._watch: Watch | None = None
+        self._watch: Watchdog | None = None
         if patience is not None:
-            self._watch = Watch(patience, self._listening, clock=reactor, trouble=outlets.trouble)
+            self._watch = Watchdog(patience, self._listening, clock=reactor, trouble=outlets.trouble)
         # Whether all are to end; what ended the start; what stopService gave.
         self._ending = False
         self._failure: WorkersFailed | None = None

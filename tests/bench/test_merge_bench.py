@@ -1,8 +1,8 @@
 from contextlib import closing
 
 from bench.merge_bench import fill, measure
-from mta.queue.home import FILE_NAME
-from mta.queue.schema import connect_for_reading
+from mta.queue.disk.queue_dir import FILE_NAME
+from mta.queue.sqlite.schema import connect_for_reading
 
 
 def test_a_filled_queue_has_what_it_says_in_its_ledger(tmp_path):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mta.config.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS
 from mta.config.setting import FILE_SUFFIX
+from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS
 from mta.config.table import SETTINGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()

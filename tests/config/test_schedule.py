@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.schedule import read_schedule, read_time, write_schedule, write_time
-from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 
 DEFAULT = RetrySchedule(
     (

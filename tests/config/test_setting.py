@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.exim import read_port
-from mta.config.setting import Form, Reading, Setting, SettingsError, Source, shorten
+from mta.config.setting import Setting, SettingsError, SettingsReader, Source, ValueType, shorten
+from mta.config.sources.exim import read_port
 
-PORT = Setting("PORT", Form(read_port), "25", "The port.", "2525")
-PASSWORD = Setting("PASSWORD", Form(str), "", "The password.", "correct-horse", secret=True)
+PORT = Setting("PORT", ValueType(read_port), "25", "The port.", "2525")
+PASSWORD = Setting("PASSWORD", ValueType(str), "", "The password.", "correct-horse", secret=True)
 
 
-def mistakes(reading: Reading) -> list[str]:
+def mistakes(reading: SettingsReader) -> list[str]:
     reading.of(PORT)
     reading.of(PASSWORD)
     return reading.mistakes
@@ -18,13 +18,13 @@ def mistakes(reading: Reading) -> list[str]:
 
 @pytest.mark.parametrize("environ", [{}, {"PORT": ""}, {"PORT": "  "}])
 def test_an_unset_or_empty_variable_has_its_default(environ: dict[str, str]) -> None:
-    reading = Reading(environ)
+    reading = SettingsReader(environ)
     assert reading.of(PORT) == 25
     assert not reading.is_set(PORT)
 
 
 def test_blanks_around_a_value_do_not_count_but_those_before_a_secret_do() -> None:
-    reading = Reading({"PORT": " 26\n", "PASSWORD": " x "})
+    reading = SettingsReader({"PORT": " 26\n", "PASSWORD": " x "})
     assert reading.of(PORT) == 26
     assert reading.of(PASSWORD) == " x"
 
@@ -32,28 +32,28 @@ def test_blanks_around_a_value_do_not_count_but_those_before_a_secret_do() -> No
 @pytest.mark.parametrize("end", ["", " ", "\n", "\r", "\r\n", " \n\n", "\t\r\n \n"])
 def test_blanks_and_line_ends_at_the_end_of_a_secret_do_not_count(end: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(f"p w:\u00a0{end}".encode())
-    assert Reading({"PASSWORD": f"p w:\u00a0{end}"}).of(PASSWORD) == "p w:\u00a0"
-    assert Reading({"PASSWORD_FILE": str(tmp_path / "secret")}).of(PASSWORD) == "p w:\u00a0"
+    assert SettingsReader({"PASSWORD": f"p w:\u00a0{end}"}).of(PASSWORD) == "p w:\u00a0"
+    assert SettingsReader({"PASSWORD_FILE": str(tmp_path / "secret")}).of(PASSWORD) == "p w:\u00a0"
 
 
 def test_a_secret_of_blanks_alone_is_unset() -> None:
-    assert not Reading({"PASSWORD": " \r\n"}).is_set(PASSWORD)
+    assert not SettingsReader({"PASSWORD": " \r\n"}).is_set(PASSWORD)
 
 
 @pytest.mark.parametrize("text", ['"26"', "'26'"])
 def test_a_mistake_in_quotation_marks_says_that_they_count(text: str) -> None:
-    (line,) = mistakes(Reading({"PORT": text}))
+    (line,) = mistakes(SettingsReader({"PORT": text}))
     assert "the quotation marks are part of the value, remove them; right is" in line
 
 
 def test_a_mistake_names_the_variable_the_value_what_is_wrong_and_what_is_right() -> None:
-    assert mistakes(Reading({"PORT": "x"})) == [
+    assert mistakes(SettingsReader({"PORT": "x"})) == [
         "PORT='x': 'x' is not a port, a number from 1 to 65535; right is for example PORT=2525"
     ]
 
 
 def test_a_mistake_is_told_once_and_the_default_stands_in() -> None:
-    reading = Reading({"PORT": "x"})
+    reading = SettingsReader({"PORT": "x"})
     assert [reading.of(PORT), reading.of(PORT)] == [25, 25]
     assert len(reading.mistakes) == 1
     with pytest.raises(SettingsError, match=r"^PORT='x': "):
@@ -61,7 +61,7 @@ def test_a_mistake_is_told_once_and_the_default_stands_in() -> None:
 
 
 def test_a_mistake_stays_one_short_line_whatever_the_value() -> None:
-    (line,) = mistakes(Reading({"PORT": "a\nb\x1b[31m\u202e" * 1000}))
+    (line,) = mistakes(SettingsReader({"PORT": "a\nb\x1b[31m\u202e" * 1000}))
     assert line.isprintable()
     assert len(line) < 600
 
@@ -86,7 +86,7 @@ def test_an_error_carries_every_mistake() -> None:
 def test_a_secret_is_read_from_its_file_without_the_last_line_ends(tmp_path: Path, content: bytes, secret: str) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
-    reading = Reading({"PASSWORD": "", "PASSWORD_FILE": str(file)})
+    reading = SettingsReader({"PASSWORD": "", "PASSWORD_FILE": str(file)})
     assert reading.of(PASSWORD) == secret
     assert reading.is_set(PASSWORD) is bool(secret)
     assert not reading.mistakes
@@ -95,7 +95,7 @@ def test_a_secret_is_read_from_its_file_without_the_last_line_ends(tmp_path: Pat
 def test_a_pipe_that_no_program_writes_to_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mta.config.setting._PIPE_PATIENCE", 0.0)
     os.mkfifo(tmp_path / "pipe")
-    (line,) = mistakes(Reading({"PASSWORD_FILE": str(tmp_path / "pipe")}))
+    (line,) = mistakes(SettingsReader({"PASSWORD_FILE": str(tmp_path / "pipe")}))
     assert "it is a pipe, and no program wrote to it for 0 s" in line
 
 
@@ -103,21 +103,21 @@ def test_a_secret_comes_through_a_pipe() -> None:
     out, into = os.pipe()
     os.write(into, b"s3cret\n")
     os.close(into)
-    assert Reading({"PASSWORD_FILE": f"/dev/fd/{out}"}).of(PASSWORD) == "s3cret"
+    assert SettingsReader({"PASSWORD_FILE": f"/dev/fd/{out}"}).of(PASSWORD) == "s3cret"
     os.close(out)
 
 
 def test_a_secrets_file_is_read_once(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("s3cret")
-    reading = Reading({"PASSWORD_FILE": str(file)})
+    reading = SettingsReader({"PASSWORD_FILE": str(file)})
     reading.of(PASSWORD)
     file.unlink()
     assert reading.of(PASSWORD) == "s3cret"
 
 
 def test_a_secret_given_twice_is_a_mistake_that_shows_neither() -> None:
-    assert mistakes(Reading({"PASSWORD": "s3cret", "PASSWORD_FILE": "/run/x"})) == [
+    assert mistakes(SettingsReader({"PASSWORD": "s3cret", "PASSWORD_FILE": "/run/x"})) == [
         "PASSWORD and PASSWORD_FILE are both set; keep one of them; right is for example PASSWORD=correct-horse"
     ]
 
@@ -136,20 +136,20 @@ def test_a_secret_given_twice_is_a_mistake_that_shows_neither() -> None:
     ],
 )
 def test_a_secrets_file_that_cannot_be_read_is_a_mistake(path: str, words: str) -> None:
-    (line,) = mistakes(Reading({"PASSWORD_FILE": path}))
+    (line,) = mistakes(SettingsReader({"PASSWORD_FILE": path}))
     assert line.startswith(words)
 
 
 def test_a_secrets_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"\xff\xfe")
-    (line,) = mistakes(Reading({"PASSWORD_FILE": str(file)}))
+    (line,) = mistakes(SettingsReader({"PASSWORD_FILE": str(file)}))
     assert line.startswith(f"PASSWORD_FILE='{file}': not the name of a file with UTF-8 text;")
 
 
 def test_a_secret_that_cannot_be_used_is_a_mistake_that_does_not_show_it() -> None:
-    strict = Setting("PASSWORD", Form(lambda text: text and str(int(text, 36) * 0)), "", "", "abc", secret=True)
-    reading = Reading({"PASSWORD": "s3-cret"})
+    strict = Setting("PASSWORD", ValueType(lambda text: text and str(int(text, 36) * 0)), "", "", "abc", secret=True)
+    reading = SettingsReader({"PASSWORD": "s3-cret"})
     assert reading.of(strict) == ""
     assert reading.mistakes[0].startswith("PASSWORD: ")
 
@@ -161,14 +161,14 @@ def test_text_is_shortened_to_one_line() -> None:
 
 
 def test_macros_stand_in_for_what_the_environment_leaves_unset() -> None:
-    reading = Reading({"PORT": " "})
+    reading = SettingsReader({"PORT": " "})
     reading.adopt({"PORT": "26"})
     assert (reading.of(PORT), reading.source(PORT)) == (26, Source.MACROS)
     assert reading.notices == []
 
 
 def test_the_environment_wins_over_macros_and_that_is_told() -> None:
-    reading = Reading({"PORT": "27"})
+    reading = SettingsReader({"PORT": "27"})
     reading.adopt({"PORT": "26"})
     assert (reading.of(PORT), reading.source(PORT)) == (27, Source.ENVIRONMENT)
     assert reading.notices == ["PORT in the macros file has no effect: it is set in the environment"]
@@ -176,14 +176,14 @@ def test_the_environment_wins_over_macros_and_that_is_told() -> None:
 
 def test_a_value_knows_where_it_came_from(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
-    assert Reading({}).source(PORT) is Source.DEFAULT
-    assert Reading({"PASSWORD": "s"}).source(PASSWORD) is Source.ENVIRONMENT
-    assert Reading({"PASSWORD_FILE": str(tmp_path / "secret")}).source(PASSWORD) is Source.FILE
-    assert Reading({"PASSWORD_FILE": "/none"}).source(PASSWORD) is Source.DEFAULT
+    assert SettingsReader({}).source(PORT) is Source.DEFAULT
+    assert SettingsReader({"PASSWORD": "s"}).source(PASSWORD) is Source.ENVIRONMENT
+    assert SettingsReader({"PASSWORD_FILE": str(tmp_path / "secret")}).source(PASSWORD) is Source.FILE
+    assert SettingsReader({"PASSWORD_FILE": "/none"}).source(PASSWORD) is Source.DEFAULT
 
 
 def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> None:
-    reading = Reading({"PORT": "26", "PASSWORD": "s3cret"})
+    reading = SettingsReader({"PORT": "26", "PASSWORD": "s3cret"})
     reading.mistake(PORT, "it is taken")
     reading.mistake(PASSWORD, "it is weak")
     assert reading.mistakes == [
@@ -194,4 +194,4 @@ def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> Non
 
 @pytest.mark.parametrize(("text", "differs"), [("", False), ("25", False), ("025", False), ("26", True), ("x", False)])
 def test_a_default_that_is_spelled_out_does_not_differ(text: str, differs: bool) -> None:
-    assert Reading({"PORT": text}).differs(PORT) is differs
+    assert SettingsReader({"PORT": text}).differs(PORT) is differs

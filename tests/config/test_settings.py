@@ -11,7 +11,7 @@ from mta.config.identity import read_identity, usual_identity
 from mta.config.schedule import read_schedule
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.table import SETTINGS
-from mta.delivery.localrule import LocalKind, LocalRule
+from mta.delivery.local.rule import LocalKind, LocalRule
 from mta.inbound.networks import IPNetwork
 from mta.routing.route import Credentials, TlsRule
 
@@ -67,7 +67,7 @@ def test_nothing_set_is_a_working_relay() -> None:
         private_destinations=False,
         verbose=False,
         notices=(),
-        in_force=defaults.in_force,
+        effective=defaults.effective,
     )
     assert str(defaults.trusted) == "127.0.0.1 ; ::1 ; 172.17.0.0/16 ; fd00:17::/64"
     assert defaults.relay_domains.patterns == ()

@@ -4,9 +4,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.claimer import Claimer
 from mta.delivery.limits import DeliveryLimits
+from mta.event_log.log import EventLog
 from mta.message.body import DamagedError
-from mta.ops.journal import Journal
-from mta.queue.interface import Claim, PutOff, QueueError
+from mta.queue.interface import Claim, DeferralFilter, QueueError
 from mta.queue.memory import MemoryQueue
 from tests.fakes.mail import mail
 
@@ -16,7 +16,9 @@ NOW = 1_000_000.0
 class BrokenQueue(MemoryQueue):
     broken = False
 
-    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> "Deferred[list[Claim]]":
+    def claim(
+        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+    ) -> "Deferred[list[Claim]]":
         return fail(QueueError("disk on fire")) if self.broken else super().claim(now, limit, lease, put_off)
 
 
@@ -24,14 +26,14 @@ class Worker:
     def __init__(self, room: int) -> None:
         self.free = room
         self.taken: list[Claim] = []
-        self.leave: PutOff | None = None
+        self.leave: DeferralFilter | None = None
         # How many are taken before a fault of ours shows.
         self.sound = 100
 
     def room(self) -> int:
         return self.free
 
-    def put_off(self) -> PutOff | None:
+    def put_off(self) -> DeferralFilter | None:
         return self.leave
 
     def take(self, claim: Claim) -> None:
@@ -58,7 +60,7 @@ class ClaimerTests(SynchronousTestCase):
             DeliveryLimits(claims=3, longest_sleep=60.0, queue_retry=5.0),
             clock=self.clock,
             wall=lambda: self.wall,
-            journal=Journal(self.lines.append, lambda: self.wall),
+            event_log=EventLog(self.lines.append, lambda: self.wall),
         )
 
     def add(self, count: int = 1, due: float | None = None) -> None:

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
-from mta.delivery.carriage import Parcel
-from mta.delivery.dispatch import LocalPart
+from mta.delivery.destinations.window import own_windows, window_limits
+from mta.delivery.local.interface import LocalPart
+from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.window import own_windows, window_limits
+from mta.event_log.log import EventLog
 from mta.message.outcome import Outcome, TryLater
-from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
-from mta.queue.interface import Change, Claim, NewMail, Pending, Query, Status
+from mta.queue.interface import Action, Claim, NewMail, Pending, Query, Status
 from mta.queue.memory import MemoryQueue
 from tests.fakes.carrier import FakeCarrier, delivers
 from tests.fakes.mail import mail
@@ -29,7 +29,7 @@ LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
 DOWN = TryLater("cannot connect: refused", "mx.test[192.0.2.1]:25", "4.4.1")
 
 
-def refuses_for_now(parcel: Parcel) -> dict[int, Outcome]:
+def refuses_for_now(parcel: DeliveryRequest) -> dict[int, Outcome]:
     return {pending.index: LATER for pending in parcel.recipients}
 
 
@@ -48,7 +48,7 @@ class JumpTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.ahead = 0.0
         self.lines: list[str] = []
-        journal = Journal(self.lines.append, self.wall)
+        event_log = EventLog(self.lines.append, self.wall)
         self.queue = MemoryQueue()
         self.carrier = FakeCarrier()
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
@@ -57,11 +57,11 @@ class JumpTests(SynchronousTestCase):
             FakeRouter(),
             self.carrier,
             Nowhere(),
-            Settler(self.queue, reporter, SCHEDULE, wall=self.wall, journal=journal),
+            Settler(self.queue, reporter, SCHEDULE, wall=self.wall, event_log=event_log),
             windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
             wall=self.wall,
-            journal=journal,
+            event_log=event_log,
         )
         self.service.startService()
         self.clock.advance(0)
@@ -135,7 +135,7 @@ class JumpTests(SynchronousTestCase):
         new = self.hand_over("bob@b.test")
         self.carrier.down = None
         self.ahead -= DAY
-        self.successResultOf(self.queue.amend(Change.RETRY, None, self.wall()))
+        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall()))
         self.set_clock(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -143,7 +143,7 @@ class JumpTests(SynchronousTestCase):
         self.refused_for_now()
         new = self.hand_over("bob@b.test")
         self.ahead -= DAY
-        self.successResultOf(self.queue.amend(Change.RETRY, None, self.wall()))
+        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall()))
         self.set_clock(0)
         tried = len(self.carrier.parcels)
         self.clock.pump([60.0] * 14)

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from mta.delivery.carrier import Parts, SmtpCarrier
-from mta.delivery.destination import Destination
-from mta.delivery.job import Group, Job, Result
-from mta.delivery.marking import QueueMarks
-from mta.delivery.throttle_replies import Kind
-from mta.delivery.window import Refusal, WindowLimits, own_windows
+from mta.delivery.destinations.destination import Destination
+from mta.delivery.destinations.window import LimitRefusal, WindowLimits, own_windows
+from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.in_flight import QueueInFlightLog
+from mta.delivery.replies.throttle_table import LimitKind
+from mta.event_log.log import EventLog
 from mta.message.body import Body, MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.ops.journal import Journal
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Plan, Route, TlsRule
 from tests.fakes.mail import claim
@@ -46,17 +46,19 @@ class Attempts:
         self.outcomes: dict[str, Outcome] = {}
         self.earlier: dict[str, TryLater | None] = {}
         self.given_back: list[Group] = []
-        journal = Journal(self.lines.append, self.net.seconds)
+        event_log = EventLog(self.lines.append, self.net.seconds)
         self.queue = MemoryQueue()
-        parts = Parts(self.net, "me.test", lambda route: f"options for {route.host}", QueueMarks(self.queue, journal))  # type: ignore[arg-type,return-value]
+        parts = Parts(
+            self.net, "me.test", lambda route: f"options for {route.host}", QueueInFlightLog(self.queue, event_log)
+        )  # type: ignore[arg-type,return-value]
         self.plan = Plan("mx.test", routes or (FIRST, SECOND))
         windows = own_windows(WindowLimits(start=2, most=4))
-        carrier = SmtpCarrier(replace(parts, bdat=False))
+        carrier = SmtpConnector(replace(parts, bdat=False))
         self.destination = Destination(
-            "mx.test", windows, carrier, self, clock=self.net, wall=self.net.seconds, journal=journal
+            "mx.test", windows, carrier, self, clock=self.net, wall=self.net.seconds, event_log=event_log
         )
 
-    def concluded(self, group: Group, results: dict[int, Result]) -> None:
+    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
         recipients = group.job.claim.envelope.recipients
         assert {pending.index for pending in group.recipients} == set(results)
         for index, result in results.items():
@@ -518,7 +520,7 @@ def test_a_limit_of_messages_opens_another_connection_at_once() -> None:
 def paced() -> Attempts:
     """Return a destination with two hosts that throttled, and that is probed with the next message."""
     attempts = Attempts()
-    attempts.destination._window.refused(0.0, Refusal(Kind.RATE, None, 0.0, 0, 0, 5, 1.0))
+    attempts.destination._window.refused(0.0, LimitRefusal(LimitKind.RATE, None, 0.0, 0, 0, 5, 1.0))
     attempts.net.advance(2)
     return attempts
 

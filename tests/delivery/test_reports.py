@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
 from mta.delivery.reports import DELAY_SECONDS, DsnReporter
+from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource

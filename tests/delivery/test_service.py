@@ -5,20 +5,20 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
-from mta.delivery.carriage import Parcel
-from mta.delivery.dispatch import Expanded, LocalPart, Outcomes
+from mta.delivery.destinations.window import own_windows, window_limits
+from mta.delivery.dispatch import PATIENCE
 from mta.delivery.limits import DeliveryLimits
+from mta.delivery.local.interface import Expanded, LocalPart, Outcomes
+from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.together import PATIENCE
-from mta.delivery.window import own_windows, window_limits
+from mta.event_log.log import EventLog
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
-from mta.queue.interface import Change, Claim, Entry, NewMail, Pending, PutOff, Query, QueueError, Status
+from mta.queue.interface import Action, Claim, DeferralFilter, Entry, NewMail, Pending, Query, QueueError, Status
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Routing
 from mta.smtp.address import parse_address
@@ -59,7 +59,9 @@ class SlowQueue(MemoryQueue):
         super().__init__()
         self.claiming: Deferred[list[Claim]] = Deferred()
 
-    def claim(self, now: float, limit: int, lease: float, put_off: PutOff | None = None) -> Deferred[list[Claim]]:  # noqa: ARG002
+    def claim(
+        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+    ) -> Deferred[list[Claim]]:  # noqa: ARG002
         return self.claiming
 
     def answer(self, claims: Deferred[list[Claim]]) -> None:
@@ -87,7 +89,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW)
         self.lines: list[str] = []
-        self.journal = Journal(self.lines.append, self.clock.seconds)
+        self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.queue: MemoryQueue = MemoryQueue()
         self.carrier = FakeCarrier()
         self.router = FakeRouter()
@@ -101,11 +103,11 @@ class ServiceTests(SynchronousTestCase):
             self.router,
             self.carrier,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, wall=self.clock.seconds, journal=self.journal),
+            Settler(self.queue, reporter, SCHEDULE, wall=self.clock.seconds, event_log=self.event_log),
             windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
             wall=self.clock.seconds,
-            journal=self.journal,
+            event_log=self.event_log,
             limits=self.limits,
         )
 
@@ -149,7 +151,7 @@ class ServiceTests(SynchronousTestCase):
     def refuse(self, **by_user: Outcome) -> None:
         """Let the remote give these outcomes, and take everyone else."""
 
-        def answer(parcel: Parcel) -> dict[int, Outcome]:
+        def answer(parcel: DeliveryRequest) -> dict[int, Outcome]:
             outcomes = delivers(parcel)
             for pending in parcel.recipients:
                 outcomes[pending.index] = by_user.get(pending.recipient.address.local, outcomes[pending.index])
@@ -335,8 +337,8 @@ class DeadDestinationTests(ServiceTests):
         self.start()
         new = self.hand_over("bob@b.test")
         self.carrier.down = None
-        changed = self.successResultOf(self.queue.amend(Change.RETRY, [new.id], self.clock.seconds()))
-        self.service.amended(Change.RETRY, changed)
+        changed = self.successResultOf(self.queue.amend(Action.RETRY, [new.id], self.clock.seconds()))
+        self.service.amended(Action.RETRY, changed)
         self.clock.advance(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -573,20 +575,20 @@ class OperatorTests(ServiceTests):
         self.start()
         self.carrier.slow = True
         new = self.hand_over("bob@b.test")
-        changed = self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], self.clock.seconds()))
-        self.service.amended(Change.REMOVE, changed)
+        changed = self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], self.clock.seconds()))
+        self.service.amended(Action.REMOVE, changed)
         self.carrier.connect()
         assert self.carrier.parcels == []
         assert self.statuses(new) == [Status.REMOVED]
 
     def test_a_held_message_stays_until_it_is_released(self) -> None:
         new = self.add("bob@b.test")
-        self.successResultOf(self.queue.amend(Change.HOLD, [new.id], self.clock.seconds()))
+        self.successResultOf(self.queue.amend(Action.HOLD, [new.id], self.clock.seconds()))
         self.start()
         self.clock.advance(3600)
         assert self.statuses(new) == [Status.WAITING]
-        changed = self.successResultOf(self.queue.amend(Change.RELEASE, [new.id], self.clock.seconds()))
-        self.service.amended(Change.RELEASE, changed)
+        changed = self.successResultOf(self.queue.amend(Action.RELEASE, [new.id], self.clock.seconds()))
+        self.service.amended(Action.RELEASE, changed)
         self.clock.advance(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -595,7 +597,7 @@ class OperatorTests(ServiceTests):
         self.start()
         new = self.hand_over("eve@slow.test")
         self.service.amended(
-            Change.REMOVE, self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], self.clock.seconds()))
+            Action.REMOVE, self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], self.clock.seconds()))
         )
         finding.callback(Plan("mx.test", ()))
         assert self.carrier.parcels == []
@@ -606,8 +608,8 @@ class OperatorTests(ServiceTests):
         self.start()
         self.carrier.held = True
         new = self.hand_over("bob@b.test")
-        changed = self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], self.clock.seconds()))
-        self.service.amended(Change.REMOVE, changed)
+        changed = self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], self.clock.seconds()))
+        self.service.amended(Action.REMOVE, changed)
         self.carrier.connections[0].answer()
         assert self.statuses(new) == [Status.REMOVED]
         assert len(self.events("lease-lost")) == 1
@@ -647,7 +649,7 @@ class LocalTests(ServiceTests):
         self.carrier.held = True
         self.start()
         first = self.hand_over("all@here.test", "eve@b.test")
-        self.successResultOf(self.queue.amend(Change.REMOVE, [first.id], NOW))
+        self.successResultOf(self.queue.amend(Action.REMOVE, [first.id], NOW))
         self.carrier.connections[0].answer()
         assert [entry.id for entry in self.entries()] == [first.id]
 

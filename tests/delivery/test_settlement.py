@@ -2,19 +2,19 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
-from mta.delivery.job import Job, Result
+from mta.delivery.job import Job, RecipientResult
+from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.settlement import Reports, Settler
+from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, Failed, TryLater
-from mta.ops.journal import Journal
-from mta.queue.interface import Change, Claim, Query, RecipientState, Status, Verdict, Waiting
+from mta.queue.interface import Action, Claim, DueMessage, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from tests.fakes.mail import mail
 
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 3600.0, 900.0),))
-YES = Result(Delivered("250 ok", "mx"))
-LATER = Result(TryLater("451 later", "mx"))
+YES = RecipientResult(Delivered("250 ok", "mx"))
+LATER = RecipientResult(TryLater("451 later", "mx"))
 
 
 class NoReports:
@@ -33,8 +33,8 @@ class SettlerTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.reporter = NoReports()
         self.now = NOW
-        journal = Journal(self.lines.append, lambda: self.now)
-        self.settler = Settler(self.queue, self.reporter, SCHEDULE, wall=lambda: self.now, journal=journal)
+        event_log = EventLog(self.lines.append, lambda: self.now)
+        self.settler = Settler(self.queue, self.reporter, SCHEDULE, wall=lambda: self.now, event_log=event_log)
 
     def job(self, *recipients: str) -> Job:
         claim = self.successResultOf(self.queue.add(mail(*recipients), NOW, 60.0))
@@ -53,7 +53,7 @@ class SettlerTests(SynchronousTestCase):
 
     def test_a_destination_that_takes_nothing_until_then_is_not_tried_before(self) -> None:
         job = self.job("bob@b.test")
-        job.results[0] = Result(LATER.outcome, not_before=NOW + 1000)
+        job.results[0] = RecipientResult(LATER.outcome, not_before=NOW + 1000)
         assert self.successResultOf(self.settler.settle(job)) == NOW + 1000
 
     def test_what_was_delivered_is_recorded_while_the_rest_is_under_way(self) -> None:
@@ -69,7 +69,7 @@ class SettlerTests(SynchronousTestCase):
     def test_a_message_that_aliases_share_is_added_once_and_with_all_of_them(self) -> None:
         job, shared = self.job("info@a.test", "info+1@a.test", "bob@b.test"), mail("all@c.test")
         for index in (0, 1):
-            job.results[index] = Result(Delivered("passed on", ""), mails=(shared,))
+            job.results[index] = RecipientResult(Delivered("passed on", ""), mails=(shared,))
         self.settler.settle_delivered(job, job.claim.pending[:2])
         assert {state.status for state in self.states()} == {Status.WAITING}
         job.results[2] = LATER
@@ -79,10 +79,10 @@ class SettlerTests(SynchronousTestCase):
         assert [state.status for state in entries[0].recipients] == [Status.DELIVERED, Status.DELIVERED, Status.WAITING]
 
     def test_a_message_is_owed_a_verdict_when_its_sender_is_to_hear_of_it(self) -> None:
-        assert self.settler.owed(Waiting(NOW, delay_reported=False, domains=())) == NOW + 1800
-        assert self.settler.owed(Waiting(NOW, delay_reported=True, domains=())) == NOW + 3600
+        assert self.settler.owed(DueMessage(NOW, delay_reported=False, domains=())) == NOW + 1800
+        assert self.settler.owed(DueMessage(NOW, delay_reported=True, domains=())) == NOW + 3600
         self.reporter.delay_seconds = 7200.0
-        assert self.settler.owed(Waiting(NOW, delay_reported=False, domains=())) == NOW + 3600
+        assert self.settler.owed(DueMessage(NOW, delay_reported=False, domains=())) == NOW + 3600
 
     def test_recipients_that_were_not_begun_stay_due(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
@@ -92,7 +92,7 @@ class SettlerTests(SynchronousTestCase):
 
     def test_a_lost_lease_changes_nothing_and_is_logged(self) -> None:
         job = self.job("bob@b.test")
-        self.successResultOf(self.queue.amend(Change.REMOVE, [job.claim.id], NOW))
+        self.successResultOf(self.queue.amend(Action.REMOVE, [job.claim.id], NOW))
         job.results[0] = YES
         assert self.successResultOf(self.settler.settle(job)) is None
         assert self.states()[0].status is Status.REMOVED
@@ -150,7 +150,7 @@ class SettlerTests(SynchronousTestCase):
         claim = self.successResultOf(self.queue.add(mail("bob@b.test", sender=None), NOW, 60.0))
         assert claim is not None
         job = Job(claim, NOW)
-        job.results[0] = Result(Failed("550 no", "mx"))
+        job.results[0] = RecipientResult(Failed("550 no", "mx"))
         self.successResultOf(self.settler.settle(job))
         failed, unreported = self.lines
         assert " failed " in failed
@@ -160,7 +160,7 @@ class SettlerTests(SynchronousTestCase):
         for minute in (0, 1, 59, 61):
             self.now = NOW + minute * 60
             job = self.job("bob@b.test")
-            job.results[0] = Result(TryLater("530 no; set it", "mx", "4.7.0", "set it"))
+            job.results[0] = RecipientResult(TryLater("530 no; set it", "mx", "4.7.0", "set it"))
             self.settler.settle(job)
         troubles = [line for line in self.lines if " trouble " in line]
         assert len(troubles) == 2
@@ -170,7 +170,7 @@ class SettlerTests(SynchronousTestCase):
     def test_a_body_that_cannot_be_read_costs_the_report_and_not_the_settlement(self) -> None:
         self.reporter.error = OSError("no such file")
         job = self.job("bob@b.test")
-        job.results[0] = Result(Failed("550 no", "mx"))
+        job.results[0] = RecipientResult(Failed("550 no", "mx"))
         self.successResultOf(self.settler.settle(job))
         assert self.states()[0].status is Status.FAILED
         assert any(" unreported " in line for line in self.lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.ops.cli import main
+from mta.cli.main import main
 from tests.deploy.manifests import ROOT
 
 FOLDER = ROOT / "deploy" / "container"

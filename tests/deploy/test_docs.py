@@ -157,27 +157,27 @@ def said(heading: str, source: list[str]) -> bool:
     return all(any(piece in text for text in source) for piece in pieces) and all(len(piece) > 15 for piece in pieces)
 
 
-def test_the_events_of_troubleshooting_are_those_of_the_journal():
-    journal = (ROOT / "mta" / "ops" / "journal.py").read_text()
-    events = set(re.findall(r'_emit(?:_often|_limited)?\(\s*"([a-z-]+)"', journal))
+def test_the_events_of_troubleshooting_are_those_of_the_event_log():
+    event_log = (ROOT / "mta" / "event_log" / "log.py").read_text()
+    events = set(re.findall(r'_emit(?:_often|_limited)?\(\s*"([a-z-]+)"', event_log))
     rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == events
 
 
-def test_the_fields_of_the_log_are_those_of_the_journal():
+def test_the_fields_of_the_log_are_those_of_the_event_log():
     section = OPERATING.read_text().partition("## The fields of the log\n")[2].partition("\n## ")[0]
     rows = [re.findall(r"`([a-z_-]+)`", line) for line in section.splitlines() if line.startswith("| `")]
     told = {event: set(fields) for event, *fields in rows}
     assert len(told) == len(rows)
-    assert told == journal_fields()
+    assert told == event_fields()
 
 
-def journal_fields() -> dict[str, set[str]]:
-    """Return the events that the journal writes, each with all of its fields."""
+def event_fields() -> dict[str, set[str]]:
+    """Return the events that the event log writes, each with all of its fields."""
     found: dict[str, set[str]] = {}
     emitting = {"self._emit", "self._emit_often", "self._emit_limited"}
-    for method in ast.walk(ast.parse((ROOT / "mta" / "ops" / "journal.py").read_text())):
+    for method in ast.walk(ast.parse((ROOT / "mta" / "event_log" / "log.py").read_text())):
         if not isinstance(method, ast.FunctionDef):
             continue
         keys = {key.value for node in ast.walk(method) if isinstance(node, ast.Dict) for key in node.keys if key}

@@ -14,10 +14,10 @@ from mta.inbound.policy import Client
 from mta.message.envelope import Envelope
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
-from mta.smtp import phrases
 from mta.smtp.address import Address
 from mta.smtp.limits import STRICT, Limits
 from mta.smtp.replies import Reply, reply
+from mta.smtp.server import canned_replies
 from tests.dialogues.script import LENIENCY, Happen, unescape
 from tests.fakes.listening import Listening, Wire
 from tests.fakes.processes import PATIENCE
@@ -52,13 +52,13 @@ class ScriptPolicy:
     """The policy that the scripts are written for; every recipient is decided by a look-up, which may be late."""
 
     def sender(self, client: Client, address: Address | None) -> Reply:
-        return REFUSED if address is not None and address.domain == "refused.test" else phrases.SENDER_OK
+        return REFUSED if address is not None and address.domain == "refused.test" else canned_replies.SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
         return None
 
     def look_up(self, domain: str) -> Reply:
-        return {"refused.test": REFUSED, "later.test": LATER}.get(domain, phrases.RECIPIENT_OK)
+        return {"refused.test": REFUSED, "later.test": LATER}.get(domain, canned_replies.RECIPIENT_OK)
 
 
 class GatedQueue(MemoryQueue):

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from mta.smtp import phrases
-from mta.smtp.events import (
+from mta.smtp.limits import STRICT, Limits
+from mta.smtp.replies import Reply, reply
+from mta.smtp.server import canned_replies
+from mta.smtp.server.events import (
     NEED_DATA,
     WAITING,
     BodyEnd,
@@ -21,9 +23,7 @@ from mta.smtp.events import (
     Reset,
     StartTls,
 )
-from mta.smtp.limits import STRICT, Limits
-from mta.smtp.replies import Reply, reply
-from mta.smtp.server import ServerMachine
+from mta.smtp.server.machine import ServerMachine
 from tests.dialogues.script import LENIENCY, SCRIPTS, Happen, octets, read_script, run, unescape, whole
 
 GREETING = reply(220, "", "mx.example.test ESMTP")
@@ -119,12 +119,12 @@ class MachineDriver:
             case MailFrom(sender):
                 self._forget()
                 self._sender = str(sender or "<>")
-                self._answer(REFUSED if self._sender.endswith("@refused.test") else phrases.SENDER_OK)
+                self._answer(REFUSED if self._sender.endswith("@refused.test") else canned_replies.SENDER_OK)
             case RcptTo(recipient):
                 self._consider(str(recipient.address), recipient.address.domain)
             case DataBegin():
                 self._body_so_far = b""
-                self._answer(phrases.SEND_DATA)
+                self._answer(canned_replies.SEND_DATA)
             case BodyPart(data):
                 self._body_so_far += data
             case BodyEnd():
@@ -132,14 +132,14 @@ class MachineDriver:
                 self._forget()
                 self._answer(QUEUED)
             case StartTls():
-                self._answer(phrases.READY_FOR_TLS)
+                self._answer(canned_replies.READY_FOR_TLS)
             case Reset() | Closed() | BodyRefused():
                 self._forget()
             case CommandRefused():
                 pass
 
     def _consider(self, address: str, domain: str) -> None:
-        verdict = {"refused.test": REFUSED, "later.test": LATER}.get(domain, phrases.RECIPIENT_OK)
+        verdict = {"refused.test": REFUSED, "later.test": LATER}.get(domain, canned_replies.RECIPIENT_OK)
         if verdict.positive:
             self._recipients.append(address)
         self._answer(verdict)

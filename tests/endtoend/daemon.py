@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from mta.ops import render
-from mta.ops.queue import result
+from mta.cli import render
+from mta.cli.queue import result
+from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Query
-from mta.queue.runner import run_inline
-from mta.queue.several import open_queues
+from mta.queue.worker_queues.combined import open_queues
 from tests.fakes.processes import PATIENCE, Child, answers, free_port, until
 
 ROOT = Path(__file__).parent.parent.parent

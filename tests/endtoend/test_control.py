@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from mta.ops.control import MOST_CONNECTIONS
+from mta.daemon.control import MOST_CONNECTIONS
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
 from tests.fakes.processes import PATIENCE, until

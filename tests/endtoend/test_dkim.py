@@ -1,6 +1,6 @@
 import pytest
 
-from mta.message.keys import new_key, to_pem
+from mta.dkim.keys import new_key, to_pem
 from tests.endtoend.mails import HARD
 from tests.endtoend.world import TO, received
 from tests.fakes.verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from mta.cli.configuration import check_settings, explain_settings, show_settings
+from mta.cli.main import main
+from mta.config.setting import SettingsError
 from mta.config.table import SETTINGS
-from mta.ops.cli import main
-from mta.ops.configuration import SettingsError, check_settings, explain_settings, show_settings
 from tests.endtoend.daemon import Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.test_workers import children

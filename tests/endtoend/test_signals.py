@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from mta.message.keys import new_key, to_pem
+from mta.dkim.keys import new_key, to_pem
 from tests.endtoend.daemon import Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.test_workers import children

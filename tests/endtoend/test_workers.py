@@ -30,8 +30,8 @@ def children(relay):
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if parent == relay.child.pid and b"mta.worker" in words:
-            found[int(words[words.index(b"mta.worker") + 1])] = int(os.path.basename(path))
+        if parent == relay.child.pid and b"mta.workers.worker" in words:
+            found[int(words[words.index(b"mta.workers.worker") + 1])] = int(os.path.basename(path))
     return found
 
 

@@ -39,7 +39,7 @@ def with_open_python() -> tuple[str, ...] | None:
 
 
 def _works(prefix: Sequence[str]) -> bool:
-    program = [sys.executable, "-c", "import mta.worker, cryptography"]
+    program = [sys.executable, "-c", "import mta.workers.worker, cryptography"]
     try:
         done = subprocess.run(
             [*prefix, *program],

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 
-from mta.delivery.carriage import Carried, Connection, Parcel
+from mta.delivery.remote.interface import Connection, DeliveryRequest, TransactionResult
 from mta.message.outcome import Delivered, Outcome, TryLater
 from mta.routing.route import Plan
 
-Answer = Callable[[Parcel], dict[int, Outcome]]
+Answer = Callable[[DeliveryRequest], dict[int, Outcome]]
 
 
-def delivers(parcel: Parcel) -> dict[int, Outcome]:
+def delivers(parcel: DeliveryRequest) -> dict[int, Outcome]:
     return {pending.index: Delivered("250 2.0.0 Ok", "mx.test[192.0.2.1]:25") for pending in parcel.recipients}
 
 
@@ -25,25 +25,25 @@ class FakeConnection:
         self.tried = frozenset((self.peer,))
         self.usable = True
         self.ended = ""
-        self.pending: tuple[Parcel, Deferred[Carried]] | None = None
+        self.pending: tuple[DeliveryRequest, Deferred[TransactionResult]] | None = None
 
-    def carry(self, parcel: Parcel) -> Deferred[Carried]:
+    def carry(self, parcel: DeliveryRequest) -> Deferred[TransactionResult]:
         assert self.usable
         assert self.pending is None
         self.carrier.parcels.append(parcel)
         if not self.carrier.held:
-            return succeed(Carried(self.carrier.answer(parcel)))
+            return succeed(TransactionResult(self.carrier.answer(parcel)))
         self.usable = False
-        done: Deferred[Carried] = Deferred()
+        done: Deferred[TransactionResult] = Deferred()
         self.pending = (parcel, done)
         return done
 
-    def answer(self, carried: Carried | None = None, usable: bool = True) -> None:
+    def answer(self, carried: TransactionResult | None = None, usable: bool = True) -> None:
         assert self.pending is not None
         parcel, done = self.pending
         self.pending = None
         self.usable = usable
-        done.callback(Carried(self.carrier.answer(parcel)) if carried is None else carried)
+        done.callback(TransactionResult(self.carrier.answer(parcel)) if carried is None else carried)
 
     def quit(self) -> None:
         self.usable = False
@@ -55,7 +55,7 @@ class FakeConnection:
         if self.pending is not None:
             parcel, _ = self.pending
             trouble = TryLater("cut short", status="4.4.2")
-            self.answer(Carried({pending.index: trouble for pending in parcel.recipients}), usable=False)
+            self.answer(TransactionResult({pending.index: trouble for pending in parcel.recipients}), usable=False)
 
 
 class FakeCarrier:
@@ -70,7 +70,7 @@ class FakeCarrier:
         self.slow = False
         self.plans: list[Plan] = []
         self.tried: list[frozenset[str]] = []
-        self.parcels: list[Parcel] = []
+        self.parcels: list[DeliveryRequest] = []
         self.connections: list[FakeConnection] = []
         self.connecting: list[Deferred[Connection | TryLater]] = []
 

@@ -6,8 +6,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.carriage import Connection, Parcel
-from mta.delivery.carrier import Parts, SmtpCarrier
+from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from tests.fakes import mail
@@ -20,14 +20,14 @@ CLEAR = ("250-mx.test", "250-PIPELINING", "250 CHUNKING")
 TAKEN = ("250 2.1.0 ok", "250 2.1.5 ok", "250 2.0.0 taken")
 
 
-def noted(_: Parcel) -> "Deferred[object]":
+def noted(_: DeliveryRequest) -> "Deferred[object]":
     """A Mark that needs no disk."""
     return succeed(None)
 
 
-def parcel(*recipients: str, body: Any = None) -> Parcel:
+def parcel(*recipients: str, body: Any = None) -> DeliveryRequest:
     claim = mail.claim(*(recipients or ("bob@b.test",)))
-    return Parcel(claim.id, claim.envelope, body or claim.body, claim.pending)
+    return DeliveryRequest(claim.id, claim.envelope, body or claim.body, claim.pending)
 
 
 class Case(SynchronousTestCase):
@@ -40,7 +40,7 @@ class Case(SynchronousTestCase):
         return f"options for {route.host}"
 
     def open(self, *routes: Route, **parts: Any) -> Any:
-        return SmtpCarrier(replace(self.parts, **parts)).open(Plan("mx.test", routes or (ROUTE,)))
+        return SmtpConnector(replace(self.parts, **parts)).open(Plan("mx.test", routes or (ROUTE,)))
 
     def ready(self, *offer: str, route: Route = ROUTE, **parts: Any) -> tuple[Connection, Wire]:
         opening = self.open(replace(route, tls=TlsRule.NONE), **parts)

@@ -8,8 +8,8 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mta.delivery.carriage import Carried, Connection, Parcel
-from mta.delivery.letters import outcome
+from mta.delivery.remote.commands import outcome
+from mta.delivery.remote.interface import Connection, DeliveryRequest, TransactionResult
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan
 from mta.smtp.replies import Reply, reply
@@ -147,10 +147,10 @@ class LimitedConnection:
         self.usable = True
         self._carried = 0
 
-    def carry(self, parcel: Parcel) -> "Deferred[Carried]":
+    def carry(self, parcel: DeliveryRequest) -> "Deferred[TransactionResult]":
         assert self.usable
         self.usable = False
-        done: Deferred[Carried] = Deferred()
+        done: Deferred[TransactionResult] = Deferred()
         server = self.server
         if server.of_one_connection is not None and self._carried >= server.of_one_connection:
             self._refuse(parcel, done, reply(452, "4.7.0", "Too many messages on this connection"))
@@ -162,11 +162,11 @@ class LimitedConnection:
             server.clock.callLater(server.latency, self._end, parcel, done)
         return done
 
-    def _refuse(self, parcel: Parcel, done: "Deferred[Carried]", said: Reply) -> None:
+    def _refuse(self, parcel: DeliveryRequest, done: "Deferred[TransactionResult]", said: Reply) -> None:
         self.server.refused.append(self.server.clock.seconds())
         self.server.clock.callLater(self.server.latency / 10, self._answer, parcel, done, said)
 
-    def _end(self, parcel: Parcel, done: "Deferred[Carried]") -> None:
+    def _end(self, parcel: DeliveryRequest, done: "Deferred[TransactionResult]") -> None:
         server, now = self.server, self.server.clock.seconds()
         server.transactions -= 1
         taken = server.limit.takes(now)
@@ -174,11 +174,11 @@ class LimitedConnection:
         self._carried += taken
         self._answer(parcel, done, TAKEN if taken else server.refusal)
 
-    def _answer(self, parcel: Parcel, done: "Deferred[Carried]", said: Reply) -> None:
+    def _answer(self, parcel: DeliveryRequest, done: "Deferred[TransactionResult]", said: Reply) -> None:
         self.usable = said.code != 421
         if not self.usable:
             self.server.open_now -= 1
-        done.callback(Carried({pending.index: outcome(said, self.peer) for pending in parcel.recipients}))
+        done.callback(TransactionResult({pending.index: outcome(said, self.peer) for pending in parcel.recipients}))
 
     def quit(self) -> None:
         self.usable = False

@@ -8,18 +8,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from mta.event_log.log import EventLog
 from mta.inbound.intake import Intake
 from mta.inbound.listener import ESMTP, ESMTPFactory
 from mta.inbound.policy import Client, Policy
 from mta.inbound.session import Existence, Session, existing
 from mta.inbound.session import Policy as SessionPolicy
-from mta.ops.journal import Journal
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, Limits
-from mta.smtp.server import ServerMachine
+from mta.smtp.server.machine import ServerMachine
 
 NAME = "mx.example.test"
 FRIEND = "127.0.0.1"
@@ -87,11 +87,11 @@ class Listening:
         self.policy: SessionPolicy = Policy(
             DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob"
         )
-        self.journal = Journal(self.lines.append, self.clock.seconds)
+        self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.intake = Intake(
             self.queue,
             self.delivery,
-            self.journal,
+            self.event_log,
             ids=IdSource(tag=1),
             wall=self.clock.seconds,
             name=NAME,
@@ -104,7 +104,7 @@ class Listening:
         leniency = self.leniency if client.trusted else STRICT
         machine = ServerMachine(self.limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
         return Session(
-            machine, client, self.policy, self.intake, existence=self.existence, journal=self.journal, late=late
+            machine, client, self.policy, self.intake, existence=self.existence, event_log=self.event_log, late=late
         )
 
     def connect(self, address: str = FRIEND) -> "Wire":
@@ -119,7 +119,7 @@ class Factory(ESMTPFactory):
         super().__init__(
             parts.session,
             FRIEND.__eq__,
-            parts.journal,
+            parts.event_log,
             name=NAME,
             limits=parts.limits,
             clock=parts.clock,

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from mta.smtp.client import Client
-from mta.smtp.dialogue import Cause, Trouble
-from mta.smtp.handshake import Login, Terms
+from mta.smtp.client.dialogue import FailureKind, SessionFailure
+from mta.smtp.client.handshake import Login, Terms
+from mta.smtp.client.machine import ClientMachine
+from mta.smtp.client.transaction import OutgoingMessage
 from mta.smtp.replies import Reply
-from mta.smtp.transaction import Letter
 
 Pieces = Callable[[bytes], list[bytes]]
 TERMS = Terms("me.test")
@@ -17,7 +17,7 @@ LOGIN = Terms("me.test", login=Login("user", "pass:word"))
 LMTP = Terms("me.test", lmtp=True)
 MAIL, ONE, TWO, THREE = "MAIL FROM:<a@a.test>", "RCPT TO:<1@b.test>", "RCPT TO:<2@b.test>", "RCPT TO:<3@b.test>"
 BODY = b"Subject: x\r\n\r\n.dot\r\n"
-LETTER = Letter(MAIL, (ONE, TWO), len(BODY), BODY)
+LETTER = OutgoingMessage(MAIL, (ONE, TWO), len(BODY), BODY)
 BDAT = f"C: BDAT {len(BODY)} LAST\nC: Subject: x\nC:\nC: .dot"
 PLAIN_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250 b.test\n! READY\n"
 PIPELINE = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 PIPELINING\n! READY\n"
@@ -37,7 +37,7 @@ def byte_by_byte(data: bytes) -> list[bytes]:
 cut = pytest.mark.parametrize("pieces", [whole, byte_by_byte])
 
 
-def play(client: Client, script: str, pieces: Pieces = whole) -> None:
+def play(client: ClientMachine, script: str, pieces: Pieces = whole) -> None:
     """Run a dialogue: `S:` the server says, `C:` the client must have said, `!` the event that must have come.
 
     Consecutive lines of the server come in one go.
@@ -62,7 +62,7 @@ def play(client: Client, script: str, pieces: Pieces = whole) -> None:
     assert event is None
 
 
-def hear(client: Client, *replies: str, pieces: Pieces = whole) -> bytes:
+def hear(client: ClientMachine, *replies: str, pieces: Pieces = whole) -> bytes:
     """Let the server say this; return what the client then says."""
     client.to_send()
     for piece in pieces("".join(f"{reply}\r\n" for reply in replies).encode()):
@@ -70,17 +70,17 @@ def hear(client: Client, *replies: str, pieces: Pieces = whole) -> bytes:
     return b"".join(client.to_send())
 
 
-def begun(script: str, letter: Letter = LETTER, *, bdat: bool = True, terms: Terms = TERMS) -> Client:
-    client = Client(terms, bdat=bdat)
+def begun(script: str, letter: OutgoingMessage = LETTER, *, bdat: bool = True, terms: Terms = TERMS) -> ClientMachine:
+    client = ClientMachine(terms, bdat=bdat)
     play(client, script)
     client.begin(letter)
     return client
 
 
-def codes(client: Client) -> list[int | Cause]:
+def codes(client: ClientMachine) -> list[int | FailureKind]:
     return [verdict.code if isinstance(verdict, Reply) else verdict.cause for verdict in client.verdicts]
 
 
-def ended(client: Client) -> Trouble:
+def ended(client: ClientMachine) -> SessionFailure:
     assert client.ended is not None
     return client.ended

@@ -3,21 +3,21 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from mta.smtp import events, phrases
-from mta.smtp.events import NEED_DATA, WAITING
 from mta.smtp.limits import STRICT, Leniency, Limits
 from mta.smtp.replies import Reply, reply
-from mta.smtp.server import ServerMachine
+from mta.smtp.server import canned_replies, events
+from mta.smtp.server.events import NEED_DATA, WAITING
+from mta.smtp.server.machine import ServerMachine
 
 _OK = reply(250, "2.0.0", "ok")
 #: What is answered to each event that asks.
 YES: dict[type, Reply] = {
     events.Hello: _OK,
-    events.MailFrom: phrases.SENDER_OK,
-    events.RcptTo: phrases.RECIPIENT_OK,
-    events.DataBegin: phrases.SEND_DATA,
+    events.MailFrom: canned_replies.SENDER_OK,
+    events.RcptTo: canned_replies.RECIPIENT_OK,
+    events.DataBegin: canned_replies.SEND_DATA,
     events.BodyEnd: reply(250, "2.0.0", "queued"),
-    events.StartTls: phrases.READY_FOR_TLS,
+    events.StartTls: canned_replies.READY_FOR_TLS,
 }
 
 

@@ -4,18 +4,18 @@ from functools import partial
 
 from twisted.internet.task import Clock
 
-from mta.delivery.backoff import RetryRule, RetrySchedule, Shape
+from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.delivery.window import NewAllowance, own_windows, window_limits
-from mta.ops.journal import Journal
+from mta.event_log.log import EventLog
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
-from mta.workers.allowance import SharedWindows
-from mta.workers.shares import Shares
+from mta.workers.window_broker import WindowBroker
+from mta.workers.window_client import SharedWindows
 from tests.fakes.limited import LimitedServer
 from tests.fakes.mail import mail
 from tests.fakes.router import FakeRouter
@@ -49,7 +49,7 @@ class Relay:
         if workers == 1:
             self.services = [self._service(own_windows(schedule_limits))]
         else:
-            self._shares = Shares(schedule_limits, self._tell)
+            self._shares = WindowBroker(schedule_limits, self._tell)
             self._windows = [SharedWindows(schedule_limits, partial(self._hear, number)) for number in range(workers)]
             self.services = [self._service(windows.new) for windows in self._windows]
         for service in self.services:
@@ -69,9 +69,9 @@ class Relay:
         handlers = self._shares.handlers(worker, self.clock.seconds)
         self.clock.callLater(0.0001, lambda: handlers[verb](*words))
 
-    def _service(self, windows: NewAllowance) -> DeliveryService:
+    def _service(self, windows: NewWindow) -> DeliveryService:
         seconds = self.clock.seconds
-        journal = Journal(self.lines.append, seconds)
+        event_log = EventLog(self.lines.append, seconds)
         reporter = DsnReporter("relay.test", IdSource(tag=3), self.schedule)
         queue = MemoryQueue()
         self.queues.append(queue)
@@ -80,11 +80,11 @@ class Relay:
             FakeRouter(),
             self.server,
             NoMailboxes(),  # type: ignore[arg-type]
-            Settler(queue, reporter, self.schedule, wall=seconds, journal=journal),
+            Settler(queue, reporter, self.schedule, wall=seconds, event_log=event_log),
             windows=windows,
             clock=self.clock,
             wall=seconds,
-            journal=journal,
+            event_log=event_log,
             limits=self.limits,
         )
 

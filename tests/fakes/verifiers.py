@@ -12,7 +12,7 @@ import dkim
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from mta.message.keys import SigningKey, record, record_name
+from mta.dkim.keys import SigningKey, record, record_name
 from tests.fakes.processes import PATIENCE
 
 #: DNS records by name.

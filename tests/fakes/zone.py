@@ -11,7 +11,7 @@ A null MX (RFC 7505) is [0, ""]. FAIL is an rcode's name, or SILENCE.
 from collections.abc import Mapping
 from typing import Any
 
-from mta.routing.answers import (
+from mta.dns.answers import (
     AddressAnswer,
     Answer,
     Found,

@@ -6,10 +6,8 @@ from contextlib import suppress
 from hypothesis import strategies as st
 
 from mta.smtp.address import MAX_DOMAIN_OCTETS, AddressError, parse_address, parse_domain
-from mta.smtp.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt, split_command
 from mta.smtp.domains import domain_list, parse_pattern
-from mta.smtp.errors import Refusal
-from mta.smtp.events import MailFrom, RcptTo
+from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.parameters import (
     MAX_ORCPT,
     Recipient,
@@ -21,6 +19,8 @@ from mta.smtp.parameters import (
     without_utf8,
 )
 from mta.smtp.replies import MAX_REPLY_LINE, Reply
+from mta.smtp.server.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt, split_command
+from mta.smtp.server.events import MailFrom, RcptTo
 from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 from tests.strategies import domains, literals, local_parts
 
@@ -51,7 +51,7 @@ def check(line: bytes) -> None:
 def _check_command(parse: Callable[[bytes], object], argument: bytes) -> None:
     try:
         value = parse(argument)
-    except Refusal as refusal:
+    except ProtocolRefusal as refusal:
         _check_refusal(refusal.reply)
         return
     if isinstance(value, RcptTo):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from mta.smtp.answers import MAX_LINE
-from mta.smtp.client import Client
-from mta.smtp.dialogue import Cause, Event, Step, Trouble
+from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
+from mta.smtp.client.handshake import Login, Terms
+from mta.smtp.client.machine import ClientMachine
+from mta.smtp.client.reply_reader import MAX_LINE
+from mta.smtp.client.transaction import OutgoingMessage, RecipientReply
 from mta.smtp.framing import DotReader
-from mta.smtp.handshake import Login, Terms
-from mta.smtp.transaction import Letter, Verdict
 from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
 
 _USER, _PASSWORD = "canary-user", "canary-password"
@@ -28,7 +28,7 @@ _TERMS = (
     Terms("me.test", starttls=False, login=_LOGIN),
 )
 _BODIES = (b"Subject: x\r\n\r\n.dot\r\n", b".\r\n", b"..\r\n.\r\n\r\n", b"", b"a\r\n" * 40)
-_LOST = Trouble(Cause.LOST, "4.4.2", "connection lost")
+_LOST = SessionFailure(FailureKind.LOST, "4.4.2", "connection lost")
 _COMMAND = re.compile(
     rb"(?:EHLO|HELO|LHLO) me\.test|STARTTLS|AUTH [A-Z0-9-]+(?: [A-Za-z0-9+/=]*)?|[A-Za-z0-9+/]+={0,2}|RSET|DATA|QUIT"
     rb"|MAIL FROM:<a@a\.test>|RCPT TO:<[0-9]+@b\.test>|BDAT ([0-9]+) LAST"
@@ -49,10 +49,10 @@ class Talk:
     step: int = 0
     recipients: int = 2
 
-    def letter(self) -> Letter:
+    def letter(self) -> OutgoingMessage:
         """Return what to send."""
         to = tuple(f"RCPT TO:<{number}@b.test>" for number in range(self.recipients))
-        return Letter("MAIL FROM:<a@a.test>", to, len(self.body), None if self.step else self.body)
+        return OutgoingMessage("MAIL FROM:<a@a.test>", to, len(self.body), None if self.step else self.body)
 
 
 class _Server:
@@ -108,10 +108,10 @@ class _Run:
     """One session, and what came of it."""
 
     talk: Talk
-    client: Client
+    client: ClientMachine
     said: bytes
-    events: list[Event]
-    verdicts: list[list[Verdict]]
+    events: list[ClientEvent]
+    verdicts: list[list[RecipientReply]]
     letters: int = 0
     secured: bool = False
 
@@ -132,15 +132,15 @@ def check(talk: Talk) -> None:
 
 
 def _run(talk: Talk, says: Sequence[bytes], hear: Callable[..., None] | None = None) -> _Run:
-    client = Client(talk.terms, bdat=talk.bdat)
+    client = ClientMachine(talk.terms, bdat=talk.bdat)
     run = _Run(talk, client, b"", [], [])
     for piece in says:
-        go_ahead = client.awaited is Step.DATA and piece.startswith(b"354")
+        go_ahead = client.awaited is Awaited.DATA and piece.startswith(b"354")
         ended = client.ended
         said = _said(run, client.receive(piece))
         assert ended is None or said == b"", "something was said after the end"
         if hear is not None:
-            hear(said, go_ahead=go_ahead and client.awaited is Step.END)
+            hear(said, go_ahead=go_ahead and client.awaited is Awaited.END)
         assert client.ended or len(client._reader._buffer) <= MAX_LINE + len(piece)
     if (event := client.lose(_LOST)) is not None:
         assert _said(run, event) == b""
@@ -148,20 +148,20 @@ def _run(talk: Talk, says: Sequence[bytes], hear: Callable[..., None] | None = N
     return run
 
 
-def _said(run: _Run, event: Event | None) -> bytes:
+def _said(run: _Run, event: ClientEvent | None) -> bytes:
     """Do what an event asks for, and return all that the client said."""
     client = run.client
     said = _take(run)
     while event is not None:
         run.events.append(event)
         follow = None
-        if event is Event.START_TLS:
+        if event is ClientEvent.START_TLS:
             assert client._reader.empty, "words in clear would pass for TLS"
             run.secured = True
             client.tls_started()
-        elif event is Event.SEND_BODY:
+        elif event is ClientEvent.SEND_BODY:
             follow = _send_body(run)
-        elif event is Event.DONE:
+        elif event is ClientEvent.DONE:
             run.verdicts.append(client.verdicts)
         if client.ready and run.letters < 3:
             client.begin(run.talk.letter())
@@ -181,7 +181,7 @@ def _take(run: _Run) -> bytes:
     return said
 
 
-def _send_body(run: _Run) -> Event | None:
+def _send_body(run: _Run) -> ClientEvent | None:
     client, body, step = run.client, run.talk.body, run.talk.step
     for at in range(0, len(body), step):
         client.send_body(body[at : at + step])
@@ -193,8 +193,8 @@ def _check_end(run: _Run) -> None:
     assert client.ended is not None
     assert client.ended.status.startswith("4.")
     words = [client.ended.text]
-    assert run.events.count(Event.CLOSED) <= 1
-    assert Event.CLOSED not in run.events[:-1]
+    assert run.events.count(ClientEvent.CLOSED) <= 1
+    assert ClientEvent.CLOSED not in run.events[:-1]
     for verdicts in run.verdicts:
         assert len(verdicts) == talk.recipients
         words += [verdict.text for verdict in verdicts]

@@ -7,21 +7,21 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
-from mta.routing.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
-from mta.routing.dnsmessage import MAX_RECORDS, Alias, Kind, make_query, read_answer, read_reply, trouble
+from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
+from mta.dns.message import MAX_RECORDS, CanonicalName, RecordType, make_query, read_answer, read_reply, trouble
 from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 
 _ID = 0x4D54
 _QUESTION = b"\x04mail\x04test\x00"
 #: By the first octet of an input: what was asked.
-_KINDS = (Kind.MX, Kind.A, Kind.AAAA)
+_KINDS = (RecordType.MX, RecordType.A, RecordType.AAAA)
 # Letters of a name as text; what a host's name cannot have is written as its number.
 _NAME = re.compile(r"[!-~]*")
 
 
 def check(packet: bytes) -> None:
     """Take a packet for the reply to a question; its first octet says to which."""
-    kind = _KINDS[packet[0] % 3] if packet else Kind.MX
+    kind = _KINDS[packet[0] % 3] if packet else RecordType.MX
     query = make_query("mail.test", kind)
     query.id = _ID
     reply = read_reply(query, packet[1:])
@@ -37,12 +37,12 @@ def check(packet: bytes) -> None:
     match answer:
         case Found(records, _, name):
             # MX records may name only what no host can be called.
-            assert records or kind is Kind.MX
+            assert records or kind is RecordType.MX
             assert len(records) <= MAX_RECORDS
             _check_name(name)
             for record in records:
                 _check_host(record.host if isinstance(record, MxRecord) else record)
-        case Alias(target):
+        case CanonicalName(target):
             _check_host(target)
         case LookupFailed(reason):
             assert is_line(reason)
@@ -62,7 +62,7 @@ def _check_name(name: str) -> None:
     assert len(name) <= 4 * 255
     # What was found is asked for next: a name that is none must be told from one that cannot be.
     with suppress(ValueError):
-        make_query(name, Kind.A)
+        make_query(name, RecordType.A)
 
 
 # The two ways to an input

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
+from mta.dkim.author import author_domain
+from mta.dkim.canonical import body_hash
+from mta.dkim.keys import SigningKey
+from mta.dkim.signature import Canon, body_digest, read_header, unsigned_fields
 from mta.message import headers
-from mta.message.author import author_domain
-from mta.message.canonical import body_hash
-from mta.message.dkim import Canon, body_digest, read_header, unsigned_fields
-from mta.message.dsn import Original, Result, Stamp, report
+from mta.message.dsn import Original, ReportedRecipient, ReportIdentity, report
 from mta.message.envelope import Envelope, Notify, Origin, Recipient
-from mta.message.keys import SigningKey
 from mta.message.outcome import Failed, TryLater
 from mta.smtp.address import Address, parse_domain
 from mta.smtp.framing import bare
@@ -24,7 +24,7 @@ _KEY = SigningKey("sel", Ed25519PrivateKey.from_private_bytes(bytes(32)))
 _CANONS = (Canon(), Canon("simple", "simple"), Canon("relaxed", "simple"), Canon("simple", "relaxed"))
 _TOKEN = "token-Zq9x"
 _SENDER, _BOB = Address("alice", "a.test"), Recipient(Address("bob", "b.test"))
-_STAMP = Stamp("mx.test", "0000000000000", _TOKEN, 1795352322.5)
+_STAMP = ReportIdentity("mx.test", "0000000000000", _TOKEN, 1795352322.5)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _NAMES = ("Received", "From", "Subject", "Message-ID")
 # RFC 3464 section 2: every field that a report may have.
@@ -151,7 +151,9 @@ def _check_report(mail: Mail) -> None:
         (Notify.FAILURE, Failed(mail.said, f"{mail.said[:40]}[192.0.2.1]:25", "5.1.1")),
         (Notify.DELAY, TryLater(mail.said, "", mail.said[:20])),
     ):
-        made = report(event, original, [Result(_BOB, outcome), Result(_BOB, outcome)], _STAMP, 1795400000.0)
+        made = report(
+            event, original, [ReportedRecipient(_BOB, outcome), ReportedRecipient(_BOB, outcome)], _STAMP, 1795400000.0
+        )
         if made is not None:
             _check_written(*made)
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
-from mta.smtp.events import (
+from mta.smtp.framing import bare
+from mta.smtp.limits import STRICT, Leniency, Limits
+from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
+from mta.smtp.server.events import (
     NEED_DATA,
     WAITING,
     BodyEnd,
@@ -22,10 +25,7 @@ from mta.smtp.events import (
     Reset,
     StartTls,
 )
-from mta.smtp.framing import bare
-from mta.smtp.limits import STRICT, Leniency, Limits
-from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
-from mta.smtp.server import ServerMachine
+from mta.smtp.server.machine import ServerMachine
 from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
 
 _SMALL = Limits(command_line=128, text_line=40, message_size=200, recipients=3, errors=4, bad_recipients=2)

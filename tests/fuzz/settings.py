@@ -9,10 +9,10 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from mta.config.macros import parse_macros
 from mta.config.settings import SettingsError, read_settings
+from mta.config.sources.macros import parse_macros
+from mta.config.summary import startup_summary
 from mta.config.table import SETTINGS
-from mta.config.understanding import understanding
 from mta.inbound.networks import IPNetwork
 from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 
@@ -57,9 +57,9 @@ def check(environment: Environment) -> None:
         return
     for line in settings.notices:
         _check_line(line)
-    for line in understanding(settings):
+    for line in startup_summary(settings):
         assert _CANARY.decode() not in line
-    assert _CANARY.decode() not in " ".join(map(str, settings.in_force))
+    assert _CANARY.decode() not in " ".join(map(str, settings.effective))
     # A user's name is masked in lines, and shown to who debugs.
     assert not re.search(rf"{_CANARY.decode()}\w+_PASSWORD", repr(settings))
     _check_round_trip(environment.decoded())

@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from mta.inbound import accepting
-from mta.inbound.accepting import MOST_AT_ONCE, TurnedAway
+from mta.inbound.accepting import MOST_AT_ONCE, RejectedClient
 from mta.inbound.ports import bind, listen
 from mta.smtp.replies import reply
 from tests.fakes.greeter import GreeterFactory
@@ -35,7 +35,7 @@ class Host(GreeterFactory):
         if self.faulty:
             raise RuntimeError("a fault of ours")
         if self.full:
-            return TurnedAway(AWAY)
+            return RejectedClient(AWAY)
         return super().buildProtocol(addr)
 
     def note_turn(self):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from mta.inbound.listener import STOPPING, TIMEOUT
 from mta.queue.memory import MemoryQueue
-from mta.smtp.phrases import RECIPIENT_OK
+from mta.smtp.server.canned_replies import RECIPIENT_OK
 from tests.fakes.certificates import authority
 from tests.fakes.listening import Listening, SlowQueue, Wire
 

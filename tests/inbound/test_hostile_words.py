@@ -11,20 +11,20 @@ import unicodedata
 
 import pytest
 
-from mta.delivery.carriage import Parcel
-from mta.delivery.letters import draft
-from mta.delivery.mailboxes import _as_file
-from mta.delivery.maildir import Maildirs
+from mta.cli import render
+from mta.delivery.local.mailboxes import _as_file
+from mta.delivery.local.maildir import Maildirs
+from mta.delivery.remote.commands import prepare_transaction
+from mta.delivery.remote.interface import DeliveryRequest
+from mta.event_log.log import json_line, text_line
 from mta.message import dsn
 from mta.message.envelope import Notify
 from mta.message.outcome import Failed
-from mta.ops import render
-from mta.ops.journal import json_line, text_line
 from mta.queue.interface import Claim, Query
-from mta.smtp.client import Client
-from mta.smtp.handshake import Offer, Terms
+from mta.smtp.client.handshake import Offer, Terms
+from mta.smtp.client.machine import ClientMachine
 from mta.smtp.limits import STRICT, Leniency
-from mta.smtp.phrases import RECIPIENT_OK
+from mta.smtp.server.canned_replies import RECIPIENT_OK
 from tests.fakes.listening import NAME, STRANGER, Listening
 
 OFFER = Offer(pipelining=True, dsn=True, eight_bit=True, smtputf8=True, size=0)
@@ -167,8 +167,10 @@ def assert_trace(content, envelope):
 
 def assert_commands(claim):
     """What is said to the next host is one command a line, about the same addresses."""
-    written = draft(OFFER, Parcel(claim.id, claim.envelope, claim.body, claim.pending), "mx.test")
-    client = Client(Terms("me.test"))
+    written = prepare_transaction(
+        OFFER, DeliveryRequest(claim.id, claim.envelope, claim.body, claim.pending), "mx.test"
+    )
+    client = ClientMachine(Terms("me.test"))
     client.receive(b"220 hi\r\n")
     client.receive(b"250-mx.test\r\n250-SMTPUTF8\r\n250-DSN\r\n250 PIPELINING\r\n")
     client.to_send()
@@ -191,9 +193,11 @@ def assert_commands(claim):
 
 def assert_report(claim):
     """The report has its three parts, the fields it ought to have, and no others."""
-    result = dsn.Result(claim.envelope.recipients[0], Failed("550 5.1.1 no", "mx.test[192.0.2.1]:25", "5.1.1"))
+    result = dsn.ReportedRecipient(
+        claim.envelope.recipients[0], Failed("550 5.1.1 no", "mx.test[192.0.2.1]:25", "5.1.1")
+    )
     original = dsn.Original(claim.id, claim.envelope, claim.body, claim.created)
-    stamp = dsn.Stamp(NAME, "0000000000002", "token", 1_000_000.0)
+    stamp = dsn.ReportIdentity(NAME, "0000000000002", "token", 1_000_000.0)
     envelope, message = dsn.report(Notify.FAILURE, original, [result], stamp, None)
     assert [each.address for each in envelope.recipients] == [claim.envelope.sender]
     assert not any(octet in line for line in message.split(b"\r\n") for octet in (b"\r", b"\n", b"\0"))

@@ -12,7 +12,7 @@ from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFul
 from mta.queue.memory import MemoryQueue
 from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply
-from mta.wire.layer import BUFFERS
+from mta.tls.layer import BUFFERS
 from tests.fakes.listening import FRIEND, STRANGER, Listening
 from tests.fakes.mail import envelope
 

@@ -10,15 +10,16 @@ from twisted.internet.defer import Deferred
 
 from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS as TABLE
-from mta.delivery.localrule import LocalKind
+from mta.delivery.local.rule import LocalKind
 from mta.inbound.policy import Client, Policy
 from mta.message.outcome import Failed
 from mta.routing.route import Local, Plan
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.smtp.address import Address, parse_address
-from mta.smtp.commands import Refusal, parse_rcpt
+from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.limits import STRICT, Leniency
+from mta.smtp.server.commands import parse_rcpt
 from tests.fakes.zone import Zone, ZoneResolver
 from tests.inbound.relaying import CLIENTS, OPEN, OWN, RECIPIENTS, SETTINGS
 
@@ -57,7 +58,7 @@ class Relay:
         leniency = Leniency(self.settings.mailname, names=True) if trusted else STRICT
         try:
             command = parse_rcpt(f"TO:<{recipient}>".encode(), leniency, smtputf8=True)
-        except Refusal:
+        except ProtocolRefusal:
             return None
         address = command.recipient.address
         verdict = self._policy.recipient(Client(client, trusted), address)

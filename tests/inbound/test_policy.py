@@ -1,6 +1,6 @@
 import pytest
 
-from mta.inbound.policy import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_YOU, Client, Door, Policy
+from mta.inbound.policy import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_YOU, Client, ConnectionLimiter, Policy
 from mta.smtp.address import Address
 from mta.smtp.domains import domain_list
 from mta.smtp.limits import Limits
@@ -87,7 +87,7 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
 
 
 def test_the_door_counts_everyone_and_strangers_each() -> None:
-    door = Door(Limits(connections=3, connections_per_stranger=1, strangers=1.0))
+    door = ConnectionLimiter(Limits(connections=3, connections_per_stranger=1, strangers=1.0))
     assert door.refusal(STRANGER) is None
     door.enter(STRANGER)
     assert door.refusal(STRANGER) is TOO_MANY_FROM_YOU
@@ -100,7 +100,7 @@ def test_the_door_counts_everyone_and_strangers_each() -> None:
 
 
 def test_strangers_of_any_number_leave_room_for_our_own() -> None:
-    door = Door(Limits(connections=8))
+    door = ConnectionLimiter(Limits(connections=8))
     strangers = [Client(f"2001:db8:{number}::1", trusted=False) for number in range(6)]
     for stranger in strangers:
         assert door.refusal(stranger) is None
@@ -112,7 +112,7 @@ def test_strangers_of_any_number_leave_room_for_our_own() -> None:
 
 
 def test_a_network_of_ipv6_counts_as_one_stranger_and_a_site_as_four() -> None:
-    door = Door(Limits(connections_per_stranger=2))
+    door = ConnectionLimiter(Limits(connections_per_stranger=2))
     site = [Client(f"2001:db8:1:{number:x}::1", trusted=False) for number in range(5)]
     for stranger in site[:4]:
         for _ in range(2):

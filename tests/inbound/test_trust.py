@@ -3,9 +3,9 @@ import ipaddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.event_log.log import EventLog
 from mta.inbound.networks import HostName, TrustItem, TrustList, network
 from mta.inbound.trust import Addresses, TrustedClients
-from mta.ops.journal import Journal
 
 LIST = TrustList((TrustItem(network("127.0.0.1")), TrustItem(HostName("app.test"))))
 
@@ -16,8 +16,8 @@ class TrustedClientsTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.answer = Addresses(frozenset({ipaddress.ip_address("192.0.2.7")}), ttl=120.0)
         self.asked: list[str] = []
-        journal = Journal(self.lines.append, self.clock.seconds)
-        self.trusted = TrustedClients(LIST, self.look_up, self.clock, journal)
+        event_log = EventLog(self.lines.append, self.clock.seconds)
+        self.trusted = TrustedClients(LIST, self.look_up, self.clock, event_log)
         self.trusted.startService()
         self.addCleanup(self.trusted.stopService)
 
@@ -87,7 +87,7 @@ class UnknownNameTests(SynchronousTestCase):
         return self.answer
 
     def begin(self, trust: TrustList) -> TrustedClients:
-        trusted = TrustedClients(trust, self.look_up, self.clock, Journal(self.lines.append, self.clock.seconds))
+        trusted = TrustedClients(trust, self.look_up, self.clock, EventLog(self.lines.append, self.clock.seconds))
         trusted.startService()
         self.addCleanup(trusted.stopService)
         return trusted

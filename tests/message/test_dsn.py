@@ -19,7 +19,7 @@ from mta.smtp.address import Address, parse_address
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
 CREATED, NOW, UNTIL = 1795352322.0, 1795352922.0, 1795697922.0
-STAMP = dsn.Stamp("relay.test", "0000000000002", "token0123456789", NOW)
+STAMP = dsn.ReportIdentity("relay.test", "0000000000002", "token0123456789", NOW)
 ALICE = parse_address("alice@example.test")
 BOB = Recipient(parse_address("bob@example.com"))
 MESSAGE = b"From: alice@example.test\r\nMessage-ID: <1@example.test>\r\nSubject: a\r\n\r\nbody\r\n"
@@ -38,7 +38,7 @@ def made(
     outcome: Outcome = REFUSED,
     recipient: Recipient = BOB,
 ) -> tuple[Envelope, bytes] | None:
-    return dsn.report(event, about or original(), [dsn.Result(recipient, outcome)], STAMP, UNTIL)
+    return dsn.report(event, about or original(), [dsn.ReportedRecipient(recipient, outcome)], STAMP, UNTIL)
 
 
 def written(*args: Any, **kwargs: Any) -> bytes:
@@ -64,7 +64,7 @@ def groups(status: EmailMessage) -> list[EmailMessage]:
 # Golden cases
 
 
-def read_case(text: str) -> tuple[Notify, dsn.Original, list[dsn.Result]]:
+def read_case(text: str) -> tuple[Notify, dsn.Original, list[dsn.ReportedRecipient]]:
     head, _, content = text.partition("---\n")
     lines = [line.split(": ", 1) for line in head.splitlines()]
     one = {key: value for key, value in lines if key != "rcpt"}
@@ -79,7 +79,7 @@ def read_case(text: str) -> tuple[Notify, dsn.Original, list[dsn.Result]]:
     return Notify[one["event"]], about, results
 
 
-def read_result(text: str) -> dsn.Result:
+def read_result(text: str) -> dsn.ReportedRecipient:
     address, notify, orcpt, outcome, host, words = text.split(" | ", 5)
     kind, status = outcome.split()
     asked = Notify.NEVER
@@ -87,7 +87,7 @@ def read_result(text: str) -> dsn.Result:
         asked |= Notify[name] if name != "-" else Notify.NEVER
     recipient = Recipient(parse_address(address), None if notify == "-" else asked, None if orcpt == "-" else orcpt)
     made = {"Failed": Failed, "TryLater": TryLater, "Delivered": Delivered}[kind]
-    return dsn.Result(recipient, made(words, "" if host == "-" else host, status))
+    return dsn.ReportedRecipient(recipient, made(words, "" if host == "-" else host, status))
 
 
 @pytest.mark.parametrize("case", sorted(GOLDEN.glob("report-*.in")), ids=lambda path: path.stem)
@@ -132,7 +132,9 @@ def test_notify_decides_which_events_are_told(notify: Notify | None, told: set[N
 
 def test_only_recipients_that_asked_are_in_the_report() -> None:
     quiet = Recipient(parse_address("quiet@example.com"), Notify.NEVER)
-    report = dsn.report(Notify.FAILURE, original(), [dsn.Result(quiet, REFUSED), dsn.Result(BOB, REFUSED)], STAMP)
+    report = dsn.report(
+        Notify.FAILURE, original(), [dsn.ReportedRecipient(quiet, REFUSED), dsn.ReportedRecipient(BOB, REFUSED)], STAMP
+    )
     assert report is not None
     assert b"quiet@" not in report[1]
     assert parse(report[1])[0]["X-Failed-Recipients"] == "bob@example.com"
@@ -323,7 +325,7 @@ def test_the_message_comes_back_as_it_was_with_its_sender() -> None:
 
 def test_the_long_replies_of_many_recipients_are_quoted_in_part() -> None:
     recipients = [Recipient(parse_address(f"bob{number}@example.com")) for number in range(1000)]
-    results = [dsn.Result(one, replace(REFUSED, text=f"550 {'a ' * 4000}")) for one in recipients]
+    results = [dsn.ReportedRecipient(one, replace(REFUSED, text=f"550 {'a ' * 4000}")) for one in recipients]
     report = dsn.report(Notify.FAILURE, original(), results, STAMP)
     assert report is not None
     assert report[1].count(b"a a a") > 1000
@@ -331,7 +333,7 @@ def test_the_long_replies_of_many_recipients_are_quoted_in_part() -> None:
 
 
 def test_a_few_long_replies_are_quoted_whole() -> None:
-    results = [dsn.Result(BOB, replace(REFUSED, text=f"550 {'a' * 4000}")) for _ in range(10)]
+    results = [dsn.ReportedRecipient(BOB, replace(REFUSED, text=f"550 {'a' * 4000}")) for _ in range(10)]
     report = dsn.report(Notify.FAILURE, original(), results, STAMP)
     assert report is not None
     assert sum(line.count(b"a") for line in lines_of(report[1])) > 10 * 2 * 4000

@@ -6,13 +6,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mta.queue.home import FILE_NAME, homes
+from mta.queue.disk.queue_dir import FILE_NAME, homes
+from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_id
-from mta.queue.interface import Change, Claim, NewMail, Verdict
-from mta.queue.mergemark import read_merge_mark
-from mta.queue.reading import summary
-from mta.queue.runner import run_inline
-from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.queue.interface import Action, Claim, NewMail, Verdict
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
+from mta.queue.sqlite.reader import summary
+from mta.queue.sqlite.recovery import read_merge_mark
 from tests.queue.contract import LATER, LEASE, NEVER, NOW, TOOK, mail
 
 #: Octets of a body that is kept in a row here.
@@ -53,10 +53,10 @@ class Home:
         self.claimed(large=large)
 
     def held(self, large: bool) -> None:
-        self.queue.amend(Change.HOLD, [self.added(large=large).id], NOW)
+        self.queue.amend(Action.HOLD, [self.added(large=large).id], NOW)
 
     def removed(self, large: bool) -> None:
-        self.queue.amend(Change.REMOVE, [self.added(large=large).id], NOW + 1)
+        self.queue.amend(Action.REMOVE, [self.added(large=large).id], NOW + 1)
 
     def delivered(self, large: bool) -> None:
         self.queue.settle(self.claimed(large=large), [Verdict(0, TOOK)], NOW + 2)

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.body import MemoryBody
+from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_id
-from mta.queue.interface import Change, Claim, NewMail, Query, Verdict
-from mta.queue.marks import read_marks, stored_marks
-from mta.queue.runner import run_inline
-from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.queue.interface import Action, Claim, NewMail, Query, Verdict
+from mta.queue.sqlite.ledger import read_marks, stored_marks
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 from tests.queue.contract import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
 
@@ -157,7 +157,7 @@ class CrashTests(SynchronousTestCase):
 
     def test_removing_a_large_message(self):
         new = self.added(LARGE)
-        act = lambda: self.successResultOf(self.queue.amend(Change.REMOVE, [new.id], NOW))  # noqa: E731
+        act = lambda: self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], NOW))  # noqa: E731
         self.check("remove large", act, new.id)
 
     def test_a_body_that_never_ended(self):

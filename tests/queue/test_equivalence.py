@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mta.message.body import MemoryBody
-from mta.queue.interface import Change, Claim, NewMail, Query, QueueError, QueueId, Status, Verdict
+from mta.queue.disk.threads import run_inline
+from mta.queue.interface import Action, Claim, NewMail, Query, QueueError, QueueId, Status, Verdict
 from mta.queue.memory import MemoryQueue
-from mta.queue.runner import run_inline
-from mta.queue.sqlite import SqliteQueue, open_queue
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.length import choose
 from tests.queue.contract import LATER, NEVER, NOW, TOOK, envelope, mail, octets
 
@@ -153,11 +153,11 @@ class TwoQueues(RuleBasedStateMachine):
     def mark(self, claim, indexes):
         self.both("mark", claim.id, indexes)
 
-    @rule(change=st.sampled_from(Change), chosen=st.lists(ids, max_size=3))
+    @rule(change=st.sampled_from(Action), chosen=st.lists(ids, max_size=3))
     def amend(self, change, chosen):
         self.both("amend", change, chosen, self.clock)
 
-    @rule(change=st.sampled_from([Change.RETRY, Change.RELEASE]))
+    @rule(change=st.sampled_from([Action.RETRY, Action.RELEASE]))
     def amend_all(self, change):
         self.both("amend", change, None, self.clock)
 

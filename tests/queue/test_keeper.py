@@ -2,10 +2,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Delivered
+from mta.queue.disk.space import RESERVE, judged
 from mta.queue.interface import Query, QueueError, Space, Verdict
-from mta.queue.keeper import AGAIN, HANDFUL, SILENCE, HistoryKeeper, RoomKeeper
 from mta.queue.memory import MemoryQueue
-from mta.queue.room import RESERVE, judged
+from mta.queue.upkeep import AGAIN, HANDFUL, SILENCE, HistoryKeeper, RoomKeeper
 from tests.fakes.mail import mail
 
 NOW = 1_000_000.0

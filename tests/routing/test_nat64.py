@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.routing.answers import AddressAnswer, Found, LookupFailed
+from mta.dns.answers import AddressAnswer, Found, LookupFailed
 from mta.routing.nat64 import Nat64, inner, prefixes
 from tests.fakes.zone import Zone, ZoneResolver
 

@@ -5,14 +5,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.dns.answers import FAILURE_TTL
+from mta.dns.message import MAX_EXCHANGERS
 from mta.message.outcome import Failed, TryLater
-from mta.routing.answers import FAILURE_TTL
 from mta.routing.direct import MAX_NAMED
-from mta.routing.dnsmessage import MAX_EXCHANGERS
+from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
 from mta.routing.rules import RouterRules
-from mta.routing.targets import OwnSockets
 from mta.smtp.domains import domain_list
 from tests.fakes.zone import Zone, ZoneResolver
 

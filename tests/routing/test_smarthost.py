@@ -1,9 +1,9 @@
 from typing import Any
 
 from mta.message.outcome import TryLater
+from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Credentials, Local, Plan, Route, Smarthost, TlsRule
 from mta.routing.router import MailRouter
-from mta.routing.targets import OwnSockets
 from tests.routing.test_router import RouterCase
 
 PASSWORD = Credentials("user", "secret")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.smtp.printable import printable
+from mta.smtp.address import printable
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.delivery.carriage import Parcel
-from mta.delivery.letters import ONE_WRITE_BYTES, draft
-from mta.delivery.signing import prefixed
+from mta.delivery.remote.commands import ONE_WRITE_BYTES, prepare_transaction
+from mta.delivery.remote.interface import DeliveryRequest
+from mta.dkim.signer import prefixed
 from mta.message.body import CHUNK_BYTES, Body, DamagedError, FileBody, MemoryBody, stored
 from mta.message.outcome import TryLater
 from mta.queue.interface import Pending, QueueId
-from mta.smtp.client import Client
-from mta.smtp.dialogue import Cause, Event, Trouble
-from mta.smtp.handshake import Terms
+from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
+from mta.smtp.client.handshake import Terms
+from mta.smtp.client.machine import ClientMachine
+from mta.smtp.client.transaction import OutgoingMessage
 from mta.smtp.replies import Reply
-from mta.smtp.transaction import Letter
 from tests.fakes import mail
 from tests.fakes.receiver import Receiver
 from tests.strategies import bodies, splits, wild_bytes
@@ -45,12 +45,12 @@ class Session:
     """A client and a strict receiver, wired back to back; the receiver's octets come in one by one."""
 
     def __init__(self, extensions: tuple[bytes, ...], lmtp: bool) -> None:
-        self.client = Client(Terms("me.test", lmtp=lmtp))
+        self.client = ClientMachine(Terms("me.test", lmtp=lmtp))
         self.receiver = Receiver(lmtp, extensions)
         self.sent = b""
-        assert self.pump() is Event.READY
+        assert self.pump() is ClientEvent.READY
 
-    def pump(self) -> Event | None:
+    def pump(self) -> ClientEvent | None:
         """Let each hear the other until nobody has anything to say; return the last event."""
         event = None
         said = b""
@@ -62,7 +62,7 @@ class Session:
             if not said:
                 return event
 
-    def give(self, pieces: list[bytes]) -> Event | None:
+    def give(self, pieces: list[bytes]) -> ClientEvent | None:
         """Give the body to the client as SEND_BODY asks for it."""
         for piece in pieces:
             self.client.send_body(piece)
@@ -70,7 +70,7 @@ class Session:
                 return event
         return self.client.end_body() or self.pump()
 
-    def verdicts(self) -> list[int | Cause]:
+    def verdicts(self) -> list[int | FailureKind]:
         return [each.code if isinstance(each, Reply) else each.cause for each in self.client.verdicts]
 
 
@@ -87,12 +87,12 @@ def test_every_body_arrives_as_it_was_stored_with_one_end_of_data(way, data, tex
     session = Session(*way)
     for body in (text, following):
         in_pieces = bool(body) and data.draw(st.booleans())
-        session.client.begin(Letter(MAIL, (ONE, TWO), len(body), None if in_pieces else body))
+        session.client.begin(OutgoingMessage(MAIL, (ONE, TWO), len(body), None if in_pieces else body))
         event = session.pump()
         if in_pieces:
-            assert event is Event.SEND_BODY
+            assert event is ClientEvent.SEND_BODY
             event = session.give(data.draw(splits(body)))
-        assert event is Event.DONE
+        assert event is ClientEvent.DONE
         assert session.verdicts() == [250, 250]
     assert session.receiver.messages == [ended(text, session), ended(following, session)]
     assert session.receiver.faults == []
@@ -105,37 +105,37 @@ def test_every_body_arrives_as_it_was_stored_with_one_end_of_data(way, data, tex
 @settings(max_examples=40, deadline=None)
 def test_octets_beyond_what_was_announced_never_become_commands(way, data, text, more):
     session = Session(*way)
-    session.client.begin(Letter(MAIL, (ONE,), len(text)))
-    assert session.pump() is Event.SEND_BODY
-    assert session.give([*data.draw(splits(text)), more]) is Event.DONE
+    session.client.begin(OutgoingMessage(MAIL, (ONE,), len(text)))
+    assert session.pump() is ClientEvent.SEND_BODY
+    assert session.give([*data.draw(splits(text)), more]) is ClientEvent.DONE
     # By BDAT the message was complete if a piece ended with it.
     assert session.receiver.messages == ([text] if session.verdicts() == [250] else [])
-    assert session.verdicts() in ([250], [Cause.OURS])
+    assert session.verdicts() in ([250], [FailureKind.OURS])
     assert session.receiver.faults == []
     assert len(session.receiver.commands) == 4
 
 
-def parcel(body: Body) -> Parcel:
+def parcel(body: Body) -> DeliveryRequest:
     envelope = mail.envelope("1@b.test")
-    return Parcel(QueueId("x"), envelope, body, (Pending(0, envelope.recipients[0]),))
+    return DeliveryRequest(QueueId("x"), envelope, body, (Pending(0, envelope.recipients[0]),))
 
 
 def outcome(way: tuple[tuple[bytes, ...], bool], body: Body) -> tuple[Session, bool]:
     """Send a body that the queue gave; return whether it went out."""
     session = Session(*way)
-    written = draft(session.client.offer, parcel(body), "mx.test")
+    written = prepare_transaction(session.client.offer, parcel(body), "mx.test")
     if written.letter is None:
         assert isinstance(written.outcomes[0], TryLater)
         assert written.outcomes[0].status == "4.3.0"
         return session, False
     session.client.begin(written.letter)
     event = session.pump()
-    if event is Event.SEND_BODY:
+    if event is ClientEvent.SEND_BODY:
         try:
             event = session.give(list(body.chunks()))
         except DamagedError as error:
-            event = session.client.lose(Trouble(Cause.OURS, "4.3.0", str(error)))
-    assert event is Event.DONE
+            event = session.client.lose(SessionFailure(FailureKind.OURS, "4.3.0", str(error)))
+    assert event is ClientEvent.DONE
     return session, session.verdicts() == [250]
 
 

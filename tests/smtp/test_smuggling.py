@@ -8,9 +8,9 @@ import itertools
 
 import pytest
 
-from mta.smtp.events import Closed, MailFrom
 from mta.smtp.framing import DotStuffer
 from mta.smtp.limits import Leniency
+from mta.smtp.server.events import Closed, MailFrom
 from tests.fakes.serving import Serving, cuts
 
 HELLO = b"EHLO client.test\r\n"

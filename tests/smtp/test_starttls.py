@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.smtp.client import Client
-from mta.smtp.dialogue import Cause, Event
-from mta.smtp.events import Closed, Hello, StartTls
-from mta.smtp.handshake import Login, Offer, Terms
+from mta.smtp.client.dialogue import ClientEvent, FailureKind
+from mta.smtp.client.handshake import Login, Offer, Terms
+from mta.smtp.client.machine import ClientMachine
 from mta.smtp.replies import reply
+from mta.smtp.server.events import Closed, Hello, StartTls
 from tests.fakes.serving import Serving, cuts
 from tests.strategies import splits, wild_bytes
 
@@ -108,7 +108,7 @@ REPLIES = [
 
 def in_clear():
     """Return a client that has said STARTTLS."""
-    client = Client(TERMS)
+    client = ClientMachine(TERMS)
     for each in CLEAR:
         assert client.receive(each) is None
     assert b"".join(client.to_send()).endswith(b"STARTTLS\r\n")
@@ -121,37 +121,37 @@ def test_what_a_server_says_behind_its_go_ahead_ends_the_session_wherever_the_go
     for at in range(len(go)):
         client = in_clear()
         events = [event for piece in (go[:at], go[at:] + injected) if (event := client.receive(piece))]
-        assert events == [Event.CLOSED]
-        assert client.ended.cause is Cause.PROTOCOL if injected != b"421 bye\r\n" else client.ended is not None
+        assert events == [ClientEvent.CLOSED]
+        assert client.ended.cause is FailureKind.PROTOCOL if injected != b"421 bye\r\n" else client.ended is not None
         assert client.to_send() == []
 
 
 def test_replies_that_come_before_their_commands_do_not_outlive_the_handshake():
-    client = Client(TERMS)
-    assert client.receive(b"".join(CLEAR) + b"220 go\r\n") is Event.START_TLS
+    client = ClientMachine(TERMS)
+    assert client.receive(b"".join(CLEAR) + b"220 go\r\n") is ClientEvent.START_TLS
     client.to_send()
     client.tls_started()
     assert client.offer == Offer()
     assert client.to_send() == [b"EHLO me.test\r\n"]
     # Inside TLS everything is asked anew: nothing that was said before is an answer.
-    assert client.receive(b"250 b.test\r\n") is Event.CLOSED
-    assert client.ended.cause is Cause.NO_MECHANISM
+    assert client.receive(b"250 b.test\r\n") is ClientEvent.CLOSED
+    assert client.ended.cause is FailureKind.NO_MECHANISM
 
 
 @pytest.mark.parametrize("extra", [b"235 logged in\r\n", b"250 ok\r\n", b"220 go\r\n"])
 def test_replies_for_which_nothing_was_asked_end_the_session_in_clear(extra):
-    client = Client(TERMS)
-    assert client.receive(b"".join(CLEAR) + b"220 go\r\n" + extra) is Event.CLOSED
-    assert client.ended.cause is Cause.PROTOCOL
+    client = ClientMachine(TERMS)
+    assert client.receive(b"".join(CLEAR) + b"220 go\r\n" + extra) is ClientEvent.CLOSED
+    assert client.ended.cause is FailureKind.PROTOCOL
 
 
 def test_a_capability_list_in_clear_counts_for_nothing_inside_tls():
     client = in_clear()
     assert client.offer.pipelining
     assert client.offer.mechanisms == {"PLAIN", "LOGIN"}
-    assert client.receive(b"220 go\r\n") is Event.START_TLS
+    assert client.receive(b"220 go\r\n") is ClientEvent.START_TLS
     client.tls_started()
-    assert client.receive(b"250 b.test\r\n") is Event.CLOSED
+    assert client.receive(b"250 b.test\r\n") is ClientEvent.CLOSED
     assert "offered none" in client.ended.text
     assert SECRET.encode() not in b"".join(client.to_send())
 
@@ -159,22 +159,22 @@ def test_a_capability_list_in_clear_counts_for_nothing_inside_tls():
 @given(st.lists(st.sampled_from([*CLEAR, *REPLIES, b"454 no\r\n", b"500 what\r\n", b"250 b.test\r\n"]), max_size=8))
 @settings(max_examples=300, deadline=None)
 def test_no_talk_in_clear_makes_the_client_log_in_or_send_mail(talk):
-    client = Client(TERMS)
+    client = ClientMachine(TERMS)
     for piece in talk:
         event = client.receive(piece)
         said = b"".join(client.to_send())
         assert b"AUTH" not in said
         assert b"MAIL" not in said
-        assert event is not Event.READY
+        assert event is not ClientEvent.READY
         if event is not None:
             break
 
 
 @pytest.mark.parametrize("refusal", [b"454 no\r\n", b"334 \r\n", b"500 what\r\n", b"354 go\r\n"])
 def test_a_refused_starttls_shows_no_password_even_where_clear_text_would_do(refusal):
-    client = Client(Terms("me.test", login=Login("the-user", SECRET)))
+    client = ClientMachine(Terms("me.test", login=Login("the-user", SECRET)))
     for each in (*CLEAR, refusal):
         event = client.receive(each)
-    assert event is Event.CLOSED
-    assert client.ended.cause is Cause.NO_MECHANISM
+    assert event is ClientEvent.CLOSED
+    assert client.ended.cause is FailureKind.NO_MECHANISM
     assert b"AUTH" not in b"".join(client.to_send())

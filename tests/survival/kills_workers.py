@@ -13,6 +13,6 @@ def a_workers_process(relay: Daemon, number: int) -> int | None:
         with suppress(OSError, ValueError):
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
             words = (path / "cmdline").read_bytes().split(b"\0")
-            if parent == relay.child.pid and words[words.index(b"mta.worker") + 1] == b"%d" % number:
+            if parent == relay.child.pid and words[words.index(b"mta.workers.worker") + 1] == b"%d" % number:
                 return int(path.name)
     return None

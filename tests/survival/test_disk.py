@@ -12,9 +12,9 @@ from contextlib import suppress
 import pytest
 from twisted.python.failure import Failure
 
+from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Query, QueueError
-from mta.queue.runner import run_inline
-from mta.queue.sqlite import open_queue
+from mta.queue.sqlite.queue import open_queue
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
 from tests.fakes.mail import mail as new_mail

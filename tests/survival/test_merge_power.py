@@ -9,11 +9,11 @@ from contextlib import suppress
 
 import pytest
 
-from mta.queue.home import worker_home
+from mta.queue.disk.queue_dir import worker_home
+from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
-from mta.queue.merge import merge
-from mta.queue.runner import run_inline
-from mta.queue.sqlite import open_queue
+from mta.queue.sqlite.queue import open_queue
+from mta.queue.worker_queues.merge import merge
 from tests.length import choose
 from tests.queue.contract import NOW
 from tests.queue.homes import Home

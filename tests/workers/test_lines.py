@@ -1,13 +1,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.workers.lines import LONGEST, Lines
+from mta.workers.process import LONGEST, LineBuffer
 
 PIECES = st.lists(st.lists(st.sampled_from([b"a", b"bc", b"\n"])).map(b"".join))
 
 
 def test_only_whole_lines_are_passed_on():
-    lines = Lines()
+    lines = LineBuffer()
     assert [lines.feed(piece) for piece in (b"one\ntw", b"", b"o\nthree\n", b"four")] == [
         b"one\n",
         b"",
@@ -17,7 +17,7 @@ def test_only_whole_lines_are_passed_on():
 
 
 def test_what_a_worker_could_not_finish_gets_its_end():
-    lines = Lines()
+    lines = LineBuffer()
     lines.feed(b"one\ntw")
     assert lines.end() == b"tw\n"
     assert lines.end() == b""
@@ -26,7 +26,7 @@ def test_what_a_worker_could_not_finish_gets_its_end():
 @given(pieces=PIECES)
 @settings(max_examples=100)
 def test_nothing_is_lost_or_doubled_and_each_piece_passed_on_ends_with_a_line(pieces):
-    lines = Lines()
+    lines = LineBuffer()
     passed = [lines.feed(piece) for piece in pieces]
     assert all(piece.endswith(b"\n") for piece in passed if piece)
     whole = b"".join(pieces)
@@ -35,7 +35,7 @@ def test_nothing_is_lost_or_doubled_and_each_piece_passed_on_ends_with_a_line(pi
 
 
 def test_a_line_without_end_is_passed_on_in_parts():
-    lines = Lines()
+    lines = LineBuffer()
     passed = [lines.feed(b"x" * 65536) for _ in range(40)]
     assert b"".join(passed).count(b"x") > LONGEST
     assert all(len(piece) <= LONGEST + 65537 for piece in passed)

@@ -9,7 +9,7 @@ import tempfile
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from mta.workers.process import Launch, Outlets, WorkerProcess
+from mta.workers.process import Launch, OutputSinks, WorkerProcess
 
 # A worker in a few lines: it says that it listens, and does what it is told.
 SCRIPT = """
@@ -49,7 +49,7 @@ class Life(TestCase):
         self.next_told = Deferred()
 
     def launch(self, *inherited, script=SCRIPT):
-        outlets = Outlets(self.out.append, self.err.append, self.troubles.append)
+        outlets = OutputSinks(self.out.append, self.err.append, self.troubles.append)
         self.worker = WorkerProcess(3, self, outlets, self.reactor, {"told": self.hear})
         command = [sys.executable, "-c", script]
         launch = Launch(lambda number: [*command, str(number)], {"LANG": "C"}, inherited, lambda _: None)

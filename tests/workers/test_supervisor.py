@@ -8,8 +8,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.window import WindowLimits
-from mta.workers.process import STOP_SECONDS, Outlets
+from mta.delivery.destinations.window import WindowLimits
+from mta.workers.process import STOP_SECONDS, OutputSinks
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
 PATIENCE = 40.0
@@ -77,7 +77,7 @@ class SupervisorTests(SynchronousTestCase):
             self.processes,
             2,
             limits=WindowLimits(),
-            outlets=Outlets(self.out.write, self.err.write, self.lines.append),
+            outlets=OutputSinks(self.out.write, self.err.write, self.lines.append),
             patience=PATIENCE,
             wall=self.clock.seconds,
         )

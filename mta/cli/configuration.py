@@ -1,0 +1,116 @@
+"""The settings as an operator reads them: what is in force, what it amounts to, where it came from and what it does.
+
+Reads the files that settings name as a start would, so that a check finds what is wrong in them.
+"""
+
+import difflib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
+from textwrap import wrap
+
+from mta.config.help_text import DETAILS
+from mta.config.setting import FILE_SUFFIX, Setting, SettingsError, Source
+from mta.config.settings import EffectiveSetting, Settings, read_settings
+from mta.config.summary import startup_summary
+from mta.config.table import MACROS_FILE, SETTINGS
+from mta.delivery.local.aliases import AliasesFile
+from mta.dkim.keyring import DkimKeyError, open_keyring
+from mta.tls.keypair import CertificateError, read_pair
+
+
+def check_files(settings: Settings, now: float) -> tuple[str, ...]:
+    """Return notices about certificate, DKIM keys and aliases. Raises SettingsError with what would end a start.
+
+    `now` is seconds since 1970.
+    """
+    mistakes: list[str] = []
+    notices: list[str] = []
+    if settings.certificate_path and settings.key_path:
+        try:
+            problem = read_pair(settings.certificate_path, settings.key_path).problem(now)
+            notices += [f"CERTIFICATE_PATH={settings.certificate_path}: {problem}"] if problem else []
+        except CertificateError as error:
+            mistakes.append(str(error))
+    if settings.dkim_key_path:
+        try:
+            open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, tell=notices.append)
+        except DkimKeyError as error:
+            mistakes.append(str(error))
+    if settings.aliases_file:
+        AliasesFile(settings.aliases_file, notices.append)
+    if mistakes:
+        raise SettingsError(mistakes)
+    return tuple(notices)
+
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_SOURCES = {
+    Source.ENVIRONMENT: "from the environment",
+    Source.FILE: f"from the file that {{name}}{FILE_SUFFIX} names",
+    Source.MACROS: f"from the macros in {MACROS_FILE.name}",
+}
+_WIDTH = 100
+_INDENT = "    "
+
+
+def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the settings in force as lines `NAME = value`, secrets masked; and the notices. Raises SettingsError."""
+    settings = read_settings(environ)
+    return [str(each) for each in settings.effective], settings.notices
+
+
+def check_settings(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a start would log: the lines that say what was understood; and the notices.
+
+    The files that settings name are read, too. Raises SettingsError with what would end a start.
+    """
+    settings = read_settings(environ)
+    return startup_summary(settings), (*settings.notices, *check_files(settings, time.time()))
+
+
+def explain_settings(environ: Mapping[str, str], names: Sequence[str] = ()) -> Iterator[str]:
+    """Yield lines about these settings, or about all: value, origin, what it does. Secrets are masked.
+
+    Raises KeyError for a name that is none, its argument being words for an operator; and SettingsError.
+    """
+    wanted = [_named(name) for name in names] or list(_BY_NAME)
+    return _explanations(read_settings(environ), wanted)
+
+
+def _explanations(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
+    effective = {each.name: each for each in settings.effective}
+    for number, name in enumerate(dict.fromkeys(wanted)):
+        if number:
+            yield ""
+        yield from _explanation(_BY_NAME[name], effective[name])
+
+
+def _explanation(setting: Setting[object], now: EffectiveSetting) -> Iterator[str]:
+    default = names_and_default(setting)[1]
+    yield str(now)
+    if now.source is Source.DEFAULT:
+        yield f"{_INDENT}not set; the default is {default}"
+    else:
+        yield f"{_INDENT}{_SOURCES[now.source].format(name=setting.name)}; the default is {default}"
+    for text in (setting.help, DETAILS.get(setting.name, "")):
+        yield from wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False)
+    yield f"{_INDENT}example: {setting.name}={quote(setting.example)}"
+
+
+def _named(name: str) -> str:
+    """Return the name of the setting that is meant; `_FILE` may stand behind a secret's."""
+    upper = name.upper()
+    plain = upper.removesuffix(FILE_SUFFIX)
+    if upper in _BY_NAME:
+        return upper
+    if plain in _BY_NAME and _BY_NAME[plain].secret:
+        return plain
+    close = difflib.get_close_matches(upper, _BY_NAME, n=1)
+    raise KeyError(f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def names_and_default(setting: Setting[object]) -> tuple[str, str]:
+    """Return, in Markdown, the variables by which a setting is set, and what it is when it is not."""
+    names = f"`{setting.name}`" + (f", `{setting.name}{FILE_SUFFIX}`" if setting.secret else "")
+    return names, setting.default_meaning or (f"`{setting.default}`" if setting.default else "none")

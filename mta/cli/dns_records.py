@@ -1,0 +1,94 @@
+"""The DNS records that let others trust our mail, as text for a zone, and what is wrong with those that are there."""
+
+import base64
+import binascii
+import enum
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from dkim.util import InvalidTagValueList, parse_tag_value
+
+from mta.config.settings import Settings
+from mta.dkim.keys import SigningKey, public, record, record_name
+
+# RFC 1035 section 3.3: a character-string.
+_STRING = 255
+# What the large providers want their customers to include.
+_INCLUDES = {"gmail.com": "_spf.google.com", "amazonaws.com": "amazonses.com"}
+
+
+class RecordVerdict(enum.Enum):
+    """How a key compares with the DNS."""
+
+    OK = "ok"
+    MISSING = "missing"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+def zone_line(name: str, text: str, gap: str = " ") -> str:
+    """Return a TXT record as a zone file has it, in strings with `gap` in between."""
+    strings = gap.join(f'"{text[start : start + _STRING]}"' for start in range(0, len(text), _STRING))
+    return f"{name}. IN TXT {strings}" if len(text) <= _STRING else f"{name}. IN TXT ( {strings} )"
+
+
+def new_key_lines(domain: str, key: SigningKey, settings: Settings) -> list[str]:
+    """Return the lines for a zone file: the records of DKIM and SPF, each under a comment."""
+    name = record_name(domain, key.selector)
+    return [
+        f"; DKIM: the public key. A form that wants it in one piece takes {record(key)}",
+        zone_line(name, record(key), "\n\t"),
+        f"; SPF: who sends mail of {domain}. There may be one such record only: add to it if there is one.",
+        zone_line(domain, f"v=spf1 {_senders(settings)} ~all"),
+    ]
+
+
+def _senders(settings: Settings) -> str:
+    """Return the mechanisms for the hosts that others get our mail from (RFC 7208 section 5)."""
+    if settings.smarthost is None:
+        return f"a:{settings.mailname}" if "." in settings.mailname else "mx"
+    mechanisms = (_mechanism(host) for host, _ in settings.smarthost.hosts)
+    return " ".join(dict.fromkeys(mechanisms))
+
+
+def _mechanism(host: str) -> str:
+    for provider, include in _INCLUDES.items():
+        if host.endswith(f".{provider}"):
+            return f"include:{include}"
+    return f"a:{host}"
+
+
+def judge_record(key: SigningKey, texts: Sequence[str]) -> tuple[RecordVerdict, str]:
+    """Compare a key with the TXT records at its name; the words say what is wrong, or what is odd."""
+    if not texts:
+        return RecordVerdict.MISSING, "the DNS has no such record"
+    if len(texts) > 1:
+        return RecordVerdict.DIFFERS, f"the DNS has {len(texts)} records there, and receivers may take any; keep one"
+    try:
+        tags = {name.decode(): value.decode() for name, value in parse_tag_value(texts[0].encode()).items()}
+    except InvalidTagValueList:
+        return RecordVerdict.DIFFERS, "the record there is none of DKIM"
+    published = "".join(tags.get("p", "").split())
+    if not published:
+        return RecordVerdict.DIFFERS, "the record says that the key was revoked"
+    if tags.get("k", "rsa") != key.type or not _same(key, published):
+        return RecordVerdict.DIFFERS, "the record has another key"
+    testing = "y" in tags.get("t", "").split(":")
+    return RecordVerdict.OK, "with t=y receivers treat the mail as if it were not signed" if testing else ""
+
+
+def _same(key: SigningKey, published: str) -> bool:
+    """Whether a `p=` tag holds the key. RSA keys are published in two wrappings (RFC 6376 erratum 3017)."""
+    if published == public(key):
+        return True
+    try:
+        theirs = load_der_public_key(base64.b64decode(published))
+    except (ValueError, binascii.Error):
+        return False
+    ours = key.private.public_key()
+    return (
+        isinstance(theirs, RSAPublicKey)
+        and isinstance(ours, RSAPublicKey)
+        and theirs.public_numbers() == ours.public_numbers()
+    )

@@ -1,0 +1,214 @@
+"""Exim's commands, for people and scripts that ran them in the Exim image: `exim`, `exiqgrep`, `mailq`, `sendmail`.
+
+Each does the work of `smtprelay queue`, or sends a message, with Exim's options and output. An option that is not known
+here is an error, and no option starts a second relay.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import click
+
+from mta import __version__
+from mta.cli.errors import CommandError
+from mta.cli.queue import amend, content, find, opened, queue_list, queue_show, result
+from mta.cli.sendmail import send
+from mta.queue.interface import Action, Entry, Query, Status
+
+_AS_THEY_ARE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_DAEMON = re.compile(r"-(?:bd|bdf|bs|bS|q[a-z]*[0-9]+[smhdw0-9]*)")
+_LISTS = {"-bp", "-bpa", "-bpi", "-bpr", "-bpra", "-bpri", "-bpru", "-bpu"}
+_CHANGES = {"-M": Action.RETRY, "-Mrm": Action.REMOVE, "-Mf": Action.HOLD, "-Mt": Action.RELEASE}
+_SHOWS = {"-Mvh", "-Mvb", "-Mvl", "-Mvc"}
+_RUNS = re.compile(r"-q{1,2}i?(f{0,2})l?")
+
+
+def _command(name: str, help: str) -> Callable[[Callable[[tuple[str, ...]], None]], click.Command]:
+    """Return a decorator that makes a command which gets all its arguments as they are."""
+
+    def decorate(function: Callable[[tuple[str, ...]], None]) -> click.Command:
+        command = click.command(name, help=help, hidden=True, add_help_option=False, context_settings=_AS_THEY_ARE)
+        return command(click.argument("arguments", nargs=-1, type=click.UNPROCESSED)(function))
+
+    return decorate
+
+
+@_command("exim", "The options of Exim that people use.")
+def exim(arguments: tuple[str, ...]) -> None:
+    """Do as Exim does with these options, or refuse them in one line."""
+    words = [word for word in arguments if word not in {"-v", "--"}]
+    first, ids = (words[0], words[1:]) if words else ("", [])
+    if first in _LISTS:
+        _list(_waiting())
+    elif first == "-bpc":
+        with opened() as queues:
+            click.echo(result(queues.summary()).messages)
+    elif first in {"-bV", "--version"}:
+        click.echo(f"smtprelay {__version__}, which takes the place of Exim here")
+    elif first == "-bi":
+        return
+    elif any(_DAEMON.fullmatch(word) for word in words):
+        raise CommandError(
+            f"exim {' '.join(arguments)}: the relay runs already and tries again itself; no other is started"
+        )
+    elif first.startswith("-q") and (run := _RUNS.fullmatch(first)):
+        _run_queue(frozen=run[1] == "ff")
+    elif first in _CHANGES:
+        amend(_CHANGES[first], _some(first, ids))
+    elif first in _SHOWS:
+        _show(first, _some(first, ids))
+    elif first.startswith("-M") or first in {"-bt", "-bv", "-be", "-bh", "-bP", "-R", "-S"}:
+        raise CommandError(f"exim {first} is not known here: see smtprelay queue --help and smtprelay config --help")
+    else:
+        send(arguments)
+
+
+@_command("mailq", "List the messages that wait.")
+@click.pass_context
+def mailq(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """List the queue as `smtprelay queue list` does."""
+    queue_list.main([word for word in arguments if word != "-v"], "mailq", standalone_mode=False, parent=context)
+
+
+@_command("sendmail", "Send a message from standard input.")
+@click.pass_context
+def sendmail(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """Send a message from standard input, or do the work of the other names that sendmail has."""
+    if arguments[:1] == ("-bi",):
+        return
+    if arguments[:1] == ("-bp",):
+        context.invoke(mailq, arguments=arguments[1:])
+    elif arguments[:1] and arguments[0].startswith("-q"):
+        context.invoke(exim, arguments=arguments)
+    else:
+        send(arguments)
+
+
+@click.command("newaliases", hidden=True)
+def newaliases() -> None:
+    """Do nothing: the aliases file is read again when it changes."""
+
+
+@_command("exiqgrep", "Search the queue as Exim's exiqgrep.")
+def exiqgrep(arguments: tuple[str, ...]) -> None:
+    """Print the messages that match all given conditions."""
+    conditions, shown = _conditions(arguments)
+    entries = _waiting()
+    matching = [entry for entry in entries if all(condition(entry) for condition in conditions)]
+    if "R" in shown:
+        matching.reverse()
+    if "c" in shown:
+        click.echo(f"{len(matching)} matches out of {len(entries)} messages")
+    elif "i" in shown:
+        for entry in matching:
+            click.echo(entry.id)
+    elif "b" in shown:
+        for entry in matching:
+            recipients = " ".join(state.address for state in entry.recipients if state.status is Status.WAITING)
+            click.echo(f"{entry.id} From: <{entry.sender}> To: {recipients}")
+    else:
+        _list(matching)
+
+
+def _conditions(arguments: Sequence[str]) -> tuple[list[Callable[[Entry], bool]], set[str]]:
+    """Read exiqgrep's options: the conditions, and the letters of those that choose the output."""
+    conditions: list[Callable[[Entry], bool]] = []
+    shown: set[str] = set()
+    rest = list(arguments)
+    now = time.time()
+    while rest:
+        word = rest.pop(0)
+        letter = word[1:2] if word.startswith("-") else ""
+        if letter and letter in "frsyo":
+            value = word[2:] or (rest.pop(0) if rest else "")
+            conditions.append(_condition(letter, value, now))
+        elif letter and set(word[1:]) <= set("cilbRzxa"):
+            shown.update(word[1:])
+        else:
+            raise CommandError(
+                f"exiqgrep {word} is not known here: -c -i -l -b -R -a, -f -r -s -y -o with a value, -z -x"
+            )
+    for letter, held in (("z", True), ("x", False)):
+        if letter in shown:
+            conditions.append(lambda entry, held=held: entry.held is held)  # type: ignore[misc]
+    return conditions, shown
+
+
+def _condition(letter: str, value: str, now: float) -> Callable[[Entry], bool]:
+    if letter in "yo":
+        if not value.isdigit():
+            raise CommandError(f"exiqgrep -{letter}: {value!r} is not a number of seconds")
+        age = int(value)
+        return (lambda entry: now - entry.created < age) if letter == "y" else (lambda entry: now - entry.created > age)
+    try:
+        pattern = re.compile(value, re.IGNORECASE)
+    except re.error as error:
+        raise CommandError(f"exiqgrep -{letter}: {value!r} is not a regular expression: {error}") from None
+    if letter == "f":
+        return lambda entry: pattern.search(f"<{entry.sender}>") is not None
+    if letter == "s":
+        return lambda entry: pattern.search(_size(entry.size)) is not None
+    return lambda entry: any(
+        pattern.search(state.address) for state in entry.recipients if state.status is Status.WAITING
+    )
+
+
+def _waiting() -> list[Entry]:
+    return find(Query())
+
+
+def _some(option: str, ids: Sequence[str]) -> Sequence[str]:
+    if not ids:
+        raise CommandError(f"exim {option} wants the ids of messages")
+    return ids
+
+
+def _run_queue(*, frozen: bool) -> None:
+    """Try all messages that wait; held ones only if they were asked for, as Exim does with frozen messages."""
+    # All at once and not by their ids: a message that is delivered meanwhile would be an error.
+    if frozen:
+        amend(Action.RELEASE, None)
+    amend(Action.RETRY, None)
+
+
+def _show(option: str, ids: Sequence[str]) -> None:
+    for id in ids:
+        if option == "-Mvl":
+            queue_show.main([id], "exim", standalone_mode=False, parent=click.get_current_context())
+            continue
+        # Exim keeps messages with the line ends of files.
+        octets = content(id, header=option == "-Mvh").replace(b"\r\n", b"\n")
+        click.echo(octets.partition(b"\n\n")[2] if option == "-Mvb" else octets, nl=False)
+
+
+def _list(entries: Sequence[Entry]) -> None:
+    now = time.time()
+    for entry in entries:
+        for line in exim_lines(entry, now):
+            click.echo(line)
+
+
+def exim_lines(entry: Entry, now: float) -> Iterator[str]:
+    """Yield a message as `exim -bp` prints it: age, size, id and sender, then a recipient a line, then a blank line."""
+    frozen = " *** frozen ***" if entry.held else ""
+    yield f"{_age(max(0.0, now - entry.created)):>3} {_size(entry.size):>5} {entry.id} <{entry.sender}>{frozen}"
+    for state in entry.recipients:
+        # Exim marks a recipient that has its copy by a D.
+        yield f"        {' ' if state.status is Status.WAITING else 'D'} {state.address}"
+    yield ""
+
+
+def _age(seconds: float) -> str:
+    """Return an age as Exim rounds it: minutes up to 90, hours up to 72, days."""
+    minutes = int(seconds / 60)
+    hours = (minutes + 30) // 60
+    return f"{minutes}m" if minutes <= 90 else f"{hours}h" if hours <= 72 else f"{(hours + 12) // 24}d"
+
+
+def _size(octets: int) -> str:
+    """Return a size as Exim rounds it."""
+    for unit, length in (("M", 1 << 20), ("K", 1 << 10)):
+        if octets >= length:
+            return f"{octets / length:.{1 if octets < 10 * length else 0}f}{unit}"
+    return str(octets)

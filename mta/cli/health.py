@@ -1,0 +1,170 @@
+"""Whether the relay can take mail: it greets, answers EHLO, and the queue of each worker can be written.
+
+Both sides are asked as a client and as a program beside the daemon would, so nothing has to work inside it for the
+question to be put.
+"""
+
+import socket
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Thread
+from typing import BinaryIO
+
+import click
+
+from mta.cli.environment import current_environment, relay_address, where_to_look
+from mta.config.setting import SettingsError, SettingsReader
+from mta.config.table import QUEUE_DIR
+from mta.queue.disk.files import BODIES, wal_of
+from mta.queue.disk.queue_dir import FILE_NAME, homes
+from mta.queue.disk.space import require_room
+from mta.queue.errors import named, primary_code, refusal
+from mta.queue.interface import QueueError
+
+#: Seconds that each step of an answer may take.
+PATIENCE = 5.0
+
+_MAX_LINES = 50
+_MAX_LINE = 2048
+# Leaves nothing behind but has to reach the disk like any other; SQLite would drop a row written over with the same.
+_TOUCH = """
+BEGIN IMMEDIATE;
+INSERT INTO meta (name, value) VALUES ('health', 0);
+DELETE FROM meta WHERE name = 'health';
+COMMIT;
+"""
+
+
+class UnhealthyError(Exception):
+    """The relay cannot take mail now; one line says why."""
+
+
+@click.command()
+def health() -> None:
+    """Tell whether the relay can take mail now; if it cannot, a line says why and the exit status is 1."""
+    hint = ""
+    try:
+        environ = current_environment()
+        hint = where_to_look(environ)
+        check(environ)
+    except (UnhealthyError, QueueError) as error:
+        lines = [str(error)]
+    except SettingsError as error:
+        lines = list(error.mistakes)
+    else:
+        return
+    click.echo(f"smtprelay: unhealthy: {'; '.join(lines)}{hint}", err=True)
+    raise SystemExit(1)
+
+
+def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
+    """Return if the relay of an environment can take mail. Raises UnhealthyError, QueueError or SettingsError.
+
+    `patience` is seconds for each step.
+    """
+    reading = SettingsReader(environ)
+    (host, port), directory = relay_address(reading), reading.of(QUEUE_DIR)
+    reading.check()
+    accepts(host, port, patience)
+    all_can_be_written(directory, patience)
+
+
+def accepts(host: str, port: int, patience: float = PATIENCE) -> None:
+    """Return if a mail server greets there and answers EHLO with 250. Raises UnhealthyError."""
+    try:
+        with socket.create_connection((host, port), patience) as connection, connection.makefile("rb") as replies:
+            _expect(replies, b"220", "the greeting")
+            # An address literal, since nobody is to look a name up for this (RFC 5321 section 4.1.3).
+            connection.sendall(b"EHLO [127.0.0.1]\r\n")
+            _expect(replies, b"250", "the reply to EHLO")
+            connection.sendall(b"QUIT\r\n")
+            replies.readline(_MAX_LINE)
+    except OSError as error:
+        raise UnhealthyError(f"no answer on {host} port {port}: {error.strerror or error}") from None
+
+
+def _expect(replies: BinaryIO, code: bytes, what: str) -> None:
+    for _ in range(_MAX_LINES):
+        line = replies.readline(_MAX_LINE)
+        if line[3:4] != b"-":
+            break
+    if not line.startswith(code):
+        words = line.decode("ascii", "replace").strip() or "nothing"
+        raise UnhealthyError(f"{what} is {words!r}, not {code.decode()}")
+
+
+def all_can_be_written(directory: Path, patience: float = PATIENCE) -> None:
+    """Return if the queue of each worker in QUEUE_DIR can be written. Raises QueueError, which names those that cannot.
+
+    The first must have a queue; another that has none yet is not asked.
+    """
+    places = homes(directory)
+    troubles: dict[Path, str] = {}
+
+    def probe(home: Path) -> None:
+        troubles[home] = _trouble(home, places, patience)
+
+    # All at once: a busy one may take all its patience, and who asks has little of it. Not a ThreadPoolExecutor, whose
+    # import takes longer than the whole check.
+    threads = [Thread(target=probe, args=(home,)) for home in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if lines := [troubles[home] for home in places if troubles[home]]:
+        raise QueueError("; ".join(lines))
+
+
+def _trouble(home: Path, places: Sequence[Path], patience: float) -> str:
+    """Return why a home's queue cannot be written, or ""."""
+    try:
+        can_be_written(home, patience)
+    except QueueError as error:
+        return str(named(home, error, places))
+    return ""
+
+
+def can_be_written(home: Path, patience: float = PATIENCE) -> None:
+    """Return if a transaction on the queue reaches the disk and there is room for mail. Raises QueueError."""
+    path = home / FILE_NAME
+    before = _written(path)
+    try:
+        _touch(path, patience)
+    except sqlite3.Error as error:
+        # Who writes all the time leaves us no gap; then the relay itself shows that it can.
+        if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
+            raise refusal(error) from None
+    require_room(home / BODIES, reusable=_reusable(path))
+
+
+def _touch(path: Path, patience: float) -> None:
+    # Mode rw: an empty file in place of a missing queue would be the next start's trouble.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", timeout=patience, isolation_level=None, uri=True
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_TOUCH)
+    finally:
+        connection.close()
+
+
+def _reusable(path: Path) -> int:
+    """Return the octets of the free pages in a queue file, which are room for mail too. Raises QueueError."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        pages, octets = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+        return int(pages) * int(octets)
+    except sqlite3.Error as error:
+        raise refusal(error) from None
+    finally:
+        connection.close()
+
+
+def _written(path: Path) -> int:
+    """Return when SQLite last wrote its log, in nanoseconds; 0 when there is none."""
+    try:
+        return wal_of(path).stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,215 @@
+"""`smtprelay queue`: looks at the queues of all workers and changes them.
+
+It works on the queue files themselves and then tells the workers.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mta.cli import render
+from mta.cli.environment import current_environment, where_to_look
+from mta.cli.errors import CommandError, command_errors
+from mta.config.setting import SettingsReader
+from mta.config.table import HISTORY_DAYS, QUEUE_DIR
+from mta.daemon import control
+from mta.queue.disk.threads import run_inline
+from mta.queue.ids import to_number
+from mta.queue.interface import Action, Entry, Query, QueueError, QueueId
+from mta.queue.worker_queues.combined import Amended, SeveralQueues, open_queues
+
+T = TypeVar("T")
+
+_DONE = {
+    Action.RETRY: "is due now",
+    Action.REMOVE: "removed",
+    Action.HOLD: "held",
+    Action.RELEASE: "released",
+}
+
+
+def queue_directory(environ: Mapping[str, str]) -> Path:
+    """Return QUEUE_DIR alone, whatever is wrong elsewhere. Raises SettingsError."""
+    reading = SettingsReader(environ)
+    directory = reading.of(QUEUE_DIR)
+    reading.check()
+    return directory
+
+
+@click.group()
+def queue() -> None:
+    """Look at the queue and change it."""
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@queue.command("list")
+@_as_json
+@click.option("--all", "finished", is_flag=True, help="Finished messages too, as long as they are remembered.")
+def queue_list(as_json: bool, finished: bool) -> None:
+    """List the messages that wait, and why."""
+    with opened() as queues:
+        entries = result(queues.find(Query(finished=finished)))
+        if as_json:
+            click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
+            return
+        summary = result(queues.summary())
+    for entry in entries:
+        click.echo("\n".join(render.list_lines(entry, finished)))
+    for line in render.closing_lines(
+        summary, SettingsReader(current_environment()).of(HISTORY_DAYS), listed=bool(entries), all=finished
+    ):
+        click.echo(line)
+
+
+@queue.command("show")
+@_as_json
+@click.option("--header", "part", flag_value="header", help="Print the header fields of a message that waits.")
+@click.option("--message", "part", flag_value="message", help="Print the whole of a message that waits.")
+@click.argument("id")
+def queue_show(as_json: bool, part: str | None, id: str) -> None:
+    """Show one message, waiting or finished."""
+    if part is not None:
+        click.echo(content(id, header=part == "header"), nl=False)
+        return
+    entries = find(Query(ids=_checked([id]), finished=True))
+    if not entries:
+        raise CommandError(f"no message {id} is in the queue or remembered")
+    if as_json:
+        click.echo(json.dumps(render.entry_object(entries[0]), indent=1))
+    else:
+        click.echo("\n".join(render.show_lines(entries[0])))
+
+
+@queue.command("summary")
+@_as_json
+def queue_summary(as_json: bool) -> None:
+    """Count messages and recipients, and what became of all that were ever accepted."""
+    with opened() as queues:
+        summary = result(queues.summary())
+    if as_json:
+        click.echo(json.dumps(render.summary_object(summary), indent=1))
+        return
+    click.echo("\n".join(render.summary_lines(summary)))
+
+
+@queue.command("remove")
+@click.argument("ids", nargs=-1, required=True)
+def queue_remove(ids: tuple[str, ...]) -> None:
+    """Take messages out of the queue; their senders get no report."""
+    amend(Action.REMOVE, ids)
+
+
+def _changing(change: Action, help: str, all_help: str) -> None:
+    @queue.command(change.value, help=help)
+    @click.option("--all", "everything", is_flag=True, help=all_help)
+    @click.argument("ids", nargs=-1)
+    def command(everything: bool, ids: tuple[str, ...]) -> None:
+        if everything == bool(ids):
+            raise click.UsageError("give either the ids of messages or --all")
+        amend(change, None if everything else ids)
+
+
+_changing(
+    Action.RETRY,
+    "Try messages now; a held message that is named is released.",
+    "All that waits, but for held messages.",
+)
+_changing(Action.HOLD, "Keep messages back until they are released.", "All that waits.")
+_changing(Action.RELEASE, "Let held messages go on.", "All that is held.")
+
+
+def find(query: Query) -> list[Entry]:
+    """Return messages of the queues of all workers. Raises Refusal."""
+    with opened() as queues:
+        return result(queues.find(query))
+
+
+def content(id: str, *, header: bool) -> bytes:
+    """Return a message that waits as it will be sent, or its header with the blank line behind it. Raises Refusal."""
+    (wanted,) = _checked([id])
+    with opened() as queues:
+        octets = result(queues.content(wanted))
+    if octets is None:
+        raise CommandError(f"no message {id} waits in the queue")
+    return octets.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if header else octets
+
+
+def amend(change: Action, ids: Sequence[str] | None) -> None:
+    """Change messages, or all, print each id with its change, and tell the relay. Raises Refusal."""
+    wanted = None if ids is None else _checked(ids)
+    done: set[QueueId] = set()
+    held = 0
+
+    def amended(home: Path, change: Action, ids: Sequence[QueueId]) -> None:
+        done.update(ids)
+        _tell(home, change, ids)
+
+    try:
+        with opened(amended) as queues:
+            result(queues.amend(change, wanted, time.time()))
+            if change is Action.RETRY and wanted is None:
+                held = result(queues.summary()).held
+    finally:
+        # What one queue has done stays done when the next one cannot.
+        for id in sorted(done):
+            click.echo(f"{id} {_DONE[change]}")
+    if held:
+        click.echo(f"smtprelay: left alone: {render.count(held, 'held message')} (queue release --all)", err=True)
+    if missing := [id for id in wanted or () if id not in done]:
+        raise CommandError(*(f"no message {id} waits in the queue" for id in missing))
+
+
+def _checked(ids: Sequence[str]) -> list[QueueId]:
+    try:
+        for id in ids:
+            to_number(QueueId(id))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return [QueueId(id) for id in dict.fromkeys(ids)]
+
+
+def _tell(home: Path, change: Action, ids: Sequence[QueueId]) -> None:
+    try:
+        control.tell(home, change, ids, control.operator(os.environ))
+    except OSError as error:
+        click.echo(f"smtprelay: done, but the running relay could not be told ({error}); it will find out", err=True)
+
+
+def _nobody(_home: Path, _change: Action, _ids: Sequence[QueueId]) -> None:
+    pass
+
+
+@contextmanager
+def opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
+    """Open the queues beside a relay that may be running, and turn what goes wrong into a Refusal."""
+    with command_errors():
+        environ = current_environment()
+        directory = queue_directory(environ)
+        try:
+            queues = open_queues(directory, run=run_inline, now=time.time(), amended=amended)
+        except QueueError as error:
+            raise QueueError(f"{error}{where_to_look(environ)}") from error.__cause__
+        try:
+            yield queues
+        finally:
+            result(queues.close())
+
+
+def result(waiting: "Deferred[T]") -> T:
+    """Return what a Deferred of a queue that runs inline has fired with already."""
+    results: list[T | Failure] = []
+    waiting.addBoth(results.append)
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result

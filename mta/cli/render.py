@@ -1,0 +1,164 @@
+"""The queue as an operator reads it: lines for people, objects for programs. Times are ISO 8601 in UTC."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from mta.config.sources.exim import write_size
+from mta.message.dates import short_timestamp
+from mta.queue.interface import Entry, Ledger, RecipientState, Status, Summary
+
+JsonObject = dict[str, object]
+
+
+def time_text(seconds: float | None) -> str | None:
+    """Return `2026-11-22T12:00:00Z`."""
+    if seconds is None:
+        return None
+    return short_timestamp(seconds)
+
+
+def entry_object(entry: Entry) -> JsonObject:
+    """Return a message for JSON."""
+    return {
+        "id": entry.id,
+        "sender": entry.sender,
+        "size": entry.size,
+        "created": time_text(entry.created),
+        "client": entry.client,
+        "held": entry.held,
+        "held_since": time_text(entry.held_since),
+        "in_delivery": entry.claimed,
+        "in_delivery_since": time_text(entry.claimed_since),
+        "unreported": entry.unreported,
+        "recipients": [_recipient_object(state, entry) for state in entry.recipients],
+    }
+
+
+def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
+    return {
+        "address": state.address,
+        "status": state.status.value,
+        "attempts": state.attempts,
+        "next_attempt": time_text(_next_attempt(state, entry)),
+        "last_reply": state.reply,
+        "host": state.host,
+        "dkim": state.signed_by or None,
+        "finished": time_text(state.finished),
+    }
+
+
+def _next_attempt(state: RecipientState, entry: Entry) -> float | None:
+    """Return when the next attempt comes: a message that is held or in delivery has none that is planned."""
+    return None if entry.held or entry.claimed else state.due
+
+
+def _since(name: str, when: float | None) -> str:
+    """Return `held since 2026-11-22T12:00:00Z`; the time is unknown of a hold by an older version."""
+    return name if when is None else f"{name} since {time_text(when)}"
+
+
+def _state(entry: Entry) -> str:
+    states = [_since("held", entry.held_since)] if entry.held else []
+    if entry.claimed:
+        states.append(_since("in delivery", entry.claimed_since))
+    if entry.unreported:
+        states.append("its failure was not reported to anyone")
+    return ", ".join(states)
+
+
+def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
+    """Yield a line for a message and an indented one for each recipient that waits, or with `finished` for each."""
+    yield f"{entry.id}  {time_text(entry.created)}  {_about(entry.size):>6}  <{entry.sender}> {_state(entry)}".rstrip()
+    for recipient in entry.recipients:
+        if finished or recipient.status is Status.WAITING:
+            yield f"    {_recipient_line(recipient, entry)}"
+
+
+def closing_lines(summary: Summary, days: float, *, listed: bool, all: bool) -> Iterator[str]:
+    """Yield the lines below a list: that no message waits, how many finished in `days`, and failed reports."""
+    if not (listed and all) and not summary.messages:
+        yield f"Nothing is waiting. {_history_line(summary, days)}"
+    if summary.unreported:
+        reports = count(summary.unreported, "report")
+        yield f"{reports} could not be delivered, so the sender of a failed message was not told" + (
+            "" if all else ": smtprelay queue list --all"
+        )
+
+
+def _history_line(summary: Summary, days: float) -> str:
+    if not days and not summary.finished:
+        return "Finished messages are not remembered (HISTORY_DAYS=0)."
+    finished = f"{count(summary.finished, 'message')} finished in the last {count(days, 'day')}"
+    return f"{finished} ({summary.failed} failed): smtprelay queue list --all" if summary.finished else f"{finished}."
+
+
+def count(number: float, noun: str) -> str:
+    """Return `1 message` or `2 messages`."""
+    return f"{number:.12g} {noun}{'s' * (number != 1)}"
+
+
+def _recipient_line(state: RecipientState, entry: Entry) -> str:
+    parts = [f"<{state.address}> {state.status.value}"]
+    if state.attempts:
+        parts.append(count(state.attempts, "attempt"))
+    if (due := _next_attempt(state, entry)) is not None:
+        parts.append(f"next {time_text(due)}")
+    if state.finished is not None:
+        parts.append(f"on {time_text(state.finished)}")
+    if state.signed_by:
+        parts.append(f"dkim={state.signed_by}")
+    said = ": ".join(filter(None, (state.host, state.reply)))
+    return ", ".join(parts) + (f"; {said}" if said else "")
+
+
+def show_lines(entry: Entry) -> Iterator[str]:
+    """Yield everything about one message."""
+    yield f"id: {entry.id}"
+    yield f"sender: <{entry.sender}>"
+    yield f"client: {entry.client or 'this relay'}"
+    yield f"size: {entry.size}"
+    yield f"created: {time_text(entry.created)}"
+    yield f"held: {_since('yes,', entry.held_since) if entry.held else 'no'}"
+    yield f"in delivery: {_since('yes,', entry.claimed_since) if entry.claimed else 'no'}"
+    if entry.unreported:
+        yield "report: its failure was not reported to anyone"
+    for recipient in entry.recipients:
+        yield f"recipient: {_recipient_line(recipient, entry)}"
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Yield the counts."""
+    yield f"messages: {summary.messages} ({summary.held} held, {summary.claimed} in delivery)"
+    yield f"oldest: {time_text(summary.oldest) or 'none'}"
+    for status in Status:
+        yield f"recipients {status.value}: {summary.recipients.get(status, 0)}"
+    ledger = summary.ledger
+    yield (
+        f"ledger: {ledger.accepted} accepted = {ledger.delivered} delivered + {ledger.failed} failed"
+        f" + {ledger.removed} removed + {ledger.waiting} waiting{_amiss(ledger)}"
+    )
+
+
+def _amiss(ledger: Ledger) -> str:
+    return f", but {ledger.missing:+} are not accounted for" if ledger.missing else ""
+
+
+def summary_object(summary: Summary) -> JsonObject:
+    """Return the counts for JSON."""
+    ledger = summary.ledger
+    return {
+        "messages": summary.messages,
+        "held": summary.held,
+        "in_delivery": summary.claimed,
+        "oldest": time_text(summary.oldest),
+        "recipients": {status.value: summary.recipients.get(status, 0) for status in Status},
+        "ledger": {**asdict(ledger), "missing": ledger.missing},
+    }
+
+
+def _about(octets: int) -> str:
+    """Return a size rounded to what fits a column."""
+    for bits in (30, 20, 10):
+        if octets >= 10 << bits:
+            return write_size(octets >> bits << bits)
+    return str(octets)

@@ -1,0 +1,167 @@
+"""Submits a message on standard input to the relay by SMTP, as the command line of `sendmail` asks."""
+
+import email.policy
+import getpass
+import os
+import re
+import smtplib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from email.utils import getaddresses
+from typing import NoReturn
+
+import click
+
+from mta.cli.environment import current_environment, relay_address
+from mta.cli.errors import CommandError, command_errors
+from mta.config.setting import SettingsReader
+from mta.config.table import MAILNAME
+
+_PATIENCE = 600.0
+_RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
+# Options with a value, which stands behind the letter or in the next word; and options that change nothing here.
+_WITH_VALUE = re.compile(r"-([fFrBNORVLhX])(.*)", re.DOTALL)
+_WITHOUT_EFFECT = re.compile(r"-(?:bm|v|G|U|m|n|om|oo|oem|oee|oep|oew|oeq|ov|od[a-z]*|oMr.*|E.*|odqs)", re.DOTALL)
+_NOT_HERE = {
+    "-bs": "speak SMTP to the relay's port",
+    "-bS": "speak SMTP to the relay's port",
+    "-bd": "the relay runs already",
+    "-bD": "the relay runs already",
+    "-bt": "addresses are not tested here",
+    "-bv": "addresses are not tested here",
+}
+_BCC = re.compile(rb"^(?:resent-)?bcc[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(slots=True)
+class _Order:
+    """The meaning of a command line of sendmail."""
+
+    recipients: list[str] = field(default_factory=list)
+    sender: str | None = None
+    #: Whether the header names recipients.
+    from_header: bool = False
+    #: Whether a line of one dot is a part of the message.
+    dots: bool = False
+    notify: str = ""
+
+
+def _read(arguments: Sequence[str]) -> _Order:
+    """Read a command line. Raises Refusal for an option that is not known."""
+    order = _Order()
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--" or not word.startswith("-") or word == "-":
+            order.recipients += rest if word == "--" else [word]
+            if word == "--":
+                break
+        elif word in _NOT_HERE:
+            raise CommandError(f"sendmail {word} is not known here: {_NOT_HERE[word]}")
+        elif word in {"-i", "-oi", "-ti", "-it"}:
+            order.dots = True
+            order.from_header |= "t" in word
+        elif word == "-t":
+            order.from_header = True
+        elif match := _WITH_VALUE.fullmatch(word):
+            value = match[2] or (rest.pop(0) if rest else "")
+            if match[1] in "fr":
+                order.sender = value.removeprefix("<").removesuffix(">")
+            elif match[1] == "N":
+                order.notify = value.upper()
+        elif not _WITHOUT_EFFECT.fullmatch(word):
+            raise CommandError(f"sendmail {word} is not known here: -t, -i, -f address, -N, and addresses are")
+    return order
+
+
+def send(arguments: Sequence[str]) -> None:
+    """Submit the message on standard input as these arguments of sendmail ask. Raises Refusal.
+
+    Ends the program with EX_TEMPFAIL if the relay cannot take it now, and EX_UNAVAILABLE if it refuses.
+    """
+    order = _read(arguments)
+    if not (order.recipients or order.from_header):
+        raise CommandError("no recipients: name addresses, or -t to take them from the header")
+    message = message_of(sys.stdin.buffer.read(), dots=order.dots)
+    recipients = list(order.recipients)
+    if order.from_header:
+        recipients += header_recipients(message)
+        message = without_bcc(message)
+    if not recipients:
+        raise CommandError("no recipients: the header has neither To nor Cc nor Bcc")
+    _submit(order, list(dict.fromkeys(recipients)), message)
+
+
+def message_of(octets: bytes, *, dots: bool) -> bytes:
+    """Return a message with CRLF line ends; without `dots` a line of one dot ends it, as sendmail has it."""
+    text = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not dots:
+        text = (b"\n" + text).partition(b"\n.\n")[0][1:]
+    return (text if text.endswith(b"\n") else text + b"\n").replace(b"\n", b"\r\n")
+
+
+def header_recipients(message: bytes) -> list[str]:
+    """Return the addresses of To, Cc and Bcc, or of their Resent- kind if there are any. Raises Refusal."""
+    # As text, so that an address outside ASCII stays as it is.
+    text = message.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape")
+    header = HeaderParser(policy=email.policy.compat32).parsestr(text)
+    for prefix in ("Resent-", ""):
+        fields = [str(text) for name in _RECIPIENT_FIELDS for text in header.get_all(prefix + name, [])]
+        try:
+            found = [address for _, address in getaddresses(fields) if address]
+        except RecursionError:
+            raise CommandError("no recipients: the header nests too many comments") from None
+        if found:
+            return found
+    return []
+
+
+def without_bcc(message: bytes) -> bytes:
+    """Return a message without the fields that name hidden recipients."""
+    header, blank, body = message.partition(b"\r\n\r\n")
+    return _BCC.sub(b"", header + b"\r\n").removesuffix(b"\r\n") + blank + body
+
+
+def _submit(order: _Order, recipients: list[str], message: bytes) -> None:
+    with command_errors():
+        reading = SettingsReader(current_environment())
+        (host, port), name = relay_address(reading), reading.of(MAILNAME)
+        reading.check()
+    sender = order.sender if order.sender is not None else _own_address(name)
+    options = ["BODY=8BITMIME"] if not message.isascii() else []
+    if not all(address.isascii() for address in (sender, *recipients)):
+        options.append("SMTPUTF8")
+    try:
+        with smtplib.SMTP(host, port, "localhost", _PATIENCE) as client:
+            notify = [f"NOTIFY={order.notify}"] if order.notify else []
+            refused = client.sendmail(sender, recipients, message, options, notify)
+    except smtplib.SMTPRecipientsRefused as error:
+        refused = error.recipients
+    except smtplib.SMTPResponseException as error:
+        _fail(error.smtp_code, f"refused: {error.smtp_code} {_text(error.smtp_error)}")
+    except (OSError, smtplib.SMTPException) as error:
+        _fail(400, f"the relay on port {port} cannot be reached: {error}")
+    for address, (code, text) in refused.items():
+        click.echo(f"smtprelay: <{address}> refused: {code} {_text(text)}", err=True)
+    if refused:
+        codes = [code for code, _ in refused.values()]
+        raise SystemExit(os.EX_TEMPFAIL if all(code < 500 for code in codes) else os.EX_UNAVAILABLE)
+
+
+def _own_address(name: str | None) -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.geteuid())
+    return f"{user}@{name}" if name else user
+
+
+def _text(text: bytes | str) -> str:
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def _fail(code: int, words: str) -> NoReturn:
+    click.echo(f"smtprelay: {words}", err=True)
+    raise SystemExit(os.EX_TEMPFAIL if code < 500 else os.EX_UNAVAILABLE)

@@ -1,0 +1,103 @@
+"""What the settings amount to, in lines for the log: who may send, to whom, by which route, with which security."""
+
+from collections.abc import Iterator
+
+from mta.config.schedule import write_schedule
+from mta.config.settings import Settings
+from mta.config.sources.exim import write_hosts, write_size
+from mta.delivery.local.rule import LocalKind
+from mta.routing.route import Smarthost, TlsRule
+from mta.smtp.address import bracketed
+
+_TLS = {
+    TlsRule.NONE: "without TLS",
+    TlsRule.OPPORTUNISTIC: "with TLS where it is offered, any certificate will do",
+    TlsRule.REQUIRE: "with TLS only, any certificate will do",
+    TlsRule.VERIFY: "with TLS only, the certificate must prove the host's name",
+}
+_LOCAL = {
+    LocalKind.MAILDIR: "Maildirs that exist in {mail_dir}",
+    LocalKind.MAILDIR_CREATE: "Maildirs in {mail_dir}, made for anyone",
+    LocalKind.LMTP: "the mail store at {rule}",
+}
+
+
+def startup_summary(settings: Settings) -> tuple[str, ...]:
+    """Return lines `subject: what we do`, none with a secret; with VERBOSE every setting follows as `NAME = value`."""
+    lines = (
+        f"name: {settings.mailname}",
+        f"listening: {_listening(settings)}",
+        f"STARTTLS: {_starttls(settings)}",
+        f"may send anywhere: {settings.trusted}",
+        f"anyone may send to: {_for_all(settings)}",
+        f"local domains: {settings.local_domains}, delivered to {_local(settings)}",
+        f"all other mail goes to: {'; '.join(_route(settings))}",
+        f"DKIM: {_dkim(settings)}",
+        f"limits: {write_size(settings.message_size_limit)} a message, {_line_length(settings)}",
+        f"tries again: {write_schedule(settings.retry_schedule)}, then returns the mail",
+        *_workers(settings),
+        f"queue: {settings.queue_dir}, remembers for {settings.history_days:.12g} days what became of a message",
+    )
+    return (*lines, *map(str, settings.effective)) if settings.verbose else lines
+
+
+def _listening(settings: Settings) -> str:
+    addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
+    said = ", ".join(f"{bracketed(address)}:{settings.port}" for address in addresses)
+    return said if settings.ipv6 else f"{said}; IPv6 is off, for delivery too"
+
+
+def _starttls(settings: Settings) -> str:
+    if settings.certificate_path is None:
+        return "not offered, for there is no certificate"
+    return f"offered with the certificate {settings.certificate_path} and the key {settings.key_path}"
+
+
+def _for_all(settings: Settings) -> str:
+    return f"the local domains, {settings.relay_domains}" if settings.relay_domains.patterns else "the local domains"
+
+
+def _local(settings: Settings) -> str:
+    rule = settings.local_delivery
+    words = _LOCAL[rule.kind].format(mail_dir=settings.mail_dir, rule=rule)
+    return words + (f", aliases from {settings.aliases_file}" if settings.aliases_file else "")
+
+
+def _route(settings: Settings) -> Iterator[str]:
+    if settings.smarthost:
+        yield from _smarthost(settings, settings.smarthost)
+        return
+    yield f"the MX hosts of its domain, port {settings.port_out}, {_TLS[TlsRule.OPPORTUNISTIC]}"
+    yield "private and loopback addresses " + ("too" if settings.private_destinations else "only for RELAY_DOMAINS")
+
+
+def _smarthost(settings: Settings, smarthost: Smarthost) -> Iterator[str]:
+    yield f"the smarthost {write_hosts(smarthost.hosts)}, {_TLS[smarthost.tls]}"
+    if smarthost.implicit_tls:
+        yield "TLS from the first byte on every port"
+    if smarthost.tls is TlsRule.VERIFY:
+        yield f"authorities of {settings.smarthost_ca_file or 'the system'}"
+    if smarthost.credentials is None:
+        yield "no login"
+    elif smarthost.aliases is None:
+        yield "login at each of these hosts"
+    else:
+        yield f"login at hosts that match {' ; '.join(smarthost.aliases)}"
+
+
+def _dkim(settings: Settings) -> str:
+    if settings.dkim_key_path is None:
+        return "mail is not signed"
+    canon = "/".join(settings.dkim_canon)
+    keys = settings.dkim_key_path
+    return f"mail is signed for the domain of From: with {keys}, selector {settings.dkim_selector}, {canon}"
+
+
+def _workers(settings: Settings) -> Iterator[str]:
+    if settings.workers > 1:
+        yield f"workers: {settings.workers} processes, each with a queue of its own below {settings.queue_dir}"
+
+
+def _line_length(settings: Settings) -> str:
+    limit = settings.line_length_limit
+    return f"{limit} octets a line" if limit else "lines of any length"

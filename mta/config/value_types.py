@@ -1,0 +1,231 @@
+"""The forms of values that settings have. Readers raise ValueError with words for an operator."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from mta.config.identity import read_identity
+from mta.config.schedule import read_schedule, write_schedule
+from mta.config.setting import ValueType
+from mta.config.sources import exim
+from mta.config.trust import read_trust
+from mta.delivery.local.rule import LocalKind, LocalRule
+from mta.routing.hostpatterns import check_pattern
+from mta.smtp.address import bracketed, is_ip, parse_domain
+
+T = TypeVar("T")
+
+_DNS_PORT = 53
+_SERVER = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::([0-9]+))?")
+_SCOPE = re.compile(r"[A-Za-z0-9_.\-]{1,15}")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_AUTO = "auto"
+#: More processes than that share no work.
+MOST_WORKERS = 64
+_DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
+_DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
+_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+_SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_\-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_LMTP_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]+)")
+_BLANKS_AND_COMMAS = re.compile(r"[\s,]+")
+
+
+def optional(form: ValueType[T]) -> ValueType[T | None]:
+    """Return a form whose empty text is None."""
+
+    def read(text: str) -> T | None:
+        return form.read(text) if text else None
+
+    def show(value: T | None) -> str:
+        return "" if value is None else form.show(value)
+
+    return ValueType(read, show)
+
+
+def choice(values: Mapping[str, T]) -> ValueType[T]:
+    """Return a form that is one of these words, in any case."""
+
+    def read(text: str) -> T:
+        try:
+            return values[text.lower()]
+        except KeyError:
+            raise ValueError(f"not one of {', '.join(values)}") from None
+
+    return ValueType(read, lambda value: next(word for word in values if values[word] == value))
+
+
+def read_count(text: str) -> int:
+    """Read a number that may be 0."""
+    if not _COUNT.fullmatch(text):
+        raise ValueError("not a whole number")
+    return int(text)
+
+
+def read_days(text: str) -> float:
+    """Read a number of days, with a fraction or none."""
+    if not _DAYS.fullmatch(text):
+        raise ValueError("not a number of days")
+    return float(text)
+
+
+def read_workers(text: str) -> int:
+    """Read a number of processes; 0 stands for `auto`."""
+    if text.lower() == _AUTO:
+        return 0
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= MOST_WORKERS:
+        raise ValueError(f"not a whole number from 1 to {MOST_WORKERS}, or {_AUTO}")
+    return int(text)
+
+
+def read_ipv4(text: str) -> str:
+    """Read an IPv4 address to listen on."""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError("not an IPv4 address") from None
+
+
+def read_ipv6(text: str) -> str:
+    """Read an IPv6 address to listen on, with a scope or none."""
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        raise ValueError("not an IPv6 address") from None
+    if address.scope_id and not _SCOPE.fullmatch(address.scope_id):
+        raise ValueError("no interface can have the name after %")
+    return str(address)
+
+
+def read_mail_name(text: str) -> str:
+    """Read the name by which we greet others: a host name, neither a literal nor an address."""
+    name = parse_domain(text.removesuffix("."))
+    if name.startswith("[") or name.rpartition(".")[2].isdigit():
+        raise ValueError("an address, not a host name")
+    return name
+
+
+def read_device(text: str) -> str:
+    """Read the name of a network interface, whether or not there is one."""
+    if not _DEVICE.fullmatch(text):
+        raise ValueError("no interface can have this name")
+    return text
+
+
+def read_region(text: str) -> str:
+    """Read the name of a region of Amazon's."""
+    if not _REGION.fullmatch(text):
+        raise ValueError("not a region")
+    return text
+
+
+def read_secret(text: str) -> str:
+    """Read a user name or password that a login can carry (RFC 4616: no NUL; UTF-8)."""
+    if _UNSENDABLE.search(text):
+        raise ValueError("has octets that no login can carry")
+    return text
+
+
+def read_path(text: str) -> Path:
+    """Read the name of a file or directory."""
+    if "\0" in text:
+        raise ValueError("not a path")
+    return Path(text)
+
+
+def read_selector(text: str) -> str:
+    """Read a DKIM selector: labels of a DNS name (RFC 6376 section 3.1)."""
+    if len(text) > 190 or not all(map(_SELECTOR.fullmatch, text.split("."))):
+        raise ValueError("not a selector: letters, digits, dashes and dots")
+    return text.lower()
+
+
+def read_canon(text: str) -> tuple[str, str]:
+    """Read canonicalizations of header and body (RFC 6376 section 3.4), `relaxed/simple`; one word means both."""
+    header, slash, body = text.lower().partition("/")
+    both = (header, body if slash else header)
+    if not {"simple", "relaxed"}.issuperset(both):
+        raise ValueError("not simple or relaxed, or two of them with a slash between")
+    return both
+
+
+def read_local_rule(text: str) -> LocalRule:
+    """Read `maildir`, `maildir-create`, `lmtp:host:port`, `lmtp:[2001:db8::1]:24` or `lmtp:/path/of/socket`."""
+    word, _, where = text.partition(":")
+    for kind in (LocalKind.MAILDIR, LocalKind.MAILDIR_CREATE):
+        if text.lower() == kind.value:
+            return LocalRule(kind)
+    if word.lower() != LocalKind.LMTP.value:
+        raise ValueError("not one of maildir, maildir-create, or lmtp with a place behind a colon")
+    if where.startswith("/"):
+        return LocalRule(LocalKind.LMTP, path=read_path(where))
+    match = _LMTP_HOST.fullmatch(where)
+    if match is None:
+        raise ValueError("lmtp takes a host and a port, or the path of a socket, behind a colon")
+    return LocalRule(LocalKind.LMTP, exim.read_host(match[1]), exim.read_port(match[2]))
+
+
+def read_servers(text: str) -> tuple[tuple[str, int], ...]:
+    """Read `192.0.2.53, 127.0.0.1:5353, [::1]:53`: addresses with a port each, 53 if none is written."""
+    return tuple(_server(item) for item in re.split(r"[,;\s]+", text) if item)
+
+
+def _server(text: str) -> tuple[str, int]:
+    if is_ip(text):
+        return (read_ipv6(text) if ":" in text else text), _DNS_PORT
+    match = _SERVER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an IP address with a port or none")
+    port = exim.read_port(match[3]) if match[3] else _DNS_PORT
+    return (read_ipv4(match[2]) if match[2] else read_ipv6(match[1])), port
+
+
+def read_patterns(text: str) -> tuple[str, ...]:
+    """Read host patterns separated by `;`, or by blanks and commas where none is a regular expression."""
+    return tuple(pattern for item in text.split(";") for pattern in _patterns(item.strip()))
+
+
+def _patterns(text: str) -> list[str]:
+    patterns = [text] if text.startswith("^") else [item.lower() for item in _BLANKS_AND_COMMAS.split(text) if item]
+    for pattern in patterns:
+        try:
+            check_pattern(pattern)
+        except OverflowError:
+            raise ValueError(f"{pattern!r} repeats too often") from None
+    return patterns
+
+
+def _join(write: Callable[[str, int], str]) -> Callable[[tuple[tuple[str, int], ...]], str]:
+    return lambda servers: ", ".join(write(*server) for server in servers)
+
+
+PORT = ValueType(exim.read_port)
+COUNT = ValueType(read_count)
+SIZE = ValueType(exim.read_size, exim.write_size)
+#: 0 stands for `auto`.
+WORKERS = ValueType(read_workers, lambda number: str(number or _AUTO))
+DAYS = ValueType(read_days, lambda days: f"{days:.12g}")
+#: Set or not; any text sets it.
+FLAG: ValueType[bool] = ValueType(bool, lambda flag: "yes" if flag else "")
+#: The word `true`; anything else is not.
+TRUE: ValueType[bool] = ValueType(lambda text: text.lower() == "true", lambda flag: "true" if flag else "")
+SECRET = ValueType(read_secret)
+PATH = ValueType(read_path)
+OPTIONAL_PATH = optional(PATH)
+SELECTOR = ValueType(read_selector)
+CANON = ValueType(read_canon, "/".join)
+LOCAL_RULE = ValueType(read_local_rule)
+IPV4 = ValueType(read_ipv4)
+IPV6 = ValueType(read_ipv6)
+MAIL_NAME = optional(ValueType(read_mail_name))
+IDENTITY = optional(ValueType(read_identity))
+DEVICE = ValueType(read_device)
+REGION = ValueType(read_region)
+TRUST = ValueType(read_trust)
+DOMAINS = ValueType(exim.read_domains)
+HOSTS = ValueType(exim.read_hosts, exim.write_hosts)
+PATTERNS = ValueType(read_patterns, "; ".join)
+SCHEDULE = ValueType(read_schedule, write_schedule)
+SERVERS = ValueType(read_servers, _join(lambda host, port: f"{bracketed(host)}:{port}"))

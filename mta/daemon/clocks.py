@@ -1,0 +1,61 @@
+"""The two clocks of the relay: timers go by the monotonic clock, due times and ages of mail by the wall clock.
+
+Twisted's timers go by the wall clock. If that were set back, all timers would stop for the same span; if it were set
+forward, all would end at once, so that deadlines were not kept or every session was cut short.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mta.event_log.log import EventLog
+
+#: Seconds between two looks.
+ROUND = 5.0
+# Seconds in one round that no drift explains, nor a busy machine.
+_LEAST = 2.0
+
+
+class ClockWatch:
+    """Compares the wall clock with a steady one; `look` is to be called again and again.
+
+    `hasten` is to make all that waits due now: what was to be tried in an hour would wait a day more where the clock
+    was set back by a day. `wake` is to look for what became due. A clock set forward needs no more than that: the
+    age of what waits grows with it, but nothing is given up before it was tried once more.
+    """
+
+    def __init__(
+        self,
+        *,
+        wall: Callable[[], float],
+        steady: Callable[[], float],
+        hasten: Callable[[], object],
+        wake: Callable[[], object],
+        event_log: EventLog,
+    ) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._hasten = hasten
+        self._wake = wake
+        self._event_log = event_log
+        self._ahead = wall() - steady()
+
+    def look(self) -> None:
+        """Act if the clock was set since the last look."""
+        before, self._ahead = self._ahead, self._wall() - self._steady()
+        moved = self._ahead - before
+        if moved <= -_LEAST:
+            self._event_log.notice(f"the clock was set back by {-moved:.0f} s: all mail that waits is tried now")
+            self._hasten()
+        elif moved >= _LEAST:
+            self._event_log.notice(f"the clock went forward by {moved:.0f} s: it was set, or this host slept")
+            self._wake()
+
+
+def use_monotonic_timers(reactor: Any) -> None:
+    """Have all timers of a reactor that has not begun to run go by the monotonic clock, those set already included."""
+    difference = time.monotonic() - reactor.seconds()
+    for call in reactor.getDelayedCalls():
+        call.time += difference
+        call.seconds = time.monotonic
+    reactor.seconds = time.monotonic

@@ -1,0 +1,90 @@
+"""Whether a directory outlives the container it is in, read from the kernel's table of mounts."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOUNTS = Path("/proc/self/mountinfo")
+# What container engines leave in the root of a container whose root is no overlay.
+_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+_LAYERED = {"overlay", "aufs", "fuse.fuse-overlayfs"}
+_IN_MEMORY = {"tmpfs", "ramfs"}
+# An engine that must invent a volume's name takes 64 hexadecimal digits.
+_NAMELESS = re.compile(r"/volumes/[0-9a-f]{64}(?:/_data)?$")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo (proc_pid_mountinfo(5))."""
+
+    #: Where it is mounted.
+    point: str
+    #: What of its file system is mounted there.
+    root: str
+    #: The kind of file system.
+    kind: str
+
+
+def place_notice(queue_dir: Path) -> str | None:
+    """Return a line for the operator if what is in the directory is lost with the container or at power off."""
+    try:
+        mount = mount_of(queue_dir.resolve(), _MOUNTS.read_text("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+    return None if mount is None else judge_mount(mount, queue_dir, in_container=any(mark.exists() for mark in _MARKS))
+
+
+def is_container_volume(queue_dir: Path) -> bool:
+    """Whether this is a container, and the directory is in a volume that was mounted into it."""
+    try:
+        mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
+        return in_volume(queue_dir.resolve(), mounts, in_container=any(mark.exists() for mark in _MARKS))
+    except OSError:
+        return False
+
+
+def in_volume(path: Path, mountinfo: str, *, in_container: bool) -> bool:
+    """Whether an absolute path is in a volume of a container, given the text of mountinfo."""
+    top, held = mount_of(Path("/"), mountinfo), mount_of(path, mountinfo)
+    return top is not None and on_own_layer(top, in_container=in_container) and held not in {None, top}
+
+
+def judge_mount(mount: Mount, queue_dir: Path, *, in_container: bool) -> str | None:
+    """Return what is to be said about a queue directory on this mount, or None."""
+    if on_own_layer(mount, in_container=in_container):
+        danger = "in the container's own file system: accepted mail is lost with the container; mount a volume there"
+    elif mount.kind in _IN_MEMORY:
+        danger = "in memory: accepted mail is lost at power off; put it on a disk"
+    elif _NAMELESS.search(mount.root):
+        danger = "in a volume without a name: the next container gets an empty one; name the volume"
+    else:
+        return None
+    return f"QUEUE_DIR={queue_dir} lies {danger}"
+
+
+def on_own_layer(mount: Mount, *, in_container: bool) -> bool:
+    """Whether a mount is the container's own file system, which is thrown away with it."""
+    return mount.point == "/" and (in_container or mount.kind in _LAYERED)
+
+
+def mount_of(path: Path, mountinfo: str) -> Mount | None:
+    """Return the mount that holds an absolute path, given the text of mountinfo; a later mount hides an earlier one."""
+    held = None
+    for mount in _read(mountinfo):
+        if path.is_relative_to(mount.point) and (held is None or len(mount.point) >= len(held.point)):
+            held = mount
+    return held
+
+
+def _read(mountinfo: str) -> Iterator[Mount]:
+    for line in mountinfo.splitlines():
+        fields, _, rest = line.partition(" - ")
+        words = fields.split(" ")
+        if rest and len(words) > 4:  # noqa: PLR2004  the mount point is the fifth field
+            yield Mount(_unescaped(words[4]), _unescaped(words[3]), rest.split(" ")[0])
+
+
+def _unescaped(word: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), word)

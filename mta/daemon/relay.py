@@ -1,0 +1,130 @@
+"""One relay on sockets given to it: a queue, what takes mail in and what brings it out.
+
+The whole of the daemon, or one worker of it.
+"""
+
+import time
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mta.config.settings import Settings
+from mta.daemon.assembly import Assembly, RelayContext
+from mta.daemon.malloc_trim import ROUND as HEAP_ROUND
+from mta.daemon.malloc_trim import Heap
+from mta.daemon.periodic import PeriodicService
+from mta.dkim.keyring import Keyring, Tell, open_keyring
+from mta.event_log.log import EventLog
+from mta.inbound.ports import listen
+from mta.queue.disk.queue_dir import FILE_NAME
+from mta.queue.disk.threads import Threads
+from mta.queue.interface import QueueError, Summary
+from mta.queue.sqlite.queue import open_queue
+from mta.queue.sqlite.recovery import Recovery
+from mta.queue.sqlite.wal import LOG_OCTETS, WalMonitor
+from mta.queue.sqlite.wal import ROUND as LOG_ROUND
+
+_log = Logger()
+
+
+class Relay(MultiService):
+    """Opens its queue and begins when it is started; stopping settles or releases all that it has."""
+
+    def __init__(self, premises: RelayContext) -> None:
+        super().__init__()
+        self._premises = premises
+        #: Fires with the messages that the queue had at the start; made by `startService`.
+        self.ready: Deferred[int]
+        self._ports: list[IListeningPort] = []
+
+    def startService(self) -> None:
+        """Open the queue, build the rest around it, and listen. Raises QueueError."""
+        given = self._premises
+        self._threads = Threads(given.reactor)
+        try:
+            self._queue = open_queue(
+                given.home,
+                run=self._threads,
+                now=time.time(),
+                retry_all=True,
+                later=given.reactor.callLater,
+                log_octets=LOG_OCTETS,
+            )
+        except QueueError:
+            self._threads.stop()
+            raise
+        _tell(given.event_log, self._queue.recovery)
+        if self._queue.recovery.doubtful:
+            self._queue.doubtful_told().addErrback(_not_noted)
+        house = Assembly(given, self._queue)
+        self._files = house.files
+        self._factory = house.listener
+        for service in house.services:
+            service.setServiceParent(self)
+        watch = WalMonitor(given.home / FILE_NAME, self._threads, trouble=given.event_log.trouble)
+        PeriodicService(watch.look, LOG_ROUND, given.reactor).setServiceParent(self)
+        PeriodicService(Heap().give_back, HEAP_ROUND, given.reactor).setServiceParent(self)
+        super().startService()
+        self._listen()
+        self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
+
+    def reload(self) -> None:
+        """Read the files again that are read while the relay runs, changed or not, and log which they are."""
+        for _, read_again in self._files:
+            read_again()
+        self._premises.event_log.reloaded(", ".join(name for name, _ in self._files))
+
+    def well(self) -> bool:
+        """Whether all goes on: whoever asks has the answer from our own reactor, so it does."""
+        return True
+
+    def stopService(self) -> "Deferred[None]":
+        """End sessions, let running deliveries finish within their grace, close the queue."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        # The ports come last: whoever connects meanwhile is told to try later, which a refused connection does not say.
+        await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        await self._queue.close()
+        self._threads.stop()
+
+    def _listen(self) -> None:
+        given = self._premises
+        if given.balance is not None:
+            given.balance.begin()
+        for each in given.sockets:
+            self._ports.append(listen(given.reactor, each, self._factory, given.balance))
+
+
+def read_keys(settings: Settings, reactor: Any, tell: Tell) -> Keyring | None:
+    """Return the keys that mail is signed with, None if it is not. Raises DkimKeyError."""
+    if settings.dkim_key_path is None:
+        return None
+    return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, tell=tell)
+
+
+def _messages(summary: Summary) -> int:
+    return summary.messages
+
+
+def _not_counted(failure: Failure) -> int:
+    _log.failure("no summary", failure)
+    return 0
+
+
+def _not_noted(failure: Failure) -> None:
+    _log.warn("possible duplicates are told again at the next start: {why}", why=failure.getErrorMessage())
+
+
+def _tell(event_log: EventLog, recovery: Recovery) -> None:
+    if recovery.leases or recovery.strays or recovery.doubtful:
+        event_log.recovered(recovery.leases, recovery.strays)
+    for id in recovery.missing:
+        event_log.trouble("the file with the body of this message is gone: it cannot be delivered", id)
+    for id, address in recovery.doubtful:
+        event_log.possible_duplicate(id, address)

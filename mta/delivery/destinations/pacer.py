@@ -1,0 +1,143 @@
+"""The mail that waits for the pace of one destination: when its transactions begin, and when mail comes again.
+
+A short wait is spent in memory. Mail that would wait longer is given back to the queue, each message with a time of its
+own, so that it does not come back together.
+"""
+
+import math
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mta.delivery.destinations.window import LimitRefusal, SendWindow
+from mta.delivery.replies.throttle_table import LimitKind
+from mta.event_log.log import EventLog
+from mta.message.outcome import TryLater
+
+#: Seconds that a message may wait in memory for the pace.
+SHORT = 60.0
+#: Seconds after which a message that was given back comes again at the latest: the pace may have risen.
+LONGEST = 300.0
+# Steps of this part of a span never come close to each other.
+_GOLDEN = 0.618034
+
+
+class Pacer:
+    """Asks a destination's Allowance when a transaction may begin, and looks again in time."""
+
+    def __init__(
+        self,
+        name: str,
+        window: SendWindow,
+        look_again: Callable[[], object],
+        *,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        event_log: EventLog,
+    ) -> None:
+        """`look_again` is called when a transaction may begin that might not before."""
+        self._name = name
+        self._window = window
+        self._look_again = look_again
+        self._clock = clock
+        self._wall = wall
+        self._event_log = event_log
+        self._timer: IDelayedCall | None = None
+        self._last_turn = 0.0
+        self._spread = 0.0
+        #: Whether the operator was told that the destination throttles.
+        self.told = False
+        self._reply: TryLater | None = None
+
+    @property
+    def holding(self) -> bool:
+        """Whether a transaction may begin later, at a time that is known."""
+        return self._timer is not None
+
+    @property
+    def reason(self) -> TryLater:
+        """The outcome of a message that could not be tried in time because of the pace."""
+        last = self._reply or TryLater("the destination throttles", status="4.7.0")
+        return TryLater(f"waits for the pace of {self._name}, which said: {last.text}", last.host, last.status)
+
+    def may_start(self) -> bool:
+        """Whether a transaction may begin now, by the pace; if not, the destination is looked at again in time."""
+        now = self._wall()
+        at = self._window.next_start(now)
+        if at <= now:
+            return True
+        if at < math.inf:
+            self._wait(at - now)
+        return False
+
+    def started(self) -> float:
+        """Note that a transaction begins; return when, in wall-clock seconds."""
+        now = self._wall()
+        self._window.started(now)
+        return now
+
+    def refused(self, refusal: LimitRefusal, reply: TryLater) -> None:
+        """Take a refusal because of a limit."""
+        now = self._wall()
+        self._reply = reply
+        self._window.refused(now, refusal)
+        if not self.told:
+            self.told = True
+            rate = self._window.rate(now)
+            self._event_log.destination_throttled(
+                self._name,
+                reply.text,
+                rate_words(rate) if self._window.paced else None,
+                refusal.others if refusal.kind is LimitKind.CONNECTIONS else None,
+                self._window.starts_at(now, 0),
+            )
+
+    def answered(self) -> None:
+        """Tell the operator when a destination that did throttles no more."""
+        if not (self._window.paced or self._window.limited):
+            self.told = False
+            self._event_log.destination_unthrottled(self._name)
+
+    def places(self) -> int:
+        """Return how many messages may wait in memory."""
+        now = self._wall()
+        until_first = self._window.starts_at(now, 0) - now
+        return max(0, math.ceil((SHORT - until_first) * self._window.rate(now))) if until_first <= SHORT else 0
+
+    def turn(self, waiting: int) -> float:
+        """Return when a message is to come again, wall-clock seconds, if so many wait in memory."""
+        now = self._wall()
+        step = 1 / self._window.rate(now)
+        first = self._window.starts_at(now, waiting)
+        turn = max(self._last_turn + step, first)
+        if turn <= now + LONGEST:
+            self._last_turn = turn
+            return turn
+        # Mail beyond comes back before its turn, because the pace may rise, and spread, so that few come together.
+        self._spread = (self._spread + _GOLDEN) % 1.0
+        return now + LONGEST * (1 + self._spread) / 2
+
+    def close(self) -> None:
+        """Look again no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, seconds: float) -> None:
+        timer = self._timer
+        if timer is None:
+            self._timer = self._clock.callLater(seconds, self._fire)
+        elif abs(timer.getTime() - self._clock.seconds() - seconds) > 0.001:
+            timer.reset(seconds)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._look_again()
+
+
+def rate_words(rate: float) -> str:
+    """Return a pace in the unit that an operator would use."""
+    for unit, seconds in (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0)):
+        if rate * seconds >= 1:
+            return f"{rate * seconds:.3g} {unit}"
+    return f"{rate * 86400:.3g} a day"

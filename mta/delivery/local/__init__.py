@@ -1,0 +1,1 @@
+"""Delivery to Maildirs of this host, and the aliases that lead elsewhere."""

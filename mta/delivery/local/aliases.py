@@ -1,0 +1,308 @@
+"""The aliases file: names that stand for other mailboxes and addresses, in the form of sendmail, Postfix and Exim.
+
+    # a comment; a line that begins with a blank goes on with the line before
+    postmaster: root
+    root:       bob, admin@corp.example
+    sales@a.example: "ann smith"@corp.example, carol
+    nobody:     /dev/null
+
+Nothing is run and no file is written or read on an alias's behalf: such an alias is refused with a line that says so.
+
+The aliases file as it is now: read again whenever it has changed.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mta.file_stamp import Stamp, stamp_of
+from mta.smtp.address import Address, AddressError, parse_address, parse_domain
+
+#: How many recipients one address may stand for in the end, and how many names may lie in between.
+MAX_RECIPIENTS = 1000
+MAX_DEPTH = 20
+
+# A value ends at a comma or a line end that is not quoted.
+_VALUE = re.compile(r'(?:"(?:\\.|[^"\\\n])*"|[^,\n"]|")+')
+_KEY = re.compile(r'("(?:\\.|[^"\\])*"|[^\s:"#]+)[ \t]*:(.*)', re.DOTALL)
+_QUOTED = re.compile(r'"((?:\\.|[^"\\])*)"')
+_IN_BRACKETS = re.compile(r"[^<>]*<([^<>]*)>")
+_ESCAPE = re.compile(r"\\(.)")
+_BLACK_HOLES = frozenset({"/dev/null", ":blackhole:"})
+
+
+@dataclass(frozen=True, slots=True)
+class AliasTarget:
+    """What an alias names: an address, or with the domain "" a local name; `final` names no further alias."""
+
+    address: Address
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AliasEntry:
+    """One entry. Without targets its mail is dropped, or with `refused` nobody may send to it (`:fail:`)."""
+
+    targets: tuple[AliasTarget, ...] = ()
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Who gets mail in the place of an alias: mailboxes here and addresses outside, each once, in the order written."""
+
+    users: tuple[Address, ...] = ()
+    outside: tuple[Address, ...] = ()
+    #: Whether this is no recipient but a refusal.
+    refused: bool = False
+    #: Why the aliases can't be followed; the rest then means nothing.
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases:
+    """What an aliases file says. The keys are `name` or `name@domain`, in lower case."""
+
+    entries: Mapping[str, AliasEntry] = field(default_factory=dict)
+    #: What was not understood or is not done, one line each, for an operator.
+    notices: tuple[str, ...] = ()
+
+    def expand(self, local: str, domain: str, is_local: Callable[[str], bool]) -> Expansion | None:
+        """Return who gets mail for a local recipient; None when it is no alias. A local name is in the same `domain`.
+
+        A name that turns up among its own targets is the mailbox of that name, as in `bob: bob, bob@corp.example`.
+        """
+        key = self.key(local, domain)
+        return None if key is None else self.follow(key, domain, is_local)
+
+    def follow(self, key: str, domain: str, is_local: Callable[[str], bool]) -> Expansion:
+        """Return who gets the mail of an entry for a recipient in this domain."""
+        return _Following(self, is_local).follow(key, domain)
+
+    def key(self, local: str, domain: str) -> str | None:
+        """Return the key of a recipient's entry, if any: with its domain first, then without a `+detail`."""
+        if not self.entries:
+            return None
+        name = local.lower()
+        base = name.partition("+")[0]
+        for key in (f"{name}@{domain}", f"{base}@{domain}", name, base):
+            if key in self.entries:
+                return key
+        return None
+
+
+class _Following:
+    """One expansion under way."""
+
+    def __init__(self, aliases: Aliases, is_local: Callable[[str], bool]) -> None:
+        self._aliases = aliases
+        self._is_local = is_local
+        self._users: dict[tuple[str, str], Address] = {}
+        self._outside: dict[Address, None] = {}
+        self._seen: set[str] = set()
+        self._refused = False
+        self._trouble = ""
+
+    def follow(self, key: str, domain: str) -> Expansion:
+        self._enter(key, domain, ())
+        if self._trouble:
+            return Expansion(trouble=self._trouble)
+        users, outside = tuple(self._users.values()), tuple(self._outside)
+        return Expansion(users, outside, self._refused and not (users or outside))
+
+    def _enter(self, key: str, domain: str, chain: tuple[str, ...]) -> None:
+        """Gather the targets of an entry; `chain` holds the keys that led to it."""
+        if len(chain) >= MAX_DEPTH:
+            self._trouble = f"the alias {chain[0]} leads through more than {MAX_DEPTH} others"
+            return
+        self._seen.add(key)
+        chain = (*chain, key)
+        entry = self._aliases.entries[key]
+        self._refused |= entry.refused
+        for target in entry.targets:
+            self._take(target, domain, chain)
+            if len(self._users) + len(self._outside) > MAX_RECIPIENTS:
+                self._trouble = f"the alias {chain[0]} stands for more than {MAX_RECIPIENTS} recipients"
+            if self._trouble:
+                return
+
+    def _take(self, target: AliasTarget, domain: str, chain: tuple[str, ...]) -> None:
+        address = target.address
+        if address.domain and not self._is_local(address.domain):
+            self._outside[address] = None
+            return
+        where = address.domain or domain
+        key = None if target.final else self._aliases.key(address.local, where)
+        if key is None or key in chain:
+            self._users.setdefault((address.local.lower(), where), Address(address.local, where))
+        elif key not in self._seen:
+            self._enter(key, where, chain)
+
+
+def parse_aliases(text: str) -> Aliases:
+    """Read an aliases file. Never raises: what is wrong costs one entry or one of its targets, and a notice."""
+    reading = _Reading()
+    for number, entry in _entries(text):
+        reading.entry(number, entry)
+    return Aliases(reading.entries, tuple(reading.notices))
+
+
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each entry, its lines still apart, with the number of its first line."""
+    began, lines = 0, list[str]()
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if line[0] in " \t" and lines:
+            lines.append(line)
+            continue
+        if lines:
+            yield began, "\n".join(lines)
+        began, lines = number, [line]
+    if lines:
+        yield began, "\n".join(lines)
+
+
+class _Reading:
+    """Entries and notices so far."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, AliasEntry] = {}
+        self.notices: list[str] = []
+
+    def entry(self, number: int, text: str) -> None:
+        match = _KEY.match(text.strip())
+        key = _read_key(_unquoted(match[1])) if match else None
+        if match is None or key is None:
+            self._notice(number, f"{_start(text)} is not of the form `name: value, value`")
+        elif key in self.entries:
+            self._notice(number, f"{key} is there already; the first one counts")
+        elif (alias := self._alias(number, key, match[2])) is not None:
+            self.entries[key] = alias
+
+    def _alias(self, number: int, key: str, values: str) -> AliasEntry | None:
+        if values.strip().lower().startswith(":fail:"):
+            return AliasEntry(refused=True)
+        items = [item for found in _VALUE.findall(values) if (item := found.strip())]
+        kept = [item for item in items if _unquoted(item).lower() not in _BLACK_HOLES]
+        for item in kept:
+            if (what := _refused(_unquoted(item))) is not None:
+                self._notice(number, f"{key} is ignored: {what}")
+                return None
+        targets = [target for item in kept if (target := self._target(number, key, item)) is not None]
+        if targets or (items and not kept):
+            return AliasEntry(tuple(dict.fromkeys(targets)))
+        if not items:
+            self._notice(number, f"{key} has no value")
+        return None
+
+    def _target(self, number: int, key: str, item: str) -> AliasTarget | None:
+        try:
+            return _read_target(item)
+        except AddressError as error:
+            self._notice(number, f"{key}: {_start(item)} is left out: {error}")
+            return None
+
+    def _notice(self, number: int, text: str) -> None:
+        self.notices.append(f"line {number}: {text}")
+
+
+def _read_key(name: str) -> str | None:
+    """Return a key in the form in which it is looked up; None for what cannot be a recipient."""
+    local, at, domain = name.rpartition("@")
+    if not at:
+        return name.lower() or None
+    try:
+        return f"{local.lower()}@{parse_domain(domain)}" if local else None
+    except AddressError:
+        return None
+
+
+def _refused(value: str) -> str | None:
+    """Return what a value would have us do that is not done, or None."""
+    if value.startswith("|"):
+        return "programs are not run; deliver to a mailbox instead"
+    if value.startswith("/"):
+        return "files are not written; deliver to a mailbox instead"
+    if value.lower().startswith(":include:"):
+        return "lists in other files are not read; write the addresses here"
+    if value.startswith(":"):
+        return f"{_start(value)} is not known"
+    return None
+
+
+def _read_target(item: str) -> AliasTarget:
+    bracketed = _IN_BRACKETS.fullmatch(item)
+    text = bracketed[1].strip() if bracketed else item
+    final = text.startswith("\\")
+    text = text.removeprefix("\\")
+    if _QUOTED.fullmatch(text):
+        name = _unquoted(text)
+        # Quoted as a whole it may still be an address: "bob@a.example".
+        text = name if "@" in name else text
+    if "@" in text:
+        return AliasTarget(parse_address(text), final)
+    # A name has the grammar of a local part, so any domain will do to read it.
+    return AliasTarget(Address(parse_address(f"{text}@localhost").local, ""), final)
+
+
+def _unquoted(text: str) -> str:
+    match = _QUOTED.fullmatch(text)
+    return _ESCAPE.sub(r"\1", match[1]) if match else text
+
+
+def _start(text: str) -> str:
+    """Quote the beginning of what an operator wrote."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= 60 else line[:57] + "...")
+
+
+#: Octets of an aliases file; one that is larger is not read.
+MAX_OCTETS = 8 * 1024 * 1024
+
+
+class AliasesFile:
+    """Follows one file. What cannot be read changes nothing: the aliases read last stay in force."""
+
+    def __init__(self, path: Path, notice: Callable[[str], None]) -> None:
+        """Read it; `notice` gets a line for each thing that an operator should mend, once for each change."""
+        self._path = path
+        self._notice = notice
+        self._aliases = Aliases()
+        self._stamp: Stamp | None = None
+        self._complaint = ""
+        self.current()
+
+    def current(self) -> Aliases:
+        """Return the aliases of now. Costs a look at the file, and its reading when it is another than before."""
+        try:
+            if stamp_of(self._path.stat()) != self._stamp:
+                self._read()
+            self._complaint = ""
+        except OSError as error:
+            self._complain(f"cannot read the aliases file {self._path}: {error.strerror}; going on with what it said")
+        return self._aliases
+
+    def reload(self) -> None:
+        """Read the file again, changed or not, and tell its mistakes again."""
+        self._stamp, self._complaint = None, ""
+        self.current()
+
+    def _read(self) -> None:
+        with self._path.open("rb") as file:
+            # Of what is read, so that a change in the meantime is seen the next time.
+            self._stamp = stamp_of(os.fstat(file.fileno()))
+            octets = file.read(MAX_OCTETS + 1)
+        if len(octets) > MAX_OCTETS:
+            self._notice(f"the aliases file {self._path} has more than {MAX_OCTETS >> 20} MiB and is not read")
+            return
+        self._aliases = parse_aliases(octets.decode(errors="replace"))
+        for notice in self._aliases.notices:
+            self._notice(f"aliases file {self._path}, {notice}")
+
+    def _complain(self, text: str) -> None:
+        if text != self._complaint:
+            self._complaint = text
+            self._notice(text)

@@ -1,0 +1,113 @@
+"""A delivery attempt as a walk over the hosts of a destination (RFC 5321 section 5.1). Pure.
+
+A recipient that a host neither takes nor refuses for good goes on to the next host in the same attempt. The walk ends
+with the last host, or at the bounds that Postfix has: five addresses, and two sessions that got past EHLO.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
+
+from mta.delivery.remote.interface import TransactionResult
+from mta.delivery.replies.throttling import throttle_of
+from mta.fast_value import fast_value
+from mta.message.outcome import Outcome, TryLater
+from mta.queue.interface import Pending
+from mta.routing.route import Plan, Route
+
+#: Addresses that one attempt tries once a host has answered, those that the host's connection took included.
+MOST_ADDRESSES = 5
+#: Sessions past EHLO in one attempt.
+MOST_SESSIONS = 2
+
+
+@fast_value(frozen=True, slots=True)
+class Walk:
+    """The part of an attempt that is over: the hosts that were tried, and the last answer for each recipient."""
+
+    #: Labels of the routes.
+    tried: frozenset[str] = frozenset()
+    #: How many sessions got past EHLO.
+    sessions: int = 0
+    #: Whether a session could go on after it had answered: the destination then is not down.
+    answered: bool = False
+    #: By recipient index.
+    answers: Mapping[int, TryLater] = field(default_factory=dict)
+    #: By recipient index: refusals because of a limit, which were no failed attempt.
+    limits: Mapping[int, TryLater] = field(default_factory=dict)
+    #: By recipient index: the last answer of another host than the one that `answers` is from.
+    earlier: Mapping[int, TryLater] = field(default_factory=dict)
+
+    def after(self, tried: frozenset[str], carried: TransactionResult, *, usable: bool) -> "Walk":
+        """Return the walk after one more transaction, over a connection that had `tried` these routes."""
+        answers = {index: each for index, each in carried.outcomes.items() if isinstance(each, TryLater)}
+        limits = {index: each for index, each in answers.items() if throttle_of(each) is not None}
+        answered = self.answered or usable or bool(limits)
+        return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits}, self.answers)
+
+    def unreached(self, trouble: TryLater) -> "Walk":
+        """Return the walk after no other host could be reached; trouble that names no host changes no answer."""
+        if not trouble.host:
+            return self
+        return replace(self, answers=dict.fromkeys(self.answers, trouble), earlier=self.answers)
+
+    def next_routes(self, plan: Plan, passed_over: Iterable[str] = ()) -> Sequence[Route]:
+        """Return the routes where the walk may go on, in order; none at its end. `passed_over` holds labels."""
+        return () if self.sessions >= MOST_SESSIONS else untried(plan, self.tried.union(passed_over))
+
+
+#: The walk before any host has answered.
+FIRST_STEP = Walk()
+
+
+def untried(plan: Plan, tried: frozenset[str]) -> Sequence[Route]:
+    """Return the routes of a plan, but for those that were `tried`, and those beyond the bound of an attempt."""
+    if not tried:
+        return plan.routes
+    rest = [route for route in plan.routes if route.label not in tried]
+    return rest[: max(0, MOST_ADDRESSES - len(tried))]
+
+
+@fast_value(frozen=True, slots=True)
+class SortedRecipients:
+    """The recipients of a transaction by the step that comes next for them."""
+
+    #: Those that have their outcome.
+    decided: tuple[Pending, ...]
+    #: Those that another host may take.
+    undecided: tuple[Pending, ...]
+    #: Those that the same host takes in another transaction.
+    excess: tuple[Pending, ...]
+
+
+def sort_out(recipients: Sequence[Pending], carried: TransactionResult) -> SortedRecipients:
+    """Sort the recipients of a transaction that is over."""
+    beyond = carried.excess.recipients if carried.excess is not None else frozenset[int]()
+    decided: list[Pending] = []
+    undecided: list[Pending] = []
+    excess: list[Pending] = []
+    for each in recipients:
+        if each.index in beyond:
+            excess.append(each)
+        elif is_open(carried.outcomes[each.index]):
+            undecided.append(each)
+        else:
+            decided.append(each)
+    return SortedRecipients(tuple(decided), tuple(undecided), tuple(excess))
+
+
+def is_open(outcome: Outcome) -> bool:
+    """Whether another host may do better, because a host, and not this relay, is the reason that the mail must wait."""
+    return isinstance(outcome, TryLater) and outcome.host != ""
+
+
+def unsent(carried: TransactionResult) -> frozenset[int]:
+    """Return the indexes of the recipients that certainly got no copy by a transaction.
+
+    These are the ones of which a reply says so, and all when not the whole of the message was sent.
+    """
+    refused = frozenset(
+        index
+        for index, outcome in carried.outcomes.items()
+        if isinstance(outcome, TryLater) and (outcome.reply is not None or not carried.all_out)
+    )
+    return refused | carried.excess.recipients if carried.excess is not None else refused

@@ -1,0 +1,327 @@
+"""The journal: every event an operator may read, by name, with its fields. One line an event.
+
+Text lines read `2026-11-22T12:00:00.123Z delivered id=... to=<...> reply="250 2.0.0 Ok"`; JSON has the same names.
+No event has a field for a secret; words that a server says about a login come here masked (`mta/smtp/client/auth.py`).
+"""
+
+import json
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
+
+from mta.event_log.repeats import MOST, MOST_OF_OURS, Field, Repeats, kind_of
+from mta.message.dates import timestamp
+from mta.message.envelope import Envelope
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.queue.interface import Action, QueueId
+from mta.smtp.address import Address
+from mta.smtp.replies import Reply
+
+Render = Callable[[float, str, Mapping[str, Field]], str]
+
+_IDS_A_LINE = 50
+# What may stand bare after `key=`; everything else is quoted as JSON, which leaves no raw line break or control.
+_BARE = re.compile(r"[!#-\[\]-~]+")
+
+
+def text_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
+    """Render an event for a person and for grep."""
+    told = [
+        f" {name}={_bare(value) if type(value) is str else value}"
+        for name, value in fields.items()
+        if value is not None
+    ]
+    return f"{timestamp(now)} {event}{''.join(told)}\n"
+
+
+def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
+    """Render an event as one JSON object."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps({"time": timestamp(now), "event": event, **known}) + "\n"
+
+
+#: The renderings by the values of LOG_FORMAT.
+FORMATS: Mapping[str, Render] = {"text": text_line, "json": json_line}
+
+
+def _at_once() -> None:
+    """Have nothing to flush: each line is out when it is written."""
+
+
+class EventLog:
+    """Writes events. `write` takes a finished line, `flush` gets all of them out, `wall` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        wall: Callable[[], float],
+        render: Render = text_line,
+        *,
+        flush: Callable[[], object] = _at_once,
+    ) -> None:
+        self._write = write
+        self._wall = wall
+        self._render = render
+        self._flush = flush
+        self._repeats = Repeats()
+
+    def tell_repeats(self) -> None:
+        """Tell how many lines of each kind were left out in the last minute, if it is over."""
+        if self._repeats.is_over(self._wall()):
+            self._end_minute()
+
+    def _end_minute(self) -> None:
+        for event, fields in self._repeats.end():
+            self._emit_often(event, fields)
+
+    def _emit_limited(
+        self,
+        event: str,
+        kind: Hashable,
+        fields: Mapping[str, Field],
+        others: Mapping[str, Field],
+        most: int = MOST,
+    ) -> None:
+        """Write one of the first lines of a kind in a minute; `others` are the fields that stand for those left out."""
+        self.tell_repeats()
+        if self._repeats.passes(kind, self._wall(), event, others, most):
+            self._emit_often(event, fields)
+
+    def _emit(self, event: str, **fields: Field) -> None:
+        self._emit_often(event, fields)
+
+    def _emit_often(self, event: str, fields: Mapping[str, Field]) -> None:
+        # What each message brings comes as one mapping: keywords, and `from`, which can be none, are gathered anew.
+        self._write(self._render(self._wall(), event, fields))
+
+    # The daemon
+
+    def started(self, version: str, name: str, queue_dir: str, waiting: int) -> None:
+        """The relay is ready; `waiting` messages were found in the queue."""
+        self._emit("started", version=version, name=name, queue=queue_dir, waiting=waiting)
+
+    def listening(self, address: str, port: int) -> None:
+        """A port is open."""
+        self._emit("listening", address=address, port=port)
+
+    def understood(self, text: str) -> None:
+        """Say what a setting was taken to mean."""
+        self._emit("setting", text=text)
+
+    def recovered(self, leases: int, strays: int) -> None:
+        """The process before us did not end well: `leases` messages were in work, `strays` files belonged to none."""
+        self._emit("recovered", in_work=leases, files_removed=strays)
+
+    def notice(self, text: str) -> None:
+        """Something an operator should look at, though mail flows."""
+        self._emit_limited("notice", kind_of(text), {"text": text}, {"text": text}, MOST_OF_OURS)
+
+    def trouble(self, text: str, id: QueueId | None = None) -> None:
+        """Something does not work: what, and what to do."""
+        self._emit_limited("trouble", kind_of(text), {"id": id, "text": text}, {"text": text}, MOST_OF_OURS)
+
+    def fault(self, text: str, traceback: str) -> None:
+        """A bug of ours: please report it with this line."""
+        self._emit("fault", text=text, traceback=traceback)
+
+    def reloaded(self, files: str) -> None:
+        """The operator had these files read again (SIGHUP); a notice of its own tells of a file that has changed."""
+        self._emit("reloaded", files=files)
+
+    def stopping(self, running: int) -> None:
+        """No new sessions and claims from here on; `running` transactions get their grace."""
+        self._emit("stopping", running=running)
+
+    def stopped(self) -> None:
+        """Everything is settled or released and the queue is closed."""
+        self._end_minute()
+        self._emit("stopped")
+
+    # Coming in
+
+    def turned_away(self, client: str, reply: Reply, more: int | None = None) -> None:
+        """A connection was not served; or, a minute later, how many `more` of this address were told the same."""
+        self._emit("turned-away", client=client, more=more, reply=str(reply))
+
+    def refused(self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply) -> None:
+        """A sender, a recipient (if one is named) or a message was answered with a negative reply."""
+        to = None if recipient is None else f"<{recipient}>"
+        fields = {"client": client, "helo": helo, "from": f"<{sender}>", "to": to, "reply": str(reply)}
+        self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
+
+    def refused_command(self, client: str, helo: str, command: str, reply: Reply) -> None:
+        """A command was answered with a negative reply before anything was asked of our rules."""
+        fields = {"client": client, "helo": helo, "command": command, "reply": str(reply)}
+        self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
+
+    def session_ended(self, client: str, helo: str, text: str) -> None:
+        """A session was ended by us or broke off in the middle."""
+        fields = {"client": client, "helo": helo, "reason": text}
+        self._emit_limited("session-ended", (client, kind_of(text)), fields, {"client": client, "reason": text})
+
+    def accepted(self, id: QueueId, envelope: Envelope, size: int) -> None:
+        """A message of `size` octets is on disk and the client was told so."""
+        origin = envelope.origin
+        fields: dict[str, Field] = {
+            "id": id,
+            "client": origin.client,
+            "helo": origin.helo,
+            "from": _path(envelope.sender),
+            "recipients": len(envelope.recipients),
+            "size": size,
+        }
+        self._emit_often("accepted", fields)
+
+    # Going out
+
+    def delivered(
+        self,
+        id: QueueId,
+        to: Address,
+        outcome: Delivered,
+        stages: "Stages",
+        security: str,
+        *,
+        signed_by: str = "",
+        earlier: TryLater | None = None,
+    ) -> None:
+        """A recipient's copy was taken by the next host, under this protection and DKIM signature.
+
+        `earlier`, here and below, is the answer of the host that was asked before in the same attempt.
+        """
+        fields: dict[str, Field] = {
+            "id": id,
+            "to": _path(to),
+            "host": outcome.host,
+            "total": stages.total,
+            "queued": stages.queued,
+            "waited": stages.waited,
+            "transfer": stages.transfer,
+            "tls": security or None,
+            "dkim": signed_by or None,
+            "earlier": _earlier(earlier),
+            "reply": outcome.text,
+        }
+        self._emit_often("delivered", fields)
+
+    def possible_duplicate(self, id: QueueId, to: Address) -> None:
+        """This copy was on its way when we, or a connection in use, ended: it is sent again, and may arrive twice."""
+        text = "possible duplicate: the last copy may have been delivered, and it is sent again"
+        self._emit("possible-duplicate", id=id, to=_path(to), text=text)
+        # Out before the copy is: nobody else knows of it once that is settled.
+        self._flush()
+
+    def alarm(self, text: str, id: QueueId | None = None) -> None:
+        """A promise of ours is not kept: please report it with this line."""
+        self._emit("alarm", id=id, text=text)
+
+    def deferred(
+        self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float, *, earlier: TryLater | None = None
+    ) -> None:
+        """An attempt did not succeed; the next is due then."""
+        self._emit(
+            "deferred",
+            id=id,
+            to=_path(to),
+            host=outcome.host or None,
+            status=outcome.status,
+            next=timestamp(next_attempt),
+            earlier=_earlier(earlier),
+            reply=outcome.text,
+        )
+
+    def failed(self, id: QueueId, to: Address, outcome: Failed, *, earlier: TryLater | None = None) -> None:
+        """A recipient will not get the message."""
+        self._emit(
+            "failed",
+            id=id,
+            to=_path(to),
+            host=outcome.host or None,
+            status=outcome.status,
+            earlier=_earlier(earlier),
+            reply=outcome.text,
+        )
+
+    def reported(self, id: QueueId, report: QueueId, kind: str, to: Address) -> None:
+        """A report about a message was queued under an id of its own."""
+        self._emit("reported", id=id, report=report, kind=kind, to=_path(to))
+
+    def unreported(self, id: QueueId, text: str) -> None:
+        """No report could be made, or a report itself failed, so its addressee does not hear; and why."""
+        self._emit("unreported", id=id, reason=text)
+
+    def lease_lost(self, id: QueueId) -> None:
+        """The outcome of an attempt came too late to count: someone else holds the message, or it was removed."""
+        self._emit("lease-lost", id=id)
+
+    def destination_down(self, destination: str, trouble: TryLater, until: float) -> None:
+        """Nothing goes to this destination before then; one message will try first."""
+        self._emit(
+            "destination-down",
+            destination=destination,
+            host=trouble.host or None,
+            until=timestamp(until),
+            reason=trouble.text,
+        )
+
+    def destination_up(self, destination: str) -> None:
+        """The destination takes connections again."""
+        self._emit("destination-up", destination=destination)
+
+    def destination_throttled(
+        self, destination: str, text: str, pace: str | None, connections: int | None, until: float
+    ) -> None:
+        """The destination wants a slower pace, or fewer connections. Messages wait; no attempt of theirs is counted."""
+        self._emit(
+            "destination-throttled",
+            destination=destination,
+            pace=pace,
+            connections=connections,
+            next=timestamp(until),
+            reply=text,
+        )
+
+    def destination_unthrottled(self, destination: str) -> None:
+        """The destination's limits are forgotten: it has not refused anything because of them for hours."""
+        self._emit("destination-unthrottled", destination=destination)
+
+    def amended(self, change: Action, ids: Sequence[QueueId], by: str) -> None:
+        """An operator, this user if it is known, changed messages in the queue; a line tells of fifty at most."""
+        for start in range(0, len(ids), _IDS_A_LINE):
+            self._emit("amended", change=change.value, by=by or None, ids=",".join(ids[start : start + _IDS_A_LINE]))
+
+
+class Stages:
+    """Where the time of one delivery went, in seconds.
+
+    `total` since the message was accepted, `queued` until this attempt began, `waited` for a connection, `transfer` for
+    the transaction.
+    """
+
+    __slots__ = ("queued", "total", "transfer", "waited")
+
+    def __init__(self, total: float, queued: float, waited: float, transfer: float) -> None:
+        # Not `round`, which goes through decimal digits: four of them were 1 % of a relayed message.
+        self.total = (total * 1000 + 0.5) // 1 / 1000
+        self.queued = (queued * 1000 + 0.5) // 1 / 1000
+        self.waited = (waited * 1000 + 0.5) // 1 / 1000
+        self.transfer = (transfer * 1000 + 0.5) // 1 / 1000
+
+
+def _others(client: str, reply: Reply) -> Mapping[str, Field]:
+    """Return the fields that refusals of one kind have in common."""
+    return {"client": client, "reply": str(reply)}
+
+
+def _earlier(answer: TryLater | None) -> str | None:
+    return None if answer is None else f"{answer.host}: {answer.text}"
+
+
+def _path(address: Address | None) -> str:
+    return "<>" if address is None else f"<{address}>"
+
+
+@lru_cache(maxsize=1024)
+def _bare(value: str) -> str:
+    """Cached: hosts, names and replies come again with each message."""
+    return value if _BARE.fullmatch(value) else json.dumps(value)

@@ -1,0 +1,144 @@
+"""What reports say to people: what happened, to whom, what the other host said in full, and what to do."""
+
+import re
+
+from mta.message.dates import mail_date
+from mta.message.envelope import Notify
+from mta.message.outcome import Outcome
+from mta.message.report_facts import Report, ReportedRecipient
+from mta.smtp.address import printable
+
+#: A reply is quoted up to this many characters.
+MAX_REPLY = 8192
+_WIDTH = 76
+# A word longer than this is cut, so that no line passes 998 octets even when each character takes four.
+_LONGEST_WORD = 240
+# Every white space but the blank, which is kept: it counts in a quoted local part.
+_LINE_ENDS = re.compile(r"[^\S ]+")
+_REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|$)")
+
+# By enhanced status without its class (RFC 3463): the detail where it matters, else the subject.
+_ADVICE = {
+    "1": "Check the address for spelling mistakes, or ask the recipient for the right one.",
+    "1.8": "The other side does not accept your own address as the sender. Ask your mail administrator.",
+    "2": "The mailbox takes no mail now. Reach the recipient in another way.",
+    "2.2": "The mailbox is full. Reach the recipient in another way, or send the message again later.",
+    "2.3": "The message is too large for this mailbox. Send less at once, or share the files in another way.",
+    "3": "The other side could not handle the message. Send it again later.",
+    "3.4": "The message is too large for the other side. Send less at once, or share the files in another way.",
+    "4": "The other side could not be reached. Send the message again later, or reach the recipient in another way.",
+    "4.6": "The message went in circles between mail systems. Show this report to your mail administrator.",
+    "5": "The two mail systems did not understand each other. Show this report to your mail administrator.",
+    "6": "The other side cannot take this kind of message. Send it in a simpler form.",
+    "6.7": "The other side does not support international addresses. Use an address in plain letters.",
+    "7": "The other side refuses the message by its own rules. Its words say why; only its postmaster can change that.",
+}
+_ADVICE_ELSE = "If the words above do not tell you what to do, show this report to your mail administrator."
+
+
+def clean(text: str, *, utf8: bool = True) -> str:
+    """Return text of unknown origin as one printable line: what could hide text becomes `?`, a line end a blank."""
+    line = _LINE_ENDS.sub(" ", text[:MAX_REPLY]).strip()
+    shown = printable(line)
+    return shown if utf8 or shown.isascii() else "".join(char if char.isascii() else "?" for char in shown)
+
+
+def wrapped(text: str, start: str, indent: str) -> list[str]:
+    """Return text as lines of at most 76 characters, longer only for a long word; the first line begins `start `.
+
+    No line passes 998 octets; a word that would is cut.
+    """
+    lines: list[str] = []
+    lead, at = f"{start} ", 0
+    while len(text) - at > _WIDTH - len(lead):
+        end, after = _line_end(text, at, at + _WIDTH - len(lead))
+        lines.append(lead + text[at:end])
+        lead, at = indent, after
+    return [*lines, lead + text[at:]] if at < len(text) or not lines else lines
+
+
+def _line_end(text: str, at: int, most: int) -> tuple[int, int]:
+    """Return where a line that begins `at` ends, at the last blank up to `most`, and where the next one begins."""
+    # A blank at the start would leave a line of blanks alone.
+    end = text.rfind(" ", at + 1, most + 1)
+    if end < 0:
+        end = text.find(" ", at + 1, at + _LONGEST_WORD + 1)
+    if end < 0:
+        end = min(at + _LONGEST_WORD, len(text))
+        return end, end
+    return end, end + 1
+
+
+def is_reply(outcome: Outcome) -> bool:
+    """Whether the words of an outcome are a remote's SMTP reply, not what we found ourselves."""
+    return bool(outcome.host and _REPLY.match(outcome.text))
+
+
+def subject(news: Report) -> str:
+    """Return the Subject of a report; the one for failures is Exim's, which filters everywhere know."""
+    if news.event is Notify.FAILURE:
+        return "Mail delivery failed: returning message to sender"
+    if news.event is Notify.DELAY:
+        return f"Warning: message {news.original.id} delayed"
+    return f"Message {news.original.id} delivered"
+
+
+def explain(news: Report, *, whole: bool) -> str:
+    """Return the text for people, lines ended by CRLF. `whole` says whether the whole message follows."""
+    lines = [f"This report was written by the mail relay {news.stamp.name}.", "", *_opening(news), ""]
+    for result in news.results:
+        lines += [*_about(news.event, result), ""]
+    lines += [
+        f"The relay took your message in on {mail_date(news.original.created)}",
+        f"under the id {news.original.id}. Give this id to postmaster@{news.stamp.name}",
+        "when you ask for help.",
+        "",
+        _what_follows(news, whole=whole),
+    ]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _what_follows(news: Report, *, whole: bool) -> str:
+    if whole:
+        return "Your message follows."
+    if not news.original.body.size:
+        return "The message itself cannot be read any more and is not returned."
+    return "The header of your message follows."
+
+
+def _opening(news: Report) -> list[str]:
+    count = len(news.results)
+    whom = "this recipient" if count == 1 else f"these {count} recipients"
+    if news.event is Notify.FAILURE:
+        return [f"Your message could not be delivered to {whom}.", "It will not be tried again."]
+    if news.event is Notify.DELAY:
+        return [
+            f"Your message has not been delivered yet to {whom}.",
+            "You need do nothing. The relay goes on trying, and tells you if it gives up.",
+            *([] if news.until is None else [f"That will not be before {mail_date(news.until)}."]),
+        ]
+    return [f"Your message was delivered to {whom}."]
+
+
+def _about(event: Notify, result: ReportedRecipient) -> list[str]:
+    """Return what is to be said about one recipient."""
+    outcome = result.outcome
+    lines = [f"  <{result.recipient.address}>"]
+    if outcome.text:
+        lines += wrapped(_speaker(outcome), "   ", "    ") + wrapped(clean(outcome.text), "     ", "      ")
+    if event is Notify.SUCCESS and outcome.host:
+        lines += ["    That host sends no report when the message reaches the mailbox."]
+    if event is Notify.FAILURE:
+        lines += wrapped(_advice(outcome.status), "   ", "    ")
+    return lines
+
+
+def _speaker(outcome: Outcome) -> str:
+    if not outcome.host:
+        return "The relay says:"
+    return f"{clean(outcome.host)} said:" if is_reply(outcome) else f"Trying {clean(outcome.host)} the relay found:"
+
+
+def _advice(status: str) -> str:
+    detail = status[2:]
+    return _ADVICE.get(detail) or _ADVICE.get(detail.partition(".")[0], _ADVICE_ELSE)

@@ -1,1 +1,0 @@
-"""For the operator: the journal and the smtprelay command."""

@@ -1,0 +1,149 @@
+"""Messages and recipients of the queue in memory, and what happens to them: the twin of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mta.message.body import MemoryBody
+from mta.queue.interface import (
+    Action,
+    Claim,
+    DueMessage,
+    Entry,
+    NewMail,
+    Pending,
+    RecipientState,
+    Status,
+    Verdict,
+)
+
+
+@dataclass(slots=True)
+class MemoryRecipient:
+    """A row of `recipient`."""
+
+    pending: Pending
+    due: float | None
+    status: Status = Status.WAITING
+    reply: str = ""
+    host: str = ""
+    finished: float | None = None
+    signed_by: str = ""
+
+    def take(self, verdict: Verdict, now: float) -> None:
+        """Record a verdict, unless it is final already."""
+        if self.status is not Status.WAITING:
+            return
+        self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
+        self.status, self.due = verdict.status, verdict.due
+        self.reply, self.host = verdict.outcome.text, verdict.outcome.host
+        self.finished = now if self.due is None else None
+        self.signed_by = verdict.signed_by
+
+    def remove(self, now: float) -> None:
+        """End as removed, if it waits."""
+        if self.status is Status.WAITING:
+            self.status, self.due, self.finished = Status.REMOVED, None, now
+
+
+@dataclass(slots=True)
+class MemoryMessage:
+    """A row of `message`, with its body and its recipients."""
+
+    mail: NewMail
+    size: int
+    created: float
+    due: float | None
+    recipients: list[MemoryRecipient]
+    token: int = 0
+    leased: bool = False
+    held: bool = False
+    delay_reported: bool = False
+    finished: float | None = None
+    held_since: float | None = None
+    leased_since: float | None = None
+
+    def claim(self) -> Claim:
+        """Return the running claim."""
+        pending = tuple(one.pending for one in self.recipients if one.status is Status.WAITING)
+        mail = self.mail
+        return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
+
+    def waiting(self) -> DueMessage:
+        """Return what is known before it is claimed."""
+        domains = {one.pending.recipient.address.domain: None for one in self.recipients if one.due is not None}
+        told = self.delay_reported or self.mail.envelope.sender is None
+        return DueMessage(self.created, told, tuple(domains))
+
+    def lease(self, now: float, end: float) -> Claim:
+        """Begin a lease."""
+        self.token += 1
+        self.leased, self.leased_since, self.due = True, now, end
+        return self.claim()
+
+    def take(self, verdicts: Sequence[Verdict], now: float, not_before: float | None) -> None:
+        """Record verdicts, and finish or give the claim back, due no earlier than that; None keeps it."""
+        for verdict in verdicts:
+            self.recipients[verdict.index].take(verdict, now)
+        due = min((one.due for one in self.recipients if one.due is not None), default=None)
+        if due is None:
+            self.finish(now)
+        elif not_before is not None:
+            self.leased, self.due = False, max(due, not_before)
+
+    def finish(self, now: float) -> None:
+        """Leave the queue for the history."""
+        self.leased = self.held = False
+        self.due, self.finished = None, now
+        self.mail = replace(self.mail, body=MemoryBody(b""))
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a recipient failed."""
+        return any(one.status is Status.FAILED for one in self.recipients)
+
+    def entry(self) -> Entry:
+        """Return it as an operator sees it."""
+        envelope = self.mail.envelope
+        return Entry(
+            self.mail.id,
+            "" if envelope.sender is None else str(envelope.sender),
+            self.size,
+            self.created,
+            envelope.origin.client,
+            self.held,
+            self.leased,
+            tuple(self._state(one) for one in self.recipients),
+            self.held_since if self.held else None,
+            self.leased_since if self.leased else None,
+        )
+
+    def _state(self, one: MemoryRecipient) -> RecipientState:
+        due = self.due if one.status is Status.WAITING else None
+        address = str(one.pending.recipient.address)
+        return RecipientState(
+            address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished, one.signed_by
+        )
+
+
+def _retry(message: MemoryMessage, now: float) -> None:
+    message.held = False
+    if not message.leased and message.due is not None:
+        message.due = min(message.due, now)
+
+
+def _remove(message: MemoryMessage, now: float) -> None:
+    for one in message.recipients:
+        one.remove(now)
+    message.finish(now)
+
+
+def _hold(message: MemoryMessage, now: float) -> None:
+    if not message.held:
+        message.held, message.held_since = True, now
+
+
+def _lift(message: MemoryMessage, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
+    message.held = False
+
+
+AMENDMENTS = {Action.RETRY: _retry, Action.REMOVE: _remove, Action.HOLD: _hold, Action.RELEASE: _lift}

@@ -1,0 +1,291 @@
+"""The embedded queue: one SQLite file, group commit, large bodies in files beside it."""
+
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mta.message.body import SMALL, Body, FileBody
+from mta.queue.disk.files import BODIES, fsync_path
+from mta.queue.disk.queue_dir import FILE_NAME, Lock, look_into, prepare
+from mta.queue.disk.space import RESERVE
+from mta.queue.errors import refusal
+from mta.queue.interface import (
+    Action,
+    Audit,
+    Claim,
+    DeferralFilter,
+    Entry,
+    NewMail,
+    Query,
+    QueueError,
+    QueueId,
+    Space,
+    Summary,
+    Verdict,
+)
+from mta.queue.sqlite.bodies import Bodies, Writer
+from mta.queue.sqlite.body_files import BodyFiles
+from mta.queue.sqlite.group_commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
+from mta.queue.sqlite.ledger import LedgerDelta
+from mta.queue.sqlite.reader import Reader, reusable
+from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
+from mta.queue.sqlite.schema import open_file
+from mta.queue.sqlite.tables import Candidate, Selection, Tables, amend, candidates, forget, postpone, select_due
+from mta.queue.sqlite.wal import preallocate
+
+__all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
+
+
+def open_queue(
+    directory: Path,
+    *,
+    run: Run,
+    now: float,
+    create: bool = True,
+    recover: bool = True,
+    retry_all: bool = False,
+    reserve: int = RESERVE,
+    small: int = SMALL,
+    step: Step = no_step,
+    later: Later | None = None,
+    log_octets: int = 0,
+) -> "SqliteQueue":
+    """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
+
+    The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
+    before it and removes what that left behind, and makes the log `log_octets` long; with `retry_all` everything that
+    waits unheld comes due. Without `recover` the queue is opened beside a daemon that may be running. `now` is
+    wall-clock seconds.
+    """
+    if create:
+        prepare(directory)
+    elif not directory.is_dir():
+        raise QueueError(f"there is no queue directory {directory}: check QUEUE_DIR")
+    else:
+        look_into(directory)
+    lock = Lock(directory) if recover else None
+    try:
+        connection = open_file(directory / FILE_NAME, create, upgrade=recover)
+        bodies = Bodies(directory / BODIES, reserve, step, small)
+        found = _take_over(connection, directory, bodies, now) if recover else Recovery()
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    if log_octets:
+        preallocate(connection, directory / FILE_NAME, log_octets, reserve)
+    bodies.reusable = reusable(connection)
+    tally = LedgerDelta(connection, found.marks)
+    commit = GroupCommit(connection, run, step, later=later, tally=tally)
+    queue = SqliteQueue(
+        connection,
+        bodies=bodies,
+        tables=Tables(connection, bodies.body, tally, step),
+        tally=tally,
+        commit=commit,
+        reader=Reader(directory / FILE_NAME, run),
+        run=run,
+        lock=lock,
+        recovery=found,
+    )
+    if retry_all:
+        make_all_due(commit, connection, now)
+    return queue
+
+
+def _take_over(connection: sqlite3.Connection, home: Path, bodies: Bodies, now: float) -> Recovery:
+    try:
+        found = take_over(connection, bodies, now)
+        # SQLite syncs the name of its log too, but goes on when that fails.
+        fsync_path(home)
+    except (sqlite3.Error, OSError, QueueError) as error:
+        connection.close()
+        raise refusal(error) from error
+    return found
+
+
+class SqliteQueue:
+    """The Queue over one file; `mta.queue.interface` has its contract. Made by `open_queue`."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        bodies: Bodies,
+        tables: Tables,
+        tally: LedgerDelta,
+        commit: GroupCommit,
+        reader: Reader,
+        run: Run,
+        lock: Lock | None,
+        recovery: Recovery,
+    ) -> None:
+        """`run` must be able to do three things at once, or do everything inline."""
+        self._connection = connection
+        self._bodies = bodies
+        self._tables = tables
+        self._tally = tally
+        self._commit = commit
+        self._reader = reader
+        self._run = run
+        self._lock = lock
+        self._filing = BodyFiles(bodies, commit, run)
+        # What the verbs go through; closing replaces both.
+        self._submit: Callable[..., Deferred[Any]] = commit.submit
+        self._submit_filed: Callable[..., Deferred[Any]] = self._filing.submit
+        #: What the start found, for the service to tell the operator.
+        self.recovery = recovery
+
+    def hasten(self, now: float) -> "Deferred[None]":
+        """Make everything that waits unheld due now, because the clock was set back. Never fails."""
+        return make_all_due(self._commit, self._connection, now)
+
+    def writer(self, id: QueueId) -> Writer:
+        """Return a writer for a body."""
+        return self._bodies.writer(id)
+
+    def require_room(self, octets: int) -> None:
+        """Raise QueueFull when a body of so many octets, about to be written, has no room. From any thread."""
+        self._bodies.require_room_for(octets)
+
+    def discard(self, body: Body) -> None:
+        """Forget a finished body."""
+        self._filing.discard(body)
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        """Store a message."""
+        try:
+            self._bodies.require_room(mail.body.size, filed=isinstance(mail.body, FileBody))
+        except QueueError as error:
+            self.discard(mail.body)
+            return fail(error)
+        if isinstance(mail.body, FileBody):
+            return self._submit_filed([mail], lambda mails: (self._tables.add(mails[0], now, lease, due), ()))
+        return self._submit(partial(self._tables.add, mail, now, lease, due))
+
+    def claim(
+        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+    ) -> "Deferred[list[Claim]]":
+        """Take what is due."""
+        if put_off is None:
+            return self._submit(partial(self._tables.claim, now, limit, lease), True)
+
+        def sifted(due: list[Candidate]) -> "Deferred[list[Claim]]":
+            parted = select_due(due, limit, put_off)
+            return self._submit(partial(self._claim_sifted, now, lease, parted), True) if due else succeed([])
+
+        return self._submit(partial(candidates, self._connection, now), True).addCallback(sifted)
+
+    def _claim_sifted(self, now: float, lease: float, parted: Selection) -> list[Claim]:
+        postpone(self._connection, parted.later, now)
+        return self._tables.claim(now, len(parted.claim), lease, parted.claim) if parted.claim else []
+
+    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+        """Note what is about to be sent."""
+        return self._submit(partial(self._tables.mark, id, indexes), within=SOON)
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        *,
+        reports: Sequence[NewMail] = (),
+        keep: bool = False,
+        delay_reported: bool = False,
+        not_before: float = 0.0,
+    ) -> "Deferred[bool]":
+        """Record outcomes, add reports, give the claim back."""
+        settle = partial(
+            self._tables.settle,
+            claim,
+            verdicts,
+            now,
+            keep=keep,
+            delay_reported=delay_reported,
+            not_before=not_before,
+        )
+        if not isinstance(claim.body, FileBody) and not _any_file(reports):
+            return self._submit(partial(settle, reports), within=LULL)
+        return self._submit_filed(reports, partial(self._settle_filed, claim, settle), again=True)
+
+    def _settle_filed(
+        self, claim: Claim, settle: Callable[..., bool], reports: Sequence[NewMail]
+    ) -> tuple[bool, Sequence[QueueId]]:
+        if not settle(reports=reports):
+            return False, [report.id for report in reports]
+        return True, [claim.id] if self._tables.finished(claim.id) else []
+
+    def doubtful_told(self) -> "Deferred[None]":
+        """Note that the operator was told of the copies that the start found in doubt: the next one does not again."""
+        return self._submit(self._tally.marks.clear_told)
+
+    def release(self, claim: Claim, due: float) -> "Deferred[bool]":
+        """Give a claim back untouched."""
+        return self._submit(partial(self._tables.release, claim, due))
+
+    def next_due(self) -> "Deferred[float | None]":
+        """Return when the next unheld message comes due."""
+        return self._submit(self._tables.next_due)
+
+    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+        """Do what an operator asked."""
+        return self._submit_filed((), lambda _: amend(self._connection, change, ids, now, self._tally), True)
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return messages in the order they came."""
+        return self._reader.find(query)
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits; None if none does under this id."""
+        return self._reader.content(id)
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+        return self._reader.summary()
+
+    def audit(self) -> "Deferred[Audit]":
+        """Look for what must not be."""
+        return self._reader.audit()
+
+    def space(self) -> "Deferred[Space]":
+        """Return how much room there is, and go by it."""
+        return self._reader.reusable().addCallback(self._bodies.space)
+
+    def when_short(self, call: Callable[[], object]) -> None:
+        """Have this called when a message finds room short, from inside of `add`."""
+        self._bodies.short = call
+
+    def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
+        """Drop messages from the history."""
+        return self._submit(partial(forget, self._connection, before, limit), True)
+
+    def close(self) -> "Deferred[None]":
+        """Finish what was asked, then close."""
+        if self._submit is _refuse:
+            return succeed(None)
+        self._submit = self._submit_filed = _refuse
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self._filing.idle()
+        await self._commit.close()
+        await self._filing.idle()
+        await self._reader.close()
+        await self._run(self._connection.close)
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _refuse(*_: object, **_options: object) -> "Deferred[Any]":
+    return fail(QueueError("the queue is closed"))
+
+
+def _any_file(mails: Sequence[NewMail]) -> bool:
+    return any(isinstance(mail.body, FileBody) for mail in mails)

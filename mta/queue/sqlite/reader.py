@@ -1,0 +1,164 @@
+"""What an operator asks, on a connection of its own: a long answer holds up nobody's mail."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock, fail
+
+from mta.queue.disk.files import BODIES
+from mta.queue.errors import refusal
+from mta.queue.ids import to_id, to_number
+from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
+from mta.queue.sqlite.group_commit import Run
+from mta.queue.sqlite.rows import Row, ids_json, known_numbers, read_state
+from mta.queue.sqlite.schema import PAGE_SIZE, connect_for_reading
+from mta.queue.sqlite.statements import SQL
+from mta.smtp.address import Address
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Answers find and summary from what is committed. Fails with QueueError."""
+
+    def __init__(self, path: Path, run: Run) -> None:
+        self._path = path
+        self._run = run
+        self._lock = DeferredLock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return the messages asked for in the order they came."""
+        return self._read(lambda connection: find(connection, query))
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+        return self._read(summary)
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits; None if none does under this id."""
+        return self._read(lambda connection: content(connection, self._path.parent, id))
+
+    def audit(self) -> "Deferred[Audit]":
+        """Look for what must not be."""
+        return self._read(audit)
+
+    def reusable(self) -> "Deferred[int]":
+        """Return the octets of the free pages in the file."""
+        return self._read(reusable)
+
+    def close(self) -> "Deferred[None]":
+        """Close after the last answer; later questions fail."""
+        self._closed = True
+        return self._lock.run(self._run, self._close)
+
+    def _read(self, question: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+        if self._closed:
+            return fail(QueueError("the queue is closed"))
+        return self._lock.run(self._run, lambda: self._ask(question))
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = connect_for_reading(self._path)
+            return question(self._connection)
+        except sqlite3.Error as error:
+            raise refusal(error) from error
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def find(connection: sqlite3.Connection, query: Query) -> list[Entry]:
+    """Return the messages asked for. Raises sqlite3.Error."""
+    if query.ids:
+        parameters = (ids_json(known_numbers(query.ids)), query.finished, query.limit)
+        rows = connection.execute(SQL.find_among, parameters)
+    else:
+        rows = connection.execute(SQL.find_all if query.finished else SQL.find_waiting, (query.limit,))
+    return [_entry(list(group)) for _, group in groupby(rows, itemgetter(0))]
+
+
+def _entry(rows: list[Row]) -> Entry:
+    number, local, domain, size, created, client, held, leased, due, held_since, leased_since = rows[0][:11]
+    sender = "" if local is None else str(Address(local, domain))
+    states = tuple(read_state(due, row[11:]) for row in rows)
+    return Entry(
+        to_id(number),
+        sender,
+        size,
+        created,
+        client,
+        bool(held),
+        bool(leased),
+        states,
+        held_since if held else None,
+        (created if leased_since is None else leased_since) if leased else None,
+    )
+
+
+def content(connection: sqlite3.Connection, home: Path, id: QueueId) -> bytes | None:
+    """Return the octets of a message that waits. Raises sqlite3.Error, and QueueError for a lost file."""
+    row = connection.execute(SQL.content, (to_number(id),)).fetchone()
+    if row is None:
+        return None
+    in_file, data = row
+    try:
+        return (home / BODIES / id).read_bytes() if in_file else bytes(data)
+    except OSError as error:
+        raise QueueError(f"the body of message {id} cannot be read: {error.strerror}") from error
+
+
+def summary(connection: sqlite3.Connection) -> Summary:
+    """Count what is there. Raises sqlite3.Error."""
+    with _moment(connection):
+        (finished,) = connection.execute(SQL.count_finished).fetchone()
+        failed, unreported = connection.execute(SQL.count_failed).fetchone()
+        return replace(_summary(connection), finished=finished, failed=failed, unreported=unreported)
+
+
+def audit(connection: sqlite3.Connection) -> Audit:
+    """Look for what must not be. Raises sqlite3.Error."""
+    with _moment(connection):
+        first = connection.execute(SQL.first_due).fetchone()
+        stranded = connection.execute(SQL.stranded).fetchone()
+        return Audit(
+            _summary(connection).ledger,
+            None if first is None else (to_id(first[0]), first[1]),
+            None if stranded is None else to_id(stranded[0]),
+        )
+
+
+def reusable(connection: sqlite3.Connection) -> int:
+    """Return the octets of the free pages in a queue file. Raises sqlite3.Error."""
+    pages: int = connection.execute(SQL.free_pages).fetchone()[0]
+    return pages * PAGE_SIZE
+
+
+@contextmanager
+def _moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have all that is read in between be of one moment."""
+    connection.execute(SQL.begin_reading)
+    try:
+        yield
+    finally:
+        connection.execute(SQL.rollback)
+
+
+def _summary(connection: sqlite3.Connection) -> Summary:
+    messages, held, claimed = connection.execute(SQL.count_messages).fetchone()
+    (oldest,) = connection.execute(SQL.oldest).fetchone() or (None,)
+    counts = dict.fromkeys(Status, 0)
+    for status, count in connection.execute(SQL.count_recipients):
+        counts[Status(status)] = count
+    accepted, delivered, failed, removed = connection.execute(SQL.ledger).fetchone()
+    ledger = Ledger(accepted, delivered, failed, removed, counts[Status.WAITING])
+    return Summary(messages, held, claimed, oldest, counts, ledger)

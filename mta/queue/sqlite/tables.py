@@ -1,0 +1,290 @@
+"""What each verb does to the tables, inside a transaction that somebody else begins and commits.
+
+What an operator and the passing of time do to the tables, inside a transaction of somebody else's.
+
+Claims that leave alone what could not be tried now: a look at what is due, then one change for all of it.
+
+Each half is one statement that gives or takes one value: SQLite then works through hundreds of messages without handing
+the interpreter's lock back and forth at every row, which beside a busy reactor thread could take seconds.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mta.message.body import Body, FileBody, MemoryBody
+from mta.message.outcome import Delivered
+from mta.queue.ids import to_id, to_number
+from mta.queue.interface import Action, Claim, DeferralFilter, DueMessage, NewMail, QueueId, Verdict
+from mta.queue.sqlite.group_commit import Step, no_step
+from mta.queue.sqlite.ledger import LedgerDelta
+from mta.queue.sqlite.rows import (
+    Row,
+    ids_json,
+    known_numbers,
+    message_row,
+    pending_of,
+    read_claim,
+    recipient_row,
+    verdict_row,
+)
+from mta.queue.sqlite.statements import SQL
+
+#: Octets of bodies in rows after which a claim takes no further message.
+CLAIM_BYTES = 16 * 1024 * 1024
+
+
+class Tables:
+    """The writing verbs as plain functions of their arguments. Raises sqlite3.Error."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        file_body: Callable[[QueueId, int], Body],
+        tally: LedgerDelta,
+        step: Step = no_step,
+    ) -> None:
+        """`file_body` gives the body of a message that has it in a file."""
+        self._execute = connection.execute
+        # One cursor for what changes rows, where `execute` would make a new one each time.
+        self._change = connection.cursor().execute
+        self._file_body = file_body
+        self._tally = tally
+        self._step = step
+
+    def add(self, mail: NewMail, now: float, lease: float | None, due: float | None) -> Claim | None:
+        """Insert a message; a FileBody must lie at its final place already."""
+        number = to_number(mail.id)
+        due = now if due is None else due
+        until = due if lease is None else now + lease
+        in_file = isinstance(mail.body, FileBody)
+        self._step("add message")
+        row = message_row(mail, number, now, leased=lease is not None, due=until, in_file=in_file)
+        self._change(SQL.add_message, row)
+        self._step("add recipients")
+        for index, recipient in enumerate(mail.envelope.recipients):
+            self._change(SQL.add_recipient, recipient_row(number, index, recipient, due))
+        self._tally.accepted += len(mail.envelope.recipients)
+        if not in_file:
+            self._step("add body")
+            self._change(SQL.add_body, (number, _octets(mail.body)))
+        if lease is None:
+            return None
+        return Claim(mail.id, 1, mail.envelope, mail.body, now, pending_of(mail.envelope))
+
+    def claim(self, now: float, limit: int, lease: float, among: Sequence[int] | None = None) -> list[Claim]:
+        """Lease what is due, or what is due among some row numbers."""
+        rows = self._claimable(now, limit, among)
+        numbers = ids_json(row[0] for row in rows)
+        self._execute(SQL.lease, (now + lease, now, numbers))
+        recipients: dict[int, list[Row]] = {row[0]: [] for row in rows}
+        for row in self._execute(SQL.recipients, (numbers,)):
+            recipients[row[0]].append(row)
+        return [read_claim(row, recipients[row[0]], self._body(row)) for row in rows]
+
+    def _claimable(self, now: float, limit: int, among: Sequence[int] | None) -> list[Row]:
+        rows: list[Row] = []
+        octets = 0
+        found = (
+            self._execute(SQL.claimable, (now, limit))
+            if among is None
+            else self._execute(SQL.claimable_among, (now, limit, ids_json(among)))
+        )
+        for row in found:
+            octets += 0 if row[4] else row[3]
+            rows.append(row)
+            if octets >= CLAIM_BYTES:
+                break
+        return rows
+
+    def _body(self, row: Row) -> Body:
+        return self._file_body(to_id(row[0]), row[3]) if row[4] else MemoryBody(row[15])
+
+    def settle(
+        self,
+        claim: Claim,
+        verdicts: Sequence[Verdict],
+        now: float,
+        reports: Sequence[NewMail],
+        *,
+        keep: bool,
+        delay_reported: bool,
+        not_before: float,
+    ) -> bool:
+        """Record verdicts and add reports if the lease still holds; return whether it did."""
+        number = to_number(claim.id)
+        ends = _ends(claim, verdicts)
+        self._step("settle message")
+        if ends:
+            leased = self._finish(number, claim.token, now)
+        else:
+            leased = self._change(SQL.confirm_lease, (delay_reported, number, claim.token)).rowcount == 1
+        if not leased:
+            self._lost(claim.id)
+            return False
+        if keep:
+            self._tally.marks.lift(number, [verdict.index for verdict in verdicts])
+        else:
+            self._tally.marks.clear(number)
+        self._step("settle recipients")
+        for verdict in verdicts:
+            if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
+                self._count(verdict)
+        if not ends:
+            self._give_back(number, claim.token, now, None if keep else not_before)
+        for report in reports:
+            self.add(report, now, None, None)
+        return True
+
+    def _count(self, verdict: Verdict) -> None:
+        if isinstance(verdict.outcome, Delivered):
+            self._tally.delivered += 1
+        else:
+            self._tally.failed += 1
+
+    def _finish(self, number: int, token: int, now: float) -> bool:
+        if self._change(SQL.finish_message, (now, number, token)).rowcount == 0:
+            return False
+        self._step("drop body")
+        self._change(SQL.drop_body, (number,))
+        return True
+
+    def _give_back(self, number: int, token: int, now: float, not_before: float | None) -> None:
+        """Finish a message of which nobody waits any more; give the others back, unless `not_before` is None."""
+        (due,) = self._execute(SQL.earliest_due, (number,)).fetchone()
+        if due is None:
+            self._finish(number, token, now)
+        elif not_before is not None:
+            self._change(SQL.give_back, (max(due, not_before), number, token))
+
+    def finished(self, id: QueueId) -> bool:
+        """Whether nothing of this message waits any more."""
+        return self._execute(SQL.finished, (to_number(id),)).fetchone() is not None
+
+    def release(self, claim: Claim, due: float) -> bool:
+        """Give a lease back if it still holds; return whether it did."""
+        number = to_number(claim.id)
+        if self._change(SQL.give_back, (due, number, claim.token)).rowcount == 0:
+            self._lost(claim.id)
+            return False
+        self._tally.marks.clear(number)
+        return True
+
+    def _lost(self, id: QueueId) -> None:
+        """Leave the marks of a message to whoever has it now; if nobody has, they go."""
+        number = to_number(id)
+        if self._execute(SQL.leased, (number,)).fetchone() is None:
+            self._tally.marks.clear(number)
+
+    def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
+        """Mark recipients; return those that were marked."""
+        return self._tally.marks.put(to_number(id), indexes)
+
+    def next_due(self) -> float | None:
+        """Return when the next unheld message may be claimed."""
+        due: float | None = self._execute(SQL.next_due).fetchone()[0]
+        return due
+
+
+def _octets(body: Body) -> bytes:
+    return body.data if isinstance(body, MemoryBody) else b"".join(body.chunks())
+
+
+def _ends(claim: Claim, verdicts: Sequence[Verdict]) -> bool:
+    """Whether these verdicts leave nobody waiting: the usual case, which needs no look at the recipients."""
+    if len(claim.pending) == len(verdicts) == 1:
+        return verdicts[0].due is None and verdicts[0].index == claim.pending[0].index
+    final = {verdict.index for verdict in verdicts if verdict.due is None}
+    return final.issuperset(pending.index for pending in claim.pending)
+
+
+# An operator who holds a message back does not expect that a retry of all the others lets it go.
+_EVERYTHING = {Action.RETRY: SQL.all_unheld, Action.RELEASE: SQL.all_held}
+
+
+def amend(
+    connection: sqlite3.Connection, change: Action, ids: Sequence[QueueId] | None, now: float, tally: LedgerDelta
+) -> tuple[list[QueueId], list[QueueId]]:
+    """Do what was asked; return the ids it was done to, and those whose files may go. Raises sqlite3.Error."""
+    if ids is None:
+        rows = connection.execute(_EVERYTHING.get(change, SQL.all_waiting)).fetchall()
+    else:
+        rows = connection.execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
+    numbers = ids_json(number for number, _ in rows)
+    done = [to_id(number) for number, _ in rows]
+    if change is Action.REMOVE:
+        tally.removed += _remove(connection, numbers, now)
+        return done, [to_id(number) for number, in_file in rows if in_file]
+    if change is Action.RETRY:
+        connection.execute(SQL.retry, (now, numbers))
+    else:
+        held = change is Action.HOLD
+        connection.execute(SQL.hold, (held, now if held else None, numbers))
+    return done, []
+
+
+def _remove(connection: sqlite3.Connection, numbers: str, now: float) -> int:
+    """Return how many recipients were waiting."""
+    removed = connection.execute(SQL.remove_recipients, (now, numbers)).rowcount
+    connection.execute(SQL.remove_messages, (now, numbers))
+    connection.execute(SQL.remove_bodies, (numbers,))
+    return removed
+
+
+def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
+    """Drop messages from the history; return how many. Raises sqlite3.Error."""
+    return connection.execute(SQL.forget, (before, limit)).rowcount
+
+
+#: Messages looked at for one claim: what bounds how long the two threads are busy with it.
+LOOKED_AT = 500
+
+# Row number, and what `put_off` may ask about; None for what has to be claimed.
+Candidate = tuple[int, DueMessage | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Row numbers to claim, and pairs of a row number and its new due time."""
+
+    claim: Sequence[int]
+    later: Sequence[tuple[int, float]]
+
+
+def candidates(connection: sqlite3.Connection, now: float) -> list[Candidate]:
+    """Return what is due, longest due first. Raises sqlite3.Error."""
+    (found,) = connection.execute(SQL.candidates, (now, LOOKED_AT)).fetchone()
+    return [_candidate(*row) for row in json.loads(found)]
+
+
+def select_due(due: Sequence[Candidate], limit: int, put_off: DeferralFilter) -> Selection:
+    """Part what is to be claimed, no more than `limit`, from what is to wait."""
+    claim: list[int] = []
+    later: list[tuple[int, float]] = []
+    for number, waiting in due:
+        until = None if waiting is None else put_off(waiting)
+        if until is not None:
+            later.append((number, until))
+        elif len(claim) < limit:
+            claim.append(number)
+        else:
+            break
+    return Selection(claim, later)
+
+
+def postpone(connection: sqlite3.Connection, later: Sequence[tuple[int, float]], now: float) -> None:
+    """Give new due times to those of these messages that are still due, unheld and unleased. Raises sqlite3.Error."""
+    if later:
+        connection.execute(SQL.postpone, (json.dumps(later), now))
+
+
+def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
+    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains))
+
+
+@lru_cache(maxsize=4096)
+def _domains(text: str) -> tuple[str, ...]:
+    """Return the domains of a JSON array; most messages have one, and share it with many."""
+    return tuple(json.loads(text))

@@ -1,0 +1,1 @@
+"""The queues of several workers: seen as one, and merged into the first."""

@@ -1,0 +1,155 @@
+"""The queues of all workers seen as one, for the commands of an operator.
+
+A merge copies what waits in a worker's home into QUEUE_DIR and then removes that home. QUEUE_DIR is therefore asked
+last: a message on its way is met at least once, and where it is met twice the later answer counts.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import astuple
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from mta.queue.disk.queue_dir import homes, is_without_queue
+from mta.queue.errors import named
+from mta.queue.interface import Action, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
+from mta.queue.sqlite.group_commit import Run
+from mta.queue.sqlite.queue import open_queue
+
+T = TypeVar("T")
+
+#: Is told, as soon as it is on disk, which messages of which home were changed.
+Amended = Callable[[Path, Action, Sequence[QueueId]], object]
+
+_by_id = attrgetter("id")
+
+
+class OperatorQueue(Protocol):
+    """What an operator's commands need of a queue; `mta.queue.interface.Queue` has the contract of each verb."""
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return messages in the order they came."""
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits; None if none does under this id."""
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there."""
+
+    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+        """Do what an operator asked and return the ids it was done to."""
+
+    def close(self) -> "Deferred[None]":
+        """Finish what was asked, then close."""
+
+
+def open_queues(directory: Path, *, run: Run, now: float, amended: Amended) -> "SeveralQueues":
+    """Open the queue of each home in QUEUE_DIR beside a relay that may be running. Raises QueueError.
+
+    A home without a queue file, because its worker has not begun or because it was just merged, is left out, unless no
+    home has one. `now` is wall-clock seconds.
+    """
+    places = homes(directory) if directory.is_dir() else [directory]
+    opened: list[tuple[Path, OperatorQueue]] = []
+    for home in reversed(places):
+        try:
+            opened.append((home, open_queue(home, run=run, now=now, create=False, recover=False)))
+        except QueueError as error:
+            if is_without_queue(home) and (opened or home != directory):
+                continue
+            SeveralQueues(opened, amended).close()
+            raise named(home, error, places) from error.__cause__
+    return SeveralQueues(opened, amended)
+
+
+class SeveralQueues:
+    """An OperatorQueue over the queues of homes, asked in the order given. Failures name the home."""
+
+    def __init__(self, queues: Sequence[tuple[Path, OperatorQueue]], amended: Amended) -> None:
+        """Of two queues that have a message the later one's word counts."""
+        self._queues = queues
+        self._amended = amended
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return the messages of all queues in the order they came, each once.
+
+        No more than twice `limit` are in memory.
+        """
+        return Deferred.fromCoroutine(self._find(query))
+
+    async def _find(self, query: Query) -> list[Entry]:
+        found: list[Entry] = []
+        async for _, entries in self._answers(lambda queue: queue.find(query)):
+            found = _merged(found, entries, query.limit)
+        return found
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a message that waits in one of the queues."""
+        return Deferred.fromCoroutine(self._content(id))
+
+    async def _content(self, id: QueueId) -> bytes | None:
+        found = None
+        async for _, octets in self._answers(lambda queue: queue.content(id)):
+            found = octets if found is None else found
+        return found
+
+    def summary(self) -> "Deferred[Summary]":
+        """Count what is there; what a merge has under way is for that moment counted twice."""
+        return Deferred.fromCoroutine(self._summary())
+
+    async def _summary(self) -> Summary:
+        return _added_up([each async for _, each in self._answers(lambda queue: queue.summary())])
+
+    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+        """Do what an operator asked in each queue that has the messages.
+
+        A failure leaves done what `amended` was told of.
+        """
+        return Deferred.fromCoroutine(self._amend(change, ids, now))
+
+    async def _amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
+        everywhere: set[QueueId] = set()
+        async for home, done in self._answers(lambda queue: queue.amend(change, ids, now)):
+            if done:
+                self._amended(home, change, done)
+            everywhere.update(done)
+        return sorted(everywhere)
+
+    def close(self) -> "Deferred[None]":
+        """Close all of them."""
+        closed = gatherResults([queue.close() for _, queue in self._queues], consumeErrors=True)
+        return closed.addCallback(lambda _: None)
+
+    async def _answers(self, ask: "Callable[[OperatorQueue], Deferred[T]]") -> AsyncIterator[tuple[Path, T]]:
+        """Yield what each queue answers, but for one that was merged away meanwhile. Raises QueueError."""
+        for home, queue in self._queues:
+            try:
+                answer = await ask(queue)
+            except QueueError as error:
+                if is_without_queue(home) and len(self._queues) > 1:
+                    continue
+                raise named(home, error, [place for place, _ in self._queues]) from error.__cause__
+            yield home, answer
+
+
+def _merged(earlier: Iterable[Entry], later: Iterable[Entry], limit: int) -> list[Entry]:
+    # Sorting keeps the order of equals, so that the later one's comes first of its group.
+    both = sorted([*later, *earlier], key=_by_id)
+    return [next(same) for _, same in groupby(both, _by_id)][:limit]
+
+
+def _added_up(parts: Sequence[Summary]) -> Summary:
+    return Summary(
+        messages=sum(part.messages for part in parts),
+        held=sum(part.held for part in parts),
+        claimed=sum(part.claimed for part in parts),
+        oldest=min((part.oldest for part in parts if part.oldest is not None), default=None),
+        recipients={status: sum(part.recipients.get(status, 0) for part in parts) for status in Status},
+        ledger=Ledger(*(sum(counts) for counts in zip(*(astuple(part.ledger) for part in parts), strict=True))),
+        finished=sum(part.finished for part in parts),
+        failed=sum(part.failed for part in parts),
+        unreported=sum(part.unreported for part in parts),
+    )

@@ -1,0 +1,1 @@
+"""The client's end of an SMTP or LMTP session, without I/O."""

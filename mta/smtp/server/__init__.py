@@ -1,0 +1,1 @@
+"""The server's end of an SMTP session, without I/O."""

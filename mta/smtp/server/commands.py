@@ -1,0 +1,227 @@
+"""Command lines to values: RFC 5321 section 4.1.1, and the parameters of RFC 1870, 3030, 3461, 4954, 6152, 6531.
+
+Every function raises Refusal, with the reply that says what is wrong.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from mta.smtp.address import Address, AddressError, parse_address, printable
+from mta.smtp.errors import ProtocolRefusal
+from mta.smtp.limits import STRICT, Leniency
+from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_envid, decode_original
+from mta.smtp.replies import Reply, reply
+from mta.smtp.server import canned_replies
+from mta.smtp.server.events import MailFrom, RcptTo
+
+#: RFC 5321 section 4.5.3.1.2.
+MAX_HELLO_OCTETS = 255
+
+# RFC 5321 section 4.1.1.1 wants a domain or a literal. Containers have names with "_", and other clients worse: what
+# is printable and can break neither a log line nor a comment in Received is taken.
+_HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
+# RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address and its `@`, no brackets or two
+# pairs, a separator of a list behind them, a name before them, a source route and comments that are passed over. Every
+# repetition is possessive, so that the time is linear.
+_QUOTED = rb'"(?:[^"\\]|\\.)*+"'
+_COMMENT = rb"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"
+_NAME = rb'(?:[^<>"()@=\\]++|%b|%b)*+' % (_QUOTED, _COMMENT)
+_COMMENTS = rb"(?:[ \t]*+%b)*+[ \t]*+" % _COMMENT
+_MAILBOX = rb'((?:%b|[^"<> \t]++|[ \t]++(?=@)|(?<=@)[ \t]++)*+)' % _QUOTED
+_IN_BRACKETS = rb'%b<(<)?+%b(?:@[^<>":]*+:)?[ \t]*+%b%b>(?(1)[ \t]*+>)' % (_NAME, _COMMENTS, _MAILBOX, _COMMENTS)
+_BARE = rb'[ \t]*+((?:%b|[^"<>() \t]++)++)' % _QUOTED
+_PATH = re.compile(
+    rb"[ \t]*+:(?:%b|%b)(?:[ \t]*+[;,])?+%b(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENTS), re.DOTALL
+)
+_BESIDE_AT = re.compile(rb"[ \t]++(?=@)|(?<=@)[ \t]++")
+# How some programs write the null reverse-path.
+_EMPTY_STRING = '""'
+_CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,20}")
+# Not `str.split`, for which a no-break space and a vertical tab part words as well.
+_ITEM = re.compile(r"[^ \t]+")
+
+# Octets of a command line for the log.
+_MAX_SHOWN = 300
+# Commands to be shown with what follows them, and those without.
+_SHOWN = frozenset((b"EHLO", b"HELO", b"MAIL", b"RCPT"))
+_KNOWN = frozenset((b"AUTH", b"BDAT", b"DATA", b"NOOP", b"QUIT", b"RSET", b"STARTTLS", b"TURN", b"VRFY"))
+
+_Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
+
+
+def split_command(line: bytes) -> tuple[bytes, bytes]:
+    """Return the verb in upper case and what follows it, without blanks around."""
+    verb, _, argument = line.partition(b" ")
+    if b"\t" in verb:
+        verb, _, argument = line.partition(b"\t")
+    return verb.upper(), argument.strip(b" \t")
+
+
+def shown(line: bytes) -> str:
+    """Return what a log may show of a command line, as printable text of bounded length.
+
+    What follows AUTH is a secret, and so may be a line that is no command: what a client sends when it takes the answer
+    to AUTH for another one.
+    """
+    verb, _ = split_command(line)
+    if verb in _SHOWN:
+        return printable(line[:_MAX_SHOWN].decode("utf-8", "replace"))
+    return verb.decode() if verb in _KNOWN else "?"
+
+
+def parse_nothing(argument: bytes) -> None:
+    """Accept no argument."""
+    if argument:
+        raise ProtocolRefusal(canned_replies.NO_ARGUMENT_ALLOWED)
+
+
+def parse_hello(argument: bytes, leniency: Leniency = STRICT) -> str:
+    """Return the name a client gives itself, as printable text of bounded length. A lenient reading takes any name."""
+    if len(argument) <= MAX_HELLO_OCTETS and _HELLO_NAME.fullmatch(argument):
+        return argument.decode("ascii")
+    if not leniency.names:
+        raise ProtocolRefusal(canned_replies.BAD_HELLO)
+    return printable(argument[:MAX_HELLO_OCTETS].decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=1024)
+def parse_mail(argument: bytes, leniency: Leniency = STRICT) -> MailFrom:
+    """Read what follows MAIL. Cached: those who send much send it from few addresses."""
+    path, rest = _split_path(argument, b"FROM", canned_replies.NO_FROM)
+    fields = _parameters(rest, _MAIL) if rest else {}
+    if not (path.isascii() or leniency.names or fields.get("smtputf8")):
+        raise ProtocolRefusal(canned_replies.UTF8_UNASKED)
+    is_null = not path or (path == _EMPTY_STRING and leniency.qualify)
+    sender = None if is_null else _address(path, "5.1.7", leniency)
+    if sender is not None and not sender.domain:
+        if not leniency.qualify:
+            raise ProtocolRefusal(reply(501, "5.1.7", f"{path}: sender address must contain a domain"))
+        sender = Address(sender.local, leniency.qualify)
+    return MailFrom(sender, **fields)
+
+
+@lru_cache(maxsize=1024)
+def parse_rcpt(argument: bytes, leniency: Leniency = STRICT, *, smtputf8: bool) -> RcptTo:
+    """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it. Cached for the same reason."""
+    path, rest = _split_path(argument, b"TO", canned_replies.NO_TO)
+    fields = _parameters(rest, _RCPT) if rest else {}
+    if not (smtputf8 or path.isascii() or leniency.names):
+        raise ProtocolRefusal(canned_replies.UTF8_UNASKED)
+    return RcptTo(Recipient(_address(path, "5.1.3", leniency), **fields))
+
+
+def parse_bdat(argument: bytes) -> tuple[int, bool]:
+    """Return a chunk's octets and whether it is the last. A malformed one is fatal: where it ends is unknown."""
+    match = _CHUNK.fullmatch(argument)
+    if match is None:
+        raise ProtocolRefusal(canned_replies.NO_CHUNK_SIZE, fatal=True)
+    return int(match[1]), match[2] is not None
+
+
+def _split_path(argument: bytes, keyword: bytes, syntax: Reply) -> tuple[str, str]:
+    """Return the text of the address and that of the parameters. A name and comments beside the address are dropped."""
+    if argument[: len(keyword)].upper() != keyword:
+        raise ProtocolRefusal(syntax)
+    match = _PATH.fullmatch(argument, len(keyword))
+    if match is None:
+        raise ProtocolRefusal(syntax)
+    try:
+        return _mailbox(match[2] or match[3] or b"").decode(), (match[4] or b"").decode()
+    except UnicodeDecodeError:
+        raise ProtocolRefusal(canned_replies.NOT_UTF8) from None
+
+
+def _mailbox(text: bytes) -> bytes:
+    """Return the text of an address without a separator at its end, and without blanks beside its `@`."""
+    return (text if text.startswith(b'"') else _BESIDE_AT.sub(b"", text)).rstrip(b";,")
+
+
+def _address(path: str, status: str, leniency: Leniency) -> Address:
+    try:
+        return _parsed(path, leniency)
+    except AddressError as error:
+        raise ProtocolRefusal(reply(501, status, f"<{path}>: {error}")) from None
+
+
+@lru_cache(maxsize=2048)
+def _parsed(path: str, leniency: Leniency) -> Address:
+    """Read an address; cached, because a sender comes again with another SIZE."""
+    return parse_address(path, qualify=leniency.qualify, loose=leniency.names)
+
+
+def _parameters(text: str, known: _Parameters) -> dict[str, Any]:
+    """Return the fields that esmtp-params stand for (RFC 5321 section 4.1.2)."""
+    fields: dict[str, Any] = {}
+    seen = set()
+    for item in _ITEM.findall(text):
+        keyword, equals, value = item.partition("=")
+        keyword = keyword.upper()
+        if keyword not in known:
+            # It may be in letters that the client has not asked for in replies.
+            raise ProtocolRefusal(reply(555, "5.5.4", f"parameter {ascii(keyword)[1:-1]} is not offered"))
+        if keyword in seen:
+            raise ProtocolRefusal(reply(501, "5.5.4", f"parameter {keyword} given twice"))
+        seen.add(keyword)
+        field, parse = known[keyword]
+        try:
+            fields[field] = parse(value if equals else "")
+        except ValueError as error:
+            raise ProtocolRefusal(reply(501, "5.5.4", f"parameter {keyword}: {error}")) from None
+    fields.pop(_IGNORED, None)
+    return fields
+
+
+_IGNORED = ""
+
+
+def _size(value: str) -> int:
+    if not _NUMBER.fullmatch(value):
+        raise ValueError("not a number of octets")
+    return int(value)
+
+
+def _body_type(value: str) -> BodyType:
+    if value.upper() == "BINARYMIME":
+        raise ProtocolRefusal(reply(555, "5.5.4", "parameter BODY=BINARYMIME is not offered"))
+    return BodyType(value.upper())
+
+
+def _smtputf8(value: str) -> bool:
+    if value:
+        raise ValueError("takes no value")
+    return True
+
+
+def _ret(value: str) -> Ret:
+    return Ret(value.upper())
+
+
+def _notify(value: str) -> Notify:
+    # Programs that join a list leave a comma at its end; no message is refused for that.
+    names = value.upper().strip(",").split(",")
+    if names == ["NEVER"]:
+        return Notify.NEVER
+    result = Notify.NEVER
+    for name in names:
+        if name not in _NOTIFIES:
+            raise ValueError("must be NEVER, or a list of SUCCESS, FAILURE and DELAY")
+        result |= _NOTIFIES[name]
+    return result
+
+
+_NOTIFIES = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify.DELAY}
+
+
+# Keyword -> the field it fills and how its value is read. AUTH (RFC 4954 section 5) is tolerated: we trust nobody's.
+_MAIL: _Parameters = {
+    "SIZE": ("size", _size),
+    "BODY": ("body_type", _body_type),
+    "SMTPUTF8": ("smtputf8", _smtputf8),
+    "RET": ("ret", _ret),
+    "ENVID": ("envid", decode_envid),
+    "AUTH": (_IGNORED, str),
+}
+_RCPT: _Parameters = {"NOTIFY": ("notify", _notify), "ORCPT": ("original", decode_original)}

@@ -1,0 +1,1 @@
+"""TLS for both directions: contexts, certificates, and the layer between a connection and its protocol."""

@@ -1,0 +1,188 @@
+"""TLS towards a route: what the handshake demands, what came of it, and why it failed (RFC 3207, RFC 8314, RFC 9525).
+
+    transport.startTLS(client_options(route))       # or wrapClientTLS(client_options(route), endpoint)
+    describe(transport)                             # after the handshake, for the log
+    failure_words(reason)                           # in connectionLost, when the handshake failed
+
+The roots are the system's; OpenSSL's variables SSL_CERT_FILE and SSL_CERT_DIR name others.
+"""
+
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mta.connection_errors import handshake_words, loss_words
+from mta.routing.route import Route, TlsRule
+from mta.smtp.address import is_ip
+from mta.tls.certificate_text import Fault, Problem, certificate_problem, mismatch
+from mta.tls.context import new_context, openssl_words, protocol_and_cipher
+
+__all__ = ["CertificateRejected", "ClientOptions", "Fault", "Trust", "client_options", "describe", "failure_words"]
+
+
+class CertificateRejected(Exception):
+    """The certificate does not prove the host; the message is one line that says why, `fault` the kind of reason."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.text)
+        self.fault = problem.fault
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose signatures count: the system's roots, and those in `roots` (PEM, any number)."""
+
+    roots: bytes = b""
+    system: bool = True
+
+
+_SYSTEM = Trust()
+# Of TLS 1.2; what 1.3 has is all good. Who demands TLS, and perhaps sends a password, shall not have it read by whoever
+# gets the server's key years later.
+_FORWARD_SECRET = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
+# Where any certificate will do, a short key is still better than none.
+_SHORT_KEYS = b":@SECLEVEL=1"
+_CIPHERS = {
+    TlsRule.VERIFY: _FORWARD_SECRET,
+    TlsRule.REQUIRE: _FORWARD_SECRET + _SHORT_KEYS,
+    # What fails here goes on in clear, so any cipher is better.
+    TlsRule.OPPORTUNISTIC: b"DEFAULT" + _SHORT_KEYS,
+}
+
+
+def client_options(route: Route, trust: Trust | None = None) -> "ClientOptions":
+    """Return what `startTLS` and `wrapClientTLS` take, for one connection to this route.
+
+    Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake, and CertificateRejected
+    reaches `connectionLost`. Under any other rule every certificate is accepted, and `describe` tells the difference.
+    Under VERIFY and REQUIRE there is no handshake without forward secrecy and an AEAD (RFC 9325 section 4.1).
+    """
+    return ClientOptions(route, trust or _SYSTEM)
+
+
+def describe(transport: Any) -> str:
+    """Return the protection of a connection: `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear.
+
+    `verified` becomes `unverified (self-signed certificate)` and the like when the certificate proves nothing.
+    """
+    handle = transport.getHandle()
+    proof = f" {handle.options.proof}" if isinstance(handle, _Connection) else ""
+    return f"{protocol_and_cipher(transport)}{proof}"
+
+
+def failure_words(reason: Failure) -> str:
+    """Say in one line why a handshake failed, given what `connectionLost` got."""
+    error = reason.value
+    if isinstance(error, SSL.Error):
+        return handshake_words(openssl_words(error))
+    if isinstance(error, CertificateRejected):
+        return str(error)
+    return f"{loss_words(error)} during the TLS handshake"
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class ClientOptions:
+    """Makes the TLS connection to one route and remembers what its certificate proved.
+
+    `verified` is False until a handshake shows a certificate that proves the host; `problem` then says why not.
+    """
+
+    def __init__(self, route: Route, trust: Trust) -> None:
+        self._host = route.host.rstrip(".")
+        self._rule = route.tls
+        self._strict = route.tls is TlsRule.VERIFY
+        self._trust = trust
+        self._protocol: weakref.ref[TLSMemoryBIOProtocol] | None = None
+        self._leaf_judged = False
+        self.problem: Problem | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether the certificate was checked and proved the host."""
+        return self._leaf_judged and self.problem is None
+
+    @property
+    def proof(self) -> str:
+        """The result of the check for the log: `verified`, or `unverified` with the reason."""
+        if self.verified:
+            return "verified"
+        return f"unverified ({self.problem.text if self.problem else 'no certificate'})"
+
+    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Create the connection; called by Twisted."""
+        # Weak, as the protocol owns the connection and the connection owns this object.
+        self._protocol = weakref.ref(protocol)
+        connection = _Connection(self, _context(self._trust, self._rule))
+        if not is_ip(self._host):
+            connection.set_tlsext_host_name(self._host.encode("ascii"))
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
+        return connection
+
+    def _judge(self, _: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
+        """Take OpenSSL's word on one certificate of the chain, the root first; the first problem is the one to tell."""
+        if self.problem is None:
+            self.problem = self._problem_of(certificate, code, depth, trusted=bool(ok))
+        self._leaf_judged |= depth == 0
+        if self.problem is None or not self._strict:
+            return True
+        protocol = self._protocol() if self._protocol else None
+        if protocol is not None:
+            protocol.failVerification(Failure(CertificateRejected(self.problem)))
+        return False
+
+    def _problem_of(self, certificate: crypto.X509, code: int, depth: int, *, trusted: bool) -> Problem | None:
+        try:
+            if not trusted:
+                return certificate_problem(certificate.to_cryptography(), code, depth)
+            if depth == 0 and not _proves(certificate, self._host):
+                return mismatch(certificate.to_cryptography(), self._host)
+        except Exception as error:  # noqa: BLE001 - whatever a certificate makes its readers raise, the peer made it
+            return Problem(Fault.UNUSABLE, f"certificate cannot be read ({type(error).__name__})")
+        return None
+
+
+class _Connection(SSL.Connection):
+    """A connection that knows its options; OpenSSL's own place for such things is taken by Twisted."""
+
+    def __init__(self, options: ClientOptions, context: SSL.Context) -> None:
+        super().__init__(context, None)
+        self.options = options
+
+
+def _proves(certificate: crypto.X509, host: str) -> bool:
+    identity = IPAddress_ID(host) if is_ip(host) else DNS_ID(host)
+    try:
+        verify_service_identity(extract_patterns(certificate), [identity], [])
+    except (VerificationError, CertificateError):
+        return False
+    return True
+
+
+def forget_contexts() -> None:
+    """Have the system's authorities read again for connections to come."""
+    _context.cache_clear()
+
+
+@lru_cache(maxsize=16)
+def _context(trust: Trust, rule: TlsRule) -> SSL.Context:
+    """Return the context for a rule; made once, since reading the system's roots takes long."""
+    context = new_context(SSL.TLS_CLIENT_METHOD)
+    context.set_cipher_list(_CIPHERS[rule])
+    if trust.system:
+        context.set_default_verify_paths()
+    store = context.get_cert_store()
+    assert store is not None
+    for root in x509.load_pem_x509_certificates(trust.roots) if trust.roots else ():
+        store.add_cert(crypto.X509.from_cryptography(root))
+    return context

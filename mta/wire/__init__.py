@@ -1,1 +1,0 @@
-"""What both edges share of the transport: nothing of ours is imported here."""

@@ -1,0 +1,69 @@
+"""The parent of several workers: what it hands over, and how they are started."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mta.config.settings import Settings
+from mta.config.table import SETTINGS
+from mta.delivery.destinations.window import window_limits
+from mta.event_log.log import EventLog
+from mta.inbound.balance import Balance, shared_memory
+from mta.queue.ids import Tags
+from mta.tls.server import ListeningCertificate
+from mta.workers.handover import Handover, give
+from mta.workers.process import Launch, OutputSinks
+from mta.workers.supervisor import Supervisor
+
+# How many signs of life a worker gives in the time in which one is wanted.
+_SIGNS = 4
+# What our own manager says to us alone.
+_MANAGERS = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+_OURS_ALONE = _MANAGERS | {setting.name for setting in SETTINGS if setting.secret}
+
+
+def supervise(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    certificate: ListeningCertificate | None,
+    *,
+    watchdog: float | None,
+    event_log: EventLog,
+    pass_on: Callable[[bytes], object],
+    complain: Callable[[bytes], object],
+    reactor: Any,
+) -> Supervisor:
+    """Return the service that keeps the workers on these sockets, which stay open in the parent for those to come."""
+    handover = Handover(
+        settings,
+        None if certificate is None else certificate.handed,
+        None if watchdog is None else watchdog / _SIGNS,
+    )
+    tags = Tags()
+
+    def command(number: int) -> list[str]:
+        # Not from the folder we happen to be in (-P), but from where our own program comes.
+        return [sys.executable, "-P", "-m", "mta.workers.worker", str(number), str(tags.new(number))]
+
+    counts = shared_memory(settings.workers)
+    inherited = [give(handover), counts, *(each.fileno() for each in sockets)]
+    return Supervisor(
+        reactor,
+        Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),
+        settings.workers,
+        limits=window_limits(settings.retry_schedule),
+        outlets=OutputSinks(pass_on, complain, event_log.trouble),
+        patience=watchdog,
+        reload=None if certificate is None else certificate.reload,
+    )
+
+
+def environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
+    """Return the environment of a worker: ours, and the folders our modules come from.
+
+    The secrets are left out: a worker gets them with its settings.
+    """
+    ours = {name: value for name, value in environ.items() if name not in _OURS_ALONE}
+    return {**ours, "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path)}  # noqa: PTH100

@@ -1,0 +1,176 @@
+"""One worker of a relay of several: `python -m mta.workers.worker NUMBER TAG CHANNEL HANDOVER BALANCE SOCKET...`.
+
+The tag tells its queue ids from others'; what follows are descriptors it inherits. It is a whole relay with a queue of
+its own; the parent watches it and passes its log on. When the channel ends, so does the worker: its parent is gone.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import globalLogBeginner
+
+from mta.daemon.assembly import RelayContext
+from mta.daemon.clocks import use_monotonic_timers
+from mta.daemon.exits import fail
+from mta.daemon.relay import Relay, read_keys
+from mta.daemon.signals import Signals, ignore_signals
+from mta.delivery.destinations.window import window_limits
+from mta.dkim.keyring import DkimKeyError
+from mta.event_log.log import FORMATS, EventLog
+from mta.event_log.output import Output, TwistedObserver
+from mta.inbound.balance import Balance
+from mta.queue.disk.queue_dir import worker_home
+from mta.queue.ids import IdSource
+from mta.queue.interface import QueueError
+from mta.tls.server import ListeningCertificate
+from mta.workers.channel import Channel, open_channel
+from mta.workers.handover import Handover, HandoverError, receive
+from mta.workers.window_client import SharedWindows
+
+
+class FurtherJournal(EventLog):
+    """The journal of the workers from the second on. Notices are about files and names that all of them read alike."""
+
+    def notice(self, text: str) -> None:
+        """Leave it to the first worker to say."""
+
+    def reloaded(self, files: str) -> None:
+        """Leave it to the first worker to say."""
+
+
+class Worker(MultiService):
+    """A relay that reports to the parent."""
+
+    def __init__(
+        self,
+        number: int,
+        ids: IdSource,
+        handover: Handover,
+        sockets: Sequence[socket.socket],
+        *,
+        balance: Balance,
+        event_log: EventLog,
+        reactor: Any,
+    ) -> None:
+        super().__init__()
+        self._number = number
+        self._ids = ids
+        self._handover = handover
+        self._sockets = sockets
+        self._balance = balance
+        self._event_log = event_log
+        self._reactor = reactor
+        self._pulse: IDelayedCall | None = None
+        self.channel = Channel({}, ended=self.stop, trouble=event_log.trouble)
+
+    def startService(self) -> None:
+        """Begin, and tell the parent when clients are served. Raises QueueError or DkimKeyError."""
+        settings = self._handover.settings
+        windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
+        self.channel.handlers.update(windows.handlers())
+        premises = RelayContext(
+            settings=settings,
+            reactor=self._reactor,
+            event_log=self._event_log,
+            sockets=self._sockets,
+            certificate=self._certificate(),
+            keyring=read_keys(settings, self._reactor, self._notice),
+            home=worker_home(settings.queue_dir, self._number),
+            ids=self._ids,
+            windows=windows.new,
+            balance=self._balance,
+        )
+        relay = Relay(premises)
+        relay.setServiceParent(self)
+        super().startService()
+        self.channel.handlers["reload"] = relay.reload
+        Signals(self._reactor, stop=self.stop, reload=relay.reload, notice=self._event_log.notice).take()
+        relay.ready.addCallback(self._ready)
+
+    def stopService(self) -> Any:
+        """Give no sign of life any more, and stop as a relay does."""
+        self._balance.leave(self._number)
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+        return super().stopService()
+
+    def _ready(self, waiting: int) -> None:
+        if self.running:
+            self.channel.send("ready", waiting)
+            if self._handover.pulse is not None:
+                self._beat(self._handover.pulse)
+
+    def _beat(self, wait: float) -> None:
+        self._pulse = self._reactor.callLater(wait, self._beat, wait)
+        self.channel.send("alive")
+
+    def _certificate(self) -> ListeningCertificate | None:
+        handed = self._handover.certificate
+        if handed is None:
+            return None
+        paths = handed.files.certificate_path, handed.files.key_path
+        # The parent looks at the files too, and speaks of them.
+        certificate = ListeningCertificate(
+            *paths, wall=time.time, notice=_say_nothing, trouble=_say_nothing, handed=handed
+        )
+        certificate.look()
+        return certificate
+
+    def _notice(self, text: str) -> None:
+        """Pass on what is found out about the keys later on; what was wrong with them at the start the parent said."""
+        if self.running:
+            self._event_log.notice(text)
+
+    def stop(self) -> None:
+        """End the program, if it does not end already."""
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Be a worker until the parent wants no more, or is gone."""
+    number, tag, channel, handed, counts, *sockets = map(int, arguments)
+    ignore_signals()
+    # What a terminal sends to all in the foreground is for the parent alone.
+    os.setsid()
+    from twisted.internet import reactor as chosen  # noqa: PLC0415
+
+    reactor: Any = chosen
+    use_monotonic_timers(reactor)
+    try:
+        handover = receive(handed)
+    except HandoverError as error:
+        fail(str(error))
+    render = FORMATS[handover.settings.log_format]
+    output = Output(1, reactor, render)
+    output.open()
+    globalLogBeginner.beginLoggingTo([TwistedObserver(EventLog(output.write, time.time, render), output.flush)])
+    event_log = (EventLog if number == 1 else FurtherJournal)(output.write, time.time, render, flush=output.flush)
+    listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
+    balance = Balance(counts, number)
+    worker = Worker(number, IdSource(tag), handover, listening, balance=balance, event_log=event_log, reactor=reactor)
+    open_channel(reactor, socket.socket(fileno=channel), worker.channel)
+    try:
+        worker.startService()
+    except (QueueError, DkimKeyError) as error:
+        fail(str(error))
+    reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
+    reactor.run()
+    output.close()
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,45 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from mta.cli.configuration import check_files
+from mta.config.settings import Settings, SettingsError, read_settings
+from mta.dkim.keys import new_key, to_pem
+from tests.fakes.certificates import authority
+
+NOW = time.time()
+
+
+def read(**environ: Path) -> Settings:
+    texts = {name: str(path) for name, path in environ.items()}
+    return read_settings({"MAILNAME": "a.test", **texts}, networks=lambda _: (), root=Path("/nowhere"))
+
+
+def test_files_that_a_start_takes_are_nothing_to_tell(tmp_path: Path) -> None:
+    certificate, key = authority().leaf(["a.test"]).write(tmp_path)
+    dkim, aliases = tmp_path / "dkim.pem", tmp_path / "aliases"
+    dkim.write_bytes(to_pem(new_key("dkim", "ed25519")))
+    aliases.write_text("root: admin@b.test\n")
+    settings = read(CERTIFICATE_PATH=certificate, KEY_PATH=key, DKIM_KEY_PATH=dkim, ALIASES_FILE=aliases)
+    assert check_files(settings, NOW) == ()
+    assert settings.notices == ()
+
+
+def test_every_file_that_would_end_a_start_is_told(tmp_path: Path) -> None:
+    certificate, _ = authority().leaf(["a.test"]).write(tmp_path, "one")
+    _, key = authority().leaf(["a.test"]).write(tmp_path, "other")
+    with pytest.raises(SettingsError) as refused:
+        check_files(read(CERTIFICATE_PATH=certificate, KEY_PATH=key, DKIM_KEY_PATH=certificate), NOW)
+    pair, dkim = refused.value.mistakes
+    assert pair.startswith(f"KEY_PATH={key} is not the key of CERTIFICATE_PATH={certificate}")
+    assert dkim.startswith(f"DKIM_KEY_PATH={certificate}: ")
+
+
+def test_what_a_start_lives_with_is_a_notice(tmp_path: Path) -> None:
+    certificate, key = authority().leaf(["a.test"], expired=True).write(tmp_path)
+    aliases = tmp_path / "aliases"
+    aliases.write_text("no colon here\n")
+    expired, line = check_files(read(CERTIFICATE_PATH=certificate, KEY_PATH=key, ALIASES_FILE=aliases), NOW)
+    assert expired.startswith(f"CERTIFICATE_PATH={certificate}: the certificate expired on ")
+    assert line.startswith(f"aliases file {aliases}, ")

@@ -1,0 +1,275 @@
+from pathlib import Path
+
+import pytest
+
+from mta.config.setting import SettingsError, SettingsReader
+from mta.config.smarthost import read_smarthost
+from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
+from mta.routing.route import Credentials, Smarthost, TlsRule
+
+GMAIL = {"GMAIL_USER": "g", "GMAIL_PASSWORD": "gp"}
+SES = {"SES_USER": "s", "SES_PASSWORD": "sp"}
+HOST = {"SMARTHOST_ADDRESS": "smtp.example.test"}
+LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "up"}
+
+
+def mode(*environs: dict[str, str], **more: str) -> tuple[Smarthost | None, list[str]]:
+    environ = {name: text for environ in environs for name, text in environ.items()} | more
+    reading = SettingsReader(environ)
+    smarthost = read_smarthost(reading)
+    reading.check()
+    return smarthost, reading.notices
+
+
+def smarthost(*environs: dict[str, str], **more: str) -> Smarthost:
+    found, _ = mode(*environs, **more)
+    assert found is not None
+    return found
+
+
+def notices(*environs: dict[str, str], **more: str) -> list[str]:
+    return mode(*environs, **more)[1]
+
+
+def test_nothing_set_means_direct_delivery() -> None:
+    assert mode() == (None, [])
+    assert mode(SMTPPORTOUT="2525") == (None, [])
+
+
+def test_gmail_comes_first() -> None:
+    expected = Smarthost((("smtp.gmail.com", 587),), TlsRule.VERIFY, Credentials("g", "gp"), ("*.gmail.com",))
+    assert smarthost(GMAIL, SES, HOST, LOGIN) == expected
+    assert notices(GMAIL) == []
+    assert notices(GMAIL, SES, HOST, SMARTHOST_PORT="587") == [
+        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SES_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SMARTHOST_ADDRESS has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SMARTHOST_PORT has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+    ]
+
+
+def test_ses_comes_second() -> None:
+    found = smarthost(SES, HOST)
+    assert found.hosts == (("email-smtp.us-east-1.amazonaws.com", 587),)
+    assert found.tls is TlsRule.VERIFY
+    assert found.credentials == Credentials("s", "sp")
+    assert found.aliases == ("*.amazonaws.com",)
+    assert notices(SES, HOST) == ["SMARTHOST_ADDRESS has no effect: SES_USER and SES_PASSWORD come first"]
+
+
+def test_ses_has_its_region_and_port() -> None:
+    found = smarthost(SES, SES_REGION="eu-west-1", SES_PORT="2587")
+    assert found.hosts == (("email-smtp.eu-west-1.amazonaws.com", 2587),)
+
+
+def test_no_setting_of_another_mode_can_weaken_the_tls_of_a_provider() -> None:
+    assert smarthost(GMAIL, SMARTHOST_TLS="none").tls is TlsRule.VERIFY
+    assert smarthost(SES, SMARTHOST_TLS="none").tls is TlsRule.VERIFY
+
+
+def mistakes(*environs: dict[str, str], **more: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        mode(*environs, **more)
+    return list(refused.value.mistakes)
+
+
+@pytest.mark.parametrize("prefix", ["GMAIL", "SES", "SMARTHOST"])
+@pytest.mark.parametrize("others", [{}, HOST])
+def test_half_a_login_is_a_mistake_that_names_the_missing_half(prefix: str, others: dict[str, str]) -> None:
+    for given, missing in (("USER", "PASSWORD"), ("PASSWORD", "USER")):
+        (line,) = mistakes(others, {f"{prefix}_{given}": "hidden"})
+        words = f"{prefix}_{missing}: it is not set although {prefix}_{given} is set: half a login is none"
+        assert line.startswith(words)
+        assert "hidden" not in line
+
+
+def test_half_a_login_of_a_provider_sends_no_mail_through_the_next_one() -> None:
+    assert mistakes(SES, GMAIL_USER="x") != []
+    assert mistakes(HOST, LOGIN, SES_PASSWORD="x") != []
+
+
+def test_half_a_login_that_another_one_comes_before_has_no_effect() -> None:
+    assert notices(GMAIL, SES_USER="x", SMARTHOST_PASSWORD="y") == [
+        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SMARTHOST_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+    ]
+
+
+def test_half_a_login_tells_that_the_file_of_the_other_half_is_empty_or_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(b"\n")
+    (line,) = mistakes(HOST, SMARTHOST_USER="u", SMARTHOST_PASSWORD_FILE=str(path))
+    assert "the file that SMARTHOST_PASSWORD_FILE names is empty" in line
+    path.unlink()
+    (line,) = mistakes(HOST, SMARTHOST_USER="u", SMARTHOST_PASSWORD_FILE=str(path))
+    assert line.startswith("SMARTHOST_PASSWORD_FILE=")
+
+
+def test_a_login_without_a_host_is_a_mistake_rather_than_direct_delivery() -> None:
+    (line,) = mistakes(LOGIN)
+    assert line.startswith(
+        "SMARTHOST_ADDRESS='': it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are; right is for example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "hosts"),
+    [
+        ("a.test", "", (("a.test", 25),)),
+        ("a.test", "587", (("a.test", 587),)),
+        ("a.test::26", "", (("a.test", 26),)),
+        ("a.test : b.test", "587", (("a.test", 25), ("b.test", 587))),
+        ("a.test::26 : b.test", "587", (("a.test", 26), ("b.test", 587))),
+        ("[2001::db8::::1]", "2525", (("2001:db8::1", 2525),)),
+    ],
+)
+def test_the_last_host_has_the_port_and_the_others_25_or_their_own(
+    address: str, port: str, hosts: tuple[tuple[str, int], ...]
+) -> None:
+    assert smarthost(SMARTHOST_ADDRESS=address, SMARTHOST_PORT=port).hosts == hosts
+
+
+def test_a_last_host_with_a_port_of_its_own_keeps_it() -> None:
+    found, said = mode(SMARTHOST_ADDRESS="a.test::26", SMARTHOST_PORT="587")
+    assert found == Smarthost((("a.test", 26),), TlsRule.OPPORTUNISTIC)
+    assert said == ["SMARTHOST_PORT has no effect: the last host of SMARTHOST_ADDRESS has a port of its own"]
+
+
+def test_a_login_without_patterns_is_for_the_configured_hosts() -> None:
+    found = smarthost(HOST, LOGIN)
+    assert found.credentials == Credentials("u", "up")
+    assert found.aliases is None
+
+
+@pytest.mark.parametrize(
+    ("tls", "login", "rule"),
+    [
+        ("", {}, TlsRule.OPPORTUNISTIC),
+        ("", LOGIN, TlsRule.VERIFY),
+        ("none", {}, TlsRule.NONE),
+        ("Require", LOGIN, TlsRule.REQUIRE),
+        ("opportunistic", LOGIN, TlsRule.OPPORTUNISTIC),
+        ("verify", {}, TlsRule.VERIFY),
+    ],
+)
+def test_tls_is_verified_with_a_login_unless_said_otherwise(tls: str, login: dict[str, str], rule: TlsRule) -> None:
+    assert smarthost(HOST, login, SMARTHOST_TLS=tls).tls is rule
+
+
+@pytest.mark.parametrize(
+    "aliases",
+    ["smtp.example.test", "*.example.test", "SMTP.*; *.EXAMPLE.test", "*", "^smtp\\.", "foo.test; *.test;*.bar"],
+)
+def test_patterns_that_match_the_host_are_kept_without_a_word(aliases: str) -> None:
+    found, said = mode(HOST, LOGIN, SMARTHOST_ALIASES=aliases)
+    assert found is not None
+    assert found.aliases
+    assert said == []
+
+
+@pytest.mark.parametrize("aliases", ["example.test", "*.other.test", "^mail"])
+def test_patterns_that_match_no_host_are_warned_of(aliases: str) -> None:
+    (said,) = notices(HOST, LOGIN, SMARTHOST_ALIASES=aliases)
+    assert said == (
+        "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: no host may be given the login, and all mail stays"
+        " queued unless a host's name is a CNAME for one that matches; name the host in SMARTHOST_ALIASES, or unset it"
+    )
+
+
+def test_patterns_that_match_no_address_are_known_to_match_nothing() -> None:
+    (said,) = notices(LOGIN, SMARTHOST_ADDRESS="192.0.2.7", SMARTHOST_ALIASES="*.example.test")
+    assert "CNAME" not in said
+    assert notices(LOGIN, SMARTHOST_ADDRESS="[2001::db8::::1]", SMARTHOST_ALIASES="2001:db8::1") == []
+
+
+def test_patterns_without_a_login_have_no_effect() -> None:
+    assert notices(HOST, SMARTHOST_ALIASES="*") == [
+        "SMARTHOST_ALIASES has no effect: SMARTHOST_USER and SMARTHOST_PASSWORD are not both set"
+    ]
+
+
+def test_what_needs_another_setting_has_no_effect_without_it() -> None:
+    assert notices(SMARTHOST_PORT="587", SES_PORT="465") == [
+        "SES_PORT has no effect: SES_USER and SES_PASSWORD are not both set",
+        "SMARTHOST_PORT has no effect: SMARTHOST_ADDRESS is not set",
+    ]
+    assert notices(HOST, SMTPPORTOUT="26") == ["SMTPPORTOUT has no effect: all mail goes to the smarthost"]
+
+
+@pytest.mark.parametrize("tls", ["none", "opportunistic", "require"])
+def test_a_password_without_verified_tls_is_warned_of(tls: str) -> None:
+    (said,) = notices(HOST, LOGIN, SMARTHOST_TLS=tls)
+    assert said.startswith(f"SMARTHOST_TLS={tls}: the password ")
+    assert notices(HOST, SMARTHOST_TLS=tls) == []
+    assert notices(HOST, LOGIN, SMARTHOST_TLS="verify") == []
+
+
+ANY_CERTIFICATE, TLS_ONLY, SMTPS = VERIFY_HOSTS, REQUIRE_TLS, PROTOCOL
+LAX_REQUIRE = "the password goes to whoever poses as the smarthost, for no certificate is checked"
+
+
+def with_macros(*wishes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
+    reading = SettingsReader(environ)
+    return read_smarthost(reading, Macros(wishes=frozenset(wishes))), reading.notices
+
+
+@pytest.mark.parametrize(
+    ("wishes", "login", "rule"),
+    [
+        ((ANY_CERTIFICATE,), LOGIN, TlsRule.REQUIRE),
+        ((ANY_CERTIFICATE,), {}, TlsRule.OPPORTUNISTIC),
+        ((TLS_ONLY,), LOGIN, TlsRule.VERIFY),
+        ((TLS_ONLY,), {}, TlsRule.VERIFY),
+        ((TLS_ONLY, ANY_CERTIFICATE), {}, TlsRule.REQUIRE),
+        ((SMTPS,), {}, TlsRule.VERIFY),
+        ((SMTPS, ANY_CERTIFICATE), LOGIN, TlsRule.REQUIRE),
+    ],
+)
+def test_macros_decide_about_tls_as_they_did_in_exim(
+    wishes: tuple[str, ...], login: dict[str, str], rule: TlsRule
+) -> None:
+    found, said = with_macros(*wishes, **HOST, **login)
+    assert found is not None
+    assert found.tls is rule
+    assert found.implicit_tls is (True if SMTPS in wishes else None)
+    assert said == ([f"{VERIFY_HOSTS} is empty: {LAX_REQUIRE}"] if login and rule is TlsRule.REQUIRE else [])
+
+
+def test_the_environment_wins_over_macros() -> None:
+    found, said = with_macros(ANY_CERTIFICATE, TLS_ONLY, SMTPS, SMARTHOST_TLS="verify", **HOST, **LOGIN)
+    assert found is not None
+    assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, True)
+    assert said == [
+        f"{name} in the macros file has no effect: SMARTHOST_TLS is set" for name in (TLS_ONLY, ANY_CERTIFICATE)
+    ]
+    assert with_macros(SMTPS, SMARTHOST_TLS="none", **HOST)[1] == [
+        f"{SMTPS} in the macros file has no effect: SMARTHOST_TLS=none"
+    ]
+
+
+def test_no_macro_can_weaken_the_tls_of_a_provider() -> None:
+    found, said = with_macros(ANY_CERTIFICATE, TLS_ONLY, SMTPS, **GMAIL)
+    assert found is not None
+    assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, None)
+    assert said == [
+        f"{ANY_CERTIFICATE} in the macros file has no effect: Gmail and Amazon SES always prove themselves",
+        f"{SMTPS} in the macros file has no effect: with Gmail and Amazon SES the port decides",
+    ]
+
+
+def test_macros_for_a_smarthost_have_no_effect_without_one() -> None:
+    assert with_macros(SMTPS)[1] == [f"{SMTPS} in the macros file has no effect: there is no smarthost"]
+
+
+def test_authorities_have_no_effect_where_no_certificate_is_checked() -> None:
+    assert notices(SMARTHOST_CA_FILE="/ca") == ["SMARTHOST_CA_FILE has no effect: there is no smarthost"]
+    assert notices(HOST, SMARTHOST_CA_FILE="/ca") == [
+        "SMARTHOST_CA_FILE has no effect: the smarthost's certificate is not checked; see SMARTHOST_TLS"
+    ]
+    assert notices(HOST, LOGIN, SMARTHOST_CA_FILE="/ca") == notices(GMAIL, SMARTHOST_CA_FILE="/ca") == []
+
+
+def test_what_is_for_mx_hosts_has_no_effect_with_a_smarthost() -> None:
+    assert notices(HOST, PRIVATE_DESTINATIONS="allow") == [
+        "PRIVATE_DESTINATIONS has no effect: all mail goes to the smarthost"
+    ]

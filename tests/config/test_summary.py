@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.summary import startup_summary
+from mta.config.table import SETTINGS
+
+
+def read(**environ: str) -> Settings:
+    return read_settings(environ, host_name=lambda: "host.test", networks=lambda _: (), root=Path("/nowhere"))
+
+
+def said(**environ: str) -> dict[str, str]:
+    pairs = (line.partition(": ") for line in startup_summary(read(**environ)))
+    return {subject: words for subject, _, words in pairs}
+
+
+def test_a_relay_without_settings_says_what_it_does() -> None:
+    lines = said()
+    assert list(lines) == [
+        "name",
+        "listening",
+        "STARTTLS",
+        "may send anywhere",
+        "anyone may send to",
+        "local domains",
+        "all other mail goes to",
+        "DKIM",
+        "limits",
+        "tries again",
+        "queue",
+    ]
+    assert lines["name"] == "host.test"
+    assert lines["listening"] == "0.0.0.0:25, [::]:25"
+    assert lines["STARTTLS"] == "not offered, for there is no certificate"
+    assert lines["may send anywhere"] == "127.0.0.1 ; ::1"
+    assert lines["anyone may send to"] == "the local domains"
+    assert lines["local domains"].startswith("localhost, delivered to Maildirs that exist in /var/mail")
+    assert lines["all other mail goes to"] == (
+        "the MX hosts of its domain, port 25, with TLS where it is offered, any certificate will do;"
+        " private and loopback addresses only for RELAY_DOMAINS"
+    )
+    assert lines["DKIM"] == "mail is not signed"
+    assert lines["limits"] == "50M a message, 998 octets a line"
+    assert lines["tries again"] == "F,2h,15m; G,16h,1h,1.5; F,4d,6h, then returns the mail"
+    assert lines["queue"].startswith("/var/spool/smtprelay, remembers for 7 days")
+
+
+@pytest.mark.parametrize(
+    ("environ", "subject", "words"),
+    [
+        ({"DISABLE_IPV6": "1", "PORT": "26"}, "listening", "0.0.0.0:26; IPv6 is off, for delivery too"),
+        ({"RELAY_NETWORKS": ":!10.0.0.5:10.0.0.0/8"}, "may send anywhere", "127.0.0.1 ; ::1 ; !10.0.0.5 ; 10.0.0.0/8"),
+        ({"RELAY_DOMAINS": "a.test;*.b.test"}, "anyone may send to", "the local domains, a.test : *.b.test"),
+        (
+            {"OTHER_HOSTNAMES": "a.test", "LOCAL_DELIVERY": "lmtp:dovecot:24", "ALIASES_FILE": __file__},
+            "local domains",
+            f"localhost : a.test, delivered to the mail store at lmtp:dovecot:24, aliases from {__file__}",
+        ),
+        (
+            {"WORKERS": "3"},
+            "workers",
+            "3 processes, each with a queue of its own below /var/spool/smtprelay",
+        ),
+        ({"LINE_LENGTH_LIMIT": "0"}, "limits", "50M a message, lines of any length"),
+        (
+            {"DKIM_KEY_PATH": "/", "DKIM_CANON": "simple"},
+            "DKIM",
+            "mail is signed for the domain of From: with /, selector dkim, simple/simple",
+        ),
+        (
+            {"CERTIFICATE_PATH": __file__, "KEY_PATH": __file__},
+            "STARTTLS",
+            f"offered with the certificate {__file__} and the key {__file__}",
+        ),
+    ],
+)
+def test_what_is_set_is_said(environ: dict[str, str], subject: str, words: str) -> None:
+    assert said(**environ)[subject] == words
+
+
+VERIFIED = "with TLS only, the certificate must prove the host's name; authorities of the system"
+LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "p"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        (
+            {"SMARTHOST_ADDRESS": "a.test:b.test"},
+            "the smarthost a.test::25 : b.test::25, with TLS where it is offered, any certificate will do; no login",
+        ),
+        (
+            {"SMARTHOST_ADDRESS": "a.test", **LOGIN},
+            f"the smarthost a.test::25, {VERIFIED}; login at each of these hosts",
+        ),
+        (
+            {"SMARTHOST_ADDRESS": "a.test", "SMARTHOST_ALIASES": "*.test", **LOGIN},
+            f"the smarthost a.test::25, {VERIFIED}; login at hosts that match *.test",
+        ),
+        (
+            {"GMAIL_USER": "me", "GMAIL_PASSWORD": "x"},
+            f"the smarthost smtp.gmail.com::587, {VERIFIED}; login at hosts that match *.gmail.com",
+        ),
+        ({"SMARTHOST_ADDRESS": "a.test", "SMARTHOST_TLS": "none"}, "the smarthost a.test::25, without TLS; no login"),
+    ],
+)
+def test_the_route_of_a_smarthost_is_said_with_its_security(environ: dict[str, str], words: str) -> None:
+    assert said(**environ)["all other mail goes to"] == words
+
+
+def test_tls_from_the_first_byte_is_said(tmp_path: Path) -> None:
+    (tmp_path / "macros").write_text("REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps\n")
+    words = said(SMARTHOST_ADDRESS="a.test", MACROS_FILE=str(tmp_path / "macros"))["all other mail goes to"]
+    assert "; TLS from the first byte on every port; " in words
+
+
+def test_every_setting_is_said_if_one_asks_for_it() -> None:
+    lines = startup_summary(read(VERBOSE="true", PORT="26"))
+    assert len(lines) == 11 + len(SETTINGS)
+    assert lines[11] == "PORT = 26"
+
+
+SECRETS = [setting.name for setting in SETTINGS if setting.secret]
+
+
+@given(st.sets(st.sampled_from(SECRETS), min_size=1), st.booleans())
+@settings(max_examples=50)
+def test_no_secret_is_ever_said(names: set[str], smarthost: bool) -> None:
+    environ = {name: f"hunter2-{name}" for name in names} | {"VERBOSE": "true"}
+    if smarthost:
+        environ["SMARTHOST_ADDRESS"] = "a.test"
+    try:
+        words = str(startup_summary(read(**environ)))
+    except SettingsError as error:
+        words = str(error)
+    assert "hunter2" not in words

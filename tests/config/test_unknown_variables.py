@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pytest
+
+from mta.config.setting import SettingsReader
+from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes, notice_unknown_variables
+
+
+def strangers(**environ: str) -> list[str]:
+    reading = SettingsReader(environ)
+    notice_unknown_variables(reading)
+    return reading.notices
+
+
+def exim(root: Path, **environ: str) -> list[str]:
+    reading = SettingsReader(environ)
+    notice_exim(reading, root)
+    return reading.notices
+
+
+def test_a_file_for_a_setting_that_is_no_secret_is_told() -> None:
+    assert strangers(MAILNAME_FILE="/run/secrets/name", PORT_FILE="") == [
+        "MAILNAME_FILE has no effect: only secrets are read from files; set MAILNAME itself"
+    ]
+
+
+def test_settings_that_end_like_a_secrets_file_are_ours() -> None:
+    assert strangers(SMARTHOST_CA_FILE="/ca", ALIASES_FILE="/a", MACROS_FILE="/m", GMAIL_PASSWORD_FILE="/p") == []
+
+
+def test_a_name_almost_like_ours_is_told() -> None:
+    assert strangers(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of ours; did you mean DKIM_SELECTOR?"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OTHER_HOSTNAME", "OTHER_HOSTNAMES"),
+        ("MAIL_NAME", "MAILNAME"),
+        ("MAILNAMES", "MAILNAME"),
+        ("CERT_PATH", "CERTIFICATE_PATH"),
+        ("QUEUEDIR", "QUEUE_DIR"),
+        ("QUEUE_DIRECTORY", "QUEUE_DIR"),
+        ("NET_DEVICE", "NET_DEV"),
+        ("SMTP_PORT_OUT", "SMTPPORTOUT"),
+        ("BINDIP6", "BIND_IP6"),
+        ("SMART_HOST_PORT", "SMARTHOST_PORT"),
+        ("LINE_LENGHT_LIMIT", "LINE_LENGTH_LIMIT"),
+    ],
+)
+def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, meant: str) -> None:
+    assert strangers(**{name: "x"}) == [f"{name} is not a setting of ours; did you mean {meant}?"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SMARTHOST_PASWORD", "SMARTHOST_PASSWORD"),
+        ("SMARTHOST_PASSWROD", "SMARTHOST_PASSWORD"),
+        ("SMARTHOST_PASS", "SMARTHOST_PASSWORD"),
+        ("SMARTHOST_USERNAME", "SMARTHOST_USER"),
+        ("SMARTHOST_PASWORD_FILE", "SMARTHOST_PASSWORD_FILE"),
+        ("SMARTHOST_ADRESS", "SMARTHOST_ADDRESS"),
+        ("SMART_HOST_ADDRESS", "SMARTHOST_ADDRESS"),
+        ("SMARTHOST_ADDRESS_FILE", "SMARTHOST_ADDRESS"),
+        ("SMARTHOST", "SMARTHOST_ADDRESS"),
+        ("SMARTHOST_HOST", "SMARTHOST_ADDRESS"),
+        ("RELAYHOST", "SMARTHOST_ADDRESS"),
+        ("RELAY_HOST", "SMARTHOST_ADDRESS"),
+        ("smarthost_address", "SMARTHOST_ADDRESS"),
+        ("Smarthost_Password", "SMARTHOST_PASSWORD"),
+        ("GMAIL_USERNAME", "GMAIL_USER"),
+        ("SES_PASWORD", "SES_PASSWORD"),
+    ],
+)
+def test_a_misspelled_host_or_login_is_a_mistake_unless_the_right_name_is_set(name: str, meant: str) -> None:
+    reading = SettingsReader({name: "hidden"})
+    notice_unknown_variables(reading)
+    (line,) = reading.mistakes
+    assert f"{name} is, which is not a setting: rename that to {meant}" in line
+    assert "hidden" not in line
+    assert reading.notices == []
+    assert len(strangers(**{name: "hidden", meant.removesuffix("_FILE"): "x"})) == 1
+
+
+def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
+    reading = SettingsReader(dict.fromkeys(("SES_FROM", "SES_ACCESS_KEY", "GMAIL_API_TOKEN", "SMARTHOST_TIMEOUT"), "x"))
+    notice_unknown_variables(reading)
+    assert reading.mistakes == []
+    assert len(reading.notices) == 4
+
+
+def test_a_name_in_lower_case_is_told() -> None:
+    assert strangers(relay_networks="10.0.0.0/8") == [
+        "relay_networks is not a setting of ours; did you mean RELAY_NETWORKS?"
+    ]
+
+
+def test_a_secret_of_several_lines_is_told_without_its_value() -> None:
+    reading = SettingsReader({"SMARTHOST_PASSWORD": "hidden\nother\n", "GMAIL_PASSWORD": "one\n"})
+    notice_quotes(reading)
+    assert reading.notices == ["SMARTHOST_PASSWORD has more than one line, and all of them count; a login has one"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "PATH HOME HOSTNAME HOST LANG LANGUAGE LC_ALL TZ SHELL USER USERNAME LOGNAME PWD OLDPWD TERM SHLVL",
+        "EDITOR PAGER",
+        "MAIL MAILDIR MAILPATH MAILCHECK MAILTO EMAIL DISPLAY TMPDIR TEMP_DIR LS_COLORS LINES COLUMNS PS1 IFS",
+        "UID GID _",
+        "PYTHONPATH PYTHON_VERSION PYTHONUNBUFFERED VIRTUAL_ENV PIP_CACHE_DIR GPG_KEY LD_LIBRARY_PATH",
+        "LD_PRELOAD MANPATH",
+        "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GOPATH JAVA_HOME NODE_ENV HTTP_PROXY",
+        "NO_PROXY no_proxy",
+        "INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_FDS",
+        "CREDENTIALS_DIRECTORY MAINPID",
+        "STATE_DIRECTORY RUNTIME_DIRECTORY LOGS_DIRECTORY CACHE_DIRECTORY SYSTEMD_EXEC_PID",
+        "MEMORY_PRESSURE_WATCH",
+        "XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS SSH_CLIENT SSH_AUTH_SOCK SUDO_USER SUDO_UID",
+        "DEBIAN_FRONTEND",
+        "KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT KUBERNETES_SERVICE_PORT_HTTPS",
+        "KUBERNETES_PORT_443_TCP_ADDR",
+        "MAIL_PORT MAIL_PORT_25_TCP MAIL_PORT_25_TCP_PROTO SMTP_PORT SMTP_PORT_25_TCP_ADDR SMTP_SERVICE_HOST",
+        "SMTP_SERVICE_PORT",
+        "SES2_PORT SES2_PORT_25_TCP SMARTHOSTS_PORT SMARTHOSTS_PORT_25_TCP WEB_PORT PORT0 PORT1 PORTS",
+        "MAILHOG_PORT_1025_TCP",
+        "SMTP_HOST SMTP_USER SMTP_PASSWORD MAIL_HOST MAIL_USER MAIL_FROM MAILER_DSN POSTFIX_myhostname",
+        "NAMESPACE POD_NAME POD_IP",
+        "LOG_LEVEL LOG_FILE DEBUG WEB_CONCURRENCY NUM_WORKERS DB_PATH DATA_DIR CONFIG_FILE TLS_KEY_FILE",
+        "DNS_SERVICE_HOST",
+    ],
+)
+def test_what_other_programs_have_is_nothing_to_tell(names: str) -> None:
+    assert strangers(**dict.fromkeys(names.split(), "x")) == []
+
+
+def quotes(**environ: str) -> list[str]:
+    reading = SettingsReader(environ)
+    notice_quotes(reading)
+    return reading.notices
+
+
+def test_quotation_marks_around_whole_values_are_one_notice_that_shows_no_value(tmp_path: Path) -> None:
+    file = tmp_path / "user"
+    file.write_text("'hidden'\n")
+    (notice,) = quotes(SMARTHOST_PASSWORD='"hidden"', SMARTHOST_USER_FILE=str(file), QUEUE_DIR='"/var/spool"')
+    assert notice.startswith(
+        "SMARTHOST_USER, SMARTHOST_PASSWORD, QUEUE_DIR: the quotation marks around the value count"
+    )
+    assert "hidden" not in notice
+
+
+@pytest.mark.parametrize("text", ['a"b', '"a', "'a\"", '"', "a", ""])
+def test_a_quotation_mark_elsewhere_is_nothing_to_tell(text: str) -> None:
+    assert quotes(SMARTHOST_PASSWORD=text) == []
+
+
+@pytest.mark.parametrize("text", ['""', "''", "\u201c\u201d"])
+def test_quotation_marks_around_an_empty_value_are_told_too(text: str) -> None:
+    assert len(quotes(SMARTHOST_PASSWORD=text)) == 1
+
+
+def test_a_secret_behind_a_blank_is_told() -> None:
+    assert quotes(SMARTHOST_PASSWORD=" x", PORT=" 25") == [
+        "SMARTHOST_PASSWORD begins with a blank, which counts as part of it"
+    ]
+
+
+@pytest.mark.parametrize("text", ["true", "TRUE", "1", "yes"])
+def test_split_config_is_told_to_be_impossible(text: str) -> None:
+    assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == [
+        "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "false", "0", "No"])
+def test_no_split_config_is_nothing_to_tell(text: str) -> None:
+    assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == []
+    assert is_negative(text) is bool(text)
+
+
+def test_mounted_files_of_exim_are_told_unless_exim_lives_here(tmp_path: Path) -> None:
+    (tmp_path / "etc/exim4/conf.d").mkdir(parents=True)
+    (tmp_path / "etc/email-addresses").touch()
+    assert exim(tmp_path) == [
+        "/etc/email-addresses is there but is not read: addresses are not rewritten",
+        "/etc/exim4/conf.d is there but is not read: Exim's files are not run",
+    ]
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/exim4").touch()
+    assert exim(tmp_path) == []
+
+
+def test_what_cannot_be_looked_at_is_nothing_to_tell() -> None:
+    assert exim(Path("/" + "x" * 300)) == []

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from mta.config import value_types
+from mta.config.setting import ValueType
+from mta.delivery.local.rule import LocalKind, LocalRule
+
+COLOUR = value_types.choice({"red": 1, "blue": 2})
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "value"),
+    [
+        (value_types.PORT, "587", 587),
+        (value_types.COUNT, "0", 0),
+        (value_types.COUNT, "998", 998),
+        (value_types.SIZE, "50M", 52428800),
+        (value_types.DAYS, "7", 7.0),
+        (value_types.DAYS, "0.5", 0.5),
+        (value_types.FLAG, "0", True),
+        (value_types.FLAG, "", False),
+        (value_types.TRUE, "True", True),
+        (value_types.TRUE, "1", False),
+        (value_types.OPTIONAL_PATH, "", None),
+        (value_types.SELECTOR, "Mail_1.2026", "mail_1.2026"),
+        (value_types.CANON, "relaxed", ("relaxed", "relaxed")),
+        (value_types.CANON, "Relaxed/Simple", ("relaxed", "simple")),
+        (value_types.CANON, "simple/relaxed", ("simple", "relaxed")),
+        (value_types.LOCAL_RULE, "Maildir", LocalRule()),
+        (value_types.LOCAL_RULE, "maildir-create", LocalRule(LocalKind.MAILDIR_CREATE)),
+        (value_types.LOCAL_RULE, "lmtp:Mail_Store:24", LocalRule(LocalKind.LMTP, "mail_store", 24)),
+        (value_types.LOCAL_RULE, "LMTP:192.0.2.1:24", LocalRule(LocalKind.LMTP, "192.0.2.1", 24)),
+        (value_types.LOCAL_RULE, "lmtp:[2001:DB8::1]:24", LocalRule(LocalKind.LMTP, "2001:db8::1", 24)),
+        (value_types.LOCAL_RULE, "lmtp:/run/dovecot/lmtp", LocalRule(LocalKind.LMTP, path=Path("/run/dovecot/lmtp"))),
+        (value_types.SECRET, 'a:b^c"d\\e %f ü', 'a:b^c"d\\e %f ü'),
+        (value_types.PATH, "./spool", Path("spool")),
+        (value_types.IPV4, "0.0.0.0", "0.0.0.0"),
+        (value_types.IPV6, "::0", "::"),
+        (value_types.IPV6, "fe80::1%eth0", "fe80::1%eth0"),
+        (value_types.MAIL_NAME, "Mail.Example.COM.", "mail.example.com"),
+        (value_types.MAIL_NAME, "", None),
+        (value_types.DEVICE, "eth0.12@x", "eth0.12@x"),
+        (value_types.REGION, "eu-west-1", "eu-west-1"),
+        (value_types.PATTERNS, "*.Example.com; smtp.test", ("*.example.com", "smtp.test")),
+        (value_types.PATTERNS, "a.test,b.test c.test", ("a.test", "b.test", "c.test")),
+        (value_types.PATTERNS, r"^smtp\S{1,2}; b.test", (r"^smtp\S{1,2}", "b.test")),
+        (value_types.SERVERS, "192.0.2.53", (("192.0.2.53", 53),)),
+        (
+            value_types.SERVERS,
+            "127.0.0.1:5353,[::1]:53; 2001:db8::53 [::2]",
+            (("127.0.0.1", 5353), ("::1", 53), ("2001:db8::53", 53), ("::2", 53)),
+        ),
+        (COLOUR, "Blue", 2),
+        (value_types.optional(COLOUR), "", None),
+        (value_types.optional(COLOUR), "red", 1),
+    ],
+)
+def test_a_value_is_read_and_shown_as_it_would_be_read(form: ValueType[object], text: str, value: object) -> None:
+    assert form.read(text) == value
+    assert form.read(form.show(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "words"),
+    [
+        (value_types.COUNT, "-1", "not a whole number"),
+        (value_types.COUNT, "9" * 5000, "not a whole number"),
+        (value_types.DAYS, "nan", "not a number of days"),
+        (value_types.DAYS, "1e9", "not a number of days"),
+        (value_types.SECRET, "a\0b", "has octets that no login can carry"),
+        (value_types.SECRET, "a\udcffb", "has octets that no login can carry"),
+        (value_types.PATH, "a\0b", "not a path"),
+        (value_types.IPV4, "::1", "not an IPv4 address"),
+        (value_types.IPV4, "localhost", "not an IPv4 address"),
+        (value_types.IPV6, "127.0.0.1", "not an IPv6 address"),
+        (value_types.IPV6, "fe80::1%a b", "no interface can have the name after %"),
+        (value_types.MAIL_NAME, "Foo Bar_1", "malformed domain 'Foo Bar_1'"),
+        (value_types.MAIL_NAME, "[192.0.2.1]", "an address, not a host name"),
+        (value_types.MAIL_NAME, "192.0.2.1", "an address, not a host name"),
+        (value_types.DEVICE, "eth0 eth1", "no interface can have this name"),
+        (value_types.DEVICE, "a-very-long-name", "no interface can have this name"),
+        (value_types.REGION, "eu-west-1.evil.test/", "not a region"),
+        (value_types.PATTERNS, "^(", "'^(' is not a regular expression: "),
+        (value_types.PATTERNS, "a.test; ^(a+)+$", "repeats a group, which can take for ever"),
+        (value_types.PATTERNS, "^a{99999999999}", "repeats too often"),
+        (value_types.SERVERS, "dns.test", "'dns.test' is not an IP address with a port or none"),
+        (value_types.SERVERS, "127.0.0.1:0", "'0' is not a port"),
+        (value_types.SERVERS, "1.2.3:53", "not an IPv4 address"),
+        (value_types.SERVERS, "::%e\u00d7h0", "no interface can have the name after %"),
+        (value_types.SERVERS, "[1.2.3.4]:53", "not an IPv6 address"),
+        (value_types.SELECTOR, "-a", "not a selector"),
+        (value_types.SELECTOR, "a..b", "not a selector"),
+        (value_types.SELECTOR, "a." * 100 + "a", "not a selector"),
+        (value_types.CANON, "relaxed/", "not simple or relaxed"),
+        (value_types.CANON, "simple/simple/simple", "not simple or relaxed"),
+        (value_types.LOCAL_RULE, "lmtp", "lmtp takes a host and a port, or the path of a socket, behind a colon"),
+        (value_types.LOCAL_RULE, "lmtp:2001:db8::1:24", "lmtp takes a host and a port"),
+        (value_types.LOCAL_RULE, "lmtp:run/lmtp", "lmtp takes a host and a port"),
+        (value_types.LOCAL_RULE, "lmtp:a b:24", "'a b' is not a host name"),
+        (value_types.LOCAL_RULE, "lmtp:a.test:0", "'0' is not a port"),
+        (value_types.LOCAL_RULE, "lmtp:/a\0", "not a path"),
+        (value_types.LOCAL_RULE, "mbox", "not one of maildir, maildir-create, or lmtp with a place behind a colon"),
+        (COLOUR, "green", "not one of red, blue"),
+    ],
+)
+def test_what_a_form_cannot_read_is_refused_in_words(form: ValueType[object], text: str, words: str) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        form.read(text)
+    assert words in str(refused.value)

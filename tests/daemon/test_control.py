@@ -1,0 +1,189 @@
+import os
+import socket
+import stat
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorUNIX
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import TestCase
+
+from mta.daemon.control import (
+    MOST_CONNECTIONS,
+    SILENCE,
+    SOCKET_NAME,
+    ControlFactory,
+    ControlProtocol,
+    ControlService,
+    operator,
+    read_line,
+    tell,
+    to_lines,
+)
+from mta.queue.ids import to_id
+from mta.queue.interface import Action, QueueId
+
+IDS = [to_id(number) for number in (1, 2, 1 << 62)]
+HEARD = list[tuple[Action, list[QueueId], str]]
+
+
+def feed(data: bytes) -> tuple[HEARD, bool]:
+    heard: HEARD = []
+    protocol = ControlProtocol(lambda change, ids, by: heard.append((change, ids, by)), Clock().callLater, lambda: None)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(data)
+    return heard, transport.disconnecting
+
+
+@pytest.mark.parametrize("change", Action)
+def test_a_line_tells_the_change_and_the_messages(change: Action) -> None:
+    (line,) = to_lines(change, IDS)
+    assert line.startswith(change.value.encode() + b" 0000000000001 0000000000002 ")
+    assert feed(line) == ([(change, IDS, "")], False)
+
+
+def test_many_messages_are_told_in_lines_that_are_not_too_long() -> None:
+    many = [to_id(number) for number in range(2500)]
+    heard, closed = feed(b"".join(to_lines(Action.RETRY, many)))
+    assert [id for _, ids, _ in heard for id in ids] == many
+    assert len(heard) == 3
+    assert not closed
+
+
+def test_each_line_names_the_user() -> None:
+    many = [to_id(number) for number in range(1001)]
+    heard, _ = feed(b"".join(to_lines(Action.HOLD, many, "alice")))
+    assert [by for _, _, by in heard] == ["alice", "alice"]
+
+
+def test_the_operator_is_the_one_who_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert operator({"SUDO_USER": "alice"}) == operator({"DOAS_USER": "alice"}) == "alice"
+    assert operator({}) == operator({"SUDO_USER": "a b\n"}) == "root"
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_123)
+    assert operator({"SUDO_USER": "alice"}) == "4000000123"
+
+
+def test_no_messages_need_no_line() -> None:
+    assert list(to_lines(Action.RETRY, [])) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"retry x",
+        b"retry by=a\tb 0000000000001",
+        b"explode 0000000000001",
+        b"retry  0000000000001",
+        b"\xff",
+        b"x" * 20000,
+    ],
+)
+def test_a_line_that_makes_no_sense_ends_the_connection(line: bytes) -> None:
+    assert feed(line + b"\n") == ([], True)
+
+
+@given(st.binary(max_size=40))
+@settings(max_examples=200)
+def test_no_octets_raise_anything_but_a_value_error(line: bytes) -> None:
+    try:
+        read_line(line)
+    except ValueError:
+        return
+
+
+def test_who_says_nothing_is_hung_up_on_and_makes_room() -> None:
+    clock = Clock()
+    factory = ControlFactory(lambda *_: None, clock.callLater)
+    crowd = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
+    assert factory.buildProtocol(None) is None
+    transports = []
+    for protocol in crowd:
+        assert protocol is not None
+        transports.append(StringTransport())
+        protocol.makeConnection(transports[-1])
+        protocol.dataReceived(b"retry 000")
+    assert crowd[0] is not None
+    clock.advance(SILENCE - 1)
+    crowd[0].dataReceived(b"0000000001\n")
+    clock.advance(1)
+    assert [transport.disconnecting for transport in transports] == [False] + [True] * (MOST_CONNECTIONS - 1)
+    for protocol in crowd[1:]:
+        assert protocol is not None
+        protocol.connectionLost()
+    assert factory.buildProtocol(None) is not None
+    clock.advance(SILENCE)
+    assert transports[0].disconnecting
+    crowd[0].connectionLost()
+    assert clock.getDelayedCalls() == []
+
+
+def test_without_a_daemon_nobody_is_told(tmp_path: Path) -> None:
+    assert not tell(tmp_path, Action.RETRY, IDS)
+
+
+def test_a_dead_daemons_socket_is_no_daemon(tmp_path: Path) -> None:
+    leave_a_dead_socket(tmp_path)
+    assert not tell(tmp_path, Action.RETRY, IDS)
+
+
+def test_a_socket_that_cannot_be_reached_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"\S"):
+        tell(tmp_path / ("x" * 200), Action.RETRY, IDS)
+
+
+def leave_a_dead_socket(directory: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(str(directory / SOCKET_NAME))
+
+
+class ControlServiceTests(TestCase):
+    def setUp(self) -> None:
+        temporary = TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.directory = Path(temporary.name)
+        self.heard: Deferred[tuple[Action, list[QueueId], str]] = Deferred()
+        assert IReactorUNIX.providedBy(reactor)
+        self.troubles: list[str] = []
+        told = self.heard.callback
+        self.service = ControlService(reactor, self.directory, lambda *change: told(change), self.troubles.append)
+
+    def start(self) -> None:
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+
+    async def test_the_daemon_hears_what_a_command_tells(self) -> None:
+        self.start()
+        self.assertTrue(tell(self.directory, Action.HOLD, IDS, "alice"))
+        self.assertEqual(await self.heard, (Action.HOLD, IDS, "alice"))
+
+    async def test_a_dead_daemons_socket_is_replaced(self) -> None:
+        leave_a_dead_socket(self.directory)
+        self.start()
+        self.assertTrue(tell(self.directory, Action.RETRY, IDS))
+        await self.heard
+
+    def test_nobody_else_can_reach_the_socket(self) -> None:
+        self.start()
+        self.assertEqual(stat.S_IMODE((self.directory / SOCKET_NAME).stat().st_mode), 0o600)
+
+    async def test_the_socket_is_removed_at_the_end(self) -> None:
+        self.service.startService()
+        await self.service.stopService()
+        self.assertFalse((self.directory / SOCKET_NAME).exists())
+        await self.service.stopService()
+
+    async def test_a_socket_that_cannot_be_opened_stops_nothing_and_is_told(self) -> None:
+        (self.directory / SOCKET_NAME).mkdir()
+        self.start()
+        assert self.service.running
+        assert len(self.troubles) == 1
+        assert "changes by `smtprelay queue` are noticed late" in self.troubles[0]

@@ -1,0 +1,46 @@
+import ctypes
+import os
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from mta.daemon.malloc_trim import QUIET_ROUND, ROUND, Heap
+
+_MIB = 1 << 20
+
+
+def _result_of(done: "Deferred[float | None]") -> float | None:
+    found: list[float | None] = []
+    done.addCallback(found.append)
+    return found[0]
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this system's malloc gives back by itself")
+def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
+    before = _resident()
+    # Large enough not to be Python's own to keep, and freed but for one in a hundred, so that the heap cannot shrink.
+    blocks = [bytes([number & 255]) * 10_000 for number in range(6_000)]
+    kept = blocks[::100]
+    del blocks
+    held = _resident() - before
+    assert held > 30 * _MIB
+    Heap().give_back()
+    assert _resident() - before < held / 2
+    assert len(kept) == 60
+
+
+def test_who_worked_is_looked_at_again_soon_and_who_was_idle_late() -> None:
+    seconds = iter((0.0, 6.0, 6.01, 12.0))
+    trimmed: list[int] = []
+    spare = Heap(trimmed.append, lambda: next(seconds))
+    assert [_result_of(spare.give_back()) for _ in range(3)] == [ROUND, QUIET_ROUND, ROUND]
+    assert trimmed == [0, 0, 0]
+
+
+def test_without_malloc_trim_nothing_is_done() -> None:
+    assert _result_of(Heap(None, lambda: 0.0).give_back()) == QUIET_ROUND

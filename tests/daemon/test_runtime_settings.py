@@ -1,0 +1,81 @@
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from mta.config.setting import SettingsError
+from mta.daemon.runtime_settings import USUAL_DIRECTORY, path_of, tell_commands, what_was_told
+
+ENVIRON = {
+    "PORT": "2525",
+    "QUEUE_DIR": "spool",
+    "SMARTHOST_USER": "hidden",
+    "SMARTHOST_PASSWORD_FILE": "/run/credentials/smtprelay.service/password",
+    "GMAIL_PASSWORD_FILE": "hidden",
+    "ALIASES_FILE": "aliases",
+    "MAILNAME": "",
+    "AWS_SECRET": "hidden",
+}
+
+
+def test_the_settings_are_told_without_secrets(tmp_path: Path) -> None:
+    environ = ENVIRON | {"RUNTIME_DIRECTORY": f"{tmp_path}:/other"}
+    tell_commands(environ, Path("/var/spool/x"))
+    path = path_of(environ)
+    assert path.parent == tmp_path
+    assert what_was_told(path) == {
+        "PORT": "2525",
+        "QUEUE_DIR": "/var/spool/x",
+        "SMARTHOST_USER": "****",
+        "SMARTHOST_PASSWORD_FILE": "/run/credentials/smtprelay.service/password",
+        "GMAIL_PASSWORD_FILE": "****",
+        "ALIASES_FILE": "aliases",
+    }
+    assert "hidden" not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    tell_commands({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("/q"))
+    assert what_was_told(path) == {"QUEUE_DIR": "/q"}
+
+
+def test_a_relative_queue_directory_is_told_as_it_is_from_everywhere(tmp_path: Path) -> None:
+    tell_commands({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("spool"))
+    assert what_was_told(tmp_path / "settings.json") == {"QUEUE_DIR": str(Path.cwd() / "spool")}
+
+
+def test_without_a_runtime_directory_nothing_is_told(tmp_path: Path) -> None:
+    tell_commands({"RUNTIME_DIRECTORY": str(tmp_path / "none")}, Path("/q"))
+    assert list(tmp_path.iterdir()) == []
+    assert what_was_told(tmp_path / "none" / "settings.json") == {}
+    assert path_of({}).parent == USUAL_DIRECTORY
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"PORT": 1}', "\xff", "[" * 100_000])
+def test_what_is_not_such_a_file_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(content, "latin-1")
+    with pytest.raises(SettingsError, match=r"is not a file of settings: restart the relay, or set QUEUE_DIR"):
+        what_was_told(path)
+
+
+def test_only_settings_of_ours_are_taken_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"PORT": "26", "LD_PRELOAD": "x"}))
+    assert what_was_told(path) == {"PORT": "26"}
+
+
+def test_neither_a_link_nor_a_pipe_in_its_place_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("{}")
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to("other")
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        with pytest.raises(SettingsError, match="or set QUEUE_DIR"):
+            what_was_told(path)
+
+
+def test_one_that_cannot_be_read_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="run this as root or as the relay's own user, or set QUEUE_DIR"):
+        what_was_told(tmp_path)

@@ -1,0 +1,183 @@
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.destinations.destination import Destination
+from mta.delivery.destinations.destinations import Destinations
+from mta.delivery.destinations.window import WindowLimits, own_windows
+from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.limits import DeliveryLimits
+from mta.delivery.remote.interface import TransactionResult
+from mta.event_log.log import EventLog
+from mta.message.outcome import TryLater
+from mta.queue.interface import DueMessage
+from mta.routing.route import Local, Plan
+from tests.fakes.carrier import FakeCarrier
+from tests.fakes.mail import claim
+from tests.fakes.router import FakeRouter
+
+NOW = 1_000_000.0
+DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_turn=60.0)
+NEVER_OWED = NOW + 1e9
+
+
+class Owner:
+    """Works on messages of one group each."""
+
+    destinations: Destinations
+
+    def __init__(self) -> None:
+        self.put_off: list[Group] = []
+        self.given_back: list[Group] = []
+
+    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
+        self.put_off.append(group)
+        self.destinations.unproven.leave(group.job)
+
+    def abandoned(self, group: Group) -> None:
+        self.given_back.append(group)
+        self.destinations.unproven.leave(group.job)
+
+
+class DestinationsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.router, self.carrier, self.owner = FakeRouter(), FakeCarrier(), Owner()
+        self.room = 100
+        self.owed = NEVER_OWED
+        self.destinations = self.owner.destinations = Destinations(
+            self.router,
+            self.owner,
+            new=self.new,
+            room=lambda: self.room,
+            owed=lambda _: self.owed,
+            wall=self.clock.seconds,
+            limits=LIMITS,
+        )
+
+    def new(self, name: str) -> Destination:
+        windows = own_windows(WindowLimits(start=1, most=1))
+        event_log = EventLog(lambda _: None, self.clock.seconds)
+        clock, wall = self.clock, self.clock.seconds
+        return Destination(name, windows, self.carrier, self.owner, clock=clock, wall=wall, event_log=event_log)
+
+    def enter(self, count: int = 1, host: str = "mx.test") -> None:
+        for _ in range(count):
+            job = Job(claim("bob@b.test"), NOW)
+            self.destinations.enter(Group(job, job.claim.pending, self.clock.seconds()), Plan(host, ()))
+
+    def until(self, *domains: str) -> float | None:
+        """Return until when a message for these domains would be left alone."""
+        put_off = self.destinations.put_off()
+        return None if put_off is None else put_off(DueMessage(NOW, delay_reported=False, domains=domains))
+
+    def fall_silent(self) -> None:
+        """Have what was sent so far leave a connection that answers nothing more."""
+        self.carrier.held = True
+        self.enter()
+
+    def test_few_may_wait_where_there_is_no_connection_yet(self) -> None:
+        self.carrier.slow = True
+        self.enter(5)
+        assert len(self.owner.given_back) == 2
+        assert all(NOW < group.job.again <= NOW + 60 for group in self.owner.given_back)
+
+    def test_where_there_is_one_as_many_may_wait_as_there_is_room_left(self) -> None:
+        self.fall_silent()
+        self.enter(10)
+        assert self.owner.given_back == []
+        self.room = 10
+        self.enter()
+        assert len(self.owner.given_back) == 1
+
+    def test_while_all_take_mail_none_is_left_alone(self) -> None:
+        self.enter()
+        assert self.destinations.put_off() is None
+
+    def test_mail_for_a_dead_destination_is_left_alone_until_its_probe(self) -> None:
+        self.carrier.down = DOWN
+        self.enter()
+        assert self.until("b.test") == NOW + 30
+        assert self.until("b.test", "c.test") == NOW + 30
+
+    def test_mail_that_can_go_elsewhere_too_is_not_left_alone(self) -> None:
+        self.router.routings = {"live.test": Plan("mx.live.test", ()), "here.test": Local()}
+        self.carrier.down = DOWN
+        self.enter()
+        assert self.until("live.test") is None
+        assert self.until("b.test", "live.test") is None
+        assert self.until("here.test") is None
+
+    def test_mail_whose_way_is_not_known_is_not_left_alone(self) -> None:
+        self.router.slow["slow.test"] = Deferred()
+        self.carrier.down = DOWN
+        self.enter()
+        assert self.until("slow.test") is None
+
+    def test_mail_for_a_full_line_is_given_a_turn(self) -> None:
+        self.carrier.slow = True
+        self.enter(3)
+        until = self.until("b.test")
+        assert until is not None
+        assert NOW < until <= NOW + 60
+
+    def test_mail_that_waits_for_nobody_is_not_left_alone(self) -> None:
+        self.carrier.down = DOWN
+        self.enter()
+        assert self.until() is None
+
+    def test_mail_whose_sender_is_to_hear_of_it_is_not_left_alone_for_longer(self) -> None:
+        self.carrier.down = DOWN
+        self.enter()
+        self.owed = NOW + 10
+        assert self.until("b.test") == NOW + 10
+        self.owed = NOW
+        assert self.until("b.test") is None
+
+    def test_when_the_penalty_is_over_mail_is_taken_again(self) -> None:
+        self.carrier.down = DOWN
+        self.enter()
+        self.clock.advance(30)
+        assert self.destinations.put_off() is None
+
+    def test_unproven_ones_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
+        self.enter(host="mx.test")
+        self.carrier.slow = True
+        for number in range(75):
+            self.enter(host=f"mx{number}.test")
+        assert self.owner.given_back == []
+        self.enter(host="mx.new.test")
+        (given_back,) = self.owner.given_back
+        assert NOW < given_back.job.again <= NOW + 60
+        self.router.routings["new.test"] = Plan("mx.new.test", ())
+        self.router.slow["unknown.test"] = Deferred()
+        self.router.routings["here.test"] = Local()
+        for domain in ("new.test", "unknown.test"):
+            until = self.until(domain)
+            assert until is not None
+            assert NOW < until <= NOW + 60
+        assert self.until("here.test") is None
+        # This one has taken mail before.
+        assert self.until("b.test") is None
+        assert self.until("unknown.test", "b.test") is None
+
+    def test_who_failed_since_is_unproven_again(self) -> None:
+        self.enter(host="mx.test")
+        self.fall_silent()
+        self.carrier.connections[-1].answer(TransactionResult({0: DOWN}), usable=False)
+        self.carrier.slow = True
+        for number in range(75):
+            self.enter(host=f"mx{number}.test")
+        # Its penalty is over, so that nothing else holds its mail.
+        self.clock.advance(31)
+        assert self.until("b.test") is not None
+
+    def test_after_the_close_everything_is_given_back(self) -> None:
+        self.carrier.slow = True
+        self.enter(2)
+        self.destinations.close()
+        self.enter()
+        assert len(self.owner.given_back) == 3
+        assert self.clock.getDelayedCalls() == []

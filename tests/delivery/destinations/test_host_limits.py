@@ -1,0 +1,38 @@
+from mta.delivery.destinations.host_limits import BELIEVED, PASSED_OVER, UNLIMITED, HostLimits
+
+NOW = 1000.0
+
+
+def test_a_limit_of_recipients_is_believed_for_some_hours() -> None:
+    limits = HostLimits(500)
+    assert limits.recipients == UNLIMITED
+    limits.recipients_refused(2, NOW)
+    assert limits.recipients_now(NOW + BELIEVED - 1) == 2
+    assert limits.recipients_now(NOW + BELIEVED) == UNLIMITED
+
+
+def test_a_limit_of_messages_is_never_above_the_relays_own() -> None:
+    limits = HostLimits(500)
+    limits.messages_refused(900, NOW)
+    assert limits.messages == 500
+    limits.messages_refused(10, NOW)
+    assert limits.messages_now(NOW + BELIEVED - 1) == 10
+    assert limits.messages_now(NOW + BELIEVED) == 500
+
+
+def test_a_host_that_closes_after_the_same_number_of_messages_again_and_again_has_such_a_limit() -> None:
+    limits = HostLimits(500)
+    for carried in (7, 7, 9, 7, 7):
+        limits.closed(carried, NOW)
+    assert limits.messages == 500
+    limits.closed(7, NOW)
+    assert limits.messages == 7
+
+
+def test_a_host_is_passed_over_for_a_minute() -> None:
+    limits = HostLimits(500)
+    limits.pass_over(["a", "b"], NOW)
+    limits.pass_over(["b"], NOW + 30)
+    assert limits.passed_over(NOW + PASSED_OVER - 1) == {"a", "b"}
+    assert limits.passed_over(NOW + PASSED_OVER) == {"b"}
+    assert limits.passed_over(NOW + PASSED_OVER + 30) == frozenset()

@@ -1,0 +1,63 @@
+import itertools
+
+from twisted.internet.task import Clock
+
+from mta.delivery.destinations.pool import IDLE_SECONDS, IdlePool, PooledConnection
+from tests.fakes.carrier import FakeCarrier, FakeConnection
+
+
+def kept(lines: IdlePool) -> FakeConnection:
+    connection = FakeConnection(FakeCarrier())
+    lines.keep(PooledConnection(connection, 0.0))
+    return connection
+
+
+def test_the_line_that_rested_shortest_is_taken_and_lost_ones_are_dropped() -> None:
+    lines = IdlePool(Clock(), lambda: None)
+    first, second, third = (kept(lines) for _ in range(3))
+    third.usable = False
+    taken = [lines.take(), lines.take()]
+    assert [line and line.connection for line in taken] == [second, first]
+    assert lines.take() is None
+
+
+def test_each_line_ends_when_it_has_rested_long_enough_and_that_is_told() -> None:
+    clock, ended = Clock(), list[float]()
+    lines = IdlePool(clock, lambda: ended.append(clock.seconds()))
+    first = kept(lines)
+    clock.advance(1)
+    second = kept(lines)
+    clock.advance(IDLE_SECONDS - 1)
+    assert (first.ended, second.ended, len(lines)) == ("quit", "", 1)
+    clock.advance(1)
+    assert (second.ended, len(lines)) == ("quit", 0)
+    assert ended == [IDLE_SECONDS, IDLE_SECONDS + 1]
+    assert not clock.getDelayedCalls()
+
+
+def test_a_line_ends_at_once_whatever_is_lost_in_the_sum_of_its_times() -> None:
+    tenths = (number / 10 for number in itertools.count(1))
+    odd = next(since for since in tenths if since + IDLE_SECONDS - since < IDLE_SECONDS)
+    clock, rounds = Clock(), list[None]()
+    clock.rightNow = odd
+    lines = IdlePool(clock, lambda: rounds.append(None))
+    connection = kept(lines)
+    clock.advance(IDLE_SECONDS)
+    assert connection.ended == "quit"
+    assert len(rounds) == 1
+
+
+def test_closing_ends_all_lines_and_the_watch() -> None:
+    clock = Clock()
+    lines = IdlePool(clock, lambda: None)
+    connections = [kept(lines) for _ in range(2)]
+    lines.close()
+    assert [each.ended for each in connections] == ["quit", "quit"]
+    assert not clock.getDelayedCalls()
+
+
+def test_the_oldest_line_can_be_ended_before_its_time() -> None:
+    lines = IdlePool(Clock(), lambda: None)
+    first, second = kept(lines), kept(lines)
+    lines.end_oldest()
+    assert (first.ended, second.ended) == ("quit", "")

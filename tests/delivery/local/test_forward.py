@@ -1,0 +1,155 @@
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mta.delivery.job import RecipientResult
+from mta.delivery.local.aliases import Expansion
+from mta.delivery.local.forward import fold, forwarded, outside_target
+from mta.delivery.settle_retry import defer_lost_bodies
+from mta.message.body import SMALL, Body, FileBody, head
+from mta.message.envelope import Notify, Recipient
+from mta.message.outcome import Delivered, TryLater
+from mta.queue.interface import NewMail, Pending, QueueId
+from mta.queue.sqlite.bodies import Writer
+from mta.smtp.address import parse_address
+from tests.fakes import mail
+
+ALIAS = parse_address("all@here.test")
+ALL = Recipient(ALIAS)
+WHO = Expansion((parse_address("bob@here.test"),), (parse_address("eve@out.test"),))
+
+
+class Broken:
+    """A body on a disk that breaks when more of it was read than a row takes."""
+
+    size = 2 * SMALL
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"x" * (SMALL + 1)
+        raise OSError(5, "Input/output error")
+
+
+def new_mail(folder: Path, recipient: Recipient = ALL, body: Body | None = None) -> NewMail:
+    claim = mail.claim(recipient)
+    claim = replace(claim, body=body) if body else claim
+    (forward,) = fold([(Pending(0, recipient), WHO)], ()).forwards
+    return forwarded(claim, forward, QueueId("0000000000009"), Writer(folder, "0000000000009"))
+
+
+def folded(*asked: tuple[str, Expansion], reached: Collection[str] = ()) -> tuple[list[set[str]], list[list[int]]]:
+    """Return to whom the messages of a fold go, and which of them each alias needs."""
+    aliases = [(Pending(at, Recipient(parse_address(name))), who) for at, (name, who) in enumerate(asked)]
+    result = fold(aliases, {outside_target(parse_address(each)) for each in reached})
+    to = [{str(one.address) for one in forward.recipients.values()} for forward in result.forwards]
+    return to, [list(result.needs[at]) for at in range(len(asked))]
+
+
+def who(*outside: str, users: Collection[str] = ()) -> Expansion:
+    return Expansion(tuple(map(parse_address, users)), tuple(map(parse_address, outside)))
+
+
+def test_the_same_mail_goes_to_whom_the_alias_stands_for_under_a_mark(tmp_path: Path) -> None:
+    new = new_mail(tmp_path)
+    assert head(new.body, 10_000) == b"Delivered-To: all@here.test\r\n" + mail.BODY
+    assert [str(one.address) for one in new.envelope.recipients] == ["bob@here.test", "eve@out.test"]
+
+
+def test_the_sender_stays_and_the_origin_tells_of_the_alias(tmp_path: Path) -> None:
+    envelope = new_mail(tmp_path).envelope
+    assert str(envelope.sender) == "alice@a.test"
+    assert envelope.origin.is_by_alias
+    assert envelope.origin.client == mail.ORIGIN.client
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [
+        (None, None),
+        (Notify.NEVER, Notify.NEVER),
+        (Notify.SUCCESS, Notify.NEVER),
+        (Notify.SUCCESS | Notify.FAILURE, Notify.FAILURE),
+        (Notify.DELAY, Notify.DELAY),
+    ],
+)
+def test_success_is_not_reported_by_those_behind_an_alias(
+    tmp_path: Path, asked: Notify | None, passed: Notify | None
+) -> None:
+    new = new_mail(tmp_path, Recipient(ALIAS, asked, "rfc822;all@here.test"))
+    assert {one.notify for one in new.envelope.recipients} == {passed}
+    assert {one.original for one in new.envelope.recipients} == {"rfc822;all@here.test"}
+
+
+def test_a_large_body_is_copied_into_a_file(tmp_path: Path) -> None:
+    content = b"Subject: large\r\n\r\n" + b"x" * 70 * 1024 + b"\r\n" * SMALL
+    (tmp_path / "old").write_bytes(content)
+    new = new_mail(tmp_path, body=FileBody(tmp_path / "old", len(content)))
+    assert isinstance(new.body, FileBody)
+    assert new.body.path.read_bytes() == b"Delivered-To: all@here.test\r\n" + content
+
+
+def test_a_body_that_cannot_be_read_to_its_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        new_mail(tmp_path, body=Broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_a_file_is_withdrawn_and_nothing_else(tmp_path: Path) -> None:
+    done = Delivered("passed on", host="")
+    large = replace(new_mail(tmp_path), body=FileBody(tmp_path / "large", SMALL + 1))
+    results = {
+        0: RecipientResult(done, mails=(large,)),
+        1: RecipientResult(done, mails=(new_mail(tmp_path),)),
+        2: RecipientResult(done),
+    }
+    kept = {index: result for index, result in results.items() if index}
+    assert defer_lost_bodies(results, "it is gone")
+    assert results.pop(0).outcome == TryLater("cannot pass on the mail: it is gone", status="4.3.0")
+    assert results == kept
+    assert not defer_lost_bodies(results, "it is gone")
+
+
+def test_aliases_with_the_same_recipients_become_one_message() -> None:
+    same = who("all@corp.test")
+    assert folded(*((f"info+{number}@here.test", same) for number in range(1000))) == (
+        [{"all@corp.test"}],
+        [[0]] * 1000,
+    )
+
+
+def test_an_address_behind_several_aliases_is_in_one_message_of_them() -> None:
+    aliases = ("a@here.test", who("x@t.test", "y@t.test")), ("b@here.test", who("y@t.test", "z@t.test"))
+    assert folded(*aliases, ("c@here.test", who("z@t.test", "x@t.test"))) == (
+        [{"x@t.test", "y@t.test"}, {"z@t.test"}],
+        [[0], [0, 1], [1, 0]],
+    )
+
+
+def test_an_address_that_gets_the_message_anyway_is_in_none() -> None:
+    assert folded(("a@here.test", who("x@t.test", "y@t.test")), reached=["x@t.test"]) == ([{"y@t.test"}], [[0]])
+    assert folded(("a@here.test", who("x@t.test")), reached=["x@t.test"]) == ([], [[]])
+
+
+def test_a_user_is_one_in_any_spelling_and_an_address_outside_is_not() -> None:
+    users = ("a@here.test", who(users=["Bob@here.test"])), ("b@here.test", who(users=["bob@here.test"]))
+    assert folded(*users)[0] == [{"Bob@here.test"}]
+    outside = ("a@here.test", who("Bob@t.test")), ("b@here.test", who("bob@t.test"))
+    assert folded(*outside)[0] == [{"Bob@t.test"}, {"bob@t.test"}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [
+        (Notify.NEVER, Notify.FAILURE, Notify.FAILURE),
+        (Notify.FAILURE, Notify.DELAY | Notify.SUCCESS, Notify.FAILURE | Notify.DELAY),
+        (Notify.NEVER, None, None),
+        (None, Notify.NEVER, None),
+    ],
+)
+def test_an_address_behind_two_aliases_is_reported_as_either_asked(
+    first: Notify | None, second: Notify | None, asked: Notify | None
+) -> None:
+    aliases = [(Pending(at, Recipient(ALIAS, notify)), WHO) for at, notify in enumerate((first, second))]
+    (forward,) = fold(aliases, ()).forwards
+    assert {one.notify for one in forward.recipients.values()} == {asked}

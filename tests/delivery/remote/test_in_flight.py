@@ -1,0 +1,181 @@
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.remote.in_flight import QueueInFlightLog
+from mta.delivery.remote.interface import Connection, DeliveryRequest
+from mta.event_log.log import EventLog
+from mta.message.body import MemoryBody
+from mta.message.outcome import Delivered, TryLater
+from mta.queue.interface import QueueError
+from mta.queue.memory import MemoryQueue
+from tests.fakes import mail
+from tests.fakes.carrying import TAKEN, Case, parcel
+from tests.fakes.wire import Wire
+
+LARGE = MemoryBody((b"y" * 70 + b"\r\n") * 8000)
+
+
+class Marked(Case):
+    """Conversations whose marks are on disk when a test says so."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.marks: list[tuple[DeliveryRequest, Deferred[object]]] = []
+
+    def mark(self, parcel: DeliveryRequest) -> "Deferred[object]":
+        done: Deferred[object] = Deferred()
+        self.marks.append((parcel, done))
+        return done
+
+    def on_disk(self) -> None:
+        _, done = self.marks.pop()
+        done.callback(None)
+
+    def refused(self) -> None:
+        _, done = self.marks.pop()
+        done.errback(QueueError("the disk is full"))
+
+    def connection(self, **parts: object) -> tuple[Connection, Wire]:
+        return self.ready(mark=self.mark, **parts)
+
+    def streamed(self, wire: Wire) -> bytes:
+        """Take the body as far as it goes without the mark."""
+        while wire.producer is not None:
+            wire.producer.resumeProducing()
+        return wire.heard()
+
+    # A body that goes out at once
+
+    def test_nothing_is_said_before_the_mark_is_on_disk(self) -> None:
+        connection, wire = self.connection()
+        given = parcel()
+        carrying = connection.carry(given)
+        self.assertEqual((wire.heard(), connection.usable), (b"", False))
+        self.assertIs(self.marks[0][0], given)
+        self.on_disk()
+        self.assertTrue(wire.heard().endswith(mail.BODY))
+        wire.says(*TAKEN)
+        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+
+    def test_what_cannot_be_noted_is_not_sent_and_the_connection_is_still_good(self) -> None:
+        connection, wire = self.connection()
+        carrying = connection.carry(parcel("a@b.test", "b@b.test"))
+        self.refused()
+        outcomes = self.successResultOf(carrying).outcomes
+        self.assertEqual([type(each) for each in outcomes.values()], [TryLater, TryLater])
+        self.assertIn("cannot note it: the disk is full", outcomes[0].text)
+        self.assertEqual((wire.heard(), connection.usable), (b"", True))
+
+    def test_a_new_connection_that_ends_while_the_disk_is_waited_for_is_a_failed_attempt(self) -> None:
+        connection, wire = self.connection()
+        carrying = connection.carry(parcel())
+        wire.lost()
+        self.assertEqual(self.successResultOf(carrying).outcomes[0].text, "connection lost")
+        self.on_disk()
+        self.assertEqual(wire.heard(), b"")
+
+    def test_a_used_connection_that_ends_while_the_disk_is_waited_for_was_stale(self) -> None:
+        connection, wire = self.connection()
+        connection.carry(parcel())
+        self.on_disk()
+        wire.says(*TAKEN)
+        carrying = connection.carry(parcel())
+        wire.says("421 4.3.2 too long idle")
+        self.assertTrue(self.successResultOf(carrying).stale)
+        self.on_disk()
+
+    def test_a_parcel_whose_mark_is_waited_for_is_sent_before_the_goodbye(self) -> None:
+        connection, wire = self.connection()
+        carrying = connection.carry(parcel())
+        connection.quit()
+        self.assertEqual(wire.heard(), b"")
+        self.on_disk()
+        wire.heard()
+        wire.says(*TAKEN)
+        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        self.assertEqual(wire.heard(), b"QUIT\r\n")
+
+    def test_closing_by_force_does_not_wait_for_the_disk(self) -> None:
+        connection, wire = self.connection()
+        carrying = connection.carry(parcel())
+        connection.abort()
+        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], TryLater)
+        self.on_disk()
+        self.assertEqual(wire.heard(), b"")
+
+    # A body that is streamed
+
+    def streaming(self, *, bdat: bool) -> "tuple[Deferred[object], Connection, Wire]":
+        connection, wire = self.connection(bdat=bdat)
+        carrying = connection.carry(parcel(body=LARGE))
+        self.assertEqual(self.marks, [])
+        wire.says("250 ok", "250 ok", *(() if bdat else ("354 go",)))
+        return carrying, connection, wire
+
+    def test_the_last_piece_of_a_large_body_waits_for_the_mark(self) -> None:
+        for bdat in (True, False):
+            carrying, connection, wire = self.streaming(bdat=bdat)
+            before = self.streamed(wire)
+            self.assertNotIn(b"\r\n.\r\n", before)
+            self.assertEqual(len(self.marks), 1)
+            # However long the disk takes, it is not the remote's fault.
+            self.net.advance(3600)
+            self.on_disk()
+            after = wire.heard()
+            sent = (before + after).partition(b"LAST\r\n" if bdat else b"DATA\r\n")[2]
+            self.assertGreater(len(after), 0)
+            self.assertEqual(sent, LARGE.data + (b"" if bdat else b".\r\n"))
+            wire.says("250 taken")
+            self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+            self.assertTrue(connection.usable)
+
+    def test_a_large_body_that_cannot_be_noted_is_never_ended(self) -> None:
+        for bdat in (True, False):
+            carrying, _, wire = self.streaming(bdat=bdat)
+            self.streamed(wire)
+            self.refused()
+            self.assertIn("cannot note it", self.successResultOf(carrying).outcomes[0].text)
+            self.assertEqual((wire.heard(), wire.aborting), (b"", True))
+
+    def test_a_remote_that_refuses_the_body_before_its_end_is_heard_while_the_disk_is_waited_for(self) -> None:
+        carrying, _, wire = self.streaming(bdat=False)
+        self.streamed(wire)
+        wire.says("552 5.3.4 too large")
+        self.assertEqual(self.successResultOf(carrying).outcomes[0].text, "552 5.3.4 too large")
+        self.on_disk()
+        self.assertEqual(wire.heard(), b"")
+
+
+class QueueMarksTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.queue = MemoryQueue()
+        self.lines: list[str] = []
+        self.mark = QueueInFlightLog(self.queue, EventLog(self.lines.append, lambda: 0.0))
+
+    def test_the_first_time_is_noted_and_not_told(self) -> None:
+        given = parcel()
+        self.successResultOf(self.mark(given))
+        self.assertEqual(self.lines, [])
+        self.assertEqual(self.successResultOf(self.queue.mark(given.id, [0])), {0})
+
+    def test_what_was_noted_and_never_settled_is_told_by_recipient(self) -> None:
+        given = parcel("a@b.test", "b@b.test")
+        self.successResultOf(self.queue.mark(given.id, [1]))
+        self.successResultOf(self.mark(given))
+        (line,) = self.lines
+        self.assertIn(f" possible-duplicate id={given.id} to=<b@b.test> ", line)
+        self.assertIn("possible duplicate", line)
+
+    def test_what_was_noted_and_never_sent_is_no_news(self) -> None:
+        given = parcel()
+        self.successResultOf(self.mark(given))
+        self.successResultOf(self.mark(replace(given, unsent=frozenset((0,)))))
+        self.assertEqual(self.lines, [])
+        self.successResultOf(self.mark(given))
+        self.assertEqual(len(self.lines), 1)
+
+    def test_a_queue_that_cannot_note_it_says_so(self) -> None:
+        self.successResultOf(succeed(self.queue.close()))
+        self.failureResultOf(self.mark(parcel()), QueueError)

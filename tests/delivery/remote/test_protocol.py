@@ -1,0 +1,171 @@
+"""The carrier over real sockets, with a server that is not ours."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from mta.delivery.remote.commands import ONE_WRITE_BYTES
+from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.interface import Connection, DeliveryRequest
+from mta.message.body import FileBody, MemoryBody
+from mta.message.outcome import Delivered, TryLater
+from mta.routing.route import Credentials, Plan, Route, TlsRule
+from mta.tls.client import Trust, client_options
+from tests.fakes import certificates, mail
+from tests.fakes.carrying import noted
+from tests.fakes.received import Rule
+from tests.fakes.sink import EXTENSIONS, Sink
+
+USER = Credentials("the-user", 'p"\\%&/ :^$#x')
+AUTHORITY = certificates.authority()
+NO_CHUNKING = tuple(word for word in EXTENSIONS if word != "CHUNKING")
+
+
+def parcel(body: Any = None) -> DeliveryRequest:
+    claim = mail.claim("bob@b.test")
+    return DeliveryRequest(claim.id, claim.envelope, body or claim.body, claim.pending)
+
+
+class LoopbackTests(TestCase):
+    timeout = 20
+
+    def setUp(self) -> Any:
+        self.downs: list[Deferred[None]] = []
+        self.closed: list[Connection] = []
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def sink(self, **options: Any) -> Sink:
+        sink = Sink(**options)
+        sink.__enter__()
+        self.addCleanup(sink.__exit__)
+        return sink
+
+    def tls(self, leaf: certificates.Leaf) -> tuple[str, str]:
+        certificate, key = leaf.write(self.folder)
+        return str(certificate), str(key)
+
+    def good_tls(self) -> tuple[str, str]:
+        return self.tls(AUTHORITY.leaf(["sink.test"]))
+
+    def open(self, sink: Sink, rule: TlsRule = TlsRule.OPPORTUNISTIC, **route: Any) -> Any:
+        trust = Trust(AUTHORITY.certificate_pem, system=False)
+        parts = Parts(
+            reactor,  # type: ignore[arg-type]
+            "me.test",
+            lambda route: client_options(route, trust),
+            noted,
+            closed=self._down,
+        )
+        return SmtpConnector(parts).open(Plan("x", (Route("sink.test", "127.0.0.1", sink.port, rule, **route),)))
+
+    def _down(self, connection: Connection) -> None:
+        self.closed.append(connection)
+        while self.downs:
+            self.downs.pop().callback(None)
+
+    def close(self, connection: Connection) -> "Deferred[None]":
+        self.downs.append(down := Deferred())
+        connection.quit()
+        return down
+
+    async def deliver(self, sink: Sink, body: Any = None, **route: Any) -> str:
+        """Send one message and return how the connection was protected."""
+        connection = await self.open(sink, **route)
+        self.assertNotIsInstance(connection, TryLater)
+        carried = await connection.carry(parcel(body))
+        self.assertIsInstance(carried.outcomes[0], Delivered, carried)
+        await self.close(connection)
+        self.assertEqual(sink.faults, [])
+        return str(connection.security)
+
+    async def test_several_messages_go_over_one_connection(self) -> None:
+        sink = self.sink()
+        connection = await self.open(sink)
+        for _ in range(5):
+            await connection.carry(parcel())
+        await self.close(connection)
+        self.assertEqual([message.content for message in sink.messages], [mail.BODY] * 5)
+        self.assertEqual((sink.connections, sink.faults), (1, []))
+
+    async def test_the_largest_body_that_goes_in_one_write_arrives_whole(self) -> None:
+        lines = (b"." + b"z" * 61 + b"\r\n") * (ONE_WRITE_BYTES // 64)
+        for extensions in (EXTENSIONS, NO_CHUNKING):
+            sink = self.sink(extensions=extensions)
+            await self.deliver(sink, MemoryBody(lines))
+            self.assertTrue(sink.messages[0].content == lines)
+
+    async def test_a_server_without_extensions_is_served(self) -> None:
+        sink = self.sink(extensions=())
+        self.assertEqual(await self.deliver(sink), "")
+        self.assertEqual((sink.messages[0].content, sink.messages[0].verb), (mail.BODY, "DATA"))
+
+    async def test_any_certificate_will_do_for_opportunistic_tls(self) -> None:
+        sink = self.sink(tls=self.tls(certificates.self_signed(["other.test"])))
+        self.assertIn("unverified (self-signed certificate)", await self.deliver(sink))
+        self.assertTrue(sink.messages[0].tls)
+
+    async def test_a_verified_certificate_is_told(self) -> None:
+        sink = self.sink(tls=self.good_tls())
+        self.assertRegex(await self.deliver(sink, rule=TlsRule.VERIFY), r"^TLSv1\.3 \S+ verified$")
+
+    async def test_credentials_are_never_shown_to_a_host_that_proves_nothing(self) -> None:
+        sink = self.sink(tls=self.tls(certificates.self_signed(["sink.test"])), users={USER.user: USER.password})
+        outcome = await self.open(sink, TlsRule.VERIFY, credentials=USER)
+        self.assertEqual(
+            outcome.text,
+            "certificate not trusted: self-signed certificate; mail stays queued. "
+            "If it is your smarthost's own, name the certificate in SMARTHOST_CA_FILE; "
+            "SMARTHOST_TLS=require takes any certificate",
+        )
+        self.assertEqual((sink.logins, sink.connections, outcome.status), ([], 1, "4.7.5"))
+
+    async def test_a_name_that_differs_is_not_trusted(self) -> None:
+        sink = self.sink(tls=self.tls(AUTHORITY.leaf(["other.test"])))
+        outcome = await self.open(sink, TlsRule.VERIFY)
+        self.assertIn("certificate is for other.test, not for sink.test", outcome.text)
+
+    async def test_implicit_tls(self) -> None:
+        sink = self.sink(tls=self.good_tls(), implicit=True)
+        self.assertIn(" verified", await self.deliver(sink, rule=TlsRule.VERIFY, implicit_tls=True))
+
+    async def test_each_mechanism_logs_in(self) -> None:
+        for name in ("PLAIN", "LOGIN", "CRAM-MD5"):
+            sink = self.sink(tls=self.good_tls(), users={USER.user: USER.password}, mechanisms=(name,))
+            await self.deliver(sink, rule=TlsRule.VERIFY, credentials=USER)
+            (login,) = sink.logins
+            self.assertEqual((login.mechanism, login.accepted, login.tls), (name, True, True))
+            self.assertEqual(sink.messages[0].user, USER.user)
+
+    async def test_a_refused_login_sends_nothing(self) -> None:
+        sink = self.sink(tls=self.good_tls(), users={USER.user: "another"}, mechanisms=("PLAIN",))
+        outcome = await self.open(sink, TlsRule.VERIFY, credentials=USER)
+        self.assertIn("login refused: 535 5.7.8", outcome.text)
+        self.assertEqual(sink.messages, [])
+
+    async def test_a_broken_handshake_is_followed_by_clear_text(self) -> None:
+        sink = self.sink(extensions=(*EXTENSIONS, "STARTTLS"), rules=[Rule("STARTTLS", "220 go", close=True)])
+        self.assertRegex(await self.deliver(sink), r"none\(connection (lost|reset) during the TLS handshake\)")
+        self.assertEqual((sink.connections, sink.messages[0].tls), (2, False))
+
+    async def test_large_bodies_arrive_byte_for_byte(self) -> None:
+        lines = b"".join(b".%d %b\r\n" % (number, b"x" * (number % 70)) for number in range(30_000))
+        path = self.folder / "body"
+        path.write_bytes(lines)
+        for extensions in (EXTENSIONS, NO_CHUNKING):
+            for tls in (None, self.good_tls()):
+                for body in (MemoryBody(lines), FileBody(path, len(lines))):
+                    sink = self.sink(extensions=extensions, tls=tls)
+                    await self.deliver(sink, body)
+                    self.assertTrue(sink.messages[0].content == lines)
+
+    async def test_a_server_that_hangs_up_after_the_dot_may_have_the_message(self) -> None:
+        sink = self.sink(rules=[Rule(".", None)])
+        connection = await self.open(sink)
+        carried = await connection.carry(parcel())
+        self.assertIn("the message may have been taken", carried.outcomes[0].text)

@@ -1,0 +1,29 @@
+from mta.dns.answers import Found, LookupFailed, NoData, NoSuchName, merge
+
+FOUND = Found(("192.0.2.1",), 60, "a.test")
+MORE = Found(("2001:db8::1",), 30, "a.test")
+
+
+def test_what_both_found_is_joined_for_the_shorter_time() -> None:
+    assert merge(MORE, FOUND) == Found(("2001:db8::1", "192.0.2.1"), 30, "a.test")
+
+
+def test_what_one_found_counts_whatever_the_other_says() -> None:
+    for other in (NoData(10), NoSuchName(10)):
+        assert merge(FOUND, other) == merge(other, FOUND) == Found(("192.0.2.1",), 10, "a.test")
+
+
+def test_an_address_found_beside_a_failed_look_up_is_marked_as_incomplete() -> None:
+    failed = LookupFailed("SERVFAIL", 10)
+    assert merge(FOUND, failed) == merge(failed, FOUND) == Found(("192.0.2.1",), 10, "a.test", incomplete="SERVFAIL")
+
+
+def test_a_failure_hides_a_no() -> None:
+    for other in (NoData(1), NoSuchName(1)):
+        assert merge(LookupFailed("SERVFAIL"), other) == merge(other, LookupFailed("SERVFAIL"))
+        assert isinstance(merge(LookupFailed("SERVFAIL"), other), LookupFailed)
+
+
+def test_no_such_name_needs_both_to_say_so() -> None:
+    assert merge(NoSuchName(9), NoData(5)) == NoData(5)
+    assert merge(NoSuchName(9), NoSuchName(5)) == NoSuchName(5)

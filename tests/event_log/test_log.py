@@ -1,0 +1,117 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta.event_log.log import EventLog, Stages, json_line, text_line
+from mta.message.outcome import Delivered, Failed, TryLater
+from mta.queue.interface import Action, QueueId
+from mta.smtp.address import Address
+from mta.smtp.replies import reply
+
+NOON = 1_795_348_800.25
+ID = QueueId("0123456789abc")
+BOB = Address("bob", "b.test")
+
+
+def lines_of(render=text_line):
+    lines: list[str] = []
+    return lines, EventLog(lines.append, lambda: NOON, render)
+
+
+def test_a_delivery_is_one_line_with_its_id_reply_and_stages() -> None:
+    lines, event_log = lines_of()
+    event_log.delivered(ID, BOB, Delivered("250 2.0.0 Ok", "mx.b.test[192.0.2.1]:25"), Stages(3.0, 2.5, 0.25, 0.25), "")
+    expected = (
+        "2026-11-22T12:00:00.250Z delivered id=0123456789abc to=<bob@b.test> host=mx.b.test[192.0.2.1]:25"
+        ' total=3.0 queued=2.5 waited=0.25 transfer=0.25 reply="250 2.0.0 Ok"\n'
+    )
+    assert lines == [expected]
+
+
+def test_a_result_of_the_second_host_names_the_first_one_with_its_answer() -> None:
+    lines, event_log = lines_of()
+    earlier = TryLater("452 4.3.1 full", "mx1.b.test[192.0.2.1]:25")
+    event_log.deferred(ID, BOB, TryLater("451 later", "mx2.b.test[192.0.2.2]:25"), NOON + 60, earlier=earlier)
+    event_log.failed(ID, BOB, Failed("550 no", "mx2.b.test[192.0.2.2]:25"), earlier=earlier)
+    assert len(lines) == 2
+    assert all(' earlier="mx1.b.test[192.0.2.1]:25: 452 4.3.1 full" reply=' in line for line in lines)
+
+
+def test_json_lines_hold_the_same_names() -> None:
+    lines, event_log = lines_of(json_line)
+    event_log.deferred(ID, BOB, TryLater("connection refused", status="4.4.1"), NOON + 60)
+    assert json.loads(lines[0]) == {
+        "time": "2026-11-22T12:00:00.250Z",
+        "event": "deferred",
+        "id": ID,
+        "to": "<bob@b.test>",
+        "status": "4.4.1",
+        "next": "2026-11-22T12:01:00.250Z",
+        "reply": "connection refused",
+    }
+
+
+@given(st.text(), st.text())
+def test_nothing_a_remote_says_can_make_a_second_line(helo: str, sender: str) -> None:
+    for render in (text_line, json_line):
+        lines, event_log = lines_of(render)
+        event_log.refused("192.0.2.1", helo, sender, None, reply(550, "5.7.1", "no"))
+        assert len(lines[0].splitlines()) == 1
+        assert lines[0].isascii()
+
+
+def test_a_possible_duplicate_is_told_before_its_copy_can_be_on_its_way() -> None:
+    told: list[str] = []
+    event_log = EventLog(told.append, lambda: NOON, flush=lambda: told.append("out"))
+    event_log.notice("this may wait")
+    event_log.possible_duplicate(ID, BOB)
+    assert [line.split()[1] if " " in line else line for line in told] == ["notice", "possible-duplicate", "out"]
+
+
+def test_a_change_by_an_operator_is_told_with_the_user_and_fifty_messages_a_line() -> None:
+    lines, event_log = lines_of()
+    ids = [QueueId(f"{number:013}") for number in range(120)]
+    event_log.amended(Action.HOLD, ids, "alice")
+    assert [line.count(",") + 1 for line in lines] == [50, 50, 20]
+    assert all(" amended change=hold by=alice ids=" in line for line in lines)
+    assert "".join(lines).count(ids[-1]) == 1
+    event_log.amended(Action.HOLD, ids[:1], "")
+    assert lines[-1].endswith(f" amended change=hold ids={ids[0]}\n")
+
+
+def test_a_full_disk_fills_no_log() -> None:
+    lines: list[str] = []
+    now = [NOON]
+    event_log = EventLog(lines.append, lambda: now[0])
+    for number in range(19_000):
+        event_log.trouble(f"no room in the queue: only {number % 9} MiB free", ID)
+        event_log.refused("192.0.2.1", "app", "a@b.test", "c@d.test", reply(452, "4.3.1", "No room in the queue"))
+        event_log.session_ended("192.0.2.1", "app", "421 4.7.0 too many errors")
+        now[0] += 0.002
+    assert len(lines) == 10 + 50 + 50
+    event_log.tell_repeats()
+    assert len(lines) == 10 + 50 + 50
+    now[0] += 60
+    event_log.tell_repeats()
+    event_log.stopped()
+    more = lines[110:113]
+    assert [line.split()[1] for line in more] == ["trouble", "refused", "session-ended"]
+    assert [line.split(" more=")[1].split()[0] for line in more] == ["18990", "18950", "18950"]
+    assert len(lines) == 114
+
+
+def test_a_stop_tells_how_many_lines_were_left_out() -> None:
+    lines, event_log = lines_of()
+    for _ in range(12):
+        event_log.trouble("the outcome could not be recorded", ID)
+    event_log.stopped()
+    assert lines[-2].endswith('trouble text="the outcome could not be recorded" more=2\n')
+    assert lines[-1].endswith(" stopped\n")
+
+
+def test_what_clients_are_told_is_counted_for_each_of_them() -> None:
+    lines, event_log = lines_of()
+    for number in range(40):
+        event_log.refused(f"192.0.2.{number}", "app", "a@b.test", None, reply(550, "5.7.1", "no"))
+    assert len(lines) == 40

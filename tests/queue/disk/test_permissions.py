@@ -1,0 +1,233 @@
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from mta.queue.disk.permissions import close_to_others, hand_over, keep_to_ourselves
+from mta.queue.disk.queue_dir import lock_relay, prepare
+from mta.queue.disk.threads import run_inline
+from mta.queue.interface import QueueError
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
+from tests.queue.contract import NOW
+from tests.queue.homes import Home
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+
+
+def filled(home: Path) -> SqliteQueue:
+    """Return the open queue of a home, with a message in it whose body is a file."""
+    one = Home(home)
+    one.added("bob@example.org", large=True)
+    return one.queue
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def put_symlink(path: Path) -> None:
+    elsewhere = path.parent.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    path.symlink_to(elsewhere)
+
+
+def put_dangling_link(path: Path) -> None:
+    path.symlink_to(path.parent.parent / "not-there")
+
+
+def put_hard_link(path: Path) -> None:
+    other = path.parent.parent / "other"
+    other.touch(0o600)
+    path.hardlink_to(other)
+
+
+def put_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as it:
+        it.bind(str(path))
+
+
+FILES = ("lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.new")
+THINGS = {
+    "symbolic link": put_symlink,
+    "symbolic link to nowhere": put_dangling_link,
+    "hard link": put_hard_link,
+    "pipe": os.mkfifo,
+    "directory": Path.mkdir,
+    "socket": put_socket,
+    "file": Path.touch,
+}
+# A kind of thing that a name of ours must be, and so may.
+RIGHT = {"bodies": "directory", "worker-2": "directory", **dict.fromkeys(FILES, "file")}
+FOREIGN = [
+    (name, thing)
+    for name, right in RIGHT.items()
+    for thing in THINGS
+    if thing != right and not (thing == "hard link" and right != "file")
+]
+
+
+@pytest.mark.parametrize(("name", "thing"), FOREIGN)
+def test_what_is_not_of_our_making_is_refused_in_one_line_and_left_alone(tmp_path, name, thing):
+    home = tmp_path / "queue"
+    home.mkdir(0o700)
+    THINGS[thing](home / name)
+    before = (home / name).lstat()
+    with pytest.raises(QueueError) as refused:
+        lock_relay(home)
+    words = str(refused.value)
+    assert words.startswith(f"{home / name} is a ")
+    assert "\n" not in words
+    after = (home / name).lstat()
+    assert (after.st_mode, after.st_ino, after.st_size) == (before.st_mode, before.st_ino, before.st_size)
+
+
+@pytest.mark.parametrize("name", ["lock", "queue.sqlite", "bodies"])
+def test_a_command_beside_the_daemon_refuses_them_too(tmp_path, name):
+    open_queue(tmp_path, run=run_inline, now=NOW).close()
+    (tmp_path / name).rename(tmp_path / "aside")
+    (tmp_path / name).symlink_to(tmp_path / "aside")
+    with pytest.raises(QueueError, match=f"{name} is a symbolic link"):
+        open_queue(tmp_path, run=run_inline, now=NOW, create=False, recover=False)
+
+
+def test_other_names_are_nobodys_business(tmp_path):
+    (tmp_path / "notes").symlink_to("/etc/passwd")
+    keep_to_ourselves(tmp_path)
+
+
+@needs_root
+def test_a_file_of_somebody_elses_in_a_directory_of_ours_is_refused(tmp_path):
+    prepare(tmp_path)
+    (tmp_path / "queue.sqlite").touch()
+    os.chown(tmp_path / "queue.sqlite", NOBODY, NOBODY)
+    with pytest.raises(QueueError, match=f"belongs to user id {NOBODY}, and we are user id 0"):
+        prepare(tmp_path)
+
+
+@needs_root
+def test_files_of_a_volume_that_a_group_shares_may_be_of_others(tmp_path):
+    prepare(tmp_path)
+    (tmp_path / "queue.sqlite").touch()
+    os.chown(tmp_path, NOBODY, 0)
+    os.chown(tmp_path / "queue.sqlite", NOBODY - 1, 0)
+    tmp_path.chmod(0o770)
+    keep_to_ourselves(tmp_path)
+    tmp_path.chmod(0o777)
+    with pytest.raises(QueueError, match="belongs to user id"):
+        keep_to_ourselves(tmp_path)
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_all_files_are_ours_alone_whatever_the_umask(tmp_path, umask):
+    home = tmp_path / "queue"
+    before = os.umask(umask)
+    try:
+        relay = lock_relay(home)
+        queue = filled(home)
+        found = {path.relative_to(home).as_posix(): mode(path) for path in home.rglob("*")}
+        queue.close()
+        relay.release()
+    finally:
+        os.umask(before)
+    assert mode(home) == 0o700
+    assert found.pop("bodies") == 0o700
+    assert set(found) >= {"lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm"}
+    assert set(found.values()) == {0o600}
+    assert [name for name in found if name.startswith("bodies/")]
+
+
+def test_files_that_came_back_open_from_a_backup_are_closed(tmp_path):
+    prepare(tmp_path)
+    for name, wide in (("queue.sqlite", 0o644), ("lock", 0o666), ("bodies", 0o755)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(wide)
+    prepare(tmp_path)
+    assert [mode(tmp_path / name) for name in ("queue.sqlite", "lock", "bodies")] == [0o600, 0o600, 0o700]
+
+
+@pytest.mark.parametrize(("was", "now"), [(0o755, 0o700), (0o770, 0o700), (0o777, 0o700), (0o2770, 0o2700)])
+def test_a_directory_that_is_open_is_closed_and_that_is_told(tmp_path, was, now):
+    (tmp_path / "queue.sqlite").touch()
+    tmp_path.chmod(was)
+    assert close_to_others(tmp_path) == (f"QUEUE_DIR={tmp_path} was open to others (mode {was:04o}): it is closed now")
+    assert mode(tmp_path) == now
+    assert close_to_others(tmp_path) is None
+
+
+@pytest.mark.parametrize("names", [(), ("lost+found",)])
+def test_an_empty_directory_is_closed_without_a_word(tmp_path, names):
+    for name in names:
+        (tmp_path / name).mkdir()
+    tmp_path.chmod(0o770)
+    assert close_to_others(tmp_path) is None
+    assert mode(tmp_path) == 0o700
+
+
+@needs_root
+def test_the_mode_of_a_containers_volume_is_the_orchestrators_choice(tmp_path):
+    os.chown(tmp_path, NOBODY, 0)
+    tmp_path.chmod(0o2777)
+    assert close_to_others(tmp_path, container_volume=True) is None
+
+
+@needs_root
+@pytest.mark.parametrize(("was", "told"), [(0o770, False), (0o2770, False), (0o771, True), (0o777, True)])
+def test_a_volume_that_is_not_ours_is_left_as_it_is_and_only_told_of_if_everyone_may_enter(tmp_path, was, told):
+    os.chown(tmp_path, NOBODY, 0)
+    tmp_path.chmod(was)
+    words = close_to_others(tmp_path)
+    assert (words is not None) is told
+    assert mode(tmp_path) == was
+    assert words is None or words.endswith(f"is not ours to close: chmod {was & ~7:04o} it")
+
+
+def test_what_is_no_directory_is_left_for_the_queue_to_speak_of(tmp_path):
+    (tmp_path / "file").touch(0o644)
+    assert close_to_others(tmp_path / "file") is close_to_others(tmp_path / "missing") is None
+    assert mode(tmp_path / "file") == 0o644
+
+
+def owners(folder: Path) -> dict[str, int]:
+    return {path.relative_to(folder).as_posix(): path.lstat().st_uid for path in [folder, *folder.rglob("*")]}
+
+
+@needs_root
+def test_a_queue_of_roots_is_handed_over_whole(tmp_path):
+    for home in (tmp_path, tmp_path / "worker-2"):
+        filled(home).close()
+    (tmp_path / "lost+found").mkdir()
+    hand_over(tmp_path, NOBODY, NOBODY)
+    found = owners(tmp_path)
+    assert found.pop("lost+found") == 0
+    assert set(found.values()) == {NOBODY}
+    assert len([name for name in found if "bodies/" in name]) == 2
+
+
+@needs_root
+@pytest.mark.parametrize("thing", ["symbolic link", "symbolic link to nowhere", "hard link", "pipe", "socket"])
+def test_what_a_link_leads_to_is_not_given_away(tmp_path, thing):
+    home = tmp_path / "queue"
+    home.mkdir()
+    THINGS[thing](home / "queue.sqlite")
+    hand_over(home, NOBODY, NOBODY)
+    assert {uid for name, uid in owners(tmp_path).items() if name != "queue"} == {0}
+    assert home.stat().st_uid == NOBODY
+
+
+@needs_root
+def test_a_directory_that_holds_more_than_a_queue_is_kept(tmp_path):
+    (tmp_path / "lock").touch()
+    (tmp_path / "passwd").touch()
+    hand_over(tmp_path, NOBODY, NOBODY)
+    assert set(owners(tmp_path).values()) == {0}
+
+
+@needs_root
+def test_in_a_directory_that_is_somebodys_already_nothing_is_given_away(tmp_path):
+    (tmp_path / "lock").touch()
+    os.chown(tmp_path, NOBODY, NOBODY)
+    hand_over(tmp_path, NOBODY - 1, NOBODY)
+    assert owners(tmp_path) == {".": NOBODY, "lock": 0}

@@ -1,0 +1,371 @@
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.queue.disk.threads import run_inline
+from mta.queue.interface import QueueError, QueueFull
+from mta.queue.sqlite.group_commit import LULL, MAX_BATCH, SOON, GroupCommit
+from mta.queue.sqlite.schema import connect
+from tests.queue.contract import scratch
+
+
+class ByHand:
+    """Runs work when the test says so: the worker as a hand-cranked one."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Callable[[], object], Deferred]] = []
+
+    def __call__(self, work):
+        done = Deferred()
+        self.waiting.append((work, done))
+        return done
+
+    def crank(self) -> None:
+        work, done = self.waiting.pop(0)
+        run_inline(work).chainDeferred(done)
+
+
+class GroupCommitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = scratch(self)
+        self.path.touch()
+        self.connection = connect(self.path)
+        self.addCleanup(self.connection.close)
+        self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")
+        self.worker = ByHand()
+        self.commit = GroupCommit(self.connection, self.worker)
+
+    def insert(self, number: int, size: int = 1, **options: Any) -> "Deferred[int]":
+        def work() -> int:
+            self.connection.execute("INSERT INTO t VALUES (?, zeroblob(?))", (number, size))
+            return number
+
+        return self.commit.submit(work, **options)
+
+    def stored(self) -> list[int]:
+        """What another program sees."""
+        other = sqlite3.connect(self.path)
+        rows = [number for (number,) in other.execute("SELECT x FROM t ORDER BY x")]
+        other.close()
+        return rows
+
+    def test_a_lone_operation_starts_at_once_and_is_answered_after_its_commit(self):
+        done = self.insert(1)
+        self.assertEqual(len(self.worker.waiting), 1)
+        self.assertNoResult(done)
+        self.assertEqual(self.stored(), [])
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
+
+    def test_what_comes_during_a_commit_shares_the_next_one(self):
+        first = self.insert(1)
+        others = [self.insert(number) for number in (2, 3, 4)]
+        self.worker.crank()
+        self.successResultOf(first)
+        self.assertEqual(len(self.worker.waiting), 1, "the next sync starts at once")
+        self.assertEqual(self.stored(), [1])
+        self.worker.crank()
+        self.assertEqual([self.successResultOf(done) for done in others], [2, 3, 4])
+        self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4], []))
+
+    def test_a_batch_is_bounded(self):
+        done = [self.insert(number) for number in range(MAX_BATCH + 2)]
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual(len(self.stored()), MAX_BATCH + 1)
+        self.assertNoResult(done[-1])
+        self.worker.crank()
+        self.successResultOf(done[-1])
+
+    def test_heavy_work_runs_in_the_worker_within_the_transaction(self):
+        self.insert(1)
+        ran = []
+        self.commit.submit(lambda: ran.append("light"))
+        heavy = self.commit.submit(lambda: ran.append("heavy") or len(ran), heavy=True)
+        self.worker.crank()
+        self.assertEqual(ran, ["light"])
+        self.worker.crank()
+        self.assertEqual(self.successResultOf(heavy), 2)
+
+    def test_an_operation_that_fails_fails_alone(self):
+        for heavy in (False, True):
+            with self.subTest(heavy=heavy):
+                first = self.insert(10 + heavy)
+                good, bad, also = self.insert(20 + heavy), self.insert(10 + heavy, heavy=heavy), self.insert(30 + heavy)
+                while self.worker.waiting:
+                    self.worker.crank()
+                self.successResultOf(first)
+                self.failureResultOf(bad, QueueError)
+                self.assertEqual((self.successResultOf(good), self.successResultOf(also)), (20 + heavy, 30 + heavy))
+        self.assertEqual(self.stored(), [10, 11, 20, 21, 30, 31])
+        self.assertFalse(self.connection.in_transaction)
+
+    def test_a_whole_batch_of_failures_is_answered_without_end_or_depth(self):
+        self.insert(1)
+        failing = [self.insert(1) for _ in range(MAX_BATCH)]
+        self.worker.crank()
+        for done in failing:
+            self.failureResultOf(done, QueueError)
+        self.successResultOf(self.commit.close())
+
+    def test_an_exception_that_is_not_sqlites_is_answered_too(self):
+        self.failureResultOf(self.commit.submit("\udc80".encode), QueueError)
+        self.assertFalse(self.connection.in_transaction)
+
+    def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does(self):
+        pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
+        self.connection.execute(f"PRAGMA max_page_count = {pages + 10}")
+        self.insert(1)
+        small, large = self.insert(2), self.insert(3, size=100_000)
+        while self.worker.waiting:
+            self.worker.crank()
+        self.failureResultOf(large, QueueFull)
+        self.assertEqual((self.successResultOf(small), self.stored()), (2, [1, 2]))
+
+    def test_what_the_answers_bring_shares_the_next_commit(self):
+        first, second = self.insert(1), self.insert(2)
+        self.worker.crank()
+        self.successResultOf(first)
+        second.addCallback(lambda _: [self.insert(3), self.insert(4)])
+        self.worker.crank()
+        self.assertEqual(len(self.worker.waiting), 1)
+        self.worker.crank()
+        self.assertEqual(self.stored(), [1, 2, 3, 4])
+
+    def test_close_waits_for_what_was_asked_and_refuses_the_rest(self):
+        done = self.insert(1)
+        order = []
+        done.addCallback(lambda _: order.append("answered"))
+        closed = self.commit.close().addCallback(lambda _: order.append("closed"))
+        self.failureResultOf(self.insert(2), QueueError)
+        self.assertNoResult(closed)
+        self.worker.crank()
+        self.assertEqual(order, ["answered", "closed"])
+
+    def test_a_file_locked_by_another_program_is_waited_for_in_the_worker(self):
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        done = self.insert(1)
+        self.assertEqual(len(self.worker.waiting), 1)
+        other.execute("COMMIT")
+        other.close()
+        self.worker.crank()
+        self.assertNoResult(done)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
+        self.assertEqual(self.connection.execute("PRAGMA busy_timeout").fetchone(), (0,))
+
+    def test_a_file_that_stays_locked_is_refused_after_a_while(self):
+        self.commit = GroupCommit(self.connection, self.worker, patience=0.001)
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        done = self.insert(1)
+        self.worker.crank()
+        self.assertIn("locked by another program", str(self.failureResultOf(done, QueueError).value))
+        other.execute("COMMIT")
+        other.close()
+        again = self.insert(1)
+        self.worker.crank()
+        self.successResultOf(again)
+
+
+class LullTests(GroupCommitTests):
+    """What no client waits for, beside what one does."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.commit = GroupCommit(self.connection, self.worker, later=self.clock.callLater)
+
+    def test_what_is_not_urgent_goes_with_the_next_that_is(self):
+        first, second = self.insert(1, within=LULL), self.insert(2, within=LULL)
+        self.assertEqual(self.worker.waiting, [])
+        third = self.insert(3)
+        self.worker.crank()
+        self.assertEqual([self.successResultOf(done) for done in (first, second, third)], [1, 2, 3])
+        self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3], []))
+        self.clock.advance(LULL)
+        self.assertEqual(self.worker.waiting, [])
+
+    def test_what_is_not_urgent_goes_by_itself_when_nothing_comes(self):
+        done = self.insert(1, within=LULL)
+        self.clock.advance(LULL * 0.9)
+        self.assertEqual(self.worker.waiting, [])
+        self.insert(2, within=LULL)
+        self.clock.advance(LULL * 0.1)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1, 2]))
+
+    def test_what_is_to_be_done_soon_takes_along_what_could_wait_longer(self):
+        first = self.insert(1, within=LULL)
+        self.clock.advance(LULL / 10)
+        second = self.insert(2, within=SOON)
+        self.clock.advance(SOON * 0.9)
+        self.assertEqual(self.worker.waiting, [])
+        self.clock.advance(SOON * 0.1)
+        self.worker.crank()
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_a_commit_under_way_is_followed_by_none_for_what_is_not_urgent(self):
+        first = self.insert(1)
+        second = self.insert(2, within=LULL)
+        self.worker.crank()
+        self.successResultOf(first)
+        self.assertEqual(self.worker.waiting, [])
+        self.clock.advance(LULL)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
+
+    def test_what_two_answers_bring_shares_one_sync_with_what_is_not_urgent(self):
+        self.insert(1)
+        for number in (2, 3):
+            self.insert(number).addCallback(lambda answered: self.insert(answered + 10) and None)
+        self.worker.crank()
+        self.insert(4, within=LULL)
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4, 12, 13], []))
+
+    def test_what_is_urgent_is_answered_first(self):
+        answers: list[int] = []
+        for number, urgent in ((1, False), (2, True), (3, False), (4, True)):
+            self.insert(number, within=0.0 if urgent else LULL).addCallback(answers.append)
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual(answers, [2, 1, 4, 3])
+
+    def test_a_lull_that_ends_during_a_commit_lets_the_next_one_follow_at_once(self):
+        self.insert(1)
+        second = self.insert(2, within=LULL)
+        self.clock.advance(LULL)
+        self.assertEqual(len(self.worker.waiting), 1)
+        self.worker.crank()
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
+
+    def test_what_failed_with_others_is_done_again_without_waiting(self):
+        bad = self.insert(1, within=LULL)
+        again = self.insert(1, within=LULL)
+        self.clock.advance(LULL)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(bad), self.stored()), (1, [1]))
+        self.failureResultOf(again, QueueError)
+
+    def test_closing_waits_for_no_lull(self):
+        done = self.insert(1, within=LULL)
+        closed = self.commit.close()
+        self.worker.crank()
+        self.successResultOf(closed)
+        self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closing_during_a_commit_waits_for_what_is_not_urgent_too(self):
+        self.insert(1)
+        self.insert(2, within=LULL)
+        closed = self.commit.close()
+        self.worker.crank()
+        self.assertNoResult(closed)
+        self.worker.crank()
+        self.successResultOf(closed)
+        self.assertEqual(self.stored(), [1, 2])
+
+
+class Failing:
+    """A connection whose disk fails at a statement: the operating system's part, which no test can break for real."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.broken: dict[str, int] = {}
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.connection.in_transaction
+
+    def execute(self, statement: str, *parameters: object) -> sqlite3.Cursor:
+        self.fail_at(statement)
+        return self.connection.execute(statement, *parameters)
+
+    def commit(self) -> None:
+        self.fail_at("COMMIT")
+        self.connection.commit()
+
+    def fail_at(self, statement: str) -> None:
+        for word, code in self.broken.items():
+            if statement.startswith(word):
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = code
+                raise error
+
+
+class BrokenDiskTests(GroupCommitTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.failing = Failing(self.connection)
+        self.commit = GroupCommit(self.failing, self.worker)
+
+    def test_a_commit_that_fails_answers_nobody_that_it_is_stored(self):
+        first = self.insert(1)
+        self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
+        second = self.insert(2)
+        self.worker.crank()
+        self.failureResultOf(first, QueueError)
+        self.crank(2)
+        self.failureResultOf(second, QueueError)
+        self.failing.broken.clear()
+        third = self.insert(3)
+        self.crank(2)
+        self.assertEqual((self.successResultOf(third), self.stored()), (3, [3]))
+
+    def crank(self, times: int) -> None:
+        for _ in range(times):
+            self.worker.crank()
+
+    def test_after_a_sync_that_failed_nothing_is_stored_before_the_log_was_begun_anew(self):
+        self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
+        self.failureResultOf(self.cranked(self.insert(1)), QueueError)
+        self.failing.broken = {"PRAGMA wal_checkpoint": sqlite3.SQLITE_IOERR}
+        for _ in range(2):
+            self.failureResultOf(self.cranked(self.insert(2)), QueueError)
+        self.failing.broken.clear()
+        third = self.insert(3)
+        self.crank(2)
+        self.assertEqual((self.successResultOf(third), self.stored()), (3, [3]))
+
+    def cranked(self, done: "Deferred[int]") -> "Deferred[int]":
+        self.worker.crank()
+        return done
+
+    def test_a_commit_that_finds_the_disk_full_is_tried_one_by_one(self):
+        self.insert(1)
+        second, third = self.insert(2), self.insert(3)
+        self.worker.crank()
+        self.failing.broken["COMMIT"] = sqlite3.SQLITE_FULL
+        self.worker.crank()
+        self.worker.crank()
+        self.failureResultOf(second, QueueFull)
+        self.failing.broken.clear()
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(third), self.stored()), (3, [1, 3]))
+
+    def test_when_nothing_can_be_taken_back_the_queue_refuses_everything(self):
+        first = self.insert(1)
+        second = self.insert(2)
+        self.failing.broken = {"COMMIT": sqlite3.SQLITE_IOERR, "ROLLBACK": sqlite3.SQLITE_IOERR}
+        self.worker.crank()
+        self.failureResultOf(first, QueueError)
+        self.failureResultOf(second, QueueError)
+        self.assertIn("restart the relay", str(self.failureResultOf(self.insert(3), QueueError).value))
+        self.successResultOf(self.commit.close())
+
+    def test_a_begin_that_fails_is_answered(self):
+        self.failing.broken["BEGIN"] = sqlite3.SQLITE_IOERR
+        self.failureResultOf(self.insert(1), QueueError)
+        self.failing.broken.clear()
+        again = self.insert(1)
+        self.worker.crank()
+        self.successResultOf(again)

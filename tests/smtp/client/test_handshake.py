@@ -1,0 +1,279 @@
+import pytest
+
+from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
+from mta.smtp.client.handshake import Login, Offer, Terms
+from mta.smtp.client.machine import ClientMachine
+from tests.fakes.play import LMTP, LOGIN, PLAIN_SERVER, TERMS, Pieces, cut, ended, hear, play
+
+
+@cut
+def test_a_server_without_extensions_is_ready_after_ehlo(pieces: Pieces) -> None:
+    client = ClientMachine(TERMS)
+    play(client, PLAIN_SERVER, pieces)
+    assert client.ready
+    assert client.offer == Offer()
+
+
+def test_the_offer_is_read_whatever_its_case_and_unknown_words_are_ignored() -> None:
+    client = ClientMachine(TERMS)
+    play(
+        client,
+        """
+        S: 220 hi
+        C: EHLO me.test
+        S: 250-b.test PIPELINING
+        S: 250-size 1000
+        S: 250-8bitmime
+        S: 250-SmtpUtf8
+        S: 250-DSN
+        S: 250-X-THING a b
+        S: 250-AUTH=PLAIN
+        S: 250 AUTH LOGIN CRAM-MD5
+        ! READY
+        """,
+    )
+    offer = client.offer
+    assert (offer.size, offer.eight_bit, offer.smtputf8, offer.dsn) == (1000, True, True, True)
+    assert not offer.pipelining
+    assert offer.mechanisms == {"PLAIN", "LOGIN", "CRAM-MD5"}
+
+
+@pytest.mark.parametrize(
+    ("word", "size"), [("SIZE", 0), ("SIZE 0", 0), ("SIZE x", 0), ("SIZE " + "9" * 21, 0), ("X", None)]
+)
+def test_a_size_that_names_no_limit_is_none(word: str, size: int | None) -> None:
+    client = ClientMachine(TERMS)
+    play(client, f"S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 {word}\n! READY")
+    assert client.offer.size == size
+
+
+@cut
+def test_helo_follows_a_refused_ehlo(pieces: Pieces) -> None:
+    client = ClientMachine(TERMS)
+    play(client, "S: 220 hi\nC: EHLO me.test\nS: 502 what\nC: HELO me.test\nS: 250 b.test\n! READY", pieces)
+
+
+@pytest.mark.parametrize(
+    ("script", "cause", "status", "words"),
+    [
+        ("S: 554 5.7.1 go away\n! CLOSED", FailureKind.REFUSED, "4.7.1", "554 5.7.1 go away"),
+        ("S: 450 busy\n! CLOSED", FailureKind.REFUSED, "4.3.2", "450 busy"),
+        ("S: 421 4.7.0 busy\n! CLOSED", FailureKind.CLOSING, "4.7.0", "421 4.7.0 busy"),
+        ("S: hello\n! CLOSED", FailureKind.PROTOCOL, "4.5.0", "protocol error: not a reply: 'hello'"),
+        ("S: 220 hi\nC: EHLO me.test\nS: 450 no\n! CLOSED", FailureKind.REFUSED, "4.3.2", "450 no"),
+        (
+            "S: 220 hi\nC: EHLO me.test\nS: 500 no\nC: HELO me.test\nS: 550 no\n! CLOSED",
+            FailureKind.REFUSED,
+            "4.3.2",
+            "550 no",
+        ),
+        (PLAIN_SERVER + "S: 421 idle\n! CLOSED", FailureKind.CLOSING, "4.3.2", "421 idle"),
+        (
+            PLAIN_SERVER + "S: 250 ok\n! CLOSED",
+            FailureKind.PROTOCOL,
+            "4.5.0",
+            "protocol error: unexpected reply 250 ok",
+        ),
+    ],
+)
+@cut
+def test_what_ends_a_session_is_told(script: str, cause: FailureKind, status: str, words: str, pieces: Pieces) -> None:
+    client = ClientMachine(TERMS)
+    play(client, script, pieces)
+    assert ended(client) == SessionFailure(cause, status, words)
+    assert not client.ready
+
+
+# Our own name in its reply (RFC 5321 section 6.3)
+
+
+@pytest.mark.parametrize("name", ["me.test", "ME.Test at your service", "me.test."])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "S: 220 hi\nC: EHLO me.test\nS: 250-{}\nS: 250 SIZE",
+        "S: 220 hi\nC: EHLO me.test\nS: 500\nC: HELO me.test\nS: 250 {}",
+    ],
+)
+def test_a_server_of_our_own_name_gets_no_mail(script: str, name: str) -> None:
+    client = ClientMachine(TERMS)
+    play(client, script.format(name) + "\n! CLOSED")
+    assert (ended(client).cause, ended(client).status) == (FailureKind.OURSELVES, "4.4.6")
+
+
+@pytest.mark.parametrize("name", ["me.test.example", "not-me.test", "hello me.test", ""])
+def test_a_name_that_only_resembles_ours_is_a_stranger(name: str) -> None:
+    client = ClientMachine(TERMS)
+    play(client, f"S: 220 me.test\nC: EHLO me.test\nS: 250 {name}\n! READY")
+
+
+def test_a_mail_store_on_this_host_may_bear_its_name() -> None:
+    play(ClientMachine(LMTP), "S: 220 hi\nC: LHLO me.test\nS: 250 me.test\n! READY")
+
+
+# STARTTLS
+
+
+@cut
+def test_a_mail_store_is_greeted_with_lhlo_inside_tls_too(pieces: Pieces) -> None:
+    client = ClientMachine(LMTP)
+    play(
+        client,
+        "S: 220 hi\nC: LHLO me.test\nS: 250-b.test\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n! START_TLS",
+        pieces,
+    )
+    client.tls_started()
+    play(client, "C: LHLO me.test\nS: 250-b.test\nS: 250 8BITMIME\n! READY", pieces)
+    assert client.offer.eight_bit
+
+
+def test_a_server_that_refuses_lhlo_is_not_taken_for_a_mail_store() -> None:
+    client = ClientMachine(LMTP)
+    play(client, "S: 220 hi\nC: LHLO me.test\nS: 502 5.5.2 not implemented\n! CLOSED")
+    assert ended(client).cause is FailureKind.REFUSED
+
+
+TLS_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250-SIZE 5\nS: 250 STARTTLS\nC: STARTTLS\n"
+
+
+@cut
+def test_what_was_learned_in_clear_is_forgotten_inside_tls(pieces: Pieces) -> None:
+    client = ClientMachine(TERMS)
+    play(client, TLS_SERVER + "S: 220 go\n! START_TLS", pieces)
+    client.tls_started()
+    assert client.offer.size is None
+    play(client, "C: EHLO me.test\nS: 250 b.test\n! READY", pieces)
+    assert client.offer.size is None
+
+
+@pytest.mark.parametrize("extra", [b"250-b.test\r\n250 AUTH PLAIN\r\n", b"2", b"250-x\r\n"])
+def test_plain_text_after_the_reply_to_starttls_ends_the_session(extra: bytes) -> None:
+    client = ClientMachine(TERMS)
+    play(client, TLS_SERVER)
+    assert client.receive(b"220 go\r\n" + extra) is ClientEvent.CLOSED
+    assert ended(client).cause is FailureKind.PROTOCOL
+
+
+@pytest.mark.parametrize("refusal", ["454 4.7.0 not now", "502 no"])
+@cut
+def test_a_refused_starttls_goes_on_in_clear_unless_tls_is_required(refusal: str, pieces: Pieces) -> None:
+    client = ClientMachine(TERMS)
+    play(client, f"{TLS_SERVER}S: {refusal}\n! READY", pieces)
+    strict = ClientMachine(Terms("me.test", tls_required=True))
+    play(strict, f"{TLS_SERVER}S: {refusal}\n! CLOSED", pieces)
+    assert ended(strict).cause is FailureKind.NO_TLS
+
+
+def test_a_missing_starttls_ends_the_session_when_tls_is_required() -> None:
+    client = ClientMachine(Terms("me.test", tls_required=True, login=Login("u", "p")))
+    play(client, "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 AUTH PLAIN CRAM-MD5\n! CLOSED")
+    assert ended(client) == SessionFailure(FailureKind.NO_TLS, "4.7.4", "STARTTLS is not offered")
+
+
+def test_starttls_is_not_used_where_it_is_not_wanted_or_tls_runs_already() -> None:
+    for client in (ClientMachine(Terms("me.test", starttls=False)), ClientMachine(TERMS, secured=True)):
+        play(client, "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 STARTTLS\n! READY")
+
+
+# AUTH
+
+
+def secured(terms: Terms, offered: str) -> ClientMachine:
+    client = ClientMachine(terms, secured=True)
+    hear(client, "220 hi")
+    client.receive(f"250-b.test\r\n250 AUTH {offered}\r\n".encode())
+    return client
+
+
+@cut
+def test_plain_logs_in_with_one_command(pieces: Pieces) -> None:
+    play(secured(LOGIN, "LOGIN PLAIN"), "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 235 ok\n! READY", pieces)
+
+
+@cut
+def test_login_answers_two_questions(pieces: Pieces) -> None:
+    script = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: dXNlcg==\nS: 334 \nC: cGFzczp3b3Jk\nS: 235 ok\n! READY"
+    play(secured(LOGIN, "LOGIN"), script, pieces)
+    # Blanks and words behind the challenge, as some servers write them.
+    script = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6 user?\nC: dXNlcg==\nS: 334  ?\nC: cGFzczp3b3Jk\nS: 235 ok\n! READY"
+    play(secured(LOGIN, "LOGIN"), script, pieces)
+
+
+def test_cram_md5_comes_first_and_uses_the_whole_password() -> None:
+    client = ClientMachine(Terms("me.test", login=Login("tim", "tanstaaftanstaaf")))
+    play(
+        client,
+        """
+        S: 220 hi
+        C: EHLO me.test
+        S: 250-b.test
+        S: 250 AUTH PLAIN CRAM-MD5
+        C: AUTH CRAM-MD5
+        S: 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+
+        C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw
+        S: 235 ok
+        ! READY
+        """,
+    )
+
+
+@cut
+def test_a_refused_mechanism_is_followed_by_the_next_and_the_last_refusal_ends_the_session(pieces: Pieces) -> None:
+    client = secured(LOGIN, "PLAIN LOGIN")
+    script = "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 no\nC: AUTH LOGIN\nS: 535 5.7.8 never\n! CLOSED"
+    play(client, script, pieces)
+    assert ended(client) == SessionFailure(FailureKind.LOGIN_REFUSED, "4.7.8", "535 5.7.8 never")
+
+
+def test_a_temporary_refusal_of_the_login_ends_the_session_at_once() -> None:
+    client = secured(LOGIN, "PLAIN LOGIN")
+    play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 454 4.7.0 later\n! CLOSED")
+    assert ended(client).cause is FailureKind.LOGIN_REFUSED
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    ["pass:word", "PASS:WORD", "AHVzZXIAcGFzczp3b3Jk", "cGFzczp3b3Jk", "dXNlcg==", "user", "user/pass:word"],
+)
+def test_what_a_server_repeats_of_a_login_is_masked(quoted: str) -> None:
+    client = secured(LOGIN, "PLAIN")
+    play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 wrong: {quoted}!\n! CLOSED")
+    text = ended(client).text
+    assert quoted not in text
+    assert text.startswith("535 5.7.8 wrong: ****")
+
+
+def test_a_challenge_out_of_place_that_repeats_the_password_is_masked() -> None:
+    client = secured(LOGIN, "PLAIN")
+    play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 334 cGFzczp3b3Jk\n! CLOSED")
+    assert "cGFzczp3b3Jk" not in ended(client).text
+
+
+def test_a_refused_login_stays_the_reason_when_the_server_then_hangs_up() -> None:
+    client = secured(LOGIN, "PLAIN LOGIN")
+    play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 no\nC: AUTH LOGIN")
+    assert client.lose(SessionFailure(FailureKind.LOST, "4.4.2", "lost")) is ClientEvent.CLOSED
+    assert ended(client).cause is FailureKind.LOGIN_REFUSED
+
+
+@pytest.mark.parametrize("challenge", ["334 ", "334 !!!", "334 VXNl\xe9", "354 go on"])
+def test_a_challenge_that_makes_no_sense_ends_the_session_without_an_answer(challenge: str) -> None:
+    client = secured(LOGIN, "PLAIN")
+    play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: {challenge}\n! CLOSED")
+    assert ended(client).cause is FailureKind.PROTOCOL
+    assert "pass" not in ended(client).text
+
+
+def test_passwords_stay_out_of_clear_connections_unless_told_otherwise() -> None:
+    hello = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 AUTH PLAIN LOGIN\n"
+    careful = ClientMachine(LOGIN)
+    play(careful, hello + "! CLOSED")
+    assert ended(careful).cause is FailureKind.NO_MECHANISM
+    assert "offered LOGIN PLAIN; usable CRAM-MD5 only" in ended(careful).text
+    told = ClientMachine(Terms("me.test", login=LOGIN.login, login_in_clear=True))
+    play(told, hello + "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 235 ok\n! READY")
+
+
+def test_secrets_do_not_show_in_values() -> None:
+    assert "pass" not in repr(LOGIN)
+    assert "user" not in repr(LOGIN)

@@ -1,0 +1,79 @@
+"""A machine of its own: a folder with a Debian, booted with its systemd."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from tests.fakes.processes import Child, until
+from tests.systemd.debian import NSPAWN, copy_debian
+
+_BOOT_SECONDS = 60
+_NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+
+
+class Machine:
+    """Runs from `with` to its end and forgets everything. It shares the network of whoever starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is what tests.systemd.debian has made."""
+        self.root = folder / f"machine-{os.getpid()}"
+        copy_debian(folder, self.root)
+        options = [f"--machine={self.root.name}", f"--directory={self.root}", f"--bind-ro={folder}/wheels:/wheels"]
+        self._child = Child([*NSPAWN, "--boot", *options], folder / "boot.log")
+
+    def __enter__(self) -> Self:
+        self._child.start()
+        try:
+            until(self._is_up, _BOOT_SECONDS, what=f"the end of the boot; {self._child.output} may say more")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # nspawn turns SIGTERM into a shutdown, and takes its machine along if it must be killed.
+        self._child.stop(30)
+        shutil.rmtree(self.root)
+
+    def run(self, *command: str, check: bool = True, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run a program inside as root. With `check` it must succeed."""
+        entering = ["nsenter", f"--target={self._leader()}", *_NAMESPACES, "env", "--chdir=/usr/src/smtprelay"]
+        environ = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": "/wheels",
+            "PIP_QUIET": "1",
+        }
+        done = subprocess.run(
+            [*entering, *command],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def shell(self, script: str, seconds: float = 60) -> str:
+        """Run shell lines inside, none of which may fail, and return what they print."""
+        return self.run("sh", "-euc", script, seconds=seconds).stdout
+
+    def write(self, path: str, text: str) -> None:
+        """Put a file inside; its folder is made."""
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+
+    def _leader(self) -> int:
+        """Return our process id of its process 1. Raises TimeoutError."""
+        children = Path(f"/proc/{self._child.pid}/task/{self._child.pid}/children")
+        return int(until(lambda: children.read_text().split(), 10, what="the machine's first process")[0])
+
+    def _is_up(self) -> bool:
+        if not self._child.running:
+            raise RuntimeError(f"the machine does not boot: {self._child.text[-2000:]}")
+        return self.run("systemctl", "is-system-running", check=False).stdout.strip() in {"running", "degraded"}

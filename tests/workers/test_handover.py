@@ -1,0 +1,81 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+import mta
+from mta.config.settings import read_settings
+from mta.tls.server import ListeningCertificate
+from mta.workers.handover import Handover, HandoverError, give, receive
+from tests.fakes.certificates import self_signed
+
+SETTINGS = {
+    "SMARTHOST_ADDRESS": "smtp.example.test",
+    "SMARTHOST_USER": "user",
+    "SMARTHOST_PASSWORD": "correct-horse",
+    "RELAY_NETWORKS": ":10.0.0.0/8:!host.test:*",
+    "RELAY_DOMAINS": "a.test:*.b.test",
+    "LOCAL_DELIVERY": "lmtp:[::1]:24",
+    "WORKERS": "4",
+}
+
+
+def settings():
+    return read_settings(SETTINGS, host_name=lambda: "host.test", networks=lambda _: (), root=Path("/nowhere"))
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def test_each_worker_receives_what_the_parent_gave() -> None:
+    given = Handover(settings(), None, 15.0)
+    descriptor = give(given)
+    for _ in range(3):
+        assert receive(os.dup(descriptor)) == given
+    os.close(descriptor)
+
+
+def test_the_descriptor_is_inherited_by_nobody_it_is_not_given_to() -> None:
+    descriptor = give(Handover(settings(), None, None))
+    assert not os.get_inheritable(descriptor)
+    os.close(descriptor)
+
+
+def test_a_certificate_works_where_its_files_cannot_be_read(tmp_path: Path) -> None:
+    paths = self_signed(["mail.example.test"]).write(tmp_path)
+    certificate = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent)
+    handed = receive(give(Handover(settings(), certificate.handed, None))).certificate
+    assert handed is not None
+    for path in paths:
+        path.unlink()
+    copied = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent, handed=handed)
+    copied.look()
+    assert str(copied) == str(certificate)
+
+
+def test_files_that_changed_since_are_taken_up(tmp_path: Path) -> None:
+    paths = self_signed(["old.example.test"]).write(tmp_path)
+    old = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent)
+    self_signed(["new.example.test"]).write(tmp_path)
+    copied = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent, handed=old.handed)
+    assert "old.example.test" in str(copied)
+    copied.look()
+    assert "new.example.test" in str(copied)
+
+
+def test_no_secret_is_shown_by_what_is_handed_over(tmp_path: Path) -> None:
+    paths = self_signed(["mail.example.test"]).write(tmp_path)
+    certificate = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent)
+    shown = repr(certificate.handed)
+    assert "PRIVATE KEY" not in shown
+
+
+def test_another_version_is_refused_before_anything_of_it_is_read() -> None:
+    descriptor = os.memfd_create("test")
+    with open(descriptor, "wb", closefd=False) as file:
+        pickle.dump("0.0.1", file)
+        file.write(b"what this version cannot read")
+    with pytest.raises(HandoverError, match=rf"{mta.__version__}, the relay 0.0.1: restart the relay"):
+        receive(descriptor)

@@ -1,0 +1,303 @@
+"""Both sides of a shared window: destinations in two workers, the parent's shares, and the lines in between."""
+
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mta.delivery.destinations.destination import Destination
+from mta.delivery.destinations.window import WindowLimits
+from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.remote.commands import outcome
+from mta.delivery.remote.interface import TransactionResult
+from mta.event_log.log import EventLog
+from mta.message.outcome import Delivered, TryLater
+from mta.routing.route import Plan
+from mta.smtp.replies import Reply, reply
+from mta.workers.window_broker import WindowBroker
+from mta.workers.window_client import SharedWindows
+from tests.fakes.carrier import FakeCarrier, FakeConnection
+from tests.fakes.mail import claim
+from tests.length import choose
+
+MX = "mx.test"
+PLAN = Plan(MX, ())
+BUSY = reply(421, "4.7.0", "Too many concurrent SMTP connections")
+THROTTLED = reply(454, "", "Throttling failure")
+QUOTA = reply(450, "4.7.0", "Daily SMTP relay limit exceeded")
+ENOUGH = reply(421, "4.7.0", "Too many messages on this connection")
+DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
+
+
+class Worker:
+    """One worker's destination, and the owner of its groups."""
+
+    def __init__(self, relay: "Relay", number: int) -> None:
+        self.carrier = FakeCarrier()
+        self.carrier.held = True
+        self.lines: list[str] = []
+        self.results: list[RecipientResult] = []
+        self.given_back: list[Group] = []
+        self.entered = 0
+        self.windows = SharedWindows(LIMITS, lambda verb, *words: relay.to_parent.append((number, verb, words)))
+        self.handlers = self.windows.handlers()
+        self.clock = relay.clock
+        self.destination = Destination(
+            MX,
+            self.windows.new,
+            self.carrier,
+            self,
+            clock=relay.clock,
+            wall=relay.clock.seconds,
+            event_log=EventLog(self.lines.append, relay.clock.seconds),
+        )
+
+    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:  # noqa: ARG002
+        self.results.extend(results.values())
+
+    def abandoned(self, group: Group) -> None:
+        # By the pace: it comes again.
+        assert group.job.again > self.clock.seconds()
+        self.given_back.append(group)
+
+    def enter(self) -> None:
+        self.entered += 1
+        job = Job(claim("bob@b.test"), 0.0)
+        self.destination.enter(Group(job, job.claim.pending, self.clock.seconds()), PLAN)
+
+    def enter_again(self) -> None:
+        """Enter the groups that were given back, before or after their time."""
+        groups, self.given_back = self.given_back, []
+        for group in groups:
+            self.destination.enter(group, PLAN)
+
+    def busy(self) -> list[FakeConnection]:
+        return [each for each in self.carrier.connections if each.pending is not None]
+
+    def open(self) -> int:
+        return len([each for each in self.carrier.connections if not each.ended and (each.usable or each.pending)])
+
+    def outcomes(self) -> list[type]:
+        return [type(result.outcome) for result in self.results]
+
+
+class Relay:
+    """A parent and two workers; lines arrive in order, when `settle` or `deliver` says so."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.to_parent: deque[tuple[int, str, tuple[object, ...]]] = deque()
+        self.to_worker: deque[tuple[int, str, tuple[object, ...]]] = deque()
+        self.shares = WindowBroker(LIMITS, lambda worker, verb, *words: self.to_worker.append((worker, verb, words)))
+        self.workers = {1: Worker(self, 1), 2: Worker(self, 2)}
+
+    def deliver(self) -> bool:
+        """Let one line arrive on each side; False when there is none."""
+        moved = bool(self.to_parent or self.to_worker)
+        if self.to_parent:
+            number, verb, words = self.to_parent.popleft()
+            self.shares.handlers(number, self.clock.seconds)[verb](*words)
+        if self.to_worker:
+            number, verb, words = self.to_worker.popleft()
+            self.workers[number].handlers[verb](*words)
+        return moved
+
+    def settle(self) -> None:
+        while self.deliver():
+            pass
+
+    def open(self) -> int:
+        return sum(worker.open() for worker in self.workers.values())
+
+
+class SharedWindowTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.relay = Relay()
+        self.one, self.two = self.relay.workers[1], self.relay.workers[2]
+
+    def enter(self, worker: Worker, count: int = 1) -> None:
+        for _ in range(count):
+            worker.enter()
+        self.relay.settle()
+
+    def answer(self, worker: Worker, number: int = 0) -> None:
+        worker.busy()[number].answer()
+        self.relay.settle()
+
+    def test_a_message_goes_out_once_the_parent_gave_leave(self) -> None:
+        self.one.enter()
+        assert not self.one.carrier.connections
+        self.relay.settle()
+        self.answer(self.one)
+        assert self.one.outcomes() == [Delivered]
+
+    def test_the_window_bounds_the_connections_of_both_together(self) -> None:
+        self.enter(self.one, 5)
+        self.enter(self.two, 5)
+        assert self.relay.open() == 2
+
+    def test_the_window_grows_with_the_successes_of_either_to_its_most(self) -> None:
+        self.enter(self.one, 40)
+        for _ in range(30):
+            self.answer(self.one)
+        assert self.relay.open() == LIMITS.most
+
+    def test_a_worker_with_none_gets_one_of_those_the_other_has(self) -> None:
+        self.enter(self.one, 9)
+        self.enter(self.two)
+        assert (self.one.open(), self.two.open()) == (2, 0)
+        self.answer(self.one)
+        assert (self.one.open(), self.two.open()) == (1, 1)
+
+    def test_a_connection_that_only_idles_is_given_up_at_once(self) -> None:
+        self.enter(self.one, 2)
+        for _ in range(2):
+            self.answer(self.one)
+        self.enter(self.two)
+        self.answer(self.two)
+        assert self.two.outcomes() == [Delivered]
+
+    def test_idle_connections_that_end_give_their_leave_back(self) -> None:
+        self.enter(self.one)
+        self.answer(self.one)
+        self.relay.clock.advance(5)
+        self.relay.settle()
+        assert self.one.destination.at_rest
+        self.enter(self.two, 5)
+        assert self.two.open() == LIMITS.start
+
+    def test_a_dead_destination_is_tried_by_one_worker_a_step(self) -> None:
+        for worker in (self.one, self.two):
+            worker.carrier.down = DOWN
+        self.enter(self.one, 3)
+        self.enter(self.two, 3)
+        first = len(self.one.carrier.plans) + len(self.two.carrier.plans)
+        self.relay.clock.advance(31)
+        self.enter(self.one, 3)
+        self.enter(self.two, 3)
+        assert len(self.one.carrier.plans) + len(self.two.carrier.plans) == first + 1
+        assert set(self.one.outcomes() + self.two.outcomes()) == {TryLater}
+        assert len(self.one.results + self.two.results) == 12
+
+    def test_who_did_not_see_the_failure_gives_the_words_of_who_did_and_logs_nothing(self) -> None:
+        self.one.carrier.down = DOWN
+        self.enter(self.one)
+        self.enter(self.two)
+        assert [result.outcome for result in self.two.results] == [DOWN]
+        assert len(self.one.lines) == 1
+        assert not self.two.lines
+
+    def test_a_destination_that_came_back_is_open_to_both_again(self) -> None:
+        self.one.carrier.down = DOWN
+        self.enter(self.one)
+        self.enter(self.two)
+        self.relay.clock.advance(31)
+        self.enter(self.two)
+        self.answer(self.two)
+        self.one.carrier.down = None
+        self.enter(self.one)
+        self.answer(self.one)
+        assert self.one.outcomes() == [TryLater, Delivered]
+
+    def test_a_worker_that_ends_leaves_its_share_to_the_other(self) -> None:
+        self.enter(self.one, 2)
+        self.enter(self.two)
+        self.relay.shares.left(1, self.relay.clock.seconds())
+        self.relay.settle()
+        assert self.two.open() == 1
+
+    def test_leave_that_comes_for_a_forgotten_destination_is_given_back(self) -> None:
+        self.one.windows.handlers()["grant"]("elsewhere.test", False)
+        assert self.relay.to_parent.pop() == (1, "gone", ("elsewhere.test", 1))
+
+    def test_an_operators_retry_reaches_the_parent(self) -> None:
+        self.one.carrier.down = DOWN
+        self.enter(self.one)
+        self.one.carrier.down = None
+        self.one.destination.unblock()
+        self.enter(self.one)
+        self.answer(self.one)
+        assert self.one.outcomes() == [TryLater, Delivered]
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Whatever happens in whatever order, the bound holds, no leave gets lost, and no message is stuck."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relay = Relay()
+
+    numbers = st.sampled_from((1, 2))
+
+    @rule(number=numbers, count=st.integers(1, 4))
+    def enter(self, number: int, count: int) -> None:
+        for _ in range(count):
+            self.relay.workers[number].enter()
+
+    @rule(number=numbers, well=st.booleans())
+    def answer(self, number: int, well: bool) -> None:
+        for connection in self.relay.workers[number].busy()[:1]:
+            connection.answer(usable=well)
+
+    @rule(number=numbers, limit=st.sampled_from((BUSY, THROTTLED, QUOTA, ENOUGH)), well=st.booleans())
+    def refuse(self, number: int, limit: Reply, well: bool) -> None:
+        for connection in self.relay.workers[number].busy()[:1]:
+            connection.answer(TransactionResult({0: outcome(limit, connection.peer)}), usable=well)
+
+    @rule(number=numbers)
+    def come_again(self, number: int) -> None:
+        self.relay.workers[number].enter_again()
+
+    @rule(number=numbers, down=st.booleans())
+    def turn(self, number: int, down: bool) -> None:
+        self.relay.workers[number].carrier.down = DOWN if down else None
+
+    @rule(count=st.integers(1, 5))
+    def let_lines_arrive(self, count: int) -> None:
+        for _ in range(count):
+            self.relay.deliver()
+
+    @rule(seconds=st.sampled_from((0.1, 5.0, 31.0)))
+    def wait(self, seconds: float) -> None:
+        self.relay.clock.advance(seconds)
+
+    @precondition(lambda self: self.relay.to_parent or self.relay.to_worker)
+    @rule()
+    def settle(self) -> None:
+        self.relay.settle()
+
+    @invariant()
+    def the_bound_holds(self) -> None:
+        assert self.relay.open() <= LIMITS.most
+
+    def teardown(self) -> None:
+        relay = self.relay
+        for worker in relay.workers.values():
+            worker.carrier.down = None
+        for round in range(600):
+            relay.settle()
+            busy = [each for worker in relay.workers.values() for each in worker.busy()]
+            if not busy and all(len(worker.results) == worker.entered for worker in relay.workers.values()):
+                break
+            for worker in relay.workers.values():
+                worker.enter_again()
+            for connection in busy:
+                if connection.pending is not None:
+                    connection.answer()
+            # A daily limit lets one message an hour through at first.
+            relay.clock.advance(1 if round < 100 else 60 if round < 400 else 600)
+        for worker in relay.workers.values():
+            assert len(worker.results) == worker.entered
+        for _ in range(10):
+            relay.clock.advance(1)
+            relay.settle()
+        shares = relay.shares._shares.values()
+        assert not any(share.held.total() or share.asking or share.turns for share in shares)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=choose(30, 150), stateful_step_count=40, deadline=None)
