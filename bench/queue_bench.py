@@ -21,7 +21,7 @@ from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
-from mta.queue.interface import NewMail, Verdict
+from mta.queue.interface import NewMail, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 
@@ -66,7 +66,7 @@ class Load:
         self.send()
         labour(self.work)
         verdicts = [Verdict(0, TOOK)]
-        self.queue.settle(claim, verdicts, time.time()).addCallbacks(self.settled, self.failed)
+        self.queue.settle(Settlement(claim, verdicts, time.time())).addCallbacks(self.settled, self.failed)
 
     def settled(self, kept: bool) -> None:
         """Count it."""

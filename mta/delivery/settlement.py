@@ -12,7 +12,7 @@ from mta.delivery.retry import RetrySchedule
 from mta.event_log.log import EventLog, Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Failed, TryLater
-from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Verdict
+from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Settlement, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Settler:
         now = self._wall()
         job.settled_early.update(pending.index for pending in ready)
         verdicts = [self._verdict(job, pending, now) for pending in ready]
-        settling = self._queue.settle(job.claim, verdicts, now, keep=True)
+        settling = self._queue.settle(Settlement(job.claim, verdicts, now, keep_claim=True))
         settling.addCallbacks(
             self._recorded_early, self._not_settled, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
         )
@@ -108,12 +108,14 @@ class Settler:
         # A claim brings all that wait: those that were tried now are not to be tried with each look for room.
         not_before = max(job.again, min(dues, default=0.0)) if untried and job.again else 0.0
         settling = self._queue.settle(
-            job.claim,
-            verdicts,
-            now,
-            reports=mails,
-            delay_reported=reports.delay_reported,
-            not_before=not_before,
+            Settlement(
+                job.claim,
+                verdicts,
+                now,
+                reports=mails,
+                delay_reported=reports.delay_reported,
+                not_before=not_before,
+            )
         )
 
         def settled(in_time: bool) -> float | None:

@@ -112,6 +112,26 @@ class NewMail:
     body: Body
 
 
+@fast_value(frozen=True, slots=True)
+class Settlement:
+    """The results of the work on a claim, for `Queue.settle` to record in one transaction at the time `now`.
+
+    A waiting recipient without a verdict stays as it is.
+    """
+
+    claim: Claim
+    verdicts: Sequence[Verdict]
+    now: float
+    #: Messages to add in the same transaction: reports, and the messages of aliases.
+    reports: Sequence[NewMail] = ()
+    #: Whether the claim goes on after this settlement, so that another one follows.
+    keep_claim: bool = False
+    #: Whether `reports` tells the sender that the message is late.
+    delay_reported: bool = False
+    #: The earliest time at which the message may be due again.
+    not_before: float = 0.0
+
+
 class Action(enum.Enum):
     """What an operator may do to waiting messages."""
 
@@ -302,26 +322,15 @@ class Queue(Protocol):
         `release` those of the whole message.
         """
 
-    def settle(
-        self,
-        claim: Claim,
-        verdicts: Sequence[Verdict],
-        now: float,
-        *,
-        reports: Sequence[NewMail] = (),
-        keep: bool = False,
-        delay_reported: bool = False,
-        not_before: float = 0.0,
-    ) -> "Deferred[bool]":
-        """Record outcomes, add `reports`, and give the claim back (unless `keep`), all or nothing.
+    def settle(self, settlement: Settlement) -> "Deferred[bool]":
+        """Record the verdicts, add the reports, and give the claim back (unless `keep_claim`), all or nothing.
 
-        False means the lease had been lost: nothing was changed, nothing was added. A message whose recipients are all
-        final leaves the queue for the history. With `keep` the caller goes on with the same claim and settles again.
-        After a failure nothing was changed and the bodies of `reports` are kept: the same settlement may be offered
-        again until it succeeds, or they are given to `discard`. Fails with BodyLost when one of them cannot be added
-        any more, and all are forgotten.
-        A waiting recipient without a verdict stays as it is; when the claim is given back the message is due at the
-        earliest due of its waiting recipients, but not before `not_before`.
+        The result is False when the lease had been lost: then nothing is changed and nothing added. A message whose
+        recipients are all final leaves the queue for the history. A claim that is given back makes the message due at
+        the earliest due time of its waiting recipients, but not before `not_before`. After a failure nothing is
+        changed and the bodies of the reports are kept, so that the same settlement may be offered again until it
+        succeeds; otherwise the bodies are given to `discard`. Fails with BodyLost when one of these bodies cannot be
+        added any more, and all of them are forgotten.
         """
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,10 +22,10 @@ from mta.queue.interface import (
     QueueError,
     QueueFull,
     QueueId,
+    Settlement,
     Space,
     Status,
     Summary,
-    Verdict,
 )
 from mta.queue.memory_rows import AMENDMENTS, MemoryMessage, MemoryRecipient
 
@@ -87,27 +86,18 @@ class _Store:
         before.update(indexes)
         return again
 
-    def settle(
-        self,
-        claim: Claim,
-        verdicts: Sequence[Verdict],
-        now: float,
-        reports: Sequence[NewMail],
-        *,
-        keep: bool,
-        delay_reported: bool,
-        not_before: float,
-    ) -> bool:
+    def settle(self, settlement: Settlement) -> bool:
+        claim, verdicts = settlement.claim, settlement.verdicts
         message = self._leased_to(claim)
         if message is None:
             return False
-        for report in reports:
+        for report in settlement.reports:
             self._require_place(report)
-        for report in reports:
-            self.add(report, now)
-        message.delay_reported |= delay_reported
-        message.take(verdicts, now, None if keep else not_before)
-        if keep:
+        for report in settlement.reports:
+            self.add(report, settlement.now)
+        message.delay_reported |= settlement.delay_reported
+        message.take(verdicts, settlement.now, None if settlement.keep_claim else settlement.not_before)
+        if settlement.keep_claim:
             self._marked.get(claim.id, set()).difference_update(verdict.index for verdict in verdicts)
         else:
             self._marked.pop(claim.id, None)
@@ -268,20 +258,9 @@ class MemoryQueue:
         """Note what is about to be sent."""
         return self._do(lambda: self._store.mark(id, indexes))
 
-    def settle(
-        self,
-        claim: Claim,
-        verdicts: Sequence[Verdict],
-        now: float,
-        *,
-        reports: Sequence[NewMail] = (),
-        keep: bool = False,
-        delay_reported: bool = False,
-        not_before: float = 0.0,
-    ) -> "Deferred[bool]":
+    def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
-        settle = partial(self._store.settle, claim, verdicts, now, reports)
-        return self._do(lambda: settle(keep=keep, delay_reported=delay_reported, not_before=not_before))
+        return self._do(lambda: self._store.settle(settlement))
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back untouched."""

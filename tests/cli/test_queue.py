@@ -23,7 +23,7 @@ from mta.message.outcome import Delivered, TryLater
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
 from mta.queue.disk.threads import run_inline
 from mta.queue.ids import IdSource
-from mta.queue.interface import Action, Claim, NewMail, QueueId, Verdict
+from mta.queue.interface import Action, Claim, NewMail, QueueId, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.fakes.mail import mail
 
@@ -48,9 +48,9 @@ def fill(directory: Path) -> list[QueueId]:
     mails = [mail("bob@b.test", "zoe@c.test"), mail("eve@b.test", sender=None), mail("gone@b.test")]
     claims: list[Claim] = [result(queue.add(each, NOW, lease=60.0)) for each in mails]
     later, done = TryLater("450 4.2.0 later", "mx.b.test[192.0.2.1]:25"), Delivered("250 2.0.0 Ok", "mx.c.test")
-    result(queue.settle(claims[0], [Verdict(0, later, due=NOW + 900), Verdict(1, done)], NOW))
+    result(queue.settle(Settlement(claims[0], [Verdict(0, later, due=NOW + 900), Verdict(1, done)], NOW)))
     result(queue.release(claims[1], NOW))
-    result(queue.settle(claims[2], [Verdict(0, done)], NOW))
+    result(queue.settle(Settlement(claims[2], [Verdict(0, done)], NOW)))
     result(queue.close())
     return [claim.id for claim in claims]
 
@@ -250,7 +250,7 @@ def deal(directory: Path, workers: int, mails: Sequence[NewMail]) -> None:
         for new in mails[number::workers]:
             claim = result(queue.add(new, NOW, lease=60.0))
             if new is mails[1]:
-                result(queue.settle(claim, [Verdict(0, Delivered("250 2.0.0 Ok", "mx.c.test"))], NOW))
+                result(queue.settle(Settlement(claim, [Verdict(0, Delivered("250 2.0.0 Ok", "mx.c.test"))], NOW)))
             else:
                 result(queue.release(claim, NOW + 60))
         result(queue.close())

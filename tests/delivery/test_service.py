@@ -18,7 +18,18 @@ from mta.event_log.log import EventLog
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
-from mta.queue.interface import Action, Claim, DeferralFilter, Entry, NewMail, Pending, Query, QueueError, Status
+from mta.queue.interface import (
+    Action,
+    Claim,
+    DeferralFilter,
+    Entry,
+    NewMail,
+    Pending,
+    Query,
+    QueueError,
+    Settlement,
+    Status,
+)
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Routing
 from mta.smtp.address import parse_address
@@ -73,10 +84,8 @@ class FailingQueue(MemoryQueue):
 
     failing = True
 
-    def settle(self, claim: Claim, *verdicts: Any, **reports: Any) -> Deferred[bool]:
-        if self.failing:
-            return fail(QueueError("disk on fire"))
-        return super().settle(claim, *verdicts, **reports)
+    def settle(self, settlement: Settlement) -> Deferred[bool]:
+        return fail(QueueError("disk on fire")) if self.failing else super().settle(settlement)
 
     def claim(self, *arguments: Any) -> Deferred[list[Claim]]:
         return fail(QueueError("disk on fire")) if self.failing else super().claim(*arguments)

@@ -24,6 +24,7 @@ from mta.queue.interface import (
     Queue,
     QueueError,
     QueueFull,
+    Settlement,
     Status,
     Verdict,
 )
@@ -100,7 +101,7 @@ class QueueContract:
         return self.now(self.queue.claim(now, limit, LEASE))
 
     def settled(self, claim: Claim, *verdicts: Verdict, now: float = NOW, **options: Any) -> bool:
-        return self.now(self.queue.settle(claim, verdicts, now, **options))
+        return self.now(self.queue.settle(Settlement(claim, verdicts, now, **options)))
 
     def entry(self, id: Any) -> Any:
         (entry,) = self.now(self.queue.find(Query([id], finished=True)))
@@ -347,7 +348,7 @@ class QueueContract:
 
     def test_a_recipient_that_is_final_stays_so(self):
         claim = self.claimed("a@example.test", "b@example.test")
-        self.settled(claim, Verdict(0, TOOK), keep=True)
+        self.settled(claim, Verdict(0, TOOK), keep_claim=True)
         self.settled(claim, Verdict(0, NEVER), Verdict(1, NEVER))
         statuses = [one.status for one in self.entry(claim.id).recipients]
         self.assertEqual(statuses, [Status.DELIVERED, Status.FAILED])
@@ -393,7 +394,7 @@ class QueueContract:
         claim = self.claimed()
         self.failureResultOf_(
             self.queue.settle(
-                claim, [Verdict(0, NEVER)], NOW, reports=[NewMail(claim.id, envelope(), MemoryBody(b""))]
+                Settlement(claim, [Verdict(0, NEVER)], NOW, reports=[NewMail(claim.id, envelope(), MemoryBody(b""))])
             ),
             QueueError,
         )
@@ -403,7 +404,7 @@ class QueueContract:
     def test_a_settlement_that_failed_can_be_offered_again(self):
         claim, there = self.claimed(), self.added(due=NOW + 60)
         report = self.written(mail(sender=None), self.large())
-        failing = self.queue.settle(claim, [Verdict(0, NEVER)], NOW, reports=[report, there])
+        failing = self.queue.settle(Settlement(claim, [Verdict(0, NEVER)], NOW, reports=[report, there]))
         self.failureResultOf_(failing, QueueError)
         self.assertEqual(len(self.now(self.queue.find(Query()))), 2)
         self.assertTrue(self.settled(claim, Verdict(0, NEVER), reports=[report]))
@@ -412,7 +413,7 @@ class QueueContract:
 
     def test_a_claim_that_is_kept_settles_again(self):
         claim = self.claimed("a@example.test", "b@example.test")
-        self.assertTrue(self.settled(claim, Verdict(0, TOOK), keep=True))
+        self.assertTrue(self.settled(claim, Verdict(0, TOOK), keep_claim=True))
         self.assertEqual(self.claims(), [])
         self.assertTrue(self.entry(claim.id).claimed)
         self.assertTrue(self.settled(claim, Verdict(1, LATER, NOW + 9)))
@@ -421,8 +422,8 @@ class QueueContract:
 
     def test_a_kept_claim_ends_when_nobody_waits_any_more(self):
         claim = self.claimed("a@example.test", "b@example.test")
-        self.settled(claim, Verdict(0, TOOK), keep=True)
-        self.settled(claim, Verdict(1, TOOK), keep=True)
+        self.settled(claim, Verdict(0, TOOK), keep_claim=True)
+        self.settled(claim, Verdict(1, TOOK), keep_claim=True)
         self.assertEqual(self.now(self.queue.find(Query())), [])
         self.assertFalse(self.settled(claim, Verdict(1, NEVER)))
 
@@ -650,7 +651,7 @@ class QueueContract:
     def test_a_mark_is_new_until_its_recipient_is_settled(self):
         claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
         self.assertEqual(self.marked(claim, 0, 1), frozenset())
-        self.settled(claim, Verdict(0, TOOK), Verdict(2, TOOK), keep=True)
+        self.settled(claim, Verdict(0, TOOK), Verdict(2, TOOK), keep_claim=True)
         self.assertEqual(self.marked(claim, 0, 2), frozenset())
         self.assertEqual(self.marked(claim, 1, 2), {1, 2})
 
@@ -666,7 +667,7 @@ class QueueContract:
         late = self.claimed("a@example.test", "b@example.test")
         (newer,) = self.claims(NOW + LEASE)
         self.marked(newer, 0, 1)
-        self.assertFalse(self.settled(late, Verdict(0, TOOK), keep=True))
+        self.assertFalse(self.settled(late, Verdict(0, TOOK), keep_claim=True))
         self.assertFalse(self.settled(late, Verdict(0, TOOK)))
         self.assertFalse(self.settled(late, Verdict(0, TOOK), Verdict(1, TOOK)))
         self.assertFalse(self.now(self.queue.release(late, NOW)))
@@ -704,7 +705,7 @@ class QueueContract:
         for refused in (
             self.queue.add(mail(), NOW),
             self.queue.claim(NOW, 1, LEASE),
-            self.queue.settle(claim, [Verdict(0, TOOK)], NOW),
+            self.queue.settle(Settlement(claim, [Verdict(0, TOOK)], NOW)),
             self.queue.release(claim, NOW),
             self.queue.mark(claim.id, [0]),
             self.queue.next_due(),

@@ -9,7 +9,7 @@ from typing import Any
 from mta.queue.disk.queue_dir import FILE_NAME, homes
 from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_id
-from mta.queue.interface import Action, Claim, NewMail, Verdict
+from mta.queue.interface import Action, Claim, NewMail, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.sqlite.reader import summary
 from mta.queue.sqlite.recovery import read_merge_mark
@@ -59,12 +59,12 @@ class Home:
         self.queue.amend(Action.REMOVE, [self.added(large=large).id], NOW + 1)
 
     def delivered(self, large: bool) -> None:
-        self.queue.settle(self.claimed(large=large), [Verdict(0, TOOK)], NOW + 2)
+        self.queue.settle(Settlement(self.claimed(large=large), [Verdict(0, TOOK)], NOW + 2))
 
     def tried(self, large: bool) -> None:
         claim = self.claimed("a@one.test", "b@two.test", "c@three.test", large=large)
         verdicts = [Verdict(0, TOOK), Verdict(1, NEVER), Verdict(2, LATER, NOW + 300)]
-        self.queue.settle(claim, verdicts, NOW + 3, delay_reported=True)
+        self.queue.settle(Settlement(claim, verdicts, NOW + 3, delay_reported=True))
 
     def arriving(self, large: bool) -> None:
         writer = self.queue.writer(mail().id)

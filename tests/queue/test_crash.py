@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.message.body import MemoryBody
 from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_id
-from mta.queue.interface import Action, Claim, NewMail, Query, Verdict
+from mta.queue.interface import Action, Claim, NewMail, Query, Settlement, Verdict
 from mta.queue.sqlite.ledger import read_marks, stored_marks
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
@@ -49,7 +49,7 @@ class CrashTests(SynchronousTestCase):
         # What was answered before the crash and must be there after it, small and large.
         self.acknowledged = [self.added(SMALL), self.added(LARGE)]
         self.settled = self.added(LARGE, lease=LEASE)
-        self.successResultOf(self.queue.settle(self.settled, [Verdict(0, TOOK)], NOW))
+        self.successResultOf(self.queue.settle(Settlement(self.settled, [Verdict(0, TOOK)], NOW)))
 
     def step(self, name: str) -> None:
         copy = scratch(self)
@@ -128,7 +128,9 @@ class CrashTests(SynchronousTestCase):
 
     def settle(self, claim: Claim, *reports: NewMail) -> Callable[[], object]:
         verdicts = [Verdict(0, NEVER)]
-        return lambda: self.assertTrue(self.successResultOf(self.queue.settle(claim, verdicts, NOW, reports=reports)))
+        return lambda: self.assertTrue(
+            self.successResultOf(self.queue.settle(Settlement(claim, verdicts, NOW, reports=reports)))
+        )
 
     def test_marking_what_is_about_to_be_sent(self):
         claim = self.added(SMALL, LEASE)

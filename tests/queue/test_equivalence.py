@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mta.message.body import MemoryBody
 from mta.queue.disk.threads import run_inline
-from mta.queue.interface import Action, Claim, NewMail, Query, QueueError, QueueId, Status, Verdict
+from mta.queue.interface import Action, Claim, NewMail, Query, QueueError, QueueId, Settlement, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.length import choose
@@ -137,13 +137,13 @@ class TwoQueues(RuleBasedStateMachine):
         ]
         reports = [self.new(1, 10)] if report else []
         not_before = self.clock + wait if wait else 0.0
-        options = {"reports": reports, "keep": keep, "delay_reported": late, "not_before": not_before}
-        self.both("settle", claim, verdicts, self.clock, **options)
+        options = {"reports": reports, "keep_claim": keep, "delay_reported": late, "not_before": not_before}
+        self.both("settle", Settlement(claim, verdicts, self.clock, **options))
 
     @rule(claim=consumes(claims))
     def deliver_all(self, claim):
         verdicts = [Verdict(pending.index, TOOK) for pending in claim.pending]
-        self.both("settle", claim, verdicts, self.clock)
+        self.both("settle", Settlement(claim, verdicts, self.clock))
 
     @rule(claim=claims, due=seconds)
     def release(self, claim, due):

@@ -3,7 +3,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Delivered
 from mta.queue.disk.space import RESERVE, judged
-from mta.queue.interface import Query, QueueError, Space, Verdict
+from mta.queue.interface import Query, QueueError, Settlement, Space, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.queue.upkeep import AGAIN, HANDFUL, SILENCE, HistoryKeeper, RoomKeeper
 from tests.fakes.mail import mail
@@ -32,7 +32,7 @@ class KeeperTests(SynchronousTestCase):
         """Have a message added and delivered now."""
         claim = self.successResultOf(self.queue.add(mail("bob@b.test"), self.now, 60.0))
         assert claim is not None
-        self.successResultOf(self.queue.settle(claim, [Verdict(0, Delivered("250 ok", "mx"))], self.now))
+        self.successResultOf(self.queue.settle(Settlement(claim, [Verdict(0, Delivered("250 ok", "mx"))], self.now)))
 
     def known(self) -> int:
         return len(self.successResultOf(self.queue.find(Query(finished=True))))

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.disk.threads import run_inline
-from mta.queue.interface import Verdict
+from mta.queue.interface import Settlement, Verdict
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.upkeep import ROUND, Auditor
 from tests.queue.contract import LATER, LEASE, NOW, mail, scratch
@@ -45,7 +45,7 @@ class AuditorTests(SynchronousTestCase):
     def test_a_queue_that_works_raises_no_alarm(self):
         self.added(due=NOW + 7 * ROUND)
         claim = self.successResultOf(self.queue.add(mail(), NOW, lease=LEASE))
-        self.successResultOf(self.queue.settle(claim, [Verdict(0, LATER, NOW + 5 * ROUND)], NOW))
+        self.successResultOf(self.queue.settle(Settlement(claim, [Verdict(0, LATER, NOW + 5 * ROUND)], NOW)))
         self.rounds(5)
         self.assertEqual((self.alarms, self.troubles), ([], []))
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from mta.queue.interface import (
     Query,
     QueueError,
     QueueId,
+    Settlement,
     Space,
     Summary,
-    Verdict,
 )
 from mta.queue.sqlite.bodies import Bodies, Writer
 from mta.queue.sqlite.body_files import BodyFiles
@@ -190,37 +191,17 @@ class SqliteQueue:
         """Note what is about to be sent."""
         return self._submit(partial(self._tables.mark, id, indexes), within=SOON)
 
-    def settle(
-        self,
-        claim: Claim,
-        verdicts: Sequence[Verdict],
-        now: float,
-        *,
-        reports: Sequence[NewMail] = (),
-        keep: bool = False,
-        delay_reported: bool = False,
-        not_before: float = 0.0,
-    ) -> "Deferred[bool]":
+    def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
-        settle = partial(
-            self._tables.settle,
-            claim,
-            verdicts,
-            now,
-            keep=keep,
-            delay_reported=delay_reported,
-            not_before=not_before,
-        )
-        if not isinstance(claim.body, FileBody) and not _any_file(reports):
-            return self._submit(partial(settle, reports), within=LULL)
-        return self._submit_filed(reports, partial(self._settle_filed, claim, settle), again=True)
+        if not isinstance(settlement.claim.body, FileBody) and not _any_file(settlement.reports):
+            return self._submit(partial(self._tables.settle, settlement), within=LULL)
+        return self._submit_filed(settlement.reports, partial(self._settle_filed, settlement), again=True)
 
-    def _settle_filed(
-        self, claim: Claim, settle: Callable[..., bool], reports: Sequence[NewMail]
-    ) -> tuple[bool, Sequence[QueueId]]:
-        if not settle(reports=reports):
+    def _settle_filed(self, settlement: Settlement, reports: Sequence[NewMail]) -> tuple[bool, Sequence[QueueId]]:
+        if not self._tables.settle(replace(settlement, reports=reports)):
             return False, [report.id for report in reports]
-        return True, [claim.id] if self._tables.finished(claim.id) else []
+        id = settlement.claim.id
+        return True, [id] if self._tables.finished(id) else []
 
     def doubtful_told(self) -> "Deferred[None]":
         """Note that the operator was told of the copies that the start found in doubt: the next one does not again."""

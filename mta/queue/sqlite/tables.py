@@ -17,7 +17,7 @@ from functools import lru_cache
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.outcome import Delivered
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Action, Claim, DeferralFilter, DueMessage, NewMail, QueueId, Verdict
+from mta.queue.interface import Action, Claim, DeferralFilter, DueMessage, NewMail, QueueId, Settlement, Verdict
 from mta.queue.sqlite.group_commit import Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.rows import (
@@ -102,29 +102,20 @@ class Tables:
     def _body(self, row: Row) -> Body:
         return self._file_body(to_id(row[0]), row[3]) if row[4] else MemoryBody(row[15])
 
-    def settle(
-        self,
-        claim: Claim,
-        verdicts: Sequence[Verdict],
-        now: float,
-        reports: Sequence[NewMail],
-        *,
-        keep: bool,
-        delay_reported: bool,
-        not_before: float,
-    ) -> bool:
+    def settle(self, settlement: Settlement) -> bool:
         """Record verdicts and add reports if the lease still holds; return whether it did."""
+        claim, verdicts, now = settlement.claim, settlement.verdicts, settlement.now
         number = to_number(claim.id)
         ends = _ends(claim, verdicts)
         self._step("settle message")
         if ends:
             leased = self._finish(number, claim.token, now)
         else:
-            leased = self._change(SQL.confirm_lease, (delay_reported, number, claim.token)).rowcount == 1
+            leased = self._change(SQL.confirm_lease, (settlement.delay_reported, number, claim.token)).rowcount == 1
         if not leased:
             self._lost(claim.id)
             return False
-        if keep:
+        if settlement.keep_claim:
             self._tally.marks.lift(number, [verdict.index for verdict in verdicts])
         else:
             self._tally.marks.clear(number)
@@ -133,8 +124,8 @@ class Tables:
             if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
                 self._count(verdict)
         if not ends:
-            self._give_back(number, claim.token, now, None if keep else not_before)
-        for report in reports:
+            self._give_back(number, claim.token, now, None if settlement.keep_claim else settlement.not_before)
+        for report in settlement.reports:
             self.add(report, now, None, None)
         return True
 

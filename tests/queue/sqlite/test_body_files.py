@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.disk.threads import run_inline
-from mta.queue.interface import BodyLost, Claim, NewMail, QueueError, Verdict
+from mta.queue.interface import BodyLost, Claim, NewMail, QueueError, Settlement, Verdict
 from mta.queue.sqlite import bodies
 from mta.queue.sqlite.queue import open_queue
 from tests.queue.contract import LEASE, NOW, TOOK, mail, octets, scratch
@@ -70,7 +70,9 @@ class FilingTests(SynchronousTestCase):
     def test_small_mail_does_not_wait_for_files_that_are_removed(self):
         adding = [self.queue.add(self.new(LARGE), NOW, lease=LEASE) for _ in range(5)]
         self.threads.finish_all()
-        settling = [self.queue.settle(self.successResultOf(added), [Verdict(0, TOOK)], NOW) for added in adding]
+        settling = [
+            self.queue.settle(Settlement(self.successResultOf(added), [Verdict(0, TOOK)], NOW)) for added in adding
+        ]
         while not all(settled.called for settled in settling):
             self.threads.finish()
         small = self.queue.add(self.new(SMALL), NOW)
@@ -118,7 +120,7 @@ class FailedSettlementTests(SynchronousTestCase):
         return NewMail(new.id, new.envelope, writer.finish())
 
     def settle(self, *reports: NewMail) -> Deferred[bool]:
-        return self.queue.settle(self.claim, [Verdict(0, TOOK)], NOW, reports=reports)
+        return self.queue.settle(Settlement(self.claim, [Verdict(0, TOOK)], NOW, reports=reports))
 
     def files(self) -> list[str]:
         return sorted(path.name for path in (self.home / "bodies").iterdir())
@@ -137,7 +139,7 @@ class FailedSettlementTests(SynchronousTestCase):
         self.assertEqual(self.files(), [self.report.id])
         (claim,) = self.successResultOf(self.queue.claim(NOW, 10, LEASE))
         self.assertEqual((claim.id, octets(claim.body)), (self.report.id, LARGE))
-        self.assertTrue(self.successResultOf(self.queue.settle(claim, [Verdict(0, TOOK)], NOW)))
+        self.assertTrue(self.successResultOf(self.queue.settle(Settlement(claim, [Verdict(0, TOOK)], NOW))))
         self.assertEqual(self.files(), [])
 
     def test_after_a_full_disk(self):

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mta.queue.disk.threads import Threads, run_inline
-from mta.queue.interface import Action, Query, Queue, QueueError, QueueFull, Verdict
+from mta.queue.interface import Action, Query, Queue, QueueError, QueueFull, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.queue.contract import LEASE, NEVER, NOW, TOOK, QueueContract, mail, octets, scratch
 
@@ -166,7 +166,7 @@ class SqliteQueueWithThreadsTests(TestCase):
         content = b""
         for again in await self.queue.claim(NOW, 1, LEASE):
             content = octets(again.body)
-            assert await self.queue.settle(again, [Verdict(0, TOOK)], NOW)
+            assert await self.queue.settle(Settlement(again, [Verdict(0, TOOK)], NOW))
         return content
 
     async def test_many_messages_at_once_all_pass_and_leave_nothing_behind(self):

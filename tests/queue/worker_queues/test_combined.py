@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
 from mta.queue.disk.threads import run_inline
-from mta.queue.interface import Action, NewMail, Query, QueueError, QueueFull, QueueId, Status, Verdict
+from mta.queue.interface import Action, NewMail, Query, QueueError, QueueFull, QueueId, Settlement, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
@@ -273,5 +273,5 @@ def attempted(
         if outcomes is not None:
             parted = zip(range(recipients), outcomes, strict=False)
             verdicts = [Verdict(index, outcome, now + 60 if outcome is LATER else None) for index, outcome in parted]
-            result(queue.settle(claim, verdicts, now))
+            result(queue.settle(Settlement(claim, verdicts, now)))
     return new.id
