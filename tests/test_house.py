@@ -35,8 +35,14 @@ MAY_IMPORT = {
     "mta.smtp.server": {"mta.fast_value", "mta.smtp"},
     "mta.message": {"mta.fast_value", "mta.smtp"},
     "mta.dkim": _VALUES - {"mta.connection_errors"},
-    "mta.dns": {"mta.smtp.address", "mta.connection_errors"},
-    "mta.tls": {"mta.message.dates", "mta.smtp.address", "mta.routing.route", "mta.connection_errors"},
+    "mta.dns": {"mta.file_stamp", "mta.smtp.address", "mta.connection_errors"},
+    "mta.tls": {
+        "mta.file_stamp",
+        "mta.message.dates",
+        "mta.smtp.address",
+        "mta.routing.route",
+        "mta.connection_errors",
+    },
     "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
     "mta.config": {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mta.dkim.keys import KeyFormatError, SigningKey, read_key
-from mta.file_stamp import Stamp, stamp_of
+from mta.file_stamp import FileStamp, read_if_changed
 from mta.smtp.address import AddressError, parse_domain
 
 #: Seconds between two looks at the same file.
@@ -70,19 +70,17 @@ class _KeyFile:
         self.path = path
         self.key: SigningKey | None = None
         self._selector = selector
-        self._stamp: Stamp | None = None
+        self._stamp: FileStamp | None = None
         self._next_look = float("-inf")
         self._told = ""
 
     def load(self) -> str:
         """Read the file if it has changed; return what is weak about the key, or "". Raises DkimKeyError."""
         try:
-            stamp = stamp_of(self.path.stat())
-            if stamp == self._stamp:
+            changed = read_if_changed(self.path, self._stamp, _MAX_OCTETS)
+            if changed is None:
                 return ""
-            with self.path.open("rb") as file:
-                pem = file.read(_MAX_OCTETS)
-            self._stamp = stamp
+            pem, self._stamp = changed
             self.key = read_key(self._selector, pem)
         except OSError as error:
             raise _unreadable(self.path, error) from None
@@ -137,7 +135,7 @@ class _Directory:
         self._selector = selector
         self._clock = clock
         self._tell = tell
-        self._stamp: Stamp | None = None
+        self._stamp: FileStamp | None = None
         self._next_look = clock() + LOOK_SECONDS
         self._told = ""
         self._files: dict[Named, _KeyFile] = {}
@@ -193,7 +191,7 @@ class _Directory:
         self._told = line
 
     def _list(self) -> None:
-        stamp = stamp_of(self._path.stat())
+        stamp = FileStamp.of(self._path)
         if stamp == self._stamp:
             return
         files: dict[Named, _KeyFile] = {}

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from mta.file_stamp import FileStamp, read_if_changed
 from mta.smtp.address import is_ip
 
 _MAX_OCTETS = 65536
@@ -89,7 +90,7 @@ class HostsFile:
 
     def __init__(self, path: Path = Path("/etc/hosts")) -> None:
         self._path = path
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: FileStamp | None = None
         self._names: dict[str, tuple[str, ...]] = {}
 
     def addresses(self, name: str) -> tuple[str, ...]:
@@ -99,15 +100,13 @@ class HostsFile:
 
     def _refresh(self) -> None:
         try:
-            state = self._path.stat()
-            stamp = (state.st_mtime_ns, state.st_size)
-            if stamp == self._stamp:
-                return
-            with self._path.open("rb") as file:
-                self._names = parse_hosts(file.read(_MAX_HOSTS_OCTETS).decode("utf-8", "replace"))
-            self._stamp = stamp
+            changed = read_if_changed(self._path, self._stamp, _MAX_HOSTS_OCTETS)
         except OSError:
             self._stamp, self._names = None, {}
+            return
+        if changed is not None:
+            octets, self._stamp = changed
+            self._names = parse_hosts(octets.decode("utf-8", "replace"))
 
 
 def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mta.file_stamp import FileStamp
 from mta.tls.context import openssl_words
 from mta.tls.keypair import CertificateError, KeyPair, PemFiles, make_pair, read_files
 
@@ -18,16 +19,13 @@ __all__ = ["CertificateError", "HandedCertificate", "ListeningCertificate", "fai
 #: Seconds after which whoever runs a certificate has it look at its files again.
 ROUND = 5.0
 
-# What tells one content of a file from another; None for no file.
-_Stamp = tuple[int, int, int, int] | None
-
 
 @dataclass(frozen=True, slots=True)
 class HandedCertificate:
     """What one process gives to another that may not be allowed to read the files."""
 
     files: PemFiles
-    stamps: Sequence[_Stamp]
+    stamps: Sequence[FileStamp | None]
 
 
 def failure_words(reason: Failure) -> str:
@@ -65,7 +63,7 @@ class ListeningCertificate:
         self._files = read_files(*self._paths) if handed is None else handed.files
         self._pair = make_pair(self._files)
         # A new pair that could not be used, and whether that was told.
-        self._suspect: Sequence[_Stamp] = ()
+        self._suspect: Sequence[FileStamp | None] = ()
         self._suspect_told = False
         self._problem = ""
         self._look_at_dates()
@@ -98,7 +96,7 @@ class ListeningCertificate:
         self._renew(stamps)
         self._look_at_dates()
 
-    def _renew(self, stamps: Sequence[_Stamp]) -> None:
+    def _renew(self, stamps: Sequence[FileStamp | None]) -> None:
         try:
             files = read_files(*self._paths)
             if files == self._files:
@@ -122,8 +120,8 @@ class ListeningCertificate:
             raise CertificateError(f"CERTIFICATE_PATH={self._paths[0]}: {new.problem(now)}")
         return new
 
-    def _look_at_files(self) -> Sequence[_Stamp]:
-        return [_stamp(path) for path in self._paths]
+    def _look_at_files(self) -> Sequence[FileStamp | None]:
+        return [_stamp_or_none(path) for path in self._paths]
 
     def _look_at_dates(self) -> None:
         problem = self._pair.problem(self._wall())
@@ -132,9 +130,8 @@ class ListeningCertificate:
         self._problem = problem
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp_or_none(path: Path) -> FileStamp | None:
     try:
-        found = path.stat()
+        return FileStamp.of(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IUDPTransport
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.protocols.basic import Int16StringReceiver
 
+from mta.file_stamp import FileStamp
 from tests.fakes.zone import Zone
 
 _PLAIN_UDP = 512
@@ -154,13 +155,12 @@ class FileZone(Zone):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._stamp = (0, 0)
+        self._stamp: FileStamp | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """Read the file if it has changed."""
-        state = self._path.stat()
-        stamp = (state.st_mtime_ns, state.st_size)
+        stamp = FileStamp.of(self._path)
         if stamp != self._stamp:
             self.records = Zone(json.loads(self._path.read_text())).records
             self._stamp = stamp

@@ -11,13 +11,12 @@ Nothing is run and no file is written or read on an alias's behalf: such an alia
 The aliases file as it is now: read again whenever it has changed.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mta.file_stamp import Stamp, stamp_of
+from mta.file_stamp import FileStamp, read_if_changed
 from mta.smtp.address import Address, AddressError, parse_address, parse_domain
 
 #: How many recipients one address may stand for in the end, and how many names may lie in between.
@@ -271,15 +270,17 @@ class AliasesFile:
         self._path = path
         self._notice = notice
         self._aliases = Aliases()
-        self._stamp: Stamp | None = None
+        self._stamp: FileStamp | None = None
         self._complaint = ""
         self.current()
 
     def current(self) -> Aliases:
         """Return the aliases of now. Costs a look at the file, and its reading when it is another than before."""
         try:
-            if stamp_of(self._path.stat()) != self._stamp:
-                self._read()
+            changed = read_if_changed(self._path, self._stamp, MAX_OCTETS + 1)
+            if changed is not None:
+                octets, self._stamp = changed
+                self._take_up(octets)
             self._complaint = ""
         except OSError as error:
             self._complain(f"cannot read the aliases file {self._path}: {error.strerror}; going on with what it said")
@@ -290,11 +291,7 @@ class AliasesFile:
         self._stamp, self._complaint = None, ""
         self.current()
 
-    def _read(self) -> None:
-        with self._path.open("rb") as file:
-            # Of what is read, so that a change in the meantime is seen the next time.
-            self._stamp = stamp_of(os.fstat(file.fileno()))
-            octets = file.read(MAX_OCTETS + 1)
+    def _take_up(self, octets: bytes) -> None:
         if len(octets) > MAX_OCTETS:
             self._notice(f"the aliases file {self._path} has more than {MAX_OCTETS >> 20} MiB and is not read")
             return
