@@ -62,7 +62,7 @@ HEALTHCHECK --interval=30s --timeout=20s --start-period=20s --retries=3 CMD ["sm
 ENTRYPOINT ["/opt/smtprelay/bin/entrypoint"]
 CMD ["relay"]
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="smtprelay" \
       org.opencontainers.image.description="A mail relay that answers 250 only when the mail is safely on disk" \
       org.opencontainers.image.version="$VERSION" \
