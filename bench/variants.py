@@ -18,6 +18,7 @@ from mta.config.settings import Settings, read_settings
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output
 from mta.inbound.intake import Intake
+from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import ESMTPFactory
 from mta.inbound.policy import Client, Policy
 from mta.inbound.ports import bind
@@ -27,7 +28,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import open_queue
-from mta.smtp.limits import Limits
+from mta.smtp.limits import SmtpLimits
 from mta.smtp.server.machine import ServerMachine
 
 
@@ -62,12 +63,13 @@ class Held:
 def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> ESMTPFactory:
     """Return the daemon's listener, put together as in mta.daemon.assembly, before a queue that nobody takes from."""
     event_log, name = EventLog(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
-    limits = Limits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+    smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+    limits = InboundLimits()
     intake = Intake(queue, Held(), event_log, ids=IdSource(), wall=time.time, name=name, limits=limits)
     policy = Policy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
 
     def new_session(client: Client, late: Callable[[], None]) -> Session:
-        machine = ServerMachine(limits, name)
+        machine = ServerMachine(smtp_limits, name)
         return Session(machine, client, policy, intake, existence=existing, event_log=event_log, late=late)
 
     return ESMTPFactory(new_session, lambda _: True, event_log, name=name, limits=limits, clock=clock)

@@ -38,11 +38,11 @@ from mta.dns.resolver import DnsResolver, make_resolver
 from mta.event_log.log import EventLog
 from mta.event_log.repeats import WINDOW as REPEATS_ROUND
 from mta.inbound.balance import Balance
-from mta.inbound.domain_check import DomainCheck
 from mta.inbound.intake import Intake
+from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import ESMTPFactory
 from mta.inbound.networks import client_address
-from mta.inbound.policy import Client, Policy
+from mta.inbound.policy import Client, DomainCheck, Policy
 from mta.inbound.ports import room_for_clients
 from mta.inbound.session import Session
 from mta.inbound.trust import Addresses, TrustedClients
@@ -58,7 +58,7 @@ from mta.routing.route import Route
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.smtp.address import Address
-from mta.smtp.limits import STRICT, Leniency, Limits
+from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.server.machine import ServerMachine
 from mta.tls.authorities import Authorities
 from mta.tls.server import ROUND as CERTIFICATE_ROUND
@@ -229,11 +229,8 @@ class Assembly:
 
     def _listener(self, delivery: DeliveryService) -> ESMTPFactory:
         settings, event_log, name = self._settings, self._event_log, self._settings.mailname
-        limits = Limits(
-            message_size=settings.message_size_limit,
-            text_line=settings.line_length_limit,
-            connections=room_for_clients(Limits().connections, event_log.notice),
-        )
+        smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+        limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
         intake = self._intake(delivery, limits)
         policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
         leniency = self._leniency()
@@ -244,7 +241,7 @@ class Assembly:
         def new_session(client: Client, late: Callable[[], None]) -> Session:
             # A report of success goes to whomever a stranger names as the sender.
             machine = ServerMachine(
-                limits, name, starttls=certificate is not None, dsn=client.trusted, leniency=leniency(client)
+                smtp_limits, name, starttls=certificate is not None, dsn=client.trusted, leniency=leniency(client)
             )
             return Session(machine, client, policy, intake, existence=check, event_log=event_log, late=late)
 
@@ -252,7 +249,7 @@ class Assembly:
             new_session, self._trusted, event_log, name=name, limits=limits, clock=clock, certificate=certificate
         )
 
-    def _intake(self, delivery: DeliveryService, limits: Limits) -> Intake:
+    def _intake(self, delivery: DeliveryService, limits: InboundLimits) -> Intake:
         return Intake(
             self._queue,
             delivery,

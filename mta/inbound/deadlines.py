@@ -3,8 +3,8 @@
 Times are seconds on the reactor's clock; the driver says what happened and asks now and then.
 """
 
+from mta.inbound.limits import InboundLimits
 from mta.inbound.session import Session
-from mta.smtp.limits import Limits
 
 
 class SessionDeadlines:
@@ -12,7 +12,7 @@ class SessionDeadlines:
 
     __slots__ = ("_accepted", "_limits", "_measured", "_measuring", "_octets", "_taken", "deadline")
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: InboundLimits, now: float) -> None:
         self._limits = limits
         #: When the time for what the client has to do next is up.
         self.deadline = now + limits.command_timeout

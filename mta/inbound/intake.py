@@ -6,13 +6,13 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from mta.event_log.log import EventLog
+from mta.inbound.limits import InboundLimits
 from mta.inbound.policy import Client
 from mta.message import headers
 from mta.message.envelope import Envelope
 from mta.queue.ids import IdSource
 from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
 from mta.smtp.address import Address
-from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 from mta.tls.layer import BUFFERS
 
@@ -64,7 +64,7 @@ class Intake:
         ids: IdSource,
         wall: Callable[[], float],
         name: str,
-        limits: Limits,
+        limits: InboundLimits,
         visited: WasDeliveredHere = never,
     ) -> None:
         self.queue = queue

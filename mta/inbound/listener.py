@@ -21,10 +21,10 @@ from zope.interface import implementer
 from mta.event_log.log import EventLog
 from mta.inbound.accepting import RejectedClient
 from mta.inbound.deadlines import SessionDeadlines
-from mta.inbound.policy import Client, ConnectionLimiter
+from mta.inbound.limits import ConnectionLimiter, InboundLimits
+from mta.inbound.policy import Client
 from mta.inbound.rejection_log import RejectionLog
 from mta.inbound.session import Session
-from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 from mta.tls.context import protocol_and_cipher
 from mta.tls.prompt_writer import PromptWriter
@@ -265,7 +265,7 @@ class ESMTPFactory(Factory):
         event_log: EventLog,
         *,
         name: str,
-        limits: Limits,
+        limits: InboundLimits,
         clock: IReactorTime,
         certificate: IOpenSSLServerConnectionCreator | None = None,
     ) -> None:

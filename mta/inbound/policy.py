@@ -4,20 +4,19 @@ The order of the recipient rules is the one of the image we replace, so that its
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Network
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from mta.fast_value import fast_value
+from mta.message.outcome import Failed, TryLater
+from mta.routing.route import Router, Routing
 from mta.smtp.address import Address, is_postmaster
 from mta.smtp.domains import DomainList
-from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server.canned_replies import RECIPIENT_OK, SENDER_OK
 
-TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
-TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
 LITERAL = reply(501, "5.1.3", "domain literals not allowed")
 UNDECIDED = reply(
     451, "4.4.3", "a host name in RELAY_NETWORKS that may be yours cannot be looked up now, please try again later"
@@ -25,6 +24,7 @@ UNDECIDED = reply(
 RESTRICTED = reply(550, "5.1.3", "restricted characters in address")
 MAILBOXES_AWAY = reply(451, "4.3.0", "the mailboxes here cannot be looked at now, please try later")
 UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
+UNKNOWN_YET = reply(451, "4.4.3", "Temporary local problem, please try later")
 
 # Characters that made mailers route, pipe or write files: source routing by % and !, pipes, paths, shell words.
 _RESTRICTED_HERE = re.compile(r"^\.|[@%!/|`#&?]")
@@ -108,56 +108,29 @@ def not_permitted(client: str, domain: str) -> Reply:
     )
 
 
-class ConnectionLimiter:
-    """Counts connections and says who may come in. Strangers never have all the room, however many they are."""
+class DomainCheck:
+    """Asks the router; the same question is answered from its memory for as long as the DNS allows."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._most = limits.connections
-        self._most_strangers = max(1, int(limits.connections * limits.strangers))
-        self._each = limits.connections_per_stranger
-        self._total = 0
-        self._strangers = 0
-        self._by_source: Counter[str] = Counter()
+    def __init__(self, router: Router) -> None:
+        self._router = router
 
-    def refusal(self, client: Client) -> Reply | None:
-        """Return why a client may not come in, or None."""
-        if self._total >= self._most:
-            return TOO_MANY_CONNECTIONS
-        if client.trusted:
-            return None
-        for source, share in zip(_sources(client.address), _SHARES, strict=False):
-            if self._by_source[source] >= self._each * share:
-                return TOO_MANY_FROM_YOU
-        return TOO_MANY_CONNECTIONS if self._strangers >= self._most_strangers else None
-
-    def enter(self, client: Client) -> None:
-        """Count a connection in."""
-        self._total += 1
-        if not client.trusted:
-            self._strangers += 1
-            self._by_source.update(_sources(client.address))
-
-    def leave(self, client: Client) -> None:
-        """Count a connection out."""
-        self._total -= 1
-        if client.trusted:
+    def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
+        """Call `done` with the reply to RCPT, at once when the routing is known."""
+        known = self._router.known(domain)
+        if known is not None:
+            done(_verdict(known))
             return
-        self._strangers -= 1
-        for source in _sources(client.address):
-            self._by_source[source] -= 1
-            if not self._by_source[source]:
-                del self._by_source[source]
+        Deferred.fromCoroutine(self._find(domain)).addCallbacks(_verdict, _unknown).addCallback(done)
+
+    async def _find(self, domain: str) -> Routing:
+        return await self._router.find(domain)
 
 
-# What each of a client's sources may have, in shares of one stranger's connections.
-_SHARES = (1, 4)
+def _verdict(routing: Routing) -> Reply:
+    if isinstance(routing, Failed):
+        return reply(550, routing.status, f"Unrouteable address: {routing.text}")
+    return UNKNOWN_YET if isinstance(routing, TryLater) else RECIPIENT_OK
 
 
-@lru_cache(maxsize=1024)
-def _sources(address: str) -> tuple[str, ...]:
-    """Return what connections are counted by: whoever has one address of IPv6 has 2 ** 64, and sites have a /48."""
-    return (address,) if ":" not in address else (_ipv6_network(address, 64), _ipv6_network(address, 48))
-
-
-def _ipv6_network(address: str, length: int) -> str:
-    return str(IPv6Network((address, length), strict=False))
+def _unknown(_failure: Failure) -> Reply:
+    return UNKNOWN_YET

@@ -14,7 +14,7 @@ from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
 from mta.smtp.address import Address
 
-#: Fields of one name that are read; as many as the Received fields that make a message a loop (mta.smtp.limits).
+#: Fields of one name that are read; as many as the Received fields that make a message a loop (mta.inbound.limits).
 MAX_VALUES = 50
 # RFC 5322 section 2.1.1: lines should be no longer than this without their CRLF.
 _LINE = 78

@@ -15,7 +15,7 @@ from mta.message.envelope import Envelope
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.address import Address
-from mta.smtp.limits import STRICT, Limits
+from mta.smtp.limits import STRICT, SmtpLimits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies
 from tests.dialogues.script import LENIENCY, Happen, unescape
@@ -100,7 +100,7 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
     queue = GatedQueue(gate)
     policy = ScriptPolicy()
     leniency = LENIENCY if "lenient" in opening else STRICT
-    parts = Listening(replace(Limits(), **limits), queue, starttls="starttls" in opening, leniency=leniency)
+    parts = Listening(replace(SmtpLimits(), **limits), queue, starttls="starttls" in opening, leniency=leniency)
     parts.policy = policy
     parts.existence = lambda domain, done: gate(lambda: done(policy.look_up(domain)))
     parts.protocol = type("GatedESMTP", (PatientESMTP,), {"gate": gate})

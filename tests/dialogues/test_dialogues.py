@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mta.smtp.limits import STRICT, Limits
+from mta.smtp.limits import STRICT, SmtpLimits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.events import (
@@ -47,7 +47,7 @@ class MachineDriver:
         }
         leniency = LENIENCY if "lenient" in opening else STRICT
         self._machine = ServerMachine(
-            replace(Limits(), **limits), "mx.example.test", starttls="starttls" in opening, leniency=leniency
+            replace(SmtpLimits(), **limits), "mx.example.test", starttls="starttls" in opening, leniency=leniency
         )
         self._held = [] if "greeting" in opening else None
         self._answer(GREETING)

@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Intake
+from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import ESMTP, ESMTPFactory
 from mta.inbound.policy import Client, Policy
 from mta.inbound.session import Existence, Session, existing
@@ -18,7 +19,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.domains import DomainList
-from mta.smtp.limits import STRICT, Leniency, Limits
+from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.server.machine import ServerMachine
 
 NAME = "mx.example.test"
@@ -68,7 +69,7 @@ class Listening:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: InboundLimits | SmtpLimits | None = None,
         queue: MemoryQueue | None = None,
         *,
         starttls: bool = False,
@@ -78,7 +79,8 @@ class Listening:
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.lines: list[str] = []
-        self.limits = limits or Limits()
+        self.limits = limits if isinstance(limits, InboundLimits) else InboundLimits()
+        self.smtp_limits = limits if isinstance(limits, SmtpLimits) else SmtpLimits()
         self.queue = queue or MemoryQueue()
         self.delivery = Delivery()
         self.starttls = starttls
@@ -102,7 +104,7 @@ class Listening:
 
     def session(self, client: Client, late: Callable[[], None]) -> Session:
         leniency = self.leniency if client.trusted else STRICT
-        machine = ServerMachine(self.limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
+        machine = ServerMachine(self.smtp_limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
         return Session(
             machine, client, self.policy, self.intake, existence=self.existence, event_log=self.event_log, late=late
         )

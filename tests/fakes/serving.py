@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from mta.smtp.limits import STRICT, Leniency, Limits
+from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
 from mta.smtp.server.events import NEED_DATA, WAITING
@@ -32,7 +32,7 @@ class Serving:
         leniency: Leniency = STRICT,
         **limits: int,
     ) -> None:
-        self.machine = ServerMachine(replace(Limits(), **limits), "mx.test", starttls=starttls, leniency=leniency)
+        self.machine = ServerMachine(replace(SmtpLimits(), **limits), "mx.test", starttls=starttls, leniency=leniency)
         self.machine.answer(_OK)
         self.machine.next_event()
         self.machine.to_send()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import strategies as st
 
 from mta.smtp.framing import bare
-from mta.smtp.limits import STRICT, Leniency, Limits
+from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
 from mta.smtp.server.events import (
     NEED_DATA,
@@ -28,9 +28,9 @@ from mta.smtp.server.events import (
 from mta.smtp.server.machine import ServerMachine
 from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
 
-_SMALL = Limits(command_line=128, text_line=40, message_size=200, recipients=3, errors=4, bad_recipients=2)
+_SMALL = SmtpLimits(command_line=128, text_line=40, message_size=200, recipients=3, errors=4, bad_recipients=2)
 _LIMITS = (
-    Limits(),
+    SmtpLimits(),
     replace(_SMALL, idle_commands=6),
     replace(_SMALL, text_line=0, errors=1000, idle_commands=1000),
     replace(_SMALL, errors=1000, recipients=1000, bad_recipients=1000),
@@ -54,7 +54,7 @@ class Visit:
     """What a client sends, and how the driver answers: each question by the next of `answers`, and so on in turn."""
 
     sent: tuple[bytes, ...]
-    limits: Limits = _LIMITS[0]
+    limits: SmtpLimits = _LIMITS[0]
     answers: tuple[int, ...] = (_YES,)
     starttls: bool = False
     #: Whether TLS begins after STARTTLS was answered.
@@ -240,7 +240,7 @@ _LETTERS = {
 }
 
 
-def _check_events(events: list[Event], limits: Limits) -> None:
+def _check_events(events: list[Event], limits: SmtpLimits) -> None:
     order = "".join(_LETTERS[type(event)] for event in events)
     assert _ORDER.fullmatch(order), order
     body = b""
@@ -259,7 +259,7 @@ def _check_events(events: list[Event], limits: Limits) -> None:
             assert not event.reply.positive
 
 
-def _check_body(body: bytes, limits: Limits) -> None:
+def _check_body(body: bytes, limits: SmtpLimits) -> None:
     assert bare(body) is None
     assert not body or body.endswith(b"\r\n")
     assert len(body) <= limits.message_size
@@ -391,7 +391,7 @@ _WORDS = (
 )
 _HELLO = b"EHLO c\r\n"
 _TO_DATA = b"MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\nDATA\r\n"
-_WIDE = replace(Limits(), recipients=1 << 30, errors=1 << 30, bad_recipients=1 << 30, idle_commands=1 << 30)
+_WIDE = replace(SmtpLimits(), recipients=1 << 30, errors=1 << 30, bad_recipients=1 << 30, idle_commands=1 << 30)
 _NO_LINES = replace(_WIDE, text_line=0, message_size=1 << 30)
 
 
@@ -403,7 +403,7 @@ def _shape(name: str, make: Callable[[int], Visit]) -> Growth[Visit]:
     return Growth(name, make, work=_alone)
 
 
-def _body(text: bytes, *, limits: Limits = _NO_LINES, way: int = 0) -> Visit:
+def _body(text: bytes, *, limits: SmtpLimits = _NO_LINES, way: int = 0) -> Visit:
     return Visit((_HELLO + _TO_DATA, *pieces(text + b"\r\n.\r\n", way)), limits)
 
 

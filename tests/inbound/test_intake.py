@@ -6,11 +6,11 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from mta.inbound.intake import HEADER_TOO_LARGE, Incoming
+from mta.inbound.limits import InboundLimits
 from mta.inbound.policy import Client
 from mta.message.envelope import BodyType
 from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFull, QueueId
 from mta.queue.memory import MemoryQueue
-from mta.smtp.limits import Limits
 from mta.smtp.replies import Reply
 from mta.tls.layer import BUFFERS
 from tests.fakes.listening import FRIEND, STRANGER, Listening
@@ -85,7 +85,7 @@ def test_a_mailbox_line_alone_or_before_a_body_is_taken_off_too() -> None:
 
 @pytest.mark.parametrize("rest", [b"X-A: " + b"a" * 2000 + b"\r\n", b"a" * 2000])
 def test_a_header_behind_a_mailbox_line_without_a_time_is_bounded_too(rest: bytes) -> None:
-    parts = Listening(Limits(header_size=1000))
+    parts = Listening(InboundLimits(header_size=1000))
     incoming = parts.intake.begin(envelope("bob@b.test"), Client(FRIEND, trusted=True))
     for piece in (b"From root@host\r\n", rest, rest):
         incoming.write(piece)
@@ -155,7 +155,7 @@ def test_a_message_that_went_in_circles_is_refused() -> None:
 
 
 def test_a_header_without_end_is_refused_and_not_kept_in_memory() -> None:
-    parts = Listening(Limits(header_size=1000))
+    parts = Listening(InboundLimits(header_size=1000))
     answer, stored = take(*[b"X-More: and more\r\n"] * 100, b"\r\nbody\r\n", parts=parts)
     assert answer.startswith("552 5.3.4")
     assert stored == b""
@@ -202,7 +202,7 @@ HEAD = b"Subject: hi\r\n\r\n"
 
 def test_the_memory_of_all_messages_together_is_bounded_and_what_is_beyond_goes_to_files() -> None:
     queue = CountingQueue()
-    parts = Listening(Limits(octets_in_memory=1_000_000), queue)
+    parts = Listening(InboundLimits(octets_in_memory=1_000_000), queue)
     crowd = [begin(parts) for _ in range(100)]
     for _ in range(10):
         for incoming in crowd:
@@ -218,7 +218,7 @@ def test_the_memory_of_all_messages_together_is_bounded_and_what_is_beyond_goes_
 
 
 def test_long_headers_of_a_crowd_are_refused_for_now_and_short_ones_taken() -> None:
-    parts = Listening(Limits(octets_in_memory=1_000_000))
+    parts = Listening(InboundLimits(octets_in_memory=1_000_000))
     crowd = [begin(parts) for _ in range(10)]
     for incoming in crowd:
         incoming.write(b"X: " + b"x" * 99_000 + b"\r\n")
@@ -239,7 +239,7 @@ def test_memory_is_given_back_however_a_message_ends() -> None:
         parts = Listening(queue=queue)
         take(COMPLETE, parts=parts)
         assert parts.intake.in_memory == 0
-    parts = Listening(Limits(header_size=1000))
+    parts = Listening(InboundLimits(header_size=1000))
     take(b"X-More: and more\r\n" * 100, parts=parts)
     assert parts.intake.in_memory == 0
     incoming = begin(parts)
@@ -250,7 +250,7 @@ def test_memory_is_given_back_however_a_message_ends() -> None:
 
 
 def test_the_buffers_of_tls_count_while_a_message_comes_in_and_not_after() -> None:
-    parts = Listening(Limits(octets_in_memory=1_000_000))
+    parts = Listening(InboundLimits(octets_in_memory=1_000_000))
     secret = parts.intake.begin(envelope("bob@b.test"), Client(FRIEND, trusted=True), "TLSv1.3 cipher")
     secret.write(COMPLETE)
     in_secret = parts.intake.in_memory

@@ -2,10 +2,11 @@ from collections.abc import Container, Iterable
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import GOODBYE, GRACE
 from mta.queue.memory import MemoryQueue
 from mta.smtp.address import Address
-from mta.smtp.limits import Leniency, Limits
+from mta.smtp.limits import Leniency, SmtpLimits
 from tests.fakes.listening import STRANGER, Listening, SlowQueue, Wire
 
 GREET = "EHLO app.test"
@@ -13,14 +14,21 @@ MAIL = "MAIL FROM:<alice@a.test>"
 RCPT = "RCPT TO:<bob@b.test>"
 
 
+AnyLimits = InboundLimits | SmtpLimits
+
+
 class ListenerTests(SynchronousTestCase):
     def listen(
-        self, limits: Limits | None = None, queue: MemoryQueue | None = None, *, starttls: bool = False
+        self,
+        limits: AnyLimits | None = None,
+        queue: MemoryQueue | None = None,
+        *,
+        starttls: bool = False,
     ) -> Listening:
         self.listening = Listening(limits, queue, starttls=starttls)
         return self.listening
 
-    def wire(self, limits: Limits | None = None, queue: MemoryQueue | None = None) -> Wire:
+    def wire(self, limits: AnyLimits | None = None, queue: MemoryQueue | None = None) -> Wire:
         return self.listen(limits, queue).connect()
 
     def start_body(self, wire: Wire) -> None:
@@ -120,7 +128,7 @@ class ListenerTests(SynchronousTestCase):
             assert "AGFs" not in line
 
     def test_recipients_beyond_the_limit_are_in_the_log(self) -> None:
-        wire = self.wire(Limits(recipients=1))
+        wire = self.wire(SmtpLimits(recipients=1))
         wire.say(GREET, MAIL, RCPT)
         assert wire.say("RCPT TO:<eve@b.test>").startswith("452 4.5.3")
         assert "RCPT TO:<eve@b.test>" in self.listening.lines[0]
@@ -189,7 +197,7 @@ class ListenerTests(SynchronousTestCase):
 
     def test_a_session_that_brings_no_message_ends_within_the_hour_whatever_it_says(self) -> None:
         for lines in (["NOOP"], [MAIL, RCPT, "RSET"], [MAIL, "RCPT TO:<nobody@here.test>"], ["EHLO app.test"]):
-            wire = self.wire(Limits(idle_commands=1_000_000, errors=1_000_000))
+            wire = self.wire(SmtpLimits(idle_commands=1_000_000, errors=1_000_000))
             wire.say(GREET)
             minutes = 0
             while wire.open:
@@ -302,7 +310,7 @@ class ListenerTests(SynchronousTestCase):
         assert wire.transport.producerState == "producing" or not wire.open
 
     def test_recipients_of_all_clients_are_bounded_but_a_hundred_are_taken_of_each(self) -> None:
-        listening = self.listen(Limits(surplus_recipients=50))
+        listening = self.listen(InboundLimits(surplus_recipients=50))
         first, second = listening.connect(), listening.connect()
         recipients = [f"RCPT TO:<{number}@b.test>" for number in range(200)]
         for wire, taken in ((first, 150), (second, 100)):
@@ -319,7 +327,7 @@ class ListenerTests(SynchronousTestCase):
         assert listening.intake.surplus_recipients == 0
 
     def test_recipients_are_given_back_with_the_verdict_on_their_message(self) -> None:
-        wire = self.wire(Limits(message_size=10))
+        wire = self.wire(SmtpLimits(message_size=10))
         for body in ("x", "more than ten octets"):
             wire.say(GREET, MAIL, *(f"RCPT TO:<{number}@b.test>" for number in range(200)), "DATA")
             assert self.listening.intake.surplus_recipients == 100
@@ -327,7 +335,7 @@ class ListenerTests(SynchronousTestCase):
             assert self.listening.intake.surplus_recipients == 0
 
     def test_connections_are_bounded_in_all_and_for_each_stranger(self) -> None:
-        listening = self.listen(Limits(connections=3, connections_per_stranger=1))
+        listening = self.listen(InboundLimits(connections=3, connections_per_stranger=1))
         listening.connect(STRANGER)
         assert listening.connect(STRANGER).heard().startswith("421 4.7.0")
         listening.connect()
@@ -337,7 +345,7 @@ class ListenerTests(SynchronousTestCase):
         assert listening.connect().heard().startswith("220")
 
     def test_addresses_of_one_ipv6_network_are_one_stranger(self) -> None:
-        listening = self.listen(Limits(connections_per_stranger=2))
+        listening = self.listen(InboundLimits(connections_per_stranger=2))
         first = listening.connect("2001:db8::1")
         listening.connect("2001:db8::2:0:0:1")
         assert listening.connect("2001:db8::3").heard().startswith("421 4.7.0")
@@ -346,7 +354,7 @@ class ListenerTests(SynchronousTestCase):
         assert listening.connect("2001:db8::3").heard().startswith("220")
 
     def test_a_flood_of_refusals_is_one_line_at_once_and_one_a_minute_later(self) -> None:
-        listening = self.listen(Limits(connections_per_stranger=1))
+        listening = self.listen(InboundLimits(connections_per_stranger=1))
         listening.connect(STRANGER)
         for _ in range(5000):
             listening.connect(STRANGER)
@@ -356,7 +364,7 @@ class ListenerTests(SynchronousTestCase):
         assert "turned-away client=203.0.113.9 more=4999" in listening.lines[1]
 
     def test_a_flood_from_many_addresses_is_some_lines_a_minute(self) -> None:
-        listening = self.listen(Limits(connections=1))
+        listening = self.listen(InboundLimits(connections=1))
         listening.connect()
         for number in range(5000):
             listening.connect(f"198.51.{number // 250}.{number % 250}")
@@ -411,7 +419,7 @@ class ListenerTests(SynchronousTestCase):
         assert self.successResultOf(self.listening.queue.summary()).messages == 0
 
     def test_a_refused_body_is_the_last_that_is_heard_of_a_client_when_we_stop(self) -> None:
-        wire = self.wire(Limits(message_size=10))
+        wire = self.wire(SmtpLimits(message_size=10))
         self.start_body(wire)
         self.listening.factory.stop()
         assert [line[:3] for line in wire.say("more than ten octets", ".").splitlines()] == ["552", "421"]

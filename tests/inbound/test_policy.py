@@ -1,9 +1,14 @@
-import pytest
+"""Verdicts on senders and recipients, and on the domains that the routing has to judge."""
 
-from mta.inbound.policy import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_YOU, Client, ConnectionLimiter, Policy
+import pytest
+from twisted.internet.defer import Deferred
+
+from mta.inbound.policy import Client, DomainCheck, Policy
+from mta.message.outcome import Failed, TryLater
+from mta.routing.route import Plan, Routing
 from mta.smtp.address import Address
 from mta.smtp.domains import domain_list
-from mta.smtp.limits import Limits
+from mta.smtp.replies import Reply
 
 FRIEND = Client("127.0.0.1", trusted=True)
 STRANGER = Client("203.0.113.9", trusted=False)
@@ -86,47 +91,6 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
     assert code(FRIEND, local, "here.test") == 550
 
 
-def test_the_door_counts_everyone_and_strangers_each() -> None:
-    door = ConnectionLimiter(Limits(connections=3, connections_per_stranger=1, strangers=1.0))
-    assert door.refusal(STRANGER) is None
-    door.enter(STRANGER)
-    assert door.refusal(STRANGER) is TOO_MANY_FROM_YOU
-    assert door.refusal(FRIEND) is None
-    door.enter(FRIEND)
-    door.enter(FRIEND)
-    assert door.refusal(FRIEND) is TOO_MANY_CONNECTIONS
-    door.leave(STRANGER)
-    assert door.refusal(STRANGER) is None
-
-
-def test_strangers_of_any_number_leave_room_for_our_own() -> None:
-    door = ConnectionLimiter(Limits(connections=8))
-    strangers = [Client(f"2001:db8:{number}::1", trusted=False) for number in range(6)]
-    for stranger in strangers:
-        assert door.refusal(stranger) is None
-        door.enter(stranger)
-    assert door.refusal(STRANGER) is TOO_MANY_CONNECTIONS
-    assert door.refusal(FRIEND) is None
-    door.leave(strangers[0])
-    assert door.refusal(STRANGER) is None
-
-
-def test_a_network_of_ipv6_counts_as_one_stranger_and_a_site_as_four() -> None:
-    door = ConnectionLimiter(Limits(connections_per_stranger=2))
-    site = [Client(f"2001:db8:1:{number:x}::1", trusted=False) for number in range(5)]
-    for stranger in site[:4]:
-        for _ in range(2):
-            assert door.refusal(stranger) is None
-            door.enter(stranger)
-        assert door.refusal(stranger) is TOO_MANY_FROM_YOU
-    assert door.refusal(site[4]) is TOO_MANY_FROM_YOU
-    assert door.refusal(Client("2001:db8:2::1", trusted=False)) is None
-    for stranger in site[:4]:
-        door.leave(stranger)
-        door.leave(stranger)
-    assert door.refusal(site[4]) is None
-
-
 def test_a_client_that_may_turn_out_to_be_trusted_is_told_to_try_later() -> None:
     policy = Policy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
     verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
@@ -148,3 +112,47 @@ def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> N
     policy = Policy(domain_list([]), domain_list(["here.test"]).matches, away)
     verdicts = [policy.recipient(FRIEND, Address(local, "here.test")) for local in ("bob", "postmaster")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 250]
+
+
+class SlowRouter:
+    def __init__(self, memory: Routing | None = None) -> None:
+        self.memory = memory
+        self.finding: Deferred[Routing] = Deferred()
+
+    def known(self, domain: str) -> Routing | None:
+        return self.memory
+
+    def find(self, domain: str) -> Deferred[Routing]:
+        return self.finding
+
+
+ANSWERS = [
+    (Plan("mx.test", ()), 250),
+    (Failed("no such domain", status="5.1.2"), 550),
+    (TryLater("no server answers", status="4.4.3"), 451),
+]
+
+
+@pytest.mark.parametrize(("routing", "code"), ANSWERS)
+def test_what_is_known_is_answered_at_once(routing: Routing, code: int) -> None:
+    replies: list[Reply] = []
+    DomainCheck(SlowRouter(routing))("a.test", replies.append)
+    assert [reply.code for reply in replies] == [code]
+
+
+@pytest.mark.parametrize(("routing", "code"), ANSWERS)
+def test_what_must_be_asked_is_answered_later(routing: Routing, code: int) -> None:
+    replies: list[Reply] = []
+    router = SlowRouter()
+    DomainCheck(router)("a.test", replies.append)
+    assert replies == []
+    router.finding.callback(routing)
+    assert [reply.code for reply in replies] == [code]
+
+
+def test_a_fault_in_routing_is_try_later_and_never_silence() -> None:
+    replies: list[Reply] = []
+    router = SlowRouter()
+    DomainCheck(router)("a.test", replies.append)
+    router.finding.errback(RuntimeError("oops"))
+    assert [reply.code for reply in replies] == [451]

@@ -4,8 +4,9 @@ from mta.config.help_text import DETAILS
 from mta.config.table import SETTINGS
 from mta.delivery.destinations.window import WindowLimits
 from mta.delivery.limits import DeliveryLimits
+from mta.inbound.limits import InboundLimits
 from mta.queue.disk.space import RESERVE
-from mta.smtp.limits import Limits
+from mta.smtp.limits import SmtpLimits
 from tools.settings_page import configuration_page, markdown_table
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +37,18 @@ def test_sections_stand_before_their_first_setting() -> None:
 def test_the_limits_without_a_setting_are_those_of_the_program() -> None:
     rows = configuration_page().partition("## What has no setting")[2].splitlines()
     told = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in rows if row.startswith("|")}
-    limits, window = Limits(), WindowLimits()
+    smtp, limits, window = SmtpLimits(), InboundLimits(), WindowLimits()
     assert told == {
         "limit": "value",
         "---": "---",
-        "recipients of a message that comes in": f"{limits.recipients:,}",
-        "refused recipients of a message, if they are more than half": str(limits.bad_recipients),
+        "recipients of a message that comes in": f"{smtp.recipients:,}",
+        "refused recipients of a message, if they are more than half": str(smtp.bad_recipients),
         "header of a message": f"{limits.header_size >> 20} MiB",
         "`Received:` fields of a message": str(limits.hops),
-        "mistakes in a session": str(limits.errors),
-        "commands without mail in a session": str(limits.idle_commands),
+        "mistakes in a session": str(smtp.errors),
+        "commands without mail in a session": str(smtp.idle_commands),
         "clients at once": f"{limits.connections:,}",
-        "clients at once that are not trusted": f"{int(limits.connections * limits.strangers):,}",
+        "clients at once that are not trusted": f"{int(limits.connections * limits.stranger_share):,}",
         "clients at once from an address that is not trusted": str(limits.connections_per_stranger),
         "connections to a destination": f"{window.most}, from {window.start} on as it answers well",
         "recipients of a message that we send at a time": str(DeliveryLimits().recipients_per_transaction),

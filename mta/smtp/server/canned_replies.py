@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from mta.smtp.limits import Limits
+from mta.smtp.limits import SmtpLimits
 from mta.smtp.replies import Reply, reply
 
 # Success
@@ -89,18 +89,18 @@ def extended_hello(name: str, message_size: int, *, starttls: bool, dsn: bool = 
 
 
 @lru_cache(maxsize=64)
-def line_too_long(limits: Limits) -> Reply:
+def line_too_long(limits: SmtpLimits) -> Reply:
     """Refuse a command line over the limit."""
     return reply(500, "5.5.2", f"command line longer than {limits.command_line} octets")
 
 
 @lru_cache(maxsize=64)
-def message_too_large(limits: Limits) -> Reply:
+def message_too_large(limits: SmtpLimits) -> Reply:
     """Refuse a message by its size, announced or real (RFC 1870)."""
     return reply(552, "5.3.4", f"message larger than {limits.message_size} octets")
 
 
-def text_line_too_long(limits: Limits, number: int, octets: int) -> Reply:
+def text_line_too_long(limits: SmtpLimits, number: int, octets: int) -> Reply:
     """Refuse a message by the length of one of its lines."""
     return reply(550, "5.6.0", f"maximum allowed line length is {limits.text_line} octets, line {number} has {octets}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mta.smtp.errors import LocalProtocolError, ProtocolRefusal
 from mta.smtp.framing import BareControl, LineTooLong
-from mta.smtp.limits import STRICT, Leniency, Limits
+from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.commands import split_command
@@ -51,7 +51,7 @@ class ServerMachine:
     __slots__ = ("_session",)
 
     def __init__(
-        self, limits: Limits, name: str, *, starttls: bool = False, dsn: bool = True, leniency: Leniency = STRICT
+        self, limits: SmtpLimits, name: str, *, starttls: bool = False, dsn: bool = True, leniency: Leniency = STRICT
     ) -> None:
         self._session = ServerState(limits, name, starttls=starttls, dsn=dsn, leniency=leniency)
 

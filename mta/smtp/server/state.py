@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from mta.smtp.framing import ChunkReader, DotReader, InputBuffer, TextCheck
-from mta.smtp.limits import Leniency, Limits
+from mta.smtp.limits import Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.commands import shown
@@ -107,7 +107,7 @@ class ServerState:
         "transaction",
     )
 
-    def __init__(self, limits: Limits, name: str, *, starttls: bool, dsn: bool, leniency: Leniency) -> None:
+    def __init__(self, limits: SmtpLimits, name: str, *, starttls: bool, dsn: bool, leniency: Leniency) -> None:
         self.limits = limits
         self.leniency = leniency
         self.name = name

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mta.smtp.address import Address
 from mta.smtp.errors import LocalProtocolError
-from mta.smtp.limits import Limits
+from mta.smtp.limits import SmtpLimits
 from mta.smtp.parameters import Recipient
 from mta.smtp.replies import reply
 from mta.smtp.server import canned_replies
@@ -47,7 +47,7 @@ TO_CHUNK = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\n"
 
 
 def greeted(starttls=False, **limits):
-    machine = ServerMachine(replace(Limits(), **limits), "mx.test", starttls=starttls)
+    machine = ServerMachine(replace(SmtpLimits(), **limits), "mx.test", starttls=starttls)
     machine.answer(HELLO)
     machine.to_send()
     return machine
@@ -155,7 +155,7 @@ def test_what_is_pipelined_waits_for_the_answer():
 
 def test_a_refused_body_is_told_once_it_has_ended():
     events, said = play(in_body(message_size=4), b"a\r\n", b"b\r\n", b"c\r\n", b".\r\n")
-    refused = BodyRefused(canned_replies.message_too_large(replace(Limits(), message_size=4)))
+    refused = BodyRefused(canned_replies.message_too_large(replace(SmtpLimits(), message_size=4)))
     assert events == [BodyPart(b"a"), BodyPart(b"\r\nb"), refused]
     assert said.startswith(b"552 5.3.4 ")
 
@@ -196,7 +196,7 @@ def test_the_end_of_a_session_is_told_with_its_reason(wire, reason):
 
 @pytest.mark.parametrize("greeting", [reply(554, "", "no"), reply(421, "", "later")])
 def test_a_refused_client_is_sent_away(greeting):
-    machine = ServerMachine(Limits(), "mx.test")
+    machine = ServerMachine(SmtpLimits(), "mx.test")
     machine.answer(greeting)
     assert machine.next_event() == Closed(greeting.text, greeting)
     assert machine.to_send() == greeting.wire
