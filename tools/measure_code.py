@@ -22,10 +22,21 @@ from pathlib import Path
 SMALL_FILE, LONG_FUNCTION = 80, 40
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
-# "What" and "who" that stand for a noun: neither a question nor the relative pronoun behind a noun.
-_HEADLESS = re.compile(r"\b[Ww]hat(?:ever)?\b(?! [^.]*\?)|\b[Ww]hoever\b|(?:^|[.,;:(] )[Ww]ho\b")
-_NEGATIVE = re.compile(r"\b(?:[Nn]obody|[Nn]one|[Nn]othing)\b(?!`)")
-_CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+# Text that is not the prose of its author: code, link targets, and quotations such as another program's reply.
+_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)|\]\([^)\s]*\)", re.DOTALL)
+_QUOTATION = re.compile(r"(?<![^\s(])(?:\"[^\"]+\"|“[^”]+”)")
+# `What` and `who` that stand for a noun: neither a question nor the relative pronoun behind a noun. `What` counts
+# wherever its sentence has no question mark. `Who` counts at the start of a clause, and behind a verb, preposition or
+# conjunction; behind a comma it mostly belongs to the noun before.
+_HEADLESS = re.compile(
+    r"(?:\bwhat(?:ever|soever)?|\bwho(?:m|se)?ever"
+    r"|(?:^|[.;:!?*#-] |\(|\*)whos?e?"
+    r"|\b(?:about|and|asks?|but|by|decides?|for|from|hides?|if|in|knows?|lists?|of|on|or|prints?|returns?|says?|sees?"
+    r"|shows?|than|that|tells?|to|when|with) who)\b(?![^.]*\?)",
+    re.IGNORECASE,
+)
+# `None` with a capital is the value of the language, unless it begins a sentence as in "None of them".
+_NEGATIVE = re.compile(r"\b(?:[Nn]obody|none|None of|[Nn]othing)\b")
 
 
 @dataclass
@@ -39,8 +50,24 @@ class Measures:
     function_lines: list[int] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def headless_rate(self) -> float:
+        """Clauses headed by `what`, `who` or `whoever` per 1,000 words; 0 without words."""
+        return 1000 * self.headless / self.words if self.words else 0.0
+
+    @property
+    def negative_rate(self) -> float:
+        """`Nobody`, `none` and `nothing` per 1,000 words; 0 without words."""
+        return 1000 * self.negative / self.words if self.words else 0.0
+
+    @property
+    def repeated_classes(self) -> list[str]:
+        """The class names that stand for more than one class, sorted."""
+        return sorted(name for name, count in self.classes.items() if count > 1)
+
     def add_prose(self, text: str) -> None:
-        """Count the words and the sentences without a noun in a text."""
+        """Count the words, the clauses without a noun and the negative words of a text, without code and quotations."""
+        text = _QUOTATION.sub("", " ".join(_CODE.sub("", text).split()))
         self.words += len(_WORD.findall(text))
         self.headless += len(_HEADLESS.findall(text))
         self.negative += len(_NEGATIVE.findall(text))
@@ -56,10 +83,6 @@ class Measures:
             elif isinstance(node, ast.ClassDef):
                 self.classes[node.name] += 1
 
-    def add_page(self, text: str) -> None:
-        """Count the prose of a Markdown page without its code."""
-        self.add_prose(_CODE.sub("", text))
-
 
 def measure(folders: Sequence[Path]) -> Measures:
     """Return the figures of all modules and pages below these folders; a file counts by itself."""
@@ -69,20 +92,19 @@ def measure(folders: Sequence[Path]) -> Measures:
             if path.suffix == ".py":
                 measures.add_module(path.read_text(encoding="utf-8"))
             elif path.suffix == ".md":
-                measures.add_page(path.read_text(encoding="utf-8"))
+                measures.add_prose(path.read_text(encoding="utf-8"))
     return measures
 
 
 def report(measures: Measures) -> Iterator[str]:
     """Yield a line for each figure that the folders have."""
     if measures.words:
-        per_thousand = 1000 / measures.words
-        yield f"clauses headed by what, who or whoever, per 1,000 words: {measures.headless * per_thousand:.1f}"
-        yield f"nobody, none and nothing, per 1,000 words: {measures.negative * per_thousand:.1f}"
+        yield f"clauses headed by what, who or whoever, per 1,000 words: {measures.headless_rate:.1f}"
+        yield f"nobody, none and nothing, per 1,000 words: {measures.negative_rate:.1f}"
     if measures.file_lines:
         small = sum(lines < SMALL_FILE for lines in measures.file_lines) / len(measures.file_lines)
         yield f"files: {len(measures.file_lines)}, under {SMALL_FILE} lines: {small:.0%}"
-        repeated = sorted(name for name, count in measures.classes.items() if count > 1)
+        repeated = measures.repeated_classes
         yield f"class names with two meanings or more: {len(repeated)} {' '.join(repeated)}".rstrip()
     if len(measures.function_lines) > 1:
         tenths = statistics.quantiles(measures.function_lines, n=10)
@@ -92,18 +114,23 @@ def report(measures: Measures) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Yield the docstrings of a module's source, and its comments, of which neighbours count as one text."""
+    """Yield the docstrings of a module's source, and its comments; comments on neighbouring lines are one text."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring:
                 yield docstring
-    comments = (
-        token.string.lstrip("#: ")
-        for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type == tokenize.COMMENT
-    )
-    yield "\n".join(comments)
+    block: list[str] = []
+    last_line = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if token.start[0] != last_line + 1:
+            yield "\n".join(block)
+            block = []
+        block.append(token.string.lstrip("#: "))
+        last_line = token.start[0]
+    yield "\n".join(block)
 
 
 def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
