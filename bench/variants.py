@@ -65,7 +65,7 @@ def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> ESMT
     event_log, name = EventLog(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
     smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     limits = InboundLimits()
-    intake = Intake(queue, Held(), event_log, ids=IdSource(), wall=time.time, name=name, limits=limits)
+    intake = Intake(queue, Held(), event_log, ids=IdSource(), wall_clock=time.time, name=name, limits=limits)
     policy = Policy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
 
     def new_session(client: Client, late: Callable[[], None]) -> Session:

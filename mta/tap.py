@@ -252,7 +252,7 @@ def _read_certificate(settings: Settings, event_log: EventLog) -> ListeningCerti
     if settings.certificate_path is None or settings.key_path is None:
         return None
     paths = settings.certificate_path, settings.key_path
-    return ListeningCertificate(*paths, wall=time.time, notice=event_log.notice, trouble=event_log.trouble)
+    return ListeningCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
 
 
 def _tell_commands(settings: Settings, event_log: EventLog) -> None:

@@ -103,10 +103,10 @@ class Assembly:
         self.listener: ESMTPFactory = self._listener(delivery)
         #: The files that are read again when the operator asks: the name of the setting, and how.
         self.files: Sequence[tuple[str, Callable[[], object]]] = tuple(self._reloaded())
-        keeper = HistoryKeeper(queue, settings.history_days, wall=time.time, trouble=event_log.trouble)
-        room = RoomKeeper(queue, wall=time.time, notice=event_log.notice, trouble=event_log.trouble)
+        keeper = HistoryKeeper(queue, settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
+        room = RoomKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
         queue.when_short(lambda: clock.callLater(0, room.look))
-        auditor = Auditor(queue, wall=time.time, alarm=event_log.alarm, trouble=event_log.trouble)
+        auditor = Auditor(queue, wall_clock=time.time, alarm=event_log.alarm, trouble=event_log.trouble)
         self.services: tuple[IService, ...] = (
             self._trusted,
             delivery,
@@ -163,7 +163,7 @@ class Assembly:
             settings.mail_dir,
             settings.mailname,
             run=self._in_a_thread,
-            wall=time.time,
+            wall_clock=time.time,
             create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
             store=mail_store(settings.local_delivery),
             forwarding=forwarding,
@@ -190,7 +190,9 @@ class Assembly:
     def _delivery(self) -> DeliveryService:
         settings = self._settings
         reporter = DsnReporter(settings.mailname, self._ids, settings.retry_schedule)
-        settler = Settler(self._queue, reporter, settings.retry_schedule, wall=time.time, event_log=self._event_log)
+        settler = Settler(
+            self._queue, reporter, settings.retry_schedule, wall_clock=time.time, event_log=self._event_log
+        )
         return DeliveryService(
             self._queue,
             self._router,
@@ -199,7 +201,7 @@ class Assembly:
             settler,
             windows=self._premises.windows or own_windows(window_limits(settings.retry_schedule)),
             clock=self._premises.reactor,
-            wall=time.time,
+            wall_clock=time.time,
             event_log=self._event_log,
             signer=self._signer(),
         )
@@ -209,7 +211,7 @@ class Assembly:
             self._queue.hasten(time.time()).addCallback(lambda _: delivery.wake())
 
         steady, event_log = self._premises.reactor.seconds, self._event_log
-        return ClockWatch(wall=time.time, steady=steady, hasten=hasten, wake=delivery.wake, event_log=event_log)
+        return ClockWatch(wall_clock=time.time, steady=steady, hasten=hasten, wake=delivery.wake, event_log=event_log)
 
     def _signer(self) -> Signer | None:
         keyring = self._premises.keyring
@@ -255,7 +257,7 @@ class Assembly:
             delivery,
             self._event_log,
             ids=self._ids,
-            wall=time.time,
+            wall_clock=time.time,
             name=self._settings.mailname,
             limits=limits,
             visited=self._was_here,

@@ -27,22 +27,22 @@ class ClockWatch:
     def __init__(
         self,
         *,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         steady: Callable[[], float],
         hasten: Callable[[], object],
         wake: Callable[[], object],
         event_log: EventLog,
     ) -> None:
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._steady = steady
         self._hasten = hasten
         self._wake = wake
         self._event_log = event_log
-        self._ahead = wall() - steady()
+        self._ahead = wall_clock() - steady()
 
     def look(self) -> None:
         """Act if the clock was set since the last look."""
-        before, self._ahead = self._ahead, self._wall() - self._steady()
+        before, self._ahead = self._ahead, self._wall_clock() - self._steady()
         moved = self._ahead - before
         if moved <= -_LEAST:
             self._event_log.notice(f"the clock was set back by {-moved:.0f} s: all mail that waits is tried now")

@@ -43,14 +43,14 @@ class Claimer:
         limits: DeliveryLimits,
         *,
         clock: IReactorTime,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         event_log: EventLog,
     ) -> None:
         self._queue = queue
         self._taker = taker
         self._limits = limits
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._event_log = event_log
         self._running = False
         # Whether the queue may hold messages that are due and that nobody has claimed.
@@ -81,14 +81,14 @@ class Claimer:
             return
         self.asking = True
         self._behind = False
-        claiming = self._queue.claim(self._wall(), limit, self._limits.lease, self._taker.put_off())
+        claiming = self._queue.claim(self._wall_clock(), limit, self._limits.lease, self._taker.put_off())
         claiming.addCallbacks(self._claimed, self._queue_failed, callbackArgs=(limit,))
 
     def due_at(self, due: float) -> None:
         """Look into the queue at that time, wall-clock seconds, if not before."""
         if not self._running:
             return
-        wait = min(max(0.0, due - self._wall()), self._limits.longest_sleep)
+        wait = min(max(0.0, due - self._wall_clock()), self._limits.longest_sleep)
         timer = self._timer
         if timer is None or not timer.active() or self._clock.seconds() + wait < timer.getTime():
             self._sleep(wait)
@@ -120,7 +120,7 @@ class Claimer:
             return
         self._behind = True
         self._event_log.trouble(f"cannot read the queue: {failure.getErrorMessage()}; trying again")
-        self.due_at(self._wall() + self._limits.queue_retry)
+        self.due_at(self._wall_clock() + self._limits.queue_retry)
 
     def _sleep(self, wait: float | None) -> None:
         if self._timer is not None and self._timer.active():

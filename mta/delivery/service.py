@@ -40,7 +40,7 @@ class DeliveryService(Service):
         *,
         windows: NewWindow,
         clock: IReactorTime,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         event_log: EventLog,
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
@@ -49,24 +49,30 @@ class DeliveryService(Service):
         self._queue = queue
         self._settler = settler
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._event_log = event_log
         self._limits = limits or DeliveryLimits()
         self._signer = signer
         self._jobs: dict[QueueId, Job] = {}
         self._octets = 0
         self._idle: Deferred[None] | None = None
-        self._claimer = Claimer(queue, self, self._limits, clock=clock, wall=wall, event_log=event_log)
+        self._claimer = Claimer(queue, self, self._limits, clock=clock, wall_clock=wall_clock, event_log=event_log)
         self._recorder = SettlementRetrier(
             self.take, due_at=self._claimer.due_at, done=self._note_idle, clock=clock, event_log=event_log
         )
         self._record = self._recorder.record
 
         def new_destination(name: str) -> Destination:
-            return Destination(name, windows, carrier, self, clock=clock, wall=wall, event_log=event_log)
+            return Destination(name, windows, carrier, self, clock=clock, wall_clock=wall_clock, event_log=event_log)
 
         self._destinations = Destinations(
-            router, self, new=new_destination, room=self.room, owed=settler.owed, wall=wall, limits=self._limits
+            router,
+            self,
+            new=new_destination,
+            room=self.room,
+            owed=settler.owed,
+            wall_clock=wall_clock,
+            limits=self._limits,
         )
         #: The Taker's and the claimer's: what is to be left in the queue for now.
         self.put_off = self._destinations.put_off
@@ -119,11 +125,11 @@ class DeliveryService(Service):
         elif self._recorder.unrecorded and self._recorder.renew(claim):
             return
         elif self.running:
-            job = self._jobs[claim.id] = Job(claim, self._wall(), self._signer)
+            job = self._jobs[claim.id] = Job(claim, self._wall_clock(), self._signer)
             self._octets += min(claim.body.size, self._limits.body_octets)
             self._dispatcher.dispatch(job)
         else:
-            self._give_back(claim, self._wall())
+            self._give_back(claim, self._wall_clock())
 
     def last_answer(self) -> None:
         """See whether that was all that the stop waited for."""
@@ -167,7 +173,7 @@ class DeliveryService(Service):
         if job.results:
             self._record(lambda: self._settler.settle(job), job.claim.id, job)
         else:
-            self._give_back(job.claim, max(self._wall(), job.again))
+            self._give_back(job.claim, max(self._wall_clock(), job.again))
         self._claimer.go_on()
 
     def _give_back(self, claim: Claim, due: float) -> None:

@@ -52,13 +52,13 @@ class Settler:
         reporter: Reporter,
         schedule: RetrySchedule,
         *,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         event_log: EventLog,
     ) -> None:
         self._queue = queue
         self._reporter = reporter
         self._schedule = schedule
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._event_log = event_log
         # When each advice was told as trouble, wall-clock seconds.
         self._advised: dict[tuple[str, str], float] = {}
@@ -82,7 +82,7 @@ class Settler:
         ]
         if not ready:
             return
-        now = self._wall()
+        now = self._wall_clock()
         job.settled_early.update(pending.index for pending in ready)
         verdicts = [self._verdict(job, pending, now) for pending in ready]
         settling = self._queue.settle(Settlement(job.claim, verdicts, now, keep_claim=True))
@@ -92,7 +92,7 @@ class Settler:
 
     def settle(self, job: Job) -> "Deferred[float | None]":
         """Record all results and give the claim back. The result is when the queue has something due, if it has."""
-        now = self._wall()
+        now = self._wall_clock()
         rest = [
             pending
             for pending in job.claim.pending

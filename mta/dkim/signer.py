@@ -162,14 +162,14 @@ class DkimSigner:
 class UnsignedNotices:
     """Tells once a day of each domain whose mail goes out unsigned; of MOST_UNSIGNED, because clients name them."""
 
-    def __init__(self, wall: Callable[[], float], notice: Callable[[str], object]) -> None:
-        self._wall = wall
+    def __init__(self, wall_clock: Callable[[], float], notice: Callable[[str], object]) -> None:
+        self._wall_clock = wall_clock
         self._notice = notice
         self._told: dict[str, float] = {}
 
     def __call__(self, domain: str) -> None:
         """Tell of a domain, if it was not told of today."""
-        now = self._wall()
+        now = self._wall_clock()
         if self._told.get(domain, -DAY) <= now - DAY:
             self._told = {known: told for known, told in self._told.items() if now - DAY < told <= now}
             if len(self._told) < MOST_UNSIGNED:

@@ -49,25 +49,28 @@ def _at_once() -> None:
 
 
 class EventLog:
-    """Writes events. `write` takes a finished line, `flush` gets all of them out, `wall` gives seconds since 1970."""
+    """Writes each event as one line.
+
+    `write` takes a finished line, `flush` writes out all lines that wait, `wall_clock` gives seconds since 1970.
+    """
 
     def __init__(
         self,
         write: Callable[[str], object],
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         render: Render = text_line,
         *,
         flush: Callable[[], object] = _at_once,
     ) -> None:
         self._write = write
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._render = render
         self._flush = flush
         self._repeats = Repeats()
 
     def tell_repeats(self) -> None:
         """Tell how many lines of each kind were left out in the last minute, if it is over."""
-        if self._repeats.is_over(self._wall()):
+        if self._repeats.is_over(self._wall_clock()):
             self._end_minute()
 
     def _end_minute(self) -> None:
@@ -84,7 +87,7 @@ class EventLog:
     ) -> None:
         """Write one of the first lines of a kind in a minute; `others` are the fields that stand for those left out."""
         self.tell_repeats()
-        if self._repeats.passes(kind, self._wall(), event, others, most):
+        if self._repeats.passes(kind, self._wall_clock(), event, others, most):
             self._emit_often(event, fields)
 
     def _emit(self, event: str, **fields: Field) -> None:
@@ -92,7 +95,7 @@ class EventLog:
 
     def _emit_often(self, event: str, fields: Mapping[str, Field]) -> None:
         # What each message brings comes as one mapping: keywords, and `from`, which can be none, are gathered anew.
-        self._write(self._render(self._wall(), event, fields))
+        self._write(self._render(self._wall_clock(), event, fields))
 
     # The daemon
 

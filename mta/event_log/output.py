@@ -39,13 +39,18 @@ class Output:
     """
 
     def __init__(
-        self, descriptor: int, clock: IReactorTime, render: Render = text_line, *, wall: Callable[[], float] = time.time
+        self,
+        descriptor: int,
+        clock: IReactorTime,
+        render: Render = text_line,
+        *,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`render` and `wall` are for the line that tells of lost ones."""
+        """`render` and `wall_clock` are for the line that tells of lost ones."""
         self._outlet = Outlet(descriptor)
         self._clock = clock
         self._render = render
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._lines: list[str] = []
         self._pieces: deque[_Piece] = deque()
         #: Octets that wait for the reader.
@@ -103,7 +108,7 @@ class Output:
     def _tell_lost(self) -> None:
         if self._lost:
             text = f"{self._lost} lines of the log are lost: standard output was not read, or could not be written"
-            self._add(self._render(self._wall(), "trouble", {"text": text}).encode(), self._lost)
+            self._add(self._render(self._wall_clock(), "trouble", {"text": text}).encode(), self._lost)
             self._lost = 0
 
     def _add(self, data: bytes, lines: int) -> None:

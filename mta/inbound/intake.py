@@ -53,7 +53,7 @@ def never(_addresses: Iterable[Address], _marks: Container[bytes]) -> bool:
 
 
 class Intake:
-    """Takes messages in. `name` is our own host name, `wall` gives seconds since 1970."""
+    """Takes messages in. `name` is our own host name, `wall_clock` gives seconds since 1970."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Intake:
         event_log: EventLog,
         *,
         ids: IdSource,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         name: str,
         limits: InboundLimits,
         visited: WasDeliveredHere = never,
@@ -71,7 +71,7 @@ class Intake:
         self.handoff = handoff
         self.event_log = event_log
         self.ids = ids
-        self.wall = wall
+        self.wall_clock = wall_clock
         self.name = name
         self.limits = limits
         self.visited = visited
@@ -116,7 +116,7 @@ class Incoming:
         self._client = client
         self._tls = tls
         self._buffers = BUFFERS if tls else 0
-        self.id = intake.ids.new(intake.wall())
+        self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
         # The octets before the end of the header block was seen; None once it was passed on.
         self._head: bytes | bytearray | None = b""
@@ -149,7 +149,7 @@ class Incoming:
             done(self._refuse(error))
             return
         mail = NewMail(self.id, self._envelope, body)
-        adding = intake.queue.add(mail, intake.wall(), intake.handoff.lease(body.size))
+        adding = intake.queue.add(mail, intake.wall_clock(), intake.handoff.lease(body.size))
         adding.addCallbacks(self._stored, self._not_stored, callbackArgs=(body.size, done), errbackArgs=(done,))
 
     def abort(self) -> None:
@@ -242,7 +242,7 @@ class Incoming:
     def _trace(self, found: headers.HeaderScan) -> bytes:
         """Return what goes on top: Received, and for our own networks what their mail program left out."""
         intake, envelope = self._intake, self._envelope
-        now = intake.wall()
+        now = intake.wall_clock()
         trace = headers.received_field(
             envelope.origin, intake.name, self.id, envelope.recipients, now=now, tls=self._tls
         )

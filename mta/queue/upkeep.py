@@ -23,12 +23,12 @@ class Auditor:
         self,
         queue: Queue,
         *,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         alarm: Callable[[str, QueueId | None], object],
         trouble: Callable[[str], object],
     ) -> None:
         self._queue = queue
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._alarm = alarm
         self._trouble = trouble
         # What the round before found.
@@ -54,7 +54,7 @@ class Auditor:
 
     def _judge_first(self, first: tuple[QueueId, float] | None) -> None:
         """What is due first was due at the last round already, and nothing has taken it or put it off since then."""
-        if first is not None and first == self._first and first[1] < self._wall() - ROUND:
+        if first is not None and first == self._first and first[1] < self._wall_clock() - ROUND:
             self._alarm(f"has been due since {short_timestamp(first[1])} and nothing tries it", first[0])
         self._first = first
 
@@ -78,16 +78,16 @@ class HistoryKeeper:
     """Drops finished messages after `days`. `trouble` is told when the queue could not."""
 
     def __init__(
-        self, queue: Queue, days: float, *, wall: Callable[[], float], trouble: Callable[[str], object]
+        self, queue: Queue, days: float, *, wall_clock: Callable[[], float], trouble: Callable[[str], object]
     ) -> None:
         self._queue = queue
         self._seconds = days * 86400
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._trouble = trouble
 
     def forget(self) -> "Deferred[float | None]":
         """Drop a handful; the result is after how many seconds to come again if not at the usual time. Never fails."""
-        forgetting = self._queue.forget(self._wall() - self._seconds, HANDFUL)
+        forgetting = self._queue.forget(self._wall_clock() - self._seconds, HANDFUL)
         return forgetting.addCallbacks(self._forgot, self._failed)
 
     def _forgot(self, count: int) -> float | None:
@@ -105,13 +105,13 @@ class RoomKeeper:
         self,
         queue: Queue,
         *,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         notice: Callable[[str], object],
         trouble: Callable[[str], object],
     ) -> None:
         """`notice` and `trouble` take a line for the operator, each seldom."""
         self._queue = queue
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._notice = notice
         self._trouble = trouble
         self._looking = False
@@ -148,7 +148,7 @@ class RoomKeeper:
         return space
 
     def _judge(self, space: Space) -> None:
-        now = self._wall()
+        now = self._wall_clock()
         if self._forgotten and not now < self._told_forgotten + SILENCE:
             self._notice(
                 f"the history makes room for mail: its {self._forgotten} oldest messages were forgotten before"

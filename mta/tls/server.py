@@ -40,8 +40,8 @@ def failure_words(reason: Failure) -> str:
 class ListeningCertificate:
     """What `startTLS` takes on the listening side. A new pair of files serves the handshakes after the next `look`.
 
-    `notice` and `trouble` take lines for the operator, `wall` gives seconds since 1970. Raises CertificateError. As
-    text, whom the certificate names and until when.
+    `notice` and `trouble` take lines for the operator, `wall_clock` gives seconds since 1970. Raises CertificateError.
+    As text, whom the certificate names and until when.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class ListeningCertificate:
         certificate_path: Path,
         key_path: Path,
         *,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         notice: Callable[[str], object],
         trouble: Callable[[str], object],
         handed: HandedCertificate | None = None,
     ) -> None:
         """With `handed` the files are read only once they are others than those."""
         self._paths = certificate_path, key_path
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._notice = notice
         self._trouble = trouble
         self._stamps = self._look_at_files() if handed is None else handed.stamps
@@ -115,7 +115,7 @@ class ListeningCertificate:
 
     def _better(self, new: KeyPair) -> KeyPair:
         """Return a new pair, unless it has ended and the one in use has not. Raises CertificateError."""
-        now = self._wall()
+        now = self._wall_clock()
         if new.has_ended(now) and not self._pair.has_ended(now):
             raise CertificateError(f"CERTIFICATE_PATH={self._paths[0]}: {new.problem(now)}")
         return new
@@ -124,7 +124,7 @@ class ListeningCertificate:
         return [_stamp_or_none(path) for path in self._paths]
 
     def _look_at_dates(self) -> None:
-        problem = self._pair.problem(self._wall())
+        problem = self._pair.problem(self._wall_clock())
         if problem and problem != self._problem:
             self._notice(f"CERTIFICATE_PATH={self._paths[0]}: {problem}")
         self._problem = problem

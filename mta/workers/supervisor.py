@@ -120,7 +120,7 @@ class Supervisor(Service):
         outlets: OutputSinks,
         patience: float | None = None,
         reload: Callable[[], object] | None = None,
-        wall: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`limits` are those of a destination; `reload` reads the files again that the parent itself has read.
 
@@ -131,7 +131,7 @@ class Supervisor(Service):
         self._launch = launch
         self._outlets = outlets
         self._reload = reload
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._shares = WindowBroker(limits, self._tell)
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
@@ -184,7 +184,7 @@ class Supervisor(Service):
         """Start a worker again, unless all are to end."""
         del self._workers[worker.number]
         self._launch.ended(worker.number)
-        self._shares.left(worker.number, self._wall())
+        self._shares.left(worker.number, self._wall_clock())
         if end.status and not (worker.listens or self.ready.called or self._ending):
             self._give_up(worker.complaints, end.status)
         elif not self._ending:
@@ -205,7 +205,9 @@ class Supervisor(Service):
 
     def _start(self, number: int) -> None:
         self._timers.pop(number, None)
-        worker = WorkerProcess(number, self, self._outlets, self._reactor, self._shares.handlers(number, self._wall))
+        worker = WorkerProcess(
+            number, self, self._outlets, self._reactor, self._shares.handlers(number, self._wall_clock)
+        )
         try:
             self._launch.start(self._reactor, worker)
         except OSError as error:

@@ -156,11 +156,11 @@ class WindowBroker:
             self._take_back(share, worker, share.held[worker])
             self._serve(share, now)
 
-    def handlers(self, worker: int, wall: Callable[[], float]) -> dict[str, Callable[..., object]]:
+    def handlers(self, worker: int, wall_clock: Callable[[], float]) -> dict[str, Callable[..., object]]:
         """Return what a worker's channel is to call, by verb."""
 
         def timed(verb: Callable[..., None]) -> Callable[..., None]:
-            return lambda *arguments: verb(worker, wall(), *arguments)
+            return lambda *arguments: verb(worker, wall_clock(), *arguments)
 
         verbs: tuple[Callable[..., None], ...] = (self.want, self.gone, self.worked, self.failed, self.retry)
         verbs += (self.refused, self.turn, self.answered, self.lost, self.unused)

@@ -120,7 +120,7 @@ class Worker(MultiService):
         paths = handed.files.certificate_path, handed.files.key_path
         # The parent looks at the files too, and speaks of them.
         certificate = ListeningCertificate(
-            *paths, wall=time.time, notice=_say_nothing, trouble=_say_nothing, handed=handed
+            *paths, wall_clock=time.time, notice=_say_nothing, trouble=_say_nothing, handed=handed
         )
         certificate.look()
         return certificate

@@ -50,7 +50,7 @@ class Worker:
 class ClaimerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.wall = NOW
+        self.wall_clock = NOW
         self.queue = BrokenQueue()
         self.lines: list[str] = []
         self.worker = Worker(100)
@@ -59,16 +59,16 @@ class ClaimerTests(SynchronousTestCase):
             self.worker,
             DeliveryLimits(claims=3, longest_sleep=60.0, queue_retry=5.0),
             clock=self.clock,
-            wall=lambda: self.wall,
-            event_log=EventLog(self.lines.append, lambda: self.wall),
+            wall_clock=lambda: self.wall_clock,
+            event_log=EventLog(self.lines.append, lambda: self.wall_clock),
         )
 
     def add(self, count: int = 1, due: float | None = None) -> None:
         for _ in range(count):
-            self.successResultOf(self.queue.add(mail("bob@b.test"), self.wall, due=due))
+            self.successResultOf(self.queue.add(mail("bob@b.test"), self.wall_clock, due=due))
 
     def advance(self, seconds: float) -> None:
-        self.wall += seconds
+        self.wall_clock += seconds
         self.clock.advance(seconds)
 
     def test_all_that_is_due_is_claimed_in_handfuls(self) -> None:
@@ -107,7 +107,7 @@ class ClaimerTests(SynchronousTestCase):
     def test_a_clock_that_jumps_ahead_is_noticed_within_a_minute(self) -> None:
         self.add(due=NOW + 3600)
         self.claimer.start()
-        self.wall += 3600
+        self.wall_clock += 3600
         self.clock.advance(60)
         assert len(self.worker.taken) == 1
 

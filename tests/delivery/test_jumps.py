@@ -48,7 +48,7 @@ class JumpTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.ahead = 0.0
         self.lines: list[str] = []
-        event_log = EventLog(self.lines.append, self.wall)
+        event_log = EventLog(self.lines.append, self.wall_clock)
         self.queue = MemoryQueue()
         self.carrier = FakeCarrier()
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
@@ -57,21 +57,21 @@ class JumpTests(SynchronousTestCase):
             FakeRouter(),
             self.carrier,
             Nowhere(),
-            Settler(self.queue, reporter, SCHEDULE, wall=self.wall, event_log=event_log),
+            Settler(self.queue, reporter, SCHEDULE, wall_clock=self.wall_clock, event_log=event_log),
             windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
-            wall=self.wall,
+            wall_clock=self.wall_clock,
             event_log=event_log,
         )
         self.service.startService()
         self.clock.advance(0)
 
-    def wall(self) -> float:
+    def wall_clock(self) -> float:
         return self.clock.seconds() + self.ahead
 
     def hand_over(self, recipient: str) -> NewMail:
         new = mail(recipient)
-        self.successResultOf(self.queue.add(new, self.wall()))
+        self.successResultOf(self.queue.add(new, self.wall_clock()))
         self.look()
         return new
 
@@ -113,7 +113,7 @@ class JumpTests(SynchronousTestCase):
     def test_a_year_ahead_one_refusal_is_no_reason_to_give_up_mail_that_was_not_tried_before(self) -> None:
         self.refused_for_now()
         untried = mail("bob@b.test")
-        self.successResultOf(self.queue.add(untried, self.wall(), due=self.wall() + 100))
+        self.successResultOf(self.queue.add(untried, self.wall_clock(), due=self.wall_clock() + 100))
         self.set_clock(YEAR)
         assert [parcel.id for parcel in self.carrier.parcels].count(untried.id) == 1
         assert self.statuses(untried) == [Status.WAITING]
@@ -135,7 +135,7 @@ class JumpTests(SynchronousTestCase):
         new = self.hand_over("bob@b.test")
         self.carrier.down = None
         self.ahead -= DAY
-        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall()))
+        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall_clock()))
         self.set_clock(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -143,7 +143,7 @@ class JumpTests(SynchronousTestCase):
         self.refused_for_now()
         new = self.hand_over("bob@b.test")
         self.ahead -= DAY
-        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall()))
+        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall_clock()))
         self.set_clock(0)
         tried = len(self.carrier.parcels)
         self.clock.pump([60.0] * 14)

@@ -55,7 +55,7 @@ class Attempts:
         windows = own_windows(WindowLimits(start=2, most=4))
         carrier = SmtpConnector(replace(parts, bdat=False))
         self.destination = Destination(
-            "mx.test", windows, carrier, self, clock=self.net, wall=self.net.seconds, event_log=event_log
+            "mx.test", windows, carrier, self, clock=self.net, wall_clock=self.net.seconds, event_log=event_log
         )
 
     def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:

@@ -112,10 +112,10 @@ class ServiceTests(SynchronousTestCase):
             self.router,
             self.carrier,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, wall=self.clock.seconds, event_log=self.event_log),
+            Settler(self.queue, reporter, SCHEDULE, wall_clock=self.clock.seconds, event_log=self.event_log),
             windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
-            wall=self.clock.seconds,
+            wall_clock=self.clock.seconds,
             event_log=self.event_log,
             limits=self.limits,
         )

@@ -34,7 +34,7 @@ class SettlerTests(SynchronousTestCase):
         self.reporter = NoReports()
         self.now = NOW
         event_log = EventLog(self.lines.append, lambda: self.now)
-        self.settler = Settler(self.queue, self.reporter, SCHEDULE, wall=lambda: self.now, event_log=event_log)
+        self.settler = Settler(self.queue, self.reporter, SCHEDULE, wall_clock=lambda: self.now, event_log=event_log)
 
     def job(self, *recipients: str) -> Job:
         claim = self.successResultOf(self.queue.add(mail(*recipients), NOW, 60.0))

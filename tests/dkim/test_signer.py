@@ -251,7 +251,7 @@ class DestinationTests(SynchronousTestCase):
             self.carrier,
             self.owner,
             clock=self.clock,
-            wall=self.clock.seconds,
+            wall_clock=self.clock.seconds,
             event_log=EventLog(lambda _: None, self.clock.seconds),
         )
 
@@ -334,17 +334,17 @@ class ServiceTests(SynchronousTestCase):
         self.carrier = FakeCarrier()
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
-        wall, event_log = self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)
+        wall_clock, event_log = self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
         self.service = DeliveryService(
             self.queue,
             self.router,
             self.carrier,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, wall=wall, event_log=event_log),
+            Settler(self.queue, reporter, SCHEDULE, wall_clock=wall_clock, event_log=event_log),
             windows=own_windows(window_limits(SCHEDULE)),
             clock=self.clock,
-            wall=wall,
+            wall_clock=wall_clock,
             event_log=event_log,
             signer=DkimSigner(Keys("a.test", "relay.test"), Canon(), ours=from_app, run=run_inline),
         )

@@ -56,7 +56,7 @@ class StoppedReaderTests(SynchronousTestCase):
         os.set_blocking(self.reading, False)
         self.addCleanup(os.close, self.reading)
         self.addCleanup(os.close, self.writing)
-        self.output = Output(self.writing, self.clock, json_line, wall=lambda: 0.0)
+        self.output = Output(self.writing, self.clock, json_line, wall_clock=lambda: 0.0)
         self.output.open()
         self.addCleanup(self.output.close, 0.0)
 

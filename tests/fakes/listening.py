@@ -95,7 +95,7 @@ class Listening:
             self.delivery,
             self.event_log,
             ids=IdSource(tag=1),
-            wall=self.clock.seconds,
+            wall_clock=self.clock.seconds,
             name=NAME,
             limits=self.limits,
             visited=lambda addresses, marks: any(str(address).encode() in marks for address in addresses),

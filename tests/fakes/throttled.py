@@ -80,10 +80,10 @@ class Relay:
             FakeRouter(),
             self.server,
             NoMailboxes(),  # type: ignore[arg-type]
-            Settler(queue, reporter, self.schedule, wall=seconds, event_log=event_log),
+            Settler(queue, reporter, self.schedule, wall_clock=seconds, event_log=event_log),
             windows=windows,
             clock=self.clock,
-            wall=seconds,
+            wall_clock=seconds,
             event_log=event_log,
             limits=self.limits,
         )

@@ -26,7 +26,7 @@ class KeeperTests(SynchronousTestCase):
         self.now = NOW
         self.queue = History()
         self.troubles: list[str] = []
-        self.keeper = HistoryKeeper(self.queue, 7, wall=lambda: self.now, trouble=self.troubles.append)
+        self.keeper = HistoryKeeper(self.queue, 7, wall_clock=lambda: self.now, trouble=self.troubles.append)
 
     def finish(self) -> None:
         """Have a message added and delivered now."""
@@ -90,7 +90,7 @@ class RoomTests(SynchronousTestCase):
         self.troubles: list[str] = []
 
     def keeper(self, queue: SmallDisk) -> RoomKeeper:
-        return RoomKeeper(queue, wall=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append)
+        return RoomKeeper(queue, wall_clock=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append)
 
     def look(self, keeper: RoomKeeper) -> None:
         assert self.successResultOf(keeper.look()) is None

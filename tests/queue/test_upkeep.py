@@ -20,7 +20,7 @@ class AuditorTests(SynchronousTestCase):
         self.troubles: list[str] = []
         self.auditor = Auditor(
             self.queue,
-            wall=lambda: self.now,
+            wall_clock=lambda: self.now,
             alarm=lambda *alarm: self.alarms.append(alarm),
             trouble=self.troubles.append,
         )

@@ -40,7 +40,7 @@ class Files:
         self.troubles: list[str] = []
         self.paths = leaf.write(folder)
         self.certificate = ListeningCertificate(
-            *self.paths, wall=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append
+            *self.paths, wall_clock=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append
         )
 
     def replace(self, which: int, content: bytes) -> None:
@@ -67,7 +67,7 @@ def test_a_pair_that_does_not_fit_is_an_error_at_once(tmp_path):
     certificate, _ = FIRST.write(tmp_path, "first")
     _, key = SECOND.write(tmp_path, "second")
     with pytest.raises(CertificateError):
-        ListeningCertificate(certificate, key, wall=lambda: 0.0, notice=str, trouble=str)
+        ListeningCertificate(certificate, key, wall_clock=lambda: 0.0, notice=str, trouble=str)
 
 
 def test_a_new_pair_is_taken_up_and_told(files):

@@ -45,21 +45,21 @@ def test_the_descriptor_is_inherited_by_nobody_it_is_not_given_to() -> None:
 
 def test_a_certificate_works_where_its_files_cannot_be_read(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
-    certificate = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent)
+    certificate = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
     handed = receive(give(Handover(settings(), certificate.handed, None))).certificate
     assert handed is not None
     for path in paths:
         path.unlink()
-    copied = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent, handed=handed)
+    copied = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, handed=handed)
     copied.look()
     assert str(copied) == str(certificate)
 
 
 def test_files_that_changed_since_are_taken_up(tmp_path: Path) -> None:
     paths = self_signed(["old.example.test"]).write(tmp_path)
-    old = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent)
+    old = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
     self_signed(["new.example.test"]).write(tmp_path)
-    copied = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent, handed=old.handed)
+    copied = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, handed=old.handed)
     assert "old.example.test" in str(copied)
     copied.look()
     assert "new.example.test" in str(copied)
@@ -67,7 +67,7 @@ def test_files_that_changed_since_are_taken_up(tmp_path: Path) -> None:
 
 def test_no_secret_is_shown_by_what_is_handed_over(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
-    certificate = ListeningCertificate(*paths, wall=lambda: 0.0, notice=silent, trouble=silent)
+    certificate = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
     shown = repr(certificate.handed)
     assert "PRIVATE KEY" not in shown
 

@@ -79,7 +79,7 @@ class SupervisorTests(SynchronousTestCase):
             limits=WindowLimits(),
             outlets=OutputSinks(self.out.write, self.err.write, self.lines.append),
             patience=PATIENCE,
-            wall=self.clock.seconds,
+            wall_clock=self.clock.seconds,
         )
         self.addCleanup(self.cancel_all)
 

@@ -52,7 +52,7 @@ class Worker:
             self.carrier,
             self,
             clock=relay.clock,
-            wall=relay.clock.seconds,
+            wall_clock=relay.clock.seconds,
             event_log=EventLog(self.lines.append, relay.clock.seconds),
         )
 

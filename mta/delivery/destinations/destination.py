@@ -37,14 +37,14 @@ class Destination:
         owner: Owner,
         *,
         clock: IReactorTime,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         event_log: EventLog,
     ) -> None:
         self.name = name
         self._window = new_window(name, self.recheck)
         self._owner = owner
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._plan = Plan(name, ())
         self._groups = WaitingGroups()
         self._connections = ConnectionPool(carrier, clock, self._count)
@@ -53,7 +53,7 @@ class Destination:
         # How many connections are being opened for no group in particular.
         self._coming = 0
         self._feedback = Feedback(
-            name, self._window, self._connections, self._drive, clock=clock, wall=wall, event_log=event_log
+            name, self._window, self._connections, self._drive, clock=clock, wall_clock=wall_clock, event_log=event_log
         )
         self._host_limits = self._feedback.host_limits
         self._pacer = self._feedback.pacer
@@ -84,7 +84,7 @@ class Destination:
     @property
     def blocked(self) -> float | None:
         """Until when no connection may be opened, wall-clock seconds, with none open now; None when one may be."""
-        return None if self.connected else self._window.blocked(self._wall())
+        return None if self.connected else self._window.blocked(self._wall_clock())
 
     @property
     def paced(self) -> bool:
@@ -167,11 +167,11 @@ class Destination:
             self._open()
             self._use_idle()
         idle = self.waiting and not (self._connections.total or self._window.asked)
-        if idle and not (self._pacer.holding and self._window.blocked(self._wall()) is None):
+        if idle and not (self._pacer.holding and self._window.blocked(self._wall_clock()) is None):
             self._put_off_all()
 
     def _may_open(self, waiting: int) -> bool:
-        return self._window.may_open(self._wall(), self._connections.at_work, waiting)
+        return self._window.may_open(self._wall_clock(), self._connections.at_work, waiting)
 
     def _may_open_any(self) -> bool:
         """Whether a connection may be opened for the groups that wait; by the pace, one at a time."""
@@ -185,7 +185,7 @@ class Destination:
         if passed_over and not untried(self._plan, passed_over):
             passed_over = frozenset()
         self._coming += 1
-        self._connections.open(self._plan, passed_over, partial(self._opened, self._wall()))
+        self._connections.open(self._plan, passed_over, partial(self._opened, self._wall_clock()))
 
     def _use_idle(self) -> None:
         while self._groups.fresh and (not self._window.paced or self._pacer.may_start()):
@@ -200,7 +200,7 @@ class Destination:
             walk = self._groups.walking[0].so_far
             if (line := self._connections.idle.take_other(walk.tried)) is not None:
                 self._start(line, self._groups.walking.popleft())
-            elif not self._has_next_host(walk) or self._window.blocked(self._wall()) is not None:
+            elif not self._has_next_host(walk) or self._window.blocked(self._wall_clock()) is not None:
                 self._end_walk(self._groups.walking.popleft())
             elif self._may_open(1):
                 self._open_for(self._groups.walking.popleft(), walk)
@@ -228,7 +228,7 @@ class Destination:
 
     def _open_for(self, group: Group, walk: Walk) -> None:
         """Open a connection for a group that goes on, to the first host that it has not tried."""
-        if self._connections.idle and not self._window.may_open(self._wall(), self._connections.total, 1):
+        if self._connections.idle and not self._window.may_open(self._wall_clock(), self._connections.total, 1):
             # It leads to a host that the group has tried, and the window has no place for both.
             self._connections.idle.end_oldest()
         passed_over = self._host_limits.passed_over(self._clock.seconds())
@@ -274,7 +274,7 @@ class Destination:
         if walk.limits:
             self._trim()
             group = replace(group, recipients=self._hold(group, walk, group.recipients))
-        until = self._window.blocked(self._wall()) or 0.0
+        until = self._window.blocked(self._wall_clock()) or 0.0
         waited = self._clock.seconds() - group.entered
         self._owner.concluded(group, group.results(walk.answers, walk.earlier, waited=waited, not_before=until))
 

@@ -34,7 +34,7 @@ class Destinations:
         new: Callable[[str], Destination],
         room: Callable[[], int],
         owed: Callable[[DueMessage], float],
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         limits: DeliveryLimits,
     ) -> None:
         self._router = router
@@ -42,7 +42,7 @@ class Destinations:
         self._new = new
         self._room = room
         self._owed = owed
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._limits = limits
         self._known: dict[str, Destination] = {}
         # How many may be known before some are forgotten.
@@ -126,7 +126,7 @@ class Destinations:
         """Give a group back until then, unless its sender is to hear at last that it waits for a pace."""
         claim = group.job.claim
         told = claim.delay_reported or claim.envelope.sender is None
-        if destination.long_wait and self._owed(DueMessage(claim.created, told, ())) <= self._wall():
+        if destination.long_wait and self._owed(DueMessage(claim.created, told, ())) <= self._wall_clock():
             destination.overdue(group)
             return
         group.job.again = again
@@ -159,10 +159,10 @@ class Destinations:
             self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
             return destination.turn()
         crowd = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
-        return crowd.turn(self._wall(), destination.waiting, destination.begun)
+        return crowd.turn(self._wall_clock(), destination.waiting, destination.begun)
 
     def _unproven_turn(self) -> float:
-        return self.unproven.turn(self._wall())
+        return self.unproven.turn(self._wall_clock())
 
     def _until(self, waiting: DueMessage) -> float | None:
         """Return until when a message is to be left alone: none of its recipients can go before."""
@@ -176,7 +176,7 @@ class Destinations:
             return None
         until = min(turn() for turn in turns)
         owed = self._owed(waiting)
-        return min(until, owed) if owed > self._wall() else None
+        return min(until, owed) if owed > self._wall_clock() else None
 
     def _left_alone(self, domain: str) -> NextTry | None:
         """Return what tells until when a domain's mail is to be left alone; None when it can be tried."""

@@ -30,7 +30,7 @@ class Feedback:
         look_again: Callable[[], object],
         *,
         clock: IReactorTime,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         event_log: EventLog,
     ) -> None:
         """`look_again` is called when a transaction may begin that might not before."""
@@ -38,10 +38,10 @@ class Feedback:
         self._window = window
         self._connections = connections
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._event_log = event_log
         self.host_limits = HostLimits(TRANSACTIONS_PER_CONNECTION)
-        self.pacer = Pacer(name, window, look_again, clock=clock, wall=wall, event_log=event_log)
+        self.pacer = Pacer(name, window, look_again, clock=clock, wall_clock=wall_clock, event_log=event_log)
         #: Whether the last transaction went to its end, and nothing failed since.
         self.proven = False
         #: The last failure, until a connection is opened again.
@@ -52,7 +52,7 @@ class Feedback:
         """Take a transaction that `started` then, on the reactor's clock; one that ended the session is a failure."""
         if line.connection.usable:
             self.proven = True
-            self._window.succeeded(self._wall(), self._began(started) if self._window.paced else 0.0)
+            self._window.succeeded(self._wall_clock(), self._began(started) if self._window.paced else 0.0)
             if self.pacer.told:
                 self.pacer.answered()
             return
@@ -63,7 +63,7 @@ class Feedback:
 
     def ended(self, started: float) -> None:
         """Take the end, without an answer, of a transaction that `started` then: a probe of the pace is repeated."""
-        self._window.ended(self._wall(), self._began(started))
+        self._window.ended(self._wall_clock(), self._began(started))
 
     def not_opened(self, trouble: TryLater, began: float) -> None:
         """Take the failure to open a connection for any message, begun at this wall-clock time."""
@@ -72,7 +72,7 @@ class Feedback:
             self._refused(throttle, trouble, began, others=self._connections.total)
         else:
             self.failed(trouble)
-            self._window.ended(self._wall(), began)
+            self._window.ended(self._wall_clock(), began)
 
     def opened(self, connection: Connection) -> PooledConnection:
         """Take a connection that was opened."""
@@ -83,7 +83,7 @@ class Feedback:
 
     def down(self) -> tuple[TryLater, float]:
         """Return why nothing goes to the destination, and until when, wall-clock seconds; the operator hears once."""
-        now = self._wall()
+        now = self._wall_clock()
         until = self._window.blocked(now) or now
         if self.trouble is not None and until != self._told_until:
             self._told_until = until
@@ -95,7 +95,7 @@ class Feedback:
         """Take a failure of the destination: no connection, or a session that ended."""
         self.proven = False
         self.trouble = trouble
-        self._window.failed(self._wall(), self._connections.total, trouble)
+        self._window.failed(self._wall_clock(), self._connections.total, trouble)
 
     def found_dead(self, line: PooledConnection, started: float) -> None:
         """Take a kept connection that turned out to be dead when a transaction began."""
@@ -146,7 +146,7 @@ class Feedback:
         throttle = throttle_of(limit)
         assert throttle is not None, "the reply tells of a limit"
         if throttle.kind is not LimitKind.CONNECTIONS:
-            self._refused(throttle, limit, self._wall())
+            self._refused(throttle, limit, self._wall_clock())
 
     def enough(self, line: PooledConnection) -> bool:
         """Whether a connection has carried as many messages as it may, or there are too many connections."""
@@ -181,4 +181,4 @@ class Feedback:
 
     def _began(self, started: float) -> float:
         """Return the wall-clock time of a time on the reactor's clock."""
-        return self._wall() - (self._clock.seconds() - started)
+        return self._wall_clock() - (self._clock.seconds() - started)

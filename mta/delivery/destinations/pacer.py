@@ -32,7 +32,7 @@ class Pacer:
         look_again: Callable[[], object],
         *,
         clock: IReactorTime,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         event_log: EventLog,
     ) -> None:
         """`look_again` is called when a transaction may begin that might not before."""
@@ -40,7 +40,7 @@ class Pacer:
         self._window = window
         self._look_again = look_again
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._event_log = event_log
         self._timer: IDelayedCall | None = None
         self._last_turn = 0.0
@@ -62,7 +62,7 @@ class Pacer:
 
     def may_start(self) -> bool:
         """Whether a transaction may begin now, by the pace; if not, the destination is looked at again in time."""
-        now = self._wall()
+        now = self._wall_clock()
         at = self._window.next_start(now)
         if at <= now:
             return True
@@ -72,13 +72,13 @@ class Pacer:
 
     def started(self) -> float:
         """Note that a transaction begins; return when, in wall-clock seconds."""
-        now = self._wall()
+        now = self._wall_clock()
         self._window.started(now)
         return now
 
     def refused(self, refusal: LimitRefusal, reply: TryLater) -> None:
         """Take a refusal because of a limit."""
-        now = self._wall()
+        now = self._wall_clock()
         self._reply = reply
         self._window.refused(now, refusal)
         if not self.told:
@@ -100,13 +100,13 @@ class Pacer:
 
     def places(self) -> int:
         """Return how many messages may wait in memory."""
-        now = self._wall()
+        now = self._wall_clock()
         until_first = self._window.starts_at(now, 0) - now
         return max(0, math.ceil((SHORT - until_first) * self._window.rate(now))) if until_first <= SHORT else 0
 
     def turn(self, waiting: int) -> float:
         """Return when a message is to come again, wall-clock seconds, if so many wait in memory."""
-        now = self._wall()
+        now = self._wall_clock()
         step = 1 / self._window.rate(now)
         first = self._window.starts_at(now, waiting)
         turn = max(self._last_turn + step, first)

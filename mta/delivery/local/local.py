@@ -31,7 +31,7 @@ Expand = Callable[[Address], Expansion | None]
 
 
 class LocalMail:
-    """The LocalDelivery of mta.delivery.dispatch. `host` is our name, `wall` tells the time."""
+    """The LocalDelivery of mta.delivery.dispatch. `host` is our name, `wall_clock` tells the time."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class LocalMail:
         host: str,
         *,
         run: Run,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
         create: bool = False,
         store: Plan | None = None,
         forwarding: Forwarding | None = None,
     ) -> None:
         """Prepare; `create` makes a Maildir for any user, and with a `store` all that is no alias goes there."""
-        self._mailboxes = Mailboxes(mail_dir, host, wall, create=create)
+        self._mailboxes = Mailboxes(mail_dir, host, wall_clock, create=create)
         self._run = run
         self._store = store
         self._forwarding = forwarding

@@ -31,13 +31,13 @@ class Copy:
 
 
 class Mailboxes:
-    """The Maildirs of our users. `host` is our name, `wall` tells the time."""
+    """The Maildirs of our users. `host` is our name, `wall_clock` tells the time."""
 
-    def __init__(self, mail_dir: Path, host: str, wall: Callable[[], float], *, create: bool = False) -> None:
+    def __init__(self, mail_dir: Path, host: str, wall_clock: Callable[[], float], *, create: bool = False) -> None:
         """Prepare; `create` makes a Maildir for any user who has none, not only for postmaster."""
         self._maildirs = Maildirs(mail_dir)
         self._names = Names(host)
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._create = create
 
     def has(self, local: str) -> bool:
@@ -84,7 +84,7 @@ class Mailboxes:
         try:
             text = _as_file(claim.envelope, claim.body, names[:MOST_NAMED])
             shown = self._names.of(claim.created, claim.id)
-            save(maildir, self._names.new(self._wall()), text, shown=shown)
+            save(maildir, self._names.new(self._wall_clock()), text, shown=shown)
         except OSError as error:
             return _trouble(names[0], error)
         return Delivered(f"saved in the mailbox {maildir.name}", host="")

@@ -45,7 +45,7 @@ class DestinationTests(SynchronousTestCase):
             self.carrier,
             self.owner,
             clock=self.clock,
-            wall=self.clock.seconds,
+            wall_clock=self.clock.seconds,
             event_log=EventLog(self.lines.append, self.clock.seconds),
         )
 

@@ -53,15 +53,17 @@ class DestinationsTests(SynchronousTestCase):
             new=self.new,
             room=lambda: self.room,
             owed=lambda _: self.owed,
-            wall=self.clock.seconds,
+            wall_clock=self.clock.seconds,
             limits=LIMITS,
         )
 
     def new(self, name: str) -> Destination:
         windows = own_windows(WindowLimits(start=1, most=1))
         event_log = EventLog(lambda _: None, self.clock.seconds)
-        clock, wall = self.clock, self.clock.seconds
-        return Destination(name, windows, self.carrier, self.owner, clock=clock, wall=wall, event_log=event_log)
+        clock, wall_clock = self.clock, self.clock.seconds
+        return Destination(
+            name, windows, self.carrier, self.owner, clock=clock, wall_clock=wall_clock, event_log=event_log
+        )
 
     def enter(self, count: int = 1, host: str = "mx.test") -> None:
         for _ in range(count):

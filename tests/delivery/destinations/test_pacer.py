@@ -22,9 +22,11 @@ class Paced:
         self.lines: list[str] = []
         self.looks: list[float] = []
         self.window = ConcurrencyWindow(WindowLimits())
-        wall = self.clock.seconds
-        event_log = EventLog(self.lines.append, wall)
-        self.pacer = Pacer("mx.test", self.window, self.look, clock=self.clock, wall=wall, event_log=event_log)
+        wall_clock = self.clock.seconds
+        event_log = EventLog(self.lines.append, wall_clock)
+        self.pacer = Pacer(
+            "mx.test", self.window, self.look, clock=self.clock, wall_clock=wall_clock, event_log=event_log
+        )
         self.pacer.refused(LimitRefusal(kind, wait, NOW, 3, 3, accepted, 1.0), REPLY)
 
     def look(self) -> None:

@@ -51,7 +51,7 @@ class LocalCase(SynchronousTestCase):
         self.aliases = parse_aliases(ALIASES)
 
     def local(self, run: Callable[..., Any] = run_inline, **settings: Any) -> LocalMail:
-        return LocalMail(self.root, "relay.test", run=run, wall=lambda: 1_000_000.0, **settings)
+        return LocalMail(self.root, "relay.test", run=run, wall_clock=lambda: 1_000_000.0, **settings)
 
     def forwarding(self) -> Forwarding:
         ids = IdSource(tag=5)
