@@ -1,4 +1,9 @@
-"""The networks of a network interface, asked of the Linux kernel (rtnetlink(7))."""
+"""Reads the networks of a network interface from the Linux kernel (rtnetlink(7)).
+
+The libraries `ifaddr` and `psutil` stand on getifaddrs(3), which files an IPv4 address with a label (`eth0:1`) under
+that label instead of its interface, and gives the own end of a point-to-point link in place of the peer's address.
+NET_DEV needs both: with either library, clients on such an address or link would lose the right to send (measured).
+"""
 
 import ipaddress
 import socket
@@ -17,14 +22,16 @@ _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, po
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, interface index
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _DATAGRAM = 65536
+# Seconds to wait for the kernel's reply.
 _PATIENCE = 5.0
 
 
 def interface_networks(device: str) -> tuple[IPNetwork, ...]:
-    """Return the IPv4 and IPv6 networks of an interface. Raises OSError, also when there is no such interface.
+    """Return the IPv4 and IPv6 networks of an interface. Raises OSError, also if there is no such interface.
 
-    IPv6 link-local networks are left out: fe80::/64 is the same on every link, so an address of it does not tell
-    whether the client is on this one. So are those of the loopback, for the reason that LOOPBACK has.
+    IPv6 link-local networks are left out because fe80::/64 is the same on every link, so an address of it does not
+    tell whether the client is on this one. Loopback networks are left out because other users of a shared host or
+    network namespace may send from them (see `mta.inbound.networks.LOOPBACK`).
     """
     index = socket.if_nametoindex(device)
     networks = (network for replied in _dump_addresses() if (network := _network(replied, index)))
@@ -48,6 +55,7 @@ def _dump_addresses() -> Iterator[bytes]:
 
 
 def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the type and the payload of each netlink message in a datagram."""
     start = 0
     while start + _HEADER.size <= len(datagram):
         length, kind, *_ = _HEADER.unpack_from(datagram, start)
@@ -58,7 +66,7 @@ def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _network(message: bytes, index: int) -> IPNetwork | None:
-    """Return the network in an ifaddrmsg, or None if it is of another interface, link-local or loopback."""
+    """Return the network in an ifaddrmsg, or None if it belongs to another interface or is link-local or loopback."""
     _, prefix, _, _, its_index = _IFADDRMSG.unpack_from(message)
     address = _attribute(message, _IFADDRMSG.size, _IFA_ADDRESS)
     if its_index != index or len(address) not in {4, 16}:
@@ -68,6 +76,7 @@ def _network(message: bytes, index: int) -> IPNetwork | None:
 
 
 def _attribute(message: bytes, start: int, wanted: int) -> bytes:
+    """Return the value of an attribute, or no octets if the message does not have it."""
     while start + _ATTRIBUTE.size <= len(message):
         length, kind = _ATTRIBUTE.unpack_from(message, start)
         if length < _ATTRIBUTE.size:
