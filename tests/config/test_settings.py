@@ -347,8 +347,8 @@ def test_a_variable_spelled_almost_like_ours_is_told_without_its_value() -> None
         GMAIL_USER_FILE="",
         PATH="/bin",
     ).notices == (
-        "DKIM_SELECTER is not a setting of ours; did you mean DKIM_SELECTOR?",
-        "RELAY_ZZZ is not a setting of ours",
+        "DKIM_SELECTER is not a setting of smtprelay; did you mean DKIM_SELECTOR?",
+        "RELAY_ZZZ is not a setting of smtprelay",
     )
 
 

@@ -29,7 +29,7 @@ def test_settings_that_end_like_a_secrets_file_are_ours() -> None:
 
 
 def test_a_name_almost_like_ours_is_told() -> None:
-    assert strangers(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of ours; did you mean DKIM_SELECTOR?"]
+    assert strangers(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of smtprelay; did you mean DKIM_SELECTOR?"]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_name_almost_like_ours_is_told() -> None:
     ],
 )
 def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, meant: str) -> None:
-    assert strangers(**{name: "x"}) == [f"{name} is not a setting of ours; did you mean {meant}?"]
+    assert strangers(**{name: "x"}) == [f"{name} is not a setting of smtprelay; did you mean {meant}?"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
 
 def test_a_name_in_lower_case_is_told() -> None:
     assert strangers(relay_networks="10.0.0.0/8") == [
-        "relay_networks is not a setting of ours; did you mean RELAY_NETWORKS?"
+        "relay_networks is not a setting of smtprelay; did you mean RELAY_NETWORKS?"
     ]
 
 
