@@ -6,51 +6,53 @@ from collections.abc import Callable
 
 from mta.inbound.networks import network
 
-#: Words by which an operator may mean every client, or no client, and which are no names of hosts or domains.
+#: Words by which an operator may mean every client, or no client, and which are not names of hosts or domains.
 EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody", "true", "yes", "on"})
 NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
-_PRIVATE = frozenset({"private", "rfc1918", "privatenets", "private_networks", "private-networks"})
-_WHOLE = frozenset({"0", "0/0", "0.0.0.0", "::"})  # noqa: S104  compared, never listened on
-_DEVICE = re.compile(r"(?:eth|wlan|docker|ens|eno|enp|wg|tun|br)[0-9][0-9a-z]*|lo")
+# Texts by which an operator means something that is written otherwise, and advice that follows the error.
+_ADVICE = (
+    (re.compile("|".join(EVERYONE)), "for everyone write *, which makes an open relay if strangers can connect"),
+    (re.compile(r"0|0/0|0\.0\.0\.0|::"), "for everyone write *, which makes an open relay if strangers can connect"),
+    (re.compile("|".join(NOBODY)), "to trust no other client leave the variable empty"),
+    (
+        re.compile("private|rfc1918|privatenets|private[_-]networks"),
+        "for the private networks write 10.0.0.0/8 ; 172.16.0.0/12 ; 192.168.0.0/16 ; fd00::/8, or some of them",
+    ),
+    # Exim's notation for another separator than the colon.
+    (re.compile("<"), "items may stand between semicolons without it"),
+    (
+        re.compile("(?:eth|wlan|docker|ens|eno|enp|wg|tun|br)[0-9][0-9a-z]*|lo"),
+        "the networks of an interface are added by NET_DEV={}",
+    ),
+    (re.compile("/[0-9]+"), "write the address before it, without a blank"),
+)
 # Part of an IPv4 address, perhaps with a wildcard for the rest, and the prefix length if there is one.
 _SHORT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){0,2})((?:\.[*x])*\.?)(?:/([0-9]{1,2}))?")
-_PREFIX = re.compile(r"/[0-9]+")
 _MASK = re.compile(r"[0-9.]+/[0-9.]+")
 # The end of a range may be its last octet alone.
 _RANGE = re.compile(r"([0-9]+\.[0-9.]+\.)([0-9]+)-([0-9.]+)")
-_EXIMS_SEPARATOR = "<"
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]((?:/[0-9]+)?)")
-_LENIENT = re.compile(r"(?:^|:)(!?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:/[0-9]+)?|!?[^:]+)", re.IGNORECASE)
+_UNDOUBLED_ITEM = re.compile(r"(?:^|:)(!?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:/[0-9]+)?|!?[^:]+)", re.IGNORECASE)
 _TOO_MANY_COLONS = re.compile(r":{3,}")
 _MOST_NETWORKS = 8
 
 
 def meant_instead(item: str) -> str:
-    """Return words with the right spelling of an item, to follow its error; "" if that cannot be guessed.
+    """Return advice with the right spelling of an item, to follow its error; "" if that cannot be guessed.
 
-    A host name has such words, too, if it is in EVERYONE or NOBODY, or is an interface's name.
+    A host name gets such advice, too, if it is in EVERYONE or NOBODY, or is an interface's name.
     """
     bare = item.removeprefix("!").lower()
-    if bare in EVERYONE or bare in _WHOLE:
-        return "; for everyone write *, which makes an open relay if strangers can connect"
-    if bare in NOBODY:
-        return "; for nobody else leave the variable empty"
-    if bare in _PRIVATE:
-        return (
-            "; for the private networks write 10.0.0.0/8 ; 172.16.0.0/12 ; 192.168.0.0/16 ; fd00::/8, or some of them"
-        )
-    if bare == _EXIMS_SEPARATOR:
-        return "; items may stand between semicolons without it"
-    if _DEVICE.fullmatch(bare):
-        return f"; the networks of an interface are added by NET_DEV={bare}"
-    if _PREFIX.fullmatch(bare):
-        return "; no blank stands before it, and an address does"
+    for pattern, advice in _ADVICE:
+        if pattern.fullmatch(bare):
+            return f"; {advice.format(bare)}"
     if networks := _networks(bare):
         return f"; if that is meant, write {networks}"
-    return "; a range is written as the networks it consists of" if _RANGE.fullmatch(bare) else ""
+    return "; write a range as the networks it consists of" if _RANGE.fullmatch(bare) else ""
 
 
 def _networks(text: str) -> str:
+    """Return the networks that an address in brackets, a range, a short form, a mask or a scoped address stands for."""
     try:
         if match := _BRACKETS.fullmatch(text):
             return str(ipaddress.ip_network(match[1] + match[2], strict=False)).removesuffix("/128")
@@ -78,41 +80,37 @@ def spelled_instead(run: str, is_item: Callable[[str], bool]) -> str:
     `is_item` tells whether a text is one item with its colons undoubled.
     """
     bare = run.removeprefix(":")
-    if words := meant_instead(bare) or meant_instead(run):
-        return f"{run!r} is not a network, an address or a host name{words}"
+    if advice := meant_instead(bare) or meant_instead(run):
+        return f"{run!r} is not a network, an address or a host name{advice}"
+    address = run.lstrip(":")
     for guess in (
-        _behind_colons(run),
-        _masked(run),
-        _masked(bare),
-        *(split(_TOO_MANY_COLONS.sub(colons, bare)) for colons in (":::", "::")),
+        # An IPv4 network behind stray colons.
+        [address] if "." in address and ":" not in address else [],
+        _without_host_bits(run),
+        _without_host_bits(bare),
+        *(split_undoubled(_TOO_MANY_COLONS.sub(colons, bare)) for colons in (":::", "::")),
     ):
         if guess and all(map(is_item, guess)):
             exims = " : ".join(item.replace(":", "::") for item in guess)
-            words = f"if {' ; '.join(guess)} is meant, write that, or : {exims} as in Exim"
-            return f"the colons of {run!r} cannot be read; {words}"
+            advice = f"if {' ; '.join(guess)} is meant, write that, or : {exims} as in Exim"
+            return f"the colons of {run!r} cannot be read; {advice}"
     return f"the colons of {run!r} cannot be read; separate the items by ; or double the colons of IPv6 addresses"
 
 
-def split(text: str) -> list[str]:
-    """Return the items between colons of which some are undoubled, as far as a glance tells; none if it does not.
+def split_undoubled(text: str) -> list[str]:
+    """Return the items of a colon list with undoubled IPv6 addresses, or no item if the list cannot be split.
 
-    An IPv6 address takes as many groups as follow it. Callers check the items.
+    An IPv6 address takes as many groups as follow it, so the caller must check the items.
     """
-    items: list[str] = _LENIENT.findall(text)
-    return items if _undoubled(":".join(items)) == _undoubled(text) else []
+    items: list[str] = _UNDOUBLED_ITEM.findall(text)
+    return items if _single_colons(":".join(items)) == _single_colons(text) else []
 
 
-def _behind_colons(text: str) -> list[str]:
-    """Return the IPv4 network that follows nothing but colons."""
-    bare = text.lstrip(":")
-    return [bare] if "." in bare and ":" not in bare else []
-
-
-def _undoubled(text: str) -> str:
+def _single_colons(text: str) -> str:
     return re.sub(":+", ":", text).removesuffix(":")
 
 
-def _masked(text: str) -> list[str]:
+def _without_host_bits(text: str) -> list[str]:
     """Return the IPv4 network inside an IPv4-mapped one, or a lone IPv6 network without its host bits."""
     try:
         found = network(text)

@@ -88,7 +88,9 @@ def notice_unknown_variables(reading: SettingsReader) -> None:
             _notice(reading, name, meant, f"{name} is not a setting of smtprelay; did you mean {meant}?")
         elif _OUR_PREFIX.fullmatch(name):
             similar = difflib.get_close_matches(name, sorted(known), n=1)
-            reading.notice(f"{name} is not a setting of smtprelay" + "".join(f"; did you mean {each}?" for each in similar))
+            reading.notice(
+                f"{name} is not a setting of smtprelay" + "".join(f"; did you mean {each}?" for each in similar)
+            )
 
 
 def _meant(name: str, known: set[str]) -> str:

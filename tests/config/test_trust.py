@@ -165,7 +165,7 @@ def test_words_for_everyone_are_refused_with_the_star_that_was_meant(text: str) 
         ("10.0.0.0/255.0.0.0", "write 10.0.0.0/8"),
         ("10.0.0.0-10.0.0.255", "write 10.0.0.0/24"),
         ("10.0.0.1-3", "write 10.0.0.1/32 ; 10.0.0.2/31"),
-        ("10.0.0.1-10.9.0.7", "a range is written as the networks it consists of"),
+        ("10.0.0.1-10.9.0.7", "write a range as the networks it consists of"),
         ("::10.0.0.0/8", "if 10.0.0.0/8 is meant"),
         ("<; 10.0.0.0/8 ; fd00::/8", "without it"),
         ("private", "write 10.0.0.0/8 ; 172.16.0.0/12"),
@@ -174,7 +174,7 @@ def test_words_for_everyone_are_refused_with_the_star_that_was_meant(text: str) 
         ("fe80::1%eth0", "write fe80::1"),
         ("eth0", "NET_DEV=eth0"),
         ("none", "leave the variable empty"),
-        ("10.0.0.0 /8", "no blank stands before it"),
+        ("10.0.0.0 /8", "write the address before it, without a blank"),
     ],
 )
 def test_other_spellings_are_refused_with_the_one_that_was_meant(text: str, meant: str) -> None:
