@@ -33,15 +33,15 @@ def fill(home: Path, tag: int, messages: int) -> None:
     prepare(home)
     ids = IdSource(tag)
     with closing(open_file(home / FILE_NAME, create=True, upgrade=True)) as connection:
-        tally = LedgerDelta(connection)
-        tables = Tables(connection, lambda name, size: FileBody(home / BODIES / name, size), tally)
+        ledger = LedgerDelta(connection)
+        tables = Tables(connection, lambda name, size: FileBody(home / BODIES / name, size), ledger)
         for start in range(0, messages, _HANDFUL):
             connection.execute(SQL.begin)
-            tally.begin()
+            ledger.begin()
             for _ in range(min(_HANDFUL, messages - start)):
                 now = time.time()
                 tables.add(NewMail(ids.new(now), ENVELOPE, MemoryBody(BODY)), now, None, None)
-            tally.write()
+            ledger.write()
             connection.execute(SQL.commit)
 
 

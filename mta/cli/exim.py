@@ -12,7 +12,7 @@ import click
 
 from mta import __version__
 from mta.cli.errors import CommandError
-from mta.cli.queue import amend, content, find, opened, queue_list, queue_show, result
+from mta.cli.queue import apply, content, find, opened, queue_list, queue_show, result
 from mta.cli.sendmail import send
 from mta.queue.interface import Action, Entry, Query, Status
 
@@ -55,7 +55,7 @@ def exim(arguments: tuple[str, ...]) -> None:
     elif first.startswith("-q") and (run := _RUNS.fullmatch(first)):
         _run_queue(frozen=run[1] == "ff")
     elif first in _CHANGES:
-        amend(_CHANGES[first], _some(first, ids))
+        apply(_CHANGES[first], _some(first, ids))
     elif first in _SHOWS:
         _show(first, _some(first, ids))
     elif first.startswith("-M") or first in {"-bt", "-bv", "-be", "-bh", "-bP", "-R", "-S"}:
@@ -168,8 +168,8 @@ def _run_queue(*, frozen: bool) -> None:
     """Try all messages that wait; held ones only if they were asked for, as Exim does with frozen messages."""
     # All at once and not by their ids: a message that is delivered meanwhile would be an error.
     if frozen:
-        amend(Action.RELEASE, None)
-    amend(Action.RETRY, None)
+        apply(Action.RELEASE, None)
+    apply(Action.RETRY, None)
 
 
 def _show(option: str, ids: Sequence[str]) -> None:

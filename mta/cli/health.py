@@ -19,7 +19,7 @@ from mta.config.table import QUEUE_DIR
 from mta.queue.disk.files import BODIES, wal_of
 from mta.queue.disk.queue_dir import FILE_NAME, homes
 from mta.queue.disk.space import require_room
-from mta.queue.errors import named, primary_code, refusal
+from mta.queue.errors import as_queue_error, primary_code, with_home
 from mta.queue.interface import QueueError
 
 #: Seconds that each step of an answer may take.
@@ -121,7 +121,7 @@ def _trouble(home: Path, places: Sequence[Path], patience: float) -> str:
     try:
         can_be_written(home, patience)
     except QueueError as error:
-        return str(named(home, error, places))
+        return str(with_home(home, error, places))
     return ""
 
 
@@ -134,7 +134,7 @@ def can_be_written(home: Path, patience: float = PATIENCE) -> None:
     except sqlite3.Error as error:
         # Who writes all the time leaves us no gap; then the relay itself shows that it can.
         if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
-            raise refusal(error) from None
+            raise as_queue_error(error) from None
     require_room(home / BODIES, reusable=_reusable(path))
 
 
@@ -157,7 +157,7 @@ def _reusable(path: Path) -> int:
         pages, octets = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
         return int(pages) * int(octets)
     except sqlite3.Error as error:
-        raise refusal(error) from None
+        raise as_queue_error(error) from None
     finally:
         connection.close()
 

@@ -24,7 +24,7 @@ from mta.daemon import control
 from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_number
 from mta.queue.interface import Action, Entry, Query, QueueError, QueueId
-from mta.queue.worker_queues.combined import Amended, SeveralQueues, open_queues
+from mta.queue.worker_queues.combined import Applied, CombinedQueue, open_queues
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def queue_summary(as_json: bool) -> None:
 @click.argument("ids", nargs=-1, required=True)
 def queue_remove(ids: tuple[str, ...]) -> None:
     """Take messages out of the queue; their senders get no report."""
-    amend(Action.REMOVE, ids)
+    apply(Action.REMOVE, ids)
 
 
 def _changing(change: Action, help: str, all_help: str) -> None:
@@ -116,7 +116,7 @@ def _changing(change: Action, help: str, all_help: str) -> None:
     def command(everything: bool, ids: tuple[str, ...]) -> None:
         if everything == bool(ids):
             raise click.UsageError("give either the ids of messages or --all")
-        amend(change, None if everything else ids)
+        apply(change, None if everything else ids)
 
 
 _changing(
@@ -144,25 +144,25 @@ def content(id: str, *, header: bool) -> bytes:
     return octets.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if header else octets
 
 
-def amend(change: Action, ids: Sequence[str] | None) -> None:
-    """Change messages, or all, print each id with its change, and tell the relay. Raises Refusal."""
+def apply(action: Action, ids: Sequence[str] | None) -> None:
+    """Apply an action to messages, or to all, print each id with its action, and tell the relay. Raises Refusal."""
     wanted = None if ids is None else _checked(ids)
     done: set[QueueId] = set()
     held = 0
 
-    def amended(home: Path, change: Action, ids: Sequence[QueueId]) -> None:
+    def applied(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
         done.update(ids)
-        _tell(home, change, ids)
+        _tell(home, action, ids)
 
     try:
-        with opened(amended) as queues:
-            result(queues.amend(change, wanted, time.time()))
-            if change is Action.RETRY and wanted is None:
+        with opened(applied) as queues:
+            result(queues.apply(action, wanted, time.time()))
+            if action is Action.RETRY and wanted is None:
                 held = result(queues.summary()).held
     finally:
         # What one queue has done stays done when the next one cannot.
         for id in sorted(done):
-            click.echo(f"{id} {_DONE[change]}")
+            click.echo(f"{id} {_DONE[action]}")
     if held:
         click.echo(f"smtprelay: left alone: {render.count(held, 'held message')} (queue release --all)", err=True)
     if missing := [id for id in wanted or () if id not in done]:
@@ -178,25 +178,25 @@ def _checked(ids: Sequence[str]) -> list[QueueId]:
     return [QueueId(id) for id in dict.fromkeys(ids)]
 
 
-def _tell(home: Path, change: Action, ids: Sequence[QueueId]) -> None:
+def _tell(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
     try:
-        control.tell(home, change, ids, control.operator(os.environ))
+        control.tell(home, action, ids, control.operator(os.environ))
     except OSError as error:
         click.echo(f"smtprelay: done, but the running relay could not be told ({error}); it will find out", err=True)
 
 
-def _nobody(_home: Path, _change: Action, _ids: Sequence[QueueId]) -> None:
+def _nobody(_home: Path, _action: Action, _ids: Sequence[QueueId]) -> None:
     pass
 
 
 @contextmanager
-def opened(amended: Amended = _nobody) -> Iterator[SeveralQueues]:
+def opened(applied: Applied = _nobody) -> Iterator[CombinedQueue]:
     """Open the queues beside a relay that may be running, and turn what goes wrong into a Refusal."""
     with command_errors():
         environ = current_environment()
         directory = queue_directory(environ)
         try:
-            queues = open_queues(directory, run=run_inline, now=time.time(), amended=amended)
+            queues = open_queues(directory, run=run_inline, now=time.time(), applied=applied)
         except QueueError as error:
             raise QueueError(f"{error}{where_to_look(environ)}") from error.__cause__
         try:

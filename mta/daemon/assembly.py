@@ -115,7 +115,7 @@ class Assembly:
             PeriodicService(auditor.look, AUDIT_ROUND, clock),
             PeriodicService(event_log.tell_repeats, REPEATS_ROUND, clock),
             PeriodicService(self._clock_watch(delivery).look, CLOCK_ROUND, clock),
-            ControlService(clock, premises.home, delivery.amended, event_log.trouble),
+            ControlService(clock, premises.home, delivery.applied, event_log.trouble),
             *(
                 ()
                 if premises.certificate is None
@@ -207,11 +207,13 @@ class Assembly:
         )
 
     def _clock_watch(self, delivery: DeliveryService) -> ClockWatch:
-        def hasten() -> None:
-            self._queue.hasten(time.time()).addCallback(lambda _: delivery.wake())
+        def make_all_due() -> None:
+            self._queue.make_all_due(time.time()).addCallback(lambda _: delivery.wake())
 
         steady, event_log = self._premises.reactor.seconds, self._event_log
-        return ClockWatch(wall_clock=time.time, steady=steady, hasten=hasten, wake=delivery.wake, event_log=event_log)
+        return ClockWatch(
+            wall_clock=time.time, steady=steady, make_all_due=make_all_due, wake=delivery.wake, event_log=event_log
+        )
 
     def _signer(self) -> Signer | None:
         keyring = self._premises.keyring

@@ -19,9 +19,9 @@ _LEAST = 2.0
 class ClockWatch:
     """Compares the wall clock with a steady one; `look` is to be called again and again.
 
-    `hasten` is to make all that waits due now: what was to be tried in an hour would wait a day more where the clock
-    was set back by a day. `wake` is to look for what became due. A clock set forward needs no more than that: the
-    age of what waits grows with it, but nothing is given up before it was tried once more.
+    `make_all_due` is called when the clock was set back, because a message due in an hour would otherwise wait a day
+    more if the clock went back by a day. `wake` is called when it was set forward, to look for messages that became
+    due; their age grows with the clock, but each is tried once more before it is given up.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class ClockWatch:
         *,
         wall_clock: Callable[[], float],
         steady: Callable[[], float],
-        hasten: Callable[[], object],
+        make_all_due: Callable[[], object],
         wake: Callable[[], object],
         event_log: EventLog,
     ) -> None:
         self._wall_clock = wall_clock
         self._steady = steady
-        self._hasten = hasten
+        self._make_all_due = make_all_due
         self._wake = wake
         self._event_log = event_log
         self._ahead = wall_clock() - steady()
@@ -46,7 +46,7 @@ class ClockWatch:
         moved = self._ahead - before
         if moved <= -_LEAST:
             self._event_log.notice(f"the clock was set back by {-moved:.0f} s: all mail that waits is tried now")
-            self._hasten()
+            self._make_all_due()
         elif moved >= _LEAST:
             self._event_log.notice(f"the clock went forward by {moved:.0f} s: it was set, or this host slept")
             self._wake()

@@ -58,8 +58,8 @@ class Relay(MultiService):
             self._threads.stop()
             raise
         _tell(given.event_log, self._queue.recovery)
-        if self._queue.recovery.doubtful:
-            self._queue.doubtful_told().addErrback(_not_noted)
+        if self._queue.recovery.possible_duplicates:
+            self._queue.duplicates_logged().addErrback(_not_noted)
         house = Assembly(given, self._queue)
         self._files = house.files
         self._factory = house.listener
@@ -122,9 +122,9 @@ def _not_noted(failure: Failure) -> None:
 
 
 def _tell(event_log: EventLog, recovery: Recovery) -> None:
-    if recovery.leases or recovery.strays or recovery.doubtful:
+    if recovery.leases or recovery.strays or recovery.possible_duplicates:
         event_log.recovered(recovery.leases, recovery.strays)
     for id in recovery.missing:
         event_log.trouble("the file with the body of this message is gone: it cannot be delivered", id)
-    for id, address in recovery.doubtful:
+    for id, address in recovery.possible_duplicates:
         event_log.possible_duplicate(id, address)

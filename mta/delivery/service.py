@@ -139,14 +139,14 @@ class DeliveryService(Service):
         """Look into the queue: something in it is due."""
         self._claimer.wake()
 
-    def amended(self, change: Action, ids: Sequence[QueueId], by: str = "") -> None:
-        """Act on a change that an operator, the user `by`, made to messages in the queue."""
-        self._event_log.amended(change, ids, by)
+    def applied(self, action: Action, ids: Sequence[QueueId], by: str = "") -> None:
+        """Take note of an action that an operator, the user `by`, applied to messages in the queue."""
+        self._event_log.amended(action, ids, by)
         destinations = self._destinations.all()
-        if change is Action.RETRY:
+        if action is Action.RETRY:
             for destination in destinations:
                 destination.unblock()
-        if change in {Action.REMOVE, Action.HOLD}:
+        if action in {Action.REMOVE, Action.HOLD}:
             for job in [self._jobs[known] for known in ids if known in self._jobs]:
                 job.cancelled = True
             for destination in destinations:

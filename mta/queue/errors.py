@@ -10,7 +10,7 @@ from mta.queue.interface import QueueError, QueueFull
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def refusal(error: BaseException | None) -> QueueError:
+def as_queue_error(error: BaseException | None) -> QueueError:
     """Return the QueueError to answer with; `error` becomes its cause. A QueueError is returned as it is."""
     if isinstance(error, QueueError):
         return error
@@ -48,7 +48,7 @@ def primary_code(error: BaseException | None) -> int:
     return code & 0xFF
 
 
-def named(home: Path, error: QueueError, homes: Sequence[Path]) -> QueueError:
+def with_home(home: Path, error: QueueError, homes: Sequence[Path]) -> QueueError:
     """Return an error that says in which of these homes it happened; as it is if there is but one or it says so."""
     if len(homes) <= 1 or str(home) in str(error):
         return error

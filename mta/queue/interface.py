@@ -236,7 +236,7 @@ class Audit:
     #: The unheld message that may be claimed first, and from when on.
     first: tuple[QueueId, float] | None = None
     #: A message with a recipient that waits though the message itself does not.
-    stranded: QueueId | None = None
+    never_due: QueueId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,16 +305,17 @@ class Queue(Protocol):
         """
 
     def claim(
-        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
         """Take up to `limit` messages that are due, not held and under no running lease; longest due first.
 
-        Fewer may come back than are due, to bound the memory their bodies take, but never none. What `put_off` gives a
-        time for is not taken but becomes due then, and costs a fraction of a claim; none may come back then although
-        more is due. A message whose lease ran out is not asked about.
+        The list may be shorter than the number of due messages, to bound the memory of their bodies, but is not empty.
+        Messages for which `deferral_filter` returns a time are not claimed; their due time is set to it, at a fraction
+        of the cost of a claim. The list may then be empty although messages are due. The filter is not asked about a
+        message whose lease ran out.
         """
 
-    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
         """Note that these recipients of a claimed message are about to be sent their copy.
 
         When the Deferred fires the mark survives a power cut. It gives those that had a mark already, whose copy may
@@ -339,7 +340,7 @@ class Queue(Protocol):
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message comes due (a leased one at its lease's end); None when none waits."""
 
-    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked to these waiting messages (None: to all) and return the ids it was done to.
 
         An id is returned when its message waits, whether or not it was so before. RETRY makes a message due now (one

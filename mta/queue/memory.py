@@ -27,7 +27,7 @@ from mta.queue.interface import (
     Status,
     Summary,
 )
-from mta.queue.memory_rows import AMENDMENTS, MemoryMessage, MemoryRecipient
+from mta.queue.memory_rows import ACTIONS, MemoryMessage, MemoryRecipient
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class _Store:
         if mail.body.size > self.room:
             raise QueueFull("no room for the message")
 
-    def claim(self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None) -> list[Claim]:
+    def claim(self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None) -> list[Claim]:
         ready = sorted(
             (message.due, message.leased, number)
             for number, message in self._messages.items()
@@ -71,7 +71,7 @@ class _Store:
         claims: list[Claim] = []
         for *_, number in ready:
             message = self._messages[number]
-            until = None if put_off is None or message.leased else put_off(message.waiting())
+            until = None if deferral_filter is None or message.leased else deferral_filter(message.waiting())
             if until is not None:
                 message.due = until
             elif len(claims) < limit:
@@ -80,7 +80,7 @@ class _Store:
                 break
         return claims
 
-    def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
         before = self._marked.setdefault(id, set())
         again = frozenset(before.intersection(indexes))
         before.update(indexes)
@@ -123,12 +123,12 @@ class _Store:
         waiting = (one.due for one in self._messages.values() if one.due is not None and not one.held)
         return min(waiting, default=None)
 
-    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
         done = []
         for _, message in sorted(self._messages.items()):
-            wanted = message.held is not _UNWANTED.get(change) if ids is None else message.mail.id in ids
+            wanted = message.held is not _UNWANTED.get(action) if ids is None else message.mail.id in ids
             if message.due is not None and wanted:
-                AMENDMENTS[change](message, now)
+                ACTIONS[action](message, now)
                 done.append(message.mail.id)
         return done
 
@@ -249,14 +249,14 @@ class MemoryQueue:
         return self._do(lambda: self._store.add(mail, now, lease, due))
 
     def claim(
-        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
         """Take what is due."""
-        return self._do(lambda: self._store.claim(now, limit, lease, put_off))
+        return self._do(lambda: self._store.claim(now, limit, lease, deferral_filter))
 
-    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
         """Note what is about to be sent."""
-        return self._do(lambda: self._store.mark(id, indexes))
+        return self._do(lambda: self._store.note_in_flight(id, indexes))
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
@@ -270,9 +270,9 @@ class MemoryQueue:
         """Return when the next unheld message comes due."""
         return self._do(self._store.next_due)
 
-    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked."""
-        return self._do(lambda: self._store.amend(change, ids, now))
+        return self._do(lambda: self._store.apply(action, ids, now))
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order they came."""

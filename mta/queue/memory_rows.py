@@ -142,8 +142,8 @@ def _hold(message: MemoryMessage, now: float) -> None:
         message.held, message.held_since = True, now
 
 
-def _lift(message: MemoryMessage, now: float) -> None:  # noqa: ARG001 (all amendments are called alike)
+def _lift(message: MemoryMessage, now: float) -> None:  # noqa: ARG001 (all actions are called alike)
     message.held = False
 
 
-AMENDMENTS = {Action.RETRY: _retry, Action.REMOVE: _remove, Action.HOLD: _hold, Action.RELEASE: _lift}
+ACTIONS = {Action.RETRY: _retry, Action.REMOVE: _remove, Action.HOLD: _hold, Action.RELEASE: _lift}

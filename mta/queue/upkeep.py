@@ -48,8 +48,10 @@ class Auditor:
             )
             self._alarm(text, None)
         self._missing = missing
-        if audit.stranded is not None:
-            self._alarm("a recipient waits, but the message is never tried again: smtprelay queue show", audit.stranded)
+        if audit.never_due is not None:
+            self._alarm(
+                "a recipient waits, but the message is never tried again: smtprelay queue show", audit.never_due
+            )
         self._judge_first(audit.first)
 
     def _judge_first(self, first: tuple[QueueId, float] | None) -> None:

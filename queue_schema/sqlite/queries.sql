@@ -41,7 +41,7 @@ WHERE m.id IN (SELECT value FROM json_each(?3)) AND m.held = 0 AND m.due <= ?1
 ORDER BY m.due, m.leased, m.id
 LIMIT ?2;
 
--- name: candidates
+-- name: due_messages
 SELECT json_group_array(json_array(id, leased, created, delay_reported, domains)) FROM (
     SELECT id, leased, created, max(delay_reported, sender_local IS NULL) AS delay_reported,
            (SELECT json_group_array(DISTINCT r.domain) FROM recipient AS r
@@ -158,7 +158,7 @@ SELECT m.in_file, b.data FROM message AS m LEFT JOIN body AS b ON b.message_id =
 -- name: first_due
 SELECT id, due FROM message WHERE held = 0 AND due IS NOT NULL ORDER BY due, leased, id LIMIT 1;
 
--- name: stranded
+-- name: never_due
 SELECT r.message_id FROM recipient AS r JOIN message AS m ON m.id = r.message_id
 WHERE r.due IS NOT NULL AND m.due IS NULL LIMIT 1;
 
@@ -182,14 +182,14 @@ WHERE r.status = 'failed';
 -- name: count_recipients
 SELECT status, count(*) FROM recipient GROUP BY status;
 
--- name: count
+-- name: update_ledger
 UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ?, failed = failed + ?, removed = removed + ?,
                   sending = coalesce(?, sending);
 
 -- name: ledger
 SELECT accepted, delivered, failed, removed FROM ledger;
 
--- name: sending
+-- name: in_flight_marks
 SELECT sending FROM ledger;
 
 -- name: still_waiting
@@ -202,23 +202,23 @@ WHERE id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL AND
 -- name: newest
 SELECT max(id) FROM message;
 
--- name: hurry_slice
+-- name: slice_end
 SELECT max(id) FROM (SELECT id FROM message WHERE id > ? AND id <= ? ORDER BY id LIMIT ?);
 
--- name: hurry
+-- name: make_due
 UPDATE message NOT INDEXED SET due = ?1
 WHERE id > ?2 AND id <= ?3 AND leased = 0 AND held = 0 AND due > ?1;
 
 -- name: waiting_files
 SELECT id FROM message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL;
 
--- name: mark
+-- name: merge_mark
 SELECT name, value FROM meta WHERE name IN ('merging', 'merged');
 
--- name: set_mark
+-- name: set_merge_mark
 INSERT INTO meta (name, value) VALUES (?, ?);
 
--- name: clear_mark
+-- name: clear_merge_mark
 DELETE FROM meta WHERE name IN ('merging', 'merged');
 
 -- The queue of a worker that runs no more is attached as `leftover` while it is merged.
@@ -244,7 +244,7 @@ SELECT coalesce(sum(size), 0) FROM leftover.message INDEXED BY waiting_in_file W
 -- name: leftover_files
 SELECT id FROM leftover.message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL ORDER BY id;
 
--- name: leftover_stranger
+-- name: leftover_id_conflict
 SELECT l.id
 FROM leftover.message AS l CROSS JOIN main.message AS m ON m.id = l.id
 WHERE (l.created, l.size, l.client, l.helo) <> (m.created, m.size, m.client, m.helo)

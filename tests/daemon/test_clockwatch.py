@@ -13,7 +13,7 @@ class _Watched:
         self.watch = ClockWatch(
             wall_clock=lambda: self.wall_clock,
             steady=lambda: self.steady,
-            hasten=lambda: self.done.append("hasten"),
+            make_all_due=lambda: self.done.append("make_all_due"),
             wake=lambda: self.done.append("wake"),
             event_log=EventLog(self.lines.append, lambda: self.wall_clock),
         )
@@ -36,7 +36,7 @@ def test_time_that_passes_is_no_clock_that_was_set() -> None:
 def test_what_waits_is_tried_when_the_clock_was_set_back_and_the_log_says_so_once() -> None:
     for moved in (-3.0, -DAY, -999_000.0):
         watched = _Watched()
-        assert watched.look(moved=moved) == ["hasten"]
+        assert watched.look(moved=moved) == ["make_all_due"]
         assert f"the clock was set back by {-moved:.0f} s" in watched.lines[0]
         assert watched.look() == []
         assert len(watched.lines) == 1
@@ -46,4 +46,4 @@ def test_what_became_due_is_looked_for_when_the_clock_went_forward() -> None:
     watched = _Watched()
     assert watched.look(moved=366 * DAY) == ["wake"]
     assert "the clock went forward by 31622400 s" in watched.lines[0]
-    assert watched.look(moved=-366 * DAY) == ["hasten"]
+    assert watched.look(moved=-366 * DAY) == ["make_all_due"]

@@ -17,9 +17,9 @@ class BrokenQueue(MemoryQueue):
     broken = False
 
     def claim(
-        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
-        return fail(QueueError("disk on fire")) if self.broken else super().claim(now, limit, lease, put_off)
+        return fail(QueueError("disk on fire")) if self.broken else super().claim(now, limit, lease, deferral_filter)
 
 
 class Worker:

@@ -135,7 +135,7 @@ class JumpTests(SynchronousTestCase):
         new = self.hand_over("bob@b.test")
         self.carrier.down = None
         self.ahead -= DAY
-        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall_clock()))
+        self.successResultOf(self.queue.apply(Action.RETRY, None, self.wall_clock()))
         self.set_clock(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -143,7 +143,7 @@ class JumpTests(SynchronousTestCase):
         self.refused_for_now()
         new = self.hand_over("bob@b.test")
         self.ahead -= DAY
-        self.successResultOf(self.queue.amend(Action.RETRY, None, self.wall_clock()))
+        self.successResultOf(self.queue.apply(Action.RETRY, None, self.wall_clock()))
         self.set_clock(0)
         tried = len(self.carrier.parcels)
         self.clock.pump([60.0] * 14)

@@ -71,7 +71,7 @@ class SlowQueue(MemoryQueue):
         self.claiming: Deferred[list[Claim]] = Deferred()
 
     def claim(
-        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> Deferred[list[Claim]]:  # noqa: ARG002
         return self.claiming
 
@@ -346,8 +346,8 @@ class DeadDestinationTests(ServiceTests):
         self.start()
         new = self.hand_over("bob@b.test")
         self.carrier.down = None
-        changed = self.successResultOf(self.queue.amend(Action.RETRY, [new.id], self.clock.seconds()))
-        self.service.amended(Action.RETRY, changed)
+        changed = self.successResultOf(self.queue.apply(Action.RETRY, [new.id], self.clock.seconds()))
+        self.service.applied(Action.RETRY, changed)
         self.clock.advance(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -584,20 +584,20 @@ class OperatorTests(ServiceTests):
         self.start()
         self.carrier.slow = True
         new = self.hand_over("bob@b.test")
-        changed = self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], self.clock.seconds()))
-        self.service.amended(Action.REMOVE, changed)
+        changed = self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], self.clock.seconds()))
+        self.service.applied(Action.REMOVE, changed)
         self.carrier.connect()
         assert self.carrier.parcels == []
         assert self.statuses(new) == [Status.REMOVED]
 
     def test_a_held_message_stays_until_it_is_released(self) -> None:
         new = self.add("bob@b.test")
-        self.successResultOf(self.queue.amend(Action.HOLD, [new.id], self.clock.seconds()))
+        self.successResultOf(self.queue.apply(Action.HOLD, [new.id], self.clock.seconds()))
         self.start()
         self.clock.advance(3600)
         assert self.statuses(new) == [Status.WAITING]
-        changed = self.successResultOf(self.queue.amend(Action.RELEASE, [new.id], self.clock.seconds()))
-        self.service.amended(Action.RELEASE, changed)
+        changed = self.successResultOf(self.queue.apply(Action.RELEASE, [new.id], self.clock.seconds()))
+        self.service.applied(Action.RELEASE, changed)
         self.clock.advance(0)
         assert self.statuses(new) == [Status.DELIVERED]
 
@@ -605,8 +605,8 @@ class OperatorTests(ServiceTests):
         finding = self.look_up("slow.test")
         self.start()
         new = self.hand_over("eve@slow.test")
-        self.service.amended(
-            Action.REMOVE, self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], self.clock.seconds()))
+        self.service.applied(
+            Action.REMOVE, self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], self.clock.seconds()))
         )
         finding.callback(Plan("mx.test", ()))
         assert self.carrier.parcels == []
@@ -617,8 +617,8 @@ class OperatorTests(ServiceTests):
         self.start()
         self.carrier.held = True
         new = self.hand_over("bob@b.test")
-        changed = self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], self.clock.seconds()))
-        self.service.amended(Action.REMOVE, changed)
+        changed = self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], self.clock.seconds()))
+        self.service.applied(Action.REMOVE, changed)
         self.carrier.connections[0].answer()
         assert self.statuses(new) == [Status.REMOVED]
         assert len(self.events("lease-lost")) == 1
@@ -658,7 +658,7 @@ class LocalTests(ServiceTests):
         self.carrier.held = True
         self.start()
         first = self.hand_over("all@here.test", "eve@b.test")
-        self.successResultOf(self.queue.amend(Action.REMOVE, [first.id], NOW))
+        self.successResultOf(self.queue.apply(Action.REMOVE, [first.id], NOW))
         self.carrier.connections[0].answer()
         assert [entry.id for entry in self.entries()] == [first.id]
 

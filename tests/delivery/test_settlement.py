@@ -92,7 +92,7 @@ class SettlerTests(SynchronousTestCase):
 
     def test_a_lost_lease_changes_nothing_and_is_logged(self) -> None:
         job = self.job("bob@b.test")
-        self.successResultOf(self.queue.amend(Action.REMOVE, [job.claim.id], NOW))
+        self.successResultOf(self.queue.apply(Action.REMOVE, [job.claim.id], NOW))
         job.results[0] = YES
         assert self.successResultOf(self.settler.settle(job)) is None
         assert self.states()[0].status is Status.REMOVED

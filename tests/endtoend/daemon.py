@@ -134,7 +134,7 @@ class Daemon:
 
     def queue(self) -> list[dict[str, Any]]:
         """Return what `smtprelay queue list --json` shows, without the start of a process, as tests often ask."""
-        queues = open_queues(self.queue_dir, run=run_inline, now=time.time(), amended=_tell_no_worker)
+        queues = open_queues(self.queue_dir, run=run_inline, now=time.time(), applied=_tell_no_worker)
         try:
             return [render.entry_object(entry) for entry in result(queues.find(Query()))]
         finally:

@@ -258,8 +258,8 @@ class QueueContract:
         self.assertEqual([claim.id for claim in self.claims(NOW + 60, limit=2)], [late.id])
         self.assertEqual(self.claims(NOW + 60), [])
 
-    def sifted(self, put_off: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
-        return self.now(self.queue.claim(now, limit, LEASE, put_off))
+    def sifted(self, deferral_filter: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
+        return self.now(self.queue.claim(now, limit, LEASE, deferral_filter))
 
     def test_what_is_put_off_is_not_claimed_but_due_at_its_new_time(self):
         left, taken = self.added("a@dead.test"), self.added("b@live.test")
@@ -286,7 +286,7 @@ class QueueContract:
 
     def test_what_is_held_or_was_claimed_before_is_not_put_off(self):
         held, born = self.added("a@dead.test"), self.claimed("b@dead.test")
-        self.now(self.queue.amend(Action.HOLD, [held.id], NOW))
+        self.now(self.queue.apply(Action.HOLD, [held.id], NOW))
         self.assertEqual([claim.id for claim in self.sifted(lambda _: NOW + 9000, NOW + LEASE)], [born.id])
 
     def test_no_more_than_asked_is_claimed_of_what_is_not_put_off(self):
@@ -463,45 +463,45 @@ class QueueContract:
         self.added(due=NOW + 50)
         self.assertEqual(self.now(self.queue.next_due()), NOW + 50)
 
-    # amend
+    # apply
 
-    def amended(self, change: Action, *ids: Any, now: float = NOW) -> list[Any]:
-        return self.now(self.queue.amend(change, ids or None, now))
+    def applied(self, action: Action, *ids: Any, now: float = NOW) -> list[Any]:
+        return self.now(self.queue.apply(action, ids or None, now))
 
     def test_a_held_message_is_not_claimed_and_never_due(self):
         new = self.added()
-        self.assertEqual(self.amended(Action.HOLD, new.id), [new.id])
+        self.assertEqual(self.applied(Action.HOLD, new.id), [new.id])
         self.assertEqual(self.claims(), [])
         self.assertIsNone(self.now(self.queue.next_due()))
         self.assertTrue(self.entry(new.id).held)
 
     def test_a_hold_that_is_lifted_leaves_the_due_time_as_it_was(self):
         new = self.added(due=NOW + 60)
-        self.amended(Action.HOLD, new.id)
-        self.amended(Action.RELEASE, new.id)
+        self.applied(Action.HOLD, new.id)
+        self.applied(Action.RELEASE, new.id)
         self.assertEqual(self.now(self.queue.next_due()), NOW + 60)
 
     def test_a_hold_does_not_stop_the_attempt_that_runs(self):
         claim = self.claimed("a@example.test", "b@example.test")
-        self.amended(Action.HOLD, claim.id)
+        self.applied(Action.HOLD, claim.id)
         self.assertTrue(self.settled(claim, Verdict(0, LATER, NOW + 5), Verdict(1, TOOK)))
         self.assertEqual(self.claims(NOW + 5), [])
         self.assertTrue(self.entry(claim.id).held)
 
     def test_retry_makes_due_now_and_lifts_a_hold(self):
         new = self.added(due=NOW + 60)
-        self.amended(Action.HOLD, new.id)
-        self.assertEqual(self.amended(Action.RETRY, new.id, now=NOW + 1), [new.id])
+        self.applied(Action.HOLD, new.id)
+        self.assertEqual(self.applied(Action.RETRY, new.id, now=NOW + 1), [new.id])
         self.assertEqual(self.now(self.queue.next_due()), NOW + 1)
         self.assertEqual(len(self.claims(NOW + 1)), 1)
 
     def test_a_retry_of_all_leaves_held_messages_alone(self):
         held, new = self.added(), self.added(due=NOW + 60)
-        self.amended(Action.HOLD, held.id)
-        self.assertEqual(self.amended(Action.RETRY, now=NOW + 1), [new.id])
+        self.applied(Action.HOLD, held.id)
+        self.assertEqual(self.applied(Action.RETRY, now=NOW + 1), [new.id])
         self.assertTrue(self.entry(held.id).held)
         self.assertEqual([claim.id for claim in self.claims(NOW + 1)], [new.id])
-        self.assertEqual(self.amended(Action.RELEASE), [held.id])
+        self.assertEqual(self.applied(Action.RELEASE), [held.id])
         self.assertEqual([claim.id for claim in self.claims(NOW + 1)], [held.id])
 
     def test_an_entry_tells_since_when_a_message_is_held_or_in_delivery(self):
@@ -510,51 +510,51 @@ class QueueContract:
         self.assertEqual(self.entry(born.id).claimed_since, NOW)
         self.claims(NOW + 7)
         self.assertEqual(self.entry(new.id).claimed_since, NOW + 7)
-        self.amended(Action.HOLD, new.id, now=NOW + 8)
-        self.amended(Action.HOLD, new.id, now=NOW + 9)
+        self.applied(Action.HOLD, new.id, now=NOW + 8)
+        self.applied(Action.HOLD, new.id, now=NOW + 9)
         entry = self.entry(new.id)
         self.assertEqual((entry.held_since, entry.claimed_since), (NOW + 8, NOW + 7))
-        self.amended(Action.RELEASE, new.id, now=NOW + 10)
+        self.applied(Action.RELEASE, new.id, now=NOW + 10)
         self.assertIsNone(self.entry(new.id).held_since)
 
     def test_retry_leaves_a_running_attempt_alone(self):
         claim = self.claimed()
-        self.assertEqual(self.amended(Action.RETRY, claim.id), [claim.id])
+        self.assertEqual(self.applied(Action.RETRY, claim.id), [claim.id])
         self.assertEqual(self.claims(NOW + 1), [])
         self.assertTrue(self.settled(claim, Verdict(0, TOOK)))
 
     def test_remove_ends_the_recipients_that_wait_and_no_others(self):
         claim = self.claimed("a@example.test", "b@example.test")
         self.settled(claim, Verdict(0, TOOK), Verdict(1, LATER, NOW + 60))
-        self.assertEqual(self.amended(Action.REMOVE, claim.id, now=NOW + 1), [claim.id])
+        self.assertEqual(self.applied(Action.REMOVE, claim.id, now=NOW + 1), [claim.id])
         statuses = [one.status for one in self.entry(claim.id).recipients]
         self.assertEqual(statuses, [Status.DELIVERED, Status.REMOVED])
         self.assertEqual(self.claims(NOW + 60), [])
-        self.assertEqual(self.amended(Action.REMOVE, claim.id), [])
+        self.assertEqual(self.applied(Action.REMOVE, claim.id), [])
 
     def test_remove_cancels_a_running_lease(self):
         claim = self.claimed()
-        self.amended(Action.REMOVE, claim.id)
+        self.applied(Action.REMOVE, claim.id)
         self.assertFalse(self.settled(claim, Verdict(0, TOOK), reports=[mail(sender=None)]))
         self.assertFalse(self.now(self.queue.release(claim, NOW)))
         self.assertEqual(self.entry(claim.id).recipients[0].status, Status.REMOVED)
         self.assertEqual(self.claims(), [])
 
-    def test_amend_without_ids_means_all_that_wait(self):
+    def test_apply_without_ids_means_all_that_wait(self):
         first, second = self.added(), self.added(due=NOW + 60)
         done = self.claimed()
         self.settled(done, Verdict(0, TOOK))
-        self.assertEqual(self.amended(Action.RETRY), [first.id, second.id])
-        self.assertEqual(self.amended(Action.HOLD), [first.id, second.id])
+        self.assertEqual(self.applied(Action.RETRY), [first.id, second.id])
+        self.assertEqual(self.applied(Action.HOLD), [first.id, second.id])
         self.assertEqual(self.claims(), [])
-        self.assertEqual(self.amended(Action.RELEASE), [first.id, second.id])
+        self.assertEqual(self.applied(Action.RELEASE), [first.id, second.id])
         self.assertEqual(len(self.claims()), 2)
-        self.assertEqual(self.amended(Action.REMOVE), [first.id, second.id])
+        self.assertEqual(self.applied(Action.REMOVE), [first.id, second.id])
 
-    def test_amend_of_no_ids_or_unknown_ones_does_nothing(self):
+    def test_apply_of_no_ids_or_unknown_ones_does_nothing(self):
         self.added()
-        self.assertEqual(self.now(self.queue.amend(Action.REMOVE, [], NOW)), [])
-        self.assertEqual(self.amended(Action.REMOVE, mail().id, "no such id"), [])
+        self.assertEqual(self.now(self.queue.apply(Action.REMOVE, [], NOW)), [])
+        self.assertEqual(self.applied(Action.REMOVE, mail().id, "no such id"), [])
         self.assertEqual(len(self.claims()), 1)
 
     # find, summary, forget
@@ -591,7 +591,7 @@ class QueueContract:
 
     def test_a_summary_counts_what_is_there(self):
         self.added(due=NOW + 60)
-        self.amended(Action.HOLD)
+        self.applied(Action.HOLD)
         done = self.claimed("a@example.test", "b@example.test")
         self.settled(done, Verdict(0, TOOK), Verdict(1, NEVER))
         self.claimed()
@@ -617,7 +617,7 @@ class QueueContract:
 
     def test_the_ledger_accounts_for_every_recipient_ever_accepted(self):
         self.added()
-        self.amended(Action.REMOVE)
+        self.applied(Action.REMOVE)
         done = self.claimed("a@example.test", "b@example.test", "c@example.test")
         report = mail()
         verdicts = [Verdict(0, TOOK), Verdict(1, NEVER), Verdict(2, LATER, NOW + 60)]
@@ -636,17 +636,17 @@ class QueueContract:
 
     def test_an_audit_tells_what_is_due_first_and_not_held(self):
         self.assertIsNone(self.now(self.queue.audit()).first)
-        self.amended(Action.HOLD, self.added(due=NOW).id)
+        self.applied(Action.HOLD, self.added(due=NOW).id)
         self.added(due=NOW + 60)
         first = self.added(due=NOW + 30)
         audit = self.now(self.queue.audit())
-        self.assertEqual((audit.first, audit.stranded), ((first.id, NOW + 30), None))
+        self.assertEqual((audit.first, audit.never_due), ((first.id, NOW + 30), None))
         self.assertEqual(audit.ledger, self.ledger())
 
     # mark
 
     def marked(self, claim, *indexes):
-        return self.now(self.queue.mark(claim.id, indexes))
+        return self.now(self.queue.note_in_flight(claim.id, indexes))
 
     def test_a_mark_is_new_until_its_recipient_is_settled(self):
         claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
@@ -677,7 +677,7 @@ class QueueContract:
         for come_back in (lambda claim: self.settled(claim, Verdict(0, TOOK)), self.released):
             claim = self.claimed()
             self.marked(claim, 0)
-            self.amended(Action.REMOVE, claim.id)
+            self.applied(Action.REMOVE, claim.id)
             self.assertFalse(come_back(claim))
             self.assertEqual(self.marked(claim, 0), frozenset())
 
@@ -707,10 +707,10 @@ class QueueContract:
             self.queue.claim(NOW, 1, LEASE),
             self.queue.settle(Settlement(claim, [Verdict(0, TOOK)], NOW)),
             self.queue.release(claim, NOW),
-            self.queue.mark(claim.id, [0]),
+            self.queue.note_in_flight(claim.id, [0]),
             self.queue.next_due(),
             self.queue.audit(),
-            self.queue.amend(Action.HOLD, None, NOW),
+            self.queue.apply(Action.HOLD, None, NOW),
             self.queue.find(Query()),
             self.queue.summary(),
             self.queue.forget(NOW),

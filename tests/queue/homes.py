@@ -53,10 +53,10 @@ class Home:
         self.claimed(large=large)
 
     def held(self, large: bool) -> None:
-        self.queue.amend(Action.HOLD, [self.added(large=large).id], NOW)
+        self.queue.apply(Action.HOLD, [self.added(large=large).id], NOW)
 
     def removed(self, large: bool) -> None:
-        self.queue.amend(Action.REMOVE, [self.added(large=large).id], NOW + 1)
+        self.queue.apply(Action.REMOVE, [self.added(large=large).id], NOW + 1)
 
     def delivered(self, large: bool) -> None:
         self.queue.settle(Settlement(self.claimed(large=large), [Verdict(0, TOOK)], NOW + 2))

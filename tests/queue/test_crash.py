@@ -99,7 +99,7 @@ class CrashTests(SynchronousTestCase):
         self.addCleanup(lambda: self.successResultOf(queue.close()))
         self.assertEqual(queue.recovery.missing, ())
         told = [(message, RECIPIENT)] if state.rows == "M waiting marked" else []
-        self.assertEqual(queue.recovery.doubtful, tuple(told), state)
+        self.assertEqual(queue.recovery.possible_duplicates, tuple(told), state)
         self.assertEqual(self.successResultOf(queue.summary()).ledger.missing, 0, state)
         expected = {new.id for new in self.acknowledged}
         for name, id in (("M waiting", message), ("R waiting", report)):
@@ -134,7 +134,7 @@ class CrashTests(SynchronousTestCase):
 
     def test_marking_what_is_about_to_be_sent(self):
         claim = self.added(SMALL, LEASE)
-        self.check("send", lambda: self.successResultOf(self.queue.mark(claim.id, [0])), claim.id)
+        self.check("send", lambda: self.successResultOf(self.queue.note_in_flight(claim.id, [0])), claim.id)
 
     def test_settling_a_small_message(self):
         claim = self.marked(SMALL)
@@ -142,7 +142,7 @@ class CrashTests(SynchronousTestCase):
 
     def marked(self, content: bytes) -> Claim:
         claim = self.added(content, LEASE)
-        self.successResultOf(self.queue.mark(claim.id, [0]))
+        self.successResultOf(self.queue.note_in_flight(claim.id, [0]))
         return claim
 
     def test_settling_a_large_message(self):
@@ -159,7 +159,7 @@ class CrashTests(SynchronousTestCase):
 
     def test_removing_a_large_message(self):
         new = self.added(LARGE)
-        act = lambda: self.successResultOf(self.queue.amend(Action.REMOVE, [new.id], NOW))  # noqa: E731
+        act = lambda: self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], NOW))  # noqa: E731
         self.check("remove large", act, new.id)
 
     def test_a_body_that_never_ended(self):

@@ -114,9 +114,11 @@ class TwoQueues(RuleBasedStateMachine):
 
     @rule(target=claims, limit=st.integers(1, 4), wait=st.none() | seconds)
     def claim(self, limit, wait):
-        put_off = None if wait is None else lambda waiting: self.clock + wait if len(waiting.domains) == 1 else None
-        expected = result(self.memory.claim(self.clock, limit, LEASE, put_off))
-        found = result(self.sqlite.claim(self.clock, limit, LEASE, put_off))
+        deferral_filter = (
+            None if wait is None else lambda waiting: self.clock + wait if len(waiting.domains) == 1 else None
+        )
+        expected = result(self.memory.claim(self.clock, limit, LEASE, deferral_filter))
+        found = result(self.sqlite.claim(self.clock, limit, LEASE, deferral_filter))
         assert plain(found) == plain(expected)
         return multiple(*found)
 
@@ -151,15 +153,15 @@ class TwoQueues(RuleBasedStateMachine):
 
     @rule(claim=claims, indexes=st.sets(st.integers(0, 2), min_size=1))
     def mark(self, claim, indexes):
-        self.both("mark", claim.id, indexes)
+        self.both("note_in_flight", claim.id, indexes)
 
-    @rule(change=st.sampled_from(Action), chosen=st.lists(ids, max_size=3))
-    def amend(self, change, chosen):
-        self.both("amend", change, chosen, self.clock)
+    @rule(action=st.sampled_from(Action), chosen=st.lists(ids, max_size=3))
+    def apply(self, action, chosen):
+        self.both("apply", action, chosen, self.clock)
 
-    @rule(change=st.sampled_from([Action.RETRY, Action.RELEASE]))
-    def amend_all(self, change):
-        self.both("amend", change, None, self.clock)
+    @rule(action=st.sampled_from([Action.RETRY, Action.RELEASE]))
+    def apply_to_all(self, action):
+        self.both("apply", action, None, self.clock)
 
     @rule(ago=seconds, limit=st.integers(1, 3))
     def forget(self, ago, limit):
@@ -182,7 +184,7 @@ class TwoQueues(RuleBasedStateMachine):
         assert summary.recipients[Status.WAITING] >= summary.messages >= summary.held
         assert summary.ledger.missing == 0
         self.both("next_due")
-        assert self.both("audit").stranded is None
+        assert self.both("audit").never_due is None
         self.both("find", Query(finished=True))
 
     @invariant()

@@ -25,7 +25,7 @@ class QueueInFlightLog:
 
     def __call__(self, parcel: DeliveryRequest) -> "Deferred[object]":
         """Note it; what was noted before and never settled is told to the operator, unless it was never sent."""
-        marking = self._queue.mark(parcel.id, [pending.index for pending in parcel.recipients])
+        marking = self._queue.note_in_flight(parcel.id, [pending.index for pending in parcel.recipients])
         return marking.addCallback(self._marked, parcel)
 
     def _marked(self, again: frozenset[int], parcel: DeliveryRequest) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mta.queue.errors import refusal
+from mta.queue.errors import as_queue_error
 from mta.queue.interface import QueueFull, Space
 
 #: Octets that stay free, so that stored messages can still be settled.
@@ -44,7 +44,7 @@ def free_octets_or_refuse(directory: Path) -> int:
     try:
         return free_octets(directory)
     except OSError as error:
-        raise refusal(error) from error
+        raise as_queue_error(error) from error
 
 
 def free_octets(directory: Path) -> int:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from mta.message.body import SMALL, Body, FileBody, MemoryBody
 from mta.queue.disk.files import PART, fsync_path
 from mta.queue.disk.space import free_octets_or_refuse, judged, no_room
-from mta.queue.errors import refusal
+from mta.queue.errors import as_queue_error
 from mta.queue.interface import BodyLost, QueueError, QueueId, Space
 from mta.queue.sqlite.group_commit import Step, no_step
 
@@ -48,7 +48,7 @@ class Writer:
             (self._file or self._spill()).write(data)
         except OSError as error:
             self.abort()
-            raise refusal(error) from error
+            raise as_queue_error(error) from error
 
     @property
     def in_memory(self) -> int:
@@ -64,7 +64,7 @@ class Writer:
                 self._spill()
             except OSError as error:
                 self.abort()
-                raise refusal(error) from error
+                raise as_queue_error(error) from error
 
     @property
     def _path(self) -> Path:
@@ -88,7 +88,7 @@ class Writer:
             self._file.close()
         except OSError as error:
             self.abort()
-            raise refusal(error) from error
+            raise as_queue_error(error) from error
         self._ended = True
         return FileBody(self._path, self.size)
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, fail
 from twisted.logger import Logger
 
 from mta.message.body import Body, FileBody
 from mta.queue.disk.files import PART
-from mta.queue.errors import refusal
+from mta.queue.errors import as_queue_error
 from mta.queue.interface import BodyLost, NewMail, QueueId
 from mta.queue.sqlite.bodies import Bodies
 from mta.queue.sqlite.group_commit import CommitUnknown, GroupCommit, Run
@@ -34,7 +34,7 @@ class BodyFiles:
         self._run = run
         self._placing = DeferredLock()
         self._removing = DeferredLock()
-        self._chores: set[Deferred[Any]] = set()
+        self._tracked: set[Deferred[Any]] = set()
 
     def submit(
         self, mails: Sequence[NewMail], work: Work[T], heavy: bool = False, *, again: bool = False
@@ -44,8 +44,11 @@ class BodyFiles:
         On failure none of their files is left, unless their rows may be: then the next start decides. What may be
         submitted `again` keeps them, while there is none that is lost. Fails with QueueError.
         """
+        refusal = self._commit.refusal
+        if refusal is not None:
+            return fail(refusal)
         done = Deferred.fromCoroutine(self._submit(mails, work, heavy, again))
-        self.chore(idle := Deferred[None]())
+        self.track(idle := Deferred[None]())
         done.addBoth(_passing(idle))
         return done
 
@@ -54,13 +57,13 @@ class BodyFiles:
         try:
             if filed:
                 mails = await self._placing.run(self._run, lambda: [self._place(mail) for mail in mails])
-            result, doomed = await self._commit.submit(partial(work, mails), heavy)
+            result, doomed = await self._commit.submit(partial(work, mails), heavy, accepted=True)
         except CommitUnknown:
             raise
         except Exception as error:
             if not again or isinstance(error, BodyLost):
                 self.remove(filed)
-            raise refusal(error) from error
+            raise as_queue_error(error) from error
         self.remove(doomed)
         return result
 
@@ -72,23 +75,23 @@ class BodyFiles:
     def remove(self, ids: Sequence[QueueId]) -> None:
         """Remove body files some time soon; what is missed is found at the next start."""
         if ids:
-            self.chore(self._removing.run(self._run, lambda: self._bodies.remove(ids)))
+            self.track(self._removing.run(self._run, lambda: self._bodies.remove(ids)))
 
     def discard(self, body: Body) -> None:
         """Remove a finished body that was not added, wherever a failure left it."""
         if isinstance(body, FileBody):
             self.remove([QueueId(body.path.name.removesuffix(PART))])
 
-    def chore(self, work: "Deferred[Any]") -> None:
+    def track(self, work: "Deferred[Any]") -> None:
         """Keep something under way in mind until it is done, and tell the log when it fails."""
-        self._chores.add(work)
+        self._tracked.add(work)
         work.addErrback(lambda failure: _log.warn("queue upkeep failed: {error}", error=failure.getErrorMessage()))
-        work.addBoth(lambda _: self._chores.discard(work))
+        work.addBoth(lambda _: self._tracked.discard(work))
 
     def idle(self) -> "Deferred[Any]":
         """Fire when all that is under way now is done."""
         waiters = []
-        for work in self._chores:
+        for work in self._tracked:
             waiters.append(waiter := Deferred[None]())
             work.addBoth(_passing(waiter))
         return DeferredList(waiters)

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from mta.queue.errors import primary_code, refusal
+from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.statements import SQL
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 MAX_BATCH = 256
 #: Seconds for which an operation that is not urgent may wait for one that is: what nobody waits for, and what holds up
 #: a delivery, which for a lone sender still shares the sync of the message that comes next.
-LULL = 0.01
-SOON = 0.002
+BACKGROUND = 0.01
+DELIVERY = 0.002
 
 
 class CommitUnknown(QueueError):
@@ -62,7 +62,7 @@ class LedgerWriter(Protocol):
 
 
 class NoLedger:
-    """A Tally that keeps none."""
+    """A LedgerWriter that writes nothing."""
 
     def begin(self) -> None:
         """Count nothing."""
@@ -99,11 +99,11 @@ _Batch = list[_Operation[Any]]
 class _Transaction:
     """The one transaction of a connection, and where it stands. Raises sqlite3.Error."""
 
-    def __init__(self, connection: sqlite3.Connection, step: Step, patience: float, tally: LedgerWriter) -> None:
+    def __init__(self, connection: sqlite3.Connection, step: Step, patience: float, ledger: LedgerWriter) -> None:
         self._connection = connection
         self._step = step
         self._patience = patience
-        self._tally = tally
+        self._ledger = ledger
         self.committing = False
         # Whether a sync of the log failed: what it held may then pass for written though the disk has not got it, and
         # the next sync, which succeeds, says nothing about it.
@@ -119,7 +119,7 @@ class _Transaction:
             if primary_code(error) == sqlite3.SQLITE_BUSY:
                 return False
             raise
-        self._tally.begin()
+        self._ledger.begin()
         return True
 
     def begin_patiently(self) -> None:
@@ -131,7 +131,7 @@ class _Transaction:
             self._connection.execute(SQL.begin)
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
-        self._tally.begin()
+        self._ledger.begin()
 
     def execute(self, batch: _Batch) -> None:
         """Do the work that never waits for the disk."""
@@ -143,7 +143,7 @@ class _Transaction:
                 operation.result = operation.work()
         # Here if it can be: a statement costs the worker more, which must wait for the interpreter.
         if light:
-            self._tally.write()
+            self._ledger.write()
 
     def conclude(self, batch: _Batch) -> None:
         """Do the heavy work, then sync."""
@@ -152,7 +152,7 @@ class _Transaction:
         for operation in heavy:
             operation.result = operation.work()
         if heavy:
-            self._tally.write()
+            self._ledger.write()
         self._step("commit")
         self.committing = True
         # Not `execute`, which lets go of the interpreter five times, each time to wait for it again: with `commit` the
@@ -173,7 +173,7 @@ class _Transaction:
 
     def roll_back(self) -> None:
         """Take everything back, if there is anything."""
-        self._tally.roll_back()
+        self._ledger.roll_back()
         if self._connection.in_transaction:
             self._connection.execute(SQL.rollback)
 
@@ -181,9 +181,9 @@ class _Transaction:
 class _CommitDelay:
     """The while for which operations that are not urgent wait; at its end they are hurried."""
 
-    def __init__(self, later: Later, hurry: Callable[[], None]) -> None:
+    def __init__(self, later: Later, flush: Callable[[], None]) -> None:
         self._later = later
-        self._hurry = hurry
+        self._flush = flush
         self._timer: IDelayedCall | None = None
         # How long it was when it began.
         self._seconds = 0.0
@@ -204,7 +204,7 @@ class _CommitDelay:
 
     def _over(self) -> None:
         self._timer = None
-        self._hurry()
+        self._flush()
 
 
 class GroupCommit:
@@ -222,15 +222,15 @@ class GroupCommit:
         patience: float = 30.0,
         *,
         later: Later | None = None,
-        tally: LedgerWriter | None = None,
+        ledger: LedgerWriter | None = None,
     ) -> None:
         """`connection` begins no transaction itself (isolation_level None); `patience` bounds a wait in seconds.
 
         Without `later` every operation is urgent.
         """
-        self._transaction = _Transaction(connection, step, patience, tally or NoLedger())
+        self._transaction = _Transaction(connection, step, patience, ledger or NoLedger())
         self._run = run
-        self._lull = None if later is None else _CommitDelay(later, self._hurry)
+        self._delay = None if later is None else _CommitDelay(later, self._flush)
         self._waiting: _Batch = []
         # Whether what waits is to go as soon as it can.
         self._urgent = False
@@ -239,35 +239,47 @@ class GroupCommit:
         self._refusal: QueueError | None = None
         self._idle: list[Deferred[None]] = []
 
-    def submit(self, work: Callable[[], T], heavy: bool = False, *, within: float = 0.0) -> "Deferred[T]":
+    def submit(
+        self, work: Callable[[], T], heavy: bool = False, *, max_delay: float = 0.0, accepted: bool = False
+    ) -> "Deferred[T]":
         """Run `work` in a transaction; fires with its result when that is on disk, or fails with a QueueError.
 
         `work` must be repeatable and leave nothing but rows. `heavy` work may wait for the disk: it runs in the worker.
-        What is to be done `within` some seconds, LULL or SOON, is not urgent: it goes with the next that is, or by
-        itself at the end of that time.
+        An operation with a `max_delay` in seconds (BACKGROUND or DELIVERY) is not urgent: it is committed with the next
+        urgent one, or by itself after that time. `accepted` operations belong to a verb that was called before
+        `refuse_new`.
         """
-        if self._refusal is not None:
+        if self._refusal is not None and (self._broken or not accepted):
             return fail(self._refusal)
-        operation = _Operation(work, heavy, not within)
+        operation = _Operation(work, heavy, not max_delay)
         self._waiting.append(operation)
-        if not within or self._lull is None:
-            self._hurry()
+        if not max_delay or self._delay is None:
+            self._flush()
         else:
-            self._lull.begin(within)
+            self._delay.begin(max_delay)
         return operation.done
+
+    @property
+    def refusal(self) -> QueueError | None:
+        """The error for new operations; None while they are accepted."""
+        return self._refusal
+
+    def refuse_new(self) -> None:
+        """Refuse further operations with QueueError, except those submitted as `accepted`."""
+        self._refusal = self._refusal or QueueError("the queue is closed")
 
     def close(self) -> "Deferred[None]":
         """Refuse new operations with QueueError; fire when all earlier ones are answered."""
-        self._refusal = self._refusal or QueueError("the queue is closed")
-        if self._lull is not None:
-            self._lull.end()
+        self.refuse_new()
+        if self._delay is not None:
+            self._delay.end()
         if not self._busy:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._idle.append(waiter)
         return waiter
 
-    def _hurry(self) -> None:
+    def _flush(self) -> None:
         self._urgent = bool(self._waiting)
         if self._urgent and not self._busy:
             self._proceed()
@@ -339,7 +351,7 @@ class GroupCommit:
         if self._transaction.committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
             # Whether the disk has it is unknown. Nobody is told it is stored, and nobody tries again by itself.
             self._roll_back()
-            unknown = CommitUnknown(str(refusal(failure.value)))
+            unknown = CommitUnknown(str(as_queue_error(failure.value)))
             unknown.__cause__ = failure.value
             self._fail(batch, unknown)
         else:
@@ -367,6 +379,6 @@ class GroupCommit:
             self._fail(left, self._refusal)
 
     def _fail(self, batch: _Batch, error: BaseException | None) -> None:
-        told = refusal(error)
+        told = as_queue_error(error)
         for operation in batch:
             operation.done.errback(told)

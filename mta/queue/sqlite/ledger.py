@@ -104,7 +104,7 @@ def read_marks(text: str) -> dict[int, frozenset[int]]:
 
 def stored_marks(connection: sqlite3.Connection) -> str:
     """Return the marks of a queue file. Raises sqlite3.Error."""
-    text: str = connection.execute(SQL.sending).fetchone()[0]
+    text: str = connection.execute(SQL.in_flight_marks).fetchone()[0]
     return text
 
 
@@ -145,7 +145,7 @@ class LedgerDelta:
         """Write what the transaction changed, if anything. Raises sqlite3.Error."""
         sending = self.marks.changed()
         if self.accepted or self.delivered or self.failed or self.removed or sending is not None:
-            self._execute(SQL.count, (self.accepted, self.delivered, self.failed, self.removed, sending))
+            self._execute(SQL.update_ledger, (self.accepted, self.delivered, self.failed, self.removed, sending))
 
     def roll_back(self) -> None:
         """The transaction was taken back: the marks are what they were before it."""

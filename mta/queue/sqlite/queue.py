@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -13,7 +12,7 @@ from mta.message.body import SMALL, Body, FileBody
 from mta.queue.disk.files import BODIES, fsync_path
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, look_into, prepare
 from mta.queue.disk.space import RESERVE
-from mta.queue.errors import refusal
+from mta.queue.errors import as_queue_error
 from mta.queue.interface import (
     Action,
     Audit,
@@ -30,12 +29,12 @@ from mta.queue.interface import (
 )
 from mta.queue.sqlite.bodies import Bodies, Writer
 from mta.queue.sqlite.body_files import BodyFiles
-from mta.queue.sqlite.group_commit import LULL, SOON, GroupCommit, Later, Run, Step, no_step
+from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, GroupCommit, Later, Run, Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
-from mta.queue.sqlite.tables import Candidate, Selection, Tables, amend, candidates, forget, postpone, select_due
+from mta.queue.sqlite.tables import Candidate, Selection, Tables, apply_action, candidates, forget, postpone, select_due
 from mta.queue.sqlite.wal import preallocate
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
@@ -80,13 +79,13 @@ def open_queue(
     if log_octets:
         preallocate(connection, directory / FILE_NAME, log_octets, reserve)
     bodies.reusable = reusable(connection)
-    tally = LedgerDelta(connection, found.marks)
-    commit = GroupCommit(connection, run, step, later=later, tally=tally)
+    ledger = LedgerDelta(connection, found.marks)
+    commit = GroupCommit(connection, run, step, later=later, ledger=ledger)
     queue = SqliteQueue(
         connection,
         bodies=bodies,
-        tables=Tables(connection, bodies.body, tally, step),
-        tally=tally,
+        tables=Tables(connection, bodies.body, ledger, step),
+        ledger=ledger,
         commit=commit,
         reader=Reader(directory / FILE_NAME, run),
         run=run,
@@ -105,7 +104,7 @@ def _take_over(connection: sqlite3.Connection, home: Path, bodies: Bodies, now: 
         fsync_path(home)
     except (sqlite3.Error, OSError, QueueError) as error:
         connection.close()
-        raise refusal(error) from error
+        raise as_queue_error(error) from error
     return found
 
 
@@ -118,7 +117,7 @@ class SqliteQueue:
         *,
         bodies: Bodies,
         tables: Tables,
-        tally: LedgerDelta,
+        ledger: LedgerDelta,
         commit: GroupCommit,
         reader: Reader,
         run: Run,
@@ -129,19 +128,17 @@ class SqliteQueue:
         self._connection = connection
         self._bodies = bodies
         self._tables = tables
-        self._tally = tally
+        self._ledger = ledger
         self._commit = commit
         self._reader = reader
         self._run = run
         self._lock = lock
-        self._filing = BodyFiles(bodies, commit, run)
-        # What the verbs go through; closing replaces both.
-        self._submit: Callable[..., Deferred[Any]] = commit.submit
-        self._submit_filed: Callable[..., Deferred[Any]] = self._filing.submit
+        self._body_files = BodyFiles(bodies, commit, run)
+        self._closed = False
         #: What the start found, for the service to tell the operator.
         self.recovery = recovery
 
-    def hasten(self, now: float) -> "Deferred[None]":
+    def make_all_due(self, now: float) -> "Deferred[None]":
         """Make everything that waits unheld due now, because the clock was set back. Never fails."""
         return make_all_due(self._commit, self._connection, now)
 
@@ -155,7 +152,7 @@ class SqliteQueue:
 
     def discard(self, body: Body) -> None:
         """Forget a finished body."""
-        self._filing.discard(body)
+        self._body_files.discard(body)
 
     def add(
         self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
@@ -167,35 +164,35 @@ class SqliteQueue:
             self.discard(mail.body)
             return fail(error)
         if isinstance(mail.body, FileBody):
-            return self._submit_filed([mail], lambda mails: (self._tables.add(mails[0], now, lease, due), ()))
-        return self._submit(partial(self._tables.add, mail, now, lease, due))
+            return self._body_files.submit([mail], lambda mails: (self._tables.add(mails[0], now, lease, due), ()))
+        return self._commit.submit(partial(self._tables.add, mail, now, lease, due))
 
     def claim(
-        self, now: float, limit: int, lease: float, put_off: DeferralFilter | None = None
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
         """Take what is due."""
-        if put_off is None:
-            return self._submit(partial(self._tables.claim, now, limit, lease), True)
+        if deferral_filter is None:
+            return self._commit.submit(partial(self._tables.claim, now, limit, lease), True)
 
         def sifted(due: list[Candidate]) -> "Deferred[list[Claim]]":
-            parted = select_due(due, limit, put_off)
-            return self._submit(partial(self._claim_sifted, now, lease, parted), True) if due else succeed([])
+            parted = select_due(due, limit, deferral_filter)
+            return self._commit.submit(partial(self._claim_sifted, now, lease, parted), True) if due else succeed([])
 
-        return self._submit(partial(candidates, self._connection, now), True).addCallback(sifted)
+        return self._commit.submit(partial(candidates, self._connection, now), True).addCallback(sifted)
 
     def _claim_sifted(self, now: float, lease: float, parted: Selection) -> list[Claim]:
         postpone(self._connection, parted.later, now)
         return self._tables.claim(now, len(parted.claim), lease, parted.claim) if parted.claim else []
 
-    def mark(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
         """Note what is about to be sent."""
-        return self._submit(partial(self._tables.mark, id, indexes), within=SOON)
+        return self._commit.submit(partial(self._tables.note_in_flight, id, indexes), max_delay=DELIVERY)
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
         if not isinstance(settlement.claim.body, FileBody) and not _any_file(settlement.reports):
-            return self._submit(partial(self._tables.settle, settlement), within=LULL)
-        return self._submit_filed(settlement.reports, partial(self._settle_filed, settlement), again=True)
+            return self._commit.submit(partial(self._tables.settle, settlement), max_delay=BACKGROUND)
+        return self._body_files.submit(settlement.reports, partial(self._settle_filed, settlement), again=True)
 
     def _settle_filed(self, settlement: Settlement, reports: Sequence[NewMail]) -> tuple[bool, Sequence[QueueId]]:
         if not self._tables.settle(replace(settlement, reports=reports)):
@@ -203,21 +200,23 @@ class SqliteQueue:
         id = settlement.claim.id
         return True, [id] if self._tables.finished(id) else []
 
-    def doubtful_told(self) -> "Deferred[None]":
+    def duplicates_logged(self) -> "Deferred[None]":
         """Note that the operator was told of the copies that the start found in doubt: the next one does not again."""
-        return self._submit(self._tally.marks.clear_told)
+        return self._commit.submit(self._ledger.marks.clear_told)
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back untouched."""
-        return self._submit(partial(self._tables.release, claim, due))
+        return self._commit.submit(partial(self._tables.release, claim, due))
 
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message comes due."""
-        return self._submit(self._tables.next_due)
+        return self._commit.submit(self._tables.next_due)
 
-    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked."""
-        return self._submit_filed((), lambda _: amend(self._connection, change, ids, now, self._tally), True)
+        return self._body_files.submit(
+            (), lambda _: apply_action(self._connection, action, ids, now, self._ledger), True
+        )
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order they came."""
@@ -245,27 +244,24 @@ class SqliteQueue:
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
         """Drop messages from the history."""
-        return self._submit(partial(forget, self._connection, before, limit), True)
+        return self._commit.submit(partial(forget, self._connection, before, limit), True)
 
     def close(self) -> "Deferred[None]":
         """Finish what was asked, then close."""
-        if self._submit is _refuse:
+        if self._closed:
             return succeed(None)
-        self._submit = self._submit_filed = _refuse
+        self._closed = True
+        self._commit.refuse_new()
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        await self._filing.idle()
+        await self._body_files.idle()
         await self._commit.close()
-        await self._filing.idle()
+        await self._body_files.idle()
         await self._reader.close()
         await self._run(self._connection.close)
         if self._lock is not None:
             self._lock.release()
-
-
-def _refuse(*_: object, **_options: object) -> "Deferred[Any]":
-    return fail(QueueError("the queue is closed"))
 
 
 def _any_file(mails: Sequence[NewMail]) -> bool:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, DeferredLock, fail
 
 from mta.queue.disk.files import BODIES
-from mta.queue.errors import refusal
+from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
 from mta.queue.sqlite.group_commit import Run
@@ -70,7 +70,7 @@ class Reader:
                 self._connection = connect_for_reading(self._path)
             return question(self._connection)
         except sqlite3.Error as error:
-            raise refusal(error) from error
+            raise as_queue_error(error) from error
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -129,11 +129,11 @@ def audit(connection: sqlite3.Connection) -> Audit:
     """Look for what must not be. Raises sqlite3.Error."""
     with _moment(connection):
         first = connection.execute(SQL.first_due).fetchone()
-        stranded = connection.execute(SQL.stranded).fetchone()
+        never_due = connection.execute(SQL.never_due).fetchone()
         return Audit(
             _summary(connection).ledger,
             None if first is None else (to_id(first[0]), first[1]),
-            None if stranded is None else to_id(stranded[0]),
+            None if never_due is None else to_id(never_due[0]),
         )
 
 

@@ -41,7 +41,7 @@ class MergeMark:
 
 def read_merge_mark(connection: sqlite3.Connection) -> MergeMark | None:
     """Return the mark of an open queue file. Raises sqlite3.Error."""
-    row = connection.execute(SQL.mark).fetchone()
+    row = connection.execute(SQL.merge_mark).fetchone()
     return None if row is None else MergeMark(row[1], MergePhase(row[0]))
 
 
@@ -50,9 +50,9 @@ def put_merge_mark(connection: sqlite3.Connection, mark: MergeMark | None, *, al
     connection.execute(SQL.begin)
     if along is not None:
         connection.execute(along)
-    connection.execute(SQL.clear_mark)
+    connection.execute(SQL.clear_merge_mark)
     if mark is not None:
-        connection.execute(SQL.set_mark, (mark.phase.value, mark.worker))
+        connection.execute(SQL.set_merge_mark, (mark.phase.value, mark.worker))
     connection.execute(SQL.commit)
 
 
@@ -87,7 +87,7 @@ class Recovery:
     strays: int = 0
     missing: tuple[QueueId, ...] = ()
     #: Recipients that wait though their copy may have been taken by the next host.
-    doubtful: tuple[tuple[QueueId, Address], ...] = ()
+    possible_duplicates: tuple[tuple[QueueId, Address], ...] = ()
     #: Given to who sends; None beside a running relay.
     marks: InFlightMarks | None = None
 
@@ -101,10 +101,10 @@ def take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Rec
     strays, missing = bodies.sweep(expected)
     marks = InFlightMarks()
     marked = marks.load(stored_marks(connection))
-    return Recovery(leases, strays, missing, tuple(_doubtful(connection, marked)), marks)
+    return Recovery(leases, strays, missing, tuple(_possible_duplicates(connection, marked)), marks)
 
 
-def _doubtful(
+def _possible_duplicates(
     connection: sqlite3.Connection, marked: Mapping[int, Collection[int]]
 ) -> Iterator[tuple[QueueId, Address]]:
     for number, indexes in sorted(marked.items()):
@@ -116,23 +116,23 @@ def _doubtful(
 
 def make_all_due(commit: GroupCommit, connection: sqlite3.Connection, now: float) -> "Deferred[None]":
     """Make everything that waits unheld due now, slice by slice, beside the mail that goes through meanwhile."""
-    return Deferred.fromCoroutine(_hurry(commit, connection, now))
+    return Deferred.fromCoroutine(_make_all_due(commit, connection, now))
 
 
-async def _hurry(commit: GroupCommit, connection: sqlite3.Connection, now: float) -> None:
+async def _make_all_due(commit: GroupCommit, connection: sqlite3.Connection, now: float) -> None:
     (newest,) = connection.execute(SQL.newest).fetchone()
     last: int | None = 0
     try:
         while newest is not None and last is not None:
-            last = await commit.submit(partial(_hurry_slice, connection, now, last, newest), True)
+            last = await commit.submit(partial(_make_slice_due, connection, now, last, newest), True)
     except QueueError as error:
         # They come due by themselves, only later.
         _log.info("not all queued mail could be made due at start: {error}", error=str(error))
 
 
-def _hurry_slice(connection: sqlite3.Connection, now: float, last: int, newest: int) -> int | None:
+def _make_slice_due(connection: sqlite3.Connection, now: float, last: int, newest: int) -> int | None:
     """Return the last id of the slice, None when there is none left."""
-    end: int | None = connection.execute(SQL.hurry_slice, (last, newest, SLICE)).fetchone()[0]
+    end: int | None = connection.execute(SQL.slice_end, (last, newest, SLICE)).fetchone()[0]
     if end is not None:
-        connection.execute(SQL.hurry, (now, last, end))
+        connection.execute(SQL.make_due, (now, last, end))
     return end

@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from mta.queue.disk.files import BODIES, PART, fsync_path, rewrite_in_place, wal_of
-from mta.queue.errors import primary_code, refusal
+from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.statements import SHIPPED
 
@@ -84,7 +84,7 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
             connection.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise refusal(error) from error
+        raise as_queue_error(error) from error
     return connection
 
 

@@ -23,7 +23,7 @@ class Statements:
     add_body: str
     claimable: str
     claimable_among: str
-    candidates: str
+    due_messages: str
     postpone: str
     lease: str
     recipients: str
@@ -51,24 +51,24 @@ class Statements:
     find_among: str
     content: str
     first_due: str
-    stranded: str
+    never_due: str
     count_messages: str
     oldest: str
     count_finished: str
     count_failed: str
     count_recipients: str
-    count: str
+    update_ledger: str
     ledger: str
-    sending: str
+    in_flight_marks: str
     still_waiting: str
     recover_leases: str
     newest: str
-    hurry_slice: str
-    hurry: str
+    slice_end: str
+    make_due: str
     waiting_files: str
-    mark: str
-    set_mark: str
-    clear_mark: str
+    merge_mark: str
+    set_merge_mark: str
+    clear_merge_mark: str
     attach: str
     detach: str
     free_pages: str
@@ -76,7 +76,7 @@ class Statements:
     leftover_free_pages: str
     leftover_file_octets: str
     leftover_files: str
-    leftover_stranger: str
+    leftover_id_conflict: str
     leftover_messages: str
     copy_messages: str
     copy_recipients: str

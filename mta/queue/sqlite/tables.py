@@ -43,7 +43,7 @@ class Tables:
         self,
         connection: sqlite3.Connection,
         file_body: Callable[[QueueId, int], Body],
-        tally: LedgerDelta,
+        ledger: LedgerDelta,
         step: Step = no_step,
     ) -> None:
         """`file_body` gives the body of a message that has it in a file."""
@@ -51,7 +51,7 @@ class Tables:
         # One cursor for what changes rows, where `execute` would make a new one each time.
         self._change = connection.cursor().execute
         self._file_body = file_body
-        self._tally = tally
+        self._ledger = ledger
         self._step = step
 
     def add(self, mail: NewMail, now: float, lease: float | None, due: float | None) -> Claim | None:
@@ -66,7 +66,7 @@ class Tables:
         self._step("add recipients")
         for index, recipient in enumerate(mail.envelope.recipients):
             self._change(SQL.add_recipient, recipient_row(number, index, recipient, due))
-        self._tally.accepted += len(mail.envelope.recipients)
+        self._ledger.accepted += len(mail.envelope.recipients)
         if not in_file:
             self._step("add body")
             self._change(SQL.add_body, (number, _octets(mail.body)))
@@ -116,9 +116,9 @@ class Tables:
             self._lost(claim.id)
             return False
         if settlement.keep_claim:
-            self._tally.marks.lift(number, [verdict.index for verdict in verdicts])
+            self._ledger.marks.lift(number, [verdict.index for verdict in verdicts])
         else:
-            self._tally.marks.clear(number)
+            self._ledger.marks.clear(number)
         self._step("settle recipients")
         for verdict in verdicts:
             if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
@@ -131,9 +131,9 @@ class Tables:
 
     def _count(self, verdict: Verdict) -> None:
         if isinstance(verdict.outcome, Delivered):
-            self._tally.delivered += 1
+            self._ledger.delivered += 1
         else:
-            self._tally.failed += 1
+            self._ledger.failed += 1
 
     def _finish(self, number: int, token: int, now: float) -> bool:
         if self._change(SQL.finish_message, (now, number, token)).rowcount == 0:
@@ -160,18 +160,18 @@ class Tables:
         if self._change(SQL.give_back, (due, number, claim.token)).rowcount == 0:
             self._lost(claim.id)
             return False
-        self._tally.marks.clear(number)
+        self._ledger.marks.clear(number)
         return True
 
     def _lost(self, id: QueueId) -> None:
         """Leave the marks of a message to whoever has it now; if nobody has, they go."""
         number = to_number(id)
         if self._execute(SQL.leased, (number,)).fetchone() is None:
-            self._tally.marks.clear(number)
+            self._ledger.marks.clear(number)
 
-    def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
         """Mark recipients; return those that were marked."""
-        return self._tally.marks.put(to_number(id), indexes)
+        return self._ledger.marks.put(to_number(id), indexes)
 
     def next_due(self) -> float | None:
         """Return when the next unheld message may be claimed."""
@@ -195,23 +195,23 @@ def _ends(claim: Claim, verdicts: Sequence[Verdict]) -> bool:
 _EVERYTHING = {Action.RETRY: SQL.all_unheld, Action.RELEASE: SQL.all_held}
 
 
-def amend(
-    connection: sqlite3.Connection, change: Action, ids: Sequence[QueueId] | None, now: float, tally: LedgerDelta
+def apply_action(
+    connection: sqlite3.Connection, action: Action, ids: Sequence[QueueId] | None, now: float, ledger: LedgerDelta
 ) -> tuple[list[QueueId], list[QueueId]]:
     """Do what was asked; return the ids it was done to, and those whose files may go. Raises sqlite3.Error."""
     if ids is None:
-        rows = connection.execute(_EVERYTHING.get(change, SQL.all_waiting)).fetchall()
+        rows = connection.execute(_EVERYTHING.get(action, SQL.all_waiting)).fetchall()
     else:
         rows = connection.execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
     numbers = ids_json(number for number, _ in rows)
     done = [to_id(number) for number, _ in rows]
-    if change is Action.REMOVE:
-        tally.removed += _remove(connection, numbers, now)
+    if action is Action.REMOVE:
+        ledger.removed += _remove(connection, numbers, now)
         return done, [to_id(number) for number, in_file in rows if in_file]
-    if change is Action.RETRY:
+    if action is Action.RETRY:
         connection.execute(SQL.retry, (now, numbers))
     else:
-        held = change is Action.HOLD
+        held = action is Action.HOLD
         connection.execute(SQL.hold, (held, now if held else None, numbers))
     return done, []
 
@@ -232,7 +232,7 @@ def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
 #: Messages looked at for one claim: what bounds how long the two threads are busy with it.
 LOOKED_AT = 500
 
-# Row number, and what `put_off` may ask about; None for what has to be claimed.
+# Row number, and what `deferral_filter` may ask about; None for what has to be claimed.
 Candidate = tuple[int, DueMessage | None]
 
 
@@ -246,16 +246,16 @@ class Selection:
 
 def candidates(connection: sqlite3.Connection, now: float) -> list[Candidate]:
     """Return what is due, longest due first. Raises sqlite3.Error."""
-    (found,) = connection.execute(SQL.candidates, (now, LOOKED_AT)).fetchone()
+    (found,) = connection.execute(SQL.due_messages, (now, LOOKED_AT)).fetchone()
     return [_candidate(*row) for row in json.loads(found)]
 
 
-def select_due(due: Sequence[Candidate], limit: int, put_off: DeferralFilter) -> Selection:
+def select_due(due: Sequence[Candidate], limit: int, deferral_filter: DeferralFilter) -> Selection:
     """Part what is to be claimed, no more than `limit`, from what is to wait."""
     claim: list[int] = []
     later: list[tuple[int, float]] = []
     for number, waiting in due:
-        until = None if waiting is None else put_off(waiting)
+        until = None if waiting is None else deferral_filter(waiting)
         if until is not None:
             later.append((number, until))
         elif len(claim) < limit:

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.queue.disk.queue_dir import homes, is_without_queue
-from mta.queue.errors import named
+from mta.queue.errors import with_home
 from mta.queue.interface import Action, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
 from mta.queue.sqlite.group_commit import Run
 from mta.queue.sqlite.queue import open_queue
@@ -22,7 +22,7 @@ from mta.queue.sqlite.queue import open_queue
 T = TypeVar("T")
 
 #: Is told, as soon as it is on disk, which messages of which home were changed.
-Amended = Callable[[Path, Action, Sequence[QueueId]], object]
+Applied = Callable[[Path, Action, Sequence[QueueId]], object]
 
 _by_id = attrgetter("id")
 
@@ -39,14 +39,14 @@ class OperatorQueue(Protocol):
     def summary(self) -> "Deferred[Summary]":
         """Count what is there."""
 
-    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked and return the ids it was done to."""
 
     def close(self) -> "Deferred[None]":
         """Finish what was asked, then close."""
 
 
-def open_queues(directory: Path, *, run: Run, now: float, amended: Amended) -> "SeveralQueues":
+def open_queues(directory: Path, *, run: Run, now: float, applied: Applied) -> "CombinedQueue":
     """Open the queue of each home in QUEUE_DIR beside a relay that may be running. Raises QueueError.
 
     A home without a queue file, because its worker has not begun or because it was just merged, is left out, unless no
@@ -60,18 +60,18 @@ def open_queues(directory: Path, *, run: Run, now: float, amended: Amended) -> "
         except QueueError as error:
             if is_without_queue(home) and (opened or home != directory):
                 continue
-            SeveralQueues(opened, amended).close()
-            raise named(home, error, places) from error.__cause__
-    return SeveralQueues(opened, amended)
+            CombinedQueue(opened, applied).close()
+            raise with_home(home, error, places) from error.__cause__
+    return CombinedQueue(opened, applied)
 
 
-class SeveralQueues:
+class CombinedQueue:
     """An OperatorQueue over the queues of homes, asked in the order given. Failures name the home."""
 
-    def __init__(self, queues: Sequence[tuple[Path, OperatorQueue]], amended: Amended) -> None:
+    def __init__(self, queues: Sequence[tuple[Path, OperatorQueue]], applied: Applied) -> None:
         """Of two queues that have a message the later one's word counts."""
         self._queues = queues
-        self._amended = amended
+        self._applied = applied
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return the messages of all queues in the order they came, each once.
@@ -103,18 +103,18 @@ class SeveralQueues:
     async def _summary(self) -> Summary:
         return _added_up([each async for _, each in self._answers(lambda queue: queue.summary())])
 
-    def amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Do what an operator asked in each queue that has the messages.
 
-        A failure leaves done what `amended` was told of.
+        A failure leaves done what `applied` was told of.
         """
-        return Deferred.fromCoroutine(self._amend(change, ids, now))
+        return Deferred.fromCoroutine(self._apply(action, ids, now))
 
-    async def _amend(self, change: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
+    async def _apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
         everywhere: set[QueueId] = set()
-        async for home, done in self._answers(lambda queue: queue.amend(change, ids, now)):
+        async for home, done in self._answers(lambda queue: queue.apply(action, ids, now)):
             if done:
-                self._amended(home, change, done)
+                self._applied(home, action, done)
             everywhere.update(done)
         return sorted(everywhere)
 
@@ -131,7 +131,7 @@ class SeveralQueues:
             except QueueError as error:
                 if is_without_queue(home) and len(self._queues) > 1:
                     continue
-                raise named(home, error, [place for place, _ in self._queues]) from error.__cause__
+                raise with_home(home, error, [place for place, _ in self._queues]) from error.__cause__
             yield home, answer
 
 

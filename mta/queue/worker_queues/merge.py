@@ -11,7 +11,7 @@ from pathlib import Path
 from mta.queue.disk.files import BODIES
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, prepare, worker_home, worker_numbers
 from mta.queue.disk.space import RESERVE, free_octets
-from mta.queue.errors import refusal
+from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.sqlite.group_commit import Step, no_step
@@ -59,7 +59,7 @@ def merge(directory: Path, workers: int, now: float, step: Step = no_step) -> li
         with Lock(directory):
             return _merge(directory, workers, now, step)
     except (sqlite3.Error, OSError) as error:
-        raise refusal(error) from error
+        raise as_queue_error(error) from error
 
 
 def _surplus(directory: Path, workers: int) -> list[int]:
@@ -133,7 +133,7 @@ class _Merge:
 
     def _refuse_strangers(self) -> None:
         """Refuse ids that stand for different messages, which no two workers give."""
-        row = self._connection.execute(SQL.leftover_stranger).fetchone()
+        row = self._connection.execute(SQL.leftover_id_conflict).fetchone()
         if row is not None:
             raise QueueError(
                 f"{self._home} cannot be merged: {to_id(row[0])} is another message there than in {self._directory}; "

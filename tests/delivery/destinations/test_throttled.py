@@ -187,7 +187,7 @@ def test_an_operator_who_retries_has_the_destination_asked_at_once() -> None:
     relay.clock.pump([10.0] * 60)
     server.limit = Unlimited()
     (service,), (queue,) = relay.services, relay.queues
-    queue.amend(Action.RETRY, None, relay.clock.seconds()).addCallback(lambda ids: service.amended(Action.RETRY, ids))
+    queue.apply(Action.RETRY, None, relay.clock.seconds()).addCallback(lambda ids: service.applied(Action.RETRY, ids))
     relay.clock.pump([0.1] * 10)
     assert len(server.taken) > 20
 

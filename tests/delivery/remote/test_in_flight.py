@@ -158,11 +158,11 @@ class QueueMarksTests(SynchronousTestCase):
         given = parcel()
         self.successResultOf(self.mark(given))
         self.assertEqual(self.lines, [])
-        self.assertEqual(self.successResultOf(self.queue.mark(given.id, [0])), {0})
+        self.assertEqual(self.successResultOf(self.queue.note_in_flight(given.id, [0])), {0})
 
     def test_what_was_noted_and_never_settled_is_told_by_recipient(self) -> None:
         given = parcel("a@b.test", "b@b.test")
-        self.successResultOf(self.queue.mark(given.id, [1]))
+        self.successResultOf(self.queue.note_in_flight(given.id, [1]))
         self.successResultOf(self.mark(given))
         (line,) = self.lines
         self.assertIn(f" possible-duplicate id={given.id} to=<b@b.test> ", line)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError, QueueFull
-from mta.queue.sqlite.group_commit import LULL, MAX_BATCH, SOON, GroupCommit
+from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, MAX_BATCH, GroupCommit
 from mta.queue.sqlite.schema import connect
 from tests.queue.contract import scratch
 
@@ -182,42 +182,42 @@ class LullTests(GroupCommitTests):
         self.commit = GroupCommit(self.connection, self.worker, later=self.clock.callLater)
 
     def test_what_is_not_urgent_goes_with_the_next_that_is(self):
-        first, second = self.insert(1, within=LULL), self.insert(2, within=LULL)
+        first, second = self.insert(1, max_delay=BACKGROUND), self.insert(2, max_delay=BACKGROUND)
         self.assertEqual(self.worker.waiting, [])
         third = self.insert(3)
         self.worker.crank()
         self.assertEqual([self.successResultOf(done) for done in (first, second, third)], [1, 2, 3])
         self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3], []))
-        self.clock.advance(LULL)
+        self.clock.advance(BACKGROUND)
         self.assertEqual(self.worker.waiting, [])
 
     def test_what_is_not_urgent_goes_by_itself_when_nothing_comes(self):
-        done = self.insert(1, within=LULL)
-        self.clock.advance(LULL * 0.9)
+        done = self.insert(1, max_delay=BACKGROUND)
+        self.clock.advance(BACKGROUND * 0.9)
         self.assertEqual(self.worker.waiting, [])
-        self.insert(2, within=LULL)
-        self.clock.advance(LULL * 0.1)
+        self.insert(2, max_delay=BACKGROUND)
+        self.clock.advance(BACKGROUND * 0.1)
         self.worker.crank()
         self.assertEqual((self.successResultOf(done), self.stored()), (1, [1, 2]))
 
     def test_what_is_to_be_done_soon_takes_along_what_could_wait_longer(self):
-        first = self.insert(1, within=LULL)
-        self.clock.advance(LULL / 10)
-        second = self.insert(2, within=SOON)
-        self.clock.advance(SOON * 0.9)
+        first = self.insert(1, max_delay=BACKGROUND)
+        self.clock.advance(BACKGROUND / 10)
+        second = self.insert(2, max_delay=DELIVERY)
+        self.clock.advance(DELIVERY * 0.9)
         self.assertEqual(self.worker.waiting, [])
-        self.clock.advance(SOON * 0.1)
+        self.clock.advance(DELIVERY * 0.1)
         self.worker.crank()
         self.successResultOf(first)
         self.successResultOf(second)
 
     def test_a_commit_under_way_is_followed_by_none_for_what_is_not_urgent(self):
         first = self.insert(1)
-        second = self.insert(2, within=LULL)
+        second = self.insert(2, max_delay=BACKGROUND)
         self.worker.crank()
         self.successResultOf(first)
         self.assertEqual(self.worker.waiting, [])
-        self.clock.advance(LULL)
+        self.clock.advance(BACKGROUND)
         self.worker.crank()
         self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
 
@@ -226,7 +226,7 @@ class LullTests(GroupCommitTests):
         for number in (2, 3):
             self.insert(number).addCallback(lambda answered: self.insert(answered + 10) and None)
         self.worker.crank()
-        self.insert(4, within=LULL)
+        self.insert(4, max_delay=BACKGROUND)
         self.worker.crank()
         self.worker.crank()
         self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4, 12, 13], []))
@@ -234,30 +234,30 @@ class LullTests(GroupCommitTests):
     def test_what_is_urgent_is_answered_first(self):
         answers: list[int] = []
         for number, urgent in ((1, False), (2, True), (3, False), (4, True)):
-            self.insert(number, within=0.0 if urgent else LULL).addCallback(answers.append)
+            self.insert(number, max_delay=0.0 if urgent else BACKGROUND).addCallback(answers.append)
         self.worker.crank()
         self.worker.crank()
         self.assertEqual(answers, [2, 1, 4, 3])
 
     def test_a_lull_that_ends_during_a_commit_lets_the_next_one_follow_at_once(self):
         self.insert(1)
-        second = self.insert(2, within=LULL)
-        self.clock.advance(LULL)
+        second = self.insert(2, max_delay=BACKGROUND)
+        self.clock.advance(BACKGROUND)
         self.assertEqual(len(self.worker.waiting), 1)
         self.worker.crank()
         self.worker.crank()
         self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
 
     def test_what_failed_with_others_is_done_again_without_waiting(self):
-        bad = self.insert(1, within=LULL)
-        again = self.insert(1, within=LULL)
-        self.clock.advance(LULL)
+        bad = self.insert(1, max_delay=BACKGROUND)
+        again = self.insert(1, max_delay=BACKGROUND)
+        self.clock.advance(BACKGROUND)
         self.worker.crank()
         self.assertEqual((self.successResultOf(bad), self.stored()), (1, [1]))
         self.failureResultOf(again, QueueError)
 
-    def test_closing_waits_for_no_lull(self):
-        done = self.insert(1, within=LULL)
+    def test_closing_waits_for_no_delay(self):
+        done = self.insert(1, max_delay=BACKGROUND)
         closed = self.commit.close()
         self.worker.crank()
         self.successResultOf(closed)
@@ -266,7 +266,7 @@ class LullTests(GroupCommitTests):
 
     def test_closing_during_a_commit_waits_for_what_is_not_urgent_too(self):
         self.insert(1)
-        self.insert(2, within=LULL)
+        self.insert(2, max_delay=BACKGROUND)
         closed = self.commit.close()
         self.worker.crank()
         self.assertNoResult(closed)

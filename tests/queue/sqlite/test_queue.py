@@ -51,7 +51,7 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
 
     def test_a_large_message_that_is_removed_leaves_no_file(self):
         self.now(self.queue.add(self.written(mail(), self.large()), NOW))
-        self.amended(Action.REMOVE)
+        self.applied(Action.REMOVE)
         self.assertEqual(self.files(), [])
 
     def reopen(self) -> None:
@@ -59,13 +59,13 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.queue = open_queue(self.directory, run=run_inline, now=NOW)
 
     def test_a_copy_in_doubt_is_found_by_each_start_until_the_operator_was_told(self):
-        self.now(self.queue.mark(self.claimed().id, [0]))
+        self.now(self.queue.note_in_flight(self.claimed().id, [0]))
         for _ in range(2):
             self.reopen()
-            self.assertEqual(len(self.queue.recovery.doubtful), 1)
-        self.now(self.queue.doubtful_told())
+            self.assertEqual(len(self.queue.recovery.possible_duplicates), 1)
+        self.now(self.queue.duplicates_logged())
         self.reopen()
-        self.assertEqual(self.queue.recovery.doubtful, ())
+        self.assertEqual(self.queue.recovery.possible_duplicates, ())
 
     def test_what_the_history_forgets_becomes_room_for_other_mail(self):
         for _ in range(200):
@@ -79,9 +79,9 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         back = NOW - 86400
         in_work = self.claimed()
         waiting, held = self.added(), self.added()
-        self.amended(Action.HOLD, held.id)
+        self.applied(Action.HOLD, held.id)
         self.assertEqual(self.now(self.queue.claim(back, 10, LEASE)), [])
-        self.now(self.queue.hasten(back))
+        self.now(self.queue.make_all_due(back))
         claims = self.now(self.queue.claim(back, 10, LEASE))
         self.assertEqual([claim.id for claim in claims], [waiting.id])
         self.assertTrue(self.settled(in_work, Verdict(0, TOOK)))
@@ -114,7 +114,7 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
 
     def test_a_start_takes_back_the_leases_of_the_process_before(self):
         held, running, later = self.claimed(), self.claimed(), self.added(due=NOW + 900)
-        self.amended(Action.HOLD, held.id)
+        self.applied(Action.HOLD, held.id)
         queue = self.reopened()
         self.assertEqual(queue.recovery.leases, 2)
         (claim,) = self.claims(NOW + 5)
@@ -126,14 +126,14 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
     def test_a_start_can_make_everything_due_but_what_is_held(self):
         first, held = self.added(due=NOW + 900), self.added(due=NOW + 900)
         early = self.added(due=NOW - 900)
-        self.amended(Action.HOLD, held.id)
+        self.applied(Action.HOLD, held.id)
         self.reopened(retry_all=True)
         self.assertEqual([claim.id for claim in self.claims(NOW + 5)], [early.id, first.id])
 
     def test_an_operators_command_works_beside_the_daemon_and_takes_no_lease_back(self):
         claim, other = self.claimed(), self.added(due=NOW + 60)
         command = open_queue(self.directory, run=run_inline, now=NOW, create=False, recover=False)
-        self.assertEqual(self.now(command.amend(Action.RETRY, [other.id], NOW)), [other.id])
+        self.assertEqual(self.now(command.apply(Action.RETRY, [other.id], NOW)), [other.id])
         self.assertEqual(len(self.now(command.find(Query()))), 2)
         self.now(command.close())
         self.assertEqual([one.id for one in self.claims(NOW)], [other.id])

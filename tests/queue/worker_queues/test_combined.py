@@ -19,7 +19,7 @@ from mta.queue.interface import Action, NewMail, Query, QueueError, QueueFull, Q
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
-from mta.queue.worker_queues.combined import SeveralQueues, named, open_queues
+from mta.queue.worker_queues.combined import CombinedQueue, open_queues, with_home
 from tests.queue.contract import LATER, LEASE, NEVER, NOW, TOOK, mail
 
 Told = list[tuple[Path, Action, list[QueueId]]]
@@ -57,17 +57,17 @@ def spread(directory: Path, workers: int, messages: int) -> list[QueueId]:
 
 
 @contextmanager
-def seen(directory: Path, told: Told | None = None) -> Iterator[SeveralQueues]:
-    def amended(home: Path, change: Action, ids: Sequence[QueueId]) -> None:
+def seen(directory: Path, told: Told | None = None) -> Iterator[CombinedQueue]:
+    def applied(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
         if told is not None:
-            told.append((home, change, list(ids)))
+            told.append((home, action, list(ids)))
 
-    queues = open_queues(directory, run=run_inline, now=NOW, amended=amended)
+    queues = open_queues(directory, run=run_inline, now=NOW, applied=applied)
     yield queues
     result(queues.close())
 
 
-def found(queues: SeveralQueues, query: Query | None = None) -> list[QueueId]:
+def found(queues: CombinedQueue, query: Query | None = None) -> list[QueueId]:
     return [entry.id for entry in result(queues.find(query or Query()))]
 
 
@@ -84,8 +84,8 @@ def test_messages_are_found_in_the_order_they_came_and_no_more_than_wanted(tmp_p
 def test_the_counts_are_added_up(tmp_path, workers):
     ids = spread(tmp_path, workers, 7)
     with seen(tmp_path) as queues:
-        result(queues.amend(Action.HOLD, ids[:5], NOW))
-        result(queues.amend(Action.REMOVE, ids[4:6], NOW))
+        result(queues.apply(Action.HOLD, ids[:5], NOW))
+        result(queues.apply(Action.REMOVE, ids[4:6], NOW))
         summary = result(queues.summary())
     assert (summary.messages, summary.held, summary.claimed, summary.oldest) == (5, 4, 0, NOW)
     assert summary.recipients == {Status.WAITING: 5, Status.DELIVERED: 0, Status.FAILED: 0, Status.REMOVED: 2}
@@ -95,7 +95,7 @@ def test_a_change_is_made_where_the_message_is_and_told_there(tmp_path):
     ids = spread(tmp_path, 3, 6)
     told: Told = []
     with seen(tmp_path, told) as queues:
-        assert result(queues.amend(Action.HOLD, [ids[3], ids[1], ids[0]], NOW)) == [ids[0], ids[1], ids[3]]
+        assert result(queues.apply(Action.HOLD, [ids[3], ids[1], ids[0]], NOW)) == [ids[0], ids[1], ids[3]]
         assert [entry.held for entry in result(queues.find(Query()))] == [True, True, False, True, False, False]
     assert told == [(tmp_path / "worker-2", Action.HOLD, [ids[1]]), (tmp_path, Action.HOLD, [ids[0], ids[3]])]
 
@@ -105,7 +105,7 @@ def test_a_change_to_all_is_made_in_each_queue_and_in_that_of_queue_dir_last(tmp
     ids = spread(tmp_path, 3, 6)
     told: Told = []
     with seen(tmp_path, told) as queues:
-        assert result(queues.amend(Action.RETRY, None, NOW)) == ids
+        assert result(queues.apply(Action.RETRY, None, NOW)) == ids
     assert [home for home, _, _ in told] == [tmp_path / "worker-3", tmp_path / "worker-2", tmp_path]
 
 
@@ -114,14 +114,14 @@ def test_a_message_that_a_merge_has_in_two_files_is_listed_once_and_as_queue_dir
     fill(tmp_path / "worker-2", [both, other])
     fill(tmp_path, [both])
     target = opened(tmp_path)
-    result(target.amend(Action.HOLD, None, NOW))
+    result(target.apply(Action.HOLD, None, NOW))
     with seen(tmp_path) as queues:
         assert [(entry.id, entry.held) for entry in result(queues.find(Query()))] == [
             (both.id, True),
             (other.id, False),
         ]
         assert found(queues, Query(limit=2)) == [both.id, other.id]
-        assert result(queues.amend(Action.REMOVE, [both.id], NOW)) == [both.id]
+        assert result(queues.apply(Action.REMOVE, [both.id], NOW)) == [both.id]
         assert found(queues) == [other.id]
     result(target.close())
 
@@ -159,7 +159,7 @@ def test_a_home_that_is_merged_away_meanwhile_is_no_error(tmp_path):
         fill(tmp_path, [theirs])
         shutil.rmtree(tmp_path / "worker-2")
         assert found(queues) == [ours.id, theirs.id]
-        assert result(queues.amend(Action.HOLD, None, NOW)) == [ours.id, theirs.id]
+        assert result(queues.apply(Action.HOLD, None, NOW)) == [ours.id, theirs.id]
         assert [entry.held for entry in result(queues.find(Query()))] == [True, True]
         assert result(queues.summary()).held == 2
 
@@ -192,7 +192,7 @@ def test_a_queue_that_fails_when_it_is_asked_is_named_and_what_was_done_before_i
         (tmp_path / "worker-2" / FILE_NAME).write_bytes(b"no queue" * 4096)
         (tmp_path / "worker-2" / f"{FILE_NAME}-wal").unlink()
         with pytest.raises(QueueError, match=rf"in {tmp_path}/worker-2: the queue file "):
-            result(queues.amend(Action.HOLD, None, NOW))
+            result(queues.apply(Action.HOLD, None, NOW))
     assert told == [(tmp_path / "worker-3", Action.HOLD, ids[2::3])]
 
 
@@ -215,11 +215,11 @@ def test_a_home_that_is_not_ours_to_look_into_is_named():
 
 def test_an_error_of_the_only_queue_is_as_it_is(tmp_path):
     error = QueueFull("no room")
-    assert named(tmp_path, error, [tmp_path]) is error
+    assert with_home(tmp_path, error, [tmp_path]) is error
 
 
 def test_an_error_keeps_what_it_is(tmp_path):
-    told = named(tmp_path, QueueFull("no room"), [tmp_path, tmp_path / "worker-2"])
+    told = with_home(tmp_path, QueueFull("no room"), [tmp_path, tmp_path / "worker-2"])
     assert isinstance(told, QueueFull)
     assert str(told) == f"in {tmp_path}: no room"
 
@@ -234,16 +234,16 @@ lots = st.lists(
     max_size=8,
 )
 places = st.lists(st.integers(0, 7), max_size=4)
-amends = st.tuples(st.sampled_from(Action), st.none() | places)
+actions = st.tuples(st.sampled_from(Action), st.none() | places)
 queries = st.builds(lambda chosen, finished, limit: (chosen, finished, limit), places, st.booleans(), st.integers(1, 9))
 
 
 @settings(max_examples=60)
-@given(lots, st.lists(amends, max_size=4), st.lists(queries, max_size=3))
-def test_several_queues_answer_like_one_that_has_all_their_messages(lot, changes, questions):
+@given(lots, st.lists(actions, max_size=4), st.lists(queries, max_size=3))
+def test_several_queues_answer_like_one_that_has_all_their_messages(lot, applied, questions):
     with tempfile.TemporaryDirectory(prefix="smtprelay-test-") as directory:
         parts = [opened(worker_home(Path(directory), number)) for number in (1, 2, 3)]
-        several = SeveralQueues([(Path(directory), part) for part in parts], lambda *_: None)
+        several = CombinedQueue([(Path(directory), part) for part in parts], lambda *_: None)
         one = MemoryQueue()
         ids = [
             attempted([one, parts[place]], NOW + number, count, outcomes)
@@ -253,9 +253,9 @@ def test_several_queues_answer_like_one_that_has_all_their_messages(lot, changes
         def chosen(places: Sequence[int]) -> list[QueueId]:
             return [ids[place] for place in places if place < len(ids)]
 
-        for change, chosen_places in changes:
+        for action, chosen_places in applied:
             wanted = None if chosen_places is None else chosen(chosen_places)
-            assert result(several.amend(change, wanted, NOW + 9)) == result(one.amend(change, wanted, NOW + 9))
+            assert result(several.apply(action, wanted, NOW + 9)) == result(one.apply(action, wanted, NOW + 9))
         for chosen_places, finished, limit in [([], True, 9), ([], False, 9), *questions]:
             query = Query(chosen(chosen_places), finished, limit)
             assert result(several.find(query)) == result(one.find(query))

@@ -305,7 +305,7 @@ def test_a_message_that_came_before_keeps_its_state(spool):
     backup = contents(spool / "worker-3")
     merge(spool, 2, THEN)
     queue = open_queue(spool, run=run_inline, now=THEN)
-    queue.amend(Action.REMOVE, None, 5)
+    queue.apply(Action.REMOVE, None, 5)
     queue.close()
     for name, octets in backup.items():
         (spool / "worker-3" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -381,13 +381,13 @@ def test_the_ledger_and_the_marks_come_along_with_what_the_history_has_forgotten
     home.tried(large=False)
     home.queue.forget(THEN)
     claim = home.claimed("a@one.test", "b@two.test")
-    home.queue.mark(claim.id, [1])
+    home.queue.note_in_flight(claim.id, [1])
     home.queue._connection.close()
     home.queue._lock.release()
     fill(tmp_path, [("delivered", False)])
     merge(tmp_path, 1, THEN)
     queue = open_queue(tmp_path, run=run_inline, now=THEN)
-    assert queue.recovery.doubtful == ((claim.id, parse_address("b@two.test")),)
+    assert queue.recovery.possible_duplicates == ((claim.id, parse_address("b@two.test")),)
     ledgers = []
     queue.summary().addCallback(lambda summary: ledgers.append(summary.ledger))
     assert ledgers == [Ledger(accepted=7, delivered=3, failed=1, removed=0, waiting=3)]
