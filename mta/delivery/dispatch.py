@@ -82,7 +82,7 @@ class Dispatcher:
     def dispatch(self, job: Job) -> None:
         """Open the groups of a job. What needs no look-up goes at once; the rest follows as the DNS answers."""
         if len(job.claim.pending) == 1:
-            routing = self._router.known(job.claim.pending[0].recipient.address.domain)
+            routing = self._router.cached(job.claim.pending[0].recipient.address.domain)
             if isinstance(routing, Plan):
                 # The usual message needs none of the sorting below, which is 1 % of what it costs.
                 self._enter(self._group(job, job.claim.pending), routing)
@@ -93,7 +93,7 @@ class Dispatcher:
         known: Routed = []
         unknown: Unrouted = []
         for domain, recipients in by_domain.items():
-            routing = self._router.known(domain)
+            routing = self._router.cached(domain)
             if routing is None:
                 unknown.append((domain, recipients))
             else:
@@ -131,7 +131,7 @@ class Dispatcher:
         return result
 
     async def _routing(self, domain: str) -> Routing:
-        return await self._router.find(domain)
+        return await self._router.resolve(domain)
 
     def _not_found(self, failure: Failure, group: Group, together: RoutingBatch) -> None:
         if failure.check(CancelledError):

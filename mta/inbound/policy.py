@@ -116,14 +116,14 @@ class DomainCheck:
 
     def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
         """Call `done` with the reply to RCPT, at once when the routing is known."""
-        known = self._router.known(domain)
+        known = self._router.cached(domain)
         if known is not None:
             done(_verdict(known))
             return
         Deferred.fromCoroutine(self._find(domain)).addCallbacks(_verdict, _unknown).addCallback(done)
 
     async def _find(self, domain: str) -> Routing:
-        return await self._router.find(domain)
+        return await self._router.resolve(domain)
 
 
 def _verdict(routing: Routing) -> Reply:

@@ -59,15 +59,15 @@ class _Host:
 
 
 class DirectRouting:
-    """Finds the hosts of a domain. `nat64` knows the network's own, `dice` shares the load among equals."""
+    """Finds the hosts of a domain. `nat64` knows the network's own, `rng` shares the load among equals."""
 
-    def __init__(self, rules: RouterRules, resolver: Resolver, nat64: Nat64, dice: random.Random) -> None:
+    def __init__(self, rules: RouterRules, resolver: Resolver, nat64: Nat64, rng: random.Random) -> None:
         self._rules = rules
         self._resolver = resolver
         self._nat64 = nat64
-        self._dice = dice
+        self._rng = rng
 
-    async def find(self, domain: str) -> Decision:
+    async def resolve(self, domain: str) -> Decision:
         """Return where mail for this domain, or address literal, goes."""
         if domain.startswith("["):
             await self._prepare([literal_ip(domain)])
@@ -77,7 +77,7 @@ class DirectRouting:
         if not isinstance(records, tuple):
             return Decision(records, answer.ttl)
         limit = min((record.preference for record in records if self._is_our_name(record.host)), default=None)
-        ahead = in_order(preferred_to(records, limit), self._dice)
+        ahead = in_order(preferred_to(records, limit), self._rng)
         hosts: list[_Host] = []
         routing = self._choose(domain, ahead, hosts, looped=limit is not None)
         for batch in _batches(ahead[:MAX_EXCHANGERS]):
@@ -142,7 +142,7 @@ class DirectRouting:
         return [address for address in host.addresses if not self._rules.refuses(reached(address), domain)]
 
     def _routes(self, chosen: list[tuple[_Host, list[str]]]) -> tuple[Route, ...]:
-        mixed = [interleave(addresses, self._dice) for _, addresses in chosen]
+        mixed = [interleave(addresses, self._rng) for _, addresses in chosen]
         return tuple(
             self._route(host.record.host, address, host.record.preference)
             for (host, _), addresses in zip(chosen, fair_shares(mixed, self._rules.max_addresses), strict=True)

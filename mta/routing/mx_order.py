@@ -7,12 +7,12 @@ from itertools import chain, islice, zip_longest
 from mta.dns.answers import MxRecord
 
 
-def in_order(records: Iterable[MxRecord], dice: random.Random) -> list[MxRecord]:
+def in_order(records: Iterable[MxRecord], rng: random.Random) -> list[MxRecord]:
     """Return MX records by preference, in random order among equals, each host once at its best preference."""
     best: dict[str, MxRecord] = {}
     for record in sorted(records):
         best.setdefault(record.host, record)
-    return sorted(best.values(), key=lambda record: (record.preference, dice.random()))
+    return sorted(best.values(), key=lambda record: (record.preference, rng.random()))
 
 
 def preferred_to(records: Iterable[MxRecord], limit: int | None) -> list[MxRecord]:
@@ -23,14 +23,14 @@ def preferred_to(records: Iterable[MxRecord], limit: int | None) -> list[MxRecor
     return [record for record in records if limit is None or record.preference < limit]
 
 
-def interleave(addresses: Iterable[str], dice: random.Random) -> list[str]:
+def interleave(addresses: Iterable[str], rng: random.Random) -> list[str]:
     """Return a host's addresses with the families in turn, IPv6 first, each in random order."""
     v6: list[str] = []
     v4: list[str] = []
     for address in dict.fromkeys(addresses):
         (v6 if ":" in address else v4).append(address)
-    dice.shuffle(v6)
-    dice.shuffle(v4)
+    rng.shuffle(v6)
+    rng.shuffle(v4)
     return [address for address in chain.from_iterable(zip_longest(v6, v4)) if address is not None]
 
 

@@ -103,8 +103,8 @@ def octets(routing: Routing) -> int:
 class Router(Protocol):
     """Decides where mail for a recipient domain goes."""
 
-    def known(self, domain: str) -> Routing | None:
-        """Return the routing if it is known without asking anyone; None means: use `find`."""
+    def cached(self, domain: str) -> Routing | None:
+        """Return the routing if it is known without asking anyone; None means: use `resolve`."""
 
-    def find(self, domain: str) -> Awaitable[Routing]:
+    def resolve(self, domain: str) -> Awaitable[Routing]:
         """Find the routing, asking the DNS where needed. Never raises for what the DNS did."""

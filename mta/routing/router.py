@@ -26,33 +26,33 @@ class MailRouter:
         rules: RouterRules,
         resolver: Resolver,
         seconds: Callable[[], float],
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        """Prepare; `seconds` is a monotonic clock, `dice` draws the order among equals."""
-        dice = dice or random.SystemRandom()
+        """Prepare; `seconds` is a monotonic clock, `rng` draws the order among equals."""
+        rng = rng or random.SystemRandom()
         self._is_local = rules.is_local
-        self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), dice)
-        self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, dice) if rules.smarthost else None
+        self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), rng)
+        self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, rng) if rules.smarthost else None
         self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, octets)
         self._finding: Shared[str, Routing] = Shared()
 
-    def known(self, domain: str) -> Routing | None:
-        """Return the routing if it was found a short while ago; None means: use `find`."""
+    def cached(self, domain: str) -> Routing | None:
+        """Return the routing if it was found a short while ago; None means: use `resolve`."""
         if self._is_local(domain):
             return _LOCAL
         return self._plans.get(DESTINATION if self._smarthost else domain)
 
-    async def find(self, domain: str) -> Routing:
+    async def resolve(self, domain: str) -> Routing:
         """Find the routing, asking the DNS where needed; the order among equals is drawn anew."""
         if self._is_local(domain):
             return _LOCAL
         key = DESTINATION if self._smarthost else domain
-        return await self._finding.ask(key, lambda: self._find(key))
+        return await self._finding.ask(key, lambda: self._resolve(key))
 
-    async def _find(self, key: str) -> Routing:
+    async def _resolve(self, key: str) -> Routing:
         decision = await self._ask(key)
         self._plans.put(key, decision.routing, min(decision.ttl, MAX_PLAN_TTL))
         return decision.routing
 
     async def _ask(self, key: str) -> Decision:
-        return await (self._smarthost.find() if self._smarthost else self._direct.find(key))
+        return await (self._smarthost.resolve() if self._smarthost else self._direct.resolve(key))

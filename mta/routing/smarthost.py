@@ -23,13 +23,13 @@ _STANDING_TTL = 3600.0
 class SmarthostRouting:
     """Finds the addresses of the smarthost. Trouble is never final: the mail waits for the operator to mend it."""
 
-    def __init__(self, smarthost: Smarthost, rules: RouterRules, resolver: Resolver, dice: random.Random) -> None:
+    def __init__(self, smarthost: Smarthost, rules: RouterRules, resolver: Resolver, rng: random.Random) -> None:
         self._smarthost = smarthost
         self._rules = rules
         self._resolver = resolver
-        self._dice = dice
+        self._rng = rng
 
-    async def find(self) -> Decision:
+    async def resolve(self) -> Decision:
         """Return the plan for all mail that is not local."""
         hosts = self._smarthost.hosts
         asking = [Deferred.fromCoroutine(self._look_up(host)) for host, _ in hosts]
@@ -67,7 +67,7 @@ class SmarthostRouting:
                 credentials=self._smarthost.credentials if trusted else None,
                 smarthost=True,
             )
-            for address in interleave(answer.records, self._dice)
+            for address in interleave(answer.records, self._rng)
             if not self._rules.listening.includes(address, port) and (self._rules.ipv6 or ":" not in address)
         ]
 

@@ -12,10 +12,10 @@ class FakeRouter:
         self.routings: dict[str, Routing] = {}
         self.slow: dict[str, Deferred[Routing]] = {}
 
-    def known(self, domain: str) -> Routing | None:
+    def cached(self, domain: str) -> Routing | None:
         return None if domain in self.slow else self._routing(domain)
 
-    def find(self, domain: str) -> Deferred[Routing]:
+    def resolve(self, domain: str) -> Deferred[Routing]:
         return self.slow[domain] if domain in self.slow else succeed(self._routing(domain))
 
     def _routing(self, domain: str) -> Routing:

@@ -160,11 +160,11 @@ def test_what_is_taken_goes_where_the_table_says_and_says_so_to_the_next_host(na
 
 
 def found(router: MailRouter, domain: str) -> object:
-    async def find() -> object:
-        return await router.find(domain)
+    async def resolve() -> object:
+        return await router.resolve(domain)
 
     results: list[object] = []
-    Deferred.fromCoroutine(find()).addCallback(results.append)
+    Deferred.fromCoroutine(resolve()).addCallback(results.append)
     return results[0]
 
 

@@ -119,10 +119,10 @@ class SlowRouter:
         self.memory = memory
         self.finding: Deferred[Routing] = Deferred()
 
-    def known(self, domain: str) -> Routing | None:
+    def cached(self, domain: str) -> Routing | None:
         return self.memory
 
-    def find(self, domain: str) -> Deferred[Routing]:
+    def resolve(self, domain: str) -> Deferred[Routing]:
         return self.finding
 
 

@@ -14,9 +14,9 @@ DICE = st.randoms(use_true_random=False)
 @settings(max_examples=100)
 @given(RECORDS, DICE)
 def test_preference_is_never_out_of_order_and_each_host_comes_once_at_its_best(
-    records: list[MxRecord], dice: random.Random
+    records: list[MxRecord], rng: random.Random
 ) -> None:
-    ordered = in_order(records, dice)
+    ordered = in_order(records, rng)
     preferences = [record.preference for record in ordered]
     assert preferences == sorted(preferences)
     assert sorted(record.host for record in ordered) == sorted({record.host for record in records})
@@ -26,8 +26,8 @@ def test_preference_is_never_out_of_order_and_each_host_comes_once_at_its_best(
 
 def test_equals_come_in_every_order() -> None:
     records = [MxRecord(10, host) for host in "abc"]
-    dice = random.Random(1)
-    orders = {tuple(record.host for record in in_order(records, dice)) for _ in range(200)}
+    rng = random.Random(1)
+    orders = {tuple(record.host for record in in_order(records, rng)) for _ in range(200)}
     assert len(orders) == 6
 
 
@@ -42,8 +42,8 @@ def test_the_cut_leaves_only_strictly_better_hosts(records: list[MxRecord], limi
 
 @settings(max_examples=100)
 @given(ADDRESSES, DICE)
-def test_families_take_turns_with_ipv6_first_and_nothing_is_lost(addresses: list[str], dice: random.Random) -> None:
-    mixed = interleave(addresses, dice)
+def test_families_take_turns_with_ipv6_first_and_nothing_is_lost(addresses: list[str], rng: random.Random) -> None:
+    mixed = interleave(addresses, rng)
     assert sorted(mixed) == sorted(set(addresses))
     families = [":" in address for address in mixed]
     both = 2 * min(families.count(True), families.count(False))

@@ -62,17 +62,17 @@ class RouterCase(SynchronousTestCase):
             RouterRules(mailname="relay.test", **rules), self.resolver, self.clock.seconds, random.Random(0)
         )
 
-    def find(self, domain: str, **rules: Any) -> Routing:
+    def resolve(self, domain: str, **rules: Any) -> Routing:
         return self.found(self.make(**rules), domain)
 
     def found(self, router: Router, domain: str) -> Routing:
         async def finding() -> Routing:
-            return await router.find(domain)
+            return await router.resolve(domain)
 
         return self.successResultOf(Deferred.fromCoroutine(finding()))
 
     def plan(self, domain: str, **rules: Any) -> Plan:
-        routing = self.find(domain, **rules)
+        routing = self.resolve(domain, **rules)
         assert isinstance(routing, Plan), routing
         return routing
 
@@ -83,7 +83,7 @@ class RouterCase(SynchronousTestCase):
         return [route.address for route in self.plan(domain, **rules).routes]
 
     def fails(self, domain: str, status: str, *words: str, **rules: Any) -> None:
-        routing = self.find(domain, **rules)
+        routing = self.resolve(domain, **rules)
         assert isinstance(routing, Failed | TryLater), routing
         assert routing.status == status
         assert isinstance(routing, TryLater if status.startswith("4") else Failed)
@@ -96,7 +96,7 @@ class TestLocal(RouterCase):
     def test_our_own_domains_and_bare_postmaster_are_local_without_asking(self) -> None:
         router = self.make()
         for domain in ("localhost", "local.test", ""):
-            assert router.known(domain) == Local()
+            assert router.cached(domain) == Local()
             assert self.found(router, domain) == Local()
         assert self.resolver.asked == []
 
@@ -301,7 +301,7 @@ class TestOurselves(RouterCase):
         assert self.hosts("byaddress.test", listening=own) == ["a.example.test"]
         assert self.plan("byaddress.test", listening=own).destination == "a.example.test"
         self.fails("onlyaddress.test", "5.4.6", listening=own)
-        assert isinstance(self.find("[192.0.2.250]", listening=own), Local)
+        assert isinstance(self.resolve("[192.0.2.250]", listening=own), Local)
         assert self.addresses("[192.0.2.250]", listening=own, port_out=26) == ["192.0.2.250"]
         assert self.hosts("onlyaddress.test", listening=own, port_out=26) == ["othername.test"]
 
@@ -334,7 +334,7 @@ class TestOurselves(RouterCase):
 
     def test_an_address_literal_of_this_host_is_local_by_address_and_port(self) -> None:
         own = OwnSockets([("0.0.0.0", 25)])
-        assert isinstance(self.find("[127.0.0.1]", listening=own, private=True), Local)
+        assert isinstance(self.resolve("[127.0.0.1]", listening=own, private=True), Local)
         assert self.addresses("[127.0.0.1]", listening=own, private=True, port_out=26) == ["127.0.0.1"]
 
 
@@ -381,9 +381,9 @@ class TestLiterals(RouterCase):
 class TestMemory(RouterCase):
     def test_nothing_is_known_before_it_was_found(self) -> None:
         router = self.make()
-        assert router.known("example.test") is None
+        assert router.cached("example.test") is None
         found = self.found(router, "example.test")
-        assert router.known("example.test") is found
+        assert router.cached("example.test") is found
 
     def test_a_plan_is_good_as_long_as_the_shortest_answer_and_no_longer_than_a_minute(self) -> None:
         router = self.make()
@@ -391,17 +391,17 @@ class TestMemory(RouterCase):
         self.found(router, "example.test")
         self.found(router, "nomx.test")
         self.clock.advance(6.9)
-        assert router.known("example.test") is not None
+        assert router.cached("example.test") is not None
         self.clock.advance(0.1)
-        assert router.known("example.test") is None
+        assert router.cached("example.test") is None
         self.clock.advance(MAX_PLAN_TTL - 7.1)
-        assert router.known("nomx.test") is not None
+        assert router.cached("nomx.test") is not None
         self.clock.advance(0.1)
-        assert router.known("nomx.test") is None
+        assert router.cached("nomx.test") is None
 
     def test_a_failure_is_believed_for_a_few_seconds(self) -> None:
         router = self.make()
         self.found(router, "broken.test")
-        assert isinstance(router.known("broken.test"), TryLater)
+        assert isinstance(router.cached("broken.test"), TryLater)
         self.clock.advance(FAILURE_TTL)
-        assert router.known("broken.test") is None
+        assert router.cached("broken.test") is None

@@ -35,8 +35,8 @@ class TestPlan(SmarthostCase):
             routing = self.found(router, domain)
             assert isinstance(routing, Plan)
             assert [route.label for route in routing.routes] == ["nomx.test[192.0.2.4]:587"]
-            assert router.known("never.seen.test") is routing
-        assert self.found(router, "local.test") == router.known("") == Local()
+            assert router.cached("never.seen.test") is routing
+        assert self.found(router, "local.test") == router.cached("") == Local()
         assert all(name == "nomx.test" for name, _ in self.resolver.asked)
 
     def test_hosts_come_in_the_order_written(self) -> None:

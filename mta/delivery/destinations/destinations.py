@@ -180,7 +180,7 @@ class Destinations:
 
     def _left_alone(self, domain: str) -> NextTry | None:
         """Return what tells until when a domain's mail is to be left alone; None when it can be tried."""
-        routing = self._router.known(domain)
+        routing = self._router.cached(domain)
         if routing is not None and not isinstance(routing, Plan):
             return None
         destination = None if routing is None else self._known.get(routing.destination)
