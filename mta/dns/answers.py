@@ -81,7 +81,7 @@ class Resolver(Protocol):
         """
 
 
-def octets(answer: Answer[MxRecord] | Answer[str]) -> int:
+def memory_size(answer: Answer[MxRecord] | Answer[str]) -> int:
     """Return about how much memory an answer takes."""
     if isinstance(answer, LookupFailed):
         return _VALUE + len(answer.reason)

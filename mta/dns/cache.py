@@ -22,14 +22,14 @@ _LOOKS = 4
 class TtlCache(Generic[Key, Value]):
     """Keeps values for their time to live; when full, the one stored longest ago makes room for a new one.
 
-    It is full at `limit` entries or MAX_OCTETS, by what `octets` says of a value. What is out of date is thrown away
+    It is full at `limit` entries or MAX_OCTETS as counted by `memory_size`. Entries out of date are discarded
     before long, asked for or not, as long as new values come.
     """
 
-    def __init__(self, limit: int, seconds: Callable[[], float], octets: Callable[[Value], int]) -> None:
+    def __init__(self, limit: int, seconds: Callable[[], float], memory_size: Callable[[Value], int]) -> None:
         self._limit = limit
         self._seconds = seconds
-        self._octets = octets
+        self._memory_size = memory_size
         # When each ends, the value, and its octets.
         self._entries: OrderedDict[Key, tuple[float, Value, int]] = OrderedDict()
         self._held = 0
@@ -60,7 +60,7 @@ class TtlCache(Generic[Key, Value]):
         if self._new * _LOOKS > len(self._entries):
             self._new = 0
             self._discard_old()
-        octets = _ENTRY + self._octets(value)
+        octets = _ENTRY + self._memory_size(value)
         while self._entries and (len(self._entries) >= self._limit or self._held + octets > MAX_OCTETS):
             self._discard(next(iter(self._entries)))
         self._entries[key] = (self._seconds() + ttl, value, octets)

@@ -15,8 +15,8 @@ from mta.dns.answers import (
     LookupFailed,
     MxAnswer,
     NoSuchName,
+    memory_size,
     merge,
-    octets,
     with_ttl,
 )
 from mta.dns.cache import Shared, TtlCache
@@ -61,8 +61,8 @@ class DnsResolver:
         self._system = system
         self._generation = 0 if system is None else system.generation
         self._asker = Asker.DELIVERY
-        self._found: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, octets)
-        self._missing: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, octets)
+        self._found: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
+        self._missing: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
         self._asking: Shared[_Question, Answer[Any]] = Shared()
 
     def for_strangers(self) -> "DnsResolver":

@@ -92,7 +92,7 @@ def _report(
 
 def _parts(news: Report, header: bytes) -> list[_Part]:
     whole = _whole(news, header)
-    text = report_text.explain(news, whole=whole is not None).encode()
+    text = report_text.human_readable_text(news, whole=whole is not None).encode()
     words = _Part(f"text/plain; charset={'us-ascii' if text.isascii() else 'utf-8'}", text)
     return [words, _status(news), whole or _header_only(news, header)]
 

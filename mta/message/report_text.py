@@ -83,7 +83,7 @@ def subject(news: Report) -> str:
     return f"Message {news.original.id} delivered"
 
 
-def explain(news: Report, *, whole: bool) -> str:
+def human_readable_text(news: Report, *, whole: bool) -> str:
     """Return the text for people, lines ended by CRLF. `whole` says whether the whole message follows."""
     lines = [f"This report was written by the mail relay {news.stamp.name}.", "", *_opening(news), ""]
     for result in news.results:

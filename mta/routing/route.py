@@ -89,7 +89,7 @@ class Local:
 Routing = Plan | Local | Failed | TryLater
 
 
-def octets(routing: Routing) -> int:
+def memory_size(routing: Routing) -> int:
     """Return about how much memory a routing takes, but for credentials, which all routes share."""
     match routing:
         case Plan():

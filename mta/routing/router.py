@@ -7,7 +7,7 @@ from mta.dns.answers import Resolver
 from mta.dns.cache import Shared, TtlCache
 from mta.routing.direct import DirectRouting
 from mta.routing.nat64 import Nat64
-from mta.routing.route import Local, Routing, octets
+from mta.routing.route import Local, Routing, memory_size
 from mta.routing.rules import Decision, RouterRules
 from mta.routing.smarthost import DESTINATION, SmarthostRouting
 
@@ -33,7 +33,7 @@ class MailRouter:
         self._is_local = rules.is_local
         self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), rng)
         self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, rng) if rules.smarthost else None
-        self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, octets)
+        self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, memory_size)
         self._finding: Shared[str, Routing] = Shared()
 
     def cached(self, domain: str) -> Routing | None:

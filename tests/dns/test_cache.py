@@ -80,34 +80,34 @@ def plan(number: int, count: int, length: int) -> Plan:
 
 
 MADE: dict[str, tuple[Callable[[int], Any], Callable[[Any], int]]] = {
-    "most MX": (lambda number: exchangers(number, MAX_EXCHANGERS, 250), answers.octets),
-    "one MX": (lambda number: exchangers(number, 1, 20), answers.octets),
+    "most MX": (lambda number: exchangers(number, MAX_EXCHANGERS, 250), answers.memory_size),
+    "one MX": (lambda number: exchangers(number, 1, 20), answers.memory_size),
     "most addresses": (
         lambda number: Found(
             tuple(f"2001:db8:{number:x}:1111:2222:3333:4444:{each:x}" for each in range(MAX_RECORDS)),
             60.0,
             f"{number}.test",
         ),
-        answers.octets,
+        answers.memory_size,
     ),
-    "no such name": (lambda number: NoSuchName(60.0 + number), answers.octets),
-    "failure": (lambda number: LookupFailed(f"SERVFAIL from 192.0.2.1:53, {number}"), answers.octets),
-    "most routes": (lambda number: plan(number, 10, 250), route.octets),
-    "one route": (lambda number: plan(number, 1, 20), route.octets),
-    "no route": (lambda number: Failed(f"tried {LONG} {number}", status="5.4.4"), route.octets),
+    "no such name": (lambda number: NoSuchName(60.0 + number), answers.memory_size),
+    "failure": (lambda number: LookupFailed(f"SERVFAIL from 192.0.2.1:53, {number}"), answers.memory_size),
+    "most routes": (lambda number: plan(number, 10, 250), route.memory_size),
+    "one route": (lambda number: plan(number, 1, 20), route.memory_size),
+    "no route": (lambda number: Failed(f"tried {LONG} {number}", status="5.4.4"), route.memory_size),
 }
 
 
 @pytest.mark.parametrize("kind", MADE)
 def test_no_value_takes_more_memory_than_is_counted(kind: str) -> None:
-    make, octets = MADE[kind]
-    cache: TtlCache[str, Any] = TtlCache(10_000, lambda: 0.0, octets)
+    make, memory_size = MADE[kind]
+    cache: TtlCache[str, Any] = TtlCache(10_000, lambda: 0.0, memory_size)
     counted = 0
     tracemalloc.start()
     try:
         for number in range(500):
             value = make(number)
-            counted += octets(value) + 500
+            counted += memory_size(value) + 500
             cache.put(f"{number:05}{LONG}", value, 60.0)
         held, _peak = tracemalloc.get_traced_memory()
     finally:
