@@ -23,7 +23,7 @@ from mta.delivery.local.forward import Forwarding
 from mta.delivery.local.lmtp import LmtpConnector, LookUp, mail_store
 from mta.delivery.local.local import LocalMail
 from mta.delivery.local.rule import LocalKind
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.remote.interface import Connector
 from mta.delivery.replies.hints import ClearTextNotices
@@ -174,18 +174,18 @@ class Assembly:
         if text is not None:
             self._event_log.notice(text)
 
-    def _carrier(self) -> Connector:
+    def _connector(self) -> Connector:
         settings = self._settings
         self._authorities = Authorities(settings.smarthost_ca_file, self._event_log.trouble)
-        options = self._authorities.options
-        mark = QueueInFlightLog(self._queue, self._event_log)
+        tls_options = self._authorities.options
+        in_flight = QueueInFlightLog(self._queue, self._event_log)
         in_clear = partial(self._in_clear, ClearTextNotices())
-        parts = Parts(self._premises.reactor, settings.mailname, options, mark, in_clear=in_clear)
-        carrier = SmtpConnector(parts)
+        options = ConnectorOptions(self._premises.reactor, settings.mailname, tls_options, in_flight, in_clear=in_clear)
+        connector = SmtpConnector(options)
         store = mail_store(settings.local_delivery)
         if store is None:
-            return carrier
-        return LmtpConnector(carrier, store, _store_addresses(self._resolver, ipv6=settings.ipv6))
+            return connector
+        return LmtpConnector(connector, store, _store_addresses(self._resolver, ipv6=settings.ipv6))
 
     def _delivery(self) -> DeliveryService:
         settings = self._settings
@@ -196,7 +196,7 @@ class Assembly:
         return DeliveryService(
             self._queue,
             self._router,
-            self._carrier(),
+            self._connector(),
             self._local,
             settler,
             windows=self._premises.windows or own_windows(window_limits(settings.retry_schedule)),

@@ -114,12 +114,12 @@ class Group:
         """
         claim, outgoing = self.job.claim, self.job.outgoing
         if outgoing is None or not leaving:
-            return connection.carry(self._parcel(claim.body))
+            return connection.deliver(self._parcel(claim.body))
         ready = outgoing.of(claim.envelope, claim.body)
         return ready.addCallbacks(lambda body: self._carry_signed(connection, body, outgoing), self._unread)
 
     def _carry_signed(self, connection: Connection, body: Body, outgoing: Outgoing) -> "Deferred[TransactionResult]":
-        carrying = connection.carry(self._parcel(body))
+        carrying = connection.deliver(self._parcel(body))
         return carrying.addCallback(lambda carried: replace(carried, signed_by=outgoing.signed_by))
 
     def _parcel(self, body: Body) -> DeliveryRequest:

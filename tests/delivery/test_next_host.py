@@ -8,7 +8,7 @@ import pytest
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import LimitRefusal, WindowLimits, own_windows
 from mta.delivery.job import Group, Job, RecipientResult
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.event_log.log import EventLog
@@ -48,7 +48,7 @@ class Attempts:
         self.given_back: list[Group] = []
         event_log = EventLog(self.lines.append, self.net.seconds)
         self.queue = MemoryQueue()
-        parts = Parts(
+        parts = ConnectorOptions(
             self.net, "me.test", lambda route: f"options for {route.host}", QueueInFlightLog(self.queue, event_log)
         )  # type: ignore[arg-type,return-value]
         self.plan = Plan("mx.test", routes or (FIRST, SECOND))

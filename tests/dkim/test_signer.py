@@ -305,7 +305,7 @@ class DestinationTests(SynchronousTestCase):
         self.enter(Stamper(slow))
         self.destination.close()
         self.destination.abort()
-        self.carrier.connections[0].carry = lambda _: Deferred.fromCoroutine(stale())
+        self.carrier.connections[0].deliver = lambda _: Deferred.fromCoroutine(stale())
         slow.callback(b"")
         assert len(self.owner.abandoned_groups) == 1
         assert len(self.carrier.connections) == 1

@@ -11,8 +11,8 @@ from mta.routing.route import Plan
 Answer = Callable[[DeliveryRequest], dict[int, Outcome]]
 
 
-def delivers(parcel: DeliveryRequest) -> dict[int, Outcome]:
-    return {pending.index: Delivered("250 2.0.0 Ok", "mx.test[192.0.2.1]:25") for pending in parcel.recipients}
+def delivers(request: DeliveryRequest) -> dict[int, Outcome]:
+    return {pending.index: Delivered("250 2.0.0 Ok", "mx.test[192.0.2.1]:25") for pending in request.recipients}
 
 
 class FakeConnection:
@@ -27,23 +27,23 @@ class FakeConnection:
         self.ended = ""
         self.pending: tuple[DeliveryRequest, Deferred[TransactionResult]] | None = None
 
-    def carry(self, parcel: DeliveryRequest) -> Deferred[TransactionResult]:
+    def deliver(self, request: DeliveryRequest) -> Deferred[TransactionResult]:
         assert self.usable
         assert self.pending is None
-        self.carrier.parcels.append(parcel)
+        self.carrier.parcels.append(request)
         if not self.carrier.held:
-            return succeed(TransactionResult(self.carrier.answer(parcel)))
+            return succeed(TransactionResult(self.carrier.answer(request)))
         self.usable = False
         done: Deferred[TransactionResult] = Deferred()
-        self.pending = (parcel, done)
+        self.pending = (request, done)
         return done
 
     def answer(self, carried: TransactionResult | None = None, usable: bool = True) -> None:
         assert self.pending is not None
-        parcel, done = self.pending
+        request, done = self.pending
         self.pending = None
         self.usable = usable
-        done.callback(TransactionResult(self.carrier.answer(parcel)) if carried is None else carried)
+        done.callback(TransactionResult(self.carrier.answer(request)) if carried is None else carried)
 
     def quit(self) -> None:
         self.usable = False
@@ -53,9 +53,9 @@ class FakeConnection:
         self.usable = False
         self.ended = "abort"
         if self.pending is not None:
-            parcel, _ = self.pending
+            request, _ = self.pending
             trouble = TryLater("cut short", status="4.4.2")
-            self.answer(TransactionResult({pending.index: trouble for pending in parcel.recipients}), usable=False)
+            self.answer(TransactionResult({pending.index: trouble for pending in request.recipients}), usable=False)
 
 
 class FakeCarrier:

@@ -1,4 +1,4 @@
-"""A carrier on a reactor in memory, for tests to build on."""
+"""A connector on a reactor in memory, for tests to build on."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
@@ -20,12 +20,14 @@ CLEAR = ("250-mx.test", "250-PIPELINING", "250 CHUNKING")
 TAKEN = ("250 2.1.0 ok", "250 2.1.5 ok", "250 2.0.0 taken")
 
 
-def noted(_: DeliveryRequest) -> "Deferred[object]":
-    """A Mark that needs no disk."""
-    return succeed(None)
+class AlwaysNoted:
+    """An InFlightLog that needs no disk."""
+
+    def note_in_flight(self, _: DeliveryRequest) -> "Deferred[object]":
+        return succeed(None)
 
 
-def parcel(*recipients: str, body: Any = None) -> DeliveryRequest:
+def request(*recipients: str, body: Any = None) -> DeliveryRequest:
     claim = mail.claim(*(recipients or ("bob@b.test",)))
     return DeliveryRequest(claim.id, claim.envelope, body or claim.body, claim.pending)
 
@@ -33,17 +35,17 @@ def parcel(*recipients: str, body: Any = None) -> DeliveryRequest:
 class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.net = Net()
-        self.closed: list[Connection] = []
-        self.parts = Parts(self.net, "me.test", self.secure, noted, closed=self.closed.append)
+        self.lost: list[Connection] = []
+        self.options = ConnectorOptions(self.net, "me.test", self.tls_options, AlwaysNoted(), lost=self.lost.append)
 
-    def secure(self, route: Route) -> Any:
+    def tls_options(self, route: Route) -> Any:
         return f"options for {route.host}"
 
-    def open(self, *routes: Route, **parts: Any) -> Any:
-        return SmtpConnector(replace(self.parts, **parts)).open(Plan("mx.test", routes or (ROUTE,)))
+    def open(self, *routes: Route, **options: Any) -> Any:
+        return SmtpConnector(replace(self.options, **options)).open(Plan("mx.test", routes or (ROUTE,)))
 
-    def ready(self, *offer: str, route: Route = ROUTE, **parts: Any) -> tuple[Connection, Wire]:
-        opening = self.open(replace(route, tls=TlsRule.NONE), **parts)
+    def ready(self, *offer: str, route: Route = ROUTE, **options: Any) -> tuple[Connection, Wire]:
+        opening = self.open(replace(route, tls=TlsRule.NONE), **options)
         wire = self.net.accept("220 hi", *(offer or CLEAR))
         wire.heard()
         return self.successResultOf(opening), wire

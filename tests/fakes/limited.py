@@ -147,38 +147,38 @@ class LimitedConnection:
         self.usable = True
         self._carried = 0
 
-    def carry(self, parcel: DeliveryRequest) -> "Deferred[TransactionResult]":
+    def deliver(self, request: DeliveryRequest) -> "Deferred[TransactionResult]":
         assert self.usable
         self.usable = False
         done: Deferred[TransactionResult] = Deferred()
         server = self.server
         if server.of_one_connection is not None and self._carried >= server.of_one_connection:
-            self._refuse(parcel, done, reply(452, "4.7.0", "Too many messages on this connection"))
+            self._refuse(request, done, reply(452, "4.7.0", "Too many messages on this connection"))
         elif server.at_a_time is not None and server.transactions >= server.at_a_time:
-            self._refuse(parcel, done, BUSY)
+            self._refuse(request, done, BUSY)
         else:
             server.transactions += 1
             server.most_transactions = max(server.most_transactions, server.transactions)
-            server.clock.callLater(server.latency, self._end, parcel, done)
+            server.clock.callLater(server.latency, self._end, request, done)
         return done
 
-    def _refuse(self, parcel: DeliveryRequest, done: "Deferred[TransactionResult]", said: Reply) -> None:
+    def _refuse(self, request: DeliveryRequest, done: "Deferred[TransactionResult]", said: Reply) -> None:
         self.server.refused.append(self.server.clock.seconds())
-        self.server.clock.callLater(self.server.latency / 10, self._answer, parcel, done, said)
+        self.server.clock.callLater(self.server.latency / 10, self._answer, request, done, said)
 
-    def _end(self, parcel: DeliveryRequest, done: "Deferred[TransactionResult]") -> None:
+    def _end(self, request: DeliveryRequest, done: "Deferred[TransactionResult]") -> None:
         server, now = self.server, self.server.clock.seconds()
         server.transactions -= 1
         taken = server.limit.takes(now)
         (server.taken if taken else server.refused).append(now)
         self._carried += taken
-        self._answer(parcel, done, TAKEN if taken else server.refusal)
+        self._answer(request, done, TAKEN if taken else server.refusal)
 
-    def _answer(self, parcel: DeliveryRequest, done: "Deferred[TransactionResult]", said: Reply) -> None:
+    def _answer(self, request: DeliveryRequest, done: "Deferred[TransactionResult]", said: Reply) -> None:
         self.usable = said.code != 421
         if not self.usable:
             self.server.open_now -= 1
-        done.callback(TransactionResult({pending.index: outcome(said, self.peer) for pending in parcel.recipients}))
+        done.callback(TransactionResult({pending.index: outcome(said, self.peer) for pending in request.recipients}))
 
     def quit(self) -> None:
         self.usable = False

@@ -124,11 +124,11 @@ def outcome(way: tuple[tuple[bytes, ...], bool], body: Body) -> tuple[Session, b
     """Send a body that the queue gave; return whether it went out."""
     session = Session(*way)
     written = prepare_transaction(session.client.offer, parcel(body), "mx.test")
-    if written.letter is None:
+    if written.message is None:
         assert isinstance(written.outcomes[0], TryLater)
         assert written.outcomes[0].status == "4.3.0"
         return session, False
-    session.client.begin(written.letter)
+    session.client.begin(written.message)
     event = session.pump()
     if event is ClientEvent.SEND_BODY:
         try:

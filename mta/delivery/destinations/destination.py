@@ -326,7 +326,7 @@ class Destination:
             self._give_back(group)
             return
         indexes = (pending.index for pending in group.recipients)
-        self._wait_first(replace(group, unsent=frozenset(() if carried.all_out else indexes)))
+        self._wait_first(replace(group, unsent=frozenset(() if carried.fully_sent else indexes)))
         self._drive()
 
     def _send_on(self, carried: TransactionResult, line: PooledConnection, group: Group, started: float) -> Group:

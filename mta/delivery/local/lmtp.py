@@ -31,21 +31,21 @@ def mail_store(rule: LocalRule) -> Plan | None:
 
 
 class LmtpConnector:
-    """A Carrier that also knows the way to the mail store; all other plans are `carrier`'s.
+    """A Connector that also knows the way to the mail store; all other plans are `connector`'s.
 
     A mail store that cannot be reached is the operator's to mend, so its mail waits whatever the reason, a host name
     that does not exist included.
     """
 
-    def __init__(self, carrier: Connector, store: Plan, look_up: LookUp) -> None:
-        self._carrier = carrier
+    def __init__(self, connector: Connector, store: Plan, look_up: LookUp) -> None:
+        self._connector = connector
         self._store = store
         self._look_up = look_up
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
         if plan.destination != self._store.destination:
-            return self._carrier.open(plan, tried)
+            return self._connector.open(plan, tried)
         return Deferred.fromCoroutine(self._open(tried))
 
     async def _open(self, tried: frozenset[str]) -> Connection | TryLater:
@@ -59,7 +59,7 @@ class LmtpConnector:
         routes = await self._routes()
         if isinstance(routes, TryLater):
             return routes
-        return await self._carrier.open(replace(self._store, routes=routes), tried)
+        return await self._connector.open(replace(self._store, routes=routes), tried)
 
     async def _routes(self) -> tuple[Route, ...] | TryLater:
         (route,) = self._store.routes

@@ -1,4 +1,4 @@
-"""From a parcel to what the SMTP client says, and from what the server answered to outcomes. Pure."""
+"""From a request to what the SMTP client says, and from what the server answered to outcomes. Pure."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,25 +29,25 @@ _NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DEL
 
 @fast_value(frozen=True, slots=True)
 class PreparedTransaction:
-    """A letter ready to send, the index of each of its recipients, and what was decided without asking."""
+    """A message ready to send, and the outcomes that were decided without asking the server."""
 
-    letter: OutgoingMessage | None
+    message: OutgoingMessage | None
     indexes: Sequence[int]
     outcomes: dict[int, Outcome]
 
 
-def prepare_transaction(offer: Offer, parcel: DeliveryRequest, host: str) -> PreparedTransaction:
+def prepare_transaction(offer: Offer, request: DeliveryRequest, host: str) -> PreparedTransaction:
     """Write the letter for a server with this offer. A None letter means that all outcomes are decided."""
     try:
-        refusal = _impossible(offer, parcel, host)
-        body = _body_at_once(parcel) if refusal is None else None
+        refusal = _impossible(offer, request, host)
+        body = _body_at_once(request) if refusal is None else None
     except OSError as error:
         unread = TryLater(f"cannot read the message body: {error.strerror or error}", status="4.3.0")
-        return PreparedTransaction(None, (), {pending.index: unread for pending in parcel.recipients})
+        return PreparedTransaction(None, (), {pending.index: unread for pending in request.recipients})
     if refusal is not None:
-        return PreparedTransaction(None, (), {pending.index: refusal for pending in parcel.recipients})
+        return PreparedTransaction(None, (), {pending.index: refusal for pending in request.recipients})
     outcomes: dict[int, Outcome] = {}
-    going: Sequence[Pending] = parcel.recipients
+    going: Sequence[Pending] = request.recipients
     if not offer.smtputf8:
         for pending in going:
             if pending.recipient.address.needs_utf8:
@@ -55,16 +55,16 @@ def prepare_transaction(offer: Offer, parcel: DeliveryRequest, host: str) -> Pre
         going = [pending for pending in going if pending.index not in outcomes] if outcomes else going
     if not going:
         return PreparedTransaction(None, (), outcomes)
-    utf8 = _uses_utf8(offer, parcel.envelope, going)
+    utf8 = _uses_utf8(offer, request.envelope, going)
     # What BDAT announces must be what it brings, whatever the queue believed.
-    size = parcel.body.size if body is None else len(body)
-    letter = OutgoingMessage(
-        _mail(offer, parcel.envelope, size, utf8=utf8),
+    size = request.body.size if body is None else len(body)
+    message = OutgoingMessage(
+        _mail(offer, request.envelope, size, utf8=utf8),
         [_rcpt(offer, pending.recipient, utf8=utf8) for pending in going],
         size,
         body,
     )
-    return PreparedTransaction(letter, [pending.index for pending in going], outcomes)
+    return PreparedTransaction(message, [pending.index for pending in going], outcomes)
 
 
 #: Returns advice for an operator about a 5yz reply that is about this relay, and "" for one that is final.
@@ -77,40 +77,38 @@ def no_advice(_: Reply) -> str:
 
 
 def outcomes(
-    written: PreparedTransaction,
-    verdicts: Sequence[RecipientReply],
+    prepared: PreparedTransaction,
+    replies: Sequence[RecipientReply],
     host: str,
     *,
     dsn: bool,
     advise: Advise = no_advice,
 ) -> dict[int, Outcome]:
-    """Return an outcome for each recipient of the parcel; `dsn` when the server takes over the success reports."""
-    result = written.outcomes.copy()
-    for index, verdict in zip(written.indexes, verdicts, strict=True):
-        result[index] = outcome(verdict, host, dsn=dsn, advise=advise)
+    """Return an outcome for each recipient of the request; `dsn` when the server takes over the success reports."""
+    result = prepared.outcomes.copy()
+    for index, reply in zip(prepared.indexes, replies, strict=True):
+        result[index] = outcome(reply, host, dsn=dsn, advise=advise)
     return result
 
 
-def outcome(verdict: RecipientReply, host: str, *, dsn: bool = False, advise: Advise = no_advice) -> Outcome:
-    """Return the meaning of a verdict for the mail."""
-    if not isinstance(verdict, Reply):
+def outcome(reply: RecipientReply, host: str, *, dsn: bool = False, advise: Advise = no_advice) -> Outcome:
+    """Return the meaning of a reply for the mail."""
+    if not isinstance(reply, Reply):
         # A host is named only if the host was the reason, because only then another host may do better.
-        return TryLater(
-            verdict.text, "" if verdict.cause is FailureKind.OURS else host, verdict.status, reply=verdict.reply
-        )
-    kind = verdict.code // 100
+        return TryLater(reply.text, "" if reply.cause is FailureKind.OURS else host, reply.status, reply=reply.reply)
+    kind = reply.code // 100
     if kind == 2:
-        return Delivered(str(verdict), host, verdict.status or "2.0.0", reports_success=dsn)
-    if kind == 4 or limit_of(verdict) is not None:
-        return TryLater(str(verdict), host, f"4{verdict.status[1:]}" if verdict.status else "4.0.0", reply=verdict)
-    if advice := advise(verdict):
-        status = f"4{verdict.status[1:]}" if verdict.status else "4.7.0"
-        return TryLater(f"{verdict}; {advice}", host, status, advice, reply=verdict)
-    return Failed(str(verdict), host, verdict.status or "5.0.0")
+        return Delivered(str(reply), host, reply.status or "2.0.0", reports_success=dsn)
+    if kind == 4 or limit_of(reply) is not None:
+        return TryLater(str(reply), host, f"4{reply.status[1:]}" if reply.status else "4.0.0", reply=reply)
+    if advice := advise(reply):
+        status = f"4{reply.status[1:]}" if reply.status else "4.7.0"
+        return TryLater(f"{reply}; {advice}", host, status, advice, reply=reply)
+    return Failed(str(reply), host, reply.status or "5.0.0")
 
 
 def excess(
-    written: PreparedTransaction, verdicts: Sequence[RecipientReply], refused: Sequence[int], accepted: int
+    prepared: PreparedTransaction, replies: Sequence[RecipientReply], refused: Sequence[int], accepted: int
 ) -> ExcessRecipients | None:
     """Return the recipients that RCPT refused because there were too many of them; None if there are not any.
 
@@ -118,33 +116,33 @@ def excess(
     """
     if not (refused and accepted):
         return None
-    beyond = frozenset(written.indexes[place] for place in refused if _beyond_limit(verdicts[place]))
+    beyond = frozenset(prepared.indexes[place] for place in refused if _beyond_limit(replies[place]))
     return ExcessRecipients(beyond, accepted) if beyond else None
 
 
-def _beyond_limit(verdict: RecipientReply) -> bool:
+def _beyond_limit(reply: RecipientReply) -> bool:
     """Whether a reply to RCPT says that the transaction has as many recipients as the server takes."""
-    if not isinstance(verdict, Reply):
+    if not isinstance(reply, Reply):
         return False
-    code = verdict.code if verdict.temporary else _TOO_MANY_RECIPIENTS
-    limit = throttling(code, verdict.status, verdict.text)
+    code = reply.code if reply.temporary else _TOO_MANY_RECIPIENTS
+    limit = throttling(code, reply.status, reply.text)
     return limit is not None and limit.kind is LimitKind.RECIPIENTS
 
 
-def _impossible(offer: Offer, parcel: DeliveryRequest, host: str) -> Failed | None:
+def _impossible(offer: Offer, request: DeliveryRequest, host: str) -> Failed | None:
     """Return why this server can never take this message, for any recipient. Raises OSError.
 
     Many clients say SMTPUTF8 with every message, so the need for it is judged by the content. Only the header of the
     message itself counts: UTF-8 in the header of a part or of an enclosed message travels as any 8-bit body does.
     """
-    envelope, size = parcel.envelope, parcel.body.size
+    envelope, size = request.envelope, request.body.size
     if offer.size and size > offer.size:
         return Failed(f"the message has {size} octets and the limit offered by SIZE is {offer.size}", host, "5.3.4")
     if offer.smtputf8:
         return None
     if envelope.sender is not None and envelope.sender.needs_utf8:
         return _needs_utf8(host, f"the sender <{envelope.sender}>")
-    if envelope.smtputf8 and needs_utf8(_header(parcel.body)):
+    if envelope.smtputf8 and needs_utf8(_header(request.body)):
         return _needs_utf8(host, "the header of the message, which has letters outside ASCII,")
     return None
 
@@ -166,8 +164,8 @@ def _uses_utf8(offer: Offer, envelope: Envelope, going: Sequence[Pending]) -> bo
     return any(pending.recipient.address.needs_utf8 for pending in going)
 
 
-def _body_at_once(parcel: DeliveryRequest) -> bytes | None:
-    return b"".join(parcel.body.chunks()) if parcel.body.size <= ONE_WRITE_BYTES else None
+def _body_at_once(request: DeliveryRequest) -> bytes | None:
+    return b"".join(request.body.chunks()) if request.body.size <= ONE_WRITE_BYTES else None
 
 
 def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:

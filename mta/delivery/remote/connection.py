@@ -1,17 +1,18 @@
-"""A conversation past its opening: carries one parcel after the other over a link.
+"""Runs one transaction after the other over a session that is ready for mail.
 
-Before the last octet of a parcel goes out, a mark that says so is on disk: for a body that goes out in one write before
-the transaction begins, for a larger one while its last piece is held back.
+Before the last octet of a message goes out, a note on disk says to which recipients it is being sent. A message that
+fits in one write is noted before its transaction begins, a larger one while its last piece is held back.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mta.delivery.remote.commands import PreparedTransaction, excess, outcomes, prepare_transaction
-from mta.delivery.remote.in_flight import InFlightLog
+from mta.delivery.remote.in_flight import InFlightLog, not_noted
 from mta.delivery.remote.interface import DeliveryRequest, TransactionResult
 from mta.delivery.remote.protocol import SmtpClientProtocol
 from mta.delivery.replies.hints import without_tls
@@ -19,22 +20,22 @@ from mta.delivery.replies.smarthost_refusals import OwnSmarthost
 from mta.message.outcome import Outcome
 from mta.routing.route import Route
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
-from mta.smtp.client.transaction import RecipientReply
+from mta.smtp.client.transaction import OutgoingMessage, RecipientReply
 from mta.smtp.replies import Reply
 
-# What a kept-open connection dies of between two parcels.
-_DEAD = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.CLOSING})
+# The ways in which a kept-open connection ends between two transactions.
+_ENDED_WHILE_IDLE = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.CLOSING})
 
 # Reading a member off its Enum costs as much as a call in Python 3.11; this one ends each transaction.
 _DONE = ClientEvent.DONE
 
 
 @dataclass(slots=True)
-class _Run:
-    parcel: DeliveryRequest
-    written: PreparedTransaction
-    done: "Deferred[TransactionResult]"
-    #: Whether anything of it was said.
+class _OpenTransaction:
+    request: DeliveryRequest
+    prepared: PreparedTransaction
+    result: "Deferred[TransactionResult]"
+    #: Whether any of its commands was given to the SMTP machine.
     begun: bool = False
 
 
@@ -43,142 +44,129 @@ class SmtpConnection:
 
     def __init__(
         self,
-        link: SmtpClientProtocol,
+        protocol: SmtpClientProtocol,
         route: Route,
         security: str,
-        mark: InFlightLog,
-        closed: "Callable[[SmtpConnection], None] | None" = None,
+        in_flight: InFlightLog,
+        lost: "Callable[[SmtpConnection], None] | None" = None,
         *,
         tried: frozenset[str] = frozenset(),
     ) -> None:
-        """Take over a link that is ready; `closed` is called once, when its connection is down."""
+        """Take over a protocol whose session is ready; `lost` is called once, when the connection is down."""
         self.peer = route.label
         self._smarthost = OwnSmarthost(route) if route.smarthost else None
         self.tried = tried or frozenset((self.peer,))
         self.security = security
-        self._link = link
-        self._client = link.client
-        self._mark = mark
-        self._closed = closed
-        self._run: _Run | None = None
+        self._protocol = protocol
+        self._client = protocol.client
+        self._in_flight = in_flight
+        self._lost = lost
+        self._transaction: _OpenTransaction | None = None
         self._used = False
         self._quitting = False
-        link.listener = self
+        protocol.listener = self
 
     @property
     def usable(self) -> bool:
-        """Whether another parcel may be given to it now."""
-        return self._run is None and self._client.ready and not self._quitting
+        """Whether the connection can take a request now."""
+        return self._transaction is None and self._client.ready and not self._quitting
 
-    def carry(self, parcel: DeliveryRequest) -> "Deferred[TransactionResult]":
-        """Run one transaction. Never fails for what a remote did; one parcel at a time."""
-        if self._run is not None:
-            raise RuntimeError("a connection carries one parcel at a time")
+    def deliver(self, request: DeliveryRequest) -> "Deferred[TransactionResult]":
+        """Run one transaction; one at a time. The Deferred does not fail because of anything a remote host did."""
+        if self._transaction is not None:
+            raise RuntimeError("a connection runs one transaction at a time")
         if not self.usable:
             return succeed(TransactionResult({}, stale=True))
-        written = prepare_transaction(self._client.offer, parcel, self.peer)
-        if written.letter is None:
-            return succeed(TransactionResult(written.outcomes))
-        run = self._run = _Run(parcel, written, Deferred())
-        if written.letter.body is None:
-            self._begin(run)
+        prepared = prepare_transaction(self._client.offer, request, self.peer)
+        message = prepared.message
+        if message is None:
+            return succeed(TransactionResult(prepared.outcomes))
+        transaction = self._transaction = _OpenTransaction(request, prepared, Deferred())
+        if message.body is None:
+            self._begin(transaction, message)
         else:
-            self._mark(parcel).addCallbacks(self._marked, self._not_marked, (run,), {}, (run,))
-        return run.done
+            noting = self._in_flight.note_in_flight(request)
+            noting.addCallbacks(self._noted, self._not_noted, (transaction, message), {}, (transaction,))
+        return transaction.result
 
     def quit(self) -> None:
-        """Say QUIT and close, after the parcel that is under way."""
+        """Send QUIT and close the connection, after the transaction that is running."""
         self._quitting = True
-        if self._run is None and self._client.ready:
+        if self._transaction is None and self._client.ready:
             self._client.quit()
-            self._link.close()
+            self._protocol.close()
 
     def abort(self) -> None:
-        """Close at once; a running `carry` ends with TryLater."""
-        self._link.end(SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by us"))
+        """Close the connection at once; a running `deliver` ends with TryLater."""
+        self._protocol.end(SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by us"))
 
-    def heard(self, event: ClientEvent) -> None:
-        """Take an event of the session from the link."""
+    def session_event(self, event: ClientEvent) -> None:
+        """Act on an event of the session."""
         if event is _DONE:
             self._finish()
-        elif event is ClientEvent.SEND_BODY and self._run is not None:
-            self._link.stream(self._run.parcel.body, self._last_piece)
+        elif event is ClientEvent.SEND_BODY and self._transaction is not None:
+            request = self._transaction.request
+            self._protocol.stream_body(request.body, partial(self._in_flight.note_in_flight, request))
         elif event is ClientEvent.CLOSED:
-            self._link.close()
+            self._protocol.close()
             self._finish()
 
-    def gone(self) -> None:
-        """Learn from the link that the connection is down."""
-        if self._closed is not None:
-            closed, self._closed = self._closed, None
-            closed(self)
+    def connection_lost(self) -> None:
+        """Report that the connection is down."""
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            lost(self)
 
-    def _begin(self, run: _Run) -> None:
-        assert run.written.letter is not None, "what needs no letter was decided before"
-        run.begun = True
-        self._client.begin(run.written.letter)
-        self._link.flush()
+    def _begin(self, transaction: _OpenTransaction, message: OutgoingMessage) -> None:
+        transaction.begun = True
+        self._client.begin(message)
+        self._protocol.flush()
 
-    def _marked(self, _: object, run: _Run) -> None:
-        # The connection may have ended, and the parcel with it, while the disk was waited for.
-        if self._run is run:
-            self._begin(run)
+    def _noted(self, _: object, transaction: _OpenTransaction, message: OutgoingMessage) -> None:
+        # The connection, and with it the transaction, may have ended while the note was being written.
+        if self._transaction is transaction:
+            self._begin(transaction, message)
 
-    def _last_piece(self) -> None:
-        run = self._run
-        assert run is not None, "a body is sent for a parcel"
-        self._mark(run.parcel).addCallbacks(self._marked_at_last, self._not_marked, (run,), {}, (run,))
-
-    def _marked_at_last(self, _: object, run: _Run) -> None:
-        if self._run is run:
-            self._link.end_body()
-
-    def _not_marked(self, failure: Failure, run: _Run) -> None:
-        """Send nothing that could not be told from a duplicate after a crash."""
-        if self._run is not run:
-            return
-        trouble = SessionFailure(
-            FailureKind.OURS, "4.3.0", f"not sent, for the queue cannot note it: {failure.getErrorMessage()}"
-        )
-        if run.begun:
-            self._link.end(trouble)
-        else:
-            self._run = None
-            run.done.callback(self._undone(run, trouble))
+    def _not_noted(self, failure: Failure, transaction: _OpenTransaction) -> None:
+        if self._transaction is transaction:
+            self._transaction = None
+            transaction.result.callback(self._never_begun(transaction, not_noted(failure)))
 
     def _finish(self) -> None:
-        run, self._run = self._run, None
-        if run is None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
             return
         ended = self._client.ended
-        answered = run.begun and self._client.answered
-        stale = self._used and ended is not None and ended.cause in _DEAD and not answered
+        answered = transaction.begun and self._client.answered
+        stale = self._used and ended is not None and ended.cause in _ENDED_WHILE_IDLE and not answered
         self._used = True
         if ended is not None:
-            self._link.abort()
+            self._protocol.abort()
         elif self._quitting:
             self.quit()
         if stale:
-            run.done.callback(TransactionResult({}, stale=True, all_out=run.begun and self._client.all_out))
-        elif ended is not None and not run.begun:
-            run.done.callback(self._undone(run, ended))
+            fully_sent = transaction.begun and self._client.all_out
+            transaction.result.callback(TransactionResult({}, stale=True, fully_sent=fully_sent))
+        elif ended is not None and not transaction.begun:
+            transaction.result.callback(self._never_begun(transaction, ended))
         else:
-            run.done.callback(self._carried(run, ended=ended is not None))
+            transaction.result.callback(self._completed(transaction, ended=ended is not None))
 
-    def _carried(self, run: _Run, *, ended: bool) -> TransactionResult:
-        client, verdicts = self._client, self._client.verdicts
-        outcomes = self._outcomes(run, verdicts)
-        beyond = excess(run.written, verdicts, client.refused, client.accepted) if client.refused else None
+    def _completed(self, transaction: _OpenTransaction, *, ended: bool) -> TransactionResult:
+        client, prepared, replies = self._client, transaction.prepared, self._client.verdicts
+        outcomes = self._outcomes(prepared, replies)
+        beyond = excess(prepared, replies, client.refused, client.accepted) if client.refused else None
         if beyond is not None:
             outcomes = {index: outcome for index, outcome in outcomes.items() if index not in beyond.recipients}
-        return TransactionResult(outcomes, all_out=ended and client.all_out, excess=beyond)
+        return TransactionResult(outcomes, fully_sent=ended and client.all_out, excess=beyond)
 
-    def _undone(self, run: _Run, trouble: SessionFailure) -> TransactionResult:
-        """Return what came of a parcel of which nothing was sent."""
-        return TransactionResult(self._outcomes(run, [trouble] * len(run.written.indexes)))
+    def _never_begun(self, transaction: _OpenTransaction, failure: SessionFailure) -> TransactionResult:
+        """Return the result of a transaction of which no command was sent, because of this failure."""
+        prepared = transaction.prepared
+        return TransactionResult(self._outcomes(prepared, [failure] * len(prepared.indexes)))
 
-    def _outcomes(self, run: _Run, verdicts: Sequence[RecipientReply]) -> dict[int, Outcome]:
-        return outcomes(run.written, verdicts, self.peer, dsn=self._client.offer.dsn, advise=self._advise)
+    def _outcomes(self, prepared: PreparedTransaction, replies: Sequence[RecipientReply]) -> dict[int, Outcome]:
+        return outcomes(prepared, replies, self.peer, dsn=self._client.offer.dsn, advise=self._advise)
 
     def _advise(self, reply: Reply) -> str:
         if (advice := without_tls(reply, self.security)) or self._smarthost is None:

@@ -34,45 +34,44 @@ from mta.tls.client import Fault, describe
 
 
 class IConnectingReactor(IReactorTCP, IReactorUNIX, IReactorTime):
-    """What a carrier needs of a reactor."""
+    """The interfaces of the reactor that a connector needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a carrier is made of."""
+class ConnectorOptions:
+    """The dependencies and options of a SmtpConnector."""
 
     reactor: IConnectingReactor
-    #: Our name in EHLO.
-    hello: str
-    #: Makes the options of a TLS handshake that does what the route's rule demands of the certificate.
-    secure: Callable[[Route], IOpenSSLClientConnectionCreator]
-    #: Asked before anything that the remote could keep is sent.
-    mark: InFlightLog
+    #: The relay's name in EHLO.
+    ehlo_name: str
+    #: Returns the options of a TLS handshake that checks the certificate as the route's TLS rule demands.
+    tls_options: Callable[[Route], IOpenSSLClientConnectionCreator]
+    in_flight: InFlightLog
     timeouts: Timeouts = field(default_factory=Timeouts)
-    #: Whether BDAT is used where it is offered.
+    #: Whether BDAT is used if the host offers it.
     bdat: bool = True
-    #: Called with each connection that `open` gave, once it is down.
-    closed: Callable[[Connection], None] | None = None
+    #: Called with each connection that `open` returned, once it is down.
+    lost: Callable[[Connection], None] | None = None
     #: Called with the reason when a connection is in clear although the host offers STARTTLS.
     in_clear: Callable[[Route, str], None] | None = None
 
 
 class SmtpConnector:
-    """The Carrier of mta.delivery.remote.interface over TCP and Unix sockets."""
+    """The Connector of mta.delivery.remote.interface over TCP and Unix sockets."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, options: ConnectorOptions) -> None:
+        self._options = options
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
-        """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
-        return _Opening(self._parts, untried(plan, tried)).start()
+        """Try the routes in order until a connection is ready for mail, as the Connector interface says."""
+        return _Opening(self._options, untried(plan, tried)).start()
 
 
 class _Opening:
-    """One run over a plan's routes; listens to the link that is under way."""
+    """One pass over the routes of a plan; the listener of the protocol that is connecting."""
 
-    def __init__(self, parts: Parts, routes: Sequence[Route]) -> None:
-        self._parts = parts
+    def __init__(self, options: ConnectorOptions, routes: Sequence[Route]) -> None:
+        self._options = options
         self._routes = list(reversed(routes))
         self._tried: list[str] = []
         self._route: Route
@@ -81,7 +80,7 @@ class _Opening:
         # The last refusal because of a limit: it tells more of the destination than a host that is not there.
         self._limit: TryLater | None = None
         self._connector: IConnector | None = None
-        self._link: SmtpClientProtocol | None = None
+        self._protocol: SmtpClientProtocol | None = None
         self._cancelled = False
         # Why the session under way is in clear although the host offers STARTTLS.
         self._no_tls = ""
@@ -93,32 +92,32 @@ class _Opening:
         self._next()
         return self._result
 
-    def heard(self, event: ClientEvent) -> None:
-        """Take an event of the session under way from its link."""
-        if event is ClientEvent.READY and self._link is not None:
-            link, self._link = self._link, None
-            security = describe(link.transport) or self._in_clear(link)
-            parts, tried = self._parts, frozenset(self._tried)
-            self._result.callback(SmtpConnection(link, self._route, security, parts.mark, parts.closed, tried=tried))
-        elif event is ClientEvent.CLOSED and self._link is not None:
-            link, self._link = self._link, None
-            link.close()
-            self._failed(link)
+    def session_event(self, event: ClientEvent) -> None:
+        """Take an event of the session under way from its protocol."""
+        if event is ClientEvent.READY and self._protocol is not None:
+            protocol, self._protocol = self._protocol, None
+            security = describe(protocol.transport) or self._in_clear(protocol)
+            in_flight, lost, tried = self._options.in_flight, self._options.lost, frozenset(self._tried)
+            self._result.callback(SmtpConnection(protocol, self._route, security, in_flight, lost, tried=tried))
+        elif event is ClientEvent.CLOSED and self._protocol is not None:
+            protocol, self._protocol = self._protocol, None
+            protocol.close()
+            self._failed(protocol)
 
-    def gone(self) -> None:
-        """Learn that the connection is down; CLOSED came before."""
+    def connection_lost(self) -> None:
+        """Do nothing, because CLOSED came before."""
 
     def unreachable(self, reason: Failure) -> None:
         """Learn that no connection was made."""
-        self._link = None
-        words = connect_words(reason.value, self._parts.timeouts.connect)
+        self._protocol = None
+        words = connect_words(reason.value, self._options.timeouts.connect)
         self._give_up(SessionFailure(FailureKind.LOST, "4.4.1", words))
 
-    def _in_clear(self, link: SmtpClientProtocol) -> str:
+    def _in_clear(self, protocol: SmtpClientProtocol) -> str:
         """Return the protection of a session in clear: "", or the reason when the host offers STARTTLS."""
-        reason = brief(self._no_tls or link.client.starttls_refused)
-        if reason and self._parts.in_clear is not None:
-            self._parts.in_clear(self._route, reason)
+        reason = brief(self._no_tls or protocol.client.starttls_refused)
+        if reason and self._options.in_clear is not None:
+            self._options.in_clear(self._route, reason)
         return unprotected(reason) if reason else ""
 
     def _next(self) -> None:
@@ -136,31 +135,31 @@ class _Opening:
         self._connect()
 
     def _connect(self) -> None:
-        parts, route = self._parts, self._route
+        options, route = self._options, self._route
         implicit = route.implicit_tls
-        terms = _terms(parts.hello, route, clear=self._no_tls != "")
-        client = ClientMachine(terms, secured=implicit, bdat=parts.bdat)
-        link = SmtpClientProtocol(
-            parts.reactor, client, parts.timeouts, lambda: parts.secure(route), implicit_tls=implicit
+        terms = _terms(options.ehlo_name, route, clear=self._no_tls != "")
+        client = ClientMachine(terms, secured=implicit, bdat=options.bdat)
+        protocol = SmtpClientProtocol(
+            options.reactor, client, options.timeouts, lambda: options.tls_options(route), implicit_tls=implicit
         )
-        link.listener = self
-        self._link = link
-        factory = _ProtocolFactory(link, self)
-        timeout = parts.timeouts.connect
+        protocol.listener = self
+        self._protocol = protocol
+        factory = _ProtocolFactory(protocol, self)
+        timeout = options.timeouts.connect
         if route.address.startswith("/"):
-            self._connector = parts.reactor.connectUNIX(route.address, factory, timeout)
+            self._connector = options.reactor.connectUNIX(route.address, factory, timeout)
         else:
-            self._connector = parts.reactor.connectTCP(route.address, route.port, factory, timeout)
+            self._connector = options.reactor.connectTCP(route.address, route.port, factory, timeout)
 
-    def _failed(self, link: SmtpClientProtocol) -> None:
-        trouble = link.client.ended
+    def _failed(self, protocol: SmtpClientProtocol) -> None:
+        trouble = protocol.client.ended
         assert trouble is not None
         opportunistic = self._route.tls is TlsRule.OPPORTUNISTIC and not self._route.implicit_tls
         if trouble.cause is FailureKind.TLS_FAILED and opportunistic and not self._no_tls:
             self._without_tls.append((self._route, trouble.text))
             self._next()
         else:
-            self._give_up(trouble, link.fault)
+            self._give_up(trouble, protocol.fault)
 
     def _give_up(self, trouble: SessionFailure, fault: Fault | None = None) -> None:
         self._last = operator_hint(trouble, self._route, fault)
@@ -175,9 +174,9 @@ class _Opening:
         """Close what is under way; the Deferred then fails with CancelledError."""
         self._cancelled = True
         if self._connector is not None:
-            link, self._link = self._link, None
-            if link is not None and link.connected:
-                link.abort()
+            protocol, self._protocol = self._protocol, None
+            if protocol is not None and protocol.connected:
+                protocol.abort()
             else:
                 self._connector.stopConnecting()
 
@@ -185,12 +184,12 @@ class _Opening:
 class _ProtocolFactory(ClientFactory):
     noisy = False
 
-    def __init__(self, link: SmtpClientProtocol, opening: _Opening) -> None:
-        self._link = link
+    def __init__(self, protocol: SmtpClientProtocol, opening: _Opening) -> None:
+        self._protocol = protocol
         self._opening = opening
 
     def buildProtocol(self, addr: IAddress | None) -> SmtpClientProtocol:  # noqa: ARG002  Twisted's signature
-        return self._link
+        return self._protocol
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
         self._opening.unreachable(reason)

@@ -1,4 +1,4 @@
-"""The seam between deciding when to deliver and talking to a remote host."""
+"""The seam between the code that schedules deliveries and the code that talks to a remote host."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -15,7 +15,7 @@ from mta.routing.route import Plan
 
 @fast_value(frozen=True, slots=True)
 class DeliveryRequest:
-    """What one transaction carries: a message and those of its recipients that go this way."""
+    """The input of one transaction: a message and those of its recipients that the transaction is for."""
 
     id: QueueId
     envelope: Envelope
@@ -30,30 +30,30 @@ class ExcessRecipients:
     """The recipients, by index, that a host refused at RCPT because the transaction had too many of them."""
 
     recipients: frozenset[int]
-    #: How many recipients the host had accepted.
+    #: The number of recipients that the host had accepted.
     limit: int
 
 
 @fast_value(frozen=True, slots=True)
 class TransactionResult:
-    """What came of one transaction.
+    """The result of one transaction.
 
-    `outcomes` has one entry for each recipient index of the parcel but those in `excess`, or none at all when `stale`:
-    the kept-open connection was found dead before the remote answered anything to this parcel, so it may go over
-    another at once.
+    `outcomes` has an entry for each recipient index of the request, except for those in `excess`. If `stale` is true it
+    is empty: the remote host closed the kept-open connection before it answered anything to this request, so the
+    request may go over another connection at once.
     """
 
     outcomes: Mapping[int, Outcome]
     stale: bool = False
-    #: When the session ended: whether all of the message was sent, so that the remote may have it.
-    all_out: bool = False
+    #: If the session ended: whether the whole message was sent, so that the remote host may have it.
+    fully_sent: bool = False
     excess: ExcessRecipients | None = None
-    #: The domain and selectors that signed the message, as in a Signature; "" if it was not to be signed.
+    #: The domain and selectors that signed the message, as in `mta.dkim.signer.Signature`; "" if signing is off.
     signed_by: str = ""
 
 
 class Connection(Protocol):
-    """A conversation with one remote host, past greeting, EHLO, TLS and login."""
+    """A session with one remote host that is ready for mail: greeting, EHLO, TLS and login are done."""
 
     @property
     def peer(self) -> str:
@@ -63,33 +63,33 @@ class Connection(Protocol):
     def security(self) -> str:
         """The connection's protection for the log, `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear.
 
-        In clear although the host offers STARTTLS it is `none(<reason>)`.
+        If the connection is in clear although the host offers STARTTLS, it is `none(<reason>)`.
         """
 
     @property
     def tried(self) -> frozenset[str]:
-        """Labels of the routes that were tried to open it, its own included."""
+        """Labels of the routes that were tried to open the connection, including its own."""
 
     @property
     def usable(self) -> bool:
-        """Whether another parcel may be given to it now."""
+        """Whether the connection can take a request now."""
 
-    def carry(self, parcel: DeliveryRequest) -> "Deferred[TransactionResult]":
-        """Run one transaction. Never fails for what a remote did; one parcel at a time."""
+    def deliver(self, request: DeliveryRequest) -> "Deferred[TransactionResult]":
+        """Run one transaction; one at a time. The Deferred must not fail because of anything a remote host did."""
 
     def quit(self) -> None:
-        """Say QUIT and close; what runs is cut short only by `abort`."""
+        """Send QUIT and close the connection, after the transaction that is running."""
 
     def abort(self) -> None:
-        """Close at once; a running `carry` ends with TryLater."""
+        """Close the connection at once; a running `deliver` ends with TryLater."""
 
 
 class Connector(Protocol):
     """Opens connections."""
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
-        """Try the routes in turn until one is ready for mail. TryLater tells what went wrong with the last one.
+        """Try the routes in order until a connection is ready for mail. TryLater explains the failure of the last one.
 
-        Routes whose label is in `tried` are left out; the TryLater names no host if that leaves no route. No act of a
-        remote host makes the Deferred fail. Cancelling closes the connection under way.
+        Skip the routes whose label is in `tried`; if that leaves no route, the TryLater names no host. The Deferred
+        must not fail because of anything a remote host did. Cancelling it closes the connection being opened.
         """

@@ -1,12 +1,14 @@
-"""One TCP connection to a remote host: moves bytes between the transport and the SMTP client's machine.
+"""The Twisted protocol of one connection to a remote host.
 
-Sending a body that is too large to write at once, no faster than the remote takes it.
+It moves bytes between the transport and the SMTP client's machine, keeps the time limits, begins TLS, and sends a body
+that is too large for one write no faster than the remote host takes it.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Protocol as Shape
 
 from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.connection_errors import loss_words
+from mta.delivery.remote.in_flight import not_noted
 from mta.delivery.remote.timeouts import Deadline, Timeouts
 from mta.message.body import CHUNK_BYTES, Body
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
@@ -26,59 +29,18 @@ from mta.tls.client import CertificateRejected, Fault, failure_words
 from mta.tls.prompt_writer import PromptWriter
 
 
-@implementer(IPullProducer)
-class BodyStream:
-    """Gives a transport one chunk each time it has room again, so at most two are in memory."""
-
-    def __init__(self, body: Body, write: Callable[[bytes], None], done: Callable[[OSError | None], None]) -> None:
-        """Prepare: `write` gets each chunk; then `done` is called once, with the error when the disk failed."""
-        self._chunks = _chunks(body)
-        self._write = write
-        self._done = done
-        self._stopped = False
-
-    def resumeProducing(self) -> None:
-        """Write the next chunk, or tell that there is none."""
-        if self._stopped:
-            return
-        unread = None
-        try:
-            if (chunk := next(self._chunks, None)) is not None:
-                self._write(chunk)
-                return
-        except OSError as error:
-            unread = error
-        self.stopProducing()
-        self._done(unread)
-
-    def stopProducing(self) -> None:
-        """Read no more."""
-        self._stopped = True
-        self._chunks = iter(())
-
-
-def _chunks(body: Body) -> Iterator[bytes]:
-    """Yield the body in pieces that are small whatever it is made of."""
-    for chunk in body.chunks():
-        if len(chunk) <= CHUNK_BYTES:
-            yield chunk
-            continue
-        for start in range(0, len(chunk), CHUNK_BYTES):
-            yield chunk[start : start + CHUNK_BYTES]
-
-
 class Listener(Shape):
-    """Who uses a link."""
+    """The user of a SmtpClientProtocol."""
 
-    def heard(self, event: ClientEvent) -> None:
-        """Learn what happened; START_TLS is the link's own affair and does not come here."""
+    def session_event(self, event: ClientEvent) -> None:
+        """Act on an event of the session. START_TLS does not come here, because the protocol handles it."""
 
-    def gone(self) -> None:
-        """Learn that the connection is down; the last thing a link says."""
+    def connection_lost(self) -> None:
+        """Take note that the connection is down. No other call follows."""
 
 
 class Wire(Shape):
-    """What we use of the transport that Twisted's reactor makes: ITLSTransport and ISystemHandle."""
+    """The part of ITLSTransport and ISystemHandle that is used here; the reactor's transports provide both."""
 
     disconnecting: bool
 
@@ -93,40 +55,44 @@ class Wire(Shape):
     def setTcpKeepAlive(self, enabled: bool, /) -> None: ...  # noqa: D102, FBT001, N802
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPullProducer)
 class SmtpClientProtocol(Protocol):
-    """The protocol object. Its `listener` hears every event of the machine in `client`."""
+    """Drives the SMTP machine in `client` and gives its events to `listener`.
 
-    transport: Wire  # type: ignore[assignment]  # the base class knows only what any transport has
+    The listener must be set before the connection is made.
+
+    While it streams a body it is the pull producer of its own transport.
+    """
+
+    transport: Wire  # type: ignore[assignment]  # the base class declares only ITransport
 
     def __init__(
         self,
         clock: IReactorTime,
         client: ClientMachine,
         timeouts: Timeouts,
-        secure: Callable[[], IOpenSSLClientConnectionCreator],
+        tls_options: Callable[[], IOpenSSLClientConnectionCreator],
         *,
         implicit_tls: bool = False,
     ) -> None:
-        """Prepare; `secure` makes the options of a TLS handshake when one is due."""
+        """Prepare; `tls_options` is called when a TLS handshake begins."""
         self.client = client
-        #: Why the certificate was rejected, once it was.
+        #: Why the certificate was rejected, if it was.
         self.fault: Fault | None = None
         self.listener: Listener
         self._timeouts = timeouts
-        self._secure = secure
+        self._tls_options = tls_options
         self._implicit_tls = implicit_tls
         self._handshaking = False
         self._writer: PromptWriter
-        self._stream: BodyStream | None = None
-        # Octets of the body that the stream has not read yet, its last piece while that is held back, and who is told.
+        # While a body is streamed: its pieces, the octets that were not read yet, and the note before its last piece.
+        self._pieces: Iterator[bytes] | None = None
         self._unread = 0
-        self._last = b""
-        self._at_last: Callable[[], None]
+        self._note: Callable[[], Deferred[object]]
         self._deadline = Deadline(clock, self._expired)
 
     def connectionMade(self) -> None:
-        """Wait for the greeting, inside TLS where it begins with the first byte."""
+        """Wait for the greeting; if TLS begins with the first byte, after the handshake."""
         self._writer = PromptWriter(self.transport)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
@@ -136,10 +102,10 @@ class SmtpClientProtocol(Protocol):
             self.flush()
 
     def dataReceived(self, data: bytes) -> None:
-        """Let the machine hear the server, send what it answers."""
+        """Give the bytes to the machine, send the commands that it answers with, and act on its event."""
         replies = self.client.replies
         event = self.client.receive(data)
-        # A piece of a reply moves no deadline: a server that dribbles gets no more time than one that is silent.
+        # An incomplete reply does not move the deadline, so a server that dribbles gets no more time than a silent one.
         if self.client.replies != replies:
             self.flush()
         if event is None:
@@ -147,11 +113,11 @@ class SmtpClientProtocol(Protocol):
         if event is ClientEvent.START_TLS:
             self._start_tls()
         else:
-            self.listener.heard(event)
+            self.listener.session_event(event)
 
     def handshakeCompleted(self) -> None:
-        """Go on inside TLS."""
-        # Twisted also calls this after a certificate that did not prove the name; the connection is then going down.
+        """Continue the session inside TLS."""
+        # Twisted also calls this after the certificate was rejected; the connection is then being closed.
         if self.transport.disconnecting:
             return
         self._handshaking = False
@@ -165,12 +131,12 @@ class SmtpClientProtocol(Protocol):
             self.fault = reason.value.fault
         event = self.client.lose(_loss(reason, self.client.awaited, handshaking=self._handshaking))
         if event is not None:
-            self.listener.heard(event)
+            self.listener.session_event(event)
         self._deadline.cancel()
-        self.listener.gone()
+        self.listener.connection_lost()
 
     def flush(self) -> None:
-        """Send what the machine says and wait for what it awaits."""
+        """Send the commands of the machine, and set the deadline for the reply that it awaits."""
         pieces = self.client.to_send()
         if pieces:
             self._writer.write(b"".join(pieces))
@@ -180,80 +146,91 @@ class SmtpClientProtocol(Protocol):
         else:
             self._deadline.clear()
 
-    def stream(self, body: Body, at_last: Callable[[], None]) -> None:
-        """Send a body piece by piece, as fast as the remote takes it; to be called on SEND_BODY.
+    def stream_body(self, body: Body, note: "Callable[[], Deferred[object]]") -> None:
+        """Send a body piece by piece, as fast as the remote host takes it; to be called on SEND_BODY.
 
-        Its last piece is held back: `at_last` is called once it is read, and `end_body` sends it.
+        The last piece is held back until the Deferred that `note` returns has fired. If that fails, the session ends.
         """
-        self._unread, self._at_last = body.size, at_last
+        self._pieces, self._unread, self._note = _pieces(body), body.size, note
         self._deadline.set(self._timeouts.block)
         self._writer.give_way()
-        self._stream = BodyStream(body, self._piece, self._streamed)
-        self.transport.registerProducer(self._stream, False)
+        self.transport.registerProducer(self, False)
 
-    def end_body(self) -> None:
-        """Send the last piece of the body, and what ends it."""
-        last, self._last = self._last, b""
-        self.client.send_body(last)
-        if (event := self.client.end_body()) is not None:
-            self.abort()
-            self.listener.heard(event)
-        else:
-            self.flush()
+    def resumeProducing(self) -> None:
+        """Send the next piece of the body, for which the transport has room."""
+        if self._pieces is None:
+            return
+        try:
+            piece = next(self._pieces, None)
+        except OSError as error:
+            text = f"cannot read the message body: {error.strerror or error}"
+            self.end(SessionFailure(FailureKind.OURS, "4.3.0", text))
+            return
+        self._unread -= len(piece or b"")
+        if piece is not None and self._unread > 0:
+            self.client.send_body(piece)
+            self.transport.writeSequence(self.client.to_send())
+            self._deadline.set(self._timeouts.block)
+            return
+        self._stop_streaming()
+        if piece is None:
+            # The body is shorter than announced, so the machine ends the session.
+            self._end_body(b"")
+            return
+        # The connection waits for the disk now, not for the remote host.
+        self._deadline.clear()
+        self._note().addCallbacks(self._noted, self._not_noted, (piece,))
 
-    def end(self, trouble: SessionFailure) -> None:
-        """End the session from our side and the connection at once; what runs gets this trouble as its verdict."""
-        event = self.client.lose(trouble)
+    def stopProducing(self) -> None:
+        """Stop reading the body, because the transport is closed."""
+        self._pieces = None
+
+    def end(self, failure: SessionFailure) -> None:
+        """End the session and close the connection at once; a running transaction fails with `failure`."""
+        event = self.client.lose(failure)
         self.abort()
         if event is not None:
-            self.listener.heard(event)
+            self.listener.session_event(event)
 
     def abort(self) -> None:
-        """Drop the connection, and the body that is under way."""
-        self._stop_stream()
+        """Close the connection at once, and stop the body that is being sent."""
+        self._stop_streaming()
         self.transport.abortConnection()
 
     def close(self) -> None:
-        """Let what was written go out and close; by force when that takes too long."""
+        """Close the connection once all written data is sent; at once if that takes longer than the time limit."""
         self.flush()
         self._deadline.set(self._timeouts.close)
         self.transport.loseConnection()
 
-    def _piece(self, chunk: bytes) -> None:
-        self._unread -= len(chunk)
-        if self._unread <= 0:
-            self._last = chunk
-            self._stop_stream()
-            # It is not the remote that is waited for.
-            self._deadline.clear()
-            self._at_last()
-            return
-        self.client.send_body(chunk)
-        self.transport.writeSequence(self.client.to_send())
-        self._deadline.set(self._timeouts.block)
+    def _noted(self, _: object, last_piece: bytes) -> None:
+        # The session may have ended while the note was being written.
+        if self.client.ended is None:
+            self._end_body(last_piece)
 
-    def _streamed(self, unread: OSError | None) -> None:
-        self._stop_stream()
-        if unread is not None:
-            self.end(
-                SessionFailure(FailureKind.OURS, "4.3.0", f"cannot read the message body: {unread.strerror or unread}")
-            )
+    def _not_noted(self, failure: Failure) -> None:
+        if self.client.ended is None:
+            self.end(not_noted(failure))
+
+    def _end_body(self, last_piece: bytes) -> None:
+        self.client.send_body(last_piece)
+        if (event := self.client.end_body()) is not None:
+            self.abort()
+            self.listener.session_event(event)
         else:
-            # Shorter than it was announced: there is no last piece.
-            self.end_body()
+            self.flush()
 
-    def _stop_stream(self) -> None:
-        if self._stream is not None:
-            self._stream.stopProducing()
-            self._stream = None
+    def _stop_streaming(self) -> None:
+        if self._pieces is not None:
+            self._pieces = None
             self.transport.unregisterProducer()
 
     def _start_tls(self) -> None:
         self._handshaking = True
         self._deadline.set(self._timeouts.tls)
         try:
-            self._writer.start_tls(self._secure())
-        except Exception as error:  # noqa: BLE001  a TLS library that cannot work here must not hold the mail
+            self._writer.start_tls(self._tls_options())
+        except Exception as error:  # noqa: BLE001  a broken TLS library must not block the mail
             self.end(SessionFailure(FailureKind.TLS_FAILED, "4.7.5", f"TLS cannot be used on this host: {error}"))
 
     def _expired(self) -> None:
@@ -267,15 +244,25 @@ class SmtpClientProtocol(Protocol):
             text = f"no TLS handshake within {self._timeouts.tls:g} seconds"
             return SessionFailure(FailureKind.TLS_FAILED, "4.7.5", text)
         step = self.client.awaited
-        if self._stream is not None or step is None:
+        if self._pieces is not None or step is None:
             text = f"took no more of the body for {self._timeouts.block:g} seconds"
         else:
             text = f"no reply to {step.value} within {self._timeouts.of(step):g} seconds"
         return SessionFailure(FailureKind.TIMEOUT, "4.4.2", text)
 
 
+def _pieces(body: Body) -> Iterator[bytes]:
+    """Yield the body in pieces of at most CHUNK_BYTES octets."""
+    for chunk in body.chunks():
+        if len(chunk) <= CHUNK_BYTES:
+            yield chunk
+            continue
+        for start in range(0, len(chunk), CHUNK_BYTES):
+            yield chunk[start : start + CHUNK_BYTES]
+
+
 def _loss(reason: Failure, step: Awaited | None, *, handshaking: bool) -> SessionFailure:
-    """Say why a connection went down, from the transport's reason."""
+    """Return the failure that the transport's reason for closing stands for."""
     if reason.check(CertificateRejected):
         return SessionFailure(FailureKind.NOT_TRUSTED, "4.7.5", failure_words(reason))
     if handshaking or reason.check(SSL.Error):

@@ -37,9 +37,9 @@ class Walk:
     #: By recipient index: the last answer of another host than the one that `answers` is from.
     earlier: Mapping[int, TryLater] = field(default_factory=dict)
 
-    def after(self, tried: frozenset[str], carried: TransactionResult, *, usable: bool) -> "Walk":
+    def after(self, tried: frozenset[str], result: TransactionResult, *, usable: bool) -> "Walk":
         """Return the walk after one more transaction, over a connection that had `tried` these routes."""
-        answers = {index: each for index, each in carried.outcomes.items() if isinstance(each, TryLater)}
+        answers = {index: each for index, each in result.outcomes.items() if isinstance(each, TryLater)}
         limits = {index: each for index, each in answers.items() if throttle_of(each) is not None}
         answered = self.answered or usable or bool(limits)
         return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits}, self.answers)
@@ -79,16 +79,16 @@ class SortedRecipients:
     excess: tuple[Pending, ...]
 
 
-def sort_out(recipients: Sequence[Pending], carried: TransactionResult) -> SortedRecipients:
+def sort_out(recipients: Sequence[Pending], result: TransactionResult) -> SortedRecipients:
     """Sort the recipients of a transaction that is over."""
-    beyond = carried.excess.recipients if carried.excess is not None else frozenset[int]()
+    beyond = result.excess.recipients if result.excess is not None else frozenset[int]()
     decided: list[Pending] = []
     undecided: list[Pending] = []
     excess: list[Pending] = []
     for each in recipients:
         if each.index in beyond:
             excess.append(each)
-        elif is_open(carried.outcomes[each.index]):
+        elif is_open(result.outcomes[each.index]):
             undecided.append(each)
         else:
             decided.append(each)
@@ -100,14 +100,14 @@ def is_open(outcome: Outcome) -> bool:
     return isinstance(outcome, TryLater) and outcome.host != ""
 
 
-def unsent(carried: TransactionResult) -> frozenset[int]:
+def unsent(result: TransactionResult) -> frozenset[int]:
     """Return the indexes of the recipients that certainly got no copy by a transaction.
 
     These are the ones of which a reply says so, and all when not the whole of the message was sent.
     """
     refused = frozenset(
         index
-        for index, outcome in carried.outcomes.items()
-        if isinstance(outcome, TryLater) and (outcome.reply is not None or not carried.all_out)
+        for index, outcome in result.outcomes.items()
+        if isinstance(outcome, TryLater) and (outcome.reply is not None or not result.fully_sent)
     )
-    return refused | carried.excess.recipients if carried.excess is not None else refused
+    return refused | result.excess.recipients if result.excess is not None else refused

@@ -144,8 +144,10 @@ class DestinationTests(SynchronousTestCase):
     def test_a_message_is_known_to_be_unsent_only_where_its_last_connection_had_not_got_all_of_it(self) -> None:
         self.carrier.held = True
         self.enter()
-        for number, all_out in enumerate((False, True, False)):
-            self.carrier.connections[number].answer(TransactionResult({}, stale=True, all_out=all_out), usable=False)
+        for number, fully_sent in enumerate((False, True, False)):
+            self.carrier.connections[number].answer(
+                TransactionResult({}, stale=True, fully_sent=fully_sent), usable=False
+            )
         assert [bool(parcel.unsent) for parcel in self.carrier.parcels] == [False, True, False, True]
 
     def test_a_lost_connection_with_no_other_left_puts_the_rest_off(self) -> None:

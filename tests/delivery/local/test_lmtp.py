@@ -9,13 +9,13 @@ from twisted.trial.unittest import TestCase
 
 from mta.delivery.local.lmtp import LmtpConnector, mail_store
 from mta.delivery.local.rule import LocalKind, LocalRule
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.tls.client import client_options
-from tests.fakes.carrying import Case, noted, parcel
+from tests.fakes.carrying import AlwaysNoted, Case, request
 from tests.fakes.dovecot import Dovecot, why_not
 from tests.fakes.wire import Wire
 
@@ -51,18 +51,18 @@ class StoreTests(Case):
         self.asked: list[str] = []
         self.answer: Deferred[list[str] | TryLater] = Deferred()
 
-    def carrier(self, rule: LocalRule) -> tuple[LmtpConnector, Plan]:
+    def connector(self, rule: LocalRule) -> tuple[LmtpConnector, Plan]:
         store = mail_store(rule)
         assert store is not None
-        return LmtpConnector(SmtpConnector(self.parts), store, self.look_up), store
+        return LmtpConnector(SmtpConnector(self.options), store, self.look_up), store
 
     def look_up(self, host: str) -> Deferred[list[str] | TryLater]:
         self.asked.append(host)
         return self.answer
 
     def opening(self, rule: LocalRule) -> Deferred[Connection | TryLater]:
-        carrier, plan = self.carrier(rule)
-        return carrier.open(plan)
+        connector, plan = self.connector(rule)
+        return connector.open(plan)
 
     def connected(self, *offer: str) -> tuple[Connection, Wire]:
         opening = self.opening(BY_ADDRESS)
@@ -74,8 +74,8 @@ class StoreTests(Case):
         return connection, wire
 
     def test_other_plans_go_their_usual_way(self) -> None:
-        carrier, _ = self.carrier(BY_NAME)
-        carrier.open(Plan("mx.test", (Route("mx.test", "192.0.2.1", 25, TlsRule.NONE),)))
+        connector, _ = self.connector(BY_NAME)
+        connector.open(Plan("mx.test", (Route("mx.test", "192.0.2.1", 25, TlsRule.NONE),)))
         self.net.accept("220 hi")
         self.assertEqual(self.net.wires[0].heard(), b"EHLO me.test\r\n")
         self.assertEqual(self.asked, [])
@@ -143,40 +143,40 @@ class StoreTests(Case):
 
     def test_each_recipient_has_its_own_outcome(self) -> None:
         connection, wire = self.connected()
-        carrying = connection.carry(parcel("bob@here.test", "eve@here.test", "dan@here.test"))
+        delivering = connection.deliver(request("bob@here.test", "eve@here.test", "dan@here.test"))
         self.assertEqual(wire.heard().count(b"\r\n"), 5)
         wire.says("250 ok", "250 ok", "550 5.1.1 no such user", "250 ok", "354 go")
         self.assertTrue(wire.heard().endswith(b"\r\n.\r\n"))
         wire.says("250 2.0.0 bob saved", "452 4.2.2 dan is full")
-        outcomes = self.successResultOf(carrying).outcomes
+        outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual([type(outcomes[index]) for index in range(3)], [Delivered, Failed, TryLater])
         self.assertEqual(outcomes[2], TryLater("452 4.2.2 dan is full", "192.0.2.7[192.0.2.7]:24", "4.2.2"))
 
     def test_a_connection_is_kept_for_the_next_message(self) -> None:
         connection, wire = self.connected()
         for _ in range(2):
-            carrying = connection.carry(parcel())
+            delivering = connection.deliver(request())
             wire.says("250 ok", "250 ok", "354 go", "250 saved")
-            self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+            self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
             self.assertTrue(connection.usable)
 
     def test_who_has_no_answer_when_the_connection_breaks_is_tried_again(self) -> None:
         connection, wire = self.connected()
-        carrying = connection.carry(parcel("bob@here.test", "eve@here.test"))
+        delivering = connection.deliver(request("bob@here.test", "eve@here.test"))
         wire.says("250 ok", "250 ok", "250 ok", "354 go", "250 bob saved")
         wire.lost()
-        outcomes = self.successResultOf(carrying).outcomes
+        outcomes = self.successResultOf(delivering).outcomes
         self.assertIsInstance(outcomes[0], Delivered)
         self.assertIsInstance(outcomes[1], TryLater)
 
     def test_a_mail_store_that_falls_silent_after_the_dot_is_given_up_in_time(self) -> None:
         connection, wire = self.connected()
-        carrying = connection.carry(parcel("bob@here.test", "eve@here.test"))
+        delivering = connection.deliver(request("bob@here.test", "eve@here.test"))
         wire.says("250 ok", "250 ok", "250 ok", "354 go", "250 bob saved")
         self.net.advance(599)
-        self.assertNoResult(carrying)
+        self.assertNoResult(delivering)
         self.net.advance(2)
-        outcomes = self.successResultOf(carrying).outcomes
+        outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual([type(outcomes[index]) for index in range(2)], [Delivered, TryLater])
 
 
@@ -189,18 +189,18 @@ class DovecotTests(TestCase):
         self.dovecot.start()
         self.addCleanup(self.dovecot.__exit__)
 
-    async def carried(self, rule: LocalRule, *parcels: DeliveryRequest) -> list[list[Outcome]]:
-        """Carry parcels over one connection; return the outcomes of each."""
+    async def result(self, rule: LocalRule, *requests: DeliveryRequest) -> list[list[Outcome]]:
+        """Carry requests over one connection; return the outcomes of each."""
         store = mail_store(rule)
         assert store is not None
         down: Deferred[Connection] = Deferred()
-        parts = Parts(reactor, "me.test", client_options, noted, closed=down.callback)
-        connection = await LmtpConnector(SmtpConnector(parts), store, self.never).open(store)
+        options = ConnectorOptions(reactor, "me.test", client_options, AlwaysNoted(), lost=down.callback)
+        connection = await LmtpConnector(SmtpConnector(options), store, self.never).open(store)
         assert not isinstance(connection, TryLater), connection
         outcomes = []
-        for each in parcels:
-            carried = await connection.carry(each)
-            outcomes.append([carried.outcomes[pending.index] for pending in each.recipients])
+        for each in requests:
+            result = await connection.deliver(each)
+            outcomes.append([result.outcomes[pending.index] for pending in each.recipients])
         connection.quit()
         await down
         return outcomes
@@ -210,7 +210,7 @@ class DovecotTests(TestCase):
 
     async def test_mail_over_tcp_reaches_its_mailboxes_and_an_unknown_user_is_refused(self) -> None:
         rule = LocalRule(LocalKind.LMTP, "127.0.0.1", self.dovecot.port)
-        (outcomes,) = await self.carried(rule, parcel("bob@here.test", "no@here.test", "eve@other.test"))
+        (outcomes,) = await self.result(rule, request("bob@here.test", "no@here.test", "eve@other.test"))
         assert [type(outcome) for outcome in outcomes] == [Delivered, Failed, Delivered]
         assert outcomes[1].status == "5.1.1"
         for user in ("bob", "eve"):
@@ -220,13 +220,13 @@ class DovecotTests(TestCase):
 
     async def test_messages_share_a_connection_over_the_socket(self) -> None:
         rule = LocalRule(LocalKind.LMTP, path=self.dovecot.socket)
-        outcomes = await self.carried(rule, parcel("bob@here.test"), parcel("no@here.test"), parcel("bob@here.test"))
+        outcomes = await self.result(rule, request("bob@here.test"), request("no@here.test"), request("bob@here.test"))
         assert [type(outcome) for (outcome,) in outcomes] == [Delivered, Failed, Delivered]
         assert len(self.dovecot.mail("bob")) == 2
 
     async def test_a_large_body_with_dots_arrives_whole(self) -> None:
         content = b"Subject: large\r\n\r\n" + b".line\r\n..\r\n" * 60_000
         rule = LocalRule(LocalKind.LMTP, "127.0.0.1", self.dovecot.port)
-        ((outcome,),) = await self.carried(rule, parcel("bob@here.test", body=MemoryBody(content)))
+        ((outcome,),) = await self.result(rule, request("bob@here.test", body=MemoryBody(content)))
         assert isinstance(outcome, Delivered)
         assert self.dovecot.mail("bob")[0].endswith(b"\n" + content.replace(b"\r\n", b"\n"))

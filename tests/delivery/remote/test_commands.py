@@ -20,13 +20,13 @@ HOST = "mx.test[192.0.2.1]:25"
 GREEK = Recipient(Address("δοκιμή", "b.test"))
 
 
-def parcel(envelope: Envelope, body: Body | None = None) -> DeliveryRequest:
+def request(envelope: Envelope, body: Body | None = None) -> DeliveryRequest:
     pending = tuple(Pending(index, each) for index, each in enumerate(envelope.recipients))
     return DeliveryRequest(QueueId("x"), envelope, body or MemoryBody(mail.BODY), pending)
 
 
 def commands(offer: Offer, envelope: Envelope) -> list[str]:
-    letter = prepare_transaction(offer, parcel(envelope), HOST).letter
+    letter = prepare_transaction(offer, request(envelope), HOST).message
     assert letter is not None
     return [letter.mail, *letter.recipients]
 
@@ -89,16 +89,16 @@ NO_UTF8 = replace(ALL, smtputf8=False)
     ],
 )
 def test_a_message_of_an_ascii_header_needs_no_smtputf8_though_its_client_said_it(body: bytes) -> None:
-    written = prepare_transaction(NO_UTF8, parcel(UTF8, MemoryBody(body)), HOST)
-    assert written.letter is not None
-    assert written.letter.mail == f"MAIL FROM:<alice@a.test> SIZE={len(body)}"
+    written = prepare_transaction(NO_UTF8, request(UTF8, MemoryBody(body)), HOST)
+    assert written.message is not None
+    assert written.message.mail == f"MAIL FROM:<alice@a.test> SIZE={len(body)}"
     assert written.outcomes == {}
 
 
 def test_the_header_of_a_large_message_is_judged_too() -> None:
     for first, needed in ((b"Subject: x", False), (b"Subject: \xc3\xbc", True)):
         body = MemoryBody(first + b"\r\nX: " + b"x" * ONE_WRITE_BYTES + b"\r\n\r\n\xc3\xbc\r\n")
-        assert (prepare_transaction(NO_UTF8, parcel(UTF8, body), HOST).letter is None) is needed
+        assert (prepare_transaction(NO_UTF8, request(UTF8, body), HOST).message is None) is needed
 
 
 def test_a_header_that_cannot_be_read_is_tried_later() -> None:
@@ -108,7 +108,7 @@ def test_a_header_that_cannot_be_read_is_tried_later() -> None:
         def chunks(self) -> Iterator[bytes]:
             raise OSError(5, "Input/output error")
 
-    (outcome,) = prepare_transaction(NO_UTF8, parcel(UTF8, Broken()), HOST).outcomes.values()
+    (outcome,) = prepare_transaction(NO_UTF8, request(UTF8, Broken()), HOST).outcomes.values()
     assert isinstance(outcome, TryLater)
 
 
@@ -123,8 +123,8 @@ def test_a_header_that_cannot_be_read_is_tried_later() -> None:
 def test_a_message_that_needs_smtputf8_fails_where_it_is_not_offered(
     envelope: Envelope, body: bytes, words: str
 ) -> None:
-    written = prepare_transaction(NO_UTF8, parcel(envelope, MemoryBody(body)), HOST)
-    assert written.letter is None
+    written = prepare_transaction(NO_UTF8, request(envelope, MemoryBody(body)), HOST)
+    assert written.message is None
     (failed,) = written.outcomes.values()
     assert isinstance(failed, Failed)
     assert (failed.status, failed.host) == ("5.6.7", HOST)
@@ -143,27 +143,27 @@ def test_a_domain_goes_out_as_a_labels() -> None:
 
 def test_a_recipient_that_needs_smtputf8_fails_alone() -> None:
     offer = replace(ALL, smtputf8=False)
-    written = prepare_transaction(offer, parcel(mail.envelope(GREEK, "b@b.test")), HOST)
-    assert written.letter is not None
-    assert list(written.letter.recipients) == ["RCPT TO:<b@b.test>"]
+    written = prepare_transaction(offer, request(mail.envelope(GREEK, "b@b.test")), HOST)
+    assert written.message is not None
+    assert list(written.message.recipients) == ["RCPT TO:<b@b.test>"]
     done = outcomes(written, [reply(250, "2.0.0", "ok")], HOST, dsn=False)
     assert {index: type(each) for index, each in done.items()} == {0: Failed, 1: Delivered}
     assert list(written.outcomes) == [0]
-    assert prepare_transaction(offer, parcel(mail.envelope(GREEK)), HOST).letter is None
+    assert prepare_transaction(offer, request(mail.envelope(GREEK)), HOST).message is None
 
 
 @pytest.mark.parametrize(
     ("size", "fits"), [(None, True), (0, True), (len(mail.BODY), True), (len(mail.BODY) - 1, False)]
 )
 def test_a_message_larger_than_the_offered_size_fails_unsent(size: int | None, fits: bool) -> None:
-    written = prepare_transaction(replace(ALL, size=size), parcel(mail.envelope("b@b.test", "c@b.test")), HOST)
-    assert (written.letter is not None) is fits
+    written = prepare_transaction(replace(ALL, size=size), request(mail.envelope("b@b.test", "c@b.test")), HOST)
+    assert (written.message is not None) is fits
     assert {each.status for each in written.outcomes.values()} == (set() if fits else {"5.3.4"})
 
 
 def test_small_bodies_are_in_the_letter_and_large_ones_are_not() -> None:
     for size, inside in ((ONE_WRITE_BYTES, True), (ONE_WRITE_BYTES + 1, False)):
-        letter = prepare_transaction(ALL, parcel(mail.envelope("b@b.test"), MemoryBody(b"x" * size)), HOST).letter
+        letter = prepare_transaction(ALL, request(mail.envelope("b@b.test"), MemoryBody(b"x" * size)), HOST).message
         assert letter is not None
         assert (letter.body is not None) is inside
 
@@ -175,8 +175,8 @@ def test_a_body_that_cannot_be_read_is_tried_later() -> None:
         def chunks(self) -> Iterator[bytes]:
             raise OSError(5, "Input/output error")
 
-    written = prepare_transaction(ALL, parcel(mail.envelope("b@b.test"), Broken()), HOST)
-    assert written.letter is None
+    written = prepare_transaction(ALL, request(mail.envelope("b@b.test"), Broken()), HOST)
+    assert written.message is None
     assert written.outcomes == {0: TryLater("cannot read the message body: Input/output error", status="4.3.0")}
 
 
@@ -236,4 +236,4 @@ def test_an_original_recipient_goes_to_a_host_without_smtputf8_in_ascii() -> Non
 
 def test_octets_outside_ascii_in_a_header_travel_when_the_client_did_not_say_smtputf8() -> None:
     body = MemoryBody("Subject: Grüße\r\n\r\nx\r\n".encode())
-    assert prepare_transaction(NO_UTF8, parcel(mail.envelope("b@b.test"), body), HOST).letter is not None
+    assert prepare_transaction(NO_UTF8, request(mail.envelope("b@b.test"), body), HOST).message is not None

@@ -3,14 +3,14 @@ from dataclasses import replace
 from mta.delivery.remote.interface import Connection, TransactionResult
 from mta.message.outcome import Delivered, Failed, TryLater
 from tests.fakes import mail
-from tests.fakes.carrying import ROUTE, TAKEN, Case, parcel
+from tests.fakes.carrying import ROUTE, TAKEN, Case, request
 from tests.fakes.wire import Wire
 
 
 class CarryTests(Case):
     def test_a_small_message_goes_out_in_one_write_and_its_outcome_comes_back(self) -> None:
         connection, wire = self.ready()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         self.assertFalse(connection.usable)
         self.assertEqual(
             wire.heard(),
@@ -18,34 +18,34 @@ class CarryTests(Case):
         )
         wire.says(*TAKEN)
         self.assertEqual(
-            self.successResultOf(carrying),
+            self.successResultOf(delivering),
             TransactionResult({0: Delivered("250 2.0.0 taken", ROUTE.label, "2.0.0")}),
         )
         self.assertTrue(connection.usable)
 
     def test_data_takes_the_place_of_bdat_when_that_is_switched_off(self) -> None:
         connection, wire = self.ready(bdat=False)
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         self.assertTrue(wire.heard().endswith(b"DATA\r\n"))
         wire.says("250 ok", "250 ok", "354 go")
         self.assertEqual(wire.heard(), mail.BODY + b".\r\n")
         wire.says("250 2.0.0 taken")
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
 
     def test_outcomes_bear_the_indexes_of_the_parcel(self) -> None:
         connection, wire = self.ready()
-        whole = parcel("a@b.test", "b@b.test", "c@b.test")
-        carrying = connection.carry(replace(whole, recipients=(whole.recipients[2], whole.recipients[0])))
+        whole = request("a@b.test", "b@b.test", "c@b.test")
+        delivering = connection.deliver(replace(whole, recipients=(whole.recipients[2], whole.recipients[0])))
         wire.says("250 ok", "550 5.1.1 c unknown", "250 ok", "250 taken")
-        outcomes = self.successResultOf(carrying).outcomes
+        outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual({index: type(each) for index, each in outcomes.items()}, {2: Failed, 0: Delivered})
 
     def test_no_refusal_of_mail_by_our_own_smarthost_is_final_and_each_has_advice(self) -> None:
         for line in ("530 5.7.0 authentication required", "550 5.7.1 not owned by user", "554 no", "501 5.1.7 bad"):
             connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
-            carrying = connection.carry(parcel("bob@b.test", "eve@b.test"))
+            delivering = connection.deliver(request("bob@b.test", "eve@b.test"))
             wire.says(line, *["503 MAIL first"] * 3)
-            for outcome in self.successResultOf(carrying).outcomes.values():
+            for outcome in self.successResultOf(delivering).outcomes.values():
                 self.assertIsInstance(outcome, TryLater)
                 self.assertIn(line, outcome.text)
                 self.assertIn("SMARTHOST_USER", outcome.advice)
@@ -53,7 +53,7 @@ class CarryTests(Case):
 
     def test_a_smarthost_that_refuses_the_sender_later_is_tried_later_and_a_recipient_fails(self) -> None:
         connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
-        carrying = connection.carry(parcel("bob@b.test", "eve@b.test", "joe@b.test"))
+        delivering = connection.deliver(request("bob@b.test", "eve@b.test", "joe@b.test"))
         wire.says(
             "250 ok",
             "550 5.1.1 unknown",
@@ -61,26 +61,26 @@ class CarryTests(Case):
             "250 ok",
             "554 Email address is not verified",
         )
-        outcomes = self.successResultOf(carrying).outcomes
+        outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual([type(outcomes[index]) for index in range(3)], [Failed, TryLater, TryLater])
 
     def test_the_word_of_any_other_host_is_final(self) -> None:
         connection, wire = self.ready()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("530 5.7.0 authentication required", "503 no", "503 no")
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Failed)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Failed)
 
     def test_what_cannot_go_this_way_is_decided_without_a_word(self) -> None:
         connection, wire = self.ready("250-mx.test", "250 SIZE 10")
-        outcomes = self.successResultOf(connection.carry(parcel())).outcomes
+        outcomes = self.successResultOf(connection.deliver(request())).outcomes
         self.assertEqual(outcomes[0].status, "5.3.4")
         self.assertEqual(wire.heard(), b"")
         self.assertTrue(connection.usable)
 
     def test_one_parcel_at_a_time(self) -> None:
         connection, _ = self.ready()
-        connection.carry(parcel())
-        self.assertRaises(RuntimeError, connection.carry, parcel())
+        connection.deliver(request())
+        self.assertRaises(RuntimeError, connection.deliver, request())
 
     def test_each_step_has_its_time(self) -> None:
         for replies, seconds, words in (
@@ -90,14 +90,14 @@ class CarryTests(Case):
             (("250 ok", "250 ok", "354 go"), 600, "no reply to end of data"),
         ):
             connection, wire = self.ready(bdat=False)
-            carrying = connection.carry(parcel())
+            delivering = connection.deliver(request())
             self.net.advance(100)
             if replies:
                 wire.says(*replies)
                 self.net.advance(seconds - 0.5)
-                self.assertNoResult(carrying)
+                self.assertNoResult(delivering)
             self.net.advance(seconds)
-            outcome = self.successResultOf(carrying).outcomes[0]
+            outcome = self.successResultOf(delivering).outcomes[0]
             self.assertEqual(outcome.text.split(" within")[0], words)
             self.assertEqual(outcome.status, "4.4.2")
             self.assertFalse(connection.usable)
@@ -105,25 +105,25 @@ class CarryTests(Case):
 
     def test_a_remote_that_hangs_up_after_the_dot_may_have_the_message(self) -> None:
         connection, wire = self.ready()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("250 ok", "250 ok")
         wire.lost()
         self.assertEqual(
-            self.successResultOf(carrying).outcomes[0],
+            self.successResultOf(delivering).outcomes[0],
             TryLater("connection lost after end of data; the message may have been taken", ROUTE.label, "4.4.2"),
         )
 
     def test_a_remote_that_breaks_the_protocol_is_left(self) -> None:
         connection, wire = self.ready()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("250 ok", "gibberish")
-        outcome = self.successResultOf(carrying).outcomes[0]
+        outcome = self.successResultOf(delivering).outcomes[0]
         self.assertEqual((type(outcome), outcome.status), (TryLater, "4.5.0"))
         self.assertTrue(wire.aborting)
 
     def test_the_next_parcel_may_be_given_when_the_last_one_comes_back(self) -> None:
         connection, wire = self.ready()
-        again = connection.carry(parcel()).addCallback(lambda _: connection.carry(parcel()))
+        again = connection.deliver(request()).addCallback(lambda _: connection.deliver(request()))
         wire.says(*TAKEN)
         wire.says(*TAKEN)
         self.assertIsInstance(self.successResultOf(again).outcomes[0], Delivered)
@@ -132,7 +132,7 @@ class CarryTests(Case):
 class KeptOpenTests(Case):
     def used(self) -> tuple[Connection, Wire]:
         connection, wire = self.ready()
-        connection.carry(parcel())
+        connection.deliver(request())
         wire.says(*TAKEN)
         wire.heard()
         return connection, wire
@@ -146,9 +146,9 @@ class KeptOpenTests(Case):
         connection, wire = self.used()
         wire.says("421 4.4.2 idle too long")
         self.assertFalse(connection.usable)
-        self.assertEqual(self.closed, [])
+        self.assertEqual(self.lost, [])
         self.net.advance(0)
-        self.assertEqual(self.closed, [connection])
+        self.assertEqual(self.lost, [connection])
 
     def test_anything_said_while_idle_makes_it_unusable(self) -> None:
         connection, wire = self.used()
@@ -159,11 +159,11 @@ class KeptOpenTests(Case):
         connection, wire = self.used()
         wire.lost()
         self.assertFalse(connection.usable)
-        self.assertEqual(self.closed, [connection])
+        self.assertEqual(self.lost, [connection])
         connection.quit()
         connection.abort()
         self.net.advance(0)
-        self.assertEqual(self.closed, [connection])
+        self.assertEqual(self.lost, [connection])
         self.assertEqual(self.net.getDelayedCalls(), [])
 
     def test_a_parcel_for_a_dead_connection_may_go_over_another_at_once(self) -> None:
@@ -178,48 +178,48 @@ class KeptOpenTests(Case):
 
         for death in (gone, goodbye, silence):
             connection, wire = self.used()
-            carrying = connection.carry(parcel())
+            delivering = connection.deliver(request())
             death(wire)
             # By BDAT all of it goes out at once.
-            self.assertEqual(self.successResultOf(carrying), TransactionResult({}, stale=True, all_out=True))
+            self.assertEqual(self.successResultOf(delivering), TransactionResult({}, stale=True, fully_sent=True))
             self.assertFalse(connection.usable)
 
     def test_a_parcel_of_which_only_commands_were_said_is_stale_and_was_not_sent(self) -> None:
         connection, wire = self.ready(bdat=False)
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("250 ok", "250 ok", "354 go", "250 taken")
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
-        carrying = connection.carry(parcel())
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
+        delivering = connection.deliver(request())
         wire.lost()
-        self.assertEqual(self.successResultOf(carrying), TransactionResult({}, stale=True, all_out=False))
+        self.assertEqual(self.successResultOf(delivering), TransactionResult({}, stale=True, fully_sent=False))
 
     def test_a_parcel_given_after_the_connection_went_down_is_stale(self) -> None:
         connection, wire = self.used()
         wire.lost()
-        self.assertEqual(self.successResultOf(connection.carry(parcel())), TransactionResult({}, stale=True))
+        self.assertEqual(self.successResultOf(connection.deliver(request())), TransactionResult({}, stale=True))
 
     def test_once_anything_was_answered_it_is_not_stale(self) -> None:
         connection, wire = self.used()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("250 ok")
         wire.lost()
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], TryLater)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], TryLater)
 
     def test_the_first_parcel_of_a_new_connection_is_never_stale(self) -> None:
         connection, wire = self.ready()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("421 no mail today")
-        self.assertEqual(self.successResultOf(carrying).outcomes[0].text, "421 no mail today")
+        self.assertEqual(self.successResultOf(delivering).outcomes[0].text, "421 no mail today")
 
     def test_a_refused_reset_makes_it_stale(self) -> None:
         connection, wire = self.ready()
-        connection.carry(parcel())
+        connection.deliver(request())
         wire.says("250 ok", "550 no", "503 none")
         wire.heard()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         self.assertTrue(wire.heard().startswith(b"RSET\r\nMAIL"))
         wire.says("500 what?")
-        self.assertEqual(self.successResultOf(carrying), TransactionResult({}, stale=True, all_out=True))
+        self.assertEqual(self.successResultOf(delivering), TransactionResult({}, stale=True, fully_sent=True))
 
     def test_quit_is_said_and_the_connection_closed(self) -> None:
         connection, wire = self.used()
@@ -230,21 +230,22 @@ class KeptOpenTests(Case):
 
     def test_quit_waits_for_the_parcel_under_way(self) -> None:
         connection, wire = self.used()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         connection.quit()
         self.assertFalse(wire.disconnecting)
         wire.heard()
         wire.says(*TAKEN)
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
         self.assertEqual(wire.heard(), b"QUIT\r\n")
 
     def test_abort_cuts_the_parcel_under_way_short(self) -> None:
         connection, wire = self.used()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("250 ok")
         connection.abort()
         self.assertEqual(
-            self.successResultOf(carrying).outcomes[0].text, "connection closed by us; the message may have been taken"
+            self.successResultOf(delivering).outcomes[0].text,
+            "connection closed by us; the message may have been taken",
         )
         self.net.advance(0)
-        self.assertEqual(self.closed, [connection])
+        self.assertEqual(self.lost, [connection])

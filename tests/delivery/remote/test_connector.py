@@ -62,7 +62,7 @@ class OpeningTests(Case):
         self.assertEqual(self.successResultOf(opening).peer, OTHER.label)
 
     def test_a_plan_without_routes_is_tried_later(self) -> None:
-        opening = SmtpConnector(self.parts).open(Plan("nowhere", ()))
+        opening = SmtpConnector(self.options).open(Plan("nowhere", ()))
         self.assertEqual(self.trouble(opening).text, "there is no host to try")
 
     def test_a_silent_host_is_given_up_in_time(self) -> None:
@@ -261,7 +261,7 @@ class BrokenTlsTests(Case):
         def broken(route: Route) -> Any:
             raise MemoryError("no executable memory")
 
-        self.parts = replace(self.parts, secure=broken)
+        self.options = replace(self.options, tls_options=broken)
         opening = self.open(replace(ROUTE, tls=TlsRule.REQUIRE))
         self.net.accept("220 hi", *EHLO, "220 go ahead")
         self.assertIn("TLS cannot be used on this host: no executable memory", self.trouble(opening).text)

@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionLost
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.routing.route import TlsRule
 from mta.smtp.client.reply_reader import MAX_LINES, MAX_OCTETS
-from tests.fakes.carrying import ROUTE, Case, parcel
+from tests.fakes.carrying import ROUTE, Case, request
 from tests.fakes.wire import Wire
 
 GOOD = {
@@ -53,7 +53,7 @@ class Remote(Case):
         result: Any = opening
         for step in POINTS:
             if step == "MAIL":
-                result = self.successResultOf(opening).carry(parcel("a@b.test", "b@b.test"))
+                result = self.successResultOf(opening).deliver(request("a@b.test", "b@b.test"))
             if step == point:
                 self.began = self.net.seconds()
                 mischief(self)
@@ -268,10 +268,10 @@ def test_what_a_remote_claims_to_offer_stops_no_mail(offer: list[str]) -> None:
     case = Remote()
     case.setUp()
     connection, wire = case.ready(*offer)
-    carrying = connection.carry(parcel())
+    delivering = connection.deliver(request())
     for reply in ("250 ok", "250 ok", "354 go", "250 taken"):
         wire.says(reply)
-    assert isinstance(case.successResultOf(carrying).outcomes[0], Delivered)
+    assert isinstance(case.successResultOf(delivering).outcomes[0], Delivered)
 
 
 def test_ten_thousand_capabilities_are_no_offer() -> None:

@@ -1,4 +1,4 @@
-"""The carrier over real sockets with a server that lies before TLS begins: nothing counts, and it learns nothing."""
+"""The connector over real sockets with a server that lies before TLS begins: nothing counts, and it learns nothing."""
 
 import socket
 import ssl
@@ -12,12 +12,12 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.message.outcome import TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.tls.client import Trust, client_options
 from tests.fakes import certificates
-from tests.fakes.carrying import noted
+from tests.fakes.carrying import AlwaysNoted
 from tests.fakes.processes import PATIENCE
 
 AUTHORITY = certificates.authority()
@@ -105,9 +105,9 @@ class HostileTlsTests(TestCase):
         """Return the server and what came of the connection, which must not have been good."""
         liar = Liar(self.context, clear, inside, late)
         trust = Trust(AUTHORITY.certificate_pem, system=False)
-        parts = Parts(reactor, "me.test", lambda route: client_options(route, trust), noted)  # type: ignore[arg-type]
+        options = ConnectorOptions(reactor, "me.test", lambda route: client_options(route, trust), AlwaysNoted())  # type: ignore[arg-type]
         route = Route("sink.test", "127.0.0.1", liar.port, TlsRule.VERIFY, credentials=USER)
-        outcome = await SmtpConnector(parts).open(Plan("x", (route,)))
+        outcome = await SmtpConnector(options).open(Plan("x", (route,)))
         await deferToThread(liar.done)
         assert isinstance(outcome, TryLater), outcome
         for octets in (liar.heard, liar.heard_inside):

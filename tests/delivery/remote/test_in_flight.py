@@ -11,97 +11,97 @@ from mta.message.outcome import Delivered, TryLater
 from mta.queue.interface import QueueError
 from mta.queue.memory import MemoryQueue
 from tests.fakes import mail
-from tests.fakes.carrying import TAKEN, Case, parcel
+from tests.fakes.carrying import TAKEN, Case, request
 from tests.fakes.wire import Wire
 
 LARGE = MemoryBody((b"y" * 70 + b"\r\n") * 8000)
 
 
-class Marked(Case):
-    """Conversations whose marks are on disk when a test says so."""
+class NotedOnDemandTests(Case):
+    """Transactions whose notes are on disk when a test says so: the case is its own InFlightLog."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.marks: list[tuple[DeliveryRequest, Deferred[object]]] = []
+        self.notes: list[tuple[DeliveryRequest, Deferred[object]]] = []
 
-    def mark(self, parcel: DeliveryRequest) -> "Deferred[object]":
+    def note_in_flight(self, request: DeliveryRequest) -> "Deferred[object]":
         done: Deferred[object] = Deferred()
-        self.marks.append((parcel, done))
+        self.notes.append((request, done))
         return done
 
     def on_disk(self) -> None:
-        _, done = self.marks.pop()
+        _, done = self.notes.pop()
         done.callback(None)
 
     def refused(self) -> None:
-        _, done = self.marks.pop()
+        _, done = self.notes.pop()
         done.errback(QueueError("the disk is full"))
 
-    def connection(self, **parts: object) -> tuple[Connection, Wire]:
-        return self.ready(mark=self.mark, **parts)
+    def connection(self, **options: object) -> tuple[Connection, Wire]:
+        return self.ready(in_flight=self, **options)
 
     def streamed(self, wire: Wire) -> bytes:
-        """Take the body as far as it goes without the mark."""
+        """Take the body as far as it goes without the note."""
         while wire.producer is not None:
             wire.producer.resumeProducing()
         return wire.heard()
 
     # A body that goes out at once
 
-    def test_nothing_is_said_before_the_mark_is_on_disk(self) -> None:
+    def test_nothing_is_said_before_the_note_is_on_disk(self) -> None:
         connection, wire = self.connection()
-        given = parcel()
-        carrying = connection.carry(given)
+        given = request()
+        delivering = connection.deliver(given)
         self.assertEqual((wire.heard(), connection.usable), (b"", False))
-        self.assertIs(self.marks[0][0], given)
+        self.assertIs(self.notes[0][0], given)
         self.on_disk()
         self.assertTrue(wire.heard().endswith(mail.BODY))
         wire.says(*TAKEN)
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
 
     def test_what_cannot_be_noted_is_not_sent_and_the_connection_is_still_good(self) -> None:
         connection, wire = self.connection()
-        carrying = connection.carry(parcel("a@b.test", "b@b.test"))
+        delivering = connection.deliver(request("a@b.test", "b@b.test"))
         self.refused()
-        outcomes = self.successResultOf(carrying).outcomes
+        outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual([type(each) for each in outcomes.values()], [TryLater, TryLater])
         self.assertIn("cannot note it: the disk is full", outcomes[0].text)
         self.assertEqual((wire.heard(), connection.usable), (b"", True))
 
     def test_a_new_connection_that_ends_while_the_disk_is_waited_for_is_a_failed_attempt(self) -> None:
         connection, wire = self.connection()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.lost()
-        self.assertEqual(self.successResultOf(carrying).outcomes[0].text, "connection lost")
+        self.assertEqual(self.successResultOf(delivering).outcomes[0].text, "connection lost")
         self.on_disk()
         self.assertEqual(wire.heard(), b"")
 
     def test_a_used_connection_that_ends_while_the_disk_is_waited_for_was_stale(self) -> None:
         connection, wire = self.connection()
-        connection.carry(parcel())
+        connection.deliver(request())
         self.on_disk()
         wire.says(*TAKEN)
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         wire.says("421 4.3.2 too long idle")
-        self.assertTrue(self.successResultOf(carrying).stale)
+        self.assertTrue(self.successResultOf(delivering).stale)
         self.on_disk()
 
-    def test_a_parcel_whose_mark_is_waited_for_is_sent_before_the_goodbye(self) -> None:
+    def test_a_message_whose_note_is_being_written_is_sent_before_quit(self) -> None:
         connection, wire = self.connection()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         connection.quit()
         self.assertEqual(wire.heard(), b"")
         self.on_disk()
         wire.heard()
         wire.says(*TAKEN)
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
         self.assertEqual(wire.heard(), b"QUIT\r\n")
 
     def test_closing_by_force_does_not_wait_for_the_disk(self) -> None:
         connection, wire = self.connection()
-        carrying = connection.carry(parcel())
+        delivering = connection.deliver(request())
         connection.abort()
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], TryLater)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], TryLater)
         self.on_disk()
         self.assertEqual(wire.heard(), b"")
 
@@ -109,17 +109,17 @@ class Marked(Case):
 
     def streaming(self, *, bdat: bool) -> "tuple[Deferred[object], Connection, Wire]":
         connection, wire = self.connection(bdat=bdat)
-        carrying = connection.carry(parcel(body=LARGE))
-        self.assertEqual(self.marks, [])
+        delivering = connection.deliver(request(body=LARGE))
+        self.assertEqual(self.notes, [])
         wire.says("250 ok", "250 ok", *(() if bdat else ("354 go",)))
-        return carrying, connection, wire
+        return delivering, connection, wire
 
-    def test_the_last_piece_of_a_large_body_waits_for_the_mark(self) -> None:
+    def test_the_last_piece_of_a_large_body_waits_for_the_note(self) -> None:
         for bdat in (True, False):
-            carrying, connection, wire = self.streaming(bdat=bdat)
+            delivering, connection, wire = self.streaming(bdat=bdat)
             before = self.streamed(wire)
             self.assertNotIn(b"\r\n.\r\n", before)
-            self.assertEqual(len(self.marks), 1)
+            self.assertEqual(len(self.notes), 1)
             # However long the disk takes, it is not the remote's fault.
             self.net.advance(3600)
             self.on_disk()
@@ -128,54 +128,54 @@ class Marked(Case):
             self.assertGreater(len(after), 0)
             self.assertEqual(sent, LARGE.data + (b"" if bdat else b".\r\n"))
             wire.says("250 taken")
-            self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+            self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
             self.assertTrue(connection.usable)
 
     def test_a_large_body_that_cannot_be_noted_is_never_ended(self) -> None:
         for bdat in (True, False):
-            carrying, _, wire = self.streaming(bdat=bdat)
+            delivering, _, wire = self.streaming(bdat=bdat)
             self.streamed(wire)
             self.refused()
-            self.assertIn("cannot note it", self.successResultOf(carrying).outcomes[0].text)
+            self.assertIn("cannot note it", self.successResultOf(delivering).outcomes[0].text)
             self.assertEqual((wire.heard(), wire.aborting), (b"", True))
 
     def test_a_remote_that_refuses_the_body_before_its_end_is_heard_while_the_disk_is_waited_for(self) -> None:
-        carrying, _, wire = self.streaming(bdat=False)
+        delivering, _, wire = self.streaming(bdat=False)
         self.streamed(wire)
         wire.says("552 5.3.4 too large")
-        self.assertEqual(self.successResultOf(carrying).outcomes[0].text, "552 5.3.4 too large")
+        self.assertEqual(self.successResultOf(delivering).outcomes[0].text, "552 5.3.4 too large")
         self.on_disk()
         self.assertEqual(wire.heard(), b"")
 
 
-class QueueMarksTests(SynchronousTestCase):
+class QueueInFlightLogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.queue = MemoryQueue()
         self.lines: list[str] = []
-        self.mark = QueueInFlightLog(self.queue, EventLog(self.lines.append, lambda: 0.0))
+        self.in_flight = QueueInFlightLog(self.queue, EventLog(self.lines.append, lambda: 0.0))
 
     def test_the_first_time_is_noted_and_not_told(self) -> None:
-        given = parcel()
-        self.successResultOf(self.mark(given))
+        given = request()
+        self.successResultOf(self.in_flight.note_in_flight(given))
         self.assertEqual(self.lines, [])
         self.assertEqual(self.successResultOf(self.queue.note_in_flight(given.id, [0])), {0})
 
     def test_what_was_noted_and_never_settled_is_told_by_recipient(self) -> None:
-        given = parcel("a@b.test", "b@b.test")
+        given = request("a@b.test", "b@b.test")
         self.successResultOf(self.queue.note_in_flight(given.id, [1]))
-        self.successResultOf(self.mark(given))
+        self.successResultOf(self.in_flight.note_in_flight(given))
         (line,) = self.lines
         self.assertIn(f" possible-duplicate id={given.id} to=<b@b.test> ", line)
         self.assertIn("possible duplicate", line)
 
     def test_what_was_noted_and_never_sent_is_no_news(self) -> None:
-        given = parcel()
-        self.successResultOf(self.mark(given))
-        self.successResultOf(self.mark(replace(given, unsent=frozenset((0,)))))
+        given = request()
+        self.successResultOf(self.in_flight.note_in_flight(given))
+        self.successResultOf(self.in_flight.note_in_flight(replace(given, unsent=frozenset((0,)))))
         self.assertEqual(self.lines, [])
-        self.successResultOf(self.mark(given))
+        self.successResultOf(self.in_flight.note_in_flight(given))
         self.assertEqual(len(self.lines), 1)
 
     def test_a_queue_that_cannot_note_it_says_so(self) -> None:
         self.successResultOf(succeed(self.queue.close()))
-        self.failureResultOf(self.mark(parcel()), QueueError)
+        self.failureResultOf(self.in_flight.note_in_flight(request()), QueueError)

@@ -1,4 +1,4 @@
-"""The carrier over real sockets, with a server that is not ours."""
+"""The connector over real sockets, with a server that is not ours."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,14 +9,14 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from mta.delivery.remote.commands import ONE_WRITE_BYTES
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.body import FileBody, MemoryBody
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.tls.client import Trust, client_options
 from tests.fakes import certificates, mail
-from tests.fakes.carrying import noted
+from tests.fakes.carrying import AlwaysNoted
 from tests.fakes.received import Rule
 from tests.fakes.sink import EXTENSIONS, Sink
 
@@ -25,7 +25,7 @@ AUTHORITY = certificates.authority()
 NO_CHUNKING = tuple(word for word in EXTENSIONS if word != "CHUNKING")
 
 
-def parcel(body: Any = None) -> DeliveryRequest:
+def request(body: Any = None) -> DeliveryRequest:
     claim = mail.claim("bob@b.test")
     return DeliveryRequest(claim.id, claim.envelope, body or claim.body, claim.pending)
 
@@ -35,7 +35,7 @@ class LoopbackTests(TestCase):
 
     def setUp(self) -> Any:
         self.downs: list[Deferred[None]] = []
-        self.closed: list[Connection] = []
+        self.lost: list[Connection] = []
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
@@ -55,17 +55,17 @@ class LoopbackTests(TestCase):
 
     def open(self, sink: Sink, rule: TlsRule = TlsRule.OPPORTUNISTIC, **route: Any) -> Any:
         trust = Trust(AUTHORITY.certificate_pem, system=False)
-        parts = Parts(
+        options = ConnectorOptions(
             reactor,  # type: ignore[arg-type]
             "me.test",
             lambda route: client_options(route, trust),
-            noted,
-            closed=self._down,
+            AlwaysNoted(),
+            lost=self._down,
         )
-        return SmtpConnector(parts).open(Plan("x", (Route("sink.test", "127.0.0.1", sink.port, rule, **route),)))
+        return SmtpConnector(options).open(Plan("x", (Route("sink.test", "127.0.0.1", sink.port, rule, **route),)))
 
     def _down(self, connection: Connection) -> None:
-        self.closed.append(connection)
+        self.lost.append(connection)
         while self.downs:
             self.downs.pop().callback(None)
 
@@ -78,8 +78,8 @@ class LoopbackTests(TestCase):
         """Send one message and return how the connection was protected."""
         connection = await self.open(sink, **route)
         self.assertNotIsInstance(connection, TryLater)
-        carried = await connection.carry(parcel(body))
-        self.assertIsInstance(carried.outcomes[0], Delivered, carried)
+        result = await connection.deliver(request(body))
+        self.assertIsInstance(result.outcomes[0], Delivered, result)
         await self.close(connection)
         self.assertEqual(sink.faults, [])
         return str(connection.security)
@@ -88,7 +88,7 @@ class LoopbackTests(TestCase):
         sink = self.sink()
         connection = await self.open(sink)
         for _ in range(5):
-            await connection.carry(parcel())
+            await connection.deliver(request())
         await self.close(connection)
         self.assertEqual([message.content for message in sink.messages], [mail.BODY] * 5)
         self.assertEqual((sink.connections, sink.faults), (1, []))
@@ -167,5 +167,5 @@ class LoopbackTests(TestCase):
     async def test_a_server_that_hangs_up_after_the_dot_may_have_the_message(self) -> None:
         sink = self.sink(rules=[Rule(".", None)])
         connection = await self.open(sink)
-        carried = await connection.carry(parcel())
-        self.assertIn("the message may have been taken", carried.outcomes[0].text)
+        result = await connection.deliver(request())
+        self.assertIn("the message may have been taken", result.outcomes[0].text)

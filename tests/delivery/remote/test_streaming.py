@@ -5,7 +5,7 @@ from mta.delivery.remote.commands import ONE_WRITE_BYTES
 from mta.delivery.remote.interface import Connection
 from mta.message.body import CHUNK_BYTES, MemoryBody
 from mta.message.outcome import Delivered, TryLater
-from tests.fakes.carrying import Case, parcel
+from tests.fakes.carrying import Case, request
 from tests.fakes.wire import Wire
 
 
@@ -20,15 +20,15 @@ class FailingBody:
 class LargeBodyTests(Case):
     LARGE = MemoryBody((b"y" * 70 + b"\r\n") * 8000)
 
-    def streaming(self, body: Any, **parts: Any) -> tuple[Any, Connection, Wire]:
-        connection, wire = self.ready(**parts)
-        carrying = connection.carry(parcel(body=body))
+    def streaming(self, body: Any, **options: Any) -> tuple[Any, Connection, Wire]:
+        connection, wire = self.ready(**options)
+        delivering = connection.deliver(request(body=body))
         wire.heard()
-        wire.says("250 ok", "250 ok", *([] if parts.get("bdat", True) else ["354 go"]))
-        return carrying, connection, wire
+        wire.says("250 ok", "250 ok", *([] if options.get("bdat", True) else ["354 go"]))
+        return delivering, connection, wire
 
     def test_the_body_follows_the_recipients_in_pieces_as_the_transport_asks(self) -> None:
-        carrying, connection, wire = self.streaming(self.LARGE)
+        delivering, connection, wire = self.streaming(self.LARGE)
         sent = wire.heard().removeprefix(b"BDAT %d LAST\r\n" % self.LARGE.size)
         self.assertFalse(wire.streaming)
         while wire.producer is not None:
@@ -38,7 +38,7 @@ class LargeBodyTests(Case):
             sent += piece
         self.assertEqual(sent, self.LARGE.data)
         wire.says("250 2.0.0 taken")
-        self.assertIsInstance(self.successResultOf(carrying).outcomes[0], Delivered)
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
         self.assertTrue(connection.usable)
 
     def test_the_body_after_data_ends_with_a_dot(self) -> None:
@@ -50,22 +50,22 @@ class LargeBodyTests(Case):
         self.assertEqual(sent, self.LARGE.data + b".\r\n")
 
     def test_a_remote_that_takes_no_more_is_given_up(self) -> None:
-        carrying, _, wire = self.streaming(self.LARGE)
+        delivering, _, wire = self.streaming(self.LARGE)
         self.net.advance(170)
         wire.producer.resumeProducing()
         self.net.advance(170)
-        self.assertNoResult(carrying)
+        self.assertNoResult(delivering)
         self.net.advance(10)
-        outcome = self.successResultOf(carrying).outcomes[0]
+        outcome = self.successResultOf(delivering).outcomes[0]
         self.assertEqual(outcome.text, "took no more of the body for 180 seconds")
         self.assertTrue(wire.aborting)
 
     def test_a_body_that_cannot_be_read_to_its_end_is_never_ended(self) -> None:
         for bdat in (True, False):
-            carrying, _, wire = self.streaming(FailingBody(), bdat=bdat)
+            delivering, _, wire = self.streaming(FailingBody(), bdat=bdat)
             wire.producer.resumeProducing()
             wire.producer.resumeProducing()
-            outcome = self.successResultOf(carrying).outcomes[0]
+            outcome = self.successResultOf(delivering).outcomes[0]
             self.assertEqual((type(outcome), outcome.status), (TryLater, "4.3.0"))
             self.assertTrue(wire.aborting)
             self.assertNotIn(b"\r\n.\r\n", wire.heard())
@@ -75,18 +75,18 @@ class LargeBodyTests(Case):
             def chunks(self) -> Iterator[bytes]:
                 yield b"x\r\n"
 
-        carrying, _, wire = self.streaming(Short(), bdat=False)
+        delivering, _, wire = self.streaming(Short(), bdat=False)
         wire.producer.resumeProducing()
         wire.producer.resumeProducing()
-        self.assertIn("3 octets instead of", self.successResultOf(carrying).outcomes[0].text)
+        self.assertIn("3 octets instead of", self.successResultOf(delivering).outcomes[0].text)
         self.assertTrue(wire.aborting)
 
     def test_a_refusal_in_the_middle_stops_the_body(self) -> None:
-        carrying, connection, wire = self.streaming(self.LARGE)
+        delivering, connection, wire = self.streaming(self.LARGE)
         producer = wire.producer
         producer.resumeProducing()
         wire.says("552 5.3.4 too big")
-        self.assertEqual(self.successResultOf(carrying).outcomes[0].status, "5.3.4")
+        self.assertEqual(self.successResultOf(delivering).outcomes[0].status, "5.3.4")
         self.assertFalse(connection.usable)
         self.assertIsNone(wire.producer)
         wire.heard()
@@ -94,9 +94,9 @@ class LargeBodyTests(Case):
         self.assertEqual(wire.heard(), b"")
 
     def test_a_connection_lost_in_the_middle_is_a_plain_loss(self) -> None:
-        carrying, _, wire = self.streaming(self.LARGE)
+        delivering, _, wire = self.streaming(self.LARGE)
         wire.producer.resumeProducing()
         wire.lost()
         self.assertEqual(
-            self.successResultOf(carrying).outcomes[0].text, "connection lost before the reply to end of data"
+            self.successResultOf(delivering).outcomes[0].text, "connection lost before the reply to end of data"
         )

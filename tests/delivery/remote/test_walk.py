@@ -69,8 +69,8 @@ def test_recipients_are_parted_by_their_answers() -> None:
 
 def test_a_copy_may_be_there_only_if_all_was_sent_and_no_reply_denies_it() -> None:
     outcomes: dict[int, Outcome] = {0: LATER, 1: LOST}
-    assert unsent(TransactionResult(outcomes, all_out=True)) == {0}
-    assert unsent(TransactionResult(outcomes, all_out=False)) == {0, 1}
+    assert unsent(TransactionResult(outcomes, fully_sent=True)) == {0}
+    assert unsent(TransactionResult(outcomes, fully_sent=False)) == {0, 1}
     assert unsent(TransactionResult({0: TAKEN}, excess=ExcessRecipients(frozenset((1, 2)), 1))) == {1, 2}
 
 

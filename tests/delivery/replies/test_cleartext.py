@@ -9,7 +9,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from mta.delivery.remote.connector import Parts, SmtpConnector
+from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection
 from mta.delivery.replies.hints import MAX_HOSTS, ClearTextNotices, without_tls
 from mta.message.outcome import Delivered, TryLater
@@ -17,7 +17,7 @@ from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.smtp.replies import read_reply
 from mta.tls.client import Trust, client_options
 from tests.fakes import certificates
-from tests.fakes.carrying import CLEAR, EHLO, ROUTE, Case, noted, parcel
+from tests.fakes.carrying import CLEAR, EHLO, ROUTE, AlwaysNoted, Case, request
 from tests.fakes.received import Rule
 from tests.fakes.sink import Sink
 
@@ -40,20 +40,20 @@ class RealHandshakes(TestCase):
         self.sink.__enter__()
         self.addCleanup(self.sink.close)
         trust = Trust(AUTHORITY.certificate_pem, system=False)
-        parts = Parts(
+        options = ConnectorOptions(
             reactor,  # type: ignore[arg-type]
             "me.test",
             lambda route: client_options(route, trust),
-            noted,
+            AlwaysNoted(),
             in_clear=lambda route, reason: self.told.append((route.host, reason)),
         )
-        connection: Any = await SmtpConnector(parts).open(
+        connection: Any = await SmtpConnector(options).open(
             Plan("x", (Route("sink.test", "127.0.0.1", self.sink.port, rule),))
         )
-        if not hasattr(connection, "carry"):
+        if not hasattr(connection, "deliver"):
             return str(connection.text)
-        carried = await connection.carry(parcel())
-        self.assertIsInstance(carried.outcomes[0], Delivered)
+        result = await connection.deliver(request())
+        self.assertIsInstance(result.outcomes[0], Delivered)
         connection.quit()
         return str(connection.security)
 
@@ -140,9 +140,9 @@ class Openings(Case):
     def test_a_refusal_for_want_of_tls_is_tried_later(self) -> None:
         opening = self.open(ROUTE)
         wire = self.net.accept("220 hi", "250-mx.test", "250 STARTTLS", "454 4.7.0 not now")
-        carrying = self.successResultOf(opening).carry(parcel())
+        delivering = self.successResultOf(opening).deliver(request())
         wire.says("530 5.7.0 Must issue a STARTTLS command first")
-        (outcome,) = self.successResultOf(carrying).outcomes.values()
+        (outcome,) = self.successResultOf(delivering).outcomes.values()
         self.assertIsInstance(outcome, TryLater)
         self.assertEqual(outcome.status, "4.7.0")
         self.assertIn("TLS with it failed: 454 4.7.0 not now", outcome.text)
