@@ -155,7 +155,7 @@ class Daemon(MultiService):
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
     def _alone(self) -> Relay:
-        premises = RelayContext(
+        context = RelayContext(
             settings=self._settings,
             reactor=self._reactor,
             event_log=self._event_log,
@@ -165,7 +165,7 @@ class Daemon(MultiService):
             home=self._settings.queue_dir,
             ids=IdSource(),
         )
-        return Relay(premises)
+        return Relay(context)
 
     def _parent(self, watchdog: float | None) -> Supervisor:
         # The workers read the keys for themselves; what is wrong with them was said once, here.

@@ -1,8 +1,8 @@
-"""Puts the parts of the house together, once ports and queue are open; mta.daemon.relay starts and stops them."""
+"""Puts the parts of a relay together around its open queue. `mta.daemon.relay` starts and stops them."""
 
 import socket
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from mta.event_log.repeats import WINDOW as REPEATS_ROUND
 from mta.inbound.balance import Balance
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
-from mta.inbound.listener import ESMTPFactory
+from mta.inbound.listener import ESMTPFactory, NewSession
 from mta.inbound.networks import client_address
 from mta.inbound.policy import Client, DomainCheck, Policy
 from mta.inbound.ports import room_for_clients
@@ -58,6 +58,7 @@ from mta.routing.route import Route
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.smtp.address import Address
+from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.server.machine import ServerMachine
 from mta.tls.authorities import Authorities
@@ -67,7 +68,7 @@ from mta.tls.server import ListeningCertificate
 
 @dataclass(frozen=True, slots=True)
 class RelayContext:
-    """What a relay is given; everything in it stands on this."""
+    """The settings, resources and services from which one relay is built."""
 
     settings: Settings
     reactor: Any
@@ -76,237 +77,259 @@ class RelayContext:
     sockets: Sequence[socket.socket]
     certificate: ListeningCertificate | None
     keyring: Keyring | None
-    #: Where the queue lies, and with it the control socket.
+    #: The directory of the queue and of the control socket.
     home: Path
     ids: IdSource
-    #: Given when other processes share the limits of destinations, and when they accept from the same sockets.
+    #: Given if other processes share the limits of destinations.
     windows: NewWindow | None = None
+    #: Given if other processes accept connections from the same sockets.
     balance: Balance | None = None
 
+    def in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
+        """Run work that may block in the reactor's thread pool."""
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), work)
 
-class Assembly:
-    """The parts of one daemon. `listener` makes sessions; `services` are started together and stopped together."""
 
-    def __init__(self, premises: RelayContext, queue: SqliteQueue) -> None:
-        self._premises = premises
-        self._queue = queue
-        self._settings = settings = premises.settings
-        self._event_log = event_log = premises.event_log
-        self._ids = premises.ids
-        clock = premises.reactor
-        self._resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
-        self._trusted = TrustedClients(settings.trusted, _looking_up(self._resolver), clock, event_log)
-        self._rules = self._router_rules()
-        self._router = MailRouter(self._rules, self._resolver, clock.seconds)
-        self._local = self._local_mail()
-        delivery = self._delivery()
-        self.listener: ESMTPFactory = self._listener(delivery)
-        #: The files that are read again when the operator asks: the name of the setting, and how.
-        self.files: Sequence[tuple[str, Callable[[], object]]] = tuple(self._reloaded())
-        keeper = HistoryKeeper(queue, settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
-        room = RoomKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
-        queue.when_short(lambda: clock.callLater(0, room.look))
-        auditor = Auditor(queue, wall_clock=time.time, alarm=event_log.alarm, trouble=event_log.trouble)
-        self.services: tuple[IService, ...] = (
-            self._trusted,
-            delivery,
-            PeriodicService(keeper.forget, HISTORY_ROUND, clock),
-            PeriodicService(room.look, ROOM_LOOK, clock),
-            PeriodicService(auditor.look, AUDIT_ROUND, clock),
-            PeriodicService(event_log.tell_repeats, REPEATS_ROUND, clock),
-            PeriodicService(self._clock_watch(delivery).look, CLOCK_ROUND, clock),
-            ControlService(clock, premises.home, delivery.applied, event_log.trouble),
-            *(
-                ()
-                if premises.certificate is None
-                else (PeriodicService(premises.certificate.look, CERTIFICATE_ROUND, clock),)
-            ),
+@dataclass(frozen=True, slots=True)
+class RelayParts:
+    """The parts of a relay that its life cycle needs."""
+
+    #: Makes the protocol of each connection.
+    factory: ESMTPFactory
+    #: Started and stopped together.
+    services: Sequence[IService]
+    #: The names of the files that are read again on SIGHUP, each with the callable that reads it.
+    reloads: Sequence[tuple[str, Callable[[], object]]]
+
+
+def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
+    """Build a relay around an open queue: the look-ups, then delivery, then the listener. Start none of it."""
+    settings, event_log, clock = context.settings, context.event_log, context.reactor
+    resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
+    trusted = TrustedClients(settings.trusted, _trust_lookup(resolver), clock, event_log)
+    rules = _router_rules(context)
+    authorities = Authorities(settings.smarthost_ca_file, event_log.trouble)
+    aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
+    local = _local_mail(context, queue, aliases)
+    delivery = DeliveryService(
+        queue,
+        MailRouter(rules, resolver, clock.seconds),
+        _connector(context, queue, resolver, authorities),
+        local,
+        _settler(context, queue),
+        windows=context.windows or own_windows(window_limits(settings.retry_schedule)),
+        clock=clock,
+        wall_clock=time.time,
+        event_log=event_log,
+        signer=_signer(context, trusted),
+    )
+    limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
+    intake = Intake(
+        queue,
+        delivery,
+        event_log,
+        ids=context.ids,
+        wall_clock=time.time,
+        name=settings.mailname,
+        limits=limits,
+        visited=_loop_check(local, settings.local_domains),
+    )
+    policy = Policy(settings.relay_domains, rules.is_local, local.accepts, trusted.may_be_trusted)
+    # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
+    check = DomainCheck(MailRouter(rules, resolver.for_strangers(), clock.seconds))
+    factory = ESMTPFactory(
+        _session_factory(context, trusted, policy, intake, check),
+        trusted,
+        event_log,
+        name=settings.mailname,
+        limits=limits,
+        clock=clock,
+        certificate=context.certificate,
+    )
+    services = (trusted, delivery, *_periodic_services(context, queue, delivery))
+    control = ControlService(clock, context.home, delivery.applied, event_log.trouble)
+    return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, authorities)))
+
+
+def _router_rules(context: RelayContext) -> RouterRules:
+    settings = context.settings
+    return RouterRules(
+        mailname=settings.mailname,
+        local_domains=settings.local_domains,
+        relay_domains=settings.relay_domains,
+        smarthost=settings.smarthost,
+        port_out=settings.port_out,
+        ipv6=settings.ipv6,
+        private=settings.private_destinations,
+        listening=OwnSockets((each.getsockname()[0], settings.port) for each in context.sockets),
+    )
+
+
+def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile | None) -> LocalMail:
+    settings, forwarding = context.settings, None
+    if aliases is not None:
+        forwarding = Forwarding(
+            aliases.current,
+            settings.local_domains.matches,
+            new_id=lambda: context.ids.new(time.time()),
+            writer=queue.writer,
+            require_room=queue.require_room,
         )
+    return LocalMail(
+        settings.mail_dir,
+        settings.mailname,
+        run=context.in_thread,
+        wall_clock=time.time,
+        create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
+        store=mail_store(settings.local_delivery),
+        forwarding=forwarding,
+    )
 
-    def _router_rules(self) -> RouterRules:
-        settings = self._settings
-        return RouterRules(
-            mailname=settings.mailname,
-            local_domains=settings.local_domains,
-            relay_domains=settings.relay_domains,
-            smarthost=settings.smarthost,
-            port_out=settings.port_out,
-            ipv6=settings.ipv6,
-            private=settings.private_destinations,
-            listening=OwnSockets((each.getsockname()[0], settings.port) for each in self._premises.sockets),
-        )
 
-    def _reloaded(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        premises = self._premises
-        if premises.certificate is not None:
-            yield "CERTIFICATE_PATH and KEY_PATH", premises.certificate.reload
-        if premises.keyring is not None:
-            yield "DKIM_KEY_PATH", premises.keyring.reload
-        if self._aliases is not None:
-            yield "ALIASES_FILE", self._aliases.reload
-        own = self._settings.smarthost_ca_file is not None
-        yield "SMARTHOST_CA_FILE" if own else "the system's authorities", self._authorities.reload
+def _connector(context: RelayContext, queue: SqliteQueue, resolver: DnsResolver, authorities: Authorities) -> Connector:
+    """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
+    settings = context.settings
+    in_flight = QueueInFlightLog(queue, context.event_log)
+    in_clear = partial(_notice_clear_text, context, ClearTextNotices())
+    options = ConnectorOptions(context.reactor, settings.mailname, authorities.options, in_flight, in_clear=in_clear)
+    connector = SmtpConnector(options)
+    store = mail_store(settings.local_delivery)
+    if store is None:
+        return connector
+    return LmtpConnector(connector, store, _store_lookup(resolver, ipv6=settings.ipv6))
 
-    def _local_mail(self) -> LocalMail:
-        settings, forwarding = self._settings, None
-        self._aliases: AliasesFile | None = None
-        if settings.aliases_file is not None:
-            aliases = self._aliases = AliasesFile(settings.aliases_file, self._event_log.notice)
-            forwarding = Forwarding(
-                aliases.current,
-                settings.local_domains.matches,
-                new_id=lambda: self._ids.new(time.time()),
-                writer=self._queue.writer,
-                require_room=self._queue.require_room,
-            )
-        return LocalMail(
-            settings.mail_dir,
-            settings.mailname,
-            run=self._in_a_thread,
-            wall_clock=time.time,
-            create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
-            store=mail_store(settings.local_delivery),
-            forwarding=forwarding,
-        )
 
-    def _in_clear(self, notices: ClearTextNotices, route: Route, reason: str) -> None:
-        text = notices.text(route, reason, self._premises.reactor.seconds())
-        if text is not None:
-            self._event_log.notice(text)
+def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: Route, reason: str) -> None:
+    text = notices.text(route, reason, context.reactor.seconds())
+    if text is not None:
+        context.event_log.notice(text)
 
-    def _connector(self) -> Connector:
-        settings = self._settings
-        self._authorities = Authorities(settings.smarthost_ca_file, self._event_log.trouble)
-        tls_options = self._authorities.options
-        in_flight = QueueInFlightLog(self._queue, self._event_log)
-        in_clear = partial(self._in_clear, ClearTextNotices())
-        options = ConnectorOptions(self._premises.reactor, settings.mailname, tls_options, in_flight, in_clear=in_clear)
-        connector = SmtpConnector(options)
-        store = mail_store(settings.local_delivery)
-        if store is None:
-            return connector
-        return LmtpConnector(connector, store, _store_addresses(self._resolver, ipv6=settings.ipv6))
 
-    def _delivery(self) -> DeliveryService:
-        settings = self._settings
-        reporter = DsnReporter(settings.mailname, self._ids, settings.retry_schedule)
-        settler = Settler(
-            self._queue, reporter, settings.retry_schedule, wall_clock=time.time, event_log=self._event_log
-        )
-        return DeliveryService(
-            self._queue,
-            self._router,
-            self._connector(),
-            self._local,
-            settler,
-            windows=self._premises.windows or own_windows(window_limits(settings.retry_schedule)),
-            clock=self._premises.reactor,
-            wall_clock=time.time,
-            event_log=self._event_log,
-            signer=self._signer(),
-        )
+def _settler(context: RelayContext, queue: SqliteQueue) -> Settler:
+    schedule = context.settings.retry_schedule
+    reporter = DsnReporter(context.settings.mailname, context.ids, schedule)
+    return Settler(queue, reporter, schedule, wall_clock=time.time, event_log=context.event_log)
 
-    def _clock_watch(self, delivery: DeliveryService) -> ClockWatch:
-        def make_all_due() -> None:
-            self._queue.make_all_due(time.time()).addCallback(lambda _: delivery.wake())
 
-        steady, event_log = self._premises.reactor.seconds, self._event_log
-        return ClockWatch(
-            wall_clock=time.time, steady=steady, make_all_due=make_all_due, wake=delivery.wake, event_log=event_log
-        )
+def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:
+    """Return the signer of reports and of mail from trusted clients, or None if mail is not signed."""
 
-    def _signer(self) -> Signer | None:
-        keyring = self._premises.keyring
-        if keyring is None:
-            return None
-        return DkimSigner(
-            keyring,
-            Canon(*self._settings.dkim_canon),
-            ours=self._is_ours,
-            run=self._in_a_thread,
-            unsigned=UnsignedNotices(time.time, self._event_log.notice),
-        )
-
-    def _is_ours(self, envelope: Envelope) -> bool:
+    def ours(envelope: Envelope) -> bool:
         client = envelope.origin.client
-        return not client or self._trusted(client)
+        return not client or trusted(client)
 
-    def _listener(self, delivery: DeliveryService) -> ESMTPFactory:
-        settings, event_log, name = self._settings, self._event_log, self._settings.mailname
-        smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
-        limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
-        intake = self._intake(delivery, limits)
-        policy = Policy(settings.relay_domains, self._rules.is_local, self._local.accepts, self._trusted.may_be_trusted)
-        leniency = self._leniency()
-        certificate, clock = self._premises.certificate, self._premises.reactor
-        # A router and a share of the look-ups of their own: the questions of strangers do not delay mail.
-        check = DomainCheck(MailRouter(self._rules, self._resolver.for_strangers(), clock.seconds))
+    if context.keyring is None:
+        return None
+    return DkimSigner(
+        context.keyring,
+        Canon(*context.settings.dkim_canon),
+        ours=ours,
+        run=context.in_thread,
+        unsigned=UnsignedNotices(time.time, context.event_log.notice),
+    )
 
-        def new_session(client: Client, late: Callable[[], None]) -> Session:
-            # A report of success goes to whomever a stranger names as the sender.
-            machine = ServerMachine(
-                smtp_limits, name, starttls=certificate is not None, dsn=client.trusted, leniency=leniency(client)
-            )
-            return Session(machine, client, policy, intake, existence=check, event_log=event_log, late=late)
 
-        return ESMTPFactory(
-            new_session, self._trusted, event_log, name=name, limits=limits, clock=clock, certificate=certificate
+def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterable[Address], Container[bytes]], bool]:
+    """Return a callable that tells whether a message was delivered before to one of its local recipients."""
+
+    def visited(addresses: Iterable[Address], marks: Container[bytes]) -> bool:
+        return local.was_here(
+            (each for each in addresses if not each.domain or local_domains.matches(each.domain)), marks
         )
 
-    def _intake(self, delivery: DeliveryService, limits: InboundLimits) -> Intake:
-        return Intake(
-            self._queue,
-            delivery,
-            self._event_log,
-            ids=self._ids,
-            wall_clock=time.time,
-            name=self._settings.mailname,
-            limits=limits,
-            visited=self._was_here,
+    return visited
+
+
+def _session_factory(
+    context: RelayContext, trusted: TrustedClients, policy: Policy, intake: Intake, check: DomainCheck
+) -> NewSession:
+    """Return the callable that makes the session of each client."""
+    settings = context.settings
+    limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
+    line_feeds = settings.line_endings == "normalize"
+    for_trusted = Leniency(settings.mailname, names=True, haste=True, line_feeds=line_feeds)
+    # A look-up may still show that the client is trusted, so no command is refused for good.
+    for_undecided = Leniency(settings.mailname, names=True)
+
+    def leniency(client: Client) -> Leniency:
+        if client.trusted:
+            return for_trusted
+        return for_undecided if trusted.may_be_trusted(client.address) else STRICT
+
+    def new_session(client: Client, late: Callable[[], None]) -> Session:
+        machine = ServerMachine(
+            limits,
+            settings.mailname,
+            starttls=context.certificate is not None,
+            # A report of success goes to the sender that the client names, so strangers must not ask for one.
+            dsn=client.trusted,
+            leniency=leniency(client),
         )
+        return Session(machine, client, policy, intake, existence=check, event_log=context.event_log, late=late)
 
-    def _leniency(self) -> Callable[[Client], Leniency]:
-        name, line_feeds = self._settings.mailname, self._settings.line_endings == "normalize"
-        own = Leniency(name, names=True, haste=True, line_feeds=line_feeds)
-        # A look-up may yet show that the client is trusted, so no command is refused for good.
-        undecided = Leniency(name, names=True)
-
-        def leniency(client: Client) -> Leniency:
-            if client.trusted:
-                return own
-            return undecided if self._trusted.may_be_trusted(client.address) else STRICT
-
-        return leniency
-
-    def _was_here(self, addresses: Iterable[Address], marks: Container[bytes]) -> bool:
-        ours = self._settings.local_domains.matches
-        return self._local.was_here((each for each in addresses if not each.domain or ours(each.domain)), marks)
-
-    def _in_a_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
-        return deferToThreadPool(self._premises.reactor, self._premises.reactor.getThreadPool(), work)
+    return new_session
 
 
-def _looking_up(resolver: DnsResolver) -> Callable[[str], Any]:
+def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService) -> Iterator[IService]:
+    event_log, clock = context.event_log, context.reactor
+    history = HistoryKeeper(queue, context.settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
+    room = RoomKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
+    queue.when_short(lambda: clock.callLater(0, room.look))
+    auditor = Auditor(queue, wall_clock=time.time, alarm=event_log.alarm, trouble=event_log.trouble)
+    clocks = ClockWatch(
+        wall_clock=time.time,
+        monotonic=clock.seconds,
+        make_all_due=lambda: queue.make_all_due(time.time()).addCallback(lambda _: delivery.wake()),
+        wake=delivery.wake,
+        event_log=event_log,
+    )
+    yield PeriodicService(history.forget, HISTORY_ROUND, clock)
+    yield PeriodicService(room.look, ROOM_LOOK, clock)
+    yield PeriodicService(auditor.look, AUDIT_ROUND, clock)
+    yield PeriodicService(event_log.tell_repeats, REPEATS_ROUND, clock)
+    yield PeriodicService(clocks.look, CLOCK_ROUND, clock)
+    if context.certificate is not None:
+        yield PeriodicService(context.certificate.look, CERTIFICATE_ROUND, clock)
+
+
+def _reloads(
+    context: RelayContext, aliases: AliasesFile | None, authorities: Authorities
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    if context.certificate is not None:
+        yield "CERTIFICATE_PATH and KEY_PATH", context.certificate.reload
+    if context.keyring is not None:
+        yield "DKIM_KEY_PATH", context.keyring.reload
+    if aliases is not None:
+        yield "ALIASES_FILE", aliases.reload
+    own = context.settings.smarthost_ca_file is not None
+    yield "SMARTHOST_CA_FILE" if own else "the system's authorities", authorities.reload
+
+
+def _trust_lookup(resolver: DnsResolver) -> Callable[[str], Awaitable[Addresses]]:
+    """Return the look-up of a host name in RELAY_NETWORKS."""
+
     async def look_up(name: str) -> Addresses:
         answer = await resolver.addresses(name, search=True)
         if isinstance(answer, Found):
             found = (client_address(text) for text in answer.records)
             known = frozenset(address for address in found if address is not None)
             return Addresses(known, answer.ttl, answer.incomplete)
-        return Addresses(None if isinstance(answer, LookupFailed) else frozenset(), answer.ttl, _why_none(answer))
+        return Addresses(None if isinstance(answer, LookupFailed) else frozenset(), answer.ttl, _failure(answer))
 
     return look_up
 
 
-def _store_addresses(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
+def _store_lookup(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
+    """Return the look-up of the mail store's host."""
+
     async def look_up(host: str) -> Sequence[str] | TryLater:
         answer = await resolver.addresses(host, ipv6=ipv6, search=True)
         if isinstance(answer, Found):
             return answer.records
-        return TryLater(f"looking up {host} failed: {_why_none(answer)}", status="4.4.3")
+        return TryLater(f"looking up {host} failed: {_failure(answer)}", status="4.4.3")
 
     return look_up
 
 
-def _why_none(answer: AddressAnswer) -> str:
+def _failure(answer: AddressAnswer) -> str:
     return answer.reason if isinstance(answer, LookupFailed) else "there is no such host"

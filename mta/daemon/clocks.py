@@ -1,7 +1,7 @@
-"""The two clocks of the relay: timers go by the monotonic clock, due times and ages of mail by the wall clock.
+"""The two clocks of the relay: timers use the monotonic clock, due times and ages of messages the wall clock.
 
-Twisted's timers go by the wall clock. If that were set back, all timers would stop for the same span; if it were set
-forward, all would end at once, so that deadlines were not kept or every session was cut short.
+Twisted's timers use the wall clock. If that were set back, all timers would stop for the same span of time; if it were
+set forward, all would fire at once, so that deadlines were missed or sessions were cut short.
 """
 
 import time
@@ -10,39 +10,39 @@ from typing import Any
 
 from mta.event_log.log import EventLog
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 ROUND = 5.0
-# Seconds in one round that no drift explains, nor a busy machine.
+# Seconds of change in one round that neither drift nor a busy machine explains.
 _LEAST = 2.0
 
 
 class ClockWatch:
-    """Compares the wall clock with a steady one; `look` is to be called again and again.
+    """Detects that the wall clock was set, by comparison with the monotonic clock. Call `look` periodically.
 
-    `make_all_due` is called when the clock was set back, because a message due in an hour would otherwise wait a day
-    more if the clock went back by a day. `wake` is called when it was set forward, to look for messages that became
-    due; their age grows with the clock, but each is tried once more before it is given up.
+    After the clock was set back by a day, a message that is due in an hour would wait a day longer, so `make_all_due`
+    must make every message due now. After it was set forward, `wake` must look for messages that became due. That is
+    enough although the messages are older now, because a message is tried once more before it is given up.
     """
 
     def __init__(
         self,
         *,
         wall_clock: Callable[[], float],
-        steady: Callable[[], float],
+        monotonic: Callable[[], float],
         make_all_due: Callable[[], object],
         wake: Callable[[], object],
         event_log: EventLog,
     ) -> None:
         self._wall_clock = wall_clock
-        self._steady = steady
+        self._monotonic = monotonic
         self._make_all_due = make_all_due
         self._wake = wake
         self._event_log = event_log
-        self._ahead = wall_clock() - steady()
+        self._ahead = wall_clock() - monotonic()
 
     def look(self) -> None:
-        """Act if the clock was set since the last look."""
-        before, self._ahead = self._ahead, self._wall_clock() - self._steady()
+        """React if the wall clock was set since the last call."""
+        before, self._ahead = self._ahead, self._wall_clock() - self._monotonic()
         moved = self._ahead - before
         if moved <= -_LEAST:
             self._event_log.notice(f"the clock was set back by {-moved:.0f} s: all mail that waits is tried now")
@@ -53,7 +53,7 @@ class ClockWatch:
 
 
 def use_monotonic_timers(reactor: Any) -> None:
-    """Have all timers of a reactor that has not begun to run go by the monotonic clock, those set already included."""
+    """Switch all timers of a reactor that does not run yet to the monotonic clock, including those already set."""
     difference = time.monotonic() - reactor.seconds()
     for call in reactor.getDelayedCalls():
         call.time += difference

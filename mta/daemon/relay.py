@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.config.settings import Settings
-from mta.daemon.assembly import Assembly, RelayContext
+from mta.daemon.assembly import RelayContext, wire_up
 from mta.daemon.malloc_trim import ROUND as HEAP_ROUND
 from mta.daemon.malloc_trim import Heap
 from mta.daemon.periodic import PeriodicService
@@ -34,49 +34,49 @@ _log = Logger()
 class Relay(MultiService):
     """Opens its queue and begins when it is started; stopping settles or releases all that it has."""
 
-    def __init__(self, premises: RelayContext) -> None:
+    def __init__(self, context: RelayContext) -> None:
         super().__init__()
-        self._premises = premises
+        self._context = context
         #: Fires with the messages that the queue had at the start; made by `startService`.
         self.ready: Deferred[int]
         self._ports: list[IListeningPort] = []
 
     def startService(self) -> None:
         """Open the queue, build the rest around it, and listen. Raises QueueError."""
-        given = self._premises
-        self._threads = Threads(given.reactor)
+        context = self._context
+        self._threads = Threads(context.reactor)
         try:
             self._queue = open_queue(
-                given.home,
+                context.home,
                 run=self._threads,
                 now=time.time(),
                 retry_all=True,
-                later=given.reactor.callLater,
+                later=context.reactor.callLater,
                 log_octets=LOG_OCTETS,
             )
         except QueueError:
             self._threads.stop()
             raise
-        _tell(given.event_log, self._queue.recovery)
+        _tell(context.event_log, self._queue.recovery)
         if self._queue.recovery.possible_duplicates:
             self._queue.duplicates_logged().addErrback(_not_noted)
-        house = Assembly(given, self._queue)
-        self._files = house.files
-        self._factory = house.listener
-        for service in house.services:
+        parts = wire_up(context, self._queue)
+        self._reloads = parts.reloads
+        self._factory = parts.factory
+        for service in parts.services:
             service.setServiceParent(self)
-        watch = WalMonitor(given.home / FILE_NAME, self._threads, trouble=given.event_log.trouble)
-        PeriodicService(watch.look, LOG_ROUND, given.reactor).setServiceParent(self)
-        PeriodicService(Heap().give_back, HEAP_ROUND, given.reactor).setServiceParent(self)
+        watch = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
+        PeriodicService(watch.look, LOG_ROUND, context.reactor).setServiceParent(self)
+        PeriodicService(Heap().give_back, HEAP_ROUND, context.reactor).setServiceParent(self)
         super().startService()
         self._listen()
         self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
 
     def reload(self) -> None:
         """Read the files again that are read while the relay runs, changed or not, and log which they are."""
-        for _, read_again in self._files:
+        for _, read_again in self._reloads:
             read_again()
-        self._premises.event_log.reloaded(", ".join(name for name, _ in self._files))
+        self._context.event_log.reloaded(", ".join(name for name, _ in self._reloads))
 
     def well(self) -> bool:
         """Whether all goes on: whoever asks has the answer from our own reactor, so it does."""
@@ -94,11 +94,11 @@ class Relay(MultiService):
         self._threads.stop()
 
     def _listen(self) -> None:
-        given = self._premises
-        if given.balance is not None:
-            given.balance.begin()
-        for each in given.sockets:
-            self._ports.append(listen(given.reactor, each, self._factory, given.balance))
+        context = self._context
+        if context.balance is not None:
+            context.balance.begin()
+        for each in context.sockets:
+            self._ports.append(listen(context.reactor, each, self._factory, context.balance))
 
 
 def read_keys(settings: Settings, reactor: Any, tell: Tell) -> Keyring | None:

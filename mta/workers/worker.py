@@ -76,7 +76,7 @@ class Worker(MultiService):
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         self.channel.handlers.update(windows.handlers())
-        premises = RelayContext(
+        context = RelayContext(
             settings=settings,
             reactor=self._reactor,
             event_log=self._event_log,
@@ -88,7 +88,7 @@ class Worker(MultiService):
             windows=windows.new,
             balance=self._balance,
         )
-        relay = Relay(premises)
+        relay = Relay(context)
         relay.setServiceParent(self)
         super().startService()
         self.channel.handlers["reload"] = relay.reload

@@ -7,19 +7,19 @@ DAY = 86400.0
 class _Watched:
     def __init__(self) -> None:
         self.wall_clock = 1_000_000.0
-        self.steady = 50.0
+        self.monotonic = 50.0
         self.done: list[str] = []
         self.lines: list[str] = []
         self.watch = ClockWatch(
             wall_clock=lambda: self.wall_clock,
-            steady=lambda: self.steady,
+            monotonic=lambda: self.monotonic,
             make_all_due=lambda: self.done.append("make_all_due"),
             wake=lambda: self.done.append("wake"),
             event_log=EventLog(self.lines.append, lambda: self.wall_clock),
         )
 
     def look(self, *, passed: float = 10.0, moved: float = 0.0) -> list[str]:
-        self.steady += passed
+        self.monotonic += passed
         self.wall_clock += passed + moved
         self.done.clear()
         self.watch.look()
