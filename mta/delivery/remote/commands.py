@@ -1,4 +1,4 @@
-"""From a request to what the SMTP client says, and from what the server answered to outcomes. Pure."""
+"""Turns a request into SMTP commands, and the server's replies into outcomes. Pure."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,18 +11,18 @@ from mta.message.envelope import BodyType, Envelope, Notify, Recipient
 from mta.message.headers import header_end, needs_utf8
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
-from mta.smtp.client.dialogue import FailureKind
+from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.client.handshake import Offer
 from mta.smtp.client.transaction import OutgoingMessage, RecipientReply
 from mta.smtp.parameters import MAX_ENVID, MAX_ORCPT, encode_original, encode_xtext, without_utf8
 from mta.smtp.replies import Reply
 
-#: A body up to this size goes out in one write, and by BDAT before anything of its transaction is answered.
+#: A body of up to this many octets is sent in one write; with BDAT before the first reply of its transaction arrives.
 ONE_WRITE_BYTES = 256 * 1024
 
-# More than the largest header that is taken in, with its trace fields.
-_HEADER_OCTETS = 2 * 1024 * 1024
-# RFC 5321 section 4.5.3.1.10 allows 452, and of old servers 552. Others say the same with another 5yz code.
+# More than the largest header that the relay accepts, with the trace fields.
+_MAX_HEADER = 2 * 1024 * 1024
+# RFC 5321 section 4.5.3.1.10 specifies 452, and 552 from old servers; other 5yz codes are read like 552.
 _TOO_MANY_RECIPIENTS = 552
 _NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
 
@@ -37,42 +37,42 @@ class PreparedTransaction:
 
 
 def prepare_transaction(offer: Offer, request: DeliveryRequest, host: str) -> PreparedTransaction:
-    """Write the letter for a server with this offer. A None letter means that all outcomes are decided."""
+    """Prepare the commands for a server with this offer. The message is None if all outcomes are decided already."""
     try:
-        refusal = _impossible(offer, request, host)
-        body = _body_at_once(request) if refusal is None else None
+        refusal = _impossible_for(offer, request, host)
+        body = _small_body(request) if refusal is None else None
     except OSError as error:
         unread = TryLater(f"cannot read the message body: {error.strerror or error}", status="4.3.0")
         return PreparedTransaction(None, (), {pending.index: unread for pending in request.recipients})
     if refusal is not None:
         return PreparedTransaction(None, (), {pending.index: refusal for pending in request.recipients})
     outcomes: dict[int, Outcome] = {}
-    going: Sequence[Pending] = request.recipients
+    remaining: Sequence[Pending] = request.recipients
     if not offer.smtputf8:
-        for pending in going:
+        for pending in remaining:
             if pending.recipient.address.needs_utf8:
                 outcomes[pending.index] = _needs_utf8(host, f"the address <{pending.recipient.address}>")
-        going = [pending for pending in going if pending.index not in outcomes] if outcomes else going
-    if not going:
+        remaining = [pending for pending in remaining if pending.index not in outcomes] if outcomes else remaining
+    if not remaining:
         return PreparedTransaction(None, (), outcomes)
-    utf8 = _uses_utf8(offer, request.envelope, going)
-    # What BDAT announces must be what it brings, whatever the queue believed.
+    utf8 = _uses_utf8(offer, request.envelope, remaining)
+    # BDAT must announce exactly the octets that follow, so the size is that of the body as it was read.
     size = request.body.size if body is None else len(body)
     message = OutgoingMessage(
         _mail(offer, request.envelope, size, utf8=utf8),
-        [_rcpt(offer, pending.recipient, utf8=utf8) for pending in going],
+        [_rcpt(offer, pending.recipient, utf8=utf8) for pending in remaining],
         size,
         body,
     )
-    return PreparedTransaction(message, [pending.index for pending in going], outcomes)
+    return PreparedTransaction(message, [pending.index for pending in remaining], outcomes)
 
 
-#: Returns advice for an operator about a 5yz reply that is about this relay, and "" for one that is final.
+#: Returns advice for an operator if a 5yz reply is about this relay, "" if it is final for the recipient.
 Advise = Callable[[Reply], str]
 
 
 def no_advice(_: Reply) -> str:
-    """Take each 5yz reply as final for the recipient."""
+    """Return "": each 5yz reply is final for the recipient."""
     return ""
 
 
@@ -84,7 +84,7 @@ def outcomes(
     dsn: bool,
     advise: Advise = no_advice,
 ) -> dict[int, Outcome]:
-    """Return an outcome for each recipient of the request; `dsn` when the server takes over the success reports."""
+    """Return an outcome for each recipient of the request; `dsn` is true if the server sends the success reports."""
     result = prepared.outcomes.copy()
     for index, reply in zip(prepared.indexes, replies, strict=True):
         result[index] = outcome(reply, host, dsn=dsn, advise=advise)
@@ -92,10 +92,12 @@ def outcomes(
 
 
 def outcome(reply: RecipientReply, host: str, *, dsn: bool = False, advise: Advise = no_advice) -> Outcome:
-    """Return the meaning of a reply for the mail."""
-    if not isinstance(reply, Reply):
-        # A host is named only if the host was the reason, because only then another host may do better.
-        return TryLater(reply.text, "" if reply.cause is FailureKind.OURS else host, reply.status, reply=reply.reply)
+    """Return the outcome for a recipient that got this reply, or for which the session failed."""
+    if isinstance(reply, SessionFailure):
+        failure = reply
+        # The outcome names the host only if the host is the reason, because only then another host may do better.
+        host = "" if failure.cause is FailureKind.OURS else host
+        return TryLater(failure.text, host, failure.status, reply=failure.reply)
     kind = reply.code // 100
     if kind == 2:
         return Delivered(str(reply), host, reply.status or "2.0.0", reports_success=dsn)
@@ -110,30 +112,31 @@ def outcome(reply: RecipientReply, host: str, *, dsn: bool = False, advise: Advi
 def excess(
     prepared: PreparedTransaction, replies: Sequence[RecipientReply], refused: Sequence[int], accepted: int
 ) -> ExcessRecipients | None:
-    """Return the recipients that RCPT refused because there were too many of them; None if there are not any.
+    """Return the recipients that were refused at RCPT because there were too many of them; None if there are not any.
 
-    `refused` holds the places of all that RCPT refused. A server that `accepted` not even one has no such limit.
+    `refused` holds the positions of all recipients that were refused at RCPT. A server that `accepted` no recipient
+    has not reached such a limit.
     """
     if not (refused and accepted):
         return None
-    beyond = frozenset(prepared.indexes[place] for place in refused if _beyond_limit(replies[place]))
+    beyond = frozenset(prepared.indexes[position] for position in refused if _is_recipient_limit(replies[position]))
     return ExcessRecipients(beyond, accepted) if beyond else None
 
 
-def _beyond_limit(reply: RecipientReply) -> bool:
-    """Whether a reply to RCPT says that the transaction has as many recipients as the server takes."""
-    if not isinstance(reply, Reply):
+def _is_recipient_limit(reply: RecipientReply) -> bool:
+    """Whether a reply to RCPT says that the transaction already has as many recipients as the server accepts."""
+    if isinstance(reply, SessionFailure):
         return False
     code = reply.code if reply.temporary else _TOO_MANY_RECIPIENTS
     limit = throttling(code, reply.status, reply.text)
     return limit is not None and limit.kind is LimitKind.RECIPIENTS
 
 
-def _impossible(offer: Offer, request: DeliveryRequest, host: str) -> Failed | None:
-    """Return why this server can never take this message, for any recipient. Raises OSError.
+def _impossible_for(offer: Offer, request: DeliveryRequest, host: str) -> Failed | None:
+    """Return the failure of a message that this server can accept for no recipient, or None. Raises OSError.
 
-    Many clients say SMTPUTF8 with every message, so the need for it is judged by the content. Only the header of the
-    message itself counts: UTF-8 in the header of a part or of an enclosed message travels as any 8-bit body does.
+    Many clients declare SMTPUTF8 with every message, so the content decides whether it is needed. Only the header of
+    the message itself counts: UTF-8 in the header of a part or of an enclosed message is sent like any 8-bit body.
     """
     envelope, size = request.envelope, request.body.size
     if offer.size and size > offer.size:
@@ -148,23 +151,23 @@ def _impossible(offer: Offer, request: DeliveryRequest, host: str) -> Failed | N
 
 
 def _header(body: Body) -> bytes:
-    content = head(body, _HEADER_OCTETS)
+    content = head(body, _MAX_HEADER)
     return content[: header_end(content, ended=True)]
 
 
-def _needs_utf8(host: str, what: str) -> Failed:
-    return Failed(f"{what} needs SMTPUTF8, which is not offered", host, "5.6.7")
+def _needs_utf8(host: str, subject: str) -> Failed:
+    return Failed(f"{subject} needs SMTPUTF8, which is not offered", host, "5.6.7")
 
 
-def _uses_utf8(offer: Offer, envelope: Envelope, going: Sequence[Pending]) -> bool:
+def _uses_utf8(offer: Offer, envelope: Envelope, remaining: Sequence[Pending]) -> bool:
     if not offer.smtputf8:
         return False
     if envelope.smtputf8 or (envelope.sender is not None and envelope.sender.needs_utf8):
         return True
-    return any(pending.recipient.address.needs_utf8 for pending in going)
+    return any(pending.recipient.address.needs_utf8 for pending in remaining)
 
 
-def _body_at_once(request: DeliveryRequest) -> bytes | None:
+def _small_body(request: DeliveryRequest) -> bytes | None:
     return b"".join(request.body.chunks()) if request.body.size <= ONE_WRITE_BYTES else None
 
 
@@ -172,8 +175,8 @@ def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
     command = f"MAIL FROM:<{envelope.sender}>" if envelope.sender is not None else "MAIL FROM:<>"
     if offer.size is not None:
         command += f" SIZE={size}"
-    # Where 8BITMIME is not offered the body goes as it is, as the image we replace sends it: RFC 6152 section 3 wants
-    # a conversion, which would break signatures, and the servers that neither offer it nor take 8 bits have died out.
+    # Without 8BITMIME in the offer the body is sent unchanged, as the image that the relay replaces does. RFC 6152
+    # section 3 demands a conversion, but that would break signatures, and all servers in use accept 8-bit bodies.
     if envelope.body_type is BodyType.EIGHT_BIT and offer.eight_bit:
         command += " BODY=8BITMIME"
     if utf8:

@@ -1,4 +1,4 @@
-"""Opens connections to remote hosts, route after route, until one is ready for mail."""
+"""Opens connections to remote hosts: tries the routes of a plan in order until a session is ready for mail."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -77,23 +77,23 @@ class _Opening:
         self._route: Route
         self._result: Deferred[Connection | TryLater] = Deferred(lambda _: self._cancel())
         self._last = TryLater("there is no host to try", status="4.4.4")
-        # The last refusal because of a limit: it tells more of the destination than a host that is not there.
+        # The last refusal because of a limit. It says more about the destination than an unreachable host does.
         self._limit: TryLater | None = None
         self._connector: IConnector | None = None
         self._protocol: SmtpClientProtocol | None = None
         self._cancelled = False
-        # Why the session under way is in clear although the host offers STARTTLS.
+        # Why the session being opened is in clear although the host offers STARTTLS; "" if it is not.
         self._no_tls = ""
-        # The routes whose TLS failed, with the reason: they get the mail in clear if no other host takes it.
+        # The routes whose TLS handshake failed, with the reason. They are tried again in clear after all other routes.
         self._without_tls: deque[tuple[Route, str]] = deque()
 
     def start(self) -> "Deferred[Connection | TryLater]":
-        """Try the first route; return what comes of all of them."""
-        self._next()
+        """Try the first route; return the Deferred that fires with the connection, or with the last failure."""
+        self._try_next()
         return self._result
 
     def session_event(self, event: ClientEvent) -> None:
-        """Take an event of the session under way from its protocol."""
+        """Act on an event of the session that is being opened."""
         if event is ClientEvent.READY and self._protocol is not None:
             protocol, self._protocol = self._protocol, None
             security = describe(protocol.transport) or self._in_clear(protocol)
@@ -102,26 +102,26 @@ class _Opening:
         elif event is ClientEvent.CLOSED and self._protocol is not None:
             protocol, self._protocol = self._protocol, None
             protocol.close()
-            self._failed(protocol)
+            self._session_failed(protocol)
 
     def connection_lost(self) -> None:
-        """Do nothing, because CLOSED came before."""
+        """Do nothing, because the event CLOSED came before."""
 
-    def unreachable(self, reason: Failure) -> None:
-        """Learn that no connection was made."""
+    def connection_failed(self, reason: Failure) -> None:
+        """Go on to the next route, because no connection was made."""
         self._protocol = None
-        words = connect_words(reason.value, self._options.timeouts.connect)
-        self._give_up(SessionFailure(FailureKind.LOST, "4.4.1", words))
+        text = connect_words(reason.value, self._options.timeouts.connect)
+        self._give_up_route(SessionFailure(FailureKind.LOST, "4.4.1", text))
 
     def _in_clear(self, protocol: SmtpClientProtocol) -> str:
-        """Return the protection of a session in clear: "", or the reason when the host offers STARTTLS."""
+        """Return the protection of a session in clear: `none(<reason>)` if the host offers STARTTLS, "" if not."""
         reason = brief(self._no_tls or protocol.client.starttls_refused)
         if reason and self._options.in_clear is not None:
             self._options.in_clear(self._route, reason)
         return unprotected(reason) if reason else ""
 
-    def _next(self) -> None:
-        """Go on to the next route, then to those whose TLS failed, or tell what went wrong with the last."""
+    def _try_next(self) -> None:
+        """Try the next route, then those whose TLS handshake failed; after the last one, report its failure."""
         if self._cancelled:
             return
         if self._routes:
@@ -151,27 +151,27 @@ class _Opening:
         else:
             self._connector = options.reactor.connectTCP(route.address, route.port, factory, timeout)
 
-    def _failed(self, protocol: SmtpClientProtocol) -> None:
-        trouble = protocol.client.ended
-        assert trouble is not None
+    def _session_failed(self, protocol: SmtpClientProtocol) -> None:
+        failure = protocol.client.ended
+        assert failure is not None
         opportunistic = self._route.tls is TlsRule.OPPORTUNISTIC and not self._route.implicit_tls
-        if trouble.cause is FailureKind.TLS_FAILED and opportunistic and not self._no_tls:
-            self._without_tls.append((self._route, trouble.text))
-            self._next()
+        if failure.cause is FailureKind.TLS_FAILED and opportunistic and not self._no_tls:
+            self._without_tls.append((self._route, failure.text))
+            self._try_next()
         else:
-            self._give_up(trouble, protocol.fault)
+            self._give_up_route(failure, protocol.fault)
 
-    def _give_up(self, trouble: SessionFailure, fault: Fault | None = None) -> None:
-        self._last = operator_hint(trouble, self._route, fault)
+    def _give_up_route(self, failure: SessionFailure, fault: Fault | None = None) -> None:
+        self._last = operator_hint(failure, self._route, fault)
         if throttle_of(self._last) is not None:
             self._limit = self._last
-        if trouble.cause is FailureKind.OURSELVES and self._route.preference is not None:
-            # RFC 5321 section 5.1: what is no better than ourselves would send it back to us.
+        if failure.cause is FailureKind.OURSELVES and self._route.preference is not None:
+            # RFC 5321 section 5.1: hosts that are not preferred to this relay would send the mail back to it.
             self._routes.clear()
-        self._next()
+        self._try_next()
 
     def _cancel(self) -> None:
-        """Close what is under way; the Deferred then fails with CancelledError."""
+        """Close the connection that is being opened; the Deferred then fails with CancelledError."""
         self._cancelled = True
         if self._connector is not None:
             protocol, self._protocol = self._protocol, None
@@ -192,18 +192,18 @@ class _ProtocolFactory(ClientFactory):
         return self._protocol
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
-        self._opening.unreachable(reason)
+        self._opening.connection_failed(reason)
 
 
-def _terms(hello: str, route: Route, *, clear: bool) -> Terms:
-    """Return what we say and demand on a route; `clear` after a handshake failed that was not demanded."""
+def _terms(ehlo_name: str, route: Route, *, clear: bool) -> Terms:
+    """Return the terms of a session on a route. `clear` is true after an opportunistic TLS handshake has failed."""
     login = route.credentials
     return Terms(
-        hello,
+        ehlo_name,
         lmtp=route.lmtp,
         starttls=route.tls is not TlsRule.NONE and not clear,
         tls_required=route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY),
         login=None if login is None else Login(login.user, login.password),
-        # Never unless it was set: with credentials the default rule is VERIFY.
+        # Only if the operator asked for it, because with credentials the default rule is VERIFY.
         login_in_clear=route.tls is TlsRule.OPPORTUNISTIC,
     )

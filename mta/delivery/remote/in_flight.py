@@ -15,7 +15,7 @@ from mta.smtp.client.dialogue import FailureKind, SessionFailure
 
 
 class InFlightLog(Protocol):
-    """Is told of each request before the last octet of its message is sent."""
+    """Notes each request before the last octet of its message is sent."""
 
     def note_in_flight(self, request: DeliveryRequest) -> "Deferred[object]":
         """Fire when the note is on disk. Fail with QueueError if it cannot be written; the message is then not sent."""

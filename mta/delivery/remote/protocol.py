@@ -36,10 +36,10 @@ class Listener(Shape):
         """Act on an event of the session. START_TLS does not come here, because the protocol handles it."""
 
     def connection_lost(self) -> None:
-        """Take note that the connection is down. No other call follows."""
+        """Note that the connection is down. This is the last call."""
 
 
-class Wire(Shape):
+class Transport(Shape):
     """The part of ITLSTransport and ISystemHandle that is used here; the reactor's transports provide both."""
 
     disconnecting: bool
@@ -59,12 +59,11 @@ class Wire(Shape):
 class SmtpClientProtocol(Protocol):
     """Drives the SMTP machine in `client` and gives its events to `listener`.
 
-    The listener must be set before the connection is made.
-
-    While it streams a body it is the pull producer of its own transport.
+    The listener must be set before the connection is made. While a body is streamed, the protocol is the pull producer
+    of its own transport, so that at most two pieces of the body are in memory.
     """
 
-    transport: Wire  # type: ignore[assignment]  # the base class declares only ITransport
+    transport: Transport  # type: ignore[assignment]  # the base class declares only ITransport
 
     def __init__(
         self,
@@ -85,7 +84,8 @@ class SmtpClientProtocol(Protocol):
         self._implicit_tls = implicit_tls
         self._handshaking = False
         self._writer: PromptWriter
-        # While a body is streamed: its pieces, the octets that were not read yet, and the note before its last piece.
+        # While a body is streamed: the pieces to come, the number of octets not yet read, and the function that notes
+        # the request before the last piece is sent.
         self._pieces: Iterator[bytes] | None = None
         self._unread = 0
         self._note: Callable[[], Deferred[object]]
@@ -157,7 +157,7 @@ class SmtpClientProtocol(Protocol):
         self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Send the next piece of the body, for which the transport has room."""
+        """Send the next piece of the body, because the transport has room for it."""
         if self._pieces is None:
             return
         try:

@@ -1,7 +1,7 @@
 """A delivery attempt as a walk over the hosts of a destination (RFC 5321 section 5.1). Pure.
 
-A recipient that a host neither takes nor refuses for good goes on to the next host in the same attempt. The walk ends
-with the last host, or at the bounds that Postfix has: five addresses, and two sessions that got past EHLO.
+A recipient that a host neither accepts nor rejects permanently goes on to the next host in the same attempt. The walk
+ends after the last host, or at the same limits as in Postfix: five addresses, and two sessions that got past EHLO.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan, Route
 
-#: Addresses that one attempt tries once a host has answered, those that the host's connection took included.
+#: Addresses that one attempt tries once a host has answered, including those tried to open the host's connection.
 MOST_ADDRESSES = 5
 #: Sessions past EHLO in one attempt.
 MOST_SESSIONS = 2
@@ -22,36 +22,36 @@ MOST_SESSIONS = 2
 
 @fast_value(frozen=True, slots=True)
 class Walk:
-    """The part of an attempt that is over: the hosts that were tried, and the last answer for each recipient."""
+    """The completed part of an attempt: the hosts that were tried, and the last answer for each recipient."""
 
     #: Labels of the routes.
     tried: frozenset[str] = frozenset()
-    #: How many sessions got past EHLO.
+    #: The number of sessions that got past EHLO.
     sessions: int = 0
-    #: Whether a session could go on after it had answered: the destination then is not down.
+    #: Whether a session stayed usable after a transaction, or hit a limit: the destination then is not down.
     answered: bool = False
     #: By recipient index.
     answers: Mapping[int, TryLater] = field(default_factory=dict)
-    #: By recipient index: refusals because of a limit, which were no failed attempt.
+    #: By recipient index: refusals because of a limit, which do not count as failed attempts.
     limits: Mapping[int, TryLater] = field(default_factory=dict)
-    #: By recipient index: the last answer of another host than the one that `answers` is from.
+    #: By recipient index: the answers of the host before the one that `answers` are from.
     earlier: Mapping[int, TryLater] = field(default_factory=dict)
 
     def after(self, tried: frozenset[str], result: TransactionResult, *, usable: bool) -> "Walk":
-        """Return the walk after one more transaction, over a connection that had `tried` these routes."""
+        """Return the walk after one more transaction, over a connection for which the routes in `tried` were tried."""
         answers = {index: each for index, each in result.outcomes.items() if isinstance(each, TryLater)}
         limits = {index: each for index, each in answers.items() if throttle_of(each) is not None}
         answered = self.answered or usable or bool(limits)
         return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits}, self.answers)
 
-    def unreached(self, trouble: TryLater) -> "Walk":
-        """Return the walk after no other host could be reached; trouble that names no host changes no answer."""
-        if not trouble.host:
+    def unreached(self, failure: TryLater) -> "Walk":
+        """Return the walk after the next host could not be reached. A failure that names no host changes no answer."""
+        if not failure.host:
             return self
-        return replace(self, answers=dict.fromkeys(self.answers, trouble), earlier=self.answers)
+        return replace(self, answers=dict.fromkeys(self.answers, failure), earlier=self.answers)
 
     def next_routes(self, plan: Plan, passed_over: Iterable[str] = ()) -> Sequence[Route]:
-        """Return the routes where the walk may go on, in order; none at its end. `passed_over` holds labels."""
+        """Return the routes to try next, in order; empty at the end of the walk. `passed_over` holds labels to skip."""
         return () if self.sessions >= MOST_SESSIONS else untried(plan, self.tried.union(passed_over))
 
 
@@ -60,7 +60,7 @@ FIRST_STEP = Walk()
 
 
 def untried(plan: Plan, tried: frozenset[str]) -> Sequence[Route]:
-    """Return the routes of a plan, but for those that were `tried`, and those beyond the bound of an attempt."""
+    """Return the routes of a plan that were not `tried`, as many as an attempt may still try."""
     if not tried:
         return plan.routes
     rest = [route for route in plan.routes if route.label not in tried]
@@ -69,18 +69,18 @@ def untried(plan: Plan, tried: frozenset[str]) -> Sequence[Route]:
 
 @fast_value(frozen=True, slots=True)
 class SortedRecipients:
-    """The recipients of a transaction by the step that comes next for them."""
+    """The recipients of a transaction, by their next step."""
 
-    #: Those that have their outcome.
+    #: Recipients with a final outcome for this attempt.
     decided: tuple[Pending, ...]
-    #: Those that another host may take.
+    #: Recipients that another host may accept.
     undecided: tuple[Pending, ...]
-    #: Those that the same host takes in another transaction.
+    #: Recipients that the same host accepts in another transaction.
     excess: tuple[Pending, ...]
 
 
 def sort_out(recipients: Sequence[Pending], result: TransactionResult) -> SortedRecipients:
-    """Sort the recipients of a transaction that is over."""
+    """Sort the recipients of a completed transaction by their next step."""
     beyond = result.excess.recipients if result.excess is not None else frozenset[int]()
     decided: list[Pending] = []
     undecided: list[Pending] = []
@@ -96,14 +96,14 @@ def sort_out(recipients: Sequence[Pending], result: TransactionResult) -> Sorted
 
 
 def is_open(outcome: Outcome) -> bool:
-    """Whether another host may do better, because a host, and not this relay, is the reason that the mail must wait."""
+    """Whether another host may accept the mail, because the reason for the delay is a host and not this relay."""
     return isinstance(outcome, TryLater) and outcome.host != ""
 
 
 def unsent(result: TransactionResult) -> frozenset[int]:
     """Return the indexes of the recipients that certainly got no copy by a transaction.
 
-    These are the ones of which a reply says so, and all when not the whole of the message was sent.
+    These are the recipients that a reply refused, or all recipients with TryLater if the message was not fully sent.
     """
     refused = frozenset(
         index
