@@ -1,6 +1,7 @@
-"""What an operator can do about a session that could not be opened, in one line.
+"""One-line hints that tell an operator how to fix a session that failed or that is not protected by TLS.
 
-Mail that goes in clear although the host offers TLS: notices about it, and hosts that refuse it for that.
+The outcome of a failed session names the setting to change. If a host offers STARTTLS but TLS with it fails, its mail
+goes in clear: the operator gets a notice once a day, and a refusal of mail in clear is not final.
 """
 
 import re
@@ -11,49 +12,49 @@ from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.replies import Reply
 from mta.tls.client import Fault
 
-# Where else a smarthost may offer TLS: 465 has it from the first byte, 587 by STARTTLS (RFC 8314 section 3).
+# The other port on which a smarthost may offer TLS: 465 from the first byte, 587 by STARTTLS (RFC 8314 section 3).
 _OTHER_PORTS = {587: "465", 465: "587", 2587: "2465", 2465: "2587"}
-_TLS_FIRST = (465, 2465)
+_IMPLICIT_TLS_PORTS = (465, 2465)
 
 
-def operator_hint(trouble: SessionFailure, route: Route, fault: Fault | None = None) -> TryLater:
-    """Return the outcome of a failed opening: the failure and, where settings matter, the one to change.
+def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = None) -> TryLater:
+    """Return the outcome of a session that could not be opened: the failure, and the setting to change if there is one.
 
-    `fault` tells why the host's certificate was rejected, when it was.
+    `fault` is the reason for which the host's certificate was rejected, if it was.
     """
-    words = _words(trouble, route, fault or Fault.UNUSABLE)
-    return TryLater(words, route.label, trouble.status, reply=trouble.reply)
+    text = _text(failure, route, fault or Fault.UNUSABLE)
+    return TryLater(text, route.label, failure.status, reply=failure.reply)
 
 
-def _words(trouble: SessionFailure, route: Route, fault: Fault) -> str:
-    match trouble.cause:
+def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
+    match failure.cause:
         case FailureKind.LOGIN_REFUSED:
-            return f"login refused: {trouble.text}; mail stays queued. Check {_login(route)}"
+            return f"login refused: {failure.text}; mail stays queued. Check {_login(route)}"
         case FailureKind.NO_MECHANISM:
             advice = f"Ask the smarthost's operator for one of these, or unset {_login(route)}"
-            return f"{trouble.text}; mail stays queued. {advice}"
+            return f"{failure.text}; mail stays queued. {advice}"
         case FailureKind.OURSELVES:
             advice = "Mend the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
             return (
-                f"mail loops back to this relay: {route.label} answers, but {trouble.text}; mail stays queued. {advice}"
+                f"mail loops back to this relay: {route.label} answers, but {failure.text}; mail stays queued. {advice}"
             )
         case FailureKind.NO_TLS:
             rule = "" if _is_provider(route) else f" by SMARTHOST_TLS={route.tls.value}"
-            return f"TLS is required{rule}, but: {trouble.text}; mail stays queued. {_without_tls(route)}"
+            return f"TLS is required{rule}, but: {failure.text}; mail stays queued. {_without_tls(route)}"
         case FailureKind.NOT_TRUSTED:
-            return f"certificate not trusted: {trouble.text}; mail stays queued. {_to_trust(route, fault)}"
+            return f"certificate not trusted: {failure.text}; mail stays queued. {_to_trust(route, fault)}"
         case FailureKind.TLS_FAILED if route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY):
-            return f"TLS failed: {trouble.text}; mail stays queued. {_without_tls(route)}"
-        case FailureKind.TLS_FAILED if route.smarthost and route.port in _TLS_FIRST:
+            return f"TLS failed: {failure.text}; mail stays queued. {_without_tls(route)}"
+        case FailureKind.TLS_FAILED if route.smarthost and route.port in _IMPLICIT_TLS_PORTS:
             other = _OTHER_PORTS[route.port]
-            return f"TLS failed: {trouble.text}; mail stays queued. Port {route.port} begins with TLS: try port {other}"
+            return f"TLS failed: {failure.text}; mail stays queued. Port {route.port} begins with TLS: try port {other}"
         case FailureKind.TLS_FAILED:
-            return f"TLS failed: {trouble.text}"
+            return f"TLS failed: {failure.text}"
         case FailureKind.REFUSED if route.smarthost:
             advice = "Have it allow this host's address, and see that MAILNAME is a name that the DNS knows"
-            return f"the smarthost refuses this relay: {trouble.text}; mail stays queued. {advice}"
+            return f"the smarthost refuses this relay: {failure.text}; mail stays queued. {advice}"
         case _:
-            return trouble.text
+            return failure.text
 
 
 def _is_provider(route: Route) -> bool:
@@ -69,10 +70,9 @@ def _login(route: Route) -> str:
 def _without_tls(route: Route) -> str:
     if _is_provider(route):
         return f"Find out what keeps TLS from {route.host}: a firewall between here and there may"
-    what = "mail and password" if route.credentials else "mail"
-    return (
-        f"Try port {_OTHER_PORTS.get(route.port, '587 or 465')}; only SMARTHOST_TLS=opportunistic sends {what} in clear"
-    )
+    exposed = "mail and password" if route.credentials else "mail"
+    ports = _OTHER_PORTS.get(route.port, "587 or 465")
+    return f"Try port {ports}; only SMARTHOST_TLS=opportunistic sends {exposed} in clear"
 
 
 def _to_trust(route: Route, fault: Fault) -> str:
@@ -97,7 +97,8 @@ _AT_SMARTHOST = {
     Fault.WEAK: f"{_REPLACE} by one with RSA of 2048 bits or a curve of 256, signed with SHA-256",
     Fault.UNUSABLE: _REPLACE,
 }
-# A provider's certificates are renewed in time and fit their host, so the fault is on the way or here.
+# A provider renews its certificates in time and issues them for the right names, so the fault lies between the hosts or
+# on this one.
 _CLOCK = "Check this host's clock: {host} renews its certificates in time"
 _IN_PLACE = "Another host answers in place of {host}: look at the DNS, and for a proxy or firewall on the way"
 _PROXY = (
@@ -117,13 +118,13 @@ _AT_PROVIDER = {
 }
 
 
-#: Hosts that are remembered. Mail for further hosts of the same day tells of it in its `delivered` line alone.
+#: The number of hosts that are remembered. For further hosts of the same day only the `delivered` line tells.
 MAX_HOSTS = 1000
 _DAY = 86400.0
-#: Characters of a reason: some are a server's words.
+#: The length in characters to which a reason is cut, because some reasons quote a server.
 _MAX_REASON = 200
 _UNPROTECTED = re.compile(r"none\((.*)\)", re.DOTALL)
-# Hosts that demand TLS say 530 (RFC 3207 section 4), 5.7.10 (RFC 5248), or these words with some other code.
+# Hosts that demand TLS reply 530 (RFC 3207 section 4), 5.7.10 (RFC 5248), or these words with another code.
 _DEMANDS_TLS = re.compile(
     r"\bstarttls\b|\b(?:tls|encryption)\b.{0,40}\b(?:required|needed)\b|\brequires?\b.{0,40}\b(?:tls|encrypt)",
     re.IGNORECASE,
@@ -131,15 +132,15 @@ _DEMANDS_TLS = re.compile(
 
 
 class ClearTextNotices:
-    """Chooses when an operator is told that a host gets its mail in clear. Bounded by MAX_HOSTS."""
+    """Decides when to tell the operator that a host gets its mail in clear. Remembers MAX_HOSTS hosts at most."""
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
 
     def text(self, route: Route, reason: str, now: float) -> str | None:
-        """Return the notice for mail that goes this way; None when the host had one less than a day ago.
+        """Return a notice about mail on this route; None if there was one for the host less than a day ago.
 
-        `now` is in seconds of a clock that only goes forward.
+        `now` is in seconds of a monotonic clock.
         """
         told = self._told.get(route.host)
         if told is not None and now - told < _DAY:
@@ -154,14 +155,14 @@ class ClearTextNotices:
 
 
 def unprotected(reason: str) -> str:
-    """Return `none(<reason>)`, the protection of a connection that is in clear although the host offers STARTTLS."""
+    """Return `none(<reason>)`, the protection of a connection in clear to a host that offers STARTTLS."""
     return f"none({reason})"
 
 
 def without_tls(reply: Reply, security: str) -> str:
-    """Return why a 5yz reply is not final: the host demands TLS, which failed just now; "" for every other reply.
+    """Return the reason if a 5yz reply is not final because the host demands TLS and TLS with it failed; "" otherwise.
 
-    `security` is the protection of the connection that the reply came over.
+    `security` is the protection of the connection on which the reply arrived.
     """
     failed = _UNPROTECTED.fullmatch(security)
     if failed is None:
@@ -171,5 +172,5 @@ def without_tls(reply: Reply, security: str) -> str:
 
 
 def brief(reason: str) -> str:
-    """Return a reason as it is told, cut where it is too long."""
+    """Return a reason, cut to the length that notices and log lines show."""
     return reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}..."

@@ -1,7 +1,7 @@
-"""Tells which refusals of the relay's own smarthost are about the relay or the sender, not the recipient. Pure.
+"""Recognises the refusals by the relay's own smarthost that are about the relay or the sender, not the recipient. Pure.
 
-A recipient's host refuses for good and knows why. A smarthost also refuses because an operator forgot the login, or
-because the provider does not know the sender. Such mail must wait until an operator has read the log.
+A 5yz reply of a recipient's host is final. A smarthost also sends one if the operator forgot the login, or if the
+provider does not know the sender. Such mail must stay queued until an operator has read the log.
 """
 
 import enum
@@ -14,7 +14,7 @@ from mta.smtp.replies import Reply
 
 
 class Blame(enum.Enum):
-    """The part of this relay's side that a smarthost refuses."""
+    """The part of the relay's side that a smarthost refuses."""
 
     LOGIN = "login"
     #: The right of this host, or of the login, to send through the smarthost at all.
@@ -30,7 +30,7 @@ class Blame(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Replies with these words, a regular expression without regard to case, have this blame. `source` said so."""
+    """A wording and its blame. `pattern` is a regular expression that ignores case; `source` is known to send it."""
 
     pattern: str
     blame: Blame
@@ -46,9 +46,10 @@ _AMAZON = "Amazon: SMTP response codes returned by Amazon SES"
 _POSTFIX = "Postfix: smtpd_check.c, access(5)"
 _EXIM = "Exim: its default configuration, and cPanel's"
 
-#: Enhanced status codes: those of IANA's registry, and those that Microsoft documents beyond it.
+#: Enhanced status codes from the IANA registry, and those that Microsoft documents in addition.
 STATUSES: dict[str, Blame] = {
-    # RFC 3463: bad sender's mailbox, and system; Microsoft blocks an account that sent spam by the second.
+    # RFC 3463: bad sender's mailbox address, and bad sender's system address. Microsoft uses the second to block an
+    # account that sent spam.
     "5.1.7": Blame.SENDER,
     "5.1.8": Blame.SENDER,
     "5.1.90": Blame.ACCOUNT,  # Microsoft: the day's limit is reached
@@ -75,12 +76,12 @@ STATUSES: dict[str, Blame] = {
     "5.7.506": Blame.NAME,
     **{f"5.7.{detail}": Blame.RELAYING for detail in (508, 708, *range(606, 650))},
 }
-#: Statuses that speak of the recipient or the message, also where the words seem not to (RFC 3463, RFC 7505).
+#: Statuses about the recipient or the message, even if the words suggest otherwise (RFC 3463, RFC 7505).
 ABOUT_RECIPIENT = frozenset(
     f"5.{rest}"
     for rest in (
         *("1.1", "1.2", "1.3", "1.4", "1.6", "1.10", "2.1", "2.2", "2.3", "2.4", "3.4", "6.7"),
-        # Microsoft: recipients that take mail of some senders only.
+        # Microsoft: recipients that accept mail from some senders only.
         *("7.124", "7.129", "7.133", "7.134", "7.135", "7.136"),
     )
 )
@@ -166,16 +167,16 @@ WORDS = (
     Words(r"(?:trial|free|test|demo) accounts?\b|\bsandbox\b", Blame.ACCOUNT, "Mailgun, Mailtrap, MailerSend"),
 )
 _COMPILED = [(re.compile(words.pattern, re.IGNORECASE), words.blame) for words in WORDS]
-# A quotation, most often an address, is not the server's own text.
+# Quoted text, most often an address, is not the server's own wording.
 _QUOTED = re.compile(r"<[^<>]*>")
-#: Characters of a reply that are looked at: the patterns are linear, but not free.
+#: The number of characters of a reply that are searched: the patterns are linear, but not free.
 _MAX_WORDS = 1000
 
 
 def blame(reply: Reply, *, to_mail: bool) -> Blame | None:
-    """Return the part of this relay's side that a 5yz reply refuses; None if it is about the recipient or the message.
+    """Return the part of the relay's side that a 5yz reply refuses; None if it is about the recipient or the message.
 
-    `to_mail` tells that it answered MAIL, where no recipient was named yet: only a size is about the message there.
+    `to_mail` is true for a reply to MAIL. No recipient was named yet, so only a size limit is about the message.
     """
     if reply.code in CODES:
         return CODES[reply.code]
@@ -198,12 +199,12 @@ def _by_words(reply: Reply) -> Blame | None:
 
 @dataclass(frozen=True)
 class OwnSmarthost:
-    """The smarthost of a route, for advice about its refusals."""
+    """Gives advice about refusals by the smarthost of a route."""
 
     route: Route
 
     def advice(self, reply: Reply, *, to_mail: bool) -> str:
-        """Return advice for an operator about a 5yz reply, in one line; "" when it is final for the recipient."""
+        """Return advice for an operator about a 5yz reply, in one line; "" if the reply is final for the recipient."""
         found = blame(reply, to_mail=to_mail)
         return "" if found is None else f"{self._advice[found]}; mail stays queued"
 

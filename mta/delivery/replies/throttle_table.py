@@ -1,7 +1,7 @@
 """The replies that mean "slow down", by reply code, enhanced status and words. Each row names its source.
 
-The first row that fits decides: the rows of providers and programs stand above the common wordings. Patterns repeat
-nothing without a bound, so that a search is linear in the text.
+The first row that fits decides: the rows of providers and programs come before the common wordings. Every repetition
+in a pattern is bounded, so that a search is linear in the text.
 """
 
 import re
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class LimitKind(Enum):
-    """The things of which a server allows only so many."""
+    """The things that a server limits."""
 
     #: Connections, or transactions, at a time.
     CONNECTIONS = "connections at a time"
@@ -28,21 +28,21 @@ class LimitKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ThrottleReply:
-    """One known reply, or one wording. A row without codes is for any 4yz reply."""
+    """One known reply, or one wording. A row without codes stands for any 4yz reply."""
 
     kind: LimitKind
-    #: The page or the program that the reply is known from.
+    #: The page or the program from which the reply is known.
     source: str
-    #: Lower case; the text matches the pattern, and any text does if there is none.
+    #: Matches the text of the reply in lower case; None matches any text.
     pattern: re.Pattern[str] | None
-    #: The enhanced status begins with this.
+    #: The beginning of the enhanced status.
     status: str = ""
     codes: frozenset[int] = frozenset()
-    #: Seconds to wait by the source, where the reply itself names none.
+    #: Seconds to wait according to the source, for a reply that does not name any.
     wait: float | None = None
 
     def fits(self, code: int, status: str, words: str) -> bool:
-        """Whether a reply is the one of this row; `words` is its text in lower case."""
+        """Whether a reply matches this row; `words` is its text in lower case."""
         if code not in self.codes if self.codes else code >= 500:
             return False
         if not status.startswith(self.status):
@@ -269,10 +269,10 @@ _WORDINGS = (
 
 ROWS = (*_PROVIDERS, *_PROGRAMS, *_WORDINGS)
 
-#: The codes of 5yz replies that a row is about.
+#: The 5yz codes that occur in a row.
 REFUSALS = frozenset(code for row in ROWS for code in row.codes if code >= 500)
 
-#: A text without any of these fits no row with a pattern, so that an ordinary reply is not searched for each pattern.
+#: A text that contains none of these matches no row with a pattern, so an ordinary reply is not searched for each one.
 STEMS = (
     *("limit", "too ", "exceed", "reached", "quota", "rate", "maximum", "throttl", "slow", "volume", "frequency"),
     *("daily", " day", "24", "hour", "minute", "second", "per ", "defer", "busy", "denied", "recipients"),

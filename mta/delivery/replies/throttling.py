@@ -1,7 +1,7 @@
-"""Recognises the replies by which a server asks for less: fewer connections, a lower rate, fewer recipients. Pure.
+"""Recognises the replies by which a server asks for fewer connections, a lower rate or fewer recipients. Pure.
 
 Such a reply says nothing about the message, and the message is accepted as soon as the sender goes slower. The rows
-that decide are in `throttle_replies`.
+that decide are in `throttle_table`.
 
 A 5yz reply is final (RFC 5321 section 4.2.1), with exceptions that the table lists one by one. RFC 5321 section
 4.5.3.1.10 demands that 552 with too many recipients is read as 452. The others are sending limits that the provider
@@ -20,17 +20,17 @@ from mta.delivery.replies.throttle_table import REFUSALS, ROWS, STEMS, LimitKind
 from mta.message.outcome import Outcome, TryLater
 from mta.smtp.replies import Reply
 
-#: The longest wait that is believed, in seconds.
+#: The longest wait that a reply can ask for, in seconds; a longer one is cut to it.
 LONGEST_WAIT = 86400.0
 
-# Characters of a text that are read: the words stand at the beginning, and addresses and links follow.
-_READ = 500
+# The number of characters of a text that are searched: the wording comes first, addresses and links follow.
+_SEARCHED = 500
 
-# Statuses that say it without any words.
-_TELLING = frozenset(row.status for row in ROWS if row.pattern is None)
+# Statuses that are enough by themselves, whatever the words.
+_DECIDING_STATUSES = frozenset(row.status for row in ROWS if row.pattern is None)
 # RFC 3463 section 3.3.
 _MAILBOX_FULL = "4.2.2"
-# The limits that no mailbox and no transaction has for itself.
+# The limits of a destination as a whole, as opposed to those of one mailbox or one transaction.
 _OF_DESTINATION = frozenset((LimitKind.CONNECTIONS, LimitKind.RATE, LimitKind.MESSAGES, LimitKind.QUOTA))
 _GREYLISTING = re.compile(r"gr[ea]y[ -]?list")
 
@@ -45,17 +45,17 @@ _WAIT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """A limit that a reply tells of."""
+    """A limit that a reply reports."""
 
     kind: LimitKind
-    #: Seconds to wait, as the reply or else the provider's documentation says; None if neither does. At most a day.
+    #: Seconds to wait, at most a day: from the reply, or else from the provider's documentation; None if in neither.
     wait: float | None
-    #: The page or the program that the reply is known from.
+    #: The page or the program from which the reply is known.
     source: str
 
 
 def throttle_of(outcome: Outcome) -> Throttle | None:
-    """Return the limit of the destination that an outcome tells of, so that the message need only wait for it."""
+    """Return the limit of the destination that an outcome reports; None if it is not about such a limit."""
     if not isinstance(outcome, TryLater) or outcome.reply is None:
         return None
     limit = limit_of(outcome.reply)
@@ -64,23 +64,23 @@ def throttle_of(outcome: Outcome) -> Throttle | None:
 
 @lru_cache(maxsize=256)
 def limit_of(reply: Reply) -> Throttle | None:
-    """Return the limit that a reply tells of, as `throttling` does.
+    """Return the limit that a reply reports, as `throttling` does.
 
-    It is cached, because the recipients of a transaction often share a reply, and several modules ask.
+    The result is cached, because the recipients of a transaction often share a reply, and several modules ask.
     """
     return throttling(reply.code, reply.status, reply.text)
 
 
 def throttling(code: int, status: str, text: str) -> Throttle | None:
-    """Return the limit that a negative reply tells of, or None if the reply tells of anything else.
+    """Return the limit that a negative reply reports, or None if the reply is about anything else.
 
     `status` is the enhanced status, or "". `text` is the reply's text on one line, without code and status. The time
     is bounded (measured: 7 us for a 4yz reply without any of the stems, 25 to 75 us with one, 1 ms at worst).
     """
     if code < 400 or (code >= 500 and code not in REFUSALS):
         return None
-    words = text[:_READ].lower()
-    if status not in _TELLING and not any(stem in words for stem in STEMS):
+    words = text[:_SEARCHED].lower()
+    if status not in _DECIDING_STATUSES and not any(stem in words for stem in STEMS):
         return None
     if status == _MAILBOX_FULL or _GREYLISTING.search(words):
         return None
@@ -92,7 +92,7 @@ def throttling(code: int, status: str, text: str) -> Throttle | None:
 
 
 def _wait(words: str) -> float | None:
-    """Return the seconds that a text asks to wait, or None."""
+    """Return the number of seconds that a text asks to wait, or None."""
     match = _WAIT.search(words)
     if match is None:
         return None
@@ -105,7 +105,7 @@ def _wait(words: str) -> float | None:
 
 
 def _number(word: str) -> int:
-    """Return a number written in digits, as "a" (1) or as "a few" (5)."""
+    """Return the value of a number in digits, of "a" or "an" (1), or of "few" (5)."""
     if word.isdigit():
         return int(word)
     return 5 if "few" in word else 1
