@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-# What `make run` runs with; any other setting of the README's table may stand before it: MAILNAME=mx.example.org make run
+# What `make run` runs with; any other setting may stand before it: MAILNAME=mx.example.org make run
 run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail

@@ -1,11 +1,11 @@
-"""Prints the documentation of the settings, made from the table that the relay itself reads.
+"""Prints the documentation of the settings, generated from the table that the relay itself reads.
 
-`python -m tools.settings_page` prints docs/configuration.md, and `python -m tools.settings_page table` the table of
-README.md.
+`python -m tools.settings_page` prints docs/configuration.md, and `python -m tools.settings_page table` the README's
+table of the ten settings that most installations need.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from mta.cli.configuration import names_and_default
 from mta.config import table
@@ -13,77 +13,96 @@ from mta.config.help_text import DETAILS
 from mta.config.setting import Setting
 
 _HEAD = """\
-# Configuration
+# Settings
 
-Every setting is an environment variable; nothing needs to be set. This page is made from the table that the relay
+Every setting is an environment variable, and none is required. This page is generated from the table that the relay
 itself reads.
 
-- A variable that is empty counts as not set. Blanks and line ends around a value do not count, but
-  blanks before a secret do.
-- A secret can be given as a file instead: `NAME_FILE` has its path. Both at once are an error.
-- Quotation marks around a whole value are part of it, as `docker --env-file` and Kubernetes keep them. A notice
-  names the variables that have some.
-- All mistakes in the settings, a file that is missing among them, are reported together at start, one line each with an
-  example that is right, and the relay ends with status 78. What is wrong inside a certificate or a DKIM key, or with
-  `RUN_AS`, is found after that and told one at a time, with status 78 too. A port that is taken or a queue that cannot
-  be used is status 1: it may pass.
-- Whatever is set and has no effect is named in the log, as an event `notice`. So is a variable spelled almost like one
-  of ours. What the settings amount to stands in events `setting`: who may send, to whom, by which route, how safe.
-- `smtprelay config check` says the same without starting, reads certificate and keys as well, and exits with 1 if there
-  are mistakes. `smtprelay config explain NAME` says what a setting is now, where that comes from and what it does.
-  Secrets are shown as `****`.
+- An empty variable counts as not set. Blanks and line ends around a value are ignored, except for blanks before a
+  secret.
+- A secret can be given as a file: `NAME_FILE` contains its path. Setting both is an error.
+- Quotation marks around a whole value are part of the value, because `docker --env-file` and Kubernetes keep them. A
+  notice names the variables that have them.
+- All mistakes in the settings, missing files included, are reported together at start: one line each with a correct
+  example, and exit status 78. A certificate, a DKIM key or a `RUN_AS` that cannot be used is found later and reported
+  alone, also with status 78. A port that is taken or a queue that cannot be used ends the start with status 1, because
+  the cause may pass.
+- A setting without effect is named in the log by an event `notice`, and so is a variable whose name is almost that of
+  a setting. Events `setting` state the result: the clients that may send, their destinations, the route and its TLS.
+- `smtprelay config check` prints the same without a start, reads certificate and keys as well, and exits with 1 if
+  there are mistakes. `smtprelay config explain NAME` prints a setting's value, its source and its meaning. Secrets are
+  shown as `****`.
 
-## The mode
+## Route
 
-The first that is set decides where mail goes that is not local:
+The first of these that is set decides the route of mail that is not local:
 
 1. `GMAIL_USER` and `GMAIL_PASSWORD`: through Gmail;
 2. `SES_USER` and `SES_PASSWORD`: through Amazon SES;
 3. `SMARTHOST_ADDRESS`: through that smarthost, with or without a login;
-4. nothing: to the MX hosts of each recipient's domain.
+4. otherwise: to the MX hosts of each recipient's domain.
 
-A user without its password, or a password without its user, is an error at start, unless a login before it counts.
+A user without its password, or a password without its user, is an error at start, unless an earlier route with a
+complete login applies.
+
+## All settings
+
 """
 
 _TAIL = """\
-## What has no setting
+## Limits without a setting
 
 | limit | value | beyond it |
 |---|---|---|
-| recipients of a message that comes in | 1,000 | `452 4.5.3`; the client sends the rest in another message |
+| recipients of an incoming message | 1,000 | `452 4.5.3`; the client sends the rest in another message |
 | refused recipients of a message, if they are more than half | 10 | `550 5.7.1` for all that follow |
 | header of a message | 1 MiB | `552 5.3.4` |
 | `Received:` fields of a message | 50 | `554 5.4.6`, a loop |
-| mistakes in a session | 10 | `421 4.7.0`, and the end |
-| commands without mail in a session | 50 | `421 4.7.0`, and the end |
-| clients at once | 6,000 | `421 4.3.2` |
-| clients at once that are not trusted | 4,500 | `421 4.3.2` |
-| clients at once from an address that is not trusted | 50 | `421 4.7.0` |
-| connections to a destination | 20, from 5 on as it answers well | mail waits its turn |
-| recipients of a message that we send at a time | 100 | the rest in the next transaction |
-| free room that is left on the queue's disk and in its file | 10 MiB | `452 4.3.1` |
+| errors in a session | 10 | `421 4.7.0`, and the session ends |
+| commands without mail in a session | 50 | `421 4.7.0`, and the session ends |
+| clients at a time | 6,000 | `421 4.3.2` |
+| untrusted clients at a time | 4,500 | `421 4.3.2` |
+| connections at a time from one untrusted address | 50 | `421 4.7.0` |
+| connections to a destination | 20; 5 at first, more while it answers well | mail waits for a connection |
+| recipients of an outgoing transaction | 100 | the rest in the next transaction |
+| reserve on the queue's disk and in its file | 10 MiB | `452 4.3.1` |
 """
 
-# The settings by what an operator is about to do: each section begins with a setting of the table.
+# The settings by the operator's task: each section begins with a setting of the table.
 _SECTIONS: Mapping[str, str] = {
-    table.PORT.name: "Listening and our name",
-    table.NET_DEV.name: "Who may send, and to whom",
+    table.PORT.name: "Ports, addresses and the relay's name",
+    table.NET_DEV.name: "Clients and the domains that they may send to",
     table.OTHER_HOSTNAMES.name: "Local mail",
-    table.CERTIFICATE_PATH.name: "TLS for our clients",
+    table.CERTIFICATE_PATH.name: "STARTTLS for clients",
     table.SMTPPORTOUT.name: "Delivery by MX",
-    table.SMARTHOST_ADDRESS.name: "A smarthost",
+    table.SMARTHOST_ADDRESS.name: "Smarthost",
     table.GMAIL_USER.name: "Gmail",
     table.SES_USER.name: "Amazon SES",
     table.DKIM_KEY_PATH.name: "DKIM",
     table.QUEUE_DIR.name: "Queue and retries",
-    table.MESSAGE_SIZE_LIMIT.name: "Limits, log and DNS",
-    table.VERBOSE.name: "From the image we replace",
+    table.MESSAGE_SIZE_LIMIT.name: "Limits, DNS and log",
+    table.VERBOSE.name: "Settings of the Exim image",
 }
 
 
+# The rows of the README's table, in its order.
+_ESSENTIAL = (
+    table.MAILNAME.name,
+    table.PORT.name,
+    table.RELAY_NETWORKS.name,
+    table.RELAY_DOMAINS.name,
+    table.OTHER_HOSTNAMES.name,
+    table.SMARTHOST_ADDRESS.name,
+    table.SMARTHOST_USER.name,
+    table.SMARTHOST_PASSWORD.name,
+    table.DKIM_KEY_PATH.name,
+    table.QUEUE_DIR.name,
+)
+
+
 def configuration_page() -> str:
-    """Return the page as Markdown."""
-    return "\n".join([_HEAD, *_settings(), _TAIL])
+    """Return docs/configuration.md: the table of all settings, then each at length, then the fixed limits."""
+    return "\n".join([_HEAD + _table(table.SETTINGS), *_settings(), _TAIL])
 
 
 def _settings() -> Iterator[str]:
@@ -101,16 +120,21 @@ def _about(setting: Setting[object]) -> Iterator[str]:
         yield f"{DETAILS[setting.name]}\n"
 
 
-def markdown_table() -> str:
-    """Return the settings as the table of the README."""
-    rows = ["| variable | default | what it does |", "|---|---|---|", *map(_row, table.SETTINGS)]
+def essential_table() -> str:
+    """Return the README's table."""
+    by_name = {setting.name: setting for setting in table.SETTINGS}
+    return _table([by_name[name] for name in _ESSENTIAL])
+
+
+def _table(settings: Sequence[Setting[object]]) -> str:
+    rows = ["| variable | default | meaning |", "|---|---|---|", *map(_row, settings)]
     return "\n".join(rows) + "\n"
 
 
 def _row(setting: Setting[object]) -> str:
     names, default = names_and_default(setting)
-    return f"| {names} | {default} | {setting.help} |"
+    return f"| {names} | {default if default != 'none' else 'not set'} | {setting.help} |"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown_table() if sys.argv[1:] == ["table"] else configuration_page())
+    sys.stdout.write(essential_table() if sys.argv[1:] == ["table"] else configuration_page())

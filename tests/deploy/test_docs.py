@@ -32,6 +32,7 @@ OTHER_NAMES = {
     "NAME_FILE",
     "RUNTIME_DIRECTORY",
     "TLS_AES_256_GCM_SHA384",
+    "CODE_OF_CONDUCT",
 }
 # These pages speak of Exim's names, too, and have tests of their own.
 OF_EXIM = {"migrating.md", "configuration.md", "container.md"}
