@@ -41,8 +41,8 @@ from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output, TwistedObserver
 from mta.inbound.ports import NoSuchProtocol, PortError, bind
-from mta.queue.disk.permissions import close_to_others
-from mta.queue.disk.queue_dir import Lock, give_away, homes, lock_relay, worker_home
+from mta.queue.disk.permissions import restrict_to_owner
+from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.worker_queues.merge import merge
@@ -129,7 +129,7 @@ class Daemon(MultiService):
             self._certificate = _read_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
             if identity is not None:
-                give_away(settings.queue_dir, identity.uid, identity.gid)
+                create_for(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)
         except (*_MISTAKES, PortError, QueueError) as error:
             _refuse(error)
@@ -266,7 +266,7 @@ def _tell_commands(settings: Settings, event_log: EventLog) -> None:
 def _take_directory(settings: Settings, event_log: EventLog) -> Lock:
     """Lock QUEUE_DIR, wait for workers that outlived their parent, merge what is left over. Raises QueueError."""
     directory = settings.queue_dir
-    closed = close_to_others(directory, container_volume=is_container_volume(directory))
+    closed = restrict_to_owner(directory, container_volume=is_container_volume(directory))
     if closed is not None:
         event_log.notice(closed)
     lock = lock_relay(directory)

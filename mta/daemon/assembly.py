@@ -50,9 +50,7 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import TryLater
 from mta.queue.ids import IdSource
 from mta.queue.sqlite.queue import SqliteQueue
-from mta.queue.upkeep import HISTORY_ROUND, Auditor, HistoryKeeper, RoomKeeper
-from mta.queue.upkeep import LOOK as ROOM_LOOK
-from mta.queue.upkeep import ROUND as AUDIT_ROUND
+from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Route
 from mta.routing.router import MailRouter
@@ -273,8 +271,8 @@ def _session_factory(
 def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService) -> Iterator[IService]:
     event_log, clock = context.event_log, context.reactor
     history = HistoryKeeper(queue, context.settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
-    room = RoomKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
-    queue.when_short(lambda: clock.callLater(0, room.look))
+    space = SpaceKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
+    queue.when_short(lambda: clock.callLater(0, space.look))
     auditor = Auditor(queue, wall_clock=time.time, alarm=event_log.alarm, trouble=event_log.trouble)
     clocks = ClockWatch(
         wall_clock=time.time,
@@ -283,9 +281,9 @@ def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: Deli
         wake=delivery.wake,
         event_log=event_log,
     )
-    yield PeriodicService(history.forget, HISTORY_ROUND, clock)
-    yield PeriodicService(room.look, ROOM_LOOK, clock)
-    yield PeriodicService(auditor.look, AUDIT_ROUND, clock)
+    yield PeriodicService(history.forget, HISTORY_INTERVAL, clock)
+    yield PeriodicService(space.look, SPACE_INTERVAL, clock)
+    yield PeriodicService(auditor.look, AUDIT_INTERVAL, clock)
     yield PeriodicService(event_log.tell_repeats, REPEATS_ROUND, clock)
     yield PeriodicService(clocks.look, CLOCK_ROUND, clock)
     if context.certificate is not None:

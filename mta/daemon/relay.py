@@ -25,8 +25,8 @@ from mta.queue.disk.threads import Threads
 from mta.queue.interface import QueueError, Summary
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.recovery import Recovery
-from mta.queue.sqlite.wal import LOG_OCTETS, WalMonitor
-from mta.queue.sqlite.wal import ROUND as LOG_ROUND
+from mta.queue.sqlite.wal import INTERVAL as WAL_INTERVAL
+from mta.queue.sqlite.wal import WalMonitor
 
 _log = Logger()
 
@@ -51,8 +51,7 @@ class Relay(MultiService):
                 run=self._threads,
                 now=time.time(),
                 retry_all=True,
-                later=context.reactor.callLater,
-                log_octets=LOG_OCTETS,
+                call_later=context.reactor.callLater,
             )
         except QueueError:
             self._threads.stop()
@@ -66,7 +65,7 @@ class Relay(MultiService):
         for service in parts.services:
             service.setServiceParent(self)
         watch = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
-        PeriodicService(watch.look, LOG_ROUND, context.reactor).setServiceParent(self)
+        PeriodicService(watch.look, WAL_INTERVAL, context.reactor).setServiceParent(self)
         PeriodicService(Heap().give_back, HEAP_ROUND, context.reactor).setServiceParent(self)
         super().startService()
         self._listen()

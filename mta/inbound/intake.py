@@ -172,7 +172,7 @@ class Incoming:
                 self._refuse_message(CROWDED)
             return
         try:
-            self._writer.unload()
+            self._writer.spill()
         except QueueError as error:
             self._refuse(error)
         else:

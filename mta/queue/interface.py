@@ -270,7 +270,7 @@ class BodyWriter(Protocol):
     def in_memory(self) -> int:
         """Octets of memory that it takes now; 0 once it ended."""
 
-    def unload(self) -> None:
+    def spill(self) -> None:
         """Take no more memory for this body than must be: it goes to a file, small as it may be. Raises QueueFull."""
 
     def finish(self) -> Body:

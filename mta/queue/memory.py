@@ -198,7 +198,7 @@ class _Writer:
         """Octets written, until it ends."""
         return 0 if self._ended else self.size
 
-    def unload(self) -> None:
+    def spill(self) -> None:
         """Stay where everything is."""
 
     def finish(self) -> Body:

@@ -13,7 +13,7 @@ from mta.message.dates import short_timestamp
 from mta.queue.interface import Audit, Queue, QueueError, QueueId, Space
 
 #: Seconds between two rounds, and for which a message may be due without anything taking it.
-ROUND = 900.0
+AUDIT_INTERVAL = 900.0
 
 
 class Auditor:
@@ -56,7 +56,7 @@ class Auditor:
 
     def _judge_first(self, first: tuple[QueueId, float] | None) -> None:
         """What is due first was due at the last round already, and nothing has taken it or put it off since then."""
-        if first is not None and first == self._first and first[1] < self._wall_clock() - ROUND:
+        if first is not None and first == self._first and first[1] < self._wall_clock() - AUDIT_INTERVAL:
             self._alarm(f"has been due since {short_timestamp(first[1])} and nothing tries it", first[0])
         self._first = first
 
@@ -65,15 +65,15 @@ class Auditor:
 
 
 #: Seconds between two rounds, and messages dropped by one transaction of a round.
-HISTORY_ROUND = 300.0
-HANDFUL = 2000
+HISTORY_INTERVAL = 300.0
+BATCH = 2000
 #: Seconds between two handfuls of a round: 5,000 messages a second are more than ever come in.
-AGAIN = 0.4
+BATCH_PAUSE = 0.4
 #: Seconds between two looks for room, and between two lines of one kind about it.
-LOOK = 5.0
-SILENCE = 3600.0
+SPACE_INTERVAL = 5.0
+NOTICE_INTERVAL = 3600.0
 # Handfuls that one look forgets at most: room that is still short then is looked at again.
-_MOST_HANDFULS = 100
+_MAX_BATCHES = 100
 
 
 class HistoryKeeper:
@@ -89,18 +89,18 @@ class HistoryKeeper:
 
     def forget(self) -> "Deferred[float | None]":
         """Drop a handful; the result is after how many seconds to come again if not at the usual time. Never fails."""
-        forgetting = self._queue.forget(self._wall_clock() - self._seconds, HANDFUL)
+        forgetting = self._queue.forget(self._wall_clock() - self._seconds, BATCH)
         return forgetting.addCallbacks(self._forgot, self._failed)
 
     def _forgot(self, count: int) -> float | None:
         # A full handful means that there may be more; the relay works in between.
-        return AGAIN if count >= HANDFUL else None
+        return BATCH_PAUSE if count >= BATCH else None
 
     def _failed(self, failure: Failure) -> None:
         self._trouble(f"old history could not be dropped: {failure.getErrorMessage()}")
 
 
-class RoomKeeper:
+class SpaceKeeper:
     """Drops the oldest finished messages while room for mail is short, and tells when mail is refused for it."""
 
     def __init__(
@@ -141,8 +141,8 @@ class RoomKeeper:
 
     async def _make_room(self) -> Space:
         space = await self._queue.space()
-        for _ in range(_MOST_HANDFULS):
-            count = await self._queue.forget(math.inf, HANDFUL) if space.short else 0
+        for _ in range(_MAX_BATCHES):
+            count = await self._queue.forget(math.inf, BATCH) if space.short else 0
             if not count:
                 break
             self._forgotten += count
@@ -151,14 +151,14 @@ class RoomKeeper:
 
     def _judge(self, space: Space) -> None:
         now = self._wall_clock()
-        if self._forgotten and not now < self._told_forgotten + SILENCE:
+        if self._forgotten and not now < self._told_forgotten + NOTICE_INTERVAL:
             self._notice(
                 f"the history makes room for mail: its {self._forgotten} oldest messages were forgotten before"
                 " HISTORY_DAYS, because the queue's disk is short of room"
             )
             self._forgotten, self._told_forgotten = 0, now
         kind, line = _state(space)
-        if kind and (kind != self._known or not now < self._told + SILENCE):
+        if kind and (kind != self._known or not now < self._told + NOTICE_INTERVAL):
             self._trouble(line)
             self._told = now
         elif self._known and not kind:

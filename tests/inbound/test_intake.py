@@ -173,7 +173,7 @@ def begin(parts: Listening) -> Incoming:
 
 
 class CountingQueue(MemoryQueue):
-    """Keeps in files, as it were, what it is told to unload."""
+    """Keeps in files, as it were, what it is told to spill."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class CountingQueue(MemoryQueue):
         class Writer(type(real)):  # type: ignore[misc]
             filed = False
 
-            def unload(self) -> None:
+            def spill(self) -> None:
                 queue.unloaded += not self.filed
                 self.filed = True
 

@@ -217,8 +217,8 @@ class QueueContract:
         new = mail()
         writer = self.queue.writer(new.id)
         writer.write(b"first, ")
-        writer.unload()
-        writer.unload()
+        writer.spill()
+        writer.spill()
         writer.write(b"second")
         self.assertEqual(writer.size, 13)
         self.now(self.queue.add(NewMail(new.id, new.envelope, writer.finish()), NOW))
@@ -230,7 +230,7 @@ class QueueContract:
         writer = self.queue.writer(mail().id)
         writer.write(b"x")
         writer.abort()
-        writer.unload()
+        writer.spill()
         self.assertEqual(writer.in_memory, 0)
 
     def test_abort_after_finish_leaves_the_body(self):

@@ -2,10 +2,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.outcome import Delivered
-from mta.queue.disk.space import RESERVE, judged
+from mta.queue.disk.space import RESERVE, assess_space
 from mta.queue.interface import Query, QueueError, Settlement, Space, Verdict
 from mta.queue.memory import MemoryQueue
-from mta.queue.upkeep import AGAIN, HANDFUL, SILENCE, HistoryKeeper, RoomKeeper
+from mta.queue.upkeep import BATCH, BATCH_PAUSE, NOTICE_INTERVAL, HistoryKeeper, SpaceKeeper
 from tests.fakes.mail import mail
 
 NOW = 1_000_000.0
@@ -49,11 +49,11 @@ class KeeperTests(SynchronousTestCase):
         answer: Deferred[int] = Deferred()
         self.queue.answer = answer
         again = self.keeper.forget()
-        answer.callback(HANDFUL)
-        assert self.successResultOf(again) == AGAIN
+        answer.callback(BATCH)
+        assert self.successResultOf(again) == BATCH_PAUSE
 
     def test_it_forgets_faster_than_mail_can_come(self) -> None:
-        assert HANDFUL / AGAIN > 4000
+        assert BATCH / BATCH_PAUSE > 4000
 
     def test_a_queue_that_cannot_forget_is_told_of(self) -> None:
         self.queue.answer = fail(QueueError("disk on fire"))
@@ -74,7 +74,7 @@ class SmallDisk(MemoryQueue):
     def space(self) -> Deferred[Space]:
         if self.broken:
             return fail(QueueError("disk on fire"))
-        return succeed(judged(self.octets - self.each * self.finished, 0))
+        return succeed(assess_space(self.octets - self.each * self.finished, 0))
 
     def forget(self, before: float, limit: int = 10_000) -> Deferred[int]:
         assert before > 1e18, "whatever its age"
@@ -89,10 +89,10 @@ class RoomTests(SynchronousTestCase):
         self.notices: list[str] = []
         self.troubles: list[str] = []
 
-    def keeper(self, queue: SmallDisk) -> RoomKeeper:
-        return RoomKeeper(queue, wall_clock=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append)
+    def keeper(self, queue: SmallDisk) -> SpaceKeeper:
+        return SpaceKeeper(queue, wall_clock=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append)
 
-    def look(self, keeper: RoomKeeper) -> None:
+    def look(self, keeper: SpaceKeeper) -> None:
         assert self.successResultOf(keeper.look()) is None
 
     def test_the_history_makes_room_before_mail_is_refused(self) -> None:
@@ -115,7 +115,7 @@ class RoomTests(SynchronousTestCase):
         for _ in range(1000):
             queue.finished += 1000
             self.look(keeper)
-            self.now += SILENCE / 100
+            self.now += NOTICE_INTERVAL / 100
         assert 9 <= len(self.notices) <= 11
 
     def test_a_disk_that_mail_itself_has_filled_is_told_and_that_it_is_over(self) -> None:
@@ -125,7 +125,7 @@ class RoomTests(SynchronousTestCase):
             self.look(keeper)
         (line,) = self.troubles
         assert line == "mail is answered 452: only 9 MiB free on the queue's disk: free space under QUEUE_DIR"
-        self.now += SILENCE
+        self.now += NOTICE_INTERVAL
         self.look(keeper)
         assert len(self.troubles) == 2
         queue.octets = RESERVE * 2
@@ -135,7 +135,7 @@ class RoomTests(SynchronousTestCase):
 
     def test_free_pages_of_the_file_are_room_for_small_messages_alone(self) -> None:
         queue = SmallDisk(0, 0, 0)
-        queue.space = lambda: succeed(judged(4096, 2 * RESERVE))  # type: ignore[method-assign]
+        queue.space = lambda: succeed(assess_space(4096, 2 * RESERVE))  # type: ignore[method-assign]
         self.look(self.keeper(queue))
         (line,) = self.troubles
         assert line.startswith(

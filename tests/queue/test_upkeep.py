@@ -6,7 +6,7 @@ from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Settlement, Verdict
 from mta.queue.sqlite.queue import open_queue
-from mta.queue.upkeep import ROUND, Auditor
+from mta.queue.upkeep import AUDIT_INTERVAL, Auditor
 from tests.queue.contract import LATER, LEASE, NOW, mail, scratch
 
 
@@ -33,7 +33,7 @@ class AuditorTests(SynchronousTestCase):
     def rounds(self, count: int = 1) -> None:
         for _ in range(count):
             self.successResultOf(self.auditor.look())
-            self.now += ROUND
+            self.now += AUDIT_INTERVAL
 
     def spoil(self, statement: str) -> None:
         """Do to the file what the relay never does."""
@@ -43,9 +43,9 @@ class AuditorTests(SynchronousTestCase):
         connection.close()
 
     def test_a_queue_that_works_raises_no_alarm(self):
-        self.added(due=NOW + 7 * ROUND)
+        self.added(due=NOW + 7 * AUDIT_INTERVAL)
         claim = self.successResultOf(self.queue.add(mail(), NOW, lease=LEASE))
-        self.successResultOf(self.queue.settle(Settlement(claim, [Verdict(0, LATER, NOW + 5 * ROUND)], NOW)))
+        self.successResultOf(self.queue.settle(Settlement(claim, [Verdict(0, LATER, NOW + 5 * AUDIT_INTERVAL)], NOW)))
         self.rounds(5)
         self.assertEqual((self.alarms, self.troubles), ([], []))
 
@@ -61,7 +61,7 @@ class AuditorTests(SynchronousTestCase):
         self.rounds()
         for _ in range(4):
             (claim,) = self.successResultOf(self.queue.claim(self.now, 1, LEASE))
-            self.successResultOf(self.queue.release(claim, self.now + ROUND / 2))
+            self.successResultOf(self.queue.release(claim, self.now + AUDIT_INTERVAL / 2))
             self.rounds()
         self.assertEqual(self.alarms, [])
 
@@ -72,7 +72,7 @@ class AuditorTests(SynchronousTestCase):
         self.assertEqual([each for _, each in self.alarms], [id])
 
     def test_a_ledger_that_does_not_add_up_is_one_alarm_until_it_changes(self):
-        self.added(due=NOW + 7 * ROUND)
+        self.added(due=NOW + 7 * AUDIT_INTERVAL)
         self.spoil("DELETE FROM recipient WHERE idx = 1")
         self.rounds(2)
         ((text, id),) = self.alarms

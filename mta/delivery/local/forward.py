@@ -146,7 +146,7 @@ def _write(claim: Claim, forward: Forward, id: QueueId, forwarding: Forwarding, 
         forwarding.require_room(claim.body.size)
         body = forwarding.writer(id)
         if in_memory + claim.body.size > MOST_IN_MEMORY:
-            body.unload()
+            body.spill()
         return forwarded(claim, forward, id, body)
     except (OSError, QueueError) as error:
         return error

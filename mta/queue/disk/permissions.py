@@ -36,7 +36,7 @@ _NOUNS = {
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def close_to_others(directory: Path, *, container_volume: bool = False) -> str | None:
+def restrict_to_owner(directory: Path, *, container_volume: bool = False) -> str | None:
     """Take the rights on QUEUE_DIR from all but its owner; return the notice on that, None if there is none to give.
 
     An empty one is closed without a word, because nothing in it could be read before: so an image or a package may make
@@ -62,7 +62,7 @@ def close_to_others(directory: Path, *, container_volume: bool = False) -> str |
     return None
 
 
-def keep_to_ourselves(home: Path) -> None:
+def secure_contents(home: Path) -> None:
     """Close what is ours in a home to others. Raises QueueError for what others may have put there; OSError."""
     makers = _makers(home.stat())
     with os.scandir(home) as entries:
@@ -106,7 +106,7 @@ def _refuse_foreign(path: str, kind: int, state: os.stat_result, makers: set[int
         raise QueueError(f"{path} is a file that has another name elsewhere (a hard link): find out who made it")
 
 
-def hand_over(directory: Path, uid: int, gid: int) -> None:
+def chown_queue(directory: Path, uid: int, gid: int) -> None:
     """Give QUEUE_DIR to a user if it is root's, with all of root's in it.
 
     A directory that holds anything but a queue is kept: whoever writes QUEUE_DIR=/etc has it still. What cannot be done

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from mta.queue.disk.files import BODIES, fsync_path
-from mta.queue.disk.permissions import hand_over, keep_to_ourselves
+from mta.queue.disk.permissions import chown_queue, secure_contents
 from mta.queue.interface import QueueError
 
 #: The queue of a home.
@@ -65,7 +65,7 @@ def prepare(directory: Path) -> None:
     """Make the directory and its `bodies` where they are missing, durably and for our eyes only. Raises QueueError."""
     try:
         _make(directory)
-        keep_to_ourselves(directory)
+        secure_contents(directory)
         _make(directory / BODIES)
     except OSError as error:
         raise _unusable(directory, error) from error
@@ -81,19 +81,19 @@ def _make(directory: Path) -> None:
         fsync_path(path.parent)
 
 
-def look_into(directory: Path) -> None:
+def check_contents(directory: Path) -> None:
     """Return if nothing in a directory that is there was put there by others. Raises QueueError."""
     try:
-        keep_to_ourselves(directory)
+        secure_contents(directory)
     except OSError as error:
         raise _unusable(directory, error) from error
 
 
-def give_away(directory: Path, uid: int, gid: int) -> None:
-    """Make QUEUE_DIR where it is missing and hand it over to a user as `hand_over` does. Raises QueueError."""
+def create_for(directory: Path, uid: int, gid: int) -> None:
+    """Make QUEUE_DIR where it is missing and hand it over to a user as `chown_queue` does. Raises QueueError."""
     if not os.path.lexists(directory):
         prepare(directory)
-    hand_over(directory, uid, gid)
+    chown_queue(directory, uid, gid)
 
 
 def lock_relay(directory: Path) -> "Lock":

@@ -12,7 +12,7 @@ RESERVE = 10 * 1024 * 1024
 LEFT_BY_FILES = 1024 * 1024
 
 
-def judged(free: int, reusable: int, reserve: int = RESERVE) -> Space:
+def assess_space(free: int, reusable: int, reserve: int = RESERVE) -> Space:
     """Return how much room there is: `free` octets of the disk, and `reusable` ones of free pages in the queue file.
 
     The queue is full when less than the reserve is left, and short of room a quarter of the reserve before that.
@@ -29,7 +29,7 @@ def judged(free: int, reusable: int, reserve: int = RESERVE) -> Space:
 
 def require_room(directory: Path, reserve: int = RESERVE, reusable: int = 0) -> None:
     """Raise QueueFull when fewer octets than the reserve are free where a directory is and in the queue's file."""
-    space = judged(free_octets_or_refuse(directory), reusable, reserve)
+    space = assess_space(free_octets_or_refuse(directory), reusable, reserve)
     if space.full:
         raise no_room(space)
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from mta.message.body import SMALL, Body, FileBody, MemoryBody
 from mta.queue.disk.files import PART, fsync_path
-from mta.queue.disk.space import free_octets_or_refuse, judged, no_room
+from mta.queue.disk.space import assess_space, free_octets_or_refuse, no_room
 from mta.queue.errors import as_queue_error
 from mta.queue.interface import BodyLost, QueueError, QueueId, Space
 from mta.queue.sqlite.group_commit import Step, no_step
@@ -57,7 +57,7 @@ class Writer:
             return 0
         return self.size if self._file is None else _BUFFER
 
-    def unload(self) -> None:
+    def spill(self) -> None:
         """Go on in the file, though the body is small yet. Raises as `write` does."""
         if self._file is None and not self._ended:
             try:
@@ -151,14 +151,14 @@ class Bodies:
         """Return how much room there is, and note the free pages if they were counted. Raises QueueError."""
         if reusable is not None:
             self.reusable = reusable
-        space = judged(free_octets_or_refuse(self._directory), self.reusable, self._reserve)
+        space = assess_space(free_octets_or_refuse(self._directory), self.reusable, self._reserve)
         if space.short:
             self._allowance = 0
         return space
 
     def require_room_for(self, octets: int) -> None:
         """Raise QueueFull when so many octets, which are not written yet, would touch the reserve. Asks the disk."""
-        space = judged(free_octets_or_refuse(self._directory) - octets, self.reusable, self._reserve)
+        space = assess_space(free_octets_or_refuse(self._directory) - octets, self.reusable, self._reserve)
         if space.full or space.no_files:
             raise no_room(space)
 

@@ -41,7 +41,7 @@ class Run(Protocol):
         """Run `work` once; its exception becomes the Failure."""
 
 
-class Later(Protocol):
+class CallLater(Protocol):
     """Calls something after a while; a reactor's `callLater` is one."""
 
     def __call__(self, delay: float, call: Callable[[], None], /) -> IDelayedCall:
@@ -181,8 +181,8 @@ class _Transaction:
 class _CommitDelay:
     """The while for which operations that are not urgent wait; at its end they are hurried."""
 
-    def __init__(self, later: Later, flush: Callable[[], None]) -> None:
-        self._later = later
+    def __init__(self, call_later: CallLater, flush: Callable[[], None]) -> None:
+        self._call_later = call_later
         self._flush = flush
         self._timer: IDelayedCall | None = None
         # How long it was when it began.
@@ -194,7 +194,7 @@ class _CommitDelay:
             if self._timer is not None:
                 self._timer.cancel()
             self._seconds = seconds
-            self._timer = self._later(seconds, self._over)
+            self._timer = self._call_later(seconds, self._over)
 
     def end(self) -> None:
         """End now, if it has begun."""
@@ -221,16 +221,16 @@ class GroupCommit:
         step: Step = no_step,
         patience: float = 30.0,
         *,
-        later: Later | None = None,
+        call_later: CallLater | None = None,
         ledger: LedgerWriter | None = None,
     ) -> None:
         """`connection` begins no transaction itself (isolation_level None); `patience` bounds a wait in seconds.
 
-        Without `later` every operation is urgent.
+        Without `call_later` every operation is urgent.
         """
         self._transaction = _Transaction(connection, step, patience, ledger or NoLedger())
         self._run = run
-        self._delay = None if later is None else _CommitDelay(later, self._flush)
+        self._delay = None if call_later is None else _CommitDelay(call_later, self._flush)
         self._waiting: _Batch = []
         # Whether what waits is to go as soon as it can.
         self._urgent = False

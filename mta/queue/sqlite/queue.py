@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from mta.message.body import SMALL, Body, FileBody
 from mta.queue.disk.files import BODIES, fsync_path
-from mta.queue.disk.queue_dir import FILE_NAME, Lock, look_into, prepare
+from mta.queue.disk.queue_dir import FILE_NAME, Lock, check_contents, prepare
 from mta.queue.disk.space import RESERVE
 from mta.queue.errors import as_queue_error
 from mta.queue.interface import (
@@ -29,13 +29,12 @@ from mta.queue.interface import (
 )
 from mta.queue.sqlite.bodies import Bodies, Writer
 from mta.queue.sqlite.body_files import BodyFiles
-from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, GroupCommit, Later, Run, Step, no_step
+from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, CallLater, GroupCommit, Run, Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
 from mta.queue.sqlite.tables import Candidate, Selection, Tables, apply_action, candidates, forget, postpone, select_due
-from mta.queue.sqlite.wal import preallocate
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 
@@ -51,13 +50,12 @@ def open_queue(
     reserve: int = RESERVE,
     small: int = SMALL,
     step: Step = no_step,
-    later: Later | None = None,
-    log_octets: int = 0,
+    call_later: CallLater | None = None,
 ) -> "SqliteQueue":
     """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
 
     The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
-    before it and removes what that left behind, and makes the log `log_octets` long; with `retry_all` everything that
+    before it and removes what that left behind; with `retry_all` everything that
     waits unheld comes due. Without `recover` the queue is opened beside a daemon that may be running. `now` is
     wall-clock seconds.
     """
@@ -66,7 +64,7 @@ def open_queue(
     elif not directory.is_dir():
         raise QueueError(f"there is no queue directory {directory}: check QUEUE_DIR")
     else:
-        look_into(directory)
+        check_contents(directory)
     lock = Lock(directory) if recover else None
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)
@@ -76,11 +74,9 @@ def open_queue(
         if lock is not None:
             lock.release()
         raise
-    if log_octets:
-        preallocate(connection, directory / FILE_NAME, log_octets, reserve)
     bodies.reusable = reusable(connection)
     ledger = LedgerDelta(connection, found.marks)
-    commit = GroupCommit(connection, run, step, later=later, ledger=ledger)
+    commit = GroupCommit(connection, run, step, call_later=call_later, ledger=ledger)
     queue = SqliteQueue(
         connection,
         bodies=bodies,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.queue.disk.permissions import close_to_others, hand_over, keep_to_ourselves
+from mta.queue.disk.permissions import chown_queue, restrict_to_owner, secure_contents
 from mta.queue.disk.queue_dir import lock_relay, prepare
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
@@ -95,7 +95,7 @@ def test_a_command_beside_the_daemon_refuses_them_too(tmp_path, name):
 
 def test_other_names_are_nobodys_business(tmp_path):
     (tmp_path / "notes").symlink_to("/etc/passwd")
-    keep_to_ourselves(tmp_path)
+    secure_contents(tmp_path)
 
 
 @needs_root
@@ -114,10 +114,10 @@ def test_files_of_a_volume_that_a_group_shares_may_be_of_others(tmp_path):
     os.chown(tmp_path, NOBODY, 0)
     os.chown(tmp_path / "queue.sqlite", NOBODY - 1, 0)
     tmp_path.chmod(0o770)
-    keep_to_ourselves(tmp_path)
+    secure_contents(tmp_path)
     tmp_path.chmod(0o777)
     with pytest.raises(QueueError, match="belongs to user id"):
-        keep_to_ourselves(tmp_path)
+        secure_contents(tmp_path)
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
@@ -152,9 +152,11 @@ def test_files_that_came_back_open_from_a_backup_are_closed(tmp_path):
 def test_a_directory_that_is_open_is_closed_and_that_is_told(tmp_path, was, now):
     (tmp_path / "queue.sqlite").touch()
     tmp_path.chmod(was)
-    assert close_to_others(tmp_path) == (f"QUEUE_DIR={tmp_path} was open to others (mode {was:04o}): it is closed now")
+    assert restrict_to_owner(tmp_path) == (
+        f"QUEUE_DIR={tmp_path} was open to others (mode {was:04o}): it is closed now"
+    )
     assert mode(tmp_path) == now
-    assert close_to_others(tmp_path) is None
+    assert restrict_to_owner(tmp_path) is None
 
 
 @pytest.mark.parametrize("names", [(), ("lost+found",)])
@@ -162,7 +164,7 @@ def test_an_empty_directory_is_closed_without_a_word(tmp_path, names):
     for name in names:
         (tmp_path / name).mkdir()
     tmp_path.chmod(0o770)
-    assert close_to_others(tmp_path) is None
+    assert restrict_to_owner(tmp_path) is None
     assert mode(tmp_path) == 0o700
 
 
@@ -170,7 +172,7 @@ def test_an_empty_directory_is_closed_without_a_word(tmp_path, names):
 def test_the_mode_of_a_containers_volume_is_the_orchestrators_choice(tmp_path):
     os.chown(tmp_path, NOBODY, 0)
     tmp_path.chmod(0o2777)
-    assert close_to_others(tmp_path, container_volume=True) is None
+    assert restrict_to_owner(tmp_path, container_volume=True) is None
 
 
 @needs_root
@@ -178,7 +180,7 @@ def test_the_mode_of_a_containers_volume_is_the_orchestrators_choice(tmp_path):
 def test_a_volume_that_is_not_ours_is_left_as_it_is_and_only_told_of_if_everyone_may_enter(tmp_path, was, told):
     os.chown(tmp_path, NOBODY, 0)
     tmp_path.chmod(was)
-    words = close_to_others(tmp_path)
+    words = restrict_to_owner(tmp_path)
     assert (words is not None) is told
     assert mode(tmp_path) == was
     assert words is None or words.endswith(f"is not ours to close: chmod {was & ~7:04o} it")
@@ -186,7 +188,7 @@ def test_a_volume_that_is_not_ours_is_left_as_it_is_and_only_told_of_if_everyone
 
 def test_what_is_no_directory_is_left_for_the_queue_to_speak_of(tmp_path):
     (tmp_path / "file").touch(0o644)
-    assert close_to_others(tmp_path / "file") is close_to_others(tmp_path / "missing") is None
+    assert restrict_to_owner(tmp_path / "file") is restrict_to_owner(tmp_path / "missing") is None
     assert mode(tmp_path / "file") == 0o644
 
 
@@ -199,7 +201,7 @@ def test_a_queue_of_roots_is_handed_over_whole(tmp_path):
     for home in (tmp_path, tmp_path / "worker-2"):
         filled(home).close()
     (tmp_path / "lost+found").mkdir()
-    hand_over(tmp_path, NOBODY, NOBODY)
+    chown_queue(tmp_path, NOBODY, NOBODY)
     found = owners(tmp_path)
     assert found.pop("lost+found") == 0
     assert set(found.values()) == {NOBODY}
@@ -212,7 +214,7 @@ def test_what_a_link_leads_to_is_not_given_away(tmp_path, thing):
     home = tmp_path / "queue"
     home.mkdir()
     THINGS[thing](home / "queue.sqlite")
-    hand_over(home, NOBODY, NOBODY)
+    chown_queue(home, NOBODY, NOBODY)
     assert {uid for name, uid in owners(tmp_path).items() if name != "queue"} == {0}
     assert home.stat().st_uid == NOBODY
 
@@ -221,7 +223,7 @@ def test_what_a_link_leads_to_is_not_given_away(tmp_path, thing):
 def test_a_directory_that_holds_more_than_a_queue_is_kept(tmp_path):
     (tmp_path / "lock").touch()
     (tmp_path / "passwd").touch()
-    hand_over(tmp_path, NOBODY, NOBODY)
+    chown_queue(tmp_path, NOBODY, NOBODY)
     assert set(owners(tmp_path).values()) == {0}
 
 
@@ -229,5 +231,5 @@ def test_a_directory_that_holds_more_than_a_queue_is_kept(tmp_path):
 def test_in_a_directory_that_is_somebodys_already_nothing_is_given_away(tmp_path):
     (tmp_path / "lock").touch()
     os.chown(tmp_path, NOBODY, NOBODY)
-    hand_over(tmp_path, NOBODY - 1, NOBODY)
+    chown_queue(tmp_path, NOBODY - 1, NOBODY)
     assert owners(tmp_path) == {".": NOBODY, "lock": 0}

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mta.queue.disk.space import RESERVE, free_octets, judged, require_room
+from mta.queue.disk.space import RESERVE, assess_space, free_octets, require_room
 from mta.queue.interface import QueueError, QueueFull
 
 
@@ -54,5 +54,5 @@ def test_free_pages_of_the_queue_file_are_room(tmp_path: Path, monkeypatch: pyte
 def test_room_is_short_before_the_queue_is_full(
     free: int, reusable: int, short: bool, full: bool, no_files: bool
 ) -> None:
-    space = judged(free, reusable)
+    space = assess_space(free, reusable)
     assert (space.short, space.full, space.no_files) == (short, full, no_files)

@@ -179,7 +179,7 @@ class LullTests(GroupCommitTests):
     def setUp(self) -> None:
         super().setUp()
         self.clock = Clock()
-        self.commit = GroupCommit(self.connection, self.worker, later=self.clock.callLater)
+        self.commit = GroupCommit(self.connection, self.worker, call_later=self.clock.callLater)
 
     def test_what_is_not_urgent_goes_with_the_next_that_is(self):
         first, second = self.insert(1, max_delay=BACKGROUND), self.insert(2, max_delay=BACKGROUND)
