@@ -134,7 +134,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     )
     policy = Policy(settings.relay_domains, rules.is_local, local.accepts, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
-    check = DomainCheck(MailRouter(rules, resolver.for_strangers(), clock.seconds))
+    check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
     factory = ESMTPFactory(
         _session_factory(context, trusted, policy, intake, check),
         trusted,

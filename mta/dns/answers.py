@@ -1,18 +1,18 @@
-"""What the DNS said, as values, and the seam to whoever asks it.
+"""DNS answers as values, and the interface of a resolver.
 
-Names are text in lower case without the final dot. "No such name" and "no data" are answers a sender may act on;
-a failed look-up is none, and only time will tell.
+Names are text in lower case without the final dot. "No such name" and "no data" are answers, on which mail may be
+returned; a failed look-up is not an answer, so the mail has to wait.
 """
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
-#: How long a failure is believed, in seconds: long enough to stop a stampede, short enough to notice the cure.
+#: Seconds for which a failure is cached: long enough to stop a stampede, short enough to notice the recovery.
 FAILURE_TTL = 5.0
 
-# Octets of memory that Python needs beside the text, for an answer and for a record.
-_VALUE, _RECORD = 200, 150
+# Octets of memory that Python needs besides the text, for an answer and for a record.
+_ANSWER_OCTETS, _RECORD_OCTETS = 200, 150
 
 Record = TypeVar("Record")
 
@@ -27,9 +27,9 @@ class MxRecord:
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[Record]):
-    """The name has such records. `name` is the one they belong to, after CNAMEs; `ttl` is in seconds from now.
+    """The name has records of the type. `name` is the owner of the records, after CNAMEs; `ttl` is in seconds from now.
 
-    MX records are only those that name what a host may be called, which may be none.
+    MX records whose target cannot be a host name are left out, so that `records` may be empty.
     """
 
     records: tuple[Record, ...]
@@ -48,14 +48,14 @@ class NoSuchName:
 
 @dataclass(frozen=True, slots=True)
 class NoData:
-    """The name exists but has no such records."""
+    """The name exists but has no records of the type."""
 
     ttl: float
 
 
 @dataclass(frozen=True, slots=True)
 class LookupFailed:
-    """Nobody could say: SERVFAIL, silence, nonsense. `reason` is one line for an operator."""
+    """No server gave an answer (SERVFAIL, silence, malformed replies). `reason` is one line for an operator."""
 
     reason: str
     ttl: float = FAILURE_TTL
@@ -68,7 +68,10 @@ AddressAnswer = Answer[str]
 
 
 class Resolver(Protocol):
-    """Asks the DNS. Never raises for what the DNS did; an answer may come from a cache, its `ttl` is what is left."""
+    """Looks names up in the DNS.
+
+    Does not raise for any behaviour of a server. An answer may come from a cache; its `ttl` is then the rest.
+    """
 
     def mx(self, name: str) -> Awaitable[MxAnswer]:
         """Return the MX records of a domain."""
@@ -76,32 +79,32 @@ class Resolver(Protocol):
     def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> Awaitable[AddressAnswer]:
         """Return the addresses of a host: IPv4, and IPv6 if wanted.
 
-        The system's hosts file is believed first. With `search` a name is completed from the system's search list, as
-        for a name an operator wrote; names out of the DNS are taken as they stand.
+        An entry in the system's hosts file takes precedence over the DNS. With `search` the system's search list is
+        applied, as is usual for names that an operator wrote; names from DNS records are looked up as they are.
         """
 
 
 def memory_size(answer: Answer[MxRecord] | Answer[str]) -> int:
-    """Return about how much memory an answer takes."""
+    """Return the approximate number of octets of memory that an answer takes."""
     if isinstance(answer, LookupFailed):
-        return _VALUE + len(answer.reason)
+        return _ANSWER_OCTETS + len(answer.reason)
     if not isinstance(answer, Found):
-        return _VALUE
+        return _ANSWER_OCTETS
     texts = sum(len(record if isinstance(record, str) else record.host) for record in answer.records)
-    return _VALUE + len(answer.name) + len(answer.incomplete) + texts + _RECORD * len(answer.records)
+    return _ANSWER_OCTETS + len(answer.name) + len(answer.incomplete) + texts + _RECORD_OCTETS * len(answer.records)
 
 
 def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:
-    """Return the answer with another lifetime."""
+    """Return the answer with another TTL."""
     return replace(answer, ttl=ttl)
 
 
 def merge(first: Answer[Record], second: Answer[Record]) -> Answer[Record]:
     """Combine the answers to two questions about one name.
 
-    Records that were found count even if the other half failed, and are marked as incomplete then. Without records a
-    failure hides a "no", and "no such name" counts only if both say so, since some servers give it for every question
-    they do not understand.
+    Records count even if the other look-up failed, and are then marked as incomplete. Without records a failure takes
+    precedence over a negative answer, and "no such name" counts only if both answers say so, since some servers send
+    it for every record type that they do not know.
     """
     ttl = min(first.ttl, second.ttl)
     if isinstance(first, Found) and isinstance(second, Found):

@@ -1,4 +1,4 @@
-"""Remembering for a while, and asking once what many want to know at once."""
+"""A cache of values with a time to live, and one running call for all callers that want the same value."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -13,33 +13,35 @@ Value = TypeVar("Value")
 
 #: Octets of memory that one cache may take.
 MAX_OCTETS = 16 * 1024 * 1024
-# Of an entry beside its value: the longest name there is, and Python's own.
-_ENTRY = 500
-# A look for what is out of date comes when a quarter of the entries is new, so that each costs a few comparisons.
-_LOOKS = 4
+# Octets that an entry takes besides its value: the longest DNS name, and Python's own overhead.
+_ENTRY_OCTETS = 500
+# Expired entries are searched for once a quarter of the entries is new, so that the search costs each new entry only a
+# few comparisons.
+_SWEEP_DIVISOR = 4
 
 
 class TtlCache(Generic[Key, Value]):
-    """Keeps values for their time to live; when full, the one stored longest ago makes room for a new one.
+    """Keeps values for their time to live; when full, the entry stored longest ago makes room for a new one.
 
-    It is full at `limit` entries or MAX_OCTETS as counted by `memory_size`. Entries out of date are discarded
-    before long, asked for or not, as long as new values come.
+    The cache is full at `limit` entries, or when the sizes that `memory_size` gives reach MAX_OCTETS. Expired entries
+    are discarded as long as new values are stored, even if they are never asked for again.
     """
 
     def __init__(self, limit: int, seconds: Callable[[], float], memory_size: Callable[[Value], int]) -> None:
+        """Prepare an empty cache; `seconds` is a monotonic clock."""
         self._limit = limit
         self._seconds = seconds
         self._memory_size = memory_size
-        # When each ends, the value, and its octets.
+        # The time of expiry, the value, and the octets of the entry.
         self._entries: OrderedDict[Key, tuple[float, Value, int]] = OrderedDict()
-        self._held = 0
-        self._new = 0
+        self._octets = 0
+        self._new_entries = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """Return the value if it is still good."""
+        """Return the value of a key, or None if there is none or it has expired."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -49,64 +51,64 @@ class TtlCache(Generic[Key, Value]):
         return None
 
     def remaining(self, key: Key) -> float:
-        """Return for how many more seconds a value is good; 0 when there is none."""
+        """Return the seconds until a value expires; 0 when there is none."""
         entry = self._entries.get(key)
         return 0.0 if entry is None else max(0.0, entry[0] - self._seconds())
 
     def put(self, key: Key, value: Value, ttl: float) -> None:
         """Store a value for `ttl` seconds."""
         self._discard(key)
-        self._new += 1
-        if self._new * _LOOKS > len(self._entries):
-            self._new = 0
-            self._discard_old()
-        octets = _ENTRY + self._memory_size(value)
-        while self._entries and (len(self._entries) >= self._limit or self._held + octets > MAX_OCTETS):
+        self._new_entries += 1
+        if self._new_entries * _SWEEP_DIVISOR > len(self._entries):
+            self._new_entries = 0
+            self._discard_expired()
+        octets = _ENTRY_OCTETS + self._memory_size(value)
+        while self._entries and (len(self._entries) >= self._limit or self._octets + octets > MAX_OCTETS):
             self._discard(next(iter(self._entries)))
         self._entries[key] = (self._seconds() + ttl, value, octets)
-        self._held += octets
+        self._octets += octets
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discard all entries."""
         self._entries.clear()
-        self._held = 0
+        self._octets = 0
 
     def _discard(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._held -= entry[2]
+            self._octets -= entry[2]
 
-    def _discard_old(self) -> None:
+    def _discard_expired(self) -> None:
         now = self._seconds()
         for key in [key for key, entry in self._entries.items() if entry[0] <= now]:
             self._discard(key)
 
 
-class Shared(Generic[Key, Value]):
-    """Lets all who ask the same question while it is being asked wait for the one answer.
+class SingleFlight(Generic[Key, Value]):
+    """Runs one call per key at a time; callers that come while it runs get its result.
 
-    A caller that is cancelled stops waiting; the asking goes on for the others, and for the cache.
+    A caller that is cancelled stops waiting; the call goes on for the others, and for the cache.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[Key, list[Deferred[Value]]] = {}
 
-    def ask(self, key: Key, question: Callable[[], Awaitable[Value]]) -> "Deferred[Value]":
-        """Return the answer to the question that runs under `key`, starting it if none does."""
-        answer: Deferred[Value] = Deferred()
+    def run(self, key: Key, call: Callable[[], Awaitable[Value]]) -> "Deferred[Value]":
+        """Return the result of the call that runs under `key`; start `call` if none does."""
+        result: Deferred[Value] = Deferred()
         waiting = self._waiting.get(key)
         if waiting is not None:
-            waiting.append(answer)
-            return answer
-        self._waiting[key] = [answer]
-        Deferred.fromCoroutine(_awaited(question)).addBoth(self._tell, key)
-        return answer
+            waiting.append(result)
+            return result
+        self._waiting[key] = [result]
+        Deferred.fromCoroutine(_awaited(call)).addBoth(self._finish, key)
+        return result
 
-    def _tell(self, result: Value | Failure, key: Key) -> None:
-        for answer in self._waiting.pop(key):
-            if not answer.called:
-                answer.callback(result)
+    def _finish(self, result: Value | Failure, key: Key) -> None:
+        for waiting in self._waiting.pop(key):
+            if not waiting.called:
+                waiting.callback(result)
 
 
-async def _awaited(question: Callable[[], Awaitable[Value]]) -> Value:
-    return await question()
+async def _awaited(call: Callable[[], Awaitable[Value]]) -> Value:
+    return await call()

@@ -1,7 +1,8 @@
-"""Turns for look-ups: a bounded number at a time, shared fairly between those who ask and the zones they ask about.
+"""A queue for DNS look-ups: a bounded number runs at a time, shared fairly between requesters and zones.
 
-A name server that is silent holds a look-up for seconds. Without shares a thousand domains of one such server, or
-strangers who invent recipients, would make the mail of all others wait. Pure but for the Deferreds it fires.
+A silent name server holds up a look-up for seconds. Without fair shares, a thousand domains of one such server, or
+untrusted clients that invent recipients, would delay the mail for all other domains. The module has no I/O: it only
+fires Deferreds.
 """
 
 import enum
@@ -9,119 +10,121 @@ from collections import OrderedDict, deque
 
 from twisted.internet.defer import Deferred
 
-# Second-level domains under which others register, as in example.co.uk, are as short as this or shorter.
+# Second-level labels under which others register domains, as in example.co.uk, have at most so many letters.
 _SHORT_LABEL = 3
 _COUNTRY = 2
-#: How long, in seconds, it is remembered whether a zone answers, and of how many zones.
+#: Seconds for which the status of a zone is remembered, and the number of zones.
 HISTORY_TTL = 300.0
 MAX_ZONES = 10_000
 
 
-class Asker(enum.Enum):
-    """On whose behalf a look-up is made."""
+class Requester(enum.Enum):
+    """The part of the relay on whose behalf a look-up is made."""
 
-    #: Mail that was accepted, and host names of the settings.
+    #: Delivery of accepted mail, and host names in the settings.
     DELIVERY = "delivery"
-    #: Clients that are not trusted, about the domains of recipients they name.
-    STRANGER = "stranger"
+    #: Untrusted clients, for the domains of the recipients that they name.
+    UNTRUSTED_CLIENT = "untrusted client"
 
 
 class LookupQueue:
-    """Lets `limit` look-ups in at a time. Those that wait come in turn by asker, then by level, then by zone.
+    """Lets `limit` look-ups run at a time. Look-ups that wait take turns by requester, then by priority, then by zone.
 
-    The lowest level of an asker comes first. Strangers have at most three quarters of the places.
+    Of one requester's look-ups the lowest priority number runs first. Untrusted clients get at most three quarters of
+    the places.
     """
 
     def __init__(self, limit: int) -> None:
-        self._places = limit
-        self._most = {Asker.DELIVERY: limit, Asker.STRANGER: max(1, limit * 3 // 4)}
-        self._inside = dict.fromkeys(Asker, 0)
-        # By asker, level and zone, those whose turn is next at the beginning. Nothing in it is empty.
-        self._waiting: OrderedDict[Asker, dict[int, OrderedDict[str, deque[Deferred[None]]]]] = OrderedDict()
-        self._letting_in = False
+        self._limit = limit
+        self._limits = {Requester.DELIVERY: limit, Requester.UNTRUSTED_CLIENT: max(1, limit * 3 // 4)}
+        self._running = dict.fromkeys(Requester, 0)
+        # By requester, priority and zone; the next turn is at the beginning of each. Empty containers are removed.
+        self._waiting: OrderedDict[Requester, dict[int, OrderedDict[str, deque[Deferred[None]]]]] = OrderedDict()
+        self._starting = False
 
-    def enter(self, asker: Asker, zone: str, level: int = 0) -> "Deferred[None]":
-        """Return a Deferred that fires when the look-up may begin, after which `leave` must follow.
+    def acquire(self, requester: Requester, zone: str, priority: int = 0) -> "Deferred[None]":
+        """Return a Deferred that fires when the look-up may begin, after which `release` must be called.
 
-        It may be cancelled before.
+        It may be cancelled before it fires.
         """
-        turn: Deferred[None] = Deferred()
-        if self._has_place(asker):
-            self._inside[asker] += 1
-            turn.callback(None)
+        waiter: Deferred[None] = Deferred()
+        if self._has_room(requester):
+            self._running[requester] += 1
+            waiter.callback(None)
         else:
-            levels = self._waiting.setdefault(asker, {})
-            levels.setdefault(level, OrderedDict()).setdefault(zone, deque()).append(turn)
-        return turn
+            priorities = self._waiting.setdefault(requester, {})
+            priorities.setdefault(priority, OrderedDict()).setdefault(zone, deque()).append(waiter)
+        return waiter
 
-    def leave(self, asker: Asker) -> None:
-        """End a look-up that was let in, and let the next one in."""
-        self._inside[asker] -= 1
-        # A look-up that ends at once, as without a network, leaves inside of `callback`: a crowd would fill the stack.
-        if not self._letting_in:
-            self._letting_in = True
+    def release(self, requester: Requester) -> None:
+        """End a look-up that was running, and start the next one."""
+        self._running[requester] -= 1
+        # A look-up that ends at once, as without a network, calls `release` inside of `callback`: without this guard
+        # many of them would overflow the stack.
+        if not self._starting:
+            self._starting = True
             try:
-                self._let_in()
+                self._start_waiting()
             finally:
-                self._letting_in = False
+                self._starting = False
 
-    def _let_in(self) -> None:
-        while (following := next(filter(self._has_place, self._waiting), None)) is not None:
-            turn = self._next(following)
-            # One that was cancelled has been called.
-            if not turn.called:
-                self._inside[following] += 1
-                turn.callback(None)
+    def _start_waiting(self) -> None:
+        while (requester := next(filter(self._has_room, self._waiting), None)) is not None:
+            waiter = self._next(requester)
+            # A cancelled waiter has been called already.
+            if not waiter.called:
+                self._running[requester] += 1
+                waiter.callback(None)
 
-    def _has_place(self, asker: Asker) -> bool:
-        return sum(self._inside.values()) < self._places and self._inside[asker] < self._most[asker]
+    def _has_room(self, requester: Requester) -> bool:
+        return sum(self._running.values()) < self._limit and self._running[requester] < self._limits[requester]
 
-    def _next(self, asker: Asker) -> "Deferred[None]":
-        levels = self._waiting.pop(asker)
-        level = min(levels)
-        zones = levels[level]
-        zone, turns = zones.popitem(last=False)
-        turn = turns.popleft()
-        if turns:
-            zones[zone] = turns
+    def _next(self, requester: Requester) -> "Deferred[None]":
+        priorities = self._waiting.pop(requester)
+        priority = min(priorities)
+        zones = priorities[priority]
+        zone, waiters = zones.popitem(last=False)
+        waiter = waiters.popleft()
+        if waiters:
+            zones[zone] = waiters
         if not zones:
-            del levels[level]
-        if levels:
-            self._waiting[asker] = levels
-        return turn
+            del priorities[priority]
+        if priorities:
+            self._waiting[requester] = priorities
+        return waiter
 
 
-class Standing(enum.IntEnum):
-    """How a zone answered lately; the lower, the sooner it is asked."""
+class ZoneStatus(enum.IntEnum):
+    """How a zone's name servers behaved lately; a zone with a lower number is looked up sooner."""
 
-    ANSWERS = 0
+    ANSWERING = 0
     UNKNOWN = 1
     SILENT = 2
 
 
 class ZoneHistory:
-    """Remembers for some minutes which zones answered and which did not, the latest MAX_ZONES of them."""
+    """Remembers for some minutes which zones answered and which did not, for the latest MAX_ZONES zones."""
 
     def __init__(self) -> None:
-        self._zones: OrderedDict[str, tuple[float, Standing]] = OrderedDict()
+        self._zones: OrderedDict[str, tuple[float, ZoneStatus]] = OrderedDict()
 
-    def note(self, zone: str, standing: Standing, now: float) -> None:
+    def note(self, zone: str, status: ZoneStatus, now: float) -> None:
         """Note that a zone has answered, or that all its name servers were silent."""
         self._zones.pop(zone, None)
         if len(self._zones) >= MAX_ZONES:
             self._zones.popitem(last=False)
-        self._zones[zone] = now + HISTORY_TTL, standing
+        self._zones[zone] = now + HISTORY_TTL, status
 
-    def standing(self, zone: str, now: float) -> Standing:
-        """Return how a zone answered lately, as far as that is known."""
-        until, standing = self._zones.get(zone, (now, Standing.UNKNOWN))
-        return standing if until > now else Standing.UNKNOWN
+    def status(self, zone: str, now: float) -> ZoneStatus:
+        """Return how a zone behaved lately, as far as that is known."""
+        until, status = self._zones.get(zone, (now, ZoneStatus.UNKNOWN))
+        return status if until > now else ZoneStatus.UNKNOWN
 
 
 def zone_of(name: str) -> str:
     """Return the domain under which a name was probably registered: its last two labels, three as in example.co.uk.
 
-    It is a guess, good enough for shares and for patience: nothing is refused because of it.
+    The result is a guess, which is good enough for fair shares and time limits: a wrong one never loses a look-up.
     """
     labels = name.lower().rstrip(".").rsplit(".", 3)
     if len(labels) > 2 and len(labels[-1]) == _COUNTRY and len(labels[-2]) <= _SHORT_LABEL:  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""The resolver: hosts file, cache, CNAMEs and search list around the DNS wire. The values it gives are in `answers`."""
+"""The resolver: hosts file, cache, CNAMEs and search list on top of the DNS client."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
@@ -19,35 +19,34 @@ from mta.dns.answers import (
     merge,
     with_ttl,
 )
-from mta.dns.cache import Shared, TtlCache
+from mta.dns.cache import SingleFlight, TtlCache
 from mta.dns.client import DnsClient, IDnsReactor, Server
-from mta.dns.lookup_queue import Asker
-from mta.dns.message import CanonicalName, RecordType, read_answer
+from mta.dns.lookup_queue import Requester
+from mta.dns.message import CanonicalName, RecordType, interpret
 from mta.dns.system import HostsFile, ResolvConf
 
-#: Look-ups that one chain of CNAMEs may cost, beyond what a server follows by itself.
-MAX_ALIASES = 8
+#: Look-ups for one chain of CNAMEs, besides the CNAMEs that a server follows by itself.
+MAX_CNAME_QUERIES = 8
 DNS_PORT = 53
 
-# Seconds for which an answer out of the hosts file is good.
+# Seconds for which an answer from the hosts file is valid.
 _HOSTS_TTL = 10.0
-# Seconds for which it is remembered that a text cannot be a name.
-_IMPOSSIBLE_TTL = 300.0
+# Seconds for which it is cached that a text cannot be a DNS name.
+_INVALID_NAME_TTL = 300.0
 
-_Question = tuple[str, RecordType]
+_Key = tuple[str, RecordType]
 
 
 class DnsResolver:
-    """Answers from the cache where it can, and asks each question once however many want to know.
+    """Answers from its caches if possible, and makes one look-up for all callers that ask the same question.
 
-    Negative answers are remembered apart from the others, so that made-up names cannot push out real ones. With
-    `system` the search list is the one of resolv.conf; when that changes, answers of the servers before do not count
-    any more.
+    Negative answers have a cache of their own, so that invented names cannot displace real ones. With `system` the
+    search list is that of resolv.conf, and the caches are cleared when it changes.
     """
 
     def __init__(
         self,
-        wire: DnsClient,
+        client: DnsClient,
         seconds: Callable[[], float],
         *,
         hosts: HostsFile | None = None,
@@ -55,30 +54,31 @@ class DnsResolver:
         system: ResolvConf | None = None,
         cache_size: int = 10_000,
     ) -> None:
-        self._wire = wire
+        """Prepare; `seconds` is a monotonic clock, `cache_size` the number of entries of each cache."""
+        self._client = client
         self._hosts = hosts
         self._search = tuple(search)
         self._system = system
         self._generation = 0 if system is None else system.generation
-        self._asker = Asker.DELIVERY
-        self._found: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
-        self._missing: TtlCache[_Question, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
-        self._asking: Shared[_Question, Answer[Any]] = Shared()
+        self._requester = Requester.DELIVERY
+        self._positive: TtlCache[_Key, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
+        self._negative: TtlCache[_Key, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
+        self._running: SingleFlight[_Key, Answer[Any]] = SingleFlight()
 
-    def for_strangers(self) -> "DnsResolver":
-        """Return a resolver with the same memory whose questions have the share of clients that are not trusted."""
+    def for_untrusted_clients(self) -> "DnsResolver":
+        """Return a resolver with the same caches whose look-ups count as those of untrusted clients."""
         other = copy(self)
-        other._asker = Asker.STRANGER
-        other._asking = Shared()
+        other._requester = Requester.UNTRUSTED_CLIENT
+        other._running = SingleFlight()
         return other
 
     async def mx(self, name: str) -> MxAnswer:
         """Return the MX records of a domain."""
-        return await self._look_up((_plain(name), RecordType.MX))
+        return await self._look_up((_normalized(name), RecordType.MX))
 
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
         """Return the addresses of a host; see `answers.Resolver`."""
-        plain = _plain(name)
+        plain = _normalized(name)
         answer = self._in_hosts(plain, ipv6=ipv6)
         if answer is not None:
             return answer
@@ -88,8 +88,8 @@ class DnsResolver:
             if isinstance(answer, Found):
                 return answer
             answers.append(answer)
-        # As glibc's res_search: a candidate that fails does not end the search, but without an address in the end the
-        # name may exist.
+        # As in res_search of glibc: a candidate whose look-up fails does not end the search. If no candidate has an
+        # address, that failure is the answer, because the name may exist.
         return reduce(merge, answers)
 
     def _in_hosts(self, name: str, *, ipv6: bool) -> AddressAnswer | None:
@@ -98,11 +98,12 @@ class DnsResolver:
         return Found(usable, _HOSTS_TTL, name) if usable else None
 
     def _candidates(self, name: str) -> Iterator[str]:
-        """Yield the full names an operator may have meant.
+        """Yield the full names that an operator may have meant.
 
-        One with a dot is tried as it stands first, whatever `ndots` says: a search list must not shadow a real host.
+        A name with a dot is first tried as it is, whatever `ndots` is, because a search list must not shadow a real
+        host.
         """
-        plain = _plain(name)
+        plain = _normalized(name)
         if name.endswith("."):
             yield plain
             return
@@ -116,49 +117,49 @@ class DnsResolver:
     async def _addresses(self, name: str, *, ipv6: bool) -> AddressAnswer:
         if not ipv6:
             return await self._look_up((name, RecordType.A))
-        both = [Deferred.fromCoroutine(self._look_up((name, kind))) for kind in (RecordType.AAAA, RecordType.A)]
+        both = [Deferred.fromCoroutine(self._look_up((name, rdtype))) for rdtype in (RecordType.AAAA, RecordType.A)]
         aaaa, a = await gatherResults(both, consumeErrors=True)
         return merge(aaaa, a)
 
-    async def _look_up(self, question: _Question) -> Answer[Any]:
-        self._follow_system()
-        for cache in (self._found, self._missing):
-            answer = cache.get(question)
+    async def _look_up(self, key: _Key) -> Answer[Any]:
+        self._discard_outdated()
+        for cache in (self._positive, self._negative):
+            answer = cache.get(key)
             if answer is not None:
-                return with_ttl(answer, cache.remaining(question))
-        return await self._asking.ask(question, lambda: self._ask(question))
+                return with_ttl(answer, cache.remaining(key))
+        return await self._running.run(key, lambda: self._fetch(key))
 
-    def _follow_system(self) -> None:
-        """Forget the answers of servers that are asked no more: in another network they may be others."""
+    def _discard_outdated(self) -> None:
+        """Clear the caches when the name servers change, because in another network the answers may differ."""
         if self._system is not None and self._system.generation != self._generation:
             self._generation = self._system.generation
-            self._found.clear()
-            self._missing.clear()
+            self._positive.clear()
+            self._negative.clear()
 
-    async def _ask(self, question: _Question) -> Answer[Any]:
+    async def _fetch(self, key: _Key) -> Answer[Any]:
         generation = self._generation
         try:
-            answer = await self._follow(*question)
+            answer = await self._follow_cnames(*key)
         except ValueError:
-            answer = NoSuchName(_IMPOSSIBLE_TTL)
+            answer = NoSuchName(_INVALID_NAME_TTL)
         if generation == self._generation:
-            cache = self._found if isinstance(answer, Found) else self._missing
-            cache.put(question, answer, answer.ttl)
+            cache = self._positive if isinstance(answer, Found) else self._negative
+            cache.put(key, answer, answer.ttl)
         return answer
 
-    async def _follow(self, name: str, kind: RecordType) -> Answer[Any]:
-        """Ask, and ask on where a server left a chain of CNAMEs unfinished."""
+    async def _follow_cnames(self, name: str, rdtype: RecordType) -> Answer[Any]:
+        """Return the answer for a name; follow the CNAMEs that a server did not follow itself."""
         ttl = float("inf")
-        for _ in range(MAX_ALIASES):
-            reply = await self._wire.ask(name, kind, self._asker)
+        for _ in range(MAX_CNAME_QUERIES):
+            reply = await self._client.look_up(name, rdtype, self._requester)
             if isinstance(reply, LookupFailed):
                 return reply
-            answer = read_answer(reply)
+            answer = interpret(reply)
             ttl = min(ttl, answer.ttl)
             if not isinstance(answer, CanonicalName):
                 return with_ttl(answer, ttl)
             name = answer.target
-        return LookupFailed(f"more than {MAX_ALIASES} CNAMEs one after the other")
+        return LookupFailed(f"more than {MAX_CNAME_QUERIES} CNAMEs one after the other")
 
 
 def make_resolver(
@@ -168,17 +169,17 @@ def make_resolver(
     notice: Callable[[str], object] = lambda _: None,
     system: Path = Path("/etc/resolv.conf"),
 ) -> DnsResolver:
-    """Build the resolver of a daemon: these servers, or those of resolv.conf(5) with its search list as it is now.
+    """Return the resolver of a relay, which asks these servers, or those that resolv.conf(5) names at the time.
 
-    While the file names no server, and never did, every DNS look-up fails, with a reason that says so. `notice` takes
-    lines for the operator.
+    As long as the file has never named a server, every look-up fails with a reason that says so. `notice` takes lines
+    for the operator.
     """
     if servers is not None:
         return DnsResolver(DnsClient(reactor, servers, notice=notice), reactor.seconds, hosts=HostsFile())
     conf = ResolvConf(reactor.seconds, system)
-    wire = DnsClient(reactor, lambda: [(address, DNS_PORT) for address in conf.servers], notice=notice)
-    return DnsResolver(wire, reactor.seconds, hosts=HostsFile(), system=conf)
+    client = DnsClient(reactor, lambda: [(address, DNS_PORT) for address in conf.servers], notice=notice)
+    return DnsResolver(client, reactor.seconds, hosts=HostsFile(), system=conf)
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.lower().removesuffix(".")

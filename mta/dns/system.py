@@ -1,92 +1,76 @@
-"""The system's resolver configuration, resolv.conf(5): whom to ask, and where to look for a short name.
+"""Follows the two files of the system that a resolver needs: resolv.conf(5) and hosts(5).
 
-Not by dnspython's own resolver, which brings its asynchronous and encrypted transports along: 1 MB for these few lines.
-
-The system's hosts file: addresses an operator, or a container's engine, gave to names.
+The relay does not use the `Resolver` of dnspython for them, because it imports asynchronous and encrypted transports
+that take 1 MB of memory (measured).
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from mta.file_stamp import FileStamp, read_if_changed
 from mta.smtp.address import is_ip
 
-_MAX_OCTETS = 65536
-# Seconds between two readings of the file.
-_AGAIN = 1.0
+_MAX_RESOLV_CONF_OCTETS = 65536
+_MAX_HOSTS_OCTETS = 1024 * 1024
+# Seconds between two readings of resolv.conf.
+_READ_INTERVAL = 1.0
 
 
 class ResolvConf:
-    """Follows the file, which a DHCP client or a VPN rewrites, and an engine when a container joins a network.
+    """Follows resolv.conf, which a DHCP client, a VPN or a container engine may rewrite at any time.
 
-    The file is read at most once a second, and then whole: it may be replaced, or rewritten in place by a bind mount,
-    with the same length and time. One that is missing or names no server changes nothing, because it may be about to be
-    written.
+    The file is read at most once a second, and then always: it may be replaced, or rewritten in place through a bind
+    mount, with the same length and time. A file that is missing or names no server changes nothing, because it may be
+    about to be written.
     """
 
     def __init__(self, seconds: Callable[[], float], path: Path = Path("/etc/resolv.conf")) -> None:
-        """Read it; `seconds` is a monotonic clock."""
+        """Read the file; `seconds` is a monotonic clock."""
         self._seconds = seconds
         self._path = path
         self._servers: tuple[str, ...] = ()
         self._search: tuple[str, ...] = ()
-        self._next_look = float("-inf")
+        self._next_reading = float("-inf")
         self._generation = 0
-        self._look()
+        self._refresh()
 
     @property
     def generation(self) -> int:
         """A number that grows when the servers or the search list change."""
-        self._look()
+        self._refresh()
         return self._generation
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The servers' addresses; none if there was never a usable configuration."""
-        self._look()
+        """The addresses of the name servers; empty if the file has never named one."""
+        self._refresh()
         return self._servers
 
     @property
     def search(self) -> tuple[str, ...]:
         """The search list: domains in lower case, without a final dot."""
-        self._look()
+        self._refresh()
         return self._search
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = self._seconds()
-        if now < self._next_look:
+        if now < self._next_reading:
             return
-        self._next_look = now + _AGAIN
+        self._next_reading = now + _READ_INTERVAL
         try:
             with self._path.open("rb") as file:
-                text = file.read(_MAX_OCTETS).decode("utf-8", "replace")
+                text = file.read(_MAX_RESOLV_CONF_OCTETS).decode("utf-8", "replace")
         except OSError:
             return
-        servers, search = _read(text.splitlines())
+        servers, search = _parse_resolv_conf(text)
         if servers and (servers, search) != (self._servers, self._search):
             self._servers, self._search = servers, search
             self._generation += 1
 
 
-def _read(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    servers: list[str] = []
-    search: tuple[str, ...] = ()
-    for line in lines:
-        match line.split():
-            case ["nameserver", address, *_] if is_ip(address):
-                servers.append(address)
-            case ["search" | "domain", *names]:
-                # The last of them wins.
-                search = tuple(name.lower().removesuffix(".") for name in names if name != ".")
-    return tuple(servers), search
-
-
-_MAX_HOSTS_OCTETS = 1024 * 1024
-
-
 class HostsFile:
-    """Reads the file when it has changed. One that is missing or cannot be read has no names."""
+    """Follows the hosts file, whose names an operator or a container engine gave. A missing file has no names."""
 
     def __init__(self, path: Path = Path("/etc/hosts")) -> None:
         self._path = path
@@ -94,7 +78,7 @@ class HostsFile:
         self._names: dict[str, tuple[str, ...]] = {}
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return the addresses of a name in the order of the file; none if it is not there."""
+        """Return the addresses of a name in the order of the file; empty if the file does not have the name."""
         self._refresh()
         return self._names.get(name.lower(), ())
 
@@ -109,8 +93,22 @@ class HostsFile:
             self._names = parse_hosts(octets.decode("utf-8", "replace"))
 
 
+def _parse_resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the name servers and the search list."""
+    servers: list[str] = []
+    search: tuple[str, ...] = ()
+    for line in text.splitlines():
+        match line.split():
+            case ["nameserver", address, *_] if is_ip(address):
+                servers.append(address)
+            case ["search" | "domain", *names]:
+                # The last such line counts.
+                search = tuple(name.lower().removesuffix(".") for name in names if name != ".")
+    return tuple(servers), search
+
+
 def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the addresses of each name; a line that makes no sense is passed over, as everywhere on the system."""
+    """Return the addresses of each name; lines that make no sense are ignored, as by the C library."""
     names: dict[str, list[str]] = {}
     for line in text.splitlines():
         address, *hosts = line.partition("#")[0].split() or [""]

@@ -1,4 +1,4 @@
-"""One DNS query to one server and its reply, over UDP or TCP (RFC 1035 section 4.2)."""
+"""Sends one DNS query to one server and returns its reply, over UDP or TCP (RFC 1035 section 4.2)."""
 
 import socket
 from collections.abc import Callable, Coroutine
@@ -16,65 +16,65 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.connection_errors import connect_words, loss_words
-from mta.dns.message import read_reply
+from mta.dns.message import parse_reply_to
 from mta.dns.parser import DnsReply
 
 #: An IP address and a port.
 Server = tuple[str, int]
-#: Replies to anything but the query, after which the true one is no longer waited for over UDP.
-MAX_WRONG = 5
+#: Mismatched UDP replies to one query, after which the true reply is no longer waited for.
+MAX_MISMATCHES = 5
 
-# Datagrams looked at in one turn of the reactor, so that a flood of forgeries cannot hold it.
+# Datagrams read in one turn of the reactor, so that a flood of forged replies cannot block it.
 _DATAGRAMS_A_TURN = 16
 
 
 class IDnsReactor(IReactorTime, IReactorFDSet, IReactorTCP):
-    """The parts of a reactor that the transports need."""
+    """The parts of a reactor that the transport needs."""
 
 
 class NoReply(Exception):
-    """A server gave no usable reply; the message says how, in words for an operator."""
+    """A server gave no usable reply; the message is the reason, in words for an operator."""
 
 
 class ForgedReplies(NoReply):
-    """MAX_WRONG datagrams came from the server's address that are no reply to the query."""
+    """MAX_MISMATCHES datagrams came from the server's address that are not a reply to the query."""
 
 
 class DnsTransport:
-    """Sends queries. `wrong` is called for each datagram from a server that is no reply to its query."""
+    """Sends queries. `on_mismatch` is called for each datagram from a server that is not a reply to its query."""
 
-    def __init__(self, reactor: IDnsReactor, wrong: Callable[[], object]) -> None:
+    def __init__(self, reactor: IDnsReactor, on_mismatch: Callable[[], object]) -> None:
         self._reactor = reactor
-        self._wrong = wrong
+        self._on_mismatch = on_mismatch
 
-    async def over_udp(self, server: Server, query: QueryMessage, patience: float) -> DnsReply:
-        """Return the reply if it comes within `patience` seconds. Raises NoReply, ForgedReplies above all."""
-        return await self._timed(self._over_udp(server, query), patience)
+    async def query_udp(self, server: Server, query: QueryMessage, time_limit: float) -> DnsReply:
+        """Return the reply if it comes within `time_limit` seconds. Raises NoReply, and ForgedReplies."""
+        return await self._with_timeout(self._query_udp(server, query), time_limit)
 
-    async def over_tcp(self, server: Server, query: QueryMessage, patience: float) -> DnsReply:
-        """Return the reply if it comes within `patience` seconds. Raises NoReply."""
-        reply = await self._timed(self._over_tcp(server, query, patience), patience)
+    async def query_tcp(self, server: Server, query: QueryMessage, time_limit: float) -> DnsReply:
+        """Return the reply if it comes within `time_limit` seconds. Raises NoReply."""
+        reply = await self._with_timeout(self._query_tcp(server, query, time_limit), time_limit)
         if reply.truncated:
             raise NoReply("truncated reply over TCP")
         return reply
 
-    async def _timed(self, exchange: Coroutine[Deferred[Any], Any, DnsReply], patience: float) -> DnsReply:
+    async def _with_timeout(self, exchange: Coroutine[Deferred[Any], Any, DnsReply], time_limit: float) -> DnsReply:
         try:
-            return await Deferred.fromCoroutine(exchange).addTimeout(patience, self._reactor)
+            return await Deferred.fromCoroutine(exchange).addTimeout(time_limit, self._reactor)
         except DeferredTimeout:
-            raise NoReply(f"no reply within {patience:g} s") from None
+            raise NoReply(f"no reply within {time_limit:g} s") from None
         except ConnectionClosed as error:
             raise NoReply(f"no reply ({loss_words(error)})") from None
         except (OSError, ConnectError) as error:
-            raise NoReply(f"no reply ({connect_words(error, patience)})") from None
+            raise NoReply(f"no reply ({connect_words(error, time_limit)})") from None
 
-    async def _over_udp(self, server: Server, query: QueryMessage) -> DnsReply:
-        # A socket a query: the source port is random, and the kernel drops datagrams from another address. (A Twisted
-        # datagram port would do the same and log two lines each time.)
+    async def _query_udp(self, server: Server, query: QueryMessage) -> DnsReply:
+        # A new socket for each query: the source port is random, and the kernel drops datagrams from other addresses.
+        # (A Twisted datagram port would do the same, but log two lines each time.)
         with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.connect(server)
-            reader = _UdpReader(sock, query, self._wrong)
+            reader = _UdpReader(sock, query, self._on_mismatch)
             self._reactor.addReader(reader)
             try:
                 sock.send(query.to_wire())
@@ -82,37 +82,37 @@ class DnsTransport:
             finally:
                 self._reactor.removeReader(reader)
 
-    async def _over_tcp(self, server: Server, query: QueryMessage, patience: float) -> DnsReply:
+    async def _query_tcp(self, server: Server, query: QueryMessage, time_limit: float) -> DnsReply:
         endpoint = TCP6ClientEndpoint if _family(server) is socket.AF_INET6 else TCP4ClientEndpoint
         protocol = _TcpQuery(query)
-        await connectProtocol(endpoint(self._reactor, *server, timeout=patience), protocol)
+        await connectProtocol(endpoint(self._reactor, *server, timeout=time_limit), protocol)
         try:
             return await protocol.reply
         finally:
-            protocol.hang_up()
+            protocol.abort()
 
 
 @implementer(IReadDescriptor)
 class _UdpReader:
     """Waits on a connected socket for the reply to one query; datagrams that are not that reply are counted."""
 
-    def __init__(self, sock: socket.socket, query: QueryMessage, wrong: Callable[[], object]) -> None:
+    def __init__(self, sock: socket.socket, query: QueryMessage, on_mismatch: Callable[[], object]) -> None:
         self._sock = sock
         self._query = query
-        self._wrong = wrong
-        self._wrong_replies = 0
+        self._on_mismatch = on_mismatch
+        self._mismatches = 0
         self.reply: Deferred[DnsReply] = Deferred()
 
     def fileno(self) -> int:
-        """Return the socket's descriptor, for the reactor."""
+        """Return the socket's descriptor; called by the reactor."""
         return self._sock.fileno()
 
     def logPrefix(self) -> str:
-        """Name this reader, for the reactor."""
+        """Return the name of this reader; called by the reactor."""
         return "dns"
 
     def doRead(self) -> None:
-        """Look at the datagrams that have come."""
+        """Read the datagrams that have arrived; called by the reactor."""
         for _ in range(_DATAGRAMS_A_TURN):
             try:
                 wire = self._sock.recv(65535)
@@ -123,22 +123,22 @@ class _UdpReader:
                 return
             if self.reply.called:
                 return
-            reply = read_reply(self._query, wire)
+            reply = parse_reply_to(self._query, wire)
             if reply is None:
-                self._count_wrong()
+                self._count_mismatch()
             else:
                 self.reply.callback(reply)
 
     def connectionLost(self, reason: Failure) -> None:
-        """End the waiting: the reactor gives the socket up, and the socket knows best why."""
+        """Fail, because the reactor gives the socket up; the error of the socket tells more than `reason` does."""
         self.doRead()
         self._fail(reason)
 
-    def _count_wrong(self) -> None:
-        self._wrong()
-        self._wrong_replies += 1
-        if self._wrong_replies >= MAX_WRONG:
-            self._fail(Failure(ForgedReplies(f"{MAX_WRONG} replies to other queries")))
+    def _count_mismatch(self) -> None:
+        self._on_mismatch()
+        self._mismatches += 1
+        if self._mismatches >= MAX_MISMATCHES:
+            self._fail(Failure(ForgedReplies(f"{MAX_MISMATCHES} replies to other queries")))
 
     def _fail(self, reason: Failure) -> None:
         if not self.reply.called:
@@ -153,25 +153,25 @@ class _TcpQuery(Int16StringReceiver):
         self.reply: Deferred[DnsReply] = Deferred()
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the query."""
         self.sendString(self._query.to_wire())
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Close the connection at once."""
         cast(ITCPTransport, self.transport).abortConnection()
 
     def stringReceived(self, string: bytes) -> None:
-        """Take the reply; a stream has no place for anything else."""
+        """Parse the reply; on this connection nothing else may be sent."""
         if self.reply.called:
             return
-        reply = read_reply(self._query, string)
+        reply = parse_reply_to(self._query, string)
         if reply is None:
-            self.reply.errback(NoReply("nonsense over TCP"))
+            self.reply.errback(NoReply("malformed reply over TCP"))
         else:
             self.reply.callback(reply)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End the waiting when the server hangs up."""
+        """Fail if the server closes the connection before its reply."""
         if not self.reply.called:
             self.reply.errback(reason)
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from mta.dns.answers import Resolver
-from mta.dns.cache import Shared, TtlCache
+from mta.dns.cache import SingleFlight, TtlCache
 from mta.routing.direct import DirectRouting
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Local, Routing, memory_size
@@ -34,7 +34,7 @@ class MailRouter:
         self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), rng)
         self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, rng) if rules.smarthost else None
         self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, memory_size)
-        self._finding: Shared[str, Routing] = Shared()
+        self._finding: SingleFlight[str, Routing] = SingleFlight()
 
     def cached(self, domain: str) -> Routing | None:
         """Return the routing if it was found a short while ago; None means: use `resolve`."""
@@ -47,7 +47,7 @@ class MailRouter:
         if self._is_local(domain):
             return _LOCAL
         key = DESTINATION if self._smarthost else domain
-        return await self._finding.ask(key, lambda: self._resolve(key))
+        return await self._finding.run(key, lambda: self._resolve(key))
 
     async def _resolve(self, key: str) -> Routing:
         decision = await self._ask(key)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.dns import answers
 from mta.dns.answers import Found, LookupFailed, MxRecord, NoSuchName
-from mta.dns.cache import MAX_OCTETS, Shared, TtlCache
+from mta.dns.cache import MAX_OCTETS, SingleFlight, TtlCache
 from mta.dns.message import MAX_EXCHANGERS, MAX_RECORDS
 from mta.message.outcome import Failed
 from mta.routing import route
@@ -117,7 +117,7 @@ def test_no_value_takes_more_memory_than_is_counted(kind: str) -> None:
 
 class TestShared(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shared: Shared[str, int] = Shared()
+        self.shared: SingleFlight[str, int] = SingleFlight()
         self.source: Deferred[int] = Deferred()
         self.asked = 0
 
@@ -126,7 +126,7 @@ class TestShared(SynchronousTestCase):
             self.asked += 1
             return self.source
 
-        return self.shared.ask("key", question)
+        return self.shared.run("key", question)
 
     def test_all_who_ask_get_the_one_answer(self) -> None:
         asking = [self._ask() for _ in range(3)]

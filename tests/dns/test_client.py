@@ -210,11 +210,11 @@ class TestChangingServers(SynchronousTestCase):
         return Deferred.fromCoroutine(self.resolver.mx(name))
 
     def test_new_servers_are_asked_and_what_others_said_is_forgotten(self) -> None:
-        for name, kind in (("example.test", Found), ("missing.test", NoSuchName)):
+        for name, rdtype in (("example.test", Found), ("missing.test", NoSuchName)):
             first = self.asked(name)
             while not first.called:
                 self.answer("127.0.0.1")
-            assert isinstance(self.successResultOf(first), kind)
+            assert isinstance(self.successResultOf(first), rdtype)
             assert self.asked(name).called
         self.configure("127.0.0.2", "two.test")
         self.reactor.advance(1)
@@ -298,7 +298,7 @@ class TestSilentZones(SynchronousTestCase):
         assert self.seconds_of("further.example.test") < 0.8
 
     def test_what_strangers_ask_does_not_delay_the_mail(self) -> None:
-        self.flood(self.resolver.for_strangers(), "silent{}.test")
+        self.flood(self.resolver.for_untrusted_clients(), "silent{}.test")
         assert self.seconds_of("example.test") < 0.8
 
     def test_a_zone_that_was_just_silent_is_asked_for_a_short_time_only(self) -> None:
@@ -330,7 +330,7 @@ class TestSilentZones(SynchronousTestCase):
     def test_the_questions_of_each_asker_are_bounded(self) -> None:
         wire = DnsClient(self.reactor, [self.socket.getsockname()], in_flight=2, waiting=1)  # type: ignore[arg-type]
         resolver = DnsResolver(wire, self.reactor.seconds)
-        strangers = [Deferred.fromCoroutine(resolver.for_strangers().mx(f"silent{n}.test")) for n in range(5)]
+        strangers = [Deferred.fromCoroutine(resolver.for_untrusted_clients().mx(f"silent{n}.test")) for n in range(5)]
         assert [answer.called for answer in strangers] == [False] * 3 + [True] * 2
         mail = Deferred.fromCoroutine(resolver.mx("example.test"))
         assert not mail.called

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from mta.dns.answers import Found, LookupFailed, NoSuchName
 from mta.dns.client import DnsClient
-from mta.dns.message import RecordType, make_query, read_reply
+from mta.dns.message import RecordType, make_query, parse_reply_to
 from mta.dns.resolver import DnsResolver
-from mta.dns.transport import MAX_WRONG
+from mta.dns.transport import MAX_MISMATCHES
 from tests.dns.resolver_contract import RECORDS
 from tests.fakes.dnsserver import DnsServer
 from tests.fakes.processes import PATIENCE, Child, find_program, free_port, until
@@ -94,35 +94,35 @@ class ForgeryCase(TestCase):
 
 class TestForgeries(ForgeryCase):
     async def test_a_few_wrong_replies_are_counted_and_passed_over(self) -> None:
-        self.flood(MAX_WRONG - 1)
+        self.flood(MAX_MISMATCHES - 1)
         assert isinstance(await self.resolver.mx("example.test"), Found)
-        assert self.wire.wrong_replies == MAX_WRONG - 1
+        assert self.wire.mismatched_replies == MAX_MISMATCHES - 1
         assert self.ways() == ["udp"]
         assert self.notices == []
 
     async def test_after_more_the_question_is_asked_by_tcp_and_one_line_says_so(self) -> None:
-        self.flood(MAX_WRONG)
+        self.flood(MAX_MISMATCHES)
         for name in ("example.test", "null.test"):
             assert isinstance(await self.resolver.mx(name), Found)
             assert self.ways() == ["udp", "tcp"]
-        assert self.wire.wrong_replies == 2 * MAX_WRONG
+        assert self.wire.mismatched_replies == 2 * MAX_MISMATCHES
         (notice,) = self.notices
         assert "a query about example.test to 127.0.0.1" in notice
-        assert "by TCP" in notice
+        assert "over TCP" in notice
 
     async def test_many_wrong_replies_are_told_though_no_question_had_too_many(self) -> None:
-        self.flood(MAX_WRONG - 1)
+        self.flood(MAX_MISMATCHES - 1)
         for number in range(26):
             await self.resolver.mx(f"d{number}.test")
         (notice,) = self.notices
         assert "came to queries, 100 since" in notice
 
     async def test_without_tcp_the_look_up_fails_and_says_why(self) -> None:
-        self.flood(MAX_WRONG)
+        self.flood(MAX_MISMATCHES)
         await self.server._ports[0].stopListening()
         answer = await self.resolver.mx("example.test")
         assert isinstance(answer, LookupFailed)
-        assert f"{MAX_WRONG} replies to other queries, then no reply (" in answer.reason
+        assert f"{MAX_MISMATCHES} replies to other queries, then no reply (" in answer.reason
 
 
 class TestMixedCase(ForgeryCase):
@@ -185,7 +185,7 @@ class TestMixedCase(ForgeryCase):
 
         self.server.trick = trick
         assert isinstance(await self.resolver.mx("example.test"), Found)
-        assert self.wire.wrong_replies == 1
+        assert self.wire.mismatched_replies == 1
         assert self.ways() == ["udp", "tcp"]
         forge = False
         assert isinstance(await self.resolver.mx("null.test"), Found)
@@ -195,12 +195,12 @@ class TestMixedCase(ForgeryCase):
         query = make_query("Example.Test", RecordType.MX, mixed_case=True)
         assert query.question[0].name == dns.name.from_text("example.test")
         wire = dns.message.make_response(query).to_wire()
-        reply = read_reply(query, wire)
+        reply = parse_reply_to(query, wire)
         assert reply is not None
-        assert reply.case_kept
-        other = read_reply(query, in_lower_case(query, wire))
+        assert reply.case_matches
+        other = parse_reply_to(query, in_lower_case(query, wire))
         assert other is not None
-        assert other.case_kept == (query.question[0].name.to_text() == "example.test.")
+        assert other.case_matches == (query.question[0].name.to_text() == "example.test.")
 
 
 UNBOUND = """
@@ -243,7 +243,7 @@ class TestUnbound(TestCase):
             answer = await Deferred.fromCoroutine(resolver.addresses("many.test", ipv6=False))
         assert isinstance(answer, Found)
         assert len(answer.records) == 90
-        assert wire.wrong_replies == 0
+        assert wire.mismatched_replies == 0
         assert wire._lower_case == {}
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mta.dns.lookup_queue import HISTORY_TTL, MAX_ZONES, Asker, LookupQueue, Standing, ZoneHistory, zone_of
+from mta.dns.lookup_queue import HISTORY_TTL, MAX_ZONES, LookupQueue, Requester, ZoneHistory, ZoneStatus, zone_of
 
-OURS, THEIRS = Asker.DELIVERY, Asker.STRANGER
+OURS, THEIRS = Requester.DELIVERY, Requester.UNTRUSTED_CLIENT
 
 
 class Turns:
@@ -12,17 +12,17 @@ class Turns:
 
     def __init__(self):
         self.queue = LookupQueue(1)
-        self.queue.enter(OURS, "first.test")
+        self.queue.acquire(OURS, "first.test")
         self.begun = []
 
-    def enter(self, name, asker=OURS, zone="zone.test", level=0):
-        turn = self.queue.enter(asker, zone, level)
+    def acquire(self, name, requester=OURS, zone="zone.test", priority=0):
+        turn = self.queue.acquire(requester, zone, priority)
         turn.addCallback(lambda _: self.begun.append(name))
         return turn
 
-    def order(self, *askers):
-        for asker in askers:
-            self.queue.leave(asker)
+    def order(self, *requesters):
+        for requester in requesters:
+            self.queue.release(requester)
         return self.begun
 
 
@@ -33,85 +33,85 @@ def turns():
 
 def test_as_many_are_let_in_as_there_are_places():
     queue = LookupQueue(2)
-    assert [queue.enter(OURS, "a.test").called for _ in range(3)] == [True, True, False]
+    assert [queue.acquire(OURS, "a.test").called for _ in range(3)] == [True, True, False]
     for _ in range(3):
-        queue.leave(OURS)
-    assert [queue.enter(OURS, "a.test").called for _ in range(3)] == [True, True, False]
+        queue.release(OURS)
+    assert [queue.acquire(OURS, "a.test").called for _ in range(3)] == [True, True, False]
 
 
 def test_those_of_one_zone_come_in_order(turns):
     for name in "abc":
-        turns.enter(name)
+        turns.acquire(name)
     assert turns.order(OURS, OURS, OURS) == ["a", "b", "c"]
 
 
 def test_zones_come_in_turn_however_many_wait_for_one(turns):
     for number in range(100):
-        turns.enter(number, zone="silent.test")
-    turns.enter("healthy", zone="healthy.test")
+        turns.acquire(number, zone="silent.test")
+    turns.acquire("healthy", zone="healthy.test")
     assert turns.order(OURS, OURS, OURS) == [0, "healthy", 1]
 
 
 def test_askers_come_in_turn_however_many_zones_one_asks_about(turns):
     for number in range(100):
-        turns.enter(number, THEIRS, f"invented{number}.test")
+        turns.acquire(number, THEIRS, f"invented{number}.test")
     for number in range(2):
-        turns.enter(f"mail {number}", OURS)
+        turns.acquire(f"mail {number}", OURS)
     assert turns.order(OURS, THEIRS, OURS, THEIRS) == [0, "mail 0", 1, "mail 1"]
 
 
 def test_strangers_leave_a_quarter_of_the_places_to_the_mail():
     queue = LookupQueue(4)
-    assert [queue.enter(THEIRS, f"{number}.test").called for number in range(5)] == [True] * 3 + [False] * 2
-    assert [queue.enter(OURS, f"{number}.test").called for number in range(2)] == [True, False]
-    queue.leave(THEIRS)
-    queue.leave(THEIRS)
-    assert [queue.enter(asker, "z.test").called for asker in (THEIRS, OURS)] == [False, False]
+    assert [queue.acquire(THEIRS, f"{number}.test").called for number in range(5)] == [True] * 3 + [False] * 2
+    assert [queue.acquire(OURS, f"{number}.test").called for number in range(2)] == [True, False]
+    queue.release(THEIRS)
+    queue.release(THEIRS)
+    assert [queue.acquire(requester, "z.test").called for requester in (THEIRS, OURS)] == [False, False]
 
 
 def test_a_lower_level_of_the_same_asker_comes_first(turns):
-    turns.enter("third", level=2)
-    turns.enter("second", level=1, zone="b.test")
-    turns.enter("first", level=1, zone="a.test")
-    turns.enter("theirs", THEIRS, level=9)
+    turns.acquire("third", priority=2)
+    turns.acquire("second", priority=1, zone="b.test")
+    turns.acquire("first", priority=1, zone="a.test")
+    turns.acquire("theirs", THEIRS, priority=9)
     assert turns.order(OURS, OURS, THEIRS, OURS) == ["second", "theirs", "first", "third"]
 
 
 def test_one_that_was_cancelled_leaves_its_turn_to_the_next(turns):
-    cancelled = turns.enter("cancelled")
+    cancelled = turns.acquire("cancelled")
     cancelled.addErrback(lambda _: None).cancel()
-    turns.enter("next")
+    turns.acquire("next")
     assert turns.order(OURS) == ["next"]
 
 
 def test_any_number_of_lookups_that_end_at_once_get_their_turn():
     queue = LookupQueue(1)
-    queue.enter(OURS, "a.test")
+    queue.acquire(OURS, "a.test")
     ended = []
     for number in range(10_000):
-        turn = queue.enter(OURS, f"{number}.test").addCallback(ended.append)
-        turn.addCallback(lambda _: queue.leave(OURS))
-    queue.leave(OURS)
+        turn = queue.acquire(OURS, f"{number}.test").addCallback(ended.append)
+        turn.addCallback(lambda _: queue.release(OURS))
+    queue.release(OURS)
     assert len(ended) == 10_000
-    assert queue.enter(OURS, "a.test").called
+    assert queue.acquire(OURS, "a.test").called
 
 
 def test_a_zone_is_remembered_for_some_minutes():
     zones = ZoneHistory()
-    assert zones.standing("a.test", 0) is Standing.UNKNOWN
-    zones.note("a.test", Standing.SILENT, 0)
-    assert zones.standing("a.test", HISTORY_TTL - 1) is Standing.SILENT
-    assert zones.standing("a.test", HISTORY_TTL) is Standing.UNKNOWN
-    zones.note("a.test", Standing.ANSWERS, 1)
-    assert zones.standing("a.test", 2) is Standing.ANSWERS
+    assert zones.status("a.test", 0) is ZoneStatus.UNKNOWN
+    zones.note("a.test", ZoneStatus.SILENT, 0)
+    assert zones.status("a.test", HISTORY_TTL - 1) is ZoneStatus.SILENT
+    assert zones.status("a.test", HISTORY_TTL) is ZoneStatus.UNKNOWN
+    zones.note("a.test", ZoneStatus.ANSWERING, 1)
+    assert zones.status("a.test", 2) is ZoneStatus.ANSWERING
 
 
 def test_of_very_many_zones_the_latest_are_remembered():
     zones = ZoneHistory()
     for number in range(MAX_ZONES + 1):
-        zones.note(f"{number}.test", Standing.SILENT, number / 1e6)
-    assert zones.standing("0.test", 1) is Standing.UNKNOWN
-    assert zones.standing(f"{MAX_ZONES}.test", 1) is Standing.SILENT
+        zones.note(f"{number}.test", ZoneStatus.SILENT, number / 1e6)
+    assert zones.status("0.test", 1) is ZoneStatus.UNKNOWN
+    assert zones.status(f"{MAX_ZONES}.test", 1) is ZoneStatus.SILENT
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
-from mta.dns.message import MAX_EXCHANGERS, CanonicalName, RecordType, make_query, read_answer, read_reply, trouble
-from mta.dns.parser import A, DnsReply, Unreadable, read
+from mta.dns.message import (
+    MAX_EXCHANGERS,
+    CanonicalName,
+    RecordType,
+    interpret,
+    make_query,
+    parse_reply_to,
+    rcode_error,
+)
+from mta.dns.parser import A, DnsReply, MalformedReply, parse_reply
 
 QUERY = make_query("b.test", RecordType.MX)
 # The tests that run at the same time must agree on their names, and the id is part of some.
@@ -24,8 +32,8 @@ QUESTION = b"\x01b\x04test\0\0\x0f\0\x01"
 B = b"\xc0\x0c"
 
 
-def record(owner: bytes, kind: int, data: bytes, ttl: int = 60, group: int = 1) -> bytes:
-    return owner + struct.pack("!HHIH", kind, group, ttl, len(data)) + data
+def record(owner: bytes, rdtype: int, data: bytes, ttl: int = 60, rdclass: int = 1) -> bytes:
+    return owner + struct.pack("!HHIH", rdtype, rdclass, ttl, len(data)) + data
 
 
 def wire(*answers: bytes, flags: int = 0x8180, authority: int = 0, additional: int = 0) -> bytes:
@@ -35,8 +43,8 @@ def wire(*answers: bytes, flags: int = 0x8180, authority: int = 0, additional: i
 
 
 def answer(octets: bytes) -> Any:
-    reply = read_reply(QUERY, octets)
-    return None if reply is None else trouble(reply) or read_answer(reply)
+    reply = parse_reply_to(QUERY, octets)
+    return None if reply is None else rcode_error(reply) or interpret(reply)
 
 
 def mx(target: bytes, preference: int = 10) -> bytes:
@@ -61,7 +69,7 @@ HOST = 12 + len(QUESTION)
         # Records of another name, kind and class count for nothing.
         (wire(record(b"\x01c\x04test\0", 15, b"\0\x01" + TARGET)), NoData(300.0)),
         (wire(record(B, 16, b"\x03any")), NoData(300.0)),
-        (wire(record(B, 15, b"\0\x01" + TARGET, group=3)), NoData(300.0)),
+        (wire(record(B, 15, b"\0\x01" + TARGET, rdclass=3)), NoData(300.0)),
         # Times to live: RFC 2181 section 8, and our own bounds.
         (wire(record(B, 15, b"\0\x0a" + TARGET, ttl=0)), Found((MxRecord(10, "mx.b.test"),), 1.0, "b.test")),
         (wire(record(B, 15, b"\0\x0a" + TARGET, ttl=2**31)), Found((MxRecord(10, "mx.b.test"),), 1.0, "b.test")),
@@ -87,8 +95,8 @@ HOST = 12 + len(QUESTION)
             for code in dns.rcode.Rcode
             if code < 16 and code not in {0, 3}
         ),
-        (wire(record(b"\0", 41, b"", ttl=1 << 24, group=1232), additional=1), "BADVERS"),
-        (wire(record(b"\0", 41, b"", ttl=0xFF << 24, group=1232), additional=1), "4080"),
+        (wire(record(b"\0", 41, b"", ttl=1 << 24, rdclass=1232), additional=1), "BADVERS"),
+        (wire(record(b"\0", 41, b"", ttl=0xFF << 24, rdclass=1232), additional=1), "4080"),
         (wire(flags=0x818C), "12"),
     ],
 )
@@ -98,7 +106,7 @@ def test_a_reply_is_read_for_what_it_says(octets: bytes, expected: Any) -> None:
 
 @pytest.mark.parametrize(("label", "text"), [(b"\x04a.b\0", r"a\046b\000"), (b"\x03\xffA,", r"\255a\044")])
 def test_an_octet_that_no_host_name_has_is_told_by_its_number(label: bytes, text: str) -> None:
-    assert [each.data for each in read(wire(mx(label + B))).answers] == [f"{text}.b.test"]
+    assert [each.data for each in parse_reply(wire(mx(label + B))).answers] == [f"{text}.b.test"]
 
 
 def test_a_cname_that_no_host_can_be_called_is_a_failed_look_up() -> None:
@@ -183,7 +191,7 @@ def test_a_refusal_may_leave_the_question_out() -> None:
 
 
 def test_a_reply_that_says_it_was_cut_short_is_read_as_far_as_it_goes() -> None:
-    reply = read_reply(QUERY, wire(mx(TARGET), mx(TARGET), flags=0x8380)[:-5])
+    reply = parse_reply_to(QUERY, wire(mx(TARGET), mx(TARGET), flags=0x8380)[:-5])
     assert reply is not None
     assert reply.truncated
     assert len(reply.answers) == 1
@@ -192,8 +200,8 @@ def test_a_reply_that_says_it_was_cut_short_is_read_as_far_as_it_goes() -> None:
 def test_a_chain_of_pointers_costs_no_more_than_its_octets_and_no_stack() -> None:
     filler = b"".join(struct.pack("!H", 0xC000 | (HOST + 10 + max(0, 2 * n - 2))) for n in range(7000))
     chain = record(b"\0", 16, b"\0\0" + filler)
-    with pytest.raises(Unreadable):
-        read(wire(chain, mx(struct.pack("!H", 0xC000 | HOST + 12 + 13000))))
+    with pytest.raises(MalformedReply):
+        parse_reply(wire(chain, mx(struct.pack("!H", 0xC000 | HOST + 12 + 13000))))
 
 
 def test_a_reply_full_of_long_names_is_read_by_its_octets_alone() -> None:
@@ -232,8 +240,8 @@ def test_no_octets_do_more_than_not_being_read(octets: bytes, data: st.DataObjec
     if octets and data.draw(st.booleans()):
         at = data.draw(st.integers(0, len(octets) - 1))
         octets = octets[:at] + data.draw(st.binary(max_size=2)) + octets[at + data.draw(st.integers(0, 2)) :]
-    with suppress(Unreadable):
-        assert isinstance(read(octets), DnsReply)
+    with suppress(MalformedReply):
+        assert isinstance(parse_reply(octets), DnsReply)
     answer(octets)
 
 
@@ -244,9 +252,9 @@ def test_what_another_program_writes_is_read_alike(addresses: list[tuple[str, in
     reply = dns.message.make_response(query, recursion_available=True)
     for name, number in addresses:
         reply.answer.append(dns.rrset.from_text(f"{name}.", number, "IN", "A", f"192.0.2.{number}"))
-    ours = read_reply(query, reply.to_wire())
+    ours = parse_reply_to(query, reply.to_wire())
     assert ours is not None
     names = {"b.test": "b.test", "c.test": "c.test", r"\000\.x.b.test": r"\000\046x.b.test"}
-    assert [(each.name, each.kind, each.data) for each in ours.answers] == [
+    assert [(each.name, each.rdtype, each.data) for each in ours.answers] == [
         (names[name], A, f"192.0.2.{number}") for name, number in addresses
     ]

@@ -112,7 +112,7 @@ class TestDriver(_OnLoopback):
         self.server.trick = lambda query, honest, transport: honest if transport == "udp" else b"\0" * 3
         answer = await self.resolver.addresses("many.test", ipv6=False)
         assert isinstance(answer, LookupFailed)
-        assert "nonsense over TCP" in answer.reason
+        assert "malformed reply over TCP" in answer.reason
 
     async def test_a_server_that_knows_no_edns_is_asked_without(self) -> None:
         def old(query: dns.message.Message, honest: bytes | None, transport: str) -> bytes | None:
@@ -242,9 +242,9 @@ class TestDriver(_OnLoopback):
             reply = dns.message.make_response(query)
             name = query.question[0].name
             target = "v4.example.test." if hops == 3 and not endless else f"hop{hops}.test."
-            kind = "A" if str(name).lower() == "v4.example.test." else "CNAME"
-            rdata = "192.0.2.3" if kind == "A" else target
-            reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, rdata))
+            rdtype = "A" if str(name).lower() == "v4.example.test." else "CNAME"
+            rdata = "192.0.2.3" if rdtype == "A" else target
+            reply.answer.append(dns.rrset.from_text(name, 60, "IN", rdtype, rdata))
             return reply.to_wire()
 
         self.server.trick = one_step
@@ -318,9 +318,9 @@ class TestHostileServers(_OnLoopback):
             (cut_short, nothing, f"no reply within {WAIT:g} s"),
             (cut_short, cut_short, "truncated reply over TCP"),
             (cut_short, code("SERVFAIL"), "SERVFAIL"),
-            (cut_short, lambda query, honest: honest[:-4], "nonsense over TCP"),
-            (cut_short, empty, "nonsense over TCP"),
-            (cut_short, lambda query, honest: b"\xff" * 65535, "nonsense over TCP"),
+            (cut_short, lambda query, honest: honest[:-4], "malformed reply over TCP"),
+            (cut_short, empty, "malformed reply over TCP"),
+            (cut_short, lambda query, honest: b"\xff" * 65535, "malformed reply over TCP"),
         ]
         for udp, tcp, words in ways:
             answer = await self.ask(udp, tcp)

@@ -8,36 +8,36 @@ from contextlib import suppress
 from hypothesis import strategies as st
 
 from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
-from mta.dns.message import MAX_RECORDS, CanonicalName, RecordType, make_query, read_answer, read_reply, trouble
+from mta.dns.message import MAX_RECORDS, CanonicalName, RecordType, interpret, make_query, parse_reply_to, rcode_error
 from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 
 _ID = 0x4D54
 _QUESTION = b"\x04mail\x04test\x00"
 #: By the first octet of an input: what was asked.
-_KINDS = (RecordType.MX, RecordType.A, RecordType.AAAA)
+_RDTYPES = (RecordType.MX, RecordType.A, RecordType.AAAA)
 # Letters of a name as text; what a host's name cannot have is written as its number.
 _NAME = re.compile(r"[!-~]*")
 
 
 def check(packet: bytes) -> None:
     """Take a packet for the reply to a question; its first octet says to which."""
-    kind = _KINDS[packet[0] % 3] if packet else RecordType.MX
-    query = make_query("mail.test", kind)
+    rdtype = _RDTYPES[packet[0] % 3] if packet else RecordType.MX
+    query = make_query("mail.test", rdtype)
     query.id = _ID
-    reply = read_reply(query, packet[1:])
+    reply = parse_reply_to(query, packet[1:])
     if reply is None:
         return
     assert reply.id == _ID
-    if code := trouble(reply):
+    if code := rcode_error(reply):
         assert is_line(code)
         return
-    answer = read_answer(reply)
+    answer = interpret(reply)
     assert answer.ttl >= 1 or isinstance(answer, LookupFailed)
     assert answer.ttl <= 3600
     match answer:
         case Found(records, _, name):
             # MX records may name only what no host can be called.
-            assert records or kind is RecordType.MX
+            assert records or rdtype is RecordType.MX
             assert len(records) <= MAX_RECORDS
             _check_name(name)
             for record in records:
@@ -68,22 +68,22 @@ def _check_name(name: str) -> None:
 # The two ways to an input
 
 
-def _packet(kind: int, flags: int, counts: tuple[int, int, int], records: bytes) -> bytes:
+def _packet(rdtype: int, flags: int, counts: tuple[int, int, int], records: bytes) -> bytes:
     """Return an octet for what was asked, and a packet that answers it."""
     head = struct.pack("!HHHHHH", _ID, flags, 1, *counts)
-    return bytes([kind]) + head + _QUESTION + struct.pack("!HH", _KINDS[kind % 3].value, 1) + records
+    return bytes([rdtype]) + head + _QUESTION + struct.pack("!HH", _RDTYPES[rdtype % 3].value, 1) + records
 
 
 def read(tape: Tape) -> bytes:
     """Read a packet: what was asked, the flags, how many records are said to be there, then records."""
-    kind, high, low, answers, authority = (tape.number() for _ in range(5))
+    rdtype, high, low, answers, authority = (tape.number() for _ in range(5))
     if high & 8:
-        return bytes([kind]) + struct.pack("!H", _ID) + tape.rest()
-    return _packet(kind, 0x8000 | (high & 2) << 8 | low, (answers % 32, authority % 4, 0), tape.rest())
+        return bytes([rdtype]) + struct.pack("!H", _ID) + tape.rest()
+    return _packet(rdtype, 0x8000 | (high & 2) << 8 | low, (answers % 32, authority % 4, 0), tape.rest())
 
 
-def _record(name: bytes, kind: int, data: bytes, ttl: int = 60) -> bytes:
-    return name + struct.pack("!HHIH", kind, 1, ttl, len(data)) + data
+def _record(name: bytes, rdtype: int, data: bytes, ttl: int = 60) -> bytes:
+    return name + struct.pack("!HHIH", rdtype, 1, ttl, len(data)) + data
 
 
 _HERE = b"\xc0\x0c"
@@ -126,9 +126,9 @@ def _shape(name: str, make: Callable[[int], bytes], size: int = 1 << 11) -> Grow
     return Growth(name, make, size)
 
 
-def _many(record: bytes, size: int, kind: int = 0) -> bytes:
+def _many(record: bytes, size: int, rdtype: int = 0) -> bytes:
     count = size // len(record)
-    return _packet(kind, 0x8180, (count, 0, 0), record * count)
+    return _packet(rdtype, 0x8180, (count, 0, 0), record * count)
 
 
 def _chain(size: int) -> bytes:
