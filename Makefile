@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: kills soak run test test-all check fuzz bench image-test systemd-test power-loss disk-faults
+.PHONY: kills soak run test test-all check docs fuzz bench image-test systemd-test power-loss disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -70,6 +70,14 @@ check: $(VENV)/installed
 	$(BIN)/ruff check mta tests bench tools twisted
 	$(BIN)/ruff format --check mta tests bench tools twisted
 	$(BIN)/mypy
+	site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(MKDOCS) --site-dir "$$site"
+
+# The documentation as a site, in .cache/site. A broken link or a page that is missing in mkdocs.yml is an error.
+docs: $(VENV)/installed
+	$(MKDOCS)
+	@echo 'Open .cache/site/index.html'
+
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # INPUTS for each target in each of two ways, a line each, and how its work grows; a million take hours. Some targets:
 # make fuzz INPUTS=100000 TARGETS=server,client. See tests/fuzz/README.md.
