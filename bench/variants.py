@@ -19,16 +19,18 @@ from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
-from mta.inbound.listener import ESMTPFactory
-from mta.inbound.policy import Client, Policy
+from mta.inbound.listener import SmtpServerFactory
+from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.ports import bind
-from mta.inbound.session import Session, existing
+from mta.inbound.session import Session
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import open_queue
 from mta.smtp.limits import SmtpLimits
+from mta.smtp.replies import Reply
+from mta.smtp.server.canned_replies import RECIPIENT_OK
 from mta.smtp.server.machine import ServerMachine
 
 
@@ -47,7 +49,7 @@ class AnsweringQueue(MemoryQueue):
 
 
 class Held:
-    """An intake's Handoff when nothing is delivered: messages are stored unclaimed and wait."""
+    """The intake's DirectDelivery when nothing is delivered: messages are stored unclaimed and wait."""
 
     def lease(self, size: int) -> float | None:  # noqa: ARG002
         """Have room for none."""
@@ -60,19 +62,24 @@ class Held:
         """Look for none."""
 
 
-def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> ESMTPFactory:
+def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> SmtpServerFactory:
     """Return the daemon's listener, put together as in mta.daemon.assembly, before a queue that nobody takes from."""
     event_log, name = EventLog(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
     smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     limits = InboundLimits()
     intake = Intake(queue, Held(), event_log, ids=IdSource(), wall_clock=time.time, name=name, limits=limits)
-    policy = Policy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
+    policy = RelayPolicy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
 
-    def new_session(client: Client, late: Callable[[], None]) -> Session:
-        machine = ServerMachine(smtp_limits, name)
-        return Session(machine, client, policy, intake, existence=existing, event_log=event_log, late=late)
+    def new_machine(_client: Client) -> ServerMachine:
+        return ServerMachine(smtp_limits, name)
 
-    return ESMTPFactory(new_session, lambda _: True, event_log, name=name, limits=limits, clock=clock)
+    def accept_domain(_domain: str, done: Callable[[Reply], None]) -> None:
+        done(RECIPIENT_OK)
+
+    def new_session(client: Client, reply_ready: Callable[[Reply], None]) -> Session:
+        return Session(client, policy, intake, check_domain=accept_domain, event_log=event_log, reply_ready=reply_ready)
+
+    return SmtpServerFactory(new_machine, new_session, lambda _: True, event_log, name=name, limits=limits, clock=clock)
 
 
 def main() -> int:

@@ -40,9 +40,9 @@ from mta.event_log.repeats import WINDOW as REPEATS_ROUND
 from mta.inbound.balance import Balance
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
-from mta.inbound.listener import ESMTPFactory, NewSession
+from mta.inbound.listener import SmtpServerFactory
 from mta.inbound.networks import client_address
-from mta.inbound.policy import Client, DomainCheck, Policy
+from mta.inbound.policy import Client, DomainCheck, RelayPolicy
 from mta.inbound.ports import room_for_clients
 from mta.inbound.session import Session
 from mta.inbound.trust import Addresses, TrustedClients
@@ -58,6 +58,7 @@ from mta.routing.rules import RouterRules
 from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
+from mta.smtp.replies import Reply
 from mta.smtp.server.machine import ServerMachine
 from mta.tls.authorities import Authorities
 from mta.tls.server import ROUND as CERTIFICATE_ROUND
@@ -93,7 +94,7 @@ class RelayParts:
     """The parts of a relay that its life cycle needs."""
 
     #: Makes the protocol of each connection.
-    factory: ESMTPFactory
+    factory: SmtpServerFactory
     #: Started and stopped together.
     services: Sequence[IService]
     #: The names of the files that are read again on SIGHUP, each with the callable that reads it.
@@ -130,13 +131,18 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         wall_clock=time.time,
         name=settings.mailname,
         limits=limits,
-        visited=_loop_check(local, settings.local_domains),
+        was_delivered_here=_loop_check(local, settings.local_domains),
     )
-    policy = Policy(settings.relay_domains, rules.is_local, local.accepts, trusted.may_be_trusted)
+    policy = RelayPolicy(settings.relay_domains, rules.is_local, local.accepts, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
-    factory = ESMTPFactory(
-        _session_factory(context, trusted, policy, intake, check),
+
+    def new_session(client: Client, reply_ready: Callable[[Reply], None]) -> Session:
+        return Session(client, policy, intake, check_domain=check, event_log=event_log, reply_ready=reply_ready)
+
+    factory = SmtpServerFactory(
+        _machine_factory(context, trusted),
+        new_session,
         trusted,
         event_log,
         name=settings.mailname,
@@ -230,18 +236,16 @@ def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:
 def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterable[Address], Container[bytes]], bool]:
     """Return a callable that tells whether a message was delivered before to one of its local recipients."""
 
-    def visited(addresses: Iterable[Address], marks: Container[bytes]) -> bool:
+    def was_delivered_here(addresses: Iterable[Address], marks: Container[bytes]) -> bool:
         return local.was_here(
             (each for each in addresses if not each.domain or local_domains.matches(each.domain)), marks
         )
 
-    return visited
+    return was_delivered_here
 
 
-def _session_factory(
-    context: RelayContext, trusted: TrustedClients, policy: Policy, intake: Intake, check: DomainCheck
-) -> NewSession:
-    """Return the callable that makes the session of each client."""
+def _machine_factory(context: RelayContext, trusted: TrustedClients) -> Callable[[Client], ServerMachine]:
+    """Return the callable that makes the SMTP machine of each client."""
     settings = context.settings
     limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     line_feeds = settings.line_endings == "normalize"
@@ -254,8 +258,8 @@ def _session_factory(
             return for_trusted
         return for_undecided if trusted.may_be_trusted(client.address) else STRICT
 
-    def new_session(client: Client, late: Callable[[], None]) -> Session:
-        machine = ServerMachine(
+    def new_machine(client: Client) -> ServerMachine:
+        return ServerMachine(
             limits,
             settings.mailname,
             starttls=context.certificate is not None,
@@ -263,9 +267,8 @@ def _session_factory(
             dsn=client.trusted,
             leniency=leniency(client),
         )
-        return Session(machine, client, policy, intake, existence=check, event_log=context.event_log, late=late)
 
-    return new_session
+    return new_machine
 
 
 def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService) -> Iterator[IService]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
 from mta.event_log.log import EventLog
 from mta.inbound.limits import InboundLimits
@@ -16,8 +16,10 @@ from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.tls.layer import BUFFERS
 
+_log = Logger()
+
 QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
-CROWDED = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
+LOW_MEMORY = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
 QUEUE_BROKEN = reply(451, "4.3.0", "The queue cannot take mail now, please try again later")
 LOOP = reply(554, "5.4.6", "Too many hops: this message is in a loop")
 WAS_HERE = reply(554, "5.4.6", "Mail loop: this message was delivered here before")
@@ -58,23 +60,23 @@ class Intake:
     def __init__(
         self,
         queue: Queue,
-        handoff: DirectDelivery,
+        delivery: DirectDelivery,
         event_log: EventLog,
         *,
         ids: IdSource,
         wall_clock: Callable[[], float],
         name: str,
         limits: InboundLimits,
-        visited: WasDeliveredHere = never,
+        was_delivered_here: WasDeliveredHere = never,
     ) -> None:
         self.queue = queue
-        self.handoff = handoff
+        self.delivery = delivery
         self.event_log = event_log
         self.ids = ids
         self.wall_clock = wall_clock
         self.name = name
         self.limits = limits
-        self.visited = visited
+        self.was_delivered_here = was_delivered_here
         #: Octets of memory that all messages on their way in take now.
         self.in_memory = 0
         #: Recipients of all messages that are begun now, beyond the hundred of each that RFC 5321 asks for.
@@ -98,6 +100,7 @@ class Incoming:
 
     __slots__ = (
         "_buffers",
+        "_claim",
         "_client",
         "_envelope",
         "_head",
@@ -105,6 +108,7 @@ class Incoming:
         "_intake",
         "_refusal",
         "_seen",
+        "_stored",
         "_tls",
         "_writer",
         "id",
@@ -122,8 +126,11 @@ class Incoming:
         self._head: bytes | bytearray | None = b""
         self._seen = 0
         self._refusal: Reply | None = None
-        # Octets of memory that we take, as counted for all.
+        # Octets of memory that this message takes, as counted in `Intake.in_memory`.
         self._held = 0
+        self._stored = False
+        # The lease of the stored message; None if there is no room for its delivery now.
+        self._claim: Claim | None = None
 
     def write(self, data: bytes) -> None:
         """Take octets of the message. What the queue cannot hold is remembered and refused at the end."""
@@ -133,43 +140,61 @@ class Incoming:
             self._store(data)
         else:
             self._gather(data, ended=False)
-        self._weigh()
+        self._account_memory()
 
-    def finish(self, done: Callable[[Reply], None]) -> None:
-        """Store the message; `done` gets the reply once it is on disk, or once it is known that it will not be."""
+    async def store(self) -> Reply:
+        """Store the message and return the reply, which is positive once the message is on disk.
+
+        `deliver` must be called after the reply is sent.
+        """
         if self._refusal is None and self._head is not None:
             self._gather(b"", ended=True)
         if self._refusal is not None:
-            done(self._refusal)
-            return
+            return self._refusal
         intake = self._intake
         try:
             body = self._writer.finish()
+            mail = NewMail(self.id, self._envelope, body)
+            self._claim = await intake.queue.add(mail, intake.wall_clock(), intake.delivery.lease(body.size))
         except QueueError as error:
-            done(self._refuse(error))
+            return self._refuse(error)
+        except Exception as error:  # noqa: BLE001  a bug costs the client no reply
+            _log.failure("a message could not be stored")
+            intake.event_log.trouble(f"the queue could not store a message: {error}", self.id)
+            return QUEUE_BROKEN
+        finally:
+            self._release_memory()
+        self._stored = True
+        intake.event_log.accepted(self.id, self._envelope, body.size)
+        return reply(250, "2.0.0", f"Ok: queued as {self.id}")
+
+    def deliver(self) -> None:
+        """Hand the message to the delivery if it was stored."""
+        if not self._stored:
             return
-        mail = NewMail(self.id, self._envelope, body)
-        adding = intake.queue.add(mail, intake.wall_clock(), intake.handoff.lease(body.size))
-        adding.addCallbacks(self._stored, self._not_stored, callbackArgs=(body.size, done), errbackArgs=(done,))
+        if self._claim is None:
+            self._intake.delivery.wake()
+        else:
+            self._intake.delivery.take(self._claim)
 
     def abort(self) -> None:
         """Forget the message: the client went away or took it back."""
         self._writer.abort()
-        self._let_go()
+        self._release_memory()
 
-    def _weigh(self) -> None:
+    def _account_memory(self) -> None:
         """Count the memory that we take, and take less where all together take too much."""
         intake = self._intake
         held = self._buffers + (self._writer.in_memory if self._head is None else len(self._head))
         intake.in_memory += held - self._held
         self._held = held
         if intake.in_memory > intake.limits.octets_in_memory and self._refusal is None:
-            self._relieve()
+            self._spill()
 
-    def _relieve(self) -> None:
+    def _spill(self) -> None:
         if self._head is not None:
             if len(self._head) > _SMALL_HEAD:
-                self._refuse_message(CROWDED)
+                self._refuse_message(LOW_MEMORY)
             return
         try:
             self._writer.spill()
@@ -180,7 +205,7 @@ class Incoming:
             self._intake.in_memory += held - self._held
             self._held = held
 
-    def _let_go(self) -> None:
+    def _release_memory(self) -> None:
         self._intake.in_memory -= self._held
         self._held = 0
 
@@ -237,7 +262,9 @@ class Incoming:
         The report about that would go to whomever the stranger named as the sender, who may be a victim.
         """
         marks = frozenset(headers.delivery_marks(block))
-        return bool(marks) and self._intake.visited((each.address for each in self._envelope.recipients), marks)
+        return bool(marks) and self._intake.was_delivered_here(
+            (each.address for each in self._envelope.recipients), marks
+        )
 
     def _trace(self, found: headers.HeaderScan) -> bytes:
         """Return what goes on top: Received, and for our own networks what their mail program left out."""
@@ -273,24 +300,4 @@ class Incoming:
         self._refusal = refusal
         self._head = None
         self._writer.abort()
-        self._let_go()
-
-    def _stored(self, claim: Claim | None, size: int, done: Callable[[Reply], None]) -> None:
-        intake = self._intake
-        self._let_go()
-        intake.event_log.accepted(self.id, self._envelope, size)
-        done(reply(250, "2.0.0", f"Ok: queued as {self.id}"))
-        if claim is None:
-            intake.handoff.wake()
-        else:
-            intake.handoff.take(claim)
-
-    def _not_stored(self, failure: Failure, done: Callable[[Reply], None]) -> None:
-        self._let_go()
-        error = failure.value
-        if isinstance(error, QueueError):
-            done(self._refuse(error))
-            return
-        self._intake.event_log.trouble(f"the queue could not store a message: {failure.getErrorMessage()}", self.id)
-        done(QUEUE_BROKEN)
-        failure.raiseException()
+        self._release_memory()

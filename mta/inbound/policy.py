@@ -39,7 +39,7 @@ class Client:
     trusted: bool
 
 
-class Policy:
+class RelayPolicy:
     """Decides on recipients. `mailbox` (which may raise OSError) tells whether a local address can get mail.
 
     `is_local` tells whether mail for a domain, or for an address literal, stays here. `may_be_trusted` tells whether a

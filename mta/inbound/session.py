@@ -1,11 +1,14 @@
-"""One client's session: the machine's events, answered by policy and intake. No transport and no clock.
+"""One client's session: the replies to the SMTP machine's events, by the rules of policy and intake.
 
-The driver feeds `receive`, sends `machine.to_send`, and closes when the machine is closing. A verdict that takes time
-(the sync before a 250, a look-up) leaves the machine waiting: what the client sends meanwhile stays in its buffer.
+The session knows no transport, no clock and no machine. The connection (`mta.inbound.protocol`) passes it each event
+and takes its reply.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
 
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
@@ -15,159 +18,123 @@ from mta.message.headers import with_protocol
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
-from mta.smtp.server.machine import ServerMachine
 
-#: Recipients that every message may have (RFC 5321 section 4.5.3.1.8), however many others are under way.
-FEWEST_RECIPIENTS = 100
+#: Recipients that each message may have (RFC 5321 section 4.5.3.1.8), however many other messages are under way.
+MIN_RECIPIENTS = 100
 
-# The words of the answer to EHLO are the machine's own.
+# The machine replaces the text in its reply to EHLO and HELO.
 _HELLO_OK = reply(250, "", "ok")
 
 
-class Policy(Protocol):
-    """Verdicts on facts; mta.inbound.policy.Policy is the real one."""
+class Policy(TypingProtocol):
+    """Decides on senders and recipients; mta.inbound.policy.RelayPolicy is the implementation."""
 
     def sender(self, client: Client, address: Address | None) -> Reply:
         """Return the reply to MAIL."""
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
-        """Return the reply to RCPT, or None when it depends on how the domain is routed."""
+        """Return the reply to RCPT, or None if it depends on the routing of the domain."""
 
 
-class Existence(Protocol):
-    """Tells whether a domain, or an address literal, can be mailed at all."""
+class CheckDomain(TypingProtocol):
+    """Checks that mail for a domain, or for an address literal, can be routed."""
 
     def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
-        """Call `done` with the reply to RCPT, at once or later, and once only."""
+        """Call `done` once with the reply to RCPT, before or after returning."""
 
 
 class Session:
-    """Answers one client. `late` is called when an answer came after `receive` returned: go on with `run`."""
+    """The session of one client.
+
+    `reply_ready` is called with each reply that was not known when its event was handled.
+    """
 
     def __init__(
         self,
-        machine: ServerMachine,
         client: Client,
         policy: Policy,
         intake: Intake,
         *,
-        existence: Existence,
+        check_domain: CheckDomain,
         event_log: EventLog,
-        late: Callable[[], None],
+        reply_ready: Callable[[Reply], None],
     ) -> None:
-        self.machine = machine
         self.client = client
         self._policy = policy
         self._intake = intake
-        self._existence = existence
+        self._check_domain = check_domain
         self._event_log = event_log
-        self._late = late
-        self._running = False
+        self._reply_ready = reply_ready
         self._helo = ""
         self._extended = False
         # Protocol and cipher, for the trace header; "" in clear.
         self._tls = ""
-        #: Whether the driver is to start TLS once `machine.to_send` is out.
+        #: Whether TLS is to begin once the reply to STARTTLS is written.
         self.tls_due = False
         self._mail = events.MailFrom(None)
         self._recipients: dict[Address, Recipient] = {}
         self._incoming: Incoming | None = None
         #: Whether the client is sending a body.
         self.in_body = False
-        #: Octets of bodies taken so far, for the driver to measure a client's pace.
+        #: Octets of all bodies so far, from which the rate of the client is measured.
         self.octets = 0
-        #: Messages taken so far.
+        #: Messages accepted so far.
         self.accepted = 0
-        #: Whether an answer is due that we do not know yet; input gathers meanwhile.
-        self.waiting = False
-        #: Whether the session is over: the driver sends what there is and closes.
+        #: Whether the session is over, so that the connection is closed after the last reply.
         self.closed = False
         #: Whether the client ended the session with QUIT.
         self.said_goodbye = False
-        #: Whether a message waits for its place on disk.
+        #: Whether a message is being stored.
         self.storing = False
 
-    def receive(self, data: bytes) -> None:
-        """Take what the client sent."""
-        self.machine.receive(data)
-        self.run()
-
-    def run(self) -> None:
-        """Work on all events there are."""
-        self._running = True
-        next_event = self.machine.next_event
-        # A Pause has no handler.
-        while (handler := _HANDLERS.get(type(event := next_event()))) is not None:
-            handler(self, event)
-        self.waiting = event is events.WAITING
-        self._running = False
-
     def tls_started(self, protection: str) -> None:
-        """TLS is on, with this protocol and cipher. The name that the client gave in clear does not count any more."""
+        """Note the protocol and cipher of TLS. The name that the client gave in clear does not count any more."""
         self._tls = protection
         self._helo, self._extended = "", False
-        self.machine.tls_started()
 
-    def note(self, trouble: str) -> None:
-        """Say in the log why the connection ends."""
-        self._event_log.session_ended(self.client.address, self._helo, trouble)
+    def log_end(self, reason: str) -> None:
+        """Log why the connection ends."""
+        self._event_log.session_ended(self.client.address, self._helo, reason)
 
-    def eof(self) -> None:
-        """Answer everything the client sent before it closed its sending side; `closed` is set after the last reply."""
-        self.machine.eof()
-        self.run()
-
-    def lost(self, trouble: str = "") -> None:
-        """The client is gone, after this trouble if there was any."""
-        if trouble:
-            self.note(trouble)
-        if not self.closed:
-            self.machine.lost()
-            self.run()
-
-    def _answer(self, reply: Reply) -> None:
-        self.machine.answer(reply)
-        if not self._running:
-            self._late()
-
-    def _hello(self, event: events.Hello) -> None:
+    def _hello(self, event: events.Hello) -> Reply:
         self._helo = event.name
         self._extended = event.extended
-        self._forget()
-        self._answer(_HELLO_OK)
+        self._drop_transaction()
+        return _HELLO_OK
 
-    def _mail_from(self, event: events.MailFrom) -> None:
+    def _mail_from(self, event: events.MailFrom) -> Reply:
         self._mail = event
-        self._forget_recipients()
+        self._clear_recipients()
         verdict = self._policy.sender(self.client, event.sender)
         if not verdict.positive:
-            self._refused(None, verdict)
-        self._answer(verdict)
+            self._log_refusal(None, verdict)
+        return verdict
 
-    def _rcpt_to(self, event: events.RcptTo) -> None:
+    def _rcpt_to(self, event: events.RcptTo) -> Reply | None:
         recipient = event.recipient
-        if len(self._recipients) >= FEWEST_RECIPIENTS and not self._intake.room_for_recipient():
-            self._answer(canned_replies.TOO_MANY_RECIPIENTS)
-            return
+        if len(self._recipients) >= MIN_RECIPIENTS and not self._intake.room_for_recipient():
+            return canned_replies.TOO_MANY_RECIPIENTS
         verdict = self._policy.recipient(self.client, recipient.address)
-        if verdict is None:
-            self._existence(recipient.address.domain, lambda found: self._judged(recipient, found))
-        else:
-            self._judged(recipient, verdict)
+        if verdict is not None:
+            return self._recipient_decided(recipient, verdict)
+        self._check_domain(
+            recipient.address.domain, lambda found: self._reply_ready(self._recipient_decided(recipient, found))
+        )
+        return None
 
-    def _judged(self, recipient: Recipient, verdict: Reply) -> None:
+    def _recipient_decided(self, recipient: Recipient, verdict: Reply) -> Reply:
         if not verdict.positive:
-            self._refused(str(recipient.address), verdict)
+            self._log_refusal(str(recipient.address), verdict)
         elif not self.closed:
-            # Given twice, delivered once; what was asked first about reports holds.
+            # A recipient that is given twice gets the message once, with the DSN parameters of the first RCPT.
             recipients = self._recipients
             before = len(recipients)
             recipients.setdefault(recipient.address, recipient)
-            if len(recipients) > max(before, FEWEST_RECIPIENTS):
+            if len(recipients) > max(before, MIN_RECIPIENTS):
                 self._intake.surplus_recipients += 1
-        self._answer(verdict)
+        return verdict
 
-    def _data_begin(self, _event: events.DataBegin) -> None:
+    def _data_begin(self, _event: events.DataBegin) -> Reply:
         mail = self._mail
         protocol = with_protocol(esmtp=self._extended, tls=bool(self._tls), smtputf8=mail.smtputf8)
         envelope = Envelope(
@@ -181,7 +148,7 @@ class Session:
         )
         self._incoming = self._intake.begin(envelope, self.client, self._tls)
         self.in_body = True
-        self._answer(canned_replies.SEND_DATA)
+        return canned_replies.SEND_DATA
 
     def _body_part(self, event: events.BodyPart) -> None:
         assert self._incoming is not None, "a body part comes after its beginning"
@@ -193,60 +160,68 @@ class Session:
         assert incoming is not None, "a body ends after its beginning"
         self.in_body = False
         self.storing = True
-        incoming.finish(self._stored)
+        Deferred.fromCoroutine(self._store(incoming))
 
-    def _stored(self, verdict: Reply) -> None:
+    async def _store(self, incoming: Incoming) -> None:
+        """Store a message, send the reply, and only then have the message delivered."""
+        verdict = await incoming.store()
         self.storing = False
         if verdict.positive:
             self.accepted += 1
         else:
-            self._refused(None, verdict)
-        self._forget_recipients()
-        self._answer(verdict)
+            self._log_refusal(None, verdict)
+        self._clear_recipients()
+        try:
+            self._reply_ready(verdict)
+        finally:
+            # Neither an error in the reply nor one in the delivery prevents the other.
+            incoming.deliver()
 
     def _body_refused(self, event: events.BodyRefused) -> None:
-        self._refused(None, event.reply)
-        self._forget()
+        self._log_refusal(None, event.reply)
+        self._drop_transaction()
 
     def _command_refused(self, event: events.CommandRefused) -> None:
         self._event_log.refused_command(self.client.address, self._helo, event.command, event.reply)
 
     def _reset(self, _event: events.Reset) -> None:
-        self._forget()
+        self._drop_transaction()
 
-    def _start_tls(self, _event: events.StartTls) -> None:
+    def _start_tls(self, _event: events.StartTls) -> Reply:
         self.tls_due = True
-        self._answer(canned_replies.READY_FOR_TLS)
+        return canned_replies.READY_FOR_TLS
 
     def _closed(self, event: events.Closed) -> None:
         unfinished = self.in_body
         self.closed = True
-        self._forget()
+        self._drop_transaction()
         self.said_goodbye = event.reply is not None and event.reply.positive
         if event.reply is not None and not event.reply.positive:
-            self._event_log.session_ended(self.client.address, self._helo, str(event.reply))
+            self.log_end(str(event.reply))
         elif unfinished:
-            self._event_log.session_ended(self.client.address, self._helo, event.reason)
+            self.log_end(event.reason)
 
-    def _refused(self, recipient: str | None, verdict: Reply) -> None:
+    def _log_refusal(self, recipient: str | None, verdict: Reply) -> None:
         sender = "" if self._mail.sender is None else str(self._mail.sender)
         self._event_log.refused(self.client.address, self._helo, sender, recipient, verdict)
 
-    def _forget_recipients(self) -> None:
-        surplus = len(self._recipients) - FEWEST_RECIPIENTS
+    def _clear_recipients(self) -> None:
+        surplus = len(self._recipients) - MIN_RECIPIENTS
         if surplus > 0:
             self._intake.surplus_recipients -= surplus
         self._recipients.clear()
 
-    def _forget(self) -> None:
-        self._forget_recipients()
+    def _drop_transaction(self) -> None:
+        self._clear_recipients()
         if self._incoming is not None:
             self._incoming.abort()
             self._incoming = None
             self.in_body = False
 
 
-_HANDLERS: dict[type, Callable[..., None]] = {
+#: The handlers of all events. A handler returns the reply to an event that asks, or None if the reply comes later
+#: through `reply_ready`; other events get no reply.
+HANDLERS: dict[type, Callable[[Session, Any], Reply | None]] = {
     events.Hello: Session._hello,
     events.MailFrom: Session._mail_from,
     events.RcptTo: Session._rcpt_to,
@@ -259,8 +234,3 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     events.StartTls: Session._start_tls,
     events.Closed: Session._closed,
 }
-
-
-def existing(_domain: str, done: Callable[[Reply], None]) -> None:
-    """Take every relay domain for existing, as when a smarthost gets all mail."""
-    done(canned_replies.RECIPIENT_OK)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 
-from mta.inbound.listener import ESMTP
 from mta.inbound.policy import Client
+from mta.inbound.protocol import SmtpServerProtocol
 from mta.message.envelope import Envelope
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
@@ -79,7 +79,7 @@ class GatedQueue(MemoryQueue):
         return done.addCallback(lambda _: adding)
 
 
-class PatientESMTP(ESMTP):
+class PatientProtocol(SmtpServerProtocol):
     """Greets when the gate lets it, and counts what came in."""
 
     gate: Gate
@@ -102,8 +102,8 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
     leniency = LENIENCY if "lenient" in opening else STRICT
     parts = Listening(replace(SmtpLimits(), **limits), queue, starttls="starttls" in opening, leniency=leniency)
     parts.policy = policy
-    parts.existence = lambda domain, done: gate(lambda: done(policy.look_up(domain)))
-    parts.protocol = type("GatedESMTP", (PatientESMTP,), {"gate": gate})
+    parts.check_domain = lambda domain, done: gate(lambda: done(policy.look_up(domain)))
+    parts.protocol = type("GatedProtocol", (PatientProtocol,), {"gate": gate})
     if "greeting" in opening:
         gate.shut()
     return parts, queue

@@ -11,15 +11,17 @@ from twisted.internet.testing import StringTransport
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
-from mta.inbound.listener import ESMTP, ESMTPFactory
-from mta.inbound.policy import Client, Policy
-from mta.inbound.session import Existence, Session, existing
-from mta.inbound.session import Policy as SessionPolicy
+from mta.inbound.listener import SmtpServerFactory
+from mta.inbound.policy import Client, RelayPolicy
+from mta.inbound.protocol import SmtpServerProtocol
+from mta.inbound.session import CheckDomain, Policy, Session
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
+from mta.smtp.replies import Reply
+from mta.smtp.server.canned_replies import RECIPIENT_OK
 from mta.smtp.server.machine import ServerMachine
 
 NAME = "mx.example.test"
@@ -84,11 +86,9 @@ class Listening:
         self.queue = queue or MemoryQueue()
         self.delivery = Delivery()
         self.starttls = starttls
-        self.protocol: type[ESMTP] = ESMTP
-        self.existence: Existence = existing
-        self.policy: SessionPolicy = Policy(
-            DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob"
-        )
+        self.protocol: type[SmtpServerProtocol] = SmtpServerProtocol
+        self.check_domain: CheckDomain = lambda _domain, done: done(RECIPIENT_OK)
+        self.policy: Policy = RelayPolicy(DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob")
         self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.intake = Intake(
             self.queue,
@@ -98,27 +98,35 @@ class Listening:
             wall_clock=self.clock.seconds,
             name=NAME,
             limits=self.limits,
-            visited=lambda addresses, marks: any(str(address).encode() in marks for address in addresses),
+            was_delivered_here=lambda addresses, marks: any(str(address).encode() in marks for address in addresses),
         )
         self.factory = Factory(self)
 
-    def session(self, client: Client, late: Callable[[], None]) -> Session:
+    def machine(self, client: Client) -> ServerMachine:
         leniency = self.leniency if client.trusted else STRICT
-        machine = ServerMachine(self.smtp_limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
+        return ServerMachine(self.smtp_limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
+
+    def session(self, client: Client, reply_ready: Callable[[Reply], None]) -> Session:
         return Session(
-            machine, client, self.policy, self.intake, existence=self.existence, event_log=self.event_log, late=late
+            client,
+            self.policy,
+            self.intake,
+            check_domain=self.check_domain,
+            event_log=self.event_log,
+            reply_ready=reply_ready,
         )
 
     def connect(self, address: str = FRIEND) -> "Wire":
         return Wire(self.factory, address)
 
 
-class Factory(ESMTPFactory):
+class Factory(SmtpServerFactory):
     """Makes the protocol that the test asks for."""
 
     def __init__(self, parts: Listening) -> None:
         certificate: Any = object() if parts.starttls else None
         super().__init__(
+            parts.machine,
             parts.session,
             FRIEND.__eq__,
             parts.event_log,
@@ -129,7 +137,7 @@ class Factory(ESMTPFactory):
         )
         self._parts = parts
 
-    def serve(self, client: Client) -> ESMTP:
+    def serve(self, client: Client) -> SmtpServerProtocol:
         return self._parts.protocol(client, self)
 
 
@@ -160,7 +168,7 @@ class Transport(StringTransport):
 class Wire:
     """One client's end of a connection in memory."""
 
-    def __init__(self, factory: ESMTPFactory, address: str) -> None:
+    def __init__(self, factory: SmtpServerFactory, address: str) -> None:
         self.protocol: Any = factory.buildProtocol(IPv4Address("TCP", address, 40000))
         self.transport = Transport()
         self.protocol.makeConnection(self.transport)

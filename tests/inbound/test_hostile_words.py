@@ -174,7 +174,7 @@ def assert_commands(claim):
     client.receive(b"220 hi\r\n")
     client.receive(b"250-mx.test\r\n250-SMTPUTF8\r\n250-DSN\r\n250 PIPELINING\r\n")
     client.to_send()
-    client.begin(written.letter)
+    client.begin(written.message)
     said = b"".join(client.to_send()).decode().split("\r\n")
     assert [line.split(" ")[0].split(":")[0] for line in said] == ["MAIL", "RCPT", "DATA", ""]
     for line in said:
@@ -292,7 +292,7 @@ def test_the_domain_that_is_judged_is_the_one_that_is_kept_and_looked_up(written
         asked.append(name)
         done(RECIPIENT_OK)
 
-    parts.existence = exists
+    parts.check_domain = exists
     wire = parts.connect(STRANGER)
     said = wire.say("EHLO c.test", "MAIL FROM:<> SMTPUTF8", f"RCPT TO:<{written}>").splitlines()[-1]
     assert said.startswith("250") == (domain is not None)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import capturedLogs
 
 from mta.inbound.intake import HEADER_TOO_LARGE, Incoming
 from mta.inbound.limits import InboundLimits
@@ -20,18 +21,25 @@ Cut = Callable[[bytes], list[bytes]]
 COMPLETE = b"From: <a@a.test>\r\nDate: then\r\nMessage-ID: <1@a.test>\r\n\r\nHello.\r\n"
 
 
+def store(incoming: Incoming) -> Reply:
+    """Store a message and have it delivered, as a session does; return the reply."""
+    replies: list[Reply] = []
+    Deferred.fromCoroutine(incoming.store()).addCallback(replies.append)
+    (verdict,) = replies
+    incoming.deliver()
+    return verdict
+
+
 def take(*pieces: bytes, parts: Listening | None = None, trusted: bool = True, **changes: object) -> tuple[str, bytes]:
     """Take a message in pieces; return the reply and what is then in the queue."""
     parts = parts or Listening()
-    replies: list[Reply] = []
     mail = replace(envelope("bob@b.test"), **changes)  # type: ignore[arg-type]
     incoming = parts.intake.begin(mail, Client(FRIEND if trusted else STRANGER, trusted))
     for piece in pieces:
         incoming.write(piece)
-    incoming.finish(replies.append)
+    verdict = store(incoming)
     taken = parts.delivery.taken
-    assert len(replies) == 1
-    return str(replies[0]), b"".join(taken[0].body.chunks()) if taken else b""
+    return str(verdict), b"".join(taken[0].body.chunks()) if taken else b""
 
 
 def test_a_complete_message_gets_a_received_field_and_nothing_else() -> None:
@@ -90,9 +98,7 @@ def test_a_header_behind_a_mailbox_line_without_a_time_is_bounded_too(rest: byte
     for piece in (b"From root@host\r\n", rest, rest):
         incoming.write(piece)
     assert parts.intake.in_memory == 0
-    replies: list[Reply] = []
-    incoming.finish(replies.append)
-    assert replies == [HEADER_TOO_LARGE]
+    assert store(incoming) == HEADER_TOO_LARGE
 
 
 def test_bcc_is_taken_out_of_trusted_clients_mail_and_left_in_strangers_mail() -> None:
@@ -209,10 +215,7 @@ def test_the_memory_of_all_messages_together_is_bounded_and_what_is_beyond_goes_
             incoming.write(HEAD + b"x" * 5_000)
             assert parts.intake.in_memory <= 1_000_000
     assert 70 < queue.unloaded < 100
-    replies: list[Reply] = []
-    for incoming in crowd:
-        incoming.finish(replies.append)
-    assert [reply.code for reply in replies] == [250] * 100
+    assert [store(incoming).code for incoming in crowd] == [250] * 100
     assert parts.intake.in_memory == 0
     assert {claim.body.size for claim in parts.delivery.taken} == {parts.delivery.taken[0].body.size}
 
@@ -229,7 +232,7 @@ def test_long_headers_of_a_crowd_are_refused_for_now_and_short_ones_taken() -> N
     short.write(b"Subject: hi\r\n")
     for incoming in (late, short, *crowd):
         incoming.write(b"\r\n")
-        incoming.finish(replies.append)
+        replies.append(store(incoming))
     assert [str(reply)[:9] for reply in replies[:2]] == ["452 4.3.1", "250 2.0.0"]
     assert parts.intake.in_memory == 0
 
@@ -259,7 +262,7 @@ def test_the_buffers_of_tls_count_while_a_message_comes_in_and_not_after() -> No
     in_clear = parts.intake.in_memory - in_secret
     assert BUFFERS < in_secret - in_clear < BUFFERS + 100
     clear.abort()
-    secret.finish(lambda _reply: None)
+    store(secret)
     assert parts.intake.in_memory == 0
 
 
@@ -315,3 +318,13 @@ def test_what_cannot_be_stored_is_refused_for_now_and_the_log_says_why(queue: Me
     assert answer.startswith(code)
     assert len([line for line in parts.lines if " trouble " in line]) == 1
     assert not [line for line in parts.lines if " accepted " in line]
+
+
+def test_a_bug_in_the_queue_is_logged_and_the_client_told_to_try_later() -> None:
+    parts = Listening(queue=Refusing(ZeroDivisionError("oops")))
+    with capturedLogs() as events:
+        answer, _ = take(COMPLETE, parts=parts)
+    assert answer.startswith("451 4.3.0")
+    assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
+    assert "could not store a message: oops" in parts.lines[0]
+    assert parts.intake.in_memory == 0

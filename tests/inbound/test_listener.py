@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Container, Iterable
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,6 +48,32 @@ class ListenerTests(SynchronousTestCase):
         queue.syncs[0].callback(None)
         assert wire.heard().startswith("250 2.0.0 Ok: queued as ")
         assert len(self.listening.delivery.taken) == 1
+
+    def test_a_bug_in_the_delivery_costs_neither_the_reply_nor_the_session(self) -> None:
+        queue = SlowQueue()
+        wire = self.wire(queue=queue)
+        self.listening.delivery.take = self.fail_to_take  # type: ignore[method-assign]
+        self.start_body(wire)
+        wire.say("hello", ".", "NOOP")
+        queue.syncs[0].callback(None)
+        assert [line[:3] for line in wire.heard().splitlines()] == ["250", "250"]
+        assert wire.say("NOOP").startswith("250")
+        gc.collect()
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+
+    def fail_to_take(self, _claim: object) -> None:
+        raise ZeroDivisionError
+
+    def test_a_bug_in_a_late_reply_does_not_cost_the_delivery(self) -> None:
+        queue = SlowQueue()
+        wire = self.wire(queue=queue)
+        self.start_body(wire)
+        wire.say("hello", ".")
+        wire.transport.write = self.fail_to_take  # type: ignore[method-assign]
+        queue.syncs[0].callback(None)
+        assert len(self.listening.delivery.taken) == 1
+        gc.collect()
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
 
     def test_what_is_pipelined_behind_a_body_waits_for_its_verdict(self) -> None:
         queue = SlowQueue()
@@ -102,7 +129,7 @@ class ListenerTests(SynchronousTestCase):
             asked.append((len(list(addresses)), len(marks)))
             return False
 
-        self.listening.intake.visited = visited
+        self.listening.intake.was_delivered_here = visited
         wire.say(GREET, MAIL)
         assert wire.say("RCPT TO:<bob@here.test>", "RCPT TO:<x@relay.test>").count("250 ") == 2
         wire.say("DATA")

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS as TABLE
 from mta.delivery.local.rule import LocalKind
-from mta.inbound.policy import Client, Policy
+from mta.inbound.policy import Client, RelayPolicy
 from mta.message.outcome import Failed
 from mta.routing.route import Local, Plan
 from mta.routing.router import MailRouter
@@ -46,7 +46,7 @@ class Relay:
         )
         settings = self.settings
         everyone = settings.local_delivery.kind is not LocalKind.MAILDIR
-        self._policy = Policy(
+        self._policy = RelayPolicy(
             settings.relay_domains,
             self._rules().is_local,
             lambda address: everyone or address.local.lower() == "bob",

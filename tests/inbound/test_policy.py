@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import Deferred
 
-from mta.inbound.policy import Client, DomainCheck, Policy
+from mta.inbound.policy import Client, DomainCheck, RelayPolicy
 from mta.message.outcome import Failed, TryLater
 from mta.routing.route import Plan, Routing
 from mta.smtp.address import Address
@@ -21,7 +21,7 @@ def is_here(domain: str) -> bool:
     return not domain or domain == "[192.0.2.1]" or HERE.matches(domain)
 
 
-POLICY = Policy(RELAYED, is_here, lambda address: address.local == "bob")
+POLICY = RelayPolicy(RELAYED, is_here, lambda address: address.local == "bob")
 
 
 def code(client: Client, local: str, domain: str) -> int | None:
@@ -92,7 +92,7 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
 
 
 def test_a_client_that_may_turn_out_to_be_trusted_is_told_to_try_later() -> None:
-    policy = Policy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
+    policy = RelayPolicy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
     verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]
     assert "RELAY_NETWORKS" in str(verdicts[0])
@@ -109,7 +109,7 @@ def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> N
     def away(address: Address) -> bool:
         raise FileNotFoundError(address)
 
-    policy = Policy(domain_list([]), domain_list(["here.test"]).matches, away)
+    policy = RelayPolicy(domain_list([]), domain_list(["here.test"]).matches, away)
     verdicts = [policy.recipient(FRIEND, Address(local, "here.test")) for local in ("bob", "postmaster")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 250]
 
