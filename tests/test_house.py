@@ -44,8 +44,6 @@ PROSE_LIMITS = {
     "docs": (11, 7),
     "README.md": (15, 10),
 }
-# The class names that stand for two classes: a seam where it is used, and its implementation.
-SHARED_CLASS_NAMES = {"Policy"}
 
 # Values below the folders of the relay.
 _BASE = {"mta.fast_value", "mta.file_stamp", "mta.connection_errors"}
@@ -340,4 +338,4 @@ def test_every_package_has_limits_for_its_prose():
 
 def test_a_class_name_means_one_thing():
     names = sum((measures_of(part).classes for part in PROSE_LIMITS), Counter())
-    assert {name for name, count in names.items() if count > 1} == SHARED_CLASS_NAMES
+    assert {name for name, count in names.items() if count > 1} == set()
