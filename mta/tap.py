@@ -178,8 +178,8 @@ class Daemon(MultiService):
             certificate,
             watchdog=watchdog,
             event_log=self._event_log,
-            pass_on=self._output.pass_on,
-            complain=self._complaints.pass_on,
+            pass_on=self._output.write_lines,
+            complain=self._complaints.write_lines,
             reactor=self._reactor,
         )
 

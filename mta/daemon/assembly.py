@@ -287,7 +287,7 @@ def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: Deli
     yield PeriodicService(history.forget, HISTORY_INTERVAL, clock)
     yield PeriodicService(space.look, SPACE_INTERVAL, clock)
     yield PeriodicService(auditor.look, AUDIT_INTERVAL, clock)
-    yield PeriodicService(event_log.tell_repeats, REPEATS_ROUND, clock)
+    yield PeriodicService(event_log.write_repeats, REPEATS_ROUND, clock)
     yield PeriodicService(clocks.look, CLOCK_ROUND, clock)
     if context.certificate is not None:
         yield PeriodicService(context.certificate.look, CERTIFICATE_ROUND, clock)

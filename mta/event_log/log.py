@@ -1,7 +1,8 @@
-"""The journal: every event an operator may read, by name, with its fields. One line an event.
+"""The event log: one method for each event that an operator may read, and one line for each event.
 
 Text lines read `2026-11-22T12:00:00.123Z delivered id=... to=<...> reply="250 2.0.0 Ok"`; JSON has the same names.
-No event has a field for a secret; words that a server says about a login come here masked (`mta/smtp/client/auth.py`).
+No event has a field for a secret; a server's words about a login are masked before they come here
+(`mta/smtp/client/auth.py`).
 """
 
 import json
@@ -9,7 +10,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 
-from mta.event_log.repeats import MOST, MOST_OF_OURS, Field, Repeats, kind_of
+from mta.event_log.repeats import MAX_LINES, MAX_OWN_LINES, Field, Repeats, kind_of
 from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
@@ -20,32 +21,32 @@ from mta.smtp.replies import Reply
 Render = Callable[[float, str, Mapping[str, Field]], str]
 
 _IDS_A_LINE = 50
-# What may stand bare after `key=`; everything else is quoted as JSON, which leaves no raw line break or control.
+# Values that follow `key=` unquoted; all others are quoted as JSON, which escapes line breaks and controls.
 _BARE = re.compile(r"[!#-\[\]-~]+")
 
 
-def text_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
-    """Render an event for a person and for grep."""
-    told = [
+def render_text(now: float, event: str, fields: Mapping[str, Field]) -> str:
+    """Render an event as one line of text, for people and for grep."""
+    shown = [
         f" {name}={_bare(value) if type(value) is str else value}"
         for name, value in fields.items()
         if value is not None
     ]
-    return f"{timestamp(now)} {event}{''.join(told)}\n"
+    return f"{timestamp(now)} {event}{''.join(shown)}\n"
 
 
-def json_line(now: float, event: str, fields: Mapping[str, Field]) -> str:
+def render_json(now: float, event: str, fields: Mapping[str, Field]) -> str:
     """Render an event as one JSON object."""
     known = {name: value for name, value in fields.items() if value is not None}
     return json.dumps({"time": timestamp(now), "event": event, **known}) + "\n"
 
 
 #: The renderings by the values of LOG_FORMAT.
-FORMATS: Mapping[str, Render] = {"text": text_line, "json": json_line}
+FORMATS: Mapping[str, Render] = {"text": render_text, "json": render_json}
 
 
-def _at_once() -> None:
-    """Have nothing to flush: each line is out when it is written."""
+def _no_flush() -> None:
+    """Do nothing: `write` has written each line already."""
 
 
 class EventLog:
@@ -58,9 +59,9 @@ class EventLog:
         self,
         write: Callable[[str], object],
         wall_clock: Callable[[], float],
-        render: Render = text_line,
+        render: Render = render_text,
         *,
-        flush: Callable[[], object] = _at_once,
+        flush: Callable[[], object] = _no_flush,
     ) -> None:
         self._write = write
         self._wall_clock = wall_clock
@@ -68,14 +69,14 @@ class EventLog:
         self._flush = flush
         self._repeats = Repeats()
 
-    def tell_repeats(self) -> None:
-        """Tell how many lines of each kind were left out in the last minute, if it is over."""
+    def write_repeats(self) -> None:
+        """Write how many lines of each kind were left out in the last minute, if it is over."""
         if self._repeats.is_over(self._wall_clock()):
             self._end_minute()
 
     def _end_minute(self) -> None:
         for event, fields in self._repeats.end():
-            self._emit_often(event, fields)
+            self._emit_fields(event, fields)
 
     def _emit_limited(
         self,
@@ -83,24 +84,27 @@ class EventLog:
         kind: Hashable,
         fields: Mapping[str, Field],
         others: Mapping[str, Field],
-        most: int = MOST,
+        limit: int = MAX_LINES,
     ) -> None:
-        """Write one of the first lines of a kind in a minute; `others` are the fields that stand for those left out."""
-        self.tell_repeats()
-        if self._repeats.passes(kind, self._wall_clock(), event, others, most):
-            self._emit_often(event, fields)
+        """Write an event if it is one of the first of its kind in a minute.
+
+        `others` are the fields of the line that stands for the events left out.
+        """
+        self.write_repeats()
+        if self._repeats.passes(kind, self._wall_clock(), event, others, limit):
+            self._emit_fields(event, fields)
 
     def _emit(self, event: str, **fields: Field) -> None:
-        self._emit_often(event, fields)
+        self._emit_fields(event, fields)
 
-    def _emit_often(self, event: str, fields: Mapping[str, Field]) -> None:
-        # What each message brings comes as one mapping: keywords, and `from`, which can be none, are gathered anew.
+    def _emit_fields(self, event: str, fields: Mapping[str, Field]) -> None:
+        # Events of each message pass one mapping: keyword arguments would be copied, and `from` cannot be a keyword.
         self._write(self._render(self._wall_clock(), event, fields))
 
     # The daemon
 
     def started(self, version: str, name: str, queue_dir: str, waiting: int) -> None:
-        """The relay is ready; `waiting` messages were found in the queue."""
+        """The relay is ready; there were `waiting` messages in the queue."""
         self._emit("started", version=version, name=name, queue=queue_dir, waiting=waiting)
 
     def listening(self, address: str, port: int) -> None:
@@ -108,42 +112,42 @@ class EventLog:
         self._emit("listening", address=address, port=port)
 
     def understood(self, text: str) -> None:
-        """Say what a setting was taken to mean."""
+        """The relay says how it understood a setting."""
         self._emit("setting", text=text)
 
     def recovered(self, leases: int, strays: int) -> None:
-        """The process before us did not end well: `leases` messages were in work, `strays` files belonged to none."""
+        """The process before was killed: `leases` messages were in work, `strays` files belonged to no message."""
         self._emit("recovered", in_work=leases, files_removed=strays)
 
     def notice(self, text: str) -> None:
-        """Something an operator should look at, though mail flows."""
-        self._emit_limited("notice", kind_of(text), {"text": text}, {"text": text}, MOST_OF_OURS)
+        """An operator should look at something, although mail flows."""
+        self._emit_limited("notice", kind_of(text), {"text": text}, {"text": text}, MAX_OWN_LINES)
 
     def trouble(self, text: str, id: QueueId | None = None) -> None:
-        """Something does not work: what, and what to do."""
-        self._emit_limited("trouble", kind_of(text), {"id": id, "text": text}, {"text": text}, MOST_OF_OURS)
+        """Something does not work; `text` says what it is and how to mend it."""
+        self._emit_limited("trouble", kind_of(text), {"id": id, "text": text}, {"text": text}, MAX_OWN_LINES)
 
     def fault(self, text: str, traceback: str) -> None:
-        """A bug of ours: please report it with this line."""
+        """The relay has a bug, which should be reported with this line."""
         self._emit("fault", text=text, traceback=traceback)
 
     def reloaded(self, files: str) -> None:
-        """The operator had these files read again (SIGHUP); a notice of its own tells of a file that has changed."""
+        """The operator had these files read again (SIGHUP); each file that has changed gets a notice of its own."""
         self._emit("reloaded", files=files)
 
     def stopping(self, running: int) -> None:
-        """No new sessions and claims from here on; `running` transactions get their grace."""
+        """New sessions and claims end here; `running` transactions get some seconds to finish."""
         self._emit("stopping", running=running)
 
     def stopped(self) -> None:
-        """Everything is settled or released and the queue is closed."""
+        """All messages are settled or released, and the queue is closed."""
         self._end_minute()
         self._emit("stopped")
 
     # Coming in
 
     def turned_away(self, client: str, reply: Reply, more: int | None = None) -> None:
-        """A connection was not served; or, a minute later, how many `more` of this address were told the same."""
+        """A connection was not served; or, a minute later, `more` connections of this address got the same reply."""
         self._emit("turned-away", client=client, more=more, reply=str(reply))
 
     def refused(self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply) -> None:
@@ -153,12 +157,12 @@ class EventLog:
         self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
 
     def refused_command(self, client: str, helo: str, command: str, reply: Reply) -> None:
-        """A command was answered with a negative reply before anything was asked of our rules."""
+        """A command got a negative reply before the relay's policy was asked."""
         fields = {"client": client, "helo": helo, "command": command, "reply": str(reply)}
         self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
 
     def session_ended(self, client: str, helo: str, text: str) -> None:
-        """A session was ended by us or broke off in the middle."""
+        """A session was ended by the relay, or lost before its end."""
         fields = {"client": client, "helo": helo, "reason": text}
         self._emit_limited("session-ended", (client, kind_of(text)), fields, {"client": client, "reason": text})
 
@@ -173,7 +177,7 @@ class EventLog:
             "recipients": len(envelope.recipients),
             "size": size,
         }
-        self._emit_often("accepted", fields)
+        self._emit_fields("accepted", fields)
 
     # Going out
 
@@ -188,9 +192,9 @@ class EventLog:
         signed_by: str = "",
         earlier: TryLater | None = None,
     ) -> None:
-        """A recipient's copy was taken by the next host, under this protection and DKIM signature.
+        """The next host took the message for a recipient, under this protection and DKIM signature.
 
-        `earlier`, here and below, is the answer of the host that was asked before in the same attempt.
+        `earlier`, here and below, is the answer of the host that was tried before in the same attempt.
         """
         fields: dict[str, Field] = {
             "id": id,
@@ -205,23 +209,23 @@ class EventLog:
             "earlier": _earlier(earlier),
             "reply": outcome.text,
         }
-        self._emit_often("delivered", fields)
+        self._emit_fields("delivered", fields)
 
     def possible_duplicate(self, id: QueueId, to: Address) -> None:
-        """This copy was on its way when we, or a connection in use, ended: it is sent again, and may arrive twice."""
+        """The relay or a connection ended during this transaction: the message is sent again, and may arrive twice."""
         text = "possible duplicate: the last copy may have been delivered, and it is sent again"
         self._emit("possible-duplicate", id=id, to=_path(to), text=text)
-        # Out before the copy is: nobody else knows of it once that is settled.
+        # The line must be written before the message is sent again: once that is settled, no other record is left.
         self._flush()
 
     def alarm(self, text: str, id: QueueId | None = None) -> None:
-        """A promise of ours is not kept: please report it with this line."""
+        """The relay has broken a promise, which should be reported with this line."""
         self._emit("alarm", id=id, text=text)
 
     def deferred(
         self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float, *, earlier: TryLater | None = None
     ) -> None:
-        """An attempt did not succeed; the next is due then."""
+        """An attempt failed for now; the next one is due at `next_attempt`."""
         self._emit(
             "deferred",
             id=id,
@@ -250,15 +254,15 @@ class EventLog:
         self._emit("reported", id=id, report=report, kind=kind, to=_path(to))
 
     def unreported(self, id: QueueId, text: str) -> None:
-        """No report could be made, or a report itself failed, so its addressee does not hear; and why."""
+        """The sender gets no report, because none could be made or the report itself failed; `text` is the reason."""
         self._emit("unreported", id=id, reason=text)
 
     def lease_lost(self, id: QueueId) -> None:
-        """The outcome of an attempt came too late to count: someone else holds the message, or it was removed."""
+        """The outcome of an attempt came too late to count: another claim holds the message, or it was removed."""
         self._emit("lease-lost", id=id)
 
     def destination_down(self, destination: str, trouble: TryLater, until: float) -> None:
-        """Nothing goes to this destination before then; one message will try first."""
+        """No connection is opened to this destination before `until`; then one message is tried first."""
         self._emit(
             "destination-down",
             destination=destination,
@@ -268,13 +272,13 @@ class EventLog:
         )
 
     def destination_up(self, destination: str) -> None:
-        """The destination takes connections again."""
+        """The destination accepts connections again."""
         self._emit("destination-up", destination=destination)
 
     def destination_throttled(
         self, destination: str, text: str, pace: str | None, connections: int | None, until: float
     ) -> None:
-        """The destination wants a slower pace, or fewer connections. Messages wait; no attempt of theirs is counted."""
+        """The destination wants a slower pace or fewer connections. Messages wait, which counts as no attempt."""
         self._emit(
             "destination-throttled",
             destination=destination,
@@ -285,17 +289,17 @@ class EventLog:
         )
 
     def destination_unthrottled(self, destination: str) -> None:
-        """The destination's limits are forgotten: it has not refused anything because of them for hours."""
+        """The limits of a destination are lifted, because it has not refused a message for them for hours."""
         self._emit("destination-unthrottled", destination=destination)
 
     def amended(self, change: Action, ids: Sequence[QueueId], by: str) -> None:
-        """An operator, this user if it is known, changed messages in the queue; a line tells of fifty at most."""
+        """An operator, the user `by` if known, changed messages in the queue; a line names fifty messages at most."""
         for start in range(0, len(ids), _IDS_A_LINE):
             self._emit("amended", change=change.value, by=by or None, ids=",".join(ids[start : start + _IDS_A_LINE]))
 
 
 class Stages:
-    """Where the time of one delivery went, in seconds.
+    """The parts of the time that one delivery took, in seconds.
 
     `total` since the message was accepted, `queued` until this attempt began, `waited` for a connection, `transfer` for
     the transaction.
@@ -304,7 +308,7 @@ class Stages:
     __slots__ = ("queued", "total", "transfer", "waited")
 
     def __init__(self, total: float, queued: float, waited: float, transfer: float) -> None:
-        # Not `round`, which goes through decimal digits: four of them were 1 % of a relayed message.
+        # Not `round`, which goes through decimal digits: four calls were 1 % of a relayed message (measured).
         self.total = (total * 1000 + 0.5) // 1 / 1000
         self.queued = (queued * 1000 + 0.5) // 1 / 1000
         self.waited = (waited * 1000 + 0.5) // 1 / 1000
@@ -312,7 +316,7 @@ class Stages:
 
 
 def _others(client: str, reply: Reply) -> Mapping[str, Field]:
-    """Return the fields that refusals of one kind have in common."""
+    """Return the fields that all refusals of one kind have in common."""
     return {"client": client, "reply": str(reply)}
 
 
@@ -326,5 +330,5 @@ def _path(address: Address | None) -> str:
 
 @lru_cache(maxsize=1024)
 def _bare(value: str) -> str:
-    """Cached: hosts, names and replies come again with each message."""
+    """Quote a value if needed. Cached, because hosts, names and replies repeat from message to message."""
     return value if _BARE.fullmatch(value) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Where the journal goes: standard output, gathered for a moment; and Twisted's own log into it."""
+"""Writes the event log to standard output without blocking the reactor, and takes in the log of Twisted."""
 
 import time
 import traceback
@@ -11,158 +11,160 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.event_log.log import EventLog, Render, text_line
-from mta.event_log.sink import Outlet
+from mta.event_log.log import EventLog, Render, render_text
+from mta.event_log.sink import OutputSink
 
-#: Octets that wait for a reader that has stopped, and seconds that it gets at the end of the program.
-MOST_WAITING = 1024 * 1024
-PATIENCE = 1.0
-# Seconds that a line waits for others, and that a reader is left alone at most before it is tried again.
-_MOMENT = 0.02
-_LONGEST_PAUSE = 0.5
+#: Octets that may wait in memory for a reader that has stopped.
+MAX_WAITING = 1024 * 1024
+#: Seconds that such a reader gets at the end of the program.
+CLOSE_TIMEOUT = 1.0
+# Seconds for which lines are gathered before they are written, and the longest time until the next write to a reader
+# that has stopped.
+_GATHER_SECONDS = 0.02
+_MAX_PAUSE = 0.5
 
 
 @dataclass(slots=True)
-class _Piece:
-    """Octets that wait for the reader, and how many lines are lost if they are."""
+class _Chunk:
+    """Octets that wait for the reader, and the number of lines lost if they are dropped."""
 
     data: memoryview
     lines: int
 
 
 class Output:
-    """Writes lines to a file descriptor. The lines of one moment go out together: under load that is many lines.
+    """Writes lines to a file descriptor. Lines are gathered for some milliseconds, under load many for one write.
 
-    A reader that has stopped holds up nothing: lines wait for it in memory, up to MOST_WAITING octets. A later line is
-    dropped and counted, and one line tells the count when the reader is back. A reader that is gone loses lines; it
-    must not lose mail.
+    If the reader stops reading, lines wait in memory, up to MAX_WAITING octets. Later lines are dropped and counted,
+    and one line says how many were lost when the reader is back. If the reader is gone, log lines are lost, but no
+    mail.
     """
 
     def __init__(
         self,
         descriptor: int,
         clock: IReactorTime,
-        render: Render = text_line,
+        render: Render = render_text,
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`render` and `wall_clock` are for the line that tells of lost ones."""
-        self._outlet = Outlet(descriptor)
+        """Prepare; `render` and `wall_clock` are used for the line that counts lost lines."""
+        self._sink = OutputSink(descriptor)
         self._clock = clock
         self._render = render
         self._wall_clock = wall_clock
         self._lines: list[str] = []
-        self._pieces: deque[_Piece] = deque()
-        #: Octets that wait for the reader.
+        self._chunks: deque[_Chunk] = deque()
+        #: Octets that wait in memory for the reader.
         self.waiting = 0
-        # Lines that were lost and are not told yet.
+        # Lost lines that no line has reported yet.
         self._lost = 0
-        # How long the next wait for a reader that has stopped is, and its end.
-        self._pause = _MOMENT
-        self._again: IDelayedCall | None = None
+        # Seconds until the next attempt to write to a reader that has stopped, and its timer.
+        self._pause = _GATHER_SECONDS
+        self._retry: IDelayedCall | None = None
 
     def open(self) -> None:
-        """Open the descriptor's pipe or terminal anew: to be done once the program is a daemon, and still its user."""
-        self._outlet.open_anew()
+        """Open the pipe or terminal a second time; to be called after daemonizing and before privileges are dropped."""
+        self._sink.reopen()
 
     def write(self, line: str) -> None:
-        """Take a line with its end."""
+        """Write a line, which includes its line end, some milliseconds later."""
         if not self._lines:
-            self._clock.callLater(_MOMENT, self.flush)
+            self._clock.callLater(_GATHER_SECONDS, self.flush)
         self._lines.append(line)
 
-    def pass_on(self, lines: bytes) -> None:
-        """Write whole lines that another process has gathered."""
+    def write_lines(self, lines: bytes) -> None:
+        """Write whole lines that another process has gathered, after the lines that wait here."""
         self.flush()
         self._put(lines)
 
     def flush(self) -> None:
-        """Write the lines that have gathered, or have them wait for the reader."""
+        """Write the gathered lines, or queue them for the reader."""
         data = "".join(self._lines).encode()
         self._lines.clear()
         self._put(data)
 
-    def close(self, patience: float = PATIENCE) -> None:
-        """Write the lines that are left; a reader that has stopped gets some seconds. Blocks."""
-        end = self._clock.seconds() + patience
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Write the remaining lines; block for at most `timeout` seconds if the reader has stopped."""
+        end = self._clock.seconds() + timeout
         self.flush()
-        while self._pieces and self._outlet.wait(max(0.0, end - self._clock.seconds())):
+        while self._chunks and self._sink.wait(max(0.0, end - self._clock.seconds())):
             self._drain()
-        self._stop_waiting()
-        self._outlet.close()
+        self._cancel_retry()
+        self._sink.close()
 
     def _put(self, data: bytes) -> None:
         if data and self._has_room(len(data)):
-            self._tell_lost()
+            self._report_lost()
             self._add(data, data.count(b"\n"))
         else:
             self._lost += data.count(b"\n")
         self._drain()
 
     def _has_room(self, octets: int) -> bool:
-        """Once lines were dropped none is taken before half of the others are out: gaps are few, and long."""
-        if not self._pieces:
+        """Whether lines may be queued. After a loss half of the queue must be written first, so that gaps are few."""
+        if not self._chunks:
             return True
-        return self.waiting <= MOST_WAITING // 2 if self._lost else self.waiting + octets <= MOST_WAITING
+        return self.waiting <= MAX_WAITING // 2 if self._lost else self.waiting + octets <= MAX_WAITING
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         if self._lost:
             text = f"{self._lost} lines of the log are lost: standard output was not read, or could not be written"
             self._add(self._render(self._wall_clock(), "trouble", {"text": text}).encode(), self._lost)
             self._lost = 0
 
     def _add(self, data: bytes, lines: int) -> None:
-        self._pieces.append(_Piece(memoryview(data), lines))
+        self._chunks.append(_Chunk(memoryview(data), lines))
         self.waiting += len(data)
 
     def _drain(self) -> None:
-        """Write as many octets as the reader takes."""
+        """Write as many of the waiting octets as the reader takes."""
         try:
-            while self._pieces:
-                piece = self._pieces[0]
-                taken = self._outlet.write(piece.data)
+            while self._chunks:
+                chunk = self._chunks[0]
+                taken = self._sink.write(chunk.data)
                 if not taken:
-                    self._try_again()
+                    self._schedule_retry()
                     return
                 self.waiting -= taken
-                self._pause = _MOMENT
-                piece.data = piece.data[taken:]
-                if not piece.data:
-                    self._pieces.popleft()
+                self._pause = _GATHER_SECONDS
+                chunk.data = chunk.data[taken:]
+                if not chunk.data:
+                    self._chunks.popleft()
                     if self._has_room(0):
-                        # The reader is back: it hears of the gap even if no other line comes.
-                        self._tell_lost()
+                        # The reader is back: report the loss even if no other line comes.
+                        self._report_lost()
         except OSError:
-            self._lost += sum(piece.lines for piece in self._pieces)
-            self._pieces.clear()
+            self._lost += sum(chunk.lines for chunk in self._chunks)
+            self._chunks.clear()
             self.waiting = 0
-        self._stop_waiting()
+        self._cancel_retry()
 
-    def _try_again(self) -> None:
-        if self._again is None:
-            self._again = self._clock.callLater(self._pause, self._go_on)
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+    def _schedule_retry(self) -> None:
+        if self._retry is None:
+            self._retry = self._clock.callLater(self._pause, self._run_retry)
+            self._pause = min(self._pause * 2, _MAX_PAUSE)
 
-    def _go_on(self) -> None:
-        self._again = None
+    def _run_retry(self) -> None:
+        self._retry = None
         self._drain()
 
-    def _stop_waiting(self) -> None:
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
 
 @implementer(ILogObserver)
 class TwistedObserver:
-    """Turns what Twisted logs into journal lines: faults with their traceback, warnings, and stray prints."""
+    """Writes events of Twisted's log as lines of the event log: failures with traceback, warnings, and stray prints."""
 
     def __init__(self, event_log: EventLog, flush: Callable[[], None]) -> None:
         self._event_log = event_log
         self._flush = flush
 
     def __call__(self, event: LogEvent) -> None:
-        """Take one event; Twisted's chatter about itself is dropped."""
+        """Write one event; Twisted's informational messages are dropped."""
         failure = event.get("log_failure")
         level = event.get("log_level", LogLevel.info)
         if failure is not None:

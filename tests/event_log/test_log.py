@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.event_log.log import EventLog, Stages, json_line, text_line
+from mta.event_log.log import EventLog, Stages, render_json, render_text
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId
 from mta.smtp.address import Address
@@ -14,7 +14,7 @@ ID = QueueId("0123456789abc")
 BOB = Address("bob", "b.test")
 
 
-def lines_of(render=text_line):
+def lines_of(render=render_text):
     lines: list[str] = []
     return lines, EventLog(lines.append, lambda: NOON, render)
 
@@ -39,7 +39,7 @@ def test_a_result_of_the_second_host_names_the_first_one_with_its_answer() -> No
 
 
 def test_json_lines_hold_the_same_names() -> None:
-    lines, event_log = lines_of(json_line)
+    lines, event_log = lines_of(render_json)
     event_log.deferred(ID, BOB, TryLater("connection refused", status="4.4.1"), NOON + 60)
     assert json.loads(lines[0]) == {
         "time": "2026-11-22T12:00:00.250Z",
@@ -54,7 +54,7 @@ def test_json_lines_hold_the_same_names() -> None:
 
 @given(st.text(), st.text())
 def test_nothing_a_remote_says_can_make_a_second_line(helo: str, sender: str) -> None:
-    for render in (text_line, json_line):
+    for render in (render_text, render_json):
         lines, event_log = lines_of(render)
         event_log.refused("192.0.2.1", helo, sender, None, reply(550, "5.7.1", "no"))
         assert len(lines[0].splitlines()) == 1
@@ -90,10 +90,10 @@ def test_a_full_disk_fills_no_log() -> None:
         event_log.session_ended("192.0.2.1", "app", "421 4.7.0 too many errors")
         now[0] += 0.002
     assert len(lines) == 10 + 50 + 50
-    event_log.tell_repeats()
+    event_log.write_repeats()
     assert len(lines) == 10 + 50 + 50
     now[0] += 60
-    event_log.tell_repeats()
+    event_log.write_repeats()
     event_log.stopped()
     more = lines[110:113]
     assert [line.split()[1] for line in more] == ["trouble", "refused", "session-ended"]

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.event_log.log import EventLog, json_line
-from mta.event_log.output import MOST_WAITING, Output, TwistedObserver
+from mta.event_log.log import EventLog, render_json
+from mta.event_log.output import MAX_WAITING, Output, TwistedObserver
 
 
 class OutputTests(SynchronousTestCase):
@@ -33,7 +33,7 @@ class OutputTests(SynchronousTestCase):
 
     def test_lines_of_another_process_go_out_at_once_behind_those_that_wait(self) -> None:
         self.output.write("one\n")
-        self.output.pass_on(b"two\nthree\n")
+        self.output.write_lines(b"two\nthree\n")
         assert self.path.read_text() == "one\ntwo\nthree\n"
         self.clock.advance(0.02)
         assert self.path.read_text() == "one\ntwo\nthree\n"
@@ -56,7 +56,7 @@ class StoppedReaderTests(SynchronousTestCase):
         os.set_blocking(self.reading, False)
         self.addCleanup(os.close, self.reading)
         self.addCleanup(os.close, self.writing)
-        self.output = Output(self.writing, self.clock, json_line, wall_clock=lambda: 0.0)
+        self.output = Output(self.writing, self.clock, render_json, wall_clock=lambda: 0.0)
         self.output.open()
         self.addCleanup(self.output.close, 0.0)
 
@@ -97,7 +97,7 @@ class StoppedReaderTests(SynchronousTestCase):
 
     def test_memory_is_bounded(self) -> None:
         self.write(0, 100_000)
-        assert self.output.waiting <= MOST_WAITING
+        assert self.output.waiting <= MAX_WAITING
 
     def test_a_gap_stands_where_the_lines_are_missing(self) -> None:
         self.write(0, 20_000)
@@ -121,7 +121,7 @@ class StoppedReaderTests(SynchronousTestCase):
         reading = os.open(f"{folder.name}/log", os.O_RDONLY | os.O_NONBLOCK)
         writing = os.open(f"{folder.name}/log", os.O_WRONLY)
         self.addCleanup(os.close, writing)
-        output = Output(writing, self.clock, json_line)
+        output = Output(writing, self.clock, render_json)
         os.close(reading)
         for text in ("one\n", "two\n"):
             output.write(text)
@@ -141,15 +141,15 @@ class StoppedReaderTests(SynchronousTestCase):
 
     def test_lines_of_another_process_are_bounded_too(self) -> None:
         for _ in range(100):
-            self.output.pass_on(b"0 line of a worker\n" * 2000)
-        assert self.output.waiting <= MOST_WAITING
+            self.output.write_lines(b"0 line of a worker\n" * 2000)
+        assert self.output.waiting <= MAX_WAITING
         assert '"trouble"' in self.read()[-1]
 
 
 class ObserverTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
-        event_log = EventLog(self.lines.append, lambda: 0.0, json_line)
+        event_log = EventLog(self.lines.append, lambda: 0.0, render_json)
         self.log = Logger(observer=LogPublisher(TwistedObserver(event_log, lambda: None)))
 
     def test_a_fault_is_one_line_with_its_traceback(self) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from mta.event_log.repeats import MOST, MOST_KINDS, WINDOW, Repeats, kind_of
+from mta.event_log.repeats import MAX_KINDS, MAX_LINES, WINDOW, Repeats, kind_of
 
 NOW = 1_000_000.0
 
@@ -11,9 +11,9 @@ def passed(repeats: Repeats, number: int, kind: str = "full", now: float = NOW) 
 
 def test_the_first_lines_of_a_kind_are_told_and_the_others_are_counted() -> None:
     repeats = Repeats()
-    assert passed(repeats, 19_000) == MOST
+    assert passed(repeats, 19_000) == MAX_LINES
     assert passed(repeats, 3, "other") == 3
-    assert repeats.end() == [("trouble", {"text": "full", "more": 19_000 - MOST})]
+    assert repeats.end() == [("trouble", {"text": "full", "more": 19_000 - MAX_LINES})]
     assert repeats.end() == []
     assert passed(repeats, 1) == 1
 
@@ -30,9 +30,9 @@ def test_a_minute_is_over_in_time_and_when_the_clock_was_set_back(now: float, ov
 
 def test_kinds_beyond_a_bound_are_one() -> None:
     repeats = Repeats()
-    told = sum(passed(repeats, 1, f"kind {number}") for number in range(MOST_KINDS + 5000))
-    assert told == MOST_KINDS + MOST
-    assert [fields["more"] for _, fields in repeats.end()] == [5000 - MOST]
+    told = sum(passed(repeats, 1, f"kind {number}") for number in range(MAX_KINDS + 5000))
+    assert told == MAX_KINDS + MAX_LINES
+    assert [fields["more"] for _, fields in repeats.end()] == [5000 - MAX_LINES]
 
 
 @pytest.mark.parametrize(

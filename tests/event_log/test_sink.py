@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mta.event_log.sink import Outlet, write_out
+from mta.event_log.sink import OutputSink, write_out
 
 DATA = memoryview(b"x" * 65536)
 
@@ -36,18 +36,18 @@ def make(kind: str, opened: ExitStack) -> tuple[int, int]:
     return reading, writing
 
 
-def outlet_of(writing: int, opened: ExitStack, *, anew: bool) -> Outlet:
-    outlet = Outlet(writing)
+def sink_of(writing: int, opened: ExitStack, *, anew: bool) -> OutputSink:
+    sink = OutputSink(writing)
     if anew:
-        outlet.open_anew()
-    opened.callback(outlet.close)
-    return outlet
+        sink.reopen()
+    opened.callback(sink.close)
+    return sink
 
 
-def fill(outlet: Outlet) -> int:
+def fill(sink: OutputSink) -> int:
     """Write until no more is taken; return how many octets were."""
     total = 0
-    while taken := outlet.write(DATA):
+    while taken := sink.write(DATA):
         total += taken
         assert total < 1 << 24
     return total
@@ -57,54 +57,54 @@ def fill(outlet: Outlet) -> int:
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 def test_a_reader_that_has_stopped_is_not_waited_for(kind: str, anew: bool, opened: ExitStack) -> None:
     reading, writing = make(kind, opened)
-    outlet = outlet_of(writing, opened, anew=anew)
-    written = fill(outlet)
-    assert outlet.write(DATA) == 0
-    assert not outlet.wait(0.0)
+    sink = sink_of(writing, opened, anew=anew)
+    written = fill(sink)
+    assert sink.write(DATA) == 0
+    assert not sink.wait(0.0)
     while written:
         written -= len(os.read(reading, 65536))
-    assert outlet.wait(0.0)
-    assert outlet.write(DATA) > 0
+    assert sink.wait(0.0)
+    assert sink.write(DATA) > 0
 
 
 def test_a_terminal_that_has_stopped_is_not_waited_for(opened: ExitStack) -> None:
     # How much a terminal holds changes while the kernel moves it along.
     _, writing = make("terminal", opened)
-    assert fill(outlet_of(writing, opened, anew=True))
+    assert fill(sink_of(writing, opened, anew=True))
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
 def test_other_processes_that_share_the_descriptor_are_not_affected(kind: str, opened: ExitStack) -> None:
     _, writing = make(kind, opened)
-    outlet_of(writing, opened, anew=True)
+    sink_of(writing, opened, anew=True)
     assert not fcntl.fcntl(writing, fcntl.F_GETFL) & os.O_NONBLOCK
 
 
 def test_a_descriptor_that_another_process_made_non_blocking_is_an_ordinary_one(opened: ExitStack) -> None:
     _, writing = make("pipe", opened)
     os.set_blocking(writing, False)
-    assert fill(outlet_of(writing, opened, anew=False))
+    assert fill(sink_of(writing, opened, anew=False))
 
 
 def test_a_reader_that_is_gone_is_an_error(opened: ExitStack) -> None:
     reading, writing = os.pipe()
     opened.callback(os.close, writing)
-    outlet = outlet_of(writing, opened, anew=True)
+    sink = sink_of(writing, opened, anew=True)
     os.close(reading)
     with pytest.raises(BrokenPipeError):
-        outlet.write(DATA)
+        sink.write(DATA)
 
 
 def test_a_descriptor_that_is_closed_is_an_error(opened: ExitStack) -> None:
     _, writing = os.pipe()
     os.close(writing)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        outlet_of(writing, opened, anew=True).write(DATA)
+        sink_of(writing, opened, anew=True).write(DATA)
 
 
 def test_last_words_are_given_up_when_the_reader_has_stopped(opened: ExitStack) -> None:
     _, writing = make("pipe", opened)
-    fill(outlet_of(writing, opened, anew=True))
+    fill(sink_of(writing, opened, anew=True))
     write_out(writing, b"unheard\n", 0.01)
 
 

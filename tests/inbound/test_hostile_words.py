@@ -16,7 +16,7 @@ from mta.delivery.local.mailboxes import _as_file
 from mta.delivery.local.maildir import Maildirs
 from mta.delivery.remote.commands import prepare_transaction
 from mta.delivery.remote.interface import DeliveryRequest
-from mta.event_log.log import json_line, text_line
+from mta.event_log.log import render_json, render_text
 from mta.message import dsn
 from mta.message.envelope import Notify
 from mta.message.outcome import Failed
@@ -247,7 +247,7 @@ def test_no_word_of_a_client_leaves_its_line_its_field_or_its_command(commands, 
         assert_one_line(line)
         assert len(line.encode()) <= 510
     assert_log(parts.lines)
-    assert_log([render_line(1e6, "event", {"text": " ".join(commands)}) for render_line in (text_line, json_line)])
+    assert_log([render_line(1e6, "event", {"text": " ".join(commands)}) for render_line in (render_text, render_json)])
     if claim is not None:
         assert len(claim.envelope.recipients) == 1
         assert_trace(b"".join(claim.body.chunks()), claim.envelope)
