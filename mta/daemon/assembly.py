@@ -237,7 +237,7 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
     """Return a callable that tells whether a message was delivered before to one of its local recipients."""
 
     def was_delivered_here(addresses: Iterable[Address], marks: Container[bytes]) -> bool:
-        return local.was_here(
+        return local.was_delivered_here(
             (each for each in addresses if not each.domain or local_domains.matches(each.domain)), marks
         )
 

@@ -1,4 +1,4 @@
-"""The aliases file: names that stand for other mailboxes and addresses, in the form of sendmail, Postfix and Exim.
+"""The aliases file, which maps names to mailboxes and addresses, in the format of sendmail, Postfix and Exim.
 
     # a comment; a line that begins with a blank goes on with the line before
     postmaster: root
@@ -6,9 +6,8 @@
     sales@a.example: "ann smith"@corp.example, carol
     nobody:     /dev/null
 
-Nothing is run and no file is written or read on an alias's behalf: such an alias is refused with a line that says so.
-
-The aliases file as it is now: read again whenever it has changed.
+An alias cannot run a program, or name a file to read or write: such an alias is ignored, with a notice that says so.
+The file is read again whenever it has changed.
 """
 
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from mta.file_stamp import FileStamp, read_if_changed
 from mta.smtp.address import Address, AddressError, parse_address, parse_domain
 
-#: How many recipients one address may stand for in the end, and how many names may lie in between.
+#: The largest number of recipients that an alias may expand to, and of aliases between a name and a recipient.
 MAX_RECIPIENTS = 1000
 MAX_DEPTH = 20
 
@@ -34,7 +33,7 @@ _BLACK_HOLES = frozenset({"/dev/null", ":blackhole:"})
 
 @dataclass(frozen=True, slots=True)
 class AliasTarget:
-    """What an alias names: an address, or with the domain "" a local name; `final` names no further alias."""
+    """A value of an alias: an address, or a local name if its domain is "". With `final` it is not expanded further."""
 
     address: Address
     final: bool = False
@@ -42,7 +41,7 @@ class AliasTarget:
 
 @dataclass(frozen=True, slots=True)
 class AliasEntry:
-    """One entry. Without targets its mail is dropped, or with `refused` nobody may send to it (`:fail:`)."""
+    """One entry of the file. Without targets its mail is dropped, or with `refused` (`:fail:`) rejected."""
 
     targets: tuple[AliasTarget, ...] = ()
     refused: bool = False
@@ -50,38 +49,42 @@ class AliasEntry:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Who gets mail in the place of an alias: mailboxes here and addresses outside, each once, in the order written."""
+    """The recipients that replace an alias: local mailboxes and outside addresses, each once, in the file's order."""
 
     users: tuple[Address, ...] = ()
     outside: tuple[Address, ...] = ()
-    #: Whether this is no recipient but a refusal.
+    #: Whether mail for the alias is rejected.
     refused: bool = False
-    #: Why the aliases can't be followed; the rest then means nothing.
-    trouble: str = ""
+    #: The reason if the alias cannot be expanded; the other fields are then meaningless.
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Aliases:
-    """What an aliases file says. The keys are `name` or `name@domain`, in lower case."""
+    """The content of an aliases file. The keys are `name` or `name@domain`, in lower case."""
 
     entries: Mapping[str, AliasEntry] = field(default_factory=dict)
-    #: What was not understood or is not done, one line each, for an operator.
+    #: One line for the operator about each line that was not understood or is not supported.
     notices: tuple[str, ...] = ()
 
     def expand(self, local: str, domain: str, is_local: Callable[[str], bool]) -> Expansion | None:
-        """Return who gets mail for a local recipient; None when it is no alias. A local name is in the same `domain`.
+        """Return the recipients that replace a local recipient, or None if it is not an alias.
 
-        A name that turns up among its own targets is the mailbox of that name, as in `bob: bob, bob@corp.example`.
+        Local names are expanded in the same `domain`. A name among its own targets is the mailbox of that name, as in
+        `bob: bob, bob@corp.example`.
         """
         key = self.key(local, domain)
-        return None if key is None else self.follow(key, domain, is_local)
+        return None if key is None else self.expand_key(key, domain, is_local)
 
-    def follow(self, key: str, domain: str, is_local: Callable[[str], bool]) -> Expansion:
-        """Return who gets the mail of an entry for a recipient in this domain."""
-        return _Following(self, is_local).follow(key, domain)
+    def expand_key(self, key: str, domain: str, is_local: Callable[[str], bool]) -> Expansion:
+        """Return the recipients that replace a recipient in this domain whose entry has this key."""
+        return _Expanding(self, is_local).expand_key(key, domain)
 
     def key(self, local: str, domain: str) -> str | None:
-        """Return the key of a recipient's entry, if any: with its domain first, then without a `+detail`."""
+        """Return the key of a recipient's entry, or None.
+
+        An entry with the domain precedes one without, and one with the `+detail` of the recipient precedes one without.
+        """
         if not self.entries:
             return None
         name = local.lower()
@@ -92,8 +95,8 @@ class Aliases:
         return None
 
 
-class _Following:
-    """One expansion under way."""
+class _Expanding:
+    """The state of one expansion."""
 
     def __init__(self, aliases: Aliases, is_local: Callable[[str], bool]) -> None:
         self._aliases = aliases
@@ -102,19 +105,19 @@ class _Following:
         self._outside: dict[Address, None] = {}
         self._seen: set[str] = set()
         self._refused = False
-        self._trouble = ""
+        self._error = ""
 
-    def follow(self, key: str, domain: str) -> Expansion:
+    def expand_key(self, key: str, domain: str) -> Expansion:
         self._enter(key, domain, ())
-        if self._trouble:
-            return Expansion(trouble=self._trouble)
+        if self._error:
+            return Expansion(error=self._error)
         users, outside = tuple(self._users.values()), tuple(self._outside)
         return Expansion(users, outside, self._refused and not (users or outside))
 
     def _enter(self, key: str, domain: str, chain: tuple[str, ...]) -> None:
-        """Gather the targets of an entry; `chain` holds the keys that led to it."""
+        """Collect the targets of an entry; `chain` holds the keys that led to it."""
         if len(chain) >= MAX_DEPTH:
-            self._trouble = f"the alias {chain[0]} leads through more than {MAX_DEPTH} others"
+            self._error = f"the alias {chain[0]} leads through more than {MAX_DEPTH} others"
             return
         self._seen.add(key)
         chain = (*chain, key)
@@ -123,8 +126,8 @@ class _Following:
         for target in entry.targets:
             self._take(target, domain, chain)
             if len(self._users) + len(self._outside) > MAX_RECIPIENTS:
-                self._trouble = f"the alias {chain[0]} stands for more than {MAX_RECIPIENTS} recipients"
-            if self._trouble:
+                self._error = f"the alias {chain[0]} stands for more than {MAX_RECIPIENTS} recipients"
+            if self._error:
                 return
 
     def _take(self, target: AliasTarget, domain: str, chain: tuple[str, ...]) -> None:
@@ -141,15 +144,15 @@ class _Following:
 
 
 def parse_aliases(text: str) -> Aliases:
-    """Read an aliases file. Never raises: what is wrong costs one entry or one of its targets, and a notice."""
-    reading = _Reading()
+    """Parse an aliases file. Never raises: an error drops one entry or one of its targets, and adds a notice."""
+    parser = _Parser()
     for number, entry in _entries(text):
-        reading.entry(number, entry)
-    return Aliases(reading.entries, tuple(reading.notices))
+        parser.add_entry(number, entry)
+    return Aliases(parser.entries, tuple(parser.notices))
 
 
 def _entries(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each entry, its lines still apart, with the number of its first line."""
+    """Yield the number of the first line and the text of each entry; its lines stay separate."""
     began, lines = 0, list[str]()
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -164,14 +167,14 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
         yield began, "\n".join(lines)
 
 
-class _Reading:
-    """Entries and notices so far."""
+class _Parser:
+    """Collects entries and notices."""
 
     def __init__(self) -> None:
         self.entries: dict[str, AliasEntry] = {}
         self.notices: list[str] = []
 
-    def entry(self, number: int, text: str) -> None:
+    def add_entry(self, number: int, text: str) -> None:
         match = _KEY.match(text.strip())
         key = _read_key(_unquoted(match[1])) if match else None
         if match is None or key is None:
@@ -187,8 +190,8 @@ class _Reading:
         items = [item for found in _VALUE.findall(values) if (item := found.strip())]
         kept = [item for item in items if _unquoted(item).lower() not in _BLACK_HOLES]
         for item in kept:
-            if (what := _refused(_unquoted(item))) is not None:
-                self._notice(number, f"{key} is ignored: {what}")
+            if (reason := _unsupported(_unquoted(item))) is not None:
+                self._notice(number, f"{key} is ignored: {reason}")
                 return None
         targets = [target for item in kept if (target := self._target(number, key, item)) is not None]
         if targets or (items and not kept):
@@ -209,7 +212,7 @@ class _Reading:
 
 
 def _read_key(name: str) -> str | None:
-    """Return a key in the form in which it is looked up; None for what cannot be a recipient."""
+    """Return a key in the form used for look-ups, or None if it cannot be a recipient."""
     local, at, domain = name.rpartition("@")
     if not at:
         return name.lower() or None
@@ -219,8 +222,8 @@ def _read_key(name: str) -> str | None:
         return None
 
 
-def _refused(value: str) -> str | None:
-    """Return what a value would have us do that is not done, or None."""
+def _unsupported(value: str) -> str | None:
+    """Return why the relay does not do what a value asks for, or None if it does."""
     if value.startswith("|"):
         return "programs are not run; deliver to a mailbox instead"
     if value.startswith("/"):
@@ -239,11 +242,11 @@ def _read_target(item: str) -> AliasTarget:
     text = text.removeprefix("\\")
     if _QUOTED.fullmatch(text):
         name = _unquoted(text)
-        # Quoted as a whole it may still be an address: "bob@a.example".
+        # A value that is quoted as a whole may still be an address: "bob@a.example".
         text = name if "@" in name else text
     if "@" in text:
         return AliasTarget(parse_address(text), final)
-    # A name has the grammar of a local part, so any domain will do to read it.
+    # A name has the grammar of a local part, so it is parsed with an arbitrary domain.
     return AliasTarget(Address(parse_address(f"{text}@localhost").local, ""), final)
 
 
@@ -253,45 +256,45 @@ def _unquoted(text: str) -> str:
 
 
 def _start(text: str) -> str:
-    """Quote the beginning of what an operator wrote."""
+    """Return the beginning of a text in quotes."""
     line = " ".join(text.split())
     return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
-#: Octets of an aliases file; one that is larger is not read.
+#: The largest aliases file that is read, in octets.
 MAX_OCTETS = 8 * 1024 * 1024
 
 
 class AliasesFile:
-    """Follows one file. What cannot be read changes nothing: the aliases read last stay in force."""
+    """The aliases of one file, kept up to date. While the file cannot be read, the last aliases stay in force."""
 
     def __init__(self, path: Path, notice: Callable[[str], None]) -> None:
-        """Read it; `notice` gets a line for each thing that an operator should mend, once for each change."""
+        """Read the file; `notice` gets a line for each problem that the operator should fix, once for each change."""
         self._path = path
         self._notice = notice
         self._aliases = Aliases()
         self._stamp: FileStamp | None = None
-        self._complaint = ""
+        self._told = ""
         self.current()
 
     def current(self) -> Aliases:
-        """Return the aliases of now. Costs a look at the file, and its reading when it is another than before."""
+        """Return the current aliases. Costs a stat of the file, and reading it if it has changed."""
         try:
             changed = read_if_changed(self._path, self._stamp, MAX_OCTETS + 1)
             if changed is not None:
                 octets, self._stamp = changed
-                self._take_up(octets)
-            self._complaint = ""
+                self._parse(octets)
+            self._told = ""
         except OSError as error:
-            self._complain(f"cannot read the aliases file {self._path}: {error.strerror}; going on with what it said")
+            self._report(f"cannot read the aliases file {self._path}: {error.strerror}; going on with what it said")
         return self._aliases
 
     def reload(self) -> None:
-        """Read the file again, changed or not, and tell its mistakes again."""
-        self._stamp, self._complaint = None, ""
+        """Read the file again, changed or not, and report its problems again."""
+        self._stamp, self._told = None, ""
         self.current()
 
-    def _take_up(self, octets: bytes) -> None:
+    def _parse(self, octets: bytes) -> None:
         if len(octets) > MAX_OCTETS:
             self._notice(f"the aliases file {self._path} has more than {MAX_OCTETS >> 20} MiB and is not read")
             return
@@ -299,7 +302,7 @@ class AliasesFile:
         for notice in self._aliases.notices:
             self._notice(f"aliases file {self._path}, {notice}")
 
-    def _complain(self, text: str) -> None:
-        if text != self._complaint:
-            self._complaint = text
+    def _report(self, text: str) -> None:
+        if text != self._told:
+            self._told = text
             self._notice(text)

@@ -1,4 +1,4 @@
-"""The interface of local delivery: recipients of local domains go in, outcomes come out, each recipient once."""
+"""The interface of local delivery: it takes recipients of local domains and returns an outcome for each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from mta.routing.route import Plan
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """A recipient has become others: `mails` go to them, once they are added in the settlement of this `outcome`.
+    """The outcome of a recipient that was replaced by others. `mails` are for them, and are added with its settlement.
 
-    Recipients of a message may share a mail; the settlement that adds it is that of all of them.
+    Several recipients of a message may share a mail; one settlement covers them all and adds it.
     """
 
     outcome: Delivered
     mails: tuple[NewMail, ...]
 
 
-#: The outcomes of recipients by their index.
+#: Outcomes by recipient index.
 Outcomes = Mapping[int, Outcome | Expanded]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPart:
-    """Recipients that are delivered together: by this relay, or over a plan to the server that has their mailboxes."""
+    """Recipients that are delivered together: by this relay (a Deferred), or to a mail store (a Plan)."""
 
     recipients: tuple[Pending, ...]
     way: "Deferred[Outcomes] | Plan"
 
 
 class LocalDelivery(Protocol):
-    """Delivers to mailboxes of our own."""
+    """Delivers to the mailboxes of this host."""
 
     def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> Sequence[LocalPart]:
-        """Begin to deliver to recipients of local domains; return them in parts, each recipient in one.
+        """Begin to deliver to recipients of local domains; return them in parts, each recipient in exactly one.
 
-        These are all local recipients of the claim, so that a mailbox or an address gets one copy of the message. A
-        part never fails for a full disk or a missing mailbox.
+        The caller passes all local recipients of the claim, so that a mailbox or an address gets one copy of the
+        message. The Deferred of a part must not fail because of a full disk or a missing mailbox.
         """

@@ -1,7 +1,7 @@
-"""Delivery to a mail store by LMTP (RFC 2033), as `LOCAL_DELIVERY=lmtp:host:port` or `lmtp:/path` asks for.
+"""Connects to a mail store by LMTP (RFC 2033), for `LOCAL_DELIVERY=lmtp:host:port` and `LOCAL_DELIVERY=lmtp:/path`.
 
-The mail store is a destination like any other: the same window, the same kept-open connections, the same transactions
-of many recipients. `mta.smtp.client.machine` handles the differences of the dialogue; this module opens the connection.
+The mail store is a destination like any other, with the same window, kept-open connections and transactions for many
+recipients. `mta.smtp.client.machine` handles the differences between LMTP and SMTP.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,12 +15,12 @@ from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.smtp.address import is_ip
 
-#: Finds the addresses of a host, as IP literals without brackets, or says why there are none.
+#: Returns the addresses of a host, as IP literals without brackets, or the reason why none was found.
 LookUp = Callable[[str], Awaitable[Sequence[str] | TryLater]]
 
 
 def mail_store(rule: LocalRule) -> Plan | None:
-    """Return the way to the mail store that a rule names; None when mail goes to Maildirs."""
+    """Return the plan of the mail store that a rule names, or None if mail goes to Maildirs."""
     if rule.kind is not LocalKind.LMTP:
         return None
     if rule.path is not None:
@@ -31,10 +31,10 @@ def mail_store(rule: LocalRule) -> Plan | None:
 
 
 class LmtpConnector:
-    """A Connector that also knows the way to the mail store; all other plans are `connector`'s.
+    """Opens connections to the mail store, and leaves all other plans to `connector`.
 
-    A mail store that cannot be reached is the operator's to mend, so its mail waits whatever the reason, a host name
-    that does not exist included.
+    If the mail store cannot be reached, its mail stays queued until the operator has fixed it, even if its host name
+    does not exist.
     """
 
     def __init__(self, connector: Connector, store: Plan, look_up: LookUp) -> None:
@@ -43,7 +43,7 @@ class LmtpConnector:
         self._look_up = look_up
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
-        """Try the routes in turn until one is ready for mail. Never fails for what a remote did."""
+        """Try the routes in order until a connection is ready for mail, as the Connector interface says."""
         if plan.destination != self._store.destination:
             return self._connector.open(plan, tried)
         return Deferred.fromCoroutine(self._open(tried))

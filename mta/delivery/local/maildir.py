@@ -1,6 +1,6 @@
-"""Maildirs: finding the one of a user without ever leaving MAIL_DIR, and saving a message in it durably.
+"""Finds the Maildir of a user without ever leaving MAIL_DIR, and saves messages in it durably.
 
-The layout and the names of files are those of https://cr.yp.to/proto/maildir.html. All of it blocks.
+The layout and the file names follow https://cr.yp.to/proto/maildir.html. All functions block.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# No slash, no leading dot or dash, nothing that a shell, a mail reader or a file system takes for something else.
+# No slash, no leading dot or dash, and no character that is special in a shell, a mail reader or a file system.
 _USER = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._+=-]{0,127}")
 _FOLDERS = ("tmp", "new", "cur")
-# No path may be swapped for a symbolic link between the look and the use: each step is opened as a directory of its own
-# and the next is opened in it.
+# Each directory of a path is opened relative to its parent and without following links, so that a path cannot be
+# replaced by a symbolic link between the check and the use.
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -29,10 +29,10 @@ class Maildirs:
         self._root = root
 
     def find(self, local: str) -> Path | None:
-        """Return the Maildir of an unquoted local part; None when there is none.
+        """Return the Maildir of an unquoted local part, or None if it does not exist.
 
-        The name is tried as it is, then in lower case, then both without a `+detail`. Raises OSError when MAIL_DIR
-        cannot be read: that says nothing about the user.
+        The name is tried unchanged, then in lower case, then both without a `+detail`. Raises OSError if MAIL_DIR
+        cannot be read, because the user may exist then.
         """
         root = self._real_root()
         for name in _names(local):
@@ -42,16 +42,16 @@ class Maildirs:
         return None
 
     def name(self, local: str) -> str | None:
-        """Return the name of a Maildir to make for an unquoted local part; None when it could not be a user."""
+        """Return the name of the Maildir to create for an unquoted local part, or None if it cannot name a user."""
         base = local.partition("+")[0]
         return base.lower() if _USER.fullmatch(base) else None
 
     def make(self, name: str) -> Path:
-        """Make a Maildir that only we can read, or complete one. Raises OSError, for a symbolic link too."""
+        """Create or complete a Maildir, readable by the relay's user only. Raises OSError, also for a symbolic link."""
         root = self._real_root()
-        with _opened(root) as home:
+        with _open_directory(root) as home:
             _make_directory(name, home)
-            with _opened(name, home) as maildir:
+            with _open_directory(name, home) as maildir:
                 for folder in _FOLDERS:
                     _make_directory(folder, maildir)
                 os.fsync(maildir)
@@ -59,14 +59,14 @@ class Maildirs:
         return root / name
 
     def _real_root(self) -> Path:
-        # Path.resolve raises RuntimeError for a circle of links before Python 3.13, this an OSError.
+        # Before Python 3.13 Path.resolve raises RuntimeError for a circle of links; realpath raises OSError.
         return Path(os.path.realpath(self._root, strict=True))
 
 
 def _names(local: str) -> Iterable[str]:
-    """Return the names to try, each once."""
+    """Return the names of Maildirs to try for a local part, each once."""
     parts = (local, local.partition("+")[0])
-    # Judged before it is made small: of the letters that only look like ours some have our small form (U+212A).
+    # Checked before it is lowered, because some letters outside ASCII have ASCII lower-case forms (U+212A becomes k).
     return dict.fromkeys(name for part in parts if _USER.fullmatch(part) for name in (part, part.lower()))
 
 
@@ -80,7 +80,7 @@ def _is_maildir(path: Path) -> bool:
 
 
 def _is_directory(path: Path) -> bool:
-    """Whether there is a directory that is no symbolic link. Raises OSError when that cannot be told."""
+    """Whether there is a directory that is not a symbolic link. Raises OSError if that cannot be determined."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError as error:
@@ -89,21 +89,21 @@ def _is_directory(path: Path) -> bool:
         raise
 
 
-def save(maildir: Path, name: str, pieces: Iterable[bytes], *, shown: str | None = None) -> None:
-    """Save a message under a name that is not in use. When it returns, the message survives a power cut.
+def save(maildir: Path, name: str, pieces: Iterable[bytes], *, final_name: str | None = None) -> None:
+    """Save a message under an unused name, synced to disk. Raises OSError, and then leaves no file behind.
 
-    The message is written in `tmp`, synced, and only then moved to `new`, so a reader never sees a part of it; the
-    file belongs to the Maildir's owner if we are root. Raises OSError, and then nothing of the message is left.
-    In `new` it is called `shown`, if given, and takes the place of a file of that name.
+    The message is written to `tmp`, synced, and then moved to `new`, so that a reader never sees a part of it. The file
+    gets the Maildir's owner if the relay runs as root. In `new` it is called `final_name`, if given, and replaces a
+    file of that name.
     """
-    shown = shown or name
-    with _opened(maildir) as home, _opened("tmp", home) as tmp, _opened("new", home) as new:
+    final_name = final_name or name
+    with _open_directory(maildir) as home, _open_directory("tmp", home) as tmp, _open_directory("new", home) as new:
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=tmp)
         place = tmp
         try:
             _write(descriptor, home, pieces)
-            os.rename(name, shown, src_dir_fd=tmp, dst_dir_fd=new)
-            name, place = shown, new
+            os.rename(name, final_name, src_dir_fd=tmp, dst_dir_fd=new)
+            name, place = final_name, new
             os.fsync(new)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ def _write(descriptor: int, home: int, pieces: Iterable[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str, inside: int | None = None) -> Iterator[int]:
+def _open_directory(path: Path | str, inside: int | None = None) -> Iterator[int]:
     directory = os.open(path, _DIRECTORY, dir_fd=inside)
     try:
         yield directory
@@ -134,24 +134,24 @@ def _give_to_owner(file: int, home: int) -> None:
         os.fchown(file, owner.st_uid, owner.st_gid)
 
 
-class Names:
-    """Gives file names that no other delivery to a Maildir uses: time, process, a counter, chance and the host.
+class MaildirNames:
+    """Makes file names that no other delivery to a Maildir uses: time, process id, a counter, a random part, the host.
 
-    In a container each start counts from 1 under the same process id, and a clock may be set back: chance keeps a name
-    from being used twice even then.
+    In a container every start has the same process id and counts from 1, and the clock may be set back. The random part
+    keeps names unique even then.
     """
 
     def __init__(self, host: str) -> None:
-        # The Maildir page asks for these two to be written in octal.
+        # The Maildir specification requires octal escapes for these two characters.
         self._host = host.replace("/", r"\057").replace(":", r"\072")
         self._counter = itertools.count(1)
 
-    def of(self, created: float, delivery: str) -> str:
-        """Return the name that a delivery has at each of its attempts; `created` is in wall-clock seconds."""
-        return f"{int(created)}.{delivery}.{self._host}"
+    def stable(self, created: float, message: str) -> str:
+        """Return the name that a message has at each of its attempts; `created` is in wall-clock seconds."""
+        return f"{int(created)}.{message}.{self._host}"
 
-    def new(self, now: float) -> str:
-        """Return a name for wall-clock seconds."""
+    def unique(self, now: float) -> str:
+        """Return a new name; `now` is in wall-clock seconds."""
         seconds, rest = divmod(int(now * 1_000_000), 1_000_000)
         unique = f"M{rest}P{os.getpid()}Q{next(self._counter)}R{secrets.token_hex(4)}"
         return f"{seconds}.{unique}.{self._host}"

@@ -1,4 +1,4 @@
-"""How mail for our own domains is delivered: what LOCAL_DELIVERY says, as a value."""
+"""The value of LOCAL_DELIVERY: how mail for local domains is delivered."""
 
 import enum
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from mta.smtp.address import bracketed
 
 
 class LocalKind(enum.Enum):
-    """Into what local mail goes."""
+    """The place where local mail is delivered."""
 
-    #: Maildirs that exist; postmaster's is made when first needed.
+    #: Existing Maildirs; only postmaster's is created at its first delivery.
     MAILDIR = "maildir"
-    #: Maildirs, made for any user when first needed.
+    #: Maildirs, created for any user at the first delivery.
     MAILDIR_CREATE = "maildir-create"
-    #: A mail store that speaks LMTP (RFC 2033) and knows its users itself.
+    #: A mail store that speaks LMTP (RFC 2033) and has its own list of users.
     LMTP = "lmtp"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRule:
-    """With LMTP either `host` and `port` say where the mail store listens, or `path` names its Unix socket."""
+    """With LMTP the mail store listens either on `host` and `port` or on the Unix socket `path`."""
 
     kind: LocalKind = LocalKind.MAILDIR
     #: A host name in lower-case ASCII or an IP address without brackets.
@@ -29,7 +29,7 @@ class LocalRule:
     path: Path | None = None
 
     def __str__(self) -> str:
-        """Give the text that LOCAL_DELIVERY has for this rule."""
+        """Return the value of LOCAL_DELIVERY for this rule."""
         if self.kind is not LocalKind.LMTP:
             return str(self.kind.value)
         return f"lmtp:{self.path}" if self.path else f"lmtp:{bracketed(self.host)}:{self.port}"

@@ -16,7 +16,7 @@ def expand(text: str, who: str) -> Expansion | None:
 def recipients(text: str, who: str) -> list[str]:
     expansion = expand(text, who)
     assert expansion is not None, who
-    assert not expansion.trouble
+    assert not expansion.error
     return [str(address) for address in (*expansion.users, *expansion.outside)]
 
 
@@ -145,7 +145,7 @@ def test_more_recipients_than_are_allowed_is_trouble() -> None:
     assert len(recipients(text, "all")) == MAX_RECIPIENTS
     expansion = expand(text + ", one@more.test", "all")
     assert expansion is not None
-    assert expansion.trouble == "the alias all stands for more than 1000 recipients"
+    assert expansion.error == "the alias all stands for more than 1000 recipients"
 
 
 def test_more_names_in_a_row_than_are_allowed_is_trouble() -> None:
@@ -155,7 +155,7 @@ def test_more_names_in_a_row_than_are_allowed_is_trouble() -> None:
     assert recipients(row(MAX_DEPTH), "a0") == [f"a{MAX_DEPTH}@here.test"]
     expansion = expand(row(MAX_DEPTH + 1), "a0")
     assert expansion is not None
-    assert expansion.trouble == "the alias a0 leads through more than 20 others"
+    assert expansion.error == "the alias a0 leads through more than 20 others"
 
 
 def test_each_alias_is_followed_once_however_often_it_is_named() -> None:

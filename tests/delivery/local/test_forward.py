@@ -6,7 +6,7 @@ import pytest
 
 from mta.delivery.job import RecipientResult
 from mta.delivery.local.aliases import Expansion
-from mta.delivery.local.forward import fold, forwarded, outside_target
+from mta.delivery.local.forward import outside_key, plan_messages, write_message
 from mta.delivery.settle_retry import defer_lost_bodies
 from mta.message.body import SMALL, Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
@@ -34,15 +34,15 @@ class Broken:
 def new_mail(folder: Path, recipient: Recipient = ALL, body: Body | None = None) -> NewMail:
     claim = mail.claim(recipient)
     claim = replace(claim, body=body) if body else claim
-    (forward,) = fold([(Pending(0, recipient), WHO)], ()).forwards
-    return forwarded(claim, forward, QueueId("0000000000009"), Writer(folder, "0000000000009"))
+    (message,) = plan_messages([(Pending(0, recipient), WHO)], ()).messages
+    return write_message(claim, message, QueueId("0000000000009"), Writer(folder, "0000000000009"))
 
 
 def folded(*asked: tuple[str, Expansion], reached: Collection[str] = ()) -> tuple[list[set[str]], list[list[int]]]:
     """Return to whom the messages of a fold go, and which of them each alias needs."""
     aliases = [(Pending(at, Recipient(parse_address(name))), who) for at, (name, who) in enumerate(asked)]
-    result = fold(aliases, {outside_target(parse_address(each)) for each in reached})
-    to = [{str(one.address) for one in forward.recipients.values()} for forward in result.forwards]
+    result = plan_messages(aliases, {outside_key(parse_address(each)) for each in reached})
+    to = [{str(one.address) for one in message.recipients.values()} for message in result.messages]
     return to, [list(result.needs[at]) for at in range(len(asked))]
 
 
@@ -151,5 +151,5 @@ def test_an_address_behind_two_aliases_is_reported_as_either_asked(
     first: Notify | None, second: Notify | None, asked: Notify | None
 ) -> None:
     aliases = [(Pending(at, Recipient(ALIAS, notify)), WHO) for at, notify in enumerate((first, second))]
-    (forward,) = fold(aliases, ()).forwards
-    assert {one.notify for one in forward.recipients.values()} == {asked}
+    (message,) = plan_messages(aliases, ()).messages
+    assert {one.notify for one in message.recipients.values()} == {asked}

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.local.aliases import Aliases, parse_aliases
-from mta.delivery.local.forward import MOST_IN_MEMORY, Forwarding
+from mta.delivery.local.forward import MAX_IN_MEMORY, Forwarding
 from mta.delivery.local.interface import Expanded
 from mta.delivery.local.local import LocalMail
 from mta.message.body import MemoryBody
@@ -147,11 +147,11 @@ class DeliveryTests(LocalCase):
     def test_a_mark_of_an_address_or_of_who_its_alias_stands_for_tells_that_a_message_was_here(self) -> None:
         local = self.with_aliases()
         bob, admin = parse_address("bob@here.test"), parse_address("admin@here.test")
-        assert local.was_here([bob], [b"x@y.test", b"bob@here.test"])
-        assert local.was_here([admin], [b"admin@here.test"])
-        assert local.was_here([admin], [b"bob@here.test"])
-        assert not local.was_here([bob], [b"admin@here.test"])
-        assert not local.was_here([bob], [])
+        assert local.was_delivered_here([bob], [b"x@y.test", b"bob@here.test"])
+        assert local.was_delivered_here([admin], [b"admin@here.test"])
+        assert local.was_delivered_here([admin], [b"bob@here.test"])
+        assert not local.was_delivered_here([bob], [b"admin@here.test"])
+        assert not local.was_delivered_here([bob], [])
 
     def test_the_users_of_an_alias_are_looked_at_once_however_many_recipients_lead_to_it(self) -> None:
         looked_at = 0
@@ -164,15 +164,15 @@ class DeliveryTests(LocalCase):
 
         many = [parse_address(f"Admin+{number}@here.test") for number in range(500)]
         many += [parse_address(f"{name}@here.test") for name in ("admin", "ADMIN", "aDmin")]
-        assert not self.with_aliases().was_here(many, Marks())
+        assert not self.with_aliases().was_delivered_here(many, Marks())
         assert looked_at <= len(many) + 5
 
     def test_a_mail_store_looks_for_its_own_marks_and_we_for_those_of_our_aliases(self) -> None:
         local = self.with_aliases(store=STORE)
         bob, admin = parse_address("bob@here.test"), parse_address("admin@here.test")
-        assert not local.was_here([bob], [b"bob@here.test"])
-        assert not local.was_here([admin], [b"bob@here.test"])
-        assert local.was_here([admin], [b"admin@here.test"])
+        assert not local.was_delivered_here([bob], [b"bob@here.test"])
+        assert not local.was_delivered_here([admin], [b"bob@here.test"])
+        assert local.was_delivered_here([admin], [b"admin@here.test"])
 
     def test_an_alias_for_nobody_is_delivered_by_dropping_it(self) -> None:
         assert self.outcome("null@here.test") == Delivered("dropped: the alias null@here.test stands for nobody", "")
@@ -278,7 +278,7 @@ class FoldingTests(LocalCase):
         claim = replace(claim, body=MemoryBody(b"x" * 100_000))
         came = self.outcomes_of(self.with_aliases(), claim)
         bodies = [new.body for each in came if isinstance(each, Expanded) for new in each.mails]
-        assert sum(isinstance(body, MemoryBody) for body in bodies) == MOST_IN_MEMORY // 100_000
+        assert sum(isinstance(body, MemoryBody) for body in bodies) == MAX_IN_MEMORY // 100_000
         assert len(bodies) == 100
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mta.delivery.local.maildir import Maildirs, Names, save
+from mta.delivery.local.maildir import MaildirNames, Maildirs, save
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -285,23 +285,23 @@ def test_whatever_step_stops_it_no_half_message_is_ever_in_new(
     assert files(maildir, "tmp") == []
 
 
-# Names
+# MaildirNames
 
 
 def test_names_never_repeat_within_one_moment() -> None:
-    names = Names("relay.test")
-    assert len({names.new(1795352322.25) for _ in range(1000)}) == 1000
+    names = MaildirNames("relay.test")
+    assert len({names.unique(1795352322.25) for _ in range(1000)}) == 1000
 
 
 def test_a_delivery_has_one_name_at_all_its_attempts() -> None:
-    names = [Names("relay.test:25/x").of(1795352322.9, "0gqw5z6cn4j0y-3") for _ in range(2)]
+    names = [MaildirNames("relay.test:25/x").stable(1795352322.9, "0gqw5z6cn4j0y-3") for _ in range(2)]
     assert names == ["1795352322.0gqw5z6cn4j0y-3.relay.test\\07225\\057x"] * 2
 
 
 def test_a_name_follows_the_maildir_page() -> None:
-    name = Names("a/b:c").new(1795352322.25)
+    name = MaildirNames("a/b:c").unique(1795352322.25)
     assert re.fullmatch(rf"1795352322\.M250000P{os.getpid()}Q1R[0-9a-f]{{8}}\.a\\057b\\072c", name)
 
 
 def test_names_of_two_starts_differ_though_all_else_is_the_same() -> None:
-    assert Names("relay.test").new(0.0) != Names("relay.test").new(0.0)
+    assert MaildirNames("relay.test").unique(0.0) != MaildirNames("relay.test").unique(0.0)
