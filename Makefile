@@ -67,8 +67,8 @@ soak: $(VENV)/installed
 	  $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/installed
-	$(BIN)/ruff check mta tests bench tools twisted
-	$(BIN)/ruff format --check mta tests bench tools twisted
+	$(BIN)/ruff check mta tests harness bench tools twisted
+	$(BIN)/ruff format --check mta tests harness bench tools twisted
 	$(BIN)/mypy
 	site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(MKDOCS) --site-dir "$$site"
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tests.survival.crowd import STRANGER, Deaf, Silent, connect, descriptors
+from harness.crowd import STRANGER, Deaf, Silent, connect, descriptors
 
 # Descriptors that a crowd needs beyond those of its connections.
 _OTHERS = 100

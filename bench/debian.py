@@ -14,7 +14,8 @@ from pathlib import Path
 
 from bench.processes import family
 from bench.server import LeftOut
-from tests.fakes.processes import answers, find_program, until
+from harness.processes import answers, find_program
+from harness.waiting import until
 
 SUITE = "trixie"
 _NOTHING: Mapping[Path, Path] = {}

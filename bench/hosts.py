@@ -20,9 +20,10 @@ from tempfile import TemporaryDirectory
 from bench import contenders
 from bench.scripted import CLOSE, SILENCE, Host, Hosts, Plain, Step
 from bench.server import LeftOut, Place, Server
-from tests.fakes.certificates import self_signed
-from tests.fakes.network import Network, NoNetworkError
-from tests.fakes.processes import Child, until
+from harness.certificates import self_signed
+from harness.network import Network, NoNetworkError
+from harness.processes import Child
+from harness.waiting import until
 
 _ROOT = Path(__file__).parent.parent
 #: All time-outs of outgoing sessions, in seconds: RFC 5321 asks for minutes.
@@ -196,7 +197,7 @@ def _server(contender: str, place: Place) -> Server:
 def _names(folder: Path, chosen: Sequence[Case]) -> Iterator[None]:
     """Run the DNS server of the network."""
     (folder / "zone.json").write_text(json.dumps(zone(chosen)))
-    command = [sys.executable, "-m", "tests.fakes.dnsserver", "--port", "53", "--zone", str(folder / "zone.json")]
+    command = [sys.executable, "-m", "harness.dns_server", "--port", "53", "--zone", str(folder / "zone.json")]
     with Child(command, folder / "dns.log", {"PYTHONPATH": str(_ROOT)}) as child:
         until(lambda: "ready" in child.text, what="the DNS server")
         yield

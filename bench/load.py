@@ -7,7 +7,8 @@ import threading
 import time
 from typing import Protocol, Self
 
-from tests.fakes.processes import answers, find_program, free_port, until
+from harness.processes import answers, find_program, free_port
+from harness.waiting import until
 
 _COUNTER = re.compile(rb"mesg=(\d+)")
 # How long smtp-source may take to end when its last message is through.

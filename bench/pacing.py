@@ -3,7 +3,7 @@
     python -m bench.pacing docs/throttling.svg
 
 No time passes and no socket is opened: the relay's delivery side runs on a clock, before the servers of
-`tests/fakes/limited.py`. The figures are the same on any machine.
+`harness/limited_server.py`. The figures are the same on any machine.
 """
 
 import sys
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from tests.fakes.limited import Limit, LimitedServer, SlidingWindow, TokenBucket
-from tests.fakes.throttled import Relay
+from harness.limited_delivery import Relay
+from harness.limited_server import Limit, LimitedServer, SlidingWindow, TokenBucket
 
 _WIDTH, _HEIGHT, _LEGEND = 900, 230, 30
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 44, 46

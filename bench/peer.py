@@ -10,7 +10,7 @@ from typing import Self
 
 from bench.debian import command_in, end, folder_with, start_server
 from bench.server import Place, settled
-from tests.fakes.processes import free_port
+from harness.processes import free_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.debian import owner_in
 from bench.peer import Recipe, Site
-from tests.fakes.postfix import waiting, write_configuration
+from harness.postfix import waiting, write_configuration
 
 
 def _configure(site: Site, settings: Mapping[str, str]) -> Sequence[str]:

@@ -11,8 +11,8 @@ from typing import Self
 
 from bench.processes import family
 from bench.server import LeftOut, Place, settled
+from harness.daemon import Daemon
 from mta.config import table
-from tests.endtoend.daemon import Daemon
 
 #: How long it may take to stop before it is killed; what it still delivers is of no more interest.
 _GRACE_SECONDS = 3.0

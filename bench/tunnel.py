@@ -5,8 +5,8 @@ from typing import Self
 
 from bench.debian import command_in, end, folder_with, start_server
 from bench.row import Bench
-from tests.fakes.certificates import authority
-from tests.fakes.processes import free_port
+from harness.certificates import authority
+from harness.processes import free_port
 
 #: The name that the certificate of `certificates` proves, beside 127.0.0.1.
 NAME = "tunnel.example.test"

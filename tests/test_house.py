@@ -13,7 +13,7 @@ from tools.measure_code import Measures, measure
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "mta").rglob("*.py"))
-TESTS = sorted((ROOT / "tests").rglob("*.py"))
+TESTS = sorted(path for folder in ("tests", "harness") for path in (ROOT / folder).rglob("*.py"))
 
 T = TypeVar("T")
 

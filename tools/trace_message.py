@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.endtoend.daemon import Daemon
-from tests.fakes.processes import until
-from tests.fakes.sink import Sink
+from harness.daemon import Daemon
+from harness.sink import Sink
+from harness.waiting import until
 
 _ROOT = Path(__file__).parent.parent
 _CONTENT = b"Subject: traced\r\nFrom: sender@sender.test\r\n\r\nThe way of a message.\r\n"

@@ -9,7 +9,7 @@ from bench.client import Client, content
 from bench.recipients import RecipientSink
 from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
 from bench.server import Server
-from tests.fakes.processes import until
+from harness.waiting import until
 
 _RECIPIENTS = [f"someone{number}@domain{number % 100}.example.test" for number in range(1000)]
 _SECONDS = 60.0

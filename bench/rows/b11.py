@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.processes import cpu_seconds, peak_mb
 from bench.row import RELAY, Bench, Figures, Goal
 from bench.server import Server
-from tests.endtoend.daemon import ROOT
+from harness.daemon import ROOT
 
 EMPTY_QUEUE = "empty queue"
 #: How long a relay that has started is watched, for the most that it takes of the memory.

@@ -12,8 +12,8 @@ from bench.mailman import TimedSink, send_steadily
 from bench.processes import cpu_seconds
 from bench.row import RELAY, Bench, Figures, Goal
 from bench.rows.b11 import EMPTY_QUEUE, fill
-from tests.endtoend.world import Dns
-from tests.fakes.processes import until
+from harness.dns_process import Dns
+from harness.waiting import until
 
 #: Messages a second of fresh mail.
 _RATE = 50.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.processes import resident_mb
 from bench.row import RELAY, Bench, Figures, Goal
 from bench.rows.through import Load, pass_through
-from tests.survival.crowd import descriptors
+from harness.crowd import descriptors
 
 NONE_IDLE = "no idle connections"
 #: Descriptors that a run needs beyond those of the idle clients.

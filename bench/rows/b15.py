@@ -10,7 +10,7 @@ from bench.client import Client, content
 from bench.crowd import crowd
 from bench.row import RELAY, Bench, Figures, Goal
 from bench.server import Server
-from tests.survival.crowd import descriptors, descriptors_used_up
+from harness.crowd import descriptors, descriptors_used_up
 
 _SILENT, _SLOW, _FLOOD, _DEAF, _STARVED = "silent", "slow", "flood", "deaf", "no descriptors"
 _KINDS = (_SILENT, _SLOW, _FLOOD, _DEAF, _STARVED)

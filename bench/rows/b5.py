@@ -10,8 +10,8 @@ from bench.relay import Relay
 from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
 from bench.rows.through import share
 from bench.server import Place, Server
-from tests.endtoend.daemon import Daemon
-from tests.fakes.processes import until
+from harness.daemon import Daemon
+from harness.waiting import until
 
 CEILING = "ceiling"
 

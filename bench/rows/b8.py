@@ -7,10 +7,10 @@ from bench.load import Source
 from bench.row import EXIM, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.rows.through import Load, pass_through, share, warm_up
 from bench.server import Server
+from harness import sink as recording
+from harness.dkim_verifiers import dkimpy_accepts, records
+from harness.waiting import until
 from mta.dkim.keys import SigningKey, new_key, to_pem
-from tests.fakes import sink as recording
-from tests.fakes.processes import until
-from tests.fakes.verifiers import dkimpy_accepts, records
 
 _DOMAIN, _SELECTOR, _FILE = "example.test", "bench", "dkim.pem"
 _RELAY = {"DKIM_KEY_PATH": f"@HOME@/{_FILE}", "DKIM_SELECTOR": _SELECTOR}

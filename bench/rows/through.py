@@ -9,7 +9,7 @@ from bench.processes import cpu_seconds
 from bench.recipients import RecipientSink
 from bench.row import EXIM, POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.server import Server
-from tests.fakes.processes import until
+from harness.waiting import until
 
 _ROUND_SECONDS = 120.0
 #: How much of a round's messages a slower contender gets, so that all take a like time.

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import Authority, authority
+from harness.daemon import Daemon
+from harness.dns_process import Dns
+from harness.network import NoNetworkError
+from harness.waiting import until
 from tests.acceptance.internet import Internet
 from tests.acceptance.stage import Stage, Through, settled, smarthost
-from tests.endtoend.daemon import Daemon
-from tests.endtoend.world import Dns
-from tests.fakes.certificates import Authority, authority
-from tests.fakes.network import NoNetworkError
-from tests.fakes.processes import until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.certificates import Authority
+from harness.daemon import Daemon
+from harness.dns_process import Dns
+from harness.network import Network, connect
+from harness.sink import Sink
+from harness.sink_rules import Rule
+from harness.waiting import PATIENCE, until
 from tests.acceptance.stage import Stage
-from tests.endtoend.daemon import Daemon
-from tests.endtoend.world import Dns
-from tests.fakes.certificates import Authority
-from tests.fakes.network import Network, connect
-from tests.fakes.processes import PATIENCE, until
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
 
 #: The relay's host, with its own network behind eth0.
 RELAY = "192.0.2.1"

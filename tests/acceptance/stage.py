@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.daemon import ROOT, Daemon
-from tests.endtoend.world import Dns
-from tests.fakes.certificates import Authority
-from tests.fakes.clock import WallClock
-from tests.fakes.processes import PATIENCE, until
-from tests.fakes.received import Message, Rule
-from tests.fakes.sink import Sink
+from harness.certificates import Authority
+from harness.daemon import ROOT, Daemon
+from harness.dns_process import Dns
+from harness.sink import Sink
+from harness.sink_rules import Message, Rule
+from harness.waiting import PATIENCE, until
+from tests.programs.shifted_clock import WallClock
 
 #: Another address of this host; only 127.0.0.1 is trusted unless a scenario says more.
 STRANGER = "127.0.0.2"

@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from harness.sink_rules import Rule
+from harness.waiting import PATIENCE
 from tests.acceptance.stage import STRANGER, arrived, settled, smarthost, verdicts
 from tests.endtoend.mails import HARD, mail
-from tests.fakes.processes import PATIENCE
-from tests.fakes.received import Rule
 
 BARE = b"Subject: no more than this\r\n\r\nHello\r\n"
 CLIENTS = 6000

@@ -2,10 +2,10 @@
 
 import pytest
 
+from harness.certificates import self_signed
+from harness.sink_rules import Rule
 from tests.acceptance.stage import arrived, awaited, events
 from tests.endtoend.mails import mail
-from tests.fakes.certificates import self_signed
-from tests.fakes.received import Rule
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.waiting import until
 from tests.acceptance.stage import RESERVED, STRANGER, arrived, replies, smarthost, verdicts
 from tests.endtoend.mails import mail
-from tests.fakes.processes import until
 
 MEBIBYTE = 1024 * 1024
 

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 
 import pytest
 
+from harness.waiting import PATIENCE
 from tests.acceptance.stage import arrived, events, settled
 from tests.endtoend.mails import mail
-from tests.fakes.processes import PATIENCE
 from tests.inbound.relaying import RECIPIENTS, SETTINGS
 
 WORLD, ELSEWHERE = "203.0.113.50", "203.0.113.51"

@@ -6,6 +6,9 @@ import email.policy
 
 import pytest
 
+from harness.processes import answers, free_port
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.acceptance.stage import (
     advance,
     arrived,
@@ -16,9 +19,7 @@ from tests.acceptance.stage import (
     smarthost,
 )
 from tests.endtoend.mails import HARD, mail
-from tests.fakes.clock import WallClock
-from tests.fakes.processes import answers, free_port, until
-from tests.fakes.received import Rule
+from tests.programs.shifted_clock import WallClock
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE

@@ -2,11 +2,11 @@
 
 import pytest
 
+from harness.certificates import authority
+from harness.processes import free_port
+from harness.sink_rules import Rule
 from tests.acceptance.stage import RESERVED, STRANGER, arrived, awaited, events, smarthost
 from tests.endtoend.mails import mail
-from tests.fakes.certificates import authority
-from tests.fakes.processes import free_port
-from tests.fakes.received import Rule
 
 NAME = "mail.mysmtp.test"
 PASSWORD = 'a:b^c"d\\e %f'

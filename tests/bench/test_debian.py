@@ -6,7 +6,7 @@ import pytest
 
 from bench.debian import SUITE, command_in, folder_with, owner_in, start_server, version
 from bench.server import LeftOut
-from tests.fakes.processes import free_port
+from harness.processes import free_port
 
 STATUS = """\
 Package: exim4-base

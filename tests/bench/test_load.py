@@ -2,7 +2,7 @@ import pytest
 
 from bench.load import Source
 from bench.recipients import RecipientSink
-from tests.fakes.processes import find_program, free_port
+from harness.processes import find_program, free_port
 
 pytestmark = pytest.mark.skipif(find_program("smtp-source") is None, reason="smtp-source is not installed")
 

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from bench.measure import Measuring, taking_part
 from bench.row import Bench, Figures, Goal, Row
 from bench.server import LeftOut
-from tests.fakes.benchrow import FakeRow
+from tests.fakes.bench_row import FakeRow
 
 BENCH = Bench(Path("/nowhere"), Path("/nowhere"))
 

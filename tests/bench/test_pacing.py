@@ -1,7 +1,7 @@
 from xml.etree import ElementTree as ET
 
 from bench.pacing import SCENES, Scene, draw, run
-from tests.fakes.limited import SlidingWindow
+from harness.limited_server import SlidingWindow
 
 SHORT = Scene("five <a second>", [(0, lambda: SlidingWindow(5, 1), 5.0)], 60, 20, ("second", 1.0))
 

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 from bench.plot import Panel, draw, panels
 from bench.results import Results
-from tests.fakes.benchrow import FakeRow
+from tests.fakes.bench_row import FakeRow
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -2,7 +2,7 @@ import pytest
 
 from bench.results import Results, Verdict, judge, spread
 from bench.row import Goal
-from tests.fakes.benchrow import FakeRow
+from tests.fakes.bench_row import FakeRow
 
 ROW = FakeRow()
 FOUR_TIMES = Goal("end-to-end/s", 4, against="postfix")

@@ -4,7 +4,7 @@ from bench.measure import number
 from bench.results import Results
 from bench.row import Goal
 from bench.table import figures_table, goals_table, section
-from tests.fakes.benchrow import FakeRow
+from tests.fakes.bench_row import FakeRow
 
 ROW = FakeRow(
     goals=(

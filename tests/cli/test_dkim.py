@@ -9,10 +9,10 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from harness.dns_server import DnsServer
+from harness.zone import Zone
 from mta.cli.main import main
 from mta.dkim.keys import new_key, read_key, record, to_pem
-from tests.fakes.dnsserver import DnsServer
-from tests.fakes.zone import Zone
 
 RSA = new_key("dkim", "rsa")
 ED25519 = new_key("s2", "ed25519")

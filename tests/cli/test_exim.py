@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from harness import mail as mails
 from mta import __version__
 from mta.cli.exim import exim_lines
 from mta.cli.main import main
@@ -13,7 +14,6 @@ from mta.queue.interface import Entry, QueueId
 from mta.queue.sqlite.queue import open_queue
 from tests.cli.test_queue import fill, listed
 from tests.cli.test_render import DONE, FRESH, NOON
-from tests.fakes import mail as mails
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import authority
 from mta.cli.configuration import check_files
 from mta.config.settings import Settings, SettingsError, read_settings
 from mta.dkim.keys import new_key, to_pem
-from tests.fakes.certificates import authority
 
 NOW = time.time()
 

@@ -9,15 +9,16 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+from harness.processes import free_port
+from harness.sink import Sink
+from harness.sink_rules import Rule
+from harness.waiting import until
 from mta.cli.health import UnhealthyError, accepts, all_can_be_written, can_be_written, check
 from mta.cli.main import main
 from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.sqlite.queue import open_queue
-from tests.fakes.processes import free_port, until
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
 
 SOON = 0.3
 

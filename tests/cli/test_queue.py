@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorUNIX
 from twisted.trial.unittest import TestCase
 
+from harness.mail import mail
 from mta.cli.main import main
 from mta.cli.queue import queue_directory
 from mta.config.setting import SettingsError
@@ -25,7 +26,6 @@ from mta.queue.disk.threads import run_inline
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Claim, NewMail, QueueId, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
-from tests.fakes.mail import mail
 
 # The commands read the real clock: the queue's times are beyond it.
 NOW = 4_102_488_000.0

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.endtoend.daemon import ROOT
-from tests.fakes.processes import find_program
+from harness.daemon import ROOT
+from harness.processes import find_program
 
 CACHE = ROOT / ".cache" / "clients"
 #: In the namespace: the unpacked package, and the home of the instance.

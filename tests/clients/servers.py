@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from bench.debian import end, start_server
+from harness import postfix
+from harness.processes import free_port
 from tests.clients.packages import HOME, NAME, PACKAGE, command_in, prepare, unpacked
-from tests.fakes import postfix
-from tests.fakes.processes import free_port
 
 
 class ForeignServer(ABC):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.sink import EXTENSIONS
+from harness.waiting import PATIENCE
 from tests.clients.packages import CACHE
 from tests.endtoend.world import TO, received
-from tests.fakes.processes import PATIENCE
-from tests.fakes.sink import EXTENSIONS
 
 SENDER = "sender@sender.test"
 HEAD = "From: sender@sender.test\nTo: someone@example.test\nSubject: plain\nMessage-ID: <1@sender.test>\n"

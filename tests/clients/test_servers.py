@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
+from harness import postfix
+from harness.certificates import authority
+from harness.waiting import PATIENCE, until
 from tests.clients.packages import NoPackageError
 from tests.clients.servers import Exim, OpenSmtpd, Postfix, Sendmail
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes import postfix
-from tests.fakes.certificates import authority
-from tests.fakes.processes import PATIENCE, until
 
 COUNT = 100
 SERVERS = [

@@ -2,13 +2,13 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import mail
 from mta.delivery.claimer import Claimer
 from mta.delivery.limits import DeliveryLimits
 from mta.event_log.log import EventLog
 from mta.message.body import DamagedError
 from mta.queue.interface import Claim, DeferralFilter, QueueError
 from mta.queue.memory import MemoryQueue
-from tests.fakes.mail import mail
 
 NOW = 1_000_000.0
 

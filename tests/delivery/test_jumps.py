@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import mail
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import DeliveryRequest
@@ -17,8 +18,7 @@ from mta.message.outcome import Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Claim, NewMail, Pending, Query, Status
 from mta.queue.memory import MemoryQueue
-from tests.fakes.carrier import FakeCarrier, delivers
-from tests.fakes.mail import mail
+from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
@@ -50,7 +50,7 @@ class JumpTests(SynchronousTestCase):
         self.lines: list[str] = []
         event_log = EventLog(self.lines.append, self.wall_clock)
         self.queue = MemoryQueue()
-        self.carrier = FakeCarrier()
+        self.carrier = FakeConnector()
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
         self.service = DeliveryService(
             self.queue,

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.mail import claim
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import LimitRefusal, WindowLimits, own_windows
 from mta.delivery.job import Group, Job, RecipientResult
@@ -16,8 +17,7 @@ from mta.message.body import Body, MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Plan, Route, TlsRule
-from tests.fakes.mail import claim
-from tests.fakes.wire import Net, Wire
+from tests.fakes.memory_reactor import Net, Wire
 
 FIRST = Route("mx1.test", "192.0.2.1", 25, TlsRule.NONE, preference=10)
 SECOND = Route("mx2.test", "192.0.2.2", 25, TlsRule.NONE, preference=20)

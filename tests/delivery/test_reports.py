@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from harness.mail import claim
 from mta.delivery.reports import DELAY_SECONDS, DsnReporter
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.message.envelope import Notify, Recipient
@@ -7,7 +8,6 @@ from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Verdict
 from mta.smtp.address import parse_address
-from tests.fakes.mail import claim
 
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))
 REPORTER = DsnReporter("relay.test", IdSource(tag=1), SCHEDULE, lambda: "token")

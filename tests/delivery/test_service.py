@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import mail
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.dispatch import PATIENCE
 from mta.delivery.limits import DeliveryLimits
@@ -33,8 +34,7 @@ from mta.queue.interface import (
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Routing
 from mta.smtp.address import parse_address
-from tests.fakes.carrier import FakeCarrier, delivers
-from tests.fakes.mail import mail
+from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
@@ -100,7 +100,7 @@ class ServiceTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.queue: MemoryQueue = MemoryQueue()
-        self.carrier = FakeCarrier()
+        self.carrier = FakeConnector()
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
         self.service = self.new_service()

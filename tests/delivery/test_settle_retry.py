@@ -4,13 +4,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import claim, mail
 from mta.delivery.job import Job, RecipientResult
 from mta.delivery.settle_retry import AGAIN, SettlementRetrier
 from mta.event_log.log import EventLog
 from mta.message.body import FileBody
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.interface import BodyLost, Claim, QueueError
-from tests.fakes.mail import claim, mail
 
 BROKEN = QueueError("disk on fire")
 

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import mail
 from mta.delivery.job import Job, RecipientResult
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.settlement import Reports, Settler
@@ -9,7 +10,6 @@ from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, Claim, DueMessage, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
-from tests.fakes.mail import mail
 
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 3600.0, 900.0),))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import self_signed
+from harness.daemon import Daemon
 from mta.config.table import SETTINGS
 from tests.deploy.manifests import ROOT
 from tests.deploy.pages import PAGES, Block, blocks, commands
-from tests.endtoend.daemon import Daemon
-from tests.fakes.certificates import self_signed
 
 RUNNABLE = [page for page in PAGES if any(not block.why_not_run for block in commands(page))]
 TROUBLE = ROOT / "docs" / "troubleshooting.md"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.waiting import PATIENCE
 from mta.config.table import SETTINGS
-from tests.fakes.processes import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "systemd"

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 
+from harness.waiting import PATIENCE
 from mta.inbound.policy import Client
 from mta.inbound.protocol import SmtpServerProtocol
 from mta.message.envelope import Envelope
@@ -19,8 +20,7 @@ from mta.smtp.limits import STRICT, SmtpLimits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies
 from tests.dialogues.script import LENIENCY, Happen, unescape
-from tests.fakes.listening import Listening, Wire
-from tests.fakes.processes import PATIENCE
+from tests.drivers.listener import Listening, Wire
 
 REFUSED = reply(550, "5.7.1", "not permitted")
 LATER = reply(451, "4.3.0", "try later")

@@ -6,10 +6,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from harness.certificates import authority
 from tests.dialogues.listening import MemoryDriver, ReactorThread, SocketDriver
 from tests.dialogues.script import SCRIPTS, Script, octets, read_script, run, whole
-from tests.fakes.certificates import authority
-from tests.fakes.listening import Listening
+from tests.drivers.listener import Listening
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

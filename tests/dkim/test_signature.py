@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from harness.dkim_verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
 from mta.dkim.author import author_domain
 from mta.dkim.canonical import RELAXED, SIMPLE, canonical_fields
 from mta.dkim.keys import SigningKey, new_key
 from mta.dkim.signature import MAX_FIELDS, MAX_HEADER, SIGNED, Canon, body_digest, read_header, unsigned_fields
 from mta.message.body import CHUNK_BYTES, FileBody, MemoryBody
-from tests.fakes.verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
 
 RELAXED_BOTH = Canon()
 RSA = new_key("s1", "rsa")

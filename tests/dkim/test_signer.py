@@ -6,6 +6,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.dkim_verifiers import dkimpy_accepts, records
+from harness.mail import BODY, ORIGIN, claim, envelope, mail
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import WindowLimits, own_windows, window_limits
 from mta.delivery.job import Group, Job, RecipientResult
@@ -37,10 +39,8 @@ from mta.queue.disk.threads import run_inline
 from mta.queue.ids import IdSource
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Route, TlsRule
-from tests.fakes.carrier import FakeCarrier, delivers
-from tests.fakes.mail import BODY, ORIGIN, claim, envelope, mail
+from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
-from tests.fakes.verifiers import dkimpy_accepts, records
 
 KEY = new_key("s1", "ed25519")
 DNS = records("a.test", [KEY]) | records("relay.test", [KEY])
@@ -243,7 +243,7 @@ class Notebook:
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.carrier = FakeCarrier()
+        self.carrier = FakeConnector()
         self.owner = Notebook()
         self.destination = Destination(
             "mx.test",
@@ -331,7 +331,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.queue = MemoryQueue()
-        self.carrier = FakeCarrier()
+        self.carrier = FakeConnector()
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
         wall_clock, event_log = self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from harness.zone import Zone
 from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName, Resolver
-from tests.fakes.zone import Zone
 
 RECORDS: dict[str, dict[str, Any]] = {
     "example.test": {"MX": [[20, "backup.example.test"], [10, "MX.example.test"]], "TTL": 120},

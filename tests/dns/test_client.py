@@ -9,15 +9,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from harness.dns_server import DnsServer
+from harness.waiting import PATIENCE
+from harness.zone import Zone
 from mta.delivery.limits import DeliveryLimits
 from mta.dns.answers import Found, LookupFailed, NoSuchName
 from mta.dns.client import DnsClient
 from mta.dns.resolver import DnsResolver
 from mta.dns.system import ResolvConf
 from tests.dns.resolver_contract import RECORDS
-from tests.fakes.dnsserver import DnsServer
-from tests.fakes.processes import PATIENCE
-from tests.fakes.zone import Zone
 
 # Seconds of each round of tries.
 ROUNDS = (0.5, 1.0, 2.0, 3.0)

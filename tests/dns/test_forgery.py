@@ -14,15 +14,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, TestCase
 
+from harness.dns_server import DnsServer
+from harness.processes import Child, find_program, free_port
+from harness.waiting import PATIENCE, until
+from harness.zone import Zone
 from mta.dns.answers import Found, LookupFailed, NoSuchName
 from mta.dns.client import DnsClient
 from mta.dns.message import RecordType, make_query, parse_reply_to
 from mta.dns.resolver import DnsResolver
 from mta.dns.transport import MAX_MISMATCHES
 from tests.dns.resolver_contract import RECORDS
-from tests.fakes.dnsserver import DnsServer
-from tests.fakes.processes import PATIENCE, Child, find_program, free_port, until
-from tests.fakes.zone import Zone
 
 
 def in_lower_case(query: dns.message.Message, honest: bytes) -> bytes:

@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from harness.dns_server import DnsServer
+from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import FAILURE_TTL, Found, LookupFailed, NoData, NoSuchName, Resolver
 from mta.dns.client import DnsClient
 from mta.dns.resolver import DnsResolver, make_resolver
 from mta.dns.system import HostsFile
 from tests.dns.resolver_contract import RECORDS, ResolverContract
-from tests.fakes.dnsserver import DnsServer
-from tests.fakes.zone import Zone, ZoneResolver
 
 #: The seconds that a server has for its answer; they pass on a clock of the tests.
 WAIT = 3.0

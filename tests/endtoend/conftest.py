@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.world import Dns, World
-from tests.fakes.processes import until
+from harness.dns_process import Dns
+from harness.waiting import until
+from tests.endtoend.world import World
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from tests.endtoend.daemon import ROOT
+from harness.daemon import ROOT
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.clock import WallClock
-from tests.fakes.processes import until
-from tests.fakes.received import Rule
+from tests.programs.shifted_clock import WallClock
 
 DAY = 86400.0
 SLOW = Rule("RCPT", "451 4.3.0 come back")

@@ -9,11 +9,11 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from harness.sink_rules import Rule
+from harness.waiting import PATIENCE, until
 from mta.daemon.control import MOST_CONNECTIONS
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.processes import PATIENCE, until
-from tests.fakes.received import Rule
 
 
 def speak(path, *pieces):

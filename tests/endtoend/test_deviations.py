@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from harness.certificates import authority
+from harness.sink import EXTENSIONS
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.hostile import Hostile
-from tests.fakes.sink import EXTENSIONS
+from tests.programs.hostile_servers import Hostile
 
 PLAIN = tuple(word for word in EXTENSIONS if word != "SMTPUTF8")
 

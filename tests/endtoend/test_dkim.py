@@ -1,9 +1,9 @@
 import pytest
 
+from harness.dkim_verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
 from mta.dkim.keys import new_key, to_pem
 from tests.endtoend.mails import HARD
 from tests.endtoend.world import TO, received
-from tests.fakes.verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
 
 SMALL = b"From: a@sender.test\r\nSubject: small\r\n\r\n.dot\r\nhello \t\r\n"
 #: Large enough to be streamed from a file, and hashed in a thread.

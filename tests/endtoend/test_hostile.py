@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.processes import answers
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.test_workers import submit_at_once
 from tests.endtoend.world import TO, received
-from tests.fakes.hostile import Hostile, answering, saying, silent
-from tests.fakes.processes import answers, until
-from tests.fakes.received import Rule
+from tests.programs.hostile_servers import Hostile, answering, saying, silent
 
 LARGE = (b"x" * 70 + b"\r\n") * 42_000
 READY = (b"220 hi\r\n", b"250 mx\r\n")

@@ -10,7 +10,7 @@ import random
 import signal
 from collections import Counter
 
-from tests.fakes.processes import until
+from harness.waiting import until
 from tests.length import choose
 from tests.survival.kills import REFUSED, STAYS, Books, Lines, Load, put_off, tokens
 from tests.survival.kills_queue import ledger, marked

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.processes import free_port
+from harness.waiting import until
 from tests.endtoend.mails import HARD, mail
 from tests.endtoend.world import TO, received
-from tests.fakes.dovecot import Dovecot, why_not
-from tests.fakes.processes import free_port, until
+from tests.programs.dovecot import Dovecot, why_not
 
 HERE = "here.test"
 

@@ -4,12 +4,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.endtoend.daemon import Daemon
+from harness.daemon import Daemon
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.hostile import Hostile, passing_on, silent
-from tests.fakes.processes import until
 from tests.length import choose
+from tests.programs.hostile_servers import Hostile, passing_on, silent
 
 #: What the world sees of a relay behind a NAT.
 OUTSIDE = "127.0.0.33"

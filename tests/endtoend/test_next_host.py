@@ -2,9 +2,9 @@
 
 import pytest
 
+from harness.sink_rules import Rule
 from tests.endtoend.mails import mail
 from tests.endtoend.world import received
-from tests.fakes.received import Rule
 
 #: By domain: how the first host answers.
 RULES = {

@@ -4,13 +4,13 @@ import os
 import subprocess
 import threading
 
+from harness.daemon import ROOT, Daemon, program
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.acceptance.stage import advance
-from tests.endtoend.daemon import ROOT, Daemon, program
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.clock import WallClock
-from tests.fakes.processes import until
-from tests.fakes.received import Rule
+from tests.programs.shifted_clock import WallClock
 
 LATER = "F,1h,30m"
 HALF_AN_HOUR = 1800.0

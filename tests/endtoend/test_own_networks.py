@@ -2,9 +2,9 @@
 
 import socket
 
+from harness.waiting import PATIENCE
 from tests.endtoend.test_smuggling import Wire
 from tests.endtoend.world import received
-from tests.fakes.processes import PATIENCE
 
 ODD = (
     b"From root@host Mon Nov 29 10:00:01 2026\n"

@@ -6,14 +6,15 @@ import subprocess
 
 import pytest
 
+from harness.certificates import authority
+from harness.postfix import Postfix, why_not
+from harness.processes import find_program
+from harness.sink import EXTENSIONS
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.acceptance.stage import RESERVED
 from tests.endtoend.mails import HARD, mail
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.postfix import Postfix, why_not
-from tests.fakes.processes import find_program, until
-from tests.fakes.received import Rule
-from tests.fakes.sink import EXTENSIONS
 from tests.length import choose
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.daemon import ROOT, Daemon
+from harness.daemon import ROOT, Daemon
+from harness.network import Network, NoNetworkError
+from harness.processes import Child
+from harness.sink import Sink
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.network import Network, NoNetworkError
-from tests.fakes.processes import Child, until
-from tests.fakes.sink import Sink
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces of its own")
 
@@ -22,7 +23,7 @@ ZONE = {"example.test": {"MX": [[10, "mx.example.test"]]}, "mx.example.test": {"
 
 def dns_server(folder: Path) -> Child:
     (folder / "zone.json").write_text(json.dumps(ZONE))
-    command = [sys.executable, "-m", "tests.fakes.dnsserver", "--port", "53", "--interface", NEW_SERVER]
+    command = [sys.executable, "-m", "harness.dns_server", "--port", "53", "--interface", NEW_SERVER]
     return Child([*command, "--zone", str(folder / "zone.json")], folder / "dns.log", {"PYTHONPATH": str(ROOT)})
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.daemon import Daemon, program
+from harness.certificates import self_signed
+from harness.daemon import Daemon, program
+from harness.network import Network, NoNetworkError
+from harness.processes import find_program
 from tests.endtoend.test_workers import children
-from tests.fakes.anybody import NOBODY, with_open_python
-from tests.fakes.certificates import self_signed
-from tests.fakes.network import Network, NoNetworkError
-from tests.fakes.processes import find_program
+from tests.programs.open_python import NOBODY, with_open_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives root up")
 SOMEBODY = f"{NOBODY}:{NOBODY}"

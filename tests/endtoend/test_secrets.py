@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from harness.certificates import authority, self_signed
+from harness.daemon import Daemon
+from harness.sink_rules import Rule
+from harness.waiting import until
 from mta.cli.configuration import check_settings, explain_settings, show_settings
 from mta.cli.main import main
 from mta.config.setting import SettingsError
 from mta.config.table import SETTINGS
-from tests.endtoend.daemon import Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.test_workers import children
 from tests.endtoend.world import TO
-from tests.fakes.certificates import authority, self_signed
-from tests.fakes.processes import until
-from tests.fakes.received import Rule
 
 SECRETS = [setting.name for setting in SETTINGS if setting.secret]
 # Unlike anything else; the colon and the NUL of PLAIN make other base64 of the same letters.

@@ -5,13 +5,14 @@ import signal
 
 import pytest
 
+from harness.certificates import self_signed
+from harness.daemon import Daemon
+from harness.processes import answers
+from harness.waiting import until
 from mta.dkim.keys import new_key, to_pem
-from tests.endtoend.daemon import Daemon
 from tests.endtoend.mails import mail
 from tests.endtoend.test_workers import children
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import self_signed
-from tests.fakes.processes import answers, until
 
 HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN)
 

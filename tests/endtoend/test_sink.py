@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from tests.fakes.certificates import authority
-from tests.fakes.processes import find_program
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
+from harness.certificates import authority
+from harness.processes import find_program
+from harness.sink import Sink
+from harness.sink_rules import Rule
 
 MESSAGE = b"Subject: dots\r\n\r\n.\r\n..two\r\nend\r\n"
 

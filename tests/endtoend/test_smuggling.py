@@ -6,10 +6,10 @@ import ssl
 
 import pytest
 
+from harness.certificates import authority
+from harness.waiting import PATIENCE
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.processes import PATIENCE
 
 EVIL = b"MAIL FROM:<evil@sender.test>\r\nRCPT TO:<someone@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx"
 ENDINGS = {

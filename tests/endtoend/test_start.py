@@ -7,13 +7,13 @@ from hashlib import sha256
 
 import pytest
 
-from tests.endtoend.daemon import Daemon
+from harness.certificates import self_signed
+from harness.daemon import Daemon
+from harness.sink_rules import Rule
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.certificates import self_signed
-from tests.fakes.disk import NoDiskError, small_disk
-from tests.fakes.received import Rule
 from tests.length import choose
+from tests.programs.small_disk import NoDiskError, small_disk
 
 
 def contents(folder):

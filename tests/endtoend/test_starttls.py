@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from tests.endtoend.daemon import Daemon
+from harness.certificates import authority
+from harness.daemon import Daemon
+from harness.waiting import PATIENCE, until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.processes import PATIENCE, until
 
 NAME = "relay.example.test"
 ROOT = authority()

@@ -3,10 +3,10 @@
 import threading
 import time
 
+from harness.sink import Sink
+from harness.sink_rules import Rule
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
 
 OFFERS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES")
 

@@ -9,13 +9,14 @@ import subprocess
 
 import pytest
 
+from harness.certificates import authority
+from harness.processes import answers, free_port
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.disk import NoDiskError, fill, small_disk
-from tests.fakes.processes import answers, free_port, until
-from tests.fakes.received import Rule
 from tests.length import choose
+from tests.programs.small_disk import NoDiskError, fill, small_disk
 
 BIG = mail("big", (b"x" * 70 + b"\r\n") * 42_000)
 

@@ -2,8 +2,8 @@
 
 import smtplib
 
+from harness.waiting import until
 from tests.endtoend.world import TO, received
-from tests.fakes.processes import until
 
 # Not trusted by itself, so that the name decides.
 APPLICATION = "127.0.0.2"

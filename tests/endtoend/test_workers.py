@@ -8,13 +8,14 @@ from collections import Counter
 
 import pytest
 
+from harness.certificates import self_signed
+from harness.processes import answers
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.test_kill import Load, tokens
 from tests.endtoend.world import TO, received
-from tests.fakes.anybody import NOBODY, with_open_python
-from tests.fakes.certificates import self_signed
-from tests.fakes.processes import answers, until
-from tests.fakes.received import Rule
+from tests.programs.open_python import NOBODY, with_open_python
 
 SLOW = Rule("RCPT", "451 4.3.0 come back")
 

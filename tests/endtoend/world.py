@@ -1,52 +1,18 @@
 """What the end-to-end tests are played with: a DNS, sinks and relays."""
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.daemon import ROOT, Daemon
-from tests.fakes.processes import PATIENCE, Child, free_port, until
-from tests.fakes.received import Message, Rule
-from tests.fakes.sink import Sink
+from harness.daemon import Daemon
+from harness.dns_process import Dns
+from harness.sink import Sink
+from harness.sink_rules import Message, Rule
+from harness.waiting import PATIENCE, until
 
 #: Whom most messages are for.
 TO = "someone@example.test"
-
-
-class Dns:
-    """A DNS server in a process of its own, which follows its zone file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "zone.json"
-        self._records: dict[str, Mapping[str, Any]] = {}
-        self.port = free_port()
-        self.add({})
-        command = [sys.executable, "-m", "tests.fakes.dnsserver", "--port", str(self.port), "--zone", str(self._file)]
-        self.child = Child(command, folder / "dns.log", {"PYTHONPATH": str(ROOT)})
-
-    def add(self, names: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add records by name, in the form of the zone file."""
-        self._records |= names
-        new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(self._records))
-        new.replace(self._file)
-
-    def clear(self) -> None:
-        """Remove all records."""
-        self._records.clear()
-        self.add({})
-
-    def mail_host(self, domain: str, address: str = "127.0.0.1") -> None:
-        """Give a domain one MX host at this address."""
-        self.add({domain: {"MX": [[10, f"mx.{domain}"]]}, f"mx.{domain}": {"A": [address]}})
-
-    @property
-    def setting(self) -> str:
-        """The value of DNS_SERVERS."""
-        return f"127.0.0.1:{self.port}"
 
 
 class World:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness.daemon import ROOT
 from tests.endtoend.conftest import dns, dns_process  # noqa: F401  fixtures of these tests too
-from tests.endtoend.daemon import ROOT
 from tests.image import base
 from tests.image.buildah import TAG, Buildah, pip_configuration, words_of
 

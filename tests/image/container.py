@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.daemon import Daemon
-from tests.fakes.processes import Child, until
+from harness.daemon import Daemon
+from harness.processes import Child
+from harness.waiting import until
 from tests.image.buildah import Buildah
 
 #: Whom the image runs as.

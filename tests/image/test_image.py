@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import mta
-from tests.fakes.processes import answers, free_port, until
+from harness.processes import answers, free_port
+from harness.waiting import until
 from tests.image.buildah import disk_usage
 from tests.image.container import USER, daemon_of, locked_up, resident
 

@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
+from harness.certificates import authority
+from harness.sink import Sink
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.endtoend.mails import HARD, mail
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.processes import until
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
 from tests.image.container import QUEUE, Container
 
 CLIENTS = 5

@@ -9,12 +9,12 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from harness.waiting import eventually
 from mta.inbound import accepting
 from mta.inbound.accepting import MOST_AT_ONCE, RejectedClient
 from mta.inbound.ports import bind, listen
 from mta.smtp.replies import reply
 from tests.fakes.greeter import GreeterFactory
-from tests.fakes.turning import until
 
 AWAY = reply(421, "4.7.0", "Too many connections from your address")
 
@@ -77,7 +77,7 @@ class Accepting(TestCase):
     async def tearDown(self):
         for client in self.clients:
             client.close()
-        await self.until(lambda: not self.host.open)
+        await eventually(self.reactor, lambda: not self.host.open)
         await maybeDeferred(self.port.stopListening)
         assert self.port._spare is None
 
@@ -94,9 +94,6 @@ class Accepting(TestCase):
         """Wait for the reactor, which opens descriptors of its own when it begins to run."""
         return deferLater(self.reactor, 0)
 
-    def until(self, condition):
-        return until(self.reactor, condition)
-
     async def heard(self, client):
         """Return what a client hears until the connection ends."""
         said = []
@@ -108,13 +105,13 @@ class Accepting(TestCase):
                 return False
             return said[-1] == b""
 
-        await self.until(ended)
+        await eventually(self.reactor, ended)
         return b"".join(said)
 
     async def test_of_many_that_come_at_once_few_are_taken_in_each_turn(self):
         await self.turn()
         clients = [self.connect() for _ in range(4 * MOST_AT_ONCE)]
-        await self.until(lambda: len(self.host.open) == len(clients))
+        await eventually(self.reactor, lambda: len(self.host.open) == len(clients))
         assert max(filter(None, self.host.turns)) == MOST_AT_ONCE
 
     async def test_a_client_that_is_turned_away_hears_why_and_gets_no_transport(self):
@@ -128,7 +125,7 @@ class Accepting(TestCase):
         assert len(self.flushLoggedErrors(RuntimeError)) == 1
         self.host.faulty = False
         self.connect()
-        await self.until(lambda: self.host.open)
+        await eventually(self.reactor, lambda: self.host.open)
 
     async def test_without_descriptors_each_client_hears_421_and_the_next_is_served_when_there_are_some(self):
         await self.turn()
@@ -139,7 +136,7 @@ class Accepting(TestCase):
         assert {address for address, _ in self.host.told} == {"127.0.0.1"}
         assert self.host.built == 0
         self.connect()
-        await self.until(lambda: self.host.open)
+        await eventually(self.reactor, lambda: self.host.open)
 
     async def test_without_even_the_spare_descriptor_clients_wait_and_the_reactor_rests(self):
         self.patch(accepting, "PAUSE", 0.1)
@@ -149,11 +146,11 @@ class Accepting(TestCase):
             os.close(self.port._spare)
             self.port._spare = None
             thief = os.open(os.devnull, os.O_RDONLY)
-            await self.until(lambda: self.host.told)
+            await eventually(self.reactor, lambda: self.host.told)
             assert self.port not in self.reactor.getReaders()
             os.close(thief)
         assert self.host.told[0][0] == ""
-        await self.until(lambda: self.host.open)
+        await eventually(self.reactor, lambda: self.host.open)
         assert client.recv(512) == b"220\r\n"
 
     async def test_clients_leave_the_last_descriptors_to_the_relays_own_work(self):

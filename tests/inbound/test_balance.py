@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import TestCase
 
+from harness.waiting import eventually
 from mta.inbound.balance import SLACK, Balance, shared_memory
 from mta.inbound.ports import bind, listen
 from tests.fakes.greeter import GreeterFactory
-from tests.fakes.turning import until
 
 
 @pytest.fixture
@@ -101,28 +101,25 @@ class Listening(TestCase):
         await maybeDeferred(self.port.stopListening)
         for protocol in self.factory.open:
             protocol.transport.abortConnection()
-        await self.until(lambda: not self.factory.open)
+        await eventually(self.reactor, lambda: not self.factory.open)
         for client in self.clients:
             client.close()
 
-    def until(self, condition):
-        return until(self.reactor, condition)
-
     async def test_all_that_come_together_are_taken_though_the_other_process_takes_none(self):
         self.other.begin()
-        await self.until(lambda: len(self.factory.open) == len(self.clients))
+        await eventually(self.reactor, lambda: len(self.factory.open) == len(self.clients))
         assert not self.balance.our_turn()
 
     async def test_a_connection_that_ends_is_counted_out(self):
-        await self.until(lambda: len(self.factory.open) == len(self.clients))
+        await eventually(self.reactor, lambda: len(self.factory.open) == len(self.clients))
         self.other.begin()
         assert not self.balance.our_turn()
         for protocol in self.factory.open:
             protocol.transport.loseConnection()
-        await self.until(self.balance.our_turn)
+        await eventually(self.reactor, self.balance.our_turn)
 
     async def test_a_port_that_is_closed_while_it_waits_stays_closed(self):
         self.other.begin()
-        await self.until(lambda: not self.balance.our_turn())
+        await eventually(self.reactor, lambda: not self.balance.our_turn())
         await self.port.stopListening()
         assert not self.port.connected

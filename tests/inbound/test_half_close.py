@@ -8,11 +8,11 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from harness.certificates import authority
 from mta.inbound.protocol import STOPPING, TIMEOUT
 from mta.queue.memory import MemoryQueue
 from mta.smtp.server.canned_replies import RECIPIENT_OK
-from tests.fakes.certificates import authority
-from tests.fakes.listening import Listening, SlowQueue, Wire
+from tests.drivers.listener import Listening, SlowQueue, Wire
 
 MESSAGE = "EHLO app.test\r\nMAIL FROM:<a@a.test>\r\nRCPT TO:<b@b.test>\r\nBDAT 7 LAST\r\nhello\r\nQUIT\r\n"
 PARTS = MESSAGE.partition("MAIL")

@@ -25,7 +25,7 @@ from mta.smtp.client.handshake import Offer, Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.limits import STRICT, Leniency
 from mta.smtp.server.canned_replies import RECIPIENT_OK
-from tests.fakes.listening import NAME, STRANGER, Listening
+from tests.drivers.listener import NAME, STRANGER, Listening
 
 OFFER = Offer(pipelining=True, dsn=True, eight_bit=True, smtputf8=True, size=0)
 CONTENT = b"Subject: x\r\n\r\nbody\r\n"

@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
+from harness.mail import envelope
 from mta.inbound.intake import HEADER_TOO_LARGE, Incoming
 from mta.inbound.limits import InboundLimits
 from mta.inbound.policy import Client
@@ -14,8 +15,7 @@ from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFul
 from mta.queue.memory import MemoryQueue
 from mta.smtp.replies import Reply
 from mta.tls.layer import BUFFERS
-from tests.fakes.listening import FRIEND, STRANGER, Listening
-from tests.fakes.mail import envelope
+from tests.drivers.listener import FRIEND, STRANGER, Listening
 
 Cut = Callable[[bytes], list[bytes]]
 COMPLETE = b"From: <a@a.test>\r\nDate: then\r\nMessage-ID: <1@a.test>\r\n\r\nHello.\r\n"

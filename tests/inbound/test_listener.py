@@ -8,7 +8,7 @@ from mta.inbound.listener import GOODBYE, GRACE
 from mta.queue.memory import MemoryQueue
 from mta.smtp.address import Address
 from mta.smtp.limits import Leniency, SmtpLimits
-from tests.fakes.listening import STRANGER, Listening, SlowQueue, Wire
+from tests.drivers.listener import STRANGER, Listening, SlowQueue, Wire
 
 GREET = "EHLO app.test"
 MAIL = "MAIL FROM:<alice@a.test>"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
+from harness.zone import Zone, ZoneResolver
 from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS as TABLE
 from mta.delivery.local.rule import LocalKind
@@ -20,7 +21,6 @@ from mta.smtp.address import Address, parse_address
 from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.limits import STRICT, Leniency
 from mta.smtp.server.commands import parse_rcpt
-from tests.fakes.zone import Zone, ZoneResolver
 from tests.inbound.relaying import CLIENTS, OPEN, OWN, RECIPIENTS, SETTINGS
 
 PORTS = ("25", "587", "2525")

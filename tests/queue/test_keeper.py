@@ -1,12 +1,12 @@
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import mail
 from mta.message.outcome import Delivered
 from mta.queue.disk.space import RESERVE, assess_space
 from mta.queue.interface import Query, QueueError, Settlement, Space, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.queue.upkeep import BATCH, BATCH_PAUSE, NOTICE_INTERVAL, HistoryKeeper, SpaceKeeper
-from tests.fakes.mail import mail
 
 NOW = 1_000_000.0
 DAY = 86400.0

@@ -7,9 +7,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import AddressAnswer, Found, LookupFailed
 from mta.routing.nat64 import Nat64, inner, prefixes
-from tests.fakes.zone import Zone, ZoneResolver
 
 # RFC 6052 section 2.4: 192.0.2.33 under 2001:db8:122:344::/96 and shorter ones.
 FORMS = {

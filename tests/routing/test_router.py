@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import FAILURE_TTL
 from mta.dns.message import MAX_EXCHANGERS
 from mta.message.outcome import Failed, TryLater
@@ -14,7 +15,6 @@ from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
 from mta.routing.rules import RouterRules
 from mta.smtp.domains import domain_list
-from tests.fakes.zone import Zone, ZoneResolver
 
 ZONE: dict[str, dict[str, Any]] = {
     "example.test": {"MX": [[20, "backup.example.test"], [10, "a.example.test"], [10, "b.example.test"]]},

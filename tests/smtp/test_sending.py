@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import mail
 from mta.delivery.remote.commands import ONE_WRITE_BYTES, prepare_transaction
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.dkim.signer import prefixed
@@ -18,8 +19,7 @@ from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.client.transaction import OutgoingMessage
 from mta.smtp.replies import Reply
-from tests.fakes import mail
-from tests.fakes.receiver import Receiver
+from tests.fakes.strict_receiver import Receiver
 from tests.strategies import bodies, splits, wild_bytes
 
 MAIL, ONE, TWO = "MAIL FROM:<a@a.test>", "RCPT TO:<1@b.test>", "RCPT TO:<2@b.test>"

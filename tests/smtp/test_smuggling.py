@@ -11,7 +11,7 @@ import pytest
 from mta.smtp.framing import DotStuffer
 from mta.smtp.limits import Leniency
 from mta.smtp.server.events import Closed, MailFrom
-from tests.fakes.serving import Serving, cuts
+from tests.drivers.server_machine import Serving, cuts
 
 HELLO = b"EHLO client.test\r\n"
 ENVELOPE = b"MAIL FROM:<a@client.test>\r\nRCPT TO:<b@example.test>\r\n"

@@ -9,7 +9,7 @@ from mta.smtp.client.handshake import Login, Offer, Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.replies import reply
 from mta.smtp.server.events import Closed, Hello, StartTls
-from tests.fakes.serving import Serving, cuts
+from tests.drivers.server_machine import Serving, cuts
 from tests.strategies import splits, wild_bytes
 
 # The server: a client, or somebody between us, slips in commands in clear.

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.endtoend.conftest import dns, dns_process, world
-from tests.fakes.disk import NoDiskError
-from tests.fakes.mounted import PowerDisk
+from tests.programs.power_disk import PowerDisk
+from tests.programs.small_disk import NoDiskError
 
 __all__ = ["dns", "dns_process", "world"]
 

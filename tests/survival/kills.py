@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tests.endtoend.daemon import Daemon
+from harness.daemon import Daemon
+from harness.sink import Sink
+from harness.sink_rules import Message, Rule
 from tests.endtoend.mails import mail
-from tests.fakes.received import Message, Rule
-from tests.fakes.sink import Sink
 
 CLIENTS = 20
 #: Clients pause while this many accepted messages have not arrived, so that the last restart has an end in sight.

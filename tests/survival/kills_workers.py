@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from tests.endtoend.daemon import Daemon
+from harness.daemon import Daemon
 
 
 def a_workers_process(relay: Daemon, number: int) -> int | None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tests.endtoend.daemon import Daemon
+from harness.daemon import Daemon
+from harness.sink import Sink
+from harness.sink_rules import Message, Rule
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.mounted import PowerDisk
-from tests.fakes.processes import until
-from tests.fakes.received import Message, Rule
-from tests.fakes.sink import Sink
+from tests.programs.power_disk import PowerDisk
 
 CLIENTS = 8
 #: Clients pause while this many accepted messages have not arrived.

@@ -21,9 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.daemon import ROOT, Daemon
-from tests.endtoend.world import Dns
-from tests.fakes.processes import PATIENCE, Child, free_port, until
+from harness.daemon import ROOT, Daemon
+from harness.dns_process import Dns
+from harness.processes import Child, free_port
+from harness.waiting import PATIENCE, until
 from tests.survival.kills_queue import ledger, marked, waiting
 from tests.survival.soak_books import Audit, Books, Count, audit
 from tests.survival.soak_operator import Certificates, Operator, all_well

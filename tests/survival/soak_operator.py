@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.daemon import Daemon
-from tests.endtoend.world import Dns
-from tests.fakes.certificates import Leaf, self_signed
-from tests.fakes.processes import PATIENCE, until
+from harness.certificates import Leaf, self_signed
+from harness.daemon import Daemon
+from harness.dns_process import Dns
+from harness.waiting import PATIENCE, until
 from tests.survival.soak_books import Books
 from tests.survival.soak_plan import DOMAINS, SENDERS, number_of
 from tests.survival.soak_sink import host

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.processes import PATIENCE, Child
+from harness.processes import Child
+from harness.waiting import PATIENCE
 from tests.survival.soak_books import Books, Count
 
 _EVENT = re.compile(rb'\{"time": "[^"]{24}", "event": "([a-z_-]+)"')

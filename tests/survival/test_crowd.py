@@ -8,13 +8,13 @@ import threading
 import pytest
 
 from bench.processes import resident_mb
+from harness.certificates import authority
+from harness.crowd import STRANGER, Deaf, Flood, Rest, Silent, connect, descriptors, descriptors_used_up
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.test_kill import Load, tokens
 from tests.endtoend.world import TO, received
-from tests.fakes.certificates import authority
-from tests.fakes.processes import until
 from tests.length import choose
-from tests.survival.crowd import STRANGER, Deaf, Flood, Rest, Silent, connect, descriptors, descriptors_used_up
 
 #: Connections of a crowd.
 CROWD = choose(300, 2000)

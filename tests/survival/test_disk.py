@@ -12,14 +12,14 @@ from contextlib import suppress
 import pytest
 from twisted.python.failure import Failure
 
+from harness.mail import mail as new_mail
+from harness.sink_rules import Rule
+from harness.waiting import until
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Query, QueueError
 from mta.queue.sqlite.queue import open_queue
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
-from tests.fakes.mail import mail as new_mail
-from tests.fakes.processes import until
-from tests.fakes.received import Rule
 from tests.length import choose
 from tests.survival.power import LARGE, SMALL, ledger, tokens
 

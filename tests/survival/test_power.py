@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
+from harness.waiting import until
 from tests.endtoend.mails import mail
-from tests.fakes.processes import until
 from tests.length import choose
 from tests.survival.power import LARGE, SMALL, Load, Outage, ledger, named, repeated, tokens
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from tests.fakes.disk import NoDiskError
-from tests.fakes.mounted import PowerDisk
+from tests.programs.power_disk import PowerDisk
+from tests.programs.small_disk import NoDiskError
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.fakes.processes import until
+from harness.waiting import until
 from tests.survival.soak_books import Books
 from tests.survival.soak_plan import Plan
 from tests.survival.soak_watch import Log, judge

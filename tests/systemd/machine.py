@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.processes import Child, until
+from harness.processes import Child
+from harness.waiting import until
 from tests.systemd.debian import NSPAWN, copy_debian
 
 _BOOT_SECONDS = 60

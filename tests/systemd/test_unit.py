@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.world import TO, Dns, World, received
-from tests.fakes.certificates import authority
-from tests.fakes.processes import until
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
+from harness.certificates import authority
+from harness.dns_process import Dns
+from harness.sink import Sink
+from harness.sink_rules import Rule
+from harness.waiting import until
+from tests.endtoend.world import TO, World, received
 from tests.systemd.debian import ROOT
 from tests.systemd.machine import Machine
 from tests.systemd.unit import UNIT, Unit, blocks

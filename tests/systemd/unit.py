@@ -3,7 +3,7 @@
 import smtplib
 from pathlib import Path
 
-from tests.fakes.processes import until
+from harness.waiting import until
 from tests.systemd.machine import Machine
 
 UNIT = "smtprelay.service"

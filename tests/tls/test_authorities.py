@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from twisted.internet.protocol import Protocol
 
+from harness.certificates import authority
 from mta.routing.route import Route, TlsRule
 from mta.tls.authorities import Authorities
-from tests.fakes.certificates import authority
 
 FIRST, SECOND = authority("First"), authority("Second")
 ROUTE = Route("mx.test", "192.0.2.1", 25, TlsRule.VERIFY)

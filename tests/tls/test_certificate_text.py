@@ -12,10 +12,10 @@ from OpenSSL import SSL, crypto
 from twisted.internet.protocol import Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
+from harness.certificates import Authority, Key, Leaf, authority, self_signed
 from mta.routing.route import Route, TlsRule
 from mta.tls.certificate_text import Fault, certificate_problem
 from mta.tls.client import ClientOptions, Trust, client_options
-from tests.fakes.certificates import Authority, Key, Leaf, authority, self_signed
 
 HOST = "mx.example.test"
 ROOT = authority()

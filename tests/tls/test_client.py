@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from harness.certificates import Leaf, authority, self_signed
 from mta.routing.route import Route, TlsRule
 from mta.tls import client
 from mta.tls.client import CertificateRejected, Trust, client_options, describe, failure_words
-from tests.fakes.certificates import Leaf, authority, self_signed
 
 AUTHORITY = authority()
 TRUST = Trust(AUTHORITY.certificate_pem, system=False)

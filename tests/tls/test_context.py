@@ -4,8 +4,8 @@ from contextlib import suppress
 import pytest
 from OpenSSL import SSL
 
+from harness.certificates import authority
 from mta.tls.context import new_context, openssl_words, protocol_and_cipher
-from tests.fakes.certificates import authority
 
 LEAF = authority().leaf(["mx.example.test"])
 

@@ -5,8 +5,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from harness.certificates import authority, self_signed
 from mta.tls.keypair import CertificateError, read_pair
-from tests.fakes.certificates import authority, self_signed
 
 ROOT = authority()
 LEAF = ROOT.leaf(["mx.example.test", "mail.example.test"])

@@ -10,11 +10,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from harness.certificates import authority
 from mta.routing.route import Route, TlsRule
 from mta.tls.client import Trust, client_options
 from mta.tls.context import new_context
 from mta.tls.prompt_writer import PromptWriter
-from tests.fakes.certificates import authority
 
 LEAF = authority().leaf(["a.test"])
 

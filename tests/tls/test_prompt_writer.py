@@ -9,10 +9,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from harness.certificates import authority
 from mta.routing.route import Route, TlsRule
 from mta.tls.client import Trust, client_options
 from mta.tls.prompt_writer import PromptWriter
-from tests.fakes.certificates import authority
 
 
 class Receiver(Protocol):

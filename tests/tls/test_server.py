@@ -18,11 +18,11 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from harness.certificates import Leaf, authority
+from harness.waiting import PATIENCE
 from mta.event_log.log import EventLog
 from mta.tls.server import CertificateError, ListeningCertificate
-from tests.fakes.certificates import Leaf, authority
-from tests.fakes.listening import NAME, Listening
-from tests.fakes.processes import PATIENCE
+from tests.drivers.listener import NAME, Listening
 
 ROOT = authority()
 FIRST = ROOT.leaf([NAME, "first.test"])

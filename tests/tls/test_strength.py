@@ -6,11 +6,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
+from harness.certificates import Leaf, authority
 from mta.routing.route import Route, TlsRule
 from mta.tls.client import Trust, client_options
 from mta.tls.keypair import KeyPair, read_pair
-from tests.fakes.certificates import Leaf, authority
-from tests.fakes.hello import SSL3, TLS1_0, TLS1_1, TLS1_2, answer, client_hello, ssl2_hello
+from tests.drivers.tls_hello import SSL3, TLS1_0, TLS1_1, TLS1_2, answer, client_hello, ssl2_hello
 
 ROOT = authority()
 NAME = "mx.example.test"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 import mta
+from harness.certificates import self_signed
 from mta.config.settings import read_settings
 from mta.tls.server import ListeningCertificate
 from mta.workers.handover import Handover, HandoverError, give, receive
-from tests.fakes.certificates import self_signed
 
 SETTINGS = {
     "SMARTHOST_ADDRESS": "smtp.example.test",

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import claim
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import WindowLimits
 from mta.delivery.job import Group, Job, RecipientResult
@@ -19,8 +20,7 @@ from mta.routing.route import Plan
 from mta.smtp.replies import Reply, reply
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
-from tests.fakes.carrier import FakeCarrier, FakeConnection
-from tests.fakes.mail import claim
+from tests.fakes.connector import FakeConnection, FakeConnector
 from tests.length import choose
 
 MX = "mx.test"
@@ -37,7 +37,7 @@ class Worker:
     """One worker's destination, and the owner of its groups."""
 
     def __init__(self, relay: "Relay", number: int) -> None:
-        self.carrier = FakeCarrier()
+        self.carrier = FakeConnector()
         self.carrier.held = True
         self.lines: list[str] = []
         self.results: list[RecipientResult] = []

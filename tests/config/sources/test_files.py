@@ -5,10 +5,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from harness.certificates import authority
 from mta.config.setting import SettingsReader
 from mta.config.sources import files
 from mta.config.sources.macros import Macros
-from tests.fakes.certificates import authority
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
+from harness.mail import claim
 from mta.delivery.destinations.admission import UnprovenBudget
 from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
-from tests.fakes.mail import claim
 
 NOW = 1_000_000.0
 

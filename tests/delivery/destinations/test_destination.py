@@ -1,6 +1,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import claim
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.feedback import TRANSACTIONS_PER_CONNECTION
 from mta.delivery.destinations.pool import IDLE_SECONDS
@@ -10,8 +11,7 @@ from mta.delivery.remote.interface import TransactionResult
 from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Plan
-from tests.fakes.carrier import FakeCarrier
-from tests.fakes.mail import claim
+from tests.fakes.connector import FakeConnector
 
 PLAN = Plan("mx.test", ())
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
@@ -36,7 +36,7 @@ class Notebook:
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.carrier = FakeCarrier()
+        self.carrier = FakeConnector()
         self.owner = Notebook()
         self.lines: list[str] = []
         self.destination = Destination(

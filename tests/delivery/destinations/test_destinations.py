@@ -2,6 +2,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness.mail import claim
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.destinations import Destinations
 from mta.delivery.destinations.window import WindowLimits, own_windows
@@ -12,8 +13,7 @@ from mta.event_log.log import EventLog
 from mta.message.outcome import TryLater
 from mta.queue.interface import DueMessage
 from mta.routing.route import Local, Plan
-from tests.fakes.carrier import FakeCarrier
-from tests.fakes.mail import claim
+from tests.fakes.connector import FakeConnector
 from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
@@ -44,7 +44,7 @@ class DestinationsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.router, self.carrier, self.owner = FakeRouter(), FakeCarrier(), Owner()
+        self.router, self.carrier, self.owner = FakeRouter(), FakeConnector(), Owner()
         self.room = 100
         self.owed = NEVER_OWED
         self.destinations = self.owner.destinations = Destinations(

@@ -3,11 +3,11 @@ import itertools
 from twisted.internet.task import Clock
 
 from mta.delivery.destinations.pool import IDLE_SECONDS, IdlePool, PooledConnection
-from tests.fakes.carrier import FakeCarrier, FakeConnection
+from tests.fakes.connector import FakeConnection, FakeConnector
 
 
 def kept(lines: IdlePool) -> FakeConnection:
-    connection = FakeConnection(FakeCarrier())
+    connection = FakeConnection(FakeConnector())
     lines.keep(PooledConnection(connection, 0.0))
     return connection
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.limited_delivery import NOW, Relay
+from harness.limited_server import AtRandom, FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.queue.interface import Action, Status
 from mta.smtp.replies import Reply, reply
-from tests.fakes.limited import AtRandom, FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
-from tests.fakes.throttled import NOW, Relay
 
 
 def assert_all_went_well(relay: Relay, count: int) -> None:

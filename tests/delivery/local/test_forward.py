@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import mail
 from mta.delivery.job import RecipientResult
 from mta.delivery.local.aliases import Expansion
 from mta.delivery.local.forward import outside_key, plan_messages, write_message
@@ -14,7 +15,6 @@ from mta.message.outcome import Delivered, TryLater
 from mta.queue.interface import NewMail, Pending, QueueId
 from mta.queue.sqlite.bodies import Writer
 from mta.smtp.address import parse_address
-from tests.fakes import mail
 
 ALIAS = parse_address("all@here.test")
 ALL = Recipient(ALIAS)

@@ -15,9 +15,9 @@ from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.tls.client import client_options
-from tests.fakes.carrying import AlwaysNoted, Case, request
-from tests.fakes.dovecot import Dovecot, why_not
-from tests.fakes.wire import Wire
+from tests.drivers.connector_case import AlwaysNoted, Case, request
+from tests.fakes.memory_reactor import Wire
+from tests.programs.dovecot import Dovecot, why_not
 
 BY_NAME = LocalRule(LocalKind.LMTP, "dovecot", 24)
 BY_ADDRESS = LocalRule(LocalKind.LMTP, "192.0.2.7", 24)

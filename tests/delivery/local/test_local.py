@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness import mail
 from mta.delivery.local.aliases import Aliases, parse_aliases
 from mta.delivery.local.forward import MAX_IN_MEMORY, Forwarding
 from mta.delivery.local.interface import Expanded
@@ -21,7 +22,6 @@ from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.bodies import Writer
 from mta.routing.route import Plan
 from mta.smtp.address import parse_address
-from tests.fakes import mail
 
 STORE = Plan("lmtp:store.test:24", ())
 ALIASES = """\

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness import mail
 from mta.delivery.remote.commands import ONE_WRITE_BYTES, outcome, outcomes, prepare_transaction
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.message.body import Body, MemoryBody
@@ -13,7 +14,6 @@ from mta.smtp.address import Address, parse_address
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.client.handshake import Offer
 from mta.smtp.replies import Reply, reply
-from tests.fakes import mail
 
 ALL = Offer(pipelining=True, chunking=True, dsn=True, eight_bit=True, smtputf8=True, size=0)
 HOST = "mx.test[192.0.2.1]:25"

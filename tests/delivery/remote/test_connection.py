@@ -1,10 +1,10 @@
 from dataclasses import replace
 
+from harness import mail
 from mta.delivery.remote.interface import Connection, TransactionResult
 from mta.message.outcome import Delivered, Failed, TryLater
-from tests.fakes import mail
-from tests.fakes.carrying import ROUTE, TAKEN, Case, request
-from tests.fakes.wire import Wire
+from tests.drivers.connector_case import ROUTE, TAKEN, Case, request
+from tests.fakes.memory_reactor import Wire
 
 
 class CarryTests(Case):

@@ -6,8 +6,8 @@ from twisted.internet.defer import CancelledError
 from mta.delivery.remote.connector import SmtpConnector
 from mta.message.outcome import TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
-from tests.fakes.carrying import CLEAR, EHLO, OTHER, ROUTE, Case
-from tests.fakes.wire import Wire
+from tests.drivers.connector_case import CLEAR, EHLO, OTHER, ROUTE, Case
+from tests.fakes.memory_reactor import Wire
 
 
 class OpeningTests(Case):

@@ -13,8 +13,8 @@ from twisted.internet.error import ConnectionLost
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.routing.route import TlsRule
 from mta.smtp.client.reply_reader import MAX_LINES, MAX_OCTETS
-from tests.fakes.carrying import ROUTE, Case, request
-from tests.fakes.wire import Wire
+from tests.drivers.connector_case import ROUTE, Case, request
+from tests.fakes.memory_reactor import Wire
 
 GOOD = {
     "greeting": "220 hi",

@@ -12,13 +12,13 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from harness import certificates
+from harness.waiting import PATIENCE
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.message.outcome import TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.tls.client import Trust, client_options
-from tests.fakes import certificates
-from tests.fakes.carrying import AlwaysNoted
-from tests.fakes.processes import PATIENCE
+from tests.drivers.connector_case import AlwaysNoted
 
 AUTHORITY = certificates.authority()
 USER = Credentials("the-user", "hunter2")

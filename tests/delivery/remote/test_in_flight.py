@@ -3,6 +3,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness import mail
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.event_log.log import EventLog
@@ -10,9 +11,8 @@ from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.interface import QueueError
 from mta.queue.memory import MemoryQueue
-from tests.fakes import mail
-from tests.fakes.carrying import TAKEN, Case, request
-from tests.fakes.wire import Wire
+from tests.drivers.connector_case import TAKEN, Case, request
+from tests.fakes.memory_reactor import Wire
 
 LARGE = MemoryBody((b"y" * 70 + b"\r\n") * 8000)
 

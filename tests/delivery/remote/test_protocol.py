@@ -8,6 +8,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
+from harness import certificates, mail
+from harness.sink import EXTENSIONS, Sink
+from harness.sink_rules import Rule
 from mta.delivery.remote.commands import ONE_WRITE_BYTES
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection, DeliveryRequest
@@ -15,10 +18,7 @@ from mta.message.body import FileBody, MemoryBody
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.tls.client import Trust, client_options
-from tests.fakes import certificates, mail
-from tests.fakes.carrying import AlwaysNoted
-from tests.fakes.received import Rule
-from tests.fakes.sink import EXTENSIONS, Sink
+from tests.drivers.connector_case import AlwaysNoted
 
 USER = Credentials("the-user", 'p"\\%&/ :^$#x')
 AUTHORITY = certificates.authority()

@@ -5,8 +5,8 @@ from mta.delivery.remote.commands import ONE_WRITE_BYTES
 from mta.delivery.remote.interface import Connection
 from mta.message.body import CHUNK_BYTES, MemoryBody
 from mta.message.outcome import Delivered, TryLater
-from tests.fakes.carrying import Case, request
-from tests.fakes.wire import Wire
+from tests.drivers.connector_case import Case, request
+from tests.fakes.memory_reactor import Wire
 
 
 class FailingBody:

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.mail import claim
 from mta.delivery.remote.interface import ExcessRecipients, TransactionResult
 from mta.delivery.remote.walk import FIRST_STEP, MOST_ADDRESSES, MOST_SESSIONS, sort_out, unsent, untried
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan, Route
 from mta.smtp.replies import reply
-from tests.fakes.mail import claim
 
 ROUTES = tuple(Route(f"mx{number}.test", f"192.0.2.{number}", 25) for number in range(1, 8))
 PLAN = Plan("mx.test", ROUTES)

@@ -9,6 +9,9 @@ import pytest
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from harness import certificates
+from harness.sink import Sink
+from harness.sink_rules import Rule
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection
 from mta.delivery.replies.hints import MAX_HOSTS, ClearTextNotices, without_tls
@@ -16,10 +19,7 @@ from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.smtp.replies import read_reply
 from mta.tls.client import Trust, client_options
-from tests.fakes import certificates
-from tests.fakes.carrying import CLEAR, EHLO, ROUTE, AlwaysNoted, Case, request
-from tests.fakes.received import Rule
-from tests.fakes.sink import Sink
+from tests.drivers.connector_case import CLEAR, EHLO, ROUTE, AlwaysNoted, Case, request
 
 AUTHORITY = certificates.authority()
 DAY = 86400.0

@@ -4,8 +4,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from harness.waiting import PATIENCE
 from mta.queue.disk.threads import THREADS, Threads, run_inline
-from tests.fakes.processes import PATIENCE
 
 
 class Oops(Exception):

@@ -3,7 +3,7 @@ import pytest
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.handshake import Login, Offer, Terms
 from mta.smtp.client.machine import ClientMachine
-from tests.fakes.play import LMTP, LOGIN, PLAIN_SERVER, TERMS, Pieces, cut, ended, hear, play
+from tests.drivers.client_machine import LMTP, LOGIN, PLAIN_SERVER, TERMS, Pieces, cut, ended, hear, play
 
 
 @cut

@@ -9,7 +9,19 @@ from mta.smtp.client.transaction import OutgoingMessage, RecipientReply
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import DotReader
 from mta.smtp.replies import Reply
-from tests.fakes.play import CHUNKING, LETTER, LMTP, LOGIN, MAIL, ONE, PIPELINE, PLAIN_SERVER, TERMS, begun, play
+from tests.drivers.client_machine import (
+    CHUNKING,
+    LETTER,
+    LMTP,
+    LOGIN,
+    MAIL,
+    ONE,
+    PIPELINE,
+    PLAIN_SERVER,
+    TERMS,
+    begun,
+    play,
+)
 from tests.strategies import bodies, splits
 
 LOST = SessionFailure(FailureKind.LOST, "4.4.2", "connection lost before the reply to MAIL")

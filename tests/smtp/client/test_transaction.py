@@ -4,7 +4,7 @@ import pytest
 
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.transaction import OutgoingMessage
-from tests.fakes.play import (
+from tests.drivers.client_machine import (
     BDAT,
     BODY,
     CHUNKING,

@@ -7,7 +7,7 @@ import pytest
 from mta.smtp.replies import reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.events import BodyEnd, Closed, DataBegin, Hello, MailFrom, RcptTo, StartTls
-from tests.fakes.serving import Serving, cuts, octets
+from tests.drivers.server_machine import Serving, cuts, octets
 
 HELLO = b"EHLO client.test\r\n"
 MAIL = b"MAIL FROM:<a@client.test>\r\n"

@@ -18,7 +18,7 @@ def delivers(request: DeliveryRequest) -> dict[int, Outcome]:
 class FakeConnection:
     """Answers at once, or when the test says so if `held`."""
 
-    def __init__(self, carrier: "FakeCarrier") -> None:
+    def __init__(self, carrier: "FakeConnector") -> None:
         self.carrier = carrier
         self.peer = "mx.test[192.0.2.1]:25"
         self.security = ""
@@ -58,7 +58,7 @@ class FakeConnection:
             self.answer(TransactionResult({pending.index: trouble for pending in request.recipients}), usable=False)
 
 
-class FakeCarrier:
+class FakeConnector:
     """Remembers what was opened and carried. `down` set means no connection can be opened."""
 
     def __init__(self) -> None:

@@ -7,11 +7,11 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from tests.fakes.processes import PATIENCE
-from tests.fakes.received import Login, Message
+from harness.sink_rules import Login, Message
+from harness.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from tests.fakes.sink import Sink
+    from harness.sink import Sink
 
 _PATH = re.compile(rb"(?:FROM|TO):<([^>]*)>\s*(.*)", re.IGNORECASE)
 

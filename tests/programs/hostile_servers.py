@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from tests.fakes.processes import PATIENCE
+from harness.waiting import PATIENCE
 
 #: What is done with a connection; when it returns, the connection is closed.
 Behaviour = Callable[[socket.socket], None]

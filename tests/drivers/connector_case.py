@@ -6,12 +6,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from harness import mail
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
-from tests.fakes import mail
-from tests.fakes.wire import Net, Wire
+from tests.fakes.memory_reactor import Net, Wire
 
 ROUTE = Route("mx.test", "192.0.2.1", 25)
 OTHER = Route("mx2.test", "2001:db8::1", 2525)

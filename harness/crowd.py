@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.processes import PATIENCE
+from harness.waiting import PATIENCE
 
 #: An address that the daemons of the tests do not trust.
 STRANGER = "127.0.0.2"

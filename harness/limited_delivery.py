@@ -2,8 +2,11 @@
 
 from functools import partial
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from harness.limited_server import LimitedServer
+from harness.mail import mail
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
@@ -14,15 +17,23 @@ from mta.event_log.log import EventLog
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
+from mta.routing.route import Plan, Routing
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
-from tests.fakes.limited import LimitedServer
-from tests.fakes.mail import mail
-from tests.fakes.router import FakeRouter
 
 # Any time will do that is no multiple of a server's period.
 NOW = 1_000_000.3
 FOUR_DAYS = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))
+
+
+class _OneHost:
+    """A router for which every domain has the one server as its host."""
+
+    def cached(self, _: str) -> Routing:
+        return Plan("mx.test", ())
+
+    def resolve(self, domain: str) -> "Deferred[Routing]":
+        return succeed(self.cached(domain))
 
 
 class NoMailboxes:
@@ -77,7 +88,7 @@ class Relay:
         self.queues.append(queue)
         return DeliveryService(
             queue,
-            FakeRouter(),
+            _OneHost(),
             self.server,
             NoMailboxes(),  # type: ignore[arg-type]
             Settler(queue, reporter, self.schedule, wall_clock=seconds, event_log=event_log),

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.processes import answers, find_program, free_port, until
+from harness.processes import answers, find_program, free_port
+from harness.waiting import until
 
 # One line a daemon: name, type, private, unprivileged, chroot, wakeup, most processes, command.
 _MASTER = """\

@@ -1,4 +1,4 @@
-"""The test's end of a disk whose power can be cut (tests.fakes.powerdisk)."""
+"""The test's end of a disk whose power can be cut (tests.programs.power_disk_server)."""
 
 import errno
 import json
@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.disk import NoDiskError, unmounting
-from tests.fakes.processes import PATIENCE, Child, until
+from harness.processes import Child
+from harness.waiting import PATIENCE, until
+from tests.programs.small_disk import NoDiskError, unmounting
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,7 +28,7 @@ class PowerDisk:
         self.mount = folder / "disk"
         self.mount.mkdir(parents=True)
         self._control = folder / "power"
-        command = [sys.executable, "-m", "tests.fakes.powerdisk", str(self.mount), str(self._control)]
+        command = [sys.executable, "-m", "tests.programs.power_disk_server", str(self.mount), str(self._control)]
         self._child = Child(command, folder / "disk.log", {**os.environ, "PYTHONPATH": str(ROOT)})
 
     def __enter__(self) -> Self:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from tests.endtoend.daemon import ROOT
-from tests.fakes.processes import PATIENCE
+from harness.daemon import ROOT
+from harness.waiting import PATIENCE
 
 # Everyone's nobody (Debian's and most others' number).
 NOBODY = 65534

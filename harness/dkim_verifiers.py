@@ -12,8 +12,8 @@ import dkim
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from harness.waiting import PATIENCE
 from mta.dkim.keys import SigningKey, record, record_name
-from tests.fakes.processes import PATIENCE
 
 #: DNS records by name.
 Records = Mapping[str, str]

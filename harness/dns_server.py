@@ -1,7 +1,7 @@
 """A DNS server on loopback, UDP and TCP, that serves a zone.
 
 In a test: `server = DnsServer(zone); port = server.listen(reactor)`, later `await server.stop()`. As a program:
-`python -m tests.fakes.dnsserver --port 0 --zone zone.json` prints `ready PORT`; the file is read again when it changes.
+`python -m harness.dns_server --port 0 --zone zone.json` prints `ready PORT`; the file is read again when it changes.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from twisted.internet.interfaces import IUDPTransport
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.protocols.basic import Int16StringReceiver
 
+from harness.zone import Zone
 from mta.file_stamp import FileStamp
-from tests.fakes.zone import Zone
 
 _PLAIN_UDP = 512
 _ATTEMPTS = 20

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from harness.processes import Child, answers, free_port
+from harness.waiting import PATIENCE, until
 from mta.cli import render
 from mta.cli.queue import result
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Query
 from mta.queue.worker_queues.combined import open_queues
-from tests.fakes.processes import PATIENCE, Child, answers, free_port, until
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 def program(name: str) -> str:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-from tests.fakes.conversation import GoneError, Session
-from tests.fakes.processes import free_port
-from tests.fakes.received import Login, Message, Rule
+from harness.processes import free_port
+from harness.sink_rules import Login, Message, Rule
+from harness.sink_session import GoneError, Session
 
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES")
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.processes import Child, answers, find_program, free_port, until
+from harness.processes import Child, answers, find_program, free_port
+from harness.waiting import until
 
 _LMTP = Path("/usr/lib/dovecot/lmtp")
 _NOBODY = 65534

@@ -1,4 +1,4 @@
-"""Programs started beside the tests: free ports, waiting for a condition, and an end for all that was started."""
+"""Programs started beside the tests and the bench: free ports, and an end for every program that was started."""
 
 import os
 import random
@@ -6,22 +6,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
-T = TypeVar("T")
+from harness.waiting import PATIENCE
 
-#: The seconds that a test waits for something that must happen. A busy machine may need many of them; a test that
-#: waits goes on as soon as the thing happens.
-PATIENCE = 120.0
-
-_POLL_SECONDS = 0.02
 # Ports for servers lie below those that Linux gives to clients (32768 and up), so that no connection takes one between
 # its choice and the start of the server.
 _BLOCKS = range(12000, 32000, 250)
@@ -62,19 +55,6 @@ def free_port() -> int:
 def find_program(name: str) -> str | None:
     """Return the path of a foreign program, looked for in the administrator's folders too."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-
-
-def until(condition: Callable[[], T], seconds: float = PATIENCE, *, what: str = "the condition") -> T:
-    """Ask again and again until the answer is true, and return it. Raises TimeoutError that names what was awaited."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come true within {seconds} s")
-        pause.wait(_POLL_SECONDS)
 
 
 def answers(port: int) -> bool:

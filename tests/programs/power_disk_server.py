@@ -1,6 +1,6 @@
 """A disk whose power can be cut and which can fail: a FUSE file system in memory, a program of its own.
 
-    python -m tests.fakes.powerdisk MOUNT CONTROL
+    python -m tests.programs.power_disk_server MOUNT CONTROL
 
 One command a connection to the Unix socket CONTROL, one line each way; the answer is "ok", or what was asked:
 
@@ -32,8 +32,8 @@ from typing import Any
 
 import mfusepy
 
-from tests.fakes.disk import unmounting
-from tests.fakes.volatile import PAGE, Directory, File, Node, Tree
+from tests.programs.small_disk import unmounting
+from tests.programs.volatile_tree import PAGE, Directory, File, Node, Tree
 
 #: What the disk says it has.
 CAPACITY = 1 << 30

@@ -1,4 +1,4 @@
-"""A DNS in a dictionary, with failures to order; the records have the form of the zone file of `tests.fakes.dnsserver`.
+"""A DNS in a dictionary, with failures to order; the records have the form of the zone file of `harness.dns_server`.
 
     {"example.test": {"MX": [[10, "mx.example.test"]]},
      "mx.example.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "TTL": 5},
