@@ -160,7 +160,7 @@ def said(heading: str, source: list[str]) -> bool:
 
 def test_the_events_of_troubleshooting_are_those_of_the_event_log():
     event_log = (ROOT / "mta" / "event_log" / "log.py").read_text()
-    events = set(re.findall(r'_emit(?:_often|_limited)?\(\s*"([a-z-]+)"', event_log))
+    events = set(re.findall(r'_emit(?:_fields|_limited)?\(\s*"([a-z-]+)"', event_log))
     rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == events
@@ -177,7 +177,7 @@ def test_the_fields_of_the_log_are_those_of_the_event_log():
 def event_fields() -> dict[str, set[str]]:
     """Return the events that the event log writes, each with all of its fields."""
     found: dict[str, set[str]] = {}
-    emitting = {"self._emit", "self._emit_often", "self._emit_limited"}
+    emitting = {"self._emit", "self._emit_fields", "self._emit_limited"}
     for method in ast.walk(ast.parse((ROOT / "mta" / "event_log" / "log.py").read_text())):
         if not isinstance(method, ast.FunctionDef):
             continue
