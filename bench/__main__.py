@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import keep, load, plot, table
+from bench import load, plot, result_files, table
 from bench.machine import machine
 from bench.measure import Measuring
 from bench.row import Bench, Row
@@ -77,9 +77,9 @@ def _report(measuring: Measuring, rows: Sequence[Row], facts: dict[str, str], *,
     panels = plot.panels(measuring.results, rows)
     drawing = plot.draw(panels) if panels else ""
     print(f"\n{text}")
-    print(f"Figures and this text in {keep.keep(measuring.results, facts, command, text, drawing)}")
+    print(f"Figures and this text in {result_files.keep(measuring.results, facts, command, text, drawing)}")
     if publish:
-        keep.publish(text, drawing)
+        result_files.publish(text, drawing)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,39 @@
-"""The rows of the table, one module each, called as the row; `python -m bench` runs them in this order."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B15."""
 
 from bench.row import Row
-from bench.rows import b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15
+from bench.rows import (
+    attachments,
+    backlog,
+    bad_clients,
+    dead_destination,
+    dkim_signing,
+    idle_connections,
+    idle_relay,
+    intake,
+    large_messages,
+    latency,
+    mailing_list,
+    many_sessions,
+    new_connections,
+    starttls,
+    throughput,
+)
 
 #: Every row there is.
 ROWS: tuple[Row, ...] = (
-    b1.ROW,
-    b2.ROW,
-    b3.ROW,
-    b4.ROW,
-    b5.ROW,
-    b6.ROW,
-    b7.ROW,
-    b8.ROW,
-    b9.ROW,
-    b10.ROW,
-    b11.ROW,
-    b12.ROW,
-    b13.ROW,
-    b14.ROW,
-    b15.ROW,
+    throughput.ROW,
+    new_connections.ROW,
+    latency.ROW,
+    many_sessions.ROW,
+    intake.ROW,
+    attachments.ROW,
+    large_messages.ROW,
+    dkim_signing.ROW,
+    starttls.ROW,
+    mailing_list.ROW,
+    backlog.ROW,
+    dead_destination.ROW,
+    idle_connections.ROW,
+    idle_relay.ROW,
+    bad_clients.ROW,
 )

@@ -1,7 +1,7 @@
 """B1: what a busy relay does, many clients that each keep their connection."""
 
 from bench.row import EXIM, POSTFIX, Goal
-from bench.rows.through import Load, Throughput
+from bench.rows.sending import Load, Throughput
 
 ROW = Throughput(
     name="B1",

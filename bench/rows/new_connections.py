@@ -1,7 +1,7 @@
 """B2: clients that connect anew for every message, as most applications do."""
 
 from bench.row import EXIM, POSTFIX, Goal
-from bench.rows.through import Load, Throughput
+from bench.rows.sending import Load, Throughput
 
 ROW = Throughput(
     name="B2",

@@ -2,7 +2,7 @@
 
 from bench.recipients import RecipientSink
 from bench.row import POSTFIX, Goal
-from bench.rows.through import Load, Throughput
+from bench.rows.sending import Load, Throughput
 
 ROW = Throughput(
     name="B6",

@@ -8,7 +8,7 @@ from functools import cached_property
 from bench.load import Source
 from bench.relay import Relay
 from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
-from bench.rows.through import share
+from bench.rows.sending import share
 from bench.server import Place, Server
 from harness.daemon import Daemon
 from harness.waiting import until

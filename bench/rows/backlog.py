@@ -52,7 +52,7 @@ def fill(
     server: Server, counts: Sequence[int], sample: int = 0, to: Sequence[str] = ()
 ) -> Mapping[str, dict[str, float]]:
     """Fill the queue of a server that is not running, in a process of its own; return what that showed."""
-    command = [sys.executable, "-m", "bench.waiting", str(server.home / "queue"), "--sample", str(sample)]
+    command = [sys.executable, "-m", "bench.fill_queue", str(server.home / "queue"), "--sample", str(sample)]
     command += ["--counts", *map(str, counts), *(["--to", *to] if to else [])]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:

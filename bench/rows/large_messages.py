@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.processes import peak_mb
 from bench.recipients import RecipientSink
 from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
-from bench.rows.through import Load, pass_through, warm_up
+from bench.rows.sending import Load, pass_through, warm_up
 
 _LOAD = Load(octets=10 * 1024 * 1024, sessions=4)
 

@@ -1,7 +1,7 @@
 """B4: more clients at once must not make each message dearer."""
 
 from bench.row import Goal
-from bench.rows.through import Load, Throughput
+from bench.rows.sending import Load, Throughput
 
 ROW = Throughput(
     name="B4",

@@ -1,4 +1,4 @@
-from bench.keep import with_results
+from bench.result_files import with_results
 
 
 def test_only_what_stands_between_the_marks_is_replaced():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.processes import resident_mb
 from bench.row import RELAY, Bench, Figures, Goal
-from bench.rows.through import Load, pass_through
+from bench.rows.sending import Load, pass_through
 from harness.crowd import descriptors
 
 NONE_IDLE = "no idle connections"

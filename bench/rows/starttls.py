@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.row import POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
-from bench.rows.through import Load, pass_through, share, warm_up
+from bench.rows.sending import Load, pass_through, share, warm_up
 from bench.server import Place, Server
 from bench.tunnel import AUTHORITY, CERTIFICATE, KEY, Tunnel, certificates
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 
-from bench.mailman import TimedSink, send_steadily
 from bench.processes import cpu_seconds
 from bench.row import RELAY, Bench, Figures, Goal
-from bench.rows.b11 import EMPTY_QUEUE, fill
+from bench.rows.backlog import EMPTY_QUEUE, fill
+from bench.steady_load import TimedSink, send_steadily
 from harness.dns_process import Dns
 from harness.waiting import until
 

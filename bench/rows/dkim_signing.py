@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.load import Source
 from bench.row import EXIM, RELAY, RELAY_X2, Bench, Figures, Goal
-from bench.rows.through import Load, pass_through, share, warm_up
+from bench.rows.sending import Load, pass_through, share, warm_up
 from bench.server import Server
 from harness import sink as recording
 from harness.dkim_verifiers import dkimpy_accepts, records

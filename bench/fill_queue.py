@@ -1,6 +1,6 @@
 """Fill a queue through its own `add`, and measure adds and claims with so many messages waiting.
 
-Usage: python -m bench.waiting DIRECTORY --counts 0 10000 1000000 [--sample N] [--to ADDRESS ...]
+Usage: python -m bench.fill_queue DIRECTORY --counts 0 10000 1000000 [--sample N] [--to ADDRESS ...]
 
 Prints one JSON object: `adds/s` and `claims/s`, each taken over the sample, by the number of messages that waited.
 Without a sample the queue is only filled. The messages go to the addresses in turn and are due in a day.
