@@ -1,4 +1,4 @@
-"""What went wrong below the queue, in the queue's two words: no room, or cannot be used."""
+"""Turns errors of SQLite and the operating system into the errors of the queue, in words for an operator."""
 
 import errno
 import sqlite3
@@ -11,23 +11,23 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def as_queue_error(error: BaseException | None) -> QueueError:
-    """Return the QueueError to answer with; `error` becomes its cause. A QueueError is returned as it is."""
+    """Return the QueueError for an error, which becomes its cause. A QueueError is returned unchanged."""
     if isinstance(error, QueueError):
         return error
-    told = _tell(error)
-    told.__cause__ = error
-    return told
+    queue_error = _translated(error)
+    queue_error.__cause__ = error
+    return queue_error
 
 
-def _tell(error: BaseException | None) -> QueueError:
+def _translated(error: BaseException | None) -> QueueError:
     if isinstance(error, sqlite3.Error):
-        return _tell_sqlite(error)
+        return _sqlite_translated(error)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return QueueFull(f"no room on the queue's disk ({error.strerror}): free space under QUEUE_DIR")
-    return QueueError(f"the queue cannot do it: {error}")
+    return QueueError(f"the queue request failed: {error}")
 
 
-def _tell_sqlite(error: sqlite3.Error) -> QueueError:
+def _sqlite_translated(error: sqlite3.Error) -> QueueError:
     code = primary_code(error)
     if code == sqlite3.SQLITE_FULL:
         return QueueFull("no room on the queue's disk: free space under QUEUE_DIR")
@@ -39,17 +39,17 @@ def _tell_sqlite(error: sqlite3.Error) -> QueueError:
         return QueueError(
             f"the queue file cannot be read or written ({error}): check the disk and the owner of QUEUE_DIR"
         )
-    return QueueError(f"the queue cannot do it: {error}")
+    return QueueError(f"the queue request failed: {error}")
 
 
 def primary_code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code, or 0 when there is none."""
+    """Return the primary result code of an error of SQLite, or 0 for another error."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 def with_home(home: Path, error: QueueError, homes: Sequence[Path]) -> QueueError:
-    """Return an error that says in which of these homes it happened; as it is if there is but one or it says so."""
+    """Return an error that names its home; unchanged if there is one home only or the error names it already."""
     if len(homes) <= 1 or str(home) in str(error):
         return error
     return type(error)(f"in {home}: {error}")

@@ -1,49 +1,50 @@
-"""Queue ids: thirteen letters and digits that sort by time and are never given twice."""
+"""Queue ids: thirteen letters and digits that sort by time and are unique."""
 
 import re
 import secrets
 
 from mta.queue.interface import QueueId
 
-# Crockford's base 32: no letter that reads like a digit, one case only, safe in a file name.
+# Crockford's base 32, in lower case: without letters that look like digits, and safe in a file name.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
-# Python's own base 32 has the letters up to v.
+# The digits that `int` takes in base 32.
 _DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
-# Thirteen letters have 65 bits; the first two of them are never set.
+# Thirteen characters have 65 bits; the first two of them are never set.
 _ID = re.compile(f"[0-7][{_ALPHABET}]{{12}}")
 _TAG_BITS = 10
 
 
 class IdSource:
-    """Gives ids that grow, whatever the clock does; `tag` (0 to 1023) keeps two sources apart."""
+    """Makes ids that grow even if the clock is set back; sources with different tags (0 to 1023) make different ids."""
 
     def __init__(self, tag: int | None = None) -> None:
         self._tag = secrets.randbelow(1 << _TAG_BITS) if tag is None else tag
         self._last = 0
 
     def new(self, now: float) -> QueueId:
-        """Return an id that no other call gave; `now` is wall-clock seconds."""
+        """Return a new id; `now` is wall-clock seconds."""
         self._last = max(self._last + 1, int(now * 1_000_000))
         return to_id(self._last << _TAG_BITS | self._tag)
 
 
 class Tags:
-    """Gives the processes of one relay the tags of their id sources: no two that run at a time have the same.
+    """Assigns tags to the id sources of a relay's processes; processes that run at the same time have different tags.
 
-    A process gets another tag than its worker's process before it had, whose ids may lie ahead of a clock set back.
+    The next process of a worker gets a new tag, because the ids of the one before may lie ahead of a clock set back.
     """
 
     def __init__(self) -> None:
         self._last = secrets.randbelow(1 << _TAG_BITS)
-        self._given: dict[int, int] = {}
+        # By worker.
+        self._assigned: dict[int, int] = {}
 
     def new(self, worker: int) -> int:
-        """Return the tag of a new process of this worker, whose process before has ended."""
-        taken = set(self._given.values())
+        """Return the tag for a new process of this worker; its earlier process has ended."""
+        taken = set(self._assigned.values())
         while (tag := self._next()) in taken:
             pass
-        self._given[worker] = tag
+        self._assigned[worker] = tag
         return tag
 
     def _next(self) -> int:
@@ -58,12 +59,12 @@ def to_id(number: int) -> QueueId:
 
 
 def to_number(id: QueueId) -> int:
-    """Return the row number of an id. Raises ValueError with the offending text when it is none."""
+    """Return the row number of an id. Raises ValueError, with the text quoted, if it is not an id."""
     if _ID.fullmatch(id) is None:
         raise ValueError(f"not a queue id: {id!r}")
     return int(id.translate(_DIGITS), 32)
 
 
 def created(id: QueueId) -> float:
-    """Return the wall-clock second in which an id was made."""
+    """Return the wall-clock time at which an id was made."""
     return (to_number(id) >> _TAG_BITS) / 1_000_000

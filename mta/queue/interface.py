@@ -1,8 +1,8 @@
-"""The queue as everyone else sees it: verbs about stored mail, no dates computed, no sockets.
+"""The interface of the queue: its values, its errors, and the protocol `Queue`.
 
-`writer`, `require_room` and `discard` answer at once. Each other verb returns a Deferred, which for a change fires when
-that is on disk and synced. A QueueFull failure means nothing was stored; a QueueError means the queue cannot be used.
-Times are wall-clock seconds since 1970.
+`writer`, `require_room` and `discard` return at once. Every other method returns a Deferred; if the method changes the
+queue, the Deferred fires after the change is synced to disk. QueueFull means that the message was not stored for lack
+of space, any other QueueError that the queue cannot be used. Times are wall-clock seconds since 1970.
 """
 
 import enum
@@ -16,27 +16,27 @@ from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Delivered, Outcome
 
 if TYPE_CHECKING:
-    # Half of what a health check would cost, which knows the errors here but never waits for a queue.
+    # Without this import a health check costs half as much; it uses the errors here, but no queue.
     from twisted.internet.defer import Deferred
 
-#: Thirteen characters that sort by time; made by mta.queue.ids.
+#: Thirteen characters that sort by time; `mta.queue.ids` makes them.
 QueueId = NewType("QueueId", str)
 
 
 class QueueError(Exception):
-    """The queue cannot do what was asked; the message tells an operator what to do."""
+    """The queue cannot carry out a request; the text tells an operator how to fix it."""
 
 
 class QueueFull(QueueError):
-    """No room on the disk: nothing of the message was kept."""
+    """The disk has no room for the message, of which the queue keeps no part."""
 
 
 class BodyLost(QueueError):
-    """A body that was to be added is gone, or could not be made durable: it has to be written anew."""
+    """The body of a message to add is gone or could not be made durable, so the caller must write it again."""
 
 
 class Status(enum.Enum):
-    """Where a recipient stands. All but WAITING are final."""
+    """The state of a recipient. All but WAITING are final."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -46,7 +46,7 @@ class Status(enum.Enum):
 
 @fast_value(frozen=True, slots=True)
 class Pending:
-    """A recipient that still waits. `index` is its place in the envelope as it was added."""
+    """A recipient that is still waiting. `index` is its place in the envelope as it was added."""
 
     index: int
     recipient: Recipient
@@ -56,9 +56,9 @@ class Pending:
 
 @fast_value(frozen=True, slots=True)
 class Claim:
-    """The right to work on a message until the lease ends. `token` grows with each claim of the message.
+    """The right to work on a message until its lease ends. `token` grows with each claim of the message.
 
-    `envelope.recipients` holds all recipients, `pending` those that still wait.
+    `envelope.recipients` has all recipients, `pending` those that are still waiting.
     """
 
     id: QueueId
@@ -73,31 +73,31 @@ class Claim:
 
 @fast_value(frozen=True, slots=True)
 class DueMessage:
-    """What is known of a message that is due, before it is claimed. `domains` are those of the recipients that wait."""
+    """A due message before it is claimed. `domains` are the domains of its waiting recipients."""
 
     created: float
-    #: Whether the sender was told that the message is late, or is nobody.
+    #: Whether no report of delay is to be sent: the sender was told already, or is the null sender.
     delay_reported: bool
     domains: tuple[str, ...]
 
 
-#: Says until when, wall-clock seconds, a message is to be left alone; None: it may be claimed.
+#: Returns the wall-clock time to which a due message is deferred, or None if it may be claimed.
 DeferralFilter = Callable[[DueMessage], float | None]
 
 
 @fast_value(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one attempt for one recipient; `due` says when to try again and is None when it is final."""
+    """The outcome of one attempt for one recipient. `due` is the time of the next attempt, None if it is final."""
 
     index: int
     outcome: Outcome
     due: float | None = None
-    #: The DKIM signer of the copy that was sent, or why it was not signed; "" where no copy is signed.
+    #: The DKIM signer of the copy that was sent, or the reason why it was not signed; "" if the relay does not sign.
     signed_by: str = ""
 
     @property
     def status(self) -> Status:
-        """Where this verdict leaves its recipient."""
+        """The state of the recipient after this verdict."""
         if self.due is not None:
             return Status.WAITING
         return Status.DELIVERED if isinstance(self.outcome, Delivered) else Status.FAILED
@@ -105,7 +105,7 @@ class Verdict:
 
 @fast_value(frozen=True, slots=True)
 class NewMail:
-    """A message to add: one that a client sent, or, along with a settlement, an alias's copy or a report."""
+    """A message to add: a client's, or, as part of a settlement, a report or the message of an alias."""
 
     id: QueueId
     envelope: Envelope
@@ -133,7 +133,7 @@ class Settlement:
 
 
 class Action(enum.Enum):
-    """What an operator may do to waiting messages."""
+    """An action that an operator applies to waiting messages."""
 
     RETRY = "retry"
     REMOVE = "remove"
@@ -143,25 +143,25 @@ class Action(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class RecipientState:
-    """One recipient as an operator sees it."""
+    """One recipient, for an operator."""
 
     address: str
     status: Status
     attempts: int
-    #: When the message may be claimed next: its due time, or the end of the running lease. None when status is final.
+    #: The time from which the message may be claimed: its due time, or the end of its lease. None if status is final.
     due: float | None
-    #: The last reply in full and who gave it; "" before the first attempt.
+    #: The full text of the last reply, and the host that gave it; "" before the first attempt.
     reply: str
     host: str
     #: When the status became final.
     finished: float | None
-    #: As the Verdict of the last attempt said.
+    #: `signed_by` of the last Verdict.
     signed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message as an operator sees it, waiting or in the history."""
+    """One message, waiting or in the history, for an operator."""
 
     id: QueueId
     #: "" is the null sender.
@@ -170,23 +170,23 @@ class Entry:
     created: float
     client: str
     held: bool
-    #: Whether someone works on it now.
+    #: Whether it has a running lease.
     claimed: bool
     recipients: tuple[RecipientState, ...]
-    #: When the hold began. None when it is not held, or was held by an older version.
+    #: When the hold began. None if the message is not held, or was held by an older version.
     held_since: float | None = None
-    #: When the running claim began; None when `claimed` is false.
+    #: When the running claim began; None if `claimed` is false.
     claimed_since: float | None = None
 
     @property
     def unreported(self) -> bool:
-        """Whether it is a report, or another message without a sender, that failed: its addressee does not hear."""
+        """Whether it failed and has no sender to report to, because it is a report or has the null sender anyway."""
         return not self.sender and any(state.status is Status.FAILED for state in self.recipients)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which messages to find. `ids` empty means any; `finished` adds the history."""
+    """Selects the messages to find. Without `ids` every message matches; `finished` adds the history."""
 
     ids: Sequence[QueueId] = ()
     finished: bool = False
@@ -195,132 +195,134 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What became of all recipients that a queue was ever given, counted in the transactions that changed them."""
+    """Counts of all recipients ever added to a queue, by result, kept in the transactions that change them."""
 
     accepted: int = 0
     delivered: int = 0
     failed: int = 0
     removed: int = 0
-    #: Not counted along the way but found, so that what is lost shows.
+    #: Counted from the rows and not kept, so that a lost recipient shows.
     waiting: int = 0
 
     @property
     def missing(self) -> int:
-        """How many were accepted and are neither finished nor waiting: 0, or something was lost (below 0: doubled)."""
+        """Recipients accepted that are neither finished nor waiting: 0 unless some were lost (below 0: duplicated)."""
         return self.accepted - self.delivered - self.failed - self.removed - self.waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts of waiting messages, and of recipients by status (the final ones within the kept history)."""
+    """Counts of waiting messages, and of recipients by status. Final recipients count while the history has them."""
 
     messages: int
     held: int
     claimed: int
-    #: When the first of them, in the order they came, was created.
+    #: When the oldest waiting message was created.
     oldest: float | None
     recipients: dict[Status, int] = field(default_factory=dict)
     ledger: Ledger = Ledger()
-    #: Messages in the kept history, and those of them with a recipient that failed.
+    #: Messages in the history, and those among them with a failed recipient.
     finished: int = 0
     failed: int = 0
-    #: Messages with the null sender, such as reports, with a recipient that failed.
+    #: Messages with the null sender, such as reports, that have a failed recipient.
     unreported: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What shows whether a queue loses mail or forgets to try it."""
+    """The facts that show whether a queue loses mail or no longer tries it."""
 
     ledger: Ledger
-    #: The unheld message that may be claimed first, and from when on.
+    #: The first unheld message to become due, and its due time.
     first: tuple[QueueId, float] | None = None
-    #: A message with a recipient that waits though the message itself does not.
+    #: A message that is never due although one of its recipients is waiting.
     never_due: QueueId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Room for mail: octets that are free on the disk, and those of free pages in the queue file, for small bodies."""
+    """Room for mail: octets that are free on the disk, and octets of free pages in the queue file for small bodies."""
 
     free: int
     reusable: int = 0
-    #: Whether the history should make room, whether mail is refused, and whether a body that needs a file is.
+    #: Whether finished messages should be dropped from the history to make room.
     short: bool = False
+    #: Whether mail is refused.
     full: bool = False
+    #: Whether mail is refused if its body needs a file.
     no_files: bool = False
 
     @property
     def total(self) -> int:
-        """All octets that mail may take."""
+        """Octets that mail may take."""
         return self.free + self.reusable
 
 
 class BodyWriter(Protocol):
-    """Takes a body while it arrives: small ones stay in memory, large ones go to a file at once."""
+    """Stores a body while it arrives: a small one in memory, a large one in a file."""
 
     @property
     def size(self) -> int:
         """Octets written so far."""
 
     def write(self, data: bytes) -> None:
-        """Append octets. Raises QueueFull when the disk is; the writer is then aborted."""
+        """Append octets. Raises QueueFull, and aborts the writer, if the disk is full."""
 
     @property
     def in_memory(self) -> int:
-        """Octets of memory that it takes now; 0 once it ended."""
+        """Octets of memory that the writer holds; 0 after it is finished or aborted."""
 
     def spill(self) -> None:
-        """Take no more memory for this body than must be: it goes to a file, small as it may be. Raises QueueFull."""
+        """Move the body to a file, even a small one, to free memory. Raises QueueFull."""
 
     def finish(self) -> Body:
-        """Return the body, for `Queue.add` (which makes it durable) or `Queue.discard`. Raises QueueFull."""
+        """Return the body for `Queue.add`, which makes it durable, or for `Queue.discard`. Raises QueueFull."""
 
     def abort(self) -> None:
-        """Forget everything; harmless after `finish`, `abort` or a failed `write`."""
+        """Delete the body. Has no effect after `finish`, `abort` or a failed `write`."""
 
 
 class Queue(Protocol):
     """The persistent queue."""
 
     def writer(self, id: QueueId) -> BodyWriter:
-        """Return a writer for the body of a message about to be added under this id."""
+        """Return a writer for the body of a message that is to be added under this id."""
 
     def require_room(self, octets: int) -> None:
-        """Raise QueueFull when a body of so many octets, about to be written by a writer, has no room.
+        """Raise QueueFull if there is no room for a body of this size that is yet to be written.
 
         May be called from any thread.
         """
 
     def discard(self, body: Body) -> None:
-        """Forget a body that a writer finished and that will not be added, or added no more."""
+        """Delete a finished body that will not be added."""
 
     def add(
         self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
     ) -> "Deferred[Claim | None]":
-        """Store a message. When the Deferred fires the message survives a power cut.
+        """Store a message, which survives a power cut once the Deferred has fired.
 
-        With `lease` (seconds) the message is born claimed and the Claim is the result; otherwise it is None and the
-        message is due at `due`, or at once. Fails with QueueFull, and the body is forgotten.
+        With `lease` (seconds) the message is claimed from the start and the result is the Claim. Otherwise the result
+        is None, and the message is due at `due` or at once. Fails with QueueFull, and then the body is deleted.
         """
 
     def claim(
         self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
-        """Take up to `limit` messages that are due, not held and under no running lease; longest due first.
+        """Claim up to `limit` messages that are due, not held and not under a running lease, longest due first.
 
-        The list may be shorter than the number of due messages, to bound the memory of their bodies, but is not empty.
-        Messages for which `deferral_filter` returns a time are not claimed; their due time is set to it, at a fraction
-        of the cost of a claim. The list may then be empty although messages are due. The filter is not asked about a
-        message whose lease ran out.
+        If messages are due, at least one is claimed; `limit` may not be reached, to bound the memory of their bodies.
+        A message for which `deferral_filter` returns a time is not claimed but becomes due then, which costs a fraction
+        of a claim; the list may then be empty although messages are due. The filter is not asked about a message whose
+        lease ran out.
         """
 
     def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
-        """Note that these recipients of a claimed message are about to be sent their copy.
+        """Mark recipients of a claimed message whose copy is about to be sent.
 
-        When the Deferred fires the mark survives a power cut. It gives those that had a mark already, whose copy may
-        have been taken before. A settlement takes the marks of its recipients away, one that gives the claim back and
-        `release` those of the whole message.
+        The marks survive a power cut once the Deferred has fired. Its result is the recipients that were marked
+        before, because a host may have accepted their copy already. A settlement removes the marks of its recipients;
+        a settlement that gives the claim back, and `release`, remove all marks of the message.
         """
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
@@ -335,34 +337,34 @@ class Queue(Protocol):
         """
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
-        """Give a claim back untouched, to be due at `due`. False means the lease had been lost."""
+        """Give a claim back without results; the message is due at `due`. The result is False if the lease was lost."""
 
     def next_due(self) -> "Deferred[float | None]":
-        """Return when the next unheld message comes due (a leased one at its lease's end); None when none waits."""
+        """Return when the next unheld message is due (a leased one: when its lease ends), or None if there is none."""
 
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
-        """Do what an operator asked to these waiting messages (None: to all) and return the ids it was done to.
+        """Apply an operator's action to these waiting messages, or to all if `ids` is None; return their ids.
 
-        An id is returned when its message waits, whether or not it was so before. RETRY makes a message due now (one
-        that is being tried goes on) and releases its hold; REMOVE ends its waiting recipients as removed and cancels a
-        running lease; HOLD and RELEASE set and lift the hold. RETRY of all leaves held messages alone, and RELEASE of
-        all concerns those alone.
+        The id of a waiting message is returned even if the action changes nothing. RETRY releases a message and makes
+        it due now; a running attempt goes on. REMOVE makes the waiting recipients final as REMOVED and ends a running
+        lease. HOLD and RELEASE set and clear the hold. Applied to all, RETRY skips held messages and RELEASE takes
+        only these.
         """
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order they came. What was asked but is not yet stored may be missing."""
+        """Return messages in the order of their arrival. Changes that are not yet committed may be missing."""
 
     def summary(self) -> "Deferred[Summary]":
-        """Count what is there."""
+        """Return the counts of messages and recipients."""
 
     def audit(self) -> "Deferred[Audit]":
-        """Look for what must not be. Reads every recipient that is remembered."""
+        """Return the facts for an audit. Reads the row of every recipient."""
 
     def space(self) -> "Deferred[Space]":
-        """Return how much room there is."""
+        """Return the room for mail."""
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
-        """Drop up to `limit` messages from the history that were finished before then; return how many went."""
+        """Drop up to `limit` messages that were finished before then from the history; return their number."""
 
     def close(self) -> "Deferred[None]":
-        """Finish what was asked, then close; later calls fail with QueueError."""
+        """Finish all earlier requests, then close. Later calls fail with QueueError."""

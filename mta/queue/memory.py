@@ -1,4 +1,4 @@
-"""The queue in memory: the same verbs and the same answers, and nothing survives. For tests and trials."""
+"""The queue in memory, for tests: it gives the same results as the queue on disk but does not survive the process."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -31,19 +31,20 @@ from mta.queue.memory_rows import ACTIONS, MemoryMessage, MemoryRecipient
 
 T = TypeVar("T")
 
-# Messages with this `held` are not meant when a change is asked for all.
-_UNWANTED = {Action.RETRY: True, Action.RELEASE: False}
+# An action on all messages skips those with this value of `held`.
+_SKIPPED = {Action.RETRY: True, Action.RELEASE: False}
 
 
 class _Store:
-    """The verbs without their Deferreds. Raises QueueError."""
+    """The methods of the queue without Deferreds. Raises QueueError."""
 
     def __init__(self) -> None:
         self.room = 1 << 62
         self._messages: dict[int, MemoryMessage] = {}
-        # Recipients that were added, those of messages that the history forgot, and those that may be on their way.
+        # The ledger: recipients that were added, and the final ones of messages that the history dropped.
         self._accepted = 0
         self._finished: Counter[Status] = Counter()
+        # The recipients of each message that are marked as in flight.
         self._marked: dict[QueueId, set[int]] = {}
 
     def add(self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None) -> Claim | None:
@@ -71,7 +72,7 @@ class _Store:
         claims: list[Claim] = []
         for *_, number in ready:
             message = self._messages[number]
-            until = None if deferral_filter is None or message.leased else deferral_filter(message.waiting())
+            until = None if deferral_filter is None or message.leased else deferral_filter(message.due_message())
             if until is not None:
                 message.due = until
             elif len(claims) < limit:
@@ -126,7 +127,7 @@ class _Store:
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
         done = []
         for _, message in sorted(self._messages.items()):
-            wanted = message.held is not _UNWANTED.get(action) if ids is None else message.mail.id in ids
+            wanted = message.held is not _SKIPPED.get(action) if ids is None else message.mail.id in ids
             if message.due is not None and wanted:
                 ACTIONS[action](message, now)
                 done.append(message.mail.id)
@@ -176,7 +177,7 @@ class _Store:
 
 @dataclass(slots=True)
 class _Writer:
-    """A BodyWriter that keeps everything in memory."""
+    """A BodyWriter that keeps the body in memory."""
 
     store: "_Store"
     size: int = 0
@@ -195,11 +196,11 @@ class _Writer:
 
     @property
     def in_memory(self) -> int:
-        """Octets written, until it ends."""
+        """Octets written, until the writer is finished or aborted."""
         return 0 if self._ended else self.size
 
     def spill(self) -> None:
-        """Stay where everything is."""
+        """Do nothing: this queue has no files."""
 
     def finish(self) -> Body:
         """Return the body."""
@@ -209,13 +210,13 @@ class _Writer:
         return MemoryBody(b"".join(self._pieces))
 
     def abort(self) -> None:
-        """Forget everything."""
+        """Delete the body."""
         self._ended = True
         self._pieces.clear()
 
 
 class MemoryQueue:
-    """A Queue that lives as long as the object; `mta.queue.interface` has its contract."""
+    """A Queue that lives as long as this object; `mta.queue.interface` has its contract."""
 
     def __init__(self) -> None:
         self._store = _Store()
@@ -223,7 +224,7 @@ class MemoryQueue:
 
     @property
     def room(self) -> int:
-        """Octets the largest body may have; a test sets it to 0 for a full disk."""
+        """Octets that the largest body may have; a test sets 0 for a full disk."""
         return self._store.room
 
     @room.setter
@@ -235,12 +236,12 @@ class MemoryQueue:
         return _Writer(self._store)
 
     def require_room(self, octets: int) -> None:
-        """Raise QueueFull when a body of so many octets has no room."""
+        """Raise QueueFull if there is no room for a body of this size."""
         if octets > self.room:
             raise QueueFull("no room for the message")
 
     def discard(self, body: Body) -> None:
-        """Forget a finished body: nothing to do."""
+        """Do nothing: a body in memory needs no removal."""
 
     def add(
         self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
@@ -251,11 +252,11 @@ class MemoryQueue:
     def claim(
         self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
-        """Take what is due."""
+        """Claim due messages."""
         return self._do(lambda: self._store.claim(now, limit, lease, deferral_filter))
 
     def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
-        """Note what is about to be sent."""
+        """Mark recipients whose copy is about to be sent."""
         return self._do(lambda: self._store.note_in_flight(id, indexes))
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
@@ -263,31 +264,31 @@ class MemoryQueue:
         return self._do(lambda: self._store.settle(settlement))
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
-        """Give a claim back untouched."""
+        """Give a claim back without results."""
         return self._do(lambda: self._store.release(claim, due))
 
     def next_due(self) -> "Deferred[float | None]":
-        """Return when the next unheld message comes due."""
+        """Return when the next unheld message is due."""
         return self._do(self._store.next_due)
 
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
-        """Do what an operator asked."""
+        """Apply an operator's action."""
         return self._do(lambda: self._store.apply(action, ids, now))
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order they came."""
+        """Return messages in the order of their arrival."""
         return self._do(lambda: self._store.find(query))
 
     def summary(self) -> "Deferred[Summary]":
-        """Count what is there."""
+        """Return the counts of messages and recipients."""
         return self._do(self._store.summary)
 
     def audit(self) -> "Deferred[Audit]":
-        """Look for what must not be."""
+        """Return the facts for an audit."""
         return self._do(self._store.audit)
 
     def space(self) -> "Deferred[Space]":
-        """Return how much room there is."""
+        """Return the room for mail."""
         return self._do(lambda: Space(self.room))
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
@@ -295,14 +296,14 @@ class MemoryQueue:
         return self._do(lambda: self._store.forget(before, limit))
 
     def close(self) -> "Deferred[None]":
-        """Refuse everything from now on."""
+        """Refuse all later calls."""
         self._closed = True
         return succeed(None)
 
-    def _do(self, verb: Callable[[], T]) -> "Deferred[T]":
+    def _do(self, method: Callable[[], T]) -> "Deferred[T]":
         if self._closed:
             return fail(QueueError("the queue is closed"))
         try:
-            return succeed(verb())
+            return succeed(method())
         except QueueError as error:
             return fail(error)

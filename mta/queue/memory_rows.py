@@ -1,4 +1,4 @@
-"""Messages and recipients of the queue in memory, and what happens to them: the twin of the tables."""
+"""The messages and recipients of the queue in memory, and the changes to them: the twin of the tables on disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class MemoryRecipient:
     signed_by: str = ""
 
     def take(self, verdict: Verdict, now: float) -> None:
-        """Record a verdict, unless it is final already."""
+        """Record a verdict, unless this recipient is final already."""
         if self.status is not Status.WAITING:
             return
         self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
@@ -40,7 +40,7 @@ class MemoryRecipient:
         self.signed_by = verdict.signed_by
 
     def remove(self, now: float) -> None:
-        """End as removed, if it waits."""
+        """Make this recipient final as REMOVED if it is waiting."""
         if self.status is Status.WAITING:
             self.status, self.due, self.finished = Status.REMOVED, None, now
 
@@ -68,20 +68,20 @@ class MemoryMessage:
         mail = self.mail
         return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
 
-    def waiting(self) -> DueMessage:
-        """Return what is known before it is claimed."""
+    def due_message(self) -> DueMessage:
+        """Return the message as a deferral filter sees it."""
         domains = {one.pending.recipient.address.domain: None for one in self.recipients if one.due is not None}
-        told = self.delay_reported or self.mail.envelope.sender is None
-        return DueMessage(self.created, told, tuple(domains))
+        delay_reported = self.delay_reported or self.mail.envelope.sender is None
+        return DueMessage(self.created, delay_reported, tuple(domains))
 
     def lease(self, now: float, end: float) -> Claim:
-        """Begin a lease."""
+        """Begin a lease that ends at `end`, and return its claim."""
         self.token += 1
         self.leased, self.leased_since, self.due = True, now, end
         return self.claim()
 
     def take(self, verdicts: Sequence[Verdict], now: float, not_before: float | None) -> None:
-        """Record verdicts, and finish or give the claim back, due no earlier than that; None keeps it."""
+        """Record verdicts, then finish the message or give it back, due at `not_before` or later (None: keep it)."""
         for verdict in verdicts:
             self.recipients[verdict.index].take(verdict, now)
         due = min((one.due for one in self.recipients if one.due is not None), default=None)
@@ -91,7 +91,7 @@ class MemoryMessage:
             self.leased, self.due = False, max(due, not_before)
 
     def finish(self, now: float) -> None:
-        """Leave the queue for the history."""
+        """Move the message from the queue to the history, without its body."""
         self.leased = self.held = False
         self.due, self.finished = None, now
         self.mail = replace(self.mail, body=MemoryBody(b""))
@@ -102,7 +102,7 @@ class MemoryMessage:
         return any(one.status is Status.FAILED for one in self.recipients)
 
     def entry(self) -> Entry:
-        """Return it as an operator sees it."""
+        """Return the message for an operator."""
         envelope = self.mail.envelope
         return Entry(
             self.mail.id,
@@ -142,8 +142,8 @@ def _hold(message: MemoryMessage, now: float) -> None:
         message.held, message.held_since = True, now
 
 
-def _lift(message: MemoryMessage, now: float) -> None:  # noqa: ARG001 (all actions are called alike)
+def _release(message: MemoryMessage, now: float) -> None:  # noqa: ARG001 (all actions are called alike)
     message.held = False
 
 
-ACTIONS = {Action.RETRY: _retry, Action.REMOVE: _remove, Action.HOLD: _hold, Action.RELEASE: _lift}
+ACTIONS = {Action.RETRY: _retry, Action.REMOVE: _remove, Action.HOLD: _hold, Action.RELEASE: _release}

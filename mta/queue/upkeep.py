@@ -1,6 +1,7 @@
-"""Looks now and then whether the queue keeps its two promises: nobody is lost, and nothing waits for ever.
+"""Periodic tasks on the queue: the audit, the history's age limit, and the room for mail.
 
-Forgets the history: messages older than HISTORY_DAYS, and the oldest ones when mail needs the room.
+The audit raises an alarm if recipients are lost or a due message is not tried. Finished messages are dropped after
+HISTORY_DAYS, and earlier, the oldest first, while the disk is short of room.
 """
 
 import math
@@ -12,12 +13,23 @@ from twisted.python.failure import Failure
 from mta.message.dates import short_timestamp
 from mta.queue.interface import Audit, Queue, QueueError, QueueId, Space
 
-#: Seconds between two rounds, and for which a message may be due without anything taking it.
+#: Seconds between two audits, which is also how long a message may be due before it must have been claimed.
 AUDIT_INTERVAL = 900.0
+#: Seconds between two drops of old history.
+HISTORY_INTERVAL = 300.0
+#: Messages dropped by one transaction, and seconds until the next one if there may be more to drop. 5,000 messages a
+#: second are more than are ever added.
+BATCH = 2000
+BATCH_PAUSE = 0.4
+#: Seconds between two checks of the room for mail, and between two notices of the same kind.
+SPACE_INTERVAL = 5.0
+NOTICE_INTERVAL = 3600.0
+# Transactions that one check of the room spends on the history. If room is still short, the next check goes on.
+_MAX_BATCHES = 100
 
 
 class Auditor:
-    """Raises an `alarm`, with the message if there is one; `trouble` is told when the queue could not be read."""
+    """Audits the queue. `alarm` gets a text and the message it is about, if any; `trouble` a failure to audit."""
 
     def __init__(
         self,
@@ -31,15 +43,15 @@ class Auditor:
         self._wall_clock = wall_clock
         self._alarm = alarm
         self._trouble = trouble
-        # What the round before found.
+        # Results of the audit before.
         self._missing = 0
         self._first: tuple[QueueId, float] | None = None
 
     def look(self) -> "Deferred[float | None]":
-        """Look once. Never fails."""
-        return self._queue.audit().addCallbacks(self._judge, self._failed)
+        """Audit the queue once. The result is None; never fails."""
+        return self._queue.audit().addCallbacks(self._evaluate, self._failed)
 
-    def _judge(self, audit: Audit) -> None:
+    def _evaluate(self, audit: Audit) -> None:
         missing, ledger = audit.ledger.missing, audit.ledger
         if missing and missing != self._missing:
             text = (
@@ -52,32 +64,20 @@ class Auditor:
             self._alarm(
                 "a recipient waits, but the message is never tried again: smtprelay queue show", audit.never_due
             )
-        self._judge_first(audit.first)
+        self._evaluate_first(audit.first)
 
-    def _judge_first(self, first: tuple[QueueId, float] | None) -> None:
-        """What is due first was due at the last round already, and nothing has taken it or put it off since then."""
+    def _evaluate_first(self, first: tuple[QueueId, float] | None) -> None:
+        """Raise an alarm if the audit before found the same message at the same due time, long past by now."""
         if first is not None and first == self._first and first[1] < self._wall_clock() - AUDIT_INTERVAL:
-            self._alarm(f"has been due since {short_timestamp(first[1])} and nothing tries it", first[0])
+            self._alarm(f"has been due since {short_timestamp(first[1])} but is not tried", first[0])
         self._first = first
 
     def _failed(self, failure: Failure) -> None:
         self._trouble(f"the queue could not be audited: {failure.getErrorMessage()}")
 
 
-#: Seconds between two rounds, and messages dropped by one transaction of a round.
-HISTORY_INTERVAL = 300.0
-BATCH = 2000
-#: Seconds between two handfuls of a round: 5,000 messages a second are more than ever come in.
-BATCH_PAUSE = 0.4
-#: Seconds between two looks for room, and between two lines of one kind about it.
-SPACE_INTERVAL = 5.0
-NOTICE_INTERVAL = 3600.0
-# Handfuls that one look forgets at most: room that is still short then is looked at again.
-_MAX_BATCHES = 100
-
-
 class HistoryKeeper:
-    """Drops finished messages after `days`. `trouble` is told when the queue could not."""
+    """Drops messages from the history `days` after they were finished. `trouble` gets a line if the queue fails."""
 
     def __init__(
         self, queue: Queue, days: float, *, wall_clock: Callable[[], float], trouble: Callable[[str], object]
@@ -88,12 +88,12 @@ class HistoryKeeper:
         self._trouble = trouble
 
     def forget(self) -> "Deferred[float | None]":
-        """Drop a handful; the result is after how many seconds to come again if not at the usual time. Never fails."""
-        forgetting = self._queue.forget(self._wall_clock() - self._seconds, BATCH)
-        return forgetting.addCallbacks(self._forgot, self._failed)
+        """Drop a batch. The result is the seconds until the next call, None for the usual interval; never fails."""
+        dropping = self._queue.forget(self._wall_clock() - self._seconds, BATCH)
+        return dropping.addCallbacks(self._dropped, self._failed)
 
-    def _forgot(self, count: int) -> float | None:
-        # A full handful means that there may be more; the relay works in between.
+    def _dropped(self, count: int) -> float | None:
+        # After a full batch there may be more to drop. The pause lets mail through.
         return BATCH_PAUSE if count >= BATCH else None
 
     def _failed(self, failure: Failure) -> None:
@@ -101,7 +101,7 @@ class HistoryKeeper:
 
 
 class SpaceKeeper:
-    """Drops the oldest finished messages while room for mail is short, and tells when mail is refused for it."""
+    """Drops the oldest finished messages while room is short, and reports that mail is refused for lack of room."""
 
     def __init__(
         self,
@@ -111,21 +111,21 @@ class SpaceKeeper:
         notice: Callable[[str], object],
         trouble: Callable[[str], object],
     ) -> None:
-        """`notice` and `trouble` take a line for the operator, each seldom."""
+        """`notice` and `trouble` get a line for the operator, each kind at most once in NOTICE_INTERVAL."""
         self._queue = queue
         self._wall_clock = wall_clock
         self._notice = notice
         self._trouble = trouble
         self._looking = False
-        # Messages that were forgotten and not told of, and when they were told last.
-        self._forgotten = 0
-        self._told_forgotten = -math.inf
-        # The line that an operator knows about the room, without its numbers, and since when.
-        self._known = ""
-        self._told = -math.inf
+        # Messages that were dropped since the last notice of that, and the time of that notice.
+        self._dropped = 0
+        self._dropped_noticed = -math.inf
+        # The kind of shortage that was reported last, and when.
+        self._reported = ""
+        self._reported_at = -math.inf
 
     def look(self) -> "Deferred[float | None]":
-        """Look once, and make room. The result is None; never fails."""
+        """Check the room once, and make room if it is short. The result is None; never fails."""
         return Deferred.fromCoroutine(self._look())
 
     async def _look(self) -> None:
@@ -133,9 +133,9 @@ class SpaceKeeper:
             return
         self._looking = True
         try:
-            self._judge(await self._make_room())
+            self._report(await self._make_room())
         except QueueError as error:
-            self._trouble(f"the room in the queue could not be looked at: {error}")
+            self._trouble(f"the free space of the queue could not be determined: {error}")
         finally:
             self._looking = False
 
@@ -145,29 +145,29 @@ class SpaceKeeper:
             count = await self._queue.forget(math.inf, BATCH) if space.short else 0
             if not count:
                 break
-            self._forgotten += count
+            self._dropped += count
             space = await self._queue.space()
         return space
 
-    def _judge(self, space: Space) -> None:
+    def _report(self, space: Space) -> None:
         now = self._wall_clock()
-        if self._forgotten and not now < self._told_forgotten + NOTICE_INTERVAL:
+        if self._dropped and not now < self._dropped_noticed + NOTICE_INTERVAL:
             self._notice(
-                f"the history makes room for mail: its {self._forgotten} oldest messages were forgotten before"
+                f"the history makes room for mail: its {self._dropped} oldest messages were forgotten before"
                 " HISTORY_DAYS, because the queue's disk is short of room"
             )
-            self._forgotten, self._told_forgotten = 0, now
-        kind, line = _state(space)
-        if kind and (kind != self._known or not now < self._told + NOTICE_INTERVAL):
+            self._dropped, self._dropped_noticed = 0, now
+        kind, line = _shortage(space)
+        if kind and (kind != self._reported or not now < self._reported_at + NOTICE_INTERVAL):
             self._trouble(line)
-            self._told = now
-        elif self._known and not kind:
+            self._reported_at = now
+        elif self._reported and not kind:
             self._notice("the queue's disk has room for mail again")
-        self._known = kind
+        self._reported = kind
 
 
-def _state(space: Space) -> tuple[str, str]:
-    """Return the kind of want of room, "" for none, and the line about it."""
+def _shortage(space: Space) -> tuple[str, str]:
+    """Return the kind of shortage and the line about it; both are "" if mail has room."""
     if space.full:
         return "full", (
             f"mail is answered 452: only {space.total >> 20} MiB free on the queue's disk: free space under QUEUE_DIR"

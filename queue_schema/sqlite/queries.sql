@@ -49,10 +49,10 @@ SELECT json_group_array(json_array(id, leased, created, delay_reported, domains)
     FROM message AS m WHERE held = 0 AND due <= ? ORDER BY due, leased, id LIMIT ?
 );
 
--- name: postpone
-UPDATE message NOT INDEXED SET due = later.due
-FROM (SELECT value ->> 0 AS id, value ->> 1 AS due FROM json_each(?1)) AS later
-WHERE message.id = later.id AND message.held = 0 AND message.leased = 0 AND message.due <= ?2;
+-- name: defer
+UPDATE message NOT INDEXED SET due = deferred.due
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS due FROM json_each(?1)) AS deferred
+WHERE message.id = deferred.id AND message.held = 0 AND message.leased = 0 AND message.due <= ?2;
 
 -- name: lease
 UPDATE message SET leased = 1, token = token + 1, due = ?1, leased_since = ?2

@@ -293,7 +293,7 @@ def test_what_the_other_workers_queues_did_is_said_when_one_cannot(tmp_path: Pat
         connection.execute("CREATE TRIGGER stop BEFORE UPDATE ON message BEGIN SELECT raise(ABORT, 'stopped'); END")
     held = run(tmp_path, "queue", "hold", *(new.id for new in mails))
     assert (held.exit_code, held.stdout) == (1, f"{mails[2].id} held\n{mails[5].id} held\n")
-    assert held.stderr == f"smtprelay: in {tmp_path}/worker-2: the queue cannot do it: stopped\n"
+    assert held.stderr == f"smtprelay: in {tmp_path}/worker-2: the queue request failed: stopped\n"
 
 
 class DaemonTests(TestCase):

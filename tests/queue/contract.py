@@ -258,20 +258,20 @@ class QueueContract:
         self.assertEqual([claim.id for claim in self.claims(NOW + 60, limit=2)], [late.id])
         self.assertEqual(self.claims(NOW + 60), [])
 
-    def sifted(self, deferral_filter: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
+    def claim_with_filter(self, deferral_filter: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
         return self.now(self.queue.claim(now, limit, LEASE, deferral_filter))
 
     def test_what_is_put_off_is_not_claimed_but_due_at_its_new_time(self):
         left, taken = self.added("a@dead.test"), self.added("b@live.test")
         until = {("dead.test",): NOW + 90}
-        claims = self.sifted(lambda waiting: until.get(waiting.domains))
+        claims = self.claim_with_filter(lambda message: until.get(message.domains))
         self.assertEqual([(claim.id, claim.token) for claim in claims], [(taken.id, 1)])
         self.assertEqual(self.claims(NOW + 89), [])
         self.assertEqual([(claim.id, claim.token) for claim in self.claims(NOW + 90)], [(left.id, 1)])
 
     def test_what_is_put_off_was_not_attempted(self):
         left = self.added("a@dead.test")
-        self.assertEqual(self.sifted(lambda _: NOW + 90), [])
+        self.assertEqual(self.claim_with_filter(lambda _: NOW + 90), [])
         (state,) = self.entry(left.id).recipients
         self.assertEqual((state.attempts, state.due), (0, NOW + 90))
 
@@ -280,19 +280,19 @@ class QueueContract:
         self.settled(claim, Verdict(1, TOOK), *(Verdict(index, LATER, NOW) for index in (0, 2, 3)))
         self.added("e@four.test", sender=None, due=NOW + 1)
         asked: list[DueMessage] = []
-        self.assertEqual(len(self.sifted(asked.append, NOW + 1)), 2)
+        self.assertEqual(len(self.claim_with_filter(asked.append, NOW + 1)), 2)
         self.assertEqual([set(waiting.domains) for waiting in asked], [{"one.test", "three.test"}, {"four.test"}])
         self.assertEqual([(waiting.created, waiting.delay_reported) for waiting in asked], [(NOW, False), (NOW, True)])
 
     def test_what_is_held_or_was_claimed_before_is_not_put_off(self):
         held, born = self.added("a@dead.test"), self.claimed("b@dead.test")
         self.now(self.queue.apply(Action.HOLD, [held.id], NOW))
-        self.assertEqual([claim.id for claim in self.sifted(lambda _: NOW + 9000, NOW + LEASE)], [born.id])
+        self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: NOW + 9000, NOW + LEASE)], [born.id])
 
     def test_no_more_than_asked_is_claimed_of_what_is_not_put_off(self):
         first, second = self.added(due=NOW - 2), self.added(due=NOW - 1)
-        self.assertEqual([claim.id for claim in self.sifted(lambda _: None, limit=1)], [first.id])
-        self.assertEqual([claim.id for claim in self.sifted(lambda _: None, limit=1)], [second.id])
+        self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: None, limit=1)], [first.id])
+        self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: None, limit=1)], [second.id])
 
     def test_a_claim_holds_all_recipients_but_pending_only_those_that_wait(self):
         claim = self.claimed("a@example.test", "b@example.test", "c@example.test")

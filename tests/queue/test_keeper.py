@@ -147,4 +147,4 @@ class RoomTests(SynchronousTestCase):
         queue = SmallDisk(0, 0, 0)
         queue.broken = True
         self.look(self.keeper(queue))
-        assert self.troubles == ["the room in the queue could not be looked at: disk on fire"]
+        assert self.troubles == ["the free space of the queue could not be determined: disk on fire"]

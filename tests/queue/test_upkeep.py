@@ -54,7 +54,7 @@ class AuditorTests(SynchronousTestCase):
         self.rounds(2)
         self.assertEqual(self.alarms, [])
         self.rounds()
-        self.assertEqual(self.alarms, [("has been due since 2023-11-14T22:13:20Z and nothing tries it", id)])
+        self.assertEqual(self.alarms, [("has been due since 2023-11-14T22:13:20Z but is not tried", id)])
 
     def test_a_message_that_is_put_off_is_none(self):
         self.added()

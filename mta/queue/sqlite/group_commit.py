@@ -1,10 +1,11 @@
-"""Group commit: while one transaction is being synced, the next gathers by itself.
+"""Group commit: while one transaction is being synced, the operations for the next one gather.
 
-Statements run in the reactor thread, where they cost microseconds; what waits for the disk or another program (COMMIT,
-a contended BEGIN, work marked heavy) runs in a worker. One of the two touches the connection at a time.
+Statements run in the reactor thread, where they cost microseconds. Calls that wait for the disk or for another program
+(COMMIT, a contended BEGIN, work marked heavy) run in a thread of their own. Only one of the two threads uses the
+connection at a time.
 
-What no client waits for begins no transaction of its own for a moment: a lone sender's next message would wait for the
-disk to note the delivery of the one before, and a disk that syncs once for both is done with them in half the time.
+An operation that no client waits for does not start a transaction of its own at once, because the next message of a
+lone sender would then wait until the delivery of the one before is synced. One sync for both takes half the time.
 """
 
 import sqlite3
@@ -22,63 +23,64 @@ from mta.queue.sqlite.statements import SQL
 
 T = TypeVar("T")
 
-#: Operations in one transaction: bounds how long the reactor thread is busy with one batch.
+#: Operations in one transaction, which bounds how long the reactor thread is busy with one batch.
 MAX_BATCH = 256
-#: Seconds for which an operation that is not urgent may wait for one that is: what nobody waits for, and what holds up
-#: a delivery, which for a lone sender still shares the sync of the message that comes next.
+#: Seconds that an operation may wait for an urgent one: one that neither a client nor a delivery waits for, and one
+#: that delays a delivery. The latter still shares the sync of a lone sender's next message.
 BACKGROUND = 0.01
 DELIVERY = 0.002
 
 
 class CommitUnknown(QueueError):
-    """A sync failed: nobody may rely on the change, yet the next start may find it done."""
+    """A sync failed. The change must not be relied on, but the next start may find it in the file."""
 
 
 class Run(Protocol):
     """Runs a callable where blocking is allowed; the Deferred fires in the reactor thread."""
 
     def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
-        """Run `work` once; its exception becomes the Failure."""
+        """Run `work` once; an exception becomes the Failure."""
 
 
 class CallLater(Protocol):
-    """Calls something after a while; a reactor's `callLater` is one."""
+    """Calls a callable after a delay; a reactor's `callLater` is one."""
 
     def __call__(self, delay: float, call: Callable[[], None], /) -> IDelayedCall:
-        """Call it in that many seconds."""
+        """Call it in `delay` seconds."""
 
 
 class LedgerWriter(Protocol):
-    """Counts the changes of a transaction and writes the counts as its last statement; see mta.queue.sqlite.ledger."""
+    """Counts the changes of a transaction and writes the counts as its last statement: `mta.queue.sqlite.ledger`."""
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """Start counting, because a transaction begins."""
 
     def write(self) -> None:
-        """Write what it changed. Raises sqlite3.Error."""
+        """Write the counts of the transaction. Raises sqlite3.Error."""
 
     def roll_back(self) -> None:
-        """The transaction was taken back."""
+        """Undo the changes since `begin`, because the transaction was rolled back."""
 
 
 class NoLedger:
-    """A LedgerWriter that writes nothing."""
+    """A LedgerWriter for a connection without a ledger."""
 
     def begin(self) -> None:
-        """Count nothing."""
+        """Do nothing."""
 
     def write(self) -> None:
-        """Write nothing."""
+        """Do nothing."""
 
     def roll_back(self) -> None:
-        """Forget nothing."""
+        """Do nothing."""
 
 
+#: Called before each step that a crash may interrupt, with the name of the step.
 Step = Callable[[str], None]
 
 
 def no_step(_name: str) -> None:
-    """Do nothing before a step; tests put a stop here."""
+    """Do nothing before a step. Tests stop the program here."""
 
 
 class _Operation(Generic[T]):
@@ -97,7 +99,7 @@ _Batch = list[_Operation[Any]]
 
 
 class _Transaction:
-    """The one transaction of a connection, and where it stands. Raises sqlite3.Error."""
+    """The transaction of a connection; it has one at a time. Raises sqlite3.Error."""
 
     def __init__(self, connection: sqlite3.Connection, step: Step, patience: float, ledger: LedgerWriter) -> None:
         self._connection = connection
@@ -105,13 +107,13 @@ class _Transaction:
         self._patience = patience
         self._ledger = ledger
         self.committing = False
-        # Whether a sync of the log failed: what it held may then pass for written though the disk has not got it, and
-        # the next sync, which succeeds, says nothing about it.
-        self._doubtful = False
+        # Whether a sync of the WAL failed. The system may then take its pages for clean though they are not on disk,
+        # and the next sync succeeds without writing them.
+        self._sync_failed = False
 
     def begin(self) -> bool:
-        """Begin, or return False when that takes waiting: for another program, or for the log to be renewed."""
-        if self._doubtful:
+        """Begin, or return False if another program has the lock or the WAL must be reset first."""
+        if self._sync_failed:
             return False
         try:
             self._connection.execute(SQL.begin)
@@ -123,25 +125,25 @@ class _Transaction:
         return True
 
     def begin_patiently(self) -> None:
-        """Begin, waiting for what has to be waited for. Raises QueueError too."""
+        """Reset the WAL if that is due, wait for the lock, and begin. Raises QueueError too."""
         self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
         try:
-            if self._doubtful:
-                self._renew_log()
+            if self._sync_failed:
+                self._reset_wal()
             self._connection.execute(SQL.begin)
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
         self._ledger.begin()
 
     def execute(self, batch: _Batch) -> None:
-        """Do the work that never waits for the disk."""
+        """Do the work of all operations that never wait for the disk."""
         light = True
         for operation in batch:
             if operation.heavy:
                 light = False
             else:
                 operation.result = operation.work()
-        # Here if it can be: a statement costs the worker more, which must wait for the interpreter.
+        # In the reactor thread if possible, because the other thread must first wait for the interpreter's lock.
         if light:
             self._ledger.write()
 
@@ -155,41 +157,41 @@ class _Transaction:
             self._ledger.write()
         self._step("commit")
         self.committing = True
-        # Not `execute`, which lets go of the interpreter five times, each time to wait for it again: with `commit` the
-        # threads change hands once (a third of the waits for it, measured).
+        # Not `execute`, which releases the interpreter's lock five times and waits for it each time. With `commit` the
+        # threads switch once (measured: a third of the waits).
         try:
             self._connection.commit()
         except sqlite3.Error as error:
-            self._doubtful = self._doubtful or primary_code(error) == sqlite3.SQLITE_IOERR
+            self._sync_failed = self._sync_failed or primary_code(error) == sqlite3.SQLITE_IOERR
             raise
         self._step("answer")
 
-    def _renew_log(self) -> None:
-        """Move what was synced to the file, whose sync is of octets just written, and begin the log anew."""
+    def _reset_wal(self) -> None:
+        """Checkpoint and truncate the WAL: the sync of the file is of octets just written, so it is reliable."""
         (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise QueueError("a sync of the queue file failed, and another program keeps its log from being renewed")
-        self._doubtful = False
+            raise QueueError("a sync of the queue file failed, and another program prevents its log from being reset")
+        self._sync_failed = False
 
     def roll_back(self) -> None:
-        """Take everything back, if there is anything."""
+        """Roll back the transaction, if there is one."""
         self._ledger.roll_back()
         if self._connection.in_transaction:
             self._connection.execute(SQL.rollback)
 
 
 class _CommitDelay:
-    """The while for which operations that are not urgent wait; at its end they are hurried."""
+    """The time that operations wait if none of them is urgent. At its end `flush` is called."""
 
     def __init__(self, call_later: CallLater, flush: Callable[[], None]) -> None:
         self._call_later = call_later
         self._flush = flush
         self._timer: IDelayedCall | None = None
-        # How long it was when it began.
+        # The delay with which the timer was started.
         self._seconds = 0.0
 
     def begin(self, seconds: float) -> None:
-        """Begin, unless it has begun and ends as soon."""
+        """Start the timer, or shorten it if it was started with a longer delay."""
         if self._timer is None or seconds < self._seconds:
             if self._timer is not None:
                 self._timer.cancel()
@@ -197,7 +199,7 @@ class _CommitDelay:
             self._timer = self._call_later(seconds, self._over)
 
     def end(self) -> None:
-        """End now, if it has begun."""
+        """Flush now if the timer is running."""
         if self._timer is not None:
             self._timer.cancel()
             self._over()
@@ -208,10 +210,10 @@ class _CommitDelay:
 
 
 class GroupCommit:
-    """Puts operations into transactions on one connection and answers each when its transaction is synced.
+    """Runs operations in transactions on one connection; each Deferred fires when its transaction is synced.
 
-    An operation that fails is rolled back with its whole batch; the batch is then done again one operation a
-    transaction, so that it fails alone.
+    When an operation fails, its whole batch is rolled back. The operations of the batch are then repeated, each in a
+    transaction of its own, so that only the faulty one fails.
     """
 
     def __init__(
@@ -224,15 +226,16 @@ class GroupCommit:
         call_later: CallLater | None = None,
         ledger: LedgerWriter | None = None,
     ) -> None:
-        """`connection` begins no transaction itself (isolation_level None); `patience` bounds a wait in seconds.
+        """`connection` does not begin transactions itself (isolation_level None).
 
-        Without `call_later` every operation is urgent.
+        `patience` is how many seconds to wait for another program's lock. Without `call_later` every operation is
+        urgent.
         """
         self._transaction = _Transaction(connection, step, patience, ledger or NoLedger())
         self._run = run
         self._delay = None if call_later is None else _CommitDelay(call_later, self._flush)
         self._waiting: _Batch = []
-        # Whether what waits is to go as soon as it can.
+        # Whether the waiting operations are to be started as soon as the connection is free.
         self._urgent = False
         self._busy = False
         self._broken = False
@@ -242,12 +245,12 @@ class GroupCommit:
     def submit(
         self, work: Callable[[], T], heavy: bool = False, *, max_delay: float = 0.0, accepted: bool = False
     ) -> "Deferred[T]":
-        """Run `work` in a transaction; fires with its result when that is on disk, or fails with a QueueError.
+        """Run `work` in a transaction. Fires with its result when that is synced, or fails with a QueueError.
 
-        `work` must be repeatable and leave nothing but rows. `heavy` work may wait for the disk: it runs in the worker.
-        An operation with a `max_delay` in seconds (BACKGROUND or DELIVERY) is not urgent: it is committed with the next
-        urgent one, or by itself after that time. `accepted` operations belong to a verb that was called before
-        `refuse_new`.
+        `work` must be repeatable and change rows only. `heavy` work may wait for the disk, so it runs in the other
+        thread. An operation with a `max_delay` in seconds (BACKGROUND or DELIVERY) is not urgent: it is committed with
+        the next urgent one, or by itself after that time. An `accepted` operation belongs to a request that was made
+        before `refuse_new`.
         """
         if self._refusal is not None and (self._broken or not accepted):
             return fail(self._refusal)
@@ -269,7 +272,7 @@ class GroupCommit:
         self._refusal = self._refusal or QueueError("the queue is closed")
 
     def close(self) -> "Deferred[None]":
-        """Refuse new operations with QueueError; fire when all earlier ones are answered."""
+        """Refuse new operations with QueueError; fire when all earlier ones are done."""
         self.refuse_new()
         if self._delay is not None:
             self._delay.end()
@@ -285,7 +288,7 @@ class GroupCommit:
             self._proceed()
 
     def _proceed(self) -> None:
-        """Start batches until one is in the worker's hands or none is left that is urgent."""
+        """Start batches until one is being synced or no urgent operation is left."""
         self._busy = True
         while self._waiting and self._urgent:
             if self._start(self._take()):
@@ -302,7 +305,7 @@ class GroupCommit:
         return batch
 
     def _start(self, batch: _Batch) -> bool:
-        """Return whether the worker has the batch now."""
+        """Return whether the other thread works on the batch now."""
         try:
             if self._transaction.begin():
                 return self._execute(batch)
@@ -324,7 +327,7 @@ class GroupCommit:
     def _execute(self, batch: _Batch) -> bool:
         try:
             self._transaction.execute(batch)
-        except Exception as error:  # noqa: BLE001 (whatever one operation raises is answered to its caller)
+        except Exception as error:  # noqa: BLE001 (the caller of the operation gets every error)
             self._undo(batch, error)
             return False
         synced = self._run(partial(self._transaction.conclude, batch))
@@ -332,9 +335,9 @@ class GroupCommit:
         return True
 
     def _committed(self, _: None, batch: _Batch) -> None:
-        # If something urgent waits, its sync starts before the answers are given, so that the disk works while we talk.
-        # Otherwise the answers come first, and what they bring shares the next sync. Those that a client waits for come
-        # before the others: their way to it is a fifth shorter for a lone sender (measured).
+        # If an urgent operation waits, its sync starts before the Deferreds fire, so that the disk works meanwhile.
+        # Otherwise the Deferreds fire first, and operations that they lead to share the next sync. Urgent operations
+        # come first, because clients wait for them (measured: a fifth less from sync to reply for a lone sender).
         overlap = self._urgent
         if overlap:
             self._proceed()
@@ -349,7 +352,7 @@ class GroupCommit:
 
     def _not_committed(self, failure: Failure, batch: _Batch) -> None:
         if self._transaction.committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
-            # Whether the disk has it is unknown. Nobody is told it is stored, and nobody tries again by itself.
+            # The transaction may be on disk or not, so it is neither reported as stored nor repeated.
             self._roll_back()
             unknown = CommitUnknown(str(as_queue_error(failure.value)))
             unknown.__cause__ = failure.value
@@ -359,7 +362,7 @@ class GroupCommit:
         self._proceed()
 
     def _undo(self, batch: _Batch, error: BaseException | None) -> None:
-        """Take a batch back after one of its operations failed; do the others again, each alone."""
+        """Roll back a batch in which an operation failed, and repeat its operations, each in its own transaction."""
         self._roll_back()
         if len(batch) == 1 or self._broken:
             self._fail(batch, error)
@@ -375,10 +378,10 @@ class GroupCommit:
         except sqlite3.Error as error:
             self._broken = True
             self._refusal = QueueError(f"the queue file cannot be used any more ({error}): restart the relay")
-            left, self._waiting = self._waiting, []
-            self._fail(left, self._refusal)
+            waiting, self._waiting = self._waiting, []
+            self._fail(waiting, self._refusal)
 
     def _fail(self, batch: _Batch, error: BaseException | None) -> None:
-        told = as_queue_error(error)
+        queue_error = as_queue_error(error)
         for operation in batch:
-            operation.done.errback(told)
+            operation.done.errback(queue_error)

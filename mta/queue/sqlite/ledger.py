@@ -1,11 +1,11 @@
-"""Which copies may be on their way to the next host, as one text in the queue file: a JSON object of ranges by message.
+"""The `ledger` row of the queue file: counts of recipients by result, and the marks of copies in flight.
 
-A mark is durable before the end of the data is sent and goes with the settlement. What is marked at a start was perhaps
-taken by a host that the process before had no time to hear: it is sent again, and the operator is told.
+`LedgerDelta` counts the changes of a transaction while it runs and writes them with one statement before the COMMIT,
+however many messages share the transaction. Recipients are counted, because they are the unit of delivery.
 
-The ledger's half of each transaction: what it changed, counted while it runs and written before it is committed.
-
-One statement a transaction, however many messages share it. Counted are recipients, for these are what is delivered.
+A mark is durable before the last octet of a copy is sent, and is removed by the settlement. For a mark that is found at
+start, a host may have accepted the copy without its reply reaching the relay. The copy is sent again, and the
+operator is told. All marks are one text, a JSON object of ranges of recipients by message.
 """
 
 import json
@@ -14,68 +14,68 @@ from collections.abc import Collection, Iterator
 
 from mta.queue.sqlite.statements import SQL
 
-# The usual message has one recipient.
+# Usually a message has one recipient.
 _FIRST = frozenset((0,))
 
 
 class InFlightMarks:
-    """The marks of one queue by row number, and those that a transaction under way changed."""
+    """The marks of one queue by row number, and the changes of the running transaction."""
 
     def __init__(self) -> None:
         self._indexes: dict[int, frozenset[int]] = {}
         self._texts: dict[int, str] = {}
-        # What was marked by the process before, which was told to the operator then.
-        self._told: set[int] = set()
-        # Numbers and what they had before, in the order of the changes since `begin`.
+        # Messages with marks of an earlier process, which were reported to the operator at start.
+        self._reported: set[int] = set()
+        # Row numbers and their earlier marks, in the order of the changes since `begin`.
         self._undo: list[tuple[int, frozenset[int]]] = []
 
     def load(self, text: str) -> dict[int, frozenset[int]]:
-        """Begin with the marks of the process before, and return them."""
+        """Start with the marks that an earlier process left, and return them."""
         found = read_marks(text)
         for number, indexes in found.items():
             self._set(number, indexes)
-        self._told = set(found)
+        self._reported = set(found)
         return found
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """Start to record changes, because a transaction begins."""
         self._undo.clear()
 
     def put(self, number: int, indexes: Collection[int]) -> frozenset[int]:
-        """Mark recipients of a message; return those that had a mark already, of which nobody was told."""
+        """Mark recipients of a message; return those that had a mark already that was not reported at start."""
         before = self._indexes.get(number)
         if before is None:
             self._change(number, _FIRST if len(indexes) == 1 and 0 in indexes else frozenset(indexes))
             return frozenset()
         self._change(number, before.union(indexes))
-        if number in self._told:
-            self._told.discard(number)
+        if number in self._reported:
+            self._reported.discard(number)
             return frozenset()
         return before.intersection(indexes)
 
-    def clear_told(self) -> None:
-        """Take the marks of the process before away, of which the operator was told; marks that were put since stay."""
-        for number in self._told:
+    def clear_reported(self) -> None:
+        """Remove the marks of the earlier process, which the operator knows by now; newer marks stay."""
+        for number in self._reported:
             self.clear(number)
-        self._told.clear()
+        self._reported.clear()
 
-    def lift(self, number: int, indexes: Collection[int]) -> None:
-        """Take the marks of these recipients away."""
+    def remove(self, number: int, indexes: Collection[int]) -> None:
+        """Remove the marks of these recipients."""
         before = self._indexes.get(number)
         if before is not None:
             self._change(number, before.difference(indexes))
 
     def clear(self, number: int) -> None:
-        """Take all marks of a message away."""
+        """Remove all marks of a message."""
         if number in self._indexes:
             self._change(number, frozenset())
 
     def changed(self) -> str | None:
-        """Return the text of all marks if there was a change since `begin`."""
+        """Return the text of all marks if it was changed since `begin`."""
         return f"{{{','.join(self._texts.values())}}}" if self._undo else None
 
     def roll_back(self) -> None:
-        """Take the changes since `begin` back."""
+        """Undo the changes since `begin`."""
         for number, indexes in reversed(self._undo):
             self._set(number, indexes)
         self._undo.clear()
@@ -95,7 +95,7 @@ class InFlightMarks:
 
 
 def read_marks(text: str) -> dict[int, frozenset[int]]:
-    """Return the recipients' indexes by the message's row number. Raises ValueError for text that holds no marks."""
+    """Return the indexes of marked recipients by row number. Raises ValueError if the text is malformed."""
     return {
         int(number): frozenset(index for first, last in ranges for index in range(first, last + 1))
         for number, ranges in json.loads(text).items()
@@ -109,7 +109,7 @@ def stored_marks(connection: sqlite3.Connection) -> str:
 
 
 def _ranges(indexes: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """Yield first and last of each unbroken run."""
+    """Yield the first and the last index of each consecutive run."""
     first = last = -2
     for index in sorted(indexes):
         if index != last + 1:
@@ -121,33 +121,31 @@ def _ranges(indexes: frozenset[int]) -> Iterator[tuple[int, int]]:
 
 
 class LedgerDelta:
-    """Counts and marks of one connection. Who changes a recipient's row adds to the counts."""
+    """Counts and marks of one connection. Code that changes the row of a recipient adds to the counts."""
 
-    __slots__ = ("_execute", "_sending", "accepted", "delivered", "failed", "marks", "removed")
+    __slots__ = ("_execute", "accepted", "delivered", "failed", "marks", "removed")
 
     def __init__(self, connection: sqlite3.Connection, marks: InFlightMarks | None = None) -> None:
-        """`marks` are given to the connection that sends; the others leave the row's marks alone."""
+        """Only the connection of the relay that sends has `marks`; others do not change the marks in the row."""
         self._execute = connection.execute
         self.marks = marks or InFlightMarks()
-        # The text of the marks if it is to be written.
-        self._sending: str | None = None
         self._clear()
 
     def _clear(self) -> None:
         self.accepted = self.delivered = self.failed = self.removed = 0
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """Start counting, because a transaction begins."""
         self._clear()
         self.marks.begin()
 
     def write(self) -> None:
-        """Write what the transaction changed, if anything. Raises sqlite3.Error."""
-        sending = self.marks.changed()
-        if self.accepted or self.delivered or self.failed or self.removed or sending is not None:
-            self._execute(SQL.update_ledger, (self.accepted, self.delivered, self.failed, self.removed, sending))
+        """Write the changes of the transaction, if there are any. Raises sqlite3.Error."""
+        marks = self.marks.changed()
+        if self.accepted or self.delivered or self.failed or self.removed or marks is not None:
+            self._execute(SQL.update_ledger, (self.accepted, self.delivered, self.failed, self.removed, marks))
 
     def roll_back(self) -> None:
-        """The transaction was taken back: the marks are what they were before it."""
+        """Restore the marks, because the transaction was rolled back."""
         self._clear()
         self.marks.roll_back()

@@ -1,4 +1,4 @@
-"""The embedded queue: one SQLite file, group commit, large bodies in files beside it."""
+"""The queue on disk: one SQLite file with group commit, and large bodies in files beside it."""
 
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
@@ -34,7 +34,7 @@ from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
-from mta.queue.sqlite.tables import Candidate, Selection, Tables, apply_action, candidates, forget, postpone, select_due
+from mta.queue.sqlite.tables import Candidate, Selection, Tables, apply_action, defer, due_messages, forget, select_due
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 
@@ -52,12 +52,12 @@ def open_queue(
     step: Step = no_step,
     call_later: CallLater | None = None,
 ) -> "SqliteQueue":
-    """Open the queue in a directory. Raises QueueError, whose one line says what is wrong and what to do.
+    """Open the queue in a directory. Raises QueueError with one line that tells the operator how to fix it.
 
-    The daemon opens with `recover`: it locks the directory, upgrades the file, takes back the leases of the process
-    before it and removes what that left behind; with `retry_all` everything that
-    waits unheld comes due. Without `recover` the queue is opened beside a daemon that may be running. `now` is
-    wall-clock seconds.
+    With `recover`, as the daemon opens it, the directory is locked, the file upgraded, the leases of the earlier
+    process are ended and its stray files removed. Without it, the queue is opened beside a daemon that may be running.
+    `retry_all` makes all waiting messages due that are not held. `now` is wall-clock seconds; `reserve` is the number
+    of octets to keep free on the disk, and `small` that of the largest body in a row.
     """
     if create:
         prepare(directory)
@@ -69,13 +69,13 @@ def open_queue(
     try:
         connection = open_file(directory / FILE_NAME, create, upgrade=recover)
         bodies = Bodies(directory / BODIES, reserve, step, small)
-        found = _take_over(connection, directory, bodies, now) if recover else Recovery()
+        recovery = _take_over(connection, directory, bodies, now) if recover else Recovery()
     except BaseException:
         if lock is not None:
             lock.release()
         raise
     bodies.reusable = reusable(connection)
-    ledger = LedgerDelta(connection, found.marks)
+    ledger = LedgerDelta(connection, recovery.marks)
     commit = GroupCommit(connection, run, step, call_later=call_later, ledger=ledger)
     queue = SqliteQueue(
         connection,
@@ -86,7 +86,7 @@ def open_queue(
         reader=Reader(directory / FILE_NAME, run),
         run=run,
         lock=lock,
-        recovery=found,
+        recovery=recovery,
     )
     if retry_all:
         make_all_due(commit, connection, now)
@@ -95,17 +95,17 @@ def open_queue(
 
 def _take_over(connection: sqlite3.Connection, home: Path, bodies: Bodies, now: float) -> Recovery:
     try:
-        found = take_over(connection, bodies, now)
-        # SQLite syncs the name of its log too, but goes on when that fails.
+        recovery = take_over(connection, bodies, now)
+        # SQLite syncs the name of its WAL too, but ignores a failure.
         fsync_path(home)
     except (sqlite3.Error, OSError, QueueError) as error:
         connection.close()
         raise as_queue_error(error) from error
-    return found
+    return recovery
 
 
 class SqliteQueue:
-    """The Queue over one file; `mta.queue.interface` has its contract. Made by `open_queue`."""
+    """The Queue in one SQLite file; `mta.queue.interface` has its contract. `open_queue` makes it."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class SqliteQueue:
         lock: Lock | None,
         recovery: Recovery,
     ) -> None:
-        """`run` must be able to do three things at once, or do everything inline."""
+        """`run` must be able to run three callables at once, or run each in the calling thread."""
         self._connection = connection
         self._bodies = bodies
         self._tables = tables
@@ -131,11 +131,11 @@ class SqliteQueue:
         self._lock = lock
         self._body_files = BodyFiles(bodies, commit, run)
         self._closed = False
-        #: What the start found, for the service to tell the operator.
+        #: The results of the recovery at start, for the operator.
         self.recovery = recovery
 
     def make_all_due(self, now: float) -> "Deferred[None]":
-        """Make everything that waits unheld due now, because the clock was set back. Never fails."""
+        """Make all waiting messages due now that are not held, because the clock was set back. Never fails."""
         return make_all_due(self._commit, self._connection, now)
 
     def writer(self, id: QueueId) -> Writer:
@@ -143,11 +143,11 @@ class SqliteQueue:
         return self._bodies.writer(id)
 
     def require_room(self, octets: int) -> None:
-        """Raise QueueFull when a body of so many octets, about to be written, has no room. From any thread."""
+        """Raise QueueFull if there is no room for a body of this size. May be called from any thread."""
         self._bodies.require_room_for(octets)
 
     def discard(self, body: Body) -> None:
-        """Forget a finished body."""
+        """Delete a finished body."""
         self._body_files.discard(body)
 
     def add(
@@ -166,22 +166,24 @@ class SqliteQueue:
     def claim(
         self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
-        """Take what is due."""
+        """Claim due messages."""
         if deferral_filter is None:
             return self._commit.submit(partial(self._tables.claim, now, limit, lease), True)
 
-        def sifted(due: list[Candidate]) -> "Deferred[list[Claim]]":
-            parted = select_due(due, limit, deferral_filter)
-            return self._commit.submit(partial(self._claim_sifted, now, lease, parted), True) if due else succeed([])
+        def select_and_claim(due: list[Candidate]) -> "Deferred[list[Claim]]":
+            if not due:
+                return succeed([])
+            selection = select_due(due, limit, deferral_filter)
+            return self._commit.submit(partial(self._claim_selection, now, lease, selection), True)
 
-        return self._commit.submit(partial(candidates, self._connection, now), True).addCallback(sifted)
+        return self._commit.submit(partial(due_messages, self._connection, now), True).addCallback(select_and_claim)
 
-    def _claim_sifted(self, now: float, lease: float, parted: Selection) -> list[Claim]:
-        postpone(self._connection, parted.later, now)
-        return self._tables.claim(now, len(parted.claim), lease, parted.claim) if parted.claim else []
+    def _claim_selection(self, now: float, lease: float, selection: Selection) -> list[Claim]:
+        defer(self._connection, selection.deferred, now)
+        return self._tables.claim(now, len(selection.claim), lease, selection.claim) if selection.claim else []
 
     def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
-        """Note what is about to be sent."""
+        """Mark recipients whose copy is about to be sent."""
         return self._commit.submit(partial(self._tables.note_in_flight, id, indexes), max_delay=DELIVERY)
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
@@ -197,45 +199,45 @@ class SqliteQueue:
         return True, [id] if self._tables.finished(id) else []
 
     def duplicates_logged(self) -> "Deferred[None]":
-        """Note that the operator was told of the copies that the start found in doubt: the next one does not again."""
-        return self._commit.submit(self._ledger.marks.clear_told)
+        """Remove the marks of possible duplicates, so that the next start does not log them again."""
+        return self._commit.submit(self._ledger.marks.clear_reported)
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
-        """Give a claim back untouched."""
+        """Give a claim back without results."""
         return self._commit.submit(partial(self._tables.release, claim, due))
 
     def next_due(self) -> "Deferred[float | None]":
-        """Return when the next unheld message comes due."""
+        """Return when the next unheld message is due."""
         return self._commit.submit(self._tables.next_due)
 
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
-        """Do what an operator asked."""
+        """Apply an operator's action."""
         return self._body_files.submit(
             (), lambda _: apply_action(self._connection, action, ids, now, self._ledger), True
         )
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order they came."""
+        """Return messages in the order of their arrival."""
         return self._reader.find(query)
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
-        """Return the octets of a message that waits; None if none does under this id."""
+        """Return the octets of a waiting message, or None if no message with this id is waiting."""
         return self._reader.content(id)
 
     def summary(self) -> "Deferred[Summary]":
-        """Count what is there."""
+        """Return the counts of messages and recipients."""
         return self._reader.summary()
 
     def audit(self) -> "Deferred[Audit]":
-        """Look for what must not be."""
+        """Return the facts for an audit."""
         return self._reader.audit()
 
     def space(self) -> "Deferred[Space]":
-        """Return how much room there is, and go by it."""
+        """Return the room for mail, and use it for the next messages."""
         return self._reader.reusable().addCallback(self._bodies.space)
 
     def when_short(self, call: Callable[[], object]) -> None:
-        """Have this called when a message finds room short, from inside of `add`."""
+        """Set the callable that `add` calls when it finds that room is short."""
         self._bodies.short = call
 
     def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
@@ -243,7 +245,7 @@ class SqliteQueue:
         return self._commit.submit(partial(forget, self._connection, before, limit), True)
 
     def close(self) -> "Deferred[None]":
-        """Finish what was asked, then close."""
+        """Finish all earlier requests, then close."""
         if self._closed:
             return succeed(None)
         self._closed = True

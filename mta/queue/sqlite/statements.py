@@ -24,7 +24,7 @@ class Statements:
     claimable: str
     claimable_among: str
     due_messages: str
-    postpone: str
+    defer: str
     lease: str
     recipients: str
     confirm_lease: str

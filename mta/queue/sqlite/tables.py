@@ -1,11 +1,9 @@
-"""What each verb does to the tables, inside a transaction that somebody else begins and commits.
+"""The statements of each request on the tables of the queue, for a transaction that the caller begins and commits.
 
-What an operator and the passing of time do to the tables, inside a transaction of somebody else's.
-
-Claims that leave alone what could not be tried now: a look at what is due, then one change for all of it.
-
-Each half is one statement that gives or takes one value: SQLite then works through hundreds of messages without handing
-the interpreter's lock back and forth at every row, which beside a busy reactor thread could take seconds.
+`Tables` has the requests of a message's way: add, claim, settle and release. A claim with a deferral filter first reads
+the due messages, then defers some of them and claims others. The reading and the deferral are one statement each, with
+one value as result or parameter: SQLite then handles hundreds of messages without releasing the interpreter's lock at
+every row, which beside a busy reactor thread could take seconds. Last come an operator's actions and the history.
 """
 
 import json
@@ -32,12 +30,14 @@ from mta.queue.sqlite.rows import (
 )
 from mta.queue.sqlite.statements import SQL
 
-#: Octets of bodies in rows after which a claim takes no further message.
+#: Octets of bodies in rows at which a claim ends.
 CLAIM_BYTES = 16 * 1024 * 1024
+#: Messages that a claim with a filter looks at, which bounds how long it occupies the two threads.
+LOOKED_AT = 500
 
 
 class Tables:
-    """The writing verbs as plain functions of their arguments. Raises sqlite3.Error."""
+    """The requests that change rows while a message is on its way. Raises sqlite3.Error."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class Tables:
         ledger: LedgerDelta,
         step: Step = no_step,
     ) -> None:
-        """`file_body` gives the body of a message that has it in a file."""
+        """`file_body` returns the body of a message that is stored in a file, by id and size."""
         self._execute = connection.execute
-        # One cursor for what changes rows, where `execute` would make a new one each time.
+        # One cursor for statements that change rows, because `connection.execute` makes a new one for each.
         self._change = connection.cursor().execute
         self._file_body = file_body
         self._ledger = ledger
         self._step = step
 
     def add(self, mail: NewMail, now: float, lease: float | None, due: float | None) -> Claim | None:
-        """Insert a message; a FileBody must lie at its final place already."""
+        """Insert a message. A FileBody must be in its final place already."""
         number = to_number(mail.id)
         due = now if due is None else due
         until = due if lease is None else now + lease
@@ -75,7 +75,7 @@ class Tables:
         return Claim(mail.id, 1, mail.envelope, mail.body, now, pending_of(mail.envelope))
 
     def claim(self, now: float, limit: int, lease: float, among: Sequence[int] | None = None) -> list[Claim]:
-        """Lease what is due, or what is due among some row numbers."""
+        """Lease due messages, or those of the row numbers in `among` that are due."""
         rows = self._claimable(now, limit, among)
         numbers = ids_json(row[0] for row in rows)
         self._execute(SQL.lease, (now + lease, now, numbers))
@@ -116,7 +116,7 @@ class Tables:
             self._lost(claim.id)
             return False
         if settlement.keep_claim:
-            self._ledger.marks.lift(number, [verdict.index for verdict in verdicts])
+            self._ledger.marks.remove(number, [verdict.index for verdict in verdicts])
         else:
             self._ledger.marks.clear(number)
         self._step("settle recipients")
@@ -143,7 +143,7 @@ class Tables:
         return True
 
     def _give_back(self, number: int, token: int, now: float, not_before: float | None) -> None:
-        """Finish a message of which nobody waits any more; give the others back, unless `not_before` is None."""
+        """Finish a message without waiting recipients; otherwise give it back, unless `not_before` is None."""
         (due,) = self._execute(SQL.earliest_due, (number,)).fetchone()
         if due is None:
             self._finish(number, token, now)
@@ -151,11 +151,11 @@ class Tables:
             self._change(SQL.give_back, (max(due, not_before), number, token))
 
     def finished(self, id: QueueId) -> bool:
-        """Whether nothing of this message waits any more."""
+        """Whether no recipient of this message is waiting."""
         return self._execute(SQL.finished, (to_number(id),)).fetchone() is not None
 
     def release(self, claim: Claim, due: float) -> bool:
-        """Give a lease back if it still holds; return whether it did."""
+        """End a lease if it still holds; return whether it did."""
         number = to_number(claim.id)
         if self._change(SQL.give_back, (due, number, claim.token)).rowcount == 0:
             self._lost(claim.id)
@@ -164,13 +164,13 @@ class Tables:
         return True
 
     def _lost(self, id: QueueId) -> None:
-        """Leave the marks of a message to whoever has it now; if nobody has, they go."""
+        """Remove the marks of a message whose lease was lost, unless another claim has it and uses them."""
         number = to_number(id)
         if self._execute(SQL.leased, (number,)).fetchone() is None:
             self._ledger.marks.clear(number)
 
     def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
-        """Mark recipients; return those that were marked."""
+        """Mark recipients; return those that were marked before."""
         return self._ledger.marks.put(to_number(id), indexes)
 
     def next_due(self) -> float | None:
@@ -184,21 +184,70 @@ def _octets(body: Body) -> bytes:
 
 
 def _ends(claim: Claim, verdicts: Sequence[Verdict]) -> bool:
-    """Whether these verdicts leave nobody waiting: the usual case, which needs no look at the recipients."""
+    """Whether these verdicts make all recipients final. This is the usual case, in which no recipients are read."""
     if len(claim.pending) == len(verdicts) == 1:
         return verdicts[0].due is None and verdicts[0].index == claim.pending[0].index
     final = {verdict.index for verdict in verdicts if verdict.due is None}
     return final.issuperset(pending.index for pending in claim.pending)
 
 
-# An operator who holds a message back does not expect that a retry of all the others lets it go.
+# Row number, and the message for the filter; None for a message whose lease ran out, which must be claimed.
+Candidate = tuple[int, DueMessage | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The row numbers to claim, and pairs of a row number and its later due time."""
+
+    claim: Sequence[int]
+    deferred: Sequence[tuple[int, float]]
+
+
+def due_messages(connection: sqlite3.Connection, now: float) -> list[Candidate]:
+    """Return the messages that are due, longest due first. Raises sqlite3.Error."""
+    (found,) = connection.execute(SQL.due_messages, (now, LOOKED_AT)).fetchone()
+    return [_candidate(*row) for row in json.loads(found)]
+
+
+def select_due(due: Sequence[Candidate], limit: int, deferral_filter: DeferralFilter) -> Selection:
+    """Divide due messages into those to claim, at most `limit`, and those that the filter defers."""
+    claim: list[int] = []
+    deferred: list[tuple[int, float]] = []
+    for number, message in due:
+        until = None if message is None else deferral_filter(message)
+        if until is not None:
+            deferred.append((number, until))
+        elif len(claim) < limit:
+            claim.append(number)
+        else:
+            break
+    return Selection(claim, deferred)
+
+
+def defer(connection: sqlite3.Connection, deferred: Sequence[tuple[int, float]], now: float) -> None:
+    """Give new due times to those of these messages that are still due, unheld and unleased. Raises sqlite3.Error."""
+    if deferred:
+        connection.execute(SQL.defer, (json.dumps(deferred), now))
+
+
+def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
+    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains))
+
+
+@lru_cache(maxsize=4096)
+def _domains(text: str) -> tuple[str, ...]:
+    """Return the domains of a JSON array. It is cached, because most messages have one domain that many others have."""
+    return tuple(json.loads(text))
+
+
+# A retry of all messages must not release those that an operator has put on hold.
 _EVERYTHING = {Action.RETRY: SQL.all_unheld, Action.RELEASE: SQL.all_held}
 
 
 def apply_action(
     connection: sqlite3.Connection, action: Action, ids: Sequence[QueueId] | None, now: float, ledger: LedgerDelta
 ) -> tuple[list[QueueId], list[QueueId]]:
-    """Do what was asked; return the ids it was done to, and those whose files may go. Raises sqlite3.Error."""
+    """Apply an action; return the ids of its messages, and those whose files may be removed. Raises sqlite3.Error."""
     if ids is None:
         rows = connection.execute(_EVERYTHING.get(action, SQL.all_waiting)).fetchall()
     else:
@@ -217,7 +266,7 @@ def apply_action(
 
 
 def _remove(connection: sqlite3.Connection, numbers: str, now: float) -> int:
-    """Return how many recipients were waiting."""
+    """Make waiting recipients final as removed; return their number."""
     removed = connection.execute(SQL.remove_recipients, (now, numbers)).rowcount
     connection.execute(SQL.remove_messages, (now, numbers))
     connection.execute(SQL.remove_bodies, (numbers,))
@@ -225,57 +274,5 @@ def _remove(connection: sqlite3.Connection, numbers: str, now: float) -> int:
 
 
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
-    """Drop messages from the history; return how many. Raises sqlite3.Error."""
+    """Drop messages from the history; return their number. Raises sqlite3.Error."""
     return connection.execute(SQL.forget, (before, limit)).rowcount
-
-
-#: Messages looked at for one claim: what bounds how long the two threads are busy with it.
-LOOKED_AT = 500
-
-# Row number, and what `deferral_filter` may ask about; None for what has to be claimed.
-Candidate = tuple[int, DueMessage | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Row numbers to claim, and pairs of a row number and its new due time."""
-
-    claim: Sequence[int]
-    later: Sequence[tuple[int, float]]
-
-
-def candidates(connection: sqlite3.Connection, now: float) -> list[Candidate]:
-    """Return what is due, longest due first. Raises sqlite3.Error."""
-    (found,) = connection.execute(SQL.due_messages, (now, LOOKED_AT)).fetchone()
-    return [_candidate(*row) for row in json.loads(found)]
-
-
-def select_due(due: Sequence[Candidate], limit: int, deferral_filter: DeferralFilter) -> Selection:
-    """Part what is to be claimed, no more than `limit`, from what is to wait."""
-    claim: list[int] = []
-    later: list[tuple[int, float]] = []
-    for number, waiting in due:
-        until = None if waiting is None else deferral_filter(waiting)
-        if until is not None:
-            later.append((number, until))
-        elif len(claim) < limit:
-            claim.append(number)
-        else:
-            break
-    return Selection(claim, later)
-
-
-def postpone(connection: sqlite3.Connection, later: Sequence[tuple[int, float]], now: float) -> None:
-    """Give new due times to those of these messages that are still due, unheld and unleased. Raises sqlite3.Error."""
-    if later:
-        connection.execute(SQL.postpone, (json.dumps(later), now))
-
-
-def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
-    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains))
-
-
-@lru_cache(maxsize=4096)
-def _domains(text: str) -> tuple[str, ...]:
-    """Return the domains of a JSON array; most messages have one, and share it with many."""
-    return tuple(json.loads(text))

@@ -8,7 +8,7 @@ from mta.queue.sqlite.ledger import InFlightMarks, read_marks
 
 numbers = st.integers(1, 4)
 indexes = st.frozensets(st.integers(0, 12), max_size=6)
-steps = st.lists(st.tuples(st.sampled_from(["put", "lift", "clear"]), numbers, indexes), max_size=12)
+steps = st.lists(st.tuples(st.sampled_from(["put", "remove", "clear"]), numbers, indexes), max_size=12)
 
 
 def apply(marks: InFlightMarks, changes: "list[tuple[str, int, frozenset[int]]]") -> None:
@@ -46,7 +46,7 @@ def test_what_does_not_change_is_not_written() -> None:
     marks = InFlightMarks()
     marks.put(5, [1])
     marks.begin()
-    marks.lift(6, [0])
+    marks.remove(6, [0])
     marks.clear(7)
     assert marks.changed() is None
 
@@ -80,7 +80,7 @@ def test_the_text_says_what_is_marked(changes: list) -> None:
         apply(marks, [(verb, number, chosen)])
         if verb == "put" and chosen:
             model.setdefault(number, set()).update(chosen)
-        elif verb == "lift":
+        elif verb == "remove":
             model.get(number, set()).difference_update(chosen)
         elif verb == "clear":
             model.pop(number, None)
@@ -97,7 +97,7 @@ def test_a_mark_that_was_told_is_taken_away_and_one_that_is_new_stays() -> None:
     marks.load('{"5":[[0,0]],"6":[[0,1]]}')
     marks.begin()
     marks.put(6, [1])
-    marks.clear_told()
+    marks.clear_reported()
     assert read_marks(marks.changed() or "") == {6: frozenset({0, 1})}
     assert marks.put(5, [0]) == frozenset()
 
@@ -106,6 +106,6 @@ def test_marks_that_were_told_come_back_when_the_transaction_fails() -> None:
     marks = InFlightMarks()
     marks.load('{"5":[[0,0]]}')
     marks.begin()
-    marks.clear_told()
+    marks.clear_reported()
     marks.roll_back()
     assert read_marks(text(marks)) == {5: frozenset({0})}
