@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from twisted.internet.defer import Deferred
 
 from mta.dkim.canonical import RELAXED, SIMPLE, body_hash
-from mta.dkim.keyring import Named
+from mta.dkim.keyring import KeyName
 from mta.dkim.keys import SigningKey, new_key
 from mta.dkim.signature import Canon
 from mta.dkim.signer import DkimSigner
@@ -54,7 +54,7 @@ class OneKey:
         """Return it, whatever the domain."""
         return self._keys
 
-    def files(self) -> tuple[tuple[Named, ...], ...]:
+    def files(self) -> tuple[tuple[KeyName, ...], ...]:
         """Return nothing: there are none."""
         return ()
 

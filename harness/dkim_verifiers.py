@@ -13,14 +13,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from harness.waiting import PATIENCE
-from mta.dkim.keys import SigningKey, record, record_name
+from mta.dkim.keys import SigningKey, dns_record, record_name
 
 #: DNS records by name.
 Records = Mapping[str, str]
 
 
 def records(domain: str, keys: Iterable[SigningKey]) -> dict[str, str]:
-    return {record_name(domain, key.selector): record(key) for key in keys}
+    return {record_name(domain, key.selector): dns_record(key) for key in keys}
 
 
 def dkimpy_accepts(message: bytes, dns: Records, index: int = 0) -> bool:

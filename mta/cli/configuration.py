@@ -34,7 +34,7 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
             mistakes.append(str(error))
     if settings.dkim_key_path:
         try:
-            open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, tell=notices.append)
+            open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, notice=notices.append)
         except DkimKeyError as error:
             mistakes.append(str(error))
     if settings.aliases_file:

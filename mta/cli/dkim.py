@@ -14,8 +14,8 @@ from mta.cli.dns_records import RecordVerdict, judge_record, new_key_lines, zone
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
 from mta.config.settings import read_settings
-from mta.dkim.keyring import SUFFIX, DkimKeyError, Keyring, Named, open_keyring
-from mta.dkim.keys import GOOD_RSA_BITS, KeyType, SigningKey, new_key, record, record_name, to_pem
+from mta.dkim.keyring import SUFFIX, DkimKeyError, KeyName, Keyring, open_keyring
+from mta.dkim.keys import GOOD_RSA_BITS, KeyType, SigningKey, dns_record, new_key, record_name, to_pem
 from mta.smtp.address import AddressError, parse_domain
 
 #: Seconds that one question to the DNS may take, all servers and repetitions included.
@@ -72,7 +72,7 @@ def check(domain: str | None) -> None:
     if settings.dkim_key_path is None:
         raise CommandError("DKIM_KEY_PATH is not set, or there is nothing: mail is not signed")
     try:
-        ring = open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, tell=_warn)
+        ring = open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, notice=_warn)
     except DkimKeyError as error:
         raise CommandError(str(error)) from None
     ask = ask_dns(settings.dns_servers)
@@ -117,11 +117,11 @@ def _to_check(ring: Keyring, domain: str | None) -> list[list[Subject]]:
         return [[(domain, key)] for key in keys]
     if not ring.files():
         raise CommandError("one key signs for every domain: say which DOMAIN to check")
-    return [[(named.domain, _key(ring, named)) for named in names] for names in ring.files()]
+    return [[(name.domain, _key(ring, name)) for name in names] for names in ring.files()]
 
 
-def _key(ring: Keyring, named: Named) -> SigningKey:
-    return next(key for key in ring.keys(named.domain) if key.selector == named.selector)
+def _key(ring: Keyring, name: KeyName) -> SigningKey:
+    return next(key for key in ring.keys(name.domain) if key.selector == name.selector)
 
 
 def _report(subjects: Sequence[Subject], ask: Ask) -> RecordVerdict:
@@ -131,7 +131,7 @@ def _report(subjects: Sequence[Subject], ask: Ask) -> RecordVerdict:
     name = record_name(domain, key.selector)
     line = f"{verdict.value}: {name} ({key.type}, {key.bits} bits)" + (f": {words}" if words else "")
     if verdict in {RecordVerdict.MISSING, RecordVerdict.DIFFERS}:
-        line += f"; publish {zone_line(name, record(key))}"
+        line += f"; publish {zone_line(name, dns_record(key))}"
     click.echo(line)
     return verdict
 

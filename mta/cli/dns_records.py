@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from dkim.util import InvalidTagValueList, parse_tag_value
 
 from mta.config.settings import Settings
-from mta.dkim.keys import SigningKey, public, record, record_name
+from mta.dkim.keys import SigningKey, dns_record, public_tag, record_name
 
 # RFC 1035 section 3.3: a character-string.
 _STRING = 255
@@ -37,8 +37,8 @@ def new_key_lines(domain: str, key: SigningKey, settings: Settings) -> list[str]
     """Return the lines for a zone file: the records of DKIM and SPF, each under a comment."""
     name = record_name(domain, key.selector)
     return [
-        f"; DKIM: the public key. A form that wants it in one piece takes {record(key)}",
-        zone_line(name, record(key), "\n\t"),
+        f"; DKIM: the public key. A form that wants it in one piece takes {dns_record(key)}",
+        zone_line(name, dns_record(key), "\n\t"),
         f"; SPF: who sends mail of {domain}. There may be one such record only: add to it if there is one.",
         zone_line(domain, f"v=spf1 {_senders(settings)} ~all"),
     ]
@@ -80,7 +80,7 @@ def judge_record(key: SigningKey, texts: Sequence[str]) -> tuple[RecordVerdict, 
 
 def _same(key: SigningKey, published: str) -> bool:
     """Whether a `p=` tag holds the key. RSA keys are published in two wrappings (RFC 6376 erratum 3017)."""
-    if published == public(key):
+    if published == public_tag(key):
         return True
     try:
         theirs = load_der_public_key(base64.b64decode(published))

@@ -17,7 +17,7 @@ from mta.daemon.assembly import RelayContext, wire_up
 from mta.daemon.malloc_trim import ROUND as HEAP_ROUND
 from mta.daemon.malloc_trim import Heap
 from mta.daemon.periodic import PeriodicService
-from mta.dkim.keyring import Keyring, Tell, open_keyring
+from mta.dkim.keyring import Keyring, Notice, open_keyring
 from mta.event_log.log import EventLog
 from mta.inbound.ports import listen
 from mta.queue.disk.queue_dir import FILE_NAME
@@ -100,11 +100,11 @@ class Relay(MultiService):
             self._ports.append(listen(context.reactor, each, self._factory, context.balance))
 
 
-def read_keys(settings: Settings, reactor: Any, tell: Tell) -> Keyring | None:
+def read_keys(settings: Settings, reactor: Any, notice: Notice) -> Keyring | None:
     """Return the keys that mail is signed with, None if it is not. Raises DkimKeyError."""
     if settings.dkim_key_path is None:
         return None
-    return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, tell=tell)
+    return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, notice=notice)
 
 
 def _messages(summary: Summary) -> int:

@@ -1,4 +1,4 @@
-"""Who a message says it is from: the domain that a DKIM signature speaks for (RFC 6376 section 3.5, RFC 5322 3.6.2)."""
+"""Finds the author's domain in From, which signs the message (RFC 6376 section 3.5, RFC 5322 section 3.6.2)."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from functools import lru_cache
 from mta.message.headers import values
 from mta.smtp.address import AddressError, parse_domain
 
-#: A longer From is not read.
+#: The largest From field that is read, in octets.
 MAX_FROM = 8192
 
-# RFC 5322 section 3.2: what may hide a comma, a bracket or an `@` that means nothing.
+# RFC 5322 section 3.2: escapes, quoted strings and comments, in which a comma, a bracket or an `@` has no meaning.
 _PART = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|[()]|[^\\"()]++', re.DOTALL)
-# A mailbox, or the name of a group; what is in angle brackets is never parted.
+# A mailbox, or the name of a group. Text in angle brackets is never split.
 _PIECE = re.compile(r"(?:[^,;:<>]++|<[^<>]*+>|[<>])++")
 _ANGLES = re.compile(r"<([^<>]*+)>")
 
@@ -20,13 +20,13 @@ _ANGLES = re.compile(r"<([^<>]*+)>")
 def author_domain(block: bytes) -> str | None:
     """Return the domain of the one address in the one From field of a header block, in lower case and ASCII.
 
-    None if there is no such field or address, or more than one: nobody could say which of them has signed.
+    None if there is no such field or address, or more than one, because the signature could belong to any of them.
     """
     found = values(block, "From")
     return _domain(found[0]) if len(found) == 1 and len(found[0]) <= MAX_FROM else None
 
 
-# An application sends as few authors.
+# The cache pays off because an application sends mail of few authors.
 @lru_cache(maxsize=1024)
 def _domain(value: bytes) -> str | None:
     domains = list(_domains(_bare(value.decode(errors="replace"))))
@@ -40,7 +40,7 @@ def _domain(value: bytes) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return text without its comments, and with a word for each quoted string."""
+    """Return a text without comments, in which a word replaces each quoted string."""
     depth, kept = 0, []
     for part in _PART.findall(text):
         if part == "(":
@@ -55,8 +55,9 @@ def _bare(text: str) -> str:
 def _domains(text: str) -> Iterator[str]:
     """Yield the domain of each mailbox.
 
-    The library's parser is not used, for its releases disagree on two names that many programs fail to quote and that
-    no receiver stumbles over: `Doe, Jane <jane@example.org>` and `jane@example.org <jane@example.org>`.
+    The parser of the standard library is not used, because its releases disagree about two forms that many programs
+    send unquoted and that all receivers accept: `Doe, Jane <jane@example.org>` and
+    `jane@example.org <jane@example.org>`.
     """
     for piece in _PIECE.findall(text):
         angles = _ANGLES.findall(piece)

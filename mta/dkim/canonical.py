@@ -1,7 +1,7 @@
-"""The canonical forms of RFC 6376 section 3.4: bodies hashed in pieces, header fields by dkimpy.
+"""The canonical forms of RFC 6376 section 3.4: bodies are hashed in pieces, header fields are left to dkimpy.
 
-dkimpy wants a whole body in memory and takes time that grows with the square of a run of blanks, so bodies are done
-here. What is read has CRLF line ends; a body that does not end with one is hashed as if it did, for SMTP will add it.
+Bodies are handled here because dkimpy needs a whole body in memory and takes time quadratic in the length of a run of
+blanks. Lines end with CRLF. A body without a CRLF at its end is hashed as if it had one, because SMTP will add it.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from typing import Protocol
 #: The forms by name.
 SIMPLE, RELAXED = "simple", "relaxed"
 
-# Two spaces to begin with: a search for fixed octets is seven times as fast as one for a single blank.
+# The pattern begins with two fixed spaces, because such a search is seven times as fast as one for a single blank.
 _SPACES = re.compile(rb"  ++")
-# What may turn out to be the end of a line, or of a run of blanks, when more comes.
+# Ends of a piece whose canonical form depends on the next piece: part of a line end, or of a run of blanks.
 _UNDECIDED = (b" \r", b"\r", b" ")
 _EMPTY_LINES = 32768
 
@@ -22,43 +22,43 @@ Field = tuple[bytes, bytes]
 
 
 class BodyHash(Protocol):
-    """Takes a body in pieces, however it is cut."""
+    """Hashes a body that comes in pieces of any length."""
 
     def update(self, piece: bytes) -> None:
-        """Take the next octets."""
+        """Add the next octets."""
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of the canonical body; nothing is taken after it."""
+        """Return the SHA-256 of the canonical body. No octets may be added afterwards."""
 
 
 def body_hash(form: str) -> BodyHash:
-    """Return a new hash for the form of this name."""
+    """Return a new hash for the canonical form of this name."""
     return _RelaxedHash() if form == RELAXED else _SimpleHash()
 
 
 class _SimpleHash:
-    """Section 3.4.3: empty lines at the end count for nothing, and there is at least one CRLF."""
+    """The simple form, section 3.4.3: empty lines at the end are ignored, and there is at least one CRLF."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._held = b""
-        # Line ends that came last. More than one are empty lines, which count only if text follows.
+        # The number of line ends at the end so far. All but the first are empty lines, which only count before text.
         self._ends = 0
-        self._any = False
+        self._has_text = False
 
     def update(self, piece: bytes) -> None:
-        self._take(self._held + piece if self._held else piece)
+        self._add(self._held + piece if self._held else piece)
 
     def digest(self) -> bytes:
         self._hash.update(b"\r\n")
         return self._hash.digest()
 
-    def _take(self, data: bytes) -> None:
+    def _add(self, data: bytes) -> None:
         text = data.rstrip(b"\r\n")
         if text:
             self._add_ends()
             self._hash.update(text)
-            self._any = True
+            self._has_text = True
         self._held = b"\r" if data.endswith(b"\r") else b""
         self._ends += data.count(b"\r\n", len(text))
 
@@ -70,22 +70,22 @@ class _SimpleHash:
 
 
 class _RelaxedHash(_SimpleHash):
-    """Section 3.4.4: blanks at the end of a line go too, all others become one space, and nothing stays nothing."""
+    """The relaxed form, section 3.4.4: blanks at line ends are removed, others become a space; empty stays empty."""
 
     def update(self, piece: bytes) -> None:
         data = (self._held + piece).replace(b"\t", b" ")
         data = _SPACES.sub(b" ", data).replace(b" \r\n", b"\r\n")
         held = next((end for end in _UNDECIDED if data.endswith(end)), b"")
-        self._take(data[: -len(held)] if held else data)
+        self._add(data[: -len(held)] if held else data)
         self._held = held
 
     def digest(self) -> bytes:
-        return super().digest() if self._any else self._hash.digest()
+        return super().digest() if self._has_text else self._hash.digest()
 
 
 def canonical_fields(form: str, fields: Iterable[Field]) -> bytes:
-    """Return header fields, each a name and its value with the CRLF, as they are signed."""
-    # Here and not above: dkimpy brings a DNS resolver along, 1 MB that a relay that does not sign need not carry.
+    """Return header fields in canonical form. Each field is a name and a value that ends with CRLF."""
+    # Imported here because dkimpy imports a DNS resolver: a relay that does not sign saves 1 MB of memory.
     from dkim.canonicalization import CanonicalizationPolicy  # noqa: PLC0415
 
     policy = CanonicalizationPolicy.from_c_value(form.encode())

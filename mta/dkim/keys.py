@@ -1,4 +1,4 @@
-"""DKIM keys: private ones that sign, and the DNS record of the public one. RFC 6376 section 3.6, RFC 8301, RFC 8463."""
+"""DKIM keys: the private key that signs, and the DNS record of the public key (RFC 6376, RFC 8301, RFC 8463)."""
 
 import base64
 import hashlib
@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 KeyType = Literal["rsa", "ed25519"]
-Private = RSAPrivateKey | Ed25519PrivateKey
+PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
-#: RFC 8301 section 3.2: nobody may sign with fewer bits, and nobody should with fewer than the second figure.
+#: RFC 8301 section 3.2: signers must not use fewer bits than the first number and should not use fewer than the second.
 MIN_RSA_BITS = 1024
 GOOD_RSA_BITS = 2048
 
@@ -30,43 +30,43 @@ _SHA256 = SHA256()
 
 
 class KeyFormatError(ValueError):
-    """Octets that are no private key for DKIM; the message says why in words for an operator."""
+    """The octets are not a private key for DKIM. The text gives the reason to an operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key and the selector under which the DNS has its public half."""
+    """A private key and the selector under which the DNS has the public key."""
 
     selector: str
-    private: Private
+    private: PrivateKey
 
     @property
     def type(self) -> KeyType:
-        """The word of the `k=` tag."""
+        """The value of the `k=` tag."""
         return "rsa" if isinstance(self.private, RSAPrivateKey) else "ed25519"
 
     @property
     def algorithm(self) -> str:
-        """The word of the `a=` tag."""
+        """The value of the `a=` tag."""
         return f"{self.type}-sha256"
 
     @property
     def bits(self) -> int:
-        """The size of the key."""
+        """The length of the key."""
         return self.private.key_size if isinstance(self.private, RSAPrivateKey) else 256
 
     @property
     def weakness(self) -> str:
-        """Why the key should be replaced by a better one, or ""."""
+        """The reason to replace the key by a better one, or ""."""
         if self.bits < GOOD_RSA_BITS and self.type == "rsa":
             return f"an RSA key of {self.bits} bits is weak; make one of {GOOD_RSA_BITS} or more"
         return ""
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature of octets. Takes half a millisecond with 2048 bits of RSA."""
+        """Return the signature of octets. RSA with 2048 bits takes half a millisecond."""
         if isinstance(self.private, RSAPrivateKey):
             return self.private.sign(data, _PADDING, _SHA256)
-        # RFC 8463 section 3: what Ed25519 signs is the hash.
+        # RFC 8463 section 3: Ed25519 signs the hash of the octets.
         return self.private.sign(hashlib.sha256(data).digest())
 
 
@@ -89,32 +89,32 @@ def read_key(selector: str, pem: bytes) -> SigningKey:
 
 
 def new_key(selector: str, type: KeyType, bits: int = GOOD_RSA_BITS) -> SigningKey:
-    """Make a key; `bits` is for RSA."""
+    """Generate a key; `bits` applies to RSA."""
     if type == "rsa":
         return SigningKey(selector, generate_private_key(public_exponent=65537, key_size=bits))
     return SigningKey(selector, Ed25519PrivateKey.generate())
 
 
 def to_pem(key: SigningKey) -> bytes:
-    """Return the private key as the text of a file."""
+    """Return the private key in PEM form, for a file."""
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def record_name(domain: str, selector: str) -> str:
-    """Return where the DNS has the record."""
+    """Return the DNS name of the record."""
     return f"{selector}._domainkey.{domain}"
 
 
-def record(key: SigningKey) -> str:
+def dns_record(key: SigningKey) -> str:
     """Return the text of the DNS record (RFC 6376 section 3.6.1)."""
-    return f"v=DKIM1; k={key.type}; p={public(key)}"
+    return f"v=DKIM1; k={key.type}; p={public_tag(key)}"
 
 
-def public(key: SigningKey) -> str:
-    """Return the `p=` tag: the public key, for Ed25519 without its wrapping (RFC 8463 section 4)."""
-    half = key.private.public_key()
+def public_tag(key: SigningKey) -> str:
+    """Return the value of the `p=` tag: the public key, for Ed25519 without its DER structure (RFC 8463 section 4)."""
+    public_key = key.private.public_key()
     if key.type == "rsa":
-        octets = half.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        octets = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     else:
-        octets = half.public_bytes(Encoding.Raw, PublicFormat.Raw)
+        octets = public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     return base64.b64encode(octets).decode()

@@ -1,7 +1,7 @@
-"""DKIM signatures: RFC 6376, and RFC 8463 for Ed25519. Octets and keys in, header fields out.
+"""Makes DKIM-Signature fields from a message and keys (RFC 6376, and RFC 8463 for Ed25519).
 
-The canonical form of the header is dkimpy's. Its signing is not used: it does RSA in Python, and folds a header
-wherever the line ends, be it inside a domain.
+dkimpy makes the canonical form of the header. Its signing is not used, because it does RSA in Python and may fold a
+header inside a domain.
 """
 
 import base64
@@ -16,17 +16,17 @@ from mta.dkim.keys import SigningKey
 from mta.message.body import Body
 from mta.message.headers import header_end
 
-#: The fields that are signed, those that are absent too. Each is named once more than it is there, so that none can be
-#: added (RFC 6376 section 5.4.2). It is Exim's list, and with RFC 8058 section 4 the last one.
+#: The fields that are signed, whether present or not. `h=` names each once more than it occurs, so that none can be
+#: added (RFC 6376 section 5.4.2). The list is Exim's, with List-Unsubscribe-Post added as RFC 8058 section 4 demands.
 SIGNED = (
     *("from", "sender", "reply-to", "subject", "date", "message-id", "to", "cc", "mime-version", "content-type"),
     *("content-transfer-encoding", "content-id", "content-description", "resent-date", "resent-from", "resent-sender"),
     *("resent-to", "resent-cc", "resent-message-id", "in-reply-to", "references", "list-id", "list-help"),
     *("list-unsubscribe", "list-subscribe", "list-post", "list-owner", "list-archive", "list-unsubscribe-post"),
 )
-#: A message with more of them in its header is not signed: our field would name each one.
+#: A message with more of these fields in its header is not signed, because the signature would name each one.
 MAX_FIELDS = 256
-#: A longer header block is not signed; intake lets none in.
+#: A message with a longer header block, in octets, is not signed; the intake does not accept such messages.
 MAX_HEADER = 2 * 1024 * 1024
 
 _NAME = "DKIM-Signature"
@@ -37,7 +37,7 @@ _FIELD = re.compile(rb"^([!-9;-~]++[ \t]*+):([^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+)"
 
 @dataclass(frozen=True, slots=True)
 class Canon:
-    """The canonical forms of header and body: `relaxed` or `simple`."""
+    """The names of the canonical forms of header and body, `relaxed` or `simple`."""
 
     header: str = RELAXED
     body: str = RELAXED
@@ -45,14 +45,14 @@ class Canon:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header block of a message, and how many octets there are before the body."""
+    """The header block of a message, and the number of octets before the body."""
 
     block: bytes
     size: int
 
 
 def read_header(body: Body) -> Header | None:
-    """Return the header at the front of a message; None if it is longer than MAX_HEADER. Raises OSError."""
+    """Return the header of a message, or None if it is longer than MAX_HEADER. Raises OSError."""
     data = b""
     for chunk in body.chunks():
         seen = len(data)
@@ -66,7 +66,7 @@ def read_header(body: Body) -> Header | None:
 
 
 def body_digest(body: Body, header: Header, form: str) -> bytes:
-    """Return the hash of the canonical body, for `bh=`. Reads a message in pieces. Raises OSError."""
+    """Return the hash of the canonical body, for the `bh=` tag. Reads the body in pieces. Raises OSError."""
     hashing, skip = body_hash(form), header.size
     for chunk in body.chunks():
         hashing.update(chunk[skip:] if skip else chunk)
@@ -76,20 +76,20 @@ def body_digest(body: Body, header: Header, form: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedField:
-    """A DKIM-Signature field that lacks its signature. `value` ends with `b=`; `signed` is what is to be signed."""
+    """A DKIM-Signature field without its signature. `value` ends with `b=`; `data` holds the octets to sign."""
 
     key: SigningKey
     value: bytes
-    signed: bytes
+    data: bytes
 
     @property
     def quick(self) -> bool:
-        """Whether `sign` takes no longer than handing it to a thread."""
+        """Whether `sign` takes less time than a switch to another thread."""
         return self.key.type == "ed25519"
 
     def sign(self) -> bytes:
-        """Return the field with its signature, ready to stand on top."""
-        signature = base64.b64encode(self.key.sign(self.signed))
+        """Return the complete field with its CRLF, for the top of the message."""
+        signature = base64.b64encode(self.key.sign(self.data))
         lines = (signature[start : start + _WIDTH - 4] for start in range(0, len(signature), _WIDTH - 4))
         return b"%b:%b%b\r\n" % (_NAME.encode(), self.value, b"\r\n\t".join(lines))
 
@@ -97,7 +97,7 @@ class UnsignedField:
 def unsigned_fields(
     header: Header, digest: bytes, domain: str, keys: Sequence[SigningKey], canon: Canon
 ) -> list[UnsignedField]:
-    """Return a field for each key, all but its signature; none if there is too much to sign."""
+    """Return a field for each key, without signatures; empty if there are too many fields to sign."""
     names, fields = _select(header.block)
     if len(fields) > MAX_FIELDS:
         return []
@@ -108,14 +108,14 @@ def unsigned_fields(
 
 def _unsigned(key: SigningKey, front: bytes, digest: bytes, signed: bytes, form: str) -> UnsignedField:
     value = b"%b\r\n\tbh=%b;\r\n\tb=" % (front, base64.b64encode(digest))
-    # RFC 6376 section 3.7: the field signs itself, with an empty b= and without its line end.
+    # RFC 6376 section 3.7: the signature covers the field itself, with an empty b= tag and without its line end.
     itself = canonical_fields(form, [(_NAME.encode(), value + b"\r\n")]).removesuffix(b"\r\n")
     return UnsignedField(key, value, signed + itself)
 
 
 @lru_cache(maxsize=256)
 def _front(domain: str, selector: str, algorithm: str, canon: Canon, names: str) -> bytes:
-    """Return the value of the field up to the body's hash, folded."""
+    """Return the value of the field up to the hash of the body, folded."""
     tags = f"v=1; a={algorithm}; c={canon.header}/{canon.body}; d={domain}; q=dns/txt; s={selector}; h={names};"
     lines = textwrap.wrap(
         f"{_NAME}: {tags}", _WIDTH, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False
@@ -124,7 +124,7 @@ def _front(domain: str, selector: str, algorithm: str, canon: Canon, names: str)
 
 
 def _select(block: bytes) -> tuple[str, list[Field]]:
-    """Return the `h=` tag, with blanks where it may be folded, and the fields it names: the last of a name first."""
+    """Return the `h=` tag, with blanks where it may be folded, and the fields it names, the last of a name first."""
     found: dict[bytes, list[Field]] = {name: [] for name in _SIGNED}
     for name, value in _FIELD.findall(block):
         there = found.get(name.rstrip().lower())

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from harness.dns_server import DnsServer
 from harness.zone import Zone
 from mta.cli.main import main
-from mta.dkim.keys import new_key, read_key, record, to_pem
+from mta.dkim.keys import dns_record, new_key, read_key, to_pem
 
 RSA = new_key("dkim", "rsa")
 ED25519 = new_key("s2", "ed25519")
@@ -45,7 +45,7 @@ def test_keygen_writes_a_key_that_only_we_can_read_and_prints_its_records(type, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     key = read_key("dkim", path.read_bytes())
     assert key.type == type
-    assert txt(made.stdout, "dkim._domainkey.a.test") == record(key)
+    assert txt(made.stdout, "dkim._domainkey.a.test") == dns_record(key)
     assert txt(made.stdout, "a.test") == "v=spf1 a:mail.test ~all"
 
 
@@ -120,7 +120,7 @@ class CheckTests(TestCase):
         self.keys.mkdir()
 
     def publish(self, name, key):
-        text = record(key)
+        text = dns_record(key)
         self.zone.add(f"{name}", TXT=[" ".join(f'"{text[at : at + 255]}"' for at in range(0, len(text), 255))])
 
     async def check(self, *words):
@@ -142,7 +142,7 @@ class CheckTests(TestCase):
         assert ok == "ok: dkim._domainkey.a.test (rsa, 2048 bits)"
         assert differs == (
             "differs: s2._domainkey.b.test (ed25519, 256 bits): the record has another key;"
-            f' publish s2._domainkey.b.test. IN TXT "{record(ED25519)}"'
+            f' publish s2._domainkey.b.test. IN TXT "{dns_record(ED25519)}"'
         )
         assert missing.startswith(
             "missing: dkim._domainkey.mail.c.test (ed25519, 256 bits): the DNS has no such record"

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mta.cli.dns_records import RecordVerdict, judge_record, new_key_lines, zone_line
 from mta.config.settings import read_settings
-from mta.dkim.keys import new_key, public, record
+from mta.dkim.keys import dns_record, new_key, public_tag
 
 RSA = new_key("s1", "rsa")
 ED25519 = new_key("s2", "ed25519")
@@ -28,7 +28,7 @@ def test_a_short_text_is_one_string():
 
 
 def test_a_long_text_is_cut_into_strings_of_255_octets():
-    text = record(RSA)
+    text = dns_record(RSA)
     line = zone_line("s1._domainkey.a.test", text)
     strings = re.findall(r'"([^"]*)"', line)
     assert [len(each) for each in strings] == [255, len(text) - 255]
@@ -52,9 +52,9 @@ def test_spf_names_the_hosts_that_others_get_our_mail_from(environ, mechanisms):
 @pytest.mark.parametrize(
     "text",
     [
-        record(RSA),
-        "p=" + public(RSA),
-        f"v=DKIM1;k=rsa;t=s;n=hello;p= {public(RSA)[:50]} {public(RSA)[50:]} ;",
+        dns_record(RSA),
+        "p=" + public_tag(RSA),
+        f"v=DKIM1;k=rsa;t=s;n=hello;p= {public_tag(RSA)[:50]} {public_tag(RSA)[50:]} ;",
         older_wrapping(RSA),
     ],
 )
@@ -63,22 +63,22 @@ def test_a_record_with_the_same_key_is_right_however_it_is_written(text):
 
 
 def test_a_record_of_an_ed25519_key_is_right():
-    assert judge_record(ED25519, [record(ED25519)]) == (RecordVerdict.OK, "")
+    assert judge_record(ED25519, [dns_record(ED25519)]) == (RecordVerdict.OK, "")
 
 
 @pytest.mark.parametrize(
     ("texts", "verdict", "words"),
     [
         ([], RecordVerdict.MISSING, "no such record"),
-        ([record(new_key("s1", "rsa"))], RecordVerdict.DIFFERS, "another key"),
-        ([record(ED25519)], RecordVerdict.DIFFERS, "another key"),
-        (["v=DKIM1; k=ed25519; p=" + public(RSA)], RecordVerdict.DIFFERS, "another key"),
+        ([dns_record(new_key("s1", "rsa"))], RecordVerdict.DIFFERS, "another key"),
+        ([dns_record(ED25519)], RecordVerdict.DIFFERS, "another key"),
+        (["v=DKIM1; k=ed25519; p=" + public_tag(RSA)], RecordVerdict.DIFFERS, "another key"),
         (["v=DKIM1; p=!!!"], RecordVerdict.DIFFERS, "another key"),
         (["v=DKIM1; p="], RecordVerdict.DIFFERS, "revoked"),
         (["hello"], RecordVerdict.DIFFERS, "none of DKIM"),
         (["ü"], RecordVerdict.DIFFERS, "none of DKIM"),
-        ([record(RSA), record(RSA)], RecordVerdict.DIFFERS, "2 records"),
-        ([record(RSA) + "; t=s:y"], RecordVerdict.OK, "as if it were not signed"),
+        ([dns_record(RSA), dns_record(RSA)], RecordVerdict.DIFFERS, "2 records"),
+        ([dns_record(RSA) + "; t=s:y"], RecordVerdict.OK, "as if it were not signed"),
     ],
 )
 def test_what_is_wrong_with_a_record_is_said(texts, verdict, words):

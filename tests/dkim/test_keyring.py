@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.dkim.keyring import LOOK_SECONDS, DkimKeyError, Named, open_keyring
-from mta.dkim.keys import new_key, public, to_pem
+from mta.dkim.keyring import CHECK_SECONDS, DkimKeyError, KeyName, open_keyring
+from mta.dkim.keys import new_key, public_tag, to_pem
 
 ONE, TWO, THREE = (new_key("", "ed25519") for _ in range(3))
 WEAK = new_key("", "rsa", 1024)
@@ -17,13 +17,13 @@ class Ring:
         self.now = 0.0
         self.told = []
         self.path = path
-        self.ring = open_keyring(path, "dkim", clock=lambda: self.now, tell=self.told.append)
+        self.ring = open_keyring(path, "dkim", clock=lambda: self.now, notice=self.told.append)
 
     def later(self):
-        self.now += LOOK_SECONDS
+        self.now += CHECK_SECONDS
 
     def signs(self, domain):
-        return [(key.selector, public(key)) for key in self.ring.keys(domain)]
+        return [(key.selector, public_tag(key)) for key in self.ring.keys(domain)]
 
 
 def put(path: Path, key, stamp=[1_000_000_000]):  # noqa: B006  one for all calls: no two files have the same time
@@ -48,34 +48,37 @@ def folder(tmp_path):
 
 
 def test_one_file_signs_for_every_domain(file):
-    assert file.signs("a.test") == file.signs("b.test") == [("dkim", public(ONE))]
+    assert file.signs("a.test") == file.signs("b.test") == [("dkim", public_tag(ONE))]
     assert file.ring.files() == ()
 
 
 def test_a_folder_has_keys_by_domain_and_selector(folder):
-    assert folder.signs("a.test") == [("dkim", public(ONE))]
-    assert folder.signs("b.test") == [("s1", public(TWO))]
+    assert folder.signs("a.test") == [("dkim", public_tag(ONE))]
+    assert folder.signs("b.test") == [("s1", public_tag(TWO))]
     assert folder.signs("c.test") == []
-    assert set(folder.ring.files()) == {(Named("a.test", "dkim"),), (Named("b.test", "s1"), Named("b.test.s1", "dkim"))}
+    assert set(folder.ring.files()) == {
+        (KeyName("a.test", "dkim"),),
+        (KeyName("b.test", "s1"), KeyName("b.test.s1", "dkim")),
+    }
 
 
 def test_a_domain_may_have_several_keys(folder):
     put(folder.path / "a.test.s2.pem", TWO)
     folder.later()
-    assert sorted(folder.signs("a.test")) == sorted([("dkim", public(ONE)), ("s2", public(TWO))])
+    assert sorted(folder.signs("a.test")) == sorted([("dkim", public_tag(ONE)), ("s2", public_tag(TWO))])
 
 
 def test_a_sub_domain_has_a_key_of_its_own(folder):
     put(folder.path / "mail.b.test.pem", THREE)
     folder.later()
-    assert folder.signs("mail.b.test") == [("dkim", public(THREE))]
-    assert folder.signs("b.test") == [("s1", public(TWO))]
+    assert folder.signs("mail.b.test") == [("dkim", public_tag(THREE))]
+    assert folder.signs("b.test") == [("s1", public_tag(TWO))]
 
 
 def test_a_file_that_names_the_selector_comes_before_one_that_means_it(folder):
     put(folder.path / "a.test.dkim.pem", TWO)
     folder.later()
-    assert folder.signs("a.test") == [("dkim", public(TWO))]
+    assert folder.signs("a.test") == [("dkim", public_tag(TWO))]
 
 
 def test_upper_case_and_files_of_other_kinds_are_no_trouble(folder):
@@ -83,24 +86,24 @@ def test_upper_case_and_files_of_other_kinds_are_no_trouble(folder):
     put(folder.path / "README", b"hello")
     put(folder.path / ".hidden.pem", b"hello")
     folder.later()
-    assert folder.signs("c.test") == [("dkim", public(THREE))]
+    assert folder.signs("c.test") == [("dkim", public_tag(THREE))]
     assert folder.told == []
 
 
 def test_a_changed_file_is_read_again_but_not_looked_at_for_each_message(file):
     file.signs("a.test")
     put(file.path, TWO)
-    assert file.signs("a.test") == [("dkim", public(ONE))]
+    assert file.signs("a.test") == [("dkim", public_tag(ONE))]
     file.later()
-    assert file.signs("a.test") == [("dkim", public(TWO))]
+    assert file.signs("a.test") == [("dkim", public_tag(TWO))]
     assert file.told == []
 
 
 def test_a_changed_file_in_a_folder_is_read_again(folder):
-    assert folder.signs("a.test") == [("dkim", public(ONE))]
+    assert folder.signs("a.test") == [("dkim", public_tag(ONE))]
     put(folder.path / "a.test.pem", TWO)
     folder.later()
-    assert folder.signs("a.test") == [("dkim", public(TWO))]
+    assert folder.signs("a.test") == [("dkim", public_tag(TWO))]
 
 
 def test_a_new_key_that_is_no_good_leaves_the_old_one_in_use_and_is_told_once(file):
@@ -108,16 +111,16 @@ def test_a_new_key_that_is_no_good_leaves_the_old_one_in_use_and_is_told_once(fi
     put(file.path, b"half of a k")
     for _ in range(3):
         file.later()
-        assert file.signs("a.test") == [("dkim", public(ONE))]
+        assert file.signs("a.test") == [("dkim", public_tag(ONE))]
     assert len(file.told) == 1
     assert "no private key in PEM form" in file.told[0]
     assert file.told[0].endswith("the old key stays in use")
     put(file.path, TWO)
     file.later()
-    assert file.signs("a.test") == [("dkim", public(TWO))]
+    assert file.signs("a.test") == [("dkim", public_tag(TWO))]
     put(file.path, b"half of a k")
     file.later()
-    assert file.signs("a.test") == [("dkim", public(TWO))]
+    assert file.signs("a.test") == [("dkim", public_tag(TWO))]
     assert len(file.told) == 2
 
 
@@ -125,7 +128,7 @@ def test_a_file_that_is_gone_leaves_its_key_in_use_and_is_told_once(file):
     file.path.unlink()
     for _ in range(3):
         file.later()
-        assert file.signs("a.test") == [("dkim", public(ONE))]
+        assert file.signs("a.test") == [("dkim", public_tag(ONE))]
     assert len(file.told) == 1
     assert "No such file" in file.told[0]
 
@@ -135,7 +138,7 @@ def test_a_file_taken_out_of_a_folder_signs_no_more(folder):
     put(folder.path / "other", b"")
     folder.later()
     assert folder.signs("a.test") == []
-    assert folder.signs("b.test") == [("s1", public(TWO))]
+    assert folder.signs("b.test") == [("s1", public_tag(TWO))]
 
 
 def test_a_file_half_written_when_it_is_found_is_used_once_it_is_whole(folder):
@@ -147,7 +150,7 @@ def test_a_file_half_written_when_it_is_found_is_used_once_it_is_whole(folder):
     put(folder.path / "c.test.pem", THREE)
     os.utime(folder.path, ns=(state.st_atime_ns, state.st_mtime_ns))
     folder.later()
-    assert folder.signs("c.test") == [("dkim", public(THREE))]
+    assert folder.signs("c.test") == [("dkim", public_tag(THREE))]
 
 
 def test_a_folder_that_is_gone_leaves_its_keys_in_use_and_is_told_once(folder):
@@ -166,11 +169,11 @@ def test_links_that_are_swapped_as_kubernetes_does_are_followed(tmp_path):
     (tmp_path / "..data").symlink_to("..1")
     (tmp_path / "a.test.pem").symlink_to("..data/a.test.pem")
     ring = Ring(tmp_path)
-    assert ring.signs("a.test") == [("dkim", public(ONE))]
+    assert ring.signs("a.test") == [("dkim", public_tag(ONE))]
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").rename(tmp_path / "..data")
     ring.later()
-    assert ring.signs("a.test") == [("dkim", public(TWO))]
+    assert ring.signs("a.test") == [("dkim", public_tag(TWO))]
 
 
 def test_a_weak_key_works_and_is_told_at_start(tmp_path):
@@ -210,7 +213,7 @@ def test_what_cannot_be_used_at_start_is_one_line_that_names_setting_and_file(tm
 def test_a_file_we_may_not_read_is_an_error(tmp_path):
     put(tmp_path / "dkim.pem", ONE)
     (tmp_path / "dkim.pem").chmod(0)
-    with pytest.raises(DkimKeyError, match="Permission denied; let our user read it"):
+    with pytest.raises(DkimKeyError, match="Permission denied; let the relay's user read it"):
         Ring(tmp_path / "dkim.pem")
 
 
@@ -224,17 +227,17 @@ def test_a_reload_reads_a_key_whose_change_does_not_show_and_tells_again_of_a_ba
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_size == status.st_size
     ring.later()
-    assert ring.signs("a.test") == [("dkim", public(ONE))]
+    assert ring.signs("a.test") == [("dkim", public_tag(ONE))]
     ring.ring.reload()
-    assert ring.signs("a.test") == [("dkim", public(TWO))]
+    assert ring.signs("a.test") == [("dkim", public_tag(TWO))]
     put(path, b"no key")
     for told in (1, 2):
         ring.ring.reload()
-        assert ring.signs("a.test") == [("dkim", public(TWO))]
+        assert ring.signs("a.test") == [("dkim", public_tag(TWO))]
         assert [line.endswith("the old key stays in use") for line in ring.told] == [True] * told
 
 
 def test_a_reload_finds_a_new_file_at_once(folder):
     put(folder.path / "c.test.pem", THREE)
     folder.ring.reload()
-    assert folder.signs("c.test") == [("dkim", public(THREE))]
+    assert folder.signs("c.test") == [("dkim", public_tag(THREE))]

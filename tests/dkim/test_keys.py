@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mta.dkim.keys import KeyFormatError, new_key, public, read_key, record, record_name, to_pem
+from mta.dkim.keys import KeyFormatError, dns_record, new_key, public_tag, read_key, record_name, to_pem
 
 OPEN = serialization.NoEncryption()
 
@@ -17,7 +17,7 @@ def pem(private, form=serialization.PrivateFormat.PKCS8, locked=OPEN):
 def test_a_key_that_was_written_is_read_back(type):
     key = new_key("s1", type)
     again = read_key("s1", to_pem(key))
-    assert (again.type, again.bits, public(again)) == (type, key.bits, public(key))
+    assert (again.type, again.bits, public_tag(again)) == (type, key.bits, public_tag(key))
     assert again.weakness == ""
 
 
@@ -66,9 +66,9 @@ def test_what_is_no_key_for_us_is_refused_in_words_that_help(content, words):
 
 def test_the_record_holds_the_public_key_as_each_standard_wants_it():
     key = new_key("s1", "ed25519")
-    assert record(key) == f"v=DKIM1; k=ed25519; p={public(key)}"
+    assert dns_record(key) == f"v=DKIM1; k=ed25519; p={public_tag(key)}"
     # RFC 8463 section 4: 32 octets and nothing around them.
-    assert len(base64.b64decode(public(key))) == 32
-    wrapped = base64.b64decode(public(new_key("s1", "rsa")))
+    assert len(base64.b64decode(public_tag(key))) == 32
+    wrapped = base64.b64decode(public_tag(new_key("s1", "rsa")))
     assert serialization.load_der_public_key(wrapped).key_size == 2048
     assert record_name("example.org", "s1") == "s1._domainkey.example.org"

@@ -17,13 +17,13 @@ from mta.delivery.reports import DsnReporter
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.dkim.keyring import Named
+from mta.dkim.keyring import KeyName
 from mta.dkim.keys import SigningKey, new_key
 from mta.dkim.signature import Canon
 from mta.dkim.signer import (
-    AT_ONCE,
     DAY,
-    MOST_UNSIGNED,
+    MAX_HASHED_INLINE,
+    MAX_UNSIGNED_DOMAINS,
     DkimSigner,
     Outgoing,
     PrefixedBody,
@@ -63,7 +63,7 @@ class Keys:
     def keys(self, domain: str) -> tuple[SigningKey, ...]:
         return (self.key,) if domain in self.domains else ()
 
-    def files(self) -> tuple[tuple[Named, ...], ...]:
+    def files(self) -> tuple[tuple[KeyName, ...], ...]:
         return ()
 
 
@@ -180,12 +180,12 @@ class DkimSignerTests(SynchronousTestCase):
         tell = UnsignedNotices(lambda: 1_000_000.0, notices.append)
         for number in range(10_000):
             tell(f"d{number}.test")
-        assert len(notices) == MOST_UNSIGNED
+        assert len(notices) == MAX_UNSIGNED_DOMAINS
 
     def test_a_large_message_is_hashed_elsewhere(self) -> None:
         with TemporaryDirectory() as name:
             path = Path(name, "body")
-            text = BODY + b"line\r\n" * (AT_ONCE // 6)
+            text = BODY + b"line\r\n" * (MAX_HASHED_INLINE // 6)
             path.write_bytes(text)
             assert dkimpy_accepts(self.sign(FileBody(path, len(text)), "a.test") + text, DNS)
         assert self.ran == 1
