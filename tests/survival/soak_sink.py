@@ -235,6 +235,11 @@ class Conversation:
         self._fault = None
         self._sink.struck(self._first)
         self._misbehave(how, usual, answers)
+        if step == "END" and how == "garbage":
+            # The relay passes over a line without a code there and waits for the reply: ten minutes if none comes.
+            self.say(b"".join(answers))
+            answers.clear()
+            self._end()
         return how == "slow"
 
     def _misbehave(self, how: str, usual: bytes, answers: list[bytes]) -> None:
