@@ -1,86 +1,60 @@
-"""The state of a server's session: its phase, its counts, and the few ways to change them."""
+"""The state of a server's session, with every change of it.
 
-import enum
+Only the methods in this module change the phase, the counts and the other fields; `verbs` and `machine` read them and
+call the methods. The three queues (input, events, output) are filled and emptied by `machine` too.
+
+The table AFTER_ANSWER has the phase that follows the driver's answer to each question; VERBS, in `verbs`, has the
+phases in which each command is allowed.
+"""
+
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from mta.smtp.framing import ChunkReader, DotReader, InputBuffer, TextCheck
+from mta.smtp.errors import LocalProtocolError
+from mta.smtp.framing import BareControl, ChunkReader, DotReader, InputBuffer, TextCheck
 from mta.smtp.limits import Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.commands import shown
-from mta.smtp.server.events import Closed, CommandRefused, Event, Reset
+from mta.smtp.server.events import (
+    NEED_DATA,
+    BodyEnd,
+    BodyPart,
+    BodyRefused,
+    Closed,
+    CommandRefused,
+    Event,
+    Hello,
+    MailFrom,
+    NoEvent,
+    Reset,
+)
+from mta.smtp.server.phases import TRANSACTION_PHASES, Chunk, PendingQuestion, Phase, ServerTransaction
 
-
-class Phase(enum.IntEnum):
-    """Where a session stands."""
-
-    #: Our greeting is due.
-    GREETING = enum.auto()
-    #: HELO or EHLO is due.
-    HELLO = enum.auto()
-    #: Between messages.
-    READY = enum.auto()
-    #: A sender was accepted, and no recipient yet.
-    MAIL = enum.auto()
-    #: At least one recipient was accepted.
-    RCPT = enum.auto()
-    #: In the body that follows DATA.
-    DATA = enum.auto()
-    #: In a chunk of BDAT.
-    CHUNK = enum.auto()
-    #: Between two chunks of a message.
-    CHUNKS = enum.auto()
-    #: In a chunk that was refused before it came; its octets are passed over.
-    SKIP = enum.auto()
-    #: The body has ended.
-    DONE = enum.auto()
-    #: STARTTLS was accepted, the handshake is due.
-    TLS = enum.auto()
-    CLOSED = enum.auto()
-
-
-class PendingQuestion(enum.IntEnum):
-    """What the driver was asked."""
-
-    GREETING = enum.auto()
-    HELLO = enum.auto()
-    SENDER = enum.auto()
-    RECIPIENT = enum.auto()
-    DATA = enum.auto()
-    CHUNK = enum.auto()
-    MESSAGE = enum.auto()
-    TLS = enum.auto()
-
-
-#: The phases in which commands are read, and those of them with a transaction to lose.
-COMMAND_PHASES = frozenset((Phase.HELLO, Phase.READY, Phase.MAIL, Phase.RCPT, Phase.CHUNKS))
-TRANSACTION_PHASES = frozenset((Phase.MAIL, Phase.RCPT, Phase.CHUNKS))
+_BODY_END = BodyEnd()
 _RESET = Reset()
-
-
-@dataclass(slots=True)
-class ServerTransaction:
-    """What counts between MAIL and the end of the message."""
-
-    smtputf8: bool
-    accepted: int = 0
-    refused: int = 0
-
-
-@dataclass(slots=True)
-class Chunk:
-    """One BDAT: octets announced and still to come; for one to be passed over, what is said and done after it."""
-
-    size: int
-    last: bool
-    left: int
-    refusal: Reply = canned_replies.SENDER_FIRST
-    resume: Phase = Phase.READY
+# In Python 3.11, reading a member off its Enum costs as much as a call. All of them were 3 % of a relayed message.
+_HELLO, _READY, _CHUNK, _CHUNKS, _SKIP, _DONE, _TLS, _CLOSED = (
+    Phase.HELLO,
+    Phase.READY,
+    Phase.CHUNK,
+    Phase.CHUNKS,
+    Phase.SKIP,
+    Phase.DONE,
+    Phase.TLS,
+    Phase.CLOSED,
+)
+_ASK_HELLO, _ASK_SENDER, _ASK_CHUNK, _ASK_MESSAGE = (
+    PendingQuestion.HELLO,
+    PendingQuestion.SENDER,
+    PendingQuestion.CHUNK,
+    PendingQuestion.MESSAGE,
+)
 
 
 class ServerState:
-    """What is known of a session, and the few ways to change it."""
+    """The state of one session."""
 
     __slots__ = (
         "check",
@@ -96,14 +70,13 @@ class ServerState:
         "input_ended",
         "leniency",
         "limits",
-        "line",
         "name",
         "outgoing",
+        "pending_events",
         "phase",
         "question",
         "starttls",
         "tls",
-        "told",
         "transaction",
     )
 
@@ -114,94 +87,288 @@ class ServerState:
         self.starttls = starttls
         self.dsn = dsn
         self.tls = False
+        #: Whether the client said EHLO.
         self.extended = False
-        #: Whether the last DATA was refused, so that what comes may be a message that was sent all the same.
+        #: Whether the last DATA was refused, so that the next lines may be a message that was sent all the same.
         self.data_refused = False
         self.phase = Phase.GREETING
         self.question: PendingQuestion | None = PendingQuestion.GREETING
         self.input = InputBuffer(limits.command_line, line_feeds=leniency.line_feeds)
-        #: Whether the client has closed its sending side: no more input will come.
+        #: Whether the client has closed its sending side, so that no more input will come.
         self.input_ended = False
-        #: The command that was read last.
-        self.line = b""
+        #: Replies that are not yet sent.
         self.outgoing: list[bytes] = []
-        # Events that come before whatever is read next.
-        self.told: deque[Event] = deque()
-        # Mistakes so far, and commands without mail since the last accepted message.
+        #: Events that precede those of further input.
+        self.pending_events: deque[Event] = deque()
+        #: Syntax and sequence errors.
         self.errors = 0
+        #: Commands without mail since the last accepted message.
         self.idle = 0
-        # Made when first needed: MAIL makes the transaction, BDAT the chunk, and a body what reads it.
+        # Set when first needed: the transaction by MAIL, the chunk by BDAT, and the readers by each body.
         self.transaction: ServerTransaction
         self.chunk: Chunk
         self.check: TextCheck
         self.dots: DotReader
         self.chunks: ChunkReader
 
-    def begin_data(self) -> None:
-        """Make ready for the body behind DATA."""
-        self.check = self._text_check()
-        self.dots = DotReader()
+    # The session as a whole
 
-    def begin_chunks(self) -> None:
-        """Make ready for a body in chunks."""
-        self.check = self._text_check()
-        self.chunks = ChunkReader()
+    def close(self, reply: Reply | None, reason: str) -> None:
+        """End the session, with a last reply if one is given."""
+        if reply is not None:
+            self.outgoing.append(reply.wire)
+        self.phase = _CLOSED
+        self.input.clear()
+        self.pending_events.append(Closed(reason, reply))
 
-    def _text_check(self) -> TextCheck:
-        limits = self.limits
-        return TextCheck(limits.message_size, limits.text_line, line_feeds=self.leniency.line_feeds)
+    def end_input(self) -> None:
+        """Note that the client has closed its sending side."""
+        self.input_ended = True
+
+    def tls_started(self) -> None:
+        """Begin anew inside TLS. Raises LocalProtocolError unless STARTTLS was accepted."""
+        if self.phase is not _TLS:
+            raise LocalProtocolError("TLS began unasked")
+        self.tls = True
+        self.phase = _HELLO
+
+    # Commands
 
     def say(self, reply: Reply) -> None:
-        """Queue a reply."""
+        """Add a reply to the output."""
         self.outgoing.append(reply.wire)
 
-    def ask(self, question: PendingQuestion, event: Event) -> Event:
-        """Let nothing happen until the driver has answered; returns the event for it."""
-        self.question = question
-        return event
+    def refuse(self, line: bytes, reply: Reply) -> None:
+        """Refuse a command line."""
+        self.outgoing.append(reply.wire)
+        self.pending_events.append(CommandRefused(shown(line), reply))
 
-    def mistake(self, reply: Reply) -> None:
-        """Count a syntax or sequence error and say what it was, or end the session."""
+    def count_error(self, line: bytes, reply: Reply) -> None:
+        """Count a syntax or sequence error and refuse the command line, or end the session after too many errors."""
         self.errors += 1
         if self.errors > self.limits.errors:
-            self.shut(canned_replies.TOO_MANY_ERRORS, "too many errors")
+            self.close(canned_replies.TOO_MANY_ERRORS, "too many errors")
         else:
-            self.refuse(reply)
+            self.refuse(line, reply)
 
-    def refuse(self, reply: Reply) -> None:
-        """Say no to the command that was read last."""
-        self.say(reply)
-        self.told.append(CommandRefused(shown(self.line), reply))
-
-    def idled(self) -> bool:
-        """Count a command that carries no mail; True means that it was one too many."""
+    def count_idle(self) -> bool:
+        """Count a command that carries no mail. Return True if the session ends because there were too many."""
         self.idle += 1
         if self.idle > self.limits.idle_commands:
-            self.shut(canned_replies.TOO_MUCH_IDLING, "too many commands without mail")
+            self.close(canned_replies.TOO_MUCH_IDLING, "too many commands without mail")
             return True
         return False
 
+    def ask(self, question: PendingQuestion, event: Event) -> Event:
+        """Wait for the driver's answer to a question; return the event that asks it."""
+        self.question = question
+        return event
+
+    def ask_hello(self, hello: Hello) -> Event | None:
+        """Ask about a HELO or EHLO, which also ends a transaction."""
+        self.extended = hello.extended
+        self.question = _ASK_HELLO
+        reset = self.reset()
+        if reset is None:
+            return hello
+        self.pending_events.extend((reset, hello))
+        return None
+
+    def ask_sender(self, command: MailFrom) -> Event:
+        """Begin a transaction and ask about its sender."""
+        self.transaction = ServerTransaction(command.smtputf8)
+        self.data_refused = False
+        self.question = _ASK_SENDER
+        return command
+
     def reset(self) -> Event | None:
-        """Forget the transaction; returns the event for the driver if there was one."""
+        """End the transaction; return the event for the driver if there was one."""
         if self.phase not in TRANSACTION_PHASES:
             return None
-        self.phase = Phase.READY
+        self.phase = _READY
         return _RESET
 
-    def read_chunk(self) -> None:
-        """Read the announced chunk next."""
-        self.phase = Phase.CHUNK
+    def note_data_refused(self) -> None:
+        """Note that DATA was refused."""
+        self.data_refused = True
 
-    def skip_chunk(self, refusal: Reply) -> None:
-        """Pass over the announced chunk, then refuse it and be where we were."""
-        self.chunk.refusal = refusal
-        self.chunk.resume = self.phase
-        self.phase = Phase.SKIP
+    # Bodies
 
-    def shut(self, reply: Reply | None, reason: str) -> None:
-        """End the session."""
-        if reply is not None:
+    def ask_chunk(self, size: int, event: Event, *, last: bool) -> Event:
+        """Ask about the first chunk of a message."""
+        self.chunk = Chunk(size, last, size)
+        self.question = _ASK_CHUNK
+        return event
+
+    def expect_chunk(self, size: int, *, last: bool) -> None:
+        """Read a further chunk of a message next."""
+        self.chunk = Chunk(size, last, size)
+        self.phase = _CHUNK
+
+    def skip_chunk(self, size: int, refusal: Reply) -> None:
+        """Skip a chunk, then refuse it; the phase after it is the present one."""
+        self.chunk = Chunk(size, last=False, left=size, refusal=refusal, resume=self.phase)
+        self.phase = _SKIP
+
+    def read_data(self) -> Event | NoEvent | None:
+        """Read input that follows DATA."""
+        data = self.input.take()
+        if not data:
+            return NEED_DATA
+        text, rest = self.dots.feed(data)
+        if rest is not None:
+            self.input.feed(rest)
+            self.phase = _DONE
+        return self._check_body(text)
+
+    def read_chunk(self) -> Event | NoEvent | None:
+        """Read input of a chunk."""
+        chunk = self.chunk
+        if not chunk.left:
+            return self._end_chunk()
+        data = self.input.take(chunk.left)
+        if not data:
+            return NEED_DATA
+        chunk.left -= len(data)
+        return self._check_body(self.chunks.feed(data))
+
+    def read_skipped(self) -> NoEvent | None:
+        """Skip input of a chunk that was refused."""
+        chunk = self.chunk
+        chunk.left -= len(self.input.take(chunk.left))
+        if chunk.left:
+            return NEED_DATA
+        self.phase = chunk.resume
+        self.outgoing.append(chunk.refusal.wire)
+        return None
+
+    def read_done(self) -> Event:
+        """Ask about a body that has ended, or refuse it."""
+        if self.check.failed:
+            return self._refuse_body()
+        self.question = _ASK_MESSAGE
+        return _BODY_END
+
+    def _end_chunk(self) -> Event | None:
+        if self.chunk.last:
+            self.phase = _DONE
+            return self._check_body(self.chunks.finish())
+        if self.check.failed:
+            return self._refuse_body()
+        self.phase = _CHUNKS
+        self.outgoing.append(canned_replies.chunk_taken(self.chunk.size).wire)
+        return None
+
+    def _check_body(self, text: bytes) -> Event | None:
+        """Return the event for a piece of the body unless the body is refused. A bare control ends the session."""
+        try:
+            text = self.check.inspect(text)
+        except BareControl as control:
+            self.close(canned_replies.bare_in_message(str(control)), f"{control} in the message")
+            return None
+        return BodyPart(text) if text and not self.check.failed else None
+
+    def _refuse_body(self) -> Event:
+        """Refuse a body that has been read to its end, or to the end of a chunk."""
+        check, limits = self.check, self.limits
+        if check.oversize:
+            refusal = canned_replies.message_too_large(limits)
+        else:
+            refusal = canned_replies.text_line_too_long(limits, check.long_line, check.long_octets)
+        self.phase = _READY
+        self.outgoing.append(refusal.wire)
+        return BodyRefused(refusal)
+
+    def _begin_body(self) -> None:
+        limits = self.limits
+        self.check = TextCheck(limits.message_size, limits.text_line, line_feeds=self.leniency.line_feeds)
+
+    # Answers of the driver
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the pending question. Raises LocalProtocolError if there is none."""
+        question, self.question = self.question, None
+        if question is None:
+            raise LocalProtocolError(f"nothing was asked that {reply} could answer")
+        if self.phase is _CLOSED:
+            return
+        if reply.code == 421:
+            self.close(reply, reply.text)
+            return
+        after = AFTER_ANSWER[question]
+        phase = after.positive if reply.positive else after.negative
+        if phase is not None:
+            self.phase = phase
+        after.effect(self, reply)
+
+    def _greeted(self, reply: Reply) -> None:
+        if not reply.positive:
+            self.close(reply, reply.text)
+        elif self.input.size and not self.leniency.haste:
+            self.close(canned_replies.SPOKE_TOO_SOON, "input before the greeting")
+        else:
+            self.outgoing.append(reply.wire)
+
+    def _hello_answered(self, reply: Reply) -> None:
+        if not reply.positive:
             self.say(reply)
-        self.phase = Phase.CLOSED
-        self.input.clear()
-        self.told.append(Closed(reason, reply))
+        elif self.extended:
+            offer_tls = self.starttls and not self.tls
+            size = self.limits.message_size
+            self.say(canned_replies.extended_hello(self.name, size, starttls=offer_tls, dsn=self.dsn))
+        else:
+            self.say(canned_replies.hello(self.name))
+
+    def _recipient_answered(self, reply: Reply) -> None:
+        self.outgoing.append(reply.wire)
+        if reply.positive:
+            self.transaction.accepted += 1
+        else:
+            self.transaction.refused += 1
+
+    def _data_answered(self, reply: Reply) -> None:
+        if self.input.size and not (self.leniency.haste and reply.positive):
+            self.close(canned_replies.INPUT_BEHIND_DATA, "input behind DATA")
+            return
+        self.data_refused = not reply.positive
+        self._begin_body()
+        self.dots = DotReader()
+        self.outgoing.append(reply.wire)
+
+    def _chunk_answered(self, reply: Reply) -> None:
+        self._begin_body()
+        self.chunks = ChunkReader()
+        if not reply.positive:
+            self.chunk.refusal = reply
+
+    def _message_answered(self, reply: Reply) -> None:
+        self.outgoing.append(reply.wire)
+        if reply.positive:
+            self.idle = 0
+
+    def _tls_answered(self, reply: Reply) -> None:
+        if reply.positive and self.input.size:
+            self.close(canned_replies.INPUT_BEHIND_STARTTLS, "input behind STARTTLS")
+        else:
+            self.outgoing.append(reply.wire)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterAnswer:
+    """The phases after a positive and after a negative answer (None: no change), and a further effect."""
+
+    positive: Phase
+    negative: Phase | None
+    effect: Callable[[ServerState, Reply], None] = ServerState.say
+
+
+AFTER_ANSWER = {
+    PendingQuestion.GREETING: AfterAnswer(Phase.HELLO, Phase.CLOSED, ServerState._greeted),
+    PendingQuestion.HELLO: AfterAnswer(Phase.READY, None, ServerState._hello_answered),
+    PendingQuestion.SENDER: AfterAnswer(Phase.MAIL, Phase.READY),
+    PendingQuestion.RECIPIENT: AfterAnswer(Phase.RCPT, None, ServerState._recipient_answered),
+    PendingQuestion.DATA: AfterAnswer(Phase.DATA, Phase.READY, ServerState._data_answered),
+    PendingQuestion.CHUNK: AfterAnswer(Phase.CHUNK, Phase.SKIP, ServerState._chunk_answered),
+    PendingQuestion.MESSAGE: AfterAnswer(Phase.READY, Phase.READY, ServerState._message_answered),
+    PendingQuestion.TLS: AfterAnswer(Phase.TLS, None, ServerState._tls_answered),
+}

@@ -1,6 +1,6 @@
-"""The table of verbs: what each command does, in which phases (RFC 5321 section 4.1.4), and what it counts as.
+"""The table of commands: what each does, the phases in which it is allowed (RFC 5321 section 4.1.4), and its limits.
 
-What a command asks of the driver becomes a question; the phase that follows its answer is the server's business.
+A command that the driver has to judge asks a question; `state` has the phase that follows the answer.
 """
 
 import re
@@ -12,149 +12,128 @@ from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt
 from mta.smtp.server.events import DataBegin, Event, Hello, StartTls
-from mta.smtp.server.state import COMMAND_PHASES, Chunk, PendingQuestion, Phase, ServerState, ServerTransaction
+from mta.smtp.server.phases import COMMAND_PHASES, PendingQuestion, Phase
+from mta.smtp.server.state import ServerState
 
 _BY_DATA = DataBegin(chunking=False)
 _BY_BDAT = DataBegin(chunking=True)
-# What each message needs; `server` says why it is not read off the Enum each time.
+# Each message needs these; `state` says why they are not read off the Enum each time.
 _RCPT = Phase.RCPT
-_ASK_HELLO, _ASK_SENDER, _ASK_RECIPIENT, _ASK_DATA = (
-    PendingQuestion.HELLO,
-    PendingQuestion.SENDER,
-    PendingQuestion.RECIPIENT,
-    PendingQuestion.DATA,
-)
+_ASK_RECIPIENT, _ASK_DATA = PendingQuestion.RECIPIENT, PendingQuestion.DATA
 
 
-def _ehlo(session: ServerState, argument: bytes) -> Event | None:
-    return _hello(session, Hello(parse_hello(argument, session.leniency), extended=True))
+def _ehlo(state: ServerState, argument: bytes) -> Event | None:
+    return state.ask_hello(Hello(parse_hello(argument, state.leniency), extended=True))
 
 
-def _helo(session: ServerState, argument: bytes) -> Event | None:
-    return _hello(session, Hello(parse_hello(argument, session.leniency), extended=False))
+def _helo(state: ServerState, argument: bytes) -> Event | None:
+    return state.ask_hello(Hello(parse_hello(argument, state.leniency), extended=False))
 
 
-def _hello(session: ServerState, hello: Hello) -> Event | None:
-    session.extended = hello.extended
-    session.ask(_ASK_HELLO, hello)
-    forgotten = session.reset()
-    if forgotten is None:
-        return hello
-    session.told.extend((forgotten, hello))
-    return None
-
-
-def _mail(session: ServerState, argument: bytes) -> Event | None:
-    if session.phase is Phase.HELLO and not session.leniency.names:
+def _mail(state: ServerState, argument: bytes) -> Event:
+    if state.phase is Phase.HELLO and not state.leniency.names:
         raise ProtocolRefusal(canned_replies.HELLO_FIRST)
-    command = parse_mail(argument, session.leniency)
-    if not session.dsn and (command.ret is not None or command.envid is not None):
+    command = parse_mail(argument, state.leniency)
+    if not state.dsn and (command.ret is not None or command.envid is not None):
         raise ProtocolRefusal(canned_replies.NO_DSN)
-    if 0 < session.limits.message_size < command.size:
-        session.refuse(canned_replies.message_too_large(session.limits))
-        return None
-    session.transaction = ServerTransaction(command.smtputf8)
-    session.data_refused = False
-    return session.ask(_ASK_SENDER, command)
+    if 0 < state.limits.message_size < command.size:
+        raise ProtocolRefusal(canned_replies.message_too_large(state.limits), counted=False)
+    return state.ask_sender(command)
 
 
-def _rcpt(session: ServerState, argument: bytes) -> Event | None:
-    transaction, limits = session.transaction, session.limits
-    command = parse_rcpt(argument, session.leniency, smtputf8=transaction.smtputf8)
+def _rcpt(state: ServerState, argument: bytes) -> Event:
+    transaction, limits = state.transaction, state.limits
+    command = parse_rcpt(argument, state.leniency, smtputf8=transaction.smtputf8)
     recipient = command.recipient
-    if not session.dsn and (recipient.notify is not None or recipient.original is not None):
+    if not state.dsn and (recipient.notify is not None or recipient.original is not None):
         raise ProtocolRefusal(canned_replies.NO_DSN)
     if transaction.accepted >= limits.recipients:
-        session.refuse(canned_replies.TOO_MANY_RECIPIENTS)
-        return None
+        raise ProtocolRefusal(canned_replies.TOO_MANY_RECIPIENTS, counted=False)
     if transaction.accepted < transaction.refused >= limits.bad_recipients:
-        session.refuse(canned_replies.TOO_MANY_BAD_RECIPIENTS)
-        return None
-    return session.ask(_ASK_RECIPIENT, command)
+        raise ProtocolRefusal(canned_replies.TOO_MANY_BAD_RECIPIENTS, counted=False)
+    return state.ask(_ASK_RECIPIENT, command)
 
 
-def _data(session: ServerState, argument: bytes) -> Event | None:
+def _data(state: ServerState, argument: bytes) -> Event | None:
     parse_nothing(argument)
-    if session.phase is _RCPT:
-        return session.ask(_ASK_DATA, _BY_DATA)
-    session.data_refused = True
-    # What a client that pipelines runs into when all its recipients were refused: no mistake of its own.
-    if not session.idled():
-        session.say(canned_replies.NO_RECIPIENTS)
+    if state.phase is _RCPT:
+        return state.ask(_ASK_DATA, _BY_DATA)
+    state.note_data_refused()
+    # Not counted as an error, because a client that pipelines sends DATA before it learns that all its recipients were
+    # refused.
+    if not state.count_idle():
+        state.say(canned_replies.NO_RECIPIENTS)
     return None
 
 
-def _bdat(session: ServerState, argument: bytes) -> Event | None:
+def _bdat(state: ServerState, argument: bytes) -> Event | None:
     size, last = parse_bdat(argument)
-    session.chunk = Chunk(size, last, size)
-    phase = session.phase
+    phase = state.phase
     if phase is Phase.CHUNKS:
-        session.read_chunk()
+        state.expect_chunk(size, last=last)
         return None
     if phase is _RCPT:
-        return session.ask(PendingQuestion.CHUNK, _BY_BDAT)
-    # Chunks are pipelined too, and come whether or not we like them.
-    if not session.idled():
-        session.skip_chunk(canned_replies.NO_RECIPIENTS if phase is Phase.MAIL else OUT_OF_PLACE[phase])
+        return state.ask_chunk(size, _BY_BDAT, last=last)
+    # A pipelined chunk follows its command even if the command is refused, so its octets must be skipped.
+    if not state.count_idle():
+        state.skip_chunk(size, canned_replies.NO_RECIPIENTS if phase is Phase.MAIL else OUT_OF_PLACE[phase])
     return None
 
 
-def _rset(session: ServerState, argument: bytes) -> Event | None:
+def _rset(state: ServerState, argument: bytes) -> Event | None:
     parse_nothing(argument)
-    session.say(canned_replies.RESET)
-    return session.reset()
+    state.say(canned_replies.RESET)
+    return state.reset()
 
 
-def _quit(session: ServerState, argument: bytes) -> Event | None:
+def _quit(state: ServerState, argument: bytes) -> Event | None:
     parse_nothing(argument)
-    session.shut(canned_replies.GOODBYE, "QUIT")
+    state.close(canned_replies.GOODBYE, "QUIT")
     return None
 
 
-def _starttls(session: ServerState, argument: bytes) -> Event | None:
+def _starttls(state: ServerState, argument: bytes) -> Event:
     parse_nothing(argument)
-    if session.tls or not session.starttls:
-        session.mistake(canned_replies.TLS_ALREADY if session.tls else canned_replies.NO_TLS)
-        return None
-    return session.ask(PendingQuestion.TLS, StartTls())
+    if state.tls or not state.starttls:
+        raise ProtocolRefusal(canned_replies.TLS_ALREADY if state.tls else canned_replies.NO_TLS)
+    return state.ask(PendingQuestion.TLS, StartTls())
 
 
-def _vrfy(session: ServerState, argument: bytes) -> None:
+def _vrfy(state: ServerState, argument: bytes) -> None:
     if not argument:
         raise ProtocolRefusal(canned_replies.NO_VRFY_ARGUMENT)
-    session.say(canned_replies.UNVERIFIED)
+    state.say(canned_replies.UNVERIFIED)
 
 
-def _http(session: ServerState, _argument: bytes) -> None:
-    session.shut(canned_replies.NOT_HTTP, "spoke HTTP")
+def _http(state: ServerState, _argument: bytes) -> None:
+    state.close(canned_replies.NOT_HTTP, "spoke HTTP")
 
 
-def _proxy(session: ServerState, _argument: bytes) -> None:
-    session.shut(canned_replies.NO_PROXY, "spoke the PROXY protocol")
+def _proxy(state: ServerState, _argument: bytes) -> None:
+    state.close(canned_replies.NO_PROXY, "spoke the PROXY protocol")
 
 
-def _foreign(session: ServerState, _argument: bytes) -> None:
-    session.shut(canned_replies.NOT_SMTP, "spoke something else than SMTP")
+def _not_smtp(state: ServerState, _argument: bytes) -> None:
+    state.close(canned_replies.NOT_SMTP, "spoke something else than SMTP")
 
 
-def _unknown(session: ServerState, _argument: bytes) -> None:
-    if session.data_refused:
-        # A client that did not wait for the answer to DATA sends the message now: its lines are no commands.
-        session.shut(canned_replies.INPUT_BEHIND_DATA, "input behind DATA")
-    else:
-        session.mistake(canned_replies.UNKNOWN_COMMAND)
+def _unknown(state: ServerState, _argument: bytes) -> None:
+    if not state.data_refused:
+        raise ProtocolRefusal(canned_replies.UNKNOWN_COMMAND)
+    # A client that did not wait for the reply to DATA sends the message now: its lines are not commands.
+    state.close(canned_replies.INPUT_BEHIND_DATA, "input behind DATA")
 
 
-def _always(reply: Reply) -> "Perform":
-    def perform(session: ServerState, _argument: bytes) -> None:
-        session.say(reply)
+def _always_reply(reply: Reply) -> "Perform":
+    def perform(state: ServerState, _argument: bytes) -> None:
+        state.say(reply)
 
     return perform
 
 
-def _wrong(reply: Reply) -> "Perform":
-    def perform(session: ServerState, _argument: bytes) -> None:
-        session.mistake(reply)
+def _always_refuse(reply: Reply) -> "Perform":
+    def perform(_state: ServerState, _argument: bytes) -> None:
+        raise ProtocolRefusal(reply)
 
     return perform
 
@@ -164,9 +143,10 @@ Perform = Callable[[ServerState, bytes], Event | None]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What a command does and in which phases; `last`: nothing may be sent behind it.
+    """A command: the function that performs it, and the phases in which it is allowed.
 
-    `idle`: it counts for as long as no message is taken, however often a client begins one.
+    `idle` commands are limited for as long as no message is accepted. After a `last` command the client must wait for
+    the reply.
     """
 
     perform: Perform
@@ -183,34 +163,35 @@ VERBS = {
     b"DATA": Verb(_data, frozenset((Phase.MAIL, Phase.RCPT)), last=True),
     b"BDAT": Verb(_bdat),
     b"RSET": Verb(_rset, idle=True),
-    b"NOOP": Verb(_always(canned_replies.NOTHING_DONE), idle=True),
+    b"NOOP": Verb(_always_reply(canned_replies.NOTHING_DONE), idle=True),
     b"QUIT": Verb(_quit),
     b"VRFY": Verb(_vrfy, idle=True),
-    b"HELP": Verb(_always(canned_replies.HELP), idle=True),
-    b"EXPN": Verb(_always(canned_replies.NO_EXPN), idle=True),
-    b"ETRN": Verb(_always(canned_replies.NO_ETRN), idle=True),
-    b"TURN": Verb(_wrong(canned_replies.NO_TURN)),
-    b"AUTH": Verb(_wrong(canned_replies.NO_AUTH)),
+    b"HELP": Verb(_always_reply(canned_replies.HELP), idle=True),
+    b"EXPN": Verb(_always_reply(canned_replies.NO_EXPN), idle=True),
+    b"ETRN": Verb(_always_reply(canned_replies.NO_ETRN), idle=True),
+    b"TURN": Verb(_always_refuse(canned_replies.NO_TURN)),
+    b"AUTH": Verb(_always_refuse(canned_replies.NO_AUTH)),
     b"PROXY": Verb(_proxy),
     b"STARTTLS": Verb(_starttls, frozenset((Phase.READY,)), idle=True),
-    # Browsers and proxies are talked into sending commands in the body of a request.
+    # An attacker can make a browser or a proxy send commands in the body of a request.
     **dict.fromkeys((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"), Verb(_http)),
 }
-UNKNOWN = Verb(_unknown)
+_UNKNOWN = Verb(_unknown)
 _HTTP = Verb(_http)
-_FOREIGN = Verb(_foreign)
-# RFC 9112 section 3: whatever the method, a request line ends so.
+_NOT_SMTP = Verb(_not_smtp)
+# RFC 9112 section 3: a request line ends so with any method.
 _REQUEST = re.compile(rb"(?:.* )?HTTP/[0-9.]+", re.IGNORECASE)
 
 
-def unknown(word: bytes, argument: bytes) -> Verb:
-    """Return what becomes of a line that begins with none of VERBS: what was never SMTP ends the session."""
+def unknown_verb(word: bytes, argument: bytes) -> Verb:
+    """Return the command for a line that begins with none of VERBS. A line that is not SMTP ends the session."""
     if _REQUEST.fullmatch(argument):
         return _HTTP
     # RFC 5321 section 4.1.1: every command begins with a letter. A blank line may be a slip.
-    return UNKNOWN if not word or word[:1].isalpha() else _FOREIGN
+    return _UNKNOWN if not word or word[:1].isalpha() else _NOT_SMTP
 
 
+#: The reply to a command that is not allowed in a phase.
 OUT_OF_PLACE = {
     Phase.HELLO: canned_replies.HELLO_FIRST,
     Phase.READY: canned_replies.SENDER_FIRST,

@@ -26,8 +26,9 @@ from mta.smtp.server.events import (
     Reset,
     StartTls,
 )
-from mta.smtp.server.machine import AFTER, ServerMachine
-from mta.smtp.server.state import COMMAND_PHASES, PendingQuestion
+from mta.smtp.server.machine import ServerMachine
+from mta.smtp.server.phases import COMMAND_PHASES, PendingQuestion
+from mta.smtp.server.state import AFTER_ANSWER
 from mta.smtp.server.verbs import OUT_OF_PLACE, VERBS
 from tests.strategies import splits, wild_bytes
 
@@ -279,7 +280,7 @@ def test_errors_are_forgiven_up_to_the_limit():
 
 def test_every_phase_that_reads_commands_can_refuse_one_and_every_question_has_a_sequel():
     assert set(OUT_OF_PLACE) == COMMAND_PHASES
-    assert set(AFTER) == set(PendingQuestion)
+    assert set(AFTER_ANSWER) == set(PendingQuestion)
     assert all(verb.phases <= COMMAND_PHASES for verb in VERBS.values())
 
 
