@@ -37,10 +37,10 @@ def current_environment() -> Mapping[str, str]:
     return command_environment(os.environ, click.get_current_context().meta.get(_ENV_FILE))
 
 
-def relay_address(reading: SettingsReader) -> tuple[str, int]:
+def relay_address(reader: SettingsReader) -> tuple[str, int]:
     """Return the IP address and the port at which a command of this host reaches the relay."""
-    host = reading.of(BIND_IP)
-    return (_LOOPBACK if host == _ANY else host), reading.of(PORT)
+    host = reader.get(BIND_IP)
+    return (_LOOPBACK if host == _ANY else host), reader.get(PORT)
 
 
 def where_to_look(environ: Mapping[str, str]) -> str:

@@ -63,9 +63,9 @@ def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
 
     `patience` is seconds for each step.
     """
-    reading = SettingsReader(environ)
-    (host, port), directory = relay_address(reading), reading.of(QUEUE_DIR)
-    reading.check()
+    reader = SettingsReader(environ)
+    (host, port), directory = relay_address(reader), reader.get(QUEUE_DIR)
+    reader.check()
     accepts(host, port, patience)
     all_can_be_written(directory, patience)
 

@@ -38,9 +38,9 @@ _DONE = {
 
 def queue_directory(environ: Mapping[str, str]) -> Path:
     """Return QUEUE_DIR alone, whatever is wrong elsewhere. Raises SettingsError."""
-    reading = SettingsReader(environ)
-    directory = reading.of(QUEUE_DIR)
-    reading.check()
+    reader = SettingsReader(environ)
+    directory = reader.get(QUEUE_DIR)
+    reader.check()
     return directory
 
 
@@ -66,7 +66,7 @@ def queue_list(as_json: bool, finished: bool) -> None:
     for entry in entries:
         click.echo("\n".join(render.list_lines(entry, finished)))
     for line in render.closing_lines(
-        summary, SettingsReader(current_environment()).of(HISTORY_DAYS), listed=bool(entries), all=finished
+        summary, SettingsReader(current_environment()).get(HISTORY_DAYS), listed=bool(entries), all=finished
     ):
         click.echo(line)
 

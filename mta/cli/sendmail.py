@@ -126,9 +126,9 @@ def without_bcc(message: bytes) -> bytes:
 
 def _submit(order: _Order, recipients: list[str], message: bytes) -> None:
     with command_errors():
-        reading = SettingsReader(current_environment())
-        (host, port), name = relay_address(reading), reading.of(MAILNAME)
-        reading.check()
+        reader = SettingsReader(current_environment())
+        (host, port), name = relay_address(reader), reader.get(MAILNAME)
+        reader.check()
     sender = order.sender if order.sender is not None else _own_address(name)
     options = ["BODY=8BITMIME"] if not message.isascii() else []
     if not all(address.isascii() for address in (sender, *recipients)):

@@ -57,7 +57,7 @@ class Setting(Generic[T]):
     """One environment variable. A secret may also stand in a file that `<name>_FILE` names."""
 
     name: str
-    form: ValueType[T]
+    value_type: ValueType[T]
     #: Read when the variable is unset or empty.
     default: str
     #: One line of Markdown.
@@ -91,15 +91,15 @@ class SettingsReader:
         if self._mistakes:
             raise SettingsError(self.mistakes)
 
-    def of(self, setting: Setting[T]) -> T:
+    def get(self, setting: Setting[T]) -> T:
         """Return the value of a setting, or of its default."""
         text = self.text(setting)
         try:
-            return setting.form.read(text or setting.default)
+            return setting.value_type.read(text or setting.default)
         except ValueError as error:
             quotes = "; the quotation marks are part of the value, remove them" if is_quoted(text) else ""
             self.mistake(setting, f"{error}{quotes}")
-            return setting.form.read(setting.default)
+            return setting.value_type.read(setting.default)
 
     def text(self, setting: Setting[Any]) -> str:
         """Return the text of a setting, "" if it is unset. Blanks around it do not count; those before a secret do."""
@@ -110,7 +110,7 @@ class SettingsReader:
             )
         return self._texts[setting.name]
 
-    def adopt(self, texts: Mapping[str, str]) -> None:
+    def add_macros(self, texts: Mapping[str, str]) -> None:
         """Take settings from a macros file, by name: those that the environment leaves unset. None may be secret."""
         for name, text in texts.items():
             if self._environ.get(name, "").strip():
@@ -130,9 +130,9 @@ class SettingsReader:
         """Whether a setting has a value other than the empty one."""
         return bool(self.text(setting))
 
-    def differs(self, setting: Setting[Any]) -> bool:
+    def is_non_default(self, setting: Setting[Any]) -> bool:
         """Whether a setting has another value than its default; a default that is spelled out asks for nothing."""
-        return self.is_set(setting) and bool(self.of(setting) != setting.form.read(setting.default))
+        return self.is_set(setting) and bool(self.get(setting) != setting.value_type.read(setting.default))
 
     def mistake(self, setting: Setting[Any], words: str) -> None:
         """Keep what is wrong with a setting that could be read, such as the file that it names."""

@@ -40,18 +40,18 @@ class EffectiveSetting:
         return f"{self.name} = {self.text}".rstrip()
 
 
-def effective_settings(reading: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
+def effective_settings(reader: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
     """Return all settings in the order of the table. `found` has, by name, what stands in for an empty default."""
     return tuple(
-        EffectiveSetting(setting.name, _text(setting, reading) or found.get(setting.name, ""), reading.source(setting))
+        EffectiveSetting(setting.name, _text(setting, reader) or found.get(setting.name, ""), reader.source(setting))
         for setting in SETTINGS
     )
 
 
-def _text(setting: Setting[Any], reading: SettingsReader) -> str:
+def _text(setting: Setting[Any], reader: SettingsReader) -> str:
     if setting.secret:
-        return MASK if reading.is_set(setting) else ""
-    return setting.form.show(reading.of(setting))
+        return MASK if reader.is_set(setting) else ""
+    return setting.value_type.show(reader.get(setting))
 
 
 __all__ = ["Settings", "SettingsError", "read_settings"]
@@ -142,31 +142,31 @@ def read_settings(
     `host_name` gives the host's own name, `networks` those of an interface or OSError; below `root` Exim's files are
     looked for.
     """
-    reading = SettingsReader(environ)
+    reader = SettingsReader(environ)
     for setting in table.SETTINGS:
-        reading.of(setting)
-    notice_unknown_variables(reading)
-    notice_quotes(reading)
-    notice_exim(reading, root)
-    settings = _assemble(reading, host_name, networks)
-    reading.check()
+        reader.get(setting)
+    notice_unknown_variables(reader)
+    notice_quotes(reader)
+    notice_exim(reader, root)
+    settings = _assemble(reader, host_name, networks)
+    reader.check()
     return settings
 
 
 def _assemble(
-    reading: SettingsReader, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]]
+    reader: SettingsReader, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]]
 ) -> Settings:
-    of = reading.of
-    macros = files.macros(reading)
-    reading.adopt(macros.texts)
+    get = reader.get
+    macros = files.macros(reader)
+    reader.add_macros(macros.texts)
     for notice in macros.notices:
-        reading.notice(notice)
-    ipv6 = _ipv6(reading)
-    mailname = _mailname(reading, host_name)
-    certificate, key = files.certificate(reading)
-    smarthost = read_smarthost(reading, macros)
-    aliases = files.aliases(reading)
-    run_as = _run_as(reading)
+        reader.notice(notice)
+    ipv6 = _ipv6(reader)
+    mailname = _mailname(reader, host_name)
+    certificate, key = files.certificate(reader)
+    smarthost = read_smarthost(reader, macros)
+    aliases = files.aliases(reader)
+    run_as = _run_as(reader)
     stand_ins = {
         table.MAILNAME.name: mailname,
         table.RUN_AS.name: str(run_as or ""),
@@ -175,100 +175,100 @@ def _assemble(
         table.SMARTHOST_TLS.name: smarthost.tls.value if smarthost else "",
     }
     return Settings(
-        port=of(table.PORT),
-        bind_ip=of(table.BIND_IP),
-        bind_ip6=of(table.BIND_IP6) if ipv6 else None,
+        port=get(table.PORT),
+        bind_ip=get(table.BIND_IP),
+        bind_ip6=get(table.BIND_IP6) if ipv6 else None,
         ipv6=ipv6,
         mailname=mailname,
         run_as=run_as,
-        trusted=_trusted(reading, networks),
-        relay_domains=_relay_domains(reading),
-        local_domains=_local_domains(reading),
-        local_delivery=_local_delivery(reading),
+        trusted=_trusted(reader, networks),
+        relay_domains=_relay_domains(reader),
+        local_domains=_local_domains(reader),
+        local_delivery=_local_delivery(reader),
         aliases_file=aliases,
         certificate_path=certificate,
         key_path=key,
-        port_out=of(table.SMTPPORTOUT),
+        port_out=get(table.SMTPPORTOUT),
         smarthost=smarthost,
-        smarthost_ca_file=files.authorities(reading),
-        dkim_key_path=files.dkim_keys(reading),
-        dkim_selector=of(table.DKIM_SELECTOR),
-        dkim_canon=of(table.DKIM_CANON),
-        queue_dir=of(table.QUEUE_DIR),
-        workers=of(table.WORKERS) or usable_cores(),
-        mail_dir=of(table.MAIL_DIR),
-        dns_servers=of(table.DNS_SERVERS),
-        retry_schedule=of(table.RETRY_SCHEDULE),
-        message_size_limit=of(table.MESSAGE_SIZE_LIMIT),
-        line_length_limit=of(table.LINE_LENGTH_LIMIT),
-        line_endings=of(table.LINE_ENDINGS),
-        log_format=of(table.LOG_FORMAT),
-        history_days=of(table.HISTORY_DAYS),
-        private_destinations=of(table.PRIVATE_DESTINATIONS),
-        verbose=_verbose(reading),
-        notices=tuple(dict.fromkeys(reading.notices)),
-        effective=effective_settings(reading, stand_ins),
+        smarthost_ca_file=files.authorities(reader),
+        dkim_key_path=files.dkim_keys(reader),
+        dkim_selector=get(table.DKIM_SELECTOR),
+        dkim_canon=get(table.DKIM_CANON),
+        queue_dir=get(table.QUEUE_DIR),
+        workers=get(table.WORKERS) or usable_cores(),
+        mail_dir=get(table.MAIL_DIR),
+        dns_servers=get(table.DNS_SERVERS),
+        retry_schedule=get(table.RETRY_SCHEDULE),
+        message_size_limit=get(table.MESSAGE_SIZE_LIMIT),
+        line_length_limit=get(table.LINE_LENGTH_LIMIT),
+        line_endings=get(table.LINE_ENDINGS),
+        log_format=get(table.LOG_FORMAT),
+        history_days=get(table.HISTORY_DAYS),
+        private_destinations=get(table.PRIVATE_DESTINATIONS),
+        verbose=_verbose(reader),
+        notices=tuple(dict.fromkeys(reader.notices)),
+        effective=effective_settings(reader, stand_ins),
     )
 
 
-def _ipv6(reading: SettingsReader) -> bool:
-    disabled = reading.of(table.DISABLE_IPV6)
-    if is_negative(reading.text(table.DISABLE_IPV6)):
-        reading.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
-    if disabled and reading.differs(table.BIND_IP6):
-        reading.notice("BIND_IP6 has no effect: DISABLE_IPV6 is set")
+def _ipv6(reader: SettingsReader) -> bool:
+    disabled = reader.get(table.DISABLE_IPV6)
+    if is_negative(reader.text(table.DISABLE_IPV6)):
+        reader.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
+    if disabled and reader.is_non_default(table.BIND_IP6):
+        reader.notice("BIND_IP6 has no effect: DISABLE_IPV6 is set")
     return not disabled
 
 
-def _verbose(reading: SettingsReader) -> bool:
-    verbose = reading.of(table.VERBOSE)
-    if reading.is_set(table.VERBOSE) and not verbose and not is_negative(reading.text(table.VERBOSE)):
-        reading.notice("VERBOSE has no effect: only true turns it on")
+def _verbose(reader: SettingsReader) -> bool:
+    verbose = reader.get(table.VERBOSE)
+    if reader.is_set(table.VERBOSE) and not verbose and not is_negative(reader.text(table.VERBOSE)):
+        reader.notice("VERBOSE has no effect: only true turns it on")
     return verbose
 
 
-def _mailname(reading: SettingsReader, host_name: Callable[[], str]) -> str:
-    name = reading.of(table.MAILNAME)
+def _mailname(reader: SettingsReader, host_name: Callable[[], str]) -> str:
+    name = reader.get(table.MAILNAME)
     if name is None:
-        return _own_name(reading, host_name())
+        return _own_name(reader, host_name())
     if "." not in name:
-        reading.notice(f"MAILNAME={name}: servers may refuse a name without a dot")
+        reader.notice(f"MAILNAME={name}: servers may refuse a name without a dot")
     return name
 
 
-def _run_as(reading: SettingsReader) -> Identity | None:
+def _run_as(reader: SettingsReader) -> Identity | None:
     """Return whom a relay that is started as root becomes; on a high port it may stay what it is unless that is set."""
-    chosen = reading.of(table.RUN_AS)
-    if chosen is None and reading.of(table.PORT) < UNPRIVILEGED_PORTS:
+    chosen = reader.get(table.RUN_AS)
+    if chosen is None and reader.get(table.PORT) < UNPRIVILEGED_PORTS:
         return usual_identity()
     return chosen
 
 
-def _relay_domains(reading: SettingsReader) -> DomainList:
-    domains = reading.of(table.RELAY_DOMAINS)
+def _relay_domains(reader: SettingsReader) -> DomainList:
+    domains = reader.get(table.RELAY_DOMAINS)
     if _ALL_DOMAINS in domains.patterns:
-        reading.notice("RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam")
+        reader.notice("RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam")
     return domains
 
 
-def _local_domains(reading: SettingsReader) -> DomainList:
-    others = reading.of(table.OTHER_HOSTNAMES).patterns
+def _local_domains(reader: SettingsReader) -> DomainList:
+    others = reader.get(table.OTHER_HOSTNAMES).patterns
     if _ALL_DOMAINS in others:
-        reading.notice("OTHER_HOSTNAMES makes every domain local: no mail leaves this host")
-    both = sorted(set(others).intersection(reading.of(table.RELAY_DOMAINS).patterns))
+        reader.notice("OTHER_HOSTNAMES makes every domain local: no mail leaves this host")
+    both = sorted(set(others).intersection(reader.get(table.RELAY_DOMAINS).patterns))
     if both:
-        reading.notice(f"{both[0]} stands in RELAY_DOMAINS without effect: OTHER_HOSTNAMES makes it local")
+        reader.notice(f"{both[0]} stands in RELAY_DOMAINS without effect: OTHER_HOSTNAMES makes it local")
     return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others))))
 
 
-def _local_delivery(reading: SettingsReader) -> LocalRule:
-    rule = reading.of(table.LOCAL_DELIVERY)
-    if rule.kind is LocalKind.LMTP and reading.differs(table.MAIL_DIR):
-        reading.notice("MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP")
+def _local_delivery(reader: SettingsReader) -> LocalRule:
+    rule = reader.get(table.LOCAL_DELIVERY)
+    if rule.kind is LocalKind.LMTP and reader.is_non_default(table.MAIL_DIR):
+        reader.notice("MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP")
     return rule
 
 
-def _own_name(reading: SettingsReader, host: str) -> str:
+def _own_name(reader: SettingsReader, host: str) -> str:
     """Return the host's name as others will take it: an odd letter becomes a dash."""
     labels = (re.sub(r"[^a-z0-9]+", "-", label).strip("-") for label in host.lower().split("."))
     try:
@@ -276,31 +276,31 @@ def _own_name(reading: SettingsReader, host: str) -> str:
     except AddressError:
         name = _LOCALHOST
     if "." not in name:
-        reading.notice(f"MAILNAME is not set and this host is called {name}: servers may refuse a name without a dot")
+        reader.notice(f"MAILNAME is not set and this host is called {name}: servers may refuse a name without a dot")
     return name
 
 
-def _trusted(reading: SettingsReader, networks: Callable[[str], tuple[IPNetwork, ...]]) -> TrustList:
-    device = reading.of(table.NET_DEV)
+def _trusted(reader: SettingsReader, networks: Callable[[str], tuple[IPNetwork, ...]]) -> TrustList:
+    device = reader.get(table.NET_DEV)
     try:
         near = networks(device)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reading.notice(f"NET_DEV={device} adds no trusted networks: {reason}")
+        reader.notice(f"NET_DEV={device} adds no trusted networks: {reason}")
         near = ()
-    _notice_public(reading, device, near)
-    added = reading.of(table.RELAY_NETWORKS).items
+    _notice_public(reader, device, near)
+    added = reader.get(table.RELAY_NETWORKS).items
     if any(_is_everyone(item) for item in added):
-        reading.notice("RELAY_NETWORKS lets everyone send anywhere: if strangers can reach us, they will send spam")
+        reader.notice("RELAY_NETWORKS lets everyone send anywhere: if strangers can reach us, they will send spam")
     return TrustList((*LOOPBACK, *(TrustItem(Network(network)) for network in near), *added))
 
 
-def _notice_public(reading: SettingsReader, device: str, near: tuple[IPNetwork, ...]) -> None:
+def _notice_public(reader: SettingsReader, device: str, near: tuple[IPNetwork, ...]) -> None:
     """Tell of neighbours whom nobody chose: an address of our own alone has none."""
     public = [str(network) for network in near if network.is_global and network.num_addresses > 1]
     if public:
         more = f" and {len(public) - 1} more" if public[1:] else ""
-        reading.notice(
+        reader.notice(
             f"NET_DEV={device} lets strangers send anywhere from the public network {public[0]}{more}: "
             "set NET_DEV=lo, and RELAY_NETWORKS to those who may"
         )

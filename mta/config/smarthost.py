@@ -23,116 +23,116 @@ _LAX = {
 }
 
 
-def read_smarthost(reading: SettingsReader, macros: Macros | None = None) -> Smarthost | None:
+def read_smarthost(reader: SettingsReader, macros: Macros | None = None) -> Smarthost | None:
     """Return the smarthost, or None for direct delivery; a notice tells of every setting that has no effect."""
     macros = macros or Macros()
-    gmail = _login(reading, _GMAIL)
+    gmail = _login(reader, _GMAIL)
     if gmail:
         first = "GMAIL_USER and GMAIL_PASSWORD come first"
-        _unused(reading, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
-        return _provider(reading, macros, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
-    ses = _login(reading, _SES)
+        _unused(reader, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
+        return _provider(reader, macros, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
+    ses = _login(reader, _SES)
     if ses:
         first = "SES_USER and SES_PASSWORD come first"
-        _unused(reading, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
-        host = f"email-smtp.{reading.of(table.SES_REGION)}.amazonaws.com"
-        return _provider(reading, macros, (host, reading.of(table.SES_PORT)), ses, "*.amazonaws.com")
-    _unused(reading, _SES_DETAILS, "SES_USER and SES_PASSWORD are not both set")
-    login = _login(reading, _SMARTHOST)
-    if not reading.of(table.SMARTHOST_ADDRESS):
+        _unused(reader, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
+        host = f"email-smtp.{reader.get(table.SES_REGION)}.amazonaws.com"
+        return _provider(reader, macros, (host, reader.get(table.SES_PORT)), ses, "*.amazonaws.com")
+    _unused(reader, _SES_DETAILS, "SES_USER and SES_PASSWORD are not both set")
+    login = _login(reader, _SMARTHOST)
+    if not reader.get(table.SMARTHOST_ADDRESS):
         if login:
             # Direct delivery instead would lose the mail of a host whose port 25 or address other hosts refuse.
-            reading.mistake(table.SMARTHOST_ADDRESS, "it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are")
-        _unused(reading, _SMARTHOST_DETAILS, "SMARTHOST_ADDRESS is not set")
-        _unused(reading, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
-        _unhonoured(reading, macros, {PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS}, "there is no smarthost")
+            reader.mistake(table.SMARTHOST_ADDRESS, "it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are")
+        _unused(reader, _SMARTHOST_DETAILS, "SMARTHOST_ADDRESS is not set")
+        _unused(reader, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
+        _unhonoured(reader, macros, {PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS}, "there is no smarthost")
         return None
-    return _own_smarthost(reading, macros, login)
+    return _own_smarthost(reader, macros, login)
 
 
 def _provider(
-    reading: SettingsReader, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str
+    reader: SettingsReader, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str
 ) -> Smarthost:
-    _unused(reading, _DIRECT, "all mail goes to the smarthost")
-    _unhonoured(reading, macros, {VERIFY_HOSTS}, "Gmail and Amazon SES always prove themselves")
-    _unhonoured(reading, macros, {PROTOCOL}, "with Gmail and Amazon SES the port decides")
+    _unused(reader, _DIRECT, "all mail goes to the smarthost")
+    _unhonoured(reader, macros, {VERIFY_HOSTS}, "Gmail and Amazon SES always prove themselves")
+    _unhonoured(reader, macros, {PROTOCOL}, "with Gmail and Amazon SES the port decides")
     return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
 
 
-def _own_smarthost(reading: SettingsReader, macros: Macros, login: Credentials | None) -> Smarthost:
-    _unused(reading, _DIRECT, "all mail goes to the smarthost")
-    tls = _tls_rule(reading, macros, login)
+def _own_smarthost(reader: SettingsReader, macros: Macros, login: Credentials | None) -> Smarthost:
+    _unused(reader, _DIRECT, "all mail goes to the smarthost")
+    tls = _tls_rule(reader, macros, login)
     if tls is not TlsRule.VERIFY:
-        _unused(reading, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
+        _unused(reader, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
     if tls is TlsRule.NONE:
-        _unhonoured(reading, macros, {PROTOCOL}, "SMARTHOST_TLS=none")
+        _unhonoured(reader, macros, {PROTOCOL}, "SMARTHOST_TLS=none")
     implicit = True if PROTOCOL in macros.wishes else None
-    return Smarthost(_hosts(reading), tls, login, _aliases(reading, login), implicit)
+    return Smarthost(_hosts(reader), tls, login, _aliases(reader, login), implicit)
 
 
-def _tls_rule(reading: SettingsReader, macros: Macros, login: Credentials | None) -> TlsRule:
+def _tls_rule(reader: SettingsReader, macros: Macros, login: Credentials | None) -> TlsRule:
     """Return what SMARTHOST_TLS says, or else what Exim with these macros made of the connection at its safest."""
-    tls = reading.of(table.SMARTHOST_TLS)
+    tls = reader.get(table.SMARTHOST_TLS)
     if tls:
-        _unhonoured(reading, macros, {REQUIRE_TLS, VERIFY_HOSTS}, "SMARTHOST_TLS is set")
+        _unhonoured(reader, macros, {REQUIRE_TLS, VERIFY_HOSTS}, "SMARTHOST_TLS is set")
     elif login or macros.wishes & {PROTOCOL, REQUIRE_TLS}:
         tls = TlsRule.REQUIRE if VERIFY_HOSTS in macros.wishes else TlsRule.VERIFY
     else:
         tls = TlsRule.OPPORTUNISTIC
     if login and tls in _LAX:
-        said_by = f"SMARTHOST_TLS={tls.value}" if reading.is_set(table.SMARTHOST_TLS) else f"{VERIFY_HOSTS} is empty"
-        reading.notice(f"{said_by}: {_LAX[tls]}")
+        said_by = f"SMARTHOST_TLS={tls.value}" if reader.is_set(table.SMARTHOST_TLS) else f"{VERIFY_HOSTS} is empty"
+        reader.notice(f"{said_by}: {_LAX[tls]}")
     return tls
 
 
-def _hosts(reading: SettingsReader) -> tuple[tuple[str, int], ...]:
+def _hosts(reader: SettingsReader) -> tuple[tuple[str, int], ...]:
     """Return the smarthosts with the ports that Exim gives them: SMARTHOST_PORT is appended to the list as it is."""
-    *others, (last, own_port) = reading.of(table.SMARTHOST_ADDRESS)
+    *others, (last, own_port) = reader.get(table.SMARTHOST_ADDRESS)
     if own_port is not None:
-        _unused(reading, (table.SMARTHOST_PORT,), "the last host of SMARTHOST_ADDRESS has a port of its own")
-    standard = table.SMARTHOST_PORT.form.read(table.SMARTHOST_PORT.default)
+        _unused(reader, (table.SMARTHOST_PORT,), "the last host of SMARTHOST_ADDRESS has a port of its own")
+    standard = table.SMARTHOST_PORT.value_type.read(table.SMARTHOST_PORT.default)
     ports = [(host, standard if port is None else port) for host, port in others]
-    return (*ports, (last, reading.of(table.SMARTHOST_PORT) if own_port is None else own_port))
+    return (*ports, (last, reader.get(table.SMARTHOST_PORT) if own_port is None else own_port))
 
 
-def _aliases(reading: SettingsReader, login: Credentials | None) -> tuple[str, ...] | None:
+def _aliases(reader: SettingsReader, login: Credentials | None) -> tuple[str, ...] | None:
     """Return the patterns, None when unset, and warn if no configured name may be given the login."""
-    aliases = reading.of(table.SMARTHOST_ALIASES)
-    hosts = [host for host, _ in reading.of(table.SMARTHOST_ADDRESS)]
+    aliases = reader.get(table.SMARTHOST_ALIASES)
+    hosts = [host for host, _ in reader.get(table.SMARTHOST_ADDRESS)]
     if aliases and login is None:
-        _unused(reading, (table.SMARTHOST_ALIASES,), "SMARTHOST_USER and SMARTHOST_PASSWORD are not both set")
+        _unused(reader, (table.SMARTHOST_ALIASES,), "SMARTHOST_USER and SMARTHOST_PASSWORD are not both set")
     elif aliases and not any(matches(aliases, host_address(host) or host) for host in hosts):
         named = [host for host in hosts if not host_address(host)]
         unless = " unless a host's name is a CNAME for one that matches" if named else ""
-        reading.notice(
+        reader.notice(
             "SMARTHOST_ALIASES matches no host of SMARTHOST_ADDRESS: no host may be given the login, and all mail stays"
             f" queued{unless}; name the host in SMARTHOST_ALIASES, or unset it"
         )
     return aliases or None
 
 
-def _login(reading: SettingsReader, pair: tuple[Setting[str], Setting[str]]) -> Credentials | None:
+def _login(reader: SettingsReader, pair: tuple[Setting[str], Setting[str]]) -> Credentials | None:
     """Return the credentials, or None; one half without the other is a mistake.
 
     Mail that goes without the login, or another way, may be refused for good by everyone.
     """
-    user, password = map(reading.of, pair)
+    user, password = map(reader.get, pair)
     if user and password:
         return Credentials(user, password, pair[0].name.removesuffix("_USER"))
     given, missing = pair if user else reversed(pair)
-    if (user or password) and not reading.is_mistaken(missing):
+    if (user or password) and not reader.is_mistaken(missing):
         file = missing.name + FILE_SUFFIX
-        empty = f"the file that {file} names is empty" if file in reading.names() else "it is not set"
-        reading.mistake(missing, f"{empty} although {given.name} is set: half a login is none")
+        empty = f"the file that {file} names is empty" if file in reader.names() else "it is not set"
+        reader.mistake(missing, f"{empty} although {given.name} is set: half a login is none")
     return None
 
 
-def _unused(reading: SettingsReader, settings: Sequence[Setting[Any]], because: str) -> None:
+def _unused(reader: SettingsReader, settings: Sequence[Setting[Any]], because: str) -> None:
     for setting in settings:
-        if reading.differs(setting):
-            reading.notice(f"{setting.name} has no effect: {because}")
+        if reader.is_non_default(setting):
+            reader.notice(f"{setting.name} has no effect: {because}")
 
 
-def _unhonoured(reading: SettingsReader, macros: Macros, names: set[str], because: str) -> None:
+def _unhonoured(reader: SettingsReader, macros: Macros, names: set[str], because: str) -> None:
     for name in sorted(macros.wishes & names):
-        reading.notice(f"{name} in the macros file has no effect: {because}")
+        reader.notice(f"{name} in the macros file has no effect: {because}")

@@ -69,26 +69,26 @@ def is_negative(text: str) -> bool:
     return text.lower() in _NEGATIVE
 
 
-def notice_unknown_variables(reading: SettingsReader) -> None:
+def notice_unknown_variables(reader: SettingsReader) -> None:
     """Add a notice for each variable whose name is close to a setting's. Its value is not shown: it may be a secret.
 
     A variable that stands in place of an unset host, user or password of the smarthost is a mistake instead.
     """
     plain = {setting.name for setting in table.SETTINGS}
     known = plain | {setting.name + FILE_SUFFIX for setting in table.SETTINGS if setting.secret}
-    names = reading.names()
+    names = reader.names()
     for name in names:
         if name in known or _is_service_port(name, names):
             continue
         if (setting := name.removesuffix(FILE_SUFFIX)) in plain:
             _notice(
-                reading, name, setting, f"{name} has no effect: only secrets are read from files; set {setting} itself"
+                reader, name, setting, f"{name} has no effect: only secrets are read from files; set {setting} itself"
             )
         elif meant := _meant(name, known):
-            _notice(reading, name, meant, f"{name} is not a setting of smtprelay; did you mean {meant}?")
+            _notice(reader, name, meant, f"{name} is not a setting of smtprelay; did you mean {meant}?")
         elif _OUR_PREFIX.fullmatch(name):
             similar = difflib.get_close_matches(name, sorted(known), n=1)
-            reading.notice(
+            reader.notice(
                 f"{name} is not a setting of smtprelay" + "".join(f"; did you mean {each}?" for each in similar)
             )
 
@@ -108,28 +108,28 @@ def _meant(name: str, known: set[str]) -> str:
     return close[0] if close else ""
 
 
-def notice_quotes(reading: SettingsReader) -> None:
+def notice_quotes(reader: SettingsReader) -> None:
     """Add notices about values in quotation marks, and secrets with a leading blank or several lines. Show no value."""
-    quoted = [setting.name for setting in table.SETTINGS if is_quoted(reading.text(setting))]
+    quoted = [setting.name for setting in table.SETTINGS if is_quoted(reader.text(setting))]
     if quoted:
-        reading.notice(
+        reader.notice(
             f"{', '.join(quoted)}: the quotation marks around the value count as part of it; remove them unless that is"
             " meant (docker --env-file and Kubernetes keep them)"
         )
     for setting in table.SETTINGS:
-        if setting.secret and reading.text(setting)[:1].isspace():
-            reading.notice(f"{setting.name} begins with a blank, which counts as part of it")
-        if setting.secret and "\n" in reading.text(setting):
-            reading.notice(f"{setting.name} has more than one line, and all of them count; a login has one")
+        if setting.secret and reader.text(setting)[:1].isspace():
+            reader.notice(f"{setting.name} begins with a blank, which counts as part of it")
+        if setting.secret and "\n" in reader.text(setting):
+            reader.notice(f"{setting.name} has more than one line, and all of them count; a login has one")
 
 
-def _notice(reading: SettingsReader, name: str, meant: str, words: str) -> None:
+def _notice(reader: SettingsReader, name: str, meant: str, words: str) -> None:
     """Add a notice, or a mistake if `name` is set in place of an unset setting that decides the route of mail."""
     missing = _ROUTE.get(meant.removesuffix(FILE_SUFFIX))
-    if missing is None or reading.is_set(missing):
-        reading.notice(words)
+    if missing is None or reader.is_set(missing):
+        reader.notice(words)
     else:
-        reading.mistake(missing, f"it is not set, but {name} is, which is not a setting: rename that to {meant}")
+        reader.mistake(missing, f"it is not set, but {name} is, which is not a setting: rename that to {meant}")
 
 
 def _is_service_port(name: str, names: list[str]) -> bool:
@@ -137,16 +137,16 @@ def _is_service_port(name: str, names: list[str]) -> bool:
     return name.endswith("_PORT") and any(other.startswith(f"{name}_") for other in names)
 
 
-def notice_exim(reading: SettingsReader, root: Path) -> None:
+def notice_exim(reader: SettingsReader, root: Path) -> None:
     """Add notices about USE_SPLIT_CONFIG and, unless Exim is installed here, about mounted files of Exim's."""
-    split = reading.text(table.USE_SPLIT_CONFIG)
+    split = reader.text(table.USE_SPLIT_CONFIG)
     if split and not is_negative(split):
-        reading.notice("USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold")
+        reader.notice("USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold")
     if _is_there(root / _EXIM):
         return
     for path, instead in _MOUNTED:
         if _is_there(root / path):
-            reading.notice(f"/{path} is there but is not read: {instead}")
+            reader.notice(f"/{path} is there but is not read: {instead}")
 
 
 def _is_there(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The forms of values that settings have. Readers raise ValueError with words for an operator."""
+"""The types of the values of settings. Readers raise ValueError with words for an operator."""
 
 import ipaddress
 import re
@@ -33,20 +33,20 @@ _LMTP_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]+)")
 _BLANKS_AND_COMMAS = re.compile(r"[\s,]+")
 
 
-def optional(form: ValueType[T]) -> ValueType[T | None]:
-    """Return a form whose empty text is None."""
+def optional(value_type: ValueType[T]) -> ValueType[T | None]:
+    """Return a type whose empty text is None."""
 
     def read(text: str) -> T | None:
-        return form.read(text) if text else None
+        return value_type.read(text) if text else None
 
     def show(value: T | None) -> str:
-        return "" if value is None else form.show(value)
+        return "" if value is None else value_type.show(value)
 
     return ValueType(read, show)
 
 
 def choice(values: Mapping[str, T]) -> ValueType[T]:
-    """Return a form that is one of these words, in any case."""
+    """Return a type that is one of these words, in any case."""
 
     def read(text: str) -> T:
         try:

@@ -10,30 +10,30 @@ PORT = Setting("PORT", ValueType(read_port), "25", "The port.", "2525")
 PASSWORD = Setting("PASSWORD", ValueType(str), "", "The password.", "correct-horse", secret=True)
 
 
-def mistakes(reading: SettingsReader) -> list[str]:
-    reading.of(PORT)
-    reading.of(PASSWORD)
-    return reading.mistakes
+def mistakes(reader: SettingsReader) -> list[str]:
+    reader.get(PORT)
+    reader.get(PASSWORD)
+    return reader.mistakes
 
 
 @pytest.mark.parametrize("environ", [{}, {"PORT": ""}, {"PORT": "  "}])
 def test_an_unset_or_empty_variable_has_its_default(environ: dict[str, str]) -> None:
-    reading = SettingsReader(environ)
-    assert reading.of(PORT) == 25
-    assert not reading.is_set(PORT)
+    reader = SettingsReader(environ)
+    assert reader.get(PORT) == 25
+    assert not reader.is_set(PORT)
 
 
 def test_blanks_around_a_value_do_not_count_but_those_before_a_secret_do() -> None:
-    reading = SettingsReader({"PORT": " 26\n", "PASSWORD": " x "})
-    assert reading.of(PORT) == 26
-    assert reading.of(PASSWORD) == " x"
+    reader = SettingsReader({"PORT": " 26\n", "PASSWORD": " x "})
+    assert reader.get(PORT) == 26
+    assert reader.get(PASSWORD) == " x"
 
 
 @pytest.mark.parametrize("end", ["", " ", "\n", "\r", "\r\n", " \n\n", "\t\r\n \n"])
 def test_blanks_and_line_ends_at_the_end_of_a_secret_do_not_count(end: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(f"p w:\u00a0{end}".encode())
-    assert SettingsReader({"PASSWORD": f"p w:\u00a0{end}"}).of(PASSWORD) == "p w:\u00a0"
-    assert SettingsReader({"PASSWORD_FILE": str(tmp_path / "secret")}).of(PASSWORD) == "p w:\u00a0"
+    assert SettingsReader({"PASSWORD": f"p w:\u00a0{end}"}).get(PASSWORD) == "p w:\u00a0"
+    assert SettingsReader({"PASSWORD_FILE": str(tmp_path / "secret")}).get(PASSWORD) == "p w:\u00a0"
 
 
 def test_a_secret_of_blanks_alone_is_unset() -> None:
@@ -53,11 +53,11 @@ def test_a_mistake_names_the_variable_the_value_what_is_wrong_and_what_is_right(
 
 
 def test_a_mistake_is_told_once_and_the_default_stands_in() -> None:
-    reading = SettingsReader({"PORT": "x"})
-    assert [reading.of(PORT), reading.of(PORT)] == [25, 25]
-    assert len(reading.mistakes) == 1
+    reader = SettingsReader({"PORT": "x"})
+    assert [reader.get(PORT), reader.get(PORT)] == [25, 25]
+    assert len(reader.mistakes) == 1
     with pytest.raises(SettingsError, match=r"^PORT='x': "):
-        reading.check()
+        reader.check()
 
 
 def test_a_mistake_stays_one_short_line_whatever_the_value() -> None:
@@ -86,10 +86,10 @@ def test_an_error_carries_every_mistake() -> None:
 def test_a_secret_is_read_from_its_file_without_the_last_line_ends(tmp_path: Path, content: bytes, secret: str) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
-    reading = SettingsReader({"PASSWORD": "", "PASSWORD_FILE": str(file)})
-    assert reading.of(PASSWORD) == secret
-    assert reading.is_set(PASSWORD) is bool(secret)
-    assert not reading.mistakes
+    reader = SettingsReader({"PASSWORD": "", "PASSWORD_FILE": str(file)})
+    assert reader.get(PASSWORD) == secret
+    assert reader.is_set(PASSWORD) is bool(secret)
+    assert not reader.mistakes
 
 
 def test_a_pipe_that_no_program_writes_to_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,17 +103,17 @@ def test_a_secret_comes_through_a_pipe() -> None:
     out, into = os.pipe()
     os.write(into, b"s3cret\n")
     os.close(into)
-    assert SettingsReader({"PASSWORD_FILE": f"/dev/fd/{out}"}).of(PASSWORD) == "s3cret"
+    assert SettingsReader({"PASSWORD_FILE": f"/dev/fd/{out}"}).get(PASSWORD) == "s3cret"
     os.close(out)
 
 
 def test_a_secrets_file_is_read_once(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("s3cret")
-    reading = SettingsReader({"PASSWORD_FILE": str(file)})
-    reading.of(PASSWORD)
+    reader = SettingsReader({"PASSWORD_FILE": str(file)})
+    reader.get(PASSWORD)
     file.unlink()
-    assert reading.of(PASSWORD) == "s3cret"
+    assert reader.get(PASSWORD) == "s3cret"
 
 
 def test_a_secret_given_twice_is_a_mistake_that_shows_neither() -> None:
@@ -149,9 +149,9 @@ def test_a_secrets_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
 
 def test_a_secret_that_cannot_be_used_is_a_mistake_that_does_not_show_it() -> None:
     strict = Setting("PASSWORD", ValueType(lambda text: text and str(int(text, 36) * 0)), "", "", "abc", secret=True)
-    reading = SettingsReader({"PASSWORD": "s3-cret"})
-    assert reading.of(strict) == ""
-    assert reading.mistakes[0].startswith("PASSWORD: ")
+    reader = SettingsReader({"PASSWORD": "s3-cret"})
+    assert reader.get(strict) == ""
+    assert reader.mistakes[0].startswith("PASSWORD: ")
 
 
 def test_text_is_shortened_to_one_line() -> None:
@@ -161,17 +161,17 @@ def test_text_is_shortened_to_one_line() -> None:
 
 
 def test_macros_stand_in_for_what_the_environment_leaves_unset() -> None:
-    reading = SettingsReader({"PORT": " "})
-    reading.adopt({"PORT": "26"})
-    assert (reading.of(PORT), reading.source(PORT)) == (26, Source.MACROS)
-    assert reading.notices == []
+    reader = SettingsReader({"PORT": " "})
+    reader.add_macros({"PORT": "26"})
+    assert (reader.get(PORT), reader.source(PORT)) == (26, Source.MACROS)
+    assert reader.notices == []
 
 
 def test_the_environment_wins_over_macros_and_that_is_told() -> None:
-    reading = SettingsReader({"PORT": "27"})
-    reading.adopt({"PORT": "26"})
-    assert (reading.of(PORT), reading.source(PORT)) == (27, Source.ENVIRONMENT)
-    assert reading.notices == ["PORT in the macros file has no effect: it is set in the environment"]
+    reader = SettingsReader({"PORT": "27"})
+    reader.add_macros({"PORT": "26"})
+    assert (reader.get(PORT), reader.source(PORT)) == (27, Source.ENVIRONMENT)
+    assert reader.notices == ["PORT in the macros file has no effect: it is set in the environment"]
 
 
 def test_a_value_knows_where_it_came_from(tmp_path: Path) -> None:
@@ -183,10 +183,10 @@ def test_a_value_knows_where_it_came_from(tmp_path: Path) -> None:
 
 
 def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> None:
-    reading = SettingsReader({"PORT": "26", "PASSWORD": "s3cret"})
-    reading.mistake(PORT, "it is taken")
-    reading.mistake(PASSWORD, "it is weak")
-    assert reading.mistakes == [
+    reader = SettingsReader({"PORT": "26", "PASSWORD": "s3cret"})
+    reader.mistake(PORT, "it is taken")
+    reader.mistake(PASSWORD, "it is weak")
+    assert reader.mistakes == [
         "PORT='26': it is taken; right is for example PORT=2525",
         "PASSWORD: it is weak; right is for example PASSWORD=correct-horse",
     ]
@@ -194,4 +194,4 @@ def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> Non
 
 @pytest.mark.parametrize(("text", "differs"), [("", False), ("25", False), ("025", False), ("26", True), ("x", False)])
 def test_a_default_that_is_spelled_out_does_not_differ(text: str, differs: bool) -> None:
-    assert SettingsReader({"PORT": text}).differs(PORT) is differs
+    assert SettingsReader({"PORT": text}).is_non_default(PORT) is differs

@@ -15,10 +15,10 @@ LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "up"}
 
 def mode(*environs: dict[str, str], **more: str) -> tuple[Smarthost | None, list[str]]:
     environ = {name: text for environ in environs for name, text in environ.items()} | more
-    reading = SettingsReader(environ)
-    smarthost = read_smarthost(reading)
-    reading.check()
-    return smarthost, reading.notices
+    reader = SettingsReader(environ)
+    smarthost = read_smarthost(reader)
+    reader.check()
+    return smarthost, reader.notices
 
 
 def smarthost(*environs: dict[str, str], **more: str) -> Smarthost:
@@ -209,8 +209,8 @@ LAX_REQUIRE = "the password goes to whoever poses as the smarthost, for no certi
 
 
 def with_macros(*wishes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
-    reading = SettingsReader(environ)
-    return read_smarthost(reading, Macros(wishes=frozenset(wishes))), reading.notices
+    reader = SettingsReader(environ)
+    return read_smarthost(reader, Macros(wishes=frozenset(wishes))), reader.notices
 
 
 @pytest.mark.parametrize(

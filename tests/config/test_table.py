@@ -23,8 +23,8 @@ def test_the_secrets_are_the_six_of_the_image_we_replace() -> None:
 @pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
 def test_the_default_and_the_example_can_be_read_and_are_shown_as_they_are_read(setting: Setting[object]) -> None:
     for text in (setting.default, setting.example):
-        value = setting.form.read(text)
-        assert setting.form.read(setting.form.show(value)) == value
+        value = setting.value_type.read(text)
+        assert setting.value_type.read(setting.value_type.show(value)) == value
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)

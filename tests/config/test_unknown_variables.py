@@ -7,15 +7,15 @@ from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes
 
 
 def strangers(**environ: str) -> list[str]:
-    reading = SettingsReader(environ)
-    notice_unknown_variables(reading)
-    return reading.notices
+    reader = SettingsReader(environ)
+    notice_unknown_variables(reader)
+    return reader.notices
 
 
 def exim(root: Path, **environ: str) -> list[str]:
-    reading = SettingsReader(environ)
-    notice_exim(reading, root)
-    return reading.notices
+    reader = SettingsReader(environ)
+    notice_exim(reader, root)
+    return reader.notices
 
 
 def test_a_file_for_a_setting_that_is_no_secret_is_told() -> None:
@@ -74,20 +74,20 @@ def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, 
     ],
 )
 def test_a_misspelled_host_or_login_is_a_mistake_unless_the_right_name_is_set(name: str, meant: str) -> None:
-    reading = SettingsReader({name: "hidden"})
-    notice_unknown_variables(reading)
-    (line,) = reading.mistakes
+    reader = SettingsReader({name: "hidden"})
+    notice_unknown_variables(reader)
+    (line,) = reader.mistakes
     assert f"{name} is, which is not a setting: rename that to {meant}" in line
     assert "hidden" not in line
-    assert reading.notices == []
+    assert reader.notices == []
     assert len(strangers(**{name: "hidden", meant.removesuffix("_FILE"): "x"})) == 1
 
 
 def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
-    reading = SettingsReader(dict.fromkeys(("SES_FROM", "SES_ACCESS_KEY", "GMAIL_API_TOKEN", "SMARTHOST_TIMEOUT"), "x"))
-    notice_unknown_variables(reading)
-    assert reading.mistakes == []
-    assert len(reading.notices) == 4
+    reader = SettingsReader(dict.fromkeys(("SES_FROM", "SES_ACCESS_KEY", "GMAIL_API_TOKEN", "SMARTHOST_TIMEOUT"), "x"))
+    notice_unknown_variables(reader)
+    assert reader.mistakes == []
+    assert len(reader.notices) == 4
 
 
 def test_a_name_in_lower_case_is_told() -> None:
@@ -97,9 +97,9 @@ def test_a_name_in_lower_case_is_told() -> None:
 
 
 def test_a_secret_of_several_lines_is_told_without_its_value() -> None:
-    reading = SettingsReader({"SMARTHOST_PASSWORD": "hidden\nother\n", "GMAIL_PASSWORD": "one\n"})
-    notice_quotes(reading)
-    assert reading.notices == ["SMARTHOST_PASSWORD has more than one line, and all of them count; a login has one"]
+    reader = SettingsReader({"SMARTHOST_PASSWORD": "hidden\nother\n", "GMAIL_PASSWORD": "one\n"})
+    notice_quotes(reader)
+    assert reader.notices == ["SMARTHOST_PASSWORD has more than one line, and all of them count; a login has one"]
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_what_other_programs_have_is_nothing_to_tell(names: str) -> None:
 
 
 def quotes(**environ: str) -> list[str]:
-    reading = SettingsReader(environ)
-    notice_quotes(reading)
-    return reading.notices
+    reader = SettingsReader(environ)
+    notice_quotes(reader)
+    return reader.notices
 
 
 def test_quotation_marks_around_whole_values_are_one_notice_that_shows_no_value(tmp_path: Path) -> None:

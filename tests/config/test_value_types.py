@@ -10,7 +10,7 @@ COLOUR = value_types.choice({"red": 1, "blue": 2})
 
 
 @pytest.mark.parametrize(
-    ("form", "text", "value"),
+    ("value_type", "text", "value"),
     [
         (value_types.PORT, "587", 587),
         (value_types.COUNT, "0", 0),
@@ -56,13 +56,13 @@ COLOUR = value_types.choice({"red": 1, "blue": 2})
         (value_types.optional(COLOUR), "red", 1),
     ],
 )
-def test_a_value_is_read_and_shown_as_it_would_be_read(form: ValueType[object], text: str, value: object) -> None:
-    assert form.read(text) == value
-    assert form.read(form.show(value)) == value
+def test_a_value_is_read_and_shown_as_it_would_be_read(value_type: ValueType[object], text: str, value: object) -> None:
+    assert value_type.read(text) == value
+    assert value_type.read(value_type.show(value)) == value
 
 
 @pytest.mark.parametrize(
-    ("form", "text", "words"),
+    ("value_type", "text", "words"),
     [
         (value_types.COUNT, "-1", "not a whole number"),
         (value_types.COUNT, "9" * 5000, "not a whole number"),
@@ -104,7 +104,7 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(form: ValueType[object], 
         (COLOUR, "green", "not one of red, blue"),
     ],
 )
-def test_what_a_form_cannot_read_is_refused_in_words(form: ValueType[object], text: str, words: str) -> None:
+def test_what_a_form_cannot_read_is_refused_in_words(value_type: ValueType[object], text: str, words: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
-        form.read(text)
+        value_type.read(text)
     assert words in str(refused.value)

@@ -84,9 +84,9 @@ def _check_round_trip(environ: dict[str, str]) -> None:
     for setting in SETTINGS:
         text = environ.get(setting.name, "").strip()
         if text and not setting.secret:
-            value = setting.form.read(text)
-            shown = setting.form.show(value)
-            assert setting.form.read(shown or setting.default) == value, setting.name
+            value = setting.value_type.read(text)
+            shown = setting.value_type.show(value)
+            assert setting.value_type.read(shown or setting.default) == value, setting.name
 
 
 def _check_macros(text: bytes) -> None:

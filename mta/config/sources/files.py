@@ -16,23 +16,23 @@ _MISSING = "there is no such file"
 _DIRECTORY = "it is a directory, not a file"
 
 
-def certificate(reading: SettingsReader) -> tuple[Path | None, Path | None]:
+def certificate(reader: SettingsReader) -> tuple[Path | None, Path | None]:
     """Return certificate and key, or twice None with a notice of what is missing. What is in them is not looked at."""
     pair = (table.CERTIFICATE_PATH, table.KEY_PATH)
-    found, key = (_with_content(reading, setting, "STARTTLS is not offered") for setting in pair)
+    found, key = (_with_content(reader, setting, "STARTTLS is not offered") for setting in pair)
     for setting, other in (pair, pair[::-1]):
-        if reading.is_set(setting) and not reading.is_set(other):
-            reading.notice(f"{setting.name} is set but {other.name} is not: STARTTLS is not offered")
+        if reader.is_set(setting) and not reader.is_set(other):
+            reader.notice(f"{setting.name} is set but {other.name} is not: STARTTLS is not offered")
     if found and key:
-        _tell_if_open(reading, table.KEY_PATH, [key])
+        _tell_if_open(reader, table.KEY_PATH, [key])
     return (found, key) if found and key else (None, None)
 
 
-def authorities(reading: SettingsReader) -> Path | None:
+def authorities(reader: SettingsReader) -> Path | None:
     """Return the file of the smarthost's authorities; one without certificates is a mistake."""
-    path = reading.of(table.SMARTHOST_CA_FILE)
+    path = reader.get(table.SMARTHOST_CA_FILE)
     if path is not None and (wrong := _why_no_authorities(path)):
-        reading.mistake(table.SMARTHOST_CA_FILE, wrong)
+        reader.mistake(table.SMARTHOST_CA_FILE, wrong)
     return path
 
 
@@ -48,53 +48,53 @@ def _why_no_authorities(path: Path) -> str:
     return ""
 
 
-def dkim_keys(reading: SettingsReader) -> Path | None:
+def dkim_keys(reader: SettingsReader) -> Path | None:
     """Return the key or the directory of keys, or None.
 
     Whoever names a key in the environment wants signed mail, so one that is not there is a mistake; one that only the
     macros file names was optional in the image and is told.
     """
-    optional = reading.source(table.DKIM_KEY_PATH) is Source.MACROS
-    keys = _with_content(reading, table.DKIM_KEY_PATH, "mail is not signed" if optional else "")
+    optional = reader.source(table.DKIM_KEY_PATH) is Source.MACROS
+    keys = _with_content(reader, table.DKIM_KEY_PATH, "mail is not signed" if optional else "")
     if keys is None:
         for setting in (table.DKIM_SELECTOR, table.DKIM_CANON):
-            if reading.differs(setting):
-                reading.notice(f"{setting.name} has no effect: mail is not signed without a key in DKIM_KEY_PATH")
+            if reader.is_non_default(setting):
+                reader.notice(f"{setting.name} has no effect: mail is not signed without a key in DKIM_KEY_PATH")
     elif keys.is_dir():
-        _tell_if_open(reading, table.DKIM_KEY_PATH, sorted(keys.glob("*.pem")))
+        _tell_if_open(reader, table.DKIM_KEY_PATH, sorted(keys.glob("*.pem")))
     else:
-        _tell_if_open(reading, table.DKIM_KEY_PATH, [keys])
+        _tell_if_open(reader, table.DKIM_KEY_PATH, [keys])
     return keys
 
 
-def aliases(reading: SettingsReader) -> Path | None:
+def aliases(reader: SettingsReader) -> Path | None:
     """Return the aliases file: the one that is set, which must be there, or the system's if there is one."""
-    return _named_or(reading, table.ALIASES_FILE, _ALIASES)
+    return _named_or(reader, table.ALIASES_FILE, _ALIASES)
 
 
-def macros(reading: SettingsReader) -> Macros:
+def macros(reader: SettingsReader) -> Macros:
     """Return what the macros file asks for: the one that is set, which must be there, or the mounted one."""
-    path = _named_or(reading, table.MACROS_FILE, _MACROS)
+    path = _named_or(reader, table.MACROS_FILE, _MACROS)
     if path is None:
         return Macros()
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_MACROS_OCTETS).decode(errors="replace")
     except OSError as error:
-        reading.mistake(table.MACROS_FILE, f"the file {path} cannot be read: {error.strerror}")
+        reader.mistake(table.MACROS_FILE, f"the file {path} cannot be read: {error.strerror}")
         return Macros()
     return parse_macros(text, str(path))
 
 
-def _named_or(reading: SettingsReader, setting: Setting[Path | None], default: Path) -> Path | None:
-    path = reading.of(setting)
+def _named_or(reader: SettingsReader, setting: Setting[Path | None], default: Path) -> Path | None:
+    path = reader.get(setting)
     wrong = _why_no_file(path or default)
     if not wrong:
         return path or default
     if path is not None:
-        reading.mistake(setting, wrong)
+        reader.mistake(setting, wrong)
     elif wrong != _MISSING:
-        reading.notice(f"{default} has no effect: {wrong}")
+        reader.notice(f"{default} has no effect: {wrong}")
     return None
 
 
@@ -112,11 +112,11 @@ def _why_no_file(path: Path) -> str:
     return _DIRECTORY if stat.S_ISDIR(mode) else "it is not a regular file"
 
 
-def _tell_if_open(reading: SettingsReader, setting: Setting[Path | None], keys: Iterable[Path]) -> None:
+def _tell_if_open(reader: SettingsReader, setting: Setting[Path | None], keys: Iterable[Path]) -> None:
     """Tell of the first private key that every user of this host may read."""
     for key in keys:
         if _is_open(key):
-            reading.notice(f"{setting.name}: everyone on this host may read the private key {key}: chmod 600 it")
+            reader.notice(f"{setting.name}: everyone on this host may read the private key {key}: chmod 600 it")
             return
 
 
@@ -128,12 +128,12 @@ def _is_open(path: Path) -> bool:
         return False
 
 
-def _with_content(reading: SettingsReader, setting: Setting[Path | None], without: str) -> Path | None:
+def _with_content(reader: SettingsReader, setting: Setting[Path | None], without: str) -> Path | None:
     """Return the path that a setting names, of a directory too; None if nothing is there or an empty file.
 
     That is a notice which says what goes on without it, or a mistake if nothing may.
     """
-    path = reading.of(setting)
+    path = reader.get(setting)
     if path is None:
         return None
     try:
@@ -145,10 +145,10 @@ def _with_content(reading: SettingsReader, setting: Setting[Path | None], withou
     except FileNotFoundError:
         wrong = _MISSING
     except OSError as error:
-        reading.mistake(setting, f"it cannot be looked at: {error.strerror}")
+        reader.mistake(setting, f"it cannot be looked at: {error.strerror}")
         return None
     if without:
-        reading.notice(f"{setting.name}={path}: {wrong}; {without}")
+        reader.notice(f"{setting.name}={path}: {wrong}; {without}")
     else:
-        reading.mistake(setting, wrong)
+        reader.mistake(setting, wrong)
     return None

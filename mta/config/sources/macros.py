@@ -135,7 +135,7 @@ def _take_text(setting: Setting[Any], value: str, texts: dict[str, str]) -> str:
     if "$" in value:
         return f"Exim's expansions are not run; {setting.name} takes the value as it is"
     try:
-        setting.form.read(value or setting.default)
+        setting.value_type.read(value or setting.default)
     except ValueError as error:
         return str(error)
     texts[setting.name] = value

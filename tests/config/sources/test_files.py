@@ -20,56 +20,56 @@ def pair(tmp_path: Path) -> dict[str, str]:
 
 
 def test_certificate_and_key_are_a_pair(pair: dict[str, str]) -> None:
-    reading = SettingsReader(pair)
-    assert files.certificate(reading) == (Path(pair["CERTIFICATE_PATH"]), Path(pair["KEY_PATH"]))
-    assert reading.notices == reading.mistakes == []
+    reader = SettingsReader(pair)
+    assert files.certificate(reader) == (Path(pair["CERTIFICATE_PATH"]), Path(pair["KEY_PATH"]))
+    assert reader.notices == reader.mistakes == []
 
 
 @pytest.mark.parametrize(("given", "missing"), [("KEY_PATH", "CERTIFICATE_PATH"), ("CERTIFICATE_PATH", "KEY_PATH")])
 def test_one_without_the_other_is_told_by_name(pair: dict[str, str], given: str, missing: str) -> None:
-    reading = SettingsReader({given: pair[given]})
-    assert files.certificate(reading) == (None, None)
-    assert reading.notices == [f"{given} is set but {missing} is not: STARTTLS is not offered"]
+    reader = SettingsReader({given: pair[given]})
+    assert files.certificate(reader) == (None, None)
+    assert reader.notices == [f"{given} is set but {missing} is not: STARTTLS is not offered"]
 
 
 @pytest.mark.parametrize(("file", "words"), [("none", "there is no such file"), ("empty", "the file is empty")])
 def test_a_missing_or_empty_file_means_no_starttls_as_in_the_image(
     pair: dict[str, str], tmp_path: Path, file: str, words: str
 ) -> None:
-    reading = SettingsReader(pair | {"KEY_PATH": str(tmp_path / file)})
-    assert files.certificate(reading) == (None, None)
-    assert reading.notices == [f"KEY_PATH={tmp_path / file}: {words}; STARTTLS is not offered"]
-    assert reading.mistakes == []
+    reader = SettingsReader(pair | {"KEY_PATH": str(tmp_path / file)})
+    assert files.certificate(reader) == (None, None)
+    assert reader.notices == [f"KEY_PATH={tmp_path / file}: {words}; STARTTLS is not offered"]
+    assert reader.mistakes == []
 
 
 def test_a_missing_or_empty_dkim_key_is_a_mistake_and_not_unsigned_mail(pair: dict[str, str], tmp_path: Path) -> None:
     for file, words in (("none", "there is no such file"), ("empty", "the file is empty")):
-        reading = SettingsReader({"DKIM_KEY_PATH": str(tmp_path / file)})
-        files.dkim_keys(reading)
-        (mistake,) = reading.mistakes
+        reader = SettingsReader({"DKIM_KEY_PATH": str(tmp_path / file)})
+        files.dkim_keys(reader)
+        (mistake,) = reader.mistakes
         assert mistake.startswith(f"DKIM_KEY_PATH='{tmp_path / file}': {words}; right is")
     assert files.dkim_keys(SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"]})) == Path(pair["KEY_PATH"])
     assert files.dkim_keys(SettingsReader({"DKIM_KEY_PATH": str(tmp_path)})) == tmp_path
 
 
 def test_without_a_dkim_key_its_other_settings_have_no_effect() -> None:
-    reading = SettingsReader({"DKIM_CANON": "simple"})
-    assert files.dkim_keys(reading) is None
-    assert reading.notices == ["DKIM_CANON has no effect: mail is not signed without a key in DKIM_KEY_PATH"]
+    reader = SettingsReader({"DKIM_CANON": "simple"})
+    assert files.dkim_keys(reader) is None
+    assert reader.notices == ["DKIM_CANON has no effect: mail is not signed without a key in DKIM_KEY_PATH"]
 
 
 def test_what_cannot_be_looked_at_is_a_mistake(pair: dict[str, str]) -> None:
-    reading = SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"] + "/key.pem"})
-    assert files.dkim_keys(reading) is None
-    (mistake,) = reading.mistakes
+    reader = SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"] + "/key.pem"})
+    assert files.dkim_keys(reader) is None
+    (mistake,) = reader.mistakes
     assert ": it cannot be looked at: Not a directory; right is for example DKIM_KEY_PATH=" in mistake
 
 
 def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
     file = authority().write(tmp_path)
-    reading = SettingsReader({"SMARTHOST_CA_FILE": str(file)})
-    assert files.authorities(reading) == file
-    assert reading.mistakes == []
+    reader = SettingsReader({"SMARTHOST_CA_FILE": str(file)})
+    assert files.authorities(reader) == file
+    assert reader.mistakes == []
     assert files.authorities(SettingsReader({})) is None
 
 
@@ -83,9 +83,9 @@ def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
 )
 @pytest.mark.usefixtures("pair")
 def test_a_file_without_authorities_is_a_mistake(tmp_path: Path, file: str, words: str) -> None:
-    reading = SettingsReader({"SMARTHOST_CA_FILE": str(tmp_path / file)})
-    files.authorities(reading)
-    (mistake,) = reading.mistakes
+    reader = SettingsReader({"SMARTHOST_CA_FILE": str(tmp_path / file)})
+    files.authorities(reader)
+    (mistake,) = reader.mistakes
     assert f": {words}; right is for example" in mistake
 
 
@@ -93,56 +93,56 @@ def test_a_file_without_authorities_is_a_mistake(tmp_path: Path, file: str, word
 def test_a_file_that_we_may_not_read_is_a_mistake(pair: dict[str, str]) -> None:
     path = Path(pair["KEY_PATH"])
     path.chmod(0)
-    reading = SettingsReader({"SMARTHOST_CA_FILE": str(path), "MACROS_FILE": str(path)})
-    files.authorities(reading)
-    assert files.macros(reading) == Macros()
-    assert [mistake.count("cannot be read: Permission denied") for mistake in reading.mistakes] == [1, 1]
+    reader = SettingsReader({"SMARTHOST_CA_FILE": str(path), "MACROS_FILE": str(path)})
+    files.authorities(reader)
+    assert files.macros(reader) == Macros()
+    assert [mistake.count("cannot be read: Permission denied") for mistake in reader.mistakes] == [1, 1]
 
 
 def test_a_file_of_aliases_or_macros_that_is_named_must_be_there() -> None:
-    reading = SettingsReader({"ALIASES_FILE": "/none", "MACROS_FILE": "/none"})
-    assert files.aliases(reading) is None
-    assert files.macros(reading) == Macros()
-    assert [mistake.partition(":")[0] for mistake in reading.mistakes] == [
+    reader = SettingsReader({"ALIASES_FILE": "/none", "MACROS_FILE": "/none"})
+    assert files.aliases(reader) is None
+    assert files.macros(reader) == Macros()
+    assert [mistake.partition(":")[0] for mistake in reader.mistakes] == [
         "ALIASES_FILE='/none'",
         "MACROS_FILE='/none'",
     ]
 
 
 def test_a_directory_in_the_place_of_a_file_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = SettingsReader({"ALIASES_FILE": str(tmp_path), "MACROS_FILE": str(tmp_path)})
-    assert files.aliases(reading) is None
-    assert files.macros(reading) == Macros()
-    assert [mistake.count("': it is a directory, not a file; right is") for mistake in reading.mistakes] == [1, 1]
+    reader = SettingsReader({"ALIASES_FILE": str(tmp_path), "MACROS_FILE": str(tmp_path)})
+    assert files.aliases(reader) is None
+    assert files.macros(reader) == Macros()
+    assert [mistake.count("': it is a directory, not a file; right is") for mistake in reader.mistakes] == [1, 1]
     for name in ("_ALIASES", "_MACROS"):
         monkeypatch.setattr(files, name, tmp_path)
-    reading = SettingsReader({})
-    assert files.aliases(reading) is None
-    assert files.macros(reading) == Macros()
-    assert reading.notices == [f"{tmp_path} has no effect: it is a directory, not a file"] * 2
-    assert reading.mistakes == []
+    reader = SettingsReader({})
+    assert files.aliases(reader) is None
+    assert files.macros(reader) == Macros()
+    assert reader.notices == [f"{tmp_path} has no effect: it is a directory, not a file"] * 2
+    assert reader.mistakes == []
 
 
 def test_what_is_neither_file_nor_directory_is_not_called_missing() -> None:
-    reading = SettingsReader({"ALIASES_FILE": "/dev/null"})
-    assert files.aliases(reading) is None
-    assert "it is not a regular file" in reading.mistakes[0]
+    reader = SettingsReader({"ALIASES_FILE": "/dev/null"})
+    assert files.aliases(reader) is None
+    assert "it is not a regular file" in reader.mistakes[0]
 
 
 def test_a_directory_of_keys_without_a_size_is_not_an_empty_file() -> None:
     # As an empty one on btrfs.
     sizeless = Path("/proc/self")
     assert sizeless.stat().st_size == 0
-    reading = SettingsReader({"DKIM_KEY_PATH": str(sizeless)})
-    assert files.dkim_keys(reading) == sizeless
-    assert reading.mistakes == []
+    reader = SettingsReader({"DKIM_KEY_PATH": str(sizeless)})
+    assert files.dkim_keys(reader) == sizeless
+    assert reader.mistakes == []
 
 
 def test_a_named_file_of_aliases_or_macros_is_used(pair: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "macros").write_bytes(b"MESSAGE_SIZE_LIMIT = 1K\nB\xff = c\n")
-    reading = SettingsReader({"ALIASES_FILE": pair["KEY_PATH"], "MACROS_FILE": str(tmp_path / "macros")})
-    assert files.aliases(reading) == Path(pair["KEY_PATH"])
-    macros = files.macros(reading)
+    reader = SettingsReader({"ALIASES_FILE": pair["KEY_PATH"], "MACROS_FILE": str(tmp_path / "macros")})
+    assert files.aliases(reader) == Path(pair["KEY_PATH"])
+    macros = files.macros(reader)
     assert macros.texts == {"MESSAGE_SIZE_LIMIT": "1K"}
     assert macros.notices[0].startswith(f"{tmp_path}/macros:2: ")
 
@@ -152,17 +152,17 @@ def test_a_named_file_of_aliases_or_macros_is_used(pair: dict[str, str], tmp_pat
     [("ALIASES_FILE", files.aliases), ("MACROS_FILE", files.macros), ("SMARTHOST_CA_FILE", files.authorities)],
 )
 def test_a_name_that_no_file_can_have_is_a_mistake(setting: str, read: Callable[[SettingsReader], object]) -> None:
-    reading = SettingsReader({setting: "/" + "x" * 300})
-    read(reading)
-    (mistake,) = reading.mistakes
+    reader = SettingsReader({setting: "/" + "x" * 300})
+    read(reader)
+    (mistake,) = reader.mistakes
     assert "it cannot be looked at: File name too long; right is" in mistake
 
 
 def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_ALIASES", Path("/" + "x" * 300))
-    reading = SettingsReader({})
-    assert files.aliases(reading) is None
-    (notice,) = reading.notices
+    reader = SettingsReader({})
+    assert files.aliases(reader) is None
+    (notice,) = reader.notices
     assert notice.endswith("it cannot be looked at: File name too long")
 
 
@@ -184,19 +184,19 @@ def test_a_private_key_that_everyone_may_read_is_told(open_folder: Path, mode: i
         one.chmod(mode)
     advice = "everyone on this host may read the private key"
     for path, name in ((dkim, dkim), (dkim.parent, dkim)):
-        reading = SettingsReader(
+        reader = SettingsReader(
             {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "DKIM_KEY_PATH": str(path)}
         )
-        files.certificate(reading)
-        files.dkim_keys(reading)
+        files.certificate(reader)
+        files.dkim_keys(reader)
         lines = [f"KEY_PATH: {advice} {key}: chmod 600 it", f"DKIM_KEY_PATH: {advice} {name}: chmod 600 it"]
-        assert reading.notices == (lines if told else [])
+        assert reader.notices == (lines if told else [])
 
 
 def test_a_key_in_a_folder_that_others_may_not_enter_is_closed_enough(open_folder: Path) -> None:
     (open_folder / "private").mkdir(0o710)
     certificate, key = authority().leaf(["mx.test"]).write(open_folder / "private")
     key.chmod(0o644)
-    reading = SettingsReader({"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key)})
-    files.certificate(reading)
-    assert reading.notices == []
+    reader = SettingsReader({"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key)})
+    files.certificate(reader)
+    assert reader.notices == []
