@@ -20,21 +20,21 @@ from mta.config.settings import Settings, SettingsError, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.assembly import RelayContext
 from mta.daemon.clocks import use_monotonic_timers
-from mta.daemon.exits import end_with, fail, say
-from mta.daemon.mounts import is_container_volume, place_notice
+from mta.daemon.exits import exit_with, fail, write_stderr
+from mta.daemon.mounts import is_container_volume, volatility_notice
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.privileges import (
     PrivilegeError,
     become,
+    forbid_new_privileges,
     is_root,
     privilege_notices,
-    refuse_new_privileges,
-    refuse_who_we_are,
+    require_allowed_user,
     running_as,
-    successor,
+    target_identity,
 )
 from mta.daemon.relay import Relay, read_keys
-from mta.daemon.runtime_settings import tell_commands
+from mta.daemon.runtime_settings import publish_settings
 from mta.daemon.signals import Signals, ignore_signals
 from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
@@ -124,7 +124,7 @@ class Daemon(MultiService):
         for output in (self._output, self._complaints):
             output.open()
         try:
-            identity = successor(settings) if self._may_become and is_root() else None
+            identity = target_identity(settings) if self._may_become and is_root() else None
             self._sockets = _open_sockets(settings, event_log)
             self._certificate = _read_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
@@ -141,17 +141,17 @@ class Daemon(MultiService):
         self._addresses = [each.getsockname()[:2] for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
         try:
-            refuse_who_we_are(self._settings)
-            refuse_new_privileges()
+            require_allowed_user(self._settings)
+            forbid_new_privileges()
             self._lock = _take_directory(self._settings, self._event_log)
-            _tell_commands(self._settings, self._event_log)
+            _publish_settings(self._settings, self._event_log)
             core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
-            Signals(self._reactor, stop=self._stop_running, reload=core.reload, notice=self._event_log.notice).take()
+            Signals(self._reactor, stop=self._stop_running, reload=core.reload, notice=self._event_log.notice).install()
         except (*_MISTAKES, QueueError) as error:
             _refuse(error)
-        self._manager = ManagerService(manager, self._reactor, self._event_log.trouble, well=core.well)
+        self._manager = ManagerService(manager, self._reactor, self._event_log.trouble, healthy=core.healthy)
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
     def _alone(self) -> Relay:
@@ -221,8 +221,8 @@ class Daemon(MultiService):
         failure.trap(WorkersFailed)
         failed = failure.value
         assert isinstance(failed, WorkersFailed)
-        say(failed.words)
-        end_with(failed.status)
+        write_stderr(failed.words)
+        exit_with(failed.status)
         self._reactor.callWhenRunning(self._stop_running)
 
 
@@ -255,10 +255,10 @@ def _read_certificate(settings: Settings, event_log: EventLog) -> ListeningCerti
     return ListeningCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
 
 
-def _tell_commands(settings: Settings, event_log: EventLog) -> None:
+def _publish_settings(settings: Settings, event_log: EventLog) -> None:
     """Have the commands of an operator find the settings of this relay, if it has a runtime directory."""
     try:
-        tell_commands(os.environ, settings.queue_dir)
+        publish_settings(os.environ, settings.queue_dir)
     except OSError as error:
         event_log.notice(f"the settings cannot be told to the smtprelay command: {error}")
 
@@ -270,7 +270,7 @@ def _take_directory(settings: Settings, event_log: EventLog) -> Lock:
     if closed is not None:
         event_log.notice(closed)
     lock = lock_relay(directory)
-    place = place_notice(directory)
+    place = volatility_notice(directory)
     if place is not None:
         event_log.notice(place)
     for home in homes(directory):

@@ -1,4 +1,4 @@
-"""The environment that a command looks at: its own, a file's, or the one that a running relay has told."""
+"""Chooses the environment of a command: its own, a file's, or the settings that a running relay has published."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ import click
 from mta.config.setting import SettingsReader
 from mta.config.sources.env_file import read_env_file
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR
-from mta.daemon.runtime_settings import NAMES, path_of, what_was_told
+from mta.daemon.runtime_settings import NAMES, published_settings, settings_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,32 +22,33 @@ _ANY, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104  read, never listened on
 def command_environment(environ: Mapping[str, str], env_file: Path | None = None) -> Mapping[str, str]:
     """Return the environment for a command. Raises SettingsError.
 
-    With a file, its variables count, and those of `environ` before them. Without, `environ` counts alone if it has
-    QUEUE_DIR; else the settings that a relay has told count behind it.
+    With `env_file` it has the variables of that file, which those of `environ` override. Without, it is `environ`
+    alone if that has QUEUE_DIR; otherwise `environ` overrides the settings that a relay has published.
     """
     if env_file is not None:
         return {**read_env_file(env_file, environ, _tell), **_set(environ)}
     if environ.get(QUEUE_DIR.name):
         return environ
-    return {**what_was_told(path_of(environ)), **_set(environ)}
+    return {**published_settings(settings_path(environ)), **_set(environ)}
 
 
 def current_environment() -> Mapping[str, str]:
-    """Return the environment for the command that runs, with its option --env-file. Raises SettingsError."""
+    """Return the environment for the current click command and its option --env-file. Raises SettingsError."""
     return command_environment(os.environ, click.get_current_context().meta.get(_ENV_FILE))
 
 
 def relay_address(reader: SettingsReader) -> tuple[str, int]:
-    """Return the IP address and the port at which a command of this host reaches the relay."""
+    """Return the IP address and the port at which a command on this host reaches the relay."""
     host = reader.get(BIND_IP)
     return (_LOOPBACK if host == _ANY else host), reader.get(PORT)
 
 
 def where_to_look(environ: Mapping[str, str]) -> str:
-    """Return words to follow an error about a queue or port at its default place; "" if QUEUE_DIR is known."""
+    """Return advice that follows an error about a queue or port at its default; "" if QUEUE_DIR is set."""
     if environ.get(QUEUE_DIR.name):
         return ""
-    return f" (QUEUE_DIR is not set here, and no relay has told it in {path_of(environ)}: set it, or give --env-file)"
+    path = settings_path(environ)
+    return f" (QUEUE_DIR is not set here, and no relay has published it in {path}: set it, or give --env-file)"
 
 
 def env_file_option(command: Command) -> Command:
@@ -66,7 +67,7 @@ def _tell(line: str) -> None:
 
 
 def _set(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables but for settings that are empty, which count as unset."""
+    """Return the variables without empty settings, which count as unset."""
     return {name: text for name, text in environ.items() if text or name not in NAMES}
 
 

@@ -180,7 +180,7 @@ def _checked(ids: Sequence[str]) -> list[QueueId]:
 
 def _tell(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
     try:
-        control.tell(home, action, ids, control.operator(os.environ))
+        control.notify_daemon(home, action, ids, control.operator_name(os.environ))
     except OSError as error:
         click.echo(f"smtprelay: done, but the running relay could not be told ({error}); it will find out", err=True)
 

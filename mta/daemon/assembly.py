@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from mta.config.settings import Settings
-from mta.daemon.clocks import ROUND as CLOCK_ROUND
+from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService
 from mta.daemon.periodic import PeriodicService
@@ -288,7 +288,7 @@ def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: Deli
     yield PeriodicService(space.look, SPACE_INTERVAL, clock)
     yield PeriodicService(auditor.look, AUDIT_INTERVAL, clock)
     yield PeriodicService(event_log.write_repeats, REPEATS_ROUND, clock)
-    yield PeriodicService(clocks.look, CLOCK_ROUND, clock)
+    yield PeriodicService(clocks.look, CLOCK_INTERVAL, clock)
     if context.certificate is not None:
         yield PeriodicService(context.certificate.look, CERTIFICATE_ROUND, clock)
 

@@ -11,9 +11,9 @@ from typing import Any
 from mta.event_log.log import EventLog
 
 #: Seconds between two checks.
-ROUND = 5.0
+CHECK_INTERVAL = 5.0
 # Seconds of change in one round that neither drift nor a busy machine explains.
-_LEAST = 2.0
+_MIN_CHANGE = 2.0
 
 
 class ClockWatch:
@@ -44,10 +44,10 @@ class ClockWatch:
         """React if the wall clock was set since the last call."""
         before, self._ahead = self._ahead, self._wall_clock() - self._monotonic()
         moved = self._ahead - before
-        if moved <= -_LEAST:
+        if moved <= -_MIN_CHANGE:
             self._event_log.notice(f"the clock was set back by {-moved:.0f} s: all mail that waits is tried now")
             self._make_all_due()
-        elif moved >= _LEAST:
+        elif moved >= _MIN_CHANGE:
             self._event_log.notice(f"the clock went forward by {moved:.0f} s: it was set, or this host slept")
             self._wake()
 

@@ -1,8 +1,8 @@
-"""The control socket in QUEUE_DIR: a command that changed the queue tells the running daemon at once.
+"""The control socket in QUEUE_DIR, by which a command that changed the queue notifies the running daemon.
 
-A line names the change, the operator's user if known, and the messages: `retry by=alice 0gqw5z6cn4j0y 0gqw5z6cn4j10`.
-Nothing is answered: the change is in the queue file already, and a daemon that missed the line would find it there.
-Only root and the relay's own user can open the socket, so the daemon believes the name.
+A line names the action, the operator's user if known, and the messages: `retry by=alice 0gqw5z6cn4j0y 0gqw5z6cn4j10`.
+The daemon does not reply, because the action is in the queue file already, where a daemon that misses the line finds
+it. Only root and the relay's own user can open the socket, so the daemon trusts the name.
 """
 
 import os
@@ -26,26 +26,27 @@ from mta.queue.ids import to_number
 from mta.queue.interface import Action, QueueId
 
 SOCKET_NAME = "control"
-# With a blank each they stay below the 16,384 octets that LineOnlyReceiver takes.
+# With a blank each they stay below LineOnlyReceiver's limit of 16,384 octets.
 _IDS_A_LINE = 1000
 _PATIENCE = 5.0
-#: Connections at a time, and seconds for the next line of one: a command has one connection, and says all at once.
-MOST_CONNECTIONS = 100
-SILENCE = 10.0
+#: Connections at a time, and seconds to wait for the next line of one. A command has one connection and sends all its
+#: lines at once.
+MAX_CONNECTIONS = 100
+IDLE_TIMEOUT = 10.0
 
 Later = Callable[..., IDelayedCall]
-Told = Callable[[Action, list[QueueId], str], object]
+OnAction = Callable[[Action, list[QueueId], str], object]
 
 _BY = "by="
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
 
 class IListeningReactor(IReactorUNIX, IReactorTime):
-    """What listens here and knows the time."""
+    """A reactor with Unix sockets and timers."""
 
 
-def operator(environ: Mapping[str, str]) -> str:
-    """Return the user who runs this command: behind sudo or doas the one who called that."""
+def operator_name(environ: Mapping[str, str]) -> str:
+    """Return the user who runs this command; under sudo or doas, the user who called that."""
     user = os.geteuid()
     names = [environ.get("SUDO_USER", ""), environ.get("DOAS_USER", "")] if user == 0 else []
     try:
@@ -55,28 +56,28 @@ def operator(environ: Mapping[str, str]) -> str:
     return next(name for name in (*names, str(user)) if _USER.fullmatch(name))
 
 
-def tell(directory: Path, change: Action, ids: Sequence[QueueId], by: str = "") -> bool:
-    """Tell the daemon of a queue directory; False if none is running. Raises OSError if it cannot be told."""
+def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: str = "") -> bool:
+    """Notify the daemon of a queue directory; return False if it is not running. Raises OSError if that fails."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
         try:
             connection.connect(str(directory / SOCKET_NAME))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
-        for line in to_lines(change, ids, by):
+        for line in to_lines(action, ids, by):
             connection.sendall(line)
     return True
 
 
-def to_lines(change: Action, ids: Sequence[QueueId], by: str = "") -> Iterator[bytes]:
-    """Yield the lines that tell of a change by a user, none for no messages."""
-    words = f"{change.value} {_BY}{by}" if by else change.value
+def to_lines(action: Action, ids: Sequence[QueueId], by: str = "") -> Iterator[bytes]:
+    """Yield the lines that notify the daemon of an action of a user on these messages."""
+    words = f"{action.value} {_BY}{by}" if by else action.value
     for start in range(0, len(ids), _IDS_A_LINE):
         yield f"{words} {' '.join(ids[start : start + _IDS_A_LINE])}\n".encode("ascii")
 
 
 def read_line(line: bytes) -> tuple[Action, list[QueueId], str]:
-    """Return the change, the messages and the user, "" if unknown, of a line without its end. Raises ValueError."""
+    """Parse a line without its end: the action, the messages, and the user, "" if unknown. Raises ValueError."""
     verb, *ids = line.decode("ascii").split(" ")
     by = ids.pop(0).removeprefix(_BY) if ids and ids[0].startswith(_BY) else ""
     if by and not _USER.fullmatch(by):
@@ -87,77 +88,77 @@ def read_line(line: bytes) -> tuple[Action, list[QueueId], str]:
 
 
 class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
-    """The daemon's end of one connection; a line that makes no sense ends it, and so does silence."""
+    """The daemon's end of one connection. A malformed line or an idle timeout closes it."""
 
     delimiter = b"\n"
 
-    def __init__(self, told: Told, later: Later, ended: Callable[[], object]) -> None:
+    def __init__(self, on_action: OnAction, later: Later, ended: Callable[[], object]) -> None:
         """`ended` is called when the connection is over."""
-        self._told = told
+        self._on_action = on_action
         self._ended = ended
         self._later = later
 
     def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:  # noqa: N802
-        """Have the daemon's own clock measure silence; called by Twisted."""
+        """Take the idle timeout from the daemon's clock; called by Twisted."""
         return self._later(period, func)
 
     def connectionMade(self) -> None:
-        """Wait for a line, but not for ever."""
-        self.setTimeout(SILENCE)
+        """Start the idle timeout."""
+        self.setTimeout(IDLE_TIMEOUT)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Make room for another."""
+        """Stop the idle timeout and free the connection's place."""
         self.setTimeout(None)
         self._ended()
 
     def lineReceived(self, line: bytes) -> None:
-        """Pass a change on."""
+        """Pass an action on."""
         assert self.transport is not None
         try:
-            change, ids, by = read_line(line)
+            action, ids, by = read_line(line)
         except ValueError:
             self.transport.loseConnection()
             return
         self.resetTimeout()
-        self._told(change, ids, by)
+        self._on_action(action, ids, by)
 
 
 class ControlFactory(Factory):
-    """Makes a ControlProtocol for each command that connects, as long as there are not too many."""
+    """Makes a ControlProtocol for each command that connects, up to MAX_CONNECTIONS."""
 
     noisy = False
 
-    def __init__(self, told: Told, later: Later) -> None:
-        self._told = told
+    def __init__(self, on_action: OnAction, later: Later) -> None:
+        self._on_action = on_action
         self._later = later
         self._connections = 0
 
     def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:  # noqa: ARG002
-        """Return a protocol that calls `told` for each line; None hangs up."""
-        if self._connections >= MOST_CONNECTIONS:
+        """Return a protocol that calls `on_action` for each line, or None to close the connection."""
+        if self._connections >= MAX_CONNECTIONS:
             return None
         self._connections += 1
-        return ControlProtocol(self._told, self._later, self._leave)
+        return ControlProtocol(self._on_action, self._later, self._leave)
 
     def _leave(self) -> None:
         self._connections -= 1
 
 
 class ControlService(Service):
-    """Listens in a queue directory, which this daemon must have locked: a socket found there is a dead one's."""
+    """Listens in a queue directory that this daemon has locked, so a socket found there belongs to a dead daemon."""
 
     def __init__(
-        self, reactor: IListeningReactor, directory: Path, told: Told, trouble: Callable[[str], object]
+        self, reactor: IListeningReactor, directory: Path, on_action: OnAction, trouble: Callable[[str], object]
     ) -> None:
-        """`told` is called with each change of messages, their ids and the user; `trouble` with a line."""
+        """`on_action` is called with each action, its messages and its user; `trouble` with a line for the operator."""
         self._trouble = trouble
         self._reactor = reactor
         self._path = directory / SOCKET_NAME
-        self._factory = ControlFactory(told, reactor.callLater)
+        self._factory = ControlFactory(on_action, reactor.callLater)
         self._port: IListeningPort | None = None
 
     def startService(self) -> None:
-        """Open the socket, for our own user only. Mail flows without it, so that it cannot be opened stops nothing."""
+        """Open the socket for the relay's user only. A failure is logged and does not stop the relay."""
         super().startService()
         try:
             if self._path.exists() and stat.S_ISSOCK(self._path.lstat().st_mode):

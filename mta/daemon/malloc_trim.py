@@ -1,7 +1,7 @@
-"""Gives memory that nobody uses back to the system.
+"""Returns freed memory to the system by malloc_trim(3).
 
-What was freed lies between what is still in use, and glibc's malloc keeps all of it: after each peak of work more of
-the heap stays resident, most of it empty. After five minutes of load it had 71 MiB, 56 of them free.
+Freed blocks lie between blocks still in use, and glibc's malloc keeps them: after each peak of load more of the heap
+stays resident, although most of it is free (measured after five minutes of load: 71 MiB, of which 56 MiB were free).
 """
 
 import ctypes
@@ -10,16 +10,16 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 
-#: Seconds between two rounds while there is work.
-ROUND = 10.0
-#: Seconds between two rounds without, so that an idle relay is not woken for nothing.
-QUIET_ROUND = 60.0
-# CPU seconds between two rounds that count as work.
+#: Seconds between two trims under load.
+BUSY_INTERVAL = 10.0
+#: Seconds between two trims without load, so that an idle relay is rarely woken.
+IDLE_INTERVAL = 60.0
+# CPU seconds between two trims from which the relay counts as loaded.
 _WORK = 0.5
 
 
 def _find_trim() -> Callable[[int], object] | None:
-    # musl's and other systems' malloc have none, and give back by themselves.
+    # musl and other systems do not have it; their malloc returns memory by itself.
     found: Callable[[int], object] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return found
 
@@ -27,8 +27,8 @@ def _find_trim() -> Callable[[int], object] | None:
 _TRIM = _find_trim()
 
 
-class Heap:
-    """The heap of this process. `trim` is malloc_trim(3), None where there is none; `spent` tells CPU seconds."""
+class HeapTrimmer:
+    """Trims the heap of this process. `trim` is malloc_trim(3), or None; `spent` returns the CPU seconds used."""
 
     def __init__(
         self, trim: Callable[[int], object] | None = _TRIM, spent: Callable[[], float] = time.process_time
@@ -37,9 +37,9 @@ class Heap:
         self._spent = spent
         self._before = spent()
 
-    def give_back(self) -> "Deferred[float | None]":
-        """Give back what is free, which takes a millisecond. The result is the seconds until the next round."""
+    def trim(self) -> "Deferred[float | None]":
+        """Return free memory, which takes a millisecond. The result is the seconds until the next trim."""
         if self._trim is not None:
             self._trim(0)
         before, self._before = self._before, self._spent()
-        return succeed(ROUND if self._before - before >= _WORK else QUIET_ROUND)
+        return succeed(BUSY_INTERVAL if self._before - before >= _WORK else IDLE_INTERVAL)

@@ -1,4 +1,4 @@
-"""Whether a directory outlives the container it is in, read from the kernel's table of mounts."""
+"""Finds out from the kernel's table of mounts whether a directory outlives its container, or a power failure."""
 
 import re
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MOUNTS = Path("/proc/self/mountinfo")
-# What container engines leave in the root of a container whose root is no overlay.
+# Files that container engines put into the root of a container. They tell even if the root is not an overlay.
 _MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 _LAYERED = {"overlay", "aufs", "fuse.fuse-overlayfs"}
 _IN_MEMORY = {"tmpfs", "ramfs"}
-# An engine that must invent a volume's name takes 64 hexadecimal digits.
+# Engines name an anonymous volume by 64 hexadecimal digits.
 _NAMELESS = re.compile(r"/volumes/[0-9a-f]{64}(?:/_data)?$")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -19,25 +19,27 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 class Mount:
     """One line of mountinfo (proc_pid_mountinfo(5))."""
 
-    #: Where it is mounted.
+    #: The path where the file system is mounted.
     point: str
-    #: What of its file system is mounted there.
+    #: The path within the file system that is mounted there.
     root: str
-    #: The kind of file system.
+    #: The type of the file system.
     kind: str
 
 
-def place_notice(queue_dir: Path) -> str | None:
-    """Return a line for the operator if what is in the directory is lost with the container or at power off."""
+def volatility_notice(queue_dir: Path) -> str | None:
+    """Return a line for the operator if the directory is lost with the container or at power off."""
     try:
         mount = mount_of(queue_dir.resolve(), _MOUNTS.read_text("utf-8", "surrogateescape"))
     except OSError:
         return None
-    return None if mount is None else judge_mount(mount, queue_dir, in_container=any(mark.exists() for mark in _MARKS))
+    return (
+        None if mount is None else mount_warning(mount, queue_dir, in_container=any(mark.exists() for mark in _MARKS))
+    )
 
 
 def is_container_volume(queue_dir: Path) -> bool:
-    """Whether this is a container, and the directory is in a volume that was mounted into it."""
+    """Whether this process runs in a container and the directory is in a volume mounted into it."""
     try:
         mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
         return in_volume(queue_dir.resolve(), mounts, in_container=any(mark.exists() for mark in _MARKS))
@@ -51,8 +53,8 @@ def in_volume(path: Path, mountinfo: str, *, in_container: bool) -> bool:
     return top is not None and on_own_layer(top, in_container=in_container) and held not in {None, top}
 
 
-def judge_mount(mount: Mount, queue_dir: Path, *, in_container: bool) -> str | None:
-    """Return what is to be said about a queue directory on this mount, or None."""
+def mount_warning(mount: Mount, queue_dir: Path, *, in_container: bool) -> str | None:
+    """Return a warning about a queue directory on this mount, or None."""
     if on_own_layer(mount, in_container=in_container):
         danger = "in the container's own file system: accepted mail is lost with the container; mount a volume there"
     elif mount.kind in _IN_MEMORY:
@@ -65,7 +67,7 @@ def judge_mount(mount: Mount, queue_dir: Path, *, in_container: bool) -> str | N
 
 
 def on_own_layer(mount: Mount, *, in_container: bool) -> bool:
-    """Whether a mount is the container's own file system, which is thrown away with it."""
+    """Whether a mount is the container's own file system, which is deleted with the container."""
     return mount.point == "/" and (in_container or mount.kind in _LAYERED)
 
 

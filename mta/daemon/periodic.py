@@ -1,4 +1,4 @@
-"""Work that comes again and again while the relay runs."""
+"""Work that is repeated while the relay runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,38 +13,40 @@ _log = Logger()
 
 
 class PeriodicService(Service):
-    """Calls `work`, first after `wait` seconds and then as long after each end of it.
+    """Calls `work` after `interval` seconds, and again so many seconds after each end of it.
 
-    Work may return a Deferred. If its result is a number, the next round comes after so many seconds. Work that raises
-    is our bug: it is logged, and the rounds go on.
+    `work` may return a Deferred. If its result is a number, the next call comes after so many seconds. An exception is
+    a bug in the relay: it is logged, and the calls go on.
     """
 
-    def __init__(self, work: Callable[[], "Deferred[float | None] | None"], wait: float, clock: IReactorTime) -> None:
+    def __init__(
+        self, work: Callable[[], "Deferred[float | None] | None"], interval: float, clock: IReactorTime
+    ) -> None:
         self._work = work
-        self._wait = wait
+        self._interval = interval
         self._clock = clock
         self._timer: IDelayedCall | None = None
 
     def startService(self) -> None:
-        """Begin the rounds."""
+        """Schedule the first call."""
         super().startService()
-        self._timer = self._clock.callLater(self._wait, self._round)
+        self._timer = self._clock.callLater(self._interval, self._run)
 
     def stopService(self) -> None:
-        """End the rounds; one that is under way is not waited for."""
+        """Cancel the next call, without waiting for one that is running."""
         super().stopService()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _round(self) -> None:
+    def _run(self) -> None:
         self._timer = None
-        maybeDeferred(self._work).addErrback(_complain).addCallback(self._again)
+        maybeDeferred(self._work).addErrback(_log_failure).addCallback(self._schedule_next)
 
-    def _again(self, wait: float | None) -> None:
+    def _schedule_next(self, wait: float | None) -> None:
         if self.running:
-            self._timer = self._clock.callLater(self._wait if wait is None else wait, self._round)
+            self._timer = self._clock.callLater(self._interval if wait is None else wait, self._run)
 
 
-def _complain(failure: Failure) -> Any:
-    _log.failure("a round of work failed", failure)
+def _log_failure(failure: Failure) -> Any:
+    _log.failure("periodic work failed", failure)

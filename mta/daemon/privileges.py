@@ -1,6 +1,6 @@
-"""Giving root up: what a relay that was started as root does once its ports are open and its secrets are read.
+"""Drops root privileges once the ports are open and the secrets are read.
 
-Nobody holds a port below 1024 as root: a relay that may become nobody else does not start.
+A relay that would stay root with a port below 1024 does not start.
 """
 
 import ctypes
@@ -19,16 +19,16 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 class PrivilegeError(Exception):
-    """Root could not be given up, or must be and nobody is named; one line says what to do."""
+    """Root privileges cannot be dropped, or must be dropped and RUN_AS is not set. The message says what to do."""
 
 
 def is_root() -> bool:
-    """Whether this process is root or may become it again: by its real, effective or saved user id."""
+    """Whether the real, effective or saved user id of this process is root."""
     return 0 in os.getresuid()
 
 
-def successor(settings: Settings) -> Identity | None:
-    """Return whom a relay that is root must become, None if it goes on as root. Raises PrivilegeError."""
+def target_identity(settings: Settings) -> Identity | None:
+    """Return the user that a relay started as root must become, or None if it stays root. Raises PrivilegeError."""
     chosen = settings.run_as
     if chosen is None or chosen.is_root:
         _refuse_root(settings)
@@ -36,8 +36,8 @@ def successor(settings: Settings) -> Identity | None:
     return chosen
 
 
-def refuse_who_we_are(settings: Settings) -> None:
-    """Return if a relay with these settings may be the user that we are now. Raises PrivilegeError."""
+def require_allowed_user(settings: Settings) -> None:
+    """Raise PrivilegeError if a relay with these settings must not run as the current user."""
     _refuse_root(settings)
     path = settings.smarthost_ca_file
     if path is not None and not os.access(path, os.R_OK, effective_ids=True):
@@ -55,9 +55,9 @@ def _refuse_root(settings: Settings) -> None:
 
 
 def become(identity: Identity) -> None:
-    """Be this user from here on, with no way back and no capability, not even for programs that this one starts.
+    """Become this user irrevocably and drop all capabilities, also for the programs that this process starts.
 
-    Raises PrivilegeError, and the process must then end. It is for a process that has one thread as yet.
+    The process must have a single thread, and must end after a PrivilegeError.
     """
     _empty_bounding_set()
     try:
@@ -74,16 +74,16 @@ def become(identity: Identity) -> None:
             f"RUN_AS={identity}: the relay could become root again: start it without secure bits that keep capabilities"
         )
     _drop_capabilities()
-    refuse_new_privileges()
+    forbid_new_privileges()
 
 
-def refuse_new_privileges() -> None:
-    """Have the kernel give this process, and all that it starts, no rights that it has not now (no_new_privs)."""
+def forbid_new_privileges() -> None:
+    """Keep this process and its children from gaining privileges (no_new_privs, prctl(2))."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _empty_bounding_set() -> None:
-    """Leave no capability that a program could bring in its file. Without CAP_SETPCAP the set stays as it is."""
+    """Drop the capabilities that a program's file could grant. Without CAP_SETPCAP the set stays as it is."""
     number = 0
     while _prctl(_PR_CAPBSET_READ, number) >= 0:
         _prctl(_PR_CAPBSET_DROP, number)
@@ -91,14 +91,14 @@ def _empty_bounding_set() -> None:
 
 
 def _drop_capabilities() -> None:
-    """Empty the sets that a change of the user may leave: ambient and inheritable, and with them all others."""
+    """Empty all capability sets, because a change of the user may leave the ambient and the inheritable ones."""
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)())
 
 
 def _prctl(option: int, argument: int) -> int:
-    """Call prctl(2); return a negative number if it fails."""
+    """Call prctl(2). A negative result is a failure."""
     result: int = ctypes.CDLL(None).prctl(option, *(ctypes.c_ulong(each) for each in (argument, 0, 0, 0)))
     return result
 
@@ -120,26 +120,26 @@ def _may_return() -> bool:
 
 
 def running_as(settings: Settings) -> str:
-    """Return who we are, for the log."""
+    """Return the line for the log about the user of this process."""
     uid, gid = os.geteuid(), os.getegid()
     name = f"{settings.run_as}, " if settings.run_as is not None and settings.run_as.uid == uid else ""
     return f"runs as: {name}user id {uid}, group id {gid}"
 
 
 def privilege_notices(settings: Settings) -> Iterator[str]:
-    """Yield what an operator is to know of our being root, or of files that root alone may read."""
+    """Yield notices if the relay runs as root, or cannot read a file again that root has read at the start."""
     if is_root() and settings.run_as is None:
-        yield "the relay runs as root, which it does not need: set RUN_AS to the user it is to become"
+        yield "the relay runs as root, which it does not need: set RUN_AS to the user that it is to become"
     for name, path in _read_again(settings):
         if path is not None and not os.access(path, os.R_OK, effective_ids=True):
             yield (
-                f"{name}={path}: user id {os.geteuid()} may not read it: a new one put there does not count before the"
-                " next start; let that user read it"
+                f"{name}={path}: user id {os.geteuid()} may not read it, so a new file is not used before the next"
+                " start; let that user read it"
             )
 
 
 def _read_again(settings: Settings) -> Iterator[tuple[str, Path | None]]:
-    """Yield what is read at the start and again when it changes."""
+    """Yield the files that are read at the start and again when they change."""
     yield "CERTIFICATE_PATH", settings.certificate_path
     yield "KEY_PATH", settings.key_path
     yield "DKIM_KEY_PATH", settings.dkim_key_path

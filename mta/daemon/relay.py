@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 
 from mta.config.settings import Settings
 from mta.daemon.assembly import RelayContext, wire_up
-from mta.daemon.malloc_trim import ROUND as HEAP_ROUND
-from mta.daemon.malloc_trim import Heap
+from mta.daemon.malloc_trim import BUSY_INTERVAL as TRIM_INTERVAL
+from mta.daemon.malloc_trim import HeapTrimmer
 from mta.daemon.periodic import PeriodicService
 from mta.dkim.keyring import Keyring, Notice, open_keyring
 from mta.event_log.log import EventLog
@@ -66,7 +66,7 @@ class Relay(MultiService):
             service.setServiceParent(self)
         watch = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
         PeriodicService(watch.look, WAL_INTERVAL, context.reactor).setServiceParent(self)
-        PeriodicService(Heap().give_back, HEAP_ROUND, context.reactor).setServiceParent(self)
+        PeriodicService(HeapTrimmer().trim, TRIM_INTERVAL, context.reactor).setServiceParent(self)
         super().startService()
         self._listen()
         self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
@@ -77,7 +77,7 @@ class Relay(MultiService):
             read_again()
         self._context.event_log.reloaded(", ".join(name for name, _ in self._reloads))
 
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether all goes on: whoever asks has the answer from our own reactor, so it does."""
         return True
 

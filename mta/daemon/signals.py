@@ -1,6 +1,7 @@
-"""The signals of a process of the relay: SIGTERM and its like stop it, SIGHUP has files read again, others do nothing.
+"""Handles the signals of a process of the relay: SIGTERM and its like stop it, SIGHUP reloads files, others do nothing.
 
-Python ends at most signals that it has no handler for, without a word and without the grace of running deliveries.
+Without a handler most signals would end Python at once, without a log line and without the grace period of running
+deliveries.
 """
 
 import signal
@@ -22,13 +23,13 @@ _HARMLESS = (
 
 
 def ignore_signals() -> None:
-    """Let the signals that do not stop the relay do nothing until `Signals` takes them."""
+    """Ignore the signals that do not stop the relay until `Signals` handles them."""
     for number in (signal.SIGHUP, *_harmless()):
         signal.signal(number, signal.SIG_IGN)
 
 
 class Signals:
-    """Has each signal handled in a turn of the reactor of its own; one that comes again before counts once."""
+    """Handles each signal in the reactor thread. A signal that is repeated before it is handled counts once."""
 
     def __init__(
         self,
@@ -45,12 +46,12 @@ class Signals:
         self._notice = notice
         self._pending: set[int] = set()
 
-    def take(self) -> None:
-        """Take SIGHUP and the harmless signals now, and all of them when the reactor runs."""
+    def install(self) -> None:
+        """Install handlers for SIGHUP and the harmless signals now, and for all signals when the reactor runs."""
         for number in (signal.SIGHUP, *_harmless()):
             signal.signal(number, self._arrived)
-        # Twisted takes those that stop a program when it begins to run; its own handler would end us by the signal,
-        # which reads like a crash.
+        # The reactor installs its own handlers for these when it begins to run, and would end the process by the
+        # signal, which looks like a crash.
         for number in _STOP:
             self._reactor.callWhenRunning(signal.signal, number, self._arrived)
 

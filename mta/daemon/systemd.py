@@ -1,4 +1,4 @@
-"""What systemd wants to hear from a service of Type=notify: sd_notify(3), and signs of life for its watchdog."""
+"""Notifies systemd as a service of Type=notify must: readiness, status, watchdog and stop (sd_notify(3))."""
 
 import re
 import socket
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-# A datagram waits while the manager's queue of them is full, and all of the relay with it: a second, no longer.
+# Seconds. A datagram blocks the reactor thread while the manager's queue of datagrams is full.
 _PATIENCE = 1.0
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _MICROSECONDS = 1e6
@@ -16,16 +16,16 @@ _MICROSECONDS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """The service manager that started us, if one did."""
+    """The service manager that started the relay, if there is one."""
 
-    #: The address of its datagram socket for socket(7), "" when nobody listens. An abstract one starts with a NUL.
+    #: The address of its datagram socket for socket(7), "" if there is no manager. An abstract one starts with a NUL.
     address: str
-    #: Without a sign of life for this many seconds we are killed; None: nobody watches.
+    #: The manager kills the relay after so many seconds without a watchdog message; None: it does not watch.
     watchdog: float | None = None
 
 
 def find_manager(environ: Mapping[str, str], pid: int) -> Manager:
-    """Return the manager that an environment names to this process. What is written wrongly counts as not set."""
+    """Return the manager that an environment names to this process. Malformed variables count as unset."""
     place = environ.get("NOTIFY_SOCKET", "")
     if not place.startswith(("/", "@")):
         return Manager("")
@@ -39,9 +39,10 @@ def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 class ManagerService(Service):
-    """Tells the manager that we are ready, as long as we live, and that we stop.
+    """Tells the manager that the relay is ready, that it is alive, and that it stops.
 
-    Add it when all else runs: its start is the news. Signs of life come from the reactor; one that hangs gives none.
+    Start it last, because its start tells that the relay is ready. The reactor sends the watchdog messages, so a
+    reactor that hangs sends none.
     """
 
     def __init__(
@@ -50,48 +51,48 @@ class ManagerService(Service):
         clock: IReactorTime,
         trouble: Callable[[str], object],
         *,
-        well: Callable[[], bool] = lambda: True,
+        healthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`trouble` is told in one line, once, that the manager cannot be reached. No sign of life while not `well`."""
+        """`trouble` gets a line once if the manager cannot be reached. Watchdog messages go out while `healthy`."""
         self._manager = manager
         self._clock = clock
         self._trouble = trouble
-        self._well = well
+        self._healthy = healthy
         self._timer: IDelayedCall | None = None
         self._reachable = True
 
     def startService(self) -> None:
-        """Be ready, and begin the signs of life: one in half the time that the manager allows."""
+        """Tell that the relay is ready, and send watchdog messages twice in each period that the manager allows."""
         super().startService()
-        self._tell("READY=1")
+        self._notify("READY=1")
         if self._manager.address and self._manager.watchdog is not None:
             self._beat(self._manager.watchdog / 2)
 
     def stopService(self) -> None:
-        """Say that we stop. Signs of life end with it: while we stop, the manager waits for TimeoutStopSec instead."""
+        """Tell that the relay stops, and end the watchdog messages: from now on TimeoutStopSec bounds the stop."""
         super().stopService()
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        self._tell("STOPPING=1")
+        self._notify("STOPPING=1")
 
     def status(self, words: str) -> None:
-        """Show a line of ours in `systemctl status`; line breaks become blanks."""
-        self._tell(f"STATUS={' '.join(words.splitlines())}")
+        """Show a line in `systemctl status`; line breaks become blanks."""
+        self._notify(f"STATUS={' '.join(words.splitlines())}")
 
     def _beat(self, wait: float) -> None:
         self._timer = self._clock.callLater(wait, self._beat, wait)
-        if self._well():
-            self._tell("WATCHDOG=1")
+        if self._healthy():
+            self._notify("WATCHDOG=1")
 
-    def _tell(self, news: str) -> None:
+    def _notify(self, state: str) -> None:
         if not self._manager.address:
             return
         try:
-            _send(self._manager.address, news.encode())
+            _send(self._manager.address, state.encode())
         except (OSError, ValueError) as error:
             if self._reachable:
-                self._trouble(f"the service manager cannot be told {news}: {error}; see NOTIFY_SOCKET")
+                self._trouble(f"the service manager cannot be told {state}: {error}; see NOTIFY_SOCKET")
             self._reachable = False
         else:
             self._reachable = True

@@ -26,11 +26,11 @@ class Handover:
     settings: Settings
     certificate: HandedCertificate | None
     #: Seconds between two signs of life to the parent; None: it needs none.
-    pulse: float | None
+    heartbeat: float | None
     version: str = field(default=mta.__version__)
 
 
-def give(handover: Handover) -> int:
+def write_handover(handover: Handover) -> int:
     """Return the descriptor of a new file in memory with it, which is not inherited unless that is asked for."""
     descriptor = os.memfd_create("smtprelay")
     with open(descriptor, "wb", closefd=False) as file:
@@ -40,7 +40,7 @@ def give(handover: Handover) -> int:
     return descriptor
 
 
-def receive(descriptor: int) -> Handover:
+def read_handover(descriptor: int) -> Handover:
     """Read it and close the descriptor. Raises HandoverError."""
     # From its start, wherever others that share the descriptor are in it.
     file = BytesIO(os.pread(descriptor, os.fstat(descriptor).st_size, 0))

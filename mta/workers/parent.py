@@ -13,7 +13,7 @@ from mta.event_log.log import EventLog
 from mta.inbound.balance import Balance, shared_memory
 from mta.queue.ids import Tags
 from mta.tls.server import ListeningCertificate
-from mta.workers.handover import Handover, give
+from mta.workers.handover import Handover, write_handover
 from mta.workers.process import Launch, OutputSinks
 from mta.workers.supervisor import Supervisor
 
@@ -48,13 +48,13 @@ def supervise(
         return [sys.executable, "-P", "-m", "mta.workers.worker", str(number), str(tags.new(number))]
 
     counts = shared_memory(settings.workers)
-    inherited = [give(handover), counts, *(each.fileno() for each in sockets)]
+    inherited = [write_handover(handover), counts, *(each.fileno() for each in sockets)]
     return Supervisor(
         reactor,
         Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),
         settings.workers,
         limits=window_limits(settings.retry_schedule),
-        outlets=OutputSinks(pass_on, complain, event_log.trouble),
+        sinks=OutputSinks(pass_on, complain, event_log.trouble),
         patience=watchdog,
         reload=None if certificate is None else certificate.reload,
     )

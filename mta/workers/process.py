@@ -51,7 +51,7 @@ _OUT, _ERR = 1, 2
 # Seconds from the end of the channel to that of the process.
 _LAST_SECONDS = 2.0
 # Octets of them that are kept, the last ones.
-_MOST_COMPLAINTS = 65536
+_MAX_STARTUP_ERRORS = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ class End:
 class WorkerListener(Protocol):
     """Whoever keeps the workers."""
 
-    def began(self, worker: "WorkerProcess") -> None:
+    def worker_ready(self, worker: "WorkerProcess") -> None:
         """Learn that a worker listens."""
 
-    def ended(self, worker: "WorkerProcess", end: End) -> None:
+    def worker_ended(self, worker: "WorkerProcess", end: End) -> None:
         """Learn that a worker is gone, and everything that it said is passed on."""
 
 
@@ -123,23 +123,23 @@ class WorkerProcess(ProcessProtocol):
     """One process. `handlers` are for what it says about things other than its life."""
 
     def __init__(
-        self, number: int, overseer: WorkerListener, outlets: OutputSinks, clock: Any, handlers: Mapping[str, Handler]
+        self, number: int, listener: WorkerListener, sinks: OutputSinks, clock: Any, handlers: Mapping[str, Handler]
     ) -> None:
         self.number = number
         self.born = self.last_sign = float(clock.seconds())
         #: The messages it found waiting; None until it listens.
         self.waiting: int | None = None
-        self._overseer = overseer
-        self._outlets = outlets
+        self._listener = listener
+        self._sinks = sinks
         self._clock = clock
         self.pid = 0
         self._out, self._err = LineBuffer(), LineBuffer()
         #: The lines of its standard error until it listens: why it cannot, to be told once for all workers.
-        self.complaints = b""
+        self.startup_errors = b""
         self._stopper: IDelayedCall | None = None
         self._killer: IDelayedCall | None = None
         verbs: Mapping[str, Handler] = {"ready": self._ready, "alive": self._alive}
-        self.channel = Channel({**handlers, **verbs}, ended=self._left_alone, trouble=outlets.trouble)
+        self.channel = Channel({**handlers, **verbs}, ended=self._channel_ended, trouble=sinks.trouble)
 
     @property
     def listens(self) -> bool:
@@ -164,9 +164,9 @@ class WorkerProcess(ProcessProtocol):
     def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N802, N803  Twisted names them
         """Pass on what it writes."""
         if childFD == _OUT:
-            self._wrote(self._out.feed(data))
+            self._forward_stdout(self._out.feed(data))
         else:
-            self._complained(self._err.feed(data))
+            self._forward_stderr(self._err.feed(data))
 
     def processEnded(self, reason: Failure) -> None:  # noqa: N802
         """Pass on its last words, and tell."""
@@ -174,35 +174,35 @@ class WorkerProcess(ProcessProtocol):
         for timer in (self._stopper, self._killer):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._wrote(self._out.end())
-        self._complained(self._err.end())
+        self._forward_stdout(self._out.end())
+        self._forward_stderr(self._err.end())
         self.channel.close()
-        self._overseer.ended(self, _end(reason))
+        self._listener.worker_ended(self, _end(reason))
 
-    def _left_alone(self) -> None:
+    def _channel_ended(self) -> None:
         """The channel ended: because the worker ends, and how shall be seen; or else it is to."""
         if self.transport is not None:
             self._stopper = self._clock.callLater(_LAST_SECONDS, self.stop)
 
     def _ready(self, waiting: int) -> None:
         self.waiting = waiting
-        complaints, self.complaints = self.complaints, b""
-        self._complained(complaints)
+        startup_errors, self.startup_errors = self.startup_errors, b""
+        self._forward_stderr(startup_errors)
         self._alive()
-        self._overseer.began(self)
+        self._listener.worker_ready(self)
 
     def _alive(self) -> None:
         self.last_sign = float(self._clock.seconds())
 
-    def _wrote(self, lines: bytes) -> None:
+    def _forward_stdout(self, lines: bytes) -> None:
         if lines:
-            self._outlets.pass_on(lines)
+            self._sinks.pass_on(lines)
 
-    def _complained(self, lines: bytes) -> None:
+    def _forward_stderr(self, lines: bytes) -> None:
         if lines and self.listens:
-            self._outlets.complain(lines)
+            self._sinks.complain(lines)
         else:
-            self.complaints = (self.complaints + lines)[-_MOST_COMPLAINTS:]
+            self.startup_errors = (self.startup_errors + lines)[-_MAX_STARTUP_ERRORS:]
 
     def _signal(self, name: str) -> None:
         transport: Any = self.transport

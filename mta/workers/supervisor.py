@@ -22,22 +22,22 @@ from mta.workers.window_broker import WindowBroker
 
 
 @dataclass(frozen=True, slots=True)
-class RestartPace:
+class RestartBackoff:
     """Waits in seconds between the end of a worker and its next start."""
 
     #: After the second end in a row; the first start again is at once.
     first: float = 1.0
     factor: float = 2.0
     longest: float = 60.0
-    #: Whoever lived so long has started well: its end is the first in a row.
+    #: Whoever lived so long has started healthy: its end is the first in a row.
     settled: float = 60.0
 
 
 class Restarts:
     """Counts the ends of one worker."""
 
-    def __init__(self, pace: RestartPace | None = None) -> None:
-        self._pace = pace or RestartPace()
+    def __init__(self, pace: RestartBackoff | None = None) -> None:
+        self._pace = pace or RestartBackoff()
         self._next = 0.0
 
     def wait(self, lived: float) -> float:
@@ -49,7 +49,7 @@ class Restarts:
 
 
 # How often signs are looked for, in parts of the patience.
-_LOOKS = 4
+_CHECKS_PER_PATIENCE = 4
 
 
 class Watchdog:
@@ -72,7 +72,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look."""
-        self._timer = self._clock.callLater(self._patience / _LOOKS, self._look)
+        self._timer = self._clock.callLater(self._patience / _CHECKS_PER_PATIENCE, self._look)
 
     def stop(self) -> None:
         """Look no more."""
@@ -80,7 +80,7 @@ class Watchdog:
             self._timer.cancel()
             self._timer = None
 
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether no worker has been silent for so long that it should have ended by now."""
         return all(self._silence(worker) < 2 * self._patience for worker in self._listening())
 
@@ -117,7 +117,7 @@ class Supervisor(Service):
         count: int,
         *,
         limits: WindowLimits,
-        outlets: OutputSinks,
+        sinks: OutputSinks,
         patience: float | None = None,
         reload: Callable[[], object] | None = None,
         wall_clock: Callable[[], float] = time.time,
@@ -129,20 +129,20 @@ class Supervisor(Service):
         self.ready: Deferred[int] = Deferred()
         self._reactor = reactor
         self._launch = launch
-        self._outlets = outlets
+        self._sinks = sinks
         self._reload = reload
         self._wall_clock = wall_clock
-        self._shares = WindowBroker(limits, self._tell)
+        self._broker = WindowBroker(limits, self._tell)
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
         self._timers: dict[int, IDelayedCall] = {}
-        self._watch: Watchdog | None = None
+        self._watchdog: Watchdog | None = None
         if patience is not None:
-            self._watch = Watchdog(patience, self._listening, clock=reactor, trouble=outlets.trouble)
+            self._watchdog = Watchdog(patience, self._listening, clock=reactor, trouble=sinks.trouble)
         # Whether all are to end; what ended the start; what stopService gave.
         self._ending = False
         self._failure: WorkersFailed | None = None
-        self._gone: Deferred[None] | None = None
+        self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Start all workers."""
@@ -150,16 +150,16 @@ class Supervisor(Service):
         for number in self._restarts:
             if not self._ending:
                 self._start(number)
-        if self._watch is not None:
-            self._watch.start()
+        if self._watchdog is not None:
+            self._watchdog.start()
 
     def stopService(self) -> "Deferred[None]":
         """Have all workers stop; fires when none is left."""
         super().stopService()
-        if self._watch is not None:
-            self._watch.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         gone: Deferred[None] = Deferred()
-        self._gone = gone
+        self._stopped = gone
         self._stop_all()
         return gone
 
@@ -170,26 +170,26 @@ class Supervisor(Service):
         for worker in self._workers.values():
             worker.channel.send("reload")
 
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether no worker hangs that should have been killed."""
-        return self._watch is None or self._watch.well()
+        return self._watchdog is None or self._watchdog.healthy()
 
-    def began(self, worker: WorkerProcess) -> None:  # noqa: ARG002
+    def worker_ready(self, worker: WorkerProcess) -> None:  # noqa: ARG002
         """Note that a worker listens."""
         listening = self._listening()
         if len(listening) == len(self._restarts) and not self.ready.called:
             self.ready.callback(sum(each.waiting or 0 for each in listening))
 
-    def ended(self, worker: WorkerProcess, end: End) -> None:
+    def worker_ended(self, worker: WorkerProcess, end: End) -> None:
         """Start a worker again, unless all are to end."""
         del self._workers[worker.number]
         self._launch.ended(worker.number)
-        self._shares.left(worker.number, self._wall_clock())
+        self._broker.left(worker.number, self._wall_clock())
         if end.status and not (worker.listens or self.ready.called or self._ending):
-            self._give_up(worker.complaints, end.status)
+            self._give_up(worker.startup_errors, end.status)
         elif not self._ending:
-            if worker.complaints:
-                self._outlets.complain(worker.complaints)
+            if worker.startup_errors:
+                self._sinks.complain(worker.startup_errors)
             lived = self._reactor.seconds() - worker.born
             words = f"worker {worker.number} (process {worker.pid}) {end} after {lived:.0f} s"
             self._start_again(worker.number, words, lived)
@@ -206,7 +206,7 @@ class Supervisor(Service):
     def _start(self, number: int) -> None:
         self._timers.pop(number, None)
         worker = WorkerProcess(
-            number, self, self._outlets, self._reactor, self._shares.handlers(number, self._wall_clock)
+            number, self, self._sinks, self._reactor, self._broker.handlers(number, self._wall_clock)
         )
         try:
             self._launch.start(self._reactor, worker)
@@ -223,7 +223,7 @@ class Supervisor(Service):
     def _start_again(self, number: int, words: str, lived: float) -> None:
         wait = self._restarts[number].wait(lived)
         when = f"in {wait:.0f} s" if wait else "at once"
-        self._outlets.trouble(f"{words}; it starts again {when}")
+        self._sinks.trouble(f"{words}; it starts again {when}")
         self._timers[number] = self._reactor.callLater(wait, self._start, number)
 
     def _give_up(self, words: bytes, status: int) -> None:
@@ -243,8 +243,8 @@ class Supervisor(Service):
     def _note_end(self) -> None:
         if self._workers:
             return
-        if self._gone is not None:
-            gone, self._gone = self._gone, None
+        if self._stopped is not None:
+            gone, self._stopped = self._stopped, None
             gone.callback(None)
         if self._failure is not None and not self.ready.called:
             self.ready.errback(self._failure)

@@ -14,11 +14,11 @@ from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import TryLater
 
 #: Transactions after which a worker gives up even its only connection to another one that waits for it.
-FEW = 20
+FEW_TRANSACTIONS = 20
 #: Seconds after which the time for a transaction is asked for again.
-ASK_AGAIN = 60.0
+ASK_AGAIN_SECONDS = 60.0
 # Characters of a remote's words that go to the other workers.
-_MOST_TEXT = 1000
+_MAX_TEXT = 1000
 
 
 class Send(Protocol):
@@ -35,8 +35,8 @@ class SharedWindow:
         """`changed` is called when the parent has said something that may let a connection be opened, or end."""
         self.trouble: TryLater | None = None
         # Whether leave for a connection was asked for, and whether the time for a transaction.
-        self._wants = False
-        self._wants_turn = False
+        self._grant_pending = False
+        self._turn_pending = False
         self.paced = False
         self.limited = False
         # When the next transaction may begin, once the parent has said so, and the pace of all workers together.
@@ -50,42 +50,42 @@ class SharedWindow:
         self._changed = changed
         self._longest_penalty = longest_penalty
         # Connections that we have leave for.
-        self._leave = 0
+        self._granted = 0
         # Connections that others wait for.
         self._spare = 0
         # Successes that the parent has not heard of, and whether it waits for the first.
-        self._worked = 0
+        self._successes = 0
         self._probing = False
         self._blocked_until: float | None = None
 
     @property
     def asked(self) -> bool:
         """Whether the parent was asked and has not answered."""
-        return self._wants or self._wants_turn
+        return self._grant_pending or self._turn_pending
 
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether there is leave for one more connection; if not, it is asked for."""
         if waiting <= 0 or self.blocked(now) is not None:
             return False
-        if open_connections < self._leave:
+        if open_connections < self._granted:
             return True
-        if not self._wants:
-            self._wants = True
-            self._send("want", self._name, self._worked)
-            self._worked = 0
+        if not self._grant_pending:
+            self._grant_pending = True
+            self._send("want", self._name, self._successes)
+            self._successes = 0
         return False
 
     def holds(self, open_connections: int) -> None:
         """Give back the leave for connections that are not there."""
-        unused = self._leave - open_connections
+        unused = self._granted - open_connections
         if unused > 0:
-            self._leave = open_connections
+            self._granted = open_connections
             self._spare = max(0, self._spare - unused)
             self._send("gone", self._name, unused)
 
     def gives_up(self, used: int) -> bool:
         """Whether a connection that has carried `used` parcels is to be ended for another worker."""
-        return self._spare > 0 and (self._leave > 1 or used >= FEW)
+        return self._spare > 0 and (self._granted > 1 or used >= FEW_TRANSACTIONS)
 
     def succeeded(self, now: float, began: float = 0.0) -> None:  # noqa: ARG002
         """Count a success. The parent hears of the one that ends a penalty, and of a windowful where it matters.
@@ -95,26 +95,26 @@ class SharedWindow:
         if self.paced:
             self._send("answered", self._name, began)
         else:
-            self._worked += 1
-        if self._probing or (self._wants and self._worked >= self._leave):
+            self._successes += 1
+        if self._probing or (self._grant_pending and self._successes >= self._granted):
             self._probing = False
-            self._send("worked", self._name, self._worked)
-            self._worked = 0
+            self._send("worked", self._name, self._successes)
+            self._successes = 0
 
     def failed(self, now: float, others: int, trouble: TryLater) -> None:  # noqa: ARG002
         """Tell of a failure; `others` are our own connections that are left."""
-        ended = max(0, self._leave - others)
-        self._leave -= ended
+        ended = max(0, self._granted - others)
+        self._granted -= ended
         self._spare = max(0, self._spare - ended)
-        self._send("failed", self._name, ended, trouble.text[:_MOST_TEXT], trouble.host, trouble.status)
+        self._send("failed", self._name, ended, trouble.text[:_MAX_TEXT], trouble.host, trouble.status)
 
     def refused(self, now: float, refusal: LimitRefusal) -> None:  # noqa: ARG002
         """Tell of a refusal because of a limit; one of connections gives up the leave for its own."""
         ended = 0
         if refusal.kind is LimitKind.CONNECTIONS:
             self.limited = True
-            ended = max(0, self._leave - refusal.left)
-            self._leave -= ended
+            ended = max(0, self._granted - refusal.left)
+            self._granted -= ended
             self._spare = max(0, self._spare - ended)
         elif not self.paced:
             self.paced = True
@@ -136,9 +136,9 @@ class SharedWindow:
             return until
         if self._turn is None:
             # Asked again in case that another worker's probe never ended.
-            if not self._wants_turn or now >= self._ask_again:
-                self._wants_turn = True
-                self._ask_again = now + ASK_AGAIN
+            if not self._turn_pending or now >= self._ask_again:
+                self._turn_pending = True
+                self._ask_again = now + ASK_AGAIN_SECONDS
                 self._send("turn", self._name)
             return self._ask_again
         return now if self._at_once else self._turn
@@ -164,7 +164,7 @@ class SharedWindow:
 
     def excess(self, open_connections: int) -> bool:
         """Whether there are more connections than leave."""
-        return open_connections > self._leave
+        return open_connections > self._granted
 
     def blocked(self, now: float) -> float | None:
         """Return the time the penalty ends; None when there is none now."""
@@ -181,40 +181,40 @@ class SharedWindow:
             self._at_once = True
             self._send("retry", self._name)
 
-    def granted(self, probing: bool) -> None:
+    def on_grant(self, probing: bool) -> None:
         """Take leave for one connection; with `probing` the parent waits to hear how it went."""
-        self._wants = False
-        self._leave += 1
+        self._grant_pending = False
+        self._granted += 1
         self._probing = probing
         self._changed()
 
-    def told_down(self, until: float, trouble: TryLater) -> None:
+    def on_down(self, until: float, trouble: TryLater) -> None:
         """Learn that the destination is down, which also answers what was asked."""
-        self._wants = self._wants_turn = False
+        self._grant_pending = self._turn_pending = False
         self._blocked_until = until
         self.trouble = trouble
         self._changed()
 
-    def told_up(self) -> None:
+    def on_up(self) -> None:
         """Learn that it is not down any more."""
         self._blocked_until = self.trouble = None
         self._changed()
 
-    def told_turn(self, at: float, rate: float) -> None:
+    def on_turn(self, at: float, rate: float) -> None:
         """Take the time at which the next transaction may begin, and the pace."""
-        self._wants_turn = False
+        self._turn_pending = False
         self._turn, self._rate = at, rate
         self._changed()
 
-    def told_pace(self, rate: float | None) -> None:
+    def on_pace(self, rate: float | None) -> None:
         """Learn that transactions begin by a pace from now on; with None that they do no more."""
         self.paced = rate is not None
         if rate is None:
-            self._wants_turn, self._turn = False, None
+            self._turn_pending, self._turn = False, None
         self._rate = math.inf if rate is None else rate
         self._changed()
 
-    def told_to_spare(self) -> None:
+    def on_spare(self) -> None:
         """Learn that another worker waits for a connection."""
         self._spare += 1
         self._changed()
@@ -250,27 +250,27 @@ class SharedWindows:
         if window is None:
             self._send("gone", name, 1)
         else:
-            window.granted(probing)
+            window.on_grant(probing)
 
     def _down(self, name: str, until: float, *words: str) -> None:
         if (window := self._windows.get(name)) is not None:
-            window.told_down(until, TryLater(*words))
+            window.on_down(until, TryLater(*words))
 
     def _up(self, name: str) -> None:
         if (window := self._windows.get(name)) is not None:
-            window.told_up()
+            window.on_up()
 
     def _turn(self, name: str, at: float, rate: float) -> None:
         window = self._windows.get(name)
         if window is None:
             self._send("unused", name, at)
         else:
-            window.told_turn(at, rate)
+            window.on_turn(at, rate)
 
     def _pace(self, name: str, rate: float | None) -> None:
         if (window := self._windows.get(name)) is not None:
-            window.told_pace(rate)
+            window.on_pace(rate)
 
     def _spare(self, name: str) -> None:
         if (window := self._windows.get(name)) is not None:
-            window.told_to_spare()
+            window.on_spare()

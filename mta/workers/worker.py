@@ -32,11 +32,11 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.tls.server import ListeningCertificate
 from mta.workers.channel import Channel, open_channel
-from mta.workers.handover import Handover, HandoverError, receive
+from mta.workers.handover import Handover, HandoverError, read_handover
 from mta.workers.window_client import SharedWindows
 
 
-class FurtherJournal(EventLog):
+class QuietEventLog(EventLog):
     """The journal of the workers from the second on. Notices are about files and names that all of them read alike."""
 
     def notice(self, text: str) -> None:
@@ -68,7 +68,7 @@ class Worker(MultiService):
         self._balance = balance
         self._event_log = event_log
         self._reactor = reactor
-        self._pulse: IDelayedCall | None = None
+        self._heartbeat: IDelayedCall | None = None
         self.channel = Channel({}, ended=self.stop, trouble=event_log.trouble)
 
     def startService(self) -> None:
@@ -92,25 +92,25 @@ class Worker(MultiService):
         relay.setServiceParent(self)
         super().startService()
         self.channel.handlers["reload"] = relay.reload
-        Signals(self._reactor, stop=self.stop, reload=relay.reload, notice=self._event_log.notice).take()
+        Signals(self._reactor, stop=self.stop, reload=relay.reload, notice=self._event_log.notice).install()
         relay.ready.addCallback(self._ready)
 
     def stopService(self) -> Any:
         """Give no sign of life any more, and stop as a relay does."""
         self._balance.leave(self._number)
-        if self._pulse is not None:
-            self._pulse.cancel()
-            self._pulse = None
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
         return super().stopService()
 
     def _ready(self, waiting: int) -> None:
         if self.running:
             self.channel.send("ready", waiting)
-            if self._handover.pulse is not None:
-                self._beat(self._handover.pulse)
+            if self._handover.heartbeat is not None:
+                self._beat(self._handover.heartbeat)
 
     def _beat(self, wait: float) -> None:
-        self._pulse = self._reactor.callLater(wait, self._beat, wait)
+        self._heartbeat = self._reactor.callLater(wait, self._beat, wait)
         self.channel.send("alive")
 
     def _certificate(self) -> ListeningCertificate | None:
@@ -147,14 +147,14 @@ def main(arguments: Sequence[str]) -> None:
     reactor: Any = chosen
     use_monotonic_timers(reactor)
     try:
-        handover = receive(handed)
+        handover = read_handover(handed)
     except HandoverError as error:
         fail(str(error))
     render = FORMATS[handover.settings.log_format]
     output = Output(1, reactor, render)
     output.open()
     globalLogBeginner.beginLoggingTo([TwistedObserver(EventLog(output.write, time.time, render), output.flush)])
-    event_log = (EventLog if number == 1 else FurtherJournal)(output.write, time.time, render, flush=output.flush)
+    event_log = (EventLog if number == 1 else QuietEventLog)(output.write, time.time, render, flush=output.flush)
     listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
     balance = Balance(counts, number)
     worker = Worker(number, IdSource(tag), handover, listening, balance=balance, event_log=event_log, reactor=reactor)

@@ -5,7 +5,7 @@ from click.testing import CliRunner, Result
 
 from mta.cli.environment import command_environment
 from mta.cli.main import main
-from mta.daemon.runtime_settings import tell_commands
+from mta.daemon.runtime_settings import publish_settings
 from mta.queue.disk.threads import run_inline
 from mta.queue.sqlite.queue import open_queue
 
@@ -14,12 +14,12 @@ EMPTY = "Nothing is waiting. 0 messages finished in the last 3 days.\n"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A runtime directory in which a relay has told its settings, beside the relay's empty queue."""
+    """A runtime directory in which a relay has settings its settings, beside the relay's empty queue."""
     (tmp_path / "queue").mkdir()
     open_queue(tmp_path / "queue", run=run_inline, now=1.0).close()
     (tmp_path / "run").mkdir()
     environ = {"RUNTIME_DIRECTORY": str(tmp_path / "run"), "PORT": "1", "HISTORY_DAYS": "3", "SMARTHOST_USER": "u"}
-    tell_commands(environ | {"SMARTHOST_PASSWORD": "p", "SMARTHOST_ADDRESS": "a.test"}, tmp_path / "queue")
+    publish_settings(environ | {"SMARTHOST_PASSWORD": "p", "SMARTHOST_ADDRESS": "a.test"}, tmp_path / "queue")
     return tmp_path / "run"
 
 
@@ -40,7 +40,7 @@ def test_commands_beside_a_unit_find_what_its_relay_has_told(directory: Path) ->
 def test_variables_of_the_command_itself_come_first(directory: Path, tmp_path: Path) -> None:
     assert "last 5 days" in run(directory, "queue", "list", HISTORY_DAYS="5").stdout
     assert run(directory, "queue", "list", QUEUE_DIR=str(tmp_path / "none")).exit_code == 1
-    # A queue that is named belongs to another relay: nothing that this one told counts.
+    # A queue that is named belongs to another relay: nothing that this one settings counts.
     assert command_environment({"QUEUE_DIR": "/q", "RUNTIME_DIRECTORY": str(directory)}).get("PORT") is None
     assert command_environment({"PORT": "", "RUNTIME_DIRECTORY": str(directory)})["PORT"] == "1"
 
@@ -50,7 +50,9 @@ def test_without_anything_that_tells_the_error_says_what_to_give(tmp_path: Path)
         refused = run(tmp_path, *command, PORT="1")
         assert refused.exit_code == 1
         assert refused.stderr.count("\n") == 1
-        words = f"(QUEUE_DIR is not set here, and no relay has told it in {tmp_path}/settings.json: set it, or give"
+        words = (
+            f"(QUEUE_DIR is not set here, and no relay has published it in {tmp_path}/settings.json: set it, or give"
+        )
         assert words in refused.stderr
 
 

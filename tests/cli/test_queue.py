@@ -19,7 +19,7 @@ from harness.mail import mail
 from mta.cli.main import main
 from mta.cli.queue import queue_directory
 from mta.config.setting import SettingsError
-from mta.daemon.control import SOCKET_NAME, ControlService, operator
+from mta.daemon.control import SOCKET_NAME, ControlService, operator_name
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
 from mta.queue.disk.threads import run_inline
@@ -316,7 +316,7 @@ class DaemonTests(TestCase):
         ids = fill(directory)
         told = self.listening(directory)
         run(directory, "queue", "retry", "--all")
-        self.assertEqual(await told, (Action.RETRY, ids[:2], operator(os.environ)))
+        self.assertEqual(await told, (Action.RETRY, ids[:2], operator_name(os.environ)))
 
     async def test_each_worker_is_told_of_the_messages_that_are_its_own(self) -> None:
         directory = self.directory()
@@ -324,5 +324,5 @@ class DaemonTests(TestCase):
         deal(directory, 2, mails)
         first, second = (self.listening(worker_home(directory, number)) for number in (1, 2))
         run(directory, "queue", "retry", "--all")
-        self.assertEqual(await first, (Action.RETRY, [new.id for new in mails[::2]], operator(os.environ)))
-        self.assertEqual(await second, (Action.RETRY, [mails[3].id], operator(os.environ)))
+        self.assertEqual(await first, (Action.RETRY, [new.id for new in mails[::2]], operator_name(os.environ)))
+        self.assertEqual(await second, (Action.RETRY, [mails[3].id], operator_name(os.environ)))

@@ -15,15 +15,15 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import TestCase
 
 from mta.daemon.control import (
-    MOST_CONNECTIONS,
-    SILENCE,
+    IDLE_TIMEOUT,
+    MAX_CONNECTIONS,
     SOCKET_NAME,
     ControlFactory,
     ControlProtocol,
     ControlService,
-    operator,
+    notify_daemon,
+    operator_name,
     read_line,
-    tell,
     to_lines,
 )
 from mta.queue.ids import to_id
@@ -65,10 +65,10 @@ def test_each_line_names_the_user() -> None:
 
 def test_the_operator_is_the_one_who_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert operator({"SUDO_USER": "alice"}) == operator({"DOAS_USER": "alice"}) == "alice"
-    assert operator({}) == operator({"SUDO_USER": "a b\n"}) == "root"
+    assert operator_name({"SUDO_USER": "alice"}) == operator_name({"DOAS_USER": "alice"}) == "alice"
+    assert operator_name({}) == operator_name({"SUDO_USER": "a b\n"}) == "root"
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_123)
-    assert operator({"SUDO_USER": "alice"}) == "4000000123"
+    assert operator_name({"SUDO_USER": "alice"}) == "4000000123"
 
 
 def test_no_messages_need_no_line() -> None:
@@ -103,7 +103,7 @@ def test_no_octets_raise_anything_but_a_value_error(line: bytes) -> None:
 def test_who_says_nothing_is_hung_up_on_and_makes_room() -> None:
     clock = Clock()
     factory = ControlFactory(lambda *_: None, clock.callLater)
-    crowd = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
+    crowd = [factory.buildProtocol(None) for _ in range(MAX_CONNECTIONS)]
     assert factory.buildProtocol(None) is None
     transports = []
     for protocol in crowd:
@@ -112,32 +112,32 @@ def test_who_says_nothing_is_hung_up_on_and_makes_room() -> None:
         protocol.makeConnection(transports[-1])
         protocol.dataReceived(b"retry 000")
     assert crowd[0] is not None
-    clock.advance(SILENCE - 1)
+    clock.advance(IDLE_TIMEOUT - 1)
     crowd[0].dataReceived(b"0000000001\n")
     clock.advance(1)
-    assert [transport.disconnecting for transport in transports] == [False] + [True] * (MOST_CONNECTIONS - 1)
+    assert [transport.disconnecting for transport in transports] == [False] + [True] * (MAX_CONNECTIONS - 1)
     for protocol in crowd[1:]:
         assert protocol is not None
         protocol.connectionLost()
     assert factory.buildProtocol(None) is not None
-    clock.advance(SILENCE)
+    clock.advance(IDLE_TIMEOUT)
     assert transports[0].disconnecting
     crowd[0].connectionLost()
     assert clock.getDelayedCalls() == []
 
 
-def test_without_a_daemon_nobody_is_told(tmp_path: Path) -> None:
-    assert not tell(tmp_path, Action.RETRY, IDS)
+def test_without_a_daemon_nobody_is_on_action(tmp_path: Path) -> None:
+    assert not notify_daemon(tmp_path, Action.RETRY, IDS)
 
 
 def test_a_dead_daemons_socket_is_no_daemon(tmp_path: Path) -> None:
     leave_a_dead_socket(tmp_path)
-    assert not tell(tmp_path, Action.RETRY, IDS)
+    assert not notify_daemon(tmp_path, Action.RETRY, IDS)
 
 
 def test_a_socket_that_cannot_be_reached_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"\S"):
-        tell(tmp_path / ("x" * 200), Action.RETRY, IDS)
+        notify_daemon(tmp_path / ("x" * 200), Action.RETRY, IDS)
 
 
 def leave_a_dead_socket(directory: Path) -> None:
@@ -162,13 +162,13 @@ class ControlServiceTests(TestCase):
 
     async def test_the_daemon_hears_what_a_command_tells(self) -> None:
         self.start()
-        self.assertTrue(tell(self.directory, Action.HOLD, IDS, "alice"))
+        self.assertTrue(notify_daemon(self.directory, Action.HOLD, IDS, "alice"))
         self.assertEqual(await self.heard, (Action.HOLD, IDS, "alice"))
 
     async def test_a_dead_daemons_socket_is_replaced(self) -> None:
         leave_a_dead_socket(self.directory)
         self.start()
-        self.assertTrue(tell(self.directory, Action.RETRY, IDS))
+        self.assertTrue(notify_daemon(self.directory, Action.RETRY, IDS))
         await self.heard
 
     def test_nobody_else_can_reach_the_socket(self) -> None:
@@ -181,7 +181,7 @@ class ControlServiceTests(TestCase):
         self.assertFalse((self.directory / SOCKET_NAME).exists())
         await self.service.stopService()
 
-    async def test_a_socket_that_cannot_be_opened_stops_nothing_and_is_told(self) -> None:
+    async def test_a_socket_that_cannot_be_opened_stops_nothing_and_is_on_action(self) -> None:
         (self.directory / SOCKET_NAME).mkdir()
         self.start()
         assert self.service.running

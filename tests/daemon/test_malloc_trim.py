@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
-from mta.daemon.malloc_trim import QUIET_ROUND, ROUND, Heap
+from mta.daemon.malloc_trim import BUSY_INTERVAL, IDLE_INTERVAL, HeapTrimmer
 
 _MIB = 1 << 20
 
@@ -29,7 +29,7 @@ def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
     del blocks
     held = _resident() - before
     assert held > 30 * _MIB
-    Heap().give_back()
+    HeapTrimmer().trim()
     assert _resident() - before < held / 2
     assert len(kept) == 60
 
@@ -37,10 +37,10 @@ def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
 def test_who_worked_is_looked_at_again_soon_and_who_was_idle_late() -> None:
     seconds = iter((0.0, 6.0, 6.01, 12.0))
     trimmed: list[int] = []
-    spare = Heap(trimmed.append, lambda: next(seconds))
-    assert [_result_of(spare.give_back()) for _ in range(3)] == [ROUND, QUIET_ROUND, ROUND]
+    spare = HeapTrimmer(trimmed.append, lambda: next(seconds))
+    assert [_result_of(spare.trim()) for _ in range(3)] == [BUSY_INTERVAL, IDLE_INTERVAL, BUSY_INTERVAL]
     assert trimmed == [0, 0, 0]
 
 
 def test_without_malloc_trim_nothing_is_done() -> None:
-    assert _result_of(Heap(None, lambda: 0.0).give_back()) == QUIET_ROUND
+    assert _result_of(HeapTrimmer(None, lambda: 0.0).trim()) == IDLE_INTERVAL

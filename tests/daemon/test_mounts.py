@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.daemon.mounts import Mount, in_volume, judge_mount, mount_of, place_notice
+from mta.daemon.mounts import Mount, in_volume, mount_of, mount_warning, volatility_notice
 
 QUEUE = Path("/var/spool/smtprelay")
 NAMELESS = "/var/lib/docker/volumes/" + "0a" * 32 + "/_data"
@@ -56,7 +56,7 @@ def test_no_mounts_hold_nothing():
     ],
 )
 def test_a_place_where_mail_does_not_last_is_told(mount, in_container, said):
-    line = judge_mount(mount, QUEUE, in_container=in_container)
+    line = mount_warning(mount, QUEUE, in_container=in_container)
     assert line.startswith("QUEUE_DIR=/var/spool/smtprelay lies ")
     assert said in line
 
@@ -70,10 +70,10 @@ def test_a_place_where_mail_does_not_last_is_told(mount, in_container, said):
     ],
 )
 def test_a_place_where_mail_lasts_is_not_worth_a_word(mount):
-    assert judge_mount(mount, QUEUE, in_container=mount.point != "/") is None
+    assert mount_warning(mount, QUEUE, in_container=mount.point != "/") is None
 
 
 def test_the_machines_own_memory_is_recognised():
     if mount_of(Path("/dev/shm"), Path("/proc/self/mountinfo").read_text()).kind != "tmpfs":  # noqa: S108
         pytest.skip("no tmpfs here")
-    assert "in memory" in place_notice(Path("/dev/shm/queue"))  # noqa: S108
+    assert "in memory" in volatility_notice(Path("/dev/shm/queue"))  # noqa: S108

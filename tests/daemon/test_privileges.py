@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.settings import Settings, read_settings
-from mta.daemon.privileges import PrivilegeError, privilege_notices, refuse_who_we_are, running_as, successor
+from mta.daemon.privileges import PrivilegeError, privilege_notices, require_allowed_user, running_as, target_identity
 
 
 def settings(**environ: str) -> Settings:
@@ -22,26 +22,26 @@ def test_whoever_is_root_in_any_way_may_not_hold_a_low_port(monkeypatch: pytest.
     as_user(monkeypatch, *ids)
     for port in ("25", "587", "1023"):
         with pytest.raises(PrivilegeError, match=f"hold port {port} as root: set RUN_AS"):
-            refuse_who_we_are(settings(PORT=port, RUN_AS="7:7"))
-    refuse_who_we_are(settings(PORT="1024"))
+            require_allowed_user(settings(PORT=port, RUN_AS="7:7"))
+    require_allowed_user(settings(PORT="1024"))
 
 
 def test_who_is_not_root_may_hold_any_port_it_could_open(monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, 7, 7, 7)
-    refuse_who_we_are(settings(PORT="25"))
+    require_allowed_user(settings(PORT="25"))
     assert list(privilege_notices(settings(PORT="25"))) == []
 
 
 def test_root_becomes_whoever_is_named_and_root_is_nobody_to_become(monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, 0, 0, 0)
-    named = successor(settings(RUN_AS="7:8"))
+    named = target_identity(settings(RUN_AS="7:8"))
     assert named is not None
     assert (named.uid, named.gid) == (7, 8)
     assert 8 in named.groups
-    assert successor(settings(PORT="2525", RUN_AS="root")) is None
-    assert successor(settings(PORT="2525")) is None
+    assert target_identity(settings(PORT="2525", RUN_AS="root")) is None
+    assert target_identity(settings(PORT="2525")) is None
     with pytest.raises(PrivilegeError, match="not RUN_AS=root"):
-        successor(settings(PORT="25", RUN_AS="root"))
+        target_identity(settings(PORT="25", RUN_AS="root"))
 
 
 def test_a_relay_that_stays_root_says_so_unless_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

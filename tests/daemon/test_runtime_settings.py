@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.setting import SettingsError
-from mta.daemon.runtime_settings import USUAL_DIRECTORY, path_of, tell_commands, what_was_told
+from mta.daemon.runtime_settings import USUAL_DIRECTORY, publish_settings, published_settings, settings_path
 
 ENVIRON = {
     "PORT": "2525",
@@ -22,10 +22,10 @@ ENVIRON = {
 
 def test_the_settings_are_told_without_secrets(tmp_path: Path) -> None:
     environ = ENVIRON | {"RUNTIME_DIRECTORY": f"{tmp_path}:/other"}
-    tell_commands(environ, Path("/var/spool/x"))
-    path = path_of(environ)
+    publish_settings(environ, Path("/var/spool/x"))
+    path = settings_path(environ)
     assert path.parent == tmp_path
-    assert what_was_told(path) == {
+    assert published_settings(path) == {
         "PORT": "2525",
         "QUEUE_DIR": "/var/spool/x",
         "SMARTHOST_USER": "****",
@@ -36,20 +36,20 @@ def test_the_settings_are_told_without_secrets(tmp_path: Path) -> None:
     assert "hidden" not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-    tell_commands({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("/q"))
-    assert what_was_told(path) == {"QUEUE_DIR": "/q"}
+    publish_settings({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("/q"))
+    assert published_settings(path) == {"QUEUE_DIR": "/q"}
 
 
 def test_a_relative_queue_directory_is_told_as_it_is_from_everywhere(tmp_path: Path) -> None:
-    tell_commands({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("spool"))
-    assert what_was_told(tmp_path / "settings.json") == {"QUEUE_DIR": str(Path.cwd() / "spool")}
+    publish_settings({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("spool"))
+    assert published_settings(tmp_path / "settings.json") == {"QUEUE_DIR": str(Path.cwd() / "spool")}
 
 
 def test_without_a_runtime_directory_nothing_is_told(tmp_path: Path) -> None:
-    tell_commands({"RUNTIME_DIRECTORY": str(tmp_path / "none")}, Path("/q"))
+    publish_settings({"RUNTIME_DIRECTORY": str(tmp_path / "none")}, Path("/q"))
     assert list(tmp_path.iterdir()) == []
-    assert what_was_told(tmp_path / "none" / "settings.json") == {}
-    assert path_of({}).parent == USUAL_DIRECTORY
+    assert published_settings(tmp_path / "none" / "settings.json") == {}
+    assert settings_path({}).parent == USUAL_DIRECTORY
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"PORT": 1}', "\xff", "[" * 100_000])
@@ -57,13 +57,13 @@ def test_what_is_not_such_a_file_is_refused(tmp_path: Path, content: str) -> Non
     path = tmp_path / "settings.json"
     path.write_text(content, "latin-1")
     with pytest.raises(SettingsError, match=r"is not a file of settings: restart the relay, or set QUEUE_DIR"):
-        what_was_told(path)
+        published_settings(path)
 
 
 def test_only_settings_of_ours_are_taken_from_it(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"PORT": "26", "LD_PRELOAD": "x"}))
-    assert what_was_told(path) == {"PORT": "26"}
+    assert published_settings(path) == {"PORT": "26"}
 
 
 def test_neither_a_link_nor_a_pipe_in_its_place_is_followed(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_neither_a_link_nor_a_pipe_in_its_place_is_followed(tmp_path: Path) -> N
     os.mkfifo(pipe)
     for path in (link, pipe):
         with pytest.raises(SettingsError, match="or set QUEUE_DIR"):
-            what_was_told(path)
+            published_settings(path)
 
 
 def test_one_that_cannot_be_read_is_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="run this as root or as the relay's own user, or set QUEUE_DIR"):
-        what_was_told(tmp_path)
+        published_settings(tmp_path)

@@ -46,7 +46,7 @@ def reactor(events):
         reactor, stop=lambda: events.append("stop"), reload=lambda: events.append("reload"), notice=events.append
     )
     ignore_signals()
-    signals.take()
+    signals.install()
     for call, arguments, keywords in reactor.whenRunningHooks:
         call(*arguments, **keywords)
     return reactor

@@ -143,15 +143,15 @@ def test_a_path_that_no_socket_can_have_is_a_trouble_and_no_fault() -> None:
     assert len(relay.troubles) == 1
 
 
-def test_no_sign_of_life_is_given_while_not_all_is_well(listener: Listener) -> None:
-    clock, well = Clock(), [True]
-    service = ManagerService(Manager(listener.address, 20), clock, print, well=lambda: well[0])
+def test_no_sign_of_life_is_given_while_not_all_is_healthy(listener: Listener) -> None:
+    clock, healthy = Clock(), [True]
+    service = ManagerService(Manager(listener.address, 20), clock, print, healthy=lambda: healthy[0])
     service.startService()
     assert listener.heard() == [b"READY=1", b"WATCHDOG=1"]
-    well[0] = False
+    healthy[0] = False
     clock.advance(10)
     assert listener.heard() == []
-    well[0] = True
+    healthy[0] = True
     clock.advance(10)
     assert listener.heard() == [b"WATCHDOG=1"]
 

@@ -8,7 +8,7 @@ import mta
 from harness.certificates import self_signed
 from mta.config.settings import read_settings
 from mta.tls.server import ListeningCertificate
-from mta.workers.handover import Handover, HandoverError, give, receive
+from mta.workers.handover import Handover, HandoverError, read_handover, write_handover
 
 SETTINGS = {
     "SMARTHOST_ADDRESS": "smtp.example.test",
@@ -31,14 +31,14 @@ def silent(_: str) -> None:
 
 def test_each_worker_receives_what_the_parent_gave() -> None:
     given = Handover(settings(), None, 15.0)
-    descriptor = give(given)
+    descriptor = write_handover(given)
     for _ in range(3):
-        assert receive(os.dup(descriptor)) == given
+        assert read_handover(os.dup(descriptor)) == given
     os.close(descriptor)
 
 
 def test_the_descriptor_is_inherited_by_nobody_it_is_not_given_to() -> None:
-    descriptor = give(Handover(settings(), None, None))
+    descriptor = write_handover(Handover(settings(), None, None))
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
 
@@ -46,7 +46,7 @@ def test_the_descriptor_is_inherited_by_nobody_it_is_not_given_to() -> None:
 def test_a_certificate_works_where_its_files_cannot_be_read(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
     certificate = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
-    handed = receive(give(Handover(settings(), certificate.handed, None))).certificate
+    handed = read_handover(write_handover(Handover(settings(), certificate.handed, None))).certificate
     assert handed is not None
     for path in paths:
         path.unlink()
@@ -78,4 +78,4 @@ def test_another_version_is_refused_before_anything_of_it_is_read() -> None:
         pickle.dump("0.0.1", file)
         file.write(b"what this version cannot read")
     with pytest.raises(HandoverError, match=rf"{mta.__version__}, the relay 0.0.1: restart the relay"):
-        receive(descriptor)
+        read_handover(descriptor)

@@ -44,22 +44,22 @@ class Life(TestCase):
 
         self.reactor = reactor
         self.out, self.err, self.troubles, self.told = [], [], [], []
-        self.began_ = Deferred()
-        self.ended_ = Deferred()
+        self.ready = Deferred()
+        self.ended = Deferred()
         self.next_told = Deferred()
 
     def launch(self, *inherited, script=SCRIPT):
-        outlets = OutputSinks(self.out.append, self.err.append, self.troubles.append)
-        self.worker = WorkerProcess(3, self, outlets, self.reactor, {"told": self.hear})
+        sinks = OutputSinks(self.out.append, self.err.append, self.troubles.append)
+        self.worker = WorkerProcess(3, self, sinks, self.reactor, {"told": self.hear})
         command = [sys.executable, "-c", script]
         launch = Launch(lambda number: [*command, str(number)], {"LANG": "C"}, inherited, lambda _: None)
         launch.start(self.reactor, self.worker)
 
-    def began(self, worker):
-        self.began_.callback(worker.waiting)
+    def worker_ready(self, worker):
+        self.ready.callback(worker.waiting)
 
-    def ended(self, _worker, end):
-        self.ended_.callback(end)
+    def worker_ended(self, _worker, end):
+        self.ended.callback(end)
 
     def hear(self, *words):
         heard, self.next_told = self.next_told, Deferred()
@@ -78,7 +78,7 @@ class Life(TestCase):
             one.flush()
             two.flush()
             self.launch(two.fileno(), one.fileno())
-            assert await self.began_ == 7
+            assert await self.ready == 7
             assert self.worker.listens
             contents, descriptors = await self.ask("inherited")
         assert contents == ["two", "one"]
@@ -89,7 +89,7 @@ class Life(TestCase):
         assert (await self.ask("environment"))[0]["LANG"] == "C"
         assert not {"PATH", "HOME"} & (await self.ask("environment"))[0].keys()
         self.worker.channel.send("exit", 0)
-        assert str(await self.ended_) == "ended with status 0"
+        assert str(await self.ended) == "ended with status 0"
 
     async def test_descriptors_that_lie_where_others_shall_are_not_mixed_up(self):
         files = [os.memfd_create("file") for _ in range(12)]
@@ -101,10 +101,10 @@ class Life(TestCase):
         for file in files:
             os.close(file)
         self.worker.stop()
-        await self.ended_
+        await self.ended
 
     async def ask_when_begun(self, *words):
-        await self.began_
+        await self.ready
         return await self.ask(*words)
 
     async def test_half_a_line_is_ended_when_the_worker_is_killed(self):
@@ -112,28 +112,28 @@ class Life(TestCase):
         await self.ask_when_begun("write", 1, "whole\nhal")
         await self.ask("write", 2, "a complai")
         os.kill(self.worker.pid, signal.SIGKILL)
-        assert str(await self.ended_) == "was killed by SIGKILL"
+        assert str(await self.ended) == "was killed by SIGKILL"
         assert b"".join(self.out) == b"whole\nhal\n"
         assert b"".join(self.err) == b"a complai\n"
 
     async def test_a_stop_is_a_sigterm(self):
         self.launch()
-        await self.began_
+        await self.ready
         self.worker.stop()
-        assert str(await self.ended_) == "was killed by SIGTERM"
+        assert str(await self.ended) == "was killed by SIGTERM"
         assert not [call for call in self.reactor.getDelayedCalls() if call.func == self.worker.kill]
 
     async def test_what_it_says_before_it_listens_is_kept(self):
         self.launch(script="import sys; print('one\\ntwo', file=sys.stderr); sys.exit(78)")
-        end = await self.ended_
+        end = await self.ended
         assert (end.status, end.signal) == (78, None)
-        assert self.worker.complaints == b"one\ntwo\n"
+        assert self.worker.startup_errors == b"one\ntwo\n"
         assert self.err == []
 
     async def test_a_worker_that_talks_nonsense_loses_its_channel_and_so_ends(self):
         self.launch()
-        await self.began_
+        await self.ready
         self.worker.channel.send("nonsense")
-        assert str(await self.ended_) == "ended with status 0"
+        assert str(await self.ended) == "ended with status 0"
         (trouble,) = self.troubles
         assert "nonsense" in trouble

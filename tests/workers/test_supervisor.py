@@ -77,7 +77,7 @@ class SupervisorTests(SynchronousTestCase):
             self.processes,
             2,
             limits=WindowLimits(),
-            outlets=OutputSinks(self.out.write, self.err.write, self.lines.append),
+            sinks=OutputSinks(self.out.write, self.err.write, self.lines.append),
             patience=PATIENCE,
             wall_clock=self.clock.seconds,
         )
@@ -230,17 +230,17 @@ class SupervisorTests(SynchronousTestCase):
         self.supervisor.startService()
         self.clock.pump([PATIENCE / 4] * 20)
         self.assertEqual([process.signals for process in self.processes.started], [[], []])
-        self.assertTrue(self.supervisor.well())
+        self.assertTrue(self.supervisor.healthy())
 
     def test_all_is_not_well_while_one_that_was_killed_does_not_end(self):
         one, two = self.begin()
         for _ in range(8):
-            self.assertTrue(self.supervisor.well())
+            self.assertTrue(self.supervisor.healthy())
             self.clock.advance(PATIENCE / 4)
             two.says(b'["alive"]')
-        self.assertFalse(self.supervisor.well())
+        self.assertFalse(self.supervisor.healthy())
         one.ends(signal=9)
-        self.assertTrue(self.supervisor.well())
+        self.assertTrue(self.supervisor.healthy())
 
     def test_lines_of_workers_come_out_whole(self):
         one, two = self.begin()
@@ -250,7 +250,7 @@ class SupervisorTests(SynchronousTestCase):
         two.ends(signal=9)
         self.assertEqual(self.out.getvalue(), b"one\nthree\ntwo\nfo\n")
 
-    def test_the_limits_of_a_destination_are_shared_and_free_again_when_a_worker_is_gone(self):
+    def test_the_limits_of_a_destination_are_shared_and_free_again_when_a_worker_is_stopped(self):
         one, two = self.begin()
         granted = 0
         one.says(b'["want","example.org",0]')

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from mta.delivery.destinations.window import WindowLimits
-from mta.workers.window_broker import MOST_REMEMBERED, WindowBroker
+from mta.workers.window_broker import MAX_REMEMBERED, WindowBroker
 
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
 MX = "mx.test"
@@ -138,7 +138,7 @@ def test_words_of_a_destination_that_nobody_asked_for_change_nothing(parent: Par
     assert parent.hears(1, "retry", 0.0) == []
 
 
-@pytest.mark.parametrize(("others", "probes"), [(MOST_REMEMBERED - 1, True), (MOST_REMEMBERED, False)])
+@pytest.mark.parametrize(("others", "probes"), [(MAX_REMEMBERED - 1, True), (MAX_REMEMBERED, False)])
 def test_old_failures_are_forgotten_when_there_are_too_many(parent: Parent, others: int, probes: bool) -> None:
     for name in (MX, *(f"{number}.test" for number in range(others - 1))):
         parent.shares.want(1, 0.0, name, 0)

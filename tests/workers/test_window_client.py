@@ -295,8 +295,8 @@ class AnyOrder(RuleBasedStateMachine):
         for _ in range(10):
             relay.clock.advance(1)
             relay.settle()
-        shares = relay.shares._shares.values()
-        assert not any(share.held.total() or share.asking or share.turns for share in shares)
+        shares = relay.shares._shared.values()
+        assert not any(shared.held.total() or shared.asking or shared.turns for shared in shares)
 
 
 TestAnyOrder = AnyOrder.TestCase
