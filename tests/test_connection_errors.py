@@ -1,3 +1,5 @@
+"""Words for errors of connections."""
+
 import errno
 import socket
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The decorator `fast_value`: equality, representation and construction of its classes."""
+
 from dataclasses import field, replace
 
 from mta.fast_value import fast_value

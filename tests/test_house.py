@@ -1,4 +1,4 @@
-"""The house rules of docs/architecture.md, read from the source: who imports whom, no sleeps, nothing too long."""
+"""The rules of docs/architecture.md, checked on the source: imports, sizes, sleeps, and how the prose reads."""
 
 import ast
 from collections import Counter
@@ -45,15 +45,16 @@ PROSE_LIMITS = {
     "README.md": (15, 10),
 }
 
-# Values below the folders of the relay.
+# Modules of values, which most packages may import.
 _BASE = {"mta.fast_value", "mta.file_stamp", "mta.connection_errors"}
 _VALUES = _BASE | {"mta.smtp", "mta.message"}
 _SEAMS = {"mta.queue.interface", "mta.queue.ids", "mta.event_log.log", "mta.routing.route"}
 _JOBS = {"mta.delivery.job", "mta.delivery.limits"}
-# The modules that put the relay together, and so may import everything.
+# The modules that put the relay together and therefore may import every package.
 TOP = {"mta.daemon", "mta.tap", "mta.workers.parent", "mta.workers.worker", "mta.workers.handover"}
 
-# The imports of ours that each folder may have besides itself: a folder with all that is in it, or one module.
+# The packages and modules of the project that each folder may import besides its own modules. A package includes all
+# modules below it.
 MAY_IMPORT = {
     "mta": set(),
     "mta.smtp": {"mta.fast_value"},
@@ -145,7 +146,7 @@ MAY_IMPORT = {
         "mta.tls.keypair",
     },
 }
-# Stricter than their folders: the seams are known to all and so know little.
+# Stricter than the rules of their folders: every package imports the seams, so the seams import little.
 MAY_IMPORT_EXACTLY = {
     "mta.queue.interface": {"mta.fast_value", "mta.message"},
     "mta.queue.ids": {"mta.queue.interface"},
@@ -158,8 +159,8 @@ MAY_IMPORT_EXACTLY = {
 }
 
 
-def in_rooms() -> list[Path]:
-    """Return the modules that follow a rule."""
+def ruled_modules() -> list[Path]:
+    """Return the modules whose imports follow a rule."""
     return [path for path in MODULES if not any(within(name_of(path), top) for top in TOP)]
 
 
@@ -182,11 +183,11 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def within(name: str, room: str) -> bool:
-    return name == room or name.startswith(room + ".")
+def within(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(folder + ".")
 
 
-def ours(tree: ast.Module) -> set[str]:
+def own_imports(tree: ast.Module) -> set[str]:
     return {name for name in imports(tree) if within(name, "mta") or within(name, "queue_schema")}
 
 
@@ -194,23 +195,27 @@ def rule_of(module: str) -> str:
     """Return the rule that a module follows: its own, or that of the innermost folder that has one."""
     if module in MAY_IMPORT_EXACTLY:
         return module
-    return max((room for room in MAY_IMPORT if within(module, room)), key=len)
+    return max((folder for folder in MAY_IMPORT if within(module, folder)), key=len)
 
 
-def belongs(name: str, room: str) -> bool:
-    """Whether an imported name is of this folder itself, and not of a folder in it that has a rule of its own."""
-    return within(name, room) and not any(
-        within(name, inner) for inner in MAY_IMPORT if within(inner, room) and inner != room
+def is_of(name: str, folder: str) -> bool:
+    """Whether an imported name is of this folder itself, and not of a folder below it that has its own rule."""
+    return within(name, folder) and not any(
+        within(name, inner) for inner in MAY_IMPORT if within(inner, folder) and inner != folder
     )
 
 
-def strangers(module: str, tree: ast.Module) -> list[str]:
-    """Return what a module imports of ours though it must not."""
+def forbidden_imports(module: str, tree: ast.Module) -> list[str]:
+    """Return the imports of the project that a module has and must not have."""
     rule = rule_of(module)
     if rule in MAY_IMPORT_EXACTLY:
-        return sorted(name for name in ours(tree) if not any(within(name, one) for one in MAY_IMPORT_EXACTLY[rule]))
+        return sorted(
+            name for name in own_imports(tree) if not any(within(name, one) for one in MAY_IMPORT_EXACTLY[rule])
+        )
     allowed = MAY_IMPORT[rule]
-    return sorted(name for name in ours(tree) if not (belongs(name, rule) or any(within(name, one) for one in allowed)))
+    return sorted(
+        name for name in own_imports(tree) if not (is_of(name, rule) or any(within(name, one) for one in allowed))
+    )
 
 
 @cache
@@ -223,15 +228,22 @@ def only_offenders(found: Mapping[str, T]) -> dict[str, T]:
     return {path: offences for path, offences in found.items() if offences}
 
 
-def test_modules_import_only_their_rooms_dependencies():
-    found = {path: strangers(name_of(ROOT / path), parse(path)) for path in names(in_rooms())}
+def test_modules_import_only_the_dependencies_of_their_folder():
+    found = {path: forbidden_imports(name_of(ROOT / path), parse(path)) for path in names(ruled_modules())}
     assert only_offenders(found) == {}
 
 
-def test_nothing_is_allowed_that_nobody_makes_use_of():
+def test_the_bench_and_the_harness_import_no_tests():
+    modules = [path for folder in ("bench", "harness") for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {path: [name for name in imports(parse(path)) if within(name, "tests")] for path in names(modules)}
+    assert modules
+    assert only_offenders(found) == {}
+
+
+def test_every_allowed_import_is_used():
     used: dict[str, set[str]] = {rule: set() for rule in MAY_IMPORT | MAY_IMPORT_EXACTLY}
-    for path in names(in_rooms()):
-        used[rule_of(name_of(ROOT / path))] |= ours(parse(path))
+    for path in names(ruled_modules()):
+        used[rule_of(name_of(ROOT / path))] |= own_imports(parse(path))
     unused = {
         rule: [one for one in sorted(allowed) if not any(within(name, one) for name in used[rule])]
         for rule, allowed in (MAY_IMPORT | MAY_IMPORT_EXACTLY).items()
@@ -240,7 +252,7 @@ def test_nothing_is_allowed_that_nobody_makes_use_of():
 
 
 @pytest.mark.parametrize(
-    ("module", "text", "stranger"),
+    ("module", "text", "forbidden"),
     [
         ("mta.smtp.client.machine", "from mta.message.body import Body", "mta.message.body.Body"),
         ("mta.inbound.intake", "from mta.queue.sqlite.queue import SqliteQueue", "mta.queue.sqlite.queue.SqliteQueue"),
@@ -249,11 +261,11 @@ def test_nothing_is_allowed_that_nobody_makes_use_of():
         ("mta.queue.interface", "from mta.queue.sqlite.queue import X", "mta.queue.sqlite.queue.X"),
     ],
 )
-def test_an_upward_import_is_found(module, text, stranger):
-    assert strangers(module, ast.parse(text)) == [stranger]
+def test_an_upward_import_is_found(module, text, forbidden):
+    assert forbidden_imports(module, ast.parse(text)) == [forbidden]
 
 
-def test_the_language_knows_no_socket_no_clock_and_no_framework():
+def test_mta_smtp_imports_no_socket_no_clock_and_no_framework():
     forbidden = {"twisted", "zope", "socket", "ssl", "time", "asyncio", "logging"}
     modules = names(sorted((ROOT / "mta" / "smtp").rglob("*.py")))
     found = {path: [name for name in imports(parse(path)) if name.split(".")[0] in forbidden] for path in modules}
@@ -280,19 +292,19 @@ def sleeps(tree: ast.Module) -> list[str | int]:
     return [*(name for name in imports(tree) if name.endswith(".sleep")), *lines]
 
 
-def test_a_file_fits_in_a_readers_head():
+def test_no_file_is_too_long():
     lengths = {path: len((ROOT / path).read_text().splitlines()) for path in names(MODULES)}
     assert {path: lines for path, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
 
 
-def test_a_folder_has_one_subject_and_so_few_files():
+def test_no_folder_has_too_many_files():
     """`__init__.py` holds no code and does not count."""
     folders = {path.parent for path in MODULES}
     counts = {folder: sum(path.name != "__init__.py" for path in folder.glob("*.py")) for folder in folders}
     assert {str(folder): count for folder, count in counts.items() if count > MAX_FILES_IN_A_FOLDER} == {}
 
 
-def test_a_function_fits_on_a_page():
+def test_no_function_is_too_long():
     assert only_offenders({path: long_functions(parse(path)) for path in names(MODULES + TESTS)}) == {}
 
 

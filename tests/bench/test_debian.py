@@ -1,3 +1,5 @@
+"""Debian systems as folders: how they are found, owned and entered."""
+
 import os
 import shutil
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The Exim configuration that the bench writes."""
+
 from pathlib import Path
 
 from bench.exim import configuration

@@ -1,3 +1,5 @@
+"""The cases of `bench.hosts`: the DNS zone, the faults, and the table."""
+
 from bench.hosts import Case, FaultAt, Seen, cases, table, zone
 from bench.scripted import Step
 

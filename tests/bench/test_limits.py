@@ -1,3 +1,5 @@
+"""The limits of scripted providers, in transactions at a time and in messages a period."""
+
 from bench.limits import PROVIDERS, AtOnce, PerPeriod
 from bench.scripted import Step
 

@@ -1,3 +1,5 @@
+"""The load of smtp-source: its options, its end and its errors."""
+
 import pytest
 
 from bench.load import Source

@@ -1,3 +1,5 @@
+"""The order of rounds, rows and contenders, and the end of a run that takes too long."""
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The measurement of a merge, on a few messages."""
+
 from contextlib import closing
 
 from bench.merge_bench import fill, measure

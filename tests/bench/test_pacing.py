@@ -1,3 +1,5 @@
+"""The drawn paces: each scene reaches the limit of its model server."""
+
 from xml.etree import ElementTree as ET
 
 from bench.pacing import SCENES, Scene, draw, run

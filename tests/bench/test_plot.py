@@ -1,3 +1,5 @@
+"""The SVG of the rows that grow."""
+
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 

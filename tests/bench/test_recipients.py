@@ -1,3 +1,5 @@
+"""The bench's own sink: recipients are counted, however a message is cut into pieces."""
+
 import smtplib
 
 import pytest

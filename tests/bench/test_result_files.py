@@ -1,3 +1,5 @@
+"""Results in a README: the text between the two marks is replaced."""
+
 from bench.result_files import with_results
 
 

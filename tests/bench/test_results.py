@@ -1,3 +1,5 @@
+"""Figures of several rounds: medians, spreads, ratios and goals."""
+
 import pytest
 
 from bench.results import Results, Verdict, judge, spread

@@ -1,3 +1,5 @@
+"""The tables of goals and figures as Markdown."""
+
 import pytest
 
 from bench.measure import number

@@ -1,3 +1,5 @@
+"""The order of the runs of `bench.throttle`, and their table."""
+
 from dataclasses import replace
 
 from bench.throttle import Run, ordered, table

@@ -1,3 +1,5 @@
+"""The compose files: each parses, and names settings and ports that exist."""
+
 import re
 import shutil
 import subprocess

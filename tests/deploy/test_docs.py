@@ -1,3 +1,5 @@
+"""Pages and README: their commands work, and their links, settings and events exist."""
+
 import ast
 import re
 import shutil

@@ -1,3 +1,5 @@
+"""The Kubernetes manifests, against the schemas of several versions where these are installed."""
+
 import importlib
 import re
 

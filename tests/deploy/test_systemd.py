@@ -1,3 +1,5 @@
+"""The systemd unit as a file: systemd's own checks of it, its settings, and the paths that its page names."""
+
 import re
 import shutil
 import subprocess

@@ -1,3 +1,5 @@
+"""Signatures of the daemon, checked by verifiers of other projects."""
+
 import pytest
 
 from harness.dkim_verifiers import dkimpy_accepts, opendkim, opendkim_refuses, records
