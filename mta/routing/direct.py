@@ -19,20 +19,20 @@ from mta.dns.answers import (
 )
 from mta.dns.message import MAX_EXCHANGERS
 from mta.message.outcome import Failed, TryLater
-from mta.routing.mx_order import fair_shares, in_order, interleave, preferred_to
+from mta.routing.mx_order import by_preference, fair_shares, interleave, preferred_to
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Plan, Route, Routing
 from mta.routing.rules import Decision, RouterRules
 from mta.smtp.address import literal_ip
 
-#: MX hosts whose addresses are looked up at a time. The next ones follow when no address of these can be used.
-LOOKED_UP_AT_ONCE = 10
-#: Characters of a destination's name in which its hosts stand, all of them; of more there is the first, and a digest.
-MAX_NAMED = 200
-# Hexadecimal digits of it: nobody makes hosts that come to the digest of another's.
-_DIGEST = 32
-#: Seconds for which a routing is good that the DNS has no part in.
-STANDING_TTL = 3600.0
+#: MX hosts whose addresses are looked up at a time. The next ones follow if no address of these can be used.
+PARALLEL_LOOKUPS = 10
+#: Characters up to which a destination's name lists all its hosts; a longer list becomes the first host and a digest.
+MAX_DESTINATION_LENGTH = 200
+# Hexadecimal digits kept of the digest: 128 bits, so that a host list with the same digest cannot be constructed.
+_DIGEST_LENGTH = 32
+#: Seconds for which a routing is valid that does not depend on the DNS.
+STATIC_TTL = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Host:
 
     @property
     def failure(self) -> str:
-        """Why not all of its addresses are known; "" when the DNS gave a full answer."""
+        """Why not all addresses of the host are known; "" if the DNS gave a full answer."""
         match self.answer:
             case LookupFailed(reason=reason) | Found(incomplete=reason):
                 return reason
@@ -54,12 +54,12 @@ class _Host:
 
     @property
     def name(self) -> str:
-        """What its CNAMEs, if there are any, come to (RFC 5321 section 5.1 wants none in an MX, many have them)."""
+        """The host's name after CNAMEs, which RFC 5321 section 5.1 forbids in an MX record but many domains have."""
         return self.answer.name if isinstance(self.answer, Found) else self.record.host
 
 
 class DirectRouting:
-    """Finds the hosts of a domain. `nat64` knows the network's own, `rng` shares the load among equals."""
+    """Finds the mail hosts of a domain. `rng` shares the load among hosts with the same preference."""
 
     def __init__(self, rules: RouterRules, resolver: Resolver, nat64: Nat64, rng: random.Random) -> None:
         self._rules = rules
@@ -68,46 +68,48 @@ class DirectRouting:
         self._rng = rng
 
     async def resolve(self, domain: str) -> Decision:
-        """Return where mail for this domain, or address literal, goes."""
+        """Return the routing of mail for this domain or address literal."""
         if domain.startswith("["):
-            await self._prepare([literal_ip(domain)])
-            return Decision(self._to_literal(domain), STANDING_TTL)
+            await self._refresh_nat64([literal_ip(domain)])
+            return Decision(self._to_literal(domain), STATIC_TTL)
         answer = await self._resolver.mx(domain)
-        records = _exchangers(domain, answer)
+        records = _mx_records(domain, answer)
         if not isinstance(records, tuple):
             return Decision(records, answer.ttl)
-        limit = min((record.preference for record in records if self._is_our_name(record.host)), default=None)
-        ahead = in_order(preferred_to(records, limit), self._rng)
+        limit = min((record.preference for record in records if self._is_own_name(record.host)), default=None)
+        candidates = by_preference(preferred_to(records, limit), self._rng)
         hosts: list[_Host] = []
-        routing = self._choose(domain, ahead, hosts, looped=limit is not None)
-        for batch in _batches(ahead[:MAX_EXCHANGERS]):
+        routing = self._plan(domain, candidates, hosts, looped=limit is not None)
+        for batch in _batches(candidates[:MAX_EXCHANGERS]):
             hosts += await self._look_up(batch)
-            await self._prepare([address for host in hosts for address in host.addresses])
-            routing = self._choose(domain, ahead, hosts, looped=limit is not None)
+            await self._refresh_nat64([address for host in hosts for address in host.addresses])
+            routing = self._plan(domain, candidates, hosts, looped=limit is not None)
             if isinstance(routing, Plan):
                 break
-        if isinstance(routing, Failed) and len(ahead) >= MAX_EXCHANGERS:
-            # The DNS may name more hosts than are kept of its answer.
-            routing = TryLater(f"{routing.text}; {domain} may have more MX hosts than the {len(ahead)}", status="4.4.4")
-        return Decision(routing, min(answer.ttl, *(host.answer.ttl for host in hosts), STANDING_TTL))
+        if isinstance(routing, Failed) and len(candidates) >= MAX_EXCHANGERS:
+            # The domain may have more hosts than were kept of the DNS answer.
+            routing = TryLater(
+                f"{routing.text}; {domain} may have more MX hosts than the {len(candidates)}", status="4.4.4"
+            )
+        return Decision(routing, min(answer.ttl, *(host.answer.ttl for host in hosts), STATIC_TTL))
 
     def _to_literal(self, domain: str) -> Routing:
         address = literal_ip(domain)
         if ":" in address and not self._rules.ipv6:
             return Failed(f"{domain} is an IPv6 address, and IPv6 is off (DISABLE_IPV6)", status="5.4.4")
-        reached = self._nat64.reached(address)
-        if self._rules.refuses(reached, domain):
-            return _private(domain, [address])
-        if self._rules.is_us(reached):
-            return _loop(domain)
+        translated = self._nat64.translated(address)
+        if self._rules.refuses(translated, domain):
+            return _private_only(domain, [address])
+        if self._rules.is_own_address(translated):
+            return _looped(domain)
         return Plan(domain, (self._route(address, address),))
 
-    async def _prepare(self, addresses: Sequence[str]) -> None:
-        """Make sure that these addresses can be judged."""
+    async def _refresh_nat64(self, addresses: Sequence[str]) -> None:
+        """Bring the NAT64 prefixes up to date if there is an IPv6 address, so that it can be checked."""
         if any(":" in address for address in addresses):
             await self._nat64.refresh()
 
-    def _is_our_name(self, host: str) -> bool:
+    def _is_own_name(self, host: str) -> bool:
         return host == self._rules.mailname.lower().rstrip(".")
 
     async def _look_up(self, records: Sequence[MxRecord]) -> list[_Host]:
@@ -117,29 +119,32 @@ class DirectRouting:
         answers = await gatherResults(asking, consumeErrors=True)
         return [_Host(record, answer) for record, answer in zip(records, answers, strict=True)]
 
-    def _choose(self, domain: str, ahead: list[MxRecord], hosts: list[_Host], *, looped: bool) -> Routing:
-        """Make the plan out of what the hosts' names gave; `looped` says that our own name was among them."""
+    def _plan(self, domain: str, candidates: list[MxRecord], hosts: list[_Host], *, looped: bool) -> Routing:
+        """Return the plan for the hosts whose addresses are known, or the reason why there is none.
+
+        `looped` says that the relay's own name is among the MX hosts.
+        """
         usable = [(host, self._permitted(domain, host)) for host in hosts]
-        ours = (host.record.preference for host, addresses in usable if self._is_us(host, addresses))
-        limit = min(ours, default=None)
+        own = (host.record.preference for host, addresses in usable if self._is_own_host(host, addresses))
+        limit = min(own, default=None)
         chosen = [
             (host, addresses)
             for host, addresses in usable
             if addresses and (limit is None or host.record.preference < limit)
         ][: self._rules.max_hosts]
         if chosen:
-            return Plan(_destination(preferred_to(ahead, limit)), self._routes(chosen))
+            return Plan(_destination(preferred_to(candidates, limit)), self._routes(chosen))
         before = [host for host in hosts if limit is None or host.record.preference < limit]
         return self._why_none(domain, before, looped=looped or limit is not None)
 
-    def _is_us(self, host: _Host, addresses: Sequence[str]) -> bool:
-        return self._is_our_name(host.name) or any(
-            self._rules.is_us(self._nat64.reached(address)) for address in addresses
+    def _is_own_host(self, host: _Host, addresses: Sequence[str]) -> bool:
+        return self._is_own_name(host.name) or any(
+            self._rules.is_own_address(self._nat64.translated(address)) for address in addresses
         )
 
     def _permitted(self, domain: str, host: _Host) -> list[str]:
-        reached = self._nat64.reached
-        return [address for address in host.addresses if not self._rules.refuses(reached(address), domain)]
+        translated = self._nat64.translated
+        return [address for address in host.addresses if not self._rules.refuses(translated(address), domain)]
 
     def _routes(self, chosen: list[tuple[_Host, list[str]]]) -> tuple[Route, ...]:
         mixed = [interleave(addresses, self._rng) for _, addresses in chosen]
@@ -159,23 +164,23 @@ class DirectRouting:
                 return TryLater(f"looking up {name}, MX of {domain}, failed: {host.failure}", status="4.4.3")
         refused = [address for host in hosts for address in host.addresses]
         if refused:
-            return _private(domain, refused)
+            return _private_only(domain, refused)
         if looped:
-            return _loop(domain)
+            return _looped(domain)
         family = "address" if self._rules.ipv6 else "IPv4 address (IPv6 is off)"
-        names = ", ".join(host.record.host for host in hosts[:LOOKED_UP_AT_ONCE])
-        if len(hosts) > LOOKED_UP_AT_ONCE:
-            names = f"{names} and {len(hosts) - LOOKED_UP_AT_ONCE} more"
+        names = ", ".join(host.record.host for host in hosts[:PARALLEL_LOOKUPS])
+        if len(hosts) > PARALLEL_LOOKUPS:
+            names = f"{names} and {len(hosts) - PARALLEL_LOOKUPS} more"
         return Failed(f"no host for mail to {domain} has an {family}: tried {names}", status="5.4.4")
 
 
 def _batches(records: Sequence[MxRecord]) -> Iterator[Sequence[MxRecord]]:
-    for start in range(0, len(records), LOOKED_UP_AT_ONCE):
-        yield records[start : start + LOOKED_UP_AT_ONCE]
+    for start in range(0, len(records), PARALLEL_LOOKUPS):
+        yield records[start : start + PARALLEL_LOOKUPS]
 
 
-def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed | TryLater:
-    """Return the hosts that take mail for a domain, or why there are none."""
+def _mx_records(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed | TryLater:
+    """Return the MX records of a domain without the root, or why there are none."""
     match answer:
         case LookupFailed(reason=reason):
             return TryLater(f"looking up the MX of {domain} failed: {reason}", status="4.4.3")
@@ -185,27 +190,27 @@ def _exchangers(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed 
             # RFC 5321 section 5.1: a domain without MX is its own mail host.
             return (MxRecord(0, domain),)
     if not answer.records:
-        # RFC 5321 section 5.1: MX records of which none can be used are an error.
+        # RFC 5321 section 5.1: it is an error if none of the MX records can be used.
         return Failed(f"no MX of {domain} is a name that a host can have", status="5.4.4")
-    # RFC 7505 section 3: the root among other hosts means nothing.
+    # RFC 7505 section 3: the root besides other hosts has no meaning.
     named = tuple(record for record in answer.records if record.host)
     return named or Failed(f"domain {domain} accepts no mail (null MX)", status="5.1.10")
 
 
 def _destination(records: Sequence[MxRecord]) -> str:
-    """Name the place where these hosts are: the same for all domains they take mail for, whatever the preferences.
+    """Return a name for this set of hosts, which is the same for all domains that have it, whatever the preferences.
 
-    All of them count, or somebody's last host would be taken for that of another who has the same before it. The name
-    is short whoever chose the hosts: with several workers it is said for each connection.
+    The name depends on all hosts, because two domains that share only some hosts must not share limits. Its length is
+    bounded, because with several workers it is sent over a channel for each connection.
     """
     hosts = sorted(record.host for record in records)
     text = ",".join(hosts)
-    if len(hosts) == 1 or len(text) <= MAX_NAMED:
+    if len(hosts) == 1 or len(text) <= MAX_DESTINATION_LENGTH:
         return text
-    return f"{hosts[0]} and {len(hosts) - 1} more ({sha256(text.encode()).hexdigest()[:_DIGEST]})"
+    return f"{hosts[0]} and {len(hosts) - 1} more ({sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]})"
 
 
-def _private(domain: str, addresses: Sequence[str]) -> Failed:
+def _private_only(domain: str, addresses: Sequence[str]) -> Failed:
     return Failed(
         f"mail for {domain} would go to a private address only ({addresses[0]}): "
         "PRIVATE_DESTINATIONS=allow would lift this, or the domain in RELAY_DOMAINS",
@@ -213,9 +218,9 @@ def _private(domain: str, addresses: Sequence[str]) -> Failed:
     )
 
 
-def _loop(domain: str) -> Failed:
+def _looped(domain: str) -> Failed:
     return Failed(
-        f"mail for {domain} loops back to this host: by its DNS we are its best mail host, but it is not local here "
+        f"mail for {domain} loops back to this host: it is the domain's best MX host, but the domain is not local here "
         "(OTHER_HOSTNAMES)",
         status="5.4.6",
     )

@@ -1,6 +1,6 @@
-"""Host patterns as in SMARTHOST_ALIASES: to which hosts the smarthost's password may be shown.
+"""Host patterns of SMARTHOST_ALIASES, which select the hosts that may be given the smarthost's password.
 
-The language is Exim's: a name; `*` and an ending (`*.example.com` needs the dot, `*example.com` does not); or `^` and a
+The syntax is Exim's: a name; `*` and an ending (`*.example.com` needs the dot, `*example.com` does not); or `^` and a
 regular expression. Case does not matter.
 """
 
@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-_MAX_PATTERN = 200
-_MAX_NAME = 253
+_MAX_PATTERN_LENGTH = 200
+_MAX_NAME_LENGTH = 253
 _MAX_REPEATS = 3
-# A character class, an escaped character, a repetition with the bracket before it if there is one, in this order.
+# A character class, an escaped character, or a repetition with the bracket before it if there is one.
 _TOKEN = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|(\)?)(?:[*+]|\{\d*,?\d*\})")
 
 
@@ -21,9 +21,9 @@ class PatternError(ValueError):
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise PatternError for a pattern that could not be used. For the settings, so that `matches` never has to."""
-    if not pattern or len(pattern) > _MAX_PATTERN:
-        raise PatternError(f"a host pattern has 1 to {_MAX_PATTERN} characters")
+    """Raise PatternError if a pattern cannot be used. Settings call this, so that `matches` never raises."""
+    if not pattern or len(pattern) > _MAX_PATTERN_LENGTH:
+        raise PatternError(f"a host pattern has 1 to {_MAX_PATTERN_LENGTH} characters")
     if pattern.startswith("^"):
         _check_effort(pattern)
         try:
@@ -33,13 +33,13 @@ def check_pattern(pattern: str) -> None:
 
 
 def matches(patterns: Iterable[str], name: str) -> bool:
-    """Whether a host name, or an IP address as text, matches one of the patterns, which `check_pattern` let through."""
+    """Whether a host name, or an IP address as text, matches one of the patterns, which `check_pattern` accepted."""
     host = name.lower().removesuffix(".")
-    return len(host) <= _MAX_NAME and any(_matches(pattern, host) for pattern in patterns)
+    return len(host) <= _MAX_NAME_LENGTH and any(_matches(pattern, host) for pattern in patterns)
 
 
 def host_address(host: str) -> str:
-    """Return a host that is an IP address, with or without brackets, in canonical form; "" for a name."""
+    """Return the canonical form of a host that is an IP address, with or without brackets; "" for a name."""
     try:
         return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
     except ValueError:
@@ -55,7 +55,7 @@ def _matches(pattern: str, host: str) -> bool:
 
 
 def _check_effort(pattern: str) -> None:
-    """Refuse what could run for ages on a name that a stranger's DNS chose: repeats within and after repeats."""
+    """Raise PatternError for nested or many repetitions, which could take very long on a name from a stranger's DNS."""
     repeats = [match for match in _TOKEN.finditer(pattern) if match[1] is not None]
     if any(match[1] for match in repeats):
         raise PatternError(

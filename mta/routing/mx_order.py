@@ -1,4 +1,4 @@
-"""The order in which hosts and addresses are tried (RFC 5321 section 5.1). Pure but for the dice."""
+"""The order in which hosts and addresses are tried (RFC 5321 section 5.1), with random choices by `rng`."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -7,8 +7,8 @@ from itertools import chain, islice, zip_longest
 from mta.dns.answers import MxRecord
 
 
-def in_order(records: Iterable[MxRecord], rng: random.Random) -> list[MxRecord]:
-    """Return MX records by preference, in random order among equals, each host once at its best preference."""
+def by_preference(records: Iterable[MxRecord], rng: random.Random) -> list[MxRecord]:
+    """Return MX records by preference, in random order among equals; a host appears once, at its best preference."""
     best: dict[str, MxRecord] = {}
     for record in sorted(records):
         best.setdefault(record.host, record)
@@ -16,15 +16,15 @@ def in_order(records: Iterable[MxRecord], rng: random.Random) -> list[MxRecord]:
 
 
 def preferred_to(records: Iterable[MxRecord], limit: int | None) -> list[MxRecord]:
-    """Return the records preferred to `limit`, the best preference that is ourselves; None: all of them.
+    """Return the records with a better preference than `limit`, the best one of this relay; all if it is None.
 
-    RFC 5321 section 5.1: our own record and all that are no better than it are dropped, or mail would go in circles.
+    RFC 5321 section 5.1: the relay's own record and all that are not better are dropped, because mail would loop.
     """
     return [record for record in records if limit is None or record.preference < limit]
 
 
 def interleave(addresses: Iterable[str], rng: random.Random) -> list[str]:
-    """Return a host's addresses with the families in turn, IPv6 first, each in random order."""
+    """Return a host's addresses with the families alternating, IPv6 first, each in random order."""
     v6: list[str] = []
     v4: list[str] = []
     for address in dict.fromkeys(addresses):
@@ -35,9 +35,9 @@ def interleave(addresses: Iterable[str], rng: random.Random) -> list[str]:
 
 
 def fair_shares(hosts: Sequence[Sequence[str]], total: int) -> list[Sequence[str]]:
-    """Cut the hosts' addresses so that all together are at most `total`, given out one each in turn.
+    """Cut each host's addresses so that there are at most `total`, which the hosts get one at a time in turn.
 
-    So a host with many addresses leaves room for the hosts after it.
+    Therefore a host with many addresses leaves room for the hosts after it.
     """
     taken = [0] * len(hosts)
     rounds = range(max(map(len, hosts), default=0))

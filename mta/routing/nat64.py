@@ -1,7 +1,7 @@
-"""The network's own NAT64: which IPv6 addresses it turns into IPv4 (RFC 6052), found by the DNS (RFC 7050).
+"""Discovers the IPv6 prefixes that the network's NAT64 translates to IPv4 (RFC 6052), by the DNS (RFC 7050).
 
-A network may translate under any prefix of its own, so that an address that looks global ends at a private IPv4
-address. The prefix shows in the IPv6 addresses that the network's DNS server makes up for `ipv4only.arpa`.
+A network may translate under any prefix of its own, so that an address that looks global leads to a private IPv4
+address. The prefix appears in the IPv6 addresses that the network's DNS server synthesizes for `ipv4only.arpa`.
 """
 
 import ipaddress
@@ -11,18 +11,18 @@ from twisted.internet.defer import Deferred
 
 from mta.dns.answers import Found, LookupFailed, Resolver
 
-#: A name that has IPv4 addresses alone (RFC 7050 section 8).
+#: A name that has only IPv4 addresses (RFC 7050 section 8).
 WELL_KNOWN_NAME = "ipv4only.arpa"
 _WELL_KNOWN = frozenset(map(ipaddress.IPv4Address, ("192.0.0.170", "192.0.0.171")))
-# RFC 6052 section 2.2.
+# The prefix lengths of RFC 6052 section 2.2.
 _LENGTHS = (32, 40, 48, 56, 64, 96)
-# Seconds until the name is looked up again, and after a look-up that failed.
-_AGAIN = 600.0
-_AFTER_FAILURE = 60.0
+# Seconds until the name is looked up again, after a success and after a failure.
+_REFRESH_INTERVAL = 600.0
+_RETRY_INTERVAL = 60.0
 
 
 class Nat64:
-    """Knows the prefixes of the network. Those found last count until a look-up says otherwise."""
+    """The NAT64 prefixes of the network, as the last successful look-up found them."""
 
     def __init__(self, resolver: Resolver, seconds: Callable[[], float]) -> None:
         """Prepare; `seconds` is a monotonic clock."""
@@ -33,9 +33,9 @@ class Nat64:
         self._first_look: Deferred[None] | None = None
 
     async def refresh(self) -> None:
-        """Look the prefixes up if it is time to. Only the first look-up is waited for, so that mail waits once."""
+        """Start a look-up if it is due. Only the first one is waited for, so that mail is delayed once at most."""
         if self._seconds() >= self._next_look:
-            self._next_look = self._seconds() + _AFTER_FAILURE
+            self._next_look = self._seconds() + _RETRY_INTERVAL
             look = Deferred.fromCoroutine(self._look_up())
             if self._first_look is None:
                 self._first_look = look
@@ -49,34 +49,34 @@ class Nat64:
         failed = isinstance(answer, LookupFailed) or (isinstance(answer, Found) and bool(answer.incomplete))
         if not failed:
             self._prefixes = prefixes(answer.records if isinstance(answer, Found) else ())
-        self._next_look = self._seconds() + (_AFTER_FAILURE if failed else _AGAIN)
+        self._next_look = self._seconds() + (_RETRY_INTERVAL if failed else _REFRESH_INTERVAL)
 
-    def reached(self, address: str) -> str:
-        """Return the IPv4 address that the network makes of an address; the address itself if it makes none."""
+    def translated(self, address: str) -> str:
+        """Return the IPv4 address to which the network translates an address, or the same address if it does not."""
         if ":" in address:
             ip = ipaddress.IPv6Address(address)
             for prefix in self._prefixes:
                 if ip in prefix:
-                    return str(inner(ip, prefix.prefixlen))
+                    return str(ipv4_under_prefix(ip, prefix.prefixlen))
         return address
 
 
 def prefixes(addresses: Iterable[str]) -> tuple[ipaddress.IPv6Network, ...]:
-    """Return the prefixes under which these addresses of `ipv4only.arpa` were made (RFC 7050 section 3)."""
+    """Return the prefixes of these synthesized addresses of `ipv4only.arpa` (RFC 7050 section 3)."""
     made = [ipaddress.IPv6Address(address) for address in addresses if ":" in address]
     found = (
         ipaddress.IPv6Network((ip, length), strict=False)
         for ip in made
         for length in _LENGTHS
-        if inner(ip, length) in _WELL_KNOWN
+        if ipv4_under_prefix(ip, length) in _WELL_KNOWN
     )
     return tuple(dict.fromkeys(found))
 
 
-def inner(ip: ipaddress.IPv6Address, length: int) -> ipaddress.IPv4Address:
+def ipv4_under_prefix(ip: ipaddress.IPv6Address, length: int) -> ipaddress.IPv4Address:
     """Return the IPv4 address in an IPv6 address under a prefix of this length (RFC 6052 section 2.2)."""
     octets = ip.packed
     if length < 96:
-        # The ninth octet is left free.
+        # The ninth octet is reserved.
         octets = octets[:8] + octets[9:]
     return ipaddress.IPv4Address(octets[length // 8 :][:4])

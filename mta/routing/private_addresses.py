@@ -1,7 +1,7 @@
-"""Addresses that ordinary mail must not be led to: private networks, and ourselves.
+"""Addresses to which ordinary mail must not be delivered: private networks, and the relay itself.
 
-Anyone may point an MX record anywhere, so without this rule a stranger's domain could make us talk SMTP to hosts behind
-our firewall (RFC 5735, RFC 6890).
+Anyone may point an MX record anywhere, so without this rule a stranger's domain could make the relay talk SMTP to hosts
+behind its firewall (RFC 5735, RFC 6890).
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Documentation networks are left out: nothing lives there, and examples should work as written.
+# Without the documentation networks: no host has such an address, and examples should work as written.
 _PRIVATE_V4 = tuple(
     map(
         ipaddress.IPv4Network,
@@ -30,8 +30,8 @@ _PRIVATE_V4 = tuple(
         ),
     )
 )
-# IANA gives global unicast addresses out of this block alone (RFC 4291 section 2.4); any other that mail may go to
-# is an IPv4 address in another form.
+# IANA assigns global unicast addresses only from this block (RFC 4291 section 2.4); any other address that mail may go
+# to is an IPv4 address in another form.
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _PRIVATE_V6 = tuple(
     map(
@@ -52,13 +52,13 @@ _LOOPBACK: dict[int, _Ip] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress
 
 @lru_cache(maxsize=4096)
 def is_private(address: str) -> bool:
-    """Whether an IP address is one no stranger's mail may be sent to, in whatever form it hides an IPv4 address."""
+    """Whether mail for a stranger's domain must not go to an IP address, also if an IPv4 address is embedded in it."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv4Address):
         return _is_private_v4(ip)
-    inner = embedded(ip)
-    if inner is not None:
-        return _is_private_v4(inner)
+    ipv4_under_prefix = embedded_ipv4(ip)
+    if ipv4_under_prefix is not None:
+        return _is_private_v4(ipv4_under_prefix)
     return ip not in _GLOBAL_V6 or any(ip in network for network in _PRIVATE_V6)
 
 
@@ -66,8 +66,8 @@ def _is_private_v4(ip: ipaddress.IPv4Address) -> bool:
     return any(ip in network for network in _PRIVATE_V4)
 
 
-def embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that packets to this address end at.
+def embedded_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address at which packets to this address arrive, or None if there is none.
 
     The forms are mapped and translated (RFC 4291, RFC 2765), 6to4 (RFC 3056), NAT64 (RFC 6052) and ISATAP (RFC 5214).
     """
@@ -84,7 +84,7 @@ def _last_32_bits(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
 
 
 def on_this_machine(address: str) -> bool:
-    """Whether an interface of this machine has the address: only then may a socket be bound to it."""
+    """Whether an interface of this machine has the address, because only then a socket can be bound to it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -95,28 +95,28 @@ def on_this_machine(address: str) -> bool:
 
 
 class OwnSockets:
-    """Where we listen: a host and port among these are ourselves. 0.0.0.0 and :: stand for all of the machine's."""
+    """The addresses and ports on which the relay listens. 0.0.0.0 and :: stand for all addresses of the machine."""
 
     def __init__(
-        self, listening: Iterable[tuple[str, int]] = (), is_ours: Callable[[str], bool] = on_this_machine
+        self, listening: Iterable[tuple[str, int]] = (), is_local_address: Callable[[str], bool] = on_this_machine
     ) -> None:
         self._listening = frozenset((_canonical(address), port) for address, port in listening)
-        self._is_ours = is_ours
+        self._is_ours = is_local_address
 
     def includes(self, address: str, port: int) -> bool:
-        """Whether a connection to there would reach ourselves."""
-        ip = _reached(address)
+        """Whether a connection to this address and port would reach the relay itself."""
+        ip = _final_address(address)
         if (ip, port) in self._listening:
             return True
         anywhere: _Ip = ipaddress.IPv4Address(0) if ip.version == 4 else ipaddress.IPv6Address(0)
         return (anywhere, port) in self._listening and self._is_ours(str(ip))
 
 
-def _reached(address: str) -> _Ip:
-    """Return where a connection to an address ends: an embedded IPv4 address, and for "unspecified" this machine."""
+def _final_address(address: str) -> _Ip:
+    """Return the address at which a connection arrives: an embedded IPv4 address, or loopback for "unspecified"."""
     ip = _canonical(address)
     if isinstance(ip, ipaddress.IPv6Address):
-        ip = embedded(ip) or ip
+        ip = embedded_ipv4(ip) or ip
     return _LOOPBACK[ip.version] if ip.is_unspecified else ip
 
 

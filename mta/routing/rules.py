@@ -1,4 +1,4 @@
-"""What the operator decided about routing, as values."""
+"""The settings of routing as values."""
 
 from dataclasses import dataclass, field
 
@@ -10,9 +10,9 @@ from mta.smtp.domains import DomainList
 
 @dataclass(frozen=True, slots=True)
 class RouterRules:
-    """Everything the router is told."""
+    """All settings of the router."""
 
-    #: Our own name: an MX record that bears it means ourselves.
+    #: The relay's own name: an MX record with this name means the relay itself.
     mailname: str
     local_domains: DomainList
     relay_domains: DomainList
@@ -20,34 +20,34 @@ class RouterRules:
     #: The port of direct delivery (SMTPPORTOUT).
     port_out: int = 25
     ipv6: bool = True
-    #: Whether mail may go to private networks (PRIVATE_DESTINATIONS=allow). Relay domains and the smarthost always may.
+    #: Whether mail may go to private networks (PRIVATE_DESTINATIONS=allow); for relay domains and the smarthost it may.
     private: bool = False
-    #: The addresses and ports we listen on.
+    #: The addresses and ports on which the relay listens.
     listening: OwnSockets = field(default_factory=OwnSockets)
-    #: Of direct delivery.
+    #: The TLS of direct delivery.
     tls: TlsRule = TlsRule.OPPORTUNISTIC
-    #: The most hosts and addresses in one plan: one attempt must end some time.
+    #: The largest numbers of hosts and addresses in one plan, because an attempt must end some time.
     max_hosts: int = 5
     max_addresses: int = 10
 
     def refuses(self, address: str, domain: str) -> bool:
-        """Whether mail for this domain must not go to this address because it is private."""
+        """Whether mail for this domain must not go to this address, because the address is private."""
         return not self.private and is_private(address) and not self.relay_domains.matches(domain)
 
     def is_local(self, domain: str) -> bool:
-        """Whether mail for a domain stays here: "" of bare postmaster, a local domain, or a literal of this host."""
+        """Whether a domain is local: "" (of bare postmaster), a local domain, or an address literal of this host."""
         if not domain or self.local_domains.matches(domain):
             return True
-        return domain[0] == "[" and self.is_us(literal_ip(domain))
+        return domain[0] == "[" and self.is_own_address(literal_ip(domain))
 
-    def is_us(self, address: str) -> bool:
-        """Whether direct delivery to this address would reach ourselves."""
+    def is_own_address(self, address: str) -> bool:
+        """Whether direct delivery to this address would reach the relay itself."""
         return self.listening.includes(address, self.port_out)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A routing and for how many seconds it is good."""
+    """A routing, and the seconds for which it is valid."""
 
     routing: Routing
     ttl: float

@@ -1,4 +1,4 @@
-"""The smarthost's routes: its hosts in the order written, by address and never by MX, with or without a password."""
+"""The smarthost's routes: its hosts in the configured order, by address and never by MX, with or without the login."""
 
 import random
 
@@ -11,17 +11,17 @@ from mta.routing.mx_order import fair_shares, interleave
 from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
 from mta.routing.rules import Decision, RouterRules
 
-#: The destination's name.
+#: The name of the destination.
 DESTINATION = "smarthost"
 #: Ports where TLS begins with the first byte: 465 (RFC 8314 section 7.3) and Amazon's second one.
 IMPLICIT_TLS_PORTS = frozenset({465, 2465})
 
-# Seconds for which a host written as an address is good.
-_STANDING_TTL = 3600.0
+# Seconds for which a host that is written as an address is valid.
+_STATIC_TTL = 3600.0
 
 
 class SmarthostRouting:
-    """Finds the addresses of the smarthost. Trouble is never final: the mail waits for the operator to mend it."""
+    """Finds the addresses of the smarthost. All failures are temporary, so that mail waits for the operator."""
 
     def __init__(self, smarthost: Smarthost, rules: RouterRules, resolver: Resolver, rng: random.Random) -> None:
         self._smarthost = smarthost
@@ -35,16 +35,16 @@ class SmarthostRouting:
         asking = [Deferred.fromCoroutine(self._look_up(host)) for host, _ in hosts]
         answers = await gatherResults(asking, consumeErrors=True)
         found = [self._routes(host, port, answer) for (host, port), answer in zip(hosts, answers, strict=True)]
-        routes = tuple(route for share in _fair(found, self._rules.max_addresses) for route in share)
+        routes = tuple(route for share in _limited(found, self._rules.max_addresses) for route in share)
         routing: Routing = Plan(DESTINATION, routes) if routes else self._why_none(answers)
         if routes and self._smarthost.credentials is not None and not self._has_login(routes):
             routing = self._no_login(answers)
-        return Decision(routing, min((answer.ttl for answer in answers), default=_STANDING_TTL))
+        return Decision(routing, min((answer.ttl for answer in answers), default=_STATIC_TTL))
 
     async def _look_up(self, host: str) -> AddressAnswer:
         address = host_address(host)
         if address:
-            return Found((address,), _STANDING_TTL, address)
+            return Found((address,), _STATIC_TTL, address)
         return await self._resolver.addresses(host, ipv6=self._rules.ipv6, search=True)
 
     def _routes(self, host: str, port: int, answer: AddressAnswer) -> list[Route]:
@@ -72,7 +72,7 @@ class SmarthostRouting:
         ]
 
     def _has_login(self, routes: tuple[Route, ...]) -> bool:
-        """Whether one of the hosts may be given the login: then the others are meant to go without."""
+        """Whether one of the hosts may be given the login, so that the others are meant to have none."""
         aliases = self._smarthost.aliases or ()
         named = any(matches(aliases, host_address(host) or host) for host, _ in self._smarthost.hosts)
         return named or any(route.credentials is not None for route in routes)
@@ -97,6 +97,6 @@ class SmarthostRouting:
         return TryLater(f"the smarthost {names} has no address: check SMARTHOST_ADDRESS", status="4.4.4")
 
 
-def _fair(found: list[list[Route]], total: int) -> list[list[Route]]:
+def _limited(found: list[list[Route]], total: int) -> list[list[Route]]:
     counts = fair_shares([[route.address for route in routes] for routes in found], total)
     return [routes[: len(share)] for routes, share in zip(found, counts, strict=True)]

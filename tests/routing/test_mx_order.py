@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.dns.answers import MxRecord
-from mta.routing.mx_order import fair_shares, in_order, interleave, preferred_to
+from mta.routing.mx_order import by_preference, fair_shares, interleave, preferred_to
 
 RECORDS = st.lists(st.builds(MxRecord, st.integers(0, 5), st.sampled_from("abcdefg")), max_size=12)
 ADDRESSES = st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"]), max_size=8)
@@ -16,7 +16,7 @@ DICE = st.randoms(use_true_random=False)
 def test_preference_is_never_out_of_order_and_each_host_comes_once_at_its_best(
     records: list[MxRecord], rng: random.Random
 ) -> None:
-    ordered = in_order(records, rng)
+    ordered = by_preference(records, rng)
     preferences = [record.preference for record in ordered]
     assert preferences == sorted(preferences)
     assert sorted(record.host for record in ordered) == sorted({record.host for record in records})
@@ -27,7 +27,7 @@ def test_preference_is_never_out_of_order_and_each_host_comes_once_at_its_best(
 def test_equals_come_in_every_order() -> None:
     records = [MxRecord(10, host) for host in "abc"]
     rng = random.Random(1)
-    orders = {tuple(record.host for record in in_order(records, rng)) for _ in range(200)}
+    orders = {tuple(record.host for record in by_preference(records, rng)) for _ in range(200)}
     assert len(orders) == 6
 
 

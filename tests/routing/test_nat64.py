@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import AddressAnswer, Found, LookupFailed
-from mta.routing.nat64 import Nat64, inner, prefixes
+from mta.routing.nat64 import Nat64, ipv4_under_prefix, prefixes
 
 # RFC 6052 section 2.4: 192.0.2.33 under 2001:db8:122:344::/96 and shorter ones.
 FORMS = {
@@ -24,7 +24,7 @@ FORMS = {
 
 @pytest.mark.parametrize("length", FORMS)
 def test_each_form_of_the_rfc_is_read(length: int) -> None:
-    assert inner(ipaddress.IPv6Address(FORMS[length]), length) == ipaddress.IPv4Address("192.0.2.33")
+    assert ipv4_under_prefix(ipaddress.IPv6Address(FORMS[length]), length) == ipaddress.IPv4Address("192.0.2.33")
 
 
 @pytest.mark.parametrize(
@@ -58,24 +58,24 @@ class Nat64Tests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(self.nat64.refresh()))
 
     def test_an_address_under_the_prefix_reaches_ipv4(self) -> None:
-        assert self.nat64.reached("2001:db8:1::a00:5") == "2001:db8:1::a00:5"
+        assert self.nat64.translated("2001:db8:1::a00:5") == "2001:db8:1::a00:5"
         self.refresh()
-        assert self.nat64.reached("2001:db8:1::a00:5") == "10.0.0.5"
+        assert self.nat64.translated("2001:db8:1::a00:5") == "10.0.0.5"
         for other in ("2001:db8:2::a00:5", "10.0.0.5"):
-            assert self.nat64.reached(other) == other
+            assert self.nat64.translated(other) == other
 
     def test_the_prefix_known_last_counts_while_the_dns_is_in_trouble(self) -> None:
         self.refresh()
         self.zone.fail("ipv4only.arpa")
         self.clock.advance(600)
         self.refresh()
-        assert self.nat64.reached("2001:db8:1::a00:5") == "10.0.0.5"
+        assert self.nat64.translated("2001:db8:1::a00:5") == "10.0.0.5"
         self.zone.heal("ipv4only.arpa")
         self.zone.add("ipv4only.arpa", AAAA=["2001:db8:2::c000:ab"])
         self.clock.advance(60)
         self.refresh()
-        assert self.nat64.reached("2001:db8:2::a00:5") == "10.0.0.5"
-        assert self.nat64.reached("2001:db8:1::a00:5") == "2001:db8:1::a00:5"
+        assert self.nat64.translated("2001:db8:2::a00:5") == "10.0.0.5"
+        assert self.nat64.translated("2001:db8:1::a00:5") == "2001:db8:1::a00:5"
 
     def test_only_the_first_look_up_is_waited_for(self) -> None:
         answers: list[Deferred[AddressAnswer]] = []
@@ -97,7 +97,7 @@ class Nat64Tests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(nat64.refresh()))
         assert len(answers) == 2
         answers[1].callback(Found(("2001:db8:1::c000:aa",), 60, "ipv4only.arpa"))
-        assert nat64.reached("2001:db8:1::a00:5") == "10.0.0.5"
+        assert nat64.translated("2001:db8:1::a00:5") == "10.0.0.5"
 
     def test_the_name_is_looked_up_every_ten_minutes_only(self) -> None:
         for _ in range(3):

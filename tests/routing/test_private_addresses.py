@@ -77,9 +77,11 @@ def test_an_unspecified_address_and_a_nat64_lead_back_to_us() -> None:
 
 
 def test_a_wildcard_stands_for_all_addresses_of_its_family_on_this_machine() -> None:
-    own = OwnSockets([("0.0.0.0", 25)], is_ours=lambda address: address in ("192.0.2.7", "2001:db8::7"))
+    own = OwnSockets([("0.0.0.0", 25)], is_local_address=lambda address: address in ("192.0.2.7", "2001:db8::7"))
     assert own.includes("192.0.2.7", 25)
     assert not own.includes("192.0.2.7", 26)
     assert not own.includes("192.0.2.8", 25)
     assert not own.includes("2001:db8::7", 25)
-    assert OwnSockets([("::", 25)], is_ours=lambda address: address == "2001:db8::7").includes("2001:db8::7", 25)
+    assert OwnSockets([("::", 25)], is_local_address=lambda address: address == "2001:db8::7").includes(
+        "2001:db8::7", 25
+    )

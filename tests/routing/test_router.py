@@ -9,7 +9,7 @@ from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import FAILURE_TTL
 from mta.dns.message import MAX_EXCHANGERS
 from mta.message.outcome import Failed, TryLater
-from mta.routing.direct import MAX_NAMED
+from mta.routing.direct import MAX_DESTINATION_LENGTH
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter
@@ -219,7 +219,12 @@ class TestMx(RouterCase):
         own = OwnSockets([("192.0.2.250", 25)])
         router = self.make(listening=own)
         self.zone.add("ipv4only.arpa", A=["192.0.0.170", "192.0.0.171"], AAAA=["2001:db8:64::c000:aa"])
-        for name, inner in (("inside", "10.0.0.5"), ("loop", "127.0.0.1"), ("ours", "192.0.2.250"), ("far", "8.8.8.8")):
+        for name, inner in (
+            ("inside", "10.0.0.5"),
+            ("loop", "127.0.0.1"),
+            ("ours", "192.0.2.250"),
+            ("far", "8.8.8.8"),
+        ):
             self.zone.add(f"{name}.nat64.test", AAAA=[f"2001:db8:64::{inner}"])
         for name, status in (("inside", "5.4.4"), ("loop", "5.4.4"), ("ours", "5.4.6")):
             routing = self.found(router, f"{name}.nat64.test")
@@ -274,7 +279,7 @@ class TestMx(RouterCase):
 
     def test_hosts_that_fit_are_all_named(self) -> None:
         router = self.make()
-        hosts = [f"mx{n:03}.test" for n in range(MAX_NAMED // 11 + 1)]
+        hosts = [f"mx{n:03}.test" for n in range(MAX_DESTINATION_LENGTH // 11 + 1)]
         for host in hosts:
             self.zone.add(host, A=["192.0.2.1"])
         for count in (len(hosts) - 1, len(hosts)):
@@ -283,7 +288,7 @@ class TestMx(RouterCase):
         assert isinstance(fits, Plan)
         assert isinstance(more, Plan)
         assert fits.destination == ",".join(hosts[:-1])
-        assert len(more.destination) < MAX_NAMED
+        assert len(more.destination) < MAX_DESTINATION_LENGTH
 
 
 class TestOurselves(RouterCase):
