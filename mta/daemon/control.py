@@ -11,7 +11,9 @@ import re
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -26,6 +28,8 @@ from mta.queue.ids import to_number
 from mta.queue.interface import Action, QueueId
 
 SOCKET_NAME = "control"
+# Octets of a socket's path (unix(7), sun_path without its end).
+_MAX_PATH = 107
 # With a blank each they stay below LineOnlyReceiver's limit of 16,384 octets.
 _IDS_A_LINE = 1000
 _PATIENCE = 5.0
@@ -34,6 +38,7 @@ _PATIENCE = 5.0
 MAX_CONNECTIONS = 100
 IDLE_TIMEOUT = 10.0
 
+T = TypeVar("T")
 Later = Callable[..., IDelayedCall]
 OnAction = Callable[[Action, list[QueueId], str], object]
 
@@ -61,12 +66,29 @@ def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
         try:
-            connection.connect(str(directory / SOCKET_NAME))
+            with _short(directory / SOCKET_NAME) as address:
+                connection.connect(address)
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         for line in to_lines(action, ids, by):
             connection.sendall(line)
     return True
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Give a path to a socket that the system takes although QUEUE_DIR is long: through its open folder.
+
+    Raises OSError if there is no such folder.
+    """
+    if len(os.fsencode(path)) <= _MAX_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def to_lines(action: Action, ids: Sequence[QueueId], by: str = "") -> Iterator[bytes]:
@@ -156,6 +178,8 @@ class ControlService(Service):
         self._path = directory / SOCKET_NAME
         self._factory = ControlFactory(on_action, reactor.callLater)
         self._port: IListeningPort | None = None
+        # Holds the folder of a socket with a long path, until the socket is removed.
+        self._folder = ExitStack()
 
     def startService(self) -> None:
         """Open the socket for the relay's user only. A failure is logged and does not stop the relay."""
@@ -163,7 +187,8 @@ class ControlService(Service):
         try:
             if self._path.exists() and stat.S_ISSOCK(self._path.lstat().st_mode):
                 self._path.unlink()
-            self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=0o600)
+            address = self._folder.enter_context(_short(self._path))
+            self._port = self._reactor.listenUNIX(address, self._factory, mode=0o600)
         except (OSError, CannotListenError) as error:
             self._trouble(f"cannot open {self._path}: {error}; changes by `smtprelay queue` are noticed late")
 
@@ -171,4 +196,9 @@ class ControlService(Service):
         """Close and remove the socket."""
         super().stopService()
         port, self._port = self._port, None
-        return succeed(None) if port is None else (port.stopListening() or succeed(None))
+        closed = succeed(None) if port is None else (port.stopListening() or succeed(None))
+        return closed.addBoth(self._close_folder)
+
+    def _close_folder(self, result: T) -> T:
+        self._folder.close()
+        return result
