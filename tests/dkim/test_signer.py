@@ -369,8 +369,8 @@ class ServiceTests(SynchronousTestCase):
     def test_our_own_reports_are_signed(self) -> None:
         refused = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 
-        def answer(parcel):
-            return delivers(parcel) if parcel.envelope.sender is None else {0: refused}
+        def answer(request):
+            return delivers(request) if request.envelope.sender is None else {0: refused}
 
         self.carrier.answer = answer
         self.hand_over("bob@b.test")

@@ -30,7 +30,7 @@ from mta.routing.route import Plan, Route, TlsRule
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.handshake import Login, Terms
 from mta.smtp.client.machine import ClientMachine
-from mta.tls.client import Fault, describe
+from mta.tls.client import describe
 
 
 class IConnectingReactor(IReactorTCP, IReactorUNIX, IReactorTime):
@@ -64,135 +64,110 @@ class SmtpConnector:
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in order until a connection is ready for mail, as the Connector interface says."""
-        return _Opening(self._options, untried(plan, tried)).start()
+        return Deferred.fromCoroutine(self._open(untried(plan, tried)))
 
-
-class _Opening:
-    """One pass over the routes of a plan; the listener of the protocol that is connecting."""
-
-    def __init__(self, options: ConnectorOptions, routes: Sequence[Route]) -> None:
-        self._options = options
-        self._routes = list(reversed(routes))
-        self._tried: list[str] = []
-        self._route: Route
-        self._result: Deferred[Connection | TryLater] = Deferred(lambda _: self._cancel())
-        self._last = TryLater("there is no host to try", status="4.4.4")
+    async def _open(self, routes: Sequence[Route]) -> Connection | TryLater:
+        """Try the routes in order, and after them, in clear, those whose opportunistic TLS handshake failed."""
+        last = TryLater("there is no host to try", status="4.4.4")
         # The last refusal because of a limit. It says more about the destination than an unreachable host does.
-        self._limit: TryLater | None = None
-        self._connector: IConnector | None = None
-        self._protocol: SmtpClientProtocol | None = None
-        self._cancelled = False
-        # Why the session being opened is in clear although the host offers STARTTLS; "" if it is not.
-        self._no_tls = ""
-        # The routes whose TLS handshake failed, with the reason. They are tried again in clear after all other routes.
-        self._without_tls: deque[tuple[Route, str]] = deque()
+        limit: TryLater | None = None
+        tried: set[str] = set()
+        # Each route with the reason why it is tried in clear, "" at the first attempt.
+        waiting = deque((route, "") for route in routes)
+        while waiting:
+            route, no_tls = waiting.popleft()
+            tried.add(route.label)
+            attempt = _Attempt(self._options, route, clear=no_tls != "")
+            failure = await attempt.start()
+            if failure is None:
+                return self._connection(attempt.smtp_protocol, route, no_tls, frozenset(tried))
+            if failure.cause is FailureKind.TLS_FAILED and _is_opportunistic(route) and not no_tls:
+                waiting.append((route, failure.text))
+                continue
+            last = operator_hint(failure, route, attempt.smtp_protocol.fault)
+            if throttle_of(last) is not None:
+                limit = last
+            if failure.cause is FailureKind.OURSELVES and route.preference is not None:
+                # RFC 5321 section 5.1: hosts that are not preferred to this relay would send the mail back to it.
+                waiting = deque(each for each in waiting if each[1])
+        return limit or last
 
-    def start(self) -> "Deferred[Connection | TryLater]":
-        """Try the first route; return the Deferred that fires with the connection, or with the last failure."""
-        self._try_next()
-        return self._result
+    def _connection(
+        self, protocol: SmtpClientProtocol, route: Route, no_tls: str, tried: frozenset[str]
+    ) -> SmtpConnection:
+        """Return the connection of a session that is ready; report one that is in clear although TLS is offered."""
+        options = self._options
+        security = describe(protocol.transport)
+        if not security and (reason := brief(no_tls or protocol.client.starttls_refused)):
+            security = unprotected(reason)
+            if options.in_clear is not None:
+                options.in_clear(route, reason)
+        return SmtpConnection(protocol, route, security, options.in_flight, options.lost, tried=tried)
+
+
+class _Attempt(ClientFactory):
+    """One attempt to open a session on a route; the listener of its protocol until the session is ready."""
+
+    noisy = False
+
+    def __init__(self, options: ConnectorOptions, route: Route, *, clear: bool) -> None:
+        implicit = route.implicit_tls
+        client = ClientMachine(_terms(options.ehlo_name, route, clear=clear), secured=implicit, bdat=options.bdat)
+        self.smtp_protocol = SmtpClientProtocol(
+            options.reactor, client, options.timeouts, lambda: options.tls_options(route), implicit_tls=implicit
+        )
+        self.smtp_protocol.listener = self
+        self._reactor = options.reactor
+        self._route = route
+        self._timeout = options.timeouts.connect
+        self._connector: IConnector
+        self._result: Deferred[SessionFailure | None] | None = None
+
+    def start(self) -> "Deferred[SessionFailure | None]":
+        """Connect; the result is None if the session is ready for mail. Cancelling closes the connection."""
+        result = self._result = Deferred(lambda _: self._cancel())
+        route = self._route
+        if route.address.startswith("/"):
+            self._connector = self._reactor.connectUNIX(route.address, self, self._timeout)
+        else:
+            self._connector = self._reactor.connectTCP(route.address, route.port, self, self._timeout)
+        return result
+
+    def buildProtocol(self, addr: IAddress | None) -> SmtpClientProtocol:  # noqa: ARG002  Twisted's signature
+        """Return the protocol of the connection."""
+        return self.smtp_protocol
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
+        """End the attempt, because no connection was made."""
+        self._finish(SessionFailure(FailureKind.LOST, "4.4.1", connect_words(reason.value, self._timeout)))
 
     def session_event(self, event: ClientEvent) -> None:
-        """Act on an event of the session that is being opened."""
-        if event is ClientEvent.READY and self._protocol is not None:
-            protocol, self._protocol = self._protocol, None
-            security = describe(protocol.transport) or self._in_clear(protocol)
-            in_flight, lost, tried = self._options.in_flight, self._options.lost, frozenset(self._tried)
-            self._result.callback(SmtpConnection(protocol, self._route, security, in_flight, lost, tried=tried))
-        elif event is ClientEvent.CLOSED and self._protocol is not None:
-            protocol, self._protocol = self._protocol, None
-            protocol.close()
-            self._session_failed(protocol)
+        """End the attempt when the session is ready or has ended."""
+        if event is ClientEvent.READY:
+            self._finish(None)
+        elif event is ClientEvent.CLOSED and self._result is not None:
+            self.smtp_protocol.close()
+            self._finish(self.smtp_protocol.client.ended)
 
     def connection_lost(self) -> None:
         """Do nothing, because the event CLOSED came before."""
 
-    def connection_failed(self, reason: Failure) -> None:
-        """Go on to the next route, because no connection was made."""
-        self._protocol = None
-        text = connect_words(reason.value, self._options.timeouts.connect)
-        self._give_up_route(SessionFailure(FailureKind.LOST, "4.4.1", text))
-
-    def _in_clear(self, protocol: SmtpClientProtocol) -> str:
-        """Return the protection of a session in clear: `none(<reason>)` if the host offers STARTTLS, "" if not."""
-        reason = brief(self._no_tls or protocol.client.starttls_refused)
-        if reason and self._options.in_clear is not None:
-            self._options.in_clear(self._route, reason)
-        return unprotected(reason) if reason else ""
-
-    def _try_next(self) -> None:
-        """Try the next route, then those whose TLS handshake failed; after the last one, report its failure."""
-        if self._cancelled:
-            return
-        if self._routes:
-            self._route, self._no_tls = self._routes.pop(), ""
-            self._tried.append(self._route.label)
-        elif self._without_tls:
-            self._route, self._no_tls = self._without_tls.popleft()
-        else:
-            self._result.callback(self._limit or self._last)
-            return
-        self._connect()
-
-    def _connect(self) -> None:
-        options, route = self._options, self._route
-        implicit = route.implicit_tls
-        terms = _terms(options.ehlo_name, route, clear=self._no_tls != "")
-        client = ClientMachine(terms, secured=implicit, bdat=options.bdat)
-        protocol = SmtpClientProtocol(
-            options.reactor, client, options.timeouts, lambda: options.tls_options(route), implicit_tls=implicit
-        )
-        protocol.listener = self
-        self._protocol = protocol
-        factory = _ProtocolFactory(protocol, self)
-        timeout = options.timeouts.connect
-        if route.address.startswith("/"):
-            self._connector = options.reactor.connectUNIX(route.address, factory, timeout)
-        else:
-            self._connector = options.reactor.connectTCP(route.address, route.port, factory, timeout)
-
-    def _session_failed(self, protocol: SmtpClientProtocol) -> None:
-        failure = protocol.client.ended
-        assert failure is not None
-        opportunistic = self._route.tls is TlsRule.OPPORTUNISTIC and not self._route.implicit_tls
-        if failure.cause is FailureKind.TLS_FAILED and opportunistic and not self._no_tls:
-            self._without_tls.append((self._route, failure.text))
-            self._try_next()
-        else:
-            self._give_up_route(failure, protocol.fault)
-
-    def _give_up_route(self, failure: SessionFailure, fault: Fault | None = None) -> None:
-        self._last = operator_hint(failure, self._route, fault)
-        if throttle_of(self._last) is not None:
-            self._limit = self._last
-        if failure.cause is FailureKind.OURSELVES and self._route.preference is not None:
-            # RFC 5321 section 5.1: hosts that are not preferred to this relay would send the mail back to it.
-            self._routes.clear()
-        self._try_next()
+    def _finish(self, failure: SessionFailure | None) -> None:
+        if self._result is not None:
+            result, self._result = self._result, None
+            result.callback(failure)
 
     def _cancel(self) -> None:
-        """Close the connection that is being opened; the Deferred then fails with CancelledError."""
-        self._cancelled = True
-        if self._connector is not None:
-            protocol, self._protocol = self._protocol, None
-            if protocol is not None and protocol.connected:
-                protocol.abort()
-            else:
-                self._connector.stopConnecting()
+        self._result = None
+        if self.smtp_protocol.connected:
+            self.smtp_protocol.abort()
+        else:
+            self._connector.stopConnecting()
 
 
-class _ProtocolFactory(ClientFactory):
-    noisy = False
-
-    def __init__(self, protocol: SmtpClientProtocol, opening: _Opening) -> None:
-        self._protocol = protocol
-        self._opening = opening
-
-    def buildProtocol(self, addr: IAddress | None) -> SmtpClientProtocol:  # noqa: ARG002  Twisted's signature
-        return self._protocol
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
-        self._opening.connection_failed(reason)
+def _is_opportunistic(route: Route) -> bool:
+    """Whether mail may go in clear if TLS fails."""
+    return route.tls is TlsRule.OPPORTUNISTIC and not route.implicit_tls
 
 
 def _terms(ehlo_name: str, route: Route, *, clear: bool) -> Terms:
