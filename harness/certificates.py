@@ -1,4 +1,4 @@
-"""A certificate authority small enough to make in a test: real keys, real signatures, nobody trusts it unless told."""
+"""A certificate authority that a test makes for itself. Keys and signatures are real; no client trusts it otherwise."""
 
 import datetime as dt
 import ipaddress
@@ -17,7 +17,7 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _DAY = dt.timedelta(days=1)
-# Python 3.13 verifies strictly: a root must say what its key is for (RFC 5280 section 4.2.1.3).
+# Python 3.13 verifies strictly: a root certificate must have the key usage extension (RFC 5280 section 4.2.1.3).
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
@@ -59,7 +59,7 @@ class Leaf:
         return certificate, key
 
     def server_options(self, lowest: int = SSL.TLS1_2_VERSION) -> CertificateOptions:
-        """Return what a Twisted server needs to present this certificate: for `listenSSL` or `startTLS`."""
+        """Return the options with which a Twisted server presents this certificate, by `listenSSL` or `startTLS`."""
         options = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(self.key),
             certificate=crypto.X509.from_cryptography(self.certificate),
@@ -78,7 +78,7 @@ class Authority:
 
     @property
     def certificate_pem(self) -> bytes:
-        """The root certificate as PEM: what a client is told to trust."""
+        """The root certificate as PEM, for the clients that are to trust it."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def write(self, folder: Path, name: str = "authority") -> Path:

@@ -19,7 +19,7 @@ STRANGER = "127.0.0.2"
 
 @contextmanager
 def descriptors(count: int) -> Iterator[None]:
-    """Let this process, and what it starts, have so many open. Raises ValueError where the system forbids."""
+    """Let this process and its children open so many descriptors. Raises ValueError if the system forbids it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
     try:
@@ -30,7 +30,7 @@ def descriptors(count: int) -> Iterator[None]:
 
 @contextmanager
 def descriptors_used_up(pid: int) -> Iterator[None]:
-    """Let a process open nothing beyond what it has open now."""
+    """Let a process open no descriptor beside those that it has open now."""
     used = {int(name.name) for name in Path(f"/proc/{pid}/fd").iterdir()}
     lowest_free = next(number for number in range(len(used) + 1) if number not in used)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -65,7 +65,7 @@ class Rest:
 
 
 class Silent:
-    """Clients that connect and say nothing. `said` counts the codes they heard."""
+    """Clients that connect and send no command. `said` counts the reply codes that they received."""
 
     def __init__(self, port: int, count: int, source: str = "127.0.0.1") -> None:
         self.said: Counter[bytes] = Counter()
@@ -119,7 +119,7 @@ class Deaf:
             self._waiting.register(client, selectors.EVENT_WRITE)
 
     def ask(self) -> bool:
-        """Send what the other side takes at once; whether there was anyone to send to."""
+        """Send as many octets as the other side takes at once. Return whether any client was left."""
         ready = self._waiting.select(0.2)
         for key, _ in ready:
             client = key.fileobj

@@ -27,7 +27,7 @@ def program(name: str) -> str:
 
 
 def _tell_no_worker(*_: object) -> None:
-    """Tell no worker of a change: a look at the queue makes none."""
+    """Tell no worker of a change, because reading the queue changes no message."""
 
 
 class Daemon:
@@ -66,7 +66,7 @@ class Daemon:
         return Path(self.environment["MAIL_DIR"])
 
     def start(self) -> None:
-        """Start and wait for the greeting. Raises RuntimeError with its last words if none comes; then it has ended."""
+        """Start and wait for the greeting. Raises RuntimeError with the end of its output if it does not come."""
         self.child.start()
         try:
             until(lambda: answers(self.port) or not self.child.running, what="the relay's greeting")
@@ -76,7 +76,7 @@ class Daemon:
             raise RuntimeError(f"the relay does not start: {self.child.text[-4000:]}")
 
     def refuse(self, expected: int | None = None) -> str:
-        """Start, expect it to end by itself with an error, or with this status, and return what it said."""
+        """Start, expect the daemon to end by itself with an error or with this status, and return its output."""
         self.child.start()
         try:
             status = self.child.wait()
@@ -105,7 +105,7 @@ class Daemon:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the journal's events of this name so far."""
-        # What comes after the last line end is a line of which a part is not yet in the file.
+        # The last line may not be complete yet.
         whole, _, _ = self.child.text.rpartition("\n")
         lines = (line for line in whole.splitlines() if line.startswith("{"))
         return [event for line in lines if (event := json.loads(line)).get("event") == name]
@@ -134,7 +134,7 @@ class Daemon:
         )
 
     def queue(self) -> list[dict[str, Any]]:
-        """Return what `smtprelay queue list --json` shows, without the start of a process, as tests often ask."""
+        """Return the messages as `smtprelay queue list --json` shows them, without starting a process each time."""
         queues = open_queues(self.queue_dir, run=run_inline, now=time.time(), applied=_tell_no_worker)
         try:
             return [render.entry_object(entry) for entry in result(queues.find(Query()))]
@@ -142,7 +142,7 @@ class Daemon:
             result(queues.close())
 
     def empty(self, seconds: float = PATIENCE) -> None:
-        """Wait until nothing is in the queue."""
+        """Wait until the queue is empty."""
         self.keeps(0, seconds)
 
     def keeps(self, number: int, seconds: float = PATIENCE) -> None:

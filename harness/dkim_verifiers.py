@@ -1,4 +1,4 @@
-"""DKIM verifiers that are not ours: dkimpy, and OpenDKIM where it is installed."""
+"""DKIM verifiers of other projects: dkimpy, and OpenDKIM where it is installed."""
 
 import base64
 import shutil
@@ -65,10 +65,10 @@ def opendkim() -> str | None:
 
 
 def opendkim_refuses(messages: Sequence[bytes], dns: Records) -> dict[int, str]:
-    """Return what OpenDKIM says of each message whose topmost signature it finds wanting, by its place.
+    """Return the verdict of OpenDKIM on each message whose topmost signature it rejects, by the place of the message.
 
-    Reading a file it takes any blanks after a field's colon for one: where they were others, a signature over the
-    simple form of the header is wanting.
+    OpenDKIM reads any blanks after the colon of a header field in a file as one. If the message has others there, it
+    rejects a signature over the simple form of the header.
     """
     program = opendkim()
     assert program is not None

@@ -1,4 +1,4 @@
-"""A whole delivery side on a clock before a server with a limit, for tests and for the bench."""
+"""A whole delivery side on a simulated clock, which sends to a server with a limit."""
 
 from functools import partial
 

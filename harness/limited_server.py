@@ -74,7 +74,7 @@ class SlidingWindow:
 
 
 class AtRandom:
-    """Takes seven of ten messages, whatever the pace: a server that throttles because of its own load."""
+    """Takes seven of ten messages at any pace, like a server that throttles because of its own load."""
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)

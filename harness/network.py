@@ -20,7 +20,7 @@ class Network:
     """One network namespace. A context manager; raises NoNetworkError where the system forbids it."""
 
     def __enter__(self) -> Self:
-        # cat ends when its input does: when we close it, or when we are no more.
+        # cat ends with its input: when this process closes the pipe, or ends.
         command = ["unshare", "--net", "sh", "-c", "echo ready && exec cat"]
         pipe = subprocess.PIPE
         try:

@@ -1,6 +1,6 @@
-"""A Postfix of our own: private configuration, queue and data directories, started and stopped as a whole.
+"""A Postfix that tests start: private configuration, queue and data directories, started and stopped as a whole.
 
-It needs Debian's `postfix` package and root (Postfix changes to its own users); `why_not` says what is missing.
+It needs Debian's `postfix` package and root (Postfix changes to its own users); `why_not` names the missing part.
 """
 
 import os

@@ -42,7 +42,7 @@ _claims: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nothing listens on now, and that no other test is given soon."""
+    """Return a TCP port of 127.0.0.1 that is free now, and that no other test is given soon."""
     for port in islice(_block(), _BLOCKS.step):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,7 +67,7 @@ def answers(port: int) -> bool:
 
 
 class Child:
-    """One program of ours, its output kept in a file. Ends with the `with` block, whatever happened inside."""
+    """One program, whose output goes to a file. It ends with the `with` block, also after an exception in the block."""
 
     def __init__(self, command: Sequence[str], output: Path, environment: Mapping[str, str] | None = None) -> None:
         self.command = list(command)

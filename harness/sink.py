@@ -1,7 +1,7 @@
-"""A mail server that is not ours: threads and plain sockets, none of the relay's code.
+"""A mail server for tests, which shares no code with the relay: threads and plain sockets.
 
-It records every message byte for byte, plays the part its rules give it, and is pedantic where the relay must never
-slip: a bare CR or LF, a line over 998 octets, an unstuffed dot or anything sent in clear behind STARTTLS is a fault.
+It records every message octet for octet, answers by its rules, and is strict where the relay must not make a mistake: a
+bare CR or LF, a line over 998 octets, an unstuffed dot or anything sent in clear behind STARTTLS is a fault.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""What a sink is told to do and what it records: rules, logins, messages."""
+"""The rules by which a sink answers, and its records of logins and messages."""
 
 import re
 import threading
@@ -43,7 +43,7 @@ class Message:
     rcpt_parameters: tuple[str, ...]
     content: bytes
     tls: bool
-    #: The user who had logged in, "" for nobody.
+    #: The user who had logged in, or "".
     user: str
     helo: str
     #: Which connection brought it, counted from 1.
@@ -59,7 +59,7 @@ class Message:
 
     @property
     def without_trace(self) -> bytes:
-        """The content less the Received fields on top: what the client had sent."""
+        """The content without the Received fields at its top, as the client had sent it."""
         rest = self.content
         while found := re.match(rb"Received:.*\r\n(?:[ \t].*\r\n)*", rest, re.IGNORECASE):
             rest = rest[found.end() :]

@@ -21,7 +21,7 @@ class GoneError(Exception):
 
 
 class _Wire:
-    """Lines and octets over a socket, plain or encrypted; what the peer does wrong becomes a fault of the sink's."""
+    """Lines and octets over a socket, plain or encrypted. The sink records the peer's mistakes as faults."""
 
     def __init__(self, sink: "Sink", connection: socket.socket, number: int) -> None:
         self.sink = sink

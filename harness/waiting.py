@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
 
-#: The seconds that a test waits for something that must happen. A busy machine may need many of them; a test that
-#: waits goes on as soon as the thing happens.
+#: The seconds that a test waits for a condition that must come true. A busy machine may need many of them; the test
+#: goes on as soon as the condition is true.
 PATIENCE = 120.0
 
 _POLL_SECONDS = 0.02
@@ -18,7 +18,7 @@ _REACTOR_POLL_SECONDS = 0.001
 
 
 def until(condition: Callable[[], T], seconds: float = PATIENCE, *, what: str = "the condition") -> T:
-    """Ask again and again until the answer is true, and return it. Raises TimeoutError that names what was awaited."""
+    """Call `condition` until its result is true, and return that. Raises TimeoutError with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while True:

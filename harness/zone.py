@@ -65,7 +65,7 @@ class Zone:
         return list(self.records.get(name, {}).get(kind, ()))
 
     def alias(self, name: str) -> str:
-        """Return what a CNAME points to, or ""."""
+        """Return the target of a CNAME, or ""."""
         return str(self.records.get(name, {}).get("CNAME", "")).lower()
 
     def ttl(self, name: str) -> int:
@@ -74,7 +74,7 @@ class Zone:
 
 
 class ZoneResolver:
-    """The Resolver over a zone, without network, cache or delay. `asked` tells which names were asked for what.
+    """The Resolver over a zone, without network, cache or delay. `asked` holds the queries, with their names and types.
 
     `suffix` is the search list: a name without a dot is completed with it when the caller allows that.
     """

@@ -63,7 +63,7 @@ def play(client: ClientMachine, script: str, pieces: Pieces = whole) -> None:
 
 
 def hear(client: ClientMachine, *replies: str, pieces: Pieces = whole) -> bytes:
-    """Let the server say this; return what the client then says."""
+    """Feed the server's replies to the client and return the octets that the client then sends."""
     client.to_send()
     for piece in pieces("".join(f"{reply}\r\n" for reply in replies).encode()):
         client.receive(piece)

@@ -1,4 +1,4 @@
-"""A connector on a reactor in memory, for tests to build on."""
+"""A test case with a connector on a reactor in memory."""
 
 from dataclasses import replace
 from typing import Any

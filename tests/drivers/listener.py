@@ -67,7 +67,7 @@ class SlowQueue(MemoryQueue):
 
 
 class Listening:
-    """The parts, for a test to reach into. Mail for `relay.test` is taken from strangers, `here.test` is local."""
+    """A listening side with its parts. Mail for `relay.test` is taken from strangers; `here.test` is local."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Factory(SmtpServerFactory):
 
 
 class Transport(StringTransport):
-    """What StringTransport leaves out of ITCPTransport."""
+    """StringTransport with the rest of ITCPTransport."""
 
     half_closed = False
     aborted = False
@@ -174,7 +174,7 @@ class Wire:
         self.protocol.makeConnection(self.transport)
 
     def say(self, *lines: str) -> str:
-        """Send lines in one segment and return what came back since the last time."""
+        """Send lines in one segment and return the reply octets since the last call."""
         self.protocol.dataReceived("".join(f"{line}\r\n" for line in lines).encode())
         return self.heard()
 

@@ -1,4 +1,4 @@
-"""The server's machine with a driver that says yes to everything, and a record of what came of it."""
+"""A driver of the server's machine that accepts every command and records the events."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ from mta.smtp.server.events import NEED_DATA, WAITING
 from mta.smtp.server.machine import ServerMachine
 
 _OK = reply(250, "2.0.0", "ok")
-#: What is answered to each event that asks.
+#: The answers to the events that need one.
 YES: dict[type, Reply] = {
     events.Hello: _OK,
     events.MailFrom: canned_replies.SENDER_OK,

@@ -1,4 +1,4 @@
-"""A TLS client's first flight octet by octet, so that it may offer what no library of today offers any more."""
+"""The ClientHello of TLS, octet by octet: a test may offer versions and ciphers that libraries no longer offer."""
 
 import os
 import struct
@@ -37,13 +37,13 @@ def client_hello(version: int, ciphers: Sequence[int], compression: Sequence[int
 
 
 def ssl2_hello() -> bytes:
-    """Return the hello of SSL 2.0, which offers nothing newer."""
+    """Return the hello of SSL 2.0 that offers no newer version."""
     body = struct.pack(">BHHHH", 1, 0x0002, 3, 0, 16) + b"\x01\x00\x80" + os.urandom(16)
     return struct.pack(">H", 0x8000 | len(body)) + body
 
 
 def answer(context: SSL.Context, hello: bytes) -> str | tuple[int, int]:
-    """Return what a server says: the words of its alert, "nothing", or the cipher and the compression it chose."""
+    """Return the server's answer: the words of its alert, "nothing", or its choice of cipher and compression."""
     server = SSL.Connection(context, None)
     server.set_accept_state()
     server.bio_write(hello)

@@ -8,7 +8,7 @@ from bench.row import Bench, Figures, Goal
 
 @dataclass(frozen=True)
 class FakeRow:
-    """Answers each round with what `measure` returns for the contender."""
+    """Answers each round with the figures that `measure` returns for the contender."""
 
     name: str = "B1"
     words: str = "a load"

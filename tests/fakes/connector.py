@@ -59,7 +59,7 @@ class FakeConnection:
 
 
 class FakeConnector:
-    """Remembers what was opened and carried. `down` set means no connection can be opened."""
+    """Remembers the opened connections and the transactions. While `down` is set, no connection can be opened."""
 
     def __init__(self) -> None:
         self.answer: Answer = delivers

@@ -1,4 +1,4 @@
-"""A reactor whose connections are in memory, and the server's end of them moved by hand."""
+"""A reactor whose connections are in memory; the test plays the server's end of each."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class Wire(StringTransport):
         self._protocol.dataReceived("".join(f"{line}\r\n" for line in lines).encode())
 
     def heard(self) -> bytes:
-        """Return what was written since the last call."""
+        """Return the octets that were written since the last call."""
         written: bytes = self.value()
         self.clear()
         return written

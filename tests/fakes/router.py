@@ -1,4 +1,4 @@
-"""A router that knows what a test tells it."""
+"""A router whose answers the test sets."""
 
 from twisted.internet.defer import Deferred, succeed
 

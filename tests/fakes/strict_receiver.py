@@ -1,7 +1,7 @@
-"""A strict receiver: reads what a client of SMTP or LMTP sends one octet after the other, by a grammar of its own.
+"""A strict receiver: reads the octets of an SMTP or LMTP client one by one, by a grammar of its own.
 
-It shares no code with the relay and knows no kindness: a bare CR, a bare LF or a NUL anywhere, a command that it does
-not know, and anything behind the end of a message that is no command is a fault.
+It shares no code with the relay and forgives no mistake: a bare CR, a bare LF or a NUL anywhere, an unknown command,
+and octets after the end of a message that are not a command are faults.
 """
 
 import re
@@ -12,7 +12,7 @@ _COMMAND = re.compile(rb"(EHLO|LHLO|MAIL FROM:|RCPT TO:|DATA|BDAT|RSET|QUIT)(.*)
 
 @dataclass
 class Receiver:
-    """One session, answered as each command comes. `messages` holds what was sent whole, as it was sent."""
+    """One session, which answers each command as it comes. `messages` holds the complete messages as they were sent."""
 
     lmtp: bool = False
     extensions: tuple[bytes, ...] = ()
@@ -31,7 +31,7 @@ class Receiver:
     text: bytearray = field(default_factory=bytearray)
 
     def hear(self, wire: bytes) -> bytes:
-        """Take what the client sent; return the replies to it."""
+        """Take octets of the client and return the replies to them."""
         for octet in wire:
             if self.chunk:
                 self._count(octet)

@@ -1,6 +1,7 @@
-"""A Dovecot of our own that serves LMTP only: private configuration, users and mail, started and stopped as a whole.
+"""A Dovecot that serves LMTP only: private configuration, users and mail, started and stopped as a whole.
 
-It needs Debian's `dovecot-lmtpd` package and root (Dovecot changes to its own users); `why_not` says what is missing.
+It needs Debian's `dovecot-lmtpd` package and root (Dovecot changes to its own users); `why_not` names the
+missing part.
 """
 
 import os
@@ -101,7 +102,7 @@ class Dovecot:
 
     @property
     def log(self) -> str:
-        """What it logged so far."""
+        """Its log so far."""
         log = self.home / "log"
         return log.read_text(errors="replace") if log.exists() else ""
 

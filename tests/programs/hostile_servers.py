@@ -1,4 +1,4 @@
-"""Servers of plain sockets and threads that do one thing to whoever connects."""
+"""Servers of plain sockets and threads that do the same to every client."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from typing import Self
 
 from harness.waiting import PATIENCE
 
-#: What is done with a connection; when it returns, the connection is closed.
+#: Handles a connection, which is closed when the handler returns.
 Behaviour = Callable[[socket.socket], None]
 
 
@@ -53,13 +53,13 @@ class Hostile:
 
 
 def silent(connection: socket.socket) -> None:
-    """Say nothing, and hear until the other end hangs up."""
+    """Send no octet, and read until the other end closes the connection."""
     while connection.recv(65536):
         pass
 
 
 def saying(*pieces: bytes, times: int = 1) -> Behaviour:
-    """Return what waits for no command: it says these pieces, the last one again and again, then is silent."""
+    """Return a handler that sends these pieces without waiting for commands, the last one repeatedly."""
 
     def behave(connection: socket.socket) -> None:
         for piece in pieces:
@@ -72,7 +72,7 @@ def saying(*pieces: bytes, times: int = 1) -> Behaviour:
 
 
 def answering(*replies: bytes) -> Behaviour:
-    """Return what answers line after line with these replies, and then says and reads nothing more."""
+    """Return a handler that answers each line with one of these replies, and then neither reads nor writes."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(replies[0])
@@ -87,7 +87,7 @@ def answering(*replies: bytes) -> Behaviour:
 
 
 def passing_on(port: int) -> Behaviour:
-    """Return what connects whoever comes to a port of 127.0.0.1, as a NAT does."""
+    """Return a handler that connects each client to a port of 127.0.0.1, as a NAT does."""
 
     def copy(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):

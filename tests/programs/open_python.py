@@ -1,4 +1,4 @@
-"""The Python that runs the tests, for daemons that begin as root and become somebody else."""
+"""The Python that runs the tests, made readable for daemons that start as root and change to another user."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.daemon import ROOT
 from harness.waiting import PATIENCE
 
-# Everyone's nobody (Debian's and most others' number).
+# The user id of `nobody`, in Debian and most other systems.
 NOBODY = 65534
 # Where Python's home is closed to others, in a mount namespace of the program's own an open folder takes its place.
 _OPEN = """\
@@ -31,7 +31,7 @@ exec "$@"
 
 @cache
 def with_open_python() -> tuple[str, ...] | None:
-    """Return what to put before a command so that any user may run our Python in it, None if that cannot be had."""
+    """Return a prefix for commands with which any user may run this Python, or None if that is not possible."""
     home = Path(sys.base_prefix)
     closed = [folder for folder in (home, *home.parents) if not folder.stat().st_mode & 0o001]
     prefix = ("unshare", "--mount", "sh", "-c", _OPEN, "sh", str(closed[-1]), str(home)) if closed else ()

@@ -1,4 +1,4 @@
-"""The test's end of a disk whose power can be cut (tests.programs.power_disk_server)."""
+"""A disk whose power a test can cut: starts `tests.programs.power_disk_server` and talks to it."""
 
 import errno
 import json
@@ -45,15 +45,15 @@ class PowerDisk:
             self._child.stop()
 
     def cut(self) -> None:
-        """Cut the power: nothing succeeds any more."""
+        """Cut the power: every operation fails from now on."""
         self._tell("cut")
 
     def on(self, seed: int | None = None) -> None:
-        """Bring the power back. Whoever used the disk must have ended."""
+        """Bring the power back. The programs that used the disk must have ended."""
         self._tell("on" if seed is None else f"on {seed}")
 
     def lie(self) -> None:
-        """Have syncs succeed and keep nothing."""
+        """Let syncs succeed without making any octet durable."""
         self._tell("lie")
 
     def fail(
@@ -63,7 +63,7 @@ class PowerDisk:
         self._tell(f"fail {verb} {number} {errno.errorcode[error]} {'on' if lasting else 'once'} {name}")
 
     def heal(self) -> None:
-        """Have nothing fail."""
+        """End all ordered failures."""
         self._tell("heal")
 
     def seen(self) -> dict[str, int]:

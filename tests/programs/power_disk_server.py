@@ -2,11 +2,11 @@
 
     python -m tests.programs.power_disk_server MOUNT CONTROL
 
-One command a connection to the Unix socket CONTROL, one line each way; the answer is "ok", or what was asked:
+One command a connection to the Unix socket CONTROL, one line each way; the answer is "ok", or the requested value:
 
-    cut                   from now on nothing succeeds
-    on [SEED]             the power comes back: what was not synced is gone; with SEED a random part of it is there
-    lie                   syncs succeed and keep nothing
+    cut                   from now on every operation fails
+    on [SEED]             the power comes back without the unsynced octets; with SEED a random part of them is there
+    lie                   syncs succeed without making any octet durable
     fail VERB N ERROR HOW NAME   the N-th VERB (or `any`) from now on fails with ERROR (EIO); HOW is `once` or `on`,
                           NAME a pattern (`*.sqlite-wal`) of the file's name
     heal                  no more of that
@@ -35,7 +35,7 @@ import mfusepy
 from tests.programs.small_disk import unmounting
 from tests.programs.volatile_tree import PAGE, Directory, File, Node, Tree
 
-#: What the disk says it has.
+#: The capacity that the disk reports, in octets.
 CAPACITY = 1 << 30
 
 
@@ -47,7 +47,7 @@ class Faults:
         self.dead = False
 
     def heal(self) -> None:
-        """Have nothing fail and count from 0."""
+        """End all ordered failures, and count from 0."""
         self.seen: Counter[str] = Counter()
         self._verb, self._number, self._error, self._lasting, self._name = "", 0, 0, False, "*"
 
@@ -87,7 +87,7 @@ def _operation(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 class Disk(mfusepy.Operations):
-    """What the kernel asks for. Open files are known by their handles alone, as they may have lost their name."""
+    """Answers the kernel. Open files are known by their handles alone, because they may have lost their names."""
 
     use_ns = True
     flag_nopath = flag_nullpath_ok = True
@@ -102,12 +102,12 @@ class Disk(mfusepy.Operations):
         self._tree = Tree()
 
     def cut(self) -> None:
-        """Let nothing succeed from now on."""
+        """Let every operation fail from now on."""
         with self.mutex:
             self.faults.dead = True
 
     def restore(self, seed: int | None) -> None:
-        """Forget what was not synced, or with a seed a part of it."""
+        """Forget the unsynced octets, or with a seed a random part of them."""
         self._tree.cut(None if seed is None else Random(seed))
         self.opened.clear()
         self.faults.dead = False
@@ -212,7 +212,7 @@ class Disk(mfusepy.Operations):
 
     releasedir = release
 
-    # What is known about them
+    # Attributes
 
     @_operation("getattr")
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
@@ -287,7 +287,7 @@ class Mount(mfusepy.FUSE):  # type: ignore[misc]
 
 
 class Control:
-    """Does what the socket is told. `again` says whether the file system is to be mounted once more when it ended."""
+    """Follows the commands of the socket. `again` is true if the file system is to be mounted once more."""
 
     def __init__(self, disk: Disk, mount: str, path: str) -> None:
         self._disk = disk
@@ -323,7 +323,7 @@ class Control:
         return "ok"
 
     def _on(self, seed: int | None) -> None:
-        """Unmount, so that the kernel forgets too, and mount what is left."""
+        """Unmount, so that the kernel drops its caches, and mount the rest."""
         self._disk.cut()
         self._seed = seed
         self._disk.mounted.clear()

@@ -21,7 +21,7 @@ class WallClock:
             self._seconds = mmap.mmap(opened.fileno(), 8)
 
     def settings(self, python_path: str) -> dict[str, str]:
-        """Return what the program's environment must hold, the PYTHONPATH it needs anyway included."""
+        """Return the variables for the program's environment, including the PYTHONPATH that it needs anyway."""
         return {"TIME_AHEAD": str(self._file), "PYTHONPATH": os.pathsep.join((str(_FOLDER), python_path))}
 
     @property

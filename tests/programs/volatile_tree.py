@@ -1,4 +1,4 @@
-"""What a disk knows and what it only promised: files and names that are gone after a power cut unless they were synced.
+"""A tree of files whose octets and names are lost after a power cut unless they were synced.
 
 A file's octets are durable after a sync of the file, its name after a sync of the directory it is in. That is less than
 most file systems keep, and all that POSIX promises.
@@ -13,13 +13,13 @@ SECTOR = 512
 
 
 class Node:
-    """What a name stands for: times, owner and mode, which no cut changes here."""
+    """A file or directory: its times, owner and mode, which a cut does not change here."""
 
     def __init__(self, mode: int, now: int = 0) -> None:
         self.mode = mode
         self.uid = self.gid = 0
         self.accessed = self.changed = now
-        #: The name it was given last, for faults that meet some files alone.
+        #: The name that it was given last, because some faults apply to files with certain names only.
         self.name = ""
 
     @property
@@ -28,13 +28,13 @@ class Node:
         return 0
 
     def sync(self) -> None:
-        """Make durable what there is."""
+        """Make the present content durable."""
 
     def lose(self) -> None:
         """Forget that anything is to be made durable, as the page cache does after a sync that failed."""
 
     def cut(self, survivors: random.Random | None) -> None:
-        """Go back to what is durable; with `survivors` a part of the rest is there too."""
+        """Go back to the durable content; with `survivors` a random part of the rest is kept too."""
 
 
 class File(Node):
@@ -45,7 +45,7 @@ class File(Node):
         self._data = bytearray()
         self._durable = bytearray()
         self._dirty: set[int] = set()
-        # The shortest the file was since it was synced: from there on nothing durable is in it.
+        # The least length of the file since it was synced: no octet beyond it is durable.
         self._low = 0
 
     @property
@@ -153,7 +153,7 @@ class Directory(Node):
         self._changes.clear()
 
     def cut(self, survivors: random.Random | None) -> None:
-        """Go back to the durable names, and have what they stand for do the same."""
+        """Go back to the durable names, and cut the nodes behind them too."""
         for names, fate in self._changes:
             if survivors is not None and fate.kept(survivors):
                 _apply(names, self._durable)
@@ -179,7 +179,7 @@ class Tree:
         self.root = Directory()
 
     def find(self, path: str) -> Node:
-        """Return what is at a path."""
+        """Return the node at a path."""
         node: Node = self.root
         for name in _names(path):
             node = _directory(node).entries.get(name) or _missing(path)
