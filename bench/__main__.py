@@ -19,9 +19,9 @@ _FULL, _QUICK = (3, 20.0), (1, 1.75)
 
 
 def main() -> int:
-    """Measure, print the tables and keep them. Returns the exit status: 1 if nothing could be measured."""
+    """Measure, print the tables and keep them. Returns the exit status: 1 without any measured figure."""
     options = _options()
-    # A manager's SIGTERM unwinds like Ctrl-C: whatever was started is ended on the way out.
+    # A manager's SIGTERM unwinds like Ctrl-C, so that all started programs are ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if reason := load.why_not():
         print(f"nothing measured: {reason}", file=sys.stderr)
@@ -62,7 +62,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(measuring: Measuring, rounds: int) -> bool:
-    """Measure, and return whether somebody cut it short; what was measured until then counts."""
+    """Measure, and return whether an operator cut the run short. The figures measured until then count."""
     try:
         measuring.run(rounds)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 Usage: python -m bench.crowd KIND PORT [--count N] [--rate N]
 
-Says "ready" when all are in their places. What it does from then on, it does `rate` times a second.
+Prints "ready" when all clients are connected. From then on each kind acts `rate` times a second.
 """
 
 import argparse
@@ -38,8 +38,8 @@ def crowd(kind: str, port: int, *, count: int = 0, rate: int = 0) -> Iterator[No
             process.terminate()
 
 
-def _silent(port: int, count: int, rate: int) -> None:  # noqa: ARG001  there is nothing that they do
-    """Connect and say nothing."""
+def _silent(port: int, count: int, rate: int) -> None:  # noqa: ARG001  silent clients do not act
+    """Connect and send no command."""
     with Silent(port, count) as clients:
         let_in = sum(number for said, number in clients.said.items() if said.startswith(b"220"))
         if let_in < count:
@@ -68,13 +68,13 @@ def _flood(port: int, count: int, rate: int) -> None:  # noqa: ARG001  one at a 
 
 
 def _knock_on(port: int, count: int, rate: int) -> None:  # noqa: ARG001
-    """Connect and hang up, whatever is said."""
+    """Connect and hang up, without waiting for the greeting."""
     _ready()
     _steadily(rate, lambda: _knock(port, "127.0.0.1"))
 
 
 def _deaf(port: int, count: int, rate: int) -> None:  # noqa: ARG001
-    """Ask until nobody takes any more questions, and never read an answer."""
+    """Send commands until the relay reads no more of them, and never read a reply."""
     clients = [connect(port) for _ in range(count)]
     for client in clients:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -113,7 +113,7 @@ def _knock(port: int, source: str) -> None:
 
 
 def _steadily(rate: int, act: Callable[[], object]) -> None:
-    """Do something at a rate a second for ever; nothing is made up for."""
+    """Call a function at a rate a second without end. A missed moment is not made up for."""
     while True:
         began = time.perf_counter()
         act()

@@ -1,7 +1,7 @@
 """A small Debian in a folder, with one peer's package installed, and the way to run a program in it.
 
-A program runs with the folder as its root, in mount and process namespaces of its own: what it needs of the host is
-bound into the folder, and whatever it started ends with it, mounts and processes alike.
+A program runs with the folder as its root, in mount and process namespaces of its own. The parts of the host that it
+needs are bound into the folder, and all mounts and processes that it made end with it.
 """
 
 import os
@@ -27,8 +27,8 @@ apt-get -qq update
 DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends {package}
 apt-get clean
 """
-# The kernel ends it all when the bench is gone, however the bench ended. The shell stays the first process, for the
-# kernel forgets that order for one that changes its user.
+# The kernel ends all of it after any end of the bench. The shell stays the first process, because the kernel forgets
+# that order for a process that changes its user.
 _APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 _ENTER = """
 set -e
@@ -46,7 +46,7 @@ exit $?
 
 
 def folder_with(cache: Path, package: str) -> Path:
-    """Return the Debian that has a package, making it if the cache has none. Raises LeftOut if that cannot be done."""
+    """Return the Debian that has a package, made first if the cache lacks it. Raises LeftOut if that fails."""
     if reason := _why_not(cache, package):
         raise LeftOut(reason)
     folder = cache / f"{SUITE}-{package}"
@@ -105,7 +105,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def command_in(folder: Path, command: Sequence[str], bound: Mapping[Path, Path] = _NOTHING) -> list[str]:
-    """Return the command line that runs a command in a Debian; `bound` is what of the host it sees, and where."""
+    """Return the command line that runs a command in a Debian; `bound` maps paths of the host to paths in it."""
     bindings = (str(path) for pair in bound.items() for path in pair)
     return [*_APART, "sh", "-c", _ENTER, "sh", str(folder), *bindings, "--", *command]
 
@@ -125,7 +125,7 @@ def start_server(name: str, command: Sequence[str], port: int, output: Path) -> 
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """End what `command_in` started: the kernel ends all others with the first process, and then tells the parent."""
+    """End a program of `command_in`: the kernel ends all others with the first process, and then tells the parent."""
     for first in [*family(process.pid)][1:2]:
         with suppress(ProcessLookupError):
             os.kill(first, signal.SIGKILL)

@@ -1,10 +1,10 @@
-"""Measure one DKIM signature: ours, dkimpy's own, and the key operation alone.
+"""Measure one DKIM signature: the relay's, dkimpy's own, and the key operation alone.
 
 Usage: python -m bench.dkim_bench [--octets N] [--seconds S]
 
-The message is what intake made of a small mail: a Received field, nine others and a body. Both canonical forms are
-relaxed. Each figure is the best of five runs, in milliseconds of wall time; ours begins with a body in memory and ends
-with the fields to put on top. The last lines hash a large body in pieces, which is done in a thread.
+The message is a small one as intake stores it: a Received field, nine others and a body. Both canonical forms are
+relaxed. Each figure is the best of five runs, in milliseconds of wall time; the relay's begins with a body in memory
+and ends with the fields to put on top. The last lines hash a large body in pieces, which is done in a thread.
 """
 
 import argparse
@@ -51,11 +51,11 @@ class OneKey:
         self._keys = (key,)
 
     def keys(self, domain: str) -> tuple[SigningKey, ...]:  # noqa: ARG002
-        """Return it, whatever the domain."""
+        """Return the one key for every domain."""
         return self._keys
 
     def files(self) -> tuple[tuple[KeyName, ...], ...]:
-        """Return nothing: there are none."""
+        """Return no domains."""
         return ()
 
 

@@ -59,7 +59,7 @@ class Filler:
         return sample / (time.perf_counter() - begun)
 
     async def claims(self, sample: int) -> float:
-        """Return how many a second are claimed of what is due; then they wait like the others."""
+        """Return how many due messages a second are claimed; then they wait like the others."""
         begun, claimed = time.perf_counter(), list[Claim]()
         while len(claimed) < sample:
             claimed += await self._queue.claim(time.time(), _HANDFUL, 600.0)
@@ -95,7 +95,7 @@ async def _measure(queue: SqliteQueue, options: argparse.Namespace) -> dict[str,
     for count in options.counts:
         await filler.fill(count)
         if options.sample:
-            # What the filling left for the disk to do is over: the question is what waiting costs, not arriving.
+            # The disk has written the filling: the row measures the cost of waiting messages, not of arriving ones.
             os.sync()
             pairs = [(await filler.adds(options.sample), await filler.claims(options.sample)) for _ in range(_TIMES)]
             adds[count] = median(add for add, _ in pairs)
@@ -114,7 +114,7 @@ async def _main(reactor: Any, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Fill and measure as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--counts", type=int, nargs="+", required=True)

@@ -85,7 +85,7 @@ class FaultAt:
         return self.answer if step is self.step else ""
 
     def over(self, session: int) -> None:
-        """Do nothing: nothing is counted."""
+        """Ignore the end of a transaction: this script counts no transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def _send(port: int, chosen: Sequence[Case]) -> dict[int, float]:
 
 
 def _wait(chosen: Sequence[Case], at: Mapping[str, Host], senders: Host, seconds: float) -> None:
-    """Wait until each message was seen somewhere, or the time is up; then a little longer for what should not come."""
+    """Wait until each message was seen somewhere or the time is up, then a little longer for surplus copies."""
 
     def all_seen() -> bool:
         return all([*_seen(case, at, senders, 0.0)] for case in chosen)

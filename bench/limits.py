@@ -57,7 +57,7 @@ class PerPeriod:
         return ""
 
     def over(self, session: int) -> None:
-        """Do nothing: sessions are not counted."""
+        """Ignore the end of a transaction: sessions are not counted."""
 
     def least(self, messages: int) -> float:
         """Return the seconds that the limit takes for so many messages."""
@@ -78,7 +78,7 @@ class Provider:
     speed: float = 1.0
 
     def limit(self) -> Limit:
-        """Return the limit, with nothing counted yet."""
+        """Return the limit with empty counters."""
         return _LIMITS[self.name]()
 
 

@@ -16,7 +16,7 @@ _END_SECONDS = 10.0
 
 
 def why_not() -> str | None:
-    """Return why nothing can be measured here, or None."""
+    """Return the reason why this machine cannot measure, or None."""
     missing = [name for name in ("smtp-source", "smtp-sink") if find_program(name) is None]
     return f"{' and '.join(missing)} not found: install Debian's postfix package" if missing else None
 
@@ -54,7 +54,8 @@ class Sink:
     def count(self) -> int:
         """Return how many messages it has taken since it started.
 
-        The pipe is read 50 times a second rather than at every line, so that counting costs the two cores nothing.
+        The pipe is read 50 times a second rather than at every line, because counting would take time from the two
+        cores.
         """
         assert self._process.stdout is not None
         while data := self._process.stdout.read(1 << 20):
@@ -100,7 +101,7 @@ class Source:
         return bool(self._process.returncode)
 
     def finish(self) -> None:
-        """Wait for its end, which is near or is forced. Raises RuntimeError with what it said if it failed."""
+        """Wait for its end, or force it. Raises RuntimeError with its output if it failed."""
         self._end()
         if self.failed:
             assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""Rounds over rows over contenders: each takes its turn, so that what slows the machine for a while slows all."""
+"""Rounds over rows over contenders: each takes its turn, so that a slow phase of the machine slows all."""
 
 import os
 import time
@@ -35,7 +35,7 @@ class Measuring:
         self._out: set[tuple[str, str]] = set()
 
     def run(self, rounds: int) -> None:
-        """Measure the rounds, or as many as there is time for. What is missing stands in the results' notes."""
+        """Measure the rounds, or as many as there is time for. The notes of the results name missing rounds."""
         for number in range(rounds):
             late = [row.name for row, contenders in self._turns if not self._row(row, contenders, number)]
             if late:
@@ -56,7 +56,7 @@ class Measuring:
     def _turn(self, row: Row, contender: str, number: int) -> None:
         if (row.name, contender) in self._out:
             return
-        # The disk is done with what the one before left behind.
+        # The disk has written the data of the contender before.
         os.sync()
         began = self._clock()
         try:
@@ -77,7 +77,7 @@ class Measuring:
 
 
 def taking_part(row: Row, asked: Sequence[str] | None, *, quick: bool) -> list[str]:
-    """Return who is measured in a row: those asked for, else all, in a quick run only whom a goal is about."""
+    """Return the contenders of a row: the requested ones or all; in a quick run only those of its goals."""
     if asked is not None:
         return [name for name in row.contenders if name in asked]
     if not quick:
@@ -87,7 +87,7 @@ def taking_part(row: Row, asked: Sequence[str] | None, *, quick: bool) -> list[s
 
 
 def _brief(error: Exception) -> str:
-    """Return the last line of an error, which for a program's last words is what it ended with."""
+    """Return the last line of an error, which names the cause if the error quotes a program's output."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1][-300:]
 

@@ -1,9 +1,9 @@
-"""Measure how long a start takes that merges the queue of a worker that runs no more.
+"""Measure the time of a start that merges the queue of a removed worker.
 
 Usage: python -m bench.merge_bench [--directory DIR] [--messages N]
 
-Both queues hold N messages of 4 KiB with one recipient each. Prints seconds of the clock and of the CPU, what the
-process grew to, how long the log got, and what a start costs that finds nothing to merge.
+Both queues hold N messages of 4 KiB with one recipient each. Prints seconds of the clock and of the CPU, the
+peak memory of the process, the peak length of the log, and the time of a start without a queue to merge.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def measure(directory: Path, messages: int) -> str:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", type=Path, help="a folder on the disk to measure", default=Path())
     parser.add_argument("--messages", type=int, default=100_000)

@@ -15,7 +15,7 @@ from harness.processes import free_port
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a peer's configuration is made from: its home, the Debian it runs in, its port and the sink's."""
+    """The values in a peer's configuration: its home, the Debian that it runs in, its port and the sink's."""
 
     home: Path
     debian: Path

@@ -24,7 +24,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One figure over what grows. Each line's points are in order of x."""
+    """One figure as a function of the growing load. The points of each line are in order of x."""
 
     title: str
     axis: str
@@ -66,7 +66,7 @@ def draw(drawn: Sequence[Panel]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From values to places. With a `least` it counts in powers of ten, and what is below stands at `least`."""
+    """From values to places. With a `least` the axis is logarithmic, and lower values stand at `least`."""
 
     first: float
     last: float
@@ -103,7 +103,7 @@ def _panel(panel: Panel) -> Iterator[str]:
 
 
 def _least(xs: Sequence[float]) -> float:
-    """Return from where a wide axis counts in powers of ten: nothing stands a tenth below the least; 0 if not wide."""
+    """Return the start of a logarithmic axis, a tenth of the least value or more; 0 if the axis is not wide."""
     positive = [x for x in xs if x > 0]
     if not positive or positive[-1] / positive[0] < _WIDE:
         return 0.0

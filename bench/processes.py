@@ -1,4 +1,4 @@
-"""What a server costs, by what the kernel says of its processes."""
+"""CPU time and memory of a server, from the figures of the kernel about its processes."""
 
 import os
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def _ticks(pid: int) -> int:
 
 
 def _text(file: Path) -> str:
-    """Return what a file of /proc says, or nothing of a process that has gone."""
+    """Return the text of a file in /proc, or "" for a process that has ended."""
     try:
         return file.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Measure the queue alone: durable adds and settlements a second, and what they cost the reactor thread.
+"""Measure the queue alone: durable adds and settlements a second, and their cost for the reactor thread.
 
 Usage: python -m bench.queue_bench [--directory DIR] [--messages N]
 

@@ -71,7 +71,7 @@ class RecipientSink:
 
 
 class Dialogue:
-    """What is known of one connection: incomplete octets, the recipients so far, and whether it is in the data."""
+    """The state of one connection: incomplete octets, the recipients so far, and whether it is in the data."""
 
     def __init__(self, sink: RecipientSink) -> None:
         self._sink = sink

@@ -14,7 +14,7 @@ from bench.server import LeftOut, Place, settled
 from harness.daemon import Daemon
 from mta.config import table
 
-#: How long it may take to stop before it is killed; what it still delivers is of no more interest.
+#: Seconds for a stop before the relay is killed; late deliveries are not measured.
 _GRACE_SECONDS = 3.0
 #: Settings that are not the relay's: variables of bench/hooks/sitecustomize.py, and the path to it.
 HOOKS = frozenset({"PYTHONPATH", "BENCH_TIMEOUT", "BENCH_SPEED"})

@@ -1,4 +1,4 @@
-"""What a run of the bench found, and what its goals make of it. Pure: figures in, verdicts out."""
+"""The figures of a run, and the verdicts on its goals. Pure: figures in, verdicts out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from bench.row import RELAY, Figures, Goal, Row
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Figures by row and contender, one item a round, and empty where a round failed; and what went without."""
+    """Figures by row and contender, one item a round, empty for a failed round; and notes on missing ones."""
 
     rounds: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, row: str, contender: str, number: int, figures: Figures) -> None:
-        """Keep what one round (from 0) showed, at the same place for all contenders, whoever missed a round before."""
+        """Keep the figures of one round (from 0), at the same index for all contenders, also after a missed round."""
         listed = self.rounds.setdefault(row, {}).setdefault(contender, [])
         listed += [{}] * (number - len(listed)) + [figures]
 
@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a goal. `measured` is a ratio or a figure, as the goal asks; None if a side of it is missing."""
+    """The verdict on a goal. `measured` is a ratio or a figure, as the goal asks; None if a side of it is missing."""
 
     row: Row
     goal: Goal
@@ -46,7 +46,7 @@ class Verdict:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the median is on the right side of the bound; None if there is none."""
+        """Whether the median is on the right side of the bound; None without a median."""
         if self.measured is None:
             return None
         at_most = self.measured.middle <= self.goal.bound

@@ -1,4 +1,4 @@
-"""The seam of the bench: what a row is, what it promises, and what it is given to measure with."""
+"""The seam of the bench: a row, its goals, and the means with which it measures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bench import contenders
 from bench.load import Sink
 from bench.server import Place, Server
 
-#: What one round showed, by name with unit: `end-to-end/s`, `MB/s`, `resident MB`, `p99 ms`. A name like
+#: The figures of one round, by name with unit: `end-to-end/s`, `MB/s`, `resident MB`, `p99 ms`. A name like
 #: `adds/s @ 100000 waiting` is one point of a curve: the plot draws `adds/s` over `waiting`.
 Figures = Mapping[str, float]
 
@@ -25,10 +25,10 @@ _NO_FILES: Mapping[str, bytes] = {}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the relay is to reach in a row.
+    """A bound that the relay is to reach in a row.
 
     `against` names another contender of the row (`postfix`), or a contender of another row (`B1/smtprelay`): the bound
-    is then on the ratio of ours to theirs, round by round. Empty: the bound is on the figure itself.
+    is then on the ratio of the relay's figure to the other's, round by round. Empty: the bound is on the figure itself.
     """
 
     figure: str
@@ -38,7 +38,7 @@ class Goal:
 
 
 class Row(Protocol):
-    """One line of the table. A row is a value: what differs from round to round lives in `run`."""
+    """One line of the table. A row is a value: the state of a round lives in `run`."""
 
     @property
     def name(self) -> str:
@@ -50,11 +50,11 @@ class Row(Protocol):
 
     @property
     def contenders(self) -> Sequence[str]:
-        """Who takes part, in turns; the relay first."""
+        """The names of the contenders, which take turns; the relay is the first."""
 
     @property
     def goals(self) -> Sequence[Goal]:
-        """What the relay is to reach."""
+        """The goals of the relay."""
 
     def run(self, bench: "Bench", contender: str) -> Figures:
         """Start the contender fresh, warm it up, measure one round, stop it.
@@ -65,7 +65,7 @@ class Row(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all rows share. `directory` lies on the disk to measure, `cache` keeps the peers' programs."""
+    """The means that all rows share. `directory` lies on the measured disk, `cache` keeps the peers' programs."""
 
     directory: Path
     cache: Path

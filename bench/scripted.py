@@ -1,6 +1,6 @@
 """Mail hosts that answer by a script, all on one event loop in a thread of its own.
 
-A script is asked at each step of a session and gives the reply, or says that there is none.
+A script is asked at each step of a session and gives the reply, or keeps silent.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Step(Enum):
     END = "after the dot"
 
 
-#: Instead of a reply: the connection is closed, or the host says nothing from now on.
+#: Instead of a reply: the connection is closed, or the host keeps silent from now on.
 CLOSE = "close"
 SILENCE = "silence"
 
@@ -72,7 +72,7 @@ class Plain:
         return ""
 
     def over(self, session: int) -> None:
-        """Do nothing: nothing is counted."""
+        """Ignore the end of a transaction: this script counts no transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Host:
     script: Script
     tls: ssl.SSLContext | None = None
     stored: list[Stored] = field(default_factory=list)
-    #: Replies 4yz and 5yz of the script; what is out of order after one is not counted.
+    #: Replies 4yz and 5yz of the script; commands out of order after one are not counted.
     refused: int = 0
     sessions: int = 0
 

@@ -1,4 +1,4 @@
-"""What a row may expect of a mail server, whichever it is, and what a server is told of where it runs."""
+"""The interface that rows expect of any mail server, and the place in which a server runs."""
 
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ class LeftOut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a server runs: `directory` for its home, `cache` for its programs, the sink it hands all mail to."""
+    """Where a server runs: `directory` for its home, `cache` for its programs, the sink for all its mail."""
 
     directory: Path
     cache: Path

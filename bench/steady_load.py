@@ -57,7 +57,7 @@ class TimedSink:
 def send_steadily(port: int, to: str, rate: float, count: int) -> Sequence[float]:
     """Send messages to an address at a rate a second; return when each had its 250, by its token.
 
-    Nothing is made up for: after a slow answer the next message leaves at once, and the pace goes on from there.
+    Delays are not made up for: after a slow reply the next message leaves at once, and the pace goes on from there.
     """
     answered = []
     with smtplib.SMTP("127.0.0.1", port, "client.example.test", timeout=60) as client:

@@ -8,7 +8,7 @@ from bench.row import Row
 
 
 def section(results: Results, rows: Sequence[Row], facts: Mapping[str, str], command: str) -> str:
-    """Return all that a reader of a run wants: machine, command, goals, figures, and what went without."""
+    """Return the report on a run: machine, command, goals, figures, and notes on missing ones."""
     parts = [f"{facts_line(facts)}\n`{command}`", goals_table(results, rows), figures_table(results, rows)]
     if results.notes:
         parts.append("\n".join(f"- {note}" for note in results.notes))
@@ -21,7 +21,7 @@ def facts_line(facts: Mapping[str, str]) -> str:
 
 
 def goals_table(results: Results, rows: Sequence[Row]) -> str:
-    """Return one line a goal: the load, what was to reach, what was measured, and whether it is reached."""
+    """Return one line a goal: the load, the bound, the measured value, and whether the bound is reached."""
     lines = [
         "| row | load | figure | to reach | measured | the relay | against | reached |",
         "|---|---|---|---|---|---:|---:|---|",

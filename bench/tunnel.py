@@ -38,7 +38,7 @@ def certificates() -> dict[str, bytes]:
 class Tunnel:
     """One stunnel. With a certificate it takes STARTTLS and speaks plainly to `target`; without, the other way round.
 
-    Entering starts it and waits until the greeting of what listens on `target` comes through. Raises LeftOut if stunnel
+    Entering starts it and waits until the greeting of the server on `target` comes through. Raises LeftOut if stunnel
     cannot be had.
     """
 

@@ -1,9 +1,9 @@
-"""Listeners without a delivery behind them, for the rows that ask what the rest of the relay costs.
+"""Listeners without a delivery behind them, for the rows that measure the cost of the rest of the relay.
 
 Usage: python -m bench.variants ceiling|held, with the relay's settings in the environment
 
 `ceiling` answers each message as soon as it has arrived: the relay's reactor, machines and sockets with no queue.
-`held` stores each message durably, unclaimed, and tries to deliver none.
+`held` stores each message durably, unclaimed, and does not deliver.
 """
 
 import os
@@ -35,7 +35,7 @@ from mta.smtp.server.machine import ServerMachine
 
 
 class AnsweringQueue(MemoryQueue):
-    """What an intake needs of a queue, with nothing behind it: every message is taken at once and forgotten."""
+    """The part of a queue that the intake needs: every message is taken at once and forgotten."""
 
     def add(
         self,
@@ -49,21 +49,21 @@ class AnsweringQueue(MemoryQueue):
 
 
 class Held:
-    """The intake's DirectDelivery when nothing is delivered: messages are stored unclaimed and wait."""
+    """The intake's DirectDelivery without a delivery: messages are stored unclaimed and wait."""
 
     def lease(self, size: int) -> float | None:  # noqa: ARG002
-        """Have room for none."""
+        """Return no lease, so that the message is stored unclaimed."""
         return None
 
     def take(self, claim: Claim) -> None:
-        """Be given none."""
+        """Ignore the claim, which cannot come."""
 
     def wake(self) -> None:
-        """Look for none."""
+        """Do not look for due messages."""
 
 
 def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> SmtpServerFactory:
-    """Return the daemon's listener, put together as in mta.daemon.assembly, before a queue that nobody takes from."""
+    """Return the daemon's listener as mta.daemon.assembly makes it, before a queue from which no delivery claims."""
     event_log, name = EventLog(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
     smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     limits = InboundLimits()

@@ -1,4 +1,4 @@
-"""B11: a million messages wait. What is added and claimed beside them, and how the relay starts with them."""
+"""B11: a million messages wait. Adds and claims beside them, and a start of the relay with them."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from bench.server import Server
 from harness.daemon import ROOT
 
 EMPTY_QUEUE = "empty queue"
-#: How long a relay that has started is watched, for the most that it takes of the memory.
+#: How long a relay that has started is watched, for its peak memory.
 _WATCHED_SECONDS = 15.0
 
 
@@ -36,7 +36,7 @@ class Backlog:
         most = bench.amount(1_000_000, 20_000)
         counts = [0] if contender == EMPTY_QUEUE else bench.amount([0, 10_000, 100_000, most], [0, most])
         sample = bench.amount(20_000, 10_000)
-        # Nobody listens on the sink's port: all that waits is tried and put off again.
+        # The sink's port is closed: every waiting message is tried and deferred again.
         server = bench.server(RELAY, sink_port=9)
         try:
             rates = fill(server, counts, sample)
@@ -51,7 +51,7 @@ class Backlog:
 def fill(
     server: Server, counts: Sequence[int], sample: int = 0, to: Sequence[str] = ()
 ) -> Mapping[str, dict[str, float]]:
-    """Fill the queue of a server that is not running, in a process of its own; return what that showed."""
+    """Fill the queue of a server that is not running, in a process of its own; return the figures."""
     command = [sys.executable, "-m", "bench.fill_queue", str(server.home / "queue"), "--sample", str(sample)]
     command += ["--counts", *map(str, counts), *(["--to", *to] if to else [])]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""B15: what one client waits for while a crowd of others behaves badly."""
+"""B15: the latency of one client while a crowd of others behaves badly."""
 
 import gc
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ _REFUSING, _SILENT, _LIVE = "refusing.test", "silent.test", "live.test"
 
 @dataclass(frozen=True, slots=True)
 class DeadDestinations:
-    """Half of what waits is for a host that refuses, half for one that never greets; the relay delivers by MX."""
+    """Half of the waiting mail is for a host that refuses, half for one that never greets; the relay delivers by MX."""
 
     name: str = "B12"
     words: str = "100,000 messages waiting for dead hosts, 50 fresh ones a second"
@@ -72,7 +72,7 @@ def _names() -> Iterator[Dns]:
 
 @contextmanager
 def _silent_host(port: int) -> Iterator[None]:
-    """Let the kernel take connections at the silent host's address, and nobody say a word on them."""
+    """Let the kernel accept connections at the silent host's address, and send no greeting on them."""
     with socket.create_server(("127.0.0.3", port), backlog=1000):
         yield
 

@@ -1,4 +1,4 @@
-"""B13: thousands of clients that are connected and say nothing, while others send mail."""
+"""B13: thousands of connected clients send no command, while others send mail."""
 
 import socket
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _OTHERS = 500
 
 @dataclass(frozen=True, slots=True)
 class IdleConnections:
-    """What idle connections cost: memory each, and speed of the sessions that do something."""
+    """The cost of idle connections: memory each, and speed of the active sessions."""
 
     name: str = "B13"
     words: str = "5,000 idle connections, 4 KiB over 20 others"
@@ -47,7 +47,7 @@ class IdleConnections:
 
 
 def _greeted(port: int) -> socket.socket:
-    """Return a connection that was let in. Raises RuntimeError with what the relay said otherwise."""
+    """Return an accepted connection. Raises RuntimeError with the relay's reply if it was refused."""
     client = socket.create_connection(("127.0.0.1", port), timeout=20)
     greeting = client.recv(512)
     if not greeting.startswith(b"220"):

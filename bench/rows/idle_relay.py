@@ -1,4 +1,4 @@
-"""B14: the relay with nothing to do, from its start until some seconds later."""
+"""B14: an idle relay, from its start until some seconds later."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from bench.row import RELAY, Bench, Figures, Goal
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """How soon it greets, what it takes of the memory, and how often it wakes up for nothing."""
+    """The time until the greeting, the memory, and the wake-ups of an idle relay."""
 
     name: str = "B14"
     words: str = "idle"
@@ -24,7 +24,7 @@ class Idle:
         begun = time.perf_counter()
         with server:
             ready = time.perf_counter() - begun
-            # What a start leaves to do is done within a second.
+            # The rest of a start is done within a second.
             time.sleep(1)
             cpu, woken = cpu_seconds(server.pid), _wakeups(server.pid)
             seconds = bench.amount(10, 3)

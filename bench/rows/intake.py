@@ -17,7 +17,7 @@ CEILING = "ceiling"
 
 _WARM = 200
 _ROUND_SECONDS = 120.0
-# Nothing is sent on, but a server must be told of a port.
+# No message is sent on, but the configuration needs a port.
 _NOWHERE = 9
 _VARIANTS = {RELAY: "held", CEILING: "ceiling"}
 

@@ -1,4 +1,4 @@
-"""B3: what one client waits for when nobody else is there, and no sync can be shared."""
+"""B3: the latency of a lone client, whose syncs are shared with no other session."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from statistics import median, quantiles
 from bench.client import Client, content
 from bench.row import EXIM, POSTFIX, RELAY, Bench, Figures, Goal
 
-#: No server: as many octets as a message has, written over what a file has already, and synced.
+#: No server: as many octets as a message has, written over old octets of a file, and synced.
 DISK = "the disk alone"
 
 _WARM = 30

@@ -1,4 +1,4 @@
-"""What several rows do: smtp-source through a server into smtp-sink, timed from the first connect to the last one."""
+"""Sends messages from smtp-source through a server into smtp-sink, timed from the first connect to the last message."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _SHARES = {POSTFIX: 0.4, EXIM: 0.1, RELAY_X2: 1.5}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What clients send. `options` are smtp-source's; `-d` keeps a session's connection for all its messages."""
+    """The load of the clients. `options` are smtp-source's; `-d` keeps a session's connection for all its messages."""
 
     octets: int = 4096
     sessions: int = 20
@@ -27,7 +27,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What it took: seconds from the first connect until the last 250, and until the sink had the last message."""
+    """The measured run: seconds from the first connect until the last 250, and until the sink had the last message."""
 
     messages: int
     accepted_seconds: float
@@ -96,7 +96,7 @@ def warm_up(server: Server, sink: Counter, load: Load, messages: int) -> None:
 
 
 def pass_through(server: Server, sink: Counter, load: Load, messages: int) -> Passage:
-    """Send the messages through a server. Raises RuntimeError or TimeoutError, which say what went wrong."""
+    """Send the messages through a server. Raises RuntimeError or TimeoutError with the reason."""
     goal = sink.count() + messages
     before = cpu_seconds(server.pid)
     with Source(server.port, messages, load.octets, load.sessions, options=load.options) as source:

@@ -1,4 +1,4 @@
-"""B9: STARTTLS on both sides. What the tools can do at most is measured beside it, with nothing between the tunnels."""
+"""B9: STARTTLS on both sides. The limit of the tools is measured beside it, with the tunnels back to back."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""B1: what a busy relay does, many clients that each keep their connection."""
+"""B1: a busy relay with many clients, each of which keeps its connection."""
 
 from bench.row import EXIM, POSTFIX, Goal
 from bench.rows.sending import Load, Throughput
