@@ -169,7 +169,7 @@ def alias_outcome(
             return alias_failure(pending, mail)
         mails.append(mail)
     if not mails:
-        return Delivered("not passed on: the message goes to all that the alias stands for already", host="")
+        return Delivered("not passed on: all recipients of the alias get the message already", host="")
     number = len(expansion.users) + len(expansion.outside)
     targets = "1 recipient" if number == 1 else f"{number} recipients"
     return Expanded(Delivered(f"passed on to {targets} as message {mails[-1].id}", host=""), tuple(mails))

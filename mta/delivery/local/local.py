@@ -212,9 +212,9 @@ class _RecipientsByTask:
 def _immediate_outcome(address: Address, expansion: Expansion) -> Outcome | None:
     """Return the outcome of an alias that can be told without any work, or None."""
     if expansion.error:
-        return TryLater(f"{expansion.error}: mend ALIASES_FILE", status="4.2.4")
+        return TryLater(f"{expansion.error}: fix it in ALIASES_FILE", status="4.2.4")
     if expansion.refused:
         return Failed(f"no mailbox {address} here", status="5.1.1")
     if not (expansion.users or expansion.outside):
-        return Delivered(f"dropped: the alias {address} stands for nobody", host="")
+        return Delivered(f"dropped: the alias {address} has no recipients", host="")
     return None

@@ -98,7 +98,7 @@ class SmtpConnection:
 
     def abort(self) -> None:
         """Close the connection at once; a running `deliver` ends with TryLater."""
-        self._protocol.end(SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by us"))
+        self._protocol.end(SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by this relay"))
 
     def session_event(self, event: ClientEvent) -> None:
         """Act on an event of the session."""

@@ -34,7 +34,7 @@ def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
             advice = f"Ask the smarthost's operator for one of these, or unset {_login(route)}"
             return f"{failure.text}; mail stays queued. {advice}"
         case FailureKind.OURSELVES:
-            advice = "Mend the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
+            advice = "Correct the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
             return (
                 f"mail loops back to this relay: {route.label} answers, but {failure.text}; mail stays queued. {advice}"
             )

@@ -174,7 +174,7 @@ class ClientMachine:
         if not self.ready:
             raise LocalProtocolError("QUIT would cut something short")
         self._dialogue.outgoing.append(b"QUIT\r\n")
-        self.ended = SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by us")
+        self.ended = SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by this relay")
 
     def _take(self, reply: Reply) -> ClientEvent | None:
         self.replies += 1

@@ -245,7 +245,7 @@ class KeptOpenTests(Case):
         connection.abort()
         self.assertEqual(
             self.successResultOf(delivering).outcomes[0].text,
-            "connection closed by us; the message may have been taken",
+            "connection closed by this relay; the message may have been taken",
         )
         self.net.advance(0)
         self.assertEqual(self.lost, [connection])

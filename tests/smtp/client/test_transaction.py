@@ -239,7 +239,7 @@ def test_a_timeout_after_the_end_of_data_says_so_too() -> None:
     "trouble",
     [
         SessionFailure(FailureKind.PROTOCOL, "4.5.0", "protocol error: not a reply: 'hello'"),
-        SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by us"),
+        SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by this relay"),
     ],
 )
 def test_whatever_else_leaves_the_end_of_data_without_an_answer_says_so_too(trouble: SessionFailure) -> None:
