@@ -34,7 +34,7 @@ PROSE_LIMITS = {
     "mta/dkim": (12, 13),
     "mta/dns": (3, 4),
     "mta/event_log": (3, 4),
-    "mta/inbound": (15, 7),
+    "mta/inbound": (3, 4),
     "mta/message": (13, 6),
     "mta/queue": (19, 8),
     "mta/routing": (3, 4),

@@ -307,5 +307,7 @@ def _notice_public(reader: SettingsReader, device: str, near: tuple[IPNetwork, .
 
 
 def _is_everyone(item: TrustItem) -> bool:
-    wide = isinstance(item.who, Everyone) or (isinstance(item.who, Network) and item.who.network.prefixlen == 0)
+    wide = isinstance(item.clients, Everyone) or (
+        isinstance(item.clients, Network) and item.clients.network.prefixlen == 0
+    )
     return wide and not item.excluded

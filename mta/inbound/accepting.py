@@ -1,9 +1,9 @@
-"""Taking connections off a listening socket: few at a turn, hardly any work for whom we turn away, and a clear word
-even when there are no descriptors left.
+"""The listening port: accepts connections in small batches, and rejects clients with a 421 and without a transport.
 
-Twisted's own port would take as many in one turn as it took in the last and twenty more, which lets a flood hold the
-reactor; would make a transport for each that is turned away; and without descriptors would close without a word, with a
-line of its log for each, or go round and round where it has none in reserve.
+The port replaces the accept loop of Twisted's `Port` for three reasons. Twisted accepts in one turn as many connections
+as in the last turn and twenty more, so that a flood holds the reactor. It builds a transport for each rejected client.
+When the process is out of file descriptors, Twisted closes connections without a reply and with one log line each, or
+loops if it has no descriptor in reserve.
 """
 
 import errno
@@ -24,105 +24,105 @@ _log = Logger()
 
 NO_DESCRIPTORS = reply(421, "4.3.2", "Too many open files here, please try again later")
 
-#: Connections taken in one turn of the reactor at most.
-MOST_AT_ONCE = 32
-#: Seconds for which nothing is accepted when the system has nothing to give, not even for a refusal.
+#: The maximum number of connections accepted in one turn of the reactor.
+MAX_BATCH = 32
+#: Seconds without accepting after the system had no descriptor even for a rejection.
 PAUSE = 1.0
-#: Descriptors that are left to the queue and the deliveries whatever the clients do; or an eighth, where there are few.
+#: Descriptors that are reserved for the queue and the deliveries, but at most an eighth of all.
 HEADROOM = 64
 
 _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class Host(Protocol):
+class ClientFactory(Protocol):
     """The factory of a ClientPort."""
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:  # noqa: N802  Twisted names it
-        """Return the protocol of a client, or a TurnedAway."""
+        """Return the protocol of a client, or a RejectedClient."""
 
     def no_room(self, address: str, refusal: Reply, trouble: str) -> None:
-        """Learn of a client that was turned away because the system had no room for it, and in what words it said so.
+        """Log that a client was rejected for lack of a system resource; `trouble` names it.
 
-        `address` is "" where not even a refusal could be sent.
+        `address` is "" if not even a refusal could be sent.
         """
 
 
 class RejectedClient(TwistedProtocol):
-    """The protocol of a client that is not served: it hears why, and that is all."""
+    """The protocol of a client that is rejected: it sends the refusal and closes."""
 
     def __init__(self, refusal: Reply) -> None:
         self.refusal = refusal
 
     def connectionMade(self) -> None:
-        """Say why, where the port has not done so."""
+        """Send the refusal, if the port has not sent it."""
         assert self.transport is not None
         self.transport.write(self.refusal.wire)
         self.transport.loseConnection()
 
 
 class ClientPort(Port):
-    """A listening socket whose factory is a Host."""
+    """A listening socket whose factory is a ClientFactory."""
 
     reactor: Any
     _pause: IDelayedCall | None = None
-    _spare: int | None = None
-    # The number that no client's descriptor reaches.
-    _highest = 0
-    _at_once = 1
+    _reserved: int | None = None
+    # The descriptors of clients are lower than this number.
+    _descriptor_limit = 0
+    _batch = 1
 
     def startListening(self) -> None:  # noqa: N802  Twisted names it
-        """Begin, with a descriptor in reserve for refusals."""
+        """Start accepting, with a descriptor in reserve for rejections."""
         super().startListening()
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._highest = soft - min(HEADROOM, soft // 8)
-        self._reserve()
+        self._descriptor_limit = soft - min(HEADROOM, soft // 8)
+        self._reserve_descriptor()
 
     def doRead(self) -> None:
-        """Take what waits, as much as one turn has room for."""
-        self.take(self._at_once)
+        """Accept a batch of connections."""
+        self.accept_batch(self._batch)
 
-    def take(self, most: int) -> None:
-        """Take up to so many connections."""
-        for _ in range(most):
+    def accept_batch(self, size: int) -> None:
+        """Accept up to `size` connections."""
+        for _ in range(size):
             try:
                 connection, address = self.socket.accept()
             except OSError as error:
                 if error.errno in _NO_RESOURCES:
-                    self._without_room(error)
-                self._at_once = 1
+                    self._out_of_resources(error)
+                self._batch = 1
                 return
-            if connection.fileno() < self._highest:
+            if connection.fileno() < self._descriptor_limit:
                 try:
                     self._serve(connection, address)
                 except Exception:  # noqa: BLE001  the reactor would close the port for a fault with one client
                     _log.failure("a connection could not be served")
             else:
-                self._refuse_for_room(connection, address, "almost all descriptors are in use")
-        # As many as came: most often one, and the call that finds no more is saved.
-        self._at_once = min(2 * most, MOST_AT_ONCE)
+                self._reject(connection, address, "almost all descriptors are in use")
+        # The batch grows only while it is filled: it is most often one, which saves the call that finds no more.
+        self._batch = min(2 * size, MAX_BATCH)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close."""
+        """Cancel the pause and release the reserved descriptor."""
         self.end_pause()
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        if self._reserved is not None:
+            os.close(self._reserved)
+            self._reserved = None
         super().connectionLost(reason)
 
     def pause(self, seconds: float) -> None:
-        """Leave all connections where they are for a while."""
+        """Leave new connections in the kernel's queue for some seconds."""
         self.stopReading()
         self._pause = self.reactor.callLater(seconds, self._resume)
 
     def end_pause(self) -> None:
-        """Forget that we wait."""
+        """Cancel the end of a pause."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
 
     def resumed(self) -> None:
-        """Act at the end of a pause; the port reads again."""
-        self._reserve()
+        """Do the work that is due after a pause; the port accepts again."""
+        self._reserve_descriptor()
 
     def _resume(self) -> None:
         self._pause = None
@@ -132,63 +132,63 @@ class ClientPort(Port):
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         if len(address) == 4 and address[3]:
-            # The scope of a link-local address stands in its name.
+            # The scope of a link-local address is part of its text.
             name = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
             address = (name, *address[1:])
         try:
-            protocol = cast("Host", self.factory).buildProtocol(self._buildAddr(address))
+            protocol = cast("ClientFactory", self.factory).buildProtocol(self._buildAddr(address))
         except Exception:
-            # The log keeps what failed, and would keep the connection open with it.
+            # The logged failure refers to the connection, which would otherwise stay open.
             connection.close()
             raise
         if type(protocol) is RejectedClient:
-            _say_and_close(connection, protocol.refusal)
+            _send_and_close(connection, protocol.refusal)
             return
         number = self.sessionno
         self.sessionno = number + 1
         transport = self.transport(connection, protocol, address, self, number, self.reactor)
         protocol.makeConnection(transport)
 
-    def _without_room(self, error: OSError) -> None:
-        """Give up what is in reserve for as long as one refusal takes; the others wait in the kernel meanwhile."""
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+    def _out_of_resources(self, error: OSError) -> None:
+        """Reject one client by the reserved descriptor; further connections wait in the kernel's queue."""
+        if self._reserved is not None:
+            os.close(self._reserved)
+            self._reserved = None
             try:
                 connection, address = self.socket.accept()
             except OSError:
-                self._reserve()
+                self._reserve_descriptor()
             else:
-                self._refuse_for_room(connection, address, _words(error))
-                self._reserve()
-                if self._spare is not None:
+                self._reject(connection, address, _error_text(error))
+                self._reserve_descriptor()
+                if self._reserved is not None:
                     return
-        cast("Host", self.factory).no_room("", NO_DESCRIPTORS, _words(error))
+        cast("ClientFactory", self.factory).no_room("", NO_DESCRIPTORS, _error_text(error))
         self.pause(PAUSE)
 
-    def _refuse_for_room(self, connection: socket.socket, address: Any, trouble: str) -> None:
-        _say_and_close(connection, NO_DESCRIPTORS)
-        cast("Host", self.factory).no_room(str(address[0]), NO_DESCRIPTORS, trouble)
+    def _reject(self, connection: socket.socket, address: Any, trouble: str) -> None:
+        _send_and_close(connection, NO_DESCRIPTORS)
+        cast("ClientFactory", self.factory).no_room(str(address[0]), NO_DESCRIPTORS, trouble)
 
-    def _reserve(self) -> None:
-        if self._spare is None:
+    def _reserve_descriptor(self) -> None:
+        if self._reserved is None:
             try:
-                self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                self._reserved = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
-                # Somebody else of this process was quicker: the next pause ends with another try.
-                self._spare = None
+                # Another part of the process took the descriptor; it is tried again after the next pause.
+                self._reserved = None
 
 
-def _say_and_close(connection: socket.socket, refusal: Reply) -> None:
-    """Send the words, which a new connection always has room for, and close at once: no transport, no turn to wait."""
+def _send_and_close(connection: socket.socket, refusal: Reply) -> None:
+    """Send a refusal, for which a new connection always has room, and close at once without a transport."""
     try:
         connection.send(refusal.wire, socket.MSG_DONTWAIT)
     except OSError:
-        # The client has gone.
+        # The client is gone.
         pass
     finally:
         connection.close()
 
 
-def _words(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     return f"the system gives no more connections ({error.strerror})"

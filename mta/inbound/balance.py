@@ -1,7 +1,7 @@
-"""How processes that accept from the same sockets share the connections: by how many each of them has open.
+"""Balances the connections between processes that accept from the same sockets, by the number that each has open.
 
-Whichever process the kernel wakes first could take all that come together and leave the others idle, for as long as
-sessions last. The numbers stand in memory that all of them see; each writes its own.
+Without this, the process that the kernel wakes first could accept all connections of a burst and leave the others idle
+for as long as the sessions last. The numbers are in shared memory; each process writes its own.
 """
 
 import mmap
@@ -13,53 +13,53 @@ from twisted.python.failure import Failure
 
 from mta.inbound.accepting import ClientPort
 
-#: How many connections a process may have more than the one that has least, and still take the next at once.
+#: A process accepts the next connection at once if it has at most this many more than the process with the fewest.
 SLACK = 1
-#: Seconds that it otherwise leaves a connection to the others.
+#: Seconds for which it otherwise leaves a connection to the other processes.
 PAUSE = 0.002
-# In place of the number of a process that takes none.
+# The number of a process that does not accept.
 _ABSENT = 0xFFFF_FFFF
 _OCTETS = 4
 
 
 class Balance:
-    """The open connections of all processes, numbered from 1, as process `mine` sees them; 0 watches only."""
+    """The open connections of all processes, which are numbered from 1. Process `mine` counts its own; 0 only reads."""
 
     def __init__(self, descriptor: int, mine: int = 0) -> None:
-        """`descriptor` is what `shared_memory` gave; the caller may close it."""
+        """`descriptor` is that of `shared_memory`; the caller may close it."""
         self._open = memoryview(mmap.mmap(descriptor, 0)).cast("I")
         self._mine = mine - 1
 
     def begin(self) -> None:
-        """Take connections from now on."""
+        """Start counting the connections of this process."""
         self._open[self._mine] = 0
 
     def leave(self, number: int) -> None:
-        """Note that a process takes none any more."""
+        """Note that a process does not accept any more."""
         self._open[number - 1] = _ABSENT
 
     def opened(self) -> None:
-        """Note one more of ours."""
+        """Count a connection that this process opened."""
         self._open[self._mine] += 1
 
     def closed(self) -> None:
-        """Note one less of ours."""
+        """Count a connection that this process closed."""
         self._open[self._mine] -= 1
 
-    def our_turn(self) -> bool:
-        """Whether no other process should take the next connection in our place."""
+    def may_accept(self) -> bool:
+        """Return whether this process may accept the next connection, because it has few."""
         return self._open[self._mine] <= min(self._open) + SLACK
 
 
 def shared_memory(processes: int) -> int:
-    """Return the descriptor of memory for a Balance of so many processes, none of which takes connections yet."""
+    """Return the descriptor of the shared memory for the Balance of `processes` that do not yet accept."""
     descriptor = os.memfd_create("smtprelay-balance")
     os.write(descriptor, b"\xff" * (_OCTETS * processes))
     return descriptor
 
 
 class CountedConnection(Server):
-    """A connection that was taken by a SharedPort."""
+    """A connection that a SharedPort accepted."""
 
     server: Any
 
@@ -68,27 +68,27 @@ class CountedConnection(Server):
         self.server.balance.opened()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Count it out."""
+        """Count the connection as closed."""
         self.server.balance.closed()
         super().connectionLost(reason)
 
 
 class SharedPort(ClientPort):
-    """A listening socket that other processes accept from too."""
+    """A listening socket from which other processes accept too."""
 
     transport: Any = CountedConnection
     balance: Balance
     _waited = False
 
     def doRead(self) -> None:
-        """Take one connection if it is our turn; if not, only when nobody else has taken it a moment later."""
-        if self._waited or self.balance.our_turn():
+        """Accept one connection, after a pause if other processes have fewer and may accept it first."""
+        if self._waited or self.balance.may_accept():
             self._waited = False
-            self.take(1)
+            self.accept_batch(1)
         else:
             self.pause(PAUSE)
 
     def resumed(self) -> None:
-        """Take the next connection if it is still there."""
+        """Accept the next connection if it is still there."""
         super().resumed()
         self._waited = True

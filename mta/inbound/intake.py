@@ -1,4 +1,4 @@
-"""One accepted message: its trace header, its way into the queue, and the reply that means it is safe there."""
+"""Messages on their way into the queue: the trace header, the bounds on memory, and the reply to the end of data."""
 
 from collections.abc import Callable, Container, Iterable
 from typing import Protocol
@@ -21,41 +21,41 @@ _log = Logger()
 QUEUE_FULL = reply(452, "4.3.1", "No room in the queue, please try again later")
 LOW_MEMORY = reply(452, "4.3.1", "Too much mail is coming in at once, please try again later")
 QUEUE_BROKEN = reply(451, "4.3.0", "The queue cannot take mail now, please try again later")
-LOOP = reply(554, "5.4.6", "Too many hops: this message is in a loop")
-WAS_HERE = reply(554, "5.4.6", "Mail loop: this message was delivered here before")
+TOO_MANY_HOPS = reply(554, "5.4.6", "Too many hops: this message is in a loop")
+MAIL_LOOP = reply(554, "5.4.6", "Mail loop: this message was delivered here before")
 HEADER_TOO_LARGE = reply(552, "5.3.4", "The header of this message is too large")
 
-# Octets of a header that may wait for its end though there is little memory left.
-_SMALL_HEAD = 16384
+# Octets of an unfinished header that may be kept even if little memory is left.
+_SMALL_HEADER = 16384
 
 
 class DirectDelivery(Protocol):
-    """Who works on messages as soon as they are stored (mta.delivery.service)."""
+    """Delivers messages from memory as soon as they are stored; mta.delivery.service is the implementation."""
 
     def lease(self, size: int) -> float | None:
-        """Return for how many seconds a message of `size` octets is to be claimed, or None when there is no room."""
+        """Return the seconds of the lease for a message of `size` octets, or None if memory has no room for it."""
 
     def take(self, claim: Claim) -> None:
-        """Work on a message that was stored under such a claim."""
+        """Deliver a message that was stored under such a lease."""
 
     def wake(self) -> None:
-        """A message was stored without a claim: look into the queue."""
+        """Look into the queue, because a message was stored without a lease."""
 
 
 class WasDeliveredHere(Protocol):
-    """Tells whether a delivery here left one of these marks on a message (mta.delivery.local.local)."""
+    """Recognizes the marks of local deliveries on a message; mta.delivery.local.local is the implementation."""
 
     def __call__(self, addresses: Iterable[Address], marks: Container[bytes], /) -> bool:
-        """Whether a mark, in lower case, is that of a mailbox that one of the addresses leads to."""
+        """Return whether a mark, in lower case, belongs to a mailbox to which one of the addresses leads."""
 
 
-def never(_addresses: Iterable[Address], _marks: Container[bytes]) -> bool:
-    """Tell that nothing was here before, where nothing is delivered."""
+def never_delivered_here(_addresses: Iterable[Address], _marks: Container[bytes]) -> bool:
+    """Return False: no message was delivered here, because there is no local delivery."""
     return False
 
 
 class Intake:
-    """Takes messages in. `name` is our own host name, `wall_clock` gives seconds since 1970."""
+    """Accepts messages for the queue. `name` is the relay's host name; `wall_clock` gives seconds since 1970."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Intake:
         wall_clock: Callable[[], float],
         name: str,
         limits: InboundLimits,
-        was_delivered_here: WasDeliveredHere = never,
+        was_delivered_here: WasDeliveredHere = never_delivered_here,
     ) -> None:
         self.queue = queue
         self.delivery = delivery
@@ -77,25 +77,26 @@ class Intake:
         self.name = name
         self.limits = limits
         self.was_delivered_here = was_delivered_here
-        #: Octets of memory that all messages on their way in take now.
+        #: Octets of memory that all messages under way take now.
         self.in_memory = 0
-        #: Recipients of all messages that are begun now, beyond the hundred of each that RFC 5321 asks for.
+        #: Recipients of all messages under way, beyond the hundred of each that RFC 5321 requires.
         self.surplus_recipients = 0
 
     def room_for_recipient(self) -> bool:
-        """Whether a message that has its hundred recipients may have one more."""
+        """Return whether a message that has a hundred recipients may have one more."""
         return self.surplus_recipients < self.limits.surplus_recipients
 
     def begin(self, envelope: Envelope, client: Client, tls: str = "") -> "Incoming":
-        """Return what takes the octets of a message. `tls` names protocol and cipher for the trace header."""
+        """Begin a message. `tls` names protocol and cipher for the trace header."""
         return Incoming(self, envelope, client, tls)
 
 
 class Incoming:
-    """A message while it arrives. Memory is bounded: a header block at most, the rest goes to the queue's writer.
+    """A message while it arrives.
 
-    That of all messages together is bounded too: where there is little left, a body goes to its file however small it
-    is, and one whose header has no end yet is refused.
+    It keeps at most a header block in memory and passes the rest to the queue's writer. The memory of all messages
+    together is bounded too: if little is left, even a small body goes to its file, and a message with a large
+    unfinished header is refused.
     """
 
     __slots__ = (
@@ -122,7 +123,7 @@ class Incoming:
         self._buffers = BUFFERS if tls else 0
         self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
-        # The octets before the end of the header block was seen; None once it was passed on.
+        # The octets up to the end of the header block and behind it; None once they are passed on.
         self._head: bytes | bytearray | None = b""
         self._seen = 0
         self._refusal: Reply | None = None
@@ -133,13 +134,13 @@ class Incoming:
         self._claim: Claim | None = None
 
     def write(self, data: bytes) -> None:
-        """Take octets of the message. What the queue cannot hold is remembered and refused at the end."""
+        """Add octets of the message. An error of the queue is remembered, and the message refused at its end."""
         if self._refusal is not None:
             return
         if self._head is None:
-            self._store(data)
+            self._write(data)
         else:
-            self._gather(data, ended=False)
+            self._add_to_header(data, ended=False)
         self._account_memory()
 
     async def store(self) -> Reply:
@@ -148,7 +149,7 @@ class Incoming:
         `deliver` must be called after the reply is sent.
         """
         if self._refusal is None and self._head is not None:
-            self._gather(b"", ended=True)
+            self._add_to_header(b"", ended=True)
         if self._refusal is not None:
             return self._refusal
         intake = self._intake
@@ -157,7 +158,7 @@ class Incoming:
             mail = NewMail(self.id, self._envelope, body)
             self._claim = await intake.queue.add(mail, intake.wall_clock(), intake.delivery.lease(body.size))
         except QueueError as error:
-            return self._refuse(error)
+            return self._refuse_error(error)
         except Exception as error:  # noqa: BLE001  a bug costs the client no reply
             _log.failure("a message could not be stored")
             intake.event_log.trouble(f"the queue could not store a message: {error}", self.id)
@@ -178,12 +179,12 @@ class Incoming:
             self._intake.delivery.take(self._claim)
 
     def abort(self) -> None:
-        """Forget the message: the client went away or took it back."""
+        """Drop the message, because the client withdrew it or is gone."""
         self._writer.abort()
         self._release_memory()
 
     def _account_memory(self) -> None:
-        """Count the memory that we take, and take less where all together take too much."""
+        """Count the memory that the message takes, and spill it to its file if all messages together take too much."""
         intake = self._intake
         held = self._buffers + (self._writer.in_memory if self._head is None else len(self._head))
         intake.in_memory += held - self._held
@@ -192,14 +193,15 @@ class Incoming:
             self._spill()
 
     def _spill(self) -> None:
+        """Move the body to its file, or refuse the message if its header is large and unfinished."""
         if self._head is not None:
-            if len(self._head) > _SMALL_HEAD:
-                self._refuse_message(LOW_MEMORY)
+            if len(self._head) > _SMALL_HEADER:
+                self._refuse(LOW_MEMORY)
             return
         try:
             self._writer.spill()
         except QueueError as error:
-            self._refuse(error)
+            self._refuse_error(error)
         else:
             held = self._buffers + self._writer.in_memory
             self._intake.in_memory += held - self._held
@@ -209,8 +211,8 @@ class Incoming:
         self._intake.in_memory -= self._held
         self._held = 0
 
-    def _gather(self, data: bytes, *, ended: bool) -> None:
-        """Collect the header block; when it is whole, put the trace on top of it and pass both on."""
+    def _add_to_header(self, data: bytes, *, ended: bool) -> None:
+        """Collect the header block; once it is complete, add the trace header and pass both to the writer."""
         head = self._head
         if not head:
             head = data
@@ -221,15 +223,15 @@ class Incoming:
         self._head = head
         end = self._header_end(ended=ended)
         if (len(self._head) if end is None else end) > self._intake.limits.header_size:
-            self._refuse_message(HEADER_TOO_LARGE)
+            self._refuse(HEADER_TOO_LARGE)
         elif end is not None:
-            whole, self._head = bytes(self._head), None
-            self._pass_on(whole, end)
+            head, self._head = bytes(self._head), None
+            self._header_complete(head, end)
 
     def _header_end(self, *, ended: bool) -> int | None:
         """Return where the header block ends, or None if more octets are needed to tell.
 
-        From a trusted client's mail the lines of a mailbox file before the header are taken off.
+        Lines of a mailbox file before the header are removed from a trusted client's message.
         """
         head = self._head or b""
         end = headers.header_end(head, self._seen, ended=ended)
@@ -243,23 +245,24 @@ class Incoming:
         self._head, self._seen = head[line:], 0
         return self._header_end(ended=ended)
 
-    def _pass_on(self, head: bytes, end: int) -> None:
+    def _header_complete(self, head: bytes, end: int) -> None:
         block = head[:end]
         found = headers.scan(block)
         if found.hops > self._intake.limits.hops:
-            self._refuse_message(LOOP)
+            self._refuse(TOO_MANY_HOPS)
             return
-        if not self._client.trusted and self._was_here(block):
-            self._refuse_message(WAS_HERE)
+        if not self._client.trusted and self._is_loop(block):
+            self._refuse(MAIL_LOOP)
             return
         kept = headers.strip(block, found, trusted=self._client.trusted)
-        parted = b"\r\n" if headers.needs_blank_line(head, end) else b""
-        self._store(b"".join((self._trace(found), kept, parted, head[end:])))
+        blank_line = b"\r\n" if headers.needs_blank_line(head, end) else b""
+        self._write(b"".join((self._trace(found), kept, blank_line, head[end:])))
 
-    def _was_here(self, block: bytes) -> bool:
-        """Whether a stranger's message would be found to be in a loop once it is taken.
+    def _is_loop(self, block: bytes) -> bool:
+        """Return whether a stranger's message was delivered here before.
 
-        The report about that would go to whomever the stranger named as the sender, who may be a victim.
+        The delivery would find that too, but its report would go to the sender that the stranger named, who may be a
+        victim.
         """
         marks = frozenset(headers.delivery_marks(block))
         return bool(marks) and self._intake.was_delivered_here(
@@ -267,7 +270,7 @@ class Incoming:
         )
 
     def _trace(self, found: headers.HeaderScan) -> bytes:
-        """Return what goes on top: Received, and for our own networks what their mail program left out."""
+        """Return the fields to add: Received, and for a trusted client those that its mail program left out."""
         intake, envelope = self._intake, self._envelope
         now = intake.wall_clock()
         trace = headers.received_field(
@@ -282,21 +285,21 @@ class Incoming:
                 trace += headers.from_field(envelope.sender)
         return trace
 
-    def _store(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         try:
             self._writer.write(data)
         except QueueError as error:
-            self._refuse(error)
+            self._refuse_error(error)
 
-    def _refuse(self, error: QueueError) -> Reply:
+    def _refuse_error(self, error: QueueError) -> Reply:
         full = isinstance(error, QueueFull)
-        what = "no room in the queue" if full else "the queue could not store a message"
-        self._intake.event_log.trouble(f"{what}: {error}", self.id)
+        trouble = "no room in the queue" if full else "the queue could not store a message"
+        self._intake.event_log.trouble(f"{trouble}: {error}", self.id)
         refusal = QUEUE_FULL if full else QUEUE_BROKEN
-        self._refuse_message(refusal)
+        self._refuse(refusal)
         return refusal
 
-    def _refuse_message(self, refusal: Reply) -> None:
+    def _refuse(self, refusal: Reply) -> None:
         self._refusal = refusal
         self._head = None
         self._writer.abort()

@@ -1,6 +1,6 @@
-"""Who may talk, to whom, how much: verdicts on facts, with no socket and no clock.
+"""The rules for senders and recipients, and the check that mail for a domain can be routed.
 
-The order of the recipient rules is the one of the image we replace, so that its users meet the replies they know.
+The recipient rules have the order of the image that the relay replaces, so that its users get the replies they know.
 """
 
 import re
@@ -24,26 +24,27 @@ UNDECIDED = reply(
 RESTRICTED = reply(550, "5.1.3", "restricted characters in address")
 MAILBOXES_AWAY = reply(451, "4.3.0", "the mailboxes here cannot be looked at now, please try later")
 UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
-UNKNOWN_YET = reply(451, "4.4.3", "Temporary local problem, please try later")
+TRY_LATER = reply(451, "4.4.3", "Temporary local problem, please try later")
 
-# Characters that made mailers route, pipe or write files: source routing by % and !, pipes, paths, shell words.
+# Characters with which mailers were made to route, pipe or write files: source routing by % and !, pipes, paths, shell.
 _RESTRICTED_HERE = re.compile(r"^\.|[@%!/|`#&?]")
 _RESTRICTED_BEYOND = re.compile(r"^[./|]|[@%!`#&?]|/\.\./")
 
 
 @fast_value(frozen=True, slots=True)
 class Client:
-    """Who is on the other end: its IP address, and whether that is one of our own networks."""
+    """The client of a connection: its IP address, and whether RELAY_NETWORKS or a local network trusts it."""
 
     address: str
     trusted: bool
 
 
 class RelayPolicy:
-    """Decides on recipients. `mailbox` (which may raise OSError) tells whether a local address can get mail.
+    """Decides on senders and recipients.
 
-    `is_local` tells whether mail for a domain, or for an address literal, stays here. `may_be_trusted` tells whether a
-    client that is not trusted may become so by a look-up; its argument is the client's IP address.
+    `is_local` tells whether mail for a domain, or for an address literal, is delivered here. `mailbox` tells whether a
+    local address can get mail, and may raise OSError. `may_be_trusted` tells whether a look-up that is not complete may
+    still show that a client is trusted; its argument is the client's IP address.
     """
 
     def __init__(
@@ -59,23 +60,24 @@ class RelayPolicy:
         self._may_be_trusted = may_be_trusted
 
     def sender(self, client: Client, address: Address | None) -> Reply:
-        """Return the reply to MAIL. Nothing is verified: a relay's own applications invent senders."""
+        """Return the reply to MAIL. Senders are not verified, because the applications of a relay invent them."""
         if address is not None and address.is_literal and not client.trusted:
-            return self._literal(client)
+            return self._refuse_literal(client)
         return SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
-        """Return the reply to RCPT; None when the routing of the domain has the last word.
+        """Return the reply to RCPT, or None if it depends on the routing of the domain.
 
-        That is so for a stranger's recipient in a domain of RELAY_DOMAINS, and for a trusted client's address literal.
+        The routing decides on a stranger's recipient in a domain of RELAY_DOMAINS, and on a trusted client's address
+        literal.
         """
         if address.is_literal and not client.trusted:
-            return self._literal(client)
+            return self._refuse_literal(client)
         local = self._is_local(address.domain)
         if (_RESTRICTED_HERE if local else _RESTRICTED_BEYOND).search(address.local):
             return RESTRICTED
         if local:
-            return self._at_home(address)
+            return self._local_recipient(address)
         if address.is_literal:
             return None
         relayed = self._relay_domains.matches(address.domain)
@@ -87,20 +89,20 @@ class RelayPolicy:
         undecided = self._may_be_trusted(client.address)
         return UNDECIDED if undecided else not_permitted(client.address, address.domain)
 
-    def _literal(self, client: Client) -> Reply:
+    def _refuse_literal(self, client: Client) -> Reply:
         return UNDECIDED if self._may_be_trusted(client.address) else LITERAL
 
-    def _at_home(self, address: Address) -> Reply:
+    def _local_recipient(self, address: Address) -> Reply:
         try:
             known = is_postmaster(address.local) or self._mailbox(address)
         except OSError:
-            # Neither lose a user's mail for good nor take what nobody may be there to get.
+            # A 550 would bounce mail for a valid user; a 250 might accept mail that cannot be delivered.
             return MAILBOXES_AWAY
         return RECIPIENT_OK if known else UNKNOWN_USER
 
 
 def not_permitted(client: str, domain: str) -> Reply:
-    """Return the refusal of a stranger, which names what an operator would have to set."""
+    """Return the refusal of a stranger, which names the settings that would allow the recipient."""
     return reply(
         550,
         "5.7.1",
@@ -109,28 +111,32 @@ def not_permitted(client: str, domain: str) -> Reply:
 
 
 class DomainCheck:
-    """Asks the router; the same question is answered from its memory for as long as the DNS allows."""
+    """Checks that mail for a domain can be routed.
+
+    A stranger's mail to a domain that does not exist gets a 550 now, because a later report would go to the sender that
+    the stranger named. The router caches its answers for the lifetime of the DNS records.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
-        """Call `done` with the reply to RCPT, at once when the routing is known."""
-        known = self._router.cached(domain)
-        if known is not None:
-            done(_verdict(known))
+        """Call `done` with the reply to RCPT, before returning if the routing is cached."""
+        routing = self._router.cached(domain)
+        if routing is not None:
+            done(_reply_to(routing))
             return
-        Deferred.fromCoroutine(self._find(domain)).addCallbacks(_verdict, _unknown).addCallback(done)
+        Deferred.fromCoroutine(self._resolve(domain)).addCallbacks(_reply_to, _failed).addCallback(done)
 
-    async def _find(self, domain: str) -> Routing:
+    async def _resolve(self, domain: str) -> Routing:
         return await self._router.resolve(domain)
 
 
-def _verdict(routing: Routing) -> Reply:
+def _reply_to(routing: Routing) -> Reply:
     if isinstance(routing, Failed):
         return reply(550, routing.status, f"Unrouteable address: {routing.text}")
-    return UNKNOWN_YET if isinstance(routing, TryLater) else RECIPIENT_OK
+    return TRY_LATER if isinstance(routing, TryLater) else RECIPIENT_OK
 
 
-def _unknown(_failure: Failure) -> Reply:
-    return UNKNOWN_YET
+def _failed(_failure: Failure) -> Reply:
+    return TRY_LATER

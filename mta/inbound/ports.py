@@ -1,6 +1,6 @@
-"""Binding the listening sockets, which comes first: before privileges are given up and before anything is created.
+"""Binds the listening sockets, serves connections from them, and fits the number of clients to the file descriptors.
 
-How many clients fit into the descriptors that the system lets this process have.
+The sockets are bound first at a start, before the process gives up its privileges and before it creates a file.
 """
 
 import errno
@@ -16,25 +16,25 @@ from twisted.internet.protocol import Factory
 from mta.inbound.accepting import ClientPort
 from mta.inbound.balance import Balance, SharedPort
 
-#: Connections the kernel holds for us while the reactor is busy.
+#: Connections that the kernel keeps while the reactor is busy.
 BACKLOG = 1024
-# Seconds between two looks at a port that somebody has.
-_LOOK = 0.05
+# Seconds between two attempts to bind a port that is in use.
+_RETRY = 0.05
 
 
 class PortError(Exception):
-    """A port cannot be opened; the message says which setting to look at."""
+    """A port cannot be opened; the message names the setting to check."""
 
 
 class NoSuchProtocol(PortError):
-    """The kernel knows no IPv6, or no IPv4."""
+    """The kernel does not support IPv6, or IPv4."""
 
 
 def bind(address: str, port: int, setting: str, patience: float = 0.0) -> socket.socket:
-    """Return a listening socket on an IPv4 or IPv6 address literal. `setting` names where the address came from.
+    """Return a listening socket on an IPv4 or IPv6 address literal. `setting` names the setting of the address.
 
-    An IPv6 socket takes IPv6 only, so that `0.0.0.0` and `::0` can both be bound. With `patience` (seconds) this blocks
-    so long for another program to give the port up. Raises PortError.
+    An IPv6 socket accepts IPv6 only, so that `0.0.0.0` and `::0` can both be bound. If another program has the port,
+    this blocks for up to `patience` seconds until it is free. Raises PortError.
     """
     deadline = time.monotonic() + patience
     while True:
@@ -43,7 +43,7 @@ def bind(address: str, port: int, setting: str, patience: float = 0.0) -> socket
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
                 raise PortError(f"cannot listen on {address} port {port}: {_advice(error, setting)}") from None
-        select.select((), (), (), _LOOK)
+        select.select((), (), (), _RETRY)
 
 
 def _bind(address: str, port: int, setting: str) -> socket.socket:
@@ -56,7 +56,7 @@ def _bind(address: str, port: int, setting: str) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted sockets inherit it: one call here for one at each connection.
+        # Accepted sockets inherit the option, which saves a system call for each connection.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.bind((address, port))
         listening.listen(BACKLOG)
@@ -78,12 +78,12 @@ def _advice(error: OSError, setting: str) -> str:
 
 
 def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Balance | None = None) -> ClientPort:
-    """Serve connections to a socket, which is closed: the port has its own copy.
+    """Serve connections to a socket. The socket is closed, because the port has a copy of its own.
 
-    `balance` is given when other processes accept from it too.
+    `balance` must be given if other processes accept from the socket too.
     """
-    kind = ClientPort if balance is None else SharedPort
-    port: ClientPort = kind._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # noqa: SLF001
+    port_type = ClientPort if balance is None else SharedPort
+    port: ClientPort = port_type._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # noqa: SLF001
     listening.close()
     if isinstance(port, SharedPort) and balance is not None:
         port.balance = balance
@@ -92,10 +92,10 @@ def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Ba
 
 
 def room_for_clients(most: int, notice: Callable[[str], object]) -> int:
-    """Return how many clients may be connected at once, at most `most`; an operator is told when it must be fewer.
+    """Return how many clients may be connected at once, at most `most`. A smaller number is told to the operator.
 
-    They get half of the descriptors, for the other half is needed to deliver what they send. The soft limit, which
-    many systems set to 1,024 for the sake of programs that use select(), is raised as far as the hard one allows.
+    Clients get half of the descriptors, because the other half is needed to deliver their mail. The soft limit, which
+    many systems set to 1,024 for programs that use select(), is raised as far as the hard limit allows.
     """
     wanted = 2 * most
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -307,7 +307,7 @@ class SmtpServerProtocol(Protocol):
     def _abort(self, session: Session) -> None:
         """Drop a connection on which no reply can be sent any more."""
         if self._unread:
-            session.log_end("it does not read our replies")
+            session.log_end("it does not read the replies")
         elif self._handshaking:
             session.log_end("the TLS handshake did not come to its end")
         self.transport.abortConnection()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from harness.waiting import eventually
 from mta.inbound import accepting
-from mta.inbound.accepting import MOST_AT_ONCE, RejectedClient
+from mta.inbound.accepting import MAX_BATCH, RejectedClient
 from mta.inbound.ports import bind, listen
 from mta.smtp.replies import reply
 from tests.fakes.greeter import GreeterFactory
@@ -79,7 +79,7 @@ class Accepting(TestCase):
             client.close()
         await eventually(self.reactor, lambda: not self.host.open)
         await maybeDeferred(self.port.stopListening)
-        assert self.port._spare is None
+        assert self.port._reserved is None
 
     def connect(self):
         # Not connected before the port takes it, but that is the kernel's business.
@@ -110,9 +110,9 @@ class Accepting(TestCase):
 
     async def test_of_many_that_come_at_once_few_are_taken_in_each_turn(self):
         await self.turn()
-        clients = [self.connect() for _ in range(4 * MOST_AT_ONCE)]
+        clients = [self.connect() for _ in range(4 * MAX_BATCH)]
         await eventually(self.reactor, lambda: len(self.host.open) == len(clients))
-        assert max(filter(None, self.host.turns)) == MOST_AT_ONCE
+        assert max(filter(None, self.host.turns)) == MAX_BATCH
 
     async def test_a_client_that_is_turned_away_hears_why_and_gets_no_transport(self):
         self.host.full = True
@@ -143,8 +143,8 @@ class Accepting(TestCase):
         await self.turn()
         client = self.connect()
         with no_descriptor_left():
-            os.close(self.port._spare)
-            self.port._spare = None
+            os.close(self.port._reserved)
+            self.port._reserved = None
             thief = os.open(os.devnull, os.O_RDONLY)
             await eventually(self.reactor, lambda: self.host.told)
             assert self.port not in self.reactor.getReaders()
@@ -154,7 +154,7 @@ class Accepting(TestCase):
         assert client.recv(512) == b"220\r\n"
 
     async def test_clients_leave_the_last_descriptors_to_the_relays_own_work(self):
-        self.port._highest = 0
+        self.port._descriptor_limit = 0
         assert (await self.heard(self.connect())).startswith(b"421 4.3.2")
         assert self.host.told == [("127.0.0.1", "almost all descriptors are in use")]
 

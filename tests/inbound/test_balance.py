@@ -24,7 +24,7 @@ def test_the_only_process_takes_all(memory):
     balance = Balance(memory, 2)
     balance.begin()
     for _ in range(100):
-        assert balance.our_turn()
+        assert balance.may_accept()
         balance.opened()
 
 
@@ -33,12 +33,12 @@ def test_a_process_that_is_ahead_leaves_the_next_to_the_others(memory):
     first.begin()
     second.begin()
     for _ in range(SLACK + 1):
-        assert first.our_turn()
+        assert first.may_accept()
         first.opened()
-    assert not first.our_turn()
-    assert second.our_turn()
+    assert not first.may_accept()
+    assert second.may_accept()
     first.closed()
-    assert first.our_turn()
+    assert first.may_accept()
 
 
 def test_nobody_waits_for_a_process_that_has_ended(memory):
@@ -47,9 +47,9 @@ def test_nobody_waits_for_a_process_that_has_ended(memory):
     second.begin()
     for _ in range(SLACK + 1):
         first.opened()
-    assert not first.our_turn()
+    assert not first.may_accept()
     parent.leave(2)
-    assert first.our_turn()
+    assert first.may_accept()
 
 
 def test_a_process_that_starts_again_starts_from_nothing(memory):
@@ -59,7 +59,7 @@ def test_a_process_that_starts_again_starts_from_nothing(memory):
         first.opened()
     second = Balance(memory, 2)
     second.begin()
-    assert first.our_turn()
+    assert first.may_accept()
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=200))
@@ -72,13 +72,13 @@ def test_whatever_comes_and_goes_some_process_may_take_the_next_at_once(events):
     for process in processes:
         process.begin()
     for which, comes in events:
-        if comes and processes[which].our_turn():
+        if comes and processes[which].may_accept():
             processes[which].opened()
             opened[which] += 1
         elif not comes and opened[which]:
             processes[which].closed()
             opened[which] -= 1
-        assert any(process.our_turn() for process in processes)
+        assert any(process.may_accept() for process in processes)
 
 
 class Listening(TestCase):
@@ -108,18 +108,18 @@ class Listening(TestCase):
     async def test_all_that_come_together_are_taken_though_the_other_process_takes_none(self):
         self.other.begin()
         await eventually(self.reactor, lambda: len(self.factory.open) == len(self.clients))
-        assert not self.balance.our_turn()
+        assert not self.balance.may_accept()
 
     async def test_a_connection_that_ends_is_counted_out(self):
         await eventually(self.reactor, lambda: len(self.factory.open) == len(self.clients))
         self.other.begin()
-        assert not self.balance.our_turn()
+        assert not self.balance.may_accept()
         for protocol in self.factory.open:
             protocol.transport.loseConnection()
-        await eventually(self.reactor, self.balance.our_turn)
+        await eventually(self.reactor, self.balance.may_accept)
 
     async def test_a_port_that_is_closed_while_it_waits_stays_closed(self):
         self.other.begin()
-        await eventually(self.reactor, lambda: not self.balance.our_turn())
+        await eventually(self.reactor, lambda: not self.balance.may_accept())
         await self.port.stopListening()
         assert not self.port.connected

@@ -280,7 +280,7 @@ class ListenerTests(SynchronousTestCase):
         assert not wire.transport.aborted
         self.listening.clock.pump([5, 5])
         assert wire.transport.aborted
-        assert "it does not read our replies" in self.listening.lines[-1]
+        assert "it does not read the replies" in self.listening.lines[-1]
 
     def test_a_client_that_asked_to_end_and_does_not_read_the_answer_is_dropped(self) -> None:
         wire = self.wire()

@@ -1,7 +1,7 @@
 from twisted.internet.task import Clock
 
 from mta.event_log.log import EventLog
-from mta.inbound.rejection_log import MOST, WINDOW, RejectionLog
+from mta.inbound.rejection_log import MAX_ADDRESSES, WINDOW, RejectionLog
 from mta.smtp.replies import reply
 
 AWAY = reply(421, "4.7.0", "Too many connections")
@@ -42,8 +42,8 @@ def test_a_minute_has_no_more_lines_than_addresses_it_may_name_twice() -> None:
         for number in range(1000):
             told.tally.turned_away(f"192.0.2.{number}", AWAY)
     told.clock.advance(WINDOW)
-    assert len(told.lines) == 2 * MOST + 1
-    assert f"{3 * (1000 - MOST)} more connections" in told.lines[-1]
+    assert len(told.lines) == 2 * MAX_ADDRESSES + 1
+    assert f"{3 * (1000 - MAX_ADDRESSES)} more connections" in told.lines[-1]
 
 
 def test_what_is_wrong_is_said_once_a_minute() -> None:
