@@ -6,7 +6,7 @@ RUN python3 -m venv --without-pip /opt/smtprelay
 
 WORKDIR /source
 COPY deploy/container/requirements.txt .
-# dkimpy comes as source; it is Python alone, so that no compiler is needed.
+# dkimpy is published as source only; it is pure Python, so a compiler is not needed.
 RUN python3 -m pip wheel --no-cache-dir --wheel-dir /wheels --no-deps --require-hashes \
     --only-binary=:all: --no-binary=dkimpy --no-build-isolation --requirement requirements.txt
 
@@ -14,8 +14,8 @@ COPY . .
 RUN python3 -m pip wheel --no-cache-dir --wheel-dir /wheels --no-deps --no-index --no-build-isolation . \
     && python3 -m pip --python /opt/smtprelay/bin/python install --no-compile --no-deps --no-index /wheels/*.whl
 
-# Byte code and Twisted's list of plugins are made now, for nobody may write there later. One age for all files makes the
-# list newer than what it lists, however coarsely the file system that unpacks them tells the time.
+# Byte code and Twisted's list of plugins are made now, because the image's user cannot write there. One date for all files
+# makes the list newer than the plugins, however coarse the timestamps of the file system that unpacks them.
 RUN cd /opt/smtprelay/lib/python3.13/site-packages \
     && find . -depth -type d \( -name test -o -name tests \) -exec rm -r {} + \
     && find . -exec touch --no-dereference --date=2026-01-01 {} + \
@@ -32,7 +32,7 @@ RUN apt-get update \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old
 
-# Any user id works when its group is 0.
+# Any user id works if its group is 0.
 RUN useradd --uid 10025 --gid 0 --no-user-group --no-create-home --home-dir /var/spool/smtprelay \
         --shell /usr/sbin/nologin smtprelay \
     && install -d -o smtprelay -g 0 -m 0770 /var/spool/smtprelay /var/mail
@@ -43,8 +43,8 @@ COPY --chmod=755 deploy/container/entrypoint deploy/container/shim /opt/smtprela
 RUN for name in exim exim4 exiqgrep mailq newaliases sendmail; do ln -s shim "/opt/smtprelay/bin/$name"; done \
     && ln -s /opt/smtprelay/bin/shim /usr/sbin/sendmail
 
-# A second interpreter, with the right to open ports below 1024 in its file: Docker lets everyone open them, Kubernetes and
-# the host's own network do not. The value is struct vfs_cap_data of linux/capability.h: revision 2 and "effective",
+# A second interpreter whose file has the capability to open ports below 1024: Docker lets every user open them, Kubernetes
+# and the host's own network do not. The value is struct vfs_cap_data of linux/capability.h: revision 2 and "effective",
 # then CAP_NET_BIND_SERVICE, which is bit 10, as permitted.
 RUN cp /usr/bin/python3.13 /opt/smtprelay/bin/python-port25 \
     && python3 -c 'import os, struct; \

@@ -1,7 +1,7 @@
-"""Writes requirements.txt beside it: the newest release of all that setup.cfg asks for and all that this needs, pinned.
+"""Writes requirements.txt beside it: the newest releases of setup.cfg's requirements and their requirements, pinned.
 
 Run it with the image's version of Python, 3.13, then look at the difference: `python3.13 deploy/container/lock.py`.
-Every file that the image may install on one of its architectures is there with its hash, and no other.
+The hashes are those of exactly the files that the image may install on one of its architectures.
 """
 
 import configparser
@@ -15,15 +15,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ARCHITECTURES = ("x86_64", "aarch64")
-#: glibc of the base image is newer than all of these.
+#: The base image's glibc is newer than any of these requires.
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
-#: Published as source only. What they need in turn must be among the requirements.
+#: Published as source only. Their own requirements must be among those of setup.cfg.
 SOURCES = {"dkimpy"}
 HEAD = "# Made by lock.py from setup.cfg, for Python 3.13 on {}. Not to be edited.\n"
 
 
 def requirements() -> Iterator[str]:
-    """Yield what setup.cfg says the program needs."""
+    """Yield the requirements in setup.cfg."""
     setup = configparser.ConfigParser()
     setup.read(HERE.parent.parent / "setup.cfg")
     for line in setup["options"]["install_requires"].split("\n"):
@@ -34,7 +34,7 @@ def requirements() -> Iterator[str]:
 def resolve(wanted: list[str], *options: str) -> Iterator[tuple[str, str]]:
     """Yield the pinned name and the hash of each file that pip would install."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
-    done = subprocess.run([*command, *options, *wanted], stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603  our own words
+    done = subprocess.run([*command, *options, *wanted], stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603  fixed arguments
     for item in json.loads(done.stdout)["install"]:
         metadata, archive = item["metadata"], item["download_info"]["archive_info"]
         name = re.sub(r"[-_.]+", "-", metadata["name"]).lower()
@@ -42,9 +42,9 @@ def resolve(wanted: list[str], *options: str) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Ask for each architecture, and for the sources, and write what they have together."""
+    """Resolve for each architecture, and for the sources, and write the union."""
     if sys.version_info[:2] != (3, 13):
-        raise SystemExit("lock.py: run me with Python 3.13, the image's, or other packages may be chosen")
+        raise SystemExit("lock.py: needs Python 3.13, the image's, because another version may choose other packages")
     everything = list(requirements())
     sources = [wanted for wanted in everything if re.split(r"[^\w-]", wanted)[0] in SOURCES]
     wheels = [wanted for wanted in everything if wanted not in sources]
