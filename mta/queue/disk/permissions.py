@@ -1,7 +1,8 @@
-"""Who may do what in QUEUE_DIR: closed to others, nothing foreign in it that we would follow, given to whom we become.
+"""Permissions and ownership of QUEUE_DIR: closed to other users, checked for foreign entries, given to RUN_AS.
 
-A directory that others may write, such as a container's volume, may hold anything when we come: a link that leads
-elsewhere, a pipe that never answers, a file that somebody else can read. None of them is opened.
+If other users could write to the directory, such as the volume of a container, it may hold a link to another place, a
+pipe that blocks the reader, or a file that another user can read. The relay refuses such entries and does not open
+them.
 """
 
 import os
@@ -16,14 +17,15 @@ from mta.queue.interface import QueueError
 
 _OTHERS = 0o077
 _EVERYONE = 0o007
-# What is ours in QUEUE_DIR and in the homes of workers; the queue's own name begins those of its log and its copies.
+# The relay's entries in QUEUE_DIR and in the homes of workers, with their types. The name of the queue file is a prefix
+# of the names of its WAL and its copies.
 _KINDS = (
     (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?"), stat.S_IFREG),
     (re.compile(rf"{BODIES}|worker-[0-9]+"), stat.S_IFDIR),
 )
-# Nothing is read from it, and what is in its place costs only the operator's commands their haste.
+# The daemon reads no file under this name. A foreign entry here only delays the effect of an operator's commands.
 _SOCKET = "control"
-# Made by the system at the top of a volume.
+# Created by the file system at the top of a volume.
 _OF_THE_VOLUME = "lost+found"
 _NOUNS = {
     stat.S_IFDIR: "a directory",
@@ -32,16 +34,16 @@ _NOUNS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
 }
-# Neither follows a link nor waits at a pipe.
+# Does not follow links or block on a pipe.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def restrict_to_owner(directory: Path, *, container_volume: bool = False) -> str | None:
-    """Take the rights on QUEUE_DIR from all but its owner; return the notice on that, None if there is none to give.
+    """Make QUEUE_DIR accessible to its owner only; return a notice for the operator, or None.
 
-    An empty one is closed without a word, because nothing in it could be read before: so an image or a package may make
-    it. One of another user is left as it is: a volume that a group shares is closed by its owner. Of a container's
-    volume there is no notice, because the mode that an orchestrator gave it opens it to this container alone.
+    There is no notice about an empty directory, such as an image or a package creates, because it had no file that
+    could be read. A directory of another user is left unchanged, because a volume that a group shares is its owner's
+    responsibility; for `container_volume` there is no notice about that either, because only this container sees it.
     """
     try:
         state = directory.stat()
@@ -52,23 +54,26 @@ def restrict_to_owner(directory: Path, *, container_volume: bool = False) -> str
                 return None
             return f"QUEUE_DIR={directory} was open to others (mode {mode:04o}): it is closed now"
     except OSError:
-        # One that is missing is made closed; about any other trouble the queue speaks when it is opened.
+        # A missing directory is created closed. Any other error occurs again when the queue is opened, and is reported.
         return None
     if stat.S_ISDIR(state.st_mode) and mode & _EVERYONE and not container_volume:
         return (
-            f"QUEUE_DIR={directory} is open to everyone on this host (mode {mode:04o}) and is not ours to close:"
-            f" chmod {mode & ~_EVERYONE:04o} it"
+            f"QUEUE_DIR={directory} is open to everyone on this host (mode {mode:04o}) and has another owner, so the"
+            f" relay cannot close it: chmod {mode & ~_EVERYONE:04o} it"
         )
     return None
 
 
 def secure_contents(home: Path) -> None:
-    """Close what is ours in a home to others. Raises QueueError for what others may have put there; OSError."""
+    """Make the relay's entries in a home accessible to their owner only.
+
+    Raises OSError, and QueueError for an entry that another user may have put there.
+    """
     makers = _makers(home.stat())
     with os.scandir(home) as entries:
         for entry in entries:
             kind = _kind(entry.name)
-            # A daemon beside us may have removed it since.
+            # A daemon that runs beside this process may have removed it since.
             with suppress(FileNotFoundError):
                 if kind is not None:
                     _keep(entry, kind, makers)
@@ -82,14 +87,14 @@ def _keep(entry: "os.DirEntry[str]", kind: int, makers: set[int] | None) -> None
 
 
 def _makers(home: os.stat_result) -> set[int] | None:
-    """Return who may have made the files of a home; None where a group was given a volume to share."""
+    """Return the users that may own the files of a home, or None for any: the volume is shared with a group."""
     if home.st_uid != os.geteuid() and not home.st_mode & stat.S_IWOTH:
         return None
     return {os.geteuid(), home.st_uid, 0}
 
 
 def _kind(name: str) -> int | None:
-    """Return the file type that a name of ours must have, None for another name."""
+    """Return the file type that the relay's entry of this name has, or None for another name."""
     return next((kind for names, kind in _KINDS if names.fullmatch(name)), None)
 
 
@@ -99,29 +104,29 @@ def _refuse_foreign(path: str, kind: int, state: os.stat_result, makers: set[int
         raise QueueError(f"{path} is {_NOUNS.get(found, 'a device')}, not {_NOUNS[kind]}: find out who put it there")
     if makers is not None and state.st_uid not in makers:
         raise QueueError(
-            f"{path} belongs to user id {state.st_uid}, and we are user id {os.geteuid()}: find out who put it there,"
-            " or give it to us with chown"
+            f"{path} belongs to user id {state.st_uid}, but the relay runs as user id {os.geteuid()}: find out who put"
+            f" it there, or chown it to {os.geteuid()}"
         )
     if kind == stat.S_IFREG and state.st_nlink > 1:
         raise QueueError(f"{path} is a file that has another name elsewhere (a hard link): find out who made it")
 
 
 def chown_queue(directory: Path, uid: int, gid: int) -> None:
-    """Give QUEUE_DIR to a user if it is root's, with all of root's in it.
+    """Change the owner of QUEUE_DIR, and of the entries in it, if they are root's.
 
-    A directory that holds anything but a queue is kept: whoever writes QUEUE_DIR=/etc has it still. What cannot be done
-    is left, for the queue says what is wrong when it is opened.
+    A directory with other entries than a queue's is left unchanged, so that QUEUE_DIR=/etc does no harm. Errors are
+    ignored, because they are reported when the queue is opened.
     """
     with suppress(OSError):
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _give(top, uid, gid)
+            _chown_tree(top, uid, gid)
         finally:
             os.close(top)
 
 
-def _give(descriptor: int, uid: int, gid: int) -> None:
-    """Give away a file or directory of root's and what it holds, by descriptors: names may change under our eyes."""
+def _chown_tree(descriptor: int, uid: int, gid: int) -> None:
+    """Change the owner of root's file or directory and its contents. By descriptors, because names may be replaced."""
     state = os.fstat(descriptor)
     if state.st_uid != 0:
         return
@@ -130,14 +135,14 @@ def _give(descriptor: int, uid: int, gid: int) -> None:
         if not all(_kind(name) is not None or name == _SOCKET or BODY_NAME.fullmatch(name) for name in names):
             return
         for each in _opened(descriptor, names):
-            _give(each, uid, gid)
+            _chown_tree(each, uid, gid)
     elif not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
         return
     os.fchown(descriptor, uid, gid)
 
 
 def _opened(directory: int, names: Sequence[str]) -> Iterator[int]:
-    """Yield descriptors of what stands under these names in a directory, but for links and sockets."""
+    """Yield descriptors of the entries with these names in a directory, except links and sockets."""
     for name in names:
         try:
             descriptor = os.open(name, _LOOK, dir_fd=directory)

@@ -1,7 +1,7 @@
-"""QUEUE_DIR and the homes of its workers: made when missing, closed to others, and each owned by one daemon at a time.
+"""QUEUE_DIR and the homes of workers in it: created if missing, closed to other users, locked by one daemon at a time.
 
-Worker 1 lives in QUEUE_DIR itself, so that a relay of one process and the first of many use the same files; worker k
-lives in QUEUE_DIR/worker-k.
+The home of worker 1 is QUEUE_DIR itself, so that a relay of one process and the first of several workers use the same
+files. The home of worker k is QUEUE_DIR/worker-k.
 """
 
 import errno
@@ -17,32 +17,29 @@ from mta.queue.disk.files import BODIES, fsync_path
 from mta.queue.disk.permissions import chown_queue, secure_contents
 from mta.queue.interface import QueueError
 
-#: The queue of a home.
+#: The name of the queue file in a home.
 FILE_NAME = "queue.sqlite"
-#: The name that the whole relay locks in QUEUE_DIR; each home has a `lock` of its own.
+#: The name of the lock file of the relay as a whole, in QUEUE_DIR. Each home has a file `lock` of its own.
 RELAY_LOCK = "relay.lock"
 
 _WORKER = re.compile(r"worker-([2-9]|[1-9][0-9]+)")
-# Seconds between two looks at a lock that somebody has.
-_LOOK = 0.05
+# Seconds between two attempts to take a lock that another process has.
+_LOCK_INTERVAL = 0.05
 
 
 def worker_home(directory: Path, number: int) -> Path:
-    """Return where worker `number` (from 1) of the relay on QUEUE_DIR has its queue, whether or not it is there."""
+    """Return the home of worker `number`, counted from 1, whether or not it exists."""
     return directory if number == 1 else directory / f"worker-{number}"
 
 
 def worker_numbers(directory: Path) -> list[int]:
-    """Return the numbers of the workers from 2 on that have a folder in QUEUE_DIR, growing. Raises OSError."""
+    """Return the sorted numbers of the workers from 2 on that have a folder in QUEUE_DIR. Raises OSError."""
     found = ((_WORKER.fullmatch(path.name), path) for path in directory.iterdir())
     return sorted(int(match[1]) for match, path in found if match is not None and path.is_dir())
 
 
 def homes(directory: Path) -> list[Path]:
-    """Return QUEUE_DIR, then the homes of further workers that hold a queue, in the order of their numbers.
-
-    QUEUE_DIR comes first whether or not there is a queue in it. Raises QueueError.
-    """
+    """Return QUEUE_DIR, with a queue or without, then the homes of other workers with a queue. Raises QueueError."""
     try:
         others = [worker_home(directory, number) for number in worker_numbers(directory)]
     except OSError as error:
@@ -51,7 +48,10 @@ def homes(directory: Path) -> list[Path]:
 
 
 def is_without_queue(home: Path) -> bool:
-    """Whether there is no queue file in a home: its worker has not begun, or it was merged. Not if we may not look."""
+    """Whether a home has no queue file, because its worker has not started yet or its queue was merged.
+
+    A home that cannot be read counts as one with a queue.
+    """
     try:
         (home / FILE_NAME).stat()
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def is_without_queue(home: Path) -> bool:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory and its `bodies` where they are missing, durably and for our eyes only. Raises QueueError."""
+    """Create the directory and its `bodies` durably if missing, and close them to other users. Raises QueueError."""
     try:
         _make(directory)
         secure_contents(directory)
@@ -74,7 +74,7 @@ def prepare(directory: Path) -> None:
 
 
 def _make(directory: Path) -> None:
-    """A name is on disk when the folder it is in is synced: without that, a power cut takes all that is below it."""
+    """Create a directory and sync the folder of each new name, because a power cut would otherwise remove it."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     directory.mkdir(0o700, parents=True, exist_ok=True)
     for path in missing:
@@ -82,7 +82,7 @@ def _make(directory: Path) -> None:
 
 
 def check_contents(directory: Path) -> None:
-    """Return if nothing in a directory that is there was put there by others. Raises QueueError."""
+    """Raise QueueError if another user may have put an entry into an existing directory."""
     try:
         secure_contents(directory)
     except OSError as error:
@@ -90,25 +90,25 @@ def check_contents(directory: Path) -> None:
 
 
 def create_for(directory: Path, uid: int, gid: int) -> None:
-    """Make QUEUE_DIR where it is missing and hand it over to a user as `chown_queue` does. Raises QueueError."""
+    """Create QUEUE_DIR if missing and give it to a user as `chown_queue` does. Raises QueueError."""
     if not os.path.lexists(directory):
         prepare(directory)
     chown_queue(directory, uid, gid)
 
 
 def lock_relay(directory: Path) -> "Lock":
-    """Make QUEUE_DIR where it is missing and take the lock of the relay as a whole. Raises QueueError."""
+    """Create QUEUE_DIR if missing and take the lock of the relay as a whole. Raises QueueError."""
     prepare(directory)
     return Lock(directory, RELAY_LOCK)
 
 
 class Lock:
-    """The right to be the daemon of a directory; ends with the process, however it ends."""
+    """The lock of the daemon that uses a directory. It ends with the process, even if that is killed."""
 
     def __init__(self, directory: Path, name: str = "lock", patience: float = 0.0) -> None:
-        """Take the lock and write our pid into it. Raises QueueError naming the process that has it.
+        """Take the lock and write the process id into it. Raises QueueError that names the process with the lock.
 
-        With `patience` (seconds) this blocks as long for that process to end.
+        This blocks up to `patience` seconds for that process to end.
         """
         path = directory / name
         end = time.monotonic() + patience
@@ -116,7 +116,7 @@ class Lock:
             while (descriptor := _try(path)) is None:
                 if time.monotonic() >= end:
                     raise _taken(path)
-                select.select((), (), (), _LOOK)
+                select.select((), (), (), _LOCK_INTERVAL)
         except OSError as error:
             raise _unusable(directory, error) from error
         self._descriptor = descriptor
@@ -128,16 +128,16 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Give the lock back; the file stays, so that its name says where the lock is."""
+        """Release the lock. Its file stays, for the next process to lock."""
         os.close(self._descriptor)
 
 
 def _try(path: Path) -> int | None:
-    """Return the descriptor of the lock with our pid in it, None when another process has it. Raises OSError."""
+    """Return the descriptor of the lock after writing the process id, or None if it is taken. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A name that was removed since we opened it, with the home it was in, can be locked a second time.
+        # If the name was removed since the open, along with its home, another process can lock a new file of that name.
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

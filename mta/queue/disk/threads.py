@@ -1,4 +1,4 @@
-"""Where blocking work runs: a few owned threads, or the caller's own."""
+"""Runs blocking work in a few threads of the queue, or in the calling thread."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-#: One syncs small mail, one a large file, one removes files, one reads for an operator.
+#: One for the group commit, one to sync large files, one to remove files, one to read for an operator.
 THREADS = 4
 
 _Task = tuple[Callable[[], Any], "Deferred[Any]"]
 
 
 def run_inline(work: Callable[[], T], /) -> "Deferred[T]":
-    """Run at once in the calling thread: for commands that have nothing else to do, and for tests."""
+    """Run work at once in the calling thread, for commands and tests."""
     return execute(work)
 
 
-class _Lane:
-    """One thread and the tasks that are put before it."""
+class _Worker:
+    """A thread and the queue of its tasks."""
 
     def __init__(self, name: str, call: Callable[..., object], finished: Callable[..., object]) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -32,10 +32,10 @@ class _Lane:
         self._finished = finished
         self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
-        self.give = self._tasks.put
+        self.put = self._tasks.put
 
-    def end(self) -> None:
-        """Wait for what runs."""
+    def stop(self) -> None:
+        """End the thread after the tasks that were put."""
         self._tasks.put(None)
         self._thread.join()
 
@@ -44,48 +44,48 @@ class _Lane:
             work, done = task
             try:
                 result = work()
-            except BaseException:  # noqa: BLE001  whoever asked is told, and the thread goes on
+            except BaseException:  # noqa: BLE001  the caller gets the error, and the thread goes on
                 self._call(self._finished, self, done.errback, Failure())
             else:
                 self._call(self._finished, self, done.callback, result)
 
 
 class Threads:
-    """Threads that belong to the queue, so that a busy resolver cannot hold up a sync.
+    """Threads for the queue alone, so that a busy resolver cannot delay a sync.
 
-    Not Twisted's thread pool: its hand-over takes several locks in Python, and with a sync for every few messages that
-    was a twelfth of a relayed message (measured). A SimpleQueue is handed over in C. Each thread has one of its own:
-    where several wait at one, every task wakes a second of them, which fights for the interpreter to find nothing
-    (20 calls of futex a sync instead of 8, measured).
+    Twisted's thread pool takes several locks in Python for each task, and with a sync for every few messages that was
+    a twelfth of a relayed message (measured). A SimpleQueue is implemented in C. Each thread has a SimpleQueue of its
+    own: if several threads wait at one, every task wakes a second thread, which contends for the interpreter's lock
+    and finds the queue empty (measured: 20 futex calls for a sync instead of 8).
     """
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         call = reactor.callFromThread
-        self._all = [_Lane(f"queue-{number}", call, self._finished) for number in range(THREADS)]
-        # Who was busy last comes first again: the processor's caches still know its work.
+        self._all = [_Worker(f"queue-{number}", call, self._finished) for number in range(THREADS)]
+        # Last in, first out: the thread that was used last has the warmest caches.
         self._idle = list(self._all)
         self._waiting: deque[_Task] = deque()
 
     def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
-        """Run in a thread; the Deferred fires in the reactor's. To be called in the reactor's thread."""
+        """Run work in a thread; the Deferred fires in the reactor thread, in which this must be called."""
         done: Deferred[T] = Deferred()
         if self._idle:
-            self._idle.pop().give((work, done))
+            self._idle.pop().put((work, done))
         else:
             self._waiting.append((work, done))
         return done
 
     def stop(self) -> None:
-        """Wait for what runs and end the threads. To be called after the queue is closed."""
+        """Wait for all tasks and end the threads. The queue must be closed before."""
         for number, task in enumerate(self._waiting):
-            self._all[number % THREADS].give(task)
+            self._all[number % THREADS].put(task)
         self._waiting.clear()
-        for lane in self._all:
-            lane.end()
+        for worker in self._all:
+            worker.stop()
 
-    def _finished(self, lane: _Lane, fire: Callable[[Any], object], result: Any) -> None:
+    def _finished(self, worker: _Worker, fire: Callable[[Any], object], result: Any) -> None:
         if self._waiting:
-            lane.give(self._waiting.popleft())
+            worker.put(self._waiting.popleft())
         else:
-            self._idle.append(lane)
+            self._idle.append(worker)
         fire(result)

@@ -1,7 +1,7 @@
-"""Bodies while they arrive, and the files of those too large for a row.
+"""The writer of an arriving body, and the directory of the bodies that are too large for a row.
 
-A file is `ID.part` until its message is added; then it is synced, renamed to `ID` and the directory is synced, all
-before the row is committed. A file without a row is therefore never mail that was answered for.
+A file is named `ID.part` until its message is added. Then it is synced and renamed to `ID`, and the directory is
+synced, before the row is committed. A file without a row therefore belongs to a message without a 250 reply.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from mta.queue.errors import as_queue_error
 from mta.queue.interface import BodyLost, QueueError, QueueId, Space
 from mta.queue.sqlite.group_commit import Step, no_step
 
-# Octets that a file gathers before they are written. What comes fast comes in larger pieces and goes past them; a crowd
-# of slow clients holds no more than these each.
+# Octets of a file's write buffer, the most that each of many slow clients holds in memory. Larger pieces, as they come
+# from a fast client, bypass it.
 _BUFFER = 8192
 
 
 class Writer:
-    """Takes one body while it arrives (the queue's BodyWriter); blocks no longer than a write to the page cache."""
+    """The queue's BodyWriter for one body. It blocks no longer than a write to the page cache."""
 
     def __init__(self, directory: Path, name: str, small: int = SMALL) -> None:
-        """Take a body that goes to this file once it has more than `small` octets."""
-        # Joined when a file is made: for all small bodies a Path would cost as much as their octets.
+        """Write to the file `name` in a directory once the body has more than `small` octets."""
+        # Joined when the file is created, because for a small body a Path would cost as much as its octets.
         self._directory = directory
         self._name = name
         self._small = small
@@ -37,7 +37,7 @@ class Writer:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Append octets. Raises QueueFull, or QueueError for other trouble; the writer is then aborted."""
+        """Append octets. Raises QueueFull, or QueueError for another failure, and then aborts the writer."""
         if self._ended:
             raise QueueError("the message was given up: its body could not be written")
         self.size += len(data)
@@ -52,13 +52,13 @@ class Writer:
 
     @property
     def in_memory(self) -> int:
-        """Octets of memory that it takes now; a body that was finished is the caller's."""
+        """Octets of memory that the writer holds; a finished body counts as the caller's."""
         if self._ended:
             return 0
         return self.size if self._file is None else _BUFFER
 
     def spill(self) -> None:
-        """Go on in the file, though the body is small yet. Raises as `write` does."""
+        """Move the body to the file, even a small one. Raises as `write` does."""
         if self._file is None and not self._ended:
             try:
                 self._spill()
@@ -93,47 +93,47 @@ class Writer:
         return FileBody(self._path, self.size)
 
     def abort(self) -> None:
-        """Forget everything; harmless after `finish`, `abort` or a failed `write`."""
+        """Delete the body. Has no effect after `finish`, `abort` or a failed `write`."""
         if self._ended:
             return
         self._ended = True
         self._pieces.clear()
         if self._file is not None:
-            # What could not be flushed is about to be removed.
+            # A failed flush does not matter, because the file is removed.
             with contextlib.suppress(OSError):
                 self._file.close()
             _remove(self._path)
 
 
 class Bodies:
-    """The directory of large bodies. All verbs but `writer`, `body` and `require_room` wait for the disk."""
+    """The directory of large bodies. All methods but `writer`, `body` and `require_room` block on the disk."""
 
     def __init__(self, directory: Path, reserve: int, step: Step = no_step, small: int = SMALL) -> None:
-        """`reserve`: octets that stay free on the disk, so that what is stored can still be settled."""
+        """`reserve` is the number of octets to keep free on the disk, so that stored messages can be settled."""
         self._directory = directory
         self._reserve = reserve
         self._step = step
         self._small = small
-        # Octets that may still be stored before the disk is asked again how much is free.
+        # Octets that may be stored before the free space of the disk is checked again.
         self._allowance = 0
-        #: Octets of free pages in the queue file, less those that were stored since they were counted.
+        #: Octets of free pages in the queue file when they were counted last, less those stored since.
         self.reusable = 0
-        #: Called when the history should make room.
+        #: Called if room is short, so that the history makes room.
         self.short: Callable[[], object] = lambda: None
 
     def writer(self, id: QueueId) -> Writer:
-        """Return a writer for a body about to be added under this id."""
+        """Return a writer for the body of a message that is to be added under this id."""
         return Writer(self._directory, id + PART, self._small)
 
     def body(self, id: QueueId, size: int) -> FileBody:
-        """Return the body of a stored message; its octets may turn out to be missing when they are read."""
+        """Return the body of a stored message. Its file may be missing when it is read."""
         return FileBody(self._directory / id, size)
 
     def require_room(self, octets: int = 0, *, filed: bool = False) -> None:
-        """Raise QueueFull when storing so many octets would touch the reserve; those `filed` are in a file already.
+        """Raise QueueFull if a body of this size does not fit without the reserve; a `filed` one is in a file already.
 
-        The disk is asked once for every eighth of the reserve that is stored: for each message it would cost more than
-        all checks of policy.
+        The free space is checked once for each eighth of the reserve that is stored, because a check for each message
+        would cost more than all checks of policy.
         """
         self._allowance -= octets
         if not filed:
@@ -148,7 +148,7 @@ class Bodies:
         self._allowance = self._reserve // 8
 
     def space(self, reusable: int | None = None) -> Space:
-        """Return how much room there is, and note the free pages if they were counted. Raises QueueError."""
+        """Return the room for mail; `reusable` is a new count of octets of free pages. Raises QueueError."""
         if reusable is not None:
             self.reusable = reusable
         space = assess_space(free_octets_or_refuse(self._directory), self.reusable, self._reserve)
@@ -157,16 +157,16 @@ class Bodies:
         return space
 
     def require_room_for(self, octets: int) -> None:
-        """Raise QueueFull when so many octets, which are not written yet, would touch the reserve. Asks the disk."""
+        """Raise QueueFull if a body that is yet to be written does not fit without the reserve. Checks the disk."""
         space = assess_space(free_octets_or_refuse(self._directory) - octets, self.reusable, self._reserve)
         if space.full or space.no_files:
             raise no_room(space)
 
     def place(self, id: QueueId, body: FileBody) -> FileBody:
-        """Make a finished file durable under its final name, or find it there from an earlier time, and return it.
+        """Make a finished file durable under its final name and return it; an earlier attempt may have renamed it.
 
-        Raises OSError, and BodyLost when it is under neither name: a file whose sync failed is removed, since the next
-        sync may succeed without its octets.
+        Raises OSError, and BodyLost if the file does not exist under either name. A file whose sync failed is removed,
+        because a second sync may succeed although the octets are not on disk.
         """
         final = self._directory / id
         self._step("sync file")
@@ -183,14 +183,14 @@ class Bodies:
         return FileBody(final, body.size)
 
     def remove(self, ids: Iterable[QueueId]) -> None:
-        """Remove what is there of these bodies, if anything."""
+        """Remove the files of these bodies, under both names."""
         for id in ids:
             self._step("remove file")
             _remove(self._directory / id)
             _remove(self._directory / (id + PART))
 
     def sweep(self, expected: Collection[QueueId]) -> tuple[int, tuple[QueueId, ...]]:
-        """Remove every file that no waiting message has; return how many, and the messages whose file is missing."""
+        """Remove all other files than the expected; return their number, and the messages whose file is missing."""
         names = {path.name for path in self._directory.iterdir()}
         strays = names.difference(expected)
         for name in strays:
@@ -199,7 +199,7 @@ class Bodies:
 
 
 def _sync_for(file: Path, path: Path) -> None:
-    """Sync a path on which a body's file depends; without that there is no file."""
+    """Sync a path on which the file of a body depends; remove the file if that fails. Raises OSError."""
     try:
         fsync_path(path)
     except OSError:
@@ -208,6 +208,6 @@ def _sync_for(file: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """A file that stays is found again at the next start, so failing to remove it is no one's trouble now."""
+    """Remove a file. A failure is ignored, because the next start finds the file and removes it."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)

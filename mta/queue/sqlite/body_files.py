@@ -1,4 +1,4 @@
-"""Large bodies around a commit: in place and synced before their rows, removed after them."""
+"""The files of large bodies around a commit: placed and synced before their rows, and removed after them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,16 +16,17 @@ from mta.queue.sqlite.bodies import Bodies
 from mta.queue.sqlite.group_commit import CommitUnknown, GroupCommit, Run
 
 T = TypeVar("T")
-#: Takes the mails as they are stored; gives its result and the messages whose files may go once it is committed.
+#: Gets the messages with their placed bodies. Returns a result, and the messages whose files are removed after the
+#: commit.
 Work = Callable[[Sequence[NewMail]], tuple[T, Sequence[QueueId]]]
 _log = Logger()
 
 
 class BodyFiles:
-    """Runs what touches body files in the worker, beside the group commit, so that small mail does not wait for it.
+    """Works on body files in other threads than the group commit, so that small messages do not wait for large ones.
 
-    One file is put in place at a time, and one removal runs beside it. More would take every thread there is, and the
-    disk is no faster for it: behind 20 bodies of 10 MiB small mail waited 100 ms for its commit, and now waits 7 ms.
+    One file is placed at a time, with one removal beside it. More would occupy all threads, and the disk would be no
+    faster (measured: behind 20 bodies of 10 MiB a small message waited 100 ms for its commit; now it waits 7 ms).
     """
 
     def __init__(self, bodies: Bodies, commit: GroupCommit, run: Run) -> None:
@@ -39,10 +40,11 @@ class BodyFiles:
     def submit(
         self, mails: Sequence[NewMail], work: Work[T], heavy: bool = False, *, again: bool = False
     ) -> "Deferred[T]":
-        """Put the body files of `mails` in place, then commit `work` with the mails as they are now stored.
+        """Place the body files of `mails`, then commit `work` with the messages as they are now stored.
 
-        On failure none of their files is left, unless their rows may be: then the next start decides. What may be
-        submitted `again` keeps them, while there is none that is lost. Fails with QueueError.
+        After a failure the files are removed, unless the rows may be in the queue file, which the next start finds
+        out. If the same messages may be submitted `again`, their files are kept until one of them is lost. Fails with
+        QueueError.
         """
         refusal = self._commit.refusal
         if refusal is not None:
@@ -57,14 +59,14 @@ class BodyFiles:
         try:
             if filed:
                 mails = await self._placing.run(self._run, lambda: [self._place(mail) for mail in mails])
-            result, doomed = await self._commit.submit(partial(work, mails), heavy, accepted=True)
+            result, finished = await self._commit.submit(partial(work, mails), heavy, accepted=True)
         except CommitUnknown:
             raise
         except Exception as error:
             if not again or isinstance(error, BodyLost):
                 self.remove(filed)
             raise as_queue_error(error) from error
-        self.remove(doomed)
+        self.remove(finished)
         return result
 
     def _place(self, mail: NewMail) -> NewMail:
@@ -73,23 +75,23 @@ class BodyFiles:
         return replace(mail, body=self._bodies.place(mail.id, mail.body))
 
     def remove(self, ids: Sequence[QueueId]) -> None:
-        """Remove body files some time soon; what is missed is found at the next start."""
+        """Remove body files in another thread. The next start removes a file that this fails to remove."""
         if ids:
             self.track(self._removing.run(self._run, lambda: self._bodies.remove(ids)))
 
     def discard(self, body: Body) -> None:
-        """Remove a finished body that was not added, wherever a failure left it."""
+        """Remove a finished body that was not added, under either of its names."""
         if isinstance(body, FileBody):
             self.remove([QueueId(body.path.name.removesuffix(PART))])
 
     def track(self, work: "Deferred[Any]") -> None:
-        """Keep something under way in mind until it is done, and tell the log when it fails."""
+        """Keep a Deferred until it fires, so that `idle` waits for it, and log its failure."""
         self._tracked.add(work)
         work.addErrback(lambda failure: _log.warn("queue upkeep failed: {error}", error=failure.getErrorMessage()))
         work.addBoth(lambda _: self._tracked.discard(work))
 
     def idle(self) -> "Deferred[Any]":
-        """Fire when all that is under way now is done."""
+        """Fire when all work that is tracked now has ended."""
         waiters = []
         for work in self._tracked:
             waiters.append(waiter := Deferred[None]())

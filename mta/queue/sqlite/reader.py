@@ -1,4 +1,4 @@
-"""What an operator asks, on a connection of its own: a long answer holds up nobody's mail."""
+"""Reads the queue for operators, on a connection of its own so that a long read does not delay mail."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Reader:
-    """Answers find and summary from what is committed. Fails with QueueError."""
+    """Reads committed rows in a thread; the Deferreds fail with QueueError."""
 
     def __init__(self, path: Path, run: Run) -> None:
         self._path = path
@@ -35,19 +35,19 @@ class Reader:
         self._closed = False
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return the messages asked for in the order they came."""
+        """Return the messages of a query in the order of their arrival."""
         return self._read(lambda connection: find(connection, query))
 
     def summary(self) -> "Deferred[Summary]":
-        """Count what is there."""
+        """Return the counts of messages and recipients."""
         return self._read(summary)
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
-        """Return the octets of a message that waits; None if none does under this id."""
+        """Return the octets of a waiting message, or None if no message with this id is waiting."""
         return self._read(lambda connection: content(connection, self._path.parent, id))
 
     def audit(self) -> "Deferred[Audit]":
-        """Look for what must not be."""
+        """Return the facts for an audit."""
         return self._read(audit)
 
     def reusable(self) -> "Deferred[int]":
@@ -55,20 +55,20 @@ class Reader:
         return self._read(reusable)
 
     def close(self) -> "Deferred[None]":
-        """Close after the last answer; later questions fail."""
+        """Close after the last read; later reads fail."""
         self._closed = True
         return self._lock.run(self._run, self._close)
 
-    def _read(self, question: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
         if self._closed:
             return fail(QueueError("the queue is closed"))
-        return self._lock.run(self._run, lambda: self._ask(question))
+        return self._lock.run(self._run, lambda: self._read_blocking(work))
 
-    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    def _read_blocking(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._connection is None:
                 self._connection = connect_for_reading(self._path)
-            return question(self._connection)
+            return work(self._connection)
         except sqlite3.Error as error:
             raise as_queue_error(error) from error
 
@@ -78,7 +78,7 @@ class Reader:
 
 
 def find(connection: sqlite3.Connection, query: Query) -> list[Entry]:
-    """Return the messages asked for. Raises sqlite3.Error."""
+    """Return the messages of a query. Raises sqlite3.Error."""
     if query.ids:
         parameters = (ids_json(known_numbers(query.ids)), query.finished, query.limit)
         rows = connection.execute(SQL.find_among, parameters)
@@ -106,7 +106,7 @@ def _entry(rows: list[Row]) -> Entry:
 
 
 def content(connection: sqlite3.Connection, home: Path, id: QueueId) -> bytes | None:
-    """Return the octets of a message that waits. Raises sqlite3.Error, and QueueError for a lost file."""
+    """Return the octets of a waiting message. Raises sqlite3.Error, and QueueError if its file cannot be read."""
     row = connection.execute(SQL.content, (to_number(id),)).fetchone()
     if row is None:
         return None
@@ -118,16 +118,16 @@ def content(connection: sqlite3.Connection, home: Path, id: QueueId) -> bytes | 
 
 
 def summary(connection: sqlite3.Connection) -> Summary:
-    """Count what is there. Raises sqlite3.Error."""
-    with _moment(connection):
+    """Return the counts of messages and recipients. Raises sqlite3.Error."""
+    with _snapshot(connection):
         (finished,) = connection.execute(SQL.count_finished).fetchone()
         failed, unreported = connection.execute(SQL.count_failed).fetchone()
         return replace(_summary(connection), finished=finished, failed=failed, unreported=unreported)
 
 
 def audit(connection: sqlite3.Connection) -> Audit:
-    """Look for what must not be. Raises sqlite3.Error."""
-    with _moment(connection):
+    """Return the facts for an audit. Raises sqlite3.Error."""
+    with _snapshot(connection):
         first = connection.execute(SQL.first_due).fetchone()
         never_due = connection.execute(SQL.never_due).fetchone()
         return Audit(
@@ -144,8 +144,8 @@ def reusable(connection: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def _moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have all that is read in between be of one moment."""
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run the enclosed reads in one transaction, so that they see a single snapshot."""
     connection.execute(SQL.begin_reading)
     try:
         yield

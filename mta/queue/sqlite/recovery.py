@@ -1,6 +1,8 @@
-"""What a start does about the process before it; `queue_schema/README.md` has the table of states.
+"""The recovery of a queue at start, after the process before it ended or was killed.
 
-The mark in a queue file that says how far the merge of another worker's queue into it has come.
+`take_over` ends the leases of that process and removes its stray files; `queue_schema/README.md` has the table of
+crash states. `make_all_due` lets waiting messages be tried at once. A queue whose file has a merge mark is refused,
+because a merge of another worker's queue into it was interrupted and must be finished first.
 """
 
 import enum
@@ -23,78 +25,33 @@ from mta.queue.sqlite.schema import connect_untouched
 from mta.queue.sqlite.statements import SQL
 from mta.smtp.address import Address
 
-
-class MergePhase(enum.Enum):
-    """What may be missing still: MERGING, rows of the other queue; MERGED, only its removal."""
-
-    MERGING = "merging"
-    MERGED = "merged"
-
-
-@dataclass(frozen=True, slots=True)
-class MergeMark:
-    """The worker whose queue becomes part of the file, and how far that has come."""
-
-    worker: int
-    phase: MergePhase
-
-
-def read_merge_mark(connection: sqlite3.Connection) -> MergeMark | None:
-    """Return the mark of an open queue file. Raises sqlite3.Error."""
-    row = connection.execute(SQL.merge_mark).fetchone()
-    return None if row is None else MergeMark(row[1], MergePhase(row[0]))
-
-
-def put_merge_mark(connection: sqlite3.Connection, mark: MergeMark | None, *, along: str | None = None) -> None:
-    """Make this the only mark, durably, in one transaction with the statement `along`. Raises sqlite3.Error."""
-    connection.execute(SQL.begin)
-    if along is not None:
-        connection.execute(along)
-    connection.execute(SQL.clear_merge_mark)
-    if mark is not None:
-        connection.execute(SQL.set_merge_mark, (mark.phase.value, mark.worker))
-    connection.execute(SQL.commit)
-
-
-def may_be_marked(path: Path) -> bool:
-    """Whether a queue file has a mark, without a touch; a file that cannot be read may have one."""
-    if not path.exists():
-        return False
-    try:
-        with closing(connect_untouched(path)) as connection:
-            return read_merge_mark(connection) is not None
-    except sqlite3.Error:
-        return True
-
-
-def refuse_marked(connection: sqlite3.Connection) -> None:
-    """Refuse to work with a file that lacks mail. Raises QueueError, sqlite3.Error."""
-    mark = read_merge_mark(connection)
-    if mark is not None:
-        raise QueueError(f"the queue of worker {mark.worker} is merged only in part: the relay must finish that first")
-
-
-#: Messages in one transaction while all are made due: a few hundredths of a second, so that new mail passes between.
+#: Messages made due by one transaction. It takes a few hundredths of a second, so that new mail is not delayed.
 SLICE = 4000
 _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What was found: leases taken back, body files removed, and waiting messages whose body file is missing."""
+    """The results of a recovery."""
 
+    #: Leases that were ended.
     leases: int = 0
+    #: Body files that were removed.
     strays: int = 0
+    #: Waiting messages whose body file is missing.
     missing: tuple[QueueId, ...] = ()
-    #: Recipients that wait though their copy may have been taken by the next host.
+    #: Waiting recipients whose copy a host may have accepted.
     possible_duplicates: tuple[tuple[QueueId, Address], ...] = ()
-    #: Given to who sends; None beside a running relay.
+    #: The marks that the relay continues; None beside a running relay.
     marks: InFlightMarks | None = None
 
 
 def take_over(connection: sqlite3.Connection, bodies: Bodies, now: float) -> Recovery:
-    """Give every lease back, due at once; remove files of no message. Raises QueueError, sqlite3.Error, OSError."""
-    # The rows of its bodies may be in the other file still.
+    """End all leases, so that their messages are due at once, and remove body files that no waiting message has.
+
+    Raises QueueError, sqlite3.Error, OSError.
+    """
+    # During a merge the rows of these body files may still be in the other queue file.
     refuse_marked(connection)
     leases = connection.execute(SQL.recover_leases, (now,)).rowcount
     expected = {to_id(number) for (number,) in connection.execute(SQL.waiting_files)}
@@ -115,7 +72,7 @@ def _possible_duplicates(
 
 
 def make_all_due(commit: GroupCommit, connection: sqlite3.Connection, now: float) -> "Deferred[None]":
-    """Make everything that waits unheld due now, slice by slice, beside the mail that goes through meanwhile."""
+    """Make all waiting messages due now that are not held, slice by slice, while the queue is in use. Never fails."""
     return Deferred.fromCoroutine(_make_all_due(commit, connection, now))
 
 
@@ -126,13 +83,63 @@ async def _make_all_due(commit: GroupCommit, connection: sqlite3.Connection, now
         while newest is not None and last is not None:
             last = await commit.submit(partial(_make_slice_due, connection, now, last, newest), True)
     except QueueError as error:
-        # They come due by themselves, only later.
+        # The remaining messages keep their due times.
         _log.info("not all queued mail could be made due at start: {error}", error=str(error))
 
 
 def _make_slice_due(connection: sqlite3.Connection, now: float, last: int, newest: int) -> int | None:
-    """Return the last id of the slice, None when there is none left."""
+    """Return the last row number of the slice, or None if no message is left."""
     end: int | None = connection.execute(SQL.slice_end, (last, newest, SLICE)).fetchone()[0]
     if end is not None:
         connection.execute(SQL.make_due, (now, last, end))
     return end
+
+
+class MergePhase(enum.Enum):
+    """The progress of a merge: MERGING until all files and rows are there, MERGED until the other queue is removed."""
+
+    MERGING = "merging"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeMark:
+    """The worker whose queue is being merged into the file, and the progress of that."""
+
+    worker: int
+    phase: MergePhase
+
+
+def read_merge_mark(connection: sqlite3.Connection) -> MergeMark | None:
+    """Return the merge mark of an open queue file, or None. Raises sqlite3.Error."""
+    row = connection.execute(SQL.merge_mark).fetchone()
+    return None if row is None else MergeMark(row[1], MergePhase(row[0]))
+
+
+def put_merge_mark(connection: sqlite3.Connection, mark: MergeMark | None, *, along: str | None = None) -> None:
+    """Set the merge mark, or clear it, in one transaction with the statement `along`. Raises sqlite3.Error."""
+    connection.execute(SQL.begin)
+    if along is not None:
+        connection.execute(along)
+    connection.execute(SQL.clear_merge_mark)
+    if mark is not None:
+        connection.execute(SQL.set_merge_mark, (mark.phase.value, mark.worker))
+    connection.execute(SQL.commit)
+
+
+def may_be_marked(path: Path) -> bool:
+    """Whether a queue file has a merge mark or cannot be read. The file is not changed."""
+    if not path.exists():
+        return False
+    try:
+        with closing(connect_untouched(path)) as connection:
+            return read_merge_mark(connection) is not None
+    except sqlite3.Error:
+        return True
+
+
+def refuse_marked(connection: sqlite3.Connection) -> None:
+    """Raise QueueError if the file has a merge mark, because mail is missing in it. Raises sqlite3.Error."""
+    mark = read_merge_mark(connection)
+    if mark is not None:
+        raise QueueError(f"the queue of worker {mark.worker} is merged only in part: the relay must finish that first")

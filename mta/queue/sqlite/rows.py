@@ -1,4 +1,4 @@
-"""Values to rows and back. Nothing is parsed that we wrote ourselves: an address is stored in its two parts."""
+"""Conversion between values and rows. An address is stored in its two parts, so that it need not be parsed again."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -18,18 +18,18 @@ _RETS: dict[str | None, Ret | None] = {kind.value: kind for kind in Ret} | {None
 _STATUSES = {status.value: status for status in Status}
 
 
-def _as_it_is(value: T) -> T:
+def _unchanged(value: T) -> T:
     return value
 
 
-# For a value that is not exactly an int, a float or a str, sqlite3 asks the value itself for an adapter, and learns by
-# two exceptions that there is none, unless one is registered: the nine of a relayed message were 2 % of it (measured).
+# For a value that is not exactly an int, a float or a str, sqlite3 looks for an adapter and, unless one is registered,
+# raises and catches two exceptions (measured: 2 % of a relayed message, which has nine such values).
 for _kind in (type(None), bool, bytes):
-    sqlite3.register_adapter(_kind, _as_it_is)
+    sqlite3.register_adapter(_kind, _unchanged)
 
 
 def storable(text: str) -> str:
-    """Return text that fits a TEXT column: lone surrogates, which no UTF-8 has, become `?`."""
+    """Return text for a TEXT column: lone surrogates, which cannot be encoded as UTF-8, become `?`."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -81,7 +81,7 @@ def verdict_row(verdict: Verdict, number: int, now: float) -> Row:
 
 
 def pending_of(envelope: Envelope) -> tuple[Pending, ...]:
-    """Return the recipients of a message never tried."""
+    """Return the pending recipients of a message that was never tried."""
     return tuple(Pending(index, recipient) for index, recipient in enumerate(envelope.recipients))
 
 
@@ -91,37 +91,39 @@ def read_recipient(local: str, domain: str, notify: int | None, original: str | 
 
 
 def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
-    """Return the claim of a row of `claimable` with its rows of `recipients`."""
+    """Return the claim for a row of `claimable` and its rows of `recipients`."""
     number, token, created, _size, _in_file, local, domain, client, helo, protocol = row[:10]
     body_type, smtputf8, ret, envid, delay_reported = row[10:15]
-    everyone: list[Recipient] = []
+    all_recipients: list[Recipient] = []
     pending: list[Pending] = []
     for _, index, *parts, status, attempts in recipients:
         recipient = read_recipient(*parts)
-        everyone.append(recipient)
+        all_recipients.append(recipient)
         if status == "waiting":
             pending.append(Pending(index, recipient, attempts))
     sender = None if local is None else Address(local, domain)
     origin = Origin(client, helo, protocol)
-    envelope = Envelope(sender, tuple(everyone), origin, _BODY_TYPES[body_type], bool(smtputf8), _RETS[ret], envid)
+    envelope = Envelope(
+        sender, tuple(all_recipients), origin, _BODY_TYPES[body_type], bool(smtputf8), _RETS[ret], envid
+    )
     return Claim(to_id(number), token, envelope, body, created, tuple(pending), bool(delay_reported))
 
 
 def read_state(due: float | None, row: Sequence[Any]) -> RecipientState:
-    """Return a recipient as an operator sees it, from the last eight columns of a find."""
+    """Return a recipient for an operator, from the last eight columns of a `find` statement."""
     local, domain, status, attempts, reply, host, finished, signed_by = row
     status = _STATUSES[status]
-    waits = due if status is Status.WAITING else None
-    return RecipientState(str(Address(local, domain)), status, attempts, waits, reply, host, finished, signed_by or "")
+    due = due if status is Status.WAITING else None
+    return RecipientState(str(Address(local, domain)), status, attempts, due, reply, host, finished, signed_by or "")
 
 
 def ids_json(numbers: Iterable[int]) -> str:
-    """Return row numbers as the one value a statement takes for a list."""
+    """Return row numbers as a JSON array, which a statement takes as one value."""
     return f"[{','.join(map(str, numbers))}]"
 
 
 def known_numbers(ids: Iterable[QueueId]) -> list[int]:
-    """Return the row numbers of ids; text that is no id names no message and is left out."""
+    """Return the row numbers of ids. Text that is not an id is left out."""
     numbers = []
     for id in ids:
         try:

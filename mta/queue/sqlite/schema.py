@@ -1,6 +1,6 @@
-"""Opens the queue file: creates it, upgrades it, or refuses it without having touched it.
+"""Opens the queue file: creates it, upgrades it, or refuses it without changing it.
 
-Every refusal is a QueueError whose one line says what is wrong and what to do.
+A file is refused by a QueueError with one line that names the fault and how to fix it.
 """
 
 import os
@@ -17,15 +17,15 @@ from mta.queue.sqlite.statements import SHIPPED
 
 #: Measured (queue_schema/README.md): 4 KiB pages write the fewest octets a message at every batch size.
 PAGE_SIZE = 4096
-#: Pages in the log before they are moved to the file: 16 MiB, so that most bodies are gone before they would be moved.
+#: Pages in the WAL at which it is checkpointed: 16 MiB, so that most bodies are deleted before they reach the file.
 CHECKPOINT_PAGES = 4000
-#: The part of a small disk that the log may take, and the fewest pages that it has.
+# On a small disk the WAL takes one part in 32, but at least 256 pages.
 _PART_OF_DISK = 32
-_FEWEST_PAGES = 256
+_MIN_PAGES = 256
 CACHE_KIB = 32 * 1024
-#: Seconds that who only reads waits for a lock, such as that of the daemon which just ends.
+#: Seconds that a reader waits for a lock, such as that of a daemon that is closing the file.
 READER_PATIENCE = 5.0
-#: A file up to this size is checked whole at start (0.4 s); a larger one only as far as that stays quick.
+#: Octets up to which the whole file is checked at start (0.4 s). Of a larger file only the table `meta` is checked.
 CHECKED_OCTETS = 64 * 1024 * 1024
 
 APPLICATION_ID = 0x736D7471
@@ -35,36 +35,39 @@ _VERSION = re.compile(r"PRAGMA user_version = (\d+);")
 
 @dataclass(frozen=True, slots=True)
 class Scripts:
-    """The SQL that makes the newest file, and the steps that lead there from older ones."""
+    """The SQL that creates a file of the newest version, and the migrations of older files."""
 
     directory: Traversable = SHIPPED
 
     @property
     def whole(self) -> str:
-        """The newest schema."""
+        """The newest schema as one script."""
         return (self.directory / "schema.sql").read_text("utf-8")
 
     @property
     def version(self) -> int:
-        """The version the newest schema has."""
+        """The version of the newest schema."""
         match = _VERSION.search(self.whole)
         assert match is not None
         return int(match[1])
 
     def step(self, version: int) -> str:
-        """Return the migration that ends at this version. Raises QueueError when there is none."""
+        """Return the migration that ends at this version. Raises QueueError if it does not exist."""
         steps = self.directory / "migrations"
-        # Neither a clone nor a wheel has the folder before there is a first step.
+        # Without a migration neither a clone nor a wheel has the folder.
         for entry in steps.iterdir() if steps.is_dir() else ():
             if entry.name.startswith(f"{version:04}_") and entry.name.endswith(".sql"):
                 return entry.read_text("utf-8")
         raise QueueError(
-            f"no way leads from queue file version {version - 1} to {version}: install the release between"
+            f"there is no upgrade from queue file version {version - 1} to {version}: install a release between first"
         )
 
 
 def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None = None) -> sqlite3.Connection:
-    """Return a connection for the one writer, at the newest version. Raises QueueError."""
+    """Return a connection that writes; the file then has the newest version. Raises QueueError.
+
+    `create` makes a missing file, `upgrade` migrates an older one; without `upgrade` an older file is refused.
+    """
     scripts = scripts or Scripts()
     try:
         if not path.exists():
@@ -75,7 +78,7 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
         else:
             _check(path, scripts.version)
         if upgrade:
-            # Ours is the file: what is read from its log is what we go on from.
+            # The caller has locked the directory. The relay goes on from the WAL, so it must be on disk as it is read.
             rewrite_in_place(wal_of(path))
         connection = connect(path)
         try:
@@ -89,26 +92,20 @@ def open_file(path: Path, create: bool, upgrade: bool, scripts: Scripts | None =
 
 
 def checkpoint_pages(directory: Path) -> int:
-    """Return the pages that the log has before they are moved to the file; fewer on a disk below 512 MiB.
-
-    Raises OSError.
-    """
+    """Return the pages in the WAL at which it is checkpointed: fewer on a disk below 512 MiB. Raises OSError."""
     disk = os.statvfs(directory)
-    return min(CHECKPOINT_PAGES, max(_FEWEST_PAGES, disk.f_blocks * disk.f_frsize // _PART_OF_DISK // PAGE_SIZE))
+    return min(CHECKPOINT_PAGES, max(_MIN_PAGES, disk.f_blocks * disk.f_frsize // _PART_OF_DISK // PAGE_SIZE))
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes as durably as the queue promises: a COMMIT returns when it is on disk.
-
-    Raises sqlite3.Error and OSError.
-    """
+    """Return a connection that writes, whose COMMIT returns when it is on disk. Raises sqlite3.Error and OSError."""
     pages = checkpoint_pages(path.parent)
-    # Mode rw: a file that a merge removes while a command opens it must not be there again, empty.
+    # Mode rw does not create the file: a merge may remove it while a command opens it.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True, isolation_level=None, check_same_thread=False
     )
-    # FULL syncs the log at each commit; SQLite's usual advice for WAL, NORMAL, would lose the last ones.
-    # Debian's SQLite overwrites what is deleted with zeros, which writes each body's pages once more.
+    # FULL syncs the WAL at each commit. NORMAL, which SQLite's manual advises for WAL mode, may lose the last commits.
+    # Debian's SQLite has secure_delete on, which overwrites the pages of each deleted body with zeros.
     connection.executescript(
         f"""
         PRAGMA journal_mode = WAL;
@@ -136,14 +133,14 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def connect_untouched(path: Path) -> sqlite3.Connection:
-    """Return a connection to read from before anything of the file is touched. Raises sqlite3.Error."""
-    # Without a log nobody can be writing, and `immutable` keeps SQLite from making files of its own beside it.
+    """Return a connection that reads without changing the file or its folder. Raises sqlite3.Error."""
+    # Without a WAL the file has no writer, and `immutable` keeps SQLite from creating files beside it.
     mode = "mode=ro" if wal_of(path).exists() else "immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", timeout=READER_PATIENCE, uri=True)
 
 
 def refuse_remains(path: Path) -> None:
-    """Raise QueueError for what is left of a queue whose file is missing: a new one would make that worthless."""
+    """Raise QueueError if bodies or a WAL are left of a queue whose file is missing: a new file would void them."""
     bodies, log = path.parent / BODIES, wal_of(path)
     if (log.exists() and log.stat().st_size > 0) or (
         bodies.is_dir() and any(path.suffix != PART for path in bodies.iterdir())
@@ -154,7 +151,7 @@ def refuse_remains(path: Path) -> None:
 
 
 def _create(path: Path, scripts: Scripts) -> None:
-    """Build the file under another name, so that one with the right name is always whole."""
+    """Build the file under another name and rename it, so that a file under the final name is complete."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -162,8 +159,8 @@ def _create(path: Path, scripts: Scripts) -> None:
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.executescript(scripts.whole)
-        # Done to the file under its right name, this would leave a journal there for a power cut to bring back, which
-        # only a connection that writes can undo.
+        # Under the final name this would leave a journal, which a power cut could bring back and which only a
+        # connection that writes can roll back.
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
@@ -176,7 +173,7 @@ def _rename_durably(source: Path, target: Path) -> None:
 
 
 def _check(path: Path, version: int) -> None:
-    """Refuse what is not a sound queue file that we know, from connections that cannot write."""
+    """Raise QueueError if the file is not a queue file, is too new or is damaged; read it without writing."""
     with path.open("rb") as file:
         header = file.read(100)
     if header[:16] != _MAGIC or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
@@ -205,9 +202,9 @@ def _check_version(connection: sqlite3.Connection, path: Path, ours: int) -> Non
 
 
 def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
-    # A file that was cut short is refused by SQLite whatever is asked.
-    question = "PRAGMA quick_check(1)" if path.stat().st_size <= CHECKED_OCTETS else "PRAGMA quick_check('meta')"
-    (answer,) = connection.execute(question).fetchone()
+    # SQLite refuses a truncated file at any statement, so that a check of `meta` finds it too.
+    check = "PRAGMA quick_check(1)" if path.stat().st_size <= CHECKED_OCTETS else "PRAGMA quick_check('meta')"
+    (answer,) = connection.execute(check).fetchone()
     if answer != "ok":
         raise _damaged(path, " ".join(answer.split()))
 
@@ -224,16 +221,16 @@ def _upgrade(connection: sqlite3.Connection, path: Path, scripts: Scripts, allow
         raise QueueError(f"{path} has version {version}, not yet {scripts.version}: start the relay once to upgrade it")
     steps = [(number, scripts.step(number)) for number in range(version + 1, scripts.version + 1)]
     _copy_aside(connection, path, version)
-    # A step may rebuild a table that others refer to.
+    # A migration may rebuild a table that foreign keys refer to.
     connection.execute("PRAGMA foreign_keys = OFF")
     for number, script in steps:
         connection.executescript(script)
         if _version_of(connection) != number:
             raise QueueError(
-                f"{path} could not be upgraded to version {number}: its copy {path.name}.v{version}.bak is whole"
+                f"{path} could not be upgraded to version {number}: its copy {path.name}.v{version}.bak is intact"
             )
     connection.execute("PRAGMA foreign_keys = ON")
-    # The version must be in the file itself, where an older program looks first.
+    # An older program reads the version from the file itself, not from the WAL.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

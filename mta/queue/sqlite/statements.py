@@ -1,18 +1,18 @@
-"""The queue's SQL: read once from `queue_schema/sqlite`, each statement under its name."""
+"""The SQL statements of the queue by name, read from `queue_schema/sqlite/queries.sql` at import."""
 
 import re
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-#: The SQL that ships with this program.
+#: The folder of the SQL files.
 SHIPPED = files("queue_schema") / "sqlite"
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """One field a statement of queries.sql; a name in one but not in the other is an error at import."""
+    """The statements, a field for each in queries.sql. A name that only one of the two has is an error at import."""
 
     begin: str
     begin_reading: str
@@ -86,7 +86,7 @@ class Statements:
 
 
 def read_statements(text: str) -> Statements:
-    """Split a file of named statements. Raises ValueError when its names are not those of Statements."""
+    """Return the statements of a text. Raises ValueError if their names are not the fields of Statements."""
     _, *parts = _NAME.split(text)
     found = {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
     wrong = found.keys() ^ {field.name for field in fields(Statements)}

@@ -1,7 +1,7 @@
-"""The queues of all workers seen as one, for the commands of an operator.
+"""The queues of all workers combined, for the commands of an operator.
 
-A merge copies what waits in a worker's home into QUEUE_DIR and then removes that home. QUEUE_DIR is therefore asked
-last: a message on its way is met at least once, and where it is met twice the later answer counts.
+A merge copies the messages of a worker's home into QUEUE_DIR and then removes the home. QUEUE_DIR is therefore read
+last, so that a message that is being moved is found at least once; if it is found twice, the later result counts.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -21,36 +21,36 @@ from mta.queue.sqlite.queue import open_queue
 
 T = TypeVar("T")
 
-#: Is told, as soon as it is on disk, which messages of which home were changed.
+#: Called with the home, the action and the ids, once the action on the messages of a home is synced.
 Applied = Callable[[Path, Action, Sequence[QueueId]], object]
 
 _by_id = attrgetter("id")
 
 
 class OperatorQueue(Protocol):
-    """What an operator's commands need of a queue; `mta.queue.interface.Queue` has the contract of each verb."""
+    """The part of a queue that an operator's commands use; `mta.queue.interface.Queue` has the contract."""
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order they came."""
+        """Return messages in the order of their arrival."""
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
-        """Return the octets of a message that waits; None if none does under this id."""
+        """Return the octets of a waiting message, or None if no message with this id is waiting."""
 
     def summary(self) -> "Deferred[Summary]":
-        """Count what is there."""
+        """Return the counts of messages and recipients."""
 
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
-        """Do what an operator asked and return the ids it was done to."""
+        """Apply an action to messages, or to all, and return their ids."""
 
     def close(self) -> "Deferred[None]":
-        """Finish what was asked, then close."""
+        """Finish all earlier requests, then close."""
 
 
 def open_queues(directory: Path, *, run: Run, now: float, applied: Applied) -> "CombinedQueue":
     """Open the queue of each home in QUEUE_DIR beside a relay that may be running. Raises QueueError.
 
-    A home without a queue file, because its worker has not begun or because it was just merged, is left out, unless no
-    home has one. `now` is wall-clock seconds.
+    A home without a queue file is left out, because its worker has not started yet or its queue was just merged. If no
+    home has a queue file, QueueError is raised. `now` is wall-clock seconds.
     """
     places = homes(directory) if directory.is_dir() else [directory]
     opened: list[tuple[Path, OperatorQueue]] = []
@@ -66,17 +66,17 @@ def open_queues(directory: Path, *, run: Run, now: float, applied: Applied) -> "
 
 
 class CombinedQueue:
-    """An OperatorQueue over the queues of homes, asked in the order given. Failures name the home."""
+    """An OperatorQueue over the queues of several homes, which are read in the order given. Errors name the home."""
 
     def __init__(self, queues: Sequence[tuple[Path, OperatorQueue]], applied: Applied) -> None:
-        """Of two queues that have a message the later one's word counts."""
+        """If two queues have the same message, the result of the later one counts."""
         self._queues = queues
         self._applied = applied
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return the messages of all queues in the order they came, each once.
+        """Return the messages of all queues in the order of their arrival, each once.
 
-        No more than twice `limit` are in memory.
+        At most twice `limit` messages are in memory.
         """
         return Deferred.fromCoroutine(self._find(query))
 
@@ -87,7 +87,7 @@ class CombinedQueue:
         return found
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
-        """Return the octets of a message that waits in one of the queues."""
+        """Return the octets of a message that is waiting in one of the queues."""
         return Deferred.fromCoroutine(self._content(id))
 
     async def _content(self, id: QueueId) -> bytes | None:
@@ -97,34 +97,34 @@ class CombinedQueue:
         return found
 
     def summary(self) -> "Deferred[Summary]":
-        """Count what is there; what a merge has under way is for that moment counted twice."""
+        """Return the counts of messages and recipients. Messages that are being merged may be counted twice."""
         return Deferred.fromCoroutine(self._summary())
 
     async def _summary(self) -> Summary:
         return _added_up([each async for _, each in self._answers(lambda queue: queue.summary())])
 
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
-        """Do what an operator asked in each queue that has the messages.
+        """Apply an action in each queue that has the messages.
 
-        A failure leaves done what `applied` was told of.
+        If a queue fails, the actions that `applied` was called for remain.
         """
         return Deferred.fromCoroutine(self._apply(action, ids, now))
 
     async def _apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
-        everywhere: set[QueueId] = set()
+        all_ids: set[QueueId] = set()
         async for home, done in self._answers(lambda queue: queue.apply(action, ids, now)):
             if done:
                 self._applied(home, action, done)
-            everywhere.update(done)
-        return sorted(everywhere)
+            all_ids.update(done)
+        return sorted(all_ids)
 
     def close(self) -> "Deferred[None]":
-        """Close all of them."""
+        """Close all queues."""
         closed = gatherResults([queue.close() for _, queue in self._queues], consumeErrors=True)
         return closed.addCallback(lambda _: None)
 
     async def _answers(self, ask: "Callable[[OperatorQueue], Deferred[T]]") -> AsyncIterator[tuple[Path, T]]:
-        """Yield what each queue answers, but for one that was merged away meanwhile. Raises QueueError."""
+        """Yield the result of each queue, except one that was merged meanwhile. Raises QueueError."""
         for home, queue in self._queues:
             try:
                 answer = await ask(queue)
@@ -136,7 +136,7 @@ class CombinedQueue:
 
 
 def _merged(earlier: Iterable[Entry], later: Iterable[Entry], limit: int) -> list[Entry]:
-    # Sorting keeps the order of equals, so that the later one's comes first of its group.
+    # The sort is stable, so that the entry of the later queue comes first in its group.
     both = sorted([*later, *earlier], key=_by_id)
     return [next(same) for _, same in groupby(both, _by_id)][:limit]
 

@@ -1,4 +1,4 @@
-"""Brings what the queue file attached as `leftover` holds into the file it is attached to."""
+"""Copies messages from the queue file attached as `leftover` into the main file, and moves their body files."""
 
 import errno
 import shutil
@@ -11,13 +11,13 @@ from mta.queue.sqlite.group_commit import Step
 from mta.queue.sqlite.rows import ids_json
 from mta.queue.sqlite.statements import SQL
 
-#: What one transaction copies at most, and at least one message: it bounds the log, and what a cut does again.
+#: Upper bounds for one transaction (at least one message). They limit the WAL and the work repeated after a crash.
 BATCH_MESSAGES = 4000
 BATCH_OCTETS = 16 * 1024 * 1024
 
 
 def move_files(connection: sqlite3.Connection, source: Path, target: Path, step: Step) -> None:
-    """Move the body files of waiting messages, durably; what was moved before stays. Raises sqlite3.Error, OSError."""
+    """Move the body files of waiting messages durably; earlier moves are kept. Raises sqlite3.Error, OSError."""
     for (number,) in connection.execute(SQL.leftover_files):
         step("move file")
         _move(source / to_id(number), target / to_id(number))
@@ -30,7 +30,7 @@ def _move(source: Path, target: Path) -> None:
     try:
         source.rename(target)
     except FileNotFoundError:
-        # Moved by the start before, or missing for long: then the queue tells of it when it is opened.
+        # An earlier start moved it, or it was missing before, which is reported when the queue is opened.
         return
     except OSError as error:
         if error.errno != errno.EXDEV:
@@ -39,7 +39,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy to another file system, under the name of a body that arrives until it is whole."""
+    """Copy a file to another file system, under the name of an arriving body until it is complete."""
     part = target.with_name(target.name + PART)
     part.touch(0o600)
     shutil.copyfile(source, part)
@@ -48,9 +48,9 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def copy_messages(connection: sqlite3.Connection, now: float, step: Step) -> tuple[int, int]:
-    """Copy all messages that are not there yet; return how many of them wait and how many are history.
+    """Copy all messages that the main file does not have; return the numbers of waiting and of finished ones.
 
-    What is leased comes due at `now`. Raises sqlite3.Error.
+    A leased message is due at `now`. Raises sqlite3.Error.
     """
     waiting = finished = last = 0
     while batch := _batch(connection, last):
@@ -63,7 +63,7 @@ def copy_messages(connection: sqlite3.Connection, now: float, step: Step) -> tup
 
 
 def _batch(connection: sqlite3.Connection, last: int) -> list[tuple[int, int]]:
-    """Return the next messages after `last` and whether they wait."""
+    """Return the row numbers of the next messages after `last`, and whether each is waiting."""
     batch: list[tuple[int, int]] = []
     octets = 0
     for number, waits, weight in connection.execute(SQL.leftover_messages, (last, BATCH_MESSAGES)):

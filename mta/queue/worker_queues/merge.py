@@ -1,6 +1,6 @@
-"""Makes the queues of workers that run no more part of QUEUE_DIR's own, before anything else runs.
+"""Merges the queues of workers that no longer run into the queue of QUEUE_DIR, at start before any worker runs.
 
-Each step can be cut: `queue_schema/README.md` has the table of states, and says what the next start does about each.
+A crash may interrupt each step: `queue_schema/README.md` has the table of states, and how the next start goes on.
 """
 
 import sqlite3
@@ -23,34 +23,34 @@ from mta.queue.worker_queues.removal import holds_ours, holds_queue, remove
 
 # Seconds to wait for an operator's command that changes the queue.
 _PATIENCE = 30.0
-# What the log may hold when a batch is committed.
-_LOG_PAGES = CHECKPOINT_PAGES + BATCH_OCTETS // PAGE_SIZE
+# Pages that the WAL may have when a batch is committed.
+_WAL_PAGES = CHECKPOINT_PAGES + BATCH_OCTETS // PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A worker whose queue is now part of QUEUE_DIR's, and how many messages this start brought over."""
+    """A worker whose queue was merged, and the numbers of messages that this start copied."""
 
     worker: int
     waiting: int
     #: Messages of the history.
     finished: int
-    #: Whether a start before had begun with it.
+    #: Whether an earlier start began the merge.
     resumed: bool = False
 
     def __str__(self) -> str:
         merged, more = ("finished merging", " more") if self.resumed else ("merged", "")
         return (
-            f"{merged} the queue of worker {self.worker}, which runs no more: "
+            f"{merged} the queue of worker {self.worker}, which no longer runs: "
             f"{self.waiting}{more} messages waiting, {self.finished}{more} in the history"
         )
 
 
 def merge(directory: Path, workers: int, now: float, step: Step = no_step) -> list[Merged]:
-    """Finish the merge that was cut, then merge the home of each worker numbered above `workers`; return what was done.
+    """Finish an interrupted merge, then merge the home of each worker with a number above `workers`.
 
-    The caller has the lock of the relay. Blocks until all is on disk. Raises QueueError; when that refuses a home it
-    names it, nothing of that home was touched, and those with smaller numbers are merged.
+    The caller holds the lock of the relay. Blocks until all changes are synced. Raises QueueError; one that refuses a
+    home names it, that home is unchanged, and those with smaller numbers are merged.
     """
     try:
         prepare(directory)
@@ -63,7 +63,7 @@ def merge(directory: Path, workers: int, now: float, step: Step = no_step) -> li
 
 
 def _surplus(directory: Path, workers: int) -> list[int]:
-    """Return the workers above a number that have left something."""
+    """Return the workers with a number above `workers` whose homes have entries of a relay."""
     return [
         number
         for number in worker_numbers(directory)
@@ -77,22 +77,22 @@ def _merge(directory: Path, workers: int, now: float, step: Step) -> list[Merged
         merged = []
         mark = read_merge_mark(connection)
         if mark is not None:
-            one = _Merge(directory, mark.worker, connection, now, step)
-            with _hold(worker_home(directory, mark.worker)):
-                merged.append(one.finish(mark.phase))
+            interrupted = _Merge(directory, mark.worker, connection, now, step)
+            with _lock(worker_home(directory, mark.worker)):
+                merged.append(interrupted.finish(mark.phase))
         for number in _surplus(directory, workers):
             with Lock(worker_home(directory, number)):
                 merged += _Merge(directory, number, connection, now, step).begin()
         return merged
 
 
-def _hold(home: Path) -> AbstractContextManager[object]:
-    """Lock a home, if it is there still."""
+def _lock(home: Path) -> AbstractContextManager[object]:
+    """Lock a home if it still exists."""
     return Lock(home) if home.is_dir() else nullcontext()
 
 
 class _Merge:
-    """The merge of one home, which the caller has locked. Raises QueueError, sqlite3.Error, OSError."""
+    """The merge of one home that the caller has locked. Raises QueueError, sqlite3.Error, OSError."""
 
     def __init__(self, directory: Path, worker: int, connection: sqlite3.Connection, now: float, step: Step) -> None:
         self._directory = directory
@@ -103,26 +103,26 @@ class _Merge:
         self._step = step
 
     def begin(self) -> list[Merged]:
-        """Merge a home that has no mark yet; nothing is returned when no queue was in it."""
+        """Merge a home that has no mark yet. The result is empty if the home has no queue."""
         if not holds_queue(self._home):
             remove(self._home, self._step)
             return []
         self._attach()
-        self._refuse_strangers()
+        self._refuse_id_conflict()
         self._require_room()
         self._step("mark merging")
         put_merge_mark(self._connection, MergeMark(self._worker, MergePhase.MERGING))
-        return [self._bring_over()]
+        return [self._copy()]
 
     def finish(self, phase: MergePhase) -> Merged:
-        """Go on where the mark says that a start before was cut."""
+        """Go on with an interrupted merge from the phase of its mark."""
         if phase is MergePhase.MERGED:
-            self._end()
+            self._remove_home()
             return Merged(self._worker, 0, 0, resumed=True)
         if not holds_queue(self._home):
             raise QueueError(f"{self._home} is merged only in part and its queue is gone: put it back")
         self._attach()
-        return self._bring_over(resumed=True)
+        return self._copy(resumed=True)
 
     def _attach(self) -> None:
         self._connection.execute(SQL.attach, (str(self._home / FILE_NAME),))
@@ -131,41 +131,41 @@ class _Merge:
         value: int = self._connection.execute(sql).fetchone()[0]
         return value
 
-    def _refuse_strangers(self) -> None:
-        """Refuse ids that stand for different messages, which no two workers give."""
+    def _refuse_id_conflict(self) -> None:
+        """Raise QueueError if an id belongs to different messages in the two files, which workers never cause."""
         row = self._connection.execute(SQL.leftover_id_conflict).fetchone()
         if row is not None:
             raise QueueError(
-                f"{self._home} cannot be merged: {to_id(row[0])} is another message there than in {self._directory}; "
-                f"start with WORKERS={self._worker}"
+                f"{self._home} cannot be merged: id {to_id(row[0])} is another message there than in"
+                f" {self._directory}; start with WORKERS={self._worker}"
             )
 
     def _require_room(self) -> None:
         need, free = self._needed_octets(), free_octets(self._directory)
         if free < need:
             raise QueueFull(
-                f"to merge {self._home} takes {-(-need >> 20)} MiB, but only {free >> 20} MiB are free on the queue's "
+                f"merging {self._home} takes {-(-need >> 20)} MiB, but only {free >> 20} MiB are free on the queue's "
                 f"disk: free space under QUEUE_DIR, or start with WORKERS={self._worker}"
             )
 
     def _needed_octets(self) -> int:
         pages = self._value(SQL.leftover_pages) - self._value(SQL.leftover_free_pages)
         growth = max(pages - self._value(SQL.free_pages), 0)
-        need = (growth + min(pages, _LOG_PAGES)) * PAGE_SIZE + RESERVE
+        need = (growth + min(pages, _WAL_PAGES)) * PAGE_SIZE + RESERVE
         if (self._home / BODIES).stat().st_dev != (self._directory / BODIES).stat().st_dev:
             need += self._value(SQL.leftover_file_octets)
         return need
 
-    def _bring_over(self, *, resumed: bool = False) -> Merged:
+    def _copy(self, *, resumed: bool = False) -> Merged:
         move_files(self._connection, self._home / BODIES, self._directory / BODIES, self._step)
         waiting, finished = copy_messages(self._connection, self._now, self._step)
         self._step("mark merged")
         put_merge_mark(self._connection, MergeMark(self._worker, MergePhase.MERGED), along=SQL.copy_forgotten)
         self._connection.execute(SQL.detach)
-        self._end()
+        self._remove_home()
         return Merged(self._worker, waiting, finished, resumed)
 
-    def _end(self) -> None:
+    def _remove_home(self) -> None:
         remove(self._home, self._step)
         self._step("clear mark")
         put_merge_mark(self._connection, None)

@@ -1,4 +1,4 @@
-"""The home of a worker that runs no more: whether its queue can be merged, and how it goes when it was."""
+"""The home of a worker that no longer runs: checked before its queue is merged, and removed after."""
 
 import contextlib
 import re
@@ -10,31 +10,31 @@ from mta.queue.disk.queue_dir import FILE_NAME, prepare
 from mta.queue.sqlite.group_commit import Step
 from mta.queue.sqlite.schema import open_file, refuse_remains
 
-# All that the relay itself puts into a home; whatever else lies there is not ours to remove.
+# The names of the relay's own entries in a home. Other entries are not removed.
 _OURS = re.compile(
     rf"{re.escape(FILE_NAME)}(-wal|-shm|-journal|(\.v[0-9]+\.bak)?(\.new(-journal|-wal|-shm)?)?)|lock|control"
 )
 
 
 def holds_queue(home: Path) -> bool:
-    """Whether there is a queue to merge, now sound and of the newest version. Raises QueueError."""
+    """Whether a home has a queue to merge, which is checked and upgraded. Raises QueueError."""
     path = home / FILE_NAME
     if not path.exists():
         refuse_remains(path)
         return False
     open_file(path, create=False, upgrade=True).close()
-    # Many a backup keeps no empty folder, and `bodies` is one more often than not.
+    # A backup may have left out `bodies`, which is usually empty.
     prepare(home)
     return True
 
 
 def holds_ours(home: Path) -> bool:
-    """Whether anything of a relay is in a folder."""
+    """Whether a folder has an entry of a relay."""
     return any(_ours(home, _OURS)) or any(_ours(home / BODIES, BODY_NAME))
 
 
 def remove(home: Path, step: Step) -> None:
-    """Remove what is ours, durably, and the folder itself if nothing else is in it. Raises OSError."""
+    """Remove the relay's entries durably, and the folder if it has no other entry. Raises OSError."""
     step("remove bodies")
     _remove(home / BODIES, BODY_NAME)
     step("remove queue")
@@ -52,7 +52,7 @@ def _remove(folder: Path, names: re.Pattern[str]) -> None:
     for path in list(_ours(folder, names)):
         path.unlink()
     fsync_path(folder)
-    # It stays when others have put something there, and when it is a mount or a link.
+    # A folder with other entries stays, and so does a mount point or a link.
     with contextlib.suppress(OSError):
         folder.rmdir()
     fsync_path(folder.parent)

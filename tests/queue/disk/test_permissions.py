@@ -103,7 +103,7 @@ def test_a_file_of_somebody_elses_in_a_directory_of_ours_is_refused(tmp_path):
     prepare(tmp_path)
     (tmp_path / "queue.sqlite").touch()
     os.chown(tmp_path / "queue.sqlite", NOBODY, NOBODY)
-    with pytest.raises(QueueError, match=f"belongs to user id {NOBODY}, and we are user id 0"):
+    with pytest.raises(QueueError, match=f"belongs to user id {NOBODY}, but the relay runs as user id 0"):
         prepare(tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_a_volume_that_is_not_ours_is_left_as_it_is_and_only_told_of_if_everyone
     words = restrict_to_owner(tmp_path)
     assert (words is not None) is told
     assert mode(tmp_path) == was
-    assert words is None or words.endswith(f"is not ours to close: chmod {was & ~7:04o} it")
+    assert words is None or words.endswith(f"so the relay cannot close it: chmod {was & ~7:04o} it")
 
 
 def test_what_is_no_directory_is_left_for_the_queue_to_speak_of(tmp_path):

@@ -68,7 +68,7 @@ def test_what_surplus_workers_left_becomes_part_of_the_queue(spool):
 def test_a_merged_queue_is_told_in_a_line(spool):
     (merged,) = merge(spool, 2, THEN)
     assert merged == Merged(3, waiting=10, finished=4)
-    assert str(merged) == "merged the queue of worker 3, which runs no more: 10 messages waiting, 4 in the history"
+    assert str(merged) == "merged the queue of worker 3, which no longer runs: 10 messages waiting, 4 in the history"
 
 
 def test_only_workers_above_the_number_are_merged(spool):
@@ -219,7 +219,7 @@ def test_a_disk_without_the_room_is_told_with_what_it_takes(spool, monkeypatch):
     disk_with(monkeypatch, 10 << 20)
     told = refused(spool, 2, QueueFull)
     assert told == (
-        f"to merge {spool}/worker-3 takes 11 MiB, but only 10 MiB are free on the queue's disk: "
+        f"merging {spool}/worker-3 takes 11 MiB, but only 10 MiB are free on the queue's disk: "
         "free space under QUEUE_DIR, or start with WORKERS=3"
     )
     disk_with(monkeypatch, 11 << 20)
@@ -357,7 +357,7 @@ def test_a_queue_that_was_merged_in_part_is_opened_by_nobody_before_the_rest(spo
         open_queue(spool, run=run_inline, now=THEN)
     (merged,) = merge(spool, 9, THEN)
     assert str(merged).startswith(
-        "finished merging the queue of worker 3, which runs no more: 10 more messages waiting"
+        "finished merging the queue of worker 3, which no longer runs: 10 more messages waiting"
     )
     open_queue(spool, run=run_inline, now=THEN).close()
 
