@@ -40,7 +40,7 @@ X-Mailer: app\r
 \r
 """
 LINE = b"The quick brown fox jumps over the lazy dog, again.  And again.\r\n"
-ENVELOPE = Envelope(None, (), Origin.ourselves("relay.example.org"))
+ENVELOPE = Envelope(None, (), Origin.of_relay("relay.example.org"))
 LARGE = 20 * 1024 * 1024
 
 

@@ -35,7 +35,7 @@ PROSE_LIMITS = {
     "mta/dns": (3, 4),
     "mta/event_log": (3, 4),
     "mta/inbound": (3, 4),
-    "mta/message": (13, 6),
+    "mta/message": (3, 4),
     "mta/queue": (19, 8),
     "mta/routing": (3, 4),
     "mta/smtp": (17, 6),

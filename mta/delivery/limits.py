@@ -6,7 +6,7 @@ it is kept in `lines`, and the seconds that a remote host may take in `timeouts`
 
 from dataclasses import dataclass
 
-from mta.message.body import SMALL
+from mta.message.body import MAX_MEMORY_BODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class DeliveryLimits:
     jobs: int = 5000
     job_octets: int = 64 * 1024 * 1024
     #: No body takes more memory than this: larger ones lie in files.
-    body_octets: int = SMALL
+    body_octets: int = MAX_MEMORY_BODY
     #: Groups that may wait before a destination that has no connection yet. One that has may fill half of the room.
     waiting_unconnected: int = 50
     #: The part of all the room that mail may have for destinations that never took any, or did not the last time.

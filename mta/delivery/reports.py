@@ -60,9 +60,9 @@ class DsnReporter:
     def _mail(self, event: Notify, claim: Claim, told: Sequence[Verdict], now: float) -> NewMail | None:
         results = [dsn.ReportedRecipient(claim.envelope.recipients[verdict.index], verdict.outcome) for verdict in told]
         id = self._ids.new(now)
-        original = dsn.Original(claim.id, claim.envelope, claim.body, claim.created)
-        stamp = dsn.ReportIdentity(self._name, id, self._token(), now)
-        report = dsn.report(event, original, results, stamp, self._schedule.ends(claim.created))
+        original = dsn.OriginalMessage(claim.id, claim.envelope, claim.body, claim.created)
+        identity = dsn.ReportIdentity(self._name, id, self._token(), now)
+        report = dsn.make_report(event, original, results, identity, self._schedule.ends(claim.created))
         if report is None:
             return None
         envelope, message = report

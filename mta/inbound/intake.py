@@ -264,7 +264,7 @@ class Incoming:
         The delivery would find that too, but its report would go to the sender that the stranger named, who may be a
         victim.
         """
-        marks = frozenset(headers.delivery_marks(block))
+        marks = frozenset(headers.delivered_to(block))
         return bool(marks) and self._intake.was_delivered_here(
             (each.address for each in self._envelope.recipients), marks
         )

@@ -14,7 +14,7 @@ from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
 from mta.inbound.policy import Client
 from mta.message.envelope import Envelope, Origin, Recipient
-from mta.message.headers import with_protocol
+from mta.message.headers import protocol_keyword
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
@@ -136,7 +136,7 @@ class Session:
 
     def _data_begin(self, _event: events.DataBegin) -> Reply:
         mail = self._mail
-        protocol = with_protocol(esmtp=self._extended, tls=bool(self._tls), smtputf8=mail.smtputf8)
+        protocol = protocol_keyword(esmtp=self._extended, tls=bool(self._tls), smtputf8=mail.smtputf8)
         envelope = Envelope(
             mail.sender,
             tuple(self._recipients.values()),

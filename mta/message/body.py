@@ -1,6 +1,6 @@
-"""Message content by reference: bytes in memory, or a file that is too large for it.
+"""The content of a message: octets in memory, or a file if it is too large for that.
 
-The bytes are as they travel, less dot stuffing: CRLF line ends, complete lines, our trace header on top.
+The octets are those of SMTP without dot stuffing: CRLF line ends, complete lines, the relay's trace field on top.
 """
 
 import errno
@@ -13,32 +13,32 @@ from typing import Protocol
 from mta.fast_value import fast_value
 from mta.smtp.framing import bare, line_ends
 
-#: What Twisted hands to a socket at once: smaller pieces only make more turns of the reactor.
+#: Octets that Twisted passes to a socket at once; smaller pieces would cost more turns of the reactor.
 CHUNK_BYTES = 131072
-#: Octets that a body may have to be held in memory, and in a row of the queue; a larger one is in a file.
-SMALL = 256 * 1024
+#: Octets up to which a body is kept in memory, and in a row of the queue; a larger one is in a file.
+MAX_MEMORY_BODY = 256 * 1024
 
 
 class DamagedError(OSError):
-    """A stored body is not what was taken in; the message says what is wrong with it."""
+    """A stored body differs from the one that was received; the message says how."""
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.EBADMSG, f"{what}: the queue was damaged, or written by something else")
 
     def __str__(self) -> str:
-        """Leave out the number, which says less than the words."""
+        """Return the text without the error number, which adds nothing."""
         return str(self.strerror)
 
 
 class Body(Protocol):
-    """Something whose bytes can be read more than once."""
+    """The content of a message, which can be read more than once."""
 
     @property
     def size(self) -> int:
         """The number of octets."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the octets in pieces of at most CHUNK_BYTES, or one piece if they are in memory. Raises OSError."""
+        """Yield the octets in chunks of at most CHUNK_BYTES, or in one chunk if they are in memory. Raises OSError."""
 
 
 @fast_value(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class MemoryBody:
     """A body held in memory. `size` is the number of its octets."""
 
     data: bytes
-    # Not a property: a relayed message is asked for it ten times.
+    # Not a property, because it is read ten times for each relayed message.
     size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Count the octets."""
+        """Set the size."""
         object.__setattr__(self, "size", len(self.data))
 
     def chunks(self) -> Iterator[bytes]:
@@ -66,9 +66,9 @@ class FileBody:
     size: int
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the file's octets. Raises OSError when it cannot be read or has another size."""
+        """Yield the file's octets. Raises OSError if it cannot be read, and DamagedError if it has another size."""
         with self.path.open("rb", buffering=0) as file:
-            # What is announced by BDAT is counted: octets beyond it would be commands.
+            # BDAT announces the size: further octets would be read as commands.
             if (there := os.fstat(file.fileno()).st_size) != self.size:
                 raise DamagedError(f"the stored message has {there} octets instead of {self.size}")
             while chunk := file.read(CHUNK_BYTES):
@@ -77,19 +77,19 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile(FileBody):
-    """A body in a file of which nobody knows any more that it was checked: a bare CR, a bare LF or a NUL is an error.
+    """A body in a file that is read back after a restart or a retry: a bare CR, a bare LF or a NUL is an error.
 
-    A body that goes on as it was taken in needs no second look, which costs 0.5 ms for each MB.
+    A body that is sent right after it was received has been checked already; a second check costs 0.5 ms for each MB.
     """
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the file's octets. Raises OSError, DamagedError before a piece that must not go out."""
+        """Yield the file's octets. Raises OSError, and DamagedError before a chunk that must not be sent."""
         held, left = b"", self.size
-        # Not `super()`: a dataclass with slots is another class than the one this is written in.
+        # Not `super()`, because `dataclass` with slots makes a new class, which this method does not know.
         for chunk in FileBody.chunks(self):
             text = held + chunk if held else chunk
             left -= len(chunk)
-            # The next piece may bring its LF.
+            # The next chunk may begin with its LF.
             held = b"\r" if left and text.endswith(b"\r") else b""
             _require_text(text[:-1] if held else text)
             yield chunk
@@ -97,7 +97,7 @@ class StoredFile(FileBody):
 
 @dataclass(frozen=True, slots=True)
 class _DamagedBody:
-    """A body that is not given out, and what was found in it."""
+    """A body that must not be sent; `found` names the octet that is not allowed."""
 
     size: int
     found: str
@@ -107,7 +107,7 @@ class _DamagedBody:
 
 
 def stored(body: Body) -> Body:
-    """Return a body as it came back from the disk: one with a bare CR, a bare LF or a NUL cannot be read."""
+    """Return a body read from disk so that reading it fails if it has a bare CR, a bare LF or a NUL."""
     if isinstance(body, FileBody):
         return StoredFile(body.path, body.size)
     if isinstance(body, MemoryBody) and line_ends(body.data) is None:
@@ -125,10 +125,10 @@ def _not_text(found: str) -> DamagedError:
 
 
 def has_line_beyond(text: bytes, limit: int) -> bool:
-    """Whether a line of the text has more than `limit` octets before its LF. At most two searches for each `limit`.
+    """Whether a line of the text has more than `limit` octets before its LF.
 
-    Each search begins at the start of a line and goes back from the last octet that the line may have, so that a line
-    is never read once for each of its octets.
+    Each search begins at the start of a line and goes back from the last octet that the line may have, so there are at
+    most two searches for every `limit` octets of the text.
     """
     start, size = 0, len(text)
     while size - start > limit:
@@ -140,7 +140,7 @@ def has_line_beyond(text: bytes, limit: int) -> bool:
 
 
 def head(body: Body, limit: int) -> bytes:
-    """Return the first octets of a body: `limit` of them, or all if there are fewer. Raises OSError."""
+    """Return the first `limit` octets of a body, or all if there are fewer. Raises OSError."""
     gathered = b""
     for chunk in body.chunks():
         gathered += chunk[: limit - len(gathered)]

@@ -1,7 +1,7 @@
-"""Times as text: the date of a header field (RFC 5322) and the timestamps of the log (ISO 8601). All are in UTC.
+"""Formats times: dates of header fields (RFC 5322) and timestamps of the log (ISO 8601), all in UTC.
 
-The conversions are arithmetic on `datetime`, because the C library of a 32-bit system has no time after 2038-01-19, and
-a retry or a certificate may end after that day long before it comes.
+The conversions use arithmetic on `datetime`, because the C library of a 32-bit system has no time after 2038-01-19, and
+a retry or a certificate may end after that day.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,12 +10,12 @@ from functools import lru_cache
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The last second of the last year that has four digits.
+# The last second of the year 9999.
 _LAST = 253402300799
 
 
 def utc(seconds: float) -> datetime:
-    """Return seconds since 1970 as a datetime; a time before 1970 or after 9999 becomes the nearest one between."""
+    """Return seconds since 1970 as a datetime; a time before 1970 or after 9999 becomes the nearest one in between."""
     return _EPOCH + timedelta(seconds=min(max(seconds, 0), _LAST))
 
 
@@ -26,7 +26,7 @@ def mail_date(now: float) -> str:
 
 @lru_cache(maxsize=16)
 def _mail_date(second: int) -> str:
-    # strftime would follow the locale, email.utils costs more than all else in a trace field.
+    # strftime depends on the locale, and email.utils costs more than all other parts of a trace field.
     at = utc(second)
     day = f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}"
     return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} +0000"

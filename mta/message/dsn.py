@@ -1,7 +1,8 @@
-"""Reports to the sender about failure, delay and success: RFC 3464 in a multipart/report (RFC 6522), RFC 6533.
+"""Builds reports to the sender about failure, delay and success: RFC 3464 in a multipart/report (RFC 6522), RFC 6533.
 
-A report is three parts: words for people (mta.message.report_text), fields for programs, and the message or its header.
-What others wrote reaches the first two only through `clean`, so no reply can end a line, a field or a part.
+A report has three parts: text for people (`mta.message.report_text`), fields for programs, and the message or its
+header. Text from clients and remote hosts reaches the first two parts only through `one_line`, so that a reply cannot
+end a line, a field or a part.
 """
 
 import re
@@ -14,38 +15,39 @@ from mta.message.dates import mail_date
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.message.headers import header_end, scan, values
 from mta.message.outcome import Delivered, Outcome
-from mta.message.report_facts import Original, Report, ReportedRecipient, ReportIdentity
-from mta.message.report_text import clean, is_reply, wrapped
+from mta.message.report_facts import OriginalMessage, Report, ReportedRecipient, ReportIdentity
+from mta.message.report_text import is_reply, one_line, wrapped
 from mta.smtp.address import Address
 
 __all__ = [
+    "MAX_QUOTED_CHARACTERS",
     "MAX_RETURNED_HEADER",
-    "WHOLE_BY_DEFAULT",
-    "WHOLE_WHEN_ASKED",
-    "Original",
+    "MAX_WHOLE_BY_DEFAULT",
+    "MAX_WHOLE_IF_ASKED",
+    "OriginalMessage",
     "ReportIdentity",
     "ReportedRecipient",
-    "report",
+    "make_report",
 ]
 
-#: A message up to this size is returned whole with its failure report, unless the sender asked for the header only.
-WHOLE_BY_DEFAULT = 100 * 1024
-#: RET=FULL is honoured up to here: a report that is built in memory must have a bound.
-WHOLE_WHEN_ASKED = 1024 * 1024
-#: More of a header is not returned.
+#: Octets up to which a message is returned whole with its failure report, unless the sender asked for RET=HDRS.
+MAX_WHOLE_BY_DEFAULT = 100 * 1024
+#: Octets up to which RET=FULL is honoured, because a report is built in memory.
+MAX_WHOLE_IF_ASKED = 1024 * 1024
+#: Octets of a header that are returned at most.
 MAX_RETURNED_HEADER = 100 * 1024
-#: Characters of the replies that one report quotes, over all its recipients; each is quoted up to its share of them,
-#: which is not less than a usual reply has. A thousand long replies would be a report of 17 MB (measured: 4 s).
-QUOTED_REPLIES = 128 * 1024
-LEAST_QUOTED = 256
-# RFC 5321 section 4.5.3.1.6, without the CRLF.
+#: Characters of replies that one report quotes in all. Each recipient gets an equal share, but not less than the length
+#: of a usual reply. A thousand long replies would make a report of 17 MB, which takes 4 s (measured).
+MAX_QUOTED_CHARACTERS = 128 * 1024
+MIN_QUOTED_CHARACTERS = 256
+# The longest line of RFC 5321 section 4.5.3.1.6, without its CRLF.
 _MAX_LINE = 998
 
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
-# RFC 5322 section 3.6.4, loosely: what is copied into a field of ours must be one printable word.
+# RFC 5322 section 3.6.4, loosely: a value that is copied into a field of the report must be one printable word.
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,900}>")
 _IPV4 = re.compile(r"[0-9.]+")
-# Every other message has at least the trace field that we put on top.
+# Stands for a message that cannot be read; every other message has at least the relay's trace field.
 _UNREADABLE = MemoryBody(b"")
 
 
@@ -55,46 +57,50 @@ class _Part:
     content: bytes
 
 
-def report(
+def make_report(
     event: Notify,
-    original: Original,
+    original: OriginalMessage,
     results: Sequence[ReportedRecipient],
-    stamp: ReportIdentity,
-    until: float | None = None,
+    identity: ReportIdentity,
+    retry_until: float | None = None,
 ) -> tuple[Envelope, bytes] | None:
-    """Return the report of FAILURE, DELAY or SUCCESS as a message to the sender; None when nobody is to be told.
+    """Return the envelope and the content of a report of FAILURE, DELAY or SUCCESS, or None if none must be sent.
 
-    Nobody is told of a message with the null sender (RFC 5321 section 4.5.5), of a recipient whose NOTIFY excludes the
-    event, of a success that the next host reports (RFC 3461 section 5.2.1), and of the delay of a message that a
-    program or a list sent (RFC 3834 section 2). `until` is when delivery will be given up, for DELAY. Of a message that
-    cannot be read nothing is returned.
+    There is no report about a message with the null sender (RFC 5321 section 4.5.5), a recipient whose NOTIFY excludes
+    the event, a success that the next host reports (RFC 3461 section 5.2.1), and the delay of a message from a program
+    or a list (RFC 3834 section 2). `retry_until` is the time at which delivery will be given up, for DELAY. If the
+    message cannot be read, the report does not return any part of it.
     """
     try:
-        return _report(event, original, results, stamp, until)
+        return _report(event, original, results, identity, retry_until)
     except OSError:
-        return _report(event, replace(original, body=_UNREADABLE), results, stamp, until)
+        return _report(event, replace(original, body=_UNREADABLE), results, identity, retry_until)
 
 
 def _report(
-    event: Notify, original: Original, results: Sequence[ReportedRecipient], stamp: ReportIdentity, until: float | None
+    event: Notify,
+    original: OriginalMessage,
+    results: Sequence[ReportedRecipient],
+    identity: ReportIdentity,
+    retry_until: float | None,
 ) -> tuple[Envelope, bytes] | None:
     sender = original.envelope.sender
-    told = _quoted([result for result in results if _is_told(event, result)])
-    if sender is None or not told:
+    reported = _shortened_replies([result for result in results if _is_told(event, result)])
+    if sender is None or not reported:
         return None
     header = _header(original.body)
     if event is Notify.DELAY and scan(header).automatic:
         return None
-    news = Report(event, original, told, stamp, until)
-    message = _assemble(_top(news, sender, header), _parts(news, header), f"=_{stamp.token}")
-    return _envelope(news, sender, message), message
+    report = Report(event, original, reported, identity, retry_until)
+    message = _assemble(_header_fields(report, sender, header), _parts(report, header), f"=_{identity.token}")
+    return _envelope(report, sender, message), message
 
 
-def _parts(news: Report, header: bytes) -> list[_Part]:
-    whole = _whole(news, header)
-    text = report_text.human_readable_text(news, whole=whole is not None).encode()
+def _parts(report: Report, header: bytes) -> list[_Part]:
+    whole = _whole_message(report, header)
+    text = report_text.human_readable_text(report, whole=whole is not None).encode()
     words = _Part(f"text/plain; charset={'us-ascii' if text.isascii() else 'utf-8'}", text)
-    return [words, _status(news), whole or _header_only(news, header)]
+    return [words, _delivery_status(report), whole or _header_only(report, header)]
 
 
 def _is_told(event: Notify, result: ReportedRecipient) -> bool:
@@ -102,9 +108,9 @@ def _is_told(event: Notify, result: ReportedRecipient) -> bool:
     return result.recipient.wants(event) and not reported_by_next
 
 
-def _quoted(results: Sequence[ReportedRecipient]) -> list[ReportedRecipient]:
-    """Return the results, each with as much of its reply as the report quotes."""
-    most = max(LEAST_QUOTED, QUOTED_REPLIES // max(1, len(results)))
+def _shortened_replies(results: Sequence[ReportedRecipient]) -> list[ReportedRecipient]:
+    """Return the results with each reply cut to the length that the report quotes."""
+    most = max(MIN_QUOTED_CHARACTERS, MAX_QUOTED_CHARACTERS // max(1, len(results)))
     return [result if len(result.outcome.text) <= most else _shortened(result, most) for result in results]
 
 
@@ -112,33 +118,33 @@ def _shortened(result: ReportedRecipient, most: int) -> ReportedRecipient:
     return replace(result, outcome=replace(result.outcome, text=f"{result.outcome.text[:most]}..."))
 
 
-def _envelope(news: Report, sender: Address, message: bytes) -> Envelope:
+def _envelope(report: Report, sender: Address, message: bytes) -> Envelope:
     return Envelope(
         sender=None,
-        # RFC 3461 section 6.1: no report is asked for about a report.
+        # RFC 3461 section 6.1: a report must not request reports about itself.
         recipients=(Recipient(sender, Notify.NEVER),),
-        origin=Origin.ourselves(news.stamp.name),
+        origin=Origin.of_relay(report.identity.name),
         body_type=BodyType.SEVEN_BIT if message.isascii() else BodyType.EIGHT_BIT,
         smtputf8=sender.needs_utf8,
     )
 
 
-def _top(news: Report, sender: Address, header: bytes) -> list[str]:
-    """Return the fields of the report itself; only a sender that needs UTF-8 anyway makes them hold any."""
+def _header_fields(report: Report, sender: Address, header: bytes) -> list[str]:
+    """Return the header fields of the report. They have UTF-8 only if the sender's address needs it anyway."""
     fields = [
-        f"From: Mail Delivery System <Mailer-Daemon@{news.stamp.name}>",
+        f"From: Mail Delivery System <Mailer-Daemon@{report.identity.name}>",
         f"To: <{sender}>",
-        f"Subject: {report_text.subject(news)}",
-        f"Date: {mail_date(news.stamp.now)}",
-        f"Message-ID: <{news.stamp.id}@{news.stamp.name}>",
+        f"Subject: {report_text.subject(report)}",
+        f"Date: {mail_date(report.identity.now)}",
+        f"Message-ID: <{report.identity.id}@{report.identity.name}>",
         "Auto-Submitted: auto-replied",
     ]
     ids = [value.decode() for value in values(header, "Message-ID") if _MESSAGE_ID.fullmatch(value)]
     if ids:
         fields += [f"In-Reply-To: {ids[0]}", f"References: {ids[0]}"]
-    addresses = [result.recipient.address for result in news.results]
+    addresses = [result.recipient.address for result in report.results]
     named = [str(address) for address in addresses if sender.needs_utf8 or not address.needs_utf8]
-    if news.event is Notify.FAILURE and named:
+    if report.event is Notify.FAILURE and named:
         fields.append("X-Failed-Recipients: " + ",\r\n ".join(named))
     return [*fields, "MIME-Version: 1.0"]
 
@@ -158,18 +164,18 @@ def _mime_head(kind: str, *, ascii_only: bool) -> bytes:
     return f"Content-Type: {kind}\r\n{encoding}".encode()
 
 
-# The fields for programs: RFC 3464 section 2.
+# The fields for programs (RFC 3464 section 2).
 
 
-def _status(news: Report) -> _Part:
-    utf8 = any(_needs_utf8(result.recipient) for result in news.results)
+def _delivery_status(report: Report) -> _Part:
+    utf8 = any(_needs_utf8(result.recipient) for result in report.results)
     message = [
-        ("Original-Envelope-Id", news.original.envelope.envid or ""),
-        ("Reporting-MTA", f"dns; {news.stamp.name}"),
-        ("Arrival-Date", mail_date(news.original.created)),
-        ("X-Smtprelay-Queue-Id", news.original.id),
+        ("Original-Envelope-Id", report.original.envelope.envid or ""),
+        ("Reporting-MTA", f"dns; {report.identity.name}"),
+        ("Arrival-Date", mail_date(report.original.created)),
+        ("X-Smtprelay-Queue-Id", report.original.id),
     ]
-    groups = [message, *(_about(news, result) for result in news.results)]
+    groups = [message, *(_about(report, result) for result in report.results)]
     content = "\r\n".join(_group(group, utf8=utf8) for group in groups)
     return _Part("message/global-delivery-status" if utf8 else "message/delivery-status", content.encode())
 
@@ -179,27 +185,30 @@ def _needs_utf8(recipient: Recipient) -> bool:
 
 
 def _group(fields: Sequence[tuple[str, str]], *, utf8: bool) -> str:
-    """Return the fields that have a value, folded and safe, each line with its CRLF."""
+    """Return the fields that have a value, cleaned and folded, each line with its CRLF."""
     lines: list[str] = []
     for name, value in fields:
-        text = clean(value, utf8=utf8)
+        text = one_line(value, utf8=utf8)
         lines += wrapped(text, f"{name}:", " ") if text else []
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _about(news: Report, result: ReportedRecipient) -> list[tuple[str, str]]:
-    """Return the fields of one recipient."""
+def _about(report: Report, result: ReportedRecipient) -> list[tuple[str, str]]:
+    """Return the per-recipient fields."""
     recipient, outcome = result.recipient, result.outcome
     original = recipient.original or ""
     return [
         ("Original-Recipient", original if ";" in original else ""),
         ("Final-Recipient", f"{'utf-8' if recipient.address.needs_utf8 else 'rfc822'}; {recipient.address}"),
-        ("Action", _action(news.event, outcome)),
-        ("Status", _valid_status(news.event, outcome)),
+        ("Action", _action(report.event, outcome)),
+        ("Status", _valid_status(report.event, outcome)),
         ("Remote-MTA", _remote(outcome.host)),
         ("Diagnostic-Code", _diagnostic(outcome)),
-        ("Last-Attempt-Date", mail_date(news.stamp.now)),
-        ("Will-Retry-Until", mail_date(news.until) if news.event is Notify.DELAY and news.until is not None else ""),
+        ("Last-Attempt-Date", mail_date(report.identity.now)),
+        (
+            "Will-Retry-Until",
+            mail_date(report.retry_until) if report.event is Notify.DELAY and report.retry_until is not None else "",
+        ),
     ]
 
 
@@ -217,7 +226,7 @@ def _valid_status(event: Notify, outcome: Outcome) -> str:
 
 
 def _remote(host: str) -> str:
-    """Return the mta-name of a route's label: its host, or the address in brackets when it has no other name."""
+    """Return the mta-name of a route's label: its host name, or else its address in brackets."""
     name = host.partition("[")[0]
     if ":" in name:
         name = f"[IPv6:{name}]"
@@ -227,7 +236,7 @@ def _remote(host: str) -> str:
 
 
 def _diagnostic(outcome: Outcome) -> str:
-    """Return a reply as `smtp; 550 ...`; what we found ourselves must not look like one (RFC 3464 section 2.3.6)."""
+    """Return a reply as `smtp; 550 ...`; the relay's own text must not look like a reply (RFC 3464 section 2.3.6)."""
     if not outcome.text:
         return ""
     return f"{'smtp' if is_reply(outcome) else 'x-smtprelay'}; {outcome.text}"
@@ -237,38 +246,38 @@ def _diagnostic(outcome: Outcome) -> str:
 
 
 def _header(body: Body) -> bytes:
-    """Return the header block, cut after a whole line where it is too large."""
+    """Return the header block, cut at the end of a line if it is too large."""
     content = head(body, MAX_RETURNED_HEADER)
     block = content[: header_end(content, ended=True)]
     return block[: block.rfind(b"\n") + 1]
 
 
-def _whole(news: Report, header: bytes) -> _Part | None:
-    """Return the whole message: only with a failure (RFC 3461 section 4.3), and when neither it nor a line is huge."""
-    if news.original.body is _UNREADABLE:
+def _whole_message(report: Report, header: bytes) -> _Part | None:
+    """Return the whole message for a failure (RFC 3461 section 4.3), or None if it or one of its lines is too long."""
+    if report.original.body is _UNREADABLE:
         return None
-    ret = news.original.envelope.ret
-    limit = WHOLE_WHEN_ASKED if ret is Ret.FULL else WHOLE_BY_DEFAULT
-    if news.event is not Notify.FAILURE or ret is Ret.HEADERS or news.original.body.size > limit:
+    ret = report.original.envelope.ret
+    limit = MAX_WHOLE_IF_ASKED if ret is Ret.FULL else MAX_WHOLE_BY_DEFAULT
+    if report.event is not Notify.FAILURE or ret is Ret.HEADERS or report.original.body.size > limit:
         return None
-    content = head(news.original.body, limit)
+    content = head(report.original.body, limit)
     if has_line_beyond(content, _MAX_LINE + 1):
         return None
-    returned = _return_path(news) + header
-    kind = "message/global" if _is_international(news, returned) else "message/rfc822"
-    return _Part(kind, _return_path(news) + content)
+    returned = _return_path(report) + header
+    kind = "message/global" if _is_international(report, returned) else "message/rfc822"
+    return _Part(kind, _return_path(report) + content)
 
 
-def _header_only(news: Report, header: bytes) -> _Part:
-    returned = _return_path(news) + b"\r\n".join(line[:_MAX_LINE] for line in header.split(b"\r\n"))
-    kind = "message/global-headers" if _is_international(news, returned) else "text/rfc822-headers"
+def _header_only(report: Report, header: bytes) -> _Part:
+    returned = _return_path(report) + b"\r\n".join(line[:_MAX_LINE] for line in header.split(b"\r\n"))
+    kind = "message/global-headers" if _is_international(report, returned) else "text/rfc822-headers"
     return _Part(kind, returned)
 
 
-def _is_international(news: Report, header: bytes) -> bool:
-    """Whether the header is UTF-8 by right (RFC 6532); without SMTPUTF8 such octets are an old client's, and travel."""
-    return news.original.envelope.smtputf8 and not header.isascii()
+def _is_international(report: Report, header: bytes) -> bool:
+    """Whether the header is valid UTF-8 under RFC 6532. Without SMTPUTF8 such octets are copied as they are."""
+    return report.original.envelope.smtputf8 and not header.isascii()
 
 
-def _return_path(news: Report) -> bytes:
-    return f"Return-Path: <{news.original.envelope.sender}>\r\n".encode()
+def _return_path(report: Report) -> bytes:
+    return f"Return-Path: <{report.original.envelope.sender}>\r\n".encode()

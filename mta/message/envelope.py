@@ -1,4 +1,4 @@
-"""The envelope: who sends to whom, and what was asked for on the way (RFC 5321 section 2.3.1, RFC 3461)."""
+"""The envelope: sender, recipients and the parameters of MAIL and RCPT (RFC 5321 section 2.3.1, RFC 3461)."""
 
 from dataclasses import replace
 
@@ -8,36 +8,36 @@ from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
 
 __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
 
-# Stands where other messages have one of the keywords of RFC 3848.
+# The protocol of an alias expansion, in the place of a keyword of RFC 3848.
 _ALIAS = "alias"
 
 
 @fast_value(frozen=True, slots=True)
 class Origin:
-    """Where a message came from: the client's IP address, the name it gave, and how it spoke (RFC 3848)."""
+    """The origin of a message: the client's IP address, the name in its HELO, and its protocol (RFC 3848)."""
 
     client: str
     helo: str
     protocol: str
 
     @classmethod
-    def ourselves(cls, name: str) -> "Origin":
-        """Return the origin of a report we wrote."""
+    def of_relay(cls, name: str) -> "Origin":
+        """Return the origin of a report that this relay writes; `name` is its host name."""
         return cls("", name, "local")
 
     def by_alias(self) -> "Origin":
-        """Return the origin of a message whose recipients stand for an alias: they are mailboxes and no alias again."""
+        """Return the origin of a message whose recipients come from an alias and are not expanded again."""
         return replace(self, protocol=_ALIAS)
 
     @property
     def is_by_alias(self) -> bool:
-        """Whether `by_alias` made it."""
+        """Whether `by_alias` made this origin."""
         return self.protocol == _ALIAS
 
 
 @fast_value(frozen=True, slots=True)
 class Envelope:
-    """Everything about a message that is not in it. `sender` None is the null path `<>` of a report."""
+    """The envelope of a message. `sender` None is the null path `<>` of a report."""
 
     sender: Address | None
     recipients: tuple[Recipient, ...]

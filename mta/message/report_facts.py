@@ -1,4 +1,4 @@
-"""What a sender is to be told: the facts a report is made from. Times are wall-clock seconds."""
+"""The facts from which a report to a sender is made. Times are wall-clock seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from mta.message.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
-    """The message a report is about; `id` is its queue id, `created` when it came in."""
+class OriginalMessage:
+    """The message that a report is about; `id` is its queue id, `created` the time at which it was accepted."""
 
     id: str
     envelope: Envelope
@@ -20,7 +20,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class ReportedRecipient:
-    """What became of one recipient."""
+    """A recipient of the original message, and the outcome for it."""
 
     recipient: Recipient
     outcome: Outcome
@@ -28,24 +28,24 @@ class ReportedRecipient:
 
 @dataclass(frozen=True, slots=True)
 class ReportIdentity:
-    """What makes a report different from every other."""
+    """The values that make a report unique."""
 
-    #: Our own host name.
+    #: The host name of this relay.
     name: str
     #: The queue id of the report.
     id: str
-    #: Letters and digits that nobody can guess: they keep the parts of the report apart.
+    #: Random letters and digits for the MIME boundary, which a sender must not be able to guess.
     token: str
     now: float
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One event (FAILURE, DELAY or SUCCESS), and the recipients to tell about."""
+    """One event (FAILURE, DELAY or SUCCESS) and the recipients that the report is about."""
 
     event: Notify
-    original: Original
+    original: OriginalMessage
     results: Sequence[ReportedRecipient]
-    stamp: ReportIdentity
-    #: When delivery will be given up.
-    until: float | None
+    identity: ReportIdentity
+    #: The time at which delivery will be given up.
+    retry_until: float | None

@@ -1,4 +1,4 @@
-"""What reports say to people: what happened, to whom, what the other host said in full, and what to do."""
+"""The text of reports for people: the event, the recipients, the remote host's full reply, and advice."""
 
 import re
 
@@ -8,16 +8,16 @@ from mta.message.outcome import Outcome
 from mta.message.report_facts import Report, ReportedRecipient
 from mta.smtp.address import printable
 
-#: A reply is quoted up to this many characters.
+#: Characters up to which a reply is quoted.
 MAX_REPLY = 8192
 _WIDTH = 76
-# A word longer than this is cut, so that no line passes 998 octets even when each character takes four.
+# A longer word is cut, so that no line exceeds 998 octets even if each character takes four.
 _LONGEST_WORD = 240
-# Every white space but the blank, which is kept: it counts in a quoted local part.
+# All white space except the blank, which is significant in a quoted local part.
 _LINE_ENDS = re.compile(r"[^\S ]+")
 _REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|$)")
 
-# By enhanced status without its class (RFC 3463): the detail where it matters, else the subject.
+# By enhanced status without its class (RFC 3463): by subject and detail if there is an entry, otherwise by subject.
 _ADVICE = {
     "1": "Check the address for spelling mistakes, or ask the recipient for the right one.",
     "1.8": "The other side does not accept your own address as the sender. Ask your mail administrator.",
@@ -36,17 +36,20 @@ _ADVICE = {
 _ADVICE_ELSE = "If the words above do not tell you what to do, show this report to your mail administrator."
 
 
-def clean(text: str, *, utf8: bool = True) -> str:
-    """Return text of unknown origin as one printable line: what could hide text becomes `?`, a line end a blank."""
+def one_line(text: str, *, utf8: bool = True) -> str:
+    """Return text of unknown origin as one printable line.
+
+    Line ends become blanks, and characters that could hide text become `?`. Without `utf8` so do non-ASCII characters.
+    """
     line = _LINE_ENDS.sub(" ", text[:MAX_REPLY]).strip()
     shown = printable(line)
     return shown if utf8 or shown.isascii() else "".join(char if char.isascii() else "?" for char in shown)
 
 
 def wrapped(text: str, start: str, indent: str) -> list[str]:
-    """Return text as lines of at most 76 characters, longer only for a long word; the first line begins `start `.
+    """Return text as lines of at most 76 characters, or more for a long word; the first line begins with `start `.
 
-    No line passes 998 octets; a word that would is cut.
+    A word that would make a line longer than 998 octets is cut.
     """
     lines: list[str] = []
     lead, at = f"{start} ", 0
@@ -58,8 +61,8 @@ def wrapped(text: str, start: str, indent: str) -> list[str]:
 
 
 def _line_end(text: str, at: int, most: int) -> tuple[int, int]:
-    """Return where a line that begins `at` ends, at the last blank up to `most`, and where the next one begins."""
-    # A blank at the start would leave a line of blanks alone.
+    """Return the end of a line that begins at `at`, which is the last blank up to `most`, and the start of the next."""
+    # A blank at the start does not count, because it would leave a line of blanks.
     end = text.rfind(" ", at + 1, most + 1)
     if end < 0:
         end = text.find(" ", at + 1, at + _LONGEST_WORD + 1)
@@ -70,62 +73,62 @@ def _line_end(text: str, at: int, most: int) -> tuple[int, int]:
 
 
 def is_reply(outcome: Outcome) -> bool:
-    """Whether the words of an outcome are a remote's SMTP reply, not what we found ourselves."""
+    """Whether the text of an outcome is a remote host's SMTP reply, and not the relay's own."""
     return bool(outcome.host and _REPLY.match(outcome.text))
 
 
-def subject(news: Report) -> str:
-    """Return the Subject of a report; the one for failures is Exim's, which filters everywhere know."""
-    if news.event is Notify.FAILURE:
+def subject(report: Report) -> str:
+    """Return the Subject of a report; that of failures is Exim's, which many mail filters recognize."""
+    if report.event is Notify.FAILURE:
         return "Mail delivery failed: returning message to sender"
-    if news.event is Notify.DELAY:
-        return f"Warning: message {news.original.id} delayed"
-    return f"Message {news.original.id} delivered"
+    if report.event is Notify.DELAY:
+        return f"Warning: message {report.original.id} delayed"
+    return f"Message {report.original.id} delivered"
 
 
-def human_readable_text(news: Report, *, whole: bool) -> str:
-    """Return the text for people, lines ended by CRLF. `whole` says whether the whole message follows."""
-    lines = [f"This report was written by the mail relay {news.stamp.name}.", "", *_opening(news), ""]
-    for result in news.results:
-        lines += [*_about(news.event, result), ""]
+def human_readable_text(report: Report, *, whole: bool) -> str:
+    """Return the first part of a report, with CRLF line ends. `whole` says whether the whole message follows."""
+    lines = [f"This report was written by the mail relay {report.identity.name}.", "", *_introduction(report), ""]
+    for result in report.results:
+        lines += [*_about(report.event, result), ""]
     lines += [
-        f"The relay took your message in on {mail_date(news.original.created)}",
-        f"under the id {news.original.id}. Give this id to postmaster@{news.stamp.name}",
+        f"The relay accepted your message on {mail_date(report.original.created)}",
+        f"under the id {report.original.id}. Give this id to postmaster@{report.identity.name}",
         "when you ask for help.",
         "",
-        _what_follows(news, whole=whole),
+        _closing_line(report, whole=whole),
     ]
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _what_follows(news: Report, *, whole: bool) -> str:
+def _closing_line(report: Report, *, whole: bool) -> str:
     if whole:
         return "Your message follows."
-    if not news.original.body.size:
+    if not report.original.body.size:
         return "The message itself cannot be read any more and is not returned."
     return "The header of your message follows."
 
 
-def _opening(news: Report) -> list[str]:
-    count = len(news.results)
+def _introduction(report: Report) -> list[str]:
+    count = len(report.results)
     whom = "this recipient" if count == 1 else f"these {count} recipients"
-    if news.event is Notify.FAILURE:
+    if report.event is Notify.FAILURE:
         return [f"Your message could not be delivered to {whom}.", "It will not be tried again."]
-    if news.event is Notify.DELAY:
+    if report.event is Notify.DELAY:
         return [
             f"Your message has not been delivered yet to {whom}.",
-            "You need do nothing. The relay goes on trying, and tells you if it gives up.",
-            *([] if news.until is None else [f"That will not be before {mail_date(news.until)}."]),
+            "You do not need to do anything. The relay keeps trying, and will tell you if it gives up.",
+            *([] if report.retry_until is None else [f"That will not be before {mail_date(report.retry_until)}."]),
         ]
     return [f"Your message was delivered to {whom}."]
 
 
 def _about(event: Notify, result: ReportedRecipient) -> list[str]:
-    """Return what is to be said about one recipient."""
+    """Return the lines about one recipient."""
     outcome = result.outcome
     lines = [f"  <{result.recipient.address}>"]
     if outcome.text:
-        lines += wrapped(_speaker(outcome), "   ", "    ") + wrapped(clean(outcome.text), "     ", "      ")
+        lines += wrapped(_speaker_line(outcome), "   ", "    ") + wrapped(one_line(outcome.text), "     ", "      ")
     if event is Notify.SUCCESS and outcome.host:
         lines += ["    That host sends no report when the message reaches the mailbox."]
     if event is Notify.FAILURE:
@@ -133,10 +136,12 @@ def _about(event: Notify, result: ReportedRecipient) -> list[str]:
     return lines
 
 
-def _speaker(outcome: Outcome) -> str:
+def _speaker_line(outcome: Outcome) -> str:
     if not outcome.host:
         return "The relay says:"
-    return f"{clean(outcome.host)} said:" if is_reply(outcome) else f"Trying {clean(outcome.host)} the relay found:"
+    return (
+        f"{one_line(outcome.host)} said:" if is_reply(outcome) else f"Trying {one_line(outcome.host)}, the relay found:"
+    )
 
 
 def _advice(status: str) -> str:

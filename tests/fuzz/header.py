@@ -13,7 +13,7 @@ from mta.dkim.canonical import body_hash
 from mta.dkim.keys import SigningKey
 from mta.dkim.signature import Canon, body_digest, read_header, unsigned_fields
 from mta.message import headers
-from mta.message.dsn import Original, ReportedRecipient, ReportIdentity, report
+from mta.message.dsn import OriginalMessage, ReportedRecipient, ReportIdentity, make_report
 from mta.message.envelope import Envelope, Notify, Origin, Recipient
 from mta.message.outcome import Failed, TryLater
 from mta.smtp.address import Address, parse_domain
@@ -146,12 +146,12 @@ def _check_signing(mail: Mail, end: int) -> None:
 
 
 def _check_report(mail: Mail) -> None:
-    original = Original("0000000000001", _envelope(mail), _Cut((mail.data,)), 1795352000.0)
+    original = OriginalMessage("0000000000001", _envelope(mail), _Cut((mail.data,)), 1795352000.0)
     for event, outcome in (
         (Notify.FAILURE, Failed(mail.said, f"{mail.said[:40]}[192.0.2.1]:25", "5.1.1")),
         (Notify.DELAY, TryLater(mail.said, "", mail.said[:20])),
     ):
-        made = report(
+        made = make_report(
             event, original, [ReportedRecipient(_BOB, outcome), ReportedRecipient(_BOB, outcome)], _STAMP, 1795400000.0
         )
         if made is not None:

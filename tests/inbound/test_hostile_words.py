@@ -196,9 +196,9 @@ def assert_report(claim):
     result = dsn.ReportedRecipient(
         claim.envelope.recipients[0], Failed("550 5.1.1 no", "mx.test[192.0.2.1]:25", "5.1.1")
     )
-    original = dsn.Original(claim.id, claim.envelope, claim.body, claim.created)
+    original = dsn.OriginalMessage(claim.id, claim.envelope, claim.body, claim.created)
     stamp = dsn.ReportIdentity(NAME, "0000000000002", "token", 1_000_000.0)
-    envelope, message = dsn.report(Notify.FAILURE, original, [result], stamp, None)
+    envelope, message = dsn.make_report(Notify.FAILURE, original, [result], stamp, None)
     assert [each.address for each in envelope.recipients] == [claim.envelope.sender]
     assert not any(octet in line for line in message.split(b"\r\n") for octet in (b"\r", b"\n", b"\0"))
     for line in message.decode().split("\r\n"):

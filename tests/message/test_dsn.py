@@ -27,18 +27,18 @@ REFUSED = Failed("550 5.1.1 no such user", "mx.example.com[192.0.2.1]:25", "5.1.
 BUSY = TryLater("451 4.3.0 later", "mx.example.com[192.0.2.1]:25", "4.3.0")
 
 
-def original(content: bytes = MESSAGE, sender: Address | None = ALICE, **asked: Any) -> dsn.Original:
+def original(content: bytes = MESSAGE, sender: Address | None = ALICE, **asked: Any) -> dsn.OriginalMessage:
     envelope = Envelope(sender, (BOB,), Origin("192.0.2.7", "client.test", "ESMTP"), **asked)
-    return dsn.Original("0000000000001", envelope, MemoryBody(content), CREATED)
+    return dsn.OriginalMessage("0000000000001", envelope, MemoryBody(content), CREATED)
 
 
 def made(
     event: Notify = Notify.FAILURE,
-    about: dsn.Original | None = None,
+    about: dsn.OriginalMessage | None = None,
     outcome: Outcome = REFUSED,
     recipient: Recipient = BOB,
 ) -> tuple[Envelope, bytes] | None:
-    return dsn.report(event, about or original(), [dsn.ReportedRecipient(recipient, outcome)], STAMP, UNTIL)
+    return dsn.make_report(event, about or original(), [dsn.ReportedRecipient(recipient, outcome)], STAMP, UNTIL)
 
 
 def written(*args: Any, **kwargs: Any) -> bytes:
@@ -64,7 +64,7 @@ def groups(status: EmailMessage) -> list[EmailMessage]:
 # Golden cases
 
 
-def read_case(text: str) -> tuple[Notify, dsn.Original, list[dsn.ReportedRecipient]]:
+def read_case(text: str) -> tuple[Notify, dsn.OriginalMessage, list[dsn.ReportedRecipient]]:
     head, _, content = text.partition("---\n")
     lines = [line.split(": ", 1) for line in head.splitlines()]
     one = {key: value for key, value in lines if key != "rcpt"}
@@ -93,7 +93,7 @@ def read_result(text: str) -> dsn.ReportedRecipient:
 @pytest.mark.parametrize("case", sorted(GOLDEN.glob("report-*.in")), ids=lambda path: path.stem)
 def test_reports_are_as_in_the_golden_files(case: pathlib.Path) -> None:
     event, about, results = read_case(case.read_text("utf-8"))
-    report = dsn.report(event, about, results, STAMP, UNTIL)
+    report = dsn.make_report(event, about, results, STAMP, UNTIL)
     assert report is not None
     assert b"\n" not in report[1].replace(b"\r\n", b"")
     text = report[1].decode().replace("\r\n", "\n")
@@ -111,7 +111,7 @@ def test_a_message_with_the_null_sender_gets_no_report() -> None:
 
 
 @pytest.mark.parametrize(
-    ("notify", "told"),
+    ("notify", "reported"),
     [
         (None, {Notify.FAILURE, Notify.DELAY}),
         (Notify.NEVER, set()),
@@ -120,19 +120,21 @@ def test_a_message_with_the_null_sender_gets_no_report() -> None:
         (Notify.SUCCESS | Notify.DELAY, {Notify.SUCCESS, Notify.DELAY}),
     ],
 )
-def test_notify_decides_which_events_are_told(notify: Notify | None, told: set[Notify]) -> None:
+def test_notify_decides_which_events_are_told(notify: Notify | None, reported: set[Notify]) -> None:
     outcomes: dict[Notify, Outcome] = {
         Notify.FAILURE: REFUSED,
         Notify.DELAY: BUSY,
         Notify.SUCCESS: Delivered("250 ok", "mx.test[192.0.2.1]:25"),
     }
     recipient = Recipient(BOB.address, notify)
-    assert {event for event, outcome in outcomes.items() if made(event, outcome=outcome, recipient=recipient)} == told
+    assert {
+        event for event, outcome in outcomes.items() if made(event, outcome=outcome, recipient=recipient)
+    } == reported
 
 
 def test_only_recipients_that_asked_are_in_the_report() -> None:
     quiet = Recipient(parse_address("quiet@example.com"), Notify.NEVER)
-    report = dsn.report(
+    report = dsn.make_report(
         Notify.FAILURE, original(), [dsn.ReportedRecipient(quiet, REFUSED), dsn.ReportedRecipient(BOB, REFUSED)], STAMP
     )
     assert report is not None
@@ -159,7 +161,7 @@ def test_programs_and_lists_are_told_of_failure_but_not_of_delay(field: bytes) -
 def test_a_report_goes_from_the_null_sender_to_the_sender_and_asks_for_none() -> None:
     report = made()
     assert report is not None
-    assert report[0] == Envelope(None, (Recipient(ALICE, Notify.NEVER),), Origin.ourselves("relay.test"))
+    assert report[0] == Envelope(None, (Recipient(ALICE, Notify.NEVER),), Origin.of_relay("relay.test"))
 
 
 def test_eight_bit_content_is_declared_where_it_is() -> None:
@@ -168,8 +170,8 @@ def test_eight_bit_content_is_declared_where_it_is() -> None:
     assert report[0].body_type is BodyType.EIGHT_BIT
     assert not report[0].smtputf8
     whole, words, status, returned = parse(report[1])
-    told = [part["Content-Transfer-Encoding"] for part in (whole, words, status, returned)]
-    assert told == ["8bit", None, None, "8bit"]
+    encodings = [part["Content-Transfer-Encoding"] for part in (whole, words, status, returned)]
+    assert encodings == ["8bit", None, None, "8bit"]
     assert returned.get_content_type() == "message/rfc822"
 
 
@@ -305,10 +307,10 @@ def returned(size: int, ret: Ret | None, event: Notify = Notify.FAILURE) -> str:
         (1000, None, "message/rfc822"),
         (1000, Ret.FULL, "message/rfc822"),
         (1000, Ret.HEADERS, "text/rfc822-headers"),
-        (dsn.WHOLE_BY_DEFAULT, None, "message/rfc822"),
-        (dsn.WHOLE_BY_DEFAULT + 100, None, "text/rfc822-headers"),
-        (dsn.WHOLE_BY_DEFAULT + 100, Ret.FULL, "message/rfc822"),
-        (dsn.WHOLE_WHEN_ASKED + 100, Ret.FULL, "text/rfc822-headers"),
+        (dsn.MAX_WHOLE_BY_DEFAULT, None, "message/rfc822"),
+        (dsn.MAX_WHOLE_BY_DEFAULT + 100, None, "text/rfc822-headers"),
+        (dsn.MAX_WHOLE_BY_DEFAULT + 100, Ret.FULL, "message/rfc822"),
+        (dsn.MAX_WHOLE_IF_ASKED + 100, Ret.FULL, "text/rfc822-headers"),
     ],
 )
 def test_how_much_is_returned(size: int, ret: Ret | None, kind: str) -> None:
@@ -326,15 +328,15 @@ def test_the_message_comes_back_as_it_was_with_its_sender() -> None:
 def test_the_long_replies_of_many_recipients_are_quoted_in_part() -> None:
     recipients = [Recipient(parse_address(f"bob{number}@example.com")) for number in range(1000)]
     results = [dsn.ReportedRecipient(one, replace(REFUSED, text=f"550 {'a ' * 4000}")) for one in recipients]
-    report = dsn.report(Notify.FAILURE, original(), results, STAMP)
+    report = dsn.make_report(Notify.FAILURE, original(), results, STAMP)
     assert report is not None
     assert report[1].count(b"a a a") > 1000
-    assert len(report[1]) < 8 * dsn.QUOTED_REPLIES
+    assert len(report[1]) < 8 * dsn.MAX_QUOTED_CHARACTERS
 
 
 def test_a_few_long_replies_are_quoted_whole() -> None:
     results = [dsn.ReportedRecipient(BOB, replace(REFUSED, text=f"550 {'a' * 4000}")) for _ in range(10)]
-    report = dsn.report(Notify.FAILURE, original(), results, STAMP)
+    report = dsn.make_report(Notify.FAILURE, original(), results, STAMP)
     assert report is not None
     assert sum(line.count(b"a") for line in lines_of(report[1])) > 10 * 2 * 4000
 

@@ -199,9 +199,9 @@ def test_values_are_unfolded_and_found_in_any_case() -> None:
 
 def test_the_topmost_marks_of_deliveries_count_and_not_their_case() -> None:
     block = b"delivered-TO:\r\n A@x.test\r\nSubject: a\r\nDelivered-To: b@x.test \r\n"
-    assert headers.delivery_marks(block) == (b"a@x.test", b"b@x.test")
-    assert len(headers.delivery_marks(block * 30)) == headers.MAX_VALUES
-    assert headers.delivery_marks(b"Subject: a\r\n") == ()
+    assert headers.delivered_to(block) == (b"a@x.test", b"b@x.test")
+    assert len(headers.delivered_to(block * 30)) == headers.MAX_VALUES
+    assert headers.delivered_to(b"Subject: a\r\n") == ()
 
 
 def test_a_field_that_is_not_there_has_no_values() -> None:
@@ -278,7 +278,7 @@ def test_a_client_without_a_name_is_written_as_its_address() -> None:
 
 
 def test_a_report_of_our_own_has_no_client() -> None:
-    assert received(Origin.ourselves("relay.example.test"), BOB).startswith(
+    assert received(Origin.of_relay("relay.example.test"), BOB).startswith(
         "Received: from relay.example.test\r\n\tby relay.example.test with local id"
     )
 
@@ -311,7 +311,7 @@ def test_no_client_can_break_a_trace_field(helo: str, tls: str, client: str) -> 
     ],
 )
 def test_the_protocol_is_a_registered_keyword(flags: dict[str, bool], keyword: str) -> None:
-    assert headers.with_protocol(**flags) == keyword
+    assert headers.protocol_keyword(**flags) == keyword
 
 
 def test_fields_that_a_client_left_out_are_whole_lines() -> None:

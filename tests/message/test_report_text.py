@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.message.outcome import Failed
-from mta.message.report_text import MAX_REPLY, clean, is_reply, wrapped
+from mta.message.report_text import MAX_REPLY, is_reply, one_line, wrapped
 
 
 @pytest.mark.parametrize(
@@ -20,15 +20,15 @@ from mta.message.report_text import MAX_REPLY, clean, is_reply, wrapped
     ],
 )
 def test_text_of_others_becomes_one_printable_line(text: str, shown: str) -> None:
-    assert clean(text) == shown
+    assert one_line(text) == shown
 
 
 def test_without_utf8_nothing_but_ascii_is_left() -> None:
-    assert clean("žluť", utf8=False) == "?lu?"
+    assert one_line("žluť", utf8=False) == "?lu?"
 
 
 def test_a_reply_is_quoted_up_to_a_bound() -> None:
-    assert len(clean("x" * 100_000)) == MAX_REPLY
+    assert len(one_line("x" * 100_000)) == MAX_REPLY
 
 
 def test_short_text_stays_on_the_line_as_it_is() -> None:
@@ -36,7 +36,7 @@ def test_short_text_stays_on_the_line_as_it_is() -> None:
 
 
 @given(
-    st.text(max_size=600).map(clean) | st.integers(1, 2000).map(lambda length: "long " + "é" * length),
+    st.text(max_size=600).map(one_line) | st.integers(1, 2000).map(lambda length: "long " + "é" * length),
     st.sampled_from([("Diagnostic-Code:", " "), ("   ", "    ")]),
 )
 @settings(max_examples=200)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from mta.message.body import SMALL, Body, FileBody, MemoryBody
+from mta.message.body import MAX_MEMORY_BODY, Body, FileBody, MemoryBody
 from mta.queue.disk.files import PART, fsync_path
 from mta.queue.disk.space import assess_space, free_octets_or_refuse, no_room
 from mta.queue.errors import as_queue_error
@@ -25,7 +25,7 @@ _BUFFER = 8192
 class Writer:
     """The queue's BodyWriter for one body. It blocks no longer than a write to the page cache."""
 
-    def __init__(self, directory: Path, name: str, small: int = SMALL) -> None:
+    def __init__(self, directory: Path, name: str, small: int = MAX_MEMORY_BODY) -> None:
         """Write to the file `name` in a directory once the body has more than `small` octets."""
         # Joined when the file is created, because for a small body a Path would cost as much as its octets.
         self._directory = directory
@@ -108,7 +108,7 @@ class Writer:
 class Bodies:
     """The directory of large bodies. All methods but `writer`, `body` and `require_room` block on the disk."""
 
-    def __init__(self, directory: Path, reserve: int, step: Step = no_step, small: int = SMALL) -> None:
+    def __init__(self, directory: Path, reserve: int, step: Step = no_step, small: int = MAX_MEMORY_BODY) -> None:
         """`reserve` is the number of octets to keep free on the disk, so that stored messages can be settled."""
         self._directory = directory
         self._reserve = reserve

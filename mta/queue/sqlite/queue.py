@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from mta.message.body import SMALL, Body, FileBody
+from mta.message.body import MAX_MEMORY_BODY, Body, FileBody
 from mta.queue.disk.files import BODIES, fsync_path
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, check_contents, prepare
 from mta.queue.disk.space import RESERVE
@@ -48,7 +48,7 @@ def open_queue(
     recover: bool = True,
     retry_all: bool = False,
     reserve: int = RESERVE,
-    small: int = SMALL,
+    small: int = MAX_MEMORY_BODY,
     step: Step = no_step,
     call_later: CallLater | None = None,
 ) -> "SqliteQueue":

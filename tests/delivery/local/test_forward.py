@@ -9,7 +9,7 @@ from mta.delivery.job import RecipientResult
 from mta.delivery.local.aliases import Expansion
 from mta.delivery.local.forward import outside_key, plan_messages, write_message
 from mta.delivery.settle_retry import defer_lost_bodies
-from mta.message.body import SMALL, Body, FileBody, head
+from mta.message.body import MAX_MEMORY_BODY, Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.interface import NewMail, Pending, QueueId
@@ -24,10 +24,10 @@ WHO = Expansion((parse_address("bob@here.test"),), (parse_address("eve@out.test"
 class Broken:
     """A body on a disk that breaks when more of it was read than a row takes."""
 
-    size = 2 * SMALL
+    size = 2 * MAX_MEMORY_BODY
 
     def chunks(self) -> Iterator[bytes]:
-        yield b"x" * (SMALL + 1)
+        yield b"x" * (MAX_MEMORY_BODY + 1)
         raise OSError(5, "Input/output error")
 
 
@@ -82,7 +82,7 @@ def test_success_is_not_reported_by_those_behind_an_alias(
 
 
 def test_a_large_body_is_copied_into_a_file(tmp_path: Path) -> None:
-    content = b"Subject: large\r\n\r\n" + b"x" * 70 * 1024 + b"\r\n" * SMALL
+    content = b"Subject: large\r\n\r\n" + b"x" * 70 * 1024 + b"\r\n" * MAX_MEMORY_BODY
     (tmp_path / "old").write_bytes(content)
     new = new_mail(tmp_path, body=FileBody(tmp_path / "old", len(content)))
     assert isinstance(new.body, FileBody)
@@ -97,7 +97,7 @@ def test_a_body_that_cannot_be_read_to_its_end_leaves_nothing_behind(tmp_path: P
 
 def test_what_is_in_a_file_is_withdrawn_and_nothing_else(tmp_path: Path) -> None:
     done = Delivered("passed on", host="")
-    large = replace(new_mail(tmp_path), body=FileBody(tmp_path / "large", SMALL + 1))
+    large = replace(new_mail(tmp_path), body=FileBody(tmp_path / "large", MAX_MEMORY_BODY + 1))
     results = {
         0: RecipientResult(done, mails=(large,)),
         1: RecipientResult(done, mails=(new_mail(tmp_path),)),
