@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from harness.limited_server import LimitedServer
 from harness.mail import mail
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
@@ -86,16 +87,15 @@ class Relay:
         reporter = DsnReporter("relay.test", IdSource(tag=3), self.schedule)
         queue = MemoryQueue()
         self.queues.append(queue)
+        context = DeliveryContext(self.clock, seconds, event_log)
         return DeliveryService(
             queue,
             _OneHost(),
             self.server,
             NoMailboxes(),  # type: ignore[arg-type]
-            Settler(queue, reporter, self.schedule, wall_clock=seconds, event_log=event_log),
+            Settler(queue, reporter, self.schedule, context),
+            context=context,
             windows=windows,
-            clock=self.clock,
-            wall_clock=seconds,
-            event_log=event_log,
             limits=self.limits,
         )
 

@@ -52,7 +52,7 @@ PROSE_LIMITS = {
 _BASE = {"mta.fast_value", "mta.file_stamp", "mta.connection_errors"}
 _VALUES = _BASE | {"mta.smtp", "mta.message"}
 _SEAMS = {"mta.queue.interface", "mta.queue.ids", "mta.event_log.log", "mta.routing.route"}
-_JOBS = {"mta.delivery.job", "mta.delivery.limits"}
+_JOBS = {"mta.delivery.job", "mta.delivery.limits", "mta.delivery.context"}
 # The modules that put the relay together and therefore may import every package.
 TOP = {"mta.daemon", "mta.tap", "mta.workers.parent", "mta.workers.worker", "mta.workers.handover"}
 
@@ -99,7 +99,6 @@ MAY_IMPORT = {
     "mta.delivery.destinations": {
         "mta.message",
         "mta.queue.interface",
-        "mta.event_log.log",
         "mta.routing.route",
         "mta.delivery.retry",
         "mta.delivery.remote.interface",

@@ -17,6 +17,7 @@ from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService
 from mta.daemon.periodic import PeriodicService
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
@@ -110,16 +111,15 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     authorities = Authorities(settings.smarthost_ca_file, event_log.trouble)
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
+    surroundings = DeliveryContext(clock, time.time, event_log)
     delivery = DeliveryService(
         queue,
         MailRouter(rules, resolver, clock.seconds),
         _connector(context, queue, resolver, authorities),
         local,
-        _settler(context, queue),
+        _settler(context, queue, surroundings),
+        context=surroundings,
         windows=context.windows or own_windows(window_limits(settings.retry_schedule)),
-        clock=clock,
-        wall_clock=time.time,
-        event_log=event_log,
         signer=_signer(context, trusted),
     )
     limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
@@ -209,10 +209,10 @@ def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: 
         context.event_log.notice(text)
 
 
-def _settler(context: RelayContext, queue: SqliteQueue) -> Settler:
+def _settler(context: RelayContext, queue: SqliteQueue, surroundings: DeliveryContext) -> Settler:
     schedule = context.settings.retry_schedule
     reporter = DsnReporter(context.settings.mailname, context.ids, schedule)
-    return Settler(queue, reporter, schedule, wall_clock=time.time, event_log=context.event_log)
+    return Settler(queue, reporter, schedule, surroundings)
 
 
 def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:

@@ -1,92 +1,59 @@
-"""Sends the recipients of a job on their ways: grouped by destination, to mailboxes here, or decided at once.
+"""Routes the recipients of a message and starts their groups: one for each destination, and one for local mailboxes.
 
-Holds the answers of the DNS for one message together, but not for long.
+Recipients whose routing is known do not wait for the DNS. The others wait for each other, but not for long.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from mta.delivery.destinations.destinations import Destinations
-from mta.delivery.job import Group, Job, Owner, RecipientResult
+from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Expanded, LocalDelivery, Outcomes
+from mta.delivery.task_group import TaskGroup
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Local, Plan, Router, Routing
 
 #: Seconds for which recipients wait for the look-ups of others, so that those who share a destination share a
-#: transaction. A domain whose servers are silent takes half a minute, and delays nobody else's mail for longer.
+#: transaction. A domain with silent name servers takes half a minute; the mail for others waits no longer than this.
 PATIENCE = 1.0
 
-Answers = Sequence[tuple[Routing, Group]]
-
-
-class RoutingBatch:
-    """Takes the answers to `expected` questions; `send` gets those of the first second at once, others one by one."""
-
-    def __init__(self, expected: int, send: Callable[[Answers], None], clock: IReactorTime) -> None:
-        self._expected = expected
-        self._send = send
-        self._answers: list[tuple[Routing, Group]] = []
-        self._patience = clock.callLater(PATIENCE, self._flush)
-
-    def answered(self, routing: Routing, group: Group) -> None:
-        """Take the routing of a group's recipients."""
-        self._answers.append((routing, group))
-        self.ended()
-
-    def ended(self) -> None:
-        """Count out one question, answered or not."""
-        self._expected -= 1
-        if not self._expected and self._patience.active():
-            self._patience.cancel()
-        if not self._patience.active():
-            self._flush()
-
-    def _flush(self) -> None:
-        answers, self._answers = self._answers, []
-        if answers:
-            self._send(answers)
-
-
 Routed = list[tuple[Routing, Sequence[Pending]]]
-Unrouted = list[tuple[str, list[Pending]]]
+Unrouted = list[tuple[str, Sequence[Pending]]]
 
 
 class Dispatcher:
-    """Routes jobs."""
+    """Starts the groups of jobs."""
 
     def __init__(
         self,
         router: Router,
         local: LocalDelivery,
-        owner: Owner,
-        *,
         destinations: Destinations,
+        *,
         limits: DeliveryLimits,
         clock: IReactorTime,
     ) -> None:
         self._router = router
         self._local = local
-        self._owner = owner
-        self._enter = destinations.enter
-        self._may_search = destinations.search
+        self._destinations = destinations
         self._limits = limits
         self._clock = clock
-        # Look-ups under way, which end with the service.
-        self._finding: set[Deferred[Routing]] = set()
+        # Look-ups that are running; they end with the service.
+        self._lookups: set[Deferred[Routing]] = set()
 
-    def dispatch(self, job: Job) -> None:
-        """Open the groups of a job. What needs no look-up goes at once; the rest follows as the DNS answers."""
-        if len(job.claim.pending) == 1:
-            routing = self._router.cached(job.claim.pending[0].recipient.address.domain)
-            if isinstance(routing, Plan):
-                # The usual message needs none of the sorting below, which is 1 % of what it costs.
-                self._enter(self._group(job, job.claim.pending), routing)
-                return
+    def only_plan(self, job: Job) -> Plan | None:
+        """Return the plan of a message with one recipient whose routing is known; None for any other message."""
+        if len(job.claim.pending) != 1:
+            return None
+        routing = self._router.cached(job.claim.pending[0].recipient.address.domain)
+        return routing if isinstance(routing, Plan) else None
+
+    async def dispatch(self, job: Job) -> None:
+        """Start the groups whose routing is known, and a task that starts the others as the DNS answers."""
         by_domain: dict[str, list[Pending]] = {}
         for pending in job.claim.pending:
             by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
@@ -98,69 +65,65 @@ class Dispatcher:
                 unknown.append((domain, recipients))
             else:
                 known.append((routing, recipients))
-        # The group that stands for the dispatching itself keeps the job open until all the others were counted.
-        itself = self._group(job, [])
-        if unknown and self._may_search(job):
-            self._look_up(job, unknown)
-        self._send(job, known)
-        self._owner.abandoned(itself)
+        if unknown and self._destinations.may_look_up(job):
+            job.tasks.start(self._look_up(job, unknown))
+        self._start_groups(job, known)
 
     def close(self) -> None:
-        """Wait for no answer of the DNS any more: the mail that does is given back."""
-        for finding in list(self._finding):
-            finding.cancel()
+        """Cancel the look-ups; the recipients that wait for them stay in the queue."""
+        for lookup in list(self._lookups):
+            lookup.cancel()
 
-    def _look_up(self, job: Job, unknown: Unrouted) -> None:
-        def send(answers: Answers) -> None:
-            self._send(job, [(routing, group.recipients) for routing, group in answers])
-            for _, group in answers:
-                self._owner.abandoned(group)
+    async def _look_up(self, job: Job, unknown: Unrouted) -> None:
+        """Look domains up; start the groups of the answers of the first second together, the others one by one."""
+        lookups, answers = TaskGroup(), Routed()
+        for domain, recipients in unknown:
+            lookups.start(self._resolve(domain, recipients, answers))
+        patience = self._clock.callLater(PATIENCE, lookups.wake)
+        running = True
+        while running and patience.active():
+            running = await lookups.next_end()
+        if patience.active():
+            patience.cancel()
+        self._start_groups(job, answers)
+        while running:
+            answers.clear()
+            running = await lookups.next_end()
+            self._start_groups(job, answers)
 
-        together = RoutingBatch(len(unknown), send, self._clock)
-        # Each question's group keeps the job open until its recipients are in others.
-        for domain, group in [(domain, self._group(job, recipients)) for domain, recipients in unknown]:
-            finding = Deferred.fromCoroutine(self._routing(domain))
-            self._finding.add(finding)
-            finding.addBoth(self._found, finding)
-            finding.addCallbacks(
-                together.answered, self._not_found, callbackArgs=(group,), errbackArgs=(group, together)
-            )
+    async def _resolve(self, domain: str, recipients: Sequence[Pending], answers: Routed) -> None:
+        """Add the routing of a domain to the answers, unless the service stops before it is known."""
+        lookup = Deferred.fromCoroutine(self._ask(domain))
+        self._lookups.add(lookup)
+        try:
+            answers.append((await lookup, recipients))
+        except CancelledError:
+            pass
+        except Exception as error:  # noqa: BLE001 (a bug in routing must not hold the mail for ever)
+            answers.append((TryLater(f"internal error in routing: {error}", status="4.3.0"), recipients))
+        finally:
+            self._lookups.discard(lookup)
 
-    def _found(self, result: Routing | Failure, finding: "Deferred[Routing]") -> Routing | Failure:
-        self._finding.discard(finding)
-        return result
-
-    async def _routing(self, domain: str) -> Routing:
+    async def _ask(self, domain: str) -> Routing:
         return await self._router.resolve(domain)
 
-    def _not_found(self, failure: Failure, group: Group, together: RoutingBatch) -> None:
-        if failure.check(CancelledError):
-            self._owner.abandoned(group)
-        else:
-            # A bug of ours in routing must not hold the mail for ever.
-            trouble = RecipientResult(
-                TryLater(f"internal error in routing: {failure.getErrorMessage()}", status="4.3.0")
-            )
-            self._owner.concluded(group, {pending.index: trouble for pending in group.recipients})
-        together.ended()
-
-    def _send(self, job: Job, routed: Routed) -> None:
-        """Those with one destination go together, in transactions of bounded size."""
+    def _start_groups(self, job: Job, routed: Routed) -> None:
+        """Start a task for each group; recipients with one destination share groups of bounded size."""
         if job.cancelled:
             return
-        together: dict[str, tuple[Plan, list[Pending]]] = {}
+        by_destination: dict[str, tuple[Plan, list[Pending]]] = {}
         for routing, recipients in self._deliver_here(job, routed):
             if isinstance(routing, Plan):
-                together.setdefault(routing.destination, (routing, []))[1].extend(recipients)
+                by_destination.setdefault(routing.destination, (routing, []))[1].extend(recipients)
             else:
-                self._decide(self._group(job, recipients), routing)
+                self._group(job, recipients).record(RecipientResult(routing))
         most = self._limits.recipients_per_transaction
-        for plan, recipients in together.values():
+        for plan, recipients in by_destination.values():
             for start in range(0, len(recipients), most):
-                self._enter(self._group(job, recipients[start : start + most]), plan)
+                job.tasks.start(self._destinations.send(self._group(job, recipients[start : start + most]), plan))
 
     def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome, Sequence[Pending]]]:
-        """Deliver what is local; yield the rest, and what is local but in the mailboxes of another server."""
+        """Deliver to local mailboxes; yield the other recipients, and those with mailboxes on another server."""
         local: list[Pending] = []
         for routing, recipients in routed:
             if isinstance(routing, Local):
@@ -171,31 +134,20 @@ class Dispatcher:
             if isinstance(part.way, Plan):
                 yield part.way, part.recipients
             else:
-                self._await(self._group(job, part.recipients), part.way)
+                job.tasks.start(self._finish_locally(self._group(job, part.recipients), part.way))
+
+    async def _finish_locally(self, group: Group, delivering: "Deferred[Outcomes]") -> None:
+        """Record the results of a local delivery."""
+        outcomes = await delivering
+        transfer = self._clock.seconds() - group.queued_at
+        for pending in group.recipients:
+            group.job.results[pending.index] = _result(outcomes[pending.index], transfer)
 
     def _group(self, job: Job, recipients: Sequence[Pending]) -> Group:
-        job.open_groups += 1
         return Group(job, tuple(recipients), self._clock.seconds())
 
-    def _decide(self, group: Group, outcome: Outcome) -> None:
-        result = RecipientResult(outcome, transfer=self._clock.seconds() - group.entered)
-        self._owner.concluded(group, {pending.index: result for pending in group.recipients})
 
-    def _await(self, group: Group, delivering: "Deferred[Outcomes]") -> None:
-        def delivered(outcomes: Outcomes) -> None:
-            transfer = self._clock.seconds() - group.entered
-            results = {pending.index: _result(outcomes[pending.index], transfer) for pending in group.recipients}
-            self._owner.concluded(group, results)
-
-        delivering.addErrback(_internal, group)
-        delivering.addCallback(delivered)
-
-
-def _result(came: Outcome | Expanded, transfer: float) -> RecipientResult:
-    outcome, mails = (came.outcome, came.mails) if isinstance(came, Expanded) else (came, ())
-    return RecipientResult(outcome, transfer=transfer, mails=mails)
-
-
-def _internal(failure: Failure, group: Group) -> Outcomes:
-    trouble = TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0")
-    return {pending.index: trouble for pending in group.recipients}
+def _result(outcome: Outcome | Expanded, transfer: float) -> RecipientResult:
+    if isinstance(outcome, Expanded):
+        return RecipientResult(outcome.outcome, transfer=transfer, mails=outcome.mails)
+    return RecipientResult(outcome, transfer=transfer)

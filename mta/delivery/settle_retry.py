@@ -1,164 +1,182 @@
-"""Has the queue record what became of the mail in work, and asks again for what it cannot record.
+"""Writes the results of deliveries to the queue, and tries again when the queue fails.
 
-What was forgotten instead would be delivered a second time.
+A result that is never written would cause a duplicate delivery.
 """
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mta.delivery.claimer import Claimer
+from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
-from mta.event_log.log import EventLog
+from mta.delivery.settlement import Settler
 from mta.message.body import FileBody
 from mta.message.outcome import TryLater
-from mta.queue.interface import BodyLost, Claim, QueueError, QueueId
+from mta.queue.interface import BodyLost, Claim, Queue, QueueError, QueueId
 
-#: Settles or releases; gives when the queue has something due, if it has.
+#: One attempt to write; the result is the time when the queue has a message due, if it has.
 Attempt = Callable[[], "Deferred[float | None]"]
-#: Seconds after which an outcome that the queue could not record is offered again: the first, and the longest.
-AGAIN, AGAIN_AT_MOST = 1.0, 60.0
+#: Seconds until a failed attempt is repeated: at first, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _log = Logger()
 
 
 class PendingSettlement:
-    """What the queue could not do, and when it is asked again."""
+    """A settlement or release that the queue could not write."""
 
-    __slots__ = ("ask", "job", "newer", "pause", "timer")
+    __slots__ = ("_pause", "_waiter", "job", "newer", "withdrawn")
 
-    def __init__(self, ask: Attempt, job: Job | None) -> None:
-        self.ask = ask
+    def __init__(self, job: Job | None) -> None:
         #: The job that is settled; None for a release.
         self.job = job
-        #: Seconds until the queue is asked again.
-        self.pause = AGAIN
-        #: None while the queue is asked.
-        self.timer: IDelayedCall | None = None
-        #: A claim that came while the queue was asked.
+        #: A claim of the same message that came during an attempt.
         self.newer: Claim | None = None
+        #: Whether no further attempt is to be made.
+        self.withdrawn = False
+        self._pause = FIRST_PAUSE
+        self._waiter: Deferred[None] | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the next attempt is waited for; otherwise one is running."""
+        return self._waiter is not None
+
+    async def wait(self, clock: IReactorTime) -> None:
+        """Wait until the next attempt is due, longer each time, or until `wake`."""
+        timer = clock.callLater(self._pause, self.wake)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._waiter = Deferred()
+        await self._waiter
+        if timer.active():
+            timer.cancel()
+
+    def wake(self) -> None:
+        """Make the next attempt now, unless one is running."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(None)
+
+    def withdraw(self) -> None:
+        """Make no further attempt."""
+        self.withdrawn = True
+        self.wake()
+
+    def use_newer_claim(self) -> bool:
+        """Go on under the claim that came meanwhile; return whether there is one."""
+        newer, self.newer = self.newer, None
+        if self.job is None or newer is None:
+            return False
+        self.job.renew(newer)
+        return True
 
 
 class SettlementRetrier:
-    """Asks until the queue can."""
+    """Settles and releases until the queue has written it."""
 
-    def __init__(
-        self,
-        take: Callable[[Claim], None],
-        *,
-        due_at: Callable[[float], None],
-        done: Callable[[], None],
-        clock: IReactorTime,
-        event_log: EventLog,
-    ) -> None:
-        """`take` gets a claim that is to be worked on after all; `due_at` hears when the queue has something due.
-
-        `done` is called after each answer once `stop` was.
-        """
-        self._take = take
-        self._due_at = due_at
-        self._done = done
-        self._clock = clock
-        self._event_log = event_log
+    def __init__(self, queue: Queue, settler: Settler, claimer: Claimer, context: DeliveryContext) -> None:
+        """`claimer` is told when a message comes due."""
+        self._queue = queue
+        self._settler = settler
+        self._claimer = claimer
+        self._clock = context.clock
+        self._event_log = context.event_log
         self._stopping = False
-        #: Settlements and releases on their way to the queue.
-        self.asking = 0
-        #: What the queue could not do, by message.
-        self.unrecorded: dict[QueueId, PendingSettlement] = {}
+        #: The settlements and releases that the queue could not write, by message.
+        self.pending: dict[QueueId, PendingSettlement] = {}
 
-    def record(self, ask: Attempt, id: QueueId, job: Job | None = None) -> None:
-        """Settle a job, or release its claim (None); if the queue cannot, ask again."""
-        self.asking += 1
-        try:
-            asked = ask()
-        except Exception:  # noqa: BLE001 (a bug of ours must not make the stop wait for ever)
-            asked = fail()
-        asked.addCallbacks(self._recorded, self._not_recorded, errbackArgs=(ask, id, job))
+    async def settle(self, job: Job) -> Claim | None:
+        """Write the results of a job and give its claim back.
+
+        Return a newer claim if one came meanwhile and the message still has recipients that wait.
+        """
+        return await self._write(job.claim.id, lambda: self._settler.settle(job), job)
+
+    async def release(self, claim: Claim, due: float) -> None:
+        """Give a claim back untouched, to be due then."""
+        await self._write(claim.id, lambda: self._queue.release(claim, due).addCallback(lambda _: due), None)
 
     def renew(self, claim: Claim) -> bool:
-        """Whether the work on this claim was done under an older one: then that is recorded under this, at once."""
-        one = self.unrecorded.get(claim.id)
-        if one is None:
+        """Whether the work on this message was done under an older claim; it is then settled under this one at once."""
+        pending = self.pending.get(claim.id)
+        if pending is None:
             return False
-        if one.timer is not None:
-            one.timer.cancel()
-        if one.job is None:
-            # Nothing was done under the older one.
-            del self.unrecorded[claim.id]
+        if pending.job is None:
+            # Under the older claim no recipient was tried.
+            del self.pending[claim.id]
+            pending.withdraw()
             return False
-        if one.timer is None:
-            one.newer = claim
-        else:
-            one.job.renew(claim)
-            self._ask_again(claim.id, one)
+        pending.newer = claim
+        if pending.waiting:
+            pending.use_newer_claim()
+            pending.wake()
         return True
 
     def stop(self) -> None:
-        """Ask once more for what is unrecorded, and from now on but once."""
+        """Make one more attempt for all that is pending, and from now on only one."""
         self._stopping = True
-        for id, one in list(self.unrecorded.items()):
-            if one.timer is not None:
-                one.timer.cancel()
-                self._ask_again(id, one)
+        for pending in list(self.pending.values()):
+            pending.wake()
 
-    def _recorded(self, due: float | None) -> None:
-        self.asking -= 1
+    async def _write(self, id: QueueId, attempt: Attempt, job: Job | None) -> Claim | None:
+        try:
+            due = await attempt()
+        except Exception:  # noqa: BLE001 (after a bug in the relay it is tried again as well)
+            return await self._retry(id, attempt, job, Failure())
         if due is not None:
-            self._due_at(due)
-        if self._stopping:
-            self._done()
+            self._claimer.due_at(due)
+        return None
 
-    def _not_recorded(self, failure: Failure, ask: Attempt, id: QueueId, job: Job | None) -> None:
+    async def _retry(self, id: QueueId, attempt: Attempt, job: Job | None, failure: Failure) -> Claim | None:
+        """Repeat a failed attempt until it succeeds, or until the relay stops."""
+        self._tell(id, failure)
+        if (before := self.pending.get(id)) is not None:
+            # Its lease was lost to the claim under which this was done.
+            before.withdraw()
+        pending = self.pending[id] = PendingSettlement(job)
+        while await self._may_retry(id, pending, failure):
+            try:
+                due = await attempt()
+            except Exception:  # noqa: BLE001 (as above)
+                failure = Failure()
+                pending.use_newer_claim()
+                continue
+            if due is None and pending.use_newer_claim():
+                # The claim was there first, so that the attempt was made under a lease that was lost.
+                return await self._settle_again(id, attempt, job)
+            if due is not None:
+                self._claimer.due_at(due)
+            break
+        if self.pending.get(id) is pending:
+            del self.pending[id]
+        return pending.newer
+
+    async def _settle_again(self, id: QueueId, attempt: Attempt, job: Job | None) -> Claim | None:
+        del self.pending[id]
+        return await self._write(id, attempt, job)
+
+    async def _may_retry(self, id: QueueId, pending: PendingSettlement, failure: Failure) -> bool:
+        """Wait until the next attempt; return False if there is to be none."""
+        text = failure.getErrorMessage()
+        if pending.withdrawn:
+            return False
+        if pending.job is not None and failure.check(BodyLost) and defer_lost_bodies(pending.job.results, text):
+            return True
+        if self._stopping:
+            self._event_log.trouble(f"the outcome could not be recorded: {text}; the message will be tried again", id)
+            return False
+        await pending.wait(self._clock)
+        return not pending.withdrawn
+
+    def _tell(self, id: QueueId, failure: Failure) -> None:
         if failure.check(QueueError) is None:
-            _log.failure("what became of a message could not be put together", failure)
+            _log.failure("the results of a message could not be written", failure)
         if not self._stopping:
             then = "this is tried again until the queue can"
             self._event_log.trouble(f"the outcome could not be recorded: {failure.getErrorMessage()}; {then}", id)
-        before = self.unrecorded.get(id)
-        if before is not None and before.timer is not None:
-            # Its lease was lost to the claim under which this was done.
-            before.timer.cancel()
-        one = self.unrecorded[id] = PendingSettlement(ask, job)
-        self._failed_again(failure, id, one)
-
-    def _ask_again(self, id: QueueId, one: PendingSettlement) -> None:
-        one.timer = None
-        self.asking += 1
-        asked = maybeDeferred(one.ask)
-        asked.addCallbacks(self._recorded_at_last, self._failed_again, callbackArgs=(id, one), errbackArgs=(id, one))
-
-    def _recorded_at_last(self, due: float | None, id: QueueId, one: PendingSettlement) -> None:
-        if self.unrecorded.get(id) is one:
-            del self.unrecorded[id]
-        if one.job is not None and one.newer is not None:
-            if due is None:
-                # The claim was there first: the settlement came under a lease that was lost.
-                one.job.renew(one.newer)
-                self.record(one.ask, id, one.job)
-            else:
-                self._take(one.newer)
-        self._recorded(due)
-
-    def _failed_again(self, failure: Failure, id: QueueId, one: PendingSettlement) -> None:
-        if self.unrecorded.get(id) is one:
-            self._put_off(failure, id, one)
-        self._recorded(None)
-
-    def _put_off(self, failure: Failure, id: QueueId, one: PendingSettlement) -> None:
-        job, newer = one.job, one.newer
-        if job is not None and newer is not None:
-            job.renew(newer)
-            one.newer = None
-        why = failure.getErrorMessage()
-        if job is not None and failure.check(BodyLost) and defer_lost_bodies(job.results, why):
-            self._ask_again(id, one)
-        elif self._stopping:
-            del self.unrecorded[id]
-            self._event_log.trouble(f"the outcome could not be recorded: {why}; the message will be tried again", id)
-        else:
-            one.timer = self._clock.callLater(one.pause, self._ask_again, id, one)
-            one.pause = min(one.pause * 2, AGAIN_AT_MOST)
 
 
 def defer_lost_bodies(results: dict[int, RecipientResult], why: str) -> bool:

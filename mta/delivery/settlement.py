@@ -1,15 +1,15 @@
 """Turns the results of a job into verdicts and reports, and writes both into the queue at one stroke."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
+from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
 from mta.delivery.retry import RetrySchedule
-from mta.event_log.log import EventLog, Stages
+from mta.event_log.log import Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Settlement, Verdict
@@ -51,15 +51,13 @@ class Settler:
         queue: Queue,
         reporter: Reporter,
         schedule: RetrySchedule,
-        *,
-        wall_clock: Callable[[], float],
-        event_log: EventLog,
+        context: DeliveryContext,
     ) -> None:
         self._queue = queue
         self._reporter = reporter
         self._schedule = schedule
-        self._wall_clock = wall_clock
-        self._event_log = event_log
+        self._wall_clock = context.wall_clock
+        self._event_log = context.event_log
         # When each advice was told as trouble, wall-clock seconds.
         self._advised: dict[tuple[str, str], float] = {}
 
@@ -68,27 +66,40 @@ class Settler:
         ends = self._schedule.ends(waiting.created)
         return ends if waiting.delay_reported else min(ends, waiting.created + self._reporter.delay_seconds)
 
-    def settle_delivered(self, job: Job, recipients: Iterable[Pending]) -> None:
-        """Record which of these recipients were delivered and keep the claim: a crash now does not deliver them again.
+    def settle_delivered(self, job: Job) -> None:
+        """Record which recipients are delivered so far, and keep the claim, so that a crash delivers no copy again.
 
-        Those that bring a report of success or other mail wait for the end: it belongs into their transaction.
+        Recipients that bring a report of success or other mail wait for the end, because it belongs into the same
+        transaction.
         """
         ready = [
             pending
-            for pending in recipients
-            if isinstance(job.results[pending.index].outcome, Delivered)
-            and not pending.recipient.wants(Notify.SUCCESS)
-            and not job.results[pending.index].mails
+            for pending in job.claim.pending
+            if pending.index in job.results and self._may_settle_early(job, pending)
         ]
-        if not ready:
-            return
+        if ready:
+            job.tasks.start(self._settle_early(job, ready))
+
+    def _may_settle_early(self, job: Job, pending: Pending) -> bool:
+        result = job.results[pending.index]
+        if not isinstance(result.outcome, Delivered) or result.mails:
+            return False
+        return pending.index not in job.offered_early and not pending.recipient.wants(Notify.SUCCESS)
+
+    async def _settle_early(self, job: Job, ready: Sequence[Pending]) -> None:
         now = self._wall_clock()
-        job.settled_early.update(pending.index for pending in ready)
+        indexes = {pending.index for pending in ready}
+        job.offered_early |= indexes
         verdicts = [self._verdict(job, pending, now) for pending in ready]
-        settling = self._queue.settle(Settlement(job.claim, verdicts, now, keep_claim=True))
-        settling.addCallbacks(
-            self._recorded_early, self._not_settled, callbackArgs=(job, verdicts, now), errbackArgs=(job, verdicts)
-        )
+        try:
+            in_time = await self._queue.settle(Settlement(job.claim, verdicts, now, keep_claim=True))
+        except Exception as error:  # noqa: BLE001 (the end of the job tries again)
+            self._event_log.trouble(f"a delivery could not be recorded yet: {error}", job.claim.id)
+            return
+        if in_time:
+            # Otherwise the relay itself may have a newer lease, under which the end of the job records them.
+            job.settled_early |= indexes
+        self._record(in_time, job, verdicts, now)
 
     def settle(self, job: Job) -> "Deferred[float | None]":
         """Record all results and give the claim back. The result is when the queue has something due, if it has."""
@@ -106,7 +117,7 @@ class Settler:
         dues = [verdict.due for verdict in verdicts if verdict.due is not None]
         untried = any(pending.index not in job.results for pending in job.claim.pending)
         # A claim brings all that wait: those that were tried now are not to be tried with each look for room.
-        not_before = max(job.again, min(dues, default=0.0)) if untried and job.again else 0.0
+        not_before = max(job.next_try, min(dues, default=0.0)) if untried and job.next_try else 0.0
         settling = self._queue.settle(
             Settlement(
                 job.claim,
@@ -187,17 +198,6 @@ class Settler:
             self._advised.clear()
         self._advised[key] = now
         self._event_log.trouble(f"{outcome.host} refuses mail: {outcome.text}")
-
-    def _recorded_early(self, in_time: bool, job: Job, verdicts: Sequence[Verdict], now: float) -> None:
-        if not in_time:
-            # Who has the lease now may be ourselves, under a newer claim: then the end of the job records them.
-            job.settled_early.difference_update(verdict.index for verdict in verdicts)
-        self._record(in_time, job, verdicts, now)
-
-    def _not_settled(self, failure: Failure, job: Job, verdicts: Iterable[Verdict]) -> None:
-        """Nothing was recorded: the end of the job tries again."""
-        job.settled_early.difference_update(verdict.index for verdict in verdicts)
-        self._event_log.trouble(f"a delivery could not be recorded yet: {failure.getErrorMessage()}", job.claim.id)
 
 
 def _stages(job: Job, result: RecipientResult, now: float) -> Stages:

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import mail
 from mta.delivery.claimer import Claimer
+from mta.delivery.context import DeliveryContext
 from mta.delivery.limits import DeliveryLimits
 from mta.event_log.log import EventLog
 from mta.message.body import DamagedError
@@ -33,7 +34,7 @@ class Worker:
     def room(self) -> int:
         return self.free
 
-    def put_off(self) -> DeferralFilter | None:
+    def deferral_filter(self) -> DeferralFilter | None:
         return self.leave
 
     def take(self, claim: Claim) -> None:
@@ -42,9 +43,6 @@ class Worker:
             raise ZeroDivisionError
         self.taken.append(claim)
         self.free -= 1
-
-    def last_answer(self) -> None:
-        raise AssertionError("the claimer was not stopped")
 
 
 class ClaimerTests(SynchronousTestCase):
@@ -56,11 +54,13 @@ class ClaimerTests(SynchronousTestCase):
         self.worker = Worker(100)
         self.claimer = Claimer(
             self.queue,
-            self.worker,
-            DeliveryLimits(claims=3, longest_sleep=60.0, queue_retry=5.0),
-            clock=self.clock,
-            wall_clock=lambda: self.wall_clock,
-            event_log=EventLog(self.lines.append, lambda: self.wall_clock),
+            self.worker.take,
+            work=self.worker,  # type: ignore[arg-type]
+            destinations=self.worker,  # type: ignore[arg-type]
+            limits=DeliveryLimits(claims=3, longest_sleep=60.0, queue_retry=5.0),
+            context=DeliveryContext(
+                self.clock, lambda: self.wall_clock, EventLog(self.lines.append, lambda: self.wall_clock)
+            ),
         )
 
     def add(self, count: int = 1, due: float | None = None) -> None:

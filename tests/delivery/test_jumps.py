@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import mail
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import DeliveryRequest
@@ -52,16 +53,15 @@ class JumpTests(SynchronousTestCase):
         self.queue = MemoryQueue()
         self.carrier = FakeConnector()
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        context = DeliveryContext(self.clock, self.wall_clock, event_log)
         self.service = DeliveryService(
             self.queue,
             FakeRouter(),
             self.carrier,
             Nowhere(),
-            Settler(self.queue, reporter, SCHEDULE, wall_clock=self.wall_clock, event_log=event_log),
+            Settler(self.queue, reporter, SCHEDULE, context),
+            context=context,
             windows=own_windows(window_limits(SCHEDULE)),
-            clock=self.clock,
-            wall_clock=self.wall_clock,
-            event_log=event_log,
         )
         self.service.startService()
         self.clock.advance(0)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from harness.mail import claim
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import LimitRefusal, WindowLimits, own_windows
-from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.job import Job, RecipientResult
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.replies.throttle_table import LimitKind
@@ -18,6 +20,7 @@ from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Plan, Route, TlsRule
 from tests.fakes.memory_reactor import Net, Wire
+from tests.fakes.sending import SentJobs
 
 FIRST = Route("mx1.test", "192.0.2.1", 25, TlsRule.NONE, preference=10)
 SECOND = Route("mx2.test", "192.0.2.2", 25, TlsRule.NONE, preference=20)
@@ -37,15 +40,26 @@ STEPS: dict[str, tuple[tuple[str, ...], str]] = {
 TAKES = ("220 hi", *EHLO, "250 ok", "250 ok", "354 go", "250 2.0.0 taken")
 
 
+class Once(dict[int, RecipientResult]):
+    """Results of which each recipient gets one."""
+
+    def __setitem__(self, index: int, result: RecipientResult) -> None:
+        assert index not in self
+        super().__setitem__(index, result)
+
+    def update(self, results: Any) -> None:  # type: ignore[override]
+        for index, result in dict(results).items():
+            self[index] = result
+
+
 class Attempts:
     """A destination over a network in memory, and the outcomes of all that was given to it."""
 
     def __init__(self, *routes: Route) -> None:
         self.net = Net()
         self.lines: list[str] = []
-        self.outcomes: dict[str, Outcome] = {}
-        self.earlier: dict[str, TryLater | None] = {}
-        self.given_back: list[Group] = []
+        self.jobs: list[Job] = []
+        self.sent = SentJobs()
         event_log = EventLog(self.lines.append, self.net.seconds)
         self.queue = MemoryQueue()
         parts = ConnectorOptions(
@@ -54,29 +68,32 @@ class Attempts:
         self.plan = Plan("mx.test", routes or (FIRST, SECOND))
         windows = own_windows(WindowLimits(start=2, most=4))
         carrier = SmtpConnector(replace(parts, bdat=False))
-        self.destination = Destination(
-            "mx.test", windows, carrier, self, clock=self.net, wall_clock=self.net.seconds, event_log=event_log
-        )
+        context = DeliveryContext(self.net, self.net.seconds, event_log)
+        self.destination = Destination("mx.test", windows, carrier, context)
 
-    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
-        recipients = group.job.claim.envelope.recipients
-        assert {pending.index for pending in group.recipients} == set(results)
-        for index, result in results.items():
-            address = str(recipients[index].address)
-            assert address not in self.outcomes
-            self.outcomes[address] = result.outcome
-            self.earlier[address] = result.earlier
-        group.job.open_groups -= 1
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """The outcome of each recipient that has one, by address."""
+        return {address: result.outcome for address, result in self._results().items()}
 
-    def abandoned(self, group: Group) -> None:
-        self.given_back.append(group)
-        group.job.open_groups -= 1
+    @property
+    def earlier(self) -> dict[str, TryLater | None]:
+        """The answer of the host before, by address."""
+        return {address: result.earlier for address, result in self._results().items()}
+
+    def _results(self) -> dict[str, RecipientResult]:
+        return {
+            str(job.claim.envelope.recipients[index].address): result
+            for job in self.jobs
+            for index, result in job.results.items()
+        }
 
     def send(self, *recipients: str, body: Body | None = None) -> Job:
         whole = claim(*(recipients or ("bob@b.test",)))
         job = Job(whole if body is None else replace(whole, body=body), 0.0)
-        job.open_groups = 1
-        self.destination.enter(Group(job, job.claim.pending, self.net.seconds()), self.plan)
+        job.results = Once()
+        self.jobs.append(job)
+        self.sent.send(self.destination.send, job, self.plan, self.net.seconds())
         return job
 
     def accept(self, *replies: str) -> Wire:
@@ -360,7 +377,7 @@ def test_a_message_that_an_operator_removed_goes_to_no_other_host() -> None:
     job.cancelled = True
     attempts.accept("220 hi", *EHLO)
     assert attempts.outcomes == {}
-    assert job.open_groups == 0
+    assert attempts.sent.ended == [job]
 
 
 RECIPIENTS = tuple(f"u{number}@b.test" for number in range(1, 6))

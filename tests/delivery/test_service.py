@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import mail
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.dispatch import PATIENCE
 from mta.delivery.limits import DeliveryLimits
@@ -107,16 +108,15 @@ class ServiceTests(SynchronousTestCase):
 
     def new_service(self) -> DeliveryService:
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        context = DeliveryContext(self.clock, self.clock.seconds, self.event_log)
         return DeliveryService(
             self.queue,
             self.router,
             self.carrier,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, wall_clock=self.clock.seconds, event_log=self.event_log),
+            Settler(self.queue, reporter, SCHEDULE, context),
+            context=context,
             windows=own_windows(window_limits(SCHEDULE)),
-            clock=self.clock,
-            wall_clock=self.clock.seconds,
-            event_log=self.event_log,
             limits=self.limits,
         )
 

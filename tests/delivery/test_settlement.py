@@ -1,8 +1,10 @@
 from collections.abc import Sequence
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import mail
+from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.settlement import Reports, Settler
@@ -34,7 +36,8 @@ class SettlerTests(SynchronousTestCase):
         self.reporter = NoReports()
         self.now = NOW
         event_log = EventLog(self.lines.append, lambda: self.now)
-        self.settler = Settler(self.queue, self.reporter, SCHEDULE, wall_clock=lambda: self.now, event_log=event_log)
+        context = DeliveryContext(Clock(), lambda: self.now, event_log)
+        self.settler = Settler(self.queue, self.reporter, SCHEDULE, context)
 
     def job(self, *recipients: str) -> Job:
         claim = self.successResultOf(self.queue.add(mail(*recipients), NOW, 60.0))
@@ -59,7 +62,7 @@ class SettlerTests(SynchronousTestCase):
     def test_what_was_delivered_is_recorded_while_the_rest_is_under_way(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = YES
-        self.settler.settle_delivered(job, job.claim.pending[:1])
+        self.settler.settle_delivered(job)
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
         job.results[1] = YES
         self.successResultOf(self.settler.settle(job))
@@ -70,7 +73,7 @@ class SettlerTests(SynchronousTestCase):
         job, shared = self.job("info@a.test", "info+1@a.test", "bob@b.test"), mail("all@c.test")
         for index in (0, 1):
             job.results[index] = RecipientResult(Delivered("passed on", ""), mails=(shared,))
-        self.settler.settle_delivered(job, job.claim.pending[:2])
+        self.settler.settle_delivered(job)
         assert {state.status for state in self.states()} == {Status.WAITING}
         job.results[2] = LATER
         self.successResultOf(self.settler.settle(job))
@@ -102,7 +105,7 @@ class SettlerTests(SynchronousTestCase):
         job = self.job("bob@b.test", "eve@c.test")
         (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
         job.results[0] = YES
-        self.settler.settle_delivered(job, job.claim.pending[:1])
+        self.settler.settle_delivered(job)
         job.renew(newer)
         job.results[1] = LATER
         self.settler.settle(job)
@@ -111,21 +114,21 @@ class SettlerTests(SynchronousTestCase):
     def test_what_was_recorded_before_a_newer_claim_does_not_count_as_untried(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = YES
-        self.settler.settle_delivered(job, job.claim.pending[:1])
+        self.settler.settle_delivered(job)
         (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
         job.renew(newer)
-        job.again = NOW + 5
+        job.next_try = NOW + 5
         job.results[1] = LATER
         assert self.successResultOf(self.settler.settle(job)) == NOW + 900
 
     def test_recipients_that_found_no_room_come_no_earlier_than_those_that_were_put_off(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = LATER
-        job.again = NOW + 5
+        job.next_try = NOW + 5
         assert self.successResultOf(self.settler.settle(job)) == NOW + 900
         other = self.job("bob@b.test", "eve@c.test")
         other.results[0] = YES
-        other.again = NOW + 5
+        other.next_try = NOW + 5
         assert self.successResultOf(self.settler.settle(other)) == NOW + 5
 
     def test_out_of_time_fails_with_the_hours_and_the_last_words(self) -> None:

@@ -8,9 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from harness.dkim_verifiers import dkimpy_accepts, records
 from harness.mail import BODY, ORIGIN, claim, envelope, mail
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import WindowLimits, own_windows, window_limits
-from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.job import Job
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import TransactionResult
 from mta.delivery.reports import DsnReporter
@@ -41,6 +42,7 @@ from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Route, TlsRule
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
+from tests.fakes.sending import SentJobs
 
 KEY = new_key("s1", "ed25519")
 DNS = records("a.test", [KEY]) | records("relay.test", [KEY])
@@ -228,40 +230,25 @@ class OutgoingTests(SynchronousTestCase):
         assert octets(self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x")))) == b"S\r\nx"
 
 
-class Notebook:
-    def __init__(self) -> None:
-        self.results: list[dict[int, RecipientResult]] = []
-        self.abandoned_groups: list[Group] = []
-
-    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
-        self.results.append(results)
-
-    def abandoned(self, group: Group) -> None:
-        self.abandoned_groups.append(group)
-
-
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.carrier = FakeConnector()
-        self.owner = Notebook()
+        self.sent = SentJobs()
         self.destination = Destination(
             "mx.test",
             own_windows(WindowLimits()),
             self.carrier,
-            self.owner,
-            clock=self.clock,
-            wall_clock=self.clock.seconds,
-            event_log=EventLog(lambda _: None, self.clock.seconds),
+            DeliveryContext(self.clock, self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)),
         )
 
     def enter(self, signer: Stamper, plan: Plan = PLAN) -> None:
         job = Job(claim("bob@b.test"), 0.0, signer)
-        self.destination.enter(Group(job, job.claim.pending, 0.0), plan)
+        self.sent.send(self.destination.send, job, plan, 0.0)
 
     def outcome(self):
-        (results,) = self.owner.results
-        return results[0].outcome
+        (result,) = self.sent.results
+        return result.outcome
 
     def test_a_message_in_memory_goes_out_signed_at_once(self) -> None:
         self.enter(Stamper())
@@ -299,6 +286,7 @@ class DestinationTests(SynchronousTestCase):
         self.enter(Stamper(slow))
         slow.errback(ValueError("oops"))
         assert self.outcome() == TryLater("internal error: oops", status="4.3.0")
+        assert len(self.flushLoggedErrors(ValueError)) == 1
 
     def test_a_message_still_being_signed_at_the_end_is_given_back(self) -> None:
         slow: Deferred[bytes] = Deferred()
@@ -307,7 +295,7 @@ class DestinationTests(SynchronousTestCase):
         self.destination.abort()
         self.carrier.connections[0].deliver = lambda _: Deferred.fromCoroutine(stale())
         slow.callback(b"")
-        assert len(self.owner.abandoned_groups) == 1
+        assert len(self.sent.given_back) == 1
         assert len(self.carrier.connections) == 1
 
 
@@ -336,16 +324,15 @@ class ServiceTests(SynchronousTestCase):
         self.mailboxes = Mailboxes()
         wall_clock, event_log = self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        context = DeliveryContext(self.clock, wall_clock, event_log)
         self.service = DeliveryService(
             self.queue,
             self.router,
             self.carrier,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, wall_clock=wall_clock, event_log=event_log),
+            Settler(self.queue, reporter, SCHEDULE, context),
+            context=context,
             windows=own_windows(window_limits(SCHEDULE)),
-            clock=self.clock,
-            wall_clock=wall_clock,
-            event_log=event_log,
             signer=DkimSigner(Keys("a.test", "relay.test"), Canon(), ours=from_app, run=run_inline),
         )
         self.service.startService()

@@ -9,9 +9,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import claim
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import WindowLimits
-from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.job import Job, RecipientResult
 from mta.delivery.remote.commands import outcome
 from mta.delivery.remote.interface import TransactionResult
 from mta.event_log.log import EventLog
@@ -21,6 +22,7 @@ from mta.smtp.replies import Reply, reply
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
 from tests.fakes.connector import FakeConnection, FakeConnector
+from tests.fakes.sending import SentJobs
 from tests.length import choose
 
 MX = "mx.test"
@@ -40,8 +42,7 @@ class Worker:
         self.carrier = FakeConnector()
         self.carrier.held = True
         self.lines: list[str] = []
-        self.results: list[RecipientResult] = []
-        self.given_back: list[Group] = []
+        self.sent = SentJobs()
         self.entered = 0
         self.windows = SharedWindows(LIMITS, lambda verb, *words: relay.to_parent.append((number, verb, words)))
         self.handlers = self.windows.handlers()
@@ -50,30 +51,28 @@ class Worker:
             MX,
             self.windows.new,
             self.carrier,
-            self,
-            clock=relay.clock,
-            wall_clock=relay.clock.seconds,
-            event_log=EventLog(self.lines.append, relay.clock.seconds),
+            DeliveryContext(relay.clock, relay.clock.seconds, EventLog(self.lines.append, relay.clock.seconds)),
         )
 
-    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:  # noqa: ARG002
-        self.results.extend(results.values())
-
-    def abandoned(self, group: Group) -> None:
-        # By the pace: it comes again.
-        assert group.job.again > self.clock.seconds()
-        self.given_back.append(group)
+    @property
+    def results(self) -> list[RecipientResult]:
+        return self.sent.results
 
     def enter(self) -> None:
         self.entered += 1
-        job = Job(claim("bob@b.test"), 0.0)
-        self.destination.enter(Group(job, job.claim.pending, self.clock.seconds()), PLAN)
+        self._send(Job(claim("bob@b.test"), 0.0))
 
     def enter_again(self) -> None:
-        """Enter the groups that were given back, before or after their time."""
-        groups, self.given_back = self.given_back, []
-        for group in groups:
-            self.destination.enter(group, PLAN)
+        """Send the jobs that were given back, before or after their time."""
+        again = self.sent.given_back
+        self.sent.ended = [job for job in self.sent.ended if job.results]
+        for job in again:
+            # By the pace: it comes again.
+            assert job.next_try > 0
+            self._send(job)
+
+    def _send(self, job: Job) -> None:
+        self.sent.send(self.destination.send, job, PLAN, self.clock.seconds())
 
     def busy(self) -> list[FakeConnection]:
         return [each for each in self.carrier.connections if each.pending is not None]
@@ -166,7 +165,7 @@ class SharedWindowTests(SynchronousTestCase):
         self.answer(self.one)
         self.relay.clock.advance(5)
         self.relay.settle()
-        assert self.one.destination.at_rest
+        assert self.one.destination.idle
         self.enter(self.two, 5)
         assert self.two.open() == LIMITS.start
 

@@ -30,34 +30,34 @@ class RequeuePacer:
         self._longest = longest
         self._rate = _FIRST_RATE
         self._watched_since: float | None = None
-        self._begun = 0
+        self._started = 0
         self._last = 0.0
-        self._shared = 0.0
+        self._shared_time = 0.0
 
-    def turn(self, now: float, waiting: int, begun: int) -> float:
+    def next_try(self, now: float, waiting: int, started: int) -> float:
         """Return when to come again, in wall-clock seconds.
 
-        `waiting` groups are in the line now, and `begun` have left it to be carried since its destination was met.
+        `waiting` groups are in the line now, and `started` have left it to be sent since its destination was met.
         """
-        self._watch(now, begun)
+        self._watch(now, started)
         step = 1 / (2 * self._rate)
         span = min(waiting * step, self._longest) / 4
         self._last = min(max(now + waiting * step, self._last + step), now + self._longest - span)
-        if not self._last <= self._shared <= self._last + span:
-            self._shared = self._last + span
-        return self._shared
+        if not self._last <= self._shared_time <= self._last + span:
+            self._shared_time = self._last + span
+        return self._shared_time
 
-    def _watch(self, now: float, begun: int) -> None:
+    def _watch(self, now: float, started: int) -> None:
         since = self._watched_since
         # A clock that was set back begins anew.
         if since is not None and 0 <= now - since < _WATCHED:
             return
         if since is not None and now > since:
-            rate = (begun - self._begun) / (now - since)
+            rate = (started - self._started) / (now - since)
             self._rate = max((self._rate + rate) / 2, 1 / self._longest)
-        self._watched_since, self._begun = now, begun
+        self._watched_since, self._started = now, started
         # Turns by the new rate do not line up behind those by the old one.
-        self._last = self._shared = 0.0
+        self._last = self._shared_time = 0.0
 
 
 class UnprovenBudget:
@@ -71,7 +71,7 @@ class UnprovenBudget:
         self._octets = 0
         # How many have left.
         self._left = 0
-        self._crowd = RequeuePacer(limits.longest_turn)
+        self._pacer = RequeuePacer(limits.longest_turn)
 
     @property
     def full(self) -> bool:
@@ -96,6 +96,6 @@ class UnprovenBudget:
             self._octets -= octets
             self._left += 1
 
-    def turn(self, now: float) -> float:
+    def next_try(self, now: float) -> float:
         """Return when one that found no room is to come again, wall-clock seconds."""
-        return self._crowd.turn(now, len(self._octets_of), self._left)
+        return self._pacer.next_try(now, len(self._octets_of), self._left)

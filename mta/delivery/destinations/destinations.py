@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.admission import RequeuePacer, UnprovenBudget
 from mta.delivery.destinations.destination import Destination
-from mta.delivery.job import Group, Job, Owner
+from mta.delivery.job import Group, Job
 from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import DeferralFilter, DueMessage
 from mta.routing.route import Plan, Router
@@ -29,27 +30,25 @@ class Destinations:
     def __init__(
         self,
         router: Router,
-        owner: Owner,
         *,
         new: Callable[[str], Destination],
         room: Callable[[], int],
         owed: Callable[[DueMessage], float],
-        wall_clock: Callable[[], float],
+        context: DeliveryContext,
         limits: DeliveryLimits,
     ) -> None:
         self._router = router
-        self._owner = owner
         self._new = new
         self._room = room
         self._owed = owed
-        self._wall_clock = wall_clock
+        self._wall_clock = context.wall_clock
         self._limits = limits
         self._known: dict[str, Destination] = {}
         # How many may be known before some are forgotten.
         self._most_known = limits.jobs
         # Those that may be down or full, with the turns they give.
         self._suspects: dict[str, RequeuePacer] = {}
-        #: Messages for those that have not proven themselves; who works on messages says when one leaves.
+        #: Messages for those that have not last_delivery_ok themselves; who works on messages says when one leaves.
         self.unproven = UnprovenBudget(limits)
         self._closed = False
 
@@ -57,34 +56,33 @@ class Destinations:
         """Return them all."""
         return list(self._known.values())
 
-    def enter(self, group: Group, plan: Plan) -> None:
-        """Let a group wait before its destination, or give it back with the time to come again."""
+    async def send(self, group: Group, plan: Plan) -> None:
+        """Have the destination of a plan try a group, or give the job the time when the group is to come again."""
         destination = self._known.get(plan.destination)
         if destination is None:
-            destination = self._meet(plan.destination)
+            destination = self._create(plan.destination)
         if self._closed or group.job.cancelled:
-            self._owner.abandoned(group)
             return
-        proven = destination.proven
-        turn = self._barred(destination, group.job, proven=proven)
-        if turn is not None:
-            self._turn_away(group, destination, turn())
+        last_delivery_ok = destination.last_delivery_ok
+        next_try = self._refusal(destination, group.job, last_delivery_ok=last_delivery_ok)
+        if next_try is not None:
+            self._turn_away(group, destination, next_try())
             return
-        if not proven:
+        if not last_delivery_ok:
             self.unproven.enter(group.job)
-        destination.enter(group, plan)
-        if not destination.running:
+        if destination.paced or not destination.connected:
             self._suspects.setdefault(plan.destination, RequeuePacer(self._limits.longest_turn))
+        await destination.send(group, plan)
 
-    def put_off(self) -> DeferralFilter | None:
+    def deferral_filter(self) -> DeferralFilter | None:
         """Return what tells the queue which mail to leave alone; None when every destination takes mail."""
-        self._suspects = {name: crowd for name, crowd in self._suspects.items() if self._shut(name)}
+        self._suspects = {name: pacer for name, pacer in self._suspects.items() if self._shut(name)}
         return self._until if self._suspects or self.unproven.full else None
 
-    def search(self, job: Job) -> bool:
+    def may_look_up(self, job: Job) -> bool:
         """Whether the way of a message may be looked up now; if not, the message learns when to come again."""
         if self.unproven.bar(job):
-            job.again = self._unproven_turn()
+            job.next_try = self._unproven_next_try()
             return False
         self.unproven.enter(job)
         return True
@@ -95,7 +93,7 @@ class Destinations:
         for destination in self.all():
             destination.close()
 
-    def _meet(self, name: str) -> Destination:
+    def _create(self, name: str) -> Destination:
         if len(self._known) >= self._most_known:
             self._forget()
         destination = self._known[name] = self._new(name)
@@ -111,9 +109,9 @@ class Destinations:
         proven: dict[str, Destination] = {}
         down: dict[str, Destination] = {}
         for name, destination in self._known.items():
-            if not destination.at_rest:
+            if not destination.idle:
                 kept[name] = destination
-            elif destination.proven and not destination.paced:
+            elif destination.last_delivery_ok and not destination.paced:
                 proven[name] = destination
             elif destination.blocked is not None or destination.paced:
                 down[name] = destination
@@ -122,20 +120,19 @@ class Destinations:
         self._known = kept
         self._most_known = max(most, len(kept) + most // 2)
 
-    def _turn_away(self, group: Group, destination: Destination, again: float) -> None:
+    def _turn_away(self, group: Group, destination: Destination, next_try: float) -> None:
         """Give a group back until then, unless its sender is to hear at last that it waits for a pace."""
         claim = group.job.claim
         told = claim.delay_reported or claim.envelope.sender is None
         if destination.long_wait and self._owed(DueMessage(claim.created, told, ())) <= self._wall_clock():
-            destination.overdue(group)
-            return
-        group.job.again = again
-        self._owner.abandoned(group)
+            destination.put_off_overdue(group)
+        else:
+            group.job.next_try = next_try
 
     def _full(self, destination: Destination) -> bool:
         """Whether no more may wait: as much as there is room left for others, little while there is no connection.
 
-        Each crowd that comes takes half of what the ones before it left, so there is always room for one more.
+        Each pacer that comes takes half of what the ones before it left, so there is always room for one more.
         """
         if destination.long_wait:
             return True
@@ -144,25 +141,25 @@ class Destinations:
             return False
         return not destination.connected or waiting >= self._room()
 
-    def _barred(self, destination: Destination, job: Job, *, proven: bool) -> NextTry | None:
+    def _refusal(self, destination: Destination, job: Job, *, last_delivery_ok: bool) -> NextTry | None:
         """Return what tells when a message may come again to a destination; None where it may enter now."""
         if self._full(destination):
-            return partial(self._turn, destination)
-        return self._unproven_turn if not proven and self.unproven.bar(job) else None
+            return partial(self._next_try, destination)
+        return self._unproven_next_try if not last_delivery_ok and self.unproven.bar(job) else None
 
     def _shut(self, name: str) -> bool:
         destination = self._known.get(name)
         return destination is not None and (destination.blocked is not None or self._full(destination))
 
-    def _turn(self, destination: Destination) -> float:
+    def _next_try(self, destination: Destination) -> float:
         if destination.long_wait:
             self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
-            return destination.turn()
-        crowd = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
-        return crowd.turn(self._wall_clock(), destination.waiting, destination.begun)
+            return destination.next_try()
+        pacer = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
+        return pacer.next_try(self._wall_clock(), destination.waiting, destination.started)
 
-    def _unproven_turn(self) -> float:
-        return self.unproven.turn(self._wall_clock())
+    def _unproven_next_try(self) -> float:
+        return self.unproven.next_try(self._wall_clock())
 
     def _until(self, waiting: DueMessage) -> float | None:
         """Return until when a message is to be left alone: none of its recipients can go before."""
@@ -186,8 +183,8 @@ class Destinations:
         destination = None if routing is None else self._known.get(routing.destination)
         if destination is not None and destination.name in self._suspects:
             return partial(self._next_chance, destination)
-        proven = destination is not None and destination.proven
-        return self._unproven_turn if self.unproven.full and not proven else None
+        last_delivery_ok = destination is not None and destination.last_delivery_ok
+        return self._unproven_next_try if self.unproven.full and not last_delivery_ok else None
 
     def _next_chance(self, destination: Destination) -> float:
-        return destination.blocked or self._turn(destination)
+        return destination.blocked or self._next_try(destination)

@@ -5,6 +5,8 @@ Pure: time is an argument, in monotonic seconds. The pace is in `pace`, the numb
 
 from collections.abc import Iterable
 
+#: Transactions over one connection, after which a new one is opened, because remote hosts count too.
+TRANSACTIONS_PER_CONNECTION = 500
 #: No limit that was learned.
 UNLIMITED = 1_000_000
 #: Seconds for which a limit is believed: it may have been lifted since.
@@ -18,13 +20,12 @@ AGAIN_AND_AGAIN = 3
 class HostLimits:
     """The limits of one transaction and of one connection. Where there are none it costs a comparison a transaction."""
 
-    def __init__(self, messages: int) -> None:
-        """`messages` is the number that one connection carries at most, also where its host allows more."""
+    def __init__(self) -> None:
         #: Recipients that one transaction may have; `recipients_now` tells whether this is still believed.
         self.recipients = UNLIMITED
         self._recipients_until = 0.0
         #: Messages that one connection may carry; `messages_now` tells whether this is still believed.
-        self.messages = self._most_messages = messages
+        self.messages = TRANSACTIONS_PER_CONNECTION
         self._messages_until = 0.0
         # After how many messages a kept connection was found closed, and how many times in a row.
         self._closed_after = (0, 0)
@@ -44,12 +45,12 @@ class HostLimits:
     def messages_now(self, now: float) -> int:
         """Return how many messages one connection may carry."""
         if now >= self._messages_until:
-            self.messages = self._most_messages
+            self.messages = TRANSACTIONS_PER_CONNECTION
         return self.messages
 
     def messages_refused(self, carried: int, now: float) -> None:
         """Note that a host refused more messages over a connection than those it had `carried`, one or more."""
-        self.messages = min(carried, self._most_messages)
+        self.messages = min(carried, TRANSACTIONS_PER_CONNECTION)
         self._messages_until = now + BELIEVED
 
     def closed(self, carried: int, now: float) -> None:

@@ -7,11 +7,11 @@ own, so that it does not come back together.
 import math
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import LimitRefusal, SendWindow
 from mta.delivery.replies.throttle_table import LimitKind
-from mta.event_log.log import EventLog
 from mta.message.outcome import TryLater
 
 #: Seconds that a message may wait in memory for the pace.
@@ -29,19 +29,16 @@ class Pacer:
         self,
         name: str,
         window: SendWindow,
-        look_again: Callable[[], object],
-        *,
-        clock: IReactorTime,
-        wall_clock: Callable[[], float],
-        event_log: EventLog,
+        schedule: Callable[[], object],
+        context: DeliveryContext,
     ) -> None:
-        """`look_again` is called when a transaction may begin that might not before."""
+        """`schedule` is called when a transaction may begin that might not before."""
         self._name = name
         self._window = window
-        self._look_again = look_again
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._event_log = event_log
+        self._schedule = schedule
+        self._clock = context.clock
+        self._wall_clock = context.wall_clock
+        self._event_log = context.event_log
         self._timer: IDelayedCall | None = None
         self._last_turn = 0.0
         self._spread = 0.0
@@ -132,7 +129,7 @@ class Pacer:
 
     def _fire(self) -> None:
         self._timer = None
-        self._look_again()
+        self._schedule()
 
 
 def rate_words(rate: float) -> str:

@@ -1,6 +1,6 @@
-"""The connections of one destination that are kept open for the next message, for a short while.
+"""The connections of one destination: those that are busy, those that are idle, and those that are being opened.
 
-The connections of one destination: those in use, those that idle, and those that are being opened.
+An idle connection is kept open for the next message for a few seconds.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,6 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from mta.delivery.context import DeliveryContext
+from mta.delivery.destinations.host_limits import TRANSACTIONS_PER_CONNECTION, HostLimits
+from mta.delivery.destinations.window import SendWindow
 from mta.delivery.remote.interface import Connection, Connector
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan
@@ -18,65 +21,67 @@ IDLE_SECONDS = 5.0
 
 
 class PooledConnection:
-    """A connection with its count of transactions and the time since when it idles."""
+    """A connection with the number of its transactions and the time since when it is idle."""
 
-    __slots__ = ("connection", "idle_since", "opened", "used")
+    __slots__ = ("idle_since", "opened", "session", "used")
 
-    def __init__(self, connection: Connection, opened: float) -> None:
-        self.connection = connection
+    def __init__(self, session: Connection, opened: float) -> None:
+        self.session = session
         #: When it was opened, on the reactor's clock.
         self.opened = opened
+        #: The transactions that it was given.
         self.used = 0
         self.idle_since = 0.0
 
 
 class IdlePool:
-    """Lines at rest, oldest first. One that rested too long is ended; `ended` is called after that."""
+    """The idle connections, those that are idle for longest first. Each is ended after a while."""
 
     def __init__(self, clock: IReactorTime, ended: Callable[[], object]) -> None:
+        """`ended` is called after connections were ended because they had been idle for too long."""
         self._clock = clock
         self._ended = ended
-        self._lines: list[PooledConnection] = []
+        self._connections: list[PooledConnection] = []
         self._sweeper: IDelayedCall | None = None
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._connections)
 
     def __iter__(self) -> Iterator[PooledConnection]:
-        return iter(self._lines)
+        return iter(self._connections)
 
     def take(self) -> PooledConnection | None:
-        """Return the line that rested shortest and still can be used; those that were lost meanwhile are dropped."""
-        while self._lines:
-            line = self._lines.pop()
-            if line.connection.usable:
-                return line
+        """Return the usable connection that became idle last; drop those that were lost meanwhile."""
+        while self._connections:
+            connection = self._connections.pop()
+            if connection.session.usable:
+                return connection
         return None
 
     def take_other(self, tried: frozenset[str]) -> PooledConnection | None:
-        """Return such a line to a host whose label is not in `tried`."""
-        for place in range(len(self._lines) - 1, -1, -1):
-            connection = self._lines[place].connection
-            if connection.usable and connection.peer not in tried:
-                return self._lines.pop(place)
+        """Return such a connection to a host whose label is not in `tried`."""
+        for place in range(len(self._connections) - 1, -1, -1):
+            session = self._connections[place].session
+            if session.usable and session.peer not in tried:
+                return self._connections.pop(place)
         return None
 
-    def keep(self, line: PooledConnection) -> None:
-        """Keep a usable line for the next message."""
-        line.idle_since = self._clock.seconds()
-        self._lines.append(line)
+    def keep(self, connection: PooledConnection) -> None:
+        """Keep a usable connection for the next message."""
+        connection.idle_since = self._clock.seconds()
+        self._connections.append(connection)
         if self._sweeper is None:
             self._sweeper = self._clock.callLater(IDLE_SECONDS, self._sweep)
 
     def end_oldest(self) -> None:
-        """End the line that rested longest."""
-        self._lines.pop(0).connection.quit()
+        """End the connection that is idle for longest."""
+        self._connections.pop(0).session.quit()
 
     def close(self) -> None:
-        """End them all, and the watch over them."""
-        lines, self._lines = self._lines, []
-        for line in lines:
-            line.connection.quit()
+        """End all connections."""
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.session.quit()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -84,19 +89,22 @@ class IdlePool:
     def _sweep(self) -> None:
         self._sweeper = None
         now = self._clock.seconds()
-        keep = [line for line in self._lines if line.connection.usable]
-        old = [line for line in keep if _ends(line) <= now]
-        self._lines = keep[len(old) :]
-        for line in old:
-            line.connection.quit()
-        if self._lines:
-            self._sweeper = self._clock.callLater(_ends(self._lines[0]) - now, self._sweep)
+        usable = [connection for connection in self._connections if connection.session.usable]
+        old = [connection for connection in usable if _idle_until(connection) <= now]
+        self._connections = usable[len(old) :]
+        for connection in old:
+            connection.session.quit()
+        if self._connections:
+            self._sweeper = self._clock.callLater(_idle_until(self._connections[0]) - now, self._sweep)
         self._ended()
 
 
-def _ends(line: PooledConnection) -> float:
-    """Return when a line has rested long enough: one sum for the timer and for what it finds, or it may never end."""
-    return line.idle_since + IDLE_SECONDS
+def _idle_until(connection: PooledConnection) -> float:
+    """Return when a connection has been idle for long enough.
+
+    The timer and the sweep both use this one sum, because a difference by rounding could leave a connection for ever.
+    """
+    return connection.idle_since + IDLE_SECONDS
 
 
 #: Gets the result of an opening; None when it was cancelled.
@@ -104,36 +112,41 @@ Opened = Callable[[Connection | TryLater | None], None]
 
 
 class ConnectionPool:
-    """Opens connections and counts them."""
+    """Opens connections, as many as the window allows, and keeps them for the next transaction."""
 
-    def __init__(self, carrier: Connector, clock: IReactorTime, idle_ended: Callable[[], object]) -> None:
-        """Prepare; `idle_ended` is called when connections that idled too long were ended."""
-        self._carrier = carrier
+    def __init__(
+        self, name: str, connector: Connector, window: SendWindow, host_limits: HostLimits, context: DeliveryContext
+    ) -> None:
+        self._connector = connector
+        self._window = window
+        self._clock = context.clock
+        self._wall_clock = context.wall_clock
+        self.host_limits = host_limits
+        #: The routing of the destination, as it was told last. Connections are opened by it.
+        self.plan = Plan(name, ())
         self._opening: set[Deferred[Connection | TryLater]] = set()
         self.busy: set[PooledConnection] = set()
-        self.idle = IdlePool(clock, idle_ended)
-
-    @property
-    def opening(self) -> int:
-        """How many are being opened."""
-        return len(self._opening)
-
-    @property
-    def at_work(self) -> int:
-        """How many are in use or being opened."""
-        return len(self.busy) + len(self._opening)
+        self.idle = IdlePool(context.clock, self.count)
+        #: How many transactions were started.
+        self.started = 0
+        #: Whether no connection is kept or opened any more.
+        self.closed = False
 
     @property
     def total(self) -> int:
-        """How many there are, those being opened included."""
+        """How many connections there are, including those being opened."""
         return len(self.busy) + len(self._opening) + len(self.idle)
 
-    def open(self, plan: Plan, tried: frozenset[str], opened: Opened) -> None:
-        """Open one by the routes of a plan that are not in `tried`; `opened` gets the result, perhaps at once."""
-        opening = self._carrier.open(plan, tried)
+    def may_open(self, waiting: int) -> bool:
+        """Whether a connection may be opened for so many groups that wait."""
+        return self._window.may_open(self._wall_clock(), len(self.busy) + len(self._opening), waiting)
+
+    def open(self, tried: frozenset[str], opened: Opened) -> None:
+        """Open a connection by the routes that are not in `tried`; `opened` gets the result, perhaps at once."""
+        opening = self._connector.open(self.plan, tried)
         self._opening.add(opening)
 
-        def came(result: Connection | TryLater) -> None:
+        def succeeded(result: Connection | TryLater) -> None:
             self._opening.discard(opening)
             opened(result)
 
@@ -142,17 +155,55 @@ class ConnectionPool:
             if failure.check(CancelledError):
                 opened(None)
             else:
-                # A fault of the relay must not hold the mail.
+                # A bug in the relay must not hold the mail.
                 opened(TryLater(f"internal error: {failure.getErrorMessage()}", status="4.3.0"))
 
-        opening.addCallbacks(came, failed)
+        opening.addCallbacks(succeeded, failed)
 
-    def cancel_openings(self) -> None:
-        """Cancel all that are being opened."""
+    def start(self, connection: PooledConnection) -> None:
+        """Count a connection as busy with a transaction, until `keep`."""
+        self.busy.add(connection)
+        connection.used += 1
+        self.started += 1
+
+    def keep(self, connection: PooledConnection) -> None:
+        """Keep a connection for the next transaction, for a while, or end it if it has done enough."""
+        usable = connection.session.usable
+        if usable and not (self.closed or self._window.gives_up(connection.used) or self._is_used_up(connection)):
+            self.idle.keep(connection)
+            return
+        if usable:
+            connection.session.quit()
+        self.count()
+
+    def count(self) -> None:
+        """Tell the window how many connections there are."""
+        self._window.holds(self.total)
+
+    def passed_over(self) -> frozenset[str]:
+        """Return the labels of the routes that no connection is opened to for now."""
+        return self.host_limits.passed_over(self._clock.seconds())
+
+    def end_surplus(self) -> None:
+        """End idle connections that another worker needs."""
+        while self.idle and self._window.gives_up(TRANSACTIONS_PER_CONNECTION):
+            self.idle.end_oldest()
+            self.count()
+
+    def close(self) -> None:
+        """Cancel the connections being opened; transactions that are running go on. `idle` is closed by itself."""
+        self.closed = True
         for opening in list(self._opening):
             opening.cancel()
 
     def abort(self) -> None:
         """Cut running transactions short."""
-        for line in list(self.busy):
-            line.connection.abort()
+        for connection in list(self.busy):
+            connection.session.abort()
+
+    def _is_used_up(self, connection: PooledConnection) -> bool:
+        """Whether a connection has carried as many messages as it may, or there are too many connections."""
+        limits, used = self.host_limits, connection.used
+        if used >= limits.messages and used >= limits.messages_now(self._clock.seconds()):
+            return True
+        return self._window.limited and self._window.excess(self.total + 1)

@@ -49,10 +49,10 @@ def test_turns_come_sooner_where_many_leave() -> None:
         unproven = UnprovenBudget(DeliveryLimits(jobs=100, longest_turn=60.0))
         for job in _jobs(75):
             unproven.enter(job)
-        unproven.turn(NOW)
+        unproven.next_try(NOW)
         for job in _jobs(leaving):
             unproven.enter(job)
             unproven.leave(job)
-        return unproven.turn(NOW + 10)
+        return unproven.next_try(NOW + 10)
 
     assert NOW + 10 < turn(1000) < turn(10) <= NOW + 70

@@ -2,61 +2,45 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import claim
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
-from mta.delivery.destinations.feedback import TRANSACTIONS_PER_CONNECTION
+from mta.delivery.destinations.host_limits import TRANSACTIONS_PER_CONNECTION
 from mta.delivery.destinations.pool import IDLE_SECONDS
 from mta.delivery.destinations.window import WindowLimits, own_windows
-from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.job import Job
 from mta.delivery.remote.interface import TransactionResult
 from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Plan
 from tests.fakes.connector import FakeConnector
+from tests.fakes.sending import SentJobs
 
 PLAN = Plan("mx.test", ())
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
 
 
-class Notebook:
-    def __init__(self) -> None:
-        self.concluded_groups: list[tuple[Group, dict[int, RecipientResult]]] = []
-        self.abandoned_groups: list[Group] = []
-
-    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
-        self.concluded_groups.append((group, results))
-
-    def abandoned(self, group: Group) -> None:
-        self.abandoned_groups.append(group)
-
-    def outcomes(self) -> list[type]:
-        return [type(result.outcome) for _, results in self.concluded_groups for result in results.values()]
-
-
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.carrier = FakeConnector()
-        self.owner = Notebook()
+        self.sent = SentJobs()
         self.lines: list[str] = []
         self.destination = Destination(
             "mx.test",
             own_windows(LIMITS),
             self.carrier,
-            self.owner,
-            clock=self.clock,
-            wall_clock=self.clock.seconds,
-            event_log=EventLog(self.lines.append, self.clock.seconds),
+            DeliveryContext(self.clock, self.clock.seconds, EventLog(self.lines.append, self.clock.seconds)),
         )
 
     def enter(self, count: int = 1) -> None:
         for _ in range(count):
             job = Job(claim("bob@b.test"), 0.0)
-            self.destination.enter(Group(job, job.claim.pending, self.clock.seconds()), PLAN)
+            self.sent.send(self.destination.send, job, PLAN, self.clock.seconds())
 
     def test_a_group_goes_out_at_once_and_the_connection_is_kept_for_the_next(self) -> None:
         self.enter(2)
-        assert self.owner.outcomes() == [Delivered, Delivered]
+        assert self.sent.outcomes() == [Delivered, Delivered]
         assert len(self.carrier.connections) == 1
 
     def test_a_thousand_that_are_decided_at_once_need_no_stack(self) -> None:
@@ -65,7 +49,7 @@ class DestinationTests(SynchronousTestCase):
         self.carrier.held = False
         for connection in list(self.carrier.connections):
             connection.answer()
-        assert len(self.owner.outcomes()) == 1000
+        assert len(self.sent.outcomes()) == 1000
         assert self.destination.waiting == 0
 
     def test_an_idle_connection_is_ended_after_a_short_while(self) -> None:
@@ -74,7 +58,7 @@ class DestinationTests(SynchronousTestCase):
         assert self.carrier.connections[0].ended == ""
         self.clock.advance(1)
         assert self.carrier.connections[0].ended == "quit"
-        assert self.destination.at_rest
+        assert self.destination.idle
         assert not self.clock.getDelayedCalls()
 
     def test_a_connection_is_not_used_for_ever(self) -> None:
@@ -87,7 +71,7 @@ class DestinationTests(SynchronousTestCase):
         assert len(self.carrier.connections) == 2
         assert (self.destination.running, self.destination.waiting) == (2, 3)
         self.carrier.connections[0].answer()
-        assert len(self.owner.concluded_groups) == 1
+        assert len(self.sent.ended) == 1
         assert self.destination.running >= 2
 
     def test_one_failed_probe_puts_off_all_that_waits_until_the_same_time(self) -> None:
@@ -95,10 +79,8 @@ class DestinationTests(SynchronousTestCase):
         self.carrier.down = DOWN
         self.enter(10)
         self.carrier.connect()
-        assert self.owner.outcomes() == [TryLater] * 10
-        assert {result.not_before for _, results in self.owner.concluded_groups for result in results.values()} == {
-            30.0
-        }
+        assert self.sent.outcomes() == [TryLater] * 10
+        assert {result.not_before for result in self.sent.results} == {30.0}
         assert len(self.carrier.plans) == 2
         assert sum("destination-down" in line for line in self.lines) == 1
 
@@ -108,7 +90,7 @@ class DestinationTests(SynchronousTestCase):
         opened = len(self.carrier.plans)
         self.enter(3)
         assert len(self.carrier.plans) == opened
-        assert self.owner.outcomes() == [TryLater] * 4
+        assert self.sent.outcomes() == [TryLater] * 4
         assert sum("destination-down" in line for line in self.lines) == 1
 
     def test_after_the_penalty_one_connection_probes_and_success_opens_the_way(self) -> None:
@@ -122,7 +104,7 @@ class DestinationTests(SynchronousTestCase):
         assert len(self.carrier.plans) == opened + 1
         self.carrier.slow = False
         self.carrier.connect()
-        assert self.owner.outcomes() == [TryLater] + [Delivered] * 5
+        assert self.sent.outcomes() == [TryLater] + [Delivered] * 5
         assert sum("destination-up" in line for line in self.lines) == 1
 
     def test_an_operator_may_have_a_dead_destination_tried_at_once(self) -> None:
@@ -131,14 +113,14 @@ class DestinationTests(SynchronousTestCase):
         self.carrier.down = None
         self.destination.unblock()
         self.enter()
-        assert self.owner.outcomes() == [TryLater, Delivered]
+        assert self.sent.outcomes() == [TryLater, Delivered]
 
     def test_a_connection_found_dead_before_it_said_anything_costs_the_message_nothing(self) -> None:
         self.carrier.held = True
         self.enter()
         self.carrier.held = False
         self.carrier.connections[0].answer(TransactionResult({}, stale=True), usable=False)
-        assert self.owner.outcomes() == [Delivered]
+        assert self.sent.outcomes() == [Delivered]
         assert len(self.carrier.connections) == 2
 
     def test_a_message_is_known_to_be_unsent_only_where_its_last_connection_had_not_got_all_of_it(self) -> None:
@@ -155,24 +137,24 @@ class DestinationTests(SynchronousTestCase):
         self.enter(3)
         for connection in list(self.carrier.connections):
             connection.abort()
-        assert self.owner.outcomes() == [TryLater] * 3
+        assert self.sent.outcomes() == [TryLater] * 3
         assert self.destination.waiting == 0
 
     def test_closing_gives_back_what_waits_and_lets_the_rest_finish(self) -> None:
         self.carrier.held = True
         self.enter(3)
         self.destination.close()
-        assert len(self.owner.abandoned_groups) == 1
+        assert len(self.sent.given_back) == 1
         for connection in self.carrier.connections[:2]:
             connection.answer()
-        assert self.owner.outcomes() == [Delivered, Delivered]
+        assert self.sent.outcomes() == [Delivered, Delivered]
 
     def test_closing_cancels_connections_that_are_being_opened(self) -> None:
         self.carrier.slow = True
         self.enter()
         self.destination.close()
-        assert len(self.owner.abandoned_groups) == 1
-        assert not self.owner.concluded_groups
+        assert len(self.sent.given_back) == 1
+        assert not self.sent.results
 
     def test_a_fault_of_ours_in_a_transaction_puts_the_mail_off(self) -> None:
         self.carrier.held = True
@@ -182,5 +164,6 @@ class DestinationTests(SynchronousTestCase):
         _, done = connection.pending
         connection.pending = None
         done.errback(RuntimeError("oops"))
-        assert self.owner.outcomes() == [TryLater]
+        assert self.sent.outcomes() == [TryLater]
         assert connection.ended == "abort"
+        assert len(self.flushLoggedErrors(RuntimeError)) == 1

@@ -3,10 +3,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import claim
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.destinations import Destinations
 from mta.delivery.destinations.window import WindowLimits, own_windows
-from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.remote.interface import TransactionResult
 from mta.event_log.log import EventLog
@@ -15,6 +16,7 @@ from mta.queue.interface import DueMessage
 from mta.routing.route import Local, Plan
 from tests.fakes.connector import FakeConnector
 from tests.fakes.router import FakeRouter
+from tests.fakes.sending import SentJobs
 
 NOW = 1_000_000.0
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
@@ -22,57 +24,38 @@ LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_turn=60.0)
 NEVER_OWED = NOW + 1e9
 
 
-class Owner:
-    """Works on messages of one group each."""
-
-    destinations: Destinations
-
-    def __init__(self) -> None:
-        self.put_off: list[Group] = []
-        self.given_back: list[Group] = []
-
-    def concluded(self, group: Group, results: dict[int, RecipientResult]) -> None:
-        self.put_off.append(group)
-        self.destinations.unproven.leave(group.job)
-
-    def abandoned(self, group: Group) -> None:
-        self.given_back.append(group)
-        self.destinations.unproven.leave(group.job)
-
-
 class DestinationsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.router, self.carrier, self.owner = FakeRouter(), FakeConnector(), Owner()
+        self.router, self.carrier, self.sent = FakeRouter(), FakeConnector(), SentJobs()
+        event_log = EventLog(lambda _: None, self.clock.seconds)
+        self.context = DeliveryContext(self.clock, self.clock.seconds, event_log)
         self.room = 100
         self.owed = NEVER_OWED
-        self.destinations = self.owner.destinations = Destinations(
+        self.destinations = Destinations(
             self.router,
-            self.owner,
             new=self.new,
             room=lambda: self.room,
             owed=lambda _: self.owed,
-            wall_clock=self.clock.seconds,
+            context=self.context,
             limits=LIMITS,
         )
 
     def new(self, name: str) -> Destination:
         windows = own_windows(WindowLimits(start=1, most=1))
-        event_log = EventLog(lambda _: None, self.clock.seconds)
-        clock, wall_clock = self.clock, self.clock.seconds
-        return Destination(
-            name, windows, self.carrier, self.owner, clock=clock, wall_clock=wall_clock, event_log=event_log
-        )
+        return Destination(name, windows, self.carrier, self.context)
 
     def enter(self, count: int = 1, host: str = "mx.test") -> None:
         for _ in range(count):
             job = Job(claim("bob@b.test"), NOW)
-            self.destinations.enter(Group(job, job.claim.pending, self.clock.seconds()), Plan(host, ()))
+            self.sent.send(self.destinations.send, job, Plan(host, ()), self.clock.seconds())
+            if job in self.sent.ended:
+                self.destinations.unproven.leave(job)
 
     def until(self, *domains: str) -> float | None:
         """Return until when a message for these domains would be left alone."""
-        put_off = self.destinations.put_off()
+        put_off = self.destinations.deferral_filter()
         return None if put_off is None else put_off(DueMessage(NOW, delay_reported=False, domains=domains))
 
     def fall_silent(self) -> None:
@@ -83,20 +66,20 @@ class DestinationsTests(SynchronousTestCase):
     def test_few_may_wait_where_there_is_no_connection_yet(self) -> None:
         self.carrier.slow = True
         self.enter(5)
-        assert len(self.owner.given_back) == 2
-        assert all(NOW < group.job.again <= NOW + 60 for group in self.owner.given_back)
+        assert len(self.sent.given_back) == 2
+        assert all(NOW < job.next_try <= NOW + 60 for job in self.sent.given_back)
 
     def test_where_there_is_one_as_many_may_wait_as_there_is_room_left(self) -> None:
         self.fall_silent()
         self.enter(10)
-        assert self.owner.given_back == []
+        assert self.sent.given_back == []
         self.room = 10
         self.enter()
-        assert len(self.owner.given_back) == 1
+        assert len(self.sent.given_back) == 1
 
     def test_while_all_take_mail_none_is_left_alone(self) -> None:
         self.enter()
-        assert self.destinations.put_off() is None
+        assert self.destinations.deferral_filter() is None
 
     def test_mail_for_a_dead_destination_is_left_alone_until_its_probe(self) -> None:
         self.carrier.down = DOWN
@@ -142,17 +125,17 @@ class DestinationsTests(SynchronousTestCase):
         self.carrier.down = DOWN
         self.enter()
         self.clock.advance(30)
-        assert self.destinations.put_off() is None
+        assert self.destinations.deferral_filter() is None
 
     def test_unproven_ones_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
         self.enter(host="mx.test")
         self.carrier.slow = True
         for number in range(75):
             self.enter(host=f"mx{number}.test")
-        assert self.owner.given_back == []
+        assert self.sent.given_back == []
         self.enter(host="mx.new.test")
-        (given_back,) = self.owner.given_back
-        assert NOW < given_back.job.again <= NOW + 60
+        (given_back,) = self.sent.given_back
+        assert NOW < given_back.next_try <= NOW + 60
         self.router.routings["new.test"] = Plan("mx.new.test", ())
         self.router.slow["unknown.test"] = Deferred()
         self.router.routings["here.test"] = Local()
@@ -181,5 +164,5 @@ class DestinationsTests(SynchronousTestCase):
         self.enter(2)
         self.destinations.close()
         self.enter()
-        assert len(self.owner.given_back) == 3
+        assert len(self.sent.given_back) == 3
         assert self.clock.getDelayedCalls() == []

@@ -4,7 +4,7 @@ NOW = 1000.0
 
 
 def test_a_limit_of_recipients_is_believed_for_some_hours() -> None:
-    limits = HostLimits(500)
+    limits = HostLimits()
     assert limits.recipients == UNLIMITED
     limits.recipients_refused(2, NOW)
     assert limits.recipients_now(NOW + BELIEVED - 1) == 2
@@ -12,7 +12,7 @@ def test_a_limit_of_recipients_is_believed_for_some_hours() -> None:
 
 
 def test_a_limit_of_messages_is_never_above_the_relays_own() -> None:
-    limits = HostLimits(500)
+    limits = HostLimits()
     limits.messages_refused(900, NOW)
     assert limits.messages == 500
     limits.messages_refused(10, NOW)
@@ -21,7 +21,7 @@ def test_a_limit_of_messages_is_never_above_the_relays_own() -> None:
 
 
 def test_a_host_that_closes_after_the_same_number_of_messages_again_and_again_has_such_a_limit() -> None:
-    limits = HostLimits(500)
+    limits = HostLimits()
     for carried in (7, 7, 9, 7, 7):
         limits.closed(carried, NOW)
     assert limits.messages == 500
@@ -30,7 +30,7 @@ def test_a_host_that_closes_after_the_same_number_of_messages_again_and_again_ha
 
 
 def test_a_host_is_passed_over_for_a_minute() -> None:
-    limits = HostLimits(500)
+    limits = HostLimits()
     limits.pass_over(["a", "b"], NOW)
     limits.pass_over(["b"], NOW + 30)
     assert limits.passed_over(NOW + PASSED_OVER - 1) == {"a", "b"}

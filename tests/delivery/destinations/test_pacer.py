@@ -3,6 +3,7 @@ from itertools import pairwise
 import pytest
 from twisted.internet.task import Clock
 
+from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.pacer import LONGEST, SHORT, Pacer, rate_words
 from mta.delivery.destinations.window import ConcurrencyWindow, LimitRefusal, WindowLimits
 from mta.delivery.replies.throttle_table import LimitKind
@@ -24,9 +25,7 @@ class Paced:
         self.window = ConcurrencyWindow(WindowLimits())
         wall_clock = self.clock.seconds
         event_log = EventLog(self.lines.append, wall_clock)
-        self.pacer = Pacer(
-            "mx.test", self.window, self.look, clock=self.clock, wall_clock=wall_clock, event_log=event_log
-        )
+        self.pacer = Pacer("mx.test", self.window, self.look, DeliveryContext(self.clock, wall_clock, event_log))
         self.pacer.refused(LimitRefusal(kind, wait, NOW, 3, 3, accepted, 1.0), REPLY)
 
     def look(self) -> None:

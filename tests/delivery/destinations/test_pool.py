@@ -17,7 +17,7 @@ def test_the_line_that_rested_shortest_is_taken_and_lost_ones_are_dropped() -> N
     first, second, third = (kept(lines) for _ in range(3))
     third.usable = False
     taken = [lines.take(), lines.take()]
-    assert [line and line.connection for line in taken] == [second, first]
+    assert [each and each.session for each in taken] == [second, first]
     assert lines.take() is None
 
 

@@ -149,7 +149,7 @@ def test_mail_that_would_wait_long_is_in_the_queue_and_not_in_memory() -> None:
     relay.send(60)
     relay.clock.pump([1.0] * 400)
     (service,) = relay.services
-    assert service.room() >= DeliveryLimits().jobs - 2
+    assert service._work.room() >= DeliveryLimits().jobs - 2
     waiting = [entry for entry in relay.entries() if entry.recipients[0].status is Status.WAITING]
     dues = {entry.recipients[0].due for entry in waiting if not entry.claimed}
     # They do not come back together.

@@ -1,0 +1,68 @@
+"""Coroutines that run side by side, as a TaskGroup of asyncio has them, for Deferreds."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_log = Logger()
+
+
+class TaskGroup:
+    """Runs coroutines and waits for them.
+
+    An exception that ends a coroutine is a bug in the relay: it is logged with its traceback, and kept in `failure`.
+    """
+
+    __slots__ = ("_ended", "_running", "_waiter", "failure")
+
+    def __init__(self) -> None:
+        self._running = 0
+        # Whether a coroutine has ended since `next_end` returned.
+        self._ended = False
+        self._waiter: Deferred[None] | None = None
+        self.failure: Failure | None = None
+
+    def start(self, task: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside the others, up to its first wait now."""
+        self._running += 1
+        Deferred.fromCoroutine(task).addBoth(self._end)
+
+    async def run(self, task: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine within the caller, which costs less than `start` and handles an exception alike."""
+        try:
+            await task
+        except Exception:  # noqa: BLE001 (a bug in one task must not end the others)
+            self._fail(Failure())
+
+    async def next_end(self) -> bool:
+        """Wait until a coroutine ends; return whether others are still running."""
+        if self._running and not self._ended:
+            self._waiter = Deferred()
+            await self._waiter
+        self._ended = False
+        return self._running > 0
+
+    async def all_ended(self) -> None:
+        """Wait until all coroutines have ended, including those that are started meanwhile."""
+        while await self.next_end():
+            pass
+
+    def wake(self) -> None:
+        """Make `next_end` return now."""
+        self._ended = True
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(None)
+
+    def _end(self, result: Failure | None) -> None:
+        self._running -= 1
+        if result is not None:
+            self._fail(result)
+        self.wake()
+
+    def _fail(self, failure: Failure) -> None:
+        _log.failure("a task of the delivery side failed", failure)
+        self.failure = failure
