@@ -1,3 +1,5 @@
+"""Tests which domain From names."""
+
 import pytest
 
 from mta.dkim.author import MAX_FROM, author_domain
@@ -59,6 +61,6 @@ def test_no_from_field_or_two_of_them_give_no_domain():
     assert author_domain(b"From: a@b.test\r\nfrom: a@b.test\r\n") is None
 
 
-def test_octets_that_are_no_text_harm_nothing():
+def test_octets_that_are_not_text_do_no_harm():
     assert author_domain(b"From: \xff\xfe <a@b.test>\r\n") == "b.test"
     assert author_domain(b"From: a@\xff\xfe.test\r\n") is None

@@ -1,3 +1,5 @@
+"""Tests the canonical forms against dkimpy and the examples of RFC 6376."""
+
 import hashlib
 
 import pytest

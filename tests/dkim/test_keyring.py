@@ -1,3 +1,5 @@
+"""Tests how key files are found by domain and selector, and how their changes are followed."""
+
 import os
 from pathlib import Path
 
@@ -81,7 +83,7 @@ def test_a_file_that_names_the_selector_comes_before_one_that_means_it(folder):
     assert folder.signs("a.test") == [("dkim", public_tag(TWO))]
 
 
-def test_upper_case_and_files_of_other_kinds_are_no_trouble(folder):
+def test_upper_case_is_accepted_and_other_files_are_ignored(folder):
     put(folder.path / "C.Test.pem", THREE)
     put(folder.path / "README", b"hello")
     put(folder.path / ".hidden.pem", b"hello")
@@ -90,7 +92,7 @@ def test_upper_case_and_files_of_other_kinds_are_no_trouble(folder):
     assert folder.told == []
 
 
-def test_a_changed_file_is_read_again_but_not_looked_at_for_each_message(file):
+def test_a_changed_file_is_read_again_but_not_checked_for_each_message(file):
     file.signs("a.test")
     put(file.path, TWO)
     assert file.signs("a.test") == [("dkim", public_tag(ONE))]
@@ -106,7 +108,7 @@ def test_a_changed_file_in_a_folder_is_read_again(folder):
     assert folder.signs("a.test") == [("dkim", public_tag(TWO))]
 
 
-def test_a_new_key_that_is_no_good_leaves_the_old_one_in_use_and_is_told_once(file):
+def test_an_unusable_new_key_leaves_the_old_one_in_use_and_is_reported_once(file):
     file.signs("a.test")
     put(file.path, b"half of a k")
     for _ in range(3):
@@ -124,7 +126,7 @@ def test_a_new_key_that_is_no_good_leaves_the_old_one_in_use_and_is_told_once(fi
     assert len(file.told) == 2
 
 
-def test_a_file_that_is_gone_leaves_its_key_in_use_and_is_told_once(file):
+def test_a_missing_file_leaves_its_key_in_use_and_is_reported_once(file):
     file.path.unlink()
     for _ in range(3):
         file.later()
@@ -153,7 +155,7 @@ def test_a_file_half_written_when_it_is_found_is_used_once_it_is_whole(folder):
     assert folder.signs("c.test") == [("dkim", public_tag(THREE))]
 
 
-def test_a_folder_that_is_gone_leaves_its_keys_in_use_and_is_told_once(folder):
+def test_a_missing_directory_leaves_its_keys_in_use_and_is_reported_once(folder):
     folder.path.rename(folder.path.with_name("elsewhere"))
     for _ in range(3):
         folder.later()
@@ -176,7 +178,7 @@ def test_links_that_are_swapped_as_kubernetes_does_are_followed(tmp_path):
     assert ring.signs("a.test") == [("dkim", public_tag(TWO))]
 
 
-def test_a_weak_key_works_and_is_told_at_start(tmp_path):
+def test_a_weak_key_works_and_is_reported_at_start(tmp_path):
     put(tmp_path / "a.test.s1.pem", WEAK)
     ring = Ring(tmp_path)
     assert len(ring.told) == 1
@@ -196,7 +198,7 @@ def test_a_weak_key_works_and_is_told_at_start(tmp_path):
         ("keys/README", b"hello", "the directory has no file"),
     ],
 )
-def test_what_cannot_be_used_at_start_is_one_line_that_names_setting_and_file(tmp_path, name, content, words):
+def test_an_unusable_key_at_start_is_one_line_that_names_setting_and_file(tmp_path, name, content, words):
     path = tmp_path / name
     if content is not None:
         path.parent.mkdir(exist_ok=True)
@@ -210,7 +212,7 @@ def test_what_cannot_be_used_at_start_is_one_line_that_names_setting_and_file(tm
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_we_may_not_read_is_an_error(tmp_path):
+def test_a_file_without_read_permission_is_an_error(tmp_path):
     put(tmp_path / "dkim.pem", ONE)
     (tmp_path / "dkim.pem").chmod(0)
     with pytest.raises(DkimKeyError, match="Permission denied; let the relay's user read it"):
@@ -218,7 +220,7 @@ def test_a_file_we_may_not_read_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["dkim.pem", "a.test.pem"])
-def test_a_reload_reads_a_key_whose_change_does_not_show_and_tells_again_of_a_bad_one(tmp_path, name):
+def test_a_reload_reads_a_key_with_the_same_stamp_and_reports_an_unusable_one_again(tmp_path, name):
     path = tmp_path / name
     put(path, ONE)
     ring = Ring(path if name == "dkim.pem" else tmp_path)

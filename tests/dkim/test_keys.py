@@ -1,3 +1,5 @@
+"""Tests the reading and writing of keys and of their DNS records."""
+
 import base64
 
 import pytest
@@ -58,7 +60,7 @@ Sl6/DL5hYYt0wxMaX1Zz/P8VQJ/Wk5RAl13wPUk=
         (SHORT, "receivers ignore RSA keys under 1024 bits and this has 512"),
     ],
 )
-def test_what_is_no_key_for_us_is_refused_in_words_that_help(content, words):
+def test_octets_that_are_not_a_usable_key_are_rejected_with_a_remedy(content, words):
     with pytest.raises(KeyFormatError, match=words) as caught:
         read_key("s1", content)
     assert "\n" not in str(caught.value)

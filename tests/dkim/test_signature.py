@@ -1,3 +1,5 @@
+"""Tests signatures with the verifiers of dkimpy and OpenDKIM, and with the example of RFC 8463."""
+
 import base64
 import hashlib
 import random
@@ -80,7 +82,7 @@ def test_opendkim_takes_the_signatures_of_two_hundred_messages(canon, key):
 
 
 @pytest.mark.skipif(opendkim() is None, reason="opendkim is not installed")
-def test_opendkim_refuses_what_was_changed():
+def test_opendkim_refuses_a_changed_message():
     changed = [signed(MAIL, key).replace(b"Bob.", b"Eve.") for key in (RSA, ED25519)]
     changed += [signed(MAIL, key).replace(b": hello", b": bye") for key in (RSA, ED25519)]
     assert sorted(opendkim_refuses(changed, DNS)) == [0, 1, 2, 3]
@@ -97,14 +99,14 @@ def test_opendkim_refuses_what_was_changed():
         (b"From: Alice", b"From: eve@e.test\r\nFrom: Alice"),
     ],
 )
-def test_what_is_changed_or_added_breaks_the_signature(key, was, now):
+def test_a_changed_or_added_field_breaks_the_signature(key, was, now):
     message = signed(MAIL, key)
     assert was in message
     assert dkimpy_accepts(message, DNS)
     assert not dkimpy_accepts(message.replace(was, now), DNS)
 
 
-def test_fields_that_others_put_on_top_harm_nothing():
+def test_fields_that_others_add_at_the_top_do_no_harm():
     assert dkimpy_accepts(b"Received: from us\r\nX-Spam: no\r\n" + signed(MAIL), DNS)
 
 
@@ -114,7 +116,7 @@ def test_each_listed_field_is_signed_once_more_than_it_is_there():
     assert {name: listed.count(name) for name in listed} == {name: present.get(name, 0) + 1 for name in SIGNED}
 
 
-def test_the_field_says_what_the_replaced_image_says_and_no_more():
+def test_the_field_has_the_same_tags_as_that_of_the_replaced_image():
     field = tags(sign(MAIL, canon=Canon(SIMPLE, SIMPLE)))
     assert list(field) == [b"v", b"a", b"c", b"d", b"q", b"s", b"h", b"bh", b"b"]
     fixed = [field[name] for name in (b"v", b"a", b"c", b"d", b"q", b"s")]
@@ -138,7 +140,7 @@ def test_lines_are_short_and_no_domain_is_cut():
     assert dkimpy_accepts(field + message, records(domain, [RSA]))
 
 
-def test_a_header_with_more_fields_than_we_would_name_is_not_signed():
+def test_a_header_with_too_many_fields_is_not_signed():
     many = b"To: x@x.test\r\n" * (MAX_FIELDS - 3)
     assert dkimpy_accepts(signed(many + MAIL), DNS)
     assert sign(b"To: y@y.test\r\n" + many + MAIL) == b""

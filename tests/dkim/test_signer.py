@@ -1,3 +1,5 @@
+"""Tests which messages are signed, with which keys, and how signed messages are delivered."""
+
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,10 +90,10 @@ def octets(body: Body) -> bytes:
 
 
 class PrefixTests(SynchronousTestCase):
-    def test_what_is_in_memory_stays_one_piece(self) -> None:
+    def test_a_body_in_memory_stays_one_piece(self) -> None:
         assert prefixed(b"A: 1\r\n", MemoryBody(b"B: 2\r\n")) == MemoryBody(b"A: 1\r\nB: 2\r\n")
 
-    def test_nothing_on_top_changes_nothing(self) -> None:
+    def test_an_empty_prefix_returns_the_same_body(self) -> None:
         body = MemoryBody(b"x")
         assert prefixed(b"", body) is body
 
@@ -122,7 +124,7 @@ class DkimSignerTests(SynchronousTestCase):
         assert dkimpy_accepts(self.sign(MemoryBody(BODY), "a.test") + BODY, DNS)
         assert self.ran == 0
 
-    def test_an_rsa_key_signs_elsewhere(self) -> None:
+    def test_an_rsa_key_signs_in_a_thread(self) -> None:
         key = new_key("s1", "rsa")
         keys = Keys("a.test")
         keys.key = key
@@ -134,12 +136,12 @@ class DkimSignerTests(SynchronousTestCase):
     def test_a_message_from_a_domain_without_a_key_is_not_signed(self) -> None:
         assert self.sign(MemoryBody(BODY), "b.test") == b""
 
-    def test_a_message_from_nobody_or_from_two_is_not_signed(self) -> None:
+    def test_a_message_without_an_author_or_with_two_is_not_signed(self) -> None:
         assert self.sign(MemoryBody(b"Subject: x\r\n\r\n"), "a.test") == b""
         assert self.sign(MemoryBody(b"From: a@a.test, b@a.test\r\n\r\n"), "a.test") == b""
         assert self.sign(MemoryBody(b"no header\r\n"), "a.test") == b""
 
-    def test_a_message_from_a_stranger_is_not_vouched_for(self) -> None:
+    def test_a_message_from_an_untrusted_client_is_not_signed(self) -> None:
         stranger = replace(ENVELOPE, origin=replace(ORIGIN, client="203.0.113.9"))
         signer = DkimSigner(Keys("a.test"), Canon(), ours=from_app, run=run_inline)
         signature = self.successResultOf(Deferred.fromCoroutine(signer.sign(stranger, MemoryBody(BODY))))
@@ -149,7 +151,7 @@ class DkimSignerTests(SynchronousTestCase):
         signer = DkimSigner(Keys(*domains), Canon(), ours=from_app, run=run_inline, unsigned=self.unsigned.append)
         return self.successResultOf(Deferred.fromCoroutine(signer.sign(ENVELOPE, MemoryBody(text)))).by
 
-    def test_who_signed_is_told_and_why_not(self) -> None:
+    def test_the_signature_names_the_signer_or_the_reason(self) -> None:
         assert self.by(BODY, "a.test") == "a.test/s1"
         assert self.by(BODY, "b.test") == "none(no key for a.test)"
         assert self.by(b"From: a@a.test, b@b.test\r\n\r\n", "a.test") == "none(From: names no domain, or several)"
@@ -166,7 +168,7 @@ class DkimSignerTests(SynchronousTestCase):
         assert self.by(text, "test", "other.a.test", "p.a.test") == "none(no key for mail.shop.a.test)"
         assert dkimpy_accepts(self.sign(MemoryBody(text), "a.test") + text, DNS)
 
-    def test_a_domain_without_a_key_is_told_of_once_a_day(self) -> None:
+    def test_a_domain_without_a_key_is_reported_once_a_day(self) -> None:
         now, notices = [1_000_000.0], list[str]()
         tell = UnsignedNotices(lambda: now[0], notices.append)
         for _ in range(100):
@@ -184,7 +186,7 @@ class DkimSignerTests(SynchronousTestCase):
             tell(f"d{number}.test")
         assert len(notices) == MAX_UNSIGNED_DOMAINS
 
-    def test_a_large_message_is_hashed_elsewhere(self) -> None:
+    def test_a_large_message_is_hashed_in_a_thread(self) -> None:
         with TemporaryDirectory() as name:
             path = Path(name, "body")
             text = BODY + b"line\r\n" * (MAX_HASHED_INLINE // 6)
@@ -207,7 +209,7 @@ class OutgoingTests(SynchronousTestCase):
         assert octets(first) == b"Signed: yes\r\nx"
         assert len(signer.signed) == 1
 
-    def test_those_who_ask_while_it_is_being_signed_wait_for_the_same_signature(self) -> None:
+    def test_calls_while_the_body_is_being_signed_wait_for_the_same_signature(self) -> None:
         slow: Deferred[bytes] = Deferred()
         signer = Stamper(slow)
         outgoing = Outgoing(signer)
@@ -218,7 +220,7 @@ class OutgoingTests(SynchronousTestCase):
         assert [octets(self.successResultOf(each)) for each in asking] == [b"S\r\nx"] * 3
         assert len(signer.signed) == 1
 
-    def test_all_who_wait_hear_of_a_failure_and_the_next_call_tries_again(self) -> None:
+    def test_all_waiting_calls_get_a_failure_and_the_next_call_tries_again(self) -> None:
         slow: Deferred[bytes] = Deferred()
         signer = Stamper(slow)
         outgoing = Outgoing(signer)
@@ -269,7 +271,7 @@ class DestinationTests(SynchronousTestCase):
         self.enter(signer)
         assert signer.signed == []
 
-    def test_what_a_mail_store_of_ours_gets_is_not_signed(self) -> None:
+    def test_mail_for_the_mail_store_is_not_signed(self) -> None:
         store = Plan("store", (Route("localhost", "/run/lmtp", 0, TlsRule.NONE, lmtp=True),))
         self.enter(Stamper(), store)
         assert octets(self.carrier.parcels[0].body) == BODY
@@ -281,7 +283,7 @@ class DestinationTests(SynchronousTestCase):
         assert len(self.carrier.connections) == 1
         assert len(self.carrier.parcels) == 1
 
-    def test_a_bug_of_ours_in_signing_puts_the_mail_off(self) -> None:
+    def test_a_bug_in_signing_defers_the_mail(self) -> None:
         slow: Deferred[bytes] = Deferred()
         self.enter(Stamper(slow))
         slow.errback(ValueError("oops"))
@@ -353,7 +355,7 @@ class ServiceTests(SynchronousTestCase):
         assert first == second
         assert dkimpy_accepts(first, DNS)
 
-    def test_our_own_reports_are_signed(self) -> None:
+    def test_reports_of_the_relay_are_signed(self) -> None:
         refused = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 
         def answer(request):
@@ -365,7 +367,7 @@ class ServiceTests(SynchronousTestCase):
         assert b"; d=relay.test;" in report
         assert dkimpy_accepts(report, DNS)
 
-    def test_mail_to_mailboxes_here_is_not_signed(self) -> None:
+    def test_mail_to_local_mailboxes_is_not_signed(self) -> None:
         self.router.routings["here.test"] = Local()
         self.hand_over("bob@here.test")
         assert self.mailboxes.bodies == [BODY]

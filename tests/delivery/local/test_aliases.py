@@ -1,3 +1,5 @@
+"""Tests the syntax and the expansion of aliases."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def recipients(text: str, who: str) -> list[str]:
         "list: Bob@here.test, bob, \\bob, eve@out.test",
     ],
 )
-def test_every_way_of_writing_an_alias_means_the_same(text: str) -> None:
+def test_every_syntax_of_an_alias_means_the_same(text: str) -> None:
     assert [one.lower() for one in recipients(text, "list")] == ["bob@here.test", "eve@out.test"]
     assert parse_aliases(text).notices == ()
 
@@ -49,7 +51,7 @@ def test_a_name_with_its_detail_goes_before_the_plain_one() -> None:
     assert recipients("root: bob\nroot+cron: eve", "root+cron") == ["eve@here.test"]
 
 
-def test_who_is_no_alias_has_no_expansion() -> None:
+def test_a_recipient_that_is_not_an_alias_has_no_expansion() -> None:
     assert expand("root: bob", "bob") is None
 
 
@@ -66,7 +68,7 @@ def test_a_quoted_local_part_is_one_name() -> None:
     assert recipients(text, "list") == ['"ann lee"@out.test', "jo@out.test"]
 
 
-def test_aliases_of_aliases_are_followed_and_everyone_counts_once() -> None:
+def test_aliases_of_aliases_are_expanded_and_each_recipient_counts_once() -> None:
     text = "all: staff, bob, eve@out.test\nstaff: bob, carol, boss@here.test\nboss: eve@out.test, dan"
     assert recipients(text, "all") == ["bob@here.test", "carol@here.test", "dan@here.test", "eve@out.test"]
 
@@ -84,7 +86,7 @@ def test_a_backslash_ends_the_search() -> None:
 
 
 @pytest.mark.parametrize("value", ["/dev/null", ":blackhole:", '"/dev/null"', "/dev/null, :BLACKHOLE:"])
-def test_a_black_hole_is_an_alias_for_nobody(value: str) -> None:
+def test_a_black_hole_is_an_alias_without_recipients(value: str) -> None:
     assert expand(f"null: {value}", "null") == Expansion()
 
 
@@ -112,7 +114,7 @@ def test_a_refusal_beside_others_is_no_recipient() -> None:
         (":defer: later", "':defer: later' is not known"),
     ],
 )
-def test_an_alias_for_a_program_or_file_is_no_alias_and_is_told(value: str, words: str) -> None:
+def test_an_alias_for_a_program_or_file_is_ignored_with_a_notice(value: str, words: str) -> None:
     aliases = parse_aliases(f"root: bob\ncmd: {value}")
     assert list(aliases.entries) == ["root"]
     (notice,) = aliases.notices
@@ -132,15 +134,15 @@ def test_an_alias_for_a_program_or_file_is_no_alias_and_is_told(value: str, word
         ("a: b, " + "x" * 300, "line 1: a: '" + "x" * 57 + "...' is left out: address longer than 254 octets"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text: str, notice: str) -> None:
+def test_an_error_is_reported_with_its_line(text: str, notice: str) -> None:
     assert parse_aliases(text).notices == (notice,)
 
 
-def test_what_is_wrong_costs_only_itself() -> None:
+def test_an_error_drops_only_the_value_it_is_in() -> None:
     assert recipients("nonsense\na: b c, bob\n: x\n", "a") == ["bob@here.test"]
 
 
-def test_more_recipients_than_are_allowed_is_trouble() -> None:
+def test_more_recipients_than_allowed_is_an_error() -> None:
     text = "all: " + ", ".join(f"u{number}@out.test" for number in range(MAX_RECIPIENTS))
     assert len(recipients(text, "all")) == MAX_RECIPIENTS
     expansion = expand(text + ", one@more.test", "all")
@@ -148,7 +150,7 @@ def test_more_recipients_than_are_allowed_is_trouble() -> None:
     assert expansion.error == "the alias all stands for more than 1000 recipients"
 
 
-def test_more_names_in_a_row_than_are_allowed_is_trouble() -> None:
+def test_more_aliases_in_a_row_than_allowed_is_an_error() -> None:
     def row(length: int) -> str:
         return "\n".join(f"a{number}: a{number + 1}" for number in range(length))
 
@@ -158,7 +160,7 @@ def test_more_names_in_a_row_than_are_allowed_is_trouble() -> None:
     assert expansion.error == "the alias a0 leads through more than 20 others"
 
 
-def test_each_alias_is_followed_once_however_often_it_is_named() -> None:
+def test_each_alias_is_expanded_once_however_often_it_is_named() -> None:
     text = "\n".join(f"a{number}: a{number + 1}, a{number + 1}@here.test" for number in range(16))
     looks: list[str] = []
 
@@ -170,7 +172,7 @@ def test_each_alias_is_followed_once_however_often_it_is_named() -> None:
     assert len(looks) == 16
 
 
-def test_a_file_with_nothing_in_it_has_no_aliases() -> None:
+def test_an_empty_file_has_no_aliases() -> None:
     assert parse_aliases("") == parse_aliases("\n# nothing\n   \n") == Aliases()
 
 

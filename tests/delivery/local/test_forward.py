@@ -1,3 +1,5 @@
+"""Tests the messages that replace recipients that are aliases."""
+
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +52,7 @@ def who(*outside: str, users: Collection[str] = ()) -> Expansion:
     return Expansion(tuple(map(parse_address, users)), tuple(map(parse_address, outside)))
 
 
-def test_the_same_mail_goes_to_whom_the_alias_stands_for_under_a_mark(tmp_path: Path) -> None:
+def test_the_targets_of_an_alias_get_the_same_mail_below_a_delivered_to_field(tmp_path: Path) -> None:
     new = new_mail(tmp_path)
     assert head(new.body, 10_000) == b"Delivered-To: all@here.test\r\n" + mail.BODY
     assert [str(one.address) for one in new.envelope.recipients] == ["bob@here.test", "eve@out.test"]
@@ -73,7 +75,7 @@ def test_the_sender_stays_and_the_origin_tells_of_the_alias(tmp_path: Path) -> N
         (Notify.DELAY, Notify.DELAY),
     ],
 )
-def test_success_is_not_reported_by_those_behind_an_alias(
+def test_success_is_not_reported_for_the_targets_of_an_alias(
     tmp_path: Path, asked: Notify | None, passed: Notify | None
 ) -> None:
     new = new_mail(tmp_path, Recipient(ALIAS, asked, "rfc822;all@here.test"))
@@ -95,7 +97,7 @@ def test_a_body_that_cannot_be_read_to_its_end_leaves_nothing_behind(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_in_a_file_is_withdrawn_and_nothing_else(tmp_path: Path) -> None:
+def test_only_messages_with_bodies_in_files_are_deferred(tmp_path: Path) -> None:
     done = Delivered("passed on", host="")
     large = replace(new_mail(tmp_path), body=FileBody(tmp_path / "large", MAX_MEMORY_BODY + 1))
     results = {
@@ -118,7 +120,7 @@ def test_aliases_with_the_same_recipients_become_one_message() -> None:
     )
 
 
-def test_an_address_behind_several_aliases_is_in_one_message_of_them() -> None:
+def test_a_target_of_several_aliases_is_in_one_message() -> None:
     aliases = ("a@here.test", who("x@t.test", "y@t.test")), ("b@here.test", who("y@t.test", "z@t.test"))
     assert folded(*aliases, ("c@here.test", who("z@t.test", "x@t.test"))) == (
         [{"x@t.test", "y@t.test"}, {"z@t.test"}],
@@ -126,12 +128,12 @@ def test_an_address_behind_several_aliases_is_in_one_message_of_them() -> None:
     )
 
 
-def test_an_address_that_gets_the_message_anyway_is_in_none() -> None:
+def test_a_target_that_gets_the_message_anyway_is_in_no_message() -> None:
     assert folded(("a@here.test", who("x@t.test", "y@t.test")), reached=["x@t.test"]) == ([{"y@t.test"}], [[0]])
     assert folded(("a@here.test", who("x@t.test")), reached=["x@t.test"]) == ([], [[]])
 
 
-def test_a_user_is_one_in_any_spelling_and_an_address_outside_is_not() -> None:
+def test_case_is_ignored_for_users_and_not_for_outside_addresses() -> None:
     users = ("a@here.test", who(users=["Bob@here.test"])), ("b@here.test", who(users=["bob@here.test"]))
     assert folded(*users)[0] == [{"Bob@here.test"}]
     outside = ("a@here.test", who("Bob@t.test")), ("b@here.test", who("bob@t.test"))
@@ -147,7 +149,7 @@ def test_a_user_is_one_in_any_spelling_and_an_address_outside_is_not() -> None:
         (None, Notify.NEVER, None),
     ],
 )
-def test_an_address_behind_two_aliases_is_reported_as_either_asked(
+def test_a_target_of_two_aliases_has_the_reports_of_both(
     first: Notify | None, second: Notify | None, asked: Notify | None
 ) -> None:
     aliases = [(Pending(at, Recipient(ALIAS, notify)), WHO) for at, notify in enumerate((first, second))]

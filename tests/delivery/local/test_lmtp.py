@@ -1,3 +1,5 @@
+"""Tests delivery to a mail store by LMTP, in memory and to a real Dovecot."""
+
 from pathlib import Path
 
 import pytest
@@ -26,16 +28,16 @@ OFFER = ("250-store.test", "250-PIPELINING", "250-8BITMIME", "250 CHUNKING")
 
 
 @pytest.mark.parametrize("kind", [LocalKind.MAILDIR, LocalKind.MAILDIR_CREATE])
-def test_there_is_no_way_to_a_mail_store_when_mail_goes_to_maildirs(kind: LocalKind) -> None:
+def test_there_is_no_plan_for_a_mail_store_if_mail_goes_to_maildirs(kind: LocalKind) -> None:
     assert mail_store(LocalRule(kind)) is None
 
 
-def test_a_host_and_port_are_a_way_that_may_use_tls() -> None:
+def test_a_host_and_port_make_a_route_that_may_use_tls() -> None:
     route = Route("::1", "::1", 24, TlsRule.OPPORTUNISTIC, lmtp=True)
     assert mail_store(LocalRule(LocalKind.LMTP, "::1", 24)) == Plan("lmtp:[::1]:24", (route,))
 
 
-def test_a_socket_is_a_way_in_clear_named_by_its_path() -> None:
+def test_a_socket_makes_a_route_in_clear_named_by_its_path() -> None:
     plan = mail_store(BY_PATH)
     assert plan is not None
     assert plan.destination == "lmtp:/run/dovecot/lmtp"
@@ -73,7 +75,7 @@ class StoreTests(Case):
         assert not isinstance(connection, TryLater)
         return connection, wire
 
-    def test_other_plans_go_their_usual_way(self) -> None:
+    def test_other_plans_are_left_to_the_other_connector(self) -> None:
         connector, _ = self.connector(BY_NAME)
         connector.open(Plan("mx.test", (Route("mx.test", "192.0.2.1", 25, TlsRule.NONE),)))
         self.net.accept("220 hi")
@@ -103,7 +105,7 @@ class StoreTests(Case):
         factory.clientConnectionFailed(None, Failure(Refused()))
         self.assertIn("/run/dovecot/lmtp", self.trouble(opening).text)
 
-    def test_one_that_cannot_be_reached_is_named_with_its_setting(self) -> None:
+    def test_an_unreachable_mail_store_is_named_with_its_setting(self) -> None:
         opening = self.opening(BY_ADDRESS)
         self.net.refuse()
         self.assertEqual(
@@ -116,14 +118,14 @@ class StoreTests(Case):
             ),
         )
 
-    def test_a_name_that_leads_nowhere_is_later_and_not_never(self) -> None:
+    def test_a_host_name_that_does_not_exist_is_tried_later(self) -> None:
         opening = self.opening(BY_NAME)
         self.answer.callback(TryLater("dovecot has no address", status="4.4.4"))
         trouble = self.trouble(opening)
         self.assertIn("dovecot has no address", trouble.text)
         self.assertIn("LOCAL_DELIVERY=lmtp:dovecot:24", trouble.text)
 
-    def test_a_server_that_speaks_no_lmtp_is_told_from_one_that_does(self) -> None:
+    def test_a_server_without_lmtp_is_recognised(self) -> None:
         opening = self.opening(BY_ADDRESS)
         self.net.accept("220 hi", "502 5.5.2 EHLO, please")
         trouble = self.trouble(opening)
@@ -160,7 +162,7 @@ class StoreTests(Case):
             self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
             self.assertTrue(connection.usable)
 
-    def test_who_has_no_answer_when_the_connection_breaks_is_tried_again(self) -> None:
+    def test_recipients_without_a_reply_when_the_connection_breaks_are_tried_again(self) -> None:
         connection, wire = self.connected()
         delivering = connection.deliver(request("bob@here.test", "eve@here.test"))
         wire.says("250 ok", "250 ok", "250 ok", "354 go", "250 bob saved")
@@ -169,7 +171,7 @@ class StoreTests(Case):
         self.assertIsInstance(outcomes[0], Delivered)
         self.assertIsInstance(outcomes[1], TryLater)
 
-    def test_a_mail_store_that_falls_silent_after_the_dot_is_given_up_in_time(self) -> None:
+    def test_a_mail_store_that_is_silent_after_the_dot_times_out(self) -> None:
         connection, wire = self.connected()
         delivering = connection.deliver(request("bob@here.test", "eve@here.test"))
         wire.says("250 ok", "250 ok", "250 ok", "354 go", "250 bob saved")

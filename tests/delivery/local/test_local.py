@@ -1,3 +1,5 @@
+"""Tests local delivery as a whole: aliases, Maildirs, the mail store, and accepted addresses."""
+
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -102,7 +104,7 @@ class DeliveryTests(LocalCase):
         assert isinstance(self.came_of(self.local(), mail.claim("bob@here.test")), Delivered)
         assert len(self.saved("bob")) == 1
 
-    def test_the_work_is_done_where_run_does_it(self) -> None:
+    def test_blocking_work_is_given_to_run(self) -> None:
         kept: list[Callable[[], dict[int, Outcome]]] = []
 
         def run(work: Callable[[], dict[int, Outcome]]) -> Deferred[dict[int, Outcome]]:
@@ -118,7 +120,7 @@ class DeliveryTests(LocalCase):
         assert self.outcome("admin@here.test") == Delivered("saved in the mailbox bob", "")
         assert b"Delivered-To: bob@here.test\n" in self.saved("bob")[0]
 
-    def test_an_alias_for_several_becomes_a_message_to_them(self) -> None:
+    def test_an_alias_for_several_recipients_becomes_a_message_to_them(self) -> None:
         came = self.expanded("both@here.test")
         assert [str(one.address) for one in came.mails[0].envelope.recipients] == ["bob@here.test", "eve@here.test"]
         assert came.outcome.text == f"passed on to 2 recipients as message {came.mails[0].id}"
@@ -144,7 +146,7 @@ class DeliveryTests(LocalCase):
         assert isinstance(came, Failed)
         assert came.status == "5.4.6"
 
-    def test_a_mark_of_an_address_or_of_who_its_alias_stands_for_tells_that_a_message_was_here(self) -> None:
+    def test_a_delivered_to_value_of_an_address_or_of_a_user_behind_its_alias_shows_a_loop(self) -> None:
         local = self.with_aliases()
         bob, admin = parse_address("bob@here.test"), parse_address("admin@here.test")
         assert local.was_delivered_here([bob], [b"x@y.test", b"bob@here.test"])
@@ -153,7 +155,7 @@ class DeliveryTests(LocalCase):
         assert not local.was_delivered_here([bob], [b"admin@here.test"])
         assert not local.was_delivered_here([bob], [])
 
-    def test_the_users_of_an_alias_are_looked_at_once_however_many_recipients_lead_to_it(self) -> None:
+    def test_the_users_of_an_alias_are_checked_once_however_many_recipients_lead_to_it(self) -> None:
         looked_at = 0
 
         class Marks:
@@ -167,14 +169,14 @@ class DeliveryTests(LocalCase):
         assert not self.with_aliases().was_delivered_here(many, Marks())
         assert looked_at <= len(many) + 5
 
-    def test_a_mail_store_looks_for_its_own_marks_and_we_for_those_of_our_aliases(self) -> None:
+    def test_with_a_mail_store_only_delivered_to_values_of_aliases_are_checked(self) -> None:
         local = self.with_aliases(store=STORE)
         bob, admin = parse_address("bob@here.test"), parse_address("admin@here.test")
         assert not local.was_delivered_here([bob], [b"bob@here.test"])
         assert not local.was_delivered_here([admin], [b"bob@here.test"])
         assert local.was_delivered_here([admin], [b"admin@here.test"])
 
-    def test_an_alias_for_nobody_is_delivered_by_dropping_it(self) -> None:
+    def test_mail_for_an_alias_without_recipients_is_dropped(self) -> None:
         assert self.outcome("null@here.test") == Delivered("dropped: the alias null@here.test has no recipients", "")
 
     def test_an_alias_that_refuses_fails(self) -> None:
@@ -186,19 +188,19 @@ class DeliveryTests(LocalCase):
             "the alias deep stands for more than 1000 recipients: fix it in ALIASES_FILE", status="4.2.4"
         )
 
-    def test_an_alias_for_one_user_who_is_not_there_fails(self) -> None:
+    def test_an_alias_for_one_user_without_a_maildir_fails(self) -> None:
         assert self.outcome("lost@here.test") == Failed("no mailbox nobody-there@here.test here", status="5.1.1")
 
-    def test_postmaster_whose_alias_leads_nowhere_has_a_mailbox(self) -> None:
+    def test_postmaster_has_a_mailbox_if_its_alias_names_an_unknown_user(self) -> None:
         for address in ("postmaster@here.test", "postmaster"):
             assert isinstance(self.outcome(address), Delivered)
         assert len(self.saved("postmaster")) == 2
 
-    def test_postmaster_cannot_be_closed(self) -> None:
+    def test_an_alias_cannot_reject_mail_for_postmaster(self) -> None:
         self.aliases = parse_aliases("postmaster: :fail:")
         assert isinstance(self.outcome("postmaster@here.test"), Delivered)
 
-    def test_a_body_that_cannot_be_kept_means_later(self) -> None:
+    def test_a_body_that_cannot_be_stored_is_tried_later(self) -> None:
         def full(_: object) -> None:
             raise QueueFull("only 3 MiB free on the queue's disk: free space under QUEUE_DIR")
 
@@ -207,12 +209,12 @@ class DeliveryTests(LocalCase):
         assert isinstance(came, TryLater)
         assert "free space under QUEUE_DIR" in came.text
 
-    def test_users_without_a_maildir_get_one_where_that_is_wanted(self) -> None:
+    def test_users_without_a_maildir_get_one_with_maildir_create(self) -> None:
         assert isinstance(self.came_of(self.local(create=True), mail.claim("new@here.test")), Delivered)
         assert len(self.saved("new")) == 1
 
 
-class FoldingTests(LocalCase):
+class CopiesTests(LocalCase):
     """One message with recipients that lead to the same mailboxes and addresses."""
 
     def sent(self, *to: str, **settings: Any) -> list[Outcome | Expanded]:
@@ -283,7 +285,7 @@ class FoldingTests(LocalCase):
 
 
 class StoreTests(LocalCase):
-    def test_what_is_no_alias_goes_to_the_mail_store(self) -> None:
+    def test_recipients_that_are_not_aliases_go_to_the_mail_store(self) -> None:
         claim = mail.claim("bob@here.test")
         assert self.way(self.with_aliases(store=STORE), claim) is STORE
         assert self.way(self.local(store=STORE), claim) is STORE
@@ -302,18 +304,18 @@ class AcceptingTests(LocalCase):
         names += ["closed", "null", "deep"]
         return {name for name in names if local.accepts(parse_address(f"{name}@here.test"))}
 
-    def test_who_has_a_maildir_is_accepted(self) -> None:
+    def test_a_user_with_a_maildir_is_accepted(self) -> None:
         assert self.accepted(self.local()) == {"bob", "BOB+x", "eve", "keep", "postmaster"}
 
-    def test_aliases_that_reach_somebody_or_mean_nobody_are_accepted(self) -> None:
+    def test_aliases_that_reach_a_user_or_drop_mail_are_accepted(self) -> None:
         known = {"bob", "BOB+x", "eve", "keep", "postmaster", "admin", "both", "away", "half", "null", "deep"}
         assert self.accepted(self.with_aliases()) == known
 
-    def test_a_mail_store_is_given_whatever_no_alias_refuses(self) -> None:
+    def test_all_mail_for_a_mail_store_is_accepted_unless_an_alias_rejects_it(self) -> None:
         assert len(self.accepted(self.with_aliases(store=STORE))) == 13
         assert "closed" not in self.accepted(self.with_aliases(store=STORE))
 
-    def test_anyone_is_accepted_where_maildirs_are_made_but_no_path(self) -> None:
+    def test_any_user_name_is_accepted_with_maildir_create_but_not_a_path(self) -> None:
         local = self.local(create=True)
         assert local.accepts(parse_address("stranger@here.test"))
         assert not local.accepts(parse_address("../stranger@here.test"))
@@ -328,7 +330,7 @@ class AcceptingTests(LocalCase):
         self.aliases = Aliases()
         assert not local.accepts(parse_address("admin@here.test"))
 
-    def test_a_disk_in_trouble_says_so_and_does_not_guess(self) -> None:
+    def test_an_unreadable_mail_dir_raises_an_error(self) -> None:
         self.root = self.root / "not-mounted"
         with pytest.raises(FileNotFoundError):
             self.local().accepts(parse_address("anyone@here.test"))

@@ -1,3 +1,5 @@
+"""Tests how messages are saved in mailboxes, and how loops are recognised."""
+
 import contextlib
 import mailbox
 import os
@@ -107,7 +109,7 @@ def test_an_attempt_after_a_crash_replaces_the_copy_of_the_one_before(root: Path
     assert len(saved(root)) == 2
 
 
-def test_what_a_crash_left_in_tmp_is_in_nobodys_way(root: Path) -> None:
+def test_a_file_that_a_crash_left_in_tmp_does_no_harm(root: Path) -> None:
     id = IDS.new(1795352322.0)
     (root / "bob" / "tmp" / f"1795352322.{id}.relay.test").write_bytes(b"half a mess")
     assert isinstance(outcome_of(root, id=id), Delivered)
@@ -122,7 +124,7 @@ def shared(root: Path, *addresses: str, body: bytes = MESSAGE) -> dict[int, Outc
     return mailboxes(root).save(claim, [Copy(each, each.recipient.address) for each in pending])
 
 
-def test_recipients_of_a_message_that_share_a_mailbox_share_a_copy_that_names_them(root: Path) -> None:
+def test_recipients_that_share_a_mailbox_share_a_copy_that_names_them(root: Path) -> None:
     outcomes = shared(root, "bob@here.test", "bob+x@here.test", "BOB@here.test", "bob@here.test")
     assert outcomes == dict.fromkeys(range(4), Delivered("saved in the mailbox bob", host=""))
     (copy,) = saved(root)
@@ -179,7 +181,7 @@ def test_a_local_part_that_is_a_path_is_an_unknown_user(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"bob@here.test", b"Bob@HERE.test", b"\r\n bob@here.test"])
-def test_a_message_that_was_here_before_is_a_loop(root: Path, mark: bytes) -> None:
+def test_a_message_with_the_delivered_to_of_the_mailbox_is_a_loop(root: Path, mark: bytes) -> None:
     outcome = outcome_of(root, b"Received: from a\r\nDelivered-To: " + mark + b"\r\n" + MESSAGE)
     assert isinstance(outcome, Failed)
     assert outcome.status == "5.4.6"
@@ -187,18 +189,18 @@ def test_a_message_that_was_here_before_is_a_loop(root: Path, mark: bytes) -> No
 
 
 @pytest.mark.parametrize("mark", [b"Delivered-To: bob@elsewhere.test\r\n\r\n", b"\r\nDelivered-To: bob@here.test\r\n"])
-def test_the_mark_of_another_mailbox_or_in_the_body_is_no_loop(root: Path, mark: bytes) -> None:
+def test_delivered_to_of_another_mailbox_or_in_the_body_is_not_a_loop(root: Path, mark: bytes) -> None:
     assert isinstance(outcome_of(root, b"Subject: a\r\n" + mark), Delivered)
 
 
-def test_the_mark_of_a_first_delivery_stops_a_second(root: Path) -> None:
+def test_the_delivered_to_of_a_first_delivery_stops_a_second(root: Path) -> None:
     outcome_of(root)
     again = saved(root)[0].replace(b"\n", b"\r\n")
     assert isinstance(outcome_of(root, again), Failed)
 
 
 @pytest.mark.parametrize("address", ["postmaster", "Postmaster@here.test"])
-def test_postmaster_gets_a_mailbox_when_there_is_none(root: Path, address: str) -> None:
+def test_a_mailbox_is_created_for_postmaster(root: Path, address: str) -> None:
     assert isinstance(outcome_of(root, recipient=parse_address(address)), Delivered)
     assert len(saved(root, "postmaster")) == 1
 
@@ -208,7 +210,7 @@ def test_postmaster_gets_a_mailbox_when_there_is_none(root: Path, address: str) 
     [(28, "4.3.1"), (122, "4.2.2"), (5, "4.3.0"), (13, "4.3.0")],
     ids=["full", "quota", "io", "access"],
 )
-def test_trouble_with_the_disk_means_later(root: Path, code: int, status: str) -> None:
+def test_a_disk_error_is_tried_later(root: Path, code: int, status: str) -> None:
     trouble = OSError(code, os.strerror(code))
     assert outcome_of(root, Pieces(MESSAGE, trouble)) == TryLater(
         f"cannot save mail for bob@here.test in MAIL_DIR: {os.strerror(code)}", status=status
@@ -216,21 +218,21 @@ def test_trouble_with_the_disk_means_later(root: Path, code: int, status: str) -
     assert saved(root) == []
 
 
-def test_a_missing_mail_dir_means_later(tmp_path: Path) -> None:
+def test_a_missing_mail_dir_is_tried_later(tmp_path: Path) -> None:
     assert isinstance(outcome_of(tmp_path / "not-mounted"), TryLater)
 
 
 @pytest.mark.parametrize(
     ("local", "there"), [("bob", True), ("BOB+x", True), ("eve", False), ("PostMaster", True), ("../mail/bob", False)]
 )
-def test_who_has_a_mailbox_can_be_asked(root: Path, local: str, there: bool) -> None:
+def test_has_recognises_users_with_a_mailbox(root: Path, local: str, there: bool) -> None:
     assert mailboxes(root).has(local) is there
 
 
 @pytest.mark.parametrize(
     ("local", "name"), [("Eve+lists", "eve"), ("bob", None), ("a/b", None), ("..", None), (".eve", None), ("", None)]
 )
-def test_a_mailbox_is_made_for_a_user_where_that_is_wanted_and_for_no_path(
+def test_a_mailbox_is_created_for_a_user_with_create_but_not_for_a_path(
     root: Path, local: str, name: str | None
 ) -> None:
     before = set(root.iterdir())
@@ -255,12 +257,12 @@ def test_an_old_mailbox_that_is_a_file_stays_as_it_is(root: Path) -> None:
     assert (root / "eve").read_text() == "From alice\n"
 
 
-def test_trouble_with_the_disk_is_no_answer_to_who_has_a_mailbox(tmp_path: Path) -> None:
+def test_has_raises_an_error_if_mail_dir_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         mailboxes(tmp_path / "not-mounted").has("anyone")
 
 
-def test_the_mark_that_an_alias_has_just_put_is_no_loop_but_an_older_one_is(root: Path) -> None:
+def test_the_delivered_to_that_an_alias_has_just_added_is_not_a_loop_but_an_older_one_is(root: Path) -> None:
     mark = b"Delivered-To: bob@here.test\r\n"
     assert isinstance(outcome_of(root, mark + MESSAGE, by_alias=True), Delivered)
     assert isinstance(outcome_of(root, mark + mark + MESSAGE, by_alias=True), Failed)

@@ -1,3 +1,5 @@
+"""Tests how Maildirs are found without leaving MAIL_DIR, and how files are saved in them."""
+
 import mailbox
 import os
 import re
@@ -137,19 +139,19 @@ def test_a_maildir_whose_folder_is_a_link_is_not_found(root: Path, folder: str) 
     assert Maildirs(root).find("bob") is None
 
 
-def test_a_missing_mail_dir_is_trouble_and_not_an_unknown_user(tmp_path: Path) -> None:
+def test_a_missing_mail_dir_is_an_error_and_not_an_unknown_user(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Maildirs(tmp_path / "not-mounted").find("bob")
 
 
 @NOT_ROOT
-def test_a_maildir_that_cannot_be_looked_into_is_trouble(root: Path) -> None:
+def test_an_unreadable_maildir_is_an_error(root: Path) -> None:
     make(root / "bob").chmod(0)
     with pytest.raises(PermissionError):
         Maildirs(root).find("bob")
 
 
-def test_a_maildir_is_made_for_us_alone(root: Path) -> None:
+def test_a_new_maildir_is_readable_by_the_relay_only(root: Path) -> None:
     maildir = Maildirs(root).make("postmaster")
     assert Maildirs(root).find("postmaster") == maildir
     assert {stat.S_IMODE(path.stat().st_mode) for path in (maildir, *maildir.iterdir())} == {0o700}
@@ -223,7 +225,7 @@ def test_a_folder_swapped_for_a_link_after_the_look_is_not_followed(root: Path, 
     assert files(out, folder) == []
 
 
-def test_pieces_that_fail_leave_nothing(root: Path) -> None:
+def test_a_body_that_cannot_be_read_leaves_no_file(root: Path) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"half"
         raise OSError(5, "Input/output error")
@@ -260,7 +262,7 @@ def test_the_message_is_synced_before_it_is_shown_and_the_folder_after(
 
 @pytest.mark.parametrize("step", range(1, 14))
 @pytest.mark.parametrize("error", [PowerCut(), OSError(28, "No space left on device")], ids=["cut", "full"])
-def test_whatever_step_stops_it_no_half_message_is_ever_in_new(
+def test_no_half_message_is_in_new_whichever_step_fails(
     root: Path, monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException
 ) -> None:
     maildir, content = make(root / "bob"), b"line\n" * 50_000
@@ -293,15 +295,15 @@ def test_names_never_repeat_within_one_moment() -> None:
     assert len({names.unique(1795352322.25) for _ in range(1000)}) == 1000
 
 
-def test_a_delivery_has_one_name_at_all_its_attempts() -> None:
+def test_a_message_has_one_name_at_all_its_attempts() -> None:
     names = [MaildirNames("relay.test:25/x").stable(1795352322.9, "0gqw5z6cn4j0y-3") for _ in range(2)]
     assert names == ["1795352322.0gqw5z6cn4j0y-3.relay.test\\07225\\057x"] * 2
 
 
-def test_a_name_follows_the_maildir_page() -> None:
+def test_a_name_follows_the_maildir_specification() -> None:
     name = MaildirNames("a/b:c").unique(1795352322.25)
     assert re.fullmatch(rf"1795352322\.M250000P{os.getpid()}Q1R[0-9a-f]{{8}}\.a\\057b\\072c", name)
 
 
-def test_names_of_two_starts_differ_though_all_else_is_the_same() -> None:
+def test_names_of_two_starts_differ_even_if_all_else_is_the_same() -> None:
     assert MaildirNames("relay.test").unique(0.0) != MaildirNames("relay.test").unique(0.0)

@@ -1,3 +1,5 @@
+"""Tests the text of LOCAL_DELIVERY."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tests how requests become SMTP commands, and replies become outcomes."""
+
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -26,9 +28,9 @@ def request(envelope: Envelope, body: Body | None = None) -> DeliveryRequest:
 
 
 def commands(offer: Offer, envelope: Envelope) -> list[str]:
-    letter = prepare_transaction(offer, request(envelope), HOST).message
-    assert letter is not None
-    return [letter.mail, *letter.recipients]
+    message = prepare_transaction(offer, request(envelope), HOST).message
+    assert message is not None
+    return [message.mail, *message.recipients]
 
 
 FULL = replace(
@@ -42,7 +44,7 @@ FULL = replace(
 )
 
 
-def test_parameters_go_where_they_are_offered() -> None:
+def test_parameters_are_sent_if_offered() -> None:
     assert commands(ALL, FULL) == [
         f"MAIL FROM:<alice@a.test> SIZE={len(mail.BODY)} BODY=8BITMIME RET=HDRS ENVID=a+3D1",
         "RCPT TO:<bob@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;bob+2Bx@b.test",
@@ -50,7 +52,7 @@ def test_parameters_go_where_they_are_offered() -> None:
     ]
 
 
-def test_parameters_stay_away_where_they_are_not_offered() -> None:
+def test_parameters_are_not_sent_if_not_offered() -> None:
     assert commands(Offer(), FULL) == [
         "MAIL FROM:<alice@a.test>",
         "RCPT TO:<bob@b.test>",
@@ -62,7 +64,7 @@ def test_the_null_path_is_empty() -> None:
     assert commands(Offer(), mail.envelope("b@b.test", sender=None))[0] == "MAIL FROM:<>"
 
 
-def test_smtputf8_is_asked_for_when_anything_needs_it_and_only_then() -> None:
+def test_smtputf8_is_requested_only_if_an_address_or_the_header_needs_it() -> None:
     needs = [
         mail.envelope("b@b.test", GREEK),
         replace(mail.envelope("b@b.test"), sender=GREEK.address),
@@ -88,11 +90,11 @@ NO_UTF8 = replace(ALL, smtputf8=False)
         b"\r\n\xc3\xbc\r\n",
     ],
 )
-def test_a_message_of_an_ascii_header_needs_no_smtputf8_though_its_client_said_it(body: bytes) -> None:
-    written = prepare_transaction(NO_UTF8, request(UTF8, MemoryBody(body)), HOST)
-    assert written.message is not None
-    assert written.message.mail == f"MAIL FROM:<alice@a.test> SIZE={len(body)}"
-    assert written.outcomes == {}
+def test_an_ascii_header_needs_no_smtputf8_even_if_the_client_declared_it(body: bytes) -> None:
+    prepared = prepare_transaction(NO_UTF8, request(UTF8, MemoryBody(body)), HOST)
+    assert prepared.message is not None
+    assert prepared.message.mail == f"MAIL FROM:<alice@a.test> SIZE={len(body)}"
+    assert prepared.outcomes == {}
 
 
 def test_the_header_of_a_large_message_is_judged_too() -> None:
@@ -123,15 +125,15 @@ def test_a_header_that_cannot_be_read_is_tried_later() -> None:
 def test_a_message_that_needs_smtputf8_fails_where_it_is_not_offered(
     envelope: Envelope, body: bytes, words: str
 ) -> None:
-    written = prepare_transaction(NO_UTF8, request(envelope, MemoryBody(body)), HOST)
-    assert written.message is None
-    (failed,) = written.outcomes.values()
+    prepared = prepare_transaction(NO_UTF8, request(envelope, MemoryBody(body)), HOST)
+    assert prepared.message is None
+    (failed,) = prepared.outcomes.values()
     assert isinstance(failed, Failed)
     assert (failed.status, failed.host) == ("5.6.7", HOST)
     assert words in failed.text
 
 
-def test_a_domain_goes_out_as_a_labels() -> None:
+def test_a_domain_is_sent_as_a_labels() -> None:
     envelope = replace(
         UTF8, sender=parse_address("info@bücher.test"), recipients=(Recipient(parse_address("x@grün.test")),)
     )
@@ -143,12 +145,12 @@ def test_a_domain_goes_out_as_a_labels() -> None:
 
 def test_a_recipient_that_needs_smtputf8_fails_alone() -> None:
     offer = replace(ALL, smtputf8=False)
-    written = prepare_transaction(offer, request(mail.envelope(GREEK, "b@b.test")), HOST)
-    assert written.message is not None
-    assert list(written.message.recipients) == ["RCPT TO:<b@b.test>"]
-    done = outcomes(written, [reply(250, "2.0.0", "ok")], HOST, dsn=False)
+    prepared = prepare_transaction(offer, request(mail.envelope(GREEK, "b@b.test")), HOST)
+    assert prepared.message is not None
+    assert list(prepared.message.recipients) == ["RCPT TO:<b@b.test>"]
+    done = outcomes(prepared, [reply(250, "2.0.0", "ok")], HOST, dsn=False)
     assert {index: type(each) for index, each in done.items()} == {0: Failed, 1: Delivered}
-    assert list(written.outcomes) == [0]
+    assert list(prepared.outcomes) == [0]
     assert prepare_transaction(offer, request(mail.envelope(GREEK)), HOST).message is None
 
 
@@ -156,16 +158,16 @@ def test_a_recipient_that_needs_smtputf8_fails_alone() -> None:
     ("size", "fits"), [(None, True), (0, True), (len(mail.BODY), True), (len(mail.BODY) - 1, False)]
 )
 def test_a_message_larger_than_the_offered_size_fails_unsent(size: int | None, fits: bool) -> None:
-    written = prepare_transaction(replace(ALL, size=size), request(mail.envelope("b@b.test", "c@b.test")), HOST)
-    assert (written.message is not None) is fits
-    assert {each.status for each in written.outcomes.values()} == (set() if fits else {"5.3.4"})
+    prepared = prepare_transaction(replace(ALL, size=size), request(mail.envelope("b@b.test", "c@b.test")), HOST)
+    assert (prepared.message is not None) is fits
+    assert {each.status for each in prepared.outcomes.values()} == (set() if fits else {"5.3.4"})
 
 
-def test_small_bodies_are_in_the_letter_and_large_ones_are_not() -> None:
+def test_only_small_bodies_are_in_the_prepared_message() -> None:
     for size, inside in ((ONE_WRITE_BYTES, True), (ONE_WRITE_BYTES + 1, False)):
-        letter = prepare_transaction(ALL, request(mail.envelope("b@b.test"), MemoryBody(b"x" * size)), HOST).message
-        assert letter is not None
-        assert (letter.body is not None) is inside
+        message = prepare_transaction(ALL, request(mail.envelope("b@b.test"), MemoryBody(b"x" * size)), HOST).message
+        assert message is not None
+        assert (message.body is not None) is inside
 
 
 def test_a_body_that_cannot_be_read_is_tried_later() -> None:
@@ -175,13 +177,13 @@ def test_a_body_that_cannot_be_read_is_tried_later() -> None:
         def chunks(self) -> Iterator[bytes]:
             raise OSError(5, "Input/output error")
 
-    written = prepare_transaction(ALL, request(mail.envelope("b@b.test"), Broken()), HOST)
-    assert written.message is None
-    assert written.outcomes == {0: TryLater("cannot read the message body: Input/output error", status="4.3.0")}
+    prepared = prepare_transaction(ALL, request(mail.envelope("b@b.test"), Broken()), HOST)
+    assert prepared.message is None
+    assert prepared.outcomes == {0: TryLater("cannot read the message body: Input/output error", status="4.3.0")}
 
 
 @pytest.mark.parametrize(
-    ("verdict", "expected"),
+    ("reply", "expected"),
     [
         (reply(250, "2.6.0", "queued as 1"), Delivered("250 2.6.0 queued as 1", HOST, "2.6.0")),
         (reply(250, "", "ok"), Delivered("250 ok", HOST, "2.0.0")),
@@ -194,11 +196,11 @@ def test_a_body_that_cannot_be_read_is_tried_later() -> None:
         (SessionFailure(FailureKind.LOST, "4.4.2", "connection lost"), TryLater("connection lost", HOST, "4.4.2")),
     ],
 )
-def test_every_verdict_has_one_outcome(verdict: Reply | SessionFailure, expected: Outcome) -> None:
-    assert outcome(verdict, HOST) == expected
+def test_every_reply_has_one_outcome(reply: Reply | SessionFailure, expected: Outcome) -> None:
+    assert outcome(reply, HOST) == expected
 
 
-def test_a_refusal_with_advice_is_tried_later_and_says_it() -> None:
+def test_a_refusal_with_advice_is_tried_later_and_shows_the_advice() -> None:
     refused = reply(550, "5.7.1", "not owned by user")
     assert outcome(refused, HOST, advise=lambda _: "ask") == TryLater(
         "550 5.7.1 not owned by user; ask", HOST, "4.7.1", "ask"
@@ -229,11 +231,11 @@ def test_an_original_recipient_goes_to_a_host_without_smtputf8_in_ascii() -> Non
         "utf-8;info@b\u00fccher.test": "rfc822;info@xn--bcher-kva.test",
         "utf-8;j\u00f6rg@b.test": "utf-8;j\\x{F6}rg@b.test",
     }
-    for original, written in originals.items():
+    for original, prepared in originals.items():
         envelope = mail.envelope(Recipient(Address("b", "b.test"), original=original))
-        assert commands(replace(ALL, smtputf8=False), envelope)[1] == f"RCPT TO:<b@b.test> ORCPT={written}"
+        assert commands(replace(ALL, smtputf8=False), envelope)[1] == f"RCPT TO:<b@b.test> ORCPT={prepared}"
 
 
-def test_octets_outside_ascii_in_a_header_travel_when_the_client_did_not_say_smtputf8() -> None:
+def test_octets_outside_ascii_in_a_header_are_sent_if_the_client_did_not_declare_smtputf8() -> None:
     body = MemoryBody("Subject: Grüße\r\n\r\nx\r\n".encode())
     assert prepare_transaction(NO_UTF8, request(mail.envelope("b@b.test"), body), HOST).message is not None

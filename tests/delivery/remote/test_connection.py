@@ -1,3 +1,5 @@
+"""Tests transactions over one connection: outcomes, time limits, and connections that are kept open."""
+
 from dataclasses import replace
 
 from harness import mail
@@ -7,7 +9,7 @@ from tests.drivers.connector_case import ROUTE, TAKEN, Case, request
 from tests.fakes.memory_reactor import Wire
 
 
-class CarryTests(Case):
+class DeliverTests(Case):
     def test_a_small_message_goes_out_in_one_write_and_its_outcome_comes_back(self) -> None:
         connection, wire = self.ready()
         delivering = connection.deliver(request())
@@ -23,7 +25,7 @@ class CarryTests(Case):
         )
         self.assertTrue(connection.usable)
 
-    def test_data_takes_the_place_of_bdat_when_that_is_switched_off(self) -> None:
+    def test_data_replaces_bdat_if_that_is_switched_off(self) -> None:
         connection, wire = self.ready(bdat=False)
         delivering = connection.deliver(request())
         self.assertTrue(wire.heard().endswith(b"DATA\r\n"))
@@ -32,7 +34,7 @@ class CarryTests(Case):
         wire.says("250 2.0.0 taken")
         self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
 
-    def test_outcomes_bear_the_indexes_of_the_parcel(self) -> None:
+    def test_outcomes_have_the_recipient_indexes_of_the_request(self) -> None:
         connection, wire = self.ready()
         whole = request("a@b.test", "b@b.test", "c@b.test")
         delivering = connection.deliver(replace(whole, recipients=(whole.recipients[2], whole.recipients[0])))
@@ -40,7 +42,7 @@ class CarryTests(Case):
         outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual({index: type(each) for index, each in outcomes.items()}, {2: Failed, 0: Delivered})
 
-    def test_no_refusal_of_mail_by_our_own_smarthost_is_final_and_each_has_advice(self) -> None:
+    def test_no_refusal_of_mail_by_the_smarthost_is_final_and_each_has_advice(self) -> None:
         for line in ("530 5.7.0 authentication required", "550 5.7.1 not owned by user", "554 no", "501 5.1.7 bad"):
             connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
             delivering = connection.deliver(request("bob@b.test", "eve@b.test"))
@@ -64,25 +66,25 @@ class CarryTests(Case):
         outcomes = self.successResultOf(delivering).outcomes
         self.assertEqual([type(outcomes[index]) for index in range(3)], [Failed, TryLater, TryLater])
 
-    def test_the_word_of_any_other_host_is_final(self) -> None:
+    def test_a_refusal_by_any_other_host_is_final(self) -> None:
         connection, wire = self.ready()
         delivering = connection.deliver(request())
         wire.says("530 5.7.0 authentication required", "503 no", "503 no")
         self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Failed)
 
-    def test_what_cannot_go_this_way_is_decided_without_a_word(self) -> None:
+    def test_a_message_that_the_host_cannot_take_is_decided_without_a_command(self) -> None:
         connection, wire = self.ready("250-mx.test", "250 SIZE 10")
         outcomes = self.successResultOf(connection.deliver(request())).outcomes
         self.assertEqual(outcomes[0].status, "5.3.4")
         self.assertEqual(wire.heard(), b"")
         self.assertTrue(connection.usable)
 
-    def test_one_parcel_at_a_time(self) -> None:
+    def test_a_second_request_at_the_same_time_is_an_error(self) -> None:
         connection, _ = self.ready()
         connection.deliver(request())
         self.assertRaises(RuntimeError, connection.deliver, request())
 
-    def test_each_step_has_its_time(self) -> None:
+    def test_each_step_has_its_time_limit(self) -> None:
         for replies, seconds, words in (
             ((), 300, "no reply to MAIL"),
             (("250 ok",), 300, "no reply to RCPT"),
@@ -113,7 +115,7 @@ class CarryTests(Case):
             TryLater("connection lost after end of data; the message may have been taken", ROUTE.label, "4.4.2"),
         )
 
-    def test_a_remote_that_breaks_the_protocol_is_left(self) -> None:
+    def test_a_remote_that_breaks_the_protocol_is_disconnected(self) -> None:
         connection, wire = self.ready()
         delivering = connection.deliver(request())
         wire.says("250 ok", "gibberish")
@@ -121,7 +123,7 @@ class CarryTests(Case):
         self.assertEqual((type(outcome), outcome.status), (TryLater, "4.5.0"))
         self.assertTrue(wire.aborting)
 
-    def test_the_next_parcel_may_be_given_when_the_last_one_comes_back(self) -> None:
+    def test_the_next_request_may_be_given_when_the_last_result_arrives(self) -> None:
         connection, wire = self.ready()
         again = connection.deliver(request()).addCallback(lambda _: connection.deliver(request()))
         wire.says(*TAKEN)
@@ -137,12 +139,12 @@ class KeptOpenTests(Case):
         wire.heard()
         return connection, wire
 
-    def test_waiting_for_the_next_parcel_takes_no_time_limit(self) -> None:
+    def test_an_idle_connection_has_no_time_limit(self) -> None:
         connection, _ = self.used()
         self.net.advance(10_000)
         self.assertTrue(connection.usable)
 
-    def test_goodbye_while_idle_makes_it_unusable_and_is_told_when_it_is_down(self) -> None:
+    def test_421_while_idle_makes_it_unusable_and_its_loss_is_reported(self) -> None:
         connection, wire = self.used()
         wire.says("421 4.4.2 idle too long")
         self.assertFalse(connection.usable)
@@ -150,12 +152,12 @@ class KeptOpenTests(Case):
         self.net.advance(0)
         self.assertEqual(self.lost, [connection])
 
-    def test_anything_said_while_idle_makes_it_unusable(self) -> None:
+    def test_any_reply_while_idle_makes_it_unusable(self) -> None:
         connection, wire = self.used()
         wire.says("250 what?")
         self.assertFalse(connection.usable)
 
-    def test_a_connection_that_goes_down_is_told_once(self) -> None:
+    def test_a_lost_connection_is_reported_once(self) -> None:
         connection, wire = self.used()
         wire.lost()
         self.assertFalse(connection.usable)
@@ -166,7 +168,7 @@ class KeptOpenTests(Case):
         self.assertEqual(self.lost, [connection])
         self.assertEqual(self.net.getDelayedCalls(), [])
 
-    def test_a_parcel_for_a_dead_connection_may_go_over_another_at_once(self) -> None:
+    def test_a_request_for_a_dead_connection_may_go_over_another_at_once(self) -> None:
         def gone(wire: Wire) -> None:
             wire.lost()
 
@@ -184,7 +186,7 @@ class KeptOpenTests(Case):
             self.assertEqual(self.successResultOf(delivering), TransactionResult({}, stale=True, fully_sent=True))
             self.assertFalse(connection.usable)
 
-    def test_a_parcel_of_which_only_commands_were_said_is_stale_and_was_not_sent(self) -> None:
+    def test_a_request_of_which_only_commands_were_sent_is_stale_and_was_not_sent(self) -> None:
         connection, wire = self.ready(bdat=False)
         delivering = connection.deliver(request())
         wire.says("250 ok", "250 ok", "354 go", "250 taken")
@@ -193,19 +195,19 @@ class KeptOpenTests(Case):
         wire.lost()
         self.assertEqual(self.successResultOf(delivering), TransactionResult({}, stale=True, fully_sent=False))
 
-    def test_a_parcel_given_after_the_connection_went_down_is_stale(self) -> None:
+    def test_a_request_given_after_the_connection_went_down_is_stale(self) -> None:
         connection, wire = self.used()
         wire.lost()
         self.assertEqual(self.successResultOf(connection.deliver(request())), TransactionResult({}, stale=True))
 
-    def test_once_anything_was_answered_it_is_not_stale(self) -> None:
+    def test_a_request_that_got_any_reply_is_not_stale(self) -> None:
         connection, wire = self.used()
         delivering = connection.deliver(request())
         wire.says("250 ok")
         wire.lost()
         self.assertIsInstance(self.successResultOf(delivering).outcomes[0], TryLater)
 
-    def test_the_first_parcel_of_a_new_connection_is_never_stale(self) -> None:
+    def test_the_first_request_of_a_new_connection_is_never_stale(self) -> None:
         connection, wire = self.ready()
         delivering = connection.deliver(request())
         wire.says("421 no mail today")
@@ -221,14 +223,14 @@ class KeptOpenTests(Case):
         wire.says("500 what?")
         self.assertEqual(self.successResultOf(delivering), TransactionResult({}, stale=True, fully_sent=True))
 
-    def test_quit_is_said_and_the_connection_closed(self) -> None:
+    def test_quit_is_sent_and_the_connection_closed(self) -> None:
         connection, wire = self.used()
         connection.quit()
         self.assertEqual(wire.heard(), b"QUIT\r\n")
         self.assertTrue(wire.disconnecting)
         self.assertFalse(connection.usable)
 
-    def test_quit_waits_for_the_parcel_under_way(self) -> None:
+    def test_quit_waits_for_the_running_transaction(self) -> None:
         connection, wire = self.used()
         delivering = connection.deliver(request())
         connection.quit()
@@ -238,7 +240,7 @@ class KeptOpenTests(Case):
         self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
         self.assertEqual(wire.heard(), b"QUIT\r\n")
 
-    def test_abort_cuts_the_parcel_under_way_short(self) -> None:
+    def test_abort_ends_the_running_transaction(self) -> None:
         connection, wire = self.used()
         delivering = connection.deliver(request())
         wire.says("250 ok")

@@ -1,3 +1,5 @@
+"""Tests how connections are opened: the order of routes, TLS, login, time limits and cancelling."""
+
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +31,7 @@ class OpeningTests(Case):
         self.assertTrue(connection.usable)
         self.assertEqual((connection.peer, connection.security), ("mx.test[192.0.2.1]:25", ""))
 
-    def test_an_unreachable_host_is_followed_by_the_next_and_the_last_trouble_is_told(self) -> None:
+    def test_an_unreachable_host_is_followed_by_the_next_and_the_last_failure_is_reported(self) -> None:
         opening = self.open(ROUTE, OTHER)
         self.net.refuse()
         self.assertEqual(self.net.targets, [("192.0.2.1", 25), ("2001:db8::1", 2525)])
@@ -46,7 +48,7 @@ class OpeningTests(Case):
         self.assertEqual(self.successResultOf(opening).peer, OTHER.label)
         self.assertFalse(second.disconnecting)
 
-    def test_no_host_that_is_no_better_than_ourselves_is_tried_after_ourselves(self) -> None:
+    def test_hosts_that_are_not_preferred_to_this_relay_are_not_tried_after_it(self) -> None:
         us, worse = replace(ROUTE, preference=10), replace(OTHER, preference=20)
         opening = self.open(us, worse)
         self.net.accept("220 hi", "250 ME.test")
@@ -55,7 +57,7 @@ class OpeningTests(Case):
         self.assertEqual((outcome.status, outcome.host), ("4.4.6", ROUTE.label))
         self.assertIn("mail loops back to this relay: mx.test[192.0.2.1]:25 answers, but it calls itself", outcome.text)
 
-    def test_the_next_smarthost_is_tried_after_one_that_is_ourselves(self) -> None:
+    def test_the_next_smarthost_is_tried_after_one_that_is_this_relay(self) -> None:
         opening = self.open(ROUTE, OTHER)
         self.net.accept("220 hi", "250 me.test")
         self.net.accept("220 hi", *CLEAR)
@@ -84,7 +86,7 @@ class OpeningTests(Case):
             self.net.advance(60)
         self.assertIn("no reply to greeting", self.trouble(opening).text)
 
-    def test_a_host_that_hangs_up_is_told_with_the_step_it_left_at(self) -> None:
+    def test_a_lost_connection_is_reported_with_the_awaited_step(self) -> None:
         opening = self.open()
         self.net.accept("220 hi").lost()
         self.assertEqual(self.trouble(opening).text, "connection lost before the reply to EHLO")
@@ -126,7 +128,7 @@ class TlsTests(Case):
         wire = self.net.accept("220 hi", *EHLO)
         return opening, wire
 
-    def test_starttls_is_used_where_offered(self) -> None:
+    def test_starttls_is_used_if_offered(self) -> None:
         opening, wire = self.starttls(ROUTE)
         self.assertTrue(wire.heard().endswith(b"STARTTLS\r\n"))
         wire.says("220 go")
@@ -176,7 +178,7 @@ class TlsTests(Case):
         wire.lost()
         self.assertIn("TLS failed", self.trouble(opening).text)
 
-    def test_what_demands_tls_never_goes_on_in_clear(self) -> None:
+    def test_a_route_that_demands_tls_never_goes_on_in_clear(self) -> None:
         for rule in (TlsRule.REQUIRE, TlsRule.VERIFY):
             route = replace(ROUTE, tls=rule)
             opening, wire = self.starttls(route)
@@ -191,7 +193,7 @@ class TlsTests(Case):
             self.assertIn("STARTTLS is not offered", self.trouble(opening).text)
         self.assertEqual(len(self.net.targets), 6)
 
-    def test_no_starttls_where_the_rule_is_none(self) -> None:
+    def test_starttls_is_not_used_if_the_rule_is_none(self) -> None:
         opening, wire = self.starttls(replace(ROUTE, tls=TlsRule.NONE))
         self.assertEqual(wire.heard(), b"EHLO me.test\r\n")
         self.successResultOf(opening)
@@ -257,7 +259,7 @@ class LoginTests(Case):
 
 
 class BrokenTlsTests(Case):
-    def test_a_tls_library_that_cannot_work_here_does_not_hold_the_mail(self) -> None:
+    def test_a_broken_tls_library_does_not_block_the_mail(self) -> None:
         def broken(route: Route) -> Any:
             raise MemoryError("no executable memory")
 

@@ -170,7 +170,7 @@ TIMED = [silence, trickle, lines_by_trickle, reply_without_a_last_line]
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_whatever_a_remote_does_there_the_mail_waits_and_what_was_decided_stands(point: str) -> None:
+def test_no_act_of_a_remote_loses_mail_or_changes_decided_outcomes(point: str) -> None:
     for mischief in (*FOREIGN, *PROTOCOL, *GONE, *TIMED):
         remote = Remote()
         came = remote.play(point, mischief)
@@ -232,7 +232,7 @@ def play_on(remote: Remote, reply: str) -> None:
         remote.wire.says(GOOD[usual])
 
 
-def test_a_remote_that_goes_on_talking_after_it_was_left_is_not_kept_in_memory() -> None:
+def test_replies_after_the_connection_was_closed_are_not_kept_in_memory() -> None:
     remote = Remote()
     remote.play("MAIL", saying("nonsense"))
     client = remote.wire._protocol.client
@@ -242,7 +242,7 @@ def test_a_remote_that_goes_on_talking_after_it_was_left_is_not_kept_in_memory()
     remote.is_left_with_nothing()
 
 
-def test_replies_that_nobody_waits_for_end_the_session_and_take_nothing_back() -> None:
+def test_unexpected_replies_end_the_session_and_change_no_outcome() -> None:
     for extra in ("250 ok", "550 no", "354 go", "221 bye", "nonsense"):
         remote = Remote()
         outcomes = remote.play(LAST, saying(GOOD[LAST], extra))
@@ -264,7 +264,7 @@ def test_replies_that_nobody_waits_for_end_the_session_and_take_nothing_back() -
         ["250-", "250 PIPELINING"],
     ],
 )
-def test_what_a_remote_claims_to_offer_stops_no_mail(offer: list[str]) -> None:
+def test_no_offer_of_a_remote_stops_mail(offer: list[str]) -> None:
     case = Remote()
     case.setUp()
     connection, wire = case.ready(*offer)

@@ -1,3 +1,5 @@
+"""Tests the note that is on disk before the last octet of a message is sent."""
+
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
@@ -48,7 +50,7 @@ class NotedOnDemandTests(Case):
 
     # A body that goes out at once
 
-    def test_nothing_is_said_before_the_note_is_on_disk(self) -> None:
+    def test_no_command_is_sent_before_the_note_is_on_disk(self) -> None:
         connection, wire = self.connection()
         given = request()
         delivering = connection.deliver(given)
@@ -59,7 +61,7 @@ class NotedOnDemandTests(Case):
         wire.says(*TAKEN)
         self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
 
-    def test_what_cannot_be_noted_is_not_sent_and_the_connection_is_still_good(self) -> None:
+    def test_a_message_that_cannot_be_noted_is_not_sent_and_the_connection_stays_usable(self) -> None:
         connection, wire = self.connection()
         delivering = connection.deliver(request("a@b.test", "b@b.test"))
         self.refused()
@@ -68,7 +70,7 @@ class NotedOnDemandTests(Case):
         self.assertIn("cannot note it: the disk is full", outcomes[0].text)
         self.assertEqual((wire.heard(), connection.usable), (b"", True))
 
-    def test_a_new_connection_that_ends_while_the_disk_is_waited_for_is_a_failed_attempt(self) -> None:
+    def test_a_new_connection_that_is_lost_while_the_note_is_written_is_a_failed_attempt(self) -> None:
         connection, wire = self.connection()
         delivering = connection.deliver(request())
         wire.lost()
@@ -76,7 +78,7 @@ class NotedOnDemandTests(Case):
         self.on_disk()
         self.assertEqual(wire.heard(), b"")
 
-    def test_a_used_connection_that_ends_while_the_disk_is_waited_for_was_stale(self) -> None:
+    def test_a_used_connection_that_is_lost_while_the_note_is_written_was_stale(self) -> None:
         connection, wire = self.connection()
         connection.deliver(request())
         self.on_disk()
@@ -97,7 +99,7 @@ class NotedOnDemandTests(Case):
         self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
         self.assertEqual(wire.heard(), b"QUIT\r\n")
 
-    def test_closing_by_force_does_not_wait_for_the_disk(self) -> None:
+    def test_abort_does_not_wait_for_the_note(self) -> None:
         connection, wire = self.connection()
         delivering = connection.deliver(request())
         connection.abort()
@@ -139,7 +141,7 @@ class NotedOnDemandTests(Case):
             self.assertIn("cannot note it", self.successResultOf(delivering).outcomes[0].text)
             self.assertEqual((wire.heard(), wire.aborting), (b"", True))
 
-    def test_a_remote_that_refuses_the_body_before_its_end_is_heard_while_the_disk_is_waited_for(self) -> None:
+    def test_a_refusal_of_the_body_counts_while_the_note_is_written(self) -> None:
         delivering, _, wire = self.streaming(bdat=False)
         self.streamed(wire)
         wire.says("552 5.3.4 too large")
@@ -154,13 +156,13 @@ class QueueInFlightLogTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.in_flight = QueueInFlightLog(self.queue, EventLog(self.lines.append, lambda: 0.0))
 
-    def test_the_first_time_is_noted_and_not_told(self) -> None:
+    def test_the_first_note_logs_no_duplicate(self) -> None:
         given = request()
         self.successResultOf(self.in_flight.note_in_flight(given))
         self.assertEqual(self.lines, [])
         self.assertEqual(self.successResultOf(self.queue.note_in_flight(given.id, [0])), {0})
 
-    def test_what_was_noted_and_never_settled_is_told_by_recipient(self) -> None:
+    def test_a_recipient_that_was_noted_and_never_settled_is_logged(self) -> None:
         given = request("a@b.test", "b@b.test")
         self.successResultOf(self.queue.note_in_flight(given.id, [1]))
         self.successResultOf(self.in_flight.note_in_flight(given))
@@ -168,7 +170,7 @@ class QueueInFlightLogTests(SynchronousTestCase):
         self.assertIn(f" possible-duplicate id={given.id} to=<b@b.test> ", line)
         self.assertIn("possible duplicate", line)
 
-    def test_what_was_noted_and_never_sent_is_no_news(self) -> None:
+    def test_a_recipient_that_was_noted_and_never_sent_is_not_logged(self) -> None:
         given = request()
         self.successResultOf(self.in_flight.note_in_flight(given))
         self.successResultOf(self.in_flight.note_in_flight(replace(given, unsent=frozenset((0,)))))
@@ -176,6 +178,6 @@ class QueueInFlightLogTests(SynchronousTestCase):
         self.successResultOf(self.in_flight.note_in_flight(given))
         self.assertEqual(len(self.lines), 1)
 
-    def test_a_queue_that_cannot_note_it_says_so(self) -> None:
+    def test_a_queue_that_cannot_write_the_note_fails(self) -> None:
         self.successResultOf(succeed(self.queue.close()))
         self.failureResultOf(self.in_flight.note_in_flight(request()), QueueError)

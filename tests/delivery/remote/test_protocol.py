@@ -105,16 +105,16 @@ class LoopbackTests(TestCase):
         self.assertEqual(await self.deliver(sink), "")
         self.assertEqual((sink.messages[0].content, sink.messages[0].verb), (mail.BODY, "DATA"))
 
-    async def test_any_certificate_will_do_for_opportunistic_tls(self) -> None:
+    async def test_opportunistic_tls_accepts_any_certificate(self) -> None:
         sink = self.sink(tls=self.tls(certificates.self_signed(["other.test"])))
         self.assertIn("unverified (self-signed certificate)", await self.deliver(sink))
         self.assertTrue(sink.messages[0].tls)
 
-    async def test_a_verified_certificate_is_told(self) -> None:
+    async def test_a_verified_certificate_is_shown_in_the_security(self) -> None:
         sink = self.sink(tls=self.good_tls())
         self.assertRegex(await self.deliver(sink, rule=TlsRule.VERIFY), r"^TLSv1\.3 \S+ verified$")
 
-    async def test_credentials_are_never_shown_to_a_host_that_proves_nothing(self) -> None:
+    async def test_credentials_are_never_sent_to_an_unverified_host(self) -> None:
         sink = self.sink(tls=self.tls(certificates.self_signed(["sink.test"])), users={USER.user: USER.password})
         outcome = await self.open(sink, TlsRule.VERIFY, credentials=USER)
         self.assertEqual(

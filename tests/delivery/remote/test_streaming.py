@@ -1,3 +1,5 @@
+"""Tests how a body that is too large for one write is streamed."""
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,7 +51,7 @@ class LargeBodyTests(Case):
             sent += wire.heard()
         self.assertEqual(sent, self.LARGE.data + b".\r\n")
 
-    def test_a_remote_that_takes_no_more_is_given_up(self) -> None:
+    def test_a_remote_that_takes_no_more_of_the_body_times_out(self) -> None:
         delivering, _, wire = self.streaming(self.LARGE)
         self.net.advance(170)
         wire.producer.resumeProducing()
@@ -93,7 +95,7 @@ class LargeBodyTests(Case):
         producer.resumeProducing()
         self.assertEqual(wire.heard(), b"")
 
-    def test_a_connection_lost_in_the_middle_is_a_plain_loss(self) -> None:
+    def test_a_connection_lost_in_the_middle_of_the_body_is_reported_as_lost(self) -> None:
         delivering, _, wire = self.streaming(self.LARGE)
         wire.producer.resumeProducing()
         wire.lost()

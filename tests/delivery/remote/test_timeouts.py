@@ -1,3 +1,5 @@
+"""Tests the time limits of the steps, and the timer behind them."""
+
 from twisted.internet.task import Clock
 
 from mta.delivery.remote.timeouts import Deadline, Timeouts
@@ -9,7 +11,7 @@ def deadline() -> tuple[Clock, list[float], Deadline]:
     return clock, expired, Deadline(clock, lambda: expired.append(clock.seconds()))
 
 
-def test_it_expires_when_it_was_last_set_to() -> None:
+def test_a_deadline_expires_at_the_time_it_was_last_set_to() -> None:
     clock, expired, limit = deadline()
     limit.set(10)
     clock.pump([9])
@@ -18,7 +20,7 @@ def test_it_expires_when_it_was_last_set_to() -> None:
     assert expired == [29]
 
 
-def test_an_earlier_time_takes_the_place_of_a_later_one() -> None:
+def test_an_earlier_time_replaces_a_later_one() -> None:
     clock, expired, limit = deadline()
     limit.set(600)
     limit.set(5)
@@ -26,7 +28,7 @@ def test_an_earlier_time_takes_the_place_of_a_later_one() -> None:
     assert expired == [5]
 
 
-def test_what_was_cleared_does_not_expire_and_can_be_set_again() -> None:
+def test_a_cleared_deadline_does_not_expire_and_can_be_set_again() -> None:
     clock, expired, limit = deadline()
     limit.set(5)
     limit.clear()

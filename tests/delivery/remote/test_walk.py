@@ -1,3 +1,5 @@
+"""Tests the walk of a delivery attempt over the hosts of a destination."""
+
 from collections.abc import Mapping
 
 import pytest
@@ -35,12 +37,12 @@ def test_before_any_answer_every_route_may_be_tried() -> None:
     assert untried(PLAN, frozenset()) == ROUTES
 
 
-def test_hosts_that_were_tried_are_left_out_and_count_for_the_bound() -> None:
+def test_hosts_that_were_tried_are_left_out_and_count_towards_the_limit() -> None:
     assert list(untried(PLAN, frozenset((A, B)))) == list(ROUTES[2:5])
 
 
 @pytest.mark.parametrize(("sessions", "left"), [(1, True), (MOST_SESSIONS, False)])
-def test_a_walk_ends_after_so_many_sessions(sessions: int, left: bool) -> None:
+def test_a_walk_ends_after_the_largest_number_of_sessions(sessions: int, left: bool) -> None:
     walk = FIRST_STEP
     for label in (A, B)[:sessions]:
         walk = walk.after(frozenset((label,)), TransactionResult({0: LATER}), usable=True)
@@ -53,21 +55,21 @@ def test_hosts_that_could_not_be_reached_a_moment_ago_are_left_out() -> None:
     assert not walk.next_routes(PLAN, {route.label for route in ROUTES})
 
 
-def test_the_last_trouble_of_a_host_is_the_answer() -> None:
+def test_the_last_failure_of_a_host_is_the_answer() -> None:
     walk = FIRST_STEP.after(frozenset((A,)), TransactionResult({0: LATER, 1: TAKEN}), usable=True)
     assert walk.answers == {0: LATER}
     assert walk.unreached(NOT_REACHED).answers == {0: NOT_REACHED}
     assert walk.unreached(OURS).answers == {0: LATER}
 
 
-def test_recipients_are_parted_by_their_answers() -> None:
+def test_recipients_are_sorted_by_their_answers() -> None:
     five = recipients(5)
     outcomes: dict[int, Outcome] = {0: TAKEN, 1: NO, 2: LATER, 3: OURS}
     parts = sort_out(five, TransactionResult(outcomes, excess=ExcessRecipients(frozenset((4,)), 2)))
     assert (parts.decided, parts.undecided, parts.excess) == ((five[0], five[1], five[3]), (five[2],), (five[4],))
 
 
-def test_a_copy_may_be_there_only_if_all_was_sent_and_no_reply_denies_it() -> None:
+def test_a_copy_may_exist_only_if_the_message_was_fully_sent_and_not_refused() -> None:
     outcomes: dict[int, Outcome] = {0: LATER, 1: LOST}
     assert unsent(TransactionResult(outcomes, fully_sent=True)) == {0}
     assert unsent(TransactionResult(outcomes, fully_sent=False)) == {0, 1}

@@ -97,7 +97,7 @@ class RealHandshakes(TestCase):
         self.sink.rules.append(Rule("STARTTLS", reply=None))
         self.assertEqual(await self.security(), "none(connection lost before the reply to STARTTLS)")
 
-    async def test_tls_that_works_is_told_as_ever(self) -> None:
+    async def test_tls_that_works_is_logged_as_usual(self) -> None:
         self.assertTrue((await self.security()).endswith(" verified"))
         self.assertEqual(self.told, [])
 
@@ -118,7 +118,7 @@ class Openings(Case):
         self.assertEqual(connection.security, f"none({told[0]})" if told else "")
         return told
 
-    def test_whatever_ends_tls_is_told(self) -> None:
+    def test_every_failure_of_tls_is_reported(self) -> None:
         go = lambda wire: wire.says("220 go")  # noqa: E731
         shake = lambda wire: wire.shake_hands()  # noqa: E731
         lose = lambda wire: wire.lost()  # noqa: E731
@@ -137,7 +137,7 @@ class Openings(Case):
             self.setUp()
             self.assertEqual(self.after(*mischief), [words])
 
-    def test_a_refusal_for_want_of_tls_is_tried_later(self) -> None:
+    def test_a_refusal_because_tls_is_missing_is_tried_later(self) -> None:
         opening = self.open(ROUTE)
         wire = self.net.accept("220 hi", "250-mx.test", "250 STARTTLS", "454 4.7.0 not now")
         delivering = self.successResultOf(opening).deliver(request())
@@ -147,12 +147,12 @@ class Openings(Case):
         self.assertEqual(outcome.status, "4.7.0")
         self.assertIn("TLS with it failed: 454 4.7.0 not now", outcome.text)
 
-    def test_a_host_without_starttls_has_nothing_to_tell(self) -> None:
+    def test_a_host_without_starttls_is_not_reported(self) -> None:
         opening = self.open(ROUTE)
         self.net.accept("220 hi", *CLEAR)
         self.assertEqual(self.successResultOf(opening).security, "")
 
-    def test_the_reason_of_one_host_is_not_told_of_the_next(self) -> None:
+    def test_the_reason_of_one_host_is_not_reported_for_the_next(self) -> None:
         opening = self.open(ROUTE, Route("mx2.test", "192.0.2.2", 25))
         self.net.accept("220 hi", *EHLO, "220 go").lost()
         self.net.accept("220 hi", *CLEAR)
@@ -200,7 +200,7 @@ def test_a_host_that_demands_the_tls_that_failed_does_not_refuse_for_good(answer
         assert without_tls(said, security) == ""
 
 
-def test_a_host_is_told_of_once_a_day() -> None:
+def test_a_host_is_reported_once_a_day() -> None:
     notices = ClearTextNotices()
     assert notices.text(ROUTE, "no TLS 1.2", 100.0) == (
         "mail goes to mx.test[192.0.2.1]:25 in clear, though it offers STARTTLS: no TLS 1.2."

@@ -1,3 +1,5 @@
+"""Tests the hints that tell an operator which setting to change."""
+
 import pytest
 
 from mta.delivery.replies.hints import operator_hint
@@ -75,7 +77,7 @@ def test_without_tls_another_port_is_advised_before_the_clear(cause: FailureKind
     assert advice == f"Try port {words}; only SMARTHOST_TLS=opportunistic sends mail in clear"
 
 
-def test_a_failed_handshake_that_nobody_demanded_needs_no_advice() -> None:
+def test_a_failed_opportunistic_handshake_needs_no_advice() -> None:
     outcome = operator_hint(
         SessionFailure(FailureKind.TLS_FAILED, "4.7.5", "no shared cipher"), Route("h", "1.2.3.4", 465)
     )
@@ -98,7 +100,7 @@ def test_no_advice_holds_a_secret_or_a_line_end(cause: FailureKind) -> None:
         (FailureKind.NO_TLS, "TLS is required, but: x; mail stays queued. Find out what keeps TLS from smtp.gmail.com"),
     ],
 )
-def test_a_provider_is_spoken_of_by_its_own_settings(cause: FailureKind, words: str) -> None:
+def test_the_advice_about_a_provider_names_its_own_settings(cause: FailureKind, words: str) -> None:
     login = Credentials("the-user", "the-password", "GMAIL")
     route = Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login)
     text = operator_hint(SessionFailure(cause, "4.7.0", "x"), route).text

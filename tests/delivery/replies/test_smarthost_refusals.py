@@ -147,7 +147,7 @@ def test_any_refusal_of_mail_is_about_this_relay(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["552 5.3.4 too big", "552 Message size exceeds maximum permitted"])
-def test_a_size_that_mail_is_refused_for_is_about_the_message(line: str) -> None:
+def test_a_size_for_which_mail_is_refused_is_about_the_message(line: str) -> None:
     assert blame(said(line), to_mail=True) is None
 
 

@@ -347,7 +347,7 @@ def test_a_wait_is_bounded_and_never_guessed(text: str, wait: float | None) -> N
     assert found.wait == wait
 
 
-def test_success_and_intermediate_replies_tell_of_no_limit() -> None:
+def test_success_and_intermediate_replies_report_no_limit() -> None:
     assert throttling(250, "2.0.0", "too many messages") is None
     assert throttling(354, "", "rate limit") is None
 

@@ -1,3 +1,5 @@
+"""Tests signing in batches in a thread."""
+
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +37,7 @@ class Thread:
         self.works.pop(0)[1].errback(MemoryError())
 
 
-class KeyWorkTests(SynchronousTestCase):
+class BatchSignerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.thread = Thread()
         self.work = BatchSigner(self.thread)
@@ -45,7 +47,7 @@ class KeyWorkTests(SynchronousTestCase):
         assert self.successResultOf(self.work.sign([quick])) == quick.sign()
         assert self.thread.works == []
 
-    def test_nothing_to_sign_waits_for_nothing(self) -> None:
+    def test_an_empty_list_of_fields_is_signed_at_once(self) -> None:
         assert self.successResultOf(self.work.sign([])) == b""
 
     def test_a_slow_key_signs_in_a_thread(self) -> None:
@@ -60,7 +62,7 @@ class KeyWorkTests(SynchronousTestCase):
         self.thread.do_one()
         assert self.successResultOf(signing) == fields[0].sign() + fields[1].sign()
 
-    def test_what_gathers_while_the_thread_signs_goes_to_it_together(self) -> None:
+    def test_fields_that_come_while_the_thread_signs_are_its_next_batch(self) -> None:
         signing = [self.work.sign([field(number)]) for number in range(4)]
         assert len(self.thread.works) == 1
         self.thread.do_one()
@@ -78,13 +80,13 @@ class KeyWorkTests(SynchronousTestCase):
             self.thread.do_one()
             assert self.successResultOf(signing) == field(number).sign()
 
-    def test_what_is_asked_for_when_a_signature_comes_is_signed_too(self) -> None:
+    def test_fields_that_come_in_a_callback_are_signed_too(self) -> None:
         again = self.work.sign([field(1)]).addCallback(lambda _: self.work.sign([field(2)]))
         self.thread.do_one()
         self.thread.do_one()
         assert self.successResultOf(again) == field(2).sign()
 
-    def test_a_failure_is_told_to_those_whose_work_it_was_and_the_others_go_on(self) -> None:
+    def test_a_failure_concerns_its_batch_only(self) -> None:
         failing, waiting = self.work.sign([field(1)]), self.work.sign([field(2)])
         self.thread.fail_one()
         self.failureResultOf(failing, MemoryError)

@@ -1,3 +1,5 @@
+"""Tests how changes of the aliases file are followed."""
+
 import os
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def test_a_change_is_seen_at_the_next_look(path: Path) -> None:
     assert list(file.current().entries) == ["info"]
 
 
-def test_what_is_wrong_with_the_file_is_told_when_it_is_read_and_not_again(path: Path) -> None:
+def test_errors_in_the_file_are_reported_once_for_each_change(path: Path) -> None:
     path.write_text("root: |rm\n")
     told: list[str] = []
     file = AliasesFile(path, told.append)
@@ -45,7 +47,7 @@ def test_what_is_wrong_with_the_file_is_told_when_it_is_read_and_not_again(path:
     assert len(told) == 2
 
 
-def test_a_file_that_is_gone_leaves_the_aliases_in_force_and_is_told_once(path: Path) -> None:
+def test_a_missing_file_leaves_the_aliases_in_force_and_is_reported_once(path: Path) -> None:
     told: list[str] = []
     file = AliasesFile(path, told.append)
     path.unlink()
@@ -60,7 +62,7 @@ def test_a_file_that_is_gone_leaves_the_aliases_in_force_and_is_told_once(path: 
 
 
 @NOT_ROOT
-def test_a_file_that_may_not_be_read_is_told(path: Path) -> None:
+def test_a_file_without_read_permission_is_reported(path: Path) -> None:
     path.chmod(0)
     told: list[str] = []
     assert AliasesFile(path, told.append).current() == Aliases()
@@ -76,12 +78,12 @@ def test_a_file_that_is_too_large_is_not_read(path: Path) -> None:
     assert told == [f"the aliases file {path} has more than 8 MiB and is not read"]
 
 
-def test_octets_that_are_no_text_cost_only_their_line(path: Path) -> None:
+def test_octets_that_are_not_text_drop_only_their_line(path: Path) -> None:
     path.write_bytes(b"\xff\xfe: x\nroot: bob\n")
     assert "root" in AliasesFile(path, lambda _: None).current().entries
 
 
-def test_a_reload_reads_a_change_that_does_not_show(path: Path) -> None:
+def test_a_reload_reads_a_change_that_the_stamp_does_not_show(path: Path) -> None:
     file = AliasesFile(path, lambda _: None)
     status = path.stat()
     path.write_text("info: eve\n")
