@@ -1,136 +1,144 @@
-"""What an operator may want to know about a setting beyond its one line: Markdown that reads well in a terminal too."""
+"""The details about each setting beyond its one line of help, as Markdown that also reads well in a terminal."""
 
 from collections.abc import Mapping
 
 DETAILS: Mapping[str, str] = {
     "PORT": """\
-There is this one port, for IPv4 and IPv6. Below 1024 it takes root, the capability `CAP_NET_BIND_SERVICE`, or a low
-`net.ipv4.ip_unprivileged_port_start`. It has STARTTLS if there is a certificate, never TLS from the first byte.""",
+The relay listens on this one port, on IPv4 and IPv6. A port below 1024 requires root, the capability
+`CAP_NET_BIND_SERVICE`, or a low `net.ipv4.ip_unprivileged_port_start`. STARTTLS is offered if there is a certificate;
+TLS from the first byte is not available.""",
     "BIND_IP": """\
-One address. One that this host does not have ends the start with an error.""",
+One address. If this host does not have it, the start fails.""",
     "MAILNAME": """\
-Remote servers look this name up: give one that leads to this host, best also backwards (PTR).
-Reports come from `Mailer-Daemon@` this name. Mail to the name itself stays here only if `OTHER_HOSTNAMES` has it.
-An address without a domain, which trusted networks may give, gets it.
-Without it the host's own name counts, with a dash in place of what a name cannot have.""",
+Remote servers look this name up, so it should resolve to this host, and the host's address back to it (PTR).
+Delivery reports are sent from `Mailer-Daemon@` this name. The name is also added to an address without a domain, which
+trusted networks may use. Mail to the name itself is delivered here only if `OTHER_HOSTNAMES` contains it.
+If the setting is unset, the name of the host is used, with a dash for each character that a name must not contain.""",
     "RUN_AS": """\
-Ports, settings, secrets, certificate and keys are opened and read as root; `QUEUE_DIR` is handed over to the user if it
-is root's; then the relay is that user, without a way back, before it takes mail. Below 1024 it does not start where it
-would stay root; on other ports it does, unless a user is set, and says so. New certificates and keys are read by the
-user, who must be allowed to. Not needed if another user than root starts the relay.
-With `RUN_AS` the relay has no capability and its bounding set is empty. With and without `RUN_AS` neither the relay nor
-a program that it starts can get new rights (`no_new_privs`).""",
+As root the relay opens ports and reads settings, secrets, certificate and keys; it gives `QUEUE_DIR` to the user if the
+directory belongs to root. Then it becomes the user, irrevocably, before it accepts mail. If it would remain root, it
+does not start on a port below 1024; on another port it starts and logs a notice, unless a user is set. Renewed
+certificates and keys are read as the user, who must have permission to read them. The setting is not needed if another
+user than root starts the relay.
+With `RUN_AS` the relay has no capabilities and an empty bounding set. With and without it, neither the relay nor its
+child processes can gain privileges (`no_new_privs`).""",
     "NET_DEV": """\
-The networks are asked for at start. If there is no such interface, nothing is added and the log says so: in Kubernetes
-or with the host's own network set `RELAY_NETWORKS` instead. `127.0.0.1` and `::1` may always send anywhere, the rest
-of `127.0.0.0/8` only if `RELAY_NETWORKS` has it: `NET_DEV=lo` adds nobody.""",
+The networks are read at start. If the interface does not exist, no network is added and a notice is logged: set
+`RELAY_NETWORKS` instead in Kubernetes or with the host's own network. `127.0.0.1` and `::1` may always send anywhere,
+the rest of `127.0.0.0/8` only if `RELAY_NETWORKS` contains it: `NET_DEV=lo` adds no clients.""",
     "RELAY_NETWORKS": """\
-Items stand between colons, `;`, commas or blanks; the first colon may be left out. An item is a network, an address,
-a host name, `*` (everyone: an open relay), or one of these behind `!`, which excludes.
-The order is: `127.0.0.1` and `::1`, the networks of `NET_DEV`, these items. The first that matches decides.
-IPv6 addresses are taken with doubled colons as Exim wants them (`fd00::::/8`), or as usual (`fd00::/8`) where that can
-mean one thing only; else the start ends with an error that shows the right spelling.
-A host name is looked up, and again when its time to live is over; one that has no address matches no client. While the
-look-up fails, the addresses that the name had last count; if it had none yet, other clients hear `451`, not `550`.""",
+Separate items by colons, `;`, commas or blanks; a leading colon is optional. An item is a network, an address, a host
+name, `*` (everyone: an open relay), or one of these after `!`, which excludes it.
+The order is `127.0.0.1` and `::1`, then the networks of `NET_DEV`, then these items. The first match decides.
+IPv6 addresses may be written with doubled colons as in Exim (`fd00::::/8`), or as usual (`fd00::/8`) where that is
+unambiguous; otherwise the start fails with an error that shows the right spelling.
+A host name is looked up again when its time to live has expired; a name without addresses matches no client. While the
+look-up fails, the last known addresses remain valid; if there are none, untrusted clients get `451`, not `550`.""",
     "RELAY_DOMAINS": """\
-For a secondary MX: strangers may send to these domains, and the mail goes to the MX hosts that come before us.
-With a smarthost it goes there like all other mail. Items stand between colons, `;`, commas or blanks.
-For these domains private and loopback addresses are good, too. A domain that `OTHER_HOSTNAMES` has too is local.""",
+For a secondary MX: strangers may send to these domains, and the mail goes to the MX hosts that are preferred to this
+one, or to the smarthost if there is one. Separate items by colons, `;`, commas or blanks.
+MX hosts of these domains may have private and loopback addresses. A domain that is also in `OTHER_HOSTNAMES` is
+local.""",
     "OTHER_HOSTNAMES": """\
-Items stand between colons, `;`, commas or blanks. Mail for a user who is not known is refused at once, with 550.
-Mail for `postmaster` is always taken.""",
+Separate items by colons, `;`, commas or blanks. Mail for an unknown user is refused with 550. Mail for `postmaster` is
+always accepted.""",
     "LOCAL_DELIVERY": """\
-With `maildir` a user is known if there is a directory `MAIL_DIR/user` that is a Maildir.
-With `lmtp` the mail store decides who is known; it listens at a host and port, `lmtp:dovecot:24` or
-`lmtp:[2001:db8::1]:24`, or at a Unix socket, `lmtp:/run/dovecot/lmtp`.""",
+With `maildir` a user exists if `MAIL_DIR/user` is a Maildir.
+With `lmtp` the mail store decides which users exist. It listens on a host and port, `lmtp:dovecot:24` or
+`lmtp:[2001:db8::1]:24`, or on a Unix socket, `lmtp:/run/dovecot/lmtp`.""",
     "ALIASES_FILE": """\
-Lines read `name: target, target`. A target is a local user or an address anywhere; commands, files and lists in other
-files are not run or read. Aliases come first, then the Maildirs or the mail store. Changes count without a restart.
-A file that is set must be there; `/etc/aliases` is used if it is.""",
+Lines have the form `name: target, target`. A target is a local user or any address; commands, files and lists in other
+files are ignored. Aliases are looked up before Maildirs and the mail store. Changes take effect without a restart.
+A file that is set must exist; `/etc/aliases` is used only if it exists.""",
     "CERTIFICATE_PATH": """\
-The host's own certificate comes first, then those that lead to its root. If one of the two files is missing or empty,
-STARTTLS is not offered and the log says so; a pair that does not fit ends the start with an error.
-New files are taken up as they come, without a restart. TLS gives a client no right to send.""",
+The host's own certificate comes first, then the intermediate certificates. If one of the two files is missing or empty,
+STARTTLS is not offered and a notice is logged; if key and certificate do not match, the start fails.
+Renewed files are read without a restart. TLS does not permit a client to relay.""",
     "KEY_PATH": """\
-An RSA or EC key. It must be readable by the relay's own user.""",
+An RSA or EC key. The relay's own user must be able to read it.""",
     "SMTPPORTOUT": """\
-For all delivery by MX, whatever the domain. Firewalled hosts and tests want it, the world's mail servers do not.""",
+The port of all MX hosts of every domain. It is meant for tests and for hosts behind a firewall: mail servers on the
+Internet listen on port 25.""",
     "SMARTHOST_ADDRESS": """\
-A name, an address, or several between colons or `;`. They are tried in turn; the address is looked up, never the MX.
-A port takes two colons, `smtp.example.com::587`, because one colon separates hosts; so `smtp.example.com:587` is an
-error. An IPv6 address takes brackets: `[2001:db8::1]`, or with doubled colons as Exim wants them.""",
+A name, an address, or several of them, separated by colons or `;`. They are tried in order; the address of a name is
+looked up, not its MX. A port follows two colons, `smtp.example.com::587`, because one colon separates hosts;
+`smtp.example.com:587` is an error. An IPv6 address is written in brackets, `[2001:db8::1]`; its colons may be doubled
+as in Exim.""",
     "SMARTHOST_PORT": """\
-Hosts before the last have port 25, unless written with one of their own.""",
+Hosts before the last one use port 25, unless they are written with a port.""",
     "SMARTHOST_USER": """\
-User and password belong together: one without the other is an error at start, and so are both without
+User and password must be set together; one without the other is an error at start, and so are both without
 `SMARTHOST_ADDRESS`.""",
     "SMARTHOST_PASSWORD": """\
-Every character counts, but for blanks and line ends at its end, in the variable and in a file. It is used with
-CRAM-MD5, PLAIN or LOGIN, and the mail waits in the queue if the smarthost refuses it.""",
+Every character counts except blanks and line ends at the end, in the variable and in a file. The password is used with
+CRAM-MD5, PLAIN or LOGIN. If the smarthost refuses it, mail stays in the queue.""",
     "SMARTHOST_ALIASES": """\
-A pattern is matched against the name as configured and against the name it is a CNAME for; one match is enough.
-Set it only if the password is for some of several hosts. If no host may have the password, mail waits in the queue.""",
+A pattern is compared with the name as configured and with the name that it is a CNAME for; one match is enough. Set it
+only if the password is for some of several hosts. If no host may be given the password, mail stays in the queue.""",
     "SMARTHOST_TLS": """\
-`verify`: the certificate must come from a known authority and bear the name as configured. Else the mail waits and the
-log says why. `require`: TLS, but with any certificate, so whoever poses as the smarthost gets the password.
-`opportunistic`: without TLS if the smarthost, or who stands between, offers none. `none`: never TLS.
-On the ports 465 and 2465 TLS begins with the first byte.""",
+`verify`: the certificate must be issued by a known authority and contain the name as configured; otherwise mail stays
+in the queue and the reason is logged. `require`: TLS with any certificate, so a host that impersonates the smarthost
+gets the password. `opportunistic`: TLS if offered; an attacker between the hosts can prevent it. `none`: TLS is not
+used. On the ports 465 and 2465 TLS begins with the first byte.""",
     "SMARTHOST_CA_FILE": """\
-For a smarthost whose certificate comes from a private authority. The system's authorities do not count then.""",
+For a smarthost whose certificate is issued by a private authority. The system's authorities are not trusted then.""",
     "GMAIL_USER": """\
-With user and password Gmail comes before all other smarthosts, on port 587, with a verified certificate.""",
+If user and password are set, all mail goes to Gmail on port 587, with a verified certificate. Gmail takes precedence
+over all other smarthosts.""",
     "GMAIL_PASSWORD": """\
-Google wants an app password, sixteen letters, not the account's own.""",
+Google requires an app password of sixteen letters, not the password of the account.""",
     "SES_USER": """\
-With user and password, and without Gmail's, mail goes to `email-smtp.<SES_REGION>.amazonaws.com`, with a verified
-certificate.""",
+If user and password are set, and Gmail's are not, all mail goes to `email-smtp.<SES_REGION>.amazonaws.com`, with a
+verified certificate.""",
     "SES_PASSWORD": """\
-The SMTP credentials of Amazon SES are made in its console; they are not the keys of the account.""",
+The SMTP credentials of Amazon SES are created in its console; they are not the access keys of the account.""",
     "SES_PORT": """\
-25, 587 and 2587 use STARTTLS; 465 and 2465 are TLS from the first byte.""",
+25, 587 and 2587 use STARTTLS; on 465 and 2465 TLS begins with the first byte.""",
     "DKIM_KEY_PATH": """\
-Mail is signed for the domain of `From:`, in every mode, reports too, but not what strangers send to `RELAY_DOMAINS`. A
-key for every domain is one file. In a directory a domain without a file is not signed. RSA and Ed25519 keys are good.
-A key that cannot be read ends the start with an error, for mail that should be signed must not leave unsigned.
-`smtprelay dkim keygen` makes a key and prints its DNS record.""",
+Mail is signed for the domain of `From:` on every route, delivery reports included, but not mail that strangers send to
+`RELAY_DOMAINS`. A file has one key for all domains. With a directory, mail of a domain without a file is not signed.
+RSA and Ed25519 keys are supported. If a key cannot be read, the start fails, so that mail does not go out unsigned.
+`smtprelay dkim keygen` creates a key and prints its DNS record.""",
     "DKIM_SELECTOR": """\
-The record of the public key is at `<selector>._domainkey.<domain>`. A key file that names a selector has its own.""",
+The public key is published at `<selector>._domainkey.<domain>`. A selector in the name of a key file overrides this
+setting.""",
     "QUEUE_DIR": """\
-It is one SQLite file and large bodies beside it, for one relay only; not on a network file system.""",
+It contains one SQLite file and the files of large messages. Only one relay may use it, and it must not be on a network
+file system.""",
     "MAIL_DIR": """\
-User `bob` has the Maildir `bob` in it.""",
+The Maildir of user `bob` is its subdirectory `bob`.""",
     "DNS_SERVERS": """\
-They are asked in place of those in `/etc/resolv.conf`, and without its search list. That file is read again when it
-changes; one that names no server changes nothing.""",
+They replace the servers in `/etc/resolv.conf`, and its search list is not used. If the setting is unset, that file is
+read again when it changes, unless it then names no server.""",
     "RETRY_SCHEDULE": """\
-Rules as Exim's, between `;`. `F,2h,15m`: up to two hours after the mail came, every fifteen minutes.
-`G,16h,1h,1.5`: up to sixteen hours, after one hour, then each wait 1.5 times as long. Units: `w`, `d`, `h`, `m`, `s`.
-At start everything in the queue is tried at once.""",
+Rules as in Exim, separated by `;`. `F,2h,15m`: until two hours after the message arrived, every fifteen minutes.
+`G,16h,1h,1.5`: until sixteen hours, first after one hour, then after 1.5 times the previous interval. Units: `w`, `d`,
+`h`, `m`, `s`. At start all messages in the queue are tried at once.""",
     "MESSAGE_SIZE_LIMIT": """\
 A larger message is refused with 552, before it is sent if the client announces its size.""",
     "LINE_LENGTH_LIMIT": """\
-RFC 5322 allows 998 octets. A message with a longer line is refused with 550, which names the line.""",
+RFC 5322 allows 998 octets. A message with a longer line is refused with 550, which gives the number of the line.""",
     "LINE_ENDINGS": """\
-Scripts, scanners and `curl -T` without `--crlf` send bare LFs. Only CRLF.CRLF ends a message under either value: a line
-that becomes a single dot is part of the message. A bare CR or a NUL is refused to all clients.""",
+Scripts, scanners and `curl -T` without `--crlf` send bare LFs. With either value only CRLF.CRLF ends a message: a line
+that becomes a single dot is part of the message. A bare CR or a NUL is refused from all clients.""",
     "WORKERS": """\
-One process uses one core, and that is enough for thousands of messages a second; signing and TLS are what a second one
-is for. Each takes the memory of a whole relay. Operator commands, the log and the limits of a destination stay those of
-one relay. With fewer than before, the queues that are left over are merged at the start. See
+One process uses one core, which is enough for thousands of messages a second; DKIM signatures and TLS may need more.
+Each worker takes the memory of a whole relay. Operator commands, the log and the limits of a destination remain those
+of one relay. At a start with fewer workers than before, the queues that are left over are merged. See
 docs/workers.md.""",
     "HISTORY_DAYS": """\
-`smtprelay queue list --all` shows it. Only addresses, times and replies are kept, no content. `0` keeps nothing. While
-room for mail is short, the oldest messages are forgotten sooner.""",
+`smtprelay queue list --all` shows it. Addresses, times and replies are kept, contents are not. `0` disables it. When
+the disk is almost full, the oldest entries are deleted earlier.""",
     "PRIVATE_DESTINATIONS": """\
-An ordinary domain whose MX hosts have nothing else cannot be delivered to, and the mail is returned. An IPv6 address
-counts as the IPv4 address that it leads to, under the network's own NAT64 prefix too; Teredo addresses, and all others
-that are not global, are refused.""",
+Mail is returned if the MX hosts of an ordinary domain have such addresses only. An IPv6 address counts as the IPv4
+address that it maps to, also under the network's own NAT64 prefix. Teredo addresses and other addresses that are not
+global are refused.""",
     "MACROS_FILE": """\
-Lines read `NAME = value`. The environment wins over them. Honoured are:
+Lines have the form `NAME = value`. Environment variables override them. Supported are:
 `MAIN_HARDCODE_PRIMARY_HOSTNAME` (`MAILNAME`), `MESSAGE_SIZE_LIMIT`, `IGNORE_SMTP_LINE_LENGTH_LIMIT` (no limit),
 `DKIM_PRIVATE_KEY` (`DKIM_KEY_PATH`), `DKIM_SELECTOR`, `DKIM_CANON`,
 `REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS = :` (with a login: TLS with any certificate, `SMARTHOST_TLS=require`),
-`REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS = *` (TLS or wait, verified unless the line above says otherwise) and
+`REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS = *` (TLS is required, verified unless the line above says otherwise) and
 `REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps` (TLS from the first byte on every port, verified likewise).
-Exim's `${...}` is not run, but for `${if exists{FILE}{FILE}{0}}`.""",
+Exim's `${...}` is not expanded, except `${if exists{FILE}{FILE}{0}}`.""",
 }

@@ -1,17 +1,17 @@
-"""The one table of settings: the source of names, forms, defaults and help, and of the table in the README."""
+"""The table of all settings: their names, value types, defaults and help. The table in README.md is made from it."""
 
 from mta.config import value_types
 from mta.config.setting import Setting
 from mta.routing.route import TlsRule
 
-PORT = Setting("PORT", value_types.PORT, "25", "The port we listen on.", "2525")
-BIND_IP = Setting("BIND_IP", value_types.IPV4, "0.0.0.0", "The IPv4 address we listen on.", "127.0.0.1")  # noqa: S104
-BIND_IP6 = Setting("BIND_IP6", value_types.IPV6, "::0", "The IPv6 address we listen on.", "::1")
+PORT = Setting("PORT", value_types.PORT, "25", "The port to listen on.", "2525")
+BIND_IP = Setting("BIND_IP", value_types.IPV4, "0.0.0.0", "The IPv4 address to listen on.", "127.0.0.1")  # noqa: S104
+BIND_IP6 = Setting("BIND_IP6", value_types.IPV6, "::0", "The IPv6 address to listen on.", "::1")
 DISABLE_IPV6 = Setting(
     "DISABLE_IPV6",
     value_types.FLAG,
     "",
-    "Any value, even `0`: neither listen on IPv6 nor deliver over it.",
+    "Any value, even `0`, disables IPv6 for listening and for delivery.",
     "yes",
     default_meaning="IPv6 is used",
 )
@@ -19,7 +19,7 @@ MAILNAME = Setting(
     "MAILNAME",
     value_types.MAIL_NAME,
     "",
-    "The name we give ourselves in greetings, `Received:` fields and reports. It is not a local domain.",
+    "The name of the relay in greetings, `Received:` fields and reports. It is not a local domain.",
     "mail.example.com",
     default_meaning="the host's name",
 )
@@ -27,8 +27,7 @@ RUN_AS = Setting(
     "RUN_AS",
     value_types.IDENTITY,
     "",
-    "Whom the relay becomes for good once its ports are open, if it is started as root: `user`, `user:group`, or their"
-    " numbers.",
+    "The user that a relay started as root becomes once its ports are open: `user`, `user:group`, or their numbers.",
     "10025:10025",
     default_meaning="the user `smtprelay` if there is one and the port is below 1024",
 )
@@ -36,15 +35,15 @@ NET_DEV = Setting(
     "NET_DEV",
     value_types.DEVICE,
     "eth0",
-    "The network interface whose IPv4 and IPv6 networks may send anywhere, IPv6 link-local ones excepted.",
+    "The network interface whose IPv4 and IPv6 networks may send anywhere, except IPv6 link-local ones.",
     "eth0",
 )
 RELAY_NETWORKS = Setting(
     "RELAY_NETWORKS",
     value_types.TRUST,
     "",
-    "More networks, addresses and host names that may send anywhere. The first item that matches decides;"
-    " one with `!` excludes; `*` is everyone.",
+    "More networks, addresses and host names that may send anywhere. The first match decides;"
+    " `!` excludes an item; `*` is everyone.",
     ":10.0.0.0/8:!10.0.0.5:fd00::::/8",
     default_meaning="none",
 )
@@ -60,7 +59,7 @@ OTHER_HOSTNAMES = Setting(
     "OTHER_HOSTNAMES",
     value_types.DOMAINS,
     "",
-    "Domains whose mail is delivered here, besides `localhost`; `*` is every domain.",
+    "Local domains besides `localhost`, whose mail is delivered here; `*` is every domain.",
     "example.com : example.org",
     default_meaning="none",
 )
@@ -68,8 +67,8 @@ LOCAL_DELIVERY = Setting(
     "LOCAL_DELIVERY",
     value_types.LOCAL_RULE,
     "maildir",
-    "Where local mail goes: `maildir` (to the Maildirs that exist), `maildir-create` (to Maildirs made for anyone),"
-    " `lmtp:host:port` or `lmtp:/path` (to a mail store that speaks LMTP).",
+    "Where local mail goes: `maildir` (to existing Maildirs), `maildir-create` (to Maildirs created for any user),"
+    " `lmtp:host:port` or `lmtp:/path` (to a mail store by LMTP).",
     "lmtp:dovecot:24",
 )
 MAIL_DIR = Setting("MAIL_DIR", value_types.PATH, "/var/mail", "The directory of the local Maildirs.", "/var/mail")
@@ -77,15 +76,15 @@ ALIASES_FILE = Setting(
     "ALIASES_FILE",
     value_types.OPTIONAL_PATH,
     "",
-    "A file of aliases for local users, as sendmail's; their mail may go outside.",
+    "A file of aliases for local users, as sendmail's; targets may be remote addresses.",
     "/etc/aliases",
-    default_meaning="`/etc/aliases` if there",
+    default_meaning="`/etc/aliases` if it exists",
 )
 CERTIFICATE_PATH = Setting(
     "CERTIFICATE_PATH",
     value_types.OPTIONAL_PATH,
     "",
-    "The certificate, PEM with its chain, that we offer STARTTLS with; `KEY_PATH` belongs to it.",
+    "The certificate for STARTTLS, PEM with its chain; `KEY_PATH` is its key.",
     "/etc/ssl/mail.crt",
     default_meaning="none: no STARTTLS",
 )
@@ -96,30 +95,29 @@ KEY_PATH = Setting(
     "The certificate's private key, PEM without a password.",
     "/etc/ssl/mail.key",
 )
-SMTPPORTOUT = Setting(
-    "SMTPPORTOUT", value_types.PORT, "25", "The port we deliver to when there is no smarthost.", "2525"
-)
+SMTPPORTOUT = Setting("SMTPPORTOUT", value_types.PORT, "25", "The port to deliver to if there is no smarthost.", "2525")
 PRIVATE_DESTINATIONS = Setting(
     "PRIVATE_DESTINATIONS",
     value_types.choice({"refuse": False, "allow": True}),
     "refuse",
-    "Whether a domain's MX may be a private or loopback address, or our own: `refuse` or `allow`."
-    " `RELAY_DOMAINS` and the smarthost always may.",
+    "Whether the MX hosts of a domain may have private or loopback addresses, or the relay's own: `refuse` or `allow`."
+    " Those of `RELAY_DOMAINS` and the smarthost always may.",
     "allow",
 )
 SMARTHOST_ADDRESS = Setting(
     "SMARTHOST_ADDRESS",
     value_types.HOSTS,
     "",
-    "The host that takes all our mail, or several to try in turn. A port takes two colons, an IPv6 address brackets.",
+    "The host that all mail is sent to, or several to try in order. A port follows two colons; an IPv6 address is"
+    " written in brackets.",
     "smtp.example.com::587",
-    default_meaning="none: we deliver by MX",
+    default_meaning="none: delivery by MX",
 )
 SMARTHOST_PORT = Setting(
     "SMARTHOST_PORT",
     value_types.PORT,
     "25",
-    "The port of the last smarthost. 465 and 2465 are TLS from the start.",
+    "The port of the last smarthost. On 465 and 2465 TLS begins with the first byte.",
     "587",
 )
 SMARTHOST_USER = Setting(
@@ -132,7 +130,7 @@ SMARTHOST_ALIASES = Setting(
     "SMARTHOST_ALIASES",
     value_types.PATTERNS,
     "",
-    "Patterns, separated by `;`, of hosts that may be given the password: a name, `*.example.com`, `*`,"
+    "Patterns, separated by `;`, of the hosts that may be given the password: a name, `*.example.com`, `*`,"
     " or a regular expression that starts with `^`.",
     "*.example.com; smtp.example.org",
     default_meaning="the smarthosts themselves",
@@ -141,8 +139,8 @@ SMARTHOST_TLS = Setting(
     "SMARTHOST_TLS",
     value_types.optional(value_types.choice({rule.value: rule for rule in reversed(TlsRule)})),
     "",
-    "What the smarthost's connection must be: `verify` (TLS with a certificate that proves the host's name),"
-    " `require` (TLS with any), `opportunistic` (TLS if offered) or `none`.",
+    "TLS to the smarthost: `verify` (TLS with a certificate that proves the host's name),"
+    " `require` (TLS with any certificate), `opportunistic` (TLS if offered) or `none`.",
     "verify",
     default_meaning="`verify` with a password, else `opportunistic`",
 )
@@ -150,15 +148,15 @@ SMARTHOST_CA_FILE = Setting(
     "SMARTHOST_CA_FILE",
     value_types.OPTIONAL_PATH,
     "",
-    "Certificates, PEM, of the authorities that vouch for the smarthost, in place of the system's.",
-    "/etc/ssl/our-ca.pem",
+    "Certificates, PEM, of the authorities trusted to issue the smarthost's certificate, in place of the system's.",
+    "/etc/ssl/private-ca.pem",
     default_meaning="the system's",
 )
 GMAIL_USER = Setting(
     "GMAIL_USER",
     value_types.SECRET,
     "",
-    "With the password: send all mail through `smtp.gmail.com`.",
+    "With `GMAIL_PASSWORD`: send all mail through `smtp.gmail.com`.",
     "relay@gmail.com",
     secret=True,
 )
@@ -169,7 +167,7 @@ SES_USER = Setting(
     "SES_USER",
     value_types.SECRET,
     "",
-    "With the password: send all mail through Amazon SES.",
+    "With `SES_PASSWORD`: send all mail through Amazon SES.",
     "AKIAEXAMPLE",
     secret=True,
 )
@@ -182,77 +180,83 @@ DKIM_KEY_PATH = Setting(
     "DKIM_KEY_PATH",
     value_types.OPTIONAL_PATH,
     "",
-    "The private key, PEM, that signs mail of every domain; or a directory of keys `<domain>.pem` and"
+    "The private key, PEM, that signs mail of all domains; or a directory of keys `<domain>.pem` and"
     " `<domain>.<selector>.pem`.",
     "/etc/smtprelay/dkim",
     default_meaning="none: mail is not signed",
 )
-DKIM_SELECTOR = Setting(
-    "DKIM_SELECTOR", value_types.SELECTOR, "dkim", "The selector of the DKIM key's record.", "mail2026"
-)
+DKIM_SELECTOR = Setting("DKIM_SELECTOR", value_types.SELECTOR, "dkim", "The selector of the DKIM key.", "mail2026")
 DKIM_CANON = Setting(
     "DKIM_CANON",
     value_types.CANON,
     "relaxed/relaxed",
-    "The canonical form of header and body in DKIM: `relaxed` or `simple` each; one word means both.",
+    "The DKIM canonicalization of header and body: `relaxed` or `simple` each; one word means both.",
     "relaxed/simple",
 )
 QUEUE_DIR = Setting(
     "QUEUE_DIR",
     value_types.PATH,
     "/var/spool/smtprelay",
-    "The directory of the queue. Keep it on a volume: what we answered `250` lies there.",
+    "The directory of the queue. Keep it on a volume: it holds all accepted mail that is not delivered yet.",
     "/var/spool/smtprelay",
 )
 RETRY_SCHEDULE = Setting(
     "RETRY_SCHEDULE",
     value_types.SCHEDULE,
     "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
-    "When to try again: `F,until,interval`, or `G,until,interval,factor` for waits that grow. After the last rule the"
-    " mail is returned.",
+    "When to try again: `F,until,interval`, or `G,until,interval,factor` for growing intervals. After the last rule"
+    " the mail is returned.",
     "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
 )
 WORKERS = Setting(
     "WORKERS",
     value_types.WORKERS,
     "1",
-    "How many processes share the work, each with a queue of its own; `auto` is one for each processor core.",
+    "The number of processes that share the work, each with its own queue; `auto` is one for each processor core.",
     "auto",
 )
 HISTORY_DAYS = Setting(
-    "HISTORY_DAYS", value_types.DAYS, "7", "How long the queue remembers what became of a message.", "7"
+    "HISTORY_DAYS", value_types.DAYS, "7", "How long the queue keeps the results of finished messages, in days.", "7"
 )
 MESSAGE_SIZE_LIMIT = Setting(
-    "MESSAGE_SIZE_LIMIT", value_types.SIZE, "50M", "The largest message we take; `K`, `M` and `G` may follow.", "50M"
+    "MESSAGE_SIZE_LIMIT",
+    value_types.SIZE,
+    "50M",
+    "The largest message to accept: octets, or `K`, `M`, `G`.",
+    "50M",
 )
 LINE_LENGTH_LIMIT = Setting(
-    "LINE_LENGTH_LIMIT", value_types.COUNT, "998", "The longest line we take, in octets; `0` lifts the limit.", "998"
+    "LINE_LENGTH_LIMIT", value_types.COUNT, "998", "The longest line to accept, in octets; `0` means no limit.", "998"
 )
 LINE_ENDINGS = Setting(
     "LINE_ENDINGS",
     value_types.choice({"normalize": "normalize", "strict": "strict"}),
     "normalize",
-    "How a line of a trusted network that ends in a bare LF is treated: with `normalize` it gets a CRLF, with `strict`"
-    " the message is refused, as strangers' always are.",
+    "Lines from trusted networks that end in a bare LF: `normalize` changes it to CRLF, `strict` refuses the message,"
+    " as messages of strangers always are.",
     "strict",
 )
 DNS_SERVERS = Setting(
     "DNS_SERVERS",
     value_types.SERVERS,
     "",
-    "Addresses of DNS servers, with a port each if it is not 53.",
+    "Addresses of DNS servers, each with a port if that is not 53.",
     "127.0.0.1:5353,[::1]:53",
     default_meaning="the system's",
 )
 LOG_FORMAT = Setting(
-    "LOG_FORMAT", value_types.choice({"text": "text", "json": "json"}), "text", "How we log: `text` or `json`.", "json"
+    "LOG_FORMAT",
+    value_types.choice({"text": "text", "json": "json"}),
+    "text",
+    "The log format: `text` or `json`.",
+    "json",
 )
 VERBOSE = Setting("VERBOSE", value_types.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",
     value_types.TRUE,
     "",
-    "Has no effect: Exim's files are not run. It is known only to say so.",
+    "Has no effect, because Exim's configuration files are not used; a notice says so.",
     "true",
     default_meaning="no",
 )
@@ -260,10 +264,10 @@ MACROS_FILE = Setting(
     "MACROS_FILE",
     value_types.OPTIONAL_PATH,
     "",
-    "A file of Exim macros. Those that people really used are honoured, the others are named in the log.",
+    "A file of Exim macros. The common ones are supported, the others are logged.",
     "/etc/exim4/_docker_additional_macros",
-    default_meaning="`/etc/exim4/_docker_additional_macros` if there",
+    default_meaning="`/etc/exim4/_docker_additional_macros` if it exists",
 )
 
-#: Every setting, in the order in which an operator meets them.
+#: All settings, in the order of the documentation.
 SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))

@@ -57,7 +57,7 @@ def test_a_setting_is_explained_with_its_value_its_origin_and_what_it_does() -> 
     assert explained("PORT", PORT="26")[:3] == [
         "PORT = 26",
         "    from the environment; the default is `25`",
-        "    The port we listen on.",
+        "    The port to listen on.",
     ]
     assert explained("PORT")[:2] == ["PORT = 25", "    not set; the default is `25`"]
     assert explained("PORT")[-1] == "    example: PORT=2525"

@@ -14,7 +14,7 @@ EMPTY = "Nothing is waiting. 0 messages finished in the last 3 days.\n"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A runtime directory in which a relay has settings its settings, beside the relay's empty queue."""
+    """A runtime directory in which a relay has published its settings, beside the relay's empty queue."""
     (tmp_path / "queue").mkdir()
     open_queue(tmp_path / "queue", run=run_inline, now=1.0).close()
     (tmp_path / "run").mkdir()
