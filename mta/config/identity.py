@@ -1,4 +1,4 @@
-"""RUN_AS: whom a relay that is started as root becomes, looked up in the system's list of users."""
+"""Reads RUN_AS, the user that a relay started as root becomes, from the system's user database."""
 
 import grp
 import os
@@ -6,33 +6,33 @@ import pwd
 import re
 from dataclasses import dataclass
 
-#: Looked for when RUN_AS is not set.
+#: The user to become if RUN_AS is not set and the user exists.
 USUAL_USER = "smtprelay"
-#: Ports below this one take a right to open, which nobody is to keep.
+#: Ports below this one can be opened only with a privilege, which the relay must not keep.
 UNPRIVILEGED_PORTS = 1024
 
 _NUMBER = re.compile(r"[0-9]{1,10}")
-# The last one stands for "leave it as it is" in the system's calls.
+# The largest number, 2^32 - 1, means "leave unchanged" in system calls.
 _MOST = (1 << 32) - 2
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user and the groups it is in, as numbers; `written` is how an operator names it."""
+    """A user and its groups, as numbers; `written` is the text of the operator."""
 
     written: str
     uid: int
     gid: int
-    #: All groups, `gid` among them.
+    #: All groups, including `gid`.
     groups: tuple[int, ...]
 
     @property
     def is_root(self) -> bool:
-        """Whether to become this user is to stay root."""
+        """Whether this is root."""
         return self.uid == 0
 
     def __str__(self) -> str:
-        """Give it as it was written."""
+        """Return the text of the operator."""
         return self.written
 
 
@@ -46,14 +46,14 @@ def read_identity(text: str) -> Identity:
     elif entry is not None:
         gid = entry.pw_gid
     else:
-        raise ValueError(f"no user has the id {uid}: write its group too, as in {uid}:{uid}")
-    # Groups that were given to the user count whichever group comes first, as they do when it logs in.
+        raise ValueError(f"no user has the id {uid}: add a group, as in {uid}:{uid}")
+    # The user's supplementary groups apply with any primary group, as at a login.
     groups = (gid,) if entry is None else tuple(os.getgrouplist(entry.pw_name, gid))
     return Identity(text, uid, gid, groups)
 
 
 def usual_identity() -> Identity | None:
-    """Return the user that our packages make, None where there is none."""
+    """Return the user that the relay's packages create, or None if it does not exist."""
     try:
         return read_identity(USUAL_USER)
     except ValueError:
@@ -61,7 +61,7 @@ def usual_identity() -> Identity | None:
 
 
 def _entry(user: str) -> pwd.struct_passwd | None:
-    """Return the user's entry, None for a number that nobody has. Raises ValueError."""
+    """Return the user's entry, or None for a number without a user. Raises ValueError for an unknown name."""
     try:
         return pwd.getpwuid(_number(user)) if _NUMBER.fullmatch(user) else pwd.getpwnam(user)
     except KeyError:
@@ -82,5 +82,5 @@ def _gid(group: str) -> int:
 def _number(text: str) -> int:
     number = int(text)
     if number > _MOST:
-        raise ValueError(f"{number} is no id of a user or group")
+        raise ValueError(f"{number} is not a valid user or group id")
     return number

@@ -1,4 +1,4 @@
-"""RETRY_SCHEDULE: Exim's retry rules, `F,2h,15m; G,16h,1h,1.5; F,4d,6h`."""
+"""Reads and writes RETRY_SCHEDULE, in the form of Exim's retry rules: `F,2h,15m; G,16h,1h,1.5; F,4d,6h`."""
 
 import re
 
@@ -11,7 +11,7 @@ _FACTOR = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?")
 
 
 def read_schedule(text: str) -> RetrySchedule:
-    """Read rules separated by `;`. Raises ValueError with words for an operator."""
+    """Read rules separated by `;`. Raises ValueError with words for the operator."""
     return RetrySchedule(tuple(_rule(part.strip()) for part in text.split(";") if part.strip()))
 
 
@@ -33,7 +33,7 @@ def read_time(text: str) -> float:
 
 
 def write_schedule(schedule: RetrySchedule) -> str:
-    """Give the text that reads as this schedule."""
+    """Return the text of a schedule."""
     return "; ".join(map(_write_rule, schedule.rules))
 
 
@@ -43,7 +43,7 @@ def _write_rule(rule: RetryRule) -> str:
 
 
 def write_time(seconds: float) -> str:
-    """Give whole seconds in the fewest units: 129600 is `1d12h`."""
+    """Return the text of whole seconds in the fewest units: 129600 is `1d12h`."""
     left = int(seconds)
     parts = []
     for unit, size in _SECONDS.items():

@@ -1,4 +1,4 @@
-"""What a setting is, and one reading of an environment that gathers every mistake in it."""
+"""Defines a setting, and reads settings from an environment, where it collects all mistakes."""
 
 import enum
 import errno
@@ -19,15 +19,15 @@ FILE_SUFFIX = "_FILE"
 MASK = "****"
 _MAX_SHOWN = 200
 _MAX_SECRET_OCTETS = 65536
-# Seconds in which the program must write that a secret's pipe comes from.
+# Seconds to wait for the writer of a secret's pipe.
 _PIPE_PATIENCE = 10.0
-# Other blanks may belong to a password.
+# Other white space may belong to a password.
 _BLANKS = " \t\r\n"
 _QUOTES = ('""', "''", "\u201c\u201d")
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used: all mistakes, each a line that names the variable and gives a right example."""
+    """The settings cannot be used. Each mistake is a line with the variable and a correct example."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -35,18 +35,18 @@ class SettingsError(Exception):
 
 
 class Source(enum.Enum):
-    """Where a setting's value came from."""
+    """The origin of a setting's value."""
 
     DEFAULT = "the default"
     ENVIRONMENT = "the environment"
-    #: Of a secret.
+    #: For secrets only.
     FILE = "a file"
     MACROS = "the macros file"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueType(Generic[T]):
-    """How a value is written. `read` raises ValueError with words for an operator; it reads what `show` gives."""
+    """How a value is written. `read` parses the text of `show`, and raises ValueError with words for the operator."""
 
     read: Callable[[str], T]
     show: Callable[[T], str] = str
@@ -54,25 +54,25 @@ class ValueType(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
-    """One environment variable. A secret may also stand in a file that `<name>_FILE` names."""
+    """One environment variable. A secret may also be in a file whose path is in `<name>_FILE`."""
 
     name: str
     value_type: ValueType[T]
-    #: Read when the variable is unset or empty.
+    #: Used if the variable is unset or empty.
     default: str
     #: One line of Markdown.
     help: str
-    #: The right side of an assignment that is right.
+    #: A correct value.
     example: str
     secret: bool = False
-    #: What the default means, where `default` does not say it.
+    #: The meaning of the default, if `default` does not tell it.
     default_meaning: str = ""
 
 
 class SettingsReader:
-    """Reads settings from one environment; a wrong one counts as unset, and `mistakes` tells why.
+    """Reads settings from one environment, and from a macros file if the environment does not set them.
 
-    What the environment does not set, the macros that it was given may.
+    A setting that is wrong counts as unset, and is listed in `mistakes`.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ class SettingsReader:
 
     @property
     def mistakes(self) -> list[str]:
-        """The mistakes met so far, one line each."""
+        """The mistakes so far, one line each."""
         return list(self._mistakes.values())
 
     def check(self) -> None:
@@ -92,7 +92,7 @@ class SettingsReader:
             raise SettingsError(self.mistakes)
 
     def get(self, setting: Setting[T]) -> T:
-        """Return the value of a setting, or of its default."""
+        """Return the value of a setting, or its default if it is unset or wrong."""
         text = self.text(setting)
         try:
             return setting.value_type.read(text or setting.default)
@@ -102,8 +102,8 @@ class SettingsReader:
             return setting.value_type.read(setting.default)
 
     def text(self, setting: Setting[Any]) -> str:
-        """Return the text of a setting, "" if it is unset. Blanks around it do not count; those before a secret do."""
-        # A secret's file is read once: it may be a pipe.
+        """Return the text of a setting, "" if it is unset, without blanks around it, but with those before a secret."""
+        # A secret's file is read only once, because it may be a pipe.
         if setting.name not in self._texts:
             self._texts[setting.name] = (
                 self._secret(setting) if setting.secret else self._environ.get(setting.name, "").strip()
@@ -111,7 +111,7 @@ class SettingsReader:
         return self._texts[setting.name]
 
     def add_macros(self, texts: Mapping[str, str]) -> None:
-        """Take settings from a macros file, by name: those that the environment leaves unset. None may be secret."""
+        """Use the settings of a macros file, by name, that the environment leaves unset. They must not be secrets."""
         for name, text in texts.items():
             if self._environ.get(name, "").strip():
                 self.notice(f"{name} in the macros file has no effect: it is set in the environment")
@@ -119,7 +119,7 @@ class SettingsReader:
                 self._texts[name] = text
 
     def source(self, setting: Setting[Any]) -> Source:
-        """Return where the value comes from."""
+        """Return the origin of the value."""
         if not self.is_set(setting):
             return Source.DEFAULT
         if self._environ.get(setting.name, "").strip():
@@ -127,28 +127,28 @@ class SettingsReader:
         return Source.FILE if setting.secret else Source.MACROS
 
     def is_set(self, setting: Setting[Any]) -> bool:
-        """Whether a setting has a value other than the empty one."""
+        """Whether a setting has a value that is not empty."""
         return bool(self.text(setting))
 
     def is_non_default(self, setting: Setting[Any]) -> bool:
-        """Whether a setting has another value than its default; a default that is spelled out asks for nothing."""
+        """Whether the value differs from the default. A default that is set explicitly does not."""
         return self.is_set(setting) and bool(self.get(setting) != setting.value_type.read(setting.default))
 
     def mistake(self, setting: Setting[Any], words: str) -> None:
-        """Keep what is wrong with a setting that could be read, such as the file that it names."""
+        """Add a mistake in a setting whose value could be parsed, such as the path of a missing file."""
         shown = "" if setting.secret else f"={shorten(repr(self.text(setting)))}"
         self._mistake(setting.name, f"{setting.name}{shown}: {shorten(words)}", setting.example)
 
     def is_mistaken(self, setting: Setting[Any]) -> bool:
-        """Whether a mistake was met in a setting, or in the file of a secret."""
+        """Whether there is a mistake in a setting, or in the file of a secret."""
         return not self._mistakes.keys().isdisjoint((setting.name, setting.name + FILE_SUFFIX))
 
     def names(self) -> list[str]:
-        """The variables that are set, ours and others."""
+        """Return all variables that are set, also those of other programs."""
         return sorted(name for name, text in self._environ.items() if text)
 
     def notice(self, words: str) -> None:
-        """Keep a line for the log."""
+        """Add a line for the log."""
         self.notices.append(shorten(words, 2 * _MAX_SHOWN))
 
     def _secret(self, setting: Setting[Any]) -> str:
@@ -161,19 +161,19 @@ class SettingsReader:
         try:
             return read_secret_file(path) if path else text
         except ValueError as error:
-            # A secret put here by mistake must not be shown; a path is known by its first character.
+            # A secret may have been put here by mistake and must not be shown; a path is recognized by its beginning.
             shown = repr(path) if path.startswith(("/", "./", "../")) else MASK
             self._mistake(name, f"{name}={shorten(shown)}: {error}", f"/run/secrets/{setting.name.lower()}")
             return ""
 
     def _mistake(self, name: str, words: str, example: str) -> None:
-        self._mistakes.setdefault(name, f"{words}; right is for example {name}={shlex.quote(example)}")
+        self._mistakes.setdefault(name, f"{words}; a correct example is {name}={shlex.quote(example)}")
 
 
 def read_secret_file(path: str) -> str:
-    """Return the content of a file without the blanks and line ends at its end, and without a byte order mark.
+    """Return the content of a file without trailing blanks and line ends, and without a byte order mark.
 
-    Raises ValueError with words for an operator.
+    Raises ValueError with words for the operator.
     """
     try:
         content = _read_file(path)
@@ -181,15 +181,15 @@ def read_secret_file(path: str) -> str:
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except ValueError:
-        raise ValueError("not the name of a file with UTF-8 text") from None
+        raise ValueError("the file is not UTF-8 text, or its name is not a path") from None
     if len(content) > _MAX_SECRET_OCTETS:
         raise ValueError(f"the file is longer than {_MAX_SECRET_OCTETS} octets")
     return text.rstrip(_BLANKS)
 
 
 def _read_file(path: str) -> bytes:
-    """Return the first octets of a file or pipe. A pipe without a writer must not keep the relay from starting."""
-    # Without O_NONBLOCK the opening of a named pipe waits for its writer.
+    """Return the first octets of a file or pipe. A pipe without a writer must not block the start of the relay."""
+    # Without O_NONBLOCK, opening a named pipe waits for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
             return _read_pipe(file.fileno())
@@ -209,11 +209,11 @@ def _read_pipe(descriptor: int) -> bytes:
 
 
 def is_quoted(text: str) -> bool:
-    """Whether quotation marks stand around a whole value, as in an env file that was written for a shell."""
+    """Whether quotation marks enclose the whole value, as in an env file that was written for a shell."""
     return len(text) > 1 and text[0] + text[-1] in _QUOTES
 
 
 def shorten(text: str, limit: int = _MAX_SHOWN) -> str:
-    """Return text as one line of bounded length that can hide nothing."""
+    """Return the text as one printable line of at most `limit` characters."""
     line = printable(text[: limit + 1])
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

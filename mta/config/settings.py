@@ -1,7 +1,4 @@
-"""The environment's settings as one frozen value.
-
-Every setting as it counts, secrets masked: for the log, and for an operator who asks.
-"""
+"""Reads the settings of an environment into one frozen value, which also lists the effective value of each setting."""
 
 import os
 import re
@@ -29,19 +26,19 @@ from mta.smtp.domains import DomainList
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """The value of one setting as it is written, `****` for a secret, and where it came from."""
+    """The value of one setting as text, `****` for a secret, and its origin."""
 
     name: str
     text: str
     source: Source
 
     def __str__(self) -> str:
-        """Give `NAME = text`."""
+        """Return `NAME = text`."""
         return f"{self.name} = {self.text}".rstrip()
 
 
 def effective_settings(reader: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
-    """Return all settings in the order of the table. `found` has, by name, what stands in for an empty default."""
+    """Return all settings in the order of the table. `found` has the values, by name, that replace an empty default."""
     return tuple(
         EffectiveSetting(setting.name, _text(setting, reader) or found.get(setting.name, ""), reader.source(setting))
         for setting in SETTINGS
@@ -62,72 +59,72 @@ _ALL_DOMAINS = "*"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator asked for. Sizes are octets."""
+    """The settings of one relay. Sizes are octets."""
 
     port: int
     bind_ip: str
-    #: None when IPv6 is disabled.
+    #: None if IPv6 is disabled.
     bind_ip6: str | None
     ipv6: bool
     mailname: str
-    #: Whom to become when started as root. None: nobody is named.
+    #: The user to become if started as root.
     run_as: Identity | None
     #: Clients that may send anywhere.
     trusted: TrustList
     relay_domains: DomainList
-    #: Ours: delivered as `local_delivery` says.
+    #: Delivered as `local_delivery` says.
     local_domains: DomainList
     local_delivery: LocalRule
-    #: None when there is no aliases file.
+    #: None if there is no aliases file.
     aliases_file: Path | None
-    #: What STARTTLS is offered with: both, or both None.
+    #: For STARTTLS: both are set, or both are None.
     certificate_path: Path | None
     key_path: Path | None
     #: The port of every MX host.
     port_out: int
     #: None for direct delivery.
     smarthost: Smarthost | None
-    #: Authorities that vouch for the smarthost. None: the system's.
+    #: The authorities that the smarthost's certificate must come from. None: the system's.
     smarthost_ca_file: Path | None
     #: A key or a directory of keys. None: mail is not signed.
     dkim_key_path: Path | None
     dkim_selector: str
-    #: `simple` or `relaxed`, of header and of body.
+    #: `simple` or `relaxed`, for header and body.
     dkim_canon: tuple[str, str]
     queue_dir: Path
-    #: Processes that share the work, 1 or more.
+    #: The number of processes that share the work, 1 or more.
     workers: int
     mail_dir: Path
-    #: Addresses and ports; none means the system's.
+    #: Addresses and ports; an empty tuple means the system's servers.
     dns_servers: tuple[tuple[str, int], ...]
     retry_schedule: RetrySchedule
     message_size_limit: int
-    #: 0 is no limit.
+    #: 0 means no limit.
     line_length_limit: int
     #: `normalize` or `strict`.
     line_endings: str
     #: `text` or `json`.
     log_format: str
     history_days: float
-    #: Whether an ordinary domain's mail may go to private, loopback and our own addresses.
+    #: Whether MX hosts of ordinary domains may have private or loopback addresses, or the relay's own.
     private_destinations: bool
     #: Whether to log every setting at start.
     verbose: bool
-    #: Lines to log at start: what was set and has no effect, what is missing, what is unwise.
+    #: Lines to log at start, about settings without effect, missing files and unsafe settings.
     notices: tuple[str, ...]
-    #: Every setting as text.
+    #: The value of every setting as text.
     effective: tuple[EffectiveSetting, ...]
 
 
 def own_host_name() -> str:
-    """Return the host's full name, or the short one where the full one says nothing."""
+    """Return the host's full name, or its short name if the full one is only `localhost...`."""
     full = socket.getfqdn()
     return socket.gethostname() if full.startswith(_LOCALHOST) else full
 
 
 def usable_cores() -> int:
-    """Return how many processor cores this process may run on, as far as there are workers for them."""
-    return min(len(os.sched_getaffinity(0)), value_types.MOST_WORKERS)
+    """Return the number of processor cores that this process may use, at most MAX_WORKERS."""
+    return min(len(os.sched_getaffinity(0)), value_types.MAX_WORKERS)
 
 
 def read_settings(
@@ -137,10 +134,10 @@ def read_settings(
     networks: Callable[[str], tuple[IPNetwork, ...]] = interface_networks,
     root: Path = Path("/"),
 ) -> Settings:
-    """Return the settings of an environment. Raises SettingsError with every mistake there is.
+    """Return the settings of an environment. Raises SettingsError with all mistakes.
 
-    `host_name` gives the host's own name, `networks` those of an interface or OSError; below `root` Exim's files are
-    looked for.
+    `host_name` returns the name of this host; `networks` returns the networks of an interface or raises OSError. Exim's
+    mounted files are looked for below `root`.
     """
     reader = SettingsReader(environ)
     for setting in table.SETTINGS:
@@ -214,7 +211,7 @@ def _assemble(
 def _ipv6(reader: SettingsReader) -> bool:
     disabled = reader.get(table.DISABLE_IPV6)
     if is_negative(reader.text(table.DISABLE_IPV6)):
-        reader.notice("DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6")
+        reader.notice("DISABLE_IPV6 disables IPv6 with any value; leave it empty to keep IPv6")
     if disabled and reader.is_non_default(table.BIND_IP6):
         reader.notice("BIND_IP6 has no effect: DISABLE_IPV6 is set")
     return not disabled
@@ -223,7 +220,7 @@ def _ipv6(reader: SettingsReader) -> bool:
 def _verbose(reader: SettingsReader) -> bool:
     verbose = reader.get(table.VERBOSE)
     if reader.is_set(table.VERBOSE) and not verbose and not is_negative(reader.text(table.VERBOSE)):
-        reader.notice("VERBOSE has no effect: only true turns it on")
+        reader.notice("VERBOSE has no effect: only the value true turns it on")
     return verbose
 
 
@@ -237,7 +234,7 @@ def _mailname(reader: SettingsReader, host_name: Callable[[], str]) -> str:
 
 
 def _run_as(reader: SettingsReader) -> Identity | None:
-    """Return whom a relay that is started as root becomes; on a high port it may stay what it is unless that is set."""
+    """Return the user that a relay started as root becomes. It may stay root on a high port if RUN_AS is unset."""
     chosen = reader.get(table.RUN_AS)
     if chosen is None and reader.get(table.PORT) < UNPRIVILEGED_PORTS:
         return usual_identity()
@@ -247,7 +244,7 @@ def _run_as(reader: SettingsReader) -> Identity | None:
 def _relay_domains(reader: SettingsReader) -> DomainList:
     domains = reader.get(table.RELAY_DOMAINS)
     if _ALL_DOMAINS in domains.patterns:
-        reader.notice("RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam")
+        reader.notice("RELAY_DOMAINS lets everyone send anywhere: strangers who can connect will send spam")
     return domains
 
 
@@ -257,19 +254,19 @@ def _local_domains(reader: SettingsReader) -> DomainList:
         reader.notice("OTHER_HOSTNAMES makes every domain local: no mail leaves this host")
     both = sorted(set(others).intersection(reader.get(table.RELAY_DOMAINS).patterns))
     if both:
-        reader.notice(f"{both[0]} stands in RELAY_DOMAINS without effect: OTHER_HOSTNAMES makes it local")
+        reader.notice(f"{both[0]} in RELAY_DOMAINS has no effect: OTHER_HOSTNAMES makes it local")
     return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others))))
 
 
 def _local_delivery(reader: SettingsReader) -> LocalRule:
     rule = reader.get(table.LOCAL_DELIVERY)
     if rule.kind is LocalKind.LMTP and reader.is_non_default(table.MAIL_DIR):
-        reader.notice("MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP")
+        reader.notice("MAIL_DIR has no effect: LOCAL_DELIVERY sends local mail by LMTP")
     return rule
 
 
 def _own_name(reader: SettingsReader, host: str) -> str:
-    """Return the host's name as others will take it: an odd letter becomes a dash."""
+    """Return the host's name as remote servers accept it, with a dash in place of other characters."""
     labels = (re.sub(r"[^a-z0-9]+", "-", label).strip("-") for label in host.lower().split("."))
     try:
         name = parse_domain(".".join(filter(None, labels)))
@@ -291,18 +288,18 @@ def _trusted(reader: SettingsReader, networks: Callable[[str], tuple[IPNetwork, 
     _notice_public(reader, device, near)
     added = reader.get(table.RELAY_NETWORKS).items
     if any(_is_everyone(item) for item in added):
-        reader.notice("RELAY_NETWORKS lets everyone send anywhere: if strangers can reach us, they will send spam")
+        reader.notice("RELAY_NETWORKS lets everyone send anywhere: strangers who can connect will send spam")
     return TrustList((*LOOPBACK, *(TrustItem(Network(network)) for network in near), *added))
 
 
 def _notice_public(reader: SettingsReader, device: str, near: tuple[IPNetwork, ...]) -> None:
-    """Tell of neighbours whom nobody chose: an address of our own alone has none."""
+    """Add a notice if NET_DEV has a public network of more than one address, which lets strangers send."""
     public = [str(network) for network in near if network.is_global and network.num_addresses > 1]
     if public:
         more = f" and {len(public) - 1} more" if public[1:] else ""
         reader.notice(
             f"NET_DEV={device} lets strangers send anywhere from the public network {public[0]}{more}: "
-            "set NET_DEV=lo, and RELAY_NETWORKS to those who may"
+            "set NET_DEV=lo, and RELAY_NETWORKS to the clients that may send"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where all mail goes: Gmail, Amazon SES, another smarthost, or straight to each domain's hosts, in this order."""
+"""Chooses the smarthost: Gmail, Amazon SES, SMARTHOST_ADDRESS, or none for direct delivery, in this order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,23 +17,27 @@ _SMARTHOST = (table.SMARTHOST_USER, table.SMARTHOST_PASSWORD)
 _SMARTHOST_DETAILS = (table.SMARTHOST_PORT, table.SMARTHOST_ALIASES, table.SMARTHOST_TLS)
 _DIRECT = (table.SMTPPORTOUT, table.PRIVATE_DESTINATIONS)
 _LAX = {
-    TlsRule.NONE: "the password is used with CRAM-MD5 only; where the smarthost does not offer that, mail waits",
-    TlsRule.OPPORTUNISTIC: "the password goes out in clear where the smarthost, or who poses as it, offers no TLS",
-    TlsRule.REQUIRE: "the password goes to whoever poses as the smarthost, for no certificate is checked",
+    TlsRule.NONE: "the password is used with CRAM-MD5 only; mail stays queued if the smarthost does not offer that",
+    TlsRule.OPPORTUNISTIC: (
+        "the password is sent in clear if the smarthost, or a host that impersonates it, does not offer TLS"
+    ),
+    TlsRule.REQUIRE: (
+        "the password is sent to any host that impersonates the smarthost, because no certificate is checked"
+    ),
 }
 
 
 def read_smarthost(reader: SettingsReader, macros: Macros | None = None) -> Smarthost | None:
-    """Return the smarthost, or None for direct delivery; a notice tells of every setting that has no effect."""
+    """Return the smarthost, or None for direct delivery. Add a notice about each setting without effect."""
     macros = macros or Macros()
     gmail = _login(reader, _GMAIL)
     if gmail:
-        first = "GMAIL_USER and GMAIL_PASSWORD come first"
+        first = "GMAIL_USER and GMAIL_PASSWORD take precedence"
         _unused(reader, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
         return _provider(reader, macros, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
     ses = _login(reader, _SES)
     if ses:
-        first = "SES_USER and SES_PASSWORD come first"
+        first = "SES_USER and SES_PASSWORD take precedence"
         _unused(reader, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
         host = f"email-smtp.{reader.get(table.SES_REGION)}.amazonaws.com"
         return _provider(reader, macros, (host, reader.get(table.SES_PORT)), ses, "*.amazonaws.com")
@@ -41,7 +45,7 @@ def read_smarthost(reader: SettingsReader, macros: Macros | None = None) -> Smar
     login = _login(reader, _SMARTHOST)
     if not reader.get(table.SMARTHOST_ADDRESS):
         if login:
-            # Direct delivery instead would lose the mail of a host whose port 25 or address other hosts refuse.
+            # Direct delivery would lose mail if port 25 is blocked or other hosts reject this host's address.
             reader.mistake(table.SMARTHOST_ADDRESS, "it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are")
         _unused(reader, _SMARTHOST_DETAILS, "SMARTHOST_ADDRESS is not set")
         _unused(reader, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
@@ -54,8 +58,8 @@ def _provider(
     reader: SettingsReader, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str
 ) -> Smarthost:
     _unused(reader, _DIRECT, "all mail goes to the smarthost")
-    _unhonoured(reader, macros, {VERIFY_HOSTS}, "Gmail and Amazon SES always prove themselves")
-    _unhonoured(reader, macros, {PROTOCOL}, "with Gmail and Amazon SES the port decides")
+    _unhonoured(reader, macros, {VERIFY_HOSTS}, "the certificates of Gmail and Amazon SES are always verified")
+    _unhonoured(reader, macros, {PROTOCOL}, "with Gmail and Amazon SES the port determines the protocol")
     return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
 
 
@@ -71,7 +75,7 @@ def _own_smarthost(reader: SettingsReader, macros: Macros, login: Credentials | 
 
 
 def _tls_rule(reader: SettingsReader, macros: Macros, login: Credentials | None) -> TlsRule:
-    """Return what SMARTHOST_TLS says, or else what Exim with these macros made of the connection at its safest."""
+    """Return the rule of SMARTHOST_TLS or, if it is unset, the safest rule that Exim applied with these macros."""
     tls = reader.get(table.SMARTHOST_TLS)
     if tls:
         _unhonoured(reader, macros, {REQUIRE_TLS, VERIFY_HOSTS}, "SMARTHOST_TLS is set")
@@ -86,17 +90,17 @@ def _tls_rule(reader: SettingsReader, macros: Macros, login: Credentials | None)
 
 
 def _hosts(reader: SettingsReader) -> tuple[tuple[str, int], ...]:
-    """Return the smarthosts with the ports that Exim gives them: SMARTHOST_PORT is appended to the list as it is."""
+    """Return the smarthosts with the ports that Exim's image used: it appended SMARTHOST_PORT to the list."""
     *others, (last, own_port) = reader.get(table.SMARTHOST_ADDRESS)
     if own_port is not None:
-        _unused(reader, (table.SMARTHOST_PORT,), "the last host of SMARTHOST_ADDRESS has a port of its own")
+        _unused(reader, (table.SMARTHOST_PORT,), "the last host of SMARTHOST_ADDRESS has its own port")
     standard = table.SMARTHOST_PORT.value_type.read(table.SMARTHOST_PORT.default)
     ports = [(host, standard if port is None else port) for host, port in others]
     return (*ports, (last, reader.get(table.SMARTHOST_PORT) if own_port is None else own_port))
 
 
 def _aliases(reader: SettingsReader, login: Credentials | None) -> tuple[str, ...] | None:
-    """Return the patterns, None when unset, and warn if no configured name may be given the login."""
+    """Return the patterns, None if unset. Add a notice if no configured host may be given the login."""
     aliases = reader.get(table.SMARTHOST_ALIASES)
     hosts = [host for host, _ in reader.get(table.SMARTHOST_ADDRESS)]
     if aliases and login is None:
@@ -112,9 +116,9 @@ def _aliases(reader: SettingsReader, login: Credentials | None) -> tuple[str, ..
 
 
 def _login(reader: SettingsReader, pair: tuple[Setting[str], Setting[str]]) -> Credentials | None:
-    """Return the credentials, or None; one half without the other is a mistake.
+    """Return the credentials, or None. A user without a password, or the reverse, is a mistake.
 
-    Mail that goes without the login, or another way, may be refused for good by everyone.
+    Mail that is sent without the login, or by another route, may be rejected permanently.
     """
     user, password = map(reader.get, pair)
     if user and password:

@@ -1,4 +1,4 @@
-"""What the settings amount to, in lines for the log: who may send, to whom, by which route, with which security."""
+"""Summarizes the settings in lines for the log: who may send, to whom, by which route and with which security."""
 
 from collections.abc import Iterator
 
@@ -11,19 +11,19 @@ from mta.smtp.address import bracketed
 
 _TLS = {
     TlsRule.NONE: "without TLS",
-    TlsRule.OPPORTUNISTIC: "with TLS where it is offered, any certificate will do",
-    TlsRule.REQUIRE: "with TLS only, any certificate will do",
+    TlsRule.OPPORTUNISTIC: "with TLS if it is offered, with any certificate",
+    TlsRule.REQUIRE: "with TLS only, with any certificate",
     TlsRule.VERIFY: "with TLS only, the certificate must prove the host's name",
 }
 _LOCAL = {
-    LocalKind.MAILDIR: "Maildirs that exist in {mail_dir}",
-    LocalKind.MAILDIR_CREATE: "Maildirs in {mail_dir}, made for anyone",
+    LocalKind.MAILDIR: "existing Maildirs in {mail_dir}",
+    LocalKind.MAILDIR_CREATE: "Maildirs in {mail_dir}, created for any user",
     LocalKind.LMTP: "the mail store at {rule}",
 }
 
 
 def startup_summary(settings: Settings) -> tuple[str, ...]:
-    """Return lines `subject: what we do`, none with a secret; with VERBOSE every setting follows as `NAME = value`."""
+    """Return lines `subject: summary` without secrets; with VERBOSE, lines `NAME = value` of all settings follow."""
     lines = (
         f"name: {settings.mailname}",
         f"listening: {_listening(settings)}",
@@ -36,7 +36,7 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         f"limits: {write_size(settings.message_size_limit)} a message, {_line_length(settings)}",
         f"tries again: {write_schedule(settings.retry_schedule)}, then returns the mail",
         *_workers(settings),
-        f"queue: {settings.queue_dir}, remembers for {settings.history_days:.12g} days what became of a message",
+        f"queue: {settings.queue_dir}, keeps results of messages for {settings.history_days:.12g} days",
     )
     return (*lines, *map(str, settings.effective)) if settings.verbose else lines
 
@@ -44,12 +44,12 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
 def _listening(settings: Settings) -> str:
     addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
     said = ", ".join(f"{bracketed(address)}:{settings.port}" for address in addresses)
-    return said if settings.ipv6 else f"{said}; IPv6 is off, for delivery too"
+    return said if settings.ipv6 else f"{said}; IPv6 is disabled, also for delivery"
 
 
 def _starttls(settings: Settings) -> str:
     if settings.certificate_path is None:
-        return "not offered, for there is no certificate"
+        return "not offered, because there is no certificate"
     return f"offered with the certificate {settings.certificate_path} and the key {settings.key_path}"
 
 
@@ -68,7 +68,7 @@ def _route(settings: Settings) -> Iterator[str]:
         yield from _smarthost(settings, settings.smarthost)
         return
     yield f"the MX hosts of its domain, port {settings.port_out}, {_TLS[TlsRule.OPPORTUNISTIC]}"
-    yield "private and loopback addresses " + ("too" if settings.private_destinations else "only for RELAY_DOMAINS")
+    yield "private and loopback addresses " + ("allowed" if settings.private_destinations else "for RELAY_DOMAINS only")
 
 
 def _smarthost(settings: Settings, smarthost: Smarthost) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _smarthost(settings: Settings, smarthost: Smarthost) -> Iterator[str]:
     if smarthost.tls is TlsRule.VERIFY:
         yield f"authorities of {settings.smarthost_ca_file or 'the system'}"
     if smarthost.credentials is None:
-        yield "no login"
+        yield "without login"
     elif smarthost.aliases is None:
         yield "login at each of these hosts"
     else:
@@ -95,7 +95,7 @@ def _dkim(settings: Settings) -> str:
 
 def _workers(settings: Settings) -> Iterator[str]:
     if settings.workers > 1:
-        yield f"workers: {settings.workers} processes, each with a queue of its own below {settings.queue_dir}"
+        yield f"workers: {settings.workers} processes, each with its own queue below {settings.queue_dir}"
 
 
 def _line_length(settings: Settings) -> str:

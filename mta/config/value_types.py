@@ -1,4 +1,4 @@
-"""The types of the values of settings. Readers raise ValueError with words for an operator."""
+"""The value types of settings. Their readers raise ValueError with words for the operator."""
 
 import ipaddress
 import re
@@ -22,8 +22,8 @@ _SERVER = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::([0-9]+))?")
 _SCOPE = re.compile(r"[A-Za-z0-9_.\-]{1,15}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _AUTO = "auto"
-#: More processes than that share no work.
-MOST_WORKERS = 64
+#: The largest number of processes.
+MAX_WORKERS = 64
 _DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 _DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -34,7 +34,7 @@ _BLANKS_AND_COMMAS = re.compile(r"[\s,]+")
 
 
 def optional(value_type: ValueType[T]) -> ValueType[T | None]:
-    """Return a type whose empty text is None."""
+    """Return the type of a value that may be empty, which reads as None."""
 
     def read(text: str) -> T | None:
         return value_type.read(text) if text else None
@@ -46,7 +46,7 @@ def optional(value_type: ValueType[T]) -> ValueType[T | None]:
 
 
 def choice(values: Mapping[str, T]) -> ValueType[T]:
-    """Return a type that is one of these words, in any case."""
+    """Return the type of a value that is one of these words, in any case of letters."""
 
     def read(text: str) -> T:
         try:
@@ -65,7 +65,7 @@ def read_count(text: str) -> int:
 
 
 def read_days(text: str) -> float:
-    """Read a number of days, with a fraction or none."""
+    """Read a number of days, which may have a fraction."""
     if not _DAYS.fullmatch(text):
         raise ValueError("not a number of days")
     return float(text)
@@ -75,8 +75,8 @@ def read_workers(text: str) -> int:
     """Read a number of processes; 0 stands for `auto`."""
     if text.lower() == _AUTO:
         return 0
-    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= MOST_WORKERS:
-        raise ValueError(f"not a whole number from 1 to {MOST_WORKERS}, or {_AUTO}")
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError(f"not a whole number from 1 to {MAX_WORKERS}, or {_AUTO}")
     return int(text)
 
 
@@ -89,33 +89,33 @@ def read_ipv4(text: str) -> str:
 
 
 def read_ipv6(text: str) -> str:
-    """Read an IPv6 address to listen on, with a scope or none."""
+    """Read an IPv6 address to listen on, which may have a scope."""
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
         raise ValueError("not an IPv6 address") from None
     if address.scope_id and not _SCOPE.fullmatch(address.scope_id):
-        raise ValueError("no interface can have the name after %")
+        raise ValueError("the text after % cannot be the name of an interface")
     return str(address)
 
 
 def read_mail_name(text: str) -> str:
-    """Read the name by which we greet others: a host name, neither a literal nor an address."""
+    """Read the relay's own name: a host name, not an address or a literal."""
     name = parse_domain(text.removesuffix("."))
     if name.startswith("[") or name.rpartition(".")[2].isdigit():
-        raise ValueError("an address, not a host name")
+        raise ValueError("it is an address, not a host name")
     return name
 
 
 def read_device(text: str) -> str:
-    """Read the name of a network interface, whether or not there is one."""
+    """Read the name of a network interface, which need not exist."""
     if not _DEVICE.fullmatch(text):
-        raise ValueError("no interface can have this name")
+        raise ValueError("not the name of an interface")
     return text
 
 
 def read_region(text: str) -> str:
-    """Read the name of a region of Amazon's."""
+    """Read the name of an AWS region."""
     if not _REGION.fullmatch(text):
         raise ValueError("not a region")
     return text
@@ -124,12 +124,12 @@ def read_region(text: str) -> str:
 def read_secret(text: str) -> str:
     """Read a user name or password that a login can carry (RFC 4616: no NUL; UTF-8)."""
     if _UNSENDABLE.search(text):
-        raise ValueError("has octets that no login can carry")
+        raise ValueError("it has characters that a login cannot transmit")
     return text
 
 
 def read_path(text: str) -> Path:
-    """Read the name of a file or directory."""
+    """Read the path of a file or directory."""
     if "\0" in text:
         raise ValueError("not a path")
     return Path(text)
@@ -147,7 +147,7 @@ def read_canon(text: str) -> tuple[str, str]:
     header, slash, body = text.lower().partition("/")
     both = (header, body if slash else header)
     if not {"simple", "relaxed"}.issuperset(both):
-        raise ValueError("not simple or relaxed, or two of them with a slash between")
+        raise ValueError("not simple or relaxed, or two of these separated by a slash")
     return both
 
 
@@ -158,17 +158,17 @@ def read_local_rule(text: str) -> LocalRule:
         if text.lower() == kind.value:
             return LocalRule(kind)
     if word.lower() != LocalKind.LMTP.value:
-        raise ValueError("not one of maildir, maildir-create, or lmtp with a place behind a colon")
+        raise ValueError("not maildir, maildir-create, lmtp:host:port or lmtp:/path")
     if where.startswith("/"):
         return LocalRule(LocalKind.LMTP, path=read_path(where))
     match = _LMTP_HOST.fullmatch(where)
     if match is None:
-        raise ValueError("lmtp takes a host and a port, or the path of a socket, behind a colon")
+        raise ValueError("not lmtp:host:port or lmtp:/path")
     return LocalRule(LocalKind.LMTP, exim.read_host(match[1]), exim.read_port(match[2]))
 
 
 def read_servers(text: str) -> tuple[tuple[str, int], ...]:
-    """Read `192.0.2.53, 127.0.0.1:5353, [::1]:53`: addresses with a port each, 53 if none is written."""
+    """Read `192.0.2.53, 127.0.0.1:5353, [::1]:53`: addresses with a port each, by default 53."""
     return tuple(_server(item) for item in re.split(r"[,;\s]+", text) if item)
 
 
@@ -177,13 +177,13 @@ def _server(text: str) -> tuple[str, int]:
         return (read_ipv6(text) if ":" in text else text), _DNS_PORT
     match = _SERVER.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not an IP address with a port or none")
+        raise ValueError(f"{text!r} is not an IP address, with or without a port")
     port = exim.read_port(match[3]) if match[3] else _DNS_PORT
     return (read_ipv4(match[2]) if match[2] else read_ipv6(match[1])), port
 
 
 def read_patterns(text: str) -> tuple[str, ...]:
-    """Read host patterns separated by `;`, or by blanks and commas where none is a regular expression."""
+    """Read host patterns separated by `;`, or also by blanks and commas unless they are regular expressions."""
     return tuple(pattern for item in text.split(";") for pattern in _patterns(item.strip()))
 
 
@@ -207,9 +207,9 @@ SIZE = ValueType(exim.read_size, exim.write_size)
 #: 0 stands for `auto`.
 WORKERS = ValueType(read_workers, lambda number: str(number or _AUTO))
 DAYS = ValueType(read_days, lambda days: f"{days:.12g}")
-#: Set or not; any text sets it.
+#: Any text sets the flag.
 FLAG: ValueType[bool] = ValueType(bool, lambda flag: "yes" if flag else "")
-#: The word `true`; anything else is not.
+#: Set by the word `true` only.
 TRUE: ValueType[bool] = ValueType(lambda text: text.lower() == "true", lambda flag: "true" if flag else "")
 SECRET = ValueType(read_secret)
 PATH = ValueType(read_path)

@@ -29,13 +29,13 @@ def test_numbers_need_no_entry_in_the_systems_lists() -> None:
         ("nosuchuser", "there is no user 'nosuchuser' on this host"),
         ("nosuchuser:0", "there is no user"),
         ("0:nosuchgroup", "there is no group 'nosuchgroup'"),
-        (str(UNUSED), f"write its group too, as in {UNUSED}:{UNUSED}"),
+        (str(UNUSED), f"add a group, as in {UNUSED}:{UNUSED}"),
         ("0:", "there is no group ''"),
         (":0", "there is no user ''"),
         ("-1:0", "there is no user '-1'"),
-        ("4294967295:0", "no id"),
-        ("0:4294967295", "no id"),
-        ("9999999999:0", "no id"),
+        ("4294967295:0", "is not a valid user or group id"),
+        ("0:4294967295", "is not a valid user or group id"),
+        ("9999999999:0", "is not a valid user or group id"),
     ],
 )
 def test_what_names_nobody_is_refused_with_words_for_an_operator(text: str, words: str) -> None:

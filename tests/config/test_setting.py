@@ -43,12 +43,12 @@ def test_a_secret_of_blanks_alone_is_unset() -> None:
 @pytest.mark.parametrize("text", ['"26"', "'26'"])
 def test_a_mistake_in_quotation_marks_says_that_they_count(text: str) -> None:
     (line,) = mistakes(SettingsReader({"PORT": text}))
-    assert "the quotation marks are part of the value, remove them; right is" in line
+    assert "the quotation marks are part of the value, remove them; a correct example is" in line
 
 
 def test_a_mistake_names_the_variable_the_value_what_is_wrong_and_what_is_right() -> None:
     assert mistakes(SettingsReader({"PORT": "x"})) == [
-        "PORT='x': 'x' is not a port, a number from 1 to 65535; right is for example PORT=2525"
+        "PORT='x': 'x' is not a port, a number from 1 to 65535; a correct example is PORT=2525"
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_secrets_file_is_read_once(tmp_path: Path) -> None:
 
 def test_a_secret_given_twice_is_a_mistake_that_shows_neither() -> None:
     assert mistakes(SettingsReader({"PASSWORD": "s3cret", "PASSWORD_FILE": "/run/x"})) == [
-        "PASSWORD and PASSWORD_FILE are both set; keep one of them; right is for example PASSWORD=correct-horse"
+        "PASSWORD and PASSWORD_FILE are both set; keep one of them; a correct example is PASSWORD=correct-horse"
     ]
 
 
@@ -127,12 +127,12 @@ def test_a_secret_given_twice_is_a_mistake_that_shows_neither() -> None:
     [
         (
             "/no/such/file",
-            "PASSWORD_FILE='/no/such/file': the file cannot be read: No such file or directory; right is for example",
+            "PASSWORD_FILE='/no/such/file': the file cannot be read: No such file or directory; a correct example is",
         ),
         ("/", "PASSWORD_FILE='/': the file cannot be read: Is a directory;"),
         ("/dev/zero", "PASSWORD_FILE='/dev/zero': the file is longer than 65536 octets;"),
         ("s3cret", "PASSWORD_FILE=****: the file cannot be read: No such file or directory;"),
-        ("s3\0cret", "PASSWORD_FILE=****: not the name of a file with UTF-8 text;"),
+        ("s3\0cret", "PASSWORD_FILE=****: the file is not UTF-8 text, or its name is not a path;"),
     ],
 )
 def test_a_secrets_file_that_cannot_be_read_is_a_mistake(path: str, words: str) -> None:
@@ -144,7 +144,7 @@ def test_a_secrets_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"\xff\xfe")
     (line,) = mistakes(SettingsReader({"PASSWORD_FILE": str(file)}))
-    assert line.startswith(f"PASSWORD_FILE='{file}': not the name of a file with UTF-8 text;")
+    assert line.startswith(f"PASSWORD_FILE='{file}': the file is not UTF-8 text, or its name is not a path;")
 
 
 def test_a_secret_that_cannot_be_used_is_a_mistake_that_does_not_show_it() -> None:
@@ -187,8 +187,8 @@ def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> Non
     reader.mistake(PORT, "it is taken")
     reader.mistake(PASSWORD, "it is weak")
     assert reader.mistakes == [
-        "PORT='26': it is taken; right is for example PORT=2525",
-        "PASSWORD: it is weak; right is for example PASSWORD=correct-horse",
+        "PORT='26': it is taken; a correct example is PORT=2525",
+        "PASSWORD: it is weak; a correct example is PASSWORD=correct-horse",
     ]
 
 

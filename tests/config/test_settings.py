@@ -121,7 +121,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("BIND_IP", "eth0", "not an IPv4 address"),
         ("BIND_IP6", "1.2.3.4", "not an IPv6 address"),
         ("MAILNAME", "Foo Bar_1", "malformed domain 'Foo Bar_1'"),
-        ("NET_DEV", "eth0 lo", "no interface can have this name"),
+        ("NET_DEV", "eth0 lo", "not the name of an interface"),
         (
             "RELAY_NETWORKS",
             "10.0.0/8",
@@ -129,13 +129,13 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ),
         ("RELAY_DOMAINS", "a..test", "malformed domain 'a..test'"),
         ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
-        ("LOCAL_DELIVERY", "mbox", "not one of maildir, maildir-create, or lmtp with a place behind a colon"),
-        ("LOCAL_DELIVERY", "lmtp:24", "lmtp takes a host and a port, or the path of a socket, behind a colon"),
+        ("LOCAL_DELIVERY", "mbox", "not maildir, maildir-create, lmtp:host:port or lmtp:/path"),
+        ("LOCAL_DELIVERY", "lmtp:24", "lmtp: must be followed by host:port or by the path of a socket"),
         ("ALIASES_FILE", "/none", "there is no such file"),
         ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
         ("SMARTHOST_CA_FILE", "/none", "there is no such file"),
         ("DKIM_SELECTOR", "a b", "not a selector: letters, digits, dashes and dots"),
-        ("DKIM_CANON", "relaxed/", "not simple or relaxed, or two of them with a slash between"),
+        ("DKIM_CANON", "relaxed/", "not simple or relaxed, or two of these separated by a slash"),
         ("SMARTHOST_ADDRESS", "a.test:587", "587 is read as a host; a port takes two colons: a.test::587"),
         ("SMARTHOST_PORT", "tcp://10.0.0.1:25", f"'tcp://10.0.0.1:25' {PORT_WORDS}"),
         ("SMARTHOST_ALIASES", "^[", "'^[' is not a regular expression: unterminated character set at position 1"),
@@ -144,7 +144,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("SES_PORT", "x", f"'x' {PORT_WORDS}"),
         ("QUEUE_DIR", "a\0", "not a path"),
         ("MAIL_DIR", "a\0", "not a path"),
-        ("DNS_SERVERS", "dns.test", "'dns.test' is not an IP address with a port or none"),
+        ("DNS_SERVERS", "dns.test", "'dns.test' is not an IP address, with or without a port"),
         ("RETRY_SCHEDULE", "15m", "'15m' is neither F,until,interval nor G,until,interval,factor"),
         ("MESSAGE_SIZE_LIMIT", "0", "not a size: a number above 0, then nothing, K, M or G"),
         ("LINE_LENGTH_LIMIT", "-1", "not a whole number"),
@@ -159,20 +159,20 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
 )
 def test_a_wrong_value_is_told_with_its_variable_and_a_right_one(name: str, text: str, words: str) -> None:
     example = shlex.quote(next(setting.example for setting in SETTINGS if setting.name == name))
-    assert mistakes(**{name: text}) == (f"{name}={text!r}: {words}; right is for example {name}={example}",)
+    assert mistakes(**{name: text}) == (f"{name}={text!r}: {words}; a correct example is {name}={example}",)
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS if setting.secret])
 def test_a_wrong_secret_is_told_without_its_value(name: str) -> None:
     (line,) = mistakes(**{name: "a\0b"})
-    assert line.startswith(f"{name}: has octets that no login can carry; right is for example {name}=")
+    assert line.startswith(f"{name}: it has characters that a login cannot transmit; a correct example is {name}=")
 
 
 def test_all_mistakes_are_told_together_in_the_order_of_the_table() -> None:
     told = mistakes(LOG_FORMAT="xml", PORT="x", GMAIL_USER="a", GMAIL_USER_FILE="/b", SES_PASSWORD_FILE="/none")
     assert [line.partition("=")[0] for line in told] == [
         "PORT",
-        "GMAIL_USER and GMAIL_USER_FILE are both set; keep one of them; right is for example GMAIL_USER",
+        "GMAIL_USER and GMAIL_USER_FILE are both set; keep one of them; a correct example is GMAIL_USER",
         "SES_PASSWORD_FILE",
         "LOG_FORMAT",
     ]
@@ -259,13 +259,13 @@ def test_a_host_name_without_a_dot_is_warned_of() -> None:
 @pytest.mark.parametrize("text", [":*", ":0.0.0.0/0", ":::/0"])
 def test_an_open_relay_is_warned_of(text: str) -> None:
     assert read(RELAY_NETWORKS=text).notices == (
-        "RELAY_NETWORKS lets everyone send anywhere: if strangers can reach us, they will send spam",
+        "RELAY_NETWORKS lets everyone send anywhere: strangers who can connect will send spam",
     )
 
 
 def test_a_denial_that_says_no_is_warned_of() -> None:
     assert read(DISABLE_IPV6="false").notices == (
-        "DISABLE_IPV6 disables IPv6 whatever its value; leave it empty to keep IPv6",
+        "DISABLE_IPV6 disables IPv6 with any value; leave it empty to keep IPv6",
     )
     assert read(DISABLE_IPV6="true", BIND_IP6="::1").notices == ("BIND_IP6 has no effect: DISABLE_IPV6 is set",)
     assert read(DISABLE_IPV6="true", BIND_IP6="::0").notices == ()
@@ -276,19 +276,19 @@ def test_a_denial_that_says_no_is_warned_of() -> None:
     [
         (
             {"RELAY_DOMAINS": "*"},
-            "RELAY_DOMAINS lets everyone send anywhere: if strangers can reach us, they will send spam",
+            "RELAY_DOMAINS lets everyone send anywhere: strangers who can connect will send spam",
         ),
         ({"OTHER_HOSTNAMES": "*"}, "OTHER_HOSTNAMES makes every domain local: no mail leaves this host"),
         (
             {"OTHER_HOSTNAMES": "a.test:b.test", "RELAY_DOMAINS": "b.test"},
-            "b.test stands in RELAY_DOMAINS without effect: OTHER_HOSTNAMES makes it local",
+            "b.test in RELAY_DOMAINS has no effect: OTHER_HOSTNAMES makes it local",
         ),
         ({"MAILNAME": "relay"}, "MAILNAME=relay: servers may refuse a name without a dot"),
         (
             {"LOCAL_DELIVERY": "lmtp:/run/lmtp", "MAIL_DIR": "/m"},
-            "MAIL_DIR has no effect: LOCAL_DELIVERY hands local mail to LMTP",
+            "MAIL_DIR has no effect: LOCAL_DELIVERY sends local mail by LMTP",
         ),
-        ({"VERBOSE": "1"}, "VERBOSE has no effect: only true turns it on"),
+        ({"VERBOSE": "1"}, "VERBOSE has no effect: only the value true turns it on"),
         (
             {"USE_SPLIT_CONFIG": "true"},
             "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold",

@@ -41,10 +41,10 @@ def test_gmail_comes_first() -> None:
     assert smarthost(GMAIL, SES, HOST, LOGIN) == expected
     assert notices(GMAIL) == []
     assert notices(GMAIL, SES, HOST, SMARTHOST_PORT="587") == [
-        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
-        "SES_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
-        "SMARTHOST_ADDRESS has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
-        "SMARTHOST_PORT has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
+        "SES_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
+        "SMARTHOST_ADDRESS has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
+        "SMARTHOST_PORT has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
     ]
 
 
@@ -54,7 +54,7 @@ def test_ses_comes_second() -> None:
     assert found.tls is TlsRule.VERIFY
     assert found.credentials == Credentials("s", "sp")
     assert found.aliases == ("*.amazonaws.com",)
-    assert notices(SES, HOST) == ["SMARTHOST_ADDRESS has no effect: SES_USER and SES_PASSWORD come first"]
+    assert notices(SES, HOST) == ["SMARTHOST_ADDRESS has no effect: SES_USER and SES_PASSWORD take precedence"]
 
 
 def test_ses_has_its_region_and_port() -> None:
@@ -90,8 +90,8 @@ def test_half_a_login_of_a_provider_sends_no_mail_through_the_next_one() -> None
 
 def test_half_a_login_that_another_one_comes_before_has_no_effect() -> None:
     assert notices(GMAIL, SES_USER="x", SMARTHOST_PASSWORD="y") == [
-        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
-        "SMARTHOST_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD come first",
+        "SES_USER has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
+        "SMARTHOST_PASSWORD has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
     ]
 
 
@@ -108,7 +108,7 @@ def test_half_a_login_tells_that_the_file_of_the_other_half_is_empty_or_unreadab
 def test_a_login_without_a_host_is_a_mistake_rather_than_direct_delivery() -> None:
     (line,) = mistakes(LOGIN)
     assert line.startswith(
-        "SMARTHOST_ADDRESS='': it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are; right is for example"
+        "SMARTHOST_ADDRESS='': it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are; a correct example is"
     )
 
 
@@ -132,7 +132,7 @@ def test_the_last_host_has_the_port_and_the_others_25_or_their_own(
 def test_a_last_host_with_a_port_of_its_own_keeps_it() -> None:
     found, said = mode(SMARTHOST_ADDRESS="a.test::26", SMARTHOST_PORT="587")
     assert found == Smarthost((("a.test", 26),), TlsRule.OPPORTUNISTIC)
-    assert said == ["SMARTHOST_PORT has no effect: the last host of SMARTHOST_ADDRESS has a port of its own"]
+    assert said == ["SMARTHOST_PORT has no effect: the last host of SMARTHOST_ADDRESS has its own port"]
 
 
 def test_a_login_without_patterns_is_for_the_configured_hosts() -> None:
@@ -205,7 +205,7 @@ def test_a_password_without_verified_tls_is_warned_of(tls: str) -> None:
 
 
 ANY_CERTIFICATE, TLS_ONLY, SMTPS = VERIFY_HOSTS, REQUIRE_TLS, PROTOCOL
-LAX_REQUIRE = "the password goes to whoever poses as the smarthost, for no certificate is checked"
+LAX_REQUIRE = "the password is sent to any host that impersonates the smarthost, because no certificate is checked"
 
 
 def with_macros(*wishes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
@@ -252,8 +252,9 @@ def test_no_macro_can_weaken_the_tls_of_a_provider() -> None:
     assert found is not None
     assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, None)
     assert said == [
-        f"{ANY_CERTIFICATE} in the macros file has no effect: Gmail and Amazon SES always prove themselves",
-        f"{SMTPS} in the macros file has no effect: with Gmail and Amazon SES the port decides",
+        f"{ANY_CERTIFICATE} in the macros file has no effect: the certificates of Gmail and Amazon SES are always"
+        " verified",
+        f"{SMTPS} in the macros file has no effect: with Gmail and Amazon SES the port determines the protocol",
     ]
 
 

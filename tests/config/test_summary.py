@@ -35,24 +35,24 @@ def test_a_relay_without_settings_says_what_it_does() -> None:
     ]
     assert lines["name"] == "host.test"
     assert lines["listening"] == "0.0.0.0:25, [::]:25"
-    assert lines["STARTTLS"] == "not offered, for there is no certificate"
+    assert lines["STARTTLS"] == "not offered, because there is no certificate"
     assert lines["may send anywhere"] == "127.0.0.1 ; ::1"
     assert lines["anyone may send to"] == "the local domains"
-    assert lines["local domains"].startswith("localhost, delivered to Maildirs that exist in /var/mail")
+    assert lines["local domains"].startswith("localhost, delivered to existing Maildirs in /var/mail")
     assert lines["all other mail goes to"] == (
-        "the MX hosts of its domain, port 25, with TLS where it is offered, any certificate will do;"
-        " private and loopback addresses only for RELAY_DOMAINS"
+        "the MX hosts of its domain, port 25, with TLS if it is offered, with any certificate;"
+        " private and loopback addresses for RELAY_DOMAINS only"
     )
     assert lines["DKIM"] == "mail is not signed"
     assert lines["limits"] == "50M a message, 998 octets a line"
     assert lines["tries again"] == "F,2h,15m; G,16h,1h,1.5; F,4d,6h, then returns the mail"
-    assert lines["queue"].startswith("/var/spool/smtprelay, remembers for 7 days")
+    assert lines["queue"].startswith("/var/spool/smtprelay, keeps results of messages for 7 days")
 
 
 @pytest.mark.parametrize(
     ("environ", "subject", "words"),
     [
-        ({"DISABLE_IPV6": "1", "PORT": "26"}, "listening", "0.0.0.0:26; IPv6 is off, for delivery too"),
+        ({"DISABLE_IPV6": "1", "PORT": "26"}, "listening", "0.0.0.0:26; IPv6 is disabled, also for delivery"),
         ({"RELAY_NETWORKS": ":!10.0.0.5:10.0.0.0/8"}, "may send anywhere", "127.0.0.1 ; ::1 ; !10.0.0.5 ; 10.0.0.0/8"),
         ({"RELAY_DOMAINS": "a.test;*.b.test"}, "anyone may send to", "the local domains, a.test : *.b.test"),
         (
@@ -63,7 +63,7 @@ def test_a_relay_without_settings_says_what_it_does() -> None:
         (
             {"WORKERS": "3"},
             "workers",
-            "3 processes, each with a queue of its own below /var/spool/smtprelay",
+            "3 processes, each with its own queue below /var/spool/smtprelay",
         ),
         ({"LINE_LENGTH_LIMIT": "0"}, "limits", "50M a message, lines of any length"),
         (
@@ -91,7 +91,7 @@ LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "p"}
     [
         (
             {"SMARTHOST_ADDRESS": "a.test:b.test"},
-            "the smarthost a.test::25 : b.test::25, with TLS where it is offered, any certificate will do; no login",
+            "the smarthost a.test::25 : b.test::25, with TLS if it is offered, with any certificate; without login",
         ),
         (
             {"SMARTHOST_ADDRESS": "a.test", **LOGIN},
@@ -105,7 +105,10 @@ LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "p"}
             {"GMAIL_USER": "me", "GMAIL_PASSWORD": "x"},
             f"the smarthost smtp.gmail.com::587, {VERIFIED}; login at hosts that match *.gmail.com",
         ),
-        ({"SMARTHOST_ADDRESS": "a.test", "SMARTHOST_TLS": "none"}, "the smarthost a.test::25, without TLS; no login"),
+        (
+            {"SMARTHOST_ADDRESS": "a.test", "SMARTHOST_TLS": "none"},
+            "the smarthost a.test::25, without TLS; without login",
+        ),
     ],
 )
 def test_the_route_of_a_smarthost_is_said_with_its_security(environ: dict[str, str], words: str) -> None:

@@ -47,7 +47,7 @@ def test_a_missing_or_empty_dkim_key_is_a_mistake_and_not_unsigned_mail(pair: di
         reader = SettingsReader({"DKIM_KEY_PATH": str(tmp_path / file)})
         files.dkim_keys(reader)
         (mistake,) = reader.mistakes
-        assert mistake.startswith(f"DKIM_KEY_PATH='{tmp_path / file}': {words}; right is")
+        assert mistake.startswith(f"DKIM_KEY_PATH='{tmp_path / file}': {words}; a correct example is")
     assert files.dkim_keys(SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"]})) == Path(pair["KEY_PATH"])
     assert files.dkim_keys(SettingsReader({"DKIM_KEY_PATH": str(tmp_path)})) == tmp_path
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_looked_at_is_a_mistake(pair: dict[str, str]) -> None:
     reader = SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"] + "/key.pem"})
     assert files.dkim_keys(reader) is None
     (mistake,) = reader.mistakes
-    assert ": it cannot be looked at: Not a directory; right is for example DKIM_KEY_PATH=" in mistake
+    assert ": it cannot be looked at: Not a directory; a correct example is DKIM_KEY_PATH=" in mistake
 
 
 def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_without_authorities_is_a_mistake(tmp_path: Path, file: str, word
     reader = SettingsReader({"SMARTHOST_CA_FILE": str(tmp_path / file)})
     files.authorities(reader)
     (mistake,) = reader.mistakes
-    assert f": {words}; right is for example" in mistake
+    assert f": {words}; a correct example is" in mistake
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
@@ -113,7 +113,10 @@ def test_a_directory_in_the_place_of_a_file_is_called_one(tmp_path: Path, monkey
     reader = SettingsReader({"ALIASES_FILE": str(tmp_path), "MACROS_FILE": str(tmp_path)})
     assert files.aliases(reader) is None
     assert files.macros(reader) == Macros()
-    assert [mistake.count("': it is a directory, not a file; right is") for mistake in reader.mistakes] == [1, 1]
+    assert [mistake.count("': it is a directory, not a file; a correct example is") for mistake in reader.mistakes] == [
+        1,
+        1,
+    ]
     for name in ("_ALIASES", "_MACROS"):
         monkeypatch.setattr(files, name, tmp_path)
     reader = SettingsReader({})
@@ -155,7 +158,7 @@ def test_a_name_that_no_file_can_have_is_a_mistake(setting: str, read: Callable[
     reader = SettingsReader({setting: "/" + "x" * 300})
     read(reader)
     (mistake,) = reader.mistakes
-    assert "it cannot be looked at: File name too long; right is" in mistake
+    assert "it cannot be looked at: File name too long; a correct example is" in mistake
 
 
 def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

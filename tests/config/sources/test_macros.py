@@ -61,7 +61,7 @@ def test_blank_lines_and_remarks_say_nothing() -> None:
         (f"{VERIFY_HOSTS} = a.test", f"/macros:1: {VERIFY_HOSTS} has no effect: of its values only : and * count"),
         (
             "DKIM_CANON = nofws",
-            "/macros:1: DKIM_CANON has no effect: not simple or relaxed, or two of them with a slash",
+            "/macros:1: DKIM_CANON has no effect: not simple or relaxed, or two of these separated by a slash",
         ),
         ("MESSAGE_SIZE_LIMIT = 0", "/macros:1: MESSAGE_SIZE_LIMIT has no effect: not a size"),
         ("DKIM_SELECTOR = ${lookup}", "/macros:1: DKIM_SELECTOR has no effect: Exim's expansions are not run"),
