@@ -70,7 +70,7 @@ def _own_smarthost(reader: SettingsReader, macros: Macros, login: Credentials | 
         _unused(reader, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
     if tls is TlsRule.NONE:
         _unhonoured(reader, macros, {PROTOCOL}, "SMARTHOST_TLS=none")
-    implicit = True if PROTOCOL in macros.wishes else None
+    implicit = True if PROTOCOL in macros.changes else None
     return Smarthost(_hosts(reader), tls, login, _aliases(reader, login), implicit)
 
 
@@ -79,8 +79,8 @@ def _tls_rule(reader: SettingsReader, macros: Macros, login: Credentials | None)
     tls = reader.get(table.SMARTHOST_TLS)
     if tls:
         _unhonoured(reader, macros, {REQUIRE_TLS, VERIFY_HOSTS}, "SMARTHOST_TLS is set")
-    elif login or macros.wishes & {PROTOCOL, REQUIRE_TLS}:
-        tls = TlsRule.REQUIRE if VERIFY_HOSTS in macros.wishes else TlsRule.VERIFY
+    elif login or macros.changes & {PROTOCOL, REQUIRE_TLS}:
+        tls = TlsRule.REQUIRE if VERIFY_HOSTS in macros.changes else TlsRule.VERIFY
     else:
         tls = TlsRule.OPPORTUNISTIC
     if login and tls in _LAX:
@@ -138,5 +138,5 @@ def _unused(reader: SettingsReader, settings: Sequence[Setting[Any]], because: s
 
 
 def _unhonoured(reader: SettingsReader, macros: Macros, names: set[str], because: str) -> None:
-    for name in sorted(macros.wishes & names):
+    for name in sorted(macros.changes & names):
         reader.notice(f"{name} in the macros file has no effect: {because}")

@@ -63,7 +63,7 @@ def test_a_file_of_variables_can_be_given_to_any_command(directory: Path, tmp_pa
     for words in (("config", "check", "--env-file", str(file)), ("--env-file", str(file), "config", "check")):
         checked = run(tmp_path, *words)
         assert "name: mail.example.test\n" in checked.stdout
-        assert "MAILNAME: read without quotation marks" in checked.stderr
+        assert "MAILNAME: read without the quotation marks" in checked.stderr
 
 
 def test_a_file_that_is_wrong_is_refused_line_by_line(tmp_path: Path) -> None:

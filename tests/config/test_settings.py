@@ -130,13 +130,13 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("RELAY_DOMAINS", "a..test", "malformed domain 'a..test'"),
         ("OTHER_HOSTNAMES", "it's.test", 'malformed domain "it\'s.test"'),
         ("LOCAL_DELIVERY", "mbox", "not maildir, maildir-create, lmtp:host:port or lmtp:/path"),
-        ("LOCAL_DELIVERY", "lmtp:24", "lmtp: must be followed by host:port or by the path of a socket"),
+        ("LOCAL_DELIVERY", "lmtp:24", "not lmtp:host:port or lmtp:/path"),
         ("ALIASES_FILE", "/none", "there is no such file"),
         ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
         ("SMARTHOST_CA_FILE", "/none", "there is no such file"),
         ("DKIM_SELECTOR", "a b", "not a selector: letters, digits, dashes and dots"),
         ("DKIM_CANON", "relaxed/", "not simple or relaxed, or two of these separated by a slash"),
-        ("SMARTHOST_ADDRESS", "a.test:587", "587 is read as a host; a port takes two colons: a.test::587"),
+        ("SMARTHOST_ADDRESS", "a.test:587", "587 is read as a host; a port follows two colons: a.test::587"),
         ("SMARTHOST_PORT", "tcp://10.0.0.1:25", f"'tcp://10.0.0.1:25' {PORT_WORDS}"),
         ("SMARTHOST_ALIASES", "^[", "'^[' is not a regular expression: unterminated character set at position 1"),
         ("SMARTHOST_TLS", "yes", "not one of verify, require, opportunistic, none"),
@@ -146,7 +146,7 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("MAIL_DIR", "a\0", "not a path"),
         ("DNS_SERVERS", "dns.test", "'dns.test' is not an IP address, with or without a port"),
         ("RETRY_SCHEDULE", "15m", "'15m' is neither F,until,interval nor G,until,interval,factor"),
-        ("MESSAGE_SIZE_LIMIT", "0", "not a size: a number above 0, then nothing, K, M or G"),
+        ("MESSAGE_SIZE_LIMIT", "0", "not a size: a number above 0, which K, M or G may follow"),
         ("LINE_LENGTH_LIMIT", "-1", "not a whole number"),
         ("LOG_FORMAT", "xml", "not one of text, json"),
         ("WORKERS", "0", "not a whole number from 1 to 64, or auto"),
@@ -317,7 +317,7 @@ def test_macros_set_what_the_environment_leaves_unset(tmp_path: Path) -> None:
     assert (found.message_size_limit, found.mailname) == (2048, "mta.test")
     assert found.notices == (
         "MESSAGE_SIZE_LIMIT in the macros file has no effect: it is set in the environment",
-        f"{file}:3: A has no effect: Exim's configuration is not run",
+        f"{file}:3: A has no effect: Exim's configuration is not used",
     )
     assert read(MACROS_FILE=file).message_size_limit == 1024
 

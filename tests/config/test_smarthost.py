@@ -208,13 +208,13 @@ ANY_CERTIFICATE, TLS_ONLY, SMTPS = VERIFY_HOSTS, REQUIRE_TLS, PROTOCOL
 LAX_REQUIRE = "the password is sent to any host that impersonates the smarthost, because no certificate is checked"
 
 
-def with_macros(*wishes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
+def with_macros(*changes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
     reader = SettingsReader(environ)
-    return read_smarthost(reader, Macros(wishes=frozenset(wishes))), reader.notices
+    return read_smarthost(reader, Macros(changes=frozenset(changes))), reader.notices
 
 
 @pytest.mark.parametrize(
-    ("wishes", "login", "rule"),
+    ("changes", "login", "rule"),
     [
         ((ANY_CERTIFICATE,), LOGIN, TlsRule.REQUIRE),
         ((ANY_CERTIFICATE,), {}, TlsRule.OPPORTUNISTIC),
@@ -226,12 +226,12 @@ def with_macros(*wishes: str, **environ: str) -> tuple[Smarthost | None, list[st
     ],
 )
 def test_macros_decide_about_tls_as_they_did_in_exim(
-    wishes: tuple[str, ...], login: dict[str, str], rule: TlsRule
+    changes: tuple[str, ...], login: dict[str, str], rule: TlsRule
 ) -> None:
-    found, said = with_macros(*wishes, **HOST, **login)
+    found, said = with_macros(*changes, **HOST, **login)
     assert found is not None
     assert found.tls is rule
-    assert found.implicit_tls is (True if SMTPS in wishes else None)
+    assert found.implicit_tls is (True if SMTPS in changes else None)
     assert said == ([f"{VERIFY_HOSTS} is empty: {LAX_REQUIRE}"] if login and rule is TlsRule.REQUIRE else [])
 
 
@@ -252,8 +252,10 @@ def test_no_macro_can_weaken_the_tls_of_a_provider() -> None:
     assert found is not None
     assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, None)
     assert said == [
-        f"{ANY_CERTIFICATE} in the macros file has no effect: the certificates of Gmail and Amazon SES are always"
-        " verified",
+        (
+            f"{ANY_CERTIFICATE} in the macros file has no effect: the certificates of Gmail and Amazon SES are always"
+            " verified"
+        ),
         f"{SMTPS} in the macros file has no effect: with Gmail and Amazon SES the port determines the protocol",
     ]
 

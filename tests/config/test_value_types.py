@@ -94,7 +94,7 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(value_type: ValueType[obj
         (value_types.SELECTOR, "a." * 100 + "a", "not a selector"),
         (value_types.CANON, "relaxed/", "not simple or relaxed"),
         (value_types.CANON, "simple/simple/simple", "not simple or relaxed"),
-        (value_types.LOCAL_RULE, "lmtp", "lmtp: must be followed by host:port or by the path of a socket"),
+        (value_types.LOCAL_RULE, "lmtp", "not lmtp:host:port or lmtp:/path"),
         (value_types.LOCAL_RULE, "lmtp:2001:db8::1:24", "not lmtp:host:port"),
         (value_types.LOCAL_RULE, "lmtp:run/lmtp", "not lmtp:host:port"),
         (value_types.LOCAL_RULE, "lmtp:a b:24", "'a b' is not a host name"),

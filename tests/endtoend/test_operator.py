@@ -197,12 +197,12 @@ def test_a_success_report_comes_when_asked_for(world):
 def test_dsn_wishes_are_passed_on_where_dsn_is_offered(world):
     sink = world.sink()
     relay = world.relay(sink)
-    wishes = ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;x@y"]
+    changes = ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;x@y"]
     with relay.client() as client:
-        client.sendmail("sender@sender.test", [TO], mail(), ["RET=HDRS", "ENVID=abc"], wishes)
+        client.sendmail("sender@sender.test", [TO], mail(), ["RET=HDRS", "ENVID=abc"], changes)
     (message,) = received(sink)
     assert {"RET=HDRS", "ENVID=abc"} <= set(message.mail_parameters.split())
-    assert set(wishes) <= set(message.rcpt_parameters[0].split())
+    assert set(changes) <= set(message.rcpt_parameters[0].split())
 
 
 def test_local_mail_goes_to_an_existing_maildir_only(world):

@@ -1,6 +1,6 @@
-"""Reads a file of variables as systemd reads an EnvironmentFile=; Docker's env files are a part of that but for quotes.
+"""Reads a file of variables as systemd reads an EnvironmentFile=.
 
-Docker takes quotation marks, backslashes and blanks at the end of a value as they are.
+Docker's env files have the same form, but Docker keeps quotation marks, backslashes and trailing blanks of a value.
 """
 
 import re
@@ -13,17 +13,17 @@ _MAX_OCTETS = 1 << 20
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTINUED = re.compile(r"(?<!\\)(?:\\\\)*\\\n")
 _ESCAPED = re.compile(r"\\(.)")
-# Pieces in quotation marks, one behind the other, and the rest of the line.
+# A quoted piece of a value; several may follow each other, and then the rest of the line.
 _QUOTED = re.compile(r"""\s*(?:'([^']*)'|"((?:\\.|[^"\\])*)")""")
-# Between double quotation marks systemd lets a backslash stand before all but these.
+# Within double quotation marks systemd keeps a backslash before other characters than these.
 _ESCAPED_IN_QUOTES = re.compile(r'\\(["\\`$])')
 
 
-def read_env_file(path: Path, environ: Mapping[str, str], tell: Callable[[str], object]) -> dict[str, str]:
-    """Return the variables of a file; a name alone has its value in `environ`, as Docker has it.
+def read_env_file(path: Path, environ: Mapping[str, str], notice: Callable[[str], object]) -> dict[str, str]:
+    """Return the variables of a file. As with Docker, a name alone gets its value from `environ`.
 
-    `tell` gets a line about values that Docker would read otherwise. Raises SettingsError with each line that is no
-    variable, by its number. Values are not shown.
+    `notice` gets a line about values that Docker would read otherwise. Raises SettingsError with the numbers of the
+    lines that are not variables. Values are not shown.
     """
     try:
         with path.open("rb") as file:
@@ -32,17 +32,17 @@ def read_env_file(path: Path, environ: Mapping[str, str], tell: Callable[[str], 
     except OSError as error:
         raise SettingsError([f"{path}: the file cannot be read: {error.strerror}"]) from None
     except ValueError:
-        raise SettingsError([f"{path}: not a file with UTF-8 text"]) from None
+        raise SettingsError([f"{path}: the file is not UTF-8 text"]) from None
     if len(content) > _MAX_OCTETS:
         raise SettingsError([f"{path}: the file is longer than {_MAX_OCTETS} octets"])
-    return _read(path, text, environ, tell)
+    return _read(path, text, environ, notice)
 
 
-def _read(path: Path, text: str, environ: Mapping[str, str], tell: Callable[[str], object]) -> dict[str, str]:
+def _read(path: Path, text: str, environ: Mapping[str, str], notice: Callable[[str], object]) -> dict[str, str]:
     quoted: list[str] = []
     found: dict[str, str] = {}
     mistakes: list[str] = []
-    # A continued line keeps its line ends for the count.
+    # A continued line keeps its line ends, so that the lines are counted correctly.
     joined = _CONTINUED.sub(lambda match: match[0][:-2] + "\0", text)
     number = 1
     for line in joined.split("\n"):
@@ -61,8 +61,9 @@ def _read(path: Path, text: str, environ: Mapping[str, str], tell: Callable[[str
     if mistakes:
         raise SettingsError(mistakes)
     if quoted:
-        tell(
-            f"{path}: {', '.join(quoted)}: read without quotation marks, as systemd does; docker --env-file keeps them"
+        notice(
+            f"{path}: {', '.join(quoted)}: read without the quotation marks, as systemd does; docker --env-file keeps"
+            " them"
         )
     return found
 

@@ -1,7 +1,7 @@
-"""Exim's spellings of lists, hosts and sizes, read as kindly as one meaning allows.
+"""Reads lists, hosts and sizes in Exim's spelling, and in other spellings that are unambiguous.
 
-Lists are separated by `:`, and here also by `;`, `,` and blanks; empty items are passed over. Every reader raises
-ValueError with words for an operator, to follow the variable's name and value.
+Lists are separated by `:`, and here also by `;`, `,` and blanks; empty items are ignored. Every reader raises
+ValueError with words for the operator, to follow the variable's name and value.
 """
 
 import ipaddress
@@ -11,14 +11,14 @@ from mta.config.trust_hints import EVERYONE, NOBODY
 from mta.smtp.address import bracketed, parse_domain
 from mta.smtp.domains import DomainList, domain_list
 
-#: Hosts in the order to try them; the port is None where none was written.
+#: Hosts in the order to try them; the port is None if it was not given.
 Hosts = tuple[tuple[str, int | None], ...]
 
 _SEPARATORS = re.compile(r"[:;,\s]+")
-# An underscore is no part of a domain (RFC 1035 section 2.3.1), but Compose names its services so.
+# RFC 1035 section 2.3.1 does not allow an underscore, but names of Compose services may contain it.
 _HOST_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
-# What stands in brackets has its colons doubled in Exim; elsewhere two colons lead to the port.
+# In brackets Exim doubles the colons of an address; elsewhere two colons precede the port.
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:;,\s\[\]]+)(?:::([^:;,\s]*))?(?=[:;,\s]|$)")
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _SIZE = re.compile(r"([0-9]{1,12})\s*([KMG]?)", re.IGNORECASE)
@@ -26,16 +26,16 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def read_domains(text: str) -> DomainList:
-    """Read `a.test : *.b.test ; c.test`. Exim's exclusions and regular expressions are refused by name."""
+    """Read `a.test : *.b.test ; c.test`. Exim's exclusions and regular expressions are errors."""
     items = [item for item in _SEPARATORS.split(text) if item]
     for item in items:
         if item.startswith(("!", "^")):
             kind = "exclusions" if item.startswith("!") else "regular expressions"
-            raise ValueError(f"{item!r}: {kind} are not taken here, only domains and *.domain")
+            raise ValueError(f"{item!r}: {kind} are not supported, only domains and *.domain")
         if item.lower() in EVERYONE:
-            raise ValueError(f"{item!r} is not a domain; for every domain write *")
+            raise ValueError(f"{item!r} is not a domain; write * for every domain")
         if item.lower() in NOBODY:
-            raise ValueError(f"{item!r} is not a domain; for no domain leave the variable empty")
+            raise ValueError(f"{item!r} is not a domain; leave the variable empty for no domain")
     return domain_list(items)
 
 
@@ -50,7 +50,7 @@ def read_hosts(text: str) -> Hosts:
         if _NUMBER.fullmatch(match[1]):
             raise ValueError(_lone_number(match[1], hosts))
         if match[1].lower() in NOBODY:
-            raise ValueError(f"{match[1]!r} is not a host; for no host leave the variable empty")
+            raise ValueError(f"{match[1]!r} is not a host; leave the variable empty for no host")
         hosts.append((read_host(match[1]), None if match[2] is None else read_port(match[2])))
         start = match.end()
     return tuple(hosts)
@@ -63,11 +63,11 @@ def _past_separators(text: str, start: int) -> int:
 
 def _lone_number(number: str, before: list[tuple[str, int | None]]) -> str:
     host = bracketed(before[-1][0]) if before else "smtp.example.com"
-    return f"{number} is read as a host; a port takes two colons: {host}::{number}"
+    return f"{number} is read as a host; a port follows two colons: {host}::{number}"
 
 
 def read_host(text: str) -> str:
-    """Return a host's name, or its address; an IPv6 address stands in brackets, its colons doubled or not."""
+    """Return a host's name or its address. An IPv6 address is in brackets, its colons doubled or not."""
     if text.startswith("["):
         return _bracketed_address(text[1:-1])
     try:
@@ -77,7 +77,7 @@ def read_host(text: str) -> str:
 
 
 def _bracketed_address(text: str) -> str:
-    """Read an address with its colons doubled or not; no text can be read both ways."""
+    """Read an address with its colons doubled or not. A text is valid in one of these spellings at most."""
     for spelling in (text, text.replace("::", ":")):
         try:
             return str(ipaddress.ip_address(spelling))
@@ -88,19 +88,20 @@ def _bracketed_address(text: str) -> str:
     except ValueError:
         raise ValueError(f"[{text}] is not an address in brackets") from None
     raise ValueError(
-        f"[{text}] is not an address in brackets; a name has none, and two colons before a port: {name}::587"
+        f"[{text}] is not an address in brackets; a name is written without brackets and with two colons before a port:"
+        f" {name}::587"
     )
 
 
 def write_hosts(hosts: Hosts) -> str:
-    """Give the text that reads as these hosts."""
+    """Return the text of a list of hosts."""
     return " : ".join(
         bracketed(host.replace(":", "::")) + ("" if port is None else f"::{port}") for host, port in hosts
     )
 
 
 def host_name(text: str) -> str:
-    """Return a host's name in lower-case ASCII, without a last dot."""
+    """Return a host's name in lower-case ASCII, without a trailing dot."""
     bare = text.removesuffix(".")
     name = bare.lower() if bare.isascii() else parse_domain(bare)
     if len(name) > 253 or not _HOST_NAME.fullmatch(name) or name.rpartition(".")[2].isdigit():
@@ -117,14 +118,14 @@ def read_port(text: str) -> int:
 
 
 def read_size(text: str) -> int:
-    """Read a number of octets; K, M and G stand for powers of 1,024."""
+    """Read a number of octets; K, M and G are powers of 1,024."""
     match = _SIZE.fullmatch(text)
     if match is None or not int(match[1]):
-        raise ValueError("not a size: a number above 0, then nothing, K, M or G")
+        raise ValueError("not a size: a number above 0, which K, M or G may follow")
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
 def write_size(octets: int) -> str:
-    """Give the shortest text that reads as this size."""
+    """Return the shortest text of a size."""
     unit = next(unit for unit in ("G", "M", "K", "") if octets % _UNITS[unit] == 0)
     return f"{octets // _UNITS[unit]}{unit}"

@@ -1,4 +1,4 @@
-"""The files that settings name: one that is missing is told where mail can flow without it, else it is a mistake."""
+"""Checks the files that settings name. A missing file is a notice if mail can flow without it, otherwise a mistake."""
 
 import ssl
 import stat
@@ -17,32 +17,32 @@ _DIRECTORY = "it is a directory, not a file"
 
 
 def certificate(reader: SettingsReader) -> tuple[Path | None, Path | None]:
-    """Return certificate and key, or twice None with a notice of what is missing. What is in them is not looked at."""
+    """Return certificate and key, or None twice and add a notice. Their contents are not checked."""
     pair = (table.CERTIFICATE_PATH, table.KEY_PATH)
     found, key = (_with_content(reader, setting, "STARTTLS is not offered") for setting in pair)
     for setting, other in (pair, pair[::-1]):
         if reader.is_set(setting) and not reader.is_set(other):
             reader.notice(f"{setting.name} is set but {other.name} is not: STARTTLS is not offered")
     if found and key:
-        _tell_if_open(reader, table.KEY_PATH, [key])
+        _notice_if_open(reader, table.KEY_PATH, [key])
     return (found, key) if found and key else (None, None)
 
 
 def authorities(reader: SettingsReader) -> Path | None:
-    """Return the file of the smarthost's authorities; one without certificates is a mistake."""
+    """Return the file of the authorities for the smarthost. A file without certificates is a mistake."""
     path = reader.get(table.SMARTHOST_CA_FILE)
-    if path is not None and (wrong := _why_no_authorities(path)):
-        reader.mistake(table.SMARTHOST_CA_FILE, wrong)
+    if path is not None and (problem := _authorities_problem(path)):
+        reader.mistake(table.SMARTHOST_CA_FILE, problem)
     return path
 
 
-def _why_no_authorities(path: Path) -> str:
-    if wrong := _why_no_file(path):
-        return wrong
+def _authorities_problem(path: Path) -> str:
+    if problem := _file_problem(path):
+        return problem
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
-        return "the file holds no certificates as PEM"
+        return "the file contains no PEM certificates"
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
     return ""
@@ -51,8 +51,8 @@ def _why_no_authorities(path: Path) -> str:
 def dkim_keys(reader: SettingsReader) -> Path | None:
     """Return the key or the directory of keys, or None.
 
-    Whoever names a key in the environment wants signed mail, so one that is not there is a mistake; one that only the
-    macros file names was optional in the image and is told.
+    A missing key that the environment names is a mistake, because the operator expects signed mail. One that only the
+    macros file names was optional in the Exim image, so it is a notice.
     """
     optional = reader.source(table.DKIM_KEY_PATH) is Source.MACROS
     keys = _with_content(reader, table.DKIM_KEY_PATH, "mail is not signed" if optional else "")
@@ -61,19 +61,19 @@ def dkim_keys(reader: SettingsReader) -> Path | None:
             if reader.is_non_default(setting):
                 reader.notice(f"{setting.name} has no effect: mail is not signed without a key in DKIM_KEY_PATH")
     elif keys.is_dir():
-        _tell_if_open(reader, table.DKIM_KEY_PATH, sorted(keys.glob("*.pem")))
+        _notice_if_open(reader, table.DKIM_KEY_PATH, sorted(keys.glob("*.pem")))
     else:
-        _tell_if_open(reader, table.DKIM_KEY_PATH, [keys])
+        _notice_if_open(reader, table.DKIM_KEY_PATH, [keys])
     return keys
 
 
 def aliases(reader: SettingsReader) -> Path | None:
-    """Return the aliases file: the one that is set, which must be there, or the system's if there is one."""
+    """Return the aliases file: the one that is set, which must exist, or the system's if that exists."""
     return _named_or(reader, table.ALIASES_FILE, _ALIASES)
 
 
 def macros(reader: SettingsReader) -> Macros:
-    """Return what the macros file asks for: the one that is set, which must be there, or the mounted one."""
+    """Return the macros of the file that is set, which must exist, or of the mounted one if that exists."""
     path = _named_or(reader, table.MACROS_FILE, _MACROS)
     if path is None:
         return Macros()
@@ -88,35 +88,35 @@ def macros(reader: SettingsReader) -> Macros:
 
 def _named_or(reader: SettingsReader, setting: Setting[Path | None], default: Path) -> Path | None:
     path = reader.get(setting)
-    wrong = _why_no_file(path or default)
-    if not wrong:
+    problem = _file_problem(path or default)
+    if not problem:
         return path or default
     if path is not None:
-        reader.mistake(setting, wrong)
-    elif wrong != _MISSING:
-        reader.notice(f"{default} has no effect: {wrong}")
+        reader.mistake(setting, problem)
+    elif problem != _MISSING:
+        reader.notice(f"{default} has no effect: {problem}")
     return None
 
 
-def _why_no_file(path: Path) -> str:
-    """Return why nothing can be read there, or ""."""
+def _file_problem(path: Path) -> str:
+    """Return the reason why a file cannot be read, or ""."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return _MISSING
     except OSError as error:
-        return f"it cannot be looked at: {error.strerror}"
+        return f"it cannot be accessed: {error.strerror}"
     if stat.S_ISREG(mode):
         return ""
-    # Docker makes a directory where what is to be mounted is not there, or is the name of a volume.
+    # Docker creates a directory if the source of a mount does not exist or is the name of a volume.
     return _DIRECTORY if stat.S_ISDIR(mode) else "it is not a regular file"
 
 
-def _tell_if_open(reader: SettingsReader, setting: Setting[Path | None], keys: Iterable[Path]) -> None:
-    """Tell of the first private key that every user of this host may read."""
+def _notice_if_open(reader: SettingsReader, setting: Setting[Path | None], keys: Iterable[Path]) -> None:
+    """Add a notice about the first private key that all users of this host can read."""
     for key in keys:
         if _is_open(key):
-            reader.notice(f"{setting.name}: everyone on this host may read the private key {key}: chmod 600 it")
+            reader.notice(f"{setting.name}: all users of this host can read the private key {key}: chmod 600 it")
             return
 
 
@@ -129,26 +129,26 @@ def _is_open(path: Path) -> bool:
 
 
 def _with_content(reader: SettingsReader, setting: Setting[Path | None], without: str) -> Path | None:
-    """Return the path that a setting names, of a directory too; None if nothing is there or an empty file.
+    """Return the file or directory that a setting names, or None if it is missing or an empty file.
 
-    That is a notice which says what goes on without it, or a mistake if nothing may.
+    That is a notice with the consequence `without`, or a mistake if that is "".
     """
     path = reader.get(setting)
     if path is None:
         return None
     try:
         found = path.stat()
-        # What size a directory has is up to its file system: an empty one has none on btrfs.
+        # The size of a directory depends on the file system; on btrfs an empty one has size 0.
         if found.st_size or stat.S_ISDIR(found.st_mode):
             return path
-        wrong = "the file is empty"
+        problem = "the file is empty"
     except FileNotFoundError:
-        wrong = _MISSING
+        problem = _MISSING
     except OSError as error:
-        reader.mistake(setting, f"it cannot be looked at: {error.strerror}")
+        reader.mistake(setting, f"it cannot be accessed: {error.strerror}")
         return None
     if without:
-        reader.notice(f"{setting.name}={path}: {wrong}; {without}")
+        reader.notice(f"{setting.name}={path}: {problem}; {without}")
     else:
-        reader.mistake(setting, wrong)
+        reader.mistake(setting, problem)
     return None

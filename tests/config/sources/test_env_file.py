@@ -46,7 +46,7 @@ def test_a_file_is_read_as_systemd_and_docker_do(tmp_path: Path) -> None:
         "LAST": "x",
     }
     (line,) = told
-    assert "env: QUOTED, IN_QUOTES: read without quotation marks, as systemd does; docker --env-file keeps" in line
+    assert "env: QUOTED, IN_QUOTES: read without the quotation marks, as systemd does; docker --env-file keeps" in line
 
 
 def test_other_line_ends_and_a_byte_order_mark_do_not_count(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_each_line_that_is_no_variable_is_named_without_its_value(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"\xff", "not a file with UTF-8 text"), (b"#" * 2_000_000, "is longer than 1048576 octets")]
+    ("content", "words"), [(b"\xff", "the file is not UTF-8 text"), (b"#" * 2_000_000, "is longer than 1048576 octets")]
 )
 def test_what_is_no_such_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(SettingsError, match=words):

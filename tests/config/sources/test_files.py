@@ -62,7 +62,7 @@ def test_what_cannot_be_looked_at_is_a_mistake(pair: dict[str, str]) -> None:
     reader = SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"] + "/key.pem"})
     assert files.dkim_keys(reader) is None
     (mistake,) = reader.mistakes
-    assert ": it cannot be looked at: Not a directory; a correct example is DKIM_KEY_PATH=" in mistake
+    assert ": it cannot be accessed: Not a directory; a correct example is DKIM_KEY_PATH=" in mistake
 
 
 def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_smarthosts_authorities_are_certificates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("key", "the file holds no certificates as PEM"),
+        ("key", "the file contains no PEM certificates"),
         ("none", "there is no such file"),
         ("", "it is a directory, not a file"),
     ],
@@ -158,7 +158,7 @@ def test_a_name_that_no_file_can_have_is_a_mistake(setting: str, read: Callable[
     reader = SettingsReader({setting: "/" + "x" * 300})
     read(reader)
     (mistake,) = reader.mistakes
-    assert "it cannot be looked at: File name too long; a correct example is" in mistake
+    assert "it cannot be accessed: File name too long; a correct example is" in mistake
 
 
 def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pyt
     reader = SettingsReader({})
     assert files.aliases(reader) is None
     (notice,) = reader.notices
-    assert notice.endswith("it cannot be looked at: File name too long")
+    assert notice.endswith("it cannot be accessed: File name too long")
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_a_private_key_that_everyone_may_read_is_told(open_folder: Path, mode: i
     for one in (key, dkim):
         one.write_text("key")
         one.chmod(mode)
-    advice = "everyone on this host may read the private key"
+    advice = "all users of this host can read the private key"
     for path, name in ((dkim, dkim), (dkim.parent, dkim)):
         reader = SettingsReader(
             {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "DKIM_KEY_PATH": str(path)}

@@ -34,7 +34,7 @@ def test_a_macro_that_is_a_setting_of_ours_sets_it(line: str, texts: dict[str, s
 
 
 @pytest.mark.parametrize(
-    ("line", "wishes"),
+    ("line", "changes"),
     [
         (f"{VERIFY_HOSTS} = :", {VERIFY_HOSTS}),
         (f"{VERIFY_HOSTS} =", {VERIFY_HOSTS}),
@@ -45,8 +45,8 @@ def test_a_macro_that_is_a_setting_of_ours_sets_it(line: str, texts: dict[str, s
         (f"{REQUIRE_TLS} = *\n{REQUIRE_TLS} == :", set()),
     ],
 )
-def test_the_smarthosts_macros_are_wishes(line: str, wishes: set[str]) -> None:
-    assert parse_macros(line, PATH) == Macros(wishes=frozenset(wishes), path=PATH)
+def test_the_smarthosts_macros_are_wishes(line: str, changes: set[str]) -> None:
+    assert parse_macros(line, PATH) == Macros(changes=frozenset(changes), path=PATH)
 
 
 def test_blank_lines_and_remarks_say_nothing() -> None:
@@ -56,16 +56,16 @@ def test_blank_lines_and_remarks_say_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "notice"),
     [
-        ("\n\nCHECK_RCPT_X = y", "/macros:3: CHECK_RCPT_X has no effect: Exim's configuration is not run"),
-        ("DKIM_DOMAIN = a.test", "/macros:1: DKIM_DOMAIN has no effect: the domain of From: signs"),
-        (f"{VERIFY_HOSTS} = a.test", f"/macros:1: {VERIFY_HOSTS} has no effect: of its values only : and * count"),
+        ("\n\nCHECK_RCPT_X = y", "/macros:3: CHECK_RCPT_X has no effect: Exim's configuration is not used"),
+        ("DKIM_DOMAIN = a.test", "/macros:1: DKIM_DOMAIN has no effect: the domain of From: is the signing domain"),
+        (f"{VERIFY_HOSTS} = a.test", f"/macros:1: {VERIFY_HOSTS} has no effect: only the values : and * are supported"),
         (
             "DKIM_CANON = nofws",
             "/macros:1: DKIM_CANON has no effect: not simple or relaxed, or two of these separated by a slash",
         ),
         ("MESSAGE_SIZE_LIMIT = 0", "/macros:1: MESSAGE_SIZE_LIMIT has no effect: not a size"),
-        ("DKIM_SELECTOR = ${lookup}", "/macros:1: DKIM_SELECTOR has no effect: Exim's expansions are not run"),
-        ("begin acl", "/macros:1: begin has no effect: Exim's configuration is not run"),
+        ("DKIM_SELECTOR = ${lookup}", "/macros:1: DKIM_SELECTOR has no effect: Exim's expansions are not supported"),
+        ("begin acl", "/macros:1: begin has no effect: Exim's configuration is not used"),
         ("hide mysql_servers = h/d/u/s3cret", "/macros:1: hide has no effect"),
         ("=", "/macros:1: this line has no effect"),
         ("X \\", "/macros:1: X has no effect"),
@@ -92,7 +92,7 @@ def test_a_macro_in_a_condition_is_named_and_not_honoured() -> None:
 def test_the_usual_way_to_name_a_key_that_may_be_missing_is_known() -> None:
     text = "DKIM_FILE = /etc/exim4/k.pem\nDKIM_PRIVATE_KEY = ${if exists{DKIM_FILE}{DKIM_FILE}{0}}"
     assert parse_macros(text, PATH) == Macros({"DKIM_KEY_PATH": "/etc/exim4/k.pem"}, path=PATH)
-    assert notices("DKIM_FILE = /k") == ("/macros:1: DKIM_FILE has no effect: DKIM_KEY_PATH names the key",)
+    assert notices("DKIM_FILE = /k") == ("/macros:1: DKIM_FILE has no effect: set DKIM_KEY_PATH to the key",)
 
 
 def test_a_long_file_of_other_things_is_not_told_line_by_line() -> None:
@@ -110,4 +110,4 @@ def test_any_text_is_read_and_told_in_printable_lines(text: str) -> None:
 def test_an_expansion_that_does_not_end_is_read_once() -> None:
     # Each blank tried with each other would take hours.
     (notice,) = notices("DKIM_PRIVATE_KEY = ${if exists{/k}{/k}" + " " * 500_000 + "x")
-    assert notice.startswith(f"{PATH}:1: DKIM_PRIVATE_KEY has no effect: Exim's expansions are not run")
+    assert notice.startswith(f"{PATH}:1: DKIM_PRIVATE_KEY has no effect: Exim's expansions are not supported")
