@@ -51,7 +51,7 @@ _HANDSHAKE = {
 }
 
 
-def connect_words(error: BaseException | None, seconds: float) -> str:
+def connect_error_text(error: BaseException | None, seconds: float) -> str:
     """Return why no connection was made, without the host; `seconds` is the time limit of the attempt.
 
     `error` is an OSError or the reason that Twisted gives to `clientConnectionFailed`.
@@ -66,12 +66,12 @@ def connect_words(error: BaseException | None, seconds: float) -> str:
     return _WORDS.get(number) or os.strerror(number).lower()
 
 
-def loss_words(error: BaseException | None) -> str:
+def connection_loss_text(error: BaseException | None) -> str:
     """Return how a connection ended, from the reason that `connectionLost` gets."""
     return "connection reset" if isinstance(error, kinds.ConnectionLost) else "connection lost"
 
 
-def handshake_words(words: str) -> str:
+def handshake_error_text(words: str) -> str:
     """Return plain words for OpenSSL's error text of a failed handshake, or that text where there are none."""
     plain = next((plain for end, plain in _HANDSHAKE.items() if words.endswith(end)), words)
     return plain or "the TLS handshake failed"

@@ -46,8 +46,8 @@ from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.worker_queues.merge import merge
-from mta.tls.server import ROUND as CERTIFICATE_ROUND
-from mta.tls.server import CertificateError, ListeningCertificate
+from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
+from mta.tls.server import CertificateError, ServerCertificate
 from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
@@ -171,7 +171,7 @@ class Daemon(MultiService):
         # The workers read the keys for themselves; what is wrong with them was said once, here.
         certificate = self._certificate
         if certificate is not None:
-            PeriodicService(certificate.look, CERTIFICATE_ROUND, self._reactor).setServiceParent(self)
+            PeriodicService(certificate.check, CERTIFICATE_INTERVAL, self._reactor).setServiceParent(self)
         return supervise(
             self._settings,
             self._sockets,
@@ -248,11 +248,11 @@ def _open_sockets(settings: Settings, event_log: EventLog) -> list[socket.socket
     return sockets
 
 
-def _read_certificate(settings: Settings, event_log: EventLog) -> ListeningCertificate | None:
+def _read_certificate(settings: Settings, event_log: EventLog) -> ServerCertificate | None:
     if settings.certificate_path is None or settings.key_path is None:
         return None
     paths = settings.certificate_path, settings.key_path
-    return ListeningCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
+    return ServerCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
 
 
 def _publish_settings(settings: Settings, event_log: EventLog) -> None:

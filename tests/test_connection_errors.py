@@ -12,7 +12,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from mta.connection_errors import connect_words, loss_words
+from mta.connection_errors import connect_error_text, connection_loss_text
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from mta.connection_errors import connect_words, loss_words
 )
 def test_the_cause_is_told_once_and_without_its_number(number: int, words: str) -> None:
     for cause in (error.getConnectError((number, "Some words")), OSError(number, "Some words")):
-        assert connect_words(cause, 30.0) == words
+        assert connect_error_text(cause, 30.0) == words
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_the_cause_is_told_once_and_without_its_number(number: int, words: str) 
     ],
 )
 def test_a_failure_without_a_number_is_told_by_its_class(cause: Exception, words: str) -> None:
-    assert connect_words(cause, 30.0) == words
+    assert connect_error_text(cause, 30.0) == words
 
 
 def test_a_reset_is_told_from_an_orderly_end() -> None:
-    assert loss_words(error.ConnectionLost()) == "connection reset"
-    assert loss_words(error.ConnectionDone()) == "connection lost"
+    assert connection_loss_text(error.ConnectionLost()) == "connection reset"
+    assert connection_loss_text(error.ConnectionDone()) == "connection lost"
 
 
 class _Factory(ClientFactory):
@@ -60,7 +60,7 @@ class _Factory(ClientFactory):
         self.failed: Deferred[str] = Deferred()
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        self.failed.callback(connect_words(reason.value, 5))
+        self.failed.callback(connect_error_text(reason.value, 5))
 
 
 class RealSockets(TestCase):

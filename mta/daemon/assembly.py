@@ -61,9 +61,9 @@ from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server.machine import ServerMachine
-from mta.tls.authorities import Authorities
-from mta.tls.server import ROUND as CERTIFICATE_ROUND
-from mta.tls.server import ListeningCertificate
+from mta.tls.client import TrustStore
+from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
+from mta.tls.server import ServerCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class RelayContext:
     event_log: EventLog
     #: Bound and listening; the relay closes them.
     sockets: Sequence[socket.socket]
-    certificate: ListeningCertificate | None
+    certificate: ServerCertificate | None
     keyring: Keyring | None
     #: The directory of the queue and of the control socket.
     home: Path
@@ -108,14 +108,14 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
     trusted = TrustedClients(settings.trusted, _trust_lookup(resolver), clock, event_log)
     rules = _router_rules(context)
-    authorities = Authorities(settings.smarthost_ca_file, event_log.trouble)
+    trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble)
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
     surroundings = DeliveryContext(clock, time.time, event_log)
     delivery = DeliveryService(
         queue,
         MailRouter(rules, resolver, clock.seconds),
-        _connector(context, queue, resolver, authorities),
+        _connector(context, queue, resolver, trust_store),
         local,
         _settler(context, queue, surroundings),
         context=surroundings,
@@ -152,7 +152,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     )
     services = (trusted, delivery, *_periodic_services(context, queue, delivery))
     control = ControlService(clock, context.home, delivery.applied, event_log.trouble)
-    return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, authorities)))
+    return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)))
 
 
 def _router_rules(context: RelayContext) -> RouterRules:
@@ -190,12 +190,12 @@ def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile 
     )
 
 
-def _connector(context: RelayContext, queue: SqliteQueue, resolver: DnsResolver, authorities: Authorities) -> Connector:
+def _connector(context: RelayContext, queue: SqliteQueue, resolver: DnsResolver, trust_store: TrustStore) -> Connector:
     """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
     settings = context.settings
     in_flight = QueueInFlightLog(queue, context.event_log)
     in_clear = partial(_notice_clear_text, context, ClearTextNotices())
-    options = ConnectorOptions(context.reactor, settings.mailname, authorities.options, in_flight, in_clear=in_clear)
+    options = ConnectorOptions(context.reactor, settings.mailname, trust_store.options, in_flight, in_clear=in_clear)
     connector = SmtpConnector(options)
     store = mail_store(settings.local_delivery)
     if store is None:
@@ -290,11 +290,11 @@ def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: Deli
     yield PeriodicService(event_log.write_repeats, REPEATS_ROUND, clock)
     yield PeriodicService(clocks.look, CLOCK_INTERVAL, clock)
     if context.certificate is not None:
-        yield PeriodicService(context.certificate.look, CERTIFICATE_ROUND, clock)
+        yield PeriodicService(context.certificate.check, CERTIFICATE_INTERVAL, clock)
 
 
 def _reloads(
-    context: RelayContext, aliases: AliasesFile | None, authorities: Authorities
+    context: RelayContext, aliases: AliasesFile | None, trust_store: TrustStore
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     if context.certificate is not None:
         yield "CERTIFICATE_PATH and KEY_PATH", context.certificate.reload
@@ -303,7 +303,7 @@ def _reloads(
     if aliases is not None:
         yield "ALIASES_FILE", aliases.reload
     own = context.settings.smarthost_ca_file is not None
-    yield "SMARTHOST_CA_FILE" if own else "the system's authorities", authorities.reload
+    yield "SMARTHOST_CA_FILE" if own else "the system's authorities", trust_store.reload
 
 
 def _trust_lookup(resolver: DnsResolver) -> Callable[[str], Awaitable[Addresses]]:

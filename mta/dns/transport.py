@@ -15,7 +15,7 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.connection_errors import connect_words, loss_words
+from mta.connection_errors import connect_error_text, connection_loss_text
 from mta.dns.message import parse_reply_to
 from mta.dns.parser import DnsReply
 
@@ -64,9 +64,9 @@ class DnsTransport:
         except DeferredTimeout:
             raise NoReply(f"no reply within {time_limit:g} s") from None
         except ConnectionClosed as error:
-            raise NoReply(f"no reply ({loss_words(error)})") from None
+            raise NoReply(f"no reply ({connection_loss_text(error)})") from None
         except (OSError, ConnectError) as error:
-            raise NoReply(f"no reply ({connect_words(error, time_limit)})") from None
+            raise NoReply(f"no reply ({connect_error_text(error, time_limit)})") from None
 
     async def _query_udp(self, server: Server, query: QueryMessage) -> DnsReply:
         # A new socket for each query: the source port is random, and the kernel drops datagrams from other addresses.

@@ -21,7 +21,7 @@ from mta.smtp.server.events import WAITING
 from mta.smtp.server.machine import ServerMachine
 from mta.tls.context import protocol_and_cipher
 from mta.tls.prompt_writer import PromptWriter
-from mta.tls.server import failure_words
+from mta.tls.server import tls_failure_text
 
 if TYPE_CHECKING:
     from mta.inbound.listener import SmtpServerFactory
@@ -204,7 +204,7 @@ class SmtpServerProtocol(Protocol):
         if session is None:
             return
         self._listener.leave(self)
-        trouble = failure_words(reason)
+        trouble = tls_failure_text(reason)
         if trouble:
             session.log_end(trouble)
         if not session.closed:

@@ -8,8 +8,10 @@ The roots are the system's; OpenSSL's variables SSL_CERT_FILE and SSL_CERT_DIR n
 """
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -22,13 +24,22 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.connection_errors import handshake_words, loss_words
+from mta.connection_errors import connection_loss_text, handshake_error_text
 from mta.routing.route import Route, TlsRule
 from mta.smtp.address import is_ip
 from mta.tls.certificate_text import Fault, Problem, certificate_problem, mismatch
-from mta.tls.context import new_context, openssl_words, protocol_and_cipher
+from mta.tls.context import new_context, openssl_error_text, protocol_and_cipher
 
-__all__ = ["CertificateRejected", "ClientOptions", "Fault", "Trust", "client_options", "describe", "failure_words"]
+__all__ = [
+    "CertificateRejected",
+    "ClientOptions",
+    "Fault",
+    "TrustAnchors",
+    "TrustStore",
+    "client_options",
+    "describe",
+    "handshake_failure_text",
+]
 
 
 class CertificateRejected(Exception):
@@ -40,14 +51,14 @@ class CertificateRejected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustAnchors:
     """Whose signatures count: the system's roots, and those in `roots` (PEM, any number)."""
 
     roots: bytes = b""
     system: bool = True
 
 
-_SYSTEM = Trust()
+_SYSTEM = TrustAnchors()
 # Of TLS 1.2; what 1.3 has is all good. Who demands TLS, and perhaps sends a password, shall not have it read by whoever
 # gets the server's key years later.
 _FORWARD_SECRET = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
@@ -61,7 +72,7 @@ _CIPHERS = {
 }
 
 
-def client_options(route: Route, trust: Trust | None = None) -> "ClientOptions":
+def client_options(route: Route, trust: TrustAnchors | None = None) -> "ClientOptions":
     """Return what `startTLS` and `wrapClientTLS` take, for one connection to this route.
 
     Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake, and CertificateRejected
@@ -81,14 +92,14 @@ def describe(transport: Any) -> str:
     return f"{protocol_and_cipher(transport)}{proof}"
 
 
-def failure_words(reason: Failure) -> str:
+def handshake_failure_text(reason: Failure) -> str:
     """Say in one line why a handshake failed, given what `connectionLost` got."""
     error = reason.value
     if isinstance(error, SSL.Error):
-        return handshake_words(openssl_words(error))
+        return handshake_error_text(openssl_error_text(error))
     if isinstance(error, CertificateRejected):
         return str(error)
-    return f"{loss_words(error)} during the TLS handshake"
+    return f"{connection_loss_text(error)} during the TLS handshake"
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -98,7 +109,7 @@ class ClientOptions:
     `verified` is False until a handshake shows a certificate that proves the host; `problem` then says why not.
     """
 
-    def __init__(self, route: Route, trust: Trust) -> None:
+    def __init__(self, route: Route, trust: TrustAnchors) -> None:
         self._host = route.host.rstrip(".")
         self._rule = route.tls
         self._strict = route.tls is TlsRule.VERIFY
@@ -169,13 +180,13 @@ def _proves(certificate: crypto.X509, host: str) -> bool:
     return True
 
 
-def forget_contexts() -> None:
+def clear_contexts() -> None:
     """Have the system's authorities read again for connections to come."""
     _context.cache_clear()
 
 
 @lru_cache(maxsize=16)
-def _context(trust: Trust, rule: TlsRule) -> SSL.Context:
+def _context(trust: TrustAnchors, rule: TlsRule) -> SSL.Context:
     """Return the context for a rule; made once, since reading the system's roots takes long."""
     context = new_context(SSL.TLS_CLIENT_METHOD)
     context.set_cipher_list(_CIPHERS[rule])
@@ -186,3 +197,33 @@ def _context(trust: Trust, rule: TlsRule) -> SSL.Context:
     for root in x509.load_pem_x509_certificates(trust.roots) if trust.roots else ():
         store.add_cert(crypto.X509.from_cryptography(root))
     return context
+
+
+class TrustStore:
+    """The certificate authorities that the relay trusts: those of SMARTHOST_CA_FILE, or else the system's.
+
+    `trouble` takes lines for the operator.
+    """
+
+    def __init__(self, path: Path | None, trouble: Callable[[str], object]) -> None:
+        """Read the file, if there is one. Raises OSError."""
+        self._path = path
+        self._trouble = trouble
+        self._trust = TrustAnchors() if path is None else TrustAnchors(path.read_bytes(), system=False)
+
+    def options(self, route: Route) -> ClientOptions:
+        """Return the options for TLS on a connection to this route."""
+        return client_options(route, self._trust)
+
+    def reload(self) -> None:
+        """Read the authorities again for new connections; if the file cannot be used, keep those known so far."""
+        if self._path is not None:
+            try:
+                roots = self._path.read_bytes()
+                x509.load_pem_x509_certificates(roots)
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it holds no certificates as PEM"
+                self._trouble(f"SMARTHOST_CA_FILE={self._path}: {why}; the authorities known so far stay in use")
+                return
+            self._trust = TrustAnchors(roots, system=False)
+        clear_contexts()

@@ -26,7 +26,7 @@ def protocol_and_cipher(transport: Any) -> str:
     return f"{handle.get_protocol_version_name()} {handle.get_cipher_name() or ''}".strip()
 
 
-def openssl_words(error: SSL.Error) -> str:
+def openssl_error_text(error: SSL.Error) -> str:
     """Return OpenSSL's reasons on one line, the first cause first, or "" where it gave none."""
     entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return ", ".join(str(entry[-1]) for entry in entries if entry and entry[-1])

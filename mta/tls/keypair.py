@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
 from mta.message.dates import utc
-from mta.tls.context import new_context, openssl_words
+from mta.tls.context import new_context, openssl_error_text
 
 # All have forward secrecy. The last group has no AEAD: clients that know nothing better would else send in clear.
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL"
@@ -46,7 +46,7 @@ class KeyPair:
 
     def problem(self, now: float) -> str:
         """Say what is wrong with the certificate's dates at this time (seconds since 1970) and what to do, or ""."""
-        return _age_words(self.certificate, utc(now))
+        return _date_problem(self.certificate, utc(now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,9 @@ def _context(path: Path, chain: Sequence[x509.Certificate], key: _Key) -> SSL.Co
         for issuer in chain[1:]:
             context.add_extra_chain_cert(issuer)
     except SSL.Error as error:
+        reason = openssl_error_text(error)
         raise CertificateError(
-            f"CERTIFICATE_PATH={path}: OpenSSL does not take the certificate: {openssl_words(error)}; get a new one"
+            f"CERTIFICATE_PATH={path}: OpenSSL does not take the certificate: {reason}; get a new one"
         ) from None
     return context
 
@@ -151,7 +152,7 @@ def _misfit(certificate_path: Path, key_path: Path, chain: Sequence[x509.Certifi
     )
 
 
-def _age_words(certificate: x509.Certificate, now: dt.datetime) -> str:
+def _date_problem(certificate: x509.Certificate, now: dt.datetime) -> str:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
         return f"the certificate expired on {end:%Y-%m-%d}, and clients that check it go away; renew it"

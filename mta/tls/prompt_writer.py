@@ -18,7 +18,7 @@ from mta.tls.layer import begin
 
 
 class PromptWriter:
-    """Writes to one transport, in order. Whoever writes to it by another way first calls `give_way`."""
+    """Writes to one transport, in order. Whoever writes to it by another way first calls `leave_to_reactor`."""
 
     __slots__ = ("_prompt", "_send", "_tls", "_transport")
 
@@ -30,7 +30,7 @@ class PromptWriter:
         self._send: Any = transport.getHandle().send if self._prompt else None
         self._tls: TLSMemoryBIOProtocol | None = None
 
-    def give_way(self) -> None:
+    def leave_to_reactor(self) -> None:
         """Leave all further writing to the reactor, which keeps the order among what waits."""
         self._prompt = False
 

@@ -11,34 +11,34 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mta.file_stamp import FileStamp
-from mta.tls.context import openssl_words
+from mta.tls.context import openssl_error_text
 from mta.tls.keypair import CertificateError, KeyPair, PemFiles, make_pair, read_files
 
-__all__ = ["CertificateError", "HandedCertificate", "ListeningCertificate", "failure_words"]
+__all__ = ["CertificateError", "CertificateSnapshot", "ServerCertificate", "tls_failure_text"]
 
 #: Seconds after which whoever runs a certificate has it look at its files again.
-ROUND = 5.0
+CHECK_INTERVAL = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class HandedCertificate:
+class CertificateSnapshot:
     """What one process gives to another that may not be allowed to read the files."""
 
     files: PemFiles
     stamps: Sequence[FileStamp | None]
 
 
-def failure_words(reason: Failure) -> str:
+def tls_failure_text(reason: Failure) -> str:
     """Say in one line how TLS failed, given what `connectionLost` got; "" if something else ended the connection."""
     error = reason.value
     if not isinstance(error, SSL.Error):
         return ""
-    return f"TLS failed: {openssl_words(error) or type(error).__name__}"
+    return f"TLS failed: {openssl_error_text(error) or type(error).__name__}"
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class ListeningCertificate:
-    """What `startTLS` takes on the listening side. A new pair of files serves the handshakes after the next `look`.
+class ServerCertificate:
+    """What `startTLS` takes on the listening side. A new pair of files serves the handshakes after the next `check`.
 
     `notice` and `trouble` take lines for the operator, `wall_clock` gives seconds since 1970. Raises CertificateError.
     As text, whom the certificate names and until when.
@@ -52,78 +52,78 @@ class ListeningCertificate:
         wall_clock: Callable[[], float],
         notice: Callable[[str], object],
         trouble: Callable[[str], object],
-        handed: HandedCertificate | None = None,
+        snapshot: CertificateSnapshot | None = None,
     ) -> None:
-        """With `handed` the files are read only once they are others than those."""
+        """With `snapshot` the files are read only once they are others than those."""
         self._paths = certificate_path, key_path
         self._wall_clock = wall_clock
         self._notice = notice
         self._trouble = trouble
-        self._stamps = self._look_at_files() if handed is None else handed.stamps
-        self._files = read_files(*self._paths) if handed is None else handed.files
+        self._stamps = self._stamp_files() if snapshot is None else snapshot.stamps
+        self._files = read_files(*self._paths) if snapshot is None else snapshot.files
         self._pair = make_pair(self._files)
         # A new pair that could not be used, and whether that was told.
-        self._suspect: Sequence[FileStamp | None] = ()
-        self._suspect_told = False
+        self._rejected: Sequence[FileStamp | None] = ()
+        self._rejected_told = False
         self._problem = ""
-        self._look_at_dates()
+        self._check_dates()
 
     def __str__(self) -> str:
         return str(self._pair)
 
     @property
-    def handed(self) -> HandedCertificate:
+    def snapshot(self) -> CertificateSnapshot:
         """What another process needs to begin with the same pair; it has the key."""
-        return HandedCertificate(self._files, self._stamps)
+        return CertificateSnapshot(self._files, self._stamps)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802
         """Create the connection; called by Twisted."""
         return SSL.Connection(self._pair.context, None)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Take up new files if there are any. A pair that cannot be used is told once, and the old one stays."""
-        stamps = self._look_at_files()
+        stamps = self._stamp_files()
         if stamps == self._stamps:
-            self._suspect = ()
-        elif stamps != self._suspect or not self._suspect_told:
-            self._renew(stamps)
-        self._look_at_dates()
+            self._rejected = ()
+        elif stamps != self._rejected or not self._rejected_told:
+            self._load(stamps)
+        self._check_dates()
 
     def reload(self) -> None:
-        """Read the files now, changed or not, as `look` does; a pair that cannot be used is reported each time."""
-        stamps = self._look_at_files()
-        self._suspect, self._problem = stamps, ""
-        self._renew(stamps)
-        self._look_at_dates()
+        """Read the files now, changed or not, as `check` does; a pair that cannot be used is reported each time."""
+        stamps = self._stamp_files()
+        self._rejected, self._problem = stamps, ""
+        self._load(stamps)
+        self._check_dates()
 
-    def _renew(self, stamps: Sequence[FileStamp | None]) -> None:
+    def _load(self, stamps: Sequence[FileStamp | None]) -> None:
         try:
             files = read_files(*self._paths)
             if files == self._files:
-                self._stamps, self._suspect = stamps, ()
+                self._stamps, self._rejected = stamps, ()
                 return
-            self._pair = self._better(make_pair(files))
+            self._pair = self._newer(make_pair(files))
         except CertificateError as error:
             # Whoever renews a certificate writes two files: between them it is no mistake that they do not fit.
-            self._suspect_told = stamps == self._suspect
-            self._suspect = stamps
-            if self._suspect_told:
+            self._rejected_told = stamps == self._rejected
+            self._rejected = stamps
+            if self._rejected_told:
                 self._trouble(f"{error}; until then STARTTLS goes on with the certificate it has ({self})")
             return
-        self._files, self._stamps, self._suspect = files, stamps, ()
+        self._files, self._stamps, self._rejected = files, stamps, ()
         self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
 
-    def _better(self, new: KeyPair) -> KeyPair:
+    def _newer(self, new: KeyPair) -> KeyPair:
         """Return a new pair, unless it has ended and the one in use has not. Raises CertificateError."""
         now = self._wall_clock()
         if new.has_ended(now) and not self._pair.has_ended(now):
             raise CertificateError(f"CERTIFICATE_PATH={self._paths[0]}: {new.problem(now)}")
         return new
 
-    def _look_at_files(self) -> Sequence[FileStamp | None]:
+    def _stamp_files(self) -> Sequence[FileStamp | None]:
         return [_stamp_or_none(path) for path in self._paths]
 
-    def _look_at_dates(self) -> None:
+    def _check_dates(self) -> None:
         problem = self._pair.problem(self._wall_clock())
         if problem and problem != self._problem:
             self._notice(f"CERTIFICATE_PATH={self._paths[0]}: {problem}")

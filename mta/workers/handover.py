@@ -12,7 +12,7 @@ from io import BytesIO
 
 import mta
 from mta.config.settings import Settings
-from mta.tls.server import HandedCertificate
+from mta.tls.server import CertificateSnapshot
 
 
 class HandoverError(Exception):
@@ -24,7 +24,7 @@ class Handover:
     """All that is the same for each worker."""
 
     settings: Settings
-    certificate: HandedCertificate | None
+    certificate: CertificateSnapshot | None
     #: Seconds between two signs of life to the parent; None: it needs none.
     heartbeat: float | None
     version: str = field(default=mta.__version__)

@@ -12,7 +12,7 @@ from mta.delivery.destinations.window import window_limits
 from mta.event_log.log import EventLog
 from mta.inbound.balance import Balance, shared_memory
 from mta.queue.ids import Tags
-from mta.tls.server import ListeningCertificate
+from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, write_handover
 from mta.workers.process import Launch, OutputSinks
 from mta.workers.supervisor import Supervisor
@@ -27,7 +27,7 @@ _OURS_ALONE = _MANAGERS | {setting.name for setting in SETTINGS if setting.secre
 def supervise(
     settings: Settings,
     sockets: Sequence[socket.socket],
-    certificate: ListeningCertificate | None,
+    certificate: ServerCertificate | None,
     *,
     watchdog: float | None,
     event_log: EventLog,
@@ -38,7 +38,7 @@ def supervise(
     """Return the service that keeps the workers on these sockets, which stay open in the parent for those to come."""
     handover = Handover(
         settings,
-        None if certificate is None else certificate.handed,
+        None if certificate is None else certificate.snapshot,
         None if watchdog is None else watchdog / _SIGNS,
     )
     tags = Tags()

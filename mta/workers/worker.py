@@ -30,7 +30,7 @@ from mta.inbound.balance import Balance
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
-from mta.tls.server import ListeningCertificate
+from mta.tls.server import ServerCertificate
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
 from mta.workers.window_client import SharedWindows
@@ -113,16 +113,16 @@ class Worker(MultiService):
         self._heartbeat = self._reactor.callLater(wait, self._beat, wait)
         self.channel.send("alive")
 
-    def _certificate(self) -> ListeningCertificate | None:
+    def _certificate(self) -> ServerCertificate | None:
         handed = self._handover.certificate
         if handed is None:
             return None
         paths = handed.files.certificate_path, handed.files.key_path
         # The parent looks at the files too, and speaks of them.
-        certificate = ListeningCertificate(
-            *paths, wall_clock=time.time, notice=_say_nothing, trouble=_say_nothing, handed=handed
+        certificate = ServerCertificate(
+            *paths, wall_clock=time.time, notice=_say_nothing, trouble=_say_nothing, snapshot=handed
         )
-        certificate.look()
+        certificate.check()
         return certificate
 
     def _notice(self, text: str) -> None:

@@ -15,7 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from harness.certificates import Authority, Key, Leaf, authority, self_signed
 from mta.routing.route import Route, TlsRule
 from mta.tls.certificate_text import Fault, certificate_problem
-from mta.tls.client import ClientOptions, Trust, client_options
+from mta.tls.client import ClientOptions, TrustAnchors, client_options
 
 HOST = "mx.example.test"
 ROOT = authority()
@@ -62,7 +62,7 @@ def judged(leaf: Leaf, *chain: Leaf, host: str = HOST, rule: TlsRule = TlsRule.R
     server_context.use_privatekey(crypto.PKey.from_cryptography_key(leaf.key))
     for each in chain:
         server_context.add_extra_chain_cert(crypto.X509.from_cryptography(each.certificate))
-    options = client_options(Route(host, "192.0.2.1", 25, rule), Trust(ROOT.certificate_pem, system=False))
+    options = client_options(Route(host, "192.0.2.1", 25, rule), TrustAnchors(ROOT.certificate_pem, system=False))
     protocol = TLSMemoryBIOProtocol(TLSMemoryBIOFactory(options, True, None), Protocol())  # type: ignore[arg-type] # noqa: FBT003
     client, server = options.clientConnectionForTLS(protocol), SSL.Connection(server_context, None)
     client.set_connect_state()

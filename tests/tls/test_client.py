@@ -1,3 +1,5 @@
+"""TLS of outgoing connections: what each rule demands of a certificate, and the authorities that are trusted."""
+
 import datetime as dt
 import os
 import tempfile
@@ -19,10 +21,17 @@ from zope.interface import implementer
 from harness.certificates import Leaf, authority, self_signed
 from mta.routing.route import Route, TlsRule
 from mta.tls import client
-from mta.tls.client import CertificateRejected, Trust, client_options, describe, failure_words
+from mta.tls.client import (
+    CertificateRejected,
+    TrustAnchors,
+    TrustStore,
+    client_options,
+    describe,
+    handshake_failure_text,
+)
 
 AUTHORITY = authority()
-TRUST = Trust(AUTHORITY.certificate_pem, system=False)
+TRUST = TrustAnchors(AUTHORITY.certificate_pem, system=False)
 HOST = "mx.example.test"
 GOOD = AUTHORITY.leaf([HOST])
 
@@ -87,7 +96,7 @@ class _Loopback(TestCase):
         self.addCleanup(port.stopListening)
         return port.getHost().port
 
-    async def meet(self, leaf: Leaf, route: Route, trust: Trust = TRUST, **options: Any) -> str:
+    async def meet(self, leaf: Leaf, route: Route, trust: TrustAnchors = TRUST, **options: Any) -> str:
         """Shake hands under the route's rule; return the description, or raise what connectionLost got."""
         port = self.listen(leaf, **options)
         endpoint = wrapClientTLS(client_options(route, trust), TCP4ClientEndpoint(reactor, "127.0.0.1", port))
@@ -99,10 +108,10 @@ class _Loopback(TestCase):
             client.transport.loseConnection()
             await client.ended
 
-    async def refusal(self, leaf: Leaf, route: Route, trust: Trust = TRUST) -> str:
+    async def refusal(self, leaf: Leaf, route: Route, trust: TrustAnchors = TRUST) -> str:
         with pytest.raises(CertificateRejected) as caught:
             await self.meet(leaf, route, trust)
-        said = failure_words(Failure(caught.value))
+        said = handshake_failure_text(Failure(caught.value))
         assert said.isprintable()
         return said
 
@@ -147,7 +156,7 @@ class TestVerify(_Loopback):
         assert said.startswith("certificate is signed by an authority not trusted here: CN=Some?Other")
 
     async def test_the_systems_roots_do_not_include_ours(self) -> None:
-        said = await self.refusal(GOOD, _route(TlsRule.VERIFY), Trust())
+        said = await self.refusal(GOOD, _route(TlsRule.VERIFY), TrustAnchors())
         assert "Test Authority" in said
 
     async def test_ssl_cert_file_names_the_systems_roots(self) -> None:
@@ -158,7 +167,7 @@ class TestVerify(_Loopback):
             os.environ["SSL_CERT_FILE"] = file.name
             client._context.cache_clear()
             try:
-                assert (await self.meet(GOOD, _route(TlsRule.VERIFY), Trust())).endswith(" verified")
+                assert (await self.meet(GOOD, _route(TlsRule.VERIFY), TrustAnchors())).endswith(" verified")
             finally:
                 client._context.cache_clear()
                 os.environ.pop("SSL_CERT_FILE")
@@ -186,10 +195,10 @@ class TestAnyCertificate(_Loopback):
     async def test_tls_1_1_is_not(self) -> None:
         with pytest.raises(SSL.Error) as caught:
             await self.meet(GOOD, _route(TlsRule.REQUIRE), lowest=SSL.TLS1_VERSION, highest=SSL.TLS1_1_VERSION)
-        assert "no TLS 1.2" in failure_words(Failure(caught.value))
+        assert "no TLS 1.2" in handshake_failure_text(Failure(caught.value))
 
     def test_the_context_is_made_once(self) -> None:
-        again = Trust(TRUST.roots, system=False)
+        again = TrustAnchors(TRUST.roots, system=False)
         assert client._context(TRUST, TlsRule.REQUIRE) is client._context(again, TlsRule.REQUIRE)
         assert client._context(TRUST, TlsRule.REQUIRE) is not client._context(TRUST, TlsRule.VERIFY)
 
@@ -215,7 +224,7 @@ class TestStartTls(_Loopback):
         client = await self._start(self_signed([HOST]), TlsRule.VERIFY)
         client.done.addErrback(lambda failure: None)
         [reason] = await client.ended
-        assert failure_words(reason) == "self-signed certificate"
+        assert handshake_failure_text(reason) == "self-signed certificate"
         assert not client.options.verified
 
 
@@ -230,11 +239,11 @@ class TestWords(_Loopback):
         client.done.addErrback(lambda failure: None)
         await connectProtocol(wrapClientTLS(client_options(_route(TlsRule.REQUIRE), TRUST), endpoint), client)
         [reason] = await client.ended
-        assert failure_words(reason) == "the host answers with something that is not TLS"
+        assert handshake_failure_text(reason) == "the host answers with something that is not TLS"
 
     def test_a_connection_that_just_ends_is_told_as_such(self) -> None:
-        assert failure_words(Failure(ConnectionDone())) == "connection lost during the TLS handshake"
-        assert failure_words(Failure(ConnectionLost())) == "connection reset during the TLS handshake"
+        assert handshake_failure_text(Failure(ConnectionDone())) == "connection lost during the TLS handshake"
+        assert handshake_failure_text(Failure(ConnectionLost())) == "connection reset during the TLS handshake"
 
     def test_nothing_is_verified_before_the_handshake(self) -> None:
         options = client_options(_route(TlsRule.VERIFY))
@@ -253,3 +262,48 @@ class TestWords(_Loopback):
 class _Babbler(Protocol):
     def connectionMade(self) -> None:
         self.transport.write(b"220 mx.example.test ESMTP\r\n")
+
+
+FIRST, SECOND = authority("First"), authority("Second")
+
+
+def roots(trust_store):
+    return trust_store.options(_route(TlsRule.VERIFY))._trust.roots
+
+
+def test_a_new_file_counts_after_a_reload_and_not_before(tmp_path):
+    path = FIRST.write(tmp_path)
+    trust_store = TrustStore(path, pytest.fail)
+    path.write_bytes(SECOND.certificate_pem)
+    assert roots(trust_store) == FIRST.certificate_pem
+    trust_store.reload()
+    assert roots(trust_store) == SECOND.certificate_pem
+
+
+@pytest.mark.parametrize("spoil", ["nonsense", "gone"])
+def test_a_file_that_cannot_be_used_changes_nothing_and_is_told(tmp_path, spoil):
+    path = FIRST.write(tmp_path)
+    told = []
+    trust_store = TrustStore(path, told.append)
+    if spoil == "gone":
+        path.unlink()
+    else:
+        path.write_text(spoil)
+    trust_store.reload()
+    assert roots(trust_store) == FIRST.certificate_pem
+    (line,) = told
+    assert line.startswith(f"SMARTHOST_CA_FILE={path}: ")
+    assert line.endswith("the authorities known so far stay in use")
+
+
+def test_the_systems_authorities_are_read_again_for_the_next_connection():
+    trust_store = TrustStore(None, pytest.fail)
+    protocol: Any = Protocol()
+
+    def context():
+        return trust_store.options(_route(TlsRule.VERIFY)).clientConnectionForTLS(protocol).get_context()
+
+    first = context()
+    assert context() is first
+    trust_store.reload()
+    assert context() is not first

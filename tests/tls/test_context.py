@@ -5,7 +5,7 @@ import pytest
 from OpenSSL import SSL
 
 from harness.certificates import authority
-from mta.tls.context import new_context, openssl_words, protocol_and_cipher
+from mta.tls.context import new_context, openssl_error_text, protocol_and_cipher
 
 LEAF = authority().leaf(["mx.example.test"])
 
@@ -61,7 +61,7 @@ def test_older_than_tls_1_2_is_not_spoken(ours):
         context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
     with pytest.raises(SSL.Error) as caught:
         shaken(SSL.Connection(client, None), SSL.Connection(server, None))
-    assert openssl_words(caught.value) in {"unsupported protocol", "tlsv1 alert protocol version"}
+    assert openssl_error_text(caught.value) in {"unsupported protocol", "tlsv1 alert protocol version"}
 
 
 @pytest.mark.parametrize("method", [SSL.TLS_CLIENT_METHOD, SSL.TLS_SERVER_METHOD])
@@ -92,4 +92,4 @@ def test_in_clear_there_is_nothing_to_tell():
     ],
 )
 def test_openssl_s_words_become_one_line(error, words):
-    assert openssl_words(error) == words
+    assert openssl_error_text(error) == words

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from harness.certificates import authority
 from mta.routing.route import Route, TlsRule
-from mta.tls.client import Trust, client_options
+from mta.tls.client import TrustAnchors, client_options
 from mta.tls.context import new_context
 from mta.tls.prompt_writer import PromptWriter
 
@@ -91,7 +91,7 @@ class LayerTests(TestCase):
         port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(lambda: server))
         self.addCleanup(port.stopListening)
         number = port.getHost().port
-        rule = client_options(Route("a.test", "127.0.0.1", number, TlsRule.REQUIRE), trust=Trust())
+        rule = client_options(Route("a.test", "127.0.0.1", number, TlsRule.REQUIRE), trust=TrustAnchors())
         client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", number), End(rule))
         self.addCleanup(client.transport.abortConnection)
         self.addCleanup(server.transport.abortConnection)

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from harness.certificates import authority
 from mta.routing.route import Route, TlsRule
-from mta.tls.client import Trust, client_options
+from mta.tls.client import TrustAnchors, client_options
 from mta.tls.prompt_writer import PromptWriter
 
 
@@ -60,7 +60,7 @@ class PromptWriterTests(TestCase):
     async def test_after_giving_way_the_order_is_kept(self) -> None:
         sender, receiver = await self.pair(2_000_005)
         writer = PromptWriter(sender.transport)
-        writer.give_way()
+        writer.leave_to_reactor()
         sender.transport.write(b"x" * 2_000_000)
         writer.write(b"after")
         assert (await receiver.complete).endswith(b"xafter")
@@ -130,7 +130,9 @@ class TlsTests(TestCase):
         server = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port = await server.listen(Factory.forProtocol(lambda: receiver))
         self.addCleanup(port.stopListening)
-        options = client_options(Route("a.test", "127.0.0.1", port.getHost().port, TlsRule.REQUIRE), trust=Trust())
+        options = client_options(
+            Route("a.test", "127.0.0.1", port.getHost().port, TlsRule.REQUIRE), trust=TrustAnchors()
+        )
         sender = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Secured(options))
         self.addCleanup(receiver.transport.abortConnection)
         self.addCleanup(sender.transport.abortConnection)
@@ -165,7 +167,7 @@ class TlsTests(TestCase):
     async def test_after_giving_way_the_order_is_kept_under_tls(self) -> None:
         sender, receiver = await self.pair(2_000_010)
         sender.writer.write(b"first")
-        sender.writer.give_way()
+        sender.writer.leave_to_reactor()
         sender.transport.write(b"x" * 2_000_000)
         sender.writer.write(b"after")
         assert await receiver.complete == b"first" + b"x" * 2_000_000 + b"after"

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 from harness.certificates import Leaf, authority
 from harness.waiting import PATIENCE
 from mta.event_log.log import EventLog
-from mta.tls.server import CertificateError, ListeningCertificate
+from mta.tls.server import CertificateError, ServerCertificate
 from tests.drivers.listener import NAME, Listening
 
 ROOT = authority()
@@ -39,7 +39,7 @@ class Files:
         self.notices: list[str] = []
         self.troubles: list[str] = []
         self.paths = leaf.write(folder)
-        self.certificate = ListeningCertificate(
+        self.certificate = ServerCertificate(
             *self.paths, wall_clock=lambda: self.now, notice=self.notices.append, trouble=self.troubles.append
         )
 
@@ -67,13 +67,13 @@ def test_a_pair_that_does_not_fit_is_an_error_at_once(tmp_path):
     certificate, _ = FIRST.write(tmp_path, "first")
     _, key = SECOND.write(tmp_path, "second")
     with pytest.raises(CertificateError):
-        ListeningCertificate(certificate, key, wall_clock=lambda: 0.0, notice=str, trouble=str)
+        ServerCertificate(certificate, key, wall_clock=lambda: 0.0, notice=str, trouble=str)
 
 
 def test_a_new_pair_is_taken_up_and_told(files):
     files.replace_both(SECOND)
     for _ in range(3):
-        files.certificate.look()
+        files.certificate.check()
     assert str(files.certificate).startswith(f"{NAME} second.test, until ")
     assert files.notices == [f"CERTIFICATE_PATH={files.paths[0]}: the new certificate is in use ({files.certificate})"]
     assert files.troubles == []
@@ -81,16 +81,16 @@ def test_a_new_pair_is_taken_up_and_told(files):
 
 def test_nothing_is_said_while_nothing_changes(files):
     for _ in range(3):
-        files.certificate.look()
+        files.certificate.check()
     assert files.notices == files.troubles == []
 
 
 def test_between_two_new_files_nothing_is_said(files):
     files.replace(0, SECOND.certificate_pem)
-    files.certificate.look()
+    files.certificate.check()
     assert "first.test" in str(files.certificate)
     files.replace(1, SECOND.key_pem)
-    files.certificate.look()
+    files.certificate.check()
     assert "second.test" in str(files.certificate)
     assert files.troubles == []
 
@@ -98,7 +98,7 @@ def test_between_two_new_files_nothing_is_said(files):
 def test_a_broken_new_pair_keeps_the_old_one_and_is_told_once(files):
     files.replace(1, SECOND.key_pem)
     for _ in range(4):
-        files.certificate.look()
+        files.certificate.check()
     assert "first.test" in str(files.certificate)
     (words,) = files.troubles
     assert words.startswith(f"KEY_PATH={files.paths[1]} is not the key of CERTIFICATE_PATH={files.paths[0]}")
@@ -143,7 +143,7 @@ BROKEN = {
 }
 
 
-def shown(certificate: ListeningCertificate) -> list[str]:
+def shown(certificate: ServerCertificate) -> list[str]:
     """Shake hands with a client that trusts our authority, and return the names it is shown."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context().wrap_bio(to_client, to_server, server_hostname=NAME)
@@ -172,14 +172,14 @@ def test_a_new_certificate_that_is_no_good_leaves_the_old_one_in_real_handshakes
     files.replace(0, certificate)
     files.replace(1, key)
     for _ in range(3):
-        files.certificate.look()
+        files.certificate.check()
         assert shown(files.certificate) == [NAME, "first.test"]
     (words,) = files.troubles
     assert words.startswith(f"{setting}={files.paths[setting == 'KEY_PATH']}")
     assert "until then STARTTLS goes on with the certificate it has" in words
     assert "\n" not in words
     files.replace_both(SECOND)
-    files.certificate.look()
+    files.certificate.check()
     assert shown(files.certificate) == [NAME, "second.test"]
 
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_read_in_the_place_of_a_file_leaves_the_old_pair_and_hold
     files.paths[which].unlink()
     instead(files.paths[which])
     for _ in range(3):
-        files.certificate.look()
+        files.certificate.check()
     assert shown(files.certificate) == [NAME, "first.test"]
     assert len(files.troubles) == 1
 
@@ -199,15 +199,15 @@ def test_where_the_one_in_use_has_ended_too_a_new_one_that_has_ended_is_taken(tm
     files = Files(tmp_path, ROOT.leaf([NAME, "first.test"], expired=True))
     files.now = time.time()
     files.replace_both(EXPIRED)
-    files.certificate.look()
+    files.certificate.check()
     assert "expired.test" in str(files.certificate)
 
 
 def test_another_broken_pair_is_told_again(files):
     for content in (b"nonsense", b"more nonsense"):
         files.replace(1, content)
-        files.certificate.look()
-        files.certificate.look()
+        files.certificate.check()
+        files.certificate.check()
     assert len(files.troubles) == 2
 
 
@@ -215,11 +215,11 @@ def test_files_that_vanish_are_told_and_may_come_back(files):
     for path in files.paths:
         path.rename(f"{path}.away")
     for _ in range(3):
-        files.certificate.look()
+        files.certificate.check()
     assert len(files.troubles) == 1
     for path in files.paths:
         Path(f"{path}.away").rename(path)
-    files.certificate.look()
+    files.certificate.check()
     assert len(files.troubles) == 1
 
 
@@ -232,10 +232,10 @@ def test_a_link_that_points_elsewhere_is_a_change(tmp_path):
         path.unlink()
         path.symlink_to(tmp_path / "data" / path.name)
     (tmp_path / "data").symlink_to("v1")
-    files.certificate.look()
+    files.certificate.check()
     os.symlink("v2", tmp_path / "tmp")
     (tmp_path / "tmp").replace(tmp_path / "data")
-    files.certificate.look()
+    files.certificate.check()
     assert "second.test" in str(files.certificate)
 
 
@@ -244,7 +244,7 @@ def test_an_expired_certificate_is_used_with_a_notice(tmp_path):
     files = Files(tmp_path, expired)
     files.now += 30 * DAY
     for _ in range(3):
-        files.certificate.look()
+        files.certificate.check()
     (words,) = files.notices
     assert words.startswith(f"CERTIFICATE_PATH={files.paths[0]}: the certificate expired on ")
 
@@ -312,26 +312,26 @@ class StartTlsTests(TestCase):
         assert b"with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)" in body.replace(b"\r\n\t", b" ")
 
     async def test_tls_1_2_is_spoken_with_forward_secrecy(self) -> None:
-        def look() -> object:
+        def check() -> object:
             old = context()
             old.maximum_version = ssl.TLSVersion.TLSv1_2
             with Client(self.port, using=old) as client:
                 return client.sock.version(), client.sock.cipher()[0]
 
-        assert await deferToThread(look) == ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384")
+        assert await deferToThread(check) == ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384")
 
     async def test_our_order_of_ciphers_counts(self) -> None:
-        def look() -> object:
+        def check() -> object:
             weakest_first = context()
             weakest_first.maximum_version = ssl.TLSVersion.TLSv1_2
             weakest_first.set_ciphers("ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-GCM-SHA256")
             with Client(self.port, using=weakest_first) as client:
                 return client.sock.cipher()[0]
 
-        assert await deferToThread(look) == "ECDHE-ECDSA-AES128-GCM-SHA256"
+        assert await deferToThread(check) == "ECDHE-ECDSA-AES128-GCM-SHA256"
 
     async def test_no_session_is_resumed(self) -> None:
-        def look() -> bool:
+        def check() -> bool:
             using = context()
             with Client(self.port, using=using) as client:
                 client.noop()
@@ -341,12 +341,12 @@ class StartTlsTests(TestCase):
                 client.noop()
                 return client.sock.session_reused
 
-        assert await deferToThread(look) is False
+        assert await deferToThread(check) is False
 
     async def test_after_a_renewal_new_connections_see_the_new_certificate_and_old_ones_go_on(self) -> None:
         before = await deferToThread(Client, self.port)
         self.files.replace_both(SECOND)
-        self.files.certificate.look()
+        self.files.certificate.check()
 
         def compare() -> tuple[str, str]:
             with Client(self.port) as after, before:

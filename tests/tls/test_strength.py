@@ -8,7 +8,7 @@ from OpenSSL import SSL
 
 from harness.certificates import Leaf, authority
 from mta.routing.route import Route, TlsRule
-from mta.tls.client import Trust, client_options
+from mta.tls.client import TrustAnchors, client_options
 from mta.tls.keypair import KeyPair, read_pair
 from tests.drivers.tls_hello import SSL3, TLS1_0, TLS1_1, TLS1_2, answer, client_hello, ssl2_hello
 
@@ -152,7 +152,7 @@ class Peer:
 
 def our_client(rule: TlsRule) -> tuple[SSL.Connection, Peer]:
     peer = Peer()
-    options = client_options(Route(NAME, "127.0.0.1", 25, rule), Trust(ROOT.certificate_pem, system=False))
+    options = client_options(Route(NAME, "127.0.0.1", 25, rule), TrustAnchors(ROOT.certificate_pem, system=False))
     client = options.clientConnectionForTLS(peer)
     client.set_connect_state()
     return client, peer

@@ -7,7 +7,7 @@ import pytest
 import mta
 from harness.certificates import self_signed
 from mta.config.settings import read_settings
-from mta.tls.server import ListeningCertificate
+from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, HandoverError, read_handover, write_handover
 
 SETTINGS = {
@@ -45,30 +45,30 @@ def test_the_descriptor_is_inherited_by_nobody_it_is_not_given_to() -> None:
 
 def test_a_certificate_works_where_its_files_cannot_be_read(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
-    certificate = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
-    handed = read_handover(write_handover(Handover(settings(), certificate.handed, None))).certificate
+    certificate = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
+    handed = read_handover(write_handover(Handover(settings(), certificate.snapshot, None))).certificate
     assert handed is not None
     for path in paths:
         path.unlink()
-    copied = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, handed=handed)
-    copied.look()
+    copied = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, snapshot=handed)
+    copied.check()
     assert str(copied) == str(certificate)
 
 
 def test_files_that_changed_since_are_taken_up(tmp_path: Path) -> None:
     paths = self_signed(["old.example.test"]).write(tmp_path)
-    old = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
+    old = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
     self_signed(["new.example.test"]).write(tmp_path)
-    copied = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, handed=old.handed)
+    copied = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, snapshot=old.snapshot)
     assert "old.example.test" in str(copied)
-    copied.look()
+    copied.check()
     assert "new.example.test" in str(copied)
 
 
 def test_no_secret_is_shown_by_what_is_handed_over(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
-    certificate = ListeningCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
-    shown = repr(certificate.handed)
+    certificate = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
+    shown = repr(certificate.snapshot)
     assert "PRIVATE KEY" not in shown
 
 

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from mta.connection_errors import connect_words
+from mta.connection_errors import connect_error_text
 from mta.delivery.remote.connection import SmtpConnection
 from mta.delivery.remote.in_flight import InFlightLog
 from mta.delivery.remote.interface import Connection
@@ -139,7 +139,7 @@ class _Attempt(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
         """End the attempt, because no connection was made."""
-        self._finish(SessionFailure(FailureKind.LOST, "4.4.1", connect_words(reason.value, self._timeout)))
+        self._finish(SessionFailure(FailureKind.LOST, "4.4.1", connect_error_text(reason.value, self._timeout)))
 
     def session_event(self, event: ClientEvent) -> None:
         """End the attempt when the session is ready or has ended."""

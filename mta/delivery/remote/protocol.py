@@ -19,13 +19,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.connection_errors import loss_words
+from mta.connection_errors import connection_loss_text
 from mta.delivery.remote.in_flight import not_noted
 from mta.delivery.remote.timeouts import Deadline, Timeouts
 from mta.message.body import CHUNK_BYTES, Body
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.machine import ClientMachine
-from mta.tls.client import CertificateRejected, Fault, failure_words
+from mta.tls.client import CertificateRejected, Fault, handshake_failure_text
 from mta.tls.prompt_writer import PromptWriter
 
 
@@ -153,7 +153,7 @@ class SmtpClientProtocol(Protocol):
         """
         self._pieces, self._unread, self._note = _pieces(body), body.size, note
         self._deadline.set(self._timeouts.block)
-        self._writer.give_way()
+        self._writer.leave_to_reactor()
         self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
@@ -264,8 +264,8 @@ def _pieces(body: Body) -> Iterator[bytes]:
 def _loss(reason: Failure, step: Awaited | None, *, handshaking: bool) -> SessionFailure:
     """Return the failure that the transport's reason for closing stands for."""
     if reason.check(CertificateRejected):
-        return SessionFailure(FailureKind.NOT_TRUSTED, "4.7.5", failure_words(reason))
+        return SessionFailure(FailureKind.NOT_TRUSTED, "4.7.5", handshake_failure_text(reason))
     if handshaking or reason.check(SSL.Error):
-        return SessionFailure(FailureKind.TLS_FAILED, "4.7.5", failure_words(reason))
+        return SessionFailure(FailureKind.TLS_FAILED, "4.7.5", handshake_failure_text(reason))
     where = "" if step is None else f" before the reply to {step.value}"
-    return SessionFailure(FailureKind.LOST, "4.4.2", f"{loss_words(reason.value)}{where}")
+    return SessionFailure(FailureKind.LOST, "4.4.2", f"{connection_loss_text(reason.value)}{where}")

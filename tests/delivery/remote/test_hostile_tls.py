@@ -17,7 +17,7 @@ from harness.waiting import PATIENCE
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.message.outcome import TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
-from mta.tls.client import Trust, client_options
+from mta.tls.client import TrustAnchors, client_options
 from tests.drivers.connector_case import AlwaysNoted
 
 AUTHORITY = certificates.authority()
@@ -104,7 +104,7 @@ class HostileTlsTests(TestCase):
     ) -> tuple[Liar, TryLater]:
         """Return the server and what came of the connection, which must not have been good."""
         liar = Liar(self.context, clear, inside, late)
-        trust = Trust(AUTHORITY.certificate_pem, system=False)
+        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
         options = ConnectorOptions(reactor, "me.test", lambda route: client_options(route, trust), AlwaysNoted())  # type: ignore[arg-type]
         route = Route("sink.test", "127.0.0.1", liar.port, TlsRule.VERIFY, credentials=USER)
         outcome = await SmtpConnector(options).open(Plan("x", (route,)))

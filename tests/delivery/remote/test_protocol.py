@@ -17,7 +17,7 @@ from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.body import FileBody, MemoryBody
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
-from mta.tls.client import Trust, client_options
+from mta.tls.client import TrustAnchors, client_options
 from tests.drivers.connector_case import AlwaysNoted
 
 USER = Credentials("the-user", 'p"\\%&/ :^$#x')
@@ -54,7 +54,7 @@ class LoopbackTests(TestCase):
         return self.tls(AUTHORITY.leaf(["sink.test"]))
 
     def open(self, sink: Sink, rule: TlsRule = TlsRule.OPPORTUNISTIC, **route: Any) -> Any:
-        trust = Trust(AUTHORITY.certificate_pem, system=False)
+        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
         options = ConnectorOptions(
             reactor,  # type: ignore[arg-type]
             "me.test",

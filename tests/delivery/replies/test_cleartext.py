@@ -18,7 +18,7 @@ from mta.delivery.replies.hints import MAX_HOSTS, ClearTextNotices, without_tls
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.smtp.replies import read_reply
-from mta.tls.client import Trust, client_options
+from mta.tls.client import TrustAnchors, client_options
 from tests.drivers.connector_case import CLEAR, EHLO, ROUTE, AlwaysNoted, Case, request
 
 AUTHORITY = certificates.authority()
@@ -39,7 +39,7 @@ class RealHandshakes(TestCase):
         """Deliver one message to the sink and return how the connection was protected."""
         self.sink.__enter__()
         self.addCleanup(self.sink.close)
-        trust = Trust(AUTHORITY.certificate_pem, system=False)
+        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
         options = ConnectorOptions(
             reactor,  # type: ignore[arg-type]
             "me.test",
