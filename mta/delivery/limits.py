@@ -23,7 +23,7 @@ class DeliveryLimits:
     #: The part of all the room that mail may have for destinations that never took any, or did not the last time.
     unproven: float = 0.75
     #: For how long mail that finds no room before its destination may be put back into the queue.
-    longest_turn: float = 60.0
+    longest_requeue: float = 60.0
     #: Recipients of one transaction (RFC 5321 section 4.5.3.1.8: every server takes 100).
     recipients_per_transaction: int = 100
     #: How many messages are claimed from the queue at a time.

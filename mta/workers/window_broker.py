@@ -203,7 +203,7 @@ class WindowBroker:
             shared.held[worker] += 1
             self._send(worker, "grant", shared.name, shared.trouble is not None)
         self._pace(shared, now)
-        if shared.unused and shared.window.forgettable:
+        if shared.unused and shared.window.is_default:
             self._shared.pop(shared.name, None)
 
     def _pace(self, shared: _SharedLimit, now: float) -> None:

@@ -59,7 +59,7 @@ class SharedWindow:
         self._blocked_until: float | None = None
 
     @property
-    def asked(self) -> bool:
+    def request_pending(self) -> bool:
         """Whether the parent was asked and has not answered."""
         return self._grant_pending or self._turn_pending
 
@@ -75,7 +75,7 @@ class SharedWindow:
             self._successes = 0
         return False
 
-    def holds(self, open_connections: int) -> None:
+    def set_open(self, open_connections: int) -> None:
         """Give back the leave for connections that are not there."""
         unused = self._granted - open_connections
         if unused > 0:
@@ -83,7 +83,7 @@ class SharedWindow:
             self._spare = max(0, self._spare - unused)
             self._send("gone", self._name, unused)
 
-    def gives_up(self, used: int) -> bool:
+    def should_release(self, used: int) -> bool:
         """Whether a connection that has carried `used` parcels is to be ended for another worker."""
         return self._spare > 0 and (self._granted > 1 or used >= FEW_TRANSACTIONS)
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.sink_rules import Rule
 from harness.waiting import PATIENCE, until
-from mta.daemon.control import MOST_CONNECTIONS
+from mta.daemon.control import MAX_CONNECTIONS
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
 
@@ -73,7 +73,7 @@ def test_nonsense_and_crowds_at_the_socket_cost_neither_mail_nor_descriptors_nor
     descriptors = f"/proc/{relay.child.pid}/fd"
     before = len(os.listdir(descriptors))
     with ExitStack() as crowd:
-        for number in range(2 * MOST_CONNECTIONS):
+        for number in range(2 * MAX_CONNECTIONS):
             client = until(lambda: connected(path), what="room in the kernel's queue")
             crowd.callback(client.close)
             # Half a line, and no more.
@@ -81,7 +81,7 @@ def test_nonsense_and_crowds_at_the_socket_cost_neither_mail_nor_descriptors_nor
                 client.sendall(b"retry 00000"[: number % 12])
         with relay.client() as client:
             assert client.noop()[0] == 250
-        assert len(os.listdir(descriptors)) <= before + MOST_CONNECTIONS + 5
+        assert len(os.listdir(descriptors)) <= before + MAX_CONNECTIONS + 5
     until(lambda: len(os.listdir(descriptors)) <= before + 5, what="the end of the crowd's connections")
     (entry,) = relay.queue()
     assert relay.tool("queue", "hold", entry["id"]).returncode == 0

@@ -71,7 +71,7 @@ class UnprovenBudget:
         self._octets = 0
         # How many have left.
         self._left = 0
-        self._pacer = RequeuePacer(limits.longest_turn)
+        self._pacer = RequeuePacer(limits.longest_requeue)
 
     @property
     def full(self) -> bool:

@@ -75,7 +75,7 @@ class Destination:
     @property
     def idle(self) -> bool:
         """Whether no group waits or runs, and no connection is open or asked for."""
-        return not (self.waiting or self._pool.total or self._window.asked)
+        return not (self.waiting or self._pool.total or self._window.request_pending)
 
     async def send(self, group: Group, plan: Plan) -> None:
         """Try a group and record its results in its job; it is put off at once while the destination is down.
@@ -88,7 +88,7 @@ class Destination:
 
     def next_try(self) -> float:
         """Return when a message is to come again that would wait too long for the pace, wall-clock seconds."""
-        return self._pacer.turn(self.waiting)
+        return self._pacer.next_try(self.waiting)
 
     def put_off_overdue(self, group: Group) -> None:
         """Put off a group that has waited too long for the pace."""

@@ -71,7 +71,7 @@ class Destinations:
         if not last_delivery_ok:
             self.unproven.enter(group.job)
         if destination.paced or not destination.connected:
-            self._suspects.setdefault(plan.destination, RequeuePacer(self._limits.longest_turn))
+            self._suspects.setdefault(plan.destination, RequeuePacer(self._limits.longest_requeue))
         await destination.send(group, plan)
 
     def deferral_filter(self) -> DeferralFilter | None:
@@ -153,9 +153,9 @@ class Destinations:
 
     def _next_try(self, destination: Destination) -> float:
         if destination.long_wait:
-            self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
+            self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_requeue))
             return destination.next_try()
-        pacer = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_turn))
+        pacer = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_requeue))
         return pacer.next_try(self._wall_clock(), destination.waiting, destination.started)
 
     def _unproven_next_try(self) -> float:

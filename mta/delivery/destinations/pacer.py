@@ -40,7 +40,7 @@ class Pacer:
         self._wall_clock = context.wall_clock
         self._event_log = context.event_log
         self._timer: IDelayedCall | None = None
-        self._last_turn = 0.0
+        self._last_next_try = 0.0
         self._spread = 0.0
         #: Whether the operator was told that the destination throttles.
         self.told = False
@@ -101,14 +101,14 @@ class Pacer:
         until_first = self._window.starts_at(now, 0) - now
         return max(0, math.ceil((SHORT - until_first) * self._window.rate(now))) if until_first <= SHORT else 0
 
-    def turn(self, waiting: int) -> float:
+    def next_try(self, waiting: int) -> float:
         """Return when a message is to come again, wall-clock seconds, if so many wait in memory."""
         now = self._wall_clock()
         step = 1 / self._window.rate(now)
         first = self._window.starts_at(now, waiting)
-        turn = max(self._last_turn + step, first)
+        turn = max(self._last_next_try + step, first)
         if turn <= now + LONGEST:
-            self._last_turn = turn
+            self._last_next_try = turn
             return turn
         # Mail beyond comes back before its turn, because the pace may rise, and spread, so that few come together.
         self._spread = (self._spread + _GOLDEN) % 1.0

@@ -169,7 +169,7 @@ class ConnectionPool:
     def keep(self, connection: PooledConnection) -> None:
         """Keep a connection for the next transaction, for a while, or end it if it has done enough."""
         usable = connection.session.usable
-        if usable and not (self.closed or self._window.gives_up(connection.used) or self._is_used_up(connection)):
+        if usable and not (self.closed or self._window.should_release(connection.used) or self._is_used_up(connection)):
             self.idle.keep(connection)
             return
         if usable:
@@ -178,7 +178,7 @@ class ConnectionPool:
 
     def count(self) -> None:
         """Tell the window how many connections there are."""
-        self._window.holds(self.total)
+        self._window.set_open(self.total)
 
     def passed_over(self) -> frozenset[str]:
         """Return the labels of the routes that no connection is opened to for now."""
@@ -186,7 +186,7 @@ class ConnectionPool:
 
     def end_surplus(self) -> None:
         """End idle connections that another worker needs."""
-        while self.idle and self._window.gives_up(TRANSACTIONS_PER_CONNECTION):
+        while self.idle and self._window.should_release(TRANSACTIONS_PER_CONNECTION):
             self.idle.end_oldest()
             self.count()
 

@@ -162,7 +162,7 @@ class GroupSender:
         """Let the recipients wait that were refused because of a limit; return the others."""
         held = tuple(pending for pending in recipients if pending.index in walk.limits)
         if held and self._window.paced and not self._pacer.places():
-            group.job.next_try = self._pacer.turn(self.waiting)
+            group.job.next_try = self._pacer.next_try(self.waiting)
         elif held:
             self._send_first(replace(group, recipients=held, walk=None))
         return tuple(pending for pending in recipients if pending.index not in walk.limits)

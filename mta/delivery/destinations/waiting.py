@@ -126,7 +126,7 @@ class GroupQueue(_WaitingQueue):
         while len(self.waiting) > self._opening and self._may_open():
             self._open()
             self._use_idle()
-        if not self.waiting or self._pool.total or self._window.asked:
+        if not self.waiting or self._pool.total or self._window.request_pending:
             return
         if not self._pacer.holding or self._window.blocked(self._wall_clock()) is not None:
             self._put_off_all()
@@ -135,7 +135,7 @@ class GroupQueue(_WaitingQueue):
         """Return the groups that have no place among so many to the queue until their turn by the pace."""
         beyond = [self.waiting.pop() for _ in range(len(self.waiting) - places)]
         for waiting in reversed(beyond):
-            waiting.answer.callback(BackToQueue(self._pacer.turn(len(self.waiting))))
+            waiting.answer.callback(BackToQueue(self._pacer.next_try(len(self.waiting))))
 
     def _use_idle(self) -> None:
         while self.waiting and (not self._window.paced or self._pacer.may_start()):

@@ -115,7 +115,7 @@ class SendWindow(Protocol):
     """
 
     @property
-    def asked(self) -> bool:
+    def request_pending(self) -> bool:
         """Whether leave for a connection was asked for and the answer is on its way."""
 
     @property
@@ -136,10 +136,10 @@ class SendWindow(Protocol):
         `open_connections` includes those still being opened; `waiting` counts the parcels that none of them will take.
         """
 
-    def holds(self, open_connections: int) -> None:
+    def set_open(self, open_connections: int) -> None:
         """Learn how many connections there are, those being opened included, so that others can have the rest."""
 
-    def gives_up(self, used: int) -> bool:
+    def should_release(self, used: int) -> bool:
         """Whether a connection that has carried `used` parcels is to be ended now, because another worker needs it."""
 
     def succeeded(self, now: float, began: float = 0.0) -> None:
@@ -199,7 +199,7 @@ class ConcurrencyWindow:
     """
 
     #: Leave is given at once, and no other process shares the destination.
-    asked = False
+    request_pending = False
     trouble = None
 
     def __init__(self, limits: WindowLimits) -> None:
@@ -218,7 +218,7 @@ class ConcurrencyWindow:
         return int(self._size)
 
     @property
-    def forgettable(self) -> bool:
+    def is_default(self) -> bool:
         """Whether a new window would serve as well: nothing is held against the destination."""
         return self._blocked_until is None and self._size >= self._limits.start and not (self.paced or self.limited)
 
@@ -301,10 +301,10 @@ class ConcurrencyWindow:
         """Whether there are more connections than a destination with a ceiling takes."""
         return self._ceiling is not None and open_connections > int(self._size)
 
-    def holds(self, open_connections: int) -> None:
+    def set_open(self, open_connections: int) -> None:
         """Do nothing: a single process shares its connections with no other."""
 
-    def gives_up(self, used: int) -> bool:  # noqa: ARG002
+    def should_release(self, used: int) -> bool:  # noqa: ARG002
         """Give no connection up, because no other process needs it."""
         return False
 

@@ -46,7 +46,7 @@ def test_who_was_never_counted_leaves_without_a_trace() -> None:
 
 def test_turns_come_sooner_where_many_leave() -> None:
     def turn(leaving: int) -> float:
-        unproven = UnprovenBudget(DeliveryLimits(jobs=100, longest_turn=60.0))
+        unproven = UnprovenBudget(DeliveryLimits(jobs=100, longest_requeue=60.0))
         for job in _jobs(75):
             unproven.enter(job)
         unproven.next_try(NOW)

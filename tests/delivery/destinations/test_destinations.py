@@ -20,7 +20,7 @@ from tests.fakes.sending import SentJobs
 
 NOW = 1_000_000.0
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
-LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_turn=60.0)
+LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_requeue=60.0)
 NEVER_OWED = NOW + 1e9
 
 

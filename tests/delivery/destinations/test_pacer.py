@@ -49,14 +49,14 @@ def test_a_minute_of_mail_has_a_place_in_memory() -> None:
 
 def test_mail_that_waits_longer_has_turns_at_the_pace() -> None:
     pacer = Paced(accepted=5).pacer
-    turns = [pacer.turn(300) for _ in range(100)]
+    turns = [pacer.next_try(300) for _ in range(100)]
     assert turns[0] == pytest.approx(NOW + 1 + 300 / 5)
     assert [later - sooner for sooner, later in pairwise(turns)] == pytest.approx([0.2] * 99)
 
 
 def test_mail_beyond_comes_back_sooner_and_not_together() -> None:
     pacer = Paced(accepted=5, wait=3600.0).pacer
-    turns = sorted(pacer.turn(0) for _ in range(100))
+    turns = sorted(pacer.next_try(0) for _ in range(100))
     assert turns[0] >= NOW + LONGEST / 2
     assert turns[-1] <= NOW + LONGEST
     assert min(later - sooner for sooner, later in pairwise(turns)) > 0.3

@@ -57,7 +57,7 @@ def test_trouble_never_takes_the_last_connection() -> None:
     for _ in range(10):
         window.failed(2.0, others=1)
     assert window.size == 1
-    assert not window.forgettable
+    assert not window.is_default
 
 
 def test_a_destination_with_nothing_open_is_blocked_for_the_first_penalty() -> None:
@@ -76,7 +76,7 @@ def test_a_probe_that_succeeds_opens_the_window() -> None:
     window = dead(100.0)
     window.succeeded(131.0)
     assert opened(window, 131.0) == 5
-    assert window.forgettable
+    assert window.is_default
 
 
 def test_each_probe_that_fails_doubles_the_penalty_up_to_the_longest() -> None:
