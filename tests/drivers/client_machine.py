@@ -78,7 +78,7 @@ def begun(script: str, letter: OutgoingMessage = LETTER, *, bdat: bool = True, t
 
 
 def codes(client: ClientMachine) -> list[int | FailureKind]:
-    return [verdict.code if isinstance(verdict, Reply) else verdict.cause for verdict in client.verdicts]
+    return [verdict.code if isinstance(verdict, Reply) else verdict.kind for verdict in client.recipient_replies]
 
 
 def ended(client: ClientMachine) -> SessionFailure:

@@ -142,7 +142,7 @@ def _run(talk: Talk, says: Sequence[bytes], hear: Callable[..., None] | None = N
         if hear is not None:
             hear(said, go_ahead=go_ahead and client.awaited is Awaited.END)
         assert client.ended or len(client._reader._buffer) <= MAX_LINE + len(piece)
-    if (event := client.lose(_LOST)) is not None:
+    if (event := client.fail(_LOST)) is not None:
         assert _said(run, event) == b""
     _check_end(run)
     return run
@@ -162,7 +162,7 @@ def _said(run: _Run, event: ClientEvent | None) -> bytes:
         elif event is ClientEvent.SEND_BODY:
             follow = _send_body(run)
         elif event is ClientEvent.DONE:
-            run.verdicts.append(client.verdicts)
+            run.verdicts.append(client.recipient_replies)
         if client.ready and run.letters < 3:
             client.begin(run.talk.letter())
             run.letters += 1

@@ -71,7 +71,7 @@ class Session:
         return self.client.end_body() or self.pump()
 
     def verdicts(self) -> list[int | FailureKind]:
-        return [each.code if isinstance(each, Reply) else each.cause for each in self.client.verdicts]
+        return [each.code if isinstance(each, Reply) else each.kind for each in self.client.recipient_replies]
 
 
 def ended(text: bytes, session: Session) -> bytes:
@@ -110,7 +110,7 @@ def test_octets_beyond_what_was_announced_never_become_commands(way, data, text,
     assert session.give([*data.draw(splits(text)), more]) is ClientEvent.DONE
     # By BDAT the message was complete if a piece ended with it.
     assert session.receiver.messages == ([text] if session.verdicts() == [250] else [])
-    assert session.verdicts() in ([250], [FailureKind.OURS])
+    assert session.verdicts() in ([250], [FailureKind.LOCAL])
     assert session.receiver.faults == []
     assert len(session.receiver.commands) == 4
 
@@ -134,7 +134,7 @@ def outcome(way: tuple[tuple[bytes, ...], bool], body: Body) -> tuple[Session, b
         try:
             event = session.give(list(body.chunks()))
         except DamagedError as error:
-            event = session.client.lose(SessionFailure(FailureKind.OURS, "4.3.0", str(error)))
+            event = session.client.fail(SessionFailure(FailureKind.LOCAL, "4.3.0", str(error)))
     assert event is ClientEvent.DONE
     return session, session.verdicts() == [250]
 

@@ -122,7 +122,7 @@ def test_what_a_server_says_behind_its_go_ahead_ends_the_session_wherever_the_go
         client = in_clear()
         events = [event for piece in (go[:at], go[at:] + injected) if (event := client.receive(piece))]
         assert events == [ClientEvent.CLOSED]
-        assert client.ended.cause is FailureKind.PROTOCOL if injected != b"421 bye\r\n" else client.ended is not None
+        assert client.ended.kind is FailureKind.PROTOCOL if injected != b"421 bye\r\n" else client.ended is not None
         assert client.to_send() == []
 
 
@@ -135,14 +135,14 @@ def test_replies_that_come_before_their_commands_do_not_outlive_the_handshake():
     assert client.to_send() == [b"EHLO me.test\r\n"]
     # Inside TLS everything is asked anew: nothing that was said before is an answer.
     assert client.receive(b"250 b.test\r\n") is ClientEvent.CLOSED
-    assert client.ended.cause is FailureKind.NO_MECHANISM
+    assert client.ended.kind is FailureKind.NO_MECHANISM
 
 
 @pytest.mark.parametrize("extra", [b"235 logged in\r\n", b"250 ok\r\n", b"220 go\r\n"])
 def test_replies_for_which_nothing_was_asked_end_the_session_in_clear(extra):
     client = ClientMachine(TERMS)
     assert client.receive(b"".join(CLEAR) + b"220 go\r\n" + extra) is ClientEvent.CLOSED
-    assert client.ended.cause is FailureKind.PROTOCOL
+    assert client.ended.kind is FailureKind.PROTOCOL
 
 
 def test_a_capability_list_in_clear_counts_for_nothing_inside_tls():
@@ -176,5 +176,5 @@ def test_a_refused_starttls_shows_no_password_even_where_clear_text_would_do(ref
     for each in (*CLEAR, refusal):
         event = client.receive(each)
     assert event is ClientEvent.CLOSED
-    assert client.ended.cause is FailureKind.NO_MECHANISM
+    assert client.ended.kind is FailureKind.NO_MECHANISM
     assert b"AUTH" not in b"".join(client.to_send())

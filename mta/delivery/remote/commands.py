@@ -96,7 +96,7 @@ def outcome(reply: RecipientReply, host: str, *, dsn: bool = False, advise: Advi
     if isinstance(reply, SessionFailure):
         failure = reply
         # The outcome names the host only if the host is the reason, because only then another host may do better.
-        host = "" if failure.cause is FailureKind.OURS else host
+        host = "" if failure.kind is FailureKind.LOCAL else host
         return TryLater(failure.text, host, failure.status, reply=failure.reply)
     kind = reply.code // 100
     if kind == 2:

@@ -98,7 +98,7 @@ class SmtpConnection:
 
     def abort(self) -> None:
         """Close the connection at once; a running `deliver` ends with TryLater."""
-        self._protocol.end(SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by this relay"))
+        self._protocol.end(SessionFailure(FailureKind.LOCAL, "4.4.2", "connection closed by this relay"))
 
     def session_event(self, event: ClientEvent) -> None:
         """Act on an event of the session."""
@@ -138,14 +138,14 @@ class SmtpConnection:
             return
         ended = self._client.ended
         answered = transaction.begun and self._client.answered
-        stale = self._used and ended is not None and ended.cause in _ENDED_WHILE_IDLE and not answered
+        stale = self._used and ended is not None and ended.kind in _ENDED_WHILE_IDLE and not answered
         self._used = True
         if ended is not None:
             self._protocol.abort()
         elif self._quitting:
             self.quit()
         if stale:
-            fully_sent = transaction.begun and self._client.all_out
+            fully_sent = transaction.begun and self._client.fully_sent
             transaction.result.callback(TransactionResult({}, stale=True, fully_sent=fully_sent))
         elif ended is not None and not transaction.begun:
             transaction.result.callback(self._never_begun(transaction, ended))
@@ -153,12 +153,12 @@ class SmtpConnection:
             transaction.result.callback(self._completed(transaction, ended=ended is not None))
 
     def _completed(self, transaction: _OpenTransaction, *, ended: bool) -> TransactionResult:
-        client, prepared, replies = self._client, transaction.prepared, self._client.verdicts
+        client, prepared, replies = self._client, transaction.prepared, self._client.recipient_replies
         outcomes = self._outcomes(prepared, replies)
         beyond = excess(prepared, replies, client.refused, client.accepted) if client.refused else None
         if beyond is not None:
             outcomes = {index: outcome for index, outcome in outcomes.items() if index not in beyond.recipients}
-        return TransactionResult(outcomes, fully_sent=ended and client.all_out, excess=beyond)
+        return TransactionResult(outcomes, fully_sent=ended and client.fully_sent, excess=beyond)
 
     def _never_begun(self, transaction: _OpenTransaction, failure: SessionFailure) -> TransactionResult:
         """Return the result of a transaction of which no command was sent, because of this failure."""

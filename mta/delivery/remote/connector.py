@@ -81,13 +81,13 @@ class SmtpConnector:
             failure = await attempt.start()
             if failure is None:
                 return self._connection(attempt.smtp_protocol, route, no_tls, frozenset(tried))
-            if failure.cause is FailureKind.TLS_FAILED and _is_opportunistic(route) and not no_tls:
+            if failure.kind is FailureKind.TLS_FAILED and _is_opportunistic(route) and not no_tls:
                 waiting.append((route, failure.text))
                 continue
             last = operator_hint(failure, route, attempt.smtp_protocol.fault)
             if throttle_of(last) is not None:
                 limit = last
-            if failure.cause is FailureKind.OURSELVES and route.preference is not None:
+            if failure.kind is FailureKind.LOOPS_BACK and route.preference is not None:
                 # RFC 5321 section 5.1: hosts that are not preferred to this relay would send the mail back to it.
                 waiting = deque(each for each in waiting if each[1])
         return limit or last

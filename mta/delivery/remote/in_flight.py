@@ -45,4 +45,4 @@ def not_noted(failure: Failure) -> SessionFailure:
     Sending it anyway could not be told from a duplicate after a crash.
     """
     text = f"not sent, because the queue cannot note it: {failure.getErrorMessage()}"
-    return SessionFailure(FailureKind.OURS, "4.3.0", text)
+    return SessionFailure(FailureKind.LOCAL, "4.3.0", text)

@@ -103,10 +103,10 @@ class SmtpClientProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Give the bytes to the machine, send the commands that it answers with, and act on its event."""
-        replies = self.client.replies
+        replies = self.client.reply_count
         event = self.client.receive(data)
         # An incomplete reply does not move the deadline, so a server that dribbles gets no more time than a silent one.
-        if self.client.replies != replies:
+        if self.client.reply_count != replies:
             self.flush()
         if event is None:
             return
@@ -129,7 +129,7 @@ class SmtpClientProtocol(Protocol):
         """End the session for the reason that the transport gives."""
         if isinstance(reason.value, CertificateRejected):
             self.fault = reason.value.fault
-        event = self.client.lose(_loss(reason, self.client.awaited, handshaking=self._handshaking))
+        event = self.client.fail(_loss(reason, self.client.awaited, handshaking=self._handshaking))
         if event is not None:
             self.listener.session_event(event)
         self._deadline.cancel()
@@ -164,7 +164,7 @@ class SmtpClientProtocol(Protocol):
             piece = next(self._pieces, None)
         except OSError as error:
             text = f"cannot read the message body: {error.strerror or error}"
-            self.end(SessionFailure(FailureKind.OURS, "4.3.0", text))
+            self.end(SessionFailure(FailureKind.LOCAL, "4.3.0", text))
             return
         self._unread -= len(piece or b"")
         if piece is not None and self._unread > 0:
@@ -187,7 +187,7 @@ class SmtpClientProtocol(Protocol):
 
     def end(self, failure: SessionFailure) -> None:
         """End the session and close the connection at once; a running transaction fails with `failure`."""
-        event = self.client.lose(failure)
+        event = self.client.fail(failure)
         self.abort()
         if event is not None:
             self.listener.session_event(event)

@@ -27,13 +27,13 @@ def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = N
 
 
 def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
-    match failure.cause:
+    match failure.kind:
         case FailureKind.LOGIN_REFUSED:
             return f"login refused: {failure.text}; mail stays queued. Check {_login(route)}"
         case FailureKind.NO_MECHANISM:
             advice = f"Ask the smarthost's operator for one of these, or unset {_login(route)}"
             return f"{failure.text}; mail stays queued. {advice}"
-        case FailureKind.OURSELVES:
+        case FailureKind.LOOPS_BACK:
             advice = "Correct the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
             return (
                 f"mail loops back to this relay: {route.label} answers, but {failure.text}; mail stays queued. {advice}"

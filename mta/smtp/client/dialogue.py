@@ -36,7 +36,7 @@ class ClientEvent(enum.Enum):
     START_TLS = enum.auto()
     #: Give the body by `send_body` and `end_body`; replies may come meanwhile.
     SEND_BODY = enum.auto()
-    #: `verdicts` holds one for each recipient. `ended` tells whether the session goes on.
+    #: `recipient_replies` holds one for each recipient. `ended` tells whether the session goes on.
     DONE = enum.auto()
     #: The session ended outside a transaction; `ended` tells why.
     CLOSED = enum.auto()
@@ -55,7 +55,7 @@ class FailureKind(enum.Enum):
     #: The server refused the session: greeting or EHLO.
     REFUSED = enum.auto()
     #: The server calls itself by our own name (RFC 5321 section 6.3: mail would go in circles).
-    OURSELVES = enum.auto()
+    LOOPS_BACK = enum.auto()
     #: TLS was demanded and is not offered, or STARTTLS was refused.
     NO_TLS = enum.auto()
     #: The handshake failed.
@@ -66,14 +66,14 @@ class FailureKind(enum.Enum):
     #: No login mechanism is offered that may be used here.
     NO_MECHANISM = enum.auto()
     #: We gave up: the body could not be read, or we are stopping.
-    OURS = enum.auto()
+    LOCAL = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
     """Why a command got no reply of its own: enhanced status of class 4, and words for an operator."""
 
-    cause: FailureKind
+    kind: FailureKind
     status: str
     text: str
     #: The reply that ended the session, if it was one.
@@ -120,10 +120,10 @@ class Dialogue:
         self.expected.extend(steps)
 
 
-def refused(cause: FailureKind, reply: Reply, default: str) -> SessionOver:
+def refused(kind: FailureKind, reply: Reply, default: str) -> SessionOver:
     """Return the end of a session that a reply brought; its status is class 4, since the mail may be tried again."""
     status = f"4{reply.status[1:]}" if reply.status else default
-    return SessionOver(SessionFailure(cause, status, str(reply), reply))
+    return SessionOver(SessionFailure(kind, status, str(reply), reply))
 
 
 def out_of_protocol(step: Awaited, reply: Reply) -> SessionOver:

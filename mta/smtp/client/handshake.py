@@ -127,9 +127,9 @@ class Handshake:
         """
         awaited = self._dialogue.expected[0] if self._dialogue.expected else None
         # A server that cannot begin TLS now says 454 (RFC 3207 section 4), and some say 421.
-        refused_tls = awaited is Awaited.STARTTLS and trouble.cause is FailureKind.CLOSING
+        refused_tls = awaited is Awaited.STARTTLS and trouble.kind is FailureKind.CLOSING
         at_tls = awaited is Awaited.STARTTLS or (self._in_starttls and awaited is self._hello)
-        if refused_tls or (at_tls and trouble.cause in _BROKEN):
+        if refused_tls or (at_tls and trouble.kind in _BROKEN):
             under = " under TLS" if self._in_starttls else ""
             return SessionFailure(FailureKind.TLS_FAILED, "4.7.5", f"{trouble.text}{under}")
         return trouble
@@ -163,7 +163,7 @@ class Handshake:
         name = reply.lines[0].partition(" ")[0].rstrip(".")
         if name.lower() == self._terms.hello.lower() and not self._terms.lmtp:
             raise SessionOver(
-                SessionFailure(FailureKind.OURSELVES, "4.4.6", f"it calls itself {name}, which is our own name")
+                SessionFailure(FailureKind.LOOPS_BACK, "4.4.6", f"it calls itself {name}, which is our own name")
             )
 
     def _secure(self) -> ClientEvent | None:

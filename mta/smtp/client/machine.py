@@ -34,7 +34,17 @@ class ClientMachine:
     nothing but end the session, which `ended` then explains.
     """
 
-    __slots__ = ("_bdat", "_dialogue", "_handshake", "_lmtp", "_reader", "_script", "_transaction", "ended", "replies")
+    __slots__ = (
+        "_bdat",
+        "_dialogue",
+        "_handshake",
+        "_lmtp",
+        "_reader",
+        "_script",
+        "_transaction",
+        "ended",
+        "reply_count",
+    )
 
     def __init__(self, terms: Terms, *, secured: bool = False, bdat: bool = True) -> None:
         """Begin before the greeting; `secured` means that TLS runs already; `bdat` allows BDAT for SMTP's DATA."""
@@ -47,7 +57,7 @@ class ClientMachine:
         self._transaction: ClientTransaction | None = None
         self.ended: SessionFailure | None = None
         #: How many replies were heard so far.
-        self.replies = 0
+        self.reply_count = 0
 
     @property
     def offer(self) -> Offer:
@@ -75,9 +85,9 @@ class ClientMachine:
         return self._transaction is not None and self._transaction.answered
 
     @property
-    def all_out(self) -> bool:
+    def fully_sent(self) -> bool:
         """Whether the server may have all of the message that was begun last."""
-        return self._transaction is not None and self._transaction.all_out
+        return self._transaction is not None and self._transaction.fully_sent
 
     @property
     def sender_refused(self) -> bool:
@@ -85,9 +95,9 @@ class ClientMachine:
         return self._transaction is not None and self._transaction.sender_refused
 
     @property
-    def verdicts(self) -> list[RecipientReply]:
+    def recipient_replies(self) -> list[RecipientReply]:
         """One for each recipient of the letter that was begun last, once DONE was given."""
-        return [] if self._transaction is None else self._transaction.verdicts
+        return [] if self._transaction is None else self._transaction.recipient_replies
 
     @property
     def accepted(self) -> int:
@@ -148,7 +158,7 @@ class ClientMachine:
             return self._end(over.trouble, None)
         return None
 
-    def lose(self, trouble: SessionFailure) -> ClientEvent | None:
+    def fail(self, trouble: SessionFailure) -> ClientEvent | None:
         """Learn that the session cannot go on; the last event, or None when it had ended before.
 
         If the server closed or fell silent within a reply, the code of that reply still decides.
@@ -156,7 +166,7 @@ class ClientMachine:
         if self.ended is not None:
             return None
         event = None
-        if trouble.cause in _BROKEN_OFF and (reply := self._unended()) is not None:
+        if trouble.kind in _BROKEN_OFF and (reply := self._unended()) is not None:
             try:
                 event = self._take(reply)
             except SessionOver as over:
@@ -174,10 +184,10 @@ class ClientMachine:
         if not self.ready:
             raise LocalProtocolError("QUIT would cut something short")
         self._dialogue.outgoing.append(b"QUIT\r\n")
-        self.ended = SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by this relay")
+        self.ended = SessionFailure(FailureKind.LOCAL, "4.4.2", "connection closed by this relay")
 
     def _take(self, reply: Reply) -> ClientEvent | None:
-        self.replies += 1
+        self.reply_count += 1
         if reply.code == 421:
             raise refused(FailureKind.CLOSING, reply, "4.3.2")
         if self._script is None or not self._dialogue.expected:

@@ -84,7 +84,7 @@ class _RecipientReplies:
 
 
 class ClientTransaction:
-    """The script of one transaction. `verdicts` is complete once DONE was given."""
+    """The script of one transaction. `recipient_replies` is complete once DONE was given."""
 
     def __init__(
         self, dialogue: Dialogue, offer: Offer, letter: OutgoingMessage, *, bdat: bool, lmtp: bool = False
@@ -107,7 +107,7 @@ class ClientTransaction:
         self.unclean = False
 
     @property
-    def verdicts(self) -> list[RecipientReply]:
+    def recipient_replies(self) -> list[RecipientReply]:
         """One for each recipient, in order, once DONE was given."""
         return [answer for answer in self._tally.answers if answer is not None]
 
@@ -122,7 +122,7 @@ class ClientTransaction:
         return self._tally.refused
 
     @property
-    def all_out(self) -> bool:
+    def fully_sent(self) -> bool:
         """Whether the remote may have the whole message: by BDAT once its last octet went out, told or not."""
         return self._ended or (self._bdat and self._sent == self._letter.size)
 
@@ -167,14 +167,14 @@ class ClientTransaction:
 
     def cut(self, trouble: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
         """Give the unanswered recipients the reason why; after the end of data they may have the message."""
-        if self.all_out:
-            if trouble.cause is FailureKind.LOST:
+        if self.fully_sent:
+            if trouble.kind is FailureKind.LOST:
                 trouble = SessionFailure(
                     FailureKind.LOST, "4.4.2", f"connection lost after end of data; {_MAY_BE_TAKEN}"
                 )
-            elif trouble.cause is not FailureKind.CLOSING:
+            elif trouble.kind is not FailureKind.CLOSING:
                 # A reply that nobody understands may have been a yes; 421 is a no.
-                trouble = SessionFailure(trouble.cause, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
+                trouble = SessionFailure(trouble.kind, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
         self._tally.settle(trouble)
         return _DONE, trouble
 
@@ -191,7 +191,7 @@ class ClientTransaction:
         if self._sent != self._letter.size:
             raise SessionOver(
                 SessionFailure(
-                    FailureKind.OURS, "4.3.0", f"the body has {self._sent} octets instead of {self._letter.size}"
+                    FailureKind.LOCAL, "4.3.0", f"the body has {self._sent} octets instead of {self._letter.size}"
                 )
             )
         if self._stuffer is not None:
@@ -268,12 +268,12 @@ class ClientTransaction:
     def _final(self, reply: Reply) -> ClientEvent | None:
         self.unclean = not reply.positive
         # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
-        if not self.all_out and reply.positive:
+        if not self.fully_sent and reply.positive:
             raise out_of_protocol(_END, reply)
         if self._lmtp:
             self._tally.take_final(reply)
         else:
             self._tally.settle(reply)
-        if not self.all_out:
+        if not self.fully_sent:
             raise SessionOver(SessionFailure(FailureKind.CLOSING, "4.3.0", f"{reply} before the end of data"))
         return None if self._dialogue.expected else _DONE

@@ -12,7 +12,7 @@ SECRET = Credentials("the-user", "the-password")
 
 
 @pytest.mark.parametrize(
-    ("cause", "text", "words"),
+    ("kind", "text", "words"),
     [
         (
             FailureKind.NOT_TRUSTED,
@@ -46,9 +46,9 @@ SECRET = Credentials("the-user", "the-password")
         (FailureKind.REFUSED, "554 no", "554 no"),
     ],
 )
-def test_the_text_says_what_failed_and_what_to_set(cause: FailureKind, text: str, words: str) -> None:
+def test_the_text_says_what_failed_and_what_to_set(kind: FailureKind, text: str, words: str) -> None:
     route = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
-    outcome = operator_hint(SessionFailure(cause, "4.7.0", text), route)
+    outcome = operator_hint(SessionFailure(kind, "4.7.0", text), route)
     assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0")
 
 
@@ -70,10 +70,10 @@ def test_a_smarthost_without_tls_on_a_port_that_begins_with_it_is_tried_on_anoth
 @pytest.mark.parametrize(
     ("port", "words"), [(25, "587 or 465"), (465, "587"), (587, "465"), (2465, "2587"), (2525, "587 or 465")]
 )
-@pytest.mark.parametrize("cause", [FailureKind.NO_TLS, FailureKind.TLS_FAILED])
-def test_without_tls_another_port_is_advised_before_the_clear(cause: FailureKind, port: int, words: str) -> None:
+@pytest.mark.parametrize("kind", [FailureKind.NO_TLS, FailureKind.TLS_FAILED])
+def test_without_tls_another_port_is_advised_before_the_clear(kind: FailureKind, port: int, words: str) -> None:
     route = Route("smtp.x.test", "1.2.3.4", port, TlsRule.REQUIRE)
-    advice = operator_hint(SessionFailure(cause, "4.7.0", "x"), route).text.partition("mail stays queued. ")[2]
+    advice = operator_hint(SessionFailure(kind, "4.7.0", "x"), route).text.partition("mail stays queued. ")[2]
     assert advice == f"Try port {words}; only SMARTHOST_TLS=opportunistic sends mail in clear"
 
 
@@ -84,26 +84,26 @@ def test_a_failed_opportunistic_handshake_needs_no_advice() -> None:
     assert outcome.text == "TLS failed: no shared cipher"
 
 
-@pytest.mark.parametrize("cause", list(FailureKind))
-def test_no_advice_holds_a_secret_or_a_line_end(cause: FailureKind) -> None:
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_no_advice_holds_a_secret_or_a_line_end(kind: FailureKind) -> None:
     text = operator_hint(
-        SessionFailure(cause, "4.7.0", "x"), Route("h", "1.2.3.4", 25, TlsRule.VERIFY, credentials=SECRET)
+        SessionFailure(kind, "4.7.0", "x"), Route("h", "1.2.3.4", 25, TlsRule.VERIFY, credentials=SECRET)
     ).text
     assert "the-" not in text
     assert "\n" not in text
 
 
 @pytest.mark.parametrize(
-    ("cause", "words"),
+    ("kind", "words"),
     [
         (FailureKind.LOGIN_REFUSED, "Check GMAIL_USER and GMAIL_PASSWORD"),
         (FailureKind.NO_TLS, "TLS is required, but: x; mail stays queued. Find out what keeps TLS from smtp.gmail.com"),
     ],
 )
-def test_the_advice_about_a_provider_names_its_own_settings(cause: FailureKind, words: str) -> None:
+def test_the_advice_about_a_provider_names_its_own_settings(kind: FailureKind, words: str) -> None:
     login = Credentials("the-user", "the-password", "GMAIL")
     route = Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login)
-    text = operator_hint(SessionFailure(cause, "4.7.0", "x"), route).text
+    text = operator_hint(SessionFailure(kind, "4.7.0", "x"), route).text
     assert words in text
     assert "SMARTHOST_TLS" not in text
 

@@ -54,7 +54,7 @@ def test_helo_follows_a_refused_ehlo(pieces: Pieces) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "cause", "status", "words"),
+    ("script", "kind", "status", "words"),
     [
         ("S: 554 5.7.1 go away\n! CLOSED", FailureKind.REFUSED, "4.7.1", "554 5.7.1 go away"),
         ("S: 450 busy\n! CLOSED", FailureKind.REFUSED, "4.3.2", "450 busy"),
@@ -77,10 +77,10 @@ def test_helo_follows_a_refused_ehlo(pieces: Pieces) -> None:
     ],
 )
 @cut
-def test_what_ends_a_session_is_told(script: str, cause: FailureKind, status: str, words: str, pieces: Pieces) -> None:
+def test_what_ends_a_session_is_told(script: str, kind: FailureKind, status: str, words: str, pieces: Pieces) -> None:
     client = ClientMachine(TERMS)
     play(client, script, pieces)
-    assert ended(client) == SessionFailure(cause, status, words)
+    assert ended(client) == SessionFailure(kind, status, words)
     assert not client.ready
 
 
@@ -98,7 +98,7 @@ def test_what_ends_a_session_is_told(script: str, cause: FailureKind, status: st
 def test_a_server_of_our_own_name_gets_no_mail(script: str, name: str) -> None:
     client = ClientMachine(TERMS)
     play(client, script.format(name) + "\n! CLOSED")
-    assert (ended(client).cause, ended(client).status) == (FailureKind.OURSELVES, "4.4.6")
+    assert (ended(client).kind, ended(client).status) == (FailureKind.LOOPS_BACK, "4.4.6")
 
 
 @pytest.mark.parametrize("name", ["me.test.example", "not-me.test", "hello me.test", ""])
@@ -130,7 +130,7 @@ def test_a_mail_store_is_greeted_with_lhlo_inside_tls_too(pieces: Pieces) -> Non
 def test_a_server_that_refuses_lhlo_is_not_taken_for_a_mail_store() -> None:
     client = ClientMachine(LMTP)
     play(client, "S: 220 hi\nC: LHLO me.test\nS: 502 5.5.2 not implemented\n! CLOSED")
-    assert ended(client).cause is FailureKind.REFUSED
+    assert ended(client).kind is FailureKind.REFUSED
 
 
 TLS_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250-SIZE 5\nS: 250 STARTTLS\nC: STARTTLS\n"
@@ -151,7 +151,7 @@ def test_plain_text_after_the_reply_to_starttls_ends_the_session(extra: bytes) -
     client = ClientMachine(TERMS)
     play(client, TLS_SERVER)
     assert client.receive(b"220 go\r\n" + extra) is ClientEvent.CLOSED
-    assert ended(client).cause is FailureKind.PROTOCOL
+    assert ended(client).kind is FailureKind.PROTOCOL
 
 
 @pytest.mark.parametrize("refusal", ["454 4.7.0 not now", "502 no"])
@@ -161,7 +161,7 @@ def test_a_refused_starttls_goes_on_in_clear_unless_tls_is_required(refusal: str
     play(client, f"{TLS_SERVER}S: {refusal}\n! READY", pieces)
     strict = ClientMachine(Terms("me.test", tls_required=True))
     play(strict, f"{TLS_SERVER}S: {refusal}\n! CLOSED", pieces)
-    assert ended(strict).cause is FailureKind.NO_TLS
+    assert ended(strict).kind is FailureKind.NO_TLS
 
 
 def test_a_missing_starttls_ends_the_session_when_tls_is_required() -> None:
@@ -228,7 +228,7 @@ def test_a_refused_mechanism_is_followed_by_the_next_and_the_last_refusal_ends_t
 def test_a_temporary_refusal_of_the_login_ends_the_session_at_once() -> None:
     client = secured(LOGIN, "PLAIN LOGIN")
     play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 454 4.7.0 later\n! CLOSED")
-    assert ended(client).cause is FailureKind.LOGIN_REFUSED
+    assert ended(client).kind is FailureKind.LOGIN_REFUSED
 
 
 @pytest.mark.parametrize(
@@ -252,15 +252,15 @@ def test_a_challenge_out_of_place_that_repeats_the_password_is_masked() -> None:
 def test_a_refused_login_stays_the_reason_when_the_server_then_hangs_up() -> None:
     client = secured(LOGIN, "PLAIN LOGIN")
     play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 no\nC: AUTH LOGIN")
-    assert client.lose(SessionFailure(FailureKind.LOST, "4.4.2", "lost")) is ClientEvent.CLOSED
-    assert ended(client).cause is FailureKind.LOGIN_REFUSED
+    assert client.fail(SessionFailure(FailureKind.LOST, "4.4.2", "lost")) is ClientEvent.CLOSED
+    assert ended(client).kind is FailureKind.LOGIN_REFUSED
 
 
 @pytest.mark.parametrize("challenge", ["334 ", "334 !!!", "334 VXNl\xe9", "354 go on"])
 def test_a_challenge_that_makes_no_sense_ends_the_session_without_an_answer(challenge: str) -> None:
     client = secured(LOGIN, "PLAIN")
     play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: {challenge}\n! CLOSED")
-    assert ended(client).cause is FailureKind.PROTOCOL
+    assert ended(client).kind is FailureKind.PROTOCOL
     assert "pass" not in ended(client).text
 
 
@@ -268,7 +268,7 @@ def test_passwords_stay_out_of_clear_connections_unless_told_otherwise() -> None
     hello = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 AUTH PLAIN LOGIN\n"
     careful = ClientMachine(LOGIN)
     play(careful, hello + "! CLOSED")
-    assert ended(careful).cause is FailureKind.NO_MECHANISM
+    assert ended(careful).kind is FailureKind.NO_MECHANISM
     assert "offered LOGIN PLAIN; usable CRAM-MD5 only" in ended(careful).text
     told = ClientMachine(Terms("me.test", login=LOGIN.login, login_in_clear=True))
     play(told, hello + "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 235 ok\n! READY")

@@ -70,9 +70,9 @@ def test_a_reply_without_a_line_end_decides_when_nothing_more_comes(trouble: Ses
     for answer in [b"250 ok\r\n"] * (1 + len(LETTER.recipients)) + [b"354 go\r\n"]:
         client.receive(answer)
     assert client.receive(end) is None
-    assert client.lose(trouble) is ClientEvent.DONE
-    assert {verdict.code for verdict in client.verdicts if isinstance(verdict, Reply)} == {int(end[:3])}
-    assert len(client.verdicts) == len(LETTER.recipients)
+    assert client.fail(trouble) is ClientEvent.DONE
+    assert {verdict.code for verdict in client.recipient_replies if isinstance(verdict, Reply)} == {int(end[:3])}
+    assert len(client.recipient_replies) == len(LETTER.recipients)
     assert client.ended is trouble
 
 
@@ -86,8 +86,10 @@ def test_less_than_a_reply_decides_nothing(end: bytes) -> None:
     for answer in [b"250 ok\r\n"] * (1 + len(LETTER.recipients)) + [b"354 go\r\n"]:
         client.receive(answer)
     client.receive(end)
-    assert client.lose(LOST) is ClientEvent.DONE
-    assert all(isinstance(verdict, SessionFailure) and verdict.cause is FailureKind.LOST for verdict in client.verdicts)
+    assert client.fail(LOST) is ClientEvent.DONE
+    assert all(
+        isinstance(verdict, SessionFailure) and verdict.kind is FailureKind.LOST for verdict in client.recipient_replies
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,15 +103,15 @@ def test_less_than_a_reply_decides_nothing(end: bytes) -> None:
 def test_a_yes_without_a_line_end_before_the_body_begins_no_body(server: str, said: bytes, *, bdat: bool) -> None:
     client = begun(server, bdat=bdat)
     client.receive(said)
-    assert client.lose(LOST) is ClientEvent.DONE
-    assert client.verdicts == [LOST] * len(LETTER.recipients)
+    assert client.fail(LOST) is ClientEvent.DONE
+    assert client.recipient_replies == [LOST] * len(LETTER.recipients)
 
 
 def test_a_refusal_without_a_line_end_is_the_verdict() -> None:
     client = begun(PLAIN_SERVER)
     client.receive(b"550 no")
-    client.lose(LOST)
-    assert [verdict.code for verdict in client.verdicts if isinstance(verdict, Reply)] == [550, 550]
+    client.fail(LOST)
+    assert [verdict.code for verdict in client.recipient_replies if isinstance(verdict, Reply)] == [550, 550]
 
 
 # Properties
@@ -142,9 +144,9 @@ def converse(pieces: list[bytes], terms: Terms, *, bdat: bool) -> tuple[bytes, l
         if event is ClientEvent.READY:
             client.begin(LETTER)
             said += b"".join(client.to_send())
-    if client.ended is None and (event := client.lose(LOST)) is not None:
+    if client.ended is None and (event := client.fail(LOST)) is not None:
         events.append(event)
-    return said, events, client.verdicts
+    return said, events, client.recipient_replies
 
 
 @given(st.data(), st.booleans())

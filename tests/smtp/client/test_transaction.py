@@ -53,7 +53,7 @@ def test_commands_go_one_by_one_to_a_server_without_pipelining(pieces: Pieces) -
         pieces,
     )
     assert codes(client) == [250, 250]
-    assert str(client.verdicts[0]) == "250 2.0.0 taken"
+    assert str(client.recipient_replies[0]) == "250 2.0.0 taken"
     assert client.ready
 
 
@@ -107,7 +107,7 @@ def test_a_body_of_another_size_than_announced_is_never_ended() -> None:
     play(client, f"C: {MAIL}\nC: {ONE}\nS: 250 ok\nS: 250 ok\n! SEND_BODY\nC: BDAT 8 LAST")
     client.send_body(b"short\r\n")
     assert client.end_body() is ClientEvent.DONE
-    assert codes(client) == [FailureKind.OURS]
+    assert codes(client) == [FailureKind.LOCAL]
     assert not client.ready
 
 
@@ -150,7 +150,7 @@ def test_when_all_recipients_are_refused_so_is_data(refusal: str) -> None:
 def test_no_body_is_sent_when_all_recipients_are_refused_one_by_one() -> None:
     client = begun(PLAIN_SERVER)
     play(client, f"C: {MAIL}\nS: 250 ok\nC: {ONE}\nS: 550 a\nC: {TWO}\nS: 550 b\n! DONE")
-    assert [str(verdict) for verdict in client.verdicts] == ["550 a", "550 b"]
+    assert [str(verdict) for verdict in client.recipient_replies] == ["550 a", "550 b"]
 
 
 @pytest.mark.parametrize("server", [PIPELINE, CHUNKING])
@@ -195,8 +195,8 @@ def test_421_is_the_verdict_for_what_is_unanswered(pieces: Pieces) -> None:
     client.to_send()
     play(client, "S: 250 ok\nS: 550 no\nS: 421 4.3.2 going down\n! DONE", pieces)
     assert codes(client) == [550, FailureKind.CLOSING]
-    assert client.verdicts[1] == SessionFailure(FailureKind.CLOSING, "4.3.2", "421 4.3.2 going down")
-    assert ended(client).cause is FailureKind.CLOSING
+    assert client.recipient_replies[1] == SessionFailure(FailureKind.CLOSING, "4.3.2", "421 4.3.2 going down")
+    assert ended(client).kind is FailureKind.CLOSING
 
 
 def test_a_verdict_stands_when_421_follows_it() -> None:
@@ -204,33 +204,33 @@ def test_a_verdict_stands_when_421_follows_it() -> None:
     client.to_send()
     play(client, "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 taken\nS: 421 enough\n! DONE")
     assert codes(client) == [250, 250]
-    assert ended(client).cause is FailureKind.CLOSING
+    assert ended(client).kind is FailureKind.CLOSING
 
 
 def test_a_connection_lost_before_the_end_of_data_is_a_plain_loss() -> None:
     client = begun(PIPELINE)
     assert not client.answered
-    assert client.lose(LOST) is ClientEvent.DONE
-    assert client.verdicts == [LOST, LOST]
+    assert client.fail(LOST) is ClientEvent.DONE
+    assert client.recipient_replies == [LOST, LOST]
     assert not client.answered
-    assert client.lose(LOST) is None
+    assert client.fail(LOST) is None
 
 
 def test_a_connection_lost_after_the_end_of_data_may_have_brought_the_message() -> None:
     client = begun(CHUNKING)
     client.to_send()
     play(client, "S: 250 ok\nS: 550 no\nS: 250 ok")
-    client.lose(LOST)
+    client.fail(LOST)
     assert codes(client) == [550, FailureKind.LOST]
-    assert client.verdicts[1] == SessionFailure(
+    assert client.recipient_replies[1] == SessionFailure(
         FailureKind.LOST, "4.4.2", "connection lost after end of data; the message may have been taken"
     )
 
 
 def test_a_timeout_after_the_end_of_data_says_so_too() -> None:
     client = begun(CHUNKING)
-    client.lose(SessionFailure(FailureKind.TIMEOUT, "4.4.2", "no reply to MAIL within 300 seconds"))
-    verdict = client.verdicts[0]
+    client.fail(SessionFailure(FailureKind.TIMEOUT, "4.4.2", "no reply to MAIL within 300 seconds"))
+    verdict = client.recipient_replies[0]
     assert isinstance(verdict, SessionFailure)
     assert verdict.text == "no reply to MAIL within 300 seconds; the message may have been taken"
 
@@ -239,14 +239,14 @@ def test_a_timeout_after_the_end_of_data_says_so_too() -> None:
     "trouble",
     [
         SessionFailure(FailureKind.PROTOCOL, "4.5.0", "protocol error: not a reply: 'hello'"),
-        SessionFailure(FailureKind.OURS, "4.4.2", "connection closed by this relay"),
+        SessionFailure(FailureKind.LOCAL, "4.4.2", "connection closed by this relay"),
     ],
 )
 def test_whatever_else_leaves_the_end_of_data_without_an_answer_says_so_too(trouble: SessionFailure) -> None:
     client = begun(CHUNKING)
-    client.lose(trouble)
-    assert client.verdicts[0] == SessionFailure(
-        trouble.cause, trouble.status, f"{trouble.text}; the message may have been taken"
+    client.fail(trouble)
+    assert client.recipient_replies[0] == SessionFailure(
+        trouble.kind, trouble.status, f"{trouble.text}; the message may have been taken"
     )
 
 
@@ -310,7 +310,7 @@ def test_replies_out_of_place_end_the_session_and_nothing_counts_as_delivered(re
     client.to_send()
     play(client, replies + "\n! DONE", pieces)
     assert codes(client) == [FailureKind.PROTOCOL, FailureKind.PROTOCOL]
-    assert client.verdicts[0].status == "4.5.0"
+    assert client.recipient_replies[0].status == "4.5.0"
 
 
 def test_an_acceptance_before_the_body_is_complete_is_not_believed() -> None:
@@ -344,7 +344,7 @@ def test_a_mail_store_is_not_done_before_its_last_reply() -> None:
 def test_recipients_without_a_reply_are_tried_again_when_a_mail_store_goes_away() -> None:
     client = begun(STORE, terms=LMTP)
     hear(client, "250 ok", "250 ok", "250 ok", "354 go", "250 saved")
-    assert client.lose(LOST) is ClientEvent.DONE
+    assert client.fail(LOST) is ClientEvent.DONE
     assert codes(client) == [250, FailureKind.LOST]
     assert "may have been taken" in ended(client).text
 
@@ -363,7 +363,7 @@ def test_a_mail_store_that_wants_a_body_for_nobody_is_left() -> None:
     client.to_send()
     play(client, "S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\n! DONE")
     assert codes(client) == [550, 550]
-    assert ended(client).cause is FailureKind.PROTOCOL
+    assert ended(client).kind is FailureKind.PROTOCOL
 
 
 def test_a_refusal_before_the_end_of_the_body_is_the_first_recipients_only() -> None:
