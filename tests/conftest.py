@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings and fixtures that apply to every test."""
 
 import os
 from collections.abc import Iterator

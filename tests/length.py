@@ -1,8 +1,8 @@
-"""How much the tests do: the short form of each, for `make test`, or its full length, for `make test-all`.
+"""The length of the tests: the short form of each, for `make test`, or its full length, for `make test-all`.
 
 The environment variable RELAY_TESTS decides, and only this file reads it: `all` is the full length. A test takes its
 numbers from `choose`; a test that makes sense at full length only has the marker `long`; property tests are cut to
-SHORT_EXAMPLES by tests/conftest.py, whatever their own settings say.
+SHORT_EXAMPLES by tests/conftest.py, regardless of their own settings.
 """
 
 import os

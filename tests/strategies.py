@@ -1,4 +1,4 @@
-"""What property tests draw from: addresses, bodies, reply texts, and ways to cut bytes into pieces."""
+"""The strategies of property tests: addresses, bodies, reply texts, and ways to cut bytes into pieces."""
 
 from hypothesis import strategies as st
 

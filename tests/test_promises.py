@@ -1,4 +1,4 @@
-"""docs/promises.md: each promise names what proves it, and that is there."""
+"""docs/promises.md: each promise names its proof, and the proof exists."""
 
 import re
 from pathlib import Path

@@ -47,7 +47,7 @@ def stage(dns: Dns, root: Authority, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def base(dns: Dns, root: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Return the relay with nothing set that a scenario is about: for those that send nothing through it."""
+    """Return the relay with default settings, for scenarios that send no mail through it."""
     with ExitStack() as stack:
         yield Stage(dns, root, tmp_path_factory.mktemp("base"), stack).relay()
 

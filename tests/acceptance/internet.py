@@ -43,7 +43,7 @@ class Internet:
 
     @contextmanager
     def scene(self, home: Path) -> Iterator[None]:
-        """Run a test on the relay's host; what its `stage` makes ends with it."""
+        """Run a test on the relay's host; the processes of its `stage` end with it."""
         with self.here.entered(), ExitStack() as stack:
             self.stage = Stage(self.dns, self._root, home, stack)
             yield
@@ -85,7 +85,8 @@ class Internet:
         self.dns.mail_host(domain, address)
 
 
-# Port 25 is not for root. Whoever it is may read what only root can, such as these tests and their Python.
+# The relay on port 25 is not root. Its user may read files that only root can read, such as these tests and their
+# Python.
 _MAY = "+net_bind_service,+dac_override"
 _AS_SOMEBODY = [
     "setpriv",

@@ -1,4 +1,4 @@
-"""What the scenarios are played with: the relay with nothing set but what a scenario says, sinks, clients."""
+"""The parts of a scenario: a relay with the settings of the scenario alone, sinks and clients."""
 
 import os
 import smtplib
@@ -37,7 +37,7 @@ class Stage:
         return self._stack.enter_context(Sink(list(rules), **options))
 
     def stopped_relay(self, **settings: str) -> Daemon:
-        """Return a relay with these settings before its start; what it starts ends with the test."""
+        """Return a relay with these settings before its start; its processes end with the test."""
         common = {"DNS_SERVERS": self.dns.setting, "SSL_CERT_FILE": self.authority_file}
         relay = Daemon(self.home / "relay", **{**common, **settings})
         relay.port = int(settings.get("PORT", relay.port))
@@ -93,7 +93,7 @@ def arrived(sink: Sink, recipient: str, seconds: float = PATIENCE) -> Message:
 
 
 def find(sink: Sink, recipient: str) -> Message | None:
-    """Return the message to a recipient, None if there is none; two of them are a fault."""
+    """Return the message to a recipient, or None; two of them are a fault."""
     assert sink.faults == []
     found = [message for message in sink.messages if recipient in message.recipients]
     assert len(found) < 2, f"{len(found)} messages to {recipient}"
@@ -111,7 +111,7 @@ def events(relay: Daemon, event: str, **fields: str) -> list[dict[str, Any]]:
 
 
 def settled(relay: Daemon) -> None:
-    """Wait until the journal tells of every recipient, those of reports included, what became of it."""
+    """Wait until the event log has the outcome of every recipient, those of reports included."""
 
     def none_is_open() -> bool:
         taken = sum(event["recipients"] for event in relay.events("accepted")) + len(relay.events("reported"))
@@ -130,5 +130,5 @@ def advance(clock: WallClock, seconds: float, relay: Daemon) -> None:
     clock.ahead += seconds
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
         control.connect(str(relay.queue_dir / "control"))
-        # Nothing of its queue is changed: all that comes of this is that it looks there.
+        # No message in its queue is changed; the daemon only looks for due mail.
         control.sendall(b"release 0000000000001\n")

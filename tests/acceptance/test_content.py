@@ -1,4 +1,4 @@
-"""D6 and D14 to D18: what we add to a message, what we leave alone, and how much we take."""
+"""D6 and D14 to D18: changes to a message, and limits on its size."""
 
 import re
 import resource
@@ -98,7 +98,7 @@ def connect(relay, source):
 
 @pytest.fixture
 def many_files():
-    """Let this process, and what it starts, have twice as many open files as there may be clients."""
+    """Let this process and its children open twice as many files as there may be clients."""
     before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2 * CLIENTS:
         pytest.skip(f"no more than {hard} files may be open here")

@@ -10,7 +10,7 @@ from tests.endtoend.mails import mail
 
 @pytest.fixture
 def direct(internet):
-    """Return the relay with nothing set, which these scenarios share; its own host takes no mail for anyone."""
+    """Return the relay with default settings, which these scenarios share; it takes no mail for local users."""
     return internet.shared_relay("direct")
 
 

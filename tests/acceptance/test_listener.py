@@ -1,4 +1,4 @@
-"""A8 to A19: what a client meets on our port."""
+"""A8 to A19: a client at the relay's port."""
 
 import socket
 import ssl

@@ -55,7 +55,7 @@ SAMPLE = {
 
 
 def bound(source):
-    """Return what a socket is bound to: the interface of a link-local address is a number there."""
+    """Return the address to which a socket is bound: the interface of a link-local address is a number there."""
     host, _, device = source.partition("%")
     return (host, 0, 0, socket.if_nametoindex(device)) if device else (host, 0)
 

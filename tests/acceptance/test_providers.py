@@ -40,7 +40,7 @@ def providers(internet):
 
 
 def assert_only(providers, name, recipient, user):
-    """Assert that one provider got the message, from its user, and that nobody connected to the others."""
+    """Assert that one provider got the message, from its user, and that the others got no connection."""
     message = arrived(providers[name], recipient)
     assert (message.user, message.tls) == (user, True)
     assert [other for other, sink in providers.items() if sink.connections] == [name]

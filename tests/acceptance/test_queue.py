@@ -1,4 +1,4 @@
-"""D7 to D13: what waits, how long, and what its sender is told. Days pass on a clock that the test sets."""
+"""D7 to D13: waiting messages, their retry times, and reports to their senders. The test sets the clock."""
 
 import datetime as dt
 import email
@@ -96,7 +96,7 @@ def test_d10_what_was_accepted_survives_a_kill_and_goes_out_at_the_next_start(st
     sink = stage.sink(port=port)
     relay.start()
     messages = [arrived(sink, f"d10-{number}@any.test") for number in range(5)]
-    # What was written to the journal last may have died with the process, so the queue itself is asked.
+    # The last events may have died with the process, so the queue itself is asked.
     relay.empty()
     assert [message.without_trace for message in messages] == [HARD] * 5
     assert len(sink.messages) == 5

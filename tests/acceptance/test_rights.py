@@ -1,4 +1,4 @@
-"""A1 to A7, B1 to B5: who may send what to whom."""
+"""A1 to A7, B1 to B5: permission to send."""
 
 import fcntl
 import socket

@@ -19,7 +19,8 @@ CACHE = ROOT / ".cache" / "clients"
 #: In the namespace: the unpacked package, and the home of the instance.
 PACKAGE, HOME = Path("/opt"), Path("/mnt")
 
-# Binds what the program expects; $1 is the package, $2 the home. A host without a domain would cost Sendmail a minute.
+# Binds the paths that the program expects; $1 is the package, $2 the home. A host without a domain would
+# cost Sendmail a minute.
 _ENTER = """
 set -e
 mount --bind "$1" /opt

@@ -188,7 +188,7 @@ MAILER(`smtp')dnl
 
 
 class Postfix:
-    """The host's own Postfix. Raises NoPackageError where there is none."""
+    """The host's own Postfix. Raises NoPackageError if it is not installed."""
 
     def __init__(self, relay_port: int) -> None:
         self._server = postfix.Postfix(

@@ -99,7 +99,7 @@ def test_each_of_gos_ascii_messages_passes_a_smarthost_without_smtputf8(world):
     count = 100
     sink = world.sink(extensions=tuple(one for one in EXTENSIONS if one != "SMTPUTF8"))
     relay = world.relay(sink, SMARTHOST_ADDRESS="127.0.0.1", SMARTHOST_PORT=str(sink.port))
-    # Its own library is all it needs: nothing is downloaded.
+    # It needs its standard library alone: no module is downloaded.
     settings = {"GOCACHE": str(CACHE / "go"), "GO111MODULE": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
     run("go", "run", str(GO_PROGRAM), f"127.0.0.1:{relay.port}", SENDER, TO, str(count), **settings)
     messages = received(sink, count)

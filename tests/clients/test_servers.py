@@ -34,7 +34,7 @@ def tokens(sink):
 
 
 def came_under_tls(message):
-    """Whether our Received field, which stands on top, says that the message came to us under TLS."""
+    """Whether the relay's Received field, which is at the top, says that the message arrived under TLS."""
     return b" with ESMTPS " in message.content.partition(b"\r\nReceived:")[0].replace(b"\r\n\t", b" ")
 
 
@@ -49,7 +49,7 @@ def test_each_message_that_a_mail_server_relays_through_us_arrives_once(world, t
             with smtplib.SMTP("127.0.0.1", client.port, "application.test", timeout=PATIENCE) as application:
                 for number in range(COUNT):
                     application.sendmail("sender@sender.test", [TO], mail(f"{number}"))
-            # A server that does not hear our answer keeps the message and sends it again.
+            # A server that does not receive the relay's reply keeps the message and sends it again.
             until(lambda: not client.waiting() or len(sink.messages) > COUNT, what=f"an empty queue of {client}")
             relay.empty()
     except NoPackageError as error:

@@ -32,7 +32,7 @@ def documents(path: Path) -> list[Any]:
 
 
 def understood(environ: Mapping[str, str], folder: Path) -> Settings:
-    """Return what the relay makes of these variables; files that a container is given are made in `folder`."""
+    """Return the settings that the relay reads from these variables. Files of a container are made in `folder`."""
     for name, value in environ.items():
         assert isinstance(value, str), f"{name} is not a text for YAML: quote it"
     here = {name: _made(value, folder) if value.startswith(MOUNTED) else value for name, value in environ.items()}

@@ -9,7 +9,7 @@ from tests.deploy.manifests import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# Why a block of commands is not run, by what is in it.
+# The reason why a block of commands is not run, by a part of its text.
 NOT_RUN = {
     r"\bmake\b": "it runs the relay or the tests",
     r"\bpip install\b": "it fetches packages",

@@ -1,4 +1,4 @@
-"""Stands in for docker and kubectl when the pages' commands are run: what runs in the container runs here.
+"""Stands in for docker and kubectl when the pages' commands are run: a container's command runs here.
 
 It takes the commands that the pages use and refuses all others; the files that they need must be there.
 """
@@ -16,7 +16,7 @@ OWN = ("PORT", "QUEUE_DIR", "MAIL_DIR", "NET_DEV", "RELAY_NETWORKS")
 
 
 def refuse(words: str) -> NoReturn:
-    """End with a line that says what was wrong."""
+    """End with a line that names the fault."""
     raise SystemExit(f"stand-in: {words}")
 
 
@@ -48,7 +48,7 @@ def compose(arguments: Sequence[str]) -> None:
 
 
 def kubectl(arguments: Sequence[str]) -> None:
-    """Play `kubectl` with our manifest applied."""
+    """Play `kubectl` with the manifest applied."""
     match arguments:
         case ["apply", "-f", path]:
             assert documents(Path(path))

@@ -21,7 +21,7 @@ PAGES = {
     "ses": "ses.md",
     "smarthost": "smarthost.md",
 }
-# Of the Compose Specification, what these files use.
+# The part of the Compose Specification that these files use.
 TOP = {"services", "volumes", "secrets"}
 SERVICE = {
     "image": str,

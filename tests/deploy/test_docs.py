@@ -22,7 +22,7 @@ COMMAND = re.compile(
     r"^(?:[A-Z_]+=\S+ )*(?:[\w./-]*/)?(docker|kubectl|make|mkdir|openssl|pip|smtprelay|swaks|systemctl|twistd) ",
     re.MULTILINE,
 )
-# Names in capitals that are no settings of ours.
+# Names in capitals that are not settings of the relay.
 OTHER_NAMES = {
     "CAP_NET_BIND_SERVICE",
     "NET_BIND_SERVICE",
@@ -48,7 +48,7 @@ def name_of(block: Block) -> str:
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory):
-    """A relay whose DNS never answers: what is sent to it stays in its queue."""
+    """A relay whose DNS never answers, so that mail stays in its queue."""
     with Daemon(tmp_path_factory.mktemp("relay"), DNS_SERVERS="127.0.0.1:9") as daemon:
         yield daemon
 
@@ -132,7 +132,7 @@ def test_every_variable_that_a_page_names_is_a_setting(page):
 
 
 def words_of_the_source() -> list[str]:
-    """Return all texts in the source; what a formatted one has put in stands as a line end."""
+    """Return all texts in the source, with a line end in place of each formatted value."""
     found = []
     for path in (ROOT / "mta").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

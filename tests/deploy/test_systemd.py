@@ -39,7 +39,7 @@ def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
 @needs_systemd
 def test_systemd_finds_nothing_wrong_with_the_unit(installed: Path) -> None:
     done = analyze("verify", str(installed))
-    # It may complain of units of the host; ours it must not name.
+    # It may complain about units of the host, but not about this one.
     assert [line for line in done.stderr.splitlines() if "smtprelay" in line] == []
     assert done.returncode == 0
 

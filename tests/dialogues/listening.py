@@ -62,7 +62,7 @@ class ScriptPolicy:
 
 
 class GatedQueue(MemoryQueue):
-    """Keeps what was stored for the script to look at; the gate delays the sync."""
+    """Keeps the stored messages for the script to examine; the gate delays the sync."""
 
     def __init__(self, gate: Gate) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class GatedQueue(MemoryQueue):
 
 
 class PatientProtocol(SmtpServerProtocol):
-    """Greets when the gate lets it, and counts what came in."""
+    """Greets when the gate is open, and counts the octets that came in."""
 
     gate: Gate
 
@@ -110,7 +110,7 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
 
 
 class ListeningDriver:
-    """What the two ways have in common: verdicts, and what came to be stored."""
+    """The common part of the two drivers: verdicts, and the stored messages."""
 
     def __init__(self) -> None:
         self.gate = Gate()
@@ -200,13 +200,13 @@ class SocketDriver(ListeningDriver):
         self._tls_due = False
 
     def send(self, data: bytes) -> None:
-        # A server that has hung up hears nothing more; what it said before is still to be read.
+        # A server that has hung up reads no more; its earlier octets are still to be read.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
             self._sent += len(data)
 
     def _heard(self) -> bytes:
-        """Return what comes next, nothing when the server has hung up, with whatever was unread on its side."""
+        """Return the next octets; b"" if the server has hung up, even with unread octets on its side."""
         try:
             return self._socket.recv(65536)
         except ConnectionResetError:
@@ -235,7 +235,7 @@ class SocketDriver(ListeningDriver):
         self._call(self.gate.shut)
 
     def do_verdict_given(self, _: str) -> None:
-        """The verdict comes after what was sent before it has arrived; each look costs a turn of the reactor."""
+        """The verdict comes when all earlier octets have arrived; each look costs a turn of the reactor."""
         while self._call(lambda: self.gate.received < self._sent):
             pass
         self._call(self.gate.open)
@@ -253,7 +253,7 @@ class SocketDriver(ListeningDriver):
         self._socket.shutdown(socket.SHUT_WR)
 
     def do_connection_closed(self, _: str) -> None:
-        """The server has hung up; what a TLS layer says of a failed handshake is no reply."""
+        """The server has hung up; the TLS alert of a failed handshake is not a reply."""
         while data := self._heard():
             assert self._tls_due, f"after the end the server said {data!r}"
 

@@ -3,15 +3,15 @@ r"""Whole conversations as text, and how to run one.
 A script is read line by line:
 
     # a comment, or an empty line
-    ! client 203.0.113.9        something that happens; what it means is the driver's business
+    ! client 203.0.113.9        something that happens; the driver defines its meaning
     C: EHLO client.test         the client sends this line and CRLF; consecutive C: lines go out in one segment
-    C| text\n                   the client sends exactly this: \r \n \t \0 \\ \xHH, and \*900 repeats what precedes it
+    C| text\n                   the client sends exactly this: \r \n \t \0 \\ \xHH, and \*900 repeats the text before it
     S: 250                      the next reply line begins with this
     S*: PIPELINING              a line of the reply of which the last S: line was the first contains this
 
-Before it sends again, and at the end, the client has read all that was said: a reply nobody expected fails the script.
+Before it sends again, and at the end, the client has read all replies: an unexpected reply fails the script.
 
-What happens before the greeting comes first: `! client ADDRESS`, `! limits name=number ...`, `! starttls` (it is
+Events before the greeting come first: `! client ADDRESS`, `! limits name=number ...`, `! starttls` (it is
 offered), `! lenient` (the client is trusted; an address without a domain gets `relay.test`), `! whole` (the
 script is about segments, so it cannot be cut otherwise), `! greeting pending`.
 Then: `! verdict pending` (answers of the policy and of the queue wait from here on), `! verdict given` (the one that
@@ -64,7 +64,7 @@ Step = Send | Expect | Happen
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A conversation: what holds from the start (by name), and the steps with their line numbers."""
+    """A conversation: the conditions from the start (by name), and the steps with their line numbers."""
 
     name: str
     opening: dict[str, str]
@@ -72,7 +72,7 @@ class Script:
 
 
 class Driver(Protocol):
-    """One end of the conversation: whatever the server runs in."""
+    """One end of the conversation: the driver in which the server runs."""
 
     def open(self, opening: dict[str, str]) -> None:
         """Connect a client."""
@@ -81,10 +81,10 @@ class Driver(Protocol):
         """Bring a segment to the server."""
 
     def reply(self) -> list[str]:
-        """Return the lines of the next reply, as long as it takes to come; none if it is certain that none will."""
+        """Wait for the next reply and return its lines; an empty list if it is certain that no reply comes."""
 
     def unread(self) -> str:
-        """Return what was said so far and not read, without waiting for more."""
+        """Return the unread octets so far, without waiting for more."""
 
     def happen(self, event: Happen) -> None:
         """Let it happen. Raises AssertionError if it has not, when it is for the server to do."""
@@ -158,7 +158,7 @@ def _steps(path: Path) -> Iterator[tuple[int, Step]]:
 
 
 def _joined(steps: list[tuple[int, Step]]) -> Iterator[tuple[int, Step]]:
-    """Join what the client sends in one go, and what is said of one reply."""
+    """Join the lines that the client sends in one segment, and the lines about one reply."""
     pending: tuple[int, Step] | None = None
     for number, step in steps:
         match pending, step:
@@ -180,7 +180,7 @@ _PLAIN = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
 def unescape(text: str) -> bytes:
-    """Return what is written after C|."""
+    """Return the octets after C|."""
     result, at = b"", 0
     for match in _ESCAPE.finditer(text):
         result += text[at : match.start()].encode()

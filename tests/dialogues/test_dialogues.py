@@ -33,7 +33,7 @@ LATER = reply(451, "4.3.0", "try later")
 
 
 class MachineDriver:
-    """Answers for policy and queue, at once or when told to; keeps what was accepted."""
+    """Answers for policy and queue, at once or when told to; keeps the accepted messages."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, list[str], bytes]] = []

@@ -1,4 +1,4 @@
-"""The world around the daemon: a DNS of its own, sinks and relays to order, and a clean-up that nothing escapes."""
+"""The world around the daemon: a DNS of its own, sinks and relays on demand, and the end of all of them."""
 
 import tempfile
 from collections.abc import Iterator

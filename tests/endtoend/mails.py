@@ -10,7 +10,7 @@ HEAD = (
 
 
 def mail(token: str = "1", body: bytes = b"Hello\r\n") -> bytes:
-    """Return a message with all the fields a message must have, so that nothing needs to be added."""
+    """Return a message with all required fields, so that the relay adds no field."""
     return HEAD % token.encode() + b"\r\n" + body
 
 

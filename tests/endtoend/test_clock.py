@@ -1,4 +1,4 @@
-"""The host's clock is set while the relay runs, or before it starts: nothing is lost, given up untried, or stuck."""
+"""The host's clock is set while the relay runs, or before it starts: no message is lost, given up untried, or stuck."""
 
 import sqlite3
 import time
@@ -28,7 +28,7 @@ def relay_by(clock, world, sink, schedule="F,4d,1h"):
 
 
 def tokens(sink):
-    """Return the tokens of what arrived, sorted."""
+    """Return the sorted tokens of the messages that arrived."""
     return sorted(message.header("Message-ID")[1:].partition("@")[0] for message in sink.messages)
 
 

@@ -1,4 +1,4 @@
-"""The operator's socket of the real daemon: who may speak to it, and what it makes of nonsense and floods."""
+"""The operator's socket of the real daemon: permissions, malformed input and floods."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from tests.endtoend.world import TO
 
 
 def speak(path, *pieces):
-    """Send pieces to the socket and wait for its end; return whether it hung up on us."""
+    """Send pieces to the socket and wait for its end; return whether the daemon closed it."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)
         client.connect(str(path))
@@ -31,7 +31,7 @@ def speak(path, *pieces):
 
 
 def connected(path):
-    """Return a connection, None while the kernel has too many that nobody took yet."""
+    """Return a connection, or None while the backlog of the kernel is full."""
     client = socket.socket(socket.AF_UNIX)
     client.setblocking(False)
     try:

@@ -18,7 +18,7 @@ from tests.programs.hostile_servers import Hostile, answering, saying, silent
 
 LARGE = (b"x" * 70 + b"\r\n") * 42_000
 READY = (b"220 hi\r\n", b"250 mx\r\n")
-#: What is done to whoever connects, and a part of the line in the log; "" where it is not over within the test.
+#: The behaviour towards every client, and a part of the line in the log, "" if it outlasts the test.
 HOSTS = {
     "silence": (silent, ""),
     "half": (saying(b"220-half a gree"), ""),

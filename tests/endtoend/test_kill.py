@@ -25,7 +25,7 @@ MOMENTS = ("work", "work", "work", "stop", "start", "recovery")
 
 
 class Killer:
-    """Kills a relay at moments that a seed decides, and looks at what it leaves each time."""
+    """Kills a relay at moments that a seed decides, and examines its queue each time."""
 
     def __init__(self, relay, load, seed):
         self.relay = relay
@@ -66,7 +66,7 @@ class Killer:
         assert left["accepted"] == left["delivered"] + left["failed"] + left["removed"] + left["waiting"]
 
     def start(self):
-        """Start, and see that what is told is what was marked."""
+        """Start, and assert that the events name exactly the marked recipients."""
         left = marked(self.relay.queue_dir)
         self.marks += left.total()
         self.lines.read()
@@ -77,7 +77,7 @@ class Killer:
         assert self.lines.found == left
 
     def remove_some(self):
-        """Hold the messages that nobody will ever take, and take them out."""
+        """Hold the messages that no host will ever take, and remove them."""
         stays = [entry["id"] for entry in self.relay.queue() if self.waiting(entry, "stays.")]
         if not stays:
             return
@@ -96,7 +96,7 @@ class Killer:
 
 
 def assert_the_books_agree(relay, books: Books, removed, owed):
-    """Compare the ledger with what arrived: every recipient has exactly one end, and each is counted once."""
+    """Compare the ledger with the mail that arrived: every recipient has exactly one end, and each is counted once."""
     done = relay.tool("queue", "summary", "--json")
     counted = json.loads(done.stdout)["ledger"]
     arrived, failed, reports = set(books.arrived), set(books.failed), set(books.reports)

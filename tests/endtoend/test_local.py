@@ -1,4 +1,4 @@
-"""Mail for our own domains: Maildirs, aliases, and a mail store behind LMTP."""
+"""Mail for local domains: Maildirs, aliases, and a mail store behind LMTP."""
 
 import mailbox
 from pathlib import Path
@@ -126,7 +126,7 @@ def test_aliases_change_while_the_relay_runs(world):
 
 
 def test_mail_that_an_alias_sent_round_in_a_circle_is_returned(world):
-    """The outside address leads back to us: the message comes in again as it went out."""
+    """The outside address leads back to the relay: the message comes in again as it went out."""
     sink = world.sink()
     with here(world, sink, ALIASES_FILE=str(aliases(world, f"loop: {TO}"))) as relay:
         relay.submit(mail(), f"loop@{HERE}")
@@ -139,7 +139,7 @@ def test_mail_that_an_alias_sent_round_in_a_circle_is_returned(world):
 
 
 def test_an_expansion_survives_a_kill(world):
-    """What an alias became is on disk with the settlement: nobody gets it twice and nobody not at all."""
+    """The expansion of an alias is on disk with the settlement: each mailbox gets the message exactly once."""
     sink = world.sink()
     relay = here(world, sink, ALIASES_FILE=str(aliases(world, f"all: bob, {TO}")))
     with relay:

@@ -1,4 +1,4 @@
-"""Mail that is led back to the relay: it never goes round, or not for long, and the log says what to mend."""
+"""Mail that is led back to the relay: it never loops, or not for long, and the log names the fault."""
 
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ from tests.endtoend.world import TO
 from tests.length import choose
 from tests.programs.hostile_servers import Hostile, passing_on, silent
 
-#: What the world sees of a relay behind a NAT.
+#: The public address of a relay behind a NAT.
 OUTSIDE = "127.0.0.33"
 
 

@@ -1,4 +1,4 @@
-"""Hosts in order, end to end: whatever the first does at whichever step, the second has the message at once."""
+"""Hosts in order, end to end: after any fault of the first at any step, the second gets the message at once."""
 
 import pytest
 

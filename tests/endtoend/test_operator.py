@@ -1,4 +1,4 @@
-"""What an operator does and sees beside the running daemon."""
+"""The operator's commands beside the running daemon."""
 
 import os
 import subprocess

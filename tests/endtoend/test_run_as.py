@@ -1,4 +1,4 @@
-"""RUN_AS: a relay that is started as root is somebody else before it takes mail, whatever it was given as root."""
+"""RUN_AS: a relay that is started as root changes its user before it takes mail, in every environment."""
 
 import os
 import pwd
@@ -90,7 +90,7 @@ def test_it_opens_port_25_and_reads_what_is_roots_then_is_somebody_else_for_good
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:
-    """Return who owns a folder and everything in it."""
+    """Return the owners of a folder and of everything in it."""
     return {(path.lstat().st_uid, path.lstat().st_gid) for path in [folder, *folder.rglob("*")]}
 
 

@@ -41,7 +41,7 @@ COMMANDS = [
 
 
 def forms(secret: str) -> set[bytes]:
-    """Return what a secret may look like: as it is, and the middle of its base64 wherever it begins in a text."""
+    """Return the forms of a secret: as it is, and the middle of its base64 form at each offset in a text."""
     raw = secret.encode()
     found = {raw}
     for before in range(3):
@@ -67,7 +67,7 @@ def of_process(pid: int, what: str) -> bytes:
 
 
 def is_read_by_others(pid: int) -> bool:
-    """Whether another user than ours may read the environment of a process."""
+    """Whether another user may read the environment of a process."""
     somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     looked = subprocess.run([*somebody, "cat", f"/proc/{pid}/environ"], capture_output=True, check=False)
     return looked.returncode == 0 or looked.stdout != b""
@@ -78,7 +78,7 @@ def on_disk(folder: Path) -> list[bytes]:
 
 
 def commands(daemon: Daemon, *every: Sequence[str]) -> list[bytes]:
-    """Return what the operator's commands say, in this process: a program for each would take seconds."""
+    """Return the output of the operator's commands, run in this process: a program for each would take seconds."""
     with pytest.MonkeyPatch.context() as patch:
         for name, text in daemon.environment.items():
             patch.setenv(name, text)
@@ -106,7 +106,7 @@ def echo(text: str) -> str:
 
 
 PLAIN = f"\0{VALUE['SMARTHOST_USER']}\0{VALUE['SMARTHOST_PASSWORD']}"
-# What the smarthost does at one attempt after the other.
+# The answers of the smarthost at one attempt after the other.
 REFUSALS = [
     Rule("STARTTLS", "454 4.7.0 not now", times=1),
     Rule("AUTH", echo(VALUE["SMARTHOST_PASSWORD"]), times=1),
@@ -125,7 +125,7 @@ REFUSALS = [
     ids=["each refusal", "several workers"],
 )
 def test_a_login_that_fails_tells_no_secret(world, tmp_path, more, mechanisms, rules):
-    # Whoever is to refuse by a rule knows the password.
+    # A server that refuses by a rule knows the password.
     users = {VALUE["SMARTHOST_USER"]: VALUE["SMARTHOST_PASSWORD"]} if rules else {"another": "one"}
     server = tuple(map(str, ROOT.leaf(["localhost"], ["127.0.0.1"]).write(tmp_path, "sink")))
     sink = world.sink(*rules, tls=server, users=users, mechanisms=mechanisms)

@@ -39,7 +39,7 @@ def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, worker
         WORKERS=workers,
     )
     relay.awaited("started")
-    # What a look at the files would not see.
+    # A change that a look at the files would not show.
     times = aliases.stat().st_atime_ns, aliases.stat().st_mtime_ns
     aliases.write_text("info: other@example.test\n")
     os.utime(aliases, ns=times)

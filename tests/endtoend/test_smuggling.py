@@ -1,4 +1,4 @@
-"""The real daemon and somebody who lies to it, by sockets: what was smuggled is neither mail nor command."""
+"""The real daemon and a lying client, by sockets: smuggled octets become neither mail nor command."""
 
 import socket
 import sqlite3
@@ -25,7 +25,7 @@ ENDINGS = {
 
 
 class Wire:
-    """A client that sends what it likes."""
+    """A client that sends any octets."""
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0))
@@ -171,7 +171,7 @@ def test_words_made_to_break_out_stay_where_they_are(world):
     messages = received(sink, len(senders))
     assert sorted(message.sender for message in messages) == sorted(senders)
     assert not list((world.home / "mail").iterdir())
-    # Every line of the journal is one event, and nothing in it is raw.
+    # Every line of the event log is one event without raw octets.
     lines = [line for line in relay.child.text.splitlines() if line]
     assert all(line.startswith("{") and line.isascii() and line.isprintable() for line in lines)
     for words in (

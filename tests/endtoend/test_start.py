@@ -1,4 +1,4 @@
-"""Starts that must not succeed: one clear message, an exit status, and nothing changed on disk."""
+"""Starts that must not succeed: one clear message, an exit status, and no change on disk."""
 
 import os
 import socket

@@ -47,7 +47,7 @@ class Few(Sink):
 
 
 def assert_throttled(world, sink, count):
-    """Send so many messages at once and assert that all arrive at attempts of which none failed."""
+    """Send so many messages at once and assert that all arrive without a failed attempt."""
     # A message that is put off waits longer than this test.
     relay = world.relay(sink, RETRY_SCHEDULE="F,1h,15m")
     with relay.client() as client:

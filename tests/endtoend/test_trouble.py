@@ -1,4 +1,4 @@
-"""Trouble while the relay runs: it says what is wrong, keeps the mail, and goes on."""
+"""Trouble while the relay runs: it logs the cause, keeps the mail, and goes on."""
 
 import json
 import os

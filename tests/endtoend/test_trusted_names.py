@@ -1,4 +1,4 @@
-"""Host names in RELAY_NETWORKS while the DNS is in trouble: a client of ours is put off and not refused."""
+"""Host names in RELAY_NETWORKS while the DNS fails: a trusted client gets a temporary reply and is not refused."""
 
 import smtplib
 

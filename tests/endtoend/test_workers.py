@@ -1,4 +1,4 @@
-"""WORKERS=2: two processes that an operator sees as one relay, whatever ends one of them or their parent."""
+"""WORKERS=2: two processes that an operator sees as one relay, also after the end of one of them or their parent."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def children(relay):
 
 
 def gone(pid):
-    """Whether a process has ended, though nobody may have asked for its status."""
+    """Whether a process has ended, even if its status was not read yet."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] == "Z"

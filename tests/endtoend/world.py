@@ -1,4 +1,4 @@
-"""What the end-to-end tests are played with: a DNS, sinks and relays."""
+"""The parts of an end-to-end test: a DNS, sinks and relays."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -32,7 +32,7 @@ class World:
         return self._stack.enter_context(self.stopped_relay(out, **settings))
 
     def stopped_relay(self, out: Any, **settings: str) -> Daemon:
-        """Return such a relay before its start; what it starts ends with the test."""
+        """Return such a relay before its start; its processes end with the test."""
         common = {
             "DNS_SERVERS": self.dns.setting,
             "SMTPPORTOUT": str(out.port),

@@ -8,7 +8,7 @@ NAME = "debian:trixie-slim"
 _SUITE = "trixie"
 _MINUTES = 60
 
-# What the real one leaves out and does (its rules for dpkg and apt), so that sizes compare.
+# The omissions and rules of the real image (for dpkg and apt), so that sizes are comparable.
 _DPKG = """\
 path-exclude /usr/share/doc/*
 path-exclude /usr/share/man/*
@@ -66,7 +66,7 @@ def _mirror() -> str:
 
 
 def _hosts_leniency() -> str:
-    """Return what this machine's apt says about the age of indexes, for a mirror that stands still."""
+    """Return the apt options of this machine for the age of indexes, because a mirror may be frozen."""
     return "".join(
         f"{line}\n" for line in _run("apt-config", "dump").splitlines() if line.startswith("Acquire::Check-")
     )

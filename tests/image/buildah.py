@@ -28,7 +28,7 @@ class Buildah:
         return ["buildah", *where, *words]
 
     def __call__(self, *words: str) -> str:
-        """Run a command and return what it prints. Raises RuntimeError with its last words."""
+        """Run a command and return its output. Raises RuntimeError with the end of its error output."""
         done = subprocess.run(
             self.command(*words),
             env=self.environment,
@@ -63,7 +63,7 @@ class Buildah:
             self("rm", name)
 
     def configuration(self, image: str) -> dict[str, Any]:
-        """Return what the image says about how to run it, as Docker keeps it."""
+        """Return the configuration of the image, in the form of Docker."""
         inspected: dict[str, Any] = json.loads(self("inspect", "--type=image", image))["Docker"]["config"]
         return inspected
 

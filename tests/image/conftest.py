@@ -28,7 +28,7 @@ class Image:
     container: str
     root: Path
     base: Path
-    #: What it says about how to run it.
+    #: Its configuration.
     configuration: dict[str, Any]
 
     @property
@@ -39,7 +39,7 @@ class Image:
 
 @pytest.fixture(scope="session")
 def image() -> Iterator[Image]:
-    """Return the image, built from the working tree; nothing but the base's archive is left in the end."""
+    """Return the image, built from the working tree; only the base's archive is left in the end."""
     assert CACHE is not None
     cache = ROOT / CACHE
     store = cache / "store"

@@ -16,7 +16,7 @@ from tests.image.buildah import Buildah
 #: Whom the image runs as.
 USER = 10025
 QUEUE = "/var/spool/smtprelay"
-# What a container gets from its manager: no rights, no new ones, nothing to write to but the volume, and process id 1.
+# The restrictions of a container: no rights and no new ones, the volume as the only writable place, and process id 1.
 _LOCK_UP = """\
 set -e
 mount --bind "$1" "$1"
@@ -50,7 +50,7 @@ class Container(Daemon):
         self.child = Child(self.inside(*start), home / "log", buildah.environment)
 
     def queue(self) -> list[dict[str, Any]]:
-        """Return what `smtprelay queue list --json` shows in the container: its queue belongs to a user of its own."""
+        """Return the output of `smtprelay queue list --json` in the container, which runs as the owner of the queue."""
         done = self.tool("queue", "list", "--json")
         assert done.returncode == 0, done.stderr
         listed: list[dict[str, Any]] = json.loads(done.stdout)
@@ -126,9 +126,9 @@ def locked_up(
     network: bool = True,
     **settings: str,
 ) -> "LockedUp":
-    """Return a container that sees nothing but the image, read-only, and its volume; its process id is 1.
+    """Return a container that sees only the image, read-only, and its volume; its process id is 1.
 
-    `rights` are options of setpriv (util-linux). Without `network` it has one of its own, where nobody can reach it.
+    `rights` are options of setpriv (util-linux). Without `network` it has an own, unreachable one.
     """
     apart = ["--mount", "--pid", *([] if network else ["--net"]), "--fork", "--kill-child"]
     script = ["sh", "-c", _LOCK_UP, "sh", str(root), str(prepared(home / "queue"))]

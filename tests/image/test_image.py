@@ -1,4 +1,4 @@
-"""What is in the image, what it says about itself, and what it takes of a machine."""
+"""The content of the image, its configuration, and its use of a machine."""
 
 import os
 import time

@@ -17,7 +17,7 @@ SUITE = "trixie"
 PACKAGES = ("systemd", "dbus", "python3", "python3-venv", "ca-certificates")
 #: Where the packages come from; debootstrap knows a place of its own.
 MIRROR = os.environ.get("DEBIAN_MIRROR")
-#: What is installed from: all that setup.cfg names.
+#: The sources of the installation: all paths that setup.cfg names.
 SOURCE = ("mta", "queue_schema", "twisted", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "deploy")
 #: Runs a program or boots in a folder, beside a systemd of the host's or without one.
 NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe")

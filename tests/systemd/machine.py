@@ -15,10 +15,10 @@ _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 
 
 class Machine:
-    """Runs from `with` to its end and forgets everything. It shares the network of whoever starts it."""
+    """Runs from `with` to its end and forgets everything. It shares the network of the process that starts it."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is what tests.systemd.debian has made."""
+        """`folder` is the Debian that tests.systemd.debian has made."""
         self.root = folder / f"machine-{os.getpid()}"
         copy_debian(folder, self.root)
         options = [f"--machine={self.root.name}", f"--directory={self.root}", f"--bind-ro={folder}/wheels:/wheels"]
@@ -60,7 +60,7 @@ class Machine:
         return done
 
     def shell(self, script: str, seconds: float = 60) -> str:
-        """Run shell lines inside, none of which may fail, and return what they print."""
+        """Run shell lines inside and return their output. Every line must succeed."""
         return self.run("sh", "-euc", script, seconds=seconds).stdout
 
     def write(self, path: str, text: str) -> None:
@@ -70,7 +70,7 @@ class Machine:
         place.write_text(text)
 
     def _leader(self) -> int:
-        """Return our process id of its process 1. Raises TimeoutError."""
+        """Return the host's process id of its process 1. Raises TimeoutError."""
         children = Path(f"/proc/{self._child.pid}/task/{self._child.pid}/children")
         return int(until(lambda: children.read_text().split(), 10, what="the machine's first process")[0])
 

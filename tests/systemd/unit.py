@@ -40,11 +40,11 @@ class Unit:
         return self.machine.shell(f"cat /proc/{self.pid()}/task/*/children").split()
 
     def event_log(self) -> str:
-        """Return what the journal has from the unit."""
+        """Return the lines of the unit in the journal."""
         return self.machine.run("journalctl", "--quiet", "--no-pager", "--output=cat", f"--unit={UNIT}").stdout
 
     def command(self, *arguments: str) -> str:
-        """Run the operator's command as the relay's user and return what it prints."""
+        """Run the operator's command as the relay's user and return its output."""
         command = ("runuser", "-u", "smtprelay", "--", "/opt/smtprelay/bin/smtprelay", *arguments)
         return self.machine.run(*command).stdout
 
