@@ -18,7 +18,7 @@ _CAMPAIGNS = {"octets": "tests.fuzz.guided", "drawn": "tests.fuzz.drawn"}
 
 
 def _campaign(name: str, way: str, inputs: int) -> bool:
-    """Run one campaign and print its line; return whether it found nothing."""
+    """Run one campaign and print its line; return whether it found no fault."""
     command = [sys.executable, "-m", _CAMPAIGNS[way], name, str(inputs), str(_FOLDER)]
     with (_FOLDER / f"{name}-{way}.log").open("w") as log:
         ended = subprocess.run(
@@ -42,7 +42,7 @@ def _campaign(name: str, way: str, inputs: int) -> bool:
 
 
 def _growth(name: str) -> bool:
-    """Print how a target's work grows; return whether none grows faster than its input."""
+    """Print the growth of a target's work; return whether no shape's work grows faster than its input."""
     steep = too_steep(TARGETS[name])
     print(f"{name:9} growth  {len(TARGETS[name].growth):9,} shapes  {len(steep)} steeper than linear", flush=True)
     for words in steep:
@@ -51,14 +51,14 @@ def _growth(name: str) -> bool:
 
 
 def _replay(path: Path) -> None:
-    """Check a saved input again; its file's name says what it is for."""
+    """Check a saved input again; its file's name has the target and the way."""
     name, way, _ = path.name.split("-")
     runner(TARGETS[name], way)(path.read_bytes())
     print("nothing found")
 
 
 def main() -> int:
-    """Do what the command line says; return the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=1_000_000, help="inputs for each target and way")
     parser.add_argument("--targets", default=",".join(TARGETS), help="some of the targets, between commas")

@@ -32,7 +32,7 @@ _PARSERS: tuple[Callable[[bytes], object], ...] = (
     lambda argument: parse_rcpt(argument, smtputf8=False),
     lambda argument: parse_rcpt(argument, smtputf8=True),
 )
-# Bidirectional controls, which `isprintable` takes for what they are, and separators that some programs end lines at.
+# Bidirectional controls, which `isprintable` recognizes, and separators at which some programs end lines.
 _DECEPTIVE = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u2028\u2029\x85")
 
 
@@ -76,7 +76,7 @@ def _check_refusal(reply: Reply) -> None:
 
 
 def _check_recipient(recipient: Recipient, *, utf8: bool) -> None:
-    """Write what a recipient was read from, read that, and find the same one."""
+    """Write a recipient, parse the result, and find the same recipient."""
     written = f"TO:<{recipient.address}>"
     original = recipient.original
     if original is not None:
@@ -100,7 +100,7 @@ def _check_address(text: str) -> None:
     _check_no_control(printed)
     assert address.needs_utf8 == (not printed.isascii())
     assert address.domain.isascii()
-    # What a path holds can be taken out of it again: no bracket, blank or quote is loose.
+    # The address can be taken out of its path again: no bracket, blank or quote is loose.
     assert parse_rcpt(f"TO:<{printed}>".encode(), smtputf8=True).recipient.address == address
 
 

@@ -1,4 +1,4 @@
-"""What both kinds of campaign share: inputs are checked, counted and timed until so many were, or until one fails."""
+"""The common part of both kinds of campaign: checks, counts and times so many inputs, or until one fails."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from typing import Any
 from tests.fuzz.target import Target
 from tests.fuzz.ways import runner
 
-# CPU seconds that an input may take, at any length and for each octet. What is checked costs a hundredth of it.
+# CPU seconds that an input may take, at any length and for each octet. A usual check takes a hundredth of it.
 _BASE, _OCTET = 0.25, 1e-4
 _TRIES = 3
 # Inputs after which the log says how many there were.
@@ -21,16 +21,16 @@ _TOLD = 50_000
 
 @dataclass(slots=True)
 class Result:
-    """What came of a campaign; times are CPU seconds."""
+    """The result of a campaign; times are CPU seconds."""
 
     inputs: int = 0
     seconds: float = 0.0
-    #: Inputs that reached something new; None where nobody looked.
+    #: The inputs that reached new code; None without guidance.
     new: int | None = None
     slowest: float = 0.0
     #: Octets of the slowest.
     slowest_octets: int = 0
-    #: Where an input was saved that failed, and why; "" for none.
+    #: The path of a saved input that failed, and the reason; "" without a failure.
     found: str = ""
     why: str = ""
 
@@ -59,7 +59,7 @@ class Campaign:
         """Check the input that these octets stand for; never raises."""
         try:
             self._timed(data)
-        except Exception as fault:  # noqa: BLE001  whatever it is, it was found
+        except Exception as fault:  # noqa: BLE001  every exception is a finding
             self._save(data, fault)
 
     def _check(self, drawn: Any) -> None:

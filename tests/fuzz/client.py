@@ -1,4 +1,4 @@
-"""The client's machine: any octets from a server, in any pieces, whatever we demand and have to send."""
+"""The client's machine: any octets from a server, in any pieces, under any terms and with any message."""
 
 import base64
 import re
@@ -38,7 +38,7 @@ _IN_CLEAR = re.compile(rb"(?:EHLO me\.test|HELO me\.test|STARTTLS|QUIT)\r\n")
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What a server says, line by line or not, and what the client was told to do."""
+    """The octets of a server, line by line or not, and the orders of the client."""
 
     says: bytes
     way: int = 1
@@ -50,13 +50,13 @@ class Talk:
     recipients: int = 2
 
     def letter(self) -> OutgoingMessage:
-        """Return what to send."""
+        """Return the message to send."""
         to = tuple(f"RCPT TO:<{number}@b.test>" for number in range(self.recipients))
         return OutgoingMessage("MAIL FROM:<a@a.test>", to, len(self.body), None if self.step else self.body)
 
 
 class _Server:
-    """Reads what the client says as strictly as a server may, and knows nothing but its own replies."""
+    """Reads the client's octets as strictly as a server may, and knows its own replies alone."""
 
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
@@ -66,7 +66,7 @@ class _Server:
         self.bodies = 0
 
     def hear(self, said: bytes, *, go_ahead: bool) -> None:
-        """Take what the client said; `go_ahead`: it was our 354 that it had heard before."""
+        """Take octets of the client; with `go_ahead` it had received the 354 before."""
         if go_ahead:
             self._reader, self._text = DotReader(), b""
         while said:
@@ -94,7 +94,7 @@ class _Server:
         if rest is None:
             return b""
         self._reader = None
-        # Where all were refused and the server insists, a lone dot ends what was never begun.
+        # If all recipients were refused and the server insists, a lone dot ends the empty data.
         return self._whole(rest) if self._text or self._talk.body == b"" else rest
 
     def _whole(self, rest: bytes) -> bytes:
@@ -105,7 +105,7 @@ class _Server:
 
 @dataclass(slots=True)
 class _Run:
-    """One session, and what came of it."""
+    """One session and its result."""
 
     talk: Talk
     client: ClientMachine
@@ -149,7 +149,7 @@ def _run(talk: Talk, says: Sequence[bytes], hear: Callable[..., None] | None = N
 
 
 def _said(run: _Run, event: ClientEvent | None) -> bytes:
-    """Do what an event asks for, and return all that the client said."""
+    """Follow an event, and return all octets that the client sent."""
     client = run.client
     said = _take(run)
     while event is not None:
@@ -210,7 +210,7 @@ def _check_end(run: _Run) -> None:
 
 
 def read(tape: Tape) -> Talk:
-    """Read a talk: five octets of choices, then what the server says."""
+    """Read a talk: five octets of choices, then the server's octets."""
     flags = tape.number()
     begin = b"220 hi\r\n250-b\r\n250-PIPELINING\r\n250 CHUNKING\r\n" if flags & 2 else b""
     return Talk(
@@ -266,7 +266,7 @@ _VOCABULARY = (
     ),
     *(b"250-a\r\n550 b\r\n", b"535 5.7.8 no\r\n", b"454 4.7.0 no\r\n"),
 )
-# What is too long is seldom drawn: it takes as long as a hundred other inputs.
+# Texts that are too long are seldom drawn, because they take as long as a hundred other inputs.
 _BEGINNINGS = (*[b"220 hi\r\n"] * 48, *[b""] * 14, b"220 " + b"x" * 2100, b"220-y\r\n" * 101)
 talks = st.builds(
     Talk,

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.distil`: keeps, of all octets that campaigns left, a few that reach what all reach."""
+"""`python -m tests.fuzz.distil`: keeps a few of all inputs of campaigns, which together reach the same code."""
 
 import sys
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""DNS replies: any packet as the answer to a question of ours."""
+"""DNS replies: any packet as the answer to a query of the relay."""
 
 import re
 import struct
@@ -13,9 +13,9 @@ from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 
 _ID = 0x4D54
 _QUESTION = b"\x04mail\x04test\x00"
-#: By the first octet of an input: what was asked.
+#: The query, by the first octet of an input.
 _RDTYPES = (RecordType.MX, RecordType.A, RecordType.AAAA)
-# Letters of a name as text; what a host's name cannot have is written as its number.
+# Letters of a name as text; octets that a host's name cannot have are written as their numbers.
 _NAME = re.compile(r"[!-~]*")
 
 
@@ -36,7 +36,7 @@ def check(packet: bytes) -> None:
     assert answer.ttl <= 3600
     match answer:
         case Found(records, _, name):
-            # MX records may name only what no host can be called.
+            # MX records may name only names that no host can have.
             assert records or rdtype is RecordType.MX
             assert len(records) <= MAX_RECORDS
             _check_name(name)
@@ -60,7 +60,7 @@ def _check_name(name: str) -> None:
     assert _NAME.fullmatch(name), name
     assert name == name.lower()
     assert len(name) <= 4 * 255
-    # What was found is asked for next: a name that is none must be told from one that cannot be.
+    # The relay asks for these names next: "" must differ from an impossible name.
     with suppress(ValueError):
         make_query(name, RecordType.A)
 
@@ -69,13 +69,13 @@ def _check_name(name: str) -> None:
 
 
 def _packet(rdtype: int, flags: int, counts: tuple[int, int, int], records: bytes) -> bytes:
-    """Return an octet for what was asked, and a packet that answers it."""
+    """Return an octet for the query, and a packet that answers it."""
     head = struct.pack("!HHHHHH", _ID, flags, 1, *counts)
     return bytes([rdtype]) + head + _QUESTION + struct.pack("!HH", _RDTYPES[rdtype % 3].value, 1) + records
 
 
 def read(tape: Tape) -> bytes:
-    """Read a packet: what was asked, the flags, how many records are said to be there, then records."""
+    """Read a packet: the query, the flags, the announced numbers of records, then records."""
     rdtype, high, low, answers, authority = (tape.number() for _ in range(5))
     if high & 8:
         return bytes([rdtype]) + struct.pack("!H", _ID) + tape.rest()

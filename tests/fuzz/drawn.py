@@ -1,6 +1,6 @@
 """A campaign in a process of its own, drawn by Hypothesis: `python -m tests.fuzz.drawn target inputs folder [seed]`.
 
-The octets that Hypothesis draws from are random. Nothing guides them: that would cost three inputs out of four. It
+The octets from which Hypothesis draws are random, without guidance, which would cost three inputs out of four. It
 prints a Result as JSON, and the seed to standard error.
 """
 

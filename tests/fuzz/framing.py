@@ -84,7 +84,7 @@ def _check_chunks(data: bytes, cut: Sequence[bytes]) -> None:
 
 
 def _check_stuffing(data: bytes, cut: Sequence[bytes]) -> None:
-    """What goes out must hold one end of data, and read back as it was."""
+    """Assert that the stuffed text has one end of data, and that it is read back unchanged."""
     stuffer = DotStuffer()
     wire = b"".join([*map(stuffer.stuff, cut), stuffer.end()])
     assert (b"\r\n" + wire).count(b"\r\n.\r\n") == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fuzz.target import Growth, Target
 
-#: What twice the input may cost: twice as much, and room for a busy machine. Quadratic work costs four times as much.
+#: The allowed cost of twice the input: twice as much, and room for a busy machine. Quadratic work costs four times.
 _STEEPEST = 2.8
 _TRIES = 5
 _DOUBLINGS = 3
@@ -64,7 +64,7 @@ def calls(target: Target[Any], growth: Growth[Any], size: int) -> int:
 
 
 def forget() -> None:
-    """Empty the caches of mta/, which would make a second run cost nothing."""
+    """Empty the caches of mta/, which would make a second run free."""
     for cache in _caches():
         cache.cache_clear()
 

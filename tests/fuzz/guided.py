@@ -1,6 +1,6 @@
-"""A campaign in a process of its own, guided by what inputs reach: `python -m tests.fuzz.guided target inputs folder`.
+"""A campaign in a process of its own, guided by coverage: `python -m tests.fuzz.guided target inputs folder`.
 
-Mutates octets, and goes on from those that reach something new in mta/. The last line that it prints is a Result as
+Mutates octets, and goes on from those that reach new code in mta/. The last line that it prints is a Result as
 JSON; libFuzzer's own words go to standard error.
 """
 

@@ -36,7 +36,7 @@ _REPORT_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message as it came in, how its octets are cut, and what a remote said of it."""
+    """A message as it came in, the cuts of its octets, and a remote's reply to it."""
 
     data: bytes
     way: int = 0
@@ -166,7 +166,7 @@ def _check_written(envelope: Envelope, message: bytes) -> None:
     assert envelope.sender is None
     assert bare(message) is None
     assert message.endswith(b"\r\n")
-    # A line of the message that is returned whole may have one octet more than the limit, for it was not cut.
+    # A line of a message that is returned whole may have one octet more than the limit, because it was not cut.
     assert all(len(line) <= 1000 for line in message.split(b"\r\n"))
     parts = message.split(f"\r\n--=_{_TOKEN}".encode())
     assert len(parts) == 5
@@ -181,7 +181,7 @@ def _check_written(envelope: Envelope, message: bytes) -> None:
 
 
 def read(tape: Tape) -> Mail:
-    """Read a message: two octets of choices, what a remote said up to a NUL, then the message."""
+    """Read a message: two octets of choices, a remote's reply up to a NUL, then the message."""
     canon, way = tape.choose(_CANONS), tape.number()
     first, nul, rest = tape.rest().partition(b"\0")
     if not nul:

@@ -51,7 +51,7 @@ _BY_TIMING = {
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a client sends, and how the driver answers: each question by the next of `answers`, and so on in turn."""
+    """A client's octets, and the driver's answers: each question gets the next of `answers`, in turn."""
 
     sent: tuple[bytes, ...]
     limits: SmtpLimits = _LIMITS[0]
@@ -77,7 +77,7 @@ class _Seen:
     replies: list[bytes] = field(default_factory=list)
 
     def say(self, said: bytes) -> None:
-        """Take what went out at once, and part it into replies: a line whose code is followed by a blank ends one."""
+        """Take the output of one write, and split it into replies: a line with a blank after its code ends one."""
         self.said.append(said)
         begun = b""
         for line in said.splitlines(keepends=True):
@@ -89,7 +89,7 @@ class _Seen:
 
 
 class _Driver:
-    """Drives one machine as the contract says, and asserts what must hold after each piece."""
+    """Drives one machine by its contract, and asserts its invariants after each piece."""
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
@@ -222,7 +222,7 @@ def _check_replies(seen: _Seen, visit: Visit) -> None:
     assert numbers == sorted(set(numbers)), "replies out of order"
 
 
-# What may follow what. A chunk may be refused without an event, and then no body comes.
+# The allowed orders of events. A chunk may be refused without an event, and then no body comes.
 _ORDER = re.compile(r"(?:H|S|T|M[RT]*|R|D(?:P|D)*(?:E|X|T|(?=[HSMRC])|$))*C?")
 _LETTERS = {
     Hello: "H",
@@ -267,7 +267,7 @@ def _check_body(body: bytes, limits: SmtpLimits) -> None:
 
 
 def _compare(one: _Seen, other: _Seen) -> None:
-    """Hold two runs of the same octets against each other. What ended one by its timing is left out."""
+    """Compare two runs of the same octets. Ends that depend on timing are left out."""
     short, long = sorted((_told(one), _told(other)), key=lambda told: not told[2])
     events, replies, timed = short
     if timed and long[2]:
@@ -314,7 +314,7 @@ _ANSWERS = (
 
 
 def read(tape: Tape) -> Visit:
-    """Read a visit: five octets of choices, then what is sent."""
+    """Read a visit: five octets of choices, then the octets to send."""
     limits, answers, flags, way = (
         tape.choose(_LIMITS),
         tape.choose(_ANSWERS),
@@ -335,7 +335,7 @@ def read(tape: Tape) -> Visit:
 
 _ENVELOPE = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\n"
 _VOCABULARY = (
-    # Twice, for with it more is understood.
+    # Twice, because with it more inputs are understood.
     *(b"EHLO c.test\r\n", b"EHLO c.test\r\n" + _ENVELOPE, _ENVELOPE, _ENVELOPE, b"RCPT TO:<c@x.test>\r\n"),
     *(_ENVELOPE + b"DATA\r\n", _ENVELOPE + b"DATA\r\na\r\n.\r\n", b"DATA\r\n", b".\r\n", b"\r\n.\r\n", b"..\r\n"),
     *(

@@ -1,4 +1,4 @@
-"""The settings: any environment. What is wrong is told in lines that name the setting, and no secret is in anything."""
+"""The settings: any environment. Mistakes are reported in lines that name the setting, and no line has a secret."""
 
 import ipaddress
 import os
@@ -60,7 +60,7 @@ def check(environment: Environment) -> None:
     for line in startup_summary(settings):
         assert _CANARY.decode() not in line
     assert _CANARY.decode() not in " ".join(map(str, settings.effective))
-    # A user's name is masked in lines, and shown to who debugs.
+    # A user's name is masked in lines, and shown for debugging.
     assert not re.search(rf"{_CANARY.decode()}\w+_PASSWORD", repr(settings))
     _check_round_trip(environment.decoded())
 
@@ -80,7 +80,7 @@ def _check_line(line: str) -> None:
 
 
 def _check_round_trip(environ: dict[str, str]) -> None:
-    """What a setting is shown as reads as what it is."""
+    """Assert that the shown form of a setting is read as the same value."""
     for setting in SETTINGS:
         text = environ.get(setting.name, "").strip()
         if text and not setting.secret:

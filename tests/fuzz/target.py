@@ -1,4 +1,4 @@
-"""What is fuzzed: how an input is made of octets and how it is drawn, and what must hold for every one."""
+"""A target of fuzzing: makes inputs of octets, draws inputs, and checks the properties of every input."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Growth(Generic[Input]):
 
     name: str
     make: Callable[[int], Input]
-    #: The smallest size at which the shape's own work outweighs what every input costs.
+    #: The smallest size at which the shape's own work outweighs the fixed cost of an input.
     size: int = 1 << 14
     #: Another piece of work than the target's check.
     work: Callable[[Input], object] | None = None
@@ -25,15 +25,15 @@ class Growth(Generic[Input]):
 
 @dataclass(frozen=True, slots=True)
 class Target(Generic[Input]):
-    """One part of the relay. `check` raises for whatever the part must not do, and lets its faults pass through."""
+    """One part of the relay. `check` raises for a forbidden result of the part, and lets exceptions pass through."""
 
     name: str
     check: Callable[[Input], None]
     #: Makes an input of any octets; never raises.
     read: Callable[["Tape"], Input]
-    #: Draws inputs that have the shape of what is understood.
+    #: Draws inputs with the shape of valid ones.
     inputs: st.SearchStrategy[Input]
-    #: What a mutation may put in.
+    #: The words that a mutation may insert.
     words: tuple[bytes, ...]
     growth: tuple[Growth[Input], ...]
 
@@ -43,7 +43,7 @@ class Target(Generic[Input]):
 
 
 class Tape:
-    """Octets read from the front: choices first, then what is left. At its end it reads zeros."""
+    """Octets read from the front: choices first, then the rest. Beyond its end it reads zeros."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -89,5 +89,5 @@ def each_octet(data: bytes) -> tuple[bytes, ...]:
 
 
 def is_line(text: str) -> bool:
-    """Whether a text is one line of a log that hides nothing."""
+    """Whether a text is one line of a log without hidden characters."""
     return text.isprintable()

@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`: what is kept, some hundred drawn inputs of each target, and counted work."""
+"""The short form of `make fuzz`: the corpus, some hundred drawn inputs of each target, and counted work."""
 
 from typing import Any
 

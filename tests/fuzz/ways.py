@@ -1,4 +1,4 @@
-"""The two ways from octets to an input: read by the target itself, or taken as what Hypothesis draws."""
+"""The two ways from octets to an input: read by the target itself, or drawn by Hypothesis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ _SETTINGS = settings(database=None, deadline=None, suppress_health_check=list(He
 
 
 def runner(target: Target[Any], way: str, check: Callable[[Any], None] | None = None) -> Callable[[bytes], object]:
-    """Return what checks the input that some octets stand for. It raises what the check raises."""
+    """Return a function that checks the input of some octets. It raises the exceptions of the check."""
     checked = check or target.check
     if way == "octets":
         return lambda data: checked(target.read(Tape(data)))

@@ -1,4 +1,4 @@
-"""What a daemon is killed under: clients that note every answer, hosts that take, put off and refuse, and the books."""
+"""The load under which a daemon is killed: clients that note every reply, hosts of several kinds, and the books."""
 
 import json
 import re
@@ -105,18 +105,18 @@ class Load:
 
 @dataclass
 class Books:
-    """What the sink received, kept as counts so that a long run has room. `take` moves what came since into them."""
+    """The mail that the sink received, kept as counts to save memory. `take` moves new mail into them."""
 
     sink: Sink
     messages: int = 0
     arrived: Counter[str] = field(default_factory=Counter)
-    #: Recipients of whose failure a report arrived, and the senders that reports arrived at.
+    #: The recipients with a report of their failure, and the senders that got reports.
     failed: Counter[str] = field(default_factory=Counter)
     reports: Counter[str] = field(default_factory=Counter)
     spoilt: list[str] = field(default_factory=list)
 
     def take(self) -> None:
-        """Count what has arrived since the last time."""
+        """Count the mail that has arrived since the last call."""
         with self.sink.lock:
             messages = self.sink.messages[:]
             del self.sink.messages[:]
@@ -132,7 +132,7 @@ class Books:
 
     @property
     def copies(self) -> Counter[str]:
-        """How often more than once each address got what it should get once."""
+        """The number of surplus copies that each address got."""
         twice = (self.arrived + self.reports).items()
         return Counter({address: count - 1 for address, count in twice if count > 1})
 
@@ -143,7 +143,7 @@ def _whole(message: Message) -> bool:
 
 
 def tokens(sink: Sink) -> list[str]:
-    """Return what the senders of all that arrived are called by."""
+    """Return the names of the senders of all mail that arrived."""
     return [message.sender.partition("@")[0] for message in list(sink.messages)]
 
 
@@ -153,7 +153,7 @@ class Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
-        #: Starts that were complete, and what the latest that took over told of as possible duplicates.
+        #: The complete starts, and the possible duplicates that the latest takeover reported.
         self.started = 0
         self.found: Counter[str] = Counter()
         #: How often each address was said to have perhaps been delivered before, at a start or not.
@@ -162,7 +162,7 @@ class Lines:
         self._finding = False
 
     def read(self) -> int:
-        """Take in what is new, and return how many starts there were."""
+        """Read the new lines, and return the number of starts."""
         with self._path.open("rb") as file:
             file.seek(self._at)
             whole, end, _ = file.read().rpartition(b"\n")

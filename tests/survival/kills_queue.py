@@ -1,4 +1,4 @@
-"""What a dead daemon's queue says, read without changing it: recipients that wait, those with a mark, the ledger."""
+"""The queue of a dead daemon, read without changing it: waiting recipients, marked ones, and the ledger."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def _opened(home: Path) -> Iterator[sqlite3.Connection]:
-    # Read-only, so that what the next start finds in the log is what the dead process left.
+    # Read-only, so that the next start finds the log as the dead process left it.
     with closing(sqlite3.connect(f"file:{home / 'queue.sqlite'}?mode=ro", uri=True)) as connection:
         yield connection
 

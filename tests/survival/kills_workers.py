@@ -7,9 +7,9 @@ from harness.daemon import Daemon
 
 
 def a_workers_process(relay: Daemon, number: int) -> int | None:
-    """Return the process of a worker, None while it has none."""
+    """Return the process of a worker, or None while there is no such process."""
     for path in Path("/proc").glob("[0-9]*"):
-        # Processes end while we look.
+        # Processes may end during the search.
         with suppress(OSError, ValueError):
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
             words = (path / "cmdline").read_bytes().split(b"\0")

@@ -1,4 +1,4 @@
-"""Mail under way while the power is cut: clients that note what was answered 250, and what must then be true."""
+"""Mail under way while the power is cut: clients that note every 250, and the checks after the cut."""
 
 import json
 import random
@@ -80,14 +80,14 @@ class Outage:
     disk: PowerDisk
     seed: int
     torn: bool = False
-    #: What SQLite found wrong with the queue's files.
+    #: The faults that SQLite found in the queue's files.
     damage: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.moments = random.Random(self.seed)
 
     def cycle(self, load: Load) -> None:
-        """Start, be under load for a moment, cut the power, look at what is left."""
+        """Start, be under load for a moment, cut the power, examine the rest."""
         self._start()
         load.up.set()
         begun = len(load.accepted)
@@ -125,7 +125,7 @@ class Outage:
             self._look(home)
 
     def _look(self, home: Path) -> None:
-        """Look at a copy, so that nothing of ours touches what the relay is to start with."""
+        """Examine a copy, so that the relay starts with untouched files."""
         copy = self.relay.queue_dir.parent.parent.parent / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
@@ -142,7 +142,7 @@ class Outage:
 
 
 def examined(connection: sqlite3.Connection) -> list[str]:
-    """Return what SQLite finds wrong, and the ledger if it does not add up."""
+    """Return the faults that SQLite finds, and the ledger if it does not add up."""
     try:
         faults = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
         faults += [str(row) for row in connection.execute("PRAGMA foreign_key_check")]
@@ -159,12 +159,12 @@ def homes(queue_dir: Path) -> list[Path]:
 
 
 def tokens(sink: Sink) -> list[str]:
-    """Return what has arrived."""
+    """Return the mail that has arrived."""
     return [message.sender.partition("@")[0] for message in list(sink.messages)]
 
 
 def repeated(sink: Sink) -> Counter[str]:
-    """Return the ids of what arrived more than once, and how often too often."""
+    """Return the ids of the mail that arrived more than once, each with the number of surplus copies."""
     ids = Counter(_id(message) for message in list(sink.messages))
     return ids - Counter(set(ids))
 

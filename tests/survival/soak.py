@@ -2,7 +2,8 @@
 
 Clients, hosts and log are looked after by processes of their own and must agree in the end, message by message, with
 each other and with the relay's ledger; meanwhile the daemon's memory and descriptors must not grow. Ends with status 0
-if all is well, and with 1 and the reasons if not; Ctrl-C ends early and reports on what was. Samples go to .cache/soak.
+if all is well, and with 1 and the reasons if not; Ctrl-C ends early and reports on the run so far. Samples go to
+.cache/soak.
 """
 
 import argparse
@@ -53,7 +54,7 @@ _STOPS = (
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is to be. Times are seconds; `rate` None is half of what is measured first."""
+    """The plan of a run. Times are seconds; `rate` None is half of the rate that is measured first."""
 
     seconds: float
     rate: int | None
@@ -122,7 +123,7 @@ class Soak:
             PRIVATE_DESTINATIONS="allow",
             OTHER_HOSTNAMES=NOBODYS,
             RETRY_SCHEDULE=f"F,{int(self.options.schedule)}s,2s",
-            # One fault of the clients is an end of data that is none.
+            # One fault of the clients is a false end of data.
             LINE_ENDINGS="strict",
             HISTORY_DAYS=f"{self.options.history / 86400:.6f}",
             **certificates.settings,
@@ -142,7 +143,7 @@ class Soak:
             self._disturb()
         except KeyboardInterrupt:
             self._say("interrupted: what was so far is reported")
-        except Exception as error:  # noqa: BLE001 (whatever ends it early, what was so far is reported)
+        except Exception as error:  # noqa: BLE001 (after any early end the results so far are reported)
             self.faults.append(f"it ended early: {error!r}")
         self.lasted = time.monotonic() - begun
         self.books.counts[Count.OVER] = 1
@@ -248,7 +249,7 @@ class Soak:
 
 
 def compare(result: Audit, counted: dict[str, int], reports: int) -> list[str]:
-    """Return where the relay's ledger and what the test knows differ. Both count recipients, reports among them."""
+    """Return the differences between the relay's ledger and the test's books. Both also count reports' recipients."""
     known = {
         "accepted": result.accepted + result.unheard + reports,
         "delivered": result.delivered + reports,

@@ -1,4 +1,4 @@
-"""What a soak remembers, in memory that its processes share: counts, and one octet a recipient for each question.
+"""The books of a soak, in memory that its processes share: counts, and one octet a recipient for each question.
 
 Five million recipients are a few megabytes; each octet has one writer.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 class Count(IntEnum):
     """The counts. Each has one process that writes it."""
 
-    # Written by whoever leads the run: messages a second (0: as many as possible), and whether to go on.
+    # Written by the leading process: messages a second (0: as many as possible), and whether to go on.
     RATE = 0
     OVER = auto()
     # By the clients
@@ -33,7 +33,7 @@ class Count(IntEnum):
 
 
 class Sent(IntEnum):
-    """What the client knows of a recipient."""
+    """The client's knowledge of a recipient."""
 
     NEVER = 0
     #: The end of data went out, and no answer came.
@@ -84,7 +84,7 @@ def _shared(path: Path, size: int) -> mmap.mmap:
 
 @dataclass
 class Audit:
-    """What became of all recipients, as the test knows it, and what should not have been (the first of each kind)."""
+    """The outcomes of all recipients in the books of the test, and the faults (the first of each kind)."""
 
     accepted: int = 0
     #: Accepted though the client never heard so: it broke off, or the relay was stopped.
@@ -92,19 +92,19 @@ class Audit:
     delivered: int = 0
     failed: int = 0
     removed: int = 0
-    #: Delivered by what the sink saw, and yet failed or removed: the relay could not know, and said so.
+    #: Delivered according to the sink, and yet failed or removed: the relay could not know, and said so.
     ambiguous: int = 0
     waiting: int = 0
     duplicates: int = 0
-    #: Duplicates of which the log says nothing: those whose host took a copy without a clear yes, so that the line went
-    #: with what a killed daemon had not yet written, and all others, which are faults.
+    #: Duplicates without a line in the log: those whose host took a copy without a clear yes, so that the line was lost
+    #: with the unwritten output of a killed daemon, and all others, which are faults.
     unlogged: int = 0
     unexplained: int = 0
     lost: int = 0
     faults: list[str] | None = None
 
     def fault(self, words: str) -> None:
-        """Note what should not have been."""
+        """Note a fault."""
         self.faults = self.faults or []
         if len(self.faults) < 20:
             self.faults.append(words)
@@ -133,7 +133,7 @@ def audit(books: Books, waiting: Collection[int]) -> Audit:
 
 
 def _rows(books: Books) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield the rows that are not empty; piece by piece, so that what was never used costs nothing."""
+    """Yield the rows that are not empty, piece by piece, so that unused memory is not touched."""
     piece = 1 << 16
     nothing = bytes(piece)
     for at in range(0, books.capacity, piece):

@@ -14,7 +14,7 @@ from tests.survival.soak_loop import Loop
 from tests.survival.soak_plan import Plan
 from tests.survival.soak_talks import GoneError, Messages, Talk
 
-#: Sessions beside the steady ones, for faults that take their time.
+#: Sessions beside the steady ones, because some faults take long.
 _MOST_ASIDE = 40
 #: Messages that may be made up for after a pause.
 _MAKE_UP = 0.2
@@ -56,7 +56,7 @@ class Session:
         yield b"EHLO client.test\r\n", 1
 
     def _dial(self) -> Talk:
-        # Nobody listens while the daemon starts.
+        # The port is closed while the daemon starts.
         while self.socket is None and not self._crowd.books.counts[Count.OVER]:
             with suppress(OSError):
                 address = ("127.0.0.1", self._crowd.port)
@@ -177,7 +177,7 @@ class Crowd:
             self._idle.append(session)
 
     def run(self) -> None:
-        """Send until told to stop, and end what is under way."""
+        """Send until told to stop, and finish the running sessions."""
         counts = self.books.counts
         while not counts[Count.OVER] and self._next < self.books.capacity - 8:
             self._begin_what_is_due(counts[Count.RATE])

@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Readable(Protocol):
-    """What the loop calls when a socket can be read or has ended."""
+    """The interface that the loop calls when a socket can be read or has ended."""
 
     socket: socket.socket
 
@@ -55,7 +55,7 @@ class Loop:
             self.turn()
 
     def turn(self, wait: float = 0.1) -> None:
-        """Wait for what is next, so many seconds at most, and do it."""
+        """Wait for the next event, so many seconds at most, and handle it."""
         if self._timers:
             wait = min(wait, max(0.0, self._timers[0][0] - time.monotonic()))
         ready = self._poll.poll(wait)

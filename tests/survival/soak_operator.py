@@ -50,7 +50,7 @@ class Certificates:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What tells the daemon of them."""
+        """The call that tells the daemon of them."""
         current = self._folder / "current"
         return {"CERTIFICATE_PATH": str(current / "server.pem"), "KEY_PATH": str(current / "server.key")}
 
@@ -114,7 +114,7 @@ class Operator:
             with self.absent:
                 try:
                     action()
-                except Exception as error:  # noqa: BLE001 (whatever an action stumbles over is reported)
+                except Exception as error:  # noqa: BLE001 (every failure of an action is reported)
                     self.faults.append(f"{action.__name__}: {error!r}")
             self.done[action.__name__] += 1
 
@@ -135,7 +135,7 @@ class Operator:
             self._tool("queue", "show", self._random.choice(entries)["id"])
 
     def ledger(self) -> dict[str, int]:
-        """Return the ledger; what does not add up is a fault."""
+        """Return the ledger; a ledger that does not add up is a fault."""
         ledger = ledger_of(self._tool("queue", "summary", "--json"))
         if ledger["accepted"] != sum(ledger[name] for name in ("delivered", "failed", "removed", "waiting")):
             self.faults.append(f"the ledger does not add up: {ledger}")
@@ -168,7 +168,7 @@ class Operator:
             self._tool("queue", "release", *held)
 
     def remove(self) -> None:
-        """Take one of those that are held out, if nobody works on it and it is no report."""
+        """Remove one of the held messages, if it is not claimed and not a report."""
         self.hold()
         still = [entry for entry in self._queue() if entry["held"] and not entry["in_delivery"] and entry["sender"]]
         if not still:

@@ -1,7 +1,7 @@
-"""What happens to each message of a soak, decided by the seed and the message's number alone.
+"""The fate of each message of a soak, decided by the seed and the message's number alone.
 
-Recipients are numbered; a message is a run of numbers and is called by its first. Whoever meets a number, the client
-that sends it or the server that takes it, asks here, so that they agree without a word.
+Recipients are numbered; a message is a run of numbers and is called by its first. The client that sends a
+message and the server that takes it both ask here, so that they agree without communication.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 DOMAINS = tuple(f"d{number}.test" for number in range(8))
 #: Where failures are reported to.
 SENDERS = "sender.test"
-#: A domain that the relay delivers itself, and in which nobody lives.
+#: A local domain of the relay without any user.
 NOBODYS = "local.test"
 
 CLIENT_FAULTS = (
@@ -24,7 +24,7 @@ CLIENT_FAULTS = (
     "too large",
     "stranger",
 )
-#: How a server answers, and to what; BODY is the middle of the data.
+#: The answers of a server, and their commands; BODY is the middle of the data.
 REMOTE_FAULTS = (
     *((step, how) for step in ("MAIL", "RCPT", "DATA", "END") for how in ("4xx", "421", "drop", "slow", "garbage")),
     *((step, "5xx") for step in ("MAIL", "RCPT", "DATA", "END")),
@@ -41,7 +41,7 @@ _64 = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """A message's: how many recipients it has, how it comes in, and what goes wrong."""
+    """The fate of a message: the number of its recipients, the way in, and the faults."""
 
     recipients: int
     bdat: bool
@@ -99,7 +99,7 @@ def recipient(number: int, first: int) -> str:
 
 
 def number_of(address: str) -> int | None:
-    """Return the number in a recipient's address; None of any other."""
+    """Return the number in a recipient's address, or None for any other address."""
     digits = address[1:].partition("@")[0]
     return int(digits) if address[:1] == "r" and digits.isascii() and digits.isdigit() else None
 

@@ -47,7 +47,7 @@ class Sink:
             self.loop.watch(_Port(self, listener, chunking=number % 2 == 0))
 
     def fault(self, first: int | None) -> tuple[str, str] | None:
-        """Return what goes wrong with this attempt at a message."""
+        """Return the fault of this attempt at a message."""
         if first is None or first >= self.books.capacity:
             return None
         fate = self.plan.fate(first)
@@ -107,7 +107,7 @@ class Conversation:
         self.socket = connection
         self._offer = b"250-PIPELINING\r\n" + b"250-CHUNKING\r\n" * chunking + b"250 8BITMIME\r\n"
         self._buffer = b""
-        # A slow reply is on its way: nothing is read until it is out.
+        # A slow reply is under way: the sink does not read until it is sent.
         self._busy = False
         self._gone = False
         self._reset()
@@ -119,14 +119,14 @@ class Conversation:
         self._numbers: list[int] = []
         self._content: list[bytes] = []
         self._in_data = False
-        # What is left of a chunk, and whether it is the last.
+        # The octets that a chunk still lacks, and whether it is the last.
         self._chunk: tuple[int, bool] | None = None
         self._fault: tuple[str, str] | None = None
         # The relay understands no answer any more, though it may have sent all of the message by then.
         self._garbled = False
 
     def readable(self) -> None:
-        """Take what came."""
+        """Take received octets."""
         try:
             data = self.socket.recv(_CHUNK)
         except OSError:
@@ -138,12 +138,12 @@ class Conversation:
         self._go_on()
 
     def say(self, words: bytes) -> None:
-        """Send. A peer that is gone is found when we read."""
+        """Send. A peer that is gone is noticed by the next read."""
         with suppress(OSError):
             self.socket.sendall(words)
 
     def say_later(self, words: bytes) -> None:
-        """Send after a while, and nothing before that."""
+        """Send after a delay, and no octet before that."""
         self._busy = True
 
         def now() -> None:
@@ -236,7 +236,7 @@ class Conversation:
         self._sink.struck(self._first)
         self._misbehave(how, usual, answers)
         if step == "END" and how == "garbage":
-            # The relay passes over a line without a code there and waits for the reply: ten minutes if none comes.
+            # The relay ignores a line without a code there and waits up to ten minutes for the reply.
             self.say(b"".join(answers))
             answers.clear()
             self._end()

@@ -1,4 +1,4 @@
-"""What the clients of a soak say: one message each, the way it should go, or with the fault that its fate has."""
+"""The sessions of the clients of a soak: one message each, without a fault or with the fault of its fate."""
 
 from collections.abc import Generator
 from typing import Protocol
@@ -36,7 +36,7 @@ class Messages:
         self._books = books
 
     def send(self, session: Session, first: int, fate: Fate) -> Talk:
-        """Send one message as its fate has it, with whatever goes wrong noted."""
+        """Send one message with the fault of its fate, and note every failure."""
         faulty = None if fate.client is None else getattr(self, fate.client.replace(" ", "_"))
         try:
             yield from session.connect()
@@ -130,7 +130,7 @@ class Messages:
         session.close()
 
     def smuggled_ending(self, session: Session, first: int, fate: Fate) -> Talk:
-        """An end of data that is none, and a second message behind it. Neither may arrive anywhere."""
+        """A false end of data, and a second message behind it. Neither may arrive anywhere."""
         endings = (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\n\n.\r\n", b"\r\n\0.\r\n")
         yield from self._opened(first, fate)
         second = _wire(self._group(first, fate, data=True)) + SMALL + _DOT
@@ -186,13 +186,13 @@ class Messages:
         yield from self._whole(session, first, fate)
 
     def too_large(self, session: Session, first: int, fate: Fate) -> Talk:
-        """A size that nobody takes, then the message."""
+        """A size beyond every limit, then the message."""
         (reply,) = yield _wire([f"MAIL FROM:<{sender(first)}> SIZE=99999999999"]), 1
         self._expect(b"5", reply)
         yield from self._whole(session, first, fate)
 
     def stranger(self, session: Session, first: int, fate: Fate) -> Talk:
-        """Mail for others from whom we do not know."""
+        """Mail for foreign domains from an untrusted client."""
         replies = yield _wire(self._group(first, fate, data=False)), fate.recipients + 1
         for reply in replies[1:]:
             self._expect(b"5", reply)

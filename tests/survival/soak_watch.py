@@ -1,4 +1,4 @@
-"""What a soak watches: every line of the log, and the daemon's memory, descriptors and files over time."""
+"""Watches a soak: every line of the log, and the daemon's memory, descriptors and files over time."""
 
 import json
 import os
@@ -39,7 +39,7 @@ _USUAL = {
     "stopping",
     "turned-away",
 }
-#: Lines of other events that belong to what a soak does.
+#: Lines of other events that a soak causes.
 _EXPECTED = (
     "NET_DEV=",
     "the relay runs as root",
@@ -52,14 +52,14 @@ _HISTORY_MINUTES = 30
 
 
 class Log:
-    """Reads the daemon's output from a pipe, counts its events, and drops it; what is unexpected is kept."""
+    """Reads the daemon's output from a pipe, counts its events, and drops them; unexpected ones are kept."""
 
     def __init__(self, books: Books) -> None:
         self.counts: Counter[str] = Counter()
         self.lines = 0
         self.unexpected: list[str] = []
         self._last: deque[bytes] = deque(maxlen=40)
-        #: Possible duplicates that the latest start told of, by what it found.
+        #: Possible duplicates that the latest start reported, by their cause.
         self.found = 0
         self._finding = False
         self._books = books
@@ -73,7 +73,7 @@ class Log:
         return b"\n".join(self._last).decode(errors="replace")
 
     def close(self) -> None:
-        """Read what is left, and end."""
+        """Read the rest, and end."""
         os.close(self.pipe)
         self._thread.join(PATIENCE)
 
@@ -99,7 +99,7 @@ class Log:
                 self.unexpected.append(line[:2000].decode(errors="replace"))
 
     def _count_found(self, event: str) -> None:
-        """A start tells what it found in one go."""
+        """A start reports all its findings at once."""
         if event == "recovered":
             self.found, self._finding = 0, True
         elif event != "possible-duplicate":
@@ -160,7 +160,7 @@ class Gauges:
         self._pid = 0
 
     def sample(self, pid: int) -> dict[str, Any]:
-        """Look, and return what was seen. Sizes are octets, times seconds."""
+        """Take a sample and return it. Sizes are octets, times seconds."""
         if pid != self._pid:
             self._pid = pid
             self.lives.append([])
@@ -224,6 +224,6 @@ def _size(path: Path) -> int:
 
 
 def ledger_of(text: str) -> dict[str, int]:
-    """Return the ledger in what `smtprelay queue summary --json` printed."""
+    """Return the ledger in the output of `smtprelay queue summary --json`."""
     found: dict[str, int] = json.loads(text)["ledger"]
     return found

@@ -1,4 +1,4 @@
-"""Whatever clients do, others are served: the real daemon amid crowds, floods, the deaf and without descriptors."""
+"""Clients are served beside any others: the real daemon amid crowds, floods, deaf clients and without descriptors."""
 
 import signal
 import socket
@@ -188,7 +188,7 @@ def test_without_descriptors_clients_hear_421_what_runs_goes_on_and_all_is_well_
         client.sendmail("a@sender.test", [TO], mail("before"))
         received(sink)
         with descriptors_used_up(relay.child.pid):
-            # What is stored needs no descriptor, nor what goes over a connection that is kept.
+            # Storing needs no descriptor, and neither does sending over an open connection.
             client.sendmail("a@sender.test", [TO], mail("small"))
             client.sendmail("a@sender.test", ["someone@elsewhere.test"], mail("to a new host"))
             client.ehlo()
@@ -223,7 +223,7 @@ def test_a_stop_in_the_middle_of_load_loses_nothing_and_is_over_within_its_grace
         relay.child.process.send_signal(signal.SIGTERM)
         relay.awaited("stopping")
         relay.child.process.send_signal(again)
-        # A newcomer is told to come back, and one whose message was on its way may end it.
+        # A new client gets a temporary reply, and a client in the middle of a message may finish it.
         until(lambda: greeting(relay.port).startswith(b"421 4.3.2"), what="421 for a newcomer")
         slow.sendall(b"the end\r\n.\r\n")
         said = everything(slow)

@@ -32,7 +32,7 @@ only_all = pytest.mark.skipif(not ALL, reason="runs with make disk-faults")
 
 @pytest.fixture
 def patient(disk, world):
-    """Return a running relay on that disk and its sink, and the account of what was accepted."""
+    """Return a running relay on that disk and its sink, and the account of accepted mail."""
     sink = world.sink()
     relay = world.stopped_relay(sink, QUEUE_DIR=str(disk.mount / "queue"))
     relay.start()
@@ -49,7 +49,7 @@ class Patient:
         self.accepted = set()
 
     def send(self, token, body):
-        """Send one message as a client that gives up at once, and return the code of the answer; 0 if none came."""
+        """Send one message as a client that gives up at once, and return the reply code; 0 without a reply."""
         try:
             with self.relay.client() as client:
                 client.sendmail(f"{token}@sender.test", [TO], mail(token, body))
@@ -131,7 +131,7 @@ def test_a_start_trusts_no_log_of_which_the_process_before_could_not_sync_a_part
 
 
 class Owner:
-    """Opens a queue in this process again and again, and knows what it was given."""
+    """Opens a queue in this process again and again, and knows the messages that it was given."""
 
     def __init__(self, home):
         self.home = home
@@ -153,12 +153,12 @@ class Owner:
         """Do that on a disk that fails: only the queue's own errors may come of it."""
         with suppress(QueueError):
             self.use()
-        # What a failed close left open would keep the disk mounted.
+        # A file that a failed close left open would keep the disk mounted.
         gc.collect()
 
 
 def results(done):
-    """Return what a Deferred fired with. Raises what it failed with."""
+    """Return the result of a fired Deferred. Raises the exception with which it failed."""
     found = []
     done.addBoth(found.append)
     if isinstance(found[0], Failure):
@@ -186,7 +186,7 @@ def test_whatever_operation_fails_while_a_queue_is_opened_and_used_the_next_star
 def test_wherever_the_first_use_of_a_queue_is_cut_the_next_start_finds_all(disk, seed):
     for number in range(1, 1000, 1 if ALL else choose(29, 10)):
         owner = Owner(disk.mount / "new" / f"queue-{number}")
-        # SQLite maps its shared memory: what cannot be read of that ends the process.
+        # SQLite maps its shared memory: a failed read of that ends the process.
         disk.fail("any", number, name="*[!m]", lasting=True)
         owner.try_to_use()
         over = disk.seen().get("any", 0) < number

@@ -1,4 +1,4 @@
-"""No mail that was answered 250 is lost when the power fails, at whatever moment.
+"""No mail that was answered 250 is lost when the power fails, at any moment.
 
 RELAY_CUTS sets the number of cuts of each test, RELAY_SEED their moments: a failure prints the seed that repeats them.
 """
@@ -76,7 +76,7 @@ def test_every_accepted_message_arrives_though_the_disk_also_kept_parts_of_what_
 def test_every_accepted_message_arrives_though_the_power_fails_under_two_workers(outage, capsys):
     played = outage(torn=True, WORKERS="2")
     accepted = endure(played, max(1, CUTS // 5))
-    # The words of workers pass through the parent, and what it has not passed on when it is killed is gone.
+    # The output of workers passes through the parent, and its unwritten part is lost when the parent is killed.
     assert_nothing_is_lost(played, accepted, capsys, whole_log=False)
 
 

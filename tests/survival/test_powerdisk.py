@@ -1,4 +1,4 @@
-"""The disk of these tests keeps its own promise: what was synced stays, what was not goes."""
+"""The disk of these tests: synced octets and names survive a cut, others are lost."""
 
 import errno
 import os
@@ -37,7 +37,7 @@ def sync(path):
 
 
 def kept(disk, seed=None):
-    """Cut the power and return what is there afterwards."""
+    """Cut the power and return the files afterwards."""
     disk.cut()
     disk.on(seed)
     return {path.name: path.read_bytes() for path in disk.mount.iterdir()}

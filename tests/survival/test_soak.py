@@ -1,4 +1,4 @@
-"""The short form of `make soak`: everything that the hour does, in a few seconds and at a pace that disturbs nobody."""
+"""The short form of `make soak`: everything that the hour does, in a few seconds and at a low rate."""
 
 from tests.length import choose
 from tests.survival.soak import Options, soak

@@ -1,4 +1,4 @@
-"""The books of a soak find what they are there to find."""
+"""The books of a soak find duplicates, losses and other faults."""
 
 import pytest
 

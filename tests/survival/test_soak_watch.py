@@ -1,4 +1,4 @@
-"""What a soak watches, it judges rightly."""
+"""The judgement of a soak on the log and on samples of memory."""
 
 import os
 
