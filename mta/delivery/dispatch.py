@@ -131,10 +131,10 @@ class Dispatcher:
             else:
                 yield routing, recipients
         for part in self._local.deliver(job.claim, local) if local else ():
-            if isinstance(part.way, Plan):
-                yield part.way, part.recipients
+            if isinstance(part.delivery, Plan):
+                yield part.delivery, part.recipients
             else:
-                job.tasks.start(self._finish_locally(self._group(job, part.recipients), part.way))
+                job.tasks.start(self._finish_locally(self._group(job, part.recipients), part.delivery))
 
     async def _finish_locally(self, group: Group, delivering: "Deferred[Outcomes]") -> None:
         """Record the results of a local delivery."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.remote.walk import FIRST_STEP, Walk
 from mta.delivery.task_group import TaskGroup
-from mta.dkim.signer import Outgoing, Signer
+from mta.dkim.signer import SignedBody, Signer
 from mta.fast_value import fast_value
 from mta.message.body import Body
 from mta.message.outcome import Outcome, TryLater
@@ -64,7 +64,7 @@ class Job:
         #: When the recipients that were not tried are due again, wall-clock seconds; 0 means at once.
         self.next_try = 0.0
         #: The message as remote hosts get it; None for the body as it is.
-        self.outgoing = Outgoing(signer) if signer else None
+        self.outgoing = SignedBody(signer) if signer else None
 
     def renew(self, claim: Claim) -> None:
         """Go on under a newer lease of the same message."""

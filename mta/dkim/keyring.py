@@ -73,7 +73,7 @@ class _KeyFile:
         self._selector = selector
         self._stamp: FileStamp | None = None
         self._next_check = float("-inf")
-        self._told = ""
+        self._last_notice = ""
 
     def load(self) -> str:
         """Read the file if it has changed; return a line about a weak key, or "". Raises DkimKeyError."""
@@ -97,14 +97,14 @@ class _KeyFile:
                 line = self.load()
             except DkimKeyError as error:
                 line = f"{error}; {'the old key stays in use' if self.key else 'mail is not signed with it'}"
-            if line and line != self._told:
+            if line and line != self._last_notice:
                 notice(line)
-            self._told = line
+            self._last_notice = line
         return self.key
 
     def reload(self, now: float, notice: Notice) -> None:
         """Read the file now, changed or not, and report its problems again."""
-        self._stamp, self._next_check, self._told = None, now, ""
+        self._stamp, self._next_check, self._last_notice = None, now, ""
         self.current(now, notice)
 
 
@@ -138,7 +138,7 @@ class _KeyDirectory:
         self._notice = notice
         self._stamp: FileStamp | None = None
         self._next_check = clock() + CHECK_SECONDS
-        self._told = ""
+        self._last_notice = ""
         self._files: dict[KeyName, _KeyFile] = {}
         self._domains: dict[str, list[_KeyFile]] = {}
         try:
@@ -161,7 +161,7 @@ class _KeyDirectory:
 
     def reload(self) -> None:
         now = self._clock()
-        self._stamp, self._next_check, self._told = None, now + CHECK_SECONDS, ""
+        self._stamp, self._next_check, self._last_notice = None, now + CHECK_SECONDS, ""
         self._refresh()
         for file in self._files.values():
             file.reload(now, self._notice)
@@ -187,9 +187,9 @@ class _KeyDirectory:
             self._read_directory()
         except OSError as error:
             line = f"{_unreadable(self._path, error)}; the keys known so far stay in use"
-        if line and line != self._told:
+        if line and line != self._last_notice:
             self._notice(line)
-        self._told = line
+        self._last_notice = line
 
     def _read_directory(self) -> None:
         stamp = FileStamp.of(self._path)

@@ -127,12 +127,12 @@ def _select(block: bytes) -> tuple[str, list[Field]]:
     """Return the `h=` tag, with blanks where it may be folded, and the fields it names, the last of a name first."""
     found: dict[bytes, list[Field]] = {name: [] for name in _SIGNED}
     for name, value in _FIELD.findall(block):
-        there = found.get(name.rstrip().lower())
-        if there is not None:
-            there.append((name, value))
+        occurrences = found.get(name.rstrip().lower())
+        if occurrences is not None:
+            occurrences.append((name, value))
     names: list[bytes] = []
     fields: list[Field] = []
-    for name, there in found.items():
-        names += [name] * (len(there) + 1)
-        fields += reversed(there)
+    for name, occurrences in found.items():
+        names += [name] * (len(occurrences) + 1)
+        fields += reversed(occurrences)
     return b": ".join(names).decode(), fields

@@ -171,22 +171,24 @@ class UnsignedNotices:
     def __init__(self, wall_clock: Callable[[], float], notice: Callable[[str], object]) -> None:
         self._wall_clock = wall_clock
         self._notice = notice
-        self._told: dict[str, float] = {}
+        self._last_notice_at: dict[str, float] = {}
 
     def __call__(self, domain: str) -> None:
         """Give a notice about a domain, unless there was one today."""
         now = self._wall_clock()
-        if self._told.get(domain, -DAY) <= now - DAY:
-            self._told = {known: told for known, told in self._told.items() if now - DAY < told <= now}
-            if len(self._told) < MAX_UNSIGNED_DOMAINS:
-                self._told[domain] = now
+        if self._last_notice_at.get(domain, -DAY) <= now - DAY:
+            self._last_notice_at = {
+                known: told for known, told in self._last_notice_at.items() if now - DAY < told <= now
+            }
+            if len(self._last_notice_at) < MAX_UNSIGNED_DOMAINS:
+                self._last_notice_at[domain] = now
                 self._notice(
                     f"mail from {domain} goes out without a DKIM signature: DKIM_KEY_PATH has no key for it or a domain"
                     f" above it; add one with `smtprelay dkim keygen {domain}`"
                 )
 
 
-class Outgoing:
+class SignedBody:
     """The body of a message as remote hosts get it: signed when it is first needed, and only once."""
 
     __slots__ = ("_ready", "_signer", "_waiting", "signed_by")
@@ -199,7 +201,7 @@ class Outgoing:
         # The callers that wait for the signature.
         self._waiting: list[Deferred[Body]] = []
 
-    def of(self, envelope: Envelope, body: Body) -> "Deferred[Body]":
+    def get(self, envelope: Envelope, body: Body) -> "Deferred[Body]":
         """Return the signed body. Fails with OSError if the body cannot be read; the next call then tries again."""
         if self._ready is not None:
             return succeed(self._ready)

@@ -28,9 +28,9 @@ from mta.dkim.signer import (
     MAX_HASHED_INLINE,
     MAX_UNSIGNED_DOMAINS,
     DkimSigner,
-    Outgoing,
     PrefixedBody,
     Signature,
+    SignedBody,
     UnsignedNotices,
     prefixed,
 )
@@ -202,18 +202,18 @@ class DkimSignerTests(SynchronousTestCase):
 class OutgoingTests(SynchronousTestCase):
     def test_a_message_is_signed_once_and_only_when_it_is_asked_for(self) -> None:
         signer = Stamper()
-        outgoing = Outgoing(signer)
+        outgoing = SignedBody(signer)
         assert signer.signed == []
-        first = self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x")))
-        assert self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x"))) is first
+        first = self.successResultOf(outgoing.get(ENVELOPE, MemoryBody(b"x")))
+        assert self.successResultOf(outgoing.get(ENVELOPE, MemoryBody(b"x"))) is first
         assert octets(first) == b"Signed: yes\r\nx"
         assert len(signer.signed) == 1
 
     def test_calls_while_the_body_is_being_signed_wait_for_the_same_signature(self) -> None:
         slow: Deferred[bytes] = Deferred()
         signer = Stamper(slow)
-        outgoing = Outgoing(signer)
-        asking = [outgoing.of(ENVELOPE, MemoryBody(b"x")) for _ in range(3)]
+        outgoing = SignedBody(signer)
+        asking = [outgoing.get(ENVELOPE, MemoryBody(b"x")) for _ in range(3)]
         for each in asking:
             self.assertNoResult(each)
         slow.callback(b"S\r\n")
@@ -223,13 +223,13 @@ class OutgoingTests(SynchronousTestCase):
     def test_all_waiting_calls_get_a_failure_and_the_next_call_tries_again(self) -> None:
         slow: Deferred[bytes] = Deferred()
         signer = Stamper(slow)
-        outgoing = Outgoing(signer)
-        asking = [outgoing.of(ENVELOPE, MemoryBody(b"x")) for _ in range(2)]
+        outgoing = SignedBody(signer)
+        asking = [outgoing.get(ENVELOPE, MemoryBody(b"x")) for _ in range(2)]
         slow.errback(OSError(5, "Input/output error"))
         for each in asking:
             self.failureResultOf(each, OSError)
         signer.answer = b"S\r\n"
-        assert octets(self.successResultOf(outgoing.of(ENVELOPE, MemoryBody(b"x")))) == b"S\r\nx"
+        assert octets(self.successResultOf(outgoing.get(ENVELOPE, MemoryBody(b"x")))) == b"S\r\nx"
 
 
 class DestinationTests(SynchronousTestCase):

@@ -188,7 +188,7 @@ async def _run_transaction(session: Connection, group: Group, *, signed: bool) -
     if outgoing is None or not signed:
         return await session.deliver(group.request(claim.body))
     try:
-        body = await outgoing.of(claim.envelope, claim.body)
+        body = await outgoing.get(claim.envelope, claim.body)
     except OSError as error:
         return _same_for_all(group, f"cannot read the message body: {error.strerror or 'unknown error'}")
     return replace(await session.deliver(group.request(body)), signed_by=outgoing.signed_by)

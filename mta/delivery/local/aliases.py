@@ -274,7 +274,7 @@ class AliasesFile:
         self._notice = notice
         self._aliases = Aliases()
         self._stamp: FileStamp | None = None
-        self._told = ""
+        self._last_notice = ""
         self.current()
 
     def current(self) -> Aliases:
@@ -284,14 +284,14 @@ class AliasesFile:
             if changed is not None:
                 octets, self._stamp = changed
                 self._parse(octets)
-            self._told = ""
+            self._last_notice = ""
         except OSError as error:
             self._report(f"cannot read the aliases file {self._path}: {error.strerror}; going on with what it said")
         return self._aliases
 
     def reload(self) -> None:
         """Read the file again, changed or not, and report its problems again."""
-        self._stamp, self._told = None, ""
+        self._stamp, self._last_notice = None, ""
         self.current()
 
     def _parse(self, octets: bytes) -> None:
@@ -303,6 +303,6 @@ class AliasesFile:
             self._notice(f"aliases file {self._path}, {notice}")
 
     def _report(self, text: str) -> None:
-        if text != self._told:
-            self._told = text
+        if text != self._last_notice:
+            self._last_notice = text
             self._notice(text)

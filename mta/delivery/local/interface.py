@@ -31,7 +31,7 @@ class LocalPart:
     """Recipients that are delivered together: by this relay (a Deferred), or to a mail store (a Plan)."""
 
     recipients: tuple[Pending, ...]
-    way: "Deferred[Outcomes] | Plan"
+    delivery: "Deferred[Outcomes] | Plan"
 
 
 class LocalDelivery(Protocol):

@@ -5,7 +5,7 @@ that is too large for one write no faster than the remote host takes it.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol as Shape
+from typing import Protocol
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -15,7 +15,8 @@ from twisted.internet.interfaces import (
     IPullProducer,
     IReactorTime,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,7 +30,7 @@ from mta.tls.client import CertificateRejected, Fault, handshake_failure_text
 from mta.tls.prompt_writer import PromptWriter
 
 
-class Listener(Shape):
+class Listener(Protocol):
     """The user of a SmtpClientProtocol."""
 
     def session_event(self, event: ClientEvent) -> None:
@@ -39,7 +40,7 @@ class Listener(Shape):
         """Note that the connection is down. This is the last call."""
 
 
-class Transport(Shape):
+class Transport(Protocol):
     """The part of ITLSTransport and ISystemHandle that is used here; the reactor's transports provide both."""
 
     disconnecting: bool
@@ -56,7 +57,7 @@ class Transport(Shape):
 
 
 @implementer(IHandshakeListener, IPullProducer)
-class SmtpClientProtocol(Protocol):
+class SmtpClientProtocol(TwistedProtocol):
     """Drives the SMTP machine in `client` and gives its events to `listener`.
 
     The listener must be set before the connection is made. While a body is streamed, the protocol is the pull producer

@@ -135,21 +135,21 @@ class ClearTextNotices:
     """Decides when to tell the operator that a host gets its mail in clear. Remembers MAX_HOSTS hosts at most."""
 
     def __init__(self) -> None:
-        self._told: dict[str, float] = {}
+        self._last_notice_at: dict[str, float] = {}
 
     def text(self, route: Route, reason: str, now: float) -> str | None:
         """Return a notice about mail on this route; None if there was one for the host less than a day ago.
 
         `now` is in seconds of a monotonic clock.
         """
-        told = self._told.get(route.host)
+        told = self._last_notice_at.get(route.host)
         if told is not None and now - told < _DAY:
             return None
-        if told is None and len(self._told) >= MAX_HOSTS:
-            self._told = {host: at for host, at in self._told.items() if now - at < _DAY}
-            if len(self._told) >= MAX_HOSTS:
+        if told is None and len(self._last_notice_at) >= MAX_HOSTS:
+            self._last_notice_at = {host: at for host, at in self._last_notice_at.items() if now - at < _DAY}
+            if len(self._last_notice_at) >= MAX_HOSTS:
                 return None
-        self._told[route.host] = now
+        self._last_notice_at[route.host] = now
         sent = "mail and password go" if route.credentials is not None else "mail goes"
         return f"{sent} to {route.label} in clear, though it offers STARTTLS: {reason}. Told once a day for each host"
 

@@ -75,8 +75,8 @@ class LocalCase(SynchronousTestCase):
     def outcomes_of(self, local: LocalMail, claim: Claim) -> list[Outcome | Expanded]:
         outcomes: dict[int, Outcome | Expanded] = {}
         for part in local.deliver(claim, claim.pending):
-            assert isinstance(part.way, Deferred)
-            came = self.successResultOf(part.way)
+            assert isinstance(part.delivery, Deferred)
+            came = self.successResultOf(part.delivery)
             assert set(came) == {pending.index for pending in part.recipients}
             assert outcomes.keys().isdisjoint(came)
             outcomes |= came
@@ -84,7 +84,7 @@ class LocalCase(SynchronousTestCase):
 
     def way(self, local: LocalMail, claim: Claim) -> object:
         (part,) = local.deliver(claim, claim.pending)
-        return part.way
+        return part.delivery
 
     def outcome(self, to: str) -> Outcome | Expanded:
         return self.came_of(self.with_aliases(), mail.claim(to))

@@ -225,4 +225,4 @@ def test_the_hosts_that_are_remembered_are_bounded_and_forgotten_after_a_day(pau
     for number in range(MAX_HOSTS):
         assert notices.text(Route(f"mx{number}.test", "192.0.2.1", 25), "x", 0.0) is not None
     assert (notices.text(ROUTE, "x", pause) is not None) is room
-    assert len(notices._told) <= MAX_HOSTS
+    assert len(notices._last_notice_at) <= MAX_HOSTS
