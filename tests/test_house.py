@@ -39,7 +39,7 @@ PROSE_LIMITS = {
     "mta/queue": (19, 8),
     "mta/routing": (3, 4),
     "mta/smtp": (17, 6),
-    "mta/tls": (21, 6),
+    "mta/tls": (3, 4),
     "mta/workers": (15, 9),
     "bench": (1, 1),
     "harness": (1, 1),

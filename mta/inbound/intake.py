@@ -14,7 +14,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
-from mta.tls.layer import BUFFERS
+from mta.tls.layer import SESSION_OCTETS
 
 _log = Logger()
 
@@ -120,7 +120,7 @@ class Incoming:
         self._envelope = envelope
         self._client = client
         self._tls = tls
-        self._buffers = BUFFERS if tls else 0
+        self._buffers = SESSION_OCTETS if tls else 0
         self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
         # The octets up to the end of the header block and behind it; None once they are passed on.

@@ -1,6 +1,6 @@
-"""Tells the fault of a host's certificate: its kind, and one line for the operator.
+"""Describes the fault of a host's certificate: its kind, and one line for the operator.
 
-The text of a certificate is a stranger's: it is cleaned and cut.
+Text from a certificate is untrusted, so it is made printable and cut.
 """
 
 import enum
@@ -18,19 +18,19 @@ _MAX_NAMES = 3
 
 
 class Fault(enum.Enum):
-    """Why a certificate does not prove a host; each has another remedy."""
+    """The reasons why a certificate does not prove a host; each has a different remedy."""
 
     EXPIRED = enum.auto()
     NOT_YET_VALID = enum.auto()
-    #: It is for other names, or for none.
+    #: The certificate is for other names, or names no host.
     OTHER_NAME = enum.auto()
     NO_NAME = enum.auto()
-    #: No trusted authority signed it, or the host left out a certificate between the two.
+    #: No trusted authority signed it, or the host did not send an intermediate certificate.
     UNKNOWN_ISSUER = enum.auto()
     SELF_SIGNED = enum.auto()
-    #: A key that is too short, or a signature that can be forged.
+    #: The key is too short, or the signature can be forged.
     WEAK = enum.auto()
-    #: Anything else: only another certificate helps.
+    #: Any other fault, for which only another certificate helps.
     UNUSABLE = enum.auto()
 
 
@@ -42,19 +42,19 @@ class Problem:
     text: str
 
 
-# The X509_V_ERR_ codes of OpenSSL whose words need the certificate.
+# The X509_V_ERR_ codes of OpenSSL whose text needs the certificate.
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _CRITICAL = 9, 10, 18, 34
 _UNKNOWN_ISSUER = frozenset({2, 19, 20, 21, 27})
 _SHORT_KEY = frozenset({66, 67})
 _WEAK_DIGEST = 68
 _PURPOSE = 26
-# Words behind "certificate" or "the certificate of the authority ..." for the others.
+# Text after "certificate" or "the certificate of the authority ..." for the others.
 _UNUSABLE = {
     4: "has a signature that cannot be decrypted",
     6: "has a key that cannot be read",
     7: "has a wrong signature: it was changed, or the host sends the wrong certificate of its authority",
-    13: "has no readable date of its begin",
-    14: "has no readable date of its end",
+    13: "has no readable begin of its validity",
+    14: "has no readable end of its validity",
     22: "has too many authorities above it",
     23: "was revoked by its authority",
     24: "is not an authority's, but signed another",
@@ -86,7 +86,7 @@ _UNUSABLE = {
 
 
 def certificate_problem(certificate: x509.Certificate, code: int, depth: int) -> Problem:
-    """Return why OpenSSL does not trust a certificate; `code` is its X509_V_ERR_ number, `depth` 0 the host's own."""
+    """Return why OpenSSL rejects a certificate: `code` is an X509_V_ERR_ number, `depth` is 0 for the host's own."""
     issuer = _clean(certificate.issuer.rfc4514_string())
     it = "certificate" if depth == 0 else f"the certificate of the authority {_subject(certificate)}"
     if code == _EXPIRED:
@@ -144,7 +144,7 @@ def _unknown_extension(certificate: x509.Certificate) -> str:
 
 
 def mismatch(certificate: x509.Certificate, host: str) -> Problem:
-    """Return the problem of a certificate that is not for this host: the names that it is for."""
+    """Return the problem of a certificate that is not for this host, with the names that it is for."""
     names = _names(certificate)
     if not names:
         return Problem(Fault.NO_NAME, f"certificate names no host, so it is not for {host}")

@@ -1,10 +1,10 @@
-"""TLS towards a route: what the handshake demands, what came of it, and why it failed (RFC 3207, RFC 8314, RFC 9525).
+"""TLS as the client: the demands of a route on the handshake, its result, and its failures (RFC 3207, 8314, 9525).
 
     transport.startTLS(client_options(route))       # or wrapClientTLS(client_options(route), endpoint)
     describe(transport)                             # after the handshake, for the log
-    failure_words(reason)                           # in connectionLost, when the handshake failed
+    handshake_failure_text(reason)                  # in connectionLost, after a handshake that failed
 
-The roots are the system's; OpenSSL's variables SSL_CERT_FILE and SSL_CERT_DIR name others.
+The trusted authorities are the system's; SSL_CERT_FILE and SSL_CERT_DIR, variables of OpenSSL, name others.
 """
 
 import weakref
@@ -43,7 +43,7 @@ __all__ = [
 
 
 class CertificateRejected(Exception):
-    """The certificate does not prove the host; the message is one line that says why, `fault` the kind of reason."""
+    """The certificate does not prove the host's identity; the message is one line with the reason, `fault` its kind."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.text)
@@ -52,40 +52,40 @@ class CertificateRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchors:
-    """Whose signatures count: the system's roots, and those in `roots` (PEM, any number)."""
+    """The trusted authorities: the system's, and those in `roots` (PEM, any number)."""
 
     roots: bytes = b""
     system: bool = True
 
 
 _SYSTEM = TrustAnchors()
-# Of TLS 1.2; what 1.3 has is all good. Who demands TLS, and perhaps sends a password, shall not have it read by whoever
-# gets the server's key years later.
+# Cipher suites of TLS 1.2; all of TLS 1.3 are good. A session for which TLS is required, and which may carry a
+# password, must not be readable with the server's key years later.
 _FORWARD_SECRET = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
-# Where any certificate will do, a short key is still better than none.
+# If every certificate is accepted, a short key is still better than none.
 _SHORT_KEYS = b":@SECLEVEL=1"
 _CIPHERS = {
     TlsRule.VERIFY: _FORWARD_SECRET,
     TlsRule.REQUIRE: _FORWARD_SECRET + _SHORT_KEYS,
-    # What fails here goes on in clear, so any cipher is better.
+    # A handshake that fails here is followed by clear text, so any cipher suite is better.
     TlsRule.OPPORTUNISTIC: b"DEFAULT" + _SHORT_KEYS,
 }
 
 
 def client_options(route: Route, trust: TrustAnchors | None = None) -> "ClientOptions":
-    """Return what `startTLS` and `wrapClientTLS` take, for one connection to this route.
+    """Return the options for `startTLS` or `wrapClientTLS`, for one connection to this route.
 
-    Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake, and CertificateRejected
-    reaches `connectionLost`. Under any other rule every certificate is accepted, and `describe` tells the difference.
-    Under VERIFY and REQUIRE there is no handshake without forward secrecy and an AEAD (RFC 9325 section 4.1).
+    Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake with CertificateRejected as
+    the reason of `connectionLost`. Under other rules every certificate is accepted, and `describe` says whether it is
+    valid. VERIFY and REQUIRE need a cipher suite with forward secrecy and an AEAD (RFC 9325 section 4.1).
     """
     return ClientOptions(route, trust or _SYSTEM)
 
 
 def describe(transport: Any) -> str:
-    """Return the protection of a connection: `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" in clear.
+    """Return the protection of a connection: `TLSv1.3 TLS_AES_256_GCM_SHA384 verified`, or "" without TLS.
 
-    `verified` becomes `unverified (self-signed certificate)` and the like when the certificate proves nothing.
+    A certificate that does not prove the host gives `unverified (self-signed certificate)` and the like.
     """
     handle = transport.getHandle()
     proof = f" {handle.options.proof}" if isinstance(handle, _Connection) else ""
@@ -93,7 +93,7 @@ def describe(transport: Any) -> str:
 
 
 def handshake_failure_text(reason: Failure) -> str:
-    """Say in one line why a handshake failed, given what `connectionLost` got."""
+    """Return one line that says why a handshake failed; `reason` is the argument of `connectionLost`."""
     error = reason.value
     if isinstance(error, SSL.Error):
         return handshake_error_text(openssl_error_text(error))
@@ -104,9 +104,9 @@ def handshake_failure_text(reason: Failure) -> str:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientOptions:
-    """Makes the TLS connection to one route and remembers what its certificate proved.
+    """Makes the TLS connection to one route, and keeps the result of the check of its certificate.
 
-    `verified` is False until a handshake shows a certificate that proves the host; `problem` then says why not.
+    `verified` is False until a certificate has proved the host; `problem` is the reason if it did not.
     """
 
     def __init__(self, route: Route, trust: TrustAnchors) -> None:
@@ -115,13 +115,13 @@ class ClientOptions:
         self._strict = route.tls is TlsRule.VERIFY
         self._trust = trust
         self._protocol: weakref.ref[TLSMemoryBIOProtocol] | None = None
-        self._leaf_judged = False
+        self._leaf_checked = False
         self.problem: Problem | None = None
 
     @property
     def verified(self) -> bool:
         """Whether the certificate was checked and proved the host."""
-        return self._leaf_judged and self.problem is None
+        return self._leaf_checked and self.problem is None
 
     @property
     def proof(self) -> str:
@@ -132,19 +132,19 @@ class ClientOptions:
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Create the connection; called by Twisted."""
-        # Weak, as the protocol owns the connection and the connection owns this object.
+        # A weak reference, because the protocol owns the connection, which owns this object.
         self._protocol = weakref.ref(protocol)
         connection = _Connection(self, _context(self._trust, self._rule))
         if not is_ip(self._host):
             connection.set_tlsext_host_name(self._host.encode("ascii"))
-        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
         return connection
 
-    def _judge(self, _: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
-        """Take OpenSSL's word on one certificate of the chain, the root first; the first problem is the one to tell."""
+    def _verify(self, _: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
+        """Take OpenSSL's result for one certificate of the chain, the root first; keep the first problem."""
         if self.problem is None:
             self.problem = self._problem_of(certificate, code, depth, trusted=bool(ok))
-        self._leaf_judged |= depth == 0
+        self._leaf_checked |= depth == 0
         if self.problem is None or not self._strict:
             return True
         protocol = self._protocol() if self._protocol else None
@@ -158,13 +158,13 @@ class ClientOptions:
                 return certificate_problem(certificate.to_cryptography(), code, depth)
             if depth == 0 and not _proves(certificate, self._host):
                 return mismatch(certificate.to_cryptography(), self._host)
-        except Exception as error:  # noqa: BLE001 - whatever a certificate makes its readers raise, the peer made it
+        except Exception as error:  # noqa: BLE001  the peer made the certificate, so any error in reading it is the peer's
             return Problem(Fault.UNUSABLE, f"certificate cannot be read ({type(error).__name__})")
         return None
 
 
 class _Connection(SSL.Connection):
-    """A connection that knows its options; OpenSSL's own place for such things is taken by Twisted."""
+    """A connection with a reference to its options, because Twisted uses OpenSSL's own application data."""
 
     def __init__(self, options: ClientOptions, context: SSL.Context) -> None:
         super().__init__(context, None)
@@ -181,13 +181,13 @@ def _proves(certificate: crypto.X509, host: str) -> bool:
 
 
 def clear_contexts() -> None:
-    """Have the system's authorities read again for connections to come."""
+    """Make new connections read the system's authorities again."""
     _context.cache_clear()
 
 
 @lru_cache(maxsize=16)
 def _context(trust: TrustAnchors, rule: TlsRule) -> SSL.Context:
-    """Return the context for a rule; made once, since reading the system's roots takes long."""
+    """Return the context for a rule, which is cached because reading the system's authorities takes long."""
     context = new_context(SSL.TLS_CLIENT_METHOD)
     context.set_cipher_list(_CIPHERS[rule])
     if trust.system:

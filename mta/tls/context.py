@@ -1,4 +1,4 @@
-"""What TLS is the same for on both sides of us: what no context may do without, and OpenSSL's words for an operator."""
+"""The parts of TLS that client and server share: the basic context, and descriptions for the log."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from OpenSSL import SSL
 
 
 def new_context(method: int) -> SSL.Context:
-    """Return a context for TLS 1.2 and newer, without compression, renegotiation or kept sessions.
+    """Return a context for TLS 1.2 and newer, without compression, renegotiation or session cache.
 
-    `method` is SSL.TLS_CLIENT_METHOD or SSL.TLS_SERVER_METHOD. Buffers are given back while a connection idles.
+    `method` is SSL.TLS_CLIENT_METHOD or SSL.TLS_SERVER_METHOD. The context releases buffers of idle connections.
     """
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -19,7 +19,7 @@ def new_context(method: int) -> SSL.Context:
 
 
 def protocol_and_cipher(transport: Any) -> str:
-    """Return what protects a connection, `TLSv1.3 TLS_AES_256_GCM_SHA384`, or "" in clear. For after the handshake."""
+    """Return protocol and cipher, as in `TLSv1.3 TLS_AES_256_GCM_SHA384`, after the handshake; "" without TLS."""
     handle = transport.getHandle()
     if not isinstance(handle, SSL.Connection):
         return ""
@@ -27,6 +27,6 @@ def protocol_and_cipher(transport: Any) -> str:
 
 
 def openssl_error_text(error: SSL.Error) -> str:
-    """Return OpenSSL's reasons on one line, the first cause first, or "" where it gave none."""
+    """Return OpenSSL's reasons on one line, the first cause first, or "" if it gave none."""
     entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return ", ".join(str(entry[-1]) for entry in entries if entry and entry[-1])

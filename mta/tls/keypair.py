@@ -1,4 +1,4 @@
-"""A listener's certificate and its private key, read from the files that CERTIFICATE_PATH and KEY_PATH name."""
+"""The server's certificate and private key, read from the files of CERTIFICATE_PATH and KEY_PATH."""
 
 import datetime as dt
 import os
@@ -15,11 +15,12 @@ from OpenSSL import SSL
 from mta.message.dates import utc
 from mta.tls.context import new_context, openssl_error_text
 
-# All have forward secrecy. The last group has no AEAD: clients that know nothing better would else send in clear.
+# All suites have forward secrecy. The last group has no AEAD, for clients that would otherwise send in clear text.
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL"
-# A session ticket's key would live as long as the process and open every recorded session; mail clients rarely resume.
+# The key of session tickets would live as long as the process and decrypt every recorded session, and mail clients
+# rarely resume sessions.
 _OPTIONS = SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_TICKET
-# How long before its end a certificate is complained about: this, or a third of a short life.
+# The time before its end at which a certificate is reported: this, or a third of a shorter validity.
 _SOON = dt.timedelta(days=7)
 _MAX_OCTETS = 1 << 20
 
@@ -27,12 +28,12 @@ _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class CertificateError(Exception):
-    """A pair that cannot be used: one line that names KEY_PATH or CERTIFICATE_PATH and what to do."""
+    """A pair cannot be used; the message is one line that names KEY_PATH or CERTIFICATE_PATH and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """What a listener proves itself with. As text, whom it names and until when: `mx.example.org, until 2027-02-01`."""
+    """A certificate and its key. As text, its names and its end: `mx.example.org, until 2027-02-01`."""
 
     certificate: x509.Certificate
     context: SSL.Context
@@ -41,17 +42,17 @@ class KeyPair:
         return f"{_names(self.certificate)}, until {self.certificate.not_valid_after_utc:%Y-%m-%d}"
 
     def has_ended(self, now: float) -> bool:
-        """Whether the certificate's last day is over at this time (seconds since 1970)."""
+        """Whether the certificate has expired at this time (seconds since 1970)."""
         return now > self.certificate.not_valid_after_utc.timestamp()
 
     def problem(self, now: float) -> str:
-        """Say what is wrong with the certificate's dates at this time (seconds since 1970) and what to do, or ""."""
+        """Return the fault of the certificate's dates at this time (seconds since 1970) and its remedy, or ""."""
         return _date_problem(self.certificate, utc(now))
 
 
 @dataclass(frozen=True, slots=True)
 class PemFiles:
-    """What stands in the files of a pair: a certificate, with those that lead to its root behind it, and its key."""
+    """The content of the files of a pair: a certificate followed by its chain, and its key."""
 
     certificate_path: Path
     key_path: Path
@@ -66,9 +67,9 @@ def read_files(certificate_path: Path, key_path: Path) -> PemFiles:
 
 
 def make_pair(files: PemFiles) -> KeyPair:
-    """Make a pair of what was read: EC or RSA, both PEM.
+    """Return the pair in these files, EC or RSA, both PEM.
 
-    Raises CertificateError if one makes no sense or they do not belong together. Dates are not looked at.
+    Raises CertificateError if a file cannot be parsed, or if they do not belong together. Dates are not checked.
     """
     chain = _chain(files.certificate_path, files.certificate)
     key = _key(files.key_path, files.key)
@@ -78,7 +79,7 @@ def make_pair(files: PemFiles) -> KeyPair:
 
 
 def read_pair(certificate_path: Path, key_path: Path) -> KeyPair:
-    """Read the files of a pair and make it. Raises CertificateError."""
+    """Read the files of a pair and return it. Raises CertificateError."""
     return make_pair(read_files(certificate_path, key_path))
 
 
@@ -97,18 +98,18 @@ def _key(path: Path, content: bytes) -> _Key:
         key = load_pem_private_key(content, None)
     except TypeError:
         words = "the key is encrypted; store it without a passphrase, readable by the relay's user alone"
-    except Exception:  # noqa: BLE001  whatever a damaged key makes its reader raise, the file is at fault
+    except Exception:  # noqa: BLE001  the file is at fault for any error in reading it
         words = "the file holds no readable private key; it must be an EC or RSA key as PEM"
     else:
         if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             return key
-        words = "keys of this kind are not taken, for few mail clients know them; use an EC or RSA key"
+        words = "keys of this type are not accepted, because few mail clients know them; use an EC or RSA key"
     raise CertificateError(f"KEY_PATH={path}: {words}") from None
 
 
 def _read(setting: str, path: Path) -> bytes:
     try:
-        # Without blocking, for a pipe that nobody writes to would stop the relay here.
+        # Without O_NONBLOCK a pipe without a writer would block the relay here.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
             return file.read(_MAX_OCTETS) or b""
     except OSError as error:

@@ -5,7 +5,7 @@ protocol that provides IHalfCloseableProtocol can still write. Twisted's layer c
 sends all its commands and then closes its sending side would not get the replies.
 
 The memory of a session is bounded: OpenSSL's memory BIO keeps the size of the largest piece that was ever written to
-it, so input goes into it in small pieces.
+it, so input is written to it in small chunks.
 """
 
 from typing import Any
@@ -20,37 +20,37 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 
-#: Octets of memory that a TLS session takes for its buffers while it receives a large body: the memory BIO, which grows
-#: to four thirds of a piece, and a record. OpenSSL gives the record back, the BIO stays (measured: 22 KB a session).
-BUFFERS = 40 * 1024
-# Octets that are put into the memory BIO at once; a TLS record has 16 KiB of data at most (RFC 8446 section 5.1).
-_PIECE = 16384
+#: Octets of memory for the buffers of a TLS session that receives a large body: the memory BIO, which grows to four
+#: thirds of a chunk, and a record. OpenSSL releases the record, the BIO stays (measured: 22 KB a session).
+SESSION_OCTETS = 40 * 1024
+# Octets written to the memory BIO at once; a TLS record has at most 16 KiB of data (RFC 8446 section 5.1).
+_CHUNK = 16384
 
 
 @implementer(IHalfCloseableProtocol)
 class TLSLayer(BufferingTLSTransport):
-    """Twisted's layer between a TCP connection and a protocol; `begin` puts it there."""
+    """Twisted's layer between a TCP connection and a protocol; `start_tls` puts it there."""
 
     transport: Any
     _input_ended = False
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt input and give it to the protocol."""
-        if len(data) <= _PIECE:
+        if len(data) <= _CHUNK:
             super().dataReceived(data)
             return
-        for start in range(0, len(data), _PIECE):
-            # The protocol may have closed the connection because of an earlier piece.
+        for start in range(0, len(data), _CHUNK):
+            # The protocol may have closed the connection because of an earlier chunk.
             if self._lostTLSConnection:
                 return
-            super().dataReceived(data[start : start + _PIECE])
+            super().dataReceived(data[start : start + _CHUNK])
 
     def readConnectionLost(self) -> None:
-        """Handle the end of the TCP stream: the client sends no more, or the connection is lost."""
+        """Handle the end of the TCP stream: the peer sends no more, or the connection is lost."""
         self._input_ended = True
         if self._handshakeDone and not self.disconnecting and self._end_input():
             return
-        # With a reason that is not clean Twisted would reset the connection.
+        # With any other reason Twisted would reset the connection.
         self.transport.connectionLost(connectionDone)
 
     def writeConnectionLost(self) -> None:
@@ -66,7 +66,7 @@ class TLSLayer(BufferingTLSTransport):
         connection = self._tlsConnection
         while not self._lostTLSConnection:
             try:
-                data = connection.recv(_PIECE)
+                data = connection.recv(_CHUNK)
             except SSL.WantReadError:
                 break
             except SSL.ZeroReturnError:
@@ -95,7 +95,7 @@ class _Factory(TLSMemoryBIOFactory):
     protocol = TLSLayer
 
 
-def begin(connection: Connection, options: Any, send: Any) -> TLSLayer:
+def start_tls(connection: Connection, options: Any, send: Any) -> TLSLayer:
     """Put a TLS layer between a TCP connection and its protocol, and begin the handshake; return the layer.
 
     `options` is of the type that Twisted's `startTLS` takes. `send` sends octets on the socket at once and returns how
@@ -108,19 +108,19 @@ def begin(connection: Connection, options: Any, send: Any) -> TLSLayer:
     factory = _Factory(options, isinstance(connection, BaseClient), unwrapped)
     protocol: Any = connection.protocol
     layer = TLSLayer(factory, protocol, False)  # noqa: FBT003  Twisted's own flag
-    below: Any = connection
-    below.protocol = layer
-    below.getHandle = layer.getHandle
-    below.getPeerCertificate = layer.getPeerCertificate
+    changed: Any = connection
+    changed.protocol = layer
+    changed.getHandle = layer.getHandle
+    changed.getPeerCertificate = layer.getPeerCertificate
     directlyProvides(connection, ISSLTransport)
-    below.TLS = True
-    layer.makeConnection(_Below(connection, send))
+    changed.TLS = True
+    layer.makeConnection(_SocketTransport(connection, send))
     if producer is not None:
         connection.registerProducer(producer, streaming)
     return layer
 
 
-class _Below:
+class _SocketTransport:
     """The transport of a TLS layer: writes to the socket first and leaves the rest to the connection.
 
     The connection's own methods lead to the TLS layer, so this class calls those of its base class.
@@ -134,14 +134,14 @@ class _Below:
         return getattr(self._connection, name)
 
     def write(self, data: bytes) -> None:
-        """Send a record or several."""
+        """Send one or more TLS records."""
         if self._send is not None:
             sent = 0
             if self._connection.connected and not self._connection.disconnecting:
                 try:
                     sent = self._send(data)
                 except OSError:
-                    # The socket has no room, or the connection is lost: the transport finds that out by itself.
+                    # The socket has no room, or the connection is lost, which the transport detects by itself.
                     sent = 0
             if sent == len(data):
                 return

@@ -1,4 +1,4 @@
-"""TLS on the listening side: what STARTTLS shows, taken up anew when its files change (RFC 3207)."""
+"""TLS as the server: the certificate of STARTTLS, which is reloaded when its files change (RFC 3207)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from mta.tls.keypair import CertificateError, KeyPair, PemFiles, make_pair, read
 
 __all__ = ["CertificateError", "CertificateSnapshot", "ServerCertificate", "tls_failure_text"]
 
-#: Seconds after which whoever runs a certificate has it look at its files again.
+#: Seconds between two calls of `ServerCertificate.check`.
 CHECK_INTERVAL = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateSnapshot:
-    """What one process gives to another that may not be allowed to read the files."""
+    """The files of a certificate as one process has read them, for another one that may not be allowed to."""
 
     files: PemFiles
     stamps: Sequence[FileStamp | None]
 
 
 def tls_failure_text(reason: Failure) -> str:
-    """Say in one line how TLS failed, given what `connectionLost` got; "" if something else ended the connection."""
+    """Return one line that says how TLS failed, or "" if it did not; `reason` is the argument of `connectionLost`."""
     error = reason.value
     if not isinstance(error, SSL.Error):
         return ""
@@ -38,10 +38,10 @@ def tls_failure_text(reason: Failure) -> str:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerCertificate:
-    """What `startTLS` takes on the listening side. A new pair of files serves the handshakes after the next `check`.
+    """The options of `startTLS` for a server. New files are used for handshakes after the next call of `check`.
 
-    `notice` and `trouble` take lines for the operator, `wall_clock` gives seconds since 1970. Raises CertificateError.
-    As text, whom the certificate names and until when.
+    `notice` and `trouble` take lines for the operator, `wall_clock` gives seconds since 1970. As text, the names in the
+    certificate and its end.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ServerCertificate:
         trouble: Callable[[str], object],
         snapshot: CertificateSnapshot | None = None,
     ) -> None:
-        """With `snapshot` the files are read only once they are others than those."""
+        """Read the files; with `snapshot` only if they have changed since it was made. Raises CertificateError."""
         self._paths = certificate_path, key_path
         self._wall_clock = wall_clock
         self._notice = notice
@@ -62,7 +62,7 @@ class ServerCertificate:
         self._stamps = self._stamp_files() if snapshot is None else snapshot.stamps
         self._files = read_files(*self._paths) if snapshot is None else snapshot.files
         self._pair = make_pair(self._files)
-        # A new pair that could not be used, and whether that was told.
+        # The stamps of a new pair that could not be used, and whether that was reported.
         self._rejected: Sequence[FileStamp | None] = ()
         self._rejected_told = False
         self._problem = ""
@@ -73,7 +73,7 @@ class ServerCertificate:
 
     @property
     def snapshot(self) -> CertificateSnapshot:
-        """What another process needs to begin with the same pair; it has the key."""
+        """The files of the pair in use, including the key, for another process."""
         return CertificateSnapshot(self._files, self._stamps)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802
@@ -81,7 +81,7 @@ class ServerCertificate:
         return SSL.Connection(self._pair.context, None)
 
     def check(self) -> None:
-        """Take up new files if there are any. A pair that cannot be used is told once, and the old one stays."""
+        """Use new files if there are any. If they cannot be used, report that once and keep the old pair."""
         stamps = self._stamp_files()
         if stamps == self._stamps:
             self._rejected = ()
@@ -90,7 +90,7 @@ class ServerCertificate:
         self._check_dates()
 
     def reload(self) -> None:
-        """Read the files now, changed or not, as `check` does; a pair that cannot be used is reported each time."""
+        """Read the files now, changed or not. If they cannot be used, report that each time and keep the old pair."""
         stamps = self._stamp_files()
         self._rejected, self._problem = stamps, ""
         self._load(stamps)
@@ -104,7 +104,7 @@ class ServerCertificate:
                 return
             self._pair = self._newer(make_pair(files))
         except CertificateError as error:
-            # Whoever renews a certificate writes two files: between them it is no mistake that they do not fit.
+            # Renewal writes two files, so a mismatch is expected in between and reported only at the second check.
             self._rejected_told = stamps == self._rejected
             self._rejected = stamps
             if self._rejected_told:
@@ -114,7 +114,7 @@ class ServerCertificate:
         self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
 
     def _newer(self, new: KeyPair) -> KeyPair:
-        """Return a new pair, unless it has ended and the one in use has not. Raises CertificateError."""
+        """Return a new pair. Raises CertificateError if it has expired and the one in use has not."""
         now = self._wall_clock()
         if new.has_ended(now) and not self._pair.has_ended(now):
             raise CertificateError(f"CERTIFICATE_PATH={self._paths[0]}: {new.problem(now)}")

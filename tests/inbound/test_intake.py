@@ -14,7 +14,7 @@ from mta.message.envelope import BodyType
 from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFull, QueueId
 from mta.queue.memory import MemoryQueue
 from mta.smtp.replies import Reply
-from mta.tls.layer import BUFFERS
+from mta.tls.layer import SESSION_OCTETS
 from tests.drivers.listener import FRIEND, STRANGER, Listening
 
 Cut = Callable[[bytes], list[bytes]]
@@ -260,7 +260,7 @@ def test_the_buffers_of_tls_count_while_a_message_comes_in_and_not_after() -> No
     clear = begin(parts)
     clear.write(COMPLETE)
     in_clear = parts.intake.in_memory - in_secret
-    assert BUFFERS < in_secret - in_clear < BUFFERS + 100
+    assert SESSION_OCTETS < in_secret - in_clear < SESSION_OCTETS + 100
     clear.abort()
     store(secret)
     assert parts.intake.in_memory == 0
