@@ -111,7 +111,7 @@ def test_a_restart_keeps_the_queue_and_delivers_it(unit: Unit, world: World) -> 
     unit.systemctl("restart")
     unit.submit(TO)
     until(lambda: "451" in unit.command("queue", "list"), what="a first attempt that fails")
-    (page_command,) = blocks(PAGE, "Looking at it", "sh")
+    page_command, *_ = blocks(PAGE, "Status and commands", "sh")
     assert TO in unit.machine.shell(page_command)
     sink.rules.clear()
     before = unit.pid()
