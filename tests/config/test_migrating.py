@@ -49,7 +49,7 @@ def test_every_variable_of_the_image_has_its_row_once() -> None:
 
 
 def test_every_row_has_a_verdict_and_a_reason_where_it_differs() -> None:
-    for name, verdict, reason in rows("The variables") + rows("What you mounted"):
+    for name, verdict, reason in rows("The variables") + rows("Mounted files and volumes"):
         assert verdict in VERDICTS
         assert reason or verdict == "same", name
 
