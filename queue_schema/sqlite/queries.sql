@@ -1,5 +1,5 @@
--- Every statement the queue runs, by the name its code uses. `?` are values; no statement is put together from parts.
--- A list of ids is one value, a JSON array, so that many messages cost one statement.
+-- All statements of the queue, each under the name that the code uses. Statements are never built at run time: `?`
+-- stands for a value. A list of ids is one value, a JSON array, so that many messages need one statement.
 
 -- name: begin
 BEGIN IMMEDIATE;
@@ -221,7 +221,7 @@ INSERT INTO meta (name, value) VALUES (?, ?);
 -- name: clear_merge_mark
 DELETE FROM meta WHERE name IN ('merging', 'merged');
 
--- The queue of a worker that runs no more is attached as `leftover` while it is merged.
+-- During a merge the queue of a worker that no longer runs is attached as `leftover`.
 
 -- name: attach
 ATTACH ? AS leftover;
@@ -283,7 +283,7 @@ FROM (SELECT count(*) AS accepted, coalesce(sum(status = 'delivered'), 0) AS del
              coalesce(sum(status = 'failed'), 0) AS failed, coalesce(sum(status = 'removed'), 0) AS removed
       FROM leftover.recipient WHERE message_id IN (SELECT value FROM json_each(?))) AS copied;
 
--- What its history has forgotten, and its marks.
+-- Adds the counts of messages that the other queue's history has dropped, and its marks.
 
 -- name: copy_forgotten
 UPDATE main.ledger SET accepted = ledger.accepted + forgotten.accepted, delivered = ledger.delivered + forgotten.delivered,

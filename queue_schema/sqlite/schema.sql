@@ -1,14 +1,14 @@
--- The whole of the newest schema. Older files get here by the steps in migrations/; a test compares the two ways.
+-- The newest schema. The scripts in migrations/ upgrade an older file to it; a test compares the two results.
 
 BEGIN;
 
--- "smtq": tells a queue file from any other SQLite file.
+-- "smtq": distinguishes a queue file from other SQLite files.
 PRAGMA application_id = 0x736d7471;
 PRAGMA user_version = 4;
 
 CREATE TABLE meta (
-    name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with a worker's number, while its
-                                                         -- queue becomes part of this one
+    name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with the number of a worker
+                                                         -- while its queue is merged into this one
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -31,21 +31,21 @@ CREATE TABLE message (
     envid TEXT,
     delay_reported INTEGER NOT NULL DEFAULT 0 CHECK (delay_reported IN (0, 1)),
     held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
-    token INTEGER NOT NULL CHECK (token >= 0),           -- claims so far: the running or last lease's token
-    leased INTEGER NOT NULL CHECK (leased IN (0, 1)),    -- 1: someone works on it, until `due`
-    due REAL,                                            -- when it may be claimed next; NULL when nothing waits
+    token INTEGER NOT NULL CHECK (token >= 0),           -- claims so far: the token of the running or last lease
+    leased INTEGER NOT NULL CHECK (leased IN (0, 1)),    -- 1: there is a running lease, until `due`
+    due REAL,                                            -- when it may be claimed next; NULL: all recipients are final
     finished REAL,                                       -- when its last recipient became final
-    held_since REAL,                                     -- when the hold began; NULL: by an older program, or not held
-    leased_since REAL,                                   -- when the last claim began; NULL: never claimed, or with add
+    held_since REAL,                                     -- when the hold began; NULL: not held, or by an older program
+    leased_since REAL,                                   -- when the last claim began; NULL: none since the add
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL)),
-    -- A lease has an end and a token; what is finished is neither leased nor held.
+    -- A lease has an end and a token; a finished message is neither leased nor held.
     CHECK (leased = 0 OR (due IS NOT NULL AND token > 0)),
     CHECK (held = 0 OR due IS NOT NULL)
 ) STRICT;
 
--- Only what waits is in it, so that the history costs neither claim nor add anything. `leased` lets a start find the
--- leases of the process before it without reading a single message.
+-- Has only waiting messages, so that the history does not slow down claim and add. With `leased`, a start finds the
+-- leases of the earlier process without reading a message.
 CREATE INDEX waiting ON message (held, due, leased) WHERE due IS NOT NULL;
 CREATE INDEX waiting_in_file ON message (id) WHERE in_file = 1 AND due IS NOT NULL;
 CREATE INDEX history ON message (finished) WHERE finished IS NOT NULL;
@@ -57,36 +57,36 @@ CREATE TABLE recipient (
     domain TEXT NOT NULL,
     notify INTEGER,                                      -- bits: 1 success, 2 failure, 4 delay; NULL: not asked
     original TEXT,
-    -- Not `IN`: for more than two values SQLite makes a table of them at each insert and update (4 % of a message).
+    -- Not `IN`: with more than two values SQLite builds a table of them at each insert and update (4 % of a message).
     status TEXT NOT NULL
         CHECK (status = 'waiting' OR status = 'delivered' OR status = 'failed' OR status = 'removed'),
     attempts INTEGER NOT NULL CHECK (attempts >= 0),
-    due REAL,                                            -- when its last verdict asked for another attempt
+    due REAL,                                            -- when the last verdict asked for another attempt
     reply TEXT NOT NULL,
     host TEXT NOT NULL,
     finished REAL,
-    signed_by TEXT,                                      -- DKIM: the domain and its selectors, or why none did
+    signed_by TEXT,                                      -- DKIM: the domain and selectors, or why it was not signed
     PRIMARY KEY (message_id, idx),
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- Apart from `message`, so that a change of state does not rewrite the body.
+-- Apart from `message`, so that a change of the state does not rewrite the body.
 CREATE TABLE body (
     message_id INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
     data BLOB NOT NULL
 ) STRICT;
 
--- One row, changed once in each transaction: how many recipients this queue was given and how many of them left it, and
--- how. What is not counted as gone must wait, whatever the history has forgotten.
+-- One row, changed at most once in a transaction: counts of the recipients that were added to this queue, and of those
+-- that became final, by result. The others must be waiting, even if messages were dropped from the history.
 CREATE TABLE ledger (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     accepted INTEGER NOT NULL CHECK (accepted >= 0),
     delivered INTEGER NOT NULL CHECK (delivered >= 0),
     failed INTEGER NOT NULL CHECK (failed >= 0),
     removed INTEGER NOT NULL CHECK (removed >= 0),
-    sending TEXT NOT NULL                                -- marks of what may be on its way, as JSON: recipients' ranges
-                                                         -- by message id
+    sending TEXT NOT NULL                                -- the marks of copies in flight, as JSON: ranges of
+                                                         -- recipients by message id
 ) STRICT;
 
 INSERT INTO ledger (id, accepted, delivered, failed, removed, sending) VALUES (1, 0, 0, 0, 0, '{}');

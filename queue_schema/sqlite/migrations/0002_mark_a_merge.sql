@@ -1,5 +1,5 @@
--- `meta` may say that another worker's queue is being merged into this one. A program that does not know the mark would
--- remove bodies whose rows are still to come, so none older than this version may open the file.
+-- `meta` may say that the queue of another worker is being merged into this one. An older program does not know that
+-- mark and would remove bodies whose rows are not copied yet, so it must not open the file.
 
 BEGIN;
 UPDATE meta SET value = 2 WHERE name = 'oldest_compatible';

@@ -1,5 +1,5 @@
--- The ledger, begun with what is waiting and what the history remembers. An older program would not keep it, and would
--- send without a mark, so none may open the file.
+-- Creates the ledger from the waiting recipients and the history. An older program would not update it and would send
+-- without a mark, so it must not open the file.
 
 BEGIN;
 

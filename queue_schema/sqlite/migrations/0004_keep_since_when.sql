@@ -1,5 +1,5 @@
--- For an operator: since when a message is held or in delivery, and the DKIM signer of the last copy for a recipient.
--- They are NULL for what an older program has done.
+-- For operators: since when a message is held or in delivery, and the DKIM signer of the last copy for a recipient.
+-- NULL means that an older program held, claimed or sent it.
 
 BEGIN;
 ALTER TABLE message ADD COLUMN held_since REAL;
