@@ -36,7 +36,7 @@ PROSE_LIMITS = {
     "mta/event_log": (3, 4),
     "mta/inbound": (3, 4),
     "mta/message": (3, 4),
-    "mta/queue": (19, 8),
+    "mta/queue": (3, 4),
     "mta/routing": (3, 4),
     "mta/smtp": (17, 6),
     "mta/tls": (3, 4),

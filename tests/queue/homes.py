@@ -13,7 +13,7 @@ from mta.queue.interface import Action, Claim, NewMail, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.sqlite.reader import summary
 from mta.queue.sqlite.recovery import read_merge_mark
-from tests.queue.contract import LATER, LEASE, NEVER, NOW, TOOK, mail
+from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, mail
 
 #: Octets of a body that is kept in a row here.
 SMALL = 1000

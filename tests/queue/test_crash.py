@@ -16,7 +16,7 @@ from mta.queue.interface import Action, Claim, NewMail, Query, Settlement, Verdi
 from mta.queue.sqlite.ledger import read_marks, stored_marks
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
-from tests.queue.contract import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
+from tests.queue.messages import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
 
 README = Path(__file__).parents[2] / "queue_schema" / "README.md"
 SMALL = b"Subject: small\r\n\r\nhi\r\n"

@@ -18,7 +18,7 @@ from mta.queue.interface import Action, Claim, NewMail, Query, QueueError, Queue
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.length import choose
-from tests.queue.contract import LATER, NEVER, NOW, TOOK, envelope, mail, octets
+from tests.queue.messages import LATER, NEVER, NOW, TOOK, envelope, mail, octets
 
 LEASE = 50.0
 seconds = st.integers(0, 120)

@@ -2,7 +2,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.interface import Queue
 from mta.queue.memory import MemoryQueue
-from tests.queue.contract import QueueContract
+from tests.queue.contract.queue_contract import QueueContract
 
 
 class MemoryQueueTests(QueueContract, SynchronousTestCase):

@@ -7,7 +7,7 @@ from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Settlement, Verdict
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.upkeep import AUDIT_INTERVAL, Auditor
-from tests.queue.contract import LATER, LEASE, NOW, mail, scratch
+from tests.queue.messages import LATER, LEASE, NOW, mail, scratch
 
 
 class AuditorTests(SynchronousTestCase):

@@ -15,8 +15,8 @@ from mta.queue.interface import QueueError
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.worker_queues.merge import merge
 from tests.length import choose
-from tests.queue.contract import NOW
 from tests.queue.homes import Home
+from tests.queue.messages import NOW
 
 ALL = os.environ.get("RELAY_FAULTS") == "all"
 STRIDE = 1 if ALL else choose(97, 29)

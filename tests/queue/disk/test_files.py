@@ -5,7 +5,7 @@ import pytest
 
 from mta.queue.disk.files import BODY_NAME, PART, wal_of
 from mta.queue.ids import IdSource, to_id
-from tests.queue.contract import NOW
+from tests.queue.messages import NOW
 
 
 @pytest.mark.parametrize("id", [to_id(0), to_id((1 << 63) - 1), IdSource().new(NOW)], ids=["first", "last", "new"])

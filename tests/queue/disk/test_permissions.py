@@ -10,8 +10,8 @@ from mta.queue.disk.queue_dir import lock_relay, prepare
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
-from tests.queue.contract import NOW
 from tests.queue.homes import Home
+from tests.queue.messages import NOW
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")

@@ -12,7 +12,7 @@ from mta.queue.disk.queue_dir import RELAY_LOCK, Lock, homes, lock_relay, prepar
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.queue import open_queue
-from tests.queue.contract import NOW
+from tests.queue.messages import NOW
 
 
 def test_a_new_directory_is_closed_to_others(tmp_path):

@@ -10,7 +10,7 @@ from mta.queue.disk.threads import run_inline
 from mta.queue.interface import BodyLost, Claim, NewMail, QueueError, Settlement, Verdict
 from mta.queue.sqlite import bodies
 from mta.queue.sqlite.queue import open_queue
-from tests.queue.contract import LEASE, NOW, TOOK, mail, octets, scratch
+from tests.queue.messages import LEASE, NOW, TOOK, mail, octets, scratch
 from tests.queue.sqlite.test_group_commit import Failing
 
 SMALL, LARGE = b"small\r\n", b"x" * 2000

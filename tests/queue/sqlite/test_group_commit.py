@@ -10,7 +10,7 @@ from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, MAX_BATCH, GroupCommit
 from mta.queue.sqlite.schema import connect
-from tests.queue.contract import scratch
+from tests.queue.messages import scratch
 
 
 class ByHand:

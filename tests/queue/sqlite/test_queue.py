@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mta.queue.disk.threads import Threads, run_inline
 from mta.queue.interface import Action, Query, Queue, QueueError, QueueFull, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
-from tests.queue.contract import LEASE, NEVER, NOW, TOOK, QueueContract, mail, octets, scratch
+from tests.queue.contract.queue_contract import QueueContract
+from tests.queue.messages import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
 
 
 class SqliteQueueTests(QueueContract, SynchronousTestCase):

@@ -13,7 +13,7 @@ from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.schema import Scripts, connect, open_file
 from mta.queue.sqlite.statements import SHIPPED, read_statements
-from tests.queue.contract import NOW, mail
+from tests.queue.messages import NOW, mail
 
 # The schema as it might have been before version 1: no history, no remembered delay.
 BEFORE = """

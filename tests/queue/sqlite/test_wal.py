@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.queue.disk.threads import run_inline
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.wal import WalMonitor
-from tests.queue.contract import NOW, mail, scratch
+from tests.queue.messages import NOW, mail, scratch
 
 
 class WalMonitorTests(SynchronousTestCase):

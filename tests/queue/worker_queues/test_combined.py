@@ -20,7 +20,7 @@ from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.worker_queues.combined import CombinedQueue, open_queues, with_home
-from tests.queue.contract import LATER, LEASE, NEVER, NOW, TOOK, mail
+from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, mail
 
 Told = list[tuple[Path, Action, list[QueueId]]]
 

@@ -16,8 +16,8 @@ from mta.queue.sqlite.schema import connect
 from mta.queue.worker_queues import copy
 from mta.queue.worker_queues.merge import Merged, merge
 from mta.smtp.address import parse_address
-from tests.queue.contract import NOW
 from tests.queue.homes import KINDS, Home, fill, merged_picture, picture
+from tests.queue.messages import NOW
 
 EVERY_KIND = [(kind, large) for kind in KINDS for large in (False, True)]
 THEN = NOW + 60

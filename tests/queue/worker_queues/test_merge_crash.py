@@ -19,8 +19,8 @@ from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.sqlite.recovery import read_merge_mark
 from mta.queue.worker_queues import copy
 from mta.queue.worker_queues.merge import merge
-from tests.queue.contract import LEASE, NOW, octets
 from tests.queue.homes import KINDS, SMALL, Picture, fill, picture
+from tests.queue.messages import LEASE, NOW, octets
 from tests.queue.test_crash import README
 
 THEN = NOW + 1000

@@ -1,0 +1,132 @@
+"""Claims, their release, due times, and the marks of copies in flight."""
+
+from mta.queue.interface import (
+    Action,
+    Claim,
+    DeferralFilter,
+    DueMessage,
+    Pending,
+    Verdict,
+)
+from tests.queue.contract.case import QueueCase
+from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK
+
+
+class ClaimContract(QueueCase):
+    """`claim`, with and without a deferral filter."""
+
+    def test_claims_come_longest_due_first_and_no_more_than_asked(self):
+        late, early, middle = (self.added(due=NOW + when) for when in (30, 10, 20))
+        self.assertEqual([claim.id for claim in self.claims(NOW + 60, limit=2)], [early.id, middle.id])
+        self.assertEqual([claim.id for claim in self.claims(NOW + 60, limit=2)], [late.id])
+        self.assertEqual(self.claims(NOW + 60), [])
+
+    def claim_with_filter(self, deferral_filter: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
+        return self.now(self.queue.claim(now, limit, LEASE, deferral_filter))
+
+    def test_what_is_put_off_is_not_claimed_but_due_at_its_new_time(self):
+        left, taken = self.added("a@dead.test"), self.added("b@live.test")
+        until = {("dead.test",): NOW + 90}
+        claims = self.claim_with_filter(lambda message: until.get(message.domains))
+        self.assertEqual([(claim.id, claim.token) for claim in claims], [(taken.id, 1)])
+        self.assertEqual(self.claims(NOW + 89), [])
+        self.assertEqual([(claim.id, claim.token) for claim in self.claims(NOW + 90)], [(left.id, 1)])
+
+    def test_what_is_put_off_was_not_attempted(self):
+        left = self.added("a@dead.test")
+        self.assertEqual(self.claim_with_filter(lambda _: NOW + 90), [])
+        (state,) = self.entry(left.id).recipients
+        self.assertEqual((state.attempts, state.due), (0, NOW + 90))
+
+    def test_whoever_puts_off_is_told_what_waits_and_whether_its_sender_knows(self):
+        claim = self.claimed("a@one.test", "b@two.test", "c@three.test", "d@one.test")
+        self.settled(claim, Verdict(1, TOOK), *(Verdict(index, LATER, NOW) for index in (0, 2, 3)))
+        self.added("e@four.test", sender=None, due=NOW + 1)
+        asked: list[DueMessage] = []
+        self.assertEqual(len(self.claim_with_filter(asked.append, NOW + 1)), 2)
+        self.assertEqual([set(waiting.domains) for waiting in asked], [{"one.test", "three.test"}, {"four.test"}])
+        self.assertEqual([(waiting.created, waiting.delay_reported) for waiting in asked], [(NOW, False), (NOW, True)])
+
+    def test_what_is_held_or_was_claimed_before_is_not_put_off(self):
+        held, born = self.added("a@dead.test"), self.claimed("b@dead.test")
+        self.now(self.queue.apply(Action.HOLD, [held.id], NOW))
+        self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: NOW + 9000, NOW + LEASE)], [born.id])
+
+    def test_no_more_than_asked_is_claimed_of_what_is_not_put_off(self):
+        first, second = self.added(due=NOW - 2), self.added(due=NOW - 1)
+        self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: None, limit=1)], [first.id])
+        self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: None, limit=1)], [second.id])
+
+    def test_a_claim_holds_all_recipients_but_pending_only_those_that_wait(self):
+        claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
+        self.settled(claim, Verdict(0, TOOK), Verdict(1, LATER, NOW + 5), Verdict(2, NEVER))
+        (again,) = self.claims(NOW + 5)
+        self.assertEqual(again.envelope, claim.envelope)
+        self.assertEqual(again.pending, (Pending(1, claim.envelope.recipients[1], 1),))
+        self.assertEqual(again.token, 2)
+
+
+class ReleaseContract(QueueCase):
+    """`release` and `next_due`."""
+
+    def test_a_released_claim_is_untouched_and_due_when_asked(self):
+        claim = self.claimed()
+        self.assertTrue(self.now(self.queue.release(claim, NOW + 7)))
+        self.assertEqual(self.claims(NOW + 6), [])
+        (again,) = self.claims(NOW + 7)
+        self.assertEqual((again.pending, again.token), (claim.pending, 2))
+
+    def test_a_released_claim_can_not_be_released_or_settled_again(self):
+        claim = self.claimed()
+        self.now(self.queue.release(claim, NOW))
+        self.assertFalse(self.now(self.queue.release(claim, NOW + 7)))
+        self.assertFalse(self.settled(claim, Verdict(0, TOOK)))
+
+    def test_an_empty_queue_has_nothing_due(self):
+        self.assertIsNone(self.now(self.queue.next_due()))
+
+    def test_a_leased_message_comes_due_at_its_leases_end(self):
+        self.claimed()
+        self.assertEqual(self.now(self.queue.next_due()), NOW + LEASE)
+        self.added(due=NOW + 50)
+        self.assertEqual(self.now(self.queue.next_due()), NOW + 50)
+
+
+class InFlightContract(QueueCase):
+    """`note_in_flight`."""
+
+    def marked(self, claim, *indexes):
+        return self.now(self.queue.note_in_flight(claim.id, indexes))
+
+    def test_a_mark_is_new_until_its_recipient_is_settled(self):
+        claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
+        self.assertEqual(self.marked(claim, 0, 1), frozenset())
+        self.settled(claim, Verdict(0, TOOK), Verdict(2, TOOK), keep_claim=True)
+        self.assertEqual(self.marked(claim, 0, 2), frozenset())
+        self.assertEqual(self.marked(claim, 1, 2), {1, 2})
+
+    def test_what_is_given_back_or_settled_for_good_has_no_marks(self):
+        claim = self.claimed("a@example.test", "b@example.test")
+        self.marked(claim, 0, 1)
+        self.now(self.queue.release(claim, NOW))
+        self.assertEqual(self.marked(claim, 0, 1), frozenset())
+        self.settled(claim, Verdict(0, TOOK))
+        self.assertEqual(self.marked(claim, 1), frozenset())
+
+    def test_a_late_settlement_leaves_the_marks_to_whoever_has_the_message_now(self):
+        late = self.claimed("a@example.test", "b@example.test")
+        (newer,) = self.claims(NOW + LEASE)
+        self.marked(newer, 0, 1)
+        self.assertFalse(self.settled(late, Verdict(0, TOOK), keep_claim=True))
+        self.assertFalse(self.settled(late, Verdict(0, TOOK)))
+        self.assertFalse(self.settled(late, Verdict(0, TOOK), Verdict(1, TOOK)))
+        self.assertFalse(self.now(self.queue.release(late, NOW)))
+        self.assertEqual(self.marked(newer, 0, 1), {0, 1})
+
+    def test_the_marks_of_a_removed_message_go_when_whoever_sent_it_comes_back(self):
+        for come_back in (lambda claim: self.settled(claim, Verdict(0, TOOK)), self.released):
+            claim = self.claimed()
+            self.marked(claim, 0)
+            self.applied(Action.REMOVE, claim.id)
+            self.assertFalse(come_back(claim))
+            self.assertEqual(self.marked(claim, 0), frozenset())

@@ -1,0 +1,20 @@
+"""The contract of a Queue, which the tests of each implementation inherit."""
+
+from tests.queue.contract.adding import AddContract, BodyContract
+from tests.queue.contract.claiming import ClaimContract, InFlightContract, ReleaseContract
+from tests.queue.contract.operating import ActionContract, EndContract, ReadContract
+from tests.queue.contract.settling import SettleContract
+
+
+class QueueContract(
+    AddContract,
+    BodyContract,
+    ClaimContract,
+    ReleaseContract,
+    InFlightContract,
+    SettleContract,
+    ActionContract,
+    ReadContract,
+    EndContract,
+):
+    """Tests by the interface alone. A TestCase inherits it and defines `make_queue` and `fill_disk`."""
