@@ -30,8 +30,8 @@ LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
 DOWN = TryLater("cannot connect: refused", "mx.test[192.0.2.1]:25", "4.4.1")
 
 
-def refuses_for_now(parcel: DeliveryRequest) -> dict[int, Outcome]:
-    return {pending.index: LATER for pending in parcel.recipients}
+def refuses_for_now(request: DeliveryRequest) -> dict[int, Outcome]:
+    return {pending.index: LATER for pending in request.recipients}
 
 
 class Nowhere:
@@ -51,13 +51,13 @@ class JumpTests(SynchronousTestCase):
         self.lines: list[str] = []
         event_log = EventLog(self.lines.append, self.wall_clock)
         self.queue = MemoryQueue()
-        self.carrier = FakeConnector()
+        self.connector = FakeConnector()
         reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
         context = DeliveryContext(self.clock, self.wall_clock, event_log)
         self.service = DeliveryService(
             self.queue,
             FakeRouter(),
-            self.carrier,
+            self.connector,
             Nowhere(),
             Settler(self.queue, reporter, SCHEDULE, context),
             context=context,
@@ -84,7 +84,7 @@ class JumpTests(SynchronousTestCase):
         return [recipient.status for recipient in entry.recipients]
 
     def refused_for_now(self) -> None:
-        self.carrier.answer = refuses_for_now
+        self.connector.answer = refuses_for_now
 
     def set_clock(self, seconds: float) -> None:
         """Set the wall clock, and have the relay look around as the watch over the clock has it."""
@@ -95,7 +95,7 @@ class JumpTests(SynchronousTestCase):
         self.refused_for_now()
         new = self.hand_over("bob@b.test")
         self.clock.advance(900)
-        self.carrier.answer = delivers
+        self.connector.answer = delivers
         self.set_clock(YEAR)
         assert self.statuses(new) == [Status.DELIVERED]
         assert not any(" failed " in line for line in self.lines)
@@ -104,10 +104,10 @@ class JumpTests(SynchronousTestCase):
         self.refused_for_now()
         new = self.hand_over("bob@b.test")
         self.clock.advance(900)
-        tried = len(self.carrier.parcels)
+        tried = len(self.connector.requests)
         self.set_clock(YEAR)
         # The attempt, and the report of it.
-        assert len(self.carrier.parcels) == tried + 2
+        assert len(self.connector.requests) == tried + 2
         assert self.statuses(new) == [Status.FAILED]
 
     def test_a_year_ahead_one_refusal_is_no_reason_to_give_up_mail_that_was_not_tried_before(self) -> None:
@@ -115,25 +115,25 @@ class JumpTests(SynchronousTestCase):
         untried = mail("bob@b.test")
         self.successResultOf(self.queue.add(untried, self.wall_clock(), due=self.wall_clock() + 100))
         self.set_clock(YEAR)
-        assert [parcel.id for parcel in self.carrier.parcels].count(untried.id) == 1
+        assert [request.id for request in self.connector.requests].count(untried.id) == 1
         assert self.statuses(untried) == [Status.WAITING]
         self.clock.advance(900)
         assert self.statuses(untried) == [Status.FAILED]
 
     def test_a_year_ahead_a_host_that_is_down_is_asked_again_before_its_mail_is_given_up(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         mails = [self.hand_over("bob@b.test") for _ in range(5)]
         self.clock.advance(30)
-        opened = len(self.carrier.plans)
-        self.carrier.down = None
+        opened = len(self.connector.plans)
+        self.connector.down = None
         self.set_clock(YEAR)
-        assert len(self.carrier.plans) > opened
+        assert len(self.connector.plans) > opened
         assert [self.statuses(new) for new in mails] == [[Status.DELIVERED]] * 5
 
     def test_a_day_back_what_is_made_due_is_tried_at_once_though_its_host_was_down(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         new = self.hand_over("bob@b.test")
-        self.carrier.down = None
+        self.connector.down = None
         self.ahead -= DAY
         self.successResultOf(self.queue.apply(Action.RETRY, None, self.wall_clock()))
         self.set_clock(0)
@@ -145,9 +145,9 @@ class JumpTests(SynchronousTestCase):
         self.ahead -= DAY
         self.successResultOf(self.queue.apply(Action.RETRY, None, self.wall_clock()))
         self.set_clock(0)
-        tried = len(self.carrier.parcels)
+        tried = len(self.connector.requests)
         self.clock.pump([60.0] * 14)
-        assert len(self.carrier.parcels) == tried
+        assert len(self.connector.requests) == tried
         self.clock.pump([60.0] * 2)
-        assert len(self.carrier.parcels) == tried + 1
+        assert len(self.connector.requests) == tried + 1
         assert self.statuses(new) == [Status.WAITING]

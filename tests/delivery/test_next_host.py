@@ -67,9 +67,9 @@ class Attempts:
         )  # type: ignore[arg-type,return-value]
         self.plan = Plan("mx.test", routes or (FIRST, SECOND))
         windows = own_windows(WindowLimits(start=2, most=4))
-        carrier = SmtpConnector(replace(parts, bdat=False))
+        connector = SmtpConnector(replace(parts, bdat=False))
         context = DeliveryContext(self.net, self.net.seconds, event_log)
-        self.destination = Destination("mx.test", windows, carrier, context)
+        self.destination = Destination("mx.test", windows, connector, context)
 
     @property
     def outcomes(self) -> dict[str, Outcome]:

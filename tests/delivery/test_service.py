@@ -101,7 +101,7 @@ class ServiceTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.queue: MemoryQueue = MemoryQueue()
-        self.carrier = FakeConnector()
+        self.connector = FakeConnector()
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
         self.service = self.new_service()
@@ -112,7 +112,7 @@ class ServiceTests(SynchronousTestCase):
         return DeliveryService(
             self.queue,
             self.router,
-            self.carrier,
+            self.connector,
             self.mailboxes,
             Settler(self.queue, reporter, SCHEDULE, context),
             context=context,
@@ -160,13 +160,13 @@ class ServiceTests(SynchronousTestCase):
     def refuse(self, **by_user: Outcome) -> None:
         """Let the remote give these outcomes, and take everyone else."""
 
-        def answer(parcel: DeliveryRequest) -> dict[int, Outcome]:
-            outcomes = delivers(parcel)
-            for pending in parcel.recipients:
+        def answer(request: DeliveryRequest) -> dict[int, Outcome]:
+            outcomes = delivers(request)
+            for pending in request.recipients:
                 outcomes[pending.index] = by_user.get(pending.recipient.address.local, outcomes[pending.index])
             return outcomes
 
-        self.carrier.answer = answer
+        self.connector.answer = answer
 
 
 class DeliveryTests(ServiceTests):
@@ -184,29 +184,29 @@ class DeliveryTests(ServiceTests):
     def test_recipients_with_one_destination_go_in_one_transaction(self) -> None:
         self.start()
         self.hand_over("bob@b.test", "eve@c.test", "joe@b.test")
-        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [3]
+        assert [len(request.recipients) for request in self.connector.requests] == [3]
 
     def test_a_transaction_has_a_bounded_number_of_recipients(self) -> None:
         self.start()
         self.hand_over(*[f"u{number}@b.test" for number in range(250)])
-        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [100, 100, 50]
+        assert [len(request.recipients) for request in self.connector.requests] == [100, 100, 50]
 
     def test_each_recipient_gets_its_own_verdict_and_only_the_rest_is_tried_again(self) -> None:
         self.start()
         self.refuse(eve=LATER, joe=NO)
         new = self.hand_over("bob@b.test", "eve@b.test", "joe@b.test")
         assert self.statuses(new) == [Status.DELIVERED, Status.WAITING, Status.FAILED]
-        self.carrier.answer = delivers
+        self.connector.answer = delivers
         self.clock.advance(900)
         assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED, Status.FAILED]
         # The report about joe went out in between.
-        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [3, 1, 1]
+        assert [len(request.recipients) for request in self.connector.requests] == [3, 1, 1]
 
     def test_a_failure_is_reported_to_the_sender_at_once(self) -> None:
         self.start()
         self.refuse(bob=NO)
         self.hand_over("bob@b.test")
-        report = self.carrier.parcels[-1]
+        report = self.connector.requests[-1]
         assert report.envelope.sender is None
         assert str(report.envelope.recipients[0].address) == "alice@a.test"
         assert len(self.events("reported")) == 1
@@ -215,7 +215,7 @@ class DeliveryTests(ServiceTests):
         self.start()
         self.refuse(bob=NO, alice=NO)
         self.hand_over("bob@b.test")
-        assert len(self.carrier.parcels) == 2
+        assert len(self.connector.requests) == 2
         assert len(self.entries()) == 2
 
     def test_out_of_time_is_a_failure_that_quotes_the_last_reply(self) -> None:
@@ -247,7 +247,7 @@ class DeliveryTests(ServiceTests):
         self.start()
         new = self.hand_over("bob@gone.test", "bob@slow.test")
         assert self.statuses(new) == [Status.FAILED, Status.WAITING]
-        assert [str(parcel.envelope.recipients[0].address) for parcel in self.carrier.parcels] == ["alice@a.test"]
+        assert [str(request.envelope.recipients[0].address) for request in self.connector.requests] == ["alice@a.test"]
 
     def test_recipients_whose_routing_is_known_do_not_wait_for_the_others(self) -> None:
         finding = self.look_up("slow.test")
@@ -264,9 +264,9 @@ class DeliveryTests(ServiceTests):
         self.hand_over("bob@one.test", "eve@two.test")
         first.callback(Plan("mx.test", ()))
         self.clock.advance(PATIENCE / 2)
-        assert self.carrier.parcels == []
+        assert self.connector.requests == []
         second.callback(Plan("mx.test", ()))
-        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [2]
+        assert [len(request.recipients) for request in self.connector.requests] == [2]
 
     def test_a_look_up_that_takes_long_delays_its_own_recipients_only(self) -> None:
         fast, slow, slower = (self.look_up(name) for name in ("fast.test", "slow.test", "slower.test"))
@@ -291,47 +291,47 @@ class DeliveryTests(ServiceTests):
 
     def test_a_delivery_line_tells_where_the_time_went(self) -> None:
         self.start()
-        self.carrier.held = True
+        self.connector.held = True
         self.hand_over("bob@b.test")
         self.clock.advance(2)
-        self.carrier.connections[0].answer()
+        self.connector.connections[0].answer()
         assert "total=2.0 queued=0.0 waited=0.0 transfer=2.0" in self.events("delivered")[0]
 
 
 class DeadDestinationTests(ServiceTests):
     def test_a_dead_destination_costs_one_probe_a_step_and_all_is_delivered_when_it_is_back(self) -> None:
-        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.connector.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         new = [self.add("bob@b.test") for _ in range(50)]
         self.start()
-        probes = len(self.carrier.plans)
+        probes = len(self.connector.plans)
         assert probes <= window_limits(SCHEDULE).start
         assert all(self.statuses(each) == [Status.WAITING] for each in new)
         self.clock.advance(900)
-        assert len(self.carrier.plans) == probes + 1
-        self.carrier.down = None
+        assert len(self.connector.plans) == probes + 1
+        self.connector.down = None
         self.clock.advance(900)
         assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
 
     def test_a_step_costs_the_same_however_much_waits(self) -> None:
-        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.connector.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         new = [self.add("bob@b.test") for _ in range(1000)]
         self.start()
         self.clock.pump([0.0] * 30)
-        begun, limits = len(self.carrier.plans), DeliveryLimits()
+        begun, limits = len(self.connector.plans), DeliveryLimits()
         assert len(self.events("deferred")) <= limits.claims + limits.waiting_unconnected
         self.lines.clear()
         self.clock.advance(30)
         self.clock.pump([1.0] * 29)
-        assert len(self.carrier.plans) == begun + 1
+        assert len(self.connector.plans) == begun + 1
         assert len(self.events("deferred")) <= limits.claims + limits.waiting_unconnected
-        self.carrier.down = None
+        self.connector.down = None
         self.clock.pump([1.0] * 300)
         assert {status for each in new for status in self.statuses(each)} >= {Status.DELIVERED}
         self.clock.pump([10.0] * 90)
         assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
 
     def test_what_waits_for_it_is_returned_in_time(self) -> None:
-        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.connector.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         self.router.routings["a.test"] = Local()
         new = [self.add("bob@b.test") for _ in range(300)]
         self.start()
@@ -342,10 +342,10 @@ class DeadDestinationTests(ServiceTests):
         assert all(self.statuses(each) == [Status.FAILED] for each in new)
 
     def test_an_operator_who_retries_has_it_tried_now(self) -> None:
-        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.connector.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         self.start()
         new = self.hand_over("bob@b.test")
-        self.carrier.down = None
+        self.connector.down = None
         changed = self.successResultOf(self.queue.apply(Action.RETRY, [new.id], self.clock.seconds()))
         self.service.applied(Action.RETRY, changed)
         self.clock.advance(0)
@@ -358,11 +358,11 @@ class CrowdTests(ServiceTests):
     def test_what_does_not_fit_in_memory_waits_in_the_queue_and_is_claimed_when_there_is_room(self) -> None:
         self.start()
         self.hand_over("first@b.test")
-        self.carrier.held = True
+        self.connector.held = True
         new = [self.hand_over(f"u{number}@b.test") for number in range(10)]
         assert self.service.lease(1) is None
-        self.carrier.held = False
-        for connection in list(self.carrier.connections):
+        self.connector.held = False
+        for connection in list(self.connector.connections):
             if connection.pending is not None:
                 connection.answer()
         self.clock.pump([0.1] * 200)
@@ -371,7 +371,7 @@ class CrowdTests(ServiceTests):
     def test_a_crowd_at_one_destination_leaves_room_for_the_others(self) -> None:
         self.router.routings["other.test"] = Plan("mx.other.test", ())
         self.start()
-        self.carrier.slow = True
+        self.connector.slow = True
         for number in range(8):
             self.add(f"u{number}@b.test")
         self.service.wake()
@@ -379,25 +379,25 @@ class CrowdTests(ServiceTests):
         other = self.add("bob@other.test")
         self.service.wake()
         self.clock.advance(0)
-        assert "mx.other.test" in {plan.destination for plan in self.carrier.plans}
+        assert "mx.other.test" in {plan.destination for plan in self.connector.plans}
         assert self.statuses(other) == [Status.WAITING]
 
     def crowd(self, count: int) -> None:
         """Have silent hosts take part of the room."""
         for number in range(count):
             self.router.routings[f"silent{number}.test"] = Plan(f"mx.silent{number}.test", ())
-        self.carrier.slow = True
+        self.connector.slow = True
         for number in range(count):
             self.hand_over(f"eve@silent{number}.test")
-        self.carrier.slow = False
+        self.connector.slow = False
 
     def attempts(self, *recipients: str) -> int:
         """Return how often a host is asked in a second that puts mail off, while others of a message find no room."""
         self.refuse(grey=LATER)
-        before = len(self.carrier.parcels)
+        before = len(self.connector.requests)
         self.hand_over(*recipients)
         self.clock.pump([0.01] * 100)
-        return len(self.carrier.parcels) - before
+        return len(self.connector.requests) - before
 
     def test_a_host_that_puts_mail_off_is_not_asked_again_with_each_look_for_room_elsewhere(self) -> None:
         self.start()
@@ -413,18 +413,18 @@ class CrowdTests(ServiceTests):
         finding = self.look_up("new.test")
         self.router.routings["other.test"] = Plan("mx.other.test", ())
         self.hand_over("pat@new.test", "sue@other.test")
-        assert self.carrier.plans[-1].destination == "mx.other.test"
+        assert self.connector.plans[-1].destination == "mx.other.test"
         finding.callback(Plan("mx.new.test", ()))
-        assert self.carrier.plans[-1].destination == "mx.new.test"
+        assert self.connector.plans[-1].destination == "mx.new.test"
 
     def test_the_dead_that_were_met_since_do_not_push_out_who_takes_mail(self) -> None:
         self.start()
         self.hand_over("bob@b.test")
-        self.carrier.down = TryLater("no route", status="4.4.1")
+        self.connector.down = TryLater("no route", status="4.4.1")
         for number in range(20):
             self.router.routings[f"dead{number}.test"] = Plan(f"mx.dead{number}.test", ())
             self.hand_over(f"eve@dead{number}.test")
-        self.carrier.down = None
+        self.connector.down = None
         self.clock.pump([1.0] * 10)
         self.crowd(3)
         assert self.statuses(self.hand_over("bob@b.test")) == [Status.DELIVERED]
@@ -434,10 +434,10 @@ class CrowdTests(ServiceTests):
             self.router.routings[f"silent{number}.test"] = Plan(f"mx.silent{number}.test", ())
         self.start()
         self.hand_over("bob@b.test")
-        self.carrier.slow = True
+        self.connector.slow = True
         crowd = [self.hand_over(f"eve@silent{number}.test") for number in range(8)]
-        assert len(self.carrier.connecting) == 3
-        self.carrier.slow = False
+        assert len(self.connector.connecting) == 3
+        self.connector.slow = False
         assert self.statuses(self.hand_over("bob@b.test")) == [Status.DELIVERED]
         # What is left in the queue takes no part of the room either.
         self.service.wake()
@@ -445,8 +445,8 @@ class CrowdTests(ServiceTests):
         assert self.statuses(self.add("pat@b.test")) == [Status.WAITING]
         self.service.wake()
         self.clock.advance(0)
-        assert len(self.carrier.connecting) == 3
-        for number, opening in enumerate(self.carrier.connecting):
+        assert len(self.connector.connecting) == 3
+        for number, opening in enumerate(self.connector.connecting):
             opening.callback(TryLater(f"silent{number}: timed out", status="4.4.1"))
         self.clock.pump([1.0] * 120)
         assert all(self.statuses(each) == [Status.DELIVERED] for each in crowd[3:])
@@ -480,7 +480,7 @@ class FailingDiskTests(ServiceTests):
         self.failing.failing = False
         self.clock.advance(4.0)
         assert self.statuses(self.new) == [Status.DELIVERED]
-        assert len(self.carrier.parcels) == len(self.events("trouble")) == 1
+        assert len(self.connector.requests) == len(self.events("trouble")) == 1
 
     def test_an_outage_longer_than_the_lease_delivers_nothing_twice(self) -> None:
         self.clock.pump([10.0] * int(self.limits.lease // 10 + 10))
@@ -488,7 +488,7 @@ class FailingDiskTests(ServiceTests):
         self.clock.advance(self.limits.queue_retry)
         assert self.statuses(self.new) == [Status.DELIVERED]
         self.clock.pump([1.0] * 70)
-        assert len(self.carrier.parcels) == 1
+        assert len(self.connector.requests) == 1
         assert self.events("lease-lost") == []
 
     def test_a_stop_offers_it_once_more_and_then_waits_no_longer(self) -> None:
@@ -534,20 +534,20 @@ class StopTests(ServiceTests):
 
     def test_nothing_is_opened_for_mail_that_is_routed_after_the_stop(self) -> None:
         self.start()
-        self.carrier.held = True
+        self.connector.held = True
         self.hand_over("bob@b.test")
-        opened = len(self.carrier.plans)
+        opened = len(self.connector.plans)
         self.service.stopService()
         claim = self.successResultOf(self.queue.add(mail("eve@other.test"), self.clock.seconds(), 60.0))
         assert claim is not None
         self.service.take(claim)
-        assert len(self.carrier.plans) == opened
+        assert len(self.connector.plans) == opened
 
     def test_a_running_transaction_may_finish_and_the_rest_is_given_back(self) -> None:
         self.start()
-        self.carrier.held = True
+        self.connector.held = True
         new = [self.hand_over(f"u{number}@b.test") for number in range(8)]
-        running = [connection for connection in self.carrier.connections if connection.pending]
+        running = [connection for connection in self.connector.connections if connection.pending]
         stopping = self.service.stopService()
         self.assertNoResult(stopping)
         for connection in running:
@@ -561,7 +561,7 @@ class StopTests(ServiceTests):
 
     def test_a_transaction_that_outlasts_its_grace_is_cut_short(self) -> None:
         self.start()
-        self.carrier.held = True
+        self.connector.held = True
         new = self.hand_over("bob@b.test")
         stopping = self.service.stopService()
         self.clock.advance(DeliveryLimits().grace)
@@ -582,12 +582,12 @@ class StopTests(ServiceTests):
 class OperatorTests(ServiceTests):
     def test_a_removed_message_that_waits_for_a_connection_is_not_sent(self) -> None:
         self.start()
-        self.carrier.slow = True
+        self.connector.slow = True
         new = self.hand_over("bob@b.test")
         changed = self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], self.clock.seconds()))
         self.service.applied(Action.REMOVE, changed)
-        self.carrier.connect()
-        assert self.carrier.parcels == []
+        self.connector.connect()
+        assert self.connector.requests == []
         assert self.statuses(new) == [Status.REMOVED]
 
     def test_a_held_message_stays_until_it_is_released(self) -> None:
@@ -609,17 +609,17 @@ class OperatorTests(ServiceTests):
             Action.REMOVE, self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], self.clock.seconds()))
         )
         finding.callback(Plan("mx.test", ()))
-        assert self.carrier.parcels == []
+        assert self.connector.requests == []
         assert self.statuses(new) == [Status.REMOVED]
         assert self.events("lease-lost") == []
 
     def test_a_message_removed_in_the_middle_of_its_transaction_is_not_settled(self) -> None:
         self.start()
-        self.carrier.held = True
+        self.connector.held = True
         new = self.hand_over("bob@b.test")
         changed = self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], self.clock.seconds()))
         self.service.applied(Action.REMOVE, changed)
-        self.carrier.connections[0].answer()
+        self.connector.connections[0].answer()
         assert self.statuses(new) == [Status.REMOVED]
         assert len(self.events("lease-lost")) == 1
 
@@ -638,28 +638,28 @@ class LocalTests(ServiceTests):
         assert self.statuses(first) == [Status.DELIVERED]
         assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED]
         assert self.mailboxes.delivered == ["bob@here.test"]
-        assert [parcel.recipients[0].recipient.address.local for parcel in self.carrier.parcels] == ["eve"]
+        assert [request.recipients[0].recipient.address.local for request in self.connector.requests] == ["eve"]
 
     def test_what_an_alias_became_is_added_with_the_settlement_and_not_before(self) -> None:
         new = mail("bob@here.test")
         self.mailboxes.others["all"] = new
-        self.carrier.held = True
+        self.connector.held = True
         self.start()
         first = self.hand_over("all@here.test", "eve@b.test")
         assert [entry.id for entry in self.entries()] == [first.id]
         assert self.statuses(first) == [Status.WAITING, Status.WAITING]
-        self.carrier.connections[0].answer()
+        self.connector.connections[0].answer()
         self.clock.advance(0)
         assert self.statuses(first) == [Status.DELIVERED, Status.DELIVERED]
         assert self.statuses(new) == [Status.DELIVERED]
 
     def test_a_lost_lease_adds_nothing(self) -> None:
         self.mailboxes.others["all"] = mail("bob@here.test")
-        self.carrier.held = True
+        self.connector.held = True
         self.start()
         first = self.hand_over("all@here.test", "eve@b.test")
         self.successResultOf(self.queue.apply(Action.REMOVE, [first.id], NOW))
-        self.carrier.connections[0].answer()
+        self.connector.connections[0].answer()
         assert [entry.id for entry in self.entries()] == [first.id]
 
     def test_recipients_of_one_mail_store_travel_together_whatever_their_domain(self) -> None:
@@ -669,8 +669,8 @@ class LocalTests(ServiceTests):
         self.start()
         new = self.hand_over("bob@here.test", "eve@also-here.test", "dan@here.test")
         assert self.statuses(new) == [Status.DELIVERED] * 3
-        assert self.carrier.plans == [store]
-        assert [len(parcel.recipients) for parcel in self.carrier.parcels] == [2]
+        assert self.connector.plans == [store]
+        assert [len(request.recipients) for request in self.connector.requests] == [2]
         assert self.mailboxes.delivered == ["dan@here.test"]
 
 

@@ -235,12 +235,12 @@ class OutgoingTests(SynchronousTestCase):
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.carrier = FakeConnector()
+        self.connector = FakeConnector()
         self.sent = SentJobs()
         self.destination = Destination(
             "mx.test",
             own_windows(WindowLimits()),
-            self.carrier,
+            self.connector,
             DeliveryContext(self.clock, self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)),
         )
 
@@ -254,19 +254,19 @@ class DestinationTests(SynchronousTestCase):
 
     def test_a_message_in_memory_goes_out_signed_at_once(self) -> None:
         self.enter(Stamper())
-        assert octets(self.carrier.parcels[0].body) == b"Signed: yes\r\n" + BODY
+        assert octets(self.connector.requests[0].body) == b"Signed: yes\r\n" + BODY
         assert isinstance(self.outcome(), Delivered)
 
     def test_a_large_message_goes_out_when_it_is_signed_and_holds_nothing_else_up(self) -> None:
         slow: Deferred[bytes] = Deferred()
         self.enter(Stamper(slow))
         self.enter(Stamper())
-        assert len(self.carrier.parcels) == 1
+        assert len(self.connector.requests) == 1
         slow.callback(b"Slow: yes\r\n")
-        assert octets(self.carrier.parcels[1].body) == b"Slow: yes\r\n" + BODY
+        assert octets(self.connector.requests[1].body) == b"Slow: yes\r\n" + BODY
 
     def test_nothing_is_signed_for_a_destination_that_is_down(self) -> None:
-        self.carrier.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+        self.connector.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         signer = Stamper()
         self.enter(signer)
         assert signer.signed == []
@@ -274,14 +274,14 @@ class DestinationTests(SynchronousTestCase):
     def test_mail_for_the_mail_store_is_not_signed(self) -> None:
         store = Plan("store", (Route("localhost", "/run/lmtp", 0, TlsRule.NONE, lmtp=True),))
         self.enter(Stamper(), store)
-        assert octets(self.carrier.parcels[0].body) == BODY
+        assert octets(self.connector.requests[0].body) == BODY
 
     def test_a_body_that_cannot_be_read_is_put_off_and_the_connection_serves_others(self) -> None:
         self.enter(Stamper(OSError(5, "Input/output error", "/a/path")))
         assert self.outcome() == TryLater("cannot read the message body: Input/output error", status="4.3.0")
         self.enter(Stamper())
-        assert len(self.carrier.connections) == 1
-        assert len(self.carrier.parcels) == 1
+        assert len(self.connector.connections) == 1
+        assert len(self.connector.requests) == 1
 
     def test_a_bug_in_signing_defers_the_mail(self) -> None:
         slow: Deferred[bytes] = Deferred()
@@ -295,10 +295,10 @@ class DestinationTests(SynchronousTestCase):
         self.enter(Stamper(slow))
         self.destination.close()
         self.destination.abort()
-        self.carrier.connections[0].deliver = lambda _: Deferred.fromCoroutine(stale())
+        self.connector.connections[0].deliver = lambda _: Deferred.fromCoroutine(stale())
         slow.callback(b"")
         assert len(self.sent.given_back) == 1
-        assert len(self.carrier.connections) == 1
+        assert len(self.connector.connections) == 1
 
 
 async def stale() -> TransactionResult:
@@ -321,7 +321,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.queue = MemoryQueue()
-        self.carrier = FakeConnector()
+        self.connector = FakeConnector()
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
         wall_clock, event_log = self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)
@@ -330,7 +330,7 @@ class ServiceTests(SynchronousTestCase):
         self.service = DeliveryService(
             self.queue,
             self.router,
-            self.carrier,
+            self.connector,
             self.mailboxes,
             Settler(self.queue, reporter, SCHEDULE, context),
             context=context,
@@ -346,7 +346,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock.advance(0)
 
     def sent(self) -> list[bytes]:
-        return [octets(parcel.body) for parcel in self.carrier.parcels]
+        return [octets(request.body) for request in self.connector.requests]
 
     def test_a_message_to_two_destinations_bears_one_signature(self) -> None:
         self.router.routings["c.test"] = Plan("mx.c.test", ())
@@ -361,7 +361,7 @@ class ServiceTests(SynchronousTestCase):
         def answer(request):
             return delivers(request) if request.envelope.sender is None else {0: refused}
 
-        self.carrier.answer = answer
+        self.connector.answer = answer
         self.hand_over("bob@b.test")
         report = self.sent()[1]
         assert b"; d=relay.test;" in report

@@ -1,4 +1,4 @@
-"""A carrier with no network: each connection's answers are given by the test."""
+"""A connector with no network: each connection's answers are given by the test."""
 
 from collections.abc import Callable
 
@@ -18,8 +18,8 @@ def delivers(request: DeliveryRequest) -> dict[int, Outcome]:
 class FakeConnection:
     """Answers at once, or when the test says so if `held`."""
 
-    def __init__(self, carrier: "FakeConnector") -> None:
-        self.carrier = carrier
+    def __init__(self, connector: "FakeConnector") -> None:
+        self.connector = connector
         self.peer = "mx.test[192.0.2.1]:25"
         self.security = ""
         self.tried = frozenset((self.peer,))
@@ -30,20 +30,20 @@ class FakeConnection:
     def deliver(self, request: DeliveryRequest) -> Deferred[TransactionResult]:
         assert self.usable
         assert self.pending is None
-        self.carrier.parcels.append(request)
-        if not self.carrier.held:
-            return succeed(TransactionResult(self.carrier.answer(request)))
+        self.connector.requests.append(request)
+        if not self.connector.held:
+            return succeed(TransactionResult(self.connector.answer(request)))
         self.usable = False
         done: Deferred[TransactionResult] = Deferred()
         self.pending = (request, done)
         return done
 
-    def answer(self, carried: TransactionResult | None = None, usable: bool = True) -> None:
+    def answer(self, result: TransactionResult | None = None, usable: bool = True) -> None:
         assert self.pending is not None
         request, done = self.pending
         self.pending = None
         self.usable = usable
-        done.callback(TransactionResult(self.carrier.answer(request)) if carried is None else carried)
+        done.callback(TransactionResult(self.connector.answer(request)) if result is None else result)
 
     def quit(self) -> None:
         self.usable = False
@@ -70,7 +70,7 @@ class FakeConnector:
         self.slow = False
         self.plans: list[Plan] = []
         self.tried: list[frozenset[str]] = []
-        self.parcels: list[DeliveryRequest] = []
+        self.requests: list[DeliveryRequest] = []
         self.connections: list[FakeConnection] = []
         self.connecting: list[Deferred[Connection | TryLater]] = []
 

@@ -115,7 +115,7 @@ def test_octets_beyond_what_was_announced_never_become_commands(way, data, text,
     assert len(session.receiver.commands) == 4
 
 
-def parcel(body: Body) -> DeliveryRequest:
+def request(body: Body) -> DeliveryRequest:
     envelope = mail.envelope("1@b.test")
     return DeliveryRequest(QueueId("x"), envelope, body, (Pending(0, envelope.recipients[0]),))
 
@@ -123,7 +123,7 @@ def parcel(body: Body) -> DeliveryRequest:
 def outcome(way: tuple[tuple[bytes, ...], bool], body: Body) -> tuple[Session, bool]:
     """Send a body that the queue gave; return whether it went out."""
     session = Session(*way)
-    written = prepare_transaction(session.client.offer, parcel(body), "mx.test")
+    written = prepare_transaction(session.client.offer, request(body), "mx.test")
     if written.message is None:
         assert isinstance(written.outcomes[0], TryLater)
         assert written.outcomes[0].status == "4.3.0"

@@ -39,8 +39,8 @@ class Worker:
     """One worker's destination, and the owner of its groups."""
 
     def __init__(self, relay: "Relay", number: int) -> None:
-        self.carrier = FakeConnector()
-        self.carrier.held = True
+        self.connector = FakeConnector()
+        self.connector.held = True
         self.lines: list[str] = []
         self.sent = SentJobs()
         self.entered = 0
@@ -50,7 +50,7 @@ class Worker:
         self.destination = Destination(
             MX,
             self.windows.new,
-            self.carrier,
+            self.connector,
             DeliveryContext(relay.clock, relay.clock.seconds, EventLog(self.lines.append, relay.clock.seconds)),
         )
 
@@ -75,10 +75,10 @@ class Worker:
         self.sent.send(self.destination.send, job, PLAN, self.clock.seconds())
 
     def busy(self) -> list[FakeConnection]:
-        return [each for each in self.carrier.connections if each.pending is not None]
+        return [each for each in self.connector.connections if each.pending is not None]
 
     def open(self) -> int:
-        return len([each for each in self.carrier.connections if not each.ended and (each.usable or each.pending)])
+        return len([each for each in self.connector.connections if not each.ended and (each.usable or each.pending)])
 
     def outcomes(self) -> list[type]:
         return [type(result.outcome) for result in self.results]
@@ -129,7 +129,7 @@ class SharedWindowTests(SynchronousTestCase):
 
     def test_a_message_goes_out_once_the_parent_gave_leave(self) -> None:
         self.one.enter()
-        assert not self.one.carrier.connections
+        assert not self.one.connector.connections
         self.relay.settle()
         self.answer(self.one)
         assert self.one.outcomes() == [Delivered]
@@ -171,19 +171,19 @@ class SharedWindowTests(SynchronousTestCase):
 
     def test_a_dead_destination_is_tried_by_one_worker_a_step(self) -> None:
         for worker in (self.one, self.two):
-            worker.carrier.down = DOWN
+            worker.connector.down = DOWN
         self.enter(self.one, 3)
         self.enter(self.two, 3)
-        first = len(self.one.carrier.plans) + len(self.two.carrier.plans)
+        first = len(self.one.connector.plans) + len(self.two.connector.plans)
         self.relay.clock.advance(31)
         self.enter(self.one, 3)
         self.enter(self.two, 3)
-        assert len(self.one.carrier.plans) + len(self.two.carrier.plans) == first + 1
+        assert len(self.one.connector.plans) + len(self.two.connector.plans) == first + 1
         assert set(self.one.outcomes() + self.two.outcomes()) == {TryLater}
         assert len(self.one.results + self.two.results) == 12
 
     def test_who_did_not_see_the_failure_gives_the_words_of_who_did_and_logs_nothing(self) -> None:
-        self.one.carrier.down = DOWN
+        self.one.connector.down = DOWN
         self.enter(self.one)
         self.enter(self.two)
         assert [result.outcome for result in self.two.results] == [DOWN]
@@ -191,13 +191,13 @@ class SharedWindowTests(SynchronousTestCase):
         assert not self.two.lines
 
     def test_a_destination_that_came_back_is_open_to_both_again(self) -> None:
-        self.one.carrier.down = DOWN
+        self.one.connector.down = DOWN
         self.enter(self.one)
         self.enter(self.two)
         self.relay.clock.advance(31)
         self.enter(self.two)
         self.answer(self.two)
-        self.one.carrier.down = None
+        self.one.connector.down = None
         self.enter(self.one)
         self.answer(self.one)
         assert self.one.outcomes() == [TryLater, Delivered]
@@ -214,9 +214,9 @@ class SharedWindowTests(SynchronousTestCase):
         assert self.relay.to_parent.pop() == (1, "gone", ("elsewhere.test", 1))
 
     def test_an_operators_retry_reaches_the_parent(self) -> None:
-        self.one.carrier.down = DOWN
+        self.one.connector.down = DOWN
         self.enter(self.one)
-        self.one.carrier.down = None
+        self.one.connector.down = None
         self.one.destination.unblock()
         self.enter(self.one)
         self.answer(self.one)
@@ -253,7 +253,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(number=numbers, down=st.booleans())
     def turn(self, number: int, down: bool) -> None:
-        self.relay.workers[number].carrier.down = DOWN if down else None
+        self.relay.workers[number].connector.down = DOWN if down else None
 
     @rule(count=st.integers(1, 5))
     def let_lines_arrive(self, count: int) -> None:
@@ -276,7 +276,7 @@ class AnyOrder(RuleBasedStateMachine):
     def teardown(self) -> None:
         relay = self.relay
         for worker in relay.workers.values():
-            worker.carrier.down = None
+            worker.connector.down = None
         for round in range(600):
             relay.settle()
             busy = [each for worker in relay.workers.values() for each in worker.busy()]

@@ -23,13 +23,13 @@ LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.carrier = FakeConnector()
+        self.connector = FakeConnector()
         self.sent = SentJobs()
         self.lines: list[str] = []
         self.destination = Destination(
             "mx.test",
             own_windows(LIMITS),
-            self.carrier,
+            self.connector,
             DeliveryContext(self.clock, self.clock.seconds, EventLog(self.lines.append, self.clock.seconds)),
         )
 
@@ -41,13 +41,13 @@ class DestinationTests(SynchronousTestCase):
     def test_a_group_goes_out_at_once_and_the_connection_is_kept_for_the_next(self) -> None:
         self.enter(2)
         assert self.sent.outcomes() == [Delivered, Delivered]
-        assert len(self.carrier.connections) == 1
+        assert len(self.connector.connections) == 1
 
     def test_a_thousand_that_are_decided_at_once_need_no_stack(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter(1000)
-        self.carrier.held = False
-        for connection in list(self.carrier.connections):
+        self.connector.held = False
+        for connection in list(self.connector.connections):
             connection.answer()
         assert len(self.sent.outcomes()) == 1000
         assert self.destination.waiting == 0
@@ -55,111 +55,111 @@ class DestinationTests(SynchronousTestCase):
     def test_an_idle_connection_is_ended_after_a_short_while(self) -> None:
         self.enter()
         self.clock.advance(IDLE_SECONDS - 1)
-        assert self.carrier.connections[0].ended == ""
+        assert self.connector.connections[0].ended == ""
         self.clock.advance(1)
-        assert self.carrier.connections[0].ended == "quit"
+        assert self.connector.connections[0].ended == "quit"
         assert self.destination.idle
         assert not self.clock.getDelayedCalls()
 
     def test_a_connection_is_not_used_for_ever(self) -> None:
         self.enter(TRANSACTIONS_PER_CONNECTION + 1)
-        assert [each.ended for each in self.carrier.connections] == ["quit", ""]
+        assert [each.ended for each in self.connector.connections] == ["quit", ""]
 
     def test_the_window_bounds_the_connections_and_the_rest_waits_its_turn(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter(5)
-        assert len(self.carrier.connections) == 2
+        assert len(self.connector.connections) == 2
         assert (self.destination.running, self.destination.waiting) == (2, 3)
-        self.carrier.connections[0].answer()
+        self.connector.connections[0].answer()
         assert len(self.sent.ended) == 1
         assert self.destination.running >= 2
 
     def test_one_failed_probe_puts_off_all_that_waits_until_the_same_time(self) -> None:
-        self.carrier.slow = True
-        self.carrier.down = DOWN
+        self.connector.slow = True
+        self.connector.down = DOWN
         self.enter(10)
-        self.carrier.connect()
+        self.connector.connect()
         assert self.sent.outcomes() == [TryLater] * 10
         assert {result.not_before for result in self.sent.results} == {30.0}
-        assert len(self.carrier.plans) == 2
+        assert len(self.connector.plans) == 2
         assert sum("destination-down" in line for line in self.lines) == 1
 
     def test_while_a_destination_is_down_new_groups_are_put_off_without_a_connection(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
-        opened = len(self.carrier.plans)
+        opened = len(self.connector.plans)
         self.enter(3)
-        assert len(self.carrier.plans) == opened
+        assert len(self.connector.plans) == opened
         assert self.sent.outcomes() == [TryLater] * 4
         assert sum("destination-down" in line for line in self.lines) == 1
 
     def test_after_the_penalty_one_connection_probes_and_success_opens_the_way(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         self.clock.advance(30)
-        self.carrier.down = None
-        self.carrier.slow = True
-        opened = len(self.carrier.plans)
+        self.connector.down = None
+        self.connector.slow = True
+        opened = len(self.connector.plans)
         self.enter(5)
-        assert len(self.carrier.plans) == opened + 1
-        self.carrier.slow = False
-        self.carrier.connect()
+        assert len(self.connector.plans) == opened + 1
+        self.connector.slow = False
+        self.connector.connect()
         assert self.sent.outcomes() == [TryLater] + [Delivered] * 5
         assert sum("destination-up" in line for line in self.lines) == 1
 
     def test_an_operator_may_have_a_dead_destination_tried_at_once(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
-        self.carrier.down = None
+        self.connector.down = None
         self.destination.unblock()
         self.enter()
         assert self.sent.outcomes() == [TryLater, Delivered]
 
     def test_a_connection_found_dead_before_it_said_anything_costs_the_message_nothing(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter()
-        self.carrier.held = False
-        self.carrier.connections[0].answer(TransactionResult({}, stale=True), usable=False)
+        self.connector.held = False
+        self.connector.connections[0].answer(TransactionResult({}, stale=True), usable=False)
         assert self.sent.outcomes() == [Delivered]
-        assert len(self.carrier.connections) == 2
+        assert len(self.connector.connections) == 2
 
     def test_a_message_is_known_to_be_unsent_only_where_its_last_connection_had_not_got_all_of_it(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter()
         for number, fully_sent in enumerate((False, True, False)):
-            self.carrier.connections[number].answer(
+            self.connector.connections[number].answer(
                 TransactionResult({}, stale=True, fully_sent=fully_sent), usable=False
             )
-        assert [bool(parcel.unsent) for parcel in self.carrier.parcels] == [False, True, False, True]
+        assert [bool(request.unsent) for request in self.connector.requests] == [False, True, False, True]
 
     def test_a_lost_connection_with_no_other_left_puts_the_rest_off(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter(3)
-        for connection in list(self.carrier.connections):
+        for connection in list(self.connector.connections):
             connection.abort()
         assert self.sent.outcomes() == [TryLater] * 3
         assert self.destination.waiting == 0
 
     def test_closing_gives_back_what_waits_and_lets_the_rest_finish(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter(3)
         self.destination.close()
         assert len(self.sent.given_back) == 1
-        for connection in self.carrier.connections[:2]:
+        for connection in self.connector.connections[:2]:
             connection.answer()
         assert self.sent.outcomes() == [Delivered, Delivered]
 
     def test_closing_cancels_connections_that_are_being_opened(self) -> None:
-        self.carrier.slow = True
+        self.connector.slow = True
         self.enter()
         self.destination.close()
         assert len(self.sent.given_back) == 1
         assert not self.sent.results
 
     def test_a_fault_of_ours_in_a_transaction_puts_the_mail_off(self) -> None:
-        self.carrier.held = True
+        self.connector.held = True
         self.enter()
-        connection = self.carrier.connections[0]
+        connection = self.connector.connections[0]
         assert connection.pending is not None
         _, done = connection.pending
         connection.pending = None

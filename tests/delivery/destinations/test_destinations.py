@@ -28,7 +28,7 @@ class DestinationsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.router, self.carrier, self.sent = FakeRouter(), FakeConnector(), SentJobs()
+        self.router, self.connector, self.sent = FakeRouter(), FakeConnector(), SentJobs()
         event_log = EventLog(lambda _: None, self.clock.seconds)
         self.context = DeliveryContext(self.clock, self.clock.seconds, event_log)
         self.room = 100
@@ -44,7 +44,7 @@ class DestinationsTests(SynchronousTestCase):
 
     def new(self, name: str) -> Destination:
         windows = own_windows(WindowLimits(start=1, most=1))
-        return Destination(name, windows, self.carrier, self.context)
+        return Destination(name, windows, self.connector, self.context)
 
     def enter(self, count: int = 1, host: str = "mx.test") -> None:
         for _ in range(count):
@@ -60,11 +60,11 @@ class DestinationsTests(SynchronousTestCase):
 
     def fall_silent(self) -> None:
         """Have what was sent so far leave a connection that answers nothing more."""
-        self.carrier.held = True
+        self.connector.held = True
         self.enter()
 
     def test_few_may_wait_where_there_is_no_connection_yet(self) -> None:
-        self.carrier.slow = True
+        self.connector.slow = True
         self.enter(5)
         assert len(self.sent.given_back) == 2
         assert all(NOW < job.next_try <= NOW + 60 for job in self.sent.given_back)
@@ -82,14 +82,14 @@ class DestinationsTests(SynchronousTestCase):
         assert self.destinations.deferral_filter() is None
 
     def test_mail_for_a_dead_destination_is_left_alone_until_its_probe(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         assert self.until("b.test") == NOW + 30
         assert self.until("b.test", "c.test") == NOW + 30
 
     def test_mail_that_can_go_elsewhere_too_is_not_left_alone(self) -> None:
         self.router.routings = {"live.test": Plan("mx.live.test", ()), "here.test": Local()}
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         assert self.until("live.test") is None
         assert self.until("b.test", "live.test") is None
@@ -97,24 +97,24 @@ class DestinationsTests(SynchronousTestCase):
 
     def test_mail_whose_way_is_not_known_is_not_left_alone(self) -> None:
         self.router.slow["slow.test"] = Deferred()
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         assert self.until("slow.test") is None
 
     def test_mail_for_a_full_line_is_given_a_turn(self) -> None:
-        self.carrier.slow = True
+        self.connector.slow = True
         self.enter(3)
         until = self.until("b.test")
         assert until is not None
         assert NOW < until <= NOW + 60
 
     def test_mail_that_waits_for_nobody_is_not_left_alone(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         assert self.until() is None
 
     def test_mail_whose_sender_is_to_hear_of_it_is_not_left_alone_for_longer(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         self.owed = NOW + 10
         assert self.until("b.test") == NOW + 10
@@ -122,14 +122,14 @@ class DestinationsTests(SynchronousTestCase):
         assert self.until("b.test") is None
 
     def test_when_the_penalty_is_over_mail_is_taken_again(self) -> None:
-        self.carrier.down = DOWN
+        self.connector.down = DOWN
         self.enter()
         self.clock.advance(30)
         assert self.destinations.deferral_filter() is None
 
     def test_unproven_ones_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
         self.enter(host="mx.test")
-        self.carrier.slow = True
+        self.connector.slow = True
         for number in range(75):
             self.enter(host=f"mx{number}.test")
         assert self.sent.given_back == []
@@ -151,8 +151,8 @@ class DestinationsTests(SynchronousTestCase):
     def test_who_failed_since_is_unproven_again(self) -> None:
         self.enter(host="mx.test")
         self.fall_silent()
-        self.carrier.connections[-1].answer(TransactionResult({0: DOWN}), usable=False)
-        self.carrier.slow = True
+        self.connector.connections[-1].answer(TransactionResult({0: DOWN}), usable=False)
+        self.connector.slow = True
         for number in range(75):
             self.enter(host=f"mx{number}.test")
         # Its penalty is over, so that nothing else holds its mail.
@@ -160,7 +160,7 @@ class DestinationsTests(SynchronousTestCase):
         assert self.until("b.test") is not None
 
     def test_after_the_close_everything_is_given_back(self) -> None:
-        self.carrier.slow = True
+        self.connector.slow = True
         self.enter(2)
         self.destinations.close()
         self.enter()
