@@ -1,7 +1,7 @@
-"""Values that each relayed message makes: frozen for the type checker, plain at run time.
+"""A dataclass decorator for values that each message creates: frozen for the type checker, not at run time.
 
-A frozen dataclass sets every field by a call of `object.__setattr__`; with some twenty values a message that was 5 % of
-all it costs (measured). mypy still refuses to assign to a field, and equality, hash and `replace` are the same.
+A frozen dataclass sets every field by a call of `object.__setattr__`; with some twenty values for each message that was
+5 % of its cost (measured). mypy still rejects an assignment to a field, and equality, hash and `replace` are the same.
 """
 
 import dataclasses
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 else:
 
     def fast_value(*, frozen: bool, slots: bool) -> Any:
-        """Decorate as `dataclass` does. Only for values of the hot path; all others are frozen in earnest."""
+        """Return a decorator like `dataclass`, for values of the hot path; all other values use a frozen dataclass."""
         return dataclasses.dataclass(slots=slots, unsafe_hash=frozen)

@@ -1,3 +1,5 @@
+"""How the answers for IPv4 and IPv6 addresses of one name are combined."""
+
 from mta.dns.answers import Found, LookupFailed, NoData, NoSuchName, merge
 
 FOUND = Found(("192.0.2.1",), 60, "a.test")

@@ -1,3 +1,5 @@
+"""The TTL cache: expiry, limits of entries and memory, and one running call for each key."""
+
 import tracemalloc
 from collections.abc import Callable
 from typing import Any

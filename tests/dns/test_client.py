@@ -1,3 +1,5 @@
+"""The DNS client against servers that are silent, slow, broken or changed while it asks."""
+
 import re
 import socket
 import tempfile

@@ -1,3 +1,5 @@
+"""The hosts file: how it is parsed, and that changes are noticed."""
+
 import os
 from pathlib import Path
 

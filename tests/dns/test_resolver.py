@@ -1,3 +1,5 @@
+"""The resolver against a real DNS server in this process, and how it uses caches, hosts file and search list."""
+
 import itertools
 import socket
 import tempfile

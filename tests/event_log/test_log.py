@@ -1,3 +1,5 @@
+"""Events as lines of text and JSON, and the lines that repeat too often."""
+
 import json
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Output of the event log: gathered lines, readers that stop, and events of Twisted's log."""
+
 import contextlib
 import json
 import os

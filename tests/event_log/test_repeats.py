@@ -1,3 +1,5 @@
+"""The count of lines that repeat in a minute."""
+
 import pytest
 
 from mta.event_log.repeats import MAX_KINDS, MAX_LINES, WINDOW, Repeats, kind_of

@@ -1,3 +1,5 @@
+"""Bodies in memory and in files, and the checks of a body that is read back from disk."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Dates of header fields and timestamps of the log."""
+
 import email.utils
 import time
 

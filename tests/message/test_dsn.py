@@ -1,3 +1,5 @@
+"""Reports to the sender: when they are sent, and their format, compared with golden files."""
+
 import email
 import email.policy
 import os

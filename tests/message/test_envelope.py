@@ -1,3 +1,5 @@
+"""Origins and envelopes as values."""
+
 import pytest
 
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret

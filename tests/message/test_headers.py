@@ -1,3 +1,5 @@
+"""Header blocks: their end, their fields, and the fields that the relay adds and removes."""
+
 import re
 import time
 

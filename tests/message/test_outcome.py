@@ -1,3 +1,5 @@
+"""Outcomes as values."""
+
 import typing
 
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater

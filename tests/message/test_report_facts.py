@@ -1,3 +1,5 @@
+"""The facts of a report have one definition, which `dsn` exports."""
+
 from mta.message import dsn, report_facts
 
 

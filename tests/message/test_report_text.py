@@ -1,3 +1,5 @@
+"""Text of reports: cleaning of untrusted text, wrapping, and advice by status."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

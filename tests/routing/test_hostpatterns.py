@@ -1,3 +1,5 @@
+"""Host patterns: the names they match, and the patterns that are refused because they could run very long."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

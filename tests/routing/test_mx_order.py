@@ -1,3 +1,5 @@
+"""The order of MX hosts and addresses, as properties over random records."""
+
 import random
 
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""Private addresses in all their forms, and the addresses on which the relay listens."""
+
 import ipaddress
 
 import pytest

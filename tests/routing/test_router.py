@@ -1,3 +1,5 @@
+"""Direct routing by MX records: plans, failures, loops, private addresses, and how long a routing is cached."""
+
 import random
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Routing to a smarthost: order of hosts, credentials, TLS, and failures that keep mail queued."""
+
 from typing import Any
 
 from mta.message.outcome import TryLater

@@ -1,3 +1,5 @@
+"""Properties of every TLS context: protocol versions, no compression, no renegotiation."""
+
 import socket
 from contextlib import suppress
 

@@ -1,3 +1,5 @@
+"""Certificate and key files: the pairs that are accepted, and the error text for the others."""
+
 import os
 import subprocess
 

@@ -1,3 +1,5 @@
+"""The TLS layer: half-closed connections, large bodies, and connections that end without close_notify."""
+
 from typing import Any
 
 from OpenSSL import SSL

@@ -1,3 +1,5 @@
+"""The prompt writer: output goes out in the same turn, complete and in order, with and without TLS."""
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol

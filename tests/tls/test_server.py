@@ -1,3 +1,5 @@
+"""The server's certificate: handshakes with clients, and reloading when its files change."""
+
 import contextlib
 import os
 import smtplib
