@@ -1,4 +1,4 @@
-"""The parent of several workers: what it hands over, and how they are started."""
+"""Prepares the parent of several workers: their handover, command line and environment."""
 
 import os
 import socket
@@ -17,11 +17,11 @@ from mta.workers.handover import Handover, write_handover
 from mta.workers.process import Launch, OutputSinks
 from mta.workers.supervisor import Supervisor
 
-# How many signs of life a worker gives in the time in which one is wanted.
-_SIGNS = 4
-# What our own manager says to us alone.
+# Heartbeats of a worker in the period in which one is required.
+_HEARTBEATS = 4
+# Variables that the service manager sets for the parent only.
 _MANAGERS = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
-_OURS_ALONE = _MANAGERS | {setting.name for setting in SETTINGS if setting.secret}
+_NOT_INHERITED = _MANAGERS | {setting.name for setting in SETTINGS if setting.secret}
 
 
 def supervise(
@@ -35,16 +35,16 @@ def supervise(
     complain: Callable[[bytes], object],
     reactor: Any,
 ) -> Supervisor:
-    """Return the service that keeps the workers on these sockets, which stay open in the parent for those to come."""
+    """Return the service that keeps the workers running. The sockets stay open in the parent for restarted workers."""
     handover = Handover(
         settings,
         None if certificate is None else certificate.snapshot,
-        None if watchdog is None else watchdog / _SIGNS,
+        None if watchdog is None else watchdog / _HEARTBEATS,
     )
     tags = Tags()
 
     def command(number: int) -> list[str]:
-        # Not from the folder we happen to be in (-P), but from where our own program comes.
+        # Import from the paths of the parent, not from the current directory (-P).
         return [sys.executable, "-P", "-m", "mta.workers.worker", str(number), str(tags.new(number))]
 
     counts = shared_memory(settings.workers)
@@ -61,9 +61,9 @@ def supervise(
 
 
 def environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
-    """Return the environment of a worker: ours, and the folders our modules come from.
+    """Return the environment of a worker: the parent's, with the parent's import paths and without secrets.
 
-    The secrets are left out: a worker gets them with its settings.
+    A worker gets the secrets with its settings.
     """
-    ours = {name: value for name, value in environ.items() if name not in _OURS_ALONE}
-    return {**ours, "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path)}  # noqa: PTH100
+    inherited = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path)}  # noqa: PTH100

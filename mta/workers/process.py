@@ -1,6 +1,6 @@
-"""One life of one worker, as the parent sees it: its start, its words, its output and its end.
+"""Runs one worker process: its start, its channel, its output and its end.
 
-The output of a worker on its way through the parent: whole lines only, so that those of several never mix.
+The output of a worker passes through the parent in whole lines, so that the lines of several workers do not mix.
 """
 
 import os
@@ -17,18 +17,18 @@ from twisted.python.failure import Failure
 
 from mta.workers.channel import Channel, Handler, open_channel
 
-#: Octets of a line whose end has not come; a longer one is parted.
+#: Octets of an incomplete line that are kept; a longer line is split.
 LONGEST = 1 << 20
 
 
 class LineBuffer:
-    """Cuts what comes in pieces behind the last end of a line. In bulk: most pieces are passed on as they are."""
+    """Splits a stream of octets after the last line end, in bulk, because most pieces end with a line."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came and return the lines that are whole now."""
+        """Take more octets, and return the lines that are complete."""
         whole, end, rest = data.rpartition(b"\n")
         if end:
             lines, self._rest = self._rest + whole + end, rest
@@ -37,20 +37,20 @@ class LineBuffer:
         return self.end() if len(self._rest) > LONGEST else b""
 
     def end(self) -> bytes:
-        """Return what is left, which gets the end it lacks."""
+        """Return the incomplete line with a line end added."""
         rest, self._rest = self._rest, b""
         return rest + b"\n" if rest else b""
 
 
-#: Seconds that a worker has to stop: the grace of running deliveries, goodbyes, and a sync or two.
+#: Seconds that a worker has to stop: for the grace of running deliveries, for QUIT, and for one or two fsyncs.
 STOP_SECONDS = 20.0
-#: Where a worker finds the channel among its descriptors; all that it inherits follows.
+#: The descriptor of the channel in a worker; the other inherited descriptors follow.
 CHANNEL_DESCRIPTOR = 3
 
 _OUT, _ERR = 1, 2
-# Seconds from the end of the channel to that of the process.
+# Seconds from the end of the channel until the worker is stopped.
 _LAST_SECONDS = 2.0
-# Octets of them that are kept, the last ones.
+# Octets of a worker's standard error that are kept until it listens; older ones are discarded.
 _MAX_STARTUP_ERRORS = 65536
 
 
@@ -58,7 +58,7 @@ _MAX_STARTUP_ERRORS = 65536
 class End:
     """How a worker ended."""
 
-    #: The exit status; None if a signal ended it.
+    #: The exit status; None if a signal ended the worker.
     status: int | None
     signal: int | None = None
 
@@ -69,22 +69,22 @@ class End:
 
 
 class WorkerListener(Protocol):
-    """Whoever keeps the workers."""
+    """Is told about the life of a worker."""
 
     def worker_ready(self, worker: "WorkerProcess") -> None:
-        """Learn that a worker listens."""
+        """Handle that a worker listens."""
 
     def worker_ended(self, worker: "WorkerProcess", end: End) -> None:
-        """Learn that a worker is gone, and everything that it said is passed on."""
+        """Handle the end of a worker whose output is completely forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSinks:
-    """Where words about workers go."""
+    """The destinations of the output of workers, and of notices about them."""
 
-    #: Takes whole lines of a worker's journal.
+    #: Takes whole lines of a worker's event log.
     pass_on: Callable[[bytes], object]
-    #: Takes whole lines of what a worker says outside it, on standard error.
+    #: Takes whole lines of a worker's standard error.
     complain: Callable[[bytes], object]
     #: Takes a line for the operator.
     trouble: Callable[[str], object]
@@ -92,12 +92,12 @@ class OutputSinks:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a worker is started."""
+    """Starts worker processes."""
 
-    #: The command line for a worker of this number; its descriptors are added, that of the channel first.
+    #: Returns the command line of a worker by its number. The descriptors are appended, the channel's first.
     command: Callable[[int], Sequence[str]]
     environment: Mapping[str, str]
-    #: What it inherits, as our own descriptors.
+    #: The descriptors that a worker inherits.
     inherited: Sequence[int]
     #: Called with the number of a worker that has ended.
     ended: Callable[[int], object]
@@ -108,8 +108,8 @@ class Launch:
         descriptors = [theirs.fileno(), *self.inherited]
         numbers = range(CHANNEL_DESCRIPTOR, CHANNEL_DESCRIPTOR + len(descriptors))
         command = [*self.command(worker.number), *map(str, numbers)]
-        with open(os.devnull, "rb") as nothing, theirs:  # noqa: PTH123  a device, not a path of anyone's
-            files: dict[int, int | str] = {0: nothing.fileno(), _OUT: "r", _ERR: "r"}
+        with open(os.devnull, "rb") as null, theirs:  # noqa: PTH123  a device
+            files: dict[int, int | str] = {0: null.fileno(), _OUT: "r", _ERR: "r"}
             files.update(zip(numbers, descriptors, strict=True))
             try:
                 reactor.spawnProcess(worker, command[0], command, self.environment, childFDs=files)
@@ -120,21 +120,21 @@ class Launch:
 
 
 class WorkerProcess(ProcessProtocol):
-    """One process. `handlers` are for what it says about things other than its life."""
+    """One process. `handlers` are for the verbs of the channel other than `ready` and `alive`."""
 
     def __init__(
         self, number: int, listener: WorkerListener, sinks: OutputSinks, clock: Any, handlers: Mapping[str, Handler]
     ) -> None:
         self.number = number
-        self.born = self.last_sign = float(clock.seconds())
-        #: The messages it found waiting; None until it listens.
+        self.born = self.last_heartbeat = float(clock.seconds())
+        #: The messages in its queue at the start; None until it listens.
         self.waiting: int | None = None
         self._listener = listener
         self._sinks = sinks
         self._clock = clock
         self.pid = 0
         self._out, self._err = LineBuffer(), LineBuffer()
-        #: The lines of its standard error until it listens: why it cannot, to be told once for all workers.
+        #: The lines of its standard error until it listens. They explain a failed start, once for all workers.
         self.startup_errors = b""
         self._stopper: IDelayedCall | None = None
         self._killer: IDelayedCall | None = None
@@ -143,33 +143,33 @@ class WorkerProcess(ProcessProtocol):
 
     @property
     def listens(self) -> bool:
-        """Whether it takes mail."""
+        """Whether the worker accepts mail."""
         return self.waiting is not None
 
     def stop(self) -> None:
-        """Have it stop as a relay does; what does not end in time is killed."""
+        """Send SIGTERM, and SIGKILL if the worker does not end within STOP_SECONDS."""
         if self._killer is None and self.transport is not None:
             self._killer = self._clock.callLater(STOP_SECONDS, self.kill)
             self._signal("TERM")
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL."""
         self._signal("KILL")
 
     def connectionMade(self) -> None:
-        """Note which process it is."""
+        """Store the process id."""
         transport: Any = self.transport
         self.pid = transport.pid
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N802, N803  Twisted names them
-        """Pass on what it writes."""
+        """Forward the output of the worker."""
         if childFD == _OUT:
             self._forward_stdout(self._out.feed(data))
         else:
             self._forward_stderr(self._err.feed(data))
 
     def processEnded(self, reason: Failure) -> None:  # noqa: N802
-        """Pass on its last words, and tell."""
+        """Forward the rest of the output, and tell the listener."""
         self.transport = None
         for timer in (self._stopper, self._killer):
             if timer is not None and timer.active():
@@ -180,7 +180,7 @@ class WorkerProcess(ProcessProtocol):
         self._listener.worker_ended(self, _end(reason))
 
     def _channel_ended(self) -> None:
-        """The channel ended: because the worker ends, and how shall be seen; or else it is to."""
+        """Stop the worker, unless its process ends by itself, which also ends the channel."""
         if self.transport is not None:
             self._stopper = self._clock.callLater(_LAST_SECONDS, self.stop)
 
@@ -192,7 +192,7 @@ class WorkerProcess(ProcessProtocol):
         self._listener.worker_ready(self)
 
     def _alive(self) -> None:
-        self.last_sign = float(self._clock.seconds())
+        self.last_heartbeat = float(self._clock.seconds())
 
     def _forward_stdout(self, lines: bytes) -> None:
         if lines:

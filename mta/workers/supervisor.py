@@ -1,9 +1,4 @@
-"""The parent of the workers: starts them, starts again what ends, and stops them all.
-
-When a worker that ended starts again. Pure: time is an argument.
-
-Signs of life: a worker that hangs is killed, so that it starts again.
-"""
+"""Supervises the workers: starts them, restarts those that have ended, kills those that hang, and stops them all."""
 
 import os
 import sys
@@ -23,37 +18,37 @@ from mta.workers.window_broker import WindowBroker
 
 @dataclass(frozen=True, slots=True)
 class RestartBackoff:
-    """Waits in seconds between the end of a worker and its next start."""
+    """The seconds between the end of a worker and its restart."""
 
-    #: After the second end in a row; the first start again is at once.
+    #: After the second failure in a row; the first restart is immediate.
     first: float = 1.0
     factor: float = 2.0
     longest: float = 60.0
-    #: Whoever lived so long has started healthy: its end is the first in a row.
+    #: After so many seconds a worker has started successfully: its end is the first failure in a row.
     settled: float = 60.0
 
 
 class Restarts:
-    """Counts the ends of one worker."""
+    """Counts the failures of one worker in a row."""
 
-    def __init__(self, pace: RestartBackoff | None = None) -> None:
-        self._pace = pace or RestartBackoff()
+    def __init__(self, backoff: RestartBackoff | None = None) -> None:
+        self._backoff = backoff or RestartBackoff()
         self._next = 0.0
 
     def wait(self, lived: float) -> float:
-        """Return the seconds until the next start of a worker that ended now, after it `lived` so many."""
-        pace = self._pace
-        wait = 0.0 if lived >= pace.settled else self._next
-        self._next = min(max(pace.first, wait * pace.factor), pace.longest)
+        """Return the seconds until the restart of a worker that ended now, after it ran for `lived` seconds."""
+        backoff = self._backoff
+        wait = 0.0 if lived >= backoff.settled else self._next
+        self._next = min(max(backoff.first, wait * backoff.factor), backoff.longest)
         return wait
 
 
-# How often signs are looked for, in parts of the patience.
+# Checks of the heartbeats in the time that a worker may be silent.
 _CHECKS_PER_PATIENCE = 4
 
 
 class Watchdog:
-    """Looks at workers that listen. One that does not yet may be upgrading a large queue."""
+    """Kills workers that hang. It ignores workers that do not listen yet: one may be upgrading a large queue."""
 
     def __init__(
         self,
@@ -63,7 +58,7 @@ class Watchdog:
         clock: IReactorTime,
         trouble: Callable[[str], object],
     ) -> None:
-        """`patience` is for how many seconds a worker may be silent; `trouble` is told of one that is killed."""
+        """A worker may be silent for `patience` seconds. `trouble` gets a line about a worker that is killed."""
         self._patience = patience
         self._listening = listening
         self._clock = clock
@@ -71,32 +66,32 @@ class Watchdog:
         self._timer: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Schedule the next check."""
         self._timer = self._clock.callLater(self._patience / _CHECKS_PER_PATIENCE, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the checks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def healthy(self) -> bool:
-        """Whether no worker has been silent for so long that it should have ended by now."""
+        """Whether every worker has sent a heartbeat within twice the permitted time."""
         return all(self._silence(worker) < 2 * self._patience for worker in self._listening())
 
     def _look(self) -> None:
         self.start()
         for worker in self._listening():
             if self._silence(worker) > self._patience:
-                self._trouble(f"worker {worker.number} gave no sign of life for {self._patience:.0f} s: it is killed")
+                self._trouble(f"worker {worker.number} sent no heartbeat for {self._patience:.0f} s: it is killed")
                 worker.kill()
 
     def _silence(self, worker: WorkerProcess) -> float:
-        return float(self._clock.seconds()) - worker.last_sign
+        return float(self._clock.seconds()) - worker.last_heartbeat
 
 
 class WorkersFailed(Exception):
-    """A worker cannot start: the words in which it says why, whole lines, and its exit status."""
+    """A worker cannot start. `words` are the lines of its standard error, `status` is its exit status."""
 
     def __init__(self, words: bytes, status: int) -> None:
         super().__init__(words.decode(errors="replace"))
@@ -105,9 +100,9 @@ class WorkersFailed(Exception):
 
 
 class Supervisor(Service):
-    """Keeps `count` workers. `ready` fires with the messages that wait in all queues when all listen.
+    """Keeps `count` workers running. `ready` fires with the number of messages in all queues when all workers listen.
 
-    It fails with WorkersFailed when one cannot begin at the first start: whoever waits for it ends the program.
+    `ready` fails with WorkersFailed if a worker cannot start the first time; the caller must then end the program.
     """
 
     def __init__(
@@ -122,9 +117,9 @@ class Supervisor(Service):
         reload: Callable[[], object] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`limits` are those of a destination; `reload` reads the files again that the parent itself has read.
+        """`limits` are those of each destination; `reload` reads the files of the parent again.
 
-        A worker that listens and gives no sign of life for `patience` seconds is killed; None: none is looked for.
+        A worker that listens and sends no heartbeat for `patience` seconds is killed; None disables that.
         """
         self.ready: Deferred[int] = Deferred()
         self._reactor = reactor
@@ -132,14 +127,14 @@ class Supervisor(Service):
         self._sinks = sinks
         self._reload = reload
         self._wall_clock = wall_clock
-        self._broker = WindowBroker(limits, self._tell)
+        self._broker = WindowBroker(limits, self._send)
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
         self._timers: dict[int, IDelayedCall] = {}
         self._watchdog: Watchdog | None = None
         if patience is not None:
             self._watchdog = Watchdog(patience, self._listening, clock=reactor, trouble=sinks.trouble)
-        # Whether all are to end; what ended the start; what stopService gave.
+        # Whether all workers must end; the failure of the first start; the result of stopService.
         self._ending = False
         self._failure: WorkersFailed | None = None
         self._stopped: Deferred[None] | None = None
@@ -154,7 +149,7 @@ class Supervisor(Service):
             self._watchdog.start()
 
     def stopService(self) -> "Deferred[None]":
-        """Have all workers stop; fires when none is left."""
+        """Stop all workers. The result fires when the last one has ended."""
         super().stopService()
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -164,24 +159,24 @@ class Supervisor(Service):
         return gone
 
     def reload(self) -> None:
-        """Have the parent and all workers read their files again; one of the workers logs which."""
+        """Read the files of the parent and of all workers again. The first worker logs their names."""
         if self._reload is not None:
             self._reload()
         for worker in self._workers.values():
             worker.channel.send("reload")
 
     def healthy(self) -> bool:
-        """Whether no worker hangs that should have been killed."""
+        """Whether every worker either sends heartbeats or has been killed in time."""
         return self._watchdog is None or self._watchdog.healthy()
 
     def worker_ready(self, worker: WorkerProcess) -> None:  # noqa: ARG002
-        """Note that a worker listens."""
+        """Fire `ready` when all workers listen."""
         listening = self._listening()
         if len(listening) == len(self._restarts) and not self.ready.called:
             self.ready.callback(sum(each.waiting or 0 for each in listening))
 
     def worker_ended(self, worker: WorkerProcess, end: End) -> None:
-        """Start a worker again, unless all are to end."""
+        """Restart a worker, unless all must end."""
         del self._workers[worker.number]
         self._launch.ended(worker.number)
         self._broker.left(worker.number, self._wall_clock())
@@ -192,13 +187,13 @@ class Supervisor(Service):
                 self._sinks.complain(worker.startup_errors)
             lived = self._reactor.seconds() - worker.born
             words = f"worker {worker.number} (process {worker.pid}) {end} after {lived:.0f} s"
-            self._start_again(worker.number, words, lived)
-        self._note_end()
+            self._restart(worker.number, words, lived)
+        self._check_end()
 
     def _listening(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers.values() if worker.listens]
 
-    def _tell(self, number: int, verb: str, *arguments: object) -> None:
+    def _send(self, number: int, verb: str, *arguments: object) -> None:
         worker = self._workers.get(number)
         if worker is not None:
             worker.channel.send(verb, *arguments)
@@ -213,14 +208,14 @@ class Supervisor(Service):
         except OSError as error:
             words = f"worker {number} cannot be started ({error.strerror})"
             if self.ready.called:
-                self._start_again(number, words, 0.0)
+                self._restart(number, words, 0.0)
             else:
                 advice = f"let user id {os.geteuid()} run {sys.executable}"
                 self._give_up(f"smtprelay: {words}: {advice}\n".encode(), 1)
         else:
             self._workers[number] = worker
 
-    def _start_again(self, number: int, words: str, lived: float) -> None:
+    def _restart(self, number: int, words: str, lived: float) -> None:
         wait = self._restarts[number].wait(lived)
         when = f"in {wait:.0f} s" if wait else "at once"
         self._sinks.trouble(f"{words}; it starts again {when}")
@@ -238,9 +233,9 @@ class Supervisor(Service):
         self._timers.clear()
         for worker in list(self._workers.values()):
             worker.stop()
-        self._note_end()
+        self._check_end()
 
-    def _note_end(self) -> None:
+    def _check_end(self) -> None:
         if self._workers:
             return
         if self._stopped is not None:

@@ -1,9 +1,9 @@
-"""The limits of a destination over all workers: the parent keeps one window for each and gives leave from it.
+"""The parent's side of the limits that workers share: a window for each destination, from which it grants connections.
 
-A worker asks for leave before it opens a connection and says when one is gone, so that the window bounds the relay as
-a whole, and one worker alone probes a destination that is down. A message costs no word, only connections, trouble and
-a windowful of successes do, except for a destination with a pace: there a worker asks for the time of each transaction
-and tells its end. Pure: time is an argument, and words to a worker go through a callable.
+A worker asks before it opens a connection and reports its end, so that the window limits the relay as a whole, and only
+one worker probes a destination that is down. Messages cost no line on the channel; only connections, failures and a
+windowful of successes do. For a destination with a pace, however, a worker asks for the time of each transaction and
+reports its end. The module does no I/O: time is an argument, and lines to workers go through a callable.
 """
 
 import math
@@ -15,21 +15,21 @@ from mta.delivery.destinations.window import ConcurrencyWindow, LimitRefusal, Wi
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import TryLater
 
-#: Destinations that are remembered for nothing but an old failure; more than that are forgotten when it is over.
+#: Destinations that are kept. Above this number, those without connections are deleted once their penalty has ended.
 MAX_REMEMBERED = 10_000
-# More successes than that open no window further.
+# Successes that one line can report; more do not open a window further.
 _MAX_SUCCESSES = 1000
 
 
 class SendTo(Protocol):
-    """Says something to a worker."""
+    """Sends a line to a worker."""
 
     def __call__(self, worker: int, verb: str, /, *arguments: object) -> None:
-        """Send the verb and its arguments; a worker that is gone hears nothing."""
+        """Send the verb and its arguments. For a worker that has ended, do nothing."""
 
 
 class _SharedLimit:
-    """One destination: its window, who has how many connections, who asked for one, and who was told it is down."""
+    """One destination: its window, and the connections, requests and knowledge of each worker."""
 
     __slots__ = ("asking", "held", "knows_down", "knows_pace", "name", "trouble", "turns", "window")
 
@@ -37,22 +37,26 @@ class _SharedLimit:
         self.name = name
         self.window = ConcurrencyWindow(limits)
         self.held: Counter[int] = Counter()
-        #: In the order they asked; the values mean nothing.
+        #: The workers that wait for a connection, in the order of their requests. The values are not used.
         self.asking: dict[int, None] = {}
+        #: The workers that were told that the destination is down.
         self.knows_down: set[int] = set()
-        #: The workers that asked when a transaction may begin, in that order, and those that were told of a pace.
+        #: The workers that wait for the time of a transaction, in order, and those that were told of a pace.
         self.turns: dict[int, None] = {}
         self.knows_pace: set[int] = set()
         self.trouble: TryLater | None = None
 
     @property
     def unused(self) -> bool:
-        """Whether no worker has a connection or wants one."""
+        """Whether no worker has a connection or waits for one."""
         return not self.asking and not self.turns and not self.held.total()
 
 
 class WindowBroker:
-    """All destinations. Each verb names the worker that says it; `now` is wall-clock seconds."""
+    """The limits of all destinations. Each method that is a verb of the channel gets the worker that sent it.
+
+    `now` is wall-clock seconds.
+    """
 
     def __init__(self, limits: WindowLimits, send: SendTo) -> None:
         self._limits = limits
@@ -60,7 +64,7 @@ class WindowBroker:
         self._shared: dict[str, _SharedLimit] = {}
 
     def want(self, worker: int, now: float, name: str, worked: int) -> None:
-        """Be asked for one connection more; `worked` successes came since the last time. Answered now or later."""
+        """Handle a request for a connection, after `worked` successes since the last one. Grant it now or later."""
         shared = self._shared.get(name) or self._remember(name, now)
         shared.asking[worker] = None
         self._note_successes(shared, now, worked)
@@ -69,21 +73,21 @@ class WindowBroker:
             self._ask_to_spare(shared, worker)
 
     def gone(self, worker: int, now: float, name: str, count: int) -> None:
-        """Learn that connections ended, or that leave was not used."""
+        """Take back grants whose connections have ended or were not opened."""
         shared = self._shared.get(name)
         if shared is not None:
             self._release(shared, worker, count)
             self._serve(shared, now)
 
     def worked(self, worker: int, now: float, name: str, count: int) -> None:  # noqa: ARG002
-        """Learn of successes."""
+        """Count successes."""
         shared = self._shared.get(name)
         if shared is not None:
             self._note_successes(shared, now, count)
             self._serve(shared, now)
 
     def failed(self, worker: int, now: float, name: str, returned: int, *words: str) -> None:
-        """Learn of a failure, which ended `returned` connections; `words` are the text, host and status of it."""
+        """Handle a failure that ended `returned` connections; `words` are its text, host and status."""
         shared = self._shared.get(name)
         if shared is None:
             return
@@ -91,13 +95,13 @@ class WindowBroker:
         shared.window.failed(now, shared.held.total())
         if shared.window.blocked(now) is not None:
             shared.trouble = TryLater(*words)
-            # It hears at once, to put off what waits for an answer.
+            # It is told at once, so that it defers the groups that wait.
             shared.asking[worker] = None
             shared.asking.update(dict.fromkeys(shared.held))
         self._serve(shared, now)
 
     def refused(self, worker: int, now: float, name: str, returned: int, kind: str, *words: float | None) -> None:
-        """Learn of a refusal because of a limit, which ended `returned` connections; `words` as in a Refusal."""
+        """Handle a refusal because of a limit that ended `returned` connections; `words` as in LimitRefusal."""
         shared = self._shared.get(name)
         if shared is None:
             return
@@ -109,55 +113,55 @@ class WindowBroker:
         self._serve(shared, now)
 
     def turn(self, worker: int, now: float, name: str) -> None:
-        """Be asked when a transaction may begin, by the pace. Answered now or later."""
+        """Handle a request for the time of a transaction under a pace. Answer now or later."""
         shared = self._shared.get(name) or self._remember(name, now)
         shared.turns[worker] = None
         shared.knows_pace.add(worker)
         self._serve(shared, now)
 
     def answered(self, worker: int, now: float, name: str, began: float) -> None:  # noqa: ARG002
-        """Learn of a success by the pace."""
+        """Count a success under a pace."""
         shared = self._shared.get(name)
         if shared is not None:
             self._note_successes(shared, now, 1, began)
             self._serve(shared, now)
 
     def lost(self, worker: int, now: float, name: str, began: float) -> None:  # noqa: ARG002
-        """Learn that a transaction by the pace ended without an answer."""
+        """Handle a transaction under a pace that ended without a reply."""
         shared = self._shared.get(name)
         if shared is not None:
             shared.window.ended(now, began)
             self._serve(shared, now)
 
     def unused(self, worker: int, now: float, name: str, at: float) -> None:  # noqa: ARG002
-        """Learn that no transaction began at the time that was given for it."""
+        """Take back the time of a transaction that did not begin."""
         shared = self._shared.get(name)
         if shared is not None:
             shared.window.unused(at)
             self._serve(shared, now)
 
     def retry(self, worker: int, now: float, name: str) -> None:  # noqa: ARG002
-        """Let the next probe go at once."""
+        """Permit the next probe at once."""
         shared = self._shared.get(name)
         if shared is not None:
             shared.window.unblock()
             self._serve(shared, now)
 
     def left(self, worker: int, now: float) -> None:
-        """Learn that a worker ended, and all its connections with it."""
+        """Take back all grants of a worker that has ended."""
         for shared in list(self._shared.values()):
             shared.asking.pop(worker, None)
             shared.knows_down.discard(worker)
             shared.knows_pace.discard(worker)
             shared.turns.pop(worker, None)
             if shared.window.paced:
-                # The probe may have been its own.
+                # The worker may have been the one that probed.
                 shared.window.ended(now, now)
             self._release(shared, worker, shared.held[worker])
             self._serve(shared, now)
 
     def handlers(self, worker: int, wall_clock: Callable[[], float]) -> dict[str, Callable[..., object]]:
-        """Return what a worker's channel is to call, by verb."""
+        """Return the handlers for the channel of a worker, by verb."""
 
         def timed(verb: Callable[..., None]) -> Callable[..., None]:
             return lambda *arguments: verb(worker, wall_clock(), *arguments)
@@ -192,12 +196,12 @@ class WindowBroker:
             del shared.held[worker]
 
     def _serve(self, shared: _SharedLimit, now: float) -> None:
-        """Answer those who asked, as far as there is an answer, and forget a destination with nothing to it."""
+        """Answer waiting workers as the window permits, and delete an unused destination in its default state."""
         until = shared.window.blocked(now)
         if until is not None:
             self._refuse(shared, until)
         while shared.asking and shared.window.may_open(now, shared.held.total(), 1):
-            # Of those with the fewest connections, who asked first.
+            # The longest waiting of the workers with the fewest connections.
             worker = min(shared.asking, key=lambda asker: shared.held[asker])
             del shared.asking[worker]
             shared.held[worker] += 1
@@ -207,7 +211,7 @@ class WindowBroker:
             self._shared.pop(shared.name, None)
 
     def _pace(self, shared: _SharedLimit, now: float) -> None:
-        """Say when transactions may begin to those who asked, and to all that there is a pace, or none any more."""
+        """Send the times of transactions to waiting workers, and a change of the pace to all workers."""
         if not shared.window.paced:
             for worker in shared.knows_pace:
                 self._send(worker, "pace", shared.name, None)
@@ -234,7 +238,7 @@ class WindowBroker:
         shared.turns.clear()
 
     def _ask_to_spare(self, shared: _SharedLimit, asker: int) -> None:
-        """Ask whoever has clearly more for one of its connections, and anyone at all where the asker has none."""
+        """Ask the worker with the most connections for one, if it has two more than the asker or the asker has none."""
         if not shared.held:
             return
         richest, most = shared.held.most_common(1)[0]

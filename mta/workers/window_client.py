@@ -1,7 +1,7 @@
-"""The worker's side of a destination's limits: asks the parent for leave, and gives back what is not used.
+"""The worker's side of the limits that workers share: asks the parent for connections, and returns unused grants.
 
-`mta.workers.window_broker` answers. Each question and each answer is one short line, so a worker waits microseconds
-for it, and only before it opens a connection or, for a destination with a pace, before a transaction.
+`mta.workers.window_broker` is the other side. A request and its answer are one short line each, so a worker waits
+microseconds for it, and only before it opens a connection or, under a pace, before a transaction.
 """
 
 import math
@@ -13,58 +13,58 @@ from mta.delivery.destinations.window import LimitRefusal, WindowLimits
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import TryLater
 
-#: Transactions after which a worker gives up even its only connection to another one that waits for it.
+#: Transactions after which a worker gives even its only connection to another worker that waits.
 FEW_TRANSACTIONS = 20
-#: Seconds after which the time for a transaction is asked for again.
+#: Seconds after which a request for the time of a transaction is repeated.
 ASK_AGAIN_SECONDS = 60.0
-# Characters of a remote's words that go to the other workers.
+# Characters of a remote's reply that are sent to the other workers.
 _MAX_TEXT = 1000
 
 
 class Send(Protocol):
-    """Says something to the parent."""
+    """Sends a line to the parent."""
 
     def __call__(self, verb: str, /, *arguments: object) -> None:
         """Send the verb and its arguments."""
 
 
 class SharedWindow:
-    """The Allowance of one destination in a relay of several workers."""
+    """The SendWindow of one destination in a relay of several workers."""
 
     def __init__(self, name: str, send: Send, changed: Callable[[], object], longest_penalty: float) -> None:
-        """`changed` is called when the parent has said something that may let a connection be opened, or end."""
+        """`changed` is called after a line of the parent that may permit or end a connection."""
         self.trouble: TryLater | None = None
-        # Whether leave for a connection was asked for, and whether the time for a transaction.
+        # Whether a request for a connection, or for the time of a transaction, is pending.
         self._grant_pending = False
         self._turn_pending = False
         self.paced = False
         self.limited = False
-        # When the next transaction may begin, once the parent has said so, and the pace of all workers together.
+        # The granted time of the next transaction, and the pace of all workers together in messages a second.
         self._turn: float | None = None
         self._ask_again = 0.0
-        # Whether an operator wants the next one to begin before the time that the parent has said.
+        # Whether an operator wants the next transaction before its granted time.
         self._at_once = False
         self._rate = math.inf
         self._name = name
         self._send = send
         self._changed = changed
         self._longest_penalty = longest_penalty
-        # Connections that we have leave for.
+        # Connections that the parent has granted.
         self._granted = 0
-        # Connections that others wait for.
+        # Connections that other workers wait for.
         self._spare = 0
-        # Successes that the parent has not heard of, and whether it waits for the first.
+        # Successes that are not reported yet, and whether the parent waits for the first one.
         self._successes = 0
         self._probing = False
         self._blocked_until: float | None = None
 
     @property
     def request_pending(self) -> bool:
-        """Whether the parent was asked and has not answered."""
+        """Whether a request to the parent is pending."""
         return self._grant_pending or self._turn_pending
 
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
-        """Whether there is leave for one more connection; if not, it is asked for."""
+        """Whether one more connection is granted. If not, request it."""
         if waiting <= 0 or self.blocked(now) is not None:
             return False
         if open_connections < self._granted:
@@ -76,7 +76,7 @@ class SharedWindow:
         return False
 
     def set_open(self, open_connections: int) -> None:
-        """Give back the leave for connections that are not there."""
+        """Return the grants that exceed the open connections."""
         unused = self._granted - open_connections
         if unused > 0:
             self._granted = open_connections
@@ -84,13 +84,13 @@ class SharedWindow:
             self._send("gone", self._name, unused)
 
     def should_release(self, used: int) -> bool:
-        """Whether a connection that has carried `used` parcels is to be ended for another worker."""
+        """Whether a connection after `used` transactions must be closed for another worker."""
         return self._spare > 0 and (self._granted > 1 or used >= FEW_TRANSACTIONS)
 
     def succeeded(self, now: float, began: float = 0.0) -> None:  # noqa: ARG002
-        """Count a success. The parent hears of the one that ends a penalty, and of a windowful where it matters.
+        """Count a success. Report the one that ends a penalty, and a windowful while a request is pending.
 
-        Of those by the pace it hears each, with the time when it `began`.
+        Under a pace, report each success with the time when its transaction began.
         """
         if self.paced:
             self._send("answered", self._name, began)
@@ -102,14 +102,14 @@ class SharedWindow:
             self._successes = 0
 
     def failed(self, now: float, others: int, trouble: TryLater) -> None:  # noqa: ARG002
-        """Tell of a failure; `others` are our own connections that are left."""
+        """Report a failure; `others` are the worker's remaining connections."""
         ended = max(0, self._granted - others)
         self._granted -= ended
         self._spare = max(0, self._spare - ended)
         self._send("failed", self._name, ended, trouble.text[:_MAX_TEXT], trouble.host, trouble.status)
 
     def refused(self, now: float, refusal: LimitRefusal) -> None:  # noqa: ARG002
-        """Tell of a refusal because of a limit; one of connections gives up the leave for its own."""
+        """Report a refusal because of a limit. If it limits connections, return the grants of those that it ended."""
         ended = 0
         if refusal.kind is LimitKind.CONNECTIONS:
             self.limited = True
@@ -118,24 +118,24 @@ class SharedWindow:
             self._spare = max(0, self._spare - ended)
         elif not self.paced:
             self.paced = True
-            # Until the parent says the pace of all workers.
+            # An estimate until the parent sends the pace of all workers.
             self._rate = max(refusal.accepted, 1) / max(refusal.seconds, 1.0)
         counted = (refusal.accepted, refusal.seconds)
         self._send("refused", self._name, ended, refusal.kind.name, refusal.wait, refusal.began, *counted)
 
     def ended(self, now: float, began: float) -> None:  # noqa: ARG002
-        """Tell that a transaction by the pace ended without an answer."""
+        """Report a transaction under a pace that ended without a reply."""
         if self.paced:
             self._send("lost", self._name, began)
 
     def next_start(self, now: float) -> float:
-        """Return when the next transaction may begin; until the parent has said when, a time to ask again."""
+        """Return when the next transaction may begin or, until the parent has answered, when to ask again."""
         if not self.paced:
             return now
         if (until := self.blocked(now)) is not None:
             return until
         if self._turn is None:
-            # Asked again in case that another worker's probe never ended.
+            # The request is repeated in case another worker's probe never ended.
             if not self._turn_pending or now >= self._ask_again:
                 self._turn_pending = True
                 self._ask_again = now + ASK_AGAIN_SECONDS
@@ -144,30 +144,30 @@ class SharedWindow:
         return now if self._at_once else self._turn
 
     def starts_at(self, now: float, place: int) -> float:
-        """Return when about a message will be begun that has so many others before it in this worker."""
+        """Return the estimated start of a message that has `place` others before it in this worker."""
         return now if not self.paced else max(now, self._turn or now) + place / self._rate
 
     def rate(self, now: float) -> float:  # noqa: ARG002
-        """Return the messages a second of all workers together, as the parent said last; infinity without a pace."""
+        """Return the pace of all workers together, in messages a second; infinity without a pace."""
         return self._rate
 
     def started(self, now: float) -> None:  # noqa: ARG002
-        """Use up the time that the parent gave."""
+        """Use the granted time."""
         self._turn = None
         self._at_once = False
 
     def needs_no_start(self) -> None:
-        """Give the time back that the parent gave."""
+        """Return the granted time, because no transaction needs it."""
         if self._turn is not None:
             self._send("unused", self._name, self._turn)
             self._turn = None
 
     def excess(self, open_connections: int) -> bool:
-        """Whether there are more connections than leave."""
+        """Whether there are more connections than grants."""
         return open_connections > self._granted
 
     def blocked(self, now: float) -> float | None:
-        """Return the time the penalty ends; None when there is none now."""
+        """Return the end of the penalty, or None if there is no penalty now."""
         until = self._blocked_until
         # A wall clock that was set back must not turn a penalty into days.
         if until is None or now >= until or until - now > self._longest_penalty:
@@ -175,39 +175,39 @@ class SharedWindow:
         return until
 
     def unblock(self) -> None:
-        """Let the next probe go at once, from whichever worker it comes."""
+        """Permit the next probe at once, from any worker."""
         if self._blocked_until is not None or self.paced:
             self._blocked_until = None
             self._at_once = True
             self._send("retry", self._name)
 
     def on_grant(self, probing: bool) -> None:
-        """Take leave for one connection; with `probing` the parent waits to hear how it went."""
+        """Handle a grant of one connection. With `probing` the parent waits for its result."""
         self._grant_pending = False
         self._granted += 1
         self._probing = probing
         self._changed()
 
     def on_down(self, until: float, trouble: TryLater) -> None:
-        """Learn that the destination is down, which also answers what was asked."""
+        """Handle that the destination is down, which also answers pending requests."""
         self._grant_pending = self._turn_pending = False
         self._blocked_until = until
         self.trouble = trouble
         self._changed()
 
     def on_up(self) -> None:
-        """Learn that it is not down any more."""
+        """Handle that the destination is no longer down."""
         self._blocked_until = self.trouble = None
         self._changed()
 
     def on_turn(self, at: float, rate: float) -> None:
-        """Take the time at which the next transaction may begin, and the pace."""
+        """Handle the granted time of the next transaction, and the pace."""
         self._turn_pending = False
         self._turn, self._rate = at, rate
         self._changed()
 
     def on_pace(self, rate: float | None) -> None:
-        """Learn that transactions begin by a pace from now on; with None that they do no more."""
+        """Handle the start, a change or, with None, the end of a pace."""
         self.paced = rate is not None
         if rate is None:
             self._turn_pending, self._turn = False, None
@@ -215,27 +215,27 @@ class SharedWindow:
         self._changed()
 
     def on_spare(self) -> None:
-        """Learn that another worker waits for a connection."""
+        """Handle that another worker waits for a connection."""
         self._spare += 1
         self._changed()
 
 
 class SharedWindows:
-    """All of a worker's SharedWindows, by the name of their destination, and what the channel calls for them."""
+    """The SharedWindows of a worker by the name of their destination, and the handlers of its channel."""
 
     def __init__(self, limits: WindowLimits, send: Send) -> None:
         self._limits = limits
         self._send = send
-        # The destinations own them; one that was forgotten has none.
+        # The destinations own their windows, so a deleted destination has no entry.
         self._windows: WeakValueDictionary[str, SharedWindow] = WeakValueDictionary()
 
     def new(self, name: str, changed: Callable[[], object]) -> SharedWindow:
-        """Return the window of a destination that has none."""
+        """Create the window of a destination."""
         window = self._windows[name] = SharedWindow(name, self._send, changed, self._limits.longest_penalty)
         return window
 
     def handlers(self) -> dict[str, Callable[..., object]]:
-        """Return what the channel is to call, by verb."""
+        """Return the handlers for the channel, by verb."""
         return {
             "grant": self._grant,
             "down": self._down,
@@ -245,7 +245,7 @@ class SharedWindows:
             "pace": self._pace,
         }
 
-    def _grant(self, name: str, probing: bool) -> None:  # noqa: FBT001  a word of the channel
+    def _grant(self, name: str, probing: bool) -> None:  # noqa: FBT001  an argument of the channel
         window = self._windows.get(name)
         if window is None:
             self._send("gone", name, 1)

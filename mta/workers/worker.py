@@ -1,7 +1,8 @@
 """One worker of a relay of several: `python -m mta.workers.worker NUMBER TAG CHANNEL HANDOVER BALANCE SOCKET...`.
 
-The tag tells its queue ids from others'; what follows are descriptors it inherits. It is a whole relay with a queue of
-its own; the parent watches it and passes its log on. When the channel ends, so does the worker: its parent is gone.
+The tag distinguishes its queue ids from those of other workers; the other arguments are inherited descriptors. A worker
+is a whole relay with its own queue. The parent watches it and forwards its log. When the channel ends, the worker
+stops, because its parent is gone.
 """
 
 import os
@@ -37,17 +38,17 @@ from mta.workers.window_client import SharedWindows
 
 
 class QuietEventLog(EventLog):
-    """The journal of the workers from the second on. Notices are about files and names that all of them read alike."""
+    """The event log of all workers but the first. It omits events that would be the same in every worker."""
 
     def notice(self, text: str) -> None:
-        """Leave it to the first worker to say."""
+        """Omit a notice, which the first worker logs."""
 
     def reloaded(self, files: str) -> None:
-        """Leave it to the first worker to say."""
+        """Omit the event, which the first worker logs."""
 
 
 class Worker(MultiService):
-    """A relay that reports to the parent."""
+    """Runs a relay, and reports to the parent."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Worker(MultiService):
         self.channel = Channel({}, ended=self.stop, trouble=event_log.trouble)
 
     def startService(self) -> None:
-        """Begin, and tell the parent when clients are served. Raises QueueError or DkimKeyError."""
+        """Start the relay, and tell the parent when it listens. Raises QueueError or DkimKeyError."""
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         self.channel.handlers.update(windows.handlers())
@@ -96,7 +97,7 @@ class Worker(MultiService):
         relay.ready.addCallback(self._ready)
 
     def stopService(self) -> Any:
-        """Give no sign of life any more, and stop as a relay does."""
+        """Stop the heartbeats and the relay."""
         self._balance.leave(self._number)
         if self._heartbeat is not None:
             self._heartbeat.cancel()
@@ -114,40 +115,40 @@ class Worker(MultiService):
         self.channel.send("alive")
 
     def _certificate(self) -> ServerCertificate | None:
-        handed = self._handover.certificate
-        if handed is None:
+        snapshot = self._handover.certificate
+        if snapshot is None:
             return None
-        paths = handed.files.certificate_path, handed.files.key_path
-        # The parent looks at the files too, and speaks of them.
+        paths = snapshot.files.certificate_path, snapshot.files.key_path
+        # The parent checks the files too, and logs the notices.
         certificate = ServerCertificate(
-            *paths, wall_clock=time.time, notice=_say_nothing, trouble=_say_nothing, snapshot=handed
+            *paths, wall_clock=time.time, notice=_ignore, trouble=_ignore, snapshot=snapshot
         )
         certificate.check()
         return certificate
 
     def _notice(self, text: str) -> None:
-        """Pass on what is found out about the keys later on; what was wrong with them at the start the parent said."""
+        """Log a notice about keys that were read again. Those about the start are logged by the parent."""
         if self.running:
             self._event_log.notice(text)
 
     def stop(self) -> None:
-        """End the program, if it does not end already."""
+        """Stop the reactor, unless it is stopping already."""
         with suppress(ReactorNotRunning):
             self._reactor.stop()
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Be a worker until the parent wants no more, or is gone."""
-    number, tag, channel, handed, counts, *sockets = map(int, arguments)
+    """Run a worker until the parent stops it or is gone."""
+    number, tag, channel, handover_fd, counts, *sockets = map(int, arguments)
     ignore_signals()
-    # What a terminal sends to all in the foreground is for the parent alone.
+    # Leave the terminal's process group, so that a signal from the terminal reaches the parent only.
     os.setsid()
     from twisted.internet import reactor as chosen  # noqa: PLC0415
 
     reactor: Any = chosen
     use_monotonic_timers(reactor)
     try:
-        handover = read_handover(handed)
+        handover = read_handover(handover_fd)
     except HandoverError as error:
         fail(str(error))
     render = FORMATS[handover.settings.log_format]
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str]) -> None:
     output.close()
 
 
-def _say_nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     pass
 
 

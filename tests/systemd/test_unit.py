@@ -147,7 +147,7 @@ def test_with_two_workers_the_relay_is_active_when_both_are_and_replaces_one_tha
     until(lambda: len(unit.workers()) == 2 and workers[0] not in unit.workers(), 30, what="another worker")
     assert workers[1] in unit.workers()
     assert unit.pid() == parent
-    assert "gave no sign of life" in unit.event_log()
+    assert "sent no heartbeat" in unit.event_log()
     for _ in range(6):
         unit.submit(TO)
     received(sink, 6)

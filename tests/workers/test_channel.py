@@ -88,7 +88,7 @@ def test_a_peer_that_stops_reading_ends_the_channel():
     end.clock.advance(PATIENCE + 1)
     for _ in range(LINES_UNREAD):
         end.channel.send("grant", LINE)
-    assert end.troubles == ["the channel between the parent and a worker is cut: it does not read what it is told"]
+    assert end.troubles == ["the channel between the parent and a worker is cut: the peer does not read"]
     assert end.transport.value() == b""
 
 

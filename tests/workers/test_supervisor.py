@@ -224,7 +224,7 @@ class SupervisorTests(SynchronousTestCase):
             two.says(b'["alive"]')
         self.assertIn("KILL", one.signals)
         self.assertEqual(two.signals, [])
-        self.assertIn("worker 1 gave no sign of life for 40 s: it is killed", self.lines[0])
+        self.assertIn("worker 1 sent no heartbeat for 40 s: it is killed", self.lines[0])
 
     def test_a_worker_that_does_not_listen_yet_may_take_its_time(self):
         self.supervisor.startService()
