@@ -44,8 +44,8 @@ PROSE_LIMITS = {
     "bench": (1, 1),
     "harness": (1, 1),
     "tools": (1, 4),
-    "docs": (11, 7),
-    "README.md": (15, 10),
+    "docs": (3, 4),
+    "README.md": (3, 4),
 }
 
 # Modules of values, which most packages may import.

@@ -113,7 +113,7 @@ def _settings() -> Iterator[str]:
 
 
 def _about(setting: Setting[object]) -> Iterator[str]:
-    names, default = names_and_default(setting)
+    names, default = _names_and_default(setting)
     yield f"### {names}\n\n{setting.help}\n"
     yield f"- default: {default}\n- example: `{setting.name}={setting.example}`\n"
     if setting.name in DETAILS:
@@ -132,8 +132,13 @@ def _table(settings: Sequence[Setting[object]]) -> str:
 
 
 def _row(setting: Setting[object]) -> str:
+    names, default = _names_and_default(setting)
+    return f"| {names} | {default} | {setting.help} |"
+
+
+def _names_and_default(setting: Setting[object]) -> tuple[str, str]:
     names, default = names_and_default(setting)
-    return f"| {names} | {default if default != 'none' else 'not set'} | {setting.help} |"
+    return names, "not set" if default == "none" else default
 
 
 if __name__ == "__main__":
