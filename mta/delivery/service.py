@@ -138,7 +138,7 @@ class DeliveryService(Service):
 
     def _leave_work(self, job: Job) -> None:
         self._work.remove(job)
-        self._destinations.unproven.leave(job)
+        self._destinations.unproven.remove(job)
         self._claimer.go_on()
 
     def applied(self, action: Action, ids: Sequence[QueueId], by: str = "") -> None:

@@ -1,45 +1,46 @@
-"""The mail in work for destinations that have not proven themselves: it never has all the room.
+"""The mail that a destination cannot take in now: when it comes again, and how much of the room it may have.
 
-These are destinations that took no mail yet, or did not the last time. Otherwise a list of thousands of dead hosts
-would have all the room until every one of them timed out.
-
-When mail that finds no room before a destination is to come again. Pure: time is an argument.
+A destination is unproven if it has not taken mail yet, or did not the last time. Mail for unproven destinations never
+has all the room; otherwise a list of thousands of dead hosts would fill it until every one of them timed out.
+Time is an argument, in wall-clock seconds.
 """
 
 from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import QueueId
 
-# Groups a second that a destination is taken to work off before it was watched: rather too many, for mail that comes
-# back early costs a look, and mail that comes back late leaves a ready destination idle.
+# Groups a second that a destination is assumed to work off before it was watched. The value is high on purpose: mail
+# that comes back early costs a look, and mail that comes back late leaves a ready destination idle.
 _FIRST_RATE = 1000.0
-# Seconds over which a rate is taken.
-_WATCHED = 0.25
+# Seconds over which a rate is measured.
+_RATE_SECONDS = 0.25
 
 
 class RequeuePacer:
-    """Gives turns to mail that came too late for a full line, spread by the pace at which that line moves.
+    """Chooses when to retry mail for a destination whose backlog is full.
 
-    A turn comes when about half of what is ahead should be gone: mail that comes back early is sent away once more,
-    which is cheap, and a destination that is ready never waits for its mail. Where nothing moves, the rate that is
-    expected halves with every look, so the turns grow until they are `longest` seconds away. Many share one turn, so
-    that the queue is looked into a few times while the line moves by its length, and not for each message.
+    The retry times follow the rate at which the destination works off its backlog: a message comes again when about
+    half of the groups before it should be gone. Mail that comes back early is sent away once more, which is cheap, and
+    a destination that is ready does not wait for its mail. If no group leaves the backlog, the expected rate halves
+    with each measurement, so that the retry times move to `longest` seconds from now. Many messages share one retry
+    time, so that the queue is scanned a few times while the backlog is worked off, and not once for each message.
     """
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
         self._rate = _FIRST_RATE
-        self._watched_since: float | None = None
+        self._measured_since: float | None = None
         self._started = 0
         self._last = 0.0
         self._shared_time = 0.0
 
     def next_try(self, now: float, waiting: int, started: int) -> float:
-        """Return when to come again, in wall-clock seconds.
+        """Return when the next message is to come again.
 
-        `waiting` groups are in the line now, and `started` have left it to be sent since its destination was met.
+        `waiting` is the number of groups in the backlog, and `started` the number that have left it for a transaction
+        since the relay knows the destination.
         """
-        self._watch(now, started)
+        self._measure(now, started)
         step = 1 / (2 * self._rate)
         span = min(waiting * step, self._longest) / 4
         self._last = min(max(now + waiting * step, self._last + step), now + self._longest - span)
@@ -47,55 +48,58 @@ class RequeuePacer:
             self._shared_time = self._last + span
         return self._shared_time
 
-    def _watch(self, now: float, started: int) -> None:
-        since = self._watched_since
-        # A clock that was set back begins anew.
-        if since is not None and 0 <= now - since < _WATCHED:
+    def _measure(self, now: float, started: int) -> None:
+        since = self._measured_since
+        # If the clock was set back, the measurement begins anew.
+        if since is not None and 0 <= now - since < _RATE_SECONDS:
             return
         if since is not None and now > since:
             rate = (started - self._started) / (now - since)
             self._rate = max((self._rate + rate) / 2, 1 / self._longest)
-        self._watched_since, self._started = now, started
-        # Turns by the new rate do not line up behind those by the old one.
+        self._measured_since, self._started = now, started
+        # Retry times by the new rate do not line up behind those by the old one.
         self._last = self._shared_time = 0.0
 
 
 class UnprovenBudget:
-    """Counts messages, from the entry of the first group for such a destination until the message is out of work."""
+    """Counts the messages in work that have a group for an unproven destination, and bounds their number and octets.
+
+    A message counts from the time when its first such group is admitted until it is out of work.
+    """
 
     def __init__(self, limits: DeliveryLimits) -> None:
-        self._most = limits.unproven * limits.jobs
-        self._most_octets = limits.unproven * limits.job_octets
+        self._max_messages = limits.unproven * limits.jobs
+        self._max_octets = limits.unproven * limits.job_octets
         self._body_octets = limits.body_octets
         self._octets_of: dict[QueueId, int] = {}
         self._octets = 0
-        # How many have left.
+        # The number of messages that have left.
         self._left = 0
         self._pacer = RequeuePacer(limits.longest_requeue)
 
     @property
     def full(self) -> bool:
-        """Whether there may be no more."""
-        return len(self._octets_of) >= self._most or self._octets >= self._most_octets
+        """Whether the budget is used up."""
+        return len(self._octets_of) >= self._max_messages or self._octets >= self._max_octets
 
-    def bar(self, job: Job) -> bool:
-        """Whether a message may not enter: there may be no more, and it is not one of them."""
+    def refuses(self, job: Job) -> bool:
+        """Whether a message may not be admitted: the budget is used up, and the message does not count yet."""
         return self.full and job.claim.id not in self._octets_of
 
-    def enter(self, job: Job) -> None:
-        """Count a message in, once."""
+    def add(self, job: Job) -> None:
+        """Count a message, unless it counts already."""
         claim = job.claim
         if claim.id not in self._octets_of:
             octets = self._octets_of[claim.id] = min(claim.body.size, self._body_octets)
             self._octets += octets
 
-    def leave(self, job: Job) -> None:
-        """Count a message out if it was counted in."""
+    def remove(self, job: Job) -> None:
+        """Count a message no more, if it was counted."""
         octets = self._octets_of.pop(job.claim.id, None)
         if octets is not None:
             self._octets -= octets
             self._left += 1
 
     def next_try(self, now: float) -> float:
-        """Return when one that found no room is to come again, wall-clock seconds."""
+        """Return when a message that was not admitted is to come again."""
         return self._pacer.next_try(now, len(self._octets_of), self._left)

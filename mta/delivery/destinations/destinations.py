@@ -1,7 +1,7 @@
-"""All destinations that something is known of, and how much mail may wait before each.
+"""The destinations that the relay knows, and how much mail may wait for each.
 
-What cannot go now is left in the queue, unread: the mail for one dead or slow destination neither fills the room that
-the others need nor costs more than a look as often as it may be tried.
+Mail that cannot go now is left in the queue unread. So the mail for a dead or slow destination does not fill the room
+that other mail needs, and costs one look each time it may be tried.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,12 @@ from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import DeferralFilter, DueMessage
 from mta.routing.route import Plan, Router
 
-#: Tells when mail may come again, wall-clock seconds.
+#: Returns when mail may come again, wall-clock seconds.
 NextTry = Callable[[], float]
 
 
 class Destinations:
-    """Keeps the destinations, made by `new` when mail for them comes.
-
-    `room` tells how many more messages the relay can work on, `owed` from when on one that waits must be looked at
-    whether or not it can be tried, because its sender is to hear of it.
-    """
+    """Creates destinations as mail for them comes, and forgets those that are not worth remembering."""
 
     def __init__(
         self,
@@ -37,6 +33,11 @@ class Destinations:
         context: DeliveryContext,
         limits: DeliveryLimits,
     ) -> None:
+        """`new` makes a destination; `room` returns how many more messages may be taken into work.
+
+        `owed` returns the time from which on a waiting message has to be claimed although it cannot be tried, because
+        its sender must be told about it.
+        """
         self._router = router
         self._new = new
         self._room = room
@@ -44,20 +45,20 @@ class Destinations:
         self._wall_clock = context.wall_clock
         self._limits = limits
         self._known: dict[str, Destination] = {}
-        # How many may be known before some are forgotten.
-        self._most_known = limits.jobs
-        # Those that may be down or full, with the turns they give.
+        # The number of destinations at which some are forgotten.
+        self._max_known = limits.jobs
+        # The destinations that may be down or full, each with the pacer of the mail that it cannot take.
         self._suspects: dict[str, RequeuePacer] = {}
-        #: Messages for those that have not last_delivery_ok themselves; who works on messages says when one leaves.
+        #: The messages for unproven destinations. The owner of a message removes it when it is out of work.
         self.unproven = UnprovenBudget(limits)
         self._closed = False
 
     def all(self) -> list[Destination]:
-        """Return them all."""
+        """Return the destinations that are known."""
         return list(self._known.values())
 
     async def send(self, group: Group, plan: Plan) -> None:
-        """Have the destination of a plan try a group, or give the job the time when the group is to come again."""
+        """Have the destination of a plan try a group; if it cannot, set the time of the job's next try."""
         destination = self._known.get(plan.destination)
         if destination is None:
             destination = self._create(plan.destination)
@@ -69,59 +70,60 @@ class Destinations:
             self._turn_away(group, destination, next_try())
             return
         if not last_delivery_ok:
-            self.unproven.enter(group.job)
+            self.unproven.add(group.job)
         if destination.paced or not destination.connected:
             self._suspects.setdefault(plan.destination, RequeuePacer(self._limits.longest_requeue))
         await destination.send(group, plan)
 
     def deferral_filter(self) -> DeferralFilter | None:
-        """Return what tells the queue which mail to leave alone; None when every destination takes mail."""
-        self._suspects = {name: pacer for name, pacer in self._suspects.items() if self._shut(name)}
-        return self._until if self._suspects or self.unproven.full else None
+        """Return the filter for mail that cannot be tried now; None if all mail can be tried."""
+        self._suspects = {name: pacer for name, pacer in self._suspects.items() if self._takes_no_mail(name)}
+        return self._defer_until if self._suspects or self.unproven.full else None
 
     def may_look_up(self, job: Job) -> bool:
-        """Whether the way of a message may be looked up now; if not, the message learns when to come again."""
-        if self.unproven.bar(job):
+        """Whether the domains of a message may be looked up now; if not, set the time of its next try."""
+        if self.unproven.refuses(job):
             job.next_try = self._unproven_next_try()
             return False
-        self.unproven.enter(job)
+        self.unproven.add(job)
         return True
 
     def close(self) -> None:
-        """Give back what waits, and whatever comes from now on; what runs goes on."""
+        """Give back the groups that wait, and those that come from now on; running transactions go on."""
         self._closed = True
         for destination in self.all():
             destination.close()
 
     def _create(self, name: str) -> Destination:
-        if len(self._known) >= self._most_known:
+        if len(self._known) >= self._max_known:
             self._forget()
         destination = self._known[name] = self._new(name)
         return destination
 
     def _forget(self) -> None:
-        """Forget destinations that a new one would serve as well as, those that take mail and those that are down last.
+        """Forget the idle destinations for which a new one would serve as well.
 
-        Both are worth remembering, but not without end. The next look comes when half as many more are known.
+        Those that take mail and those that are down are worth remembering, but not without a bound: the oldest of them
+        are forgotten too. The next cleaning comes when half as many more are known.
         """
         most = self._limits.jobs
         kept: dict[str, Destination] = {}
-        proven: dict[str, Destination] = {}
+        ok: dict[str, Destination] = {}
         down: dict[str, Destination] = {}
         for name, destination in self._known.items():
             if not destination.idle:
                 kept[name] = destination
             elif destination.last_delivery_ok and not destination.paced:
-                proven[name] = destination
+                ok[name] = destination
             elif destination.blocked is not None or destination.paced:
                 down[name] = destination
-        for several in (proven, down):
+        for several in (ok, down):
             kept.update(islice(several.items(), max(0, len(several) - most), None))
         self._known = kept
-        self._most_known = max(most, len(kept) + most // 2)
+        self._max_known = max(most, len(kept) + most // 2)
 
     def _turn_away(self, group: Group, destination: Destination, next_try: float) -> None:
-        """Give a group back until then, unless its sender is to hear at last that it waits for a pace."""
+        """Give a group back until then, unless its sender must be told now that the message waits for a pace."""
         claim = group.job.claim
         told = claim.delay_reported or claim.envelope.sender is None
         if destination.long_wait and self._owed(DueMessage(claim.created, told, ())) <= self._wall_clock():
@@ -130,9 +132,10 @@ class Destinations:
             group.job.next_try = next_try
 
     def _full(self, destination: Destination) -> bool:
-        """Whether no more may wait: as much as there is room left for others, little while there is no connection.
+        """Whether no more groups may wait for a destination.
 
-        Each pacer that comes takes half of what the ones before it left, so there is always room for one more.
+        With a connection open, as many may wait as there is room left for the mail of others: each destination takes
+        half of the room that those before it left, so that there is always room for one more. Without one, few may.
         """
         if destination.long_wait:
             return True
@@ -142,41 +145,40 @@ class Destinations:
         return not destination.connected or waiting >= self._room()
 
     def _refusal(self, destination: Destination, job: Job, *, last_delivery_ok: bool) -> NextTry | None:
-        """Return what tells when a message may come again to a destination; None where it may enter now."""
+        """Return a callable that gives the next retry time, or None if the message can be queued now."""
         if self._full(destination):
             return partial(self._next_try, destination)
-        return self._unproven_next_try if not last_delivery_ok and self.unproven.bar(job) else None
+        return self._unproven_next_try if not last_delivery_ok and self.unproven.refuses(job) else None
 
-    def _shut(self, name: str) -> bool:
+    def _takes_no_mail(self, name: str) -> bool:
         destination = self._known.get(name)
         return destination is not None and (destination.blocked is not None or self._full(destination))
 
     def _next_try(self, destination: Destination) -> float:
-        if destination.long_wait:
-            self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_requeue))
-            return destination.next_try()
         pacer = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_requeue))
+        if destination.long_wait:
+            return destination.next_try()
         return pacer.next_try(self._wall_clock(), destination.waiting, destination.started)
 
     def _unproven_next_try(self) -> float:
         return self.unproven.next_try(self._wall_clock())
 
-    def _until(self, waiting: DueMessage) -> float | None:
-        """Return until when a message is to be left alone: none of its recipients can go before."""
-        turns: list[NextTry] = []
-        for domain in waiting.domains:
-            turn = self._left_alone(domain)
-            if turn is None:
+    def _defer_until(self, message: DueMessage) -> float | None:
+        """Return the time before which no recipient of a message can be tried; None if one can be tried now."""
+        next_tries: list[NextTry] = []
+        for domain in message.domains:
+            next_try = self._refusal_of_domain(domain)
+            if next_try is None:
                 return None
-            turns.append(turn)
-        if not turns:
+            next_tries.append(next_try)
+        if not next_tries:
             return None
-        until = min(turn() for turn in turns)
-        owed = self._owed(waiting)
+        until = min(next_try() for next_try in next_tries)
+        owed = self._owed(message)
         return min(until, owed) if owed > self._wall_clock() else None
 
-    def _left_alone(self, domain: str) -> NextTry | None:
-        """Return what tells until when a domain's mail is to be left alone; None when it can be tried."""
+    def _refusal_of_domain(self, domain: str) -> NextTry | None:
+        """Return a callable that gives the next retry time of a domain's mail, or None if it can be tried now."""
         routing = self._router.cached(domain)
         if routing is not None and not isinstance(routing, Plan):
             return None

@@ -15,11 +15,11 @@ def test_three_quarters_of_the_room_are_all_that_they_have() -> None:
     jobs = _jobs(6)
     for job in jobs:
         assert not unproven.full
-        unproven.enter(job)
-        unproven.enter(job)
+        unproven.add(job)
+        unproven.add(job)
     assert unproven.full
-    unproven.leave(jobs[0])
-    unproven.leave(jobs[0])
+    unproven.remove(jobs[0])
+    unproven.remove(jobs[0])
     assert not unproven.full
 
 
@@ -27,20 +27,20 @@ def test_octets_count_as_much() -> None:
     (job,) = _jobs(1)
     size = job.claim.body.size
     unproven = UnprovenBudget(DeliveryLimits(job_octets=size * 4 // 3))
-    unproven.enter(job)
+    unproven.add(job)
     assert unproven.full
-    unproven.leave(job)
+    unproven.remove(job)
     assert not unproven.full
     capped = UnprovenBudget(DeliveryLimits(job_octets=size * 4 // 3, body_octets=size // 2))
-    capped.enter(job)
+    capped.add(job)
     assert not capped.full
 
 
 def test_who_was_never_counted_leaves_without_a_trace() -> None:
     unproven = UnprovenBudget(DeliveryLimits(jobs=1, unproven=1.0))
     one, other = _jobs(2)
-    unproven.enter(one)
-    unproven.leave(other)
+    unproven.add(one)
+    unproven.remove(other)
     assert unproven.full
 
 
@@ -48,11 +48,11 @@ def test_turns_come_sooner_where_many_leave() -> None:
     def turn(leaving: int) -> float:
         unproven = UnprovenBudget(DeliveryLimits(jobs=100, longest_requeue=60.0))
         for job in _jobs(75):
-            unproven.enter(job)
+            unproven.add(job)
         unproven.next_try(NOW)
         for job in _jobs(leaving):
-            unproven.enter(job)
-            unproven.leave(job)
+            unproven.add(job)
+            unproven.remove(job)
         return unproven.next_try(NOW + 10)
 
     assert NOW + 10 < turn(1000) < turn(10) <= NOW + 70

@@ -51,7 +51,7 @@ class DestinationsTests(SynchronousTestCase):
             job = Job(claim("bob@b.test"), NOW)
             self.sent.send(self.destinations.send, job, Plan(host, ()), self.clock.seconds())
             if job in self.sent.ended:
-                self.destinations.unproven.leave(job)
+                self.destinations.unproven.remove(job)
 
     def until(self, *domains: str) -> float | None:
         """Return until when a message for these domains would be left alone."""
