@@ -1,4 +1,4 @@
-"""Decides which reports a settlement owes the sender, and has them written (RFC 3461 section 5.2, RFC 3464)."""
+"""Decides which reports a settlement owes the sender, and writes them (RFC 3461 section 5.2, RFC 3464)."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail, Verdict
 
-#: The sender is told once that a message is late, when it has waited this long.
+#: Seconds after which the sender is told, once, that a message is late.
 DELAY_SECONDS = 24 * 3600.0
 
 _EVENTS: dict[type, Notify] = {Failed: Notify.FAILURE, Delivered: Notify.SUCCESS, TryLater: Notify.DELAY}
@@ -20,7 +20,7 @@ _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "suc
 
 
 class DsnReporter:
-    """Writes reports as mta.message.dsn does them. `name` is our own host name."""
+    """Writes the reports as messages of the relay."""
 
     delay_seconds = DELAY_SECONDS
 

@@ -1,18 +1,18 @@
-"""When to try again, and when to give up: Exim's retry rules as values and one pure decision."""
+"""When to try a message again and when to give it up: Exim's retry rules as values, with time as an argument."""
 
 import enum
 import itertools
 from dataclasses import dataclass
 
-#: No wait is longer than this, whatever a growing rule comes to; Exim's retry_interval_max has the same bound.
+#: The longest wait in seconds, also by a growing rule. Exim's retry_interval_max has the same bound.
 MAX_INTERVAL = 86400.0
-# After an outage of our own a message may be past its schedule before it was tried once. One refusal is no verdict
-# then: a greylisting host refuses every first attempt.
+# After an outage of the relay a message may be past its schedule before it was tried. One refusal is then not enough to
+# give up, because a greylisting host refuses every first attempt.
 _LEAST_ATTEMPTS = 2
 
 
 class Shape(enum.Enum):
-    """How the waits of a rule follow each other, by Exim's letter."""
+    """How the waits of a rule change. The values are Exim's letters."""
 
     FIXED = "F"
     GROWING = "G"
@@ -28,7 +28,7 @@ class RetryRule:
     factor: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a rule that would never end or never wait. Raises ValueError."""
+        """Raise ValueError for a rule that would never end or never wait."""
         if self.until <= 0:
             raise ValueError("a retry rule must last longer than 0 seconds")
         if self.interval <= 0:
@@ -39,21 +39,21 @@ class RetryRule:
     def wait(self, since: float, age: float) -> float:
         """Return the seconds from an attempt at this age to the next, for a rule that took over at age `since`.
 
-        A growing rule needs no memory of earlier waits. After n waits of i, i*f, i*f*f... the age has grown by
-        i*(f**n - 1)/(f - 1), so the next wait, i*f**n, is i plus that growth times (f - 1). It holds between
-        those points too, so an attempt that came late moves the series and does not break it.
+        A growing rule needs no record of earlier waits. After n waits of i, i*f, i*f*f... the age has grown by
+        i*(f**n - 1)/(f - 1), so the next wait, i*f**n, is i plus that growth times (f - 1). The formula holds between
+        those points too, so an attempt that came late shifts the series and does not break it.
         """
         return min(self.interval + max(0.0, age - since) * (self.factor - 1), MAX_INTERVAL)
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """The rules in the order they apply, the first whose `until` the age has not reached."""
+    """Rules in their order. The first rule with an `until` above the age of the message applies."""
 
     rules: tuple[RetryRule, ...]
 
     def __post_init__(self) -> None:
-        """Refuse rules of which one could never apply. Raises ValueError."""
+        """Raise ValueError if there is no rule, or if a rule could never apply."""
         if not self.rules:
             raise ValueError("a retry schedule needs at least one rule")
         if any(later.until <= rule.until for rule, later in itertools.pairwise(self.rules)):
@@ -62,8 +62,8 @@ class RetrySchedule:
     def next_due(self, created: float, attempts: int, now: float) -> float | None:
         """Return when to try again after an attempt that ended now; None means give up.
 
-        `attempts` counts the one that ended now. The last attempt is the first one at or after the end of the last
-        rule, so a schedule always ends with an attempt and never with a wait.
+        `attempts` includes the one that ended now. The last attempt is the first one at or after the end of the last
+        rule, so that a schedule ends with an attempt and not with a wait.
         """
         age = max(0.0, now - created)
         since = 0.0

@@ -3,7 +3,7 @@
 A result that is never written would cause a duplicate delivery.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +19,7 @@ from mta.message.outcome import TryLater
 from mta.queue.interface import BodyLost, Claim, Queue, QueueError, QueueId
 
 #: One attempt to write; the result is the time when the queue has a message due, if it has.
-Attempt = Callable[[], "Deferred[float | None]"]
+Attempt = Callable[[], Awaitable[float | None]]
 #: Seconds until a failed attempt is repeated: at first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _log = Logger()
@@ -97,7 +97,12 @@ class SettlementRetrier:
 
     async def release(self, claim: Claim, due: float) -> None:
         """Give a claim back untouched, to be due then."""
-        await self._write(claim.id, lambda: self._queue.release(claim, due).addCallback(lambda _: due), None)
+
+        async def release() -> float:
+            await self._queue.release(claim, due)
+            return due
+
+        await self._write(claim.id, release, None)
 
     def renew(self, claim: Claim) -> bool:
         """Whether the work on this message was done under an older claim; it is then settled under this one at once."""

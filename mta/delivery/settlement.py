@@ -1,10 +1,8 @@
-"""Turns the results of a job into verdicts and reports, and writes both into the queue at one stroke."""
+"""Turns the results of a job into verdicts and reports, and writes both to the queue in one transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-from twisted.internet.defer import Deferred
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
@@ -17,7 +15,7 @@ from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Sett
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """The reports that a settlement brings, each with its kind for the log."""
+    """The reports that a settlement adds to the queue, each with its kind for the log."""
 
     mails: Sequence[NewMail] = ()
     kinds: Sequence[str] = ()
@@ -26,21 +24,21 @@ class Reports:
 
 NO_REPORTS = Reports()
 
-#: Seconds after which advice that still holds is told as trouble again.
+#: Seconds after which advice that still applies is logged as trouble again.
 ADVICE_AGAIN = 3600.0
-# Advice names a host and settings, so there are a few kinds at a time; beyond that all may be told again.
+# The number of pieces of advice at which they may all be logged again. Few are current, because each names a host.
 _MOST_ADVICE = 100
 
 
 class Reporter(Protocol):
-    """Writes the reports that are due to a sender."""
+    """Writes the reports that a sender must get."""
 
     @property
     def delay_seconds(self) -> float:
-        """The age at which a message that still waits is reported as late."""
+        """The age in seconds at which a message that still waits is reported as late."""
 
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
-        """Return the reports due after these verdicts; none for a null sender. Raises OSError for a lost body."""
+        """Return the reports due after these verdicts, NO_REPORTS for a null sender. Raise OSError for a lost body."""
 
 
 class Settler:
@@ -58,11 +56,11 @@ class Settler:
         self._schedule = schedule
         self._wall_clock = context.wall_clock
         self._event_log = context.event_log
-        # When each advice was told as trouble, wall-clock seconds.
+        # The wall-clock time at which each piece of advice was logged, by host and text.
         self._advised: dict[tuple[str, str], float] = {}
 
     def owed(self, waiting: DueMessage) -> float:
-        """Return from when on a message is settled even untried: its sender is to hear that it is late, or failed."""
+        """Return the time from which on a message is settled even if untried, because its sender must be told."""
         ends = self._schedule.ends(waiting.created)
         return ends if waiting.delay_reported else min(ends, waiting.created + self._reporter.delay_seconds)
 
@@ -99,10 +97,13 @@ class Settler:
         if in_time:
             # Otherwise the relay itself may have a newer lease, under which the end of the job records them.
             job.settled_early |= indexes
-        self._record(in_time, job, verdicts, now)
+        self._log(in_time, job, verdicts, now)
 
-    def settle(self, job: Job) -> "Deferred[float | None]":
-        """Record all results and give the claim back. The result is when the queue has something due, if it has."""
+    async def settle(self, job: Job) -> float | None:
+        """Write all results and give the claim back; return the time at which the queue has a message due, if it has.
+
+        Raises QueueError if the queue cannot write, and then nothing is changed.
+        """
         now = self._wall_clock()
         rest = [
             pending
@@ -111,32 +112,22 @@ class Settler:
         ]
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
-        # Recipients may share a mail: it is added once.
+        # A mail that recipients share is added once.
         passed_on = {mail.id: mail for pending in rest for mail in job.results[pending.index].mails}
         mails = [*reports.mails, *passed_on.values()]
         dues = [verdict.due for verdict in verdicts if verdict.due is not None]
         untried = any(pending.index not in job.results for pending in job.claim.pending)
-        # A claim brings all that wait: those that were tried now are not to be tried with each look for room.
+        # A claim covers all waiting recipients, so that those tried now would be tried again with each look for room.
         not_before = max(job.next_try, min(dues, default=0.0)) if untried and job.next_try else 0.0
-        settling = self._queue.settle(
-            Settlement(
-                job.claim,
-                verdicts,
-                now,
-                reports=mails,
-                delay_reported=reports.delay_reported,
-                not_before=not_before,
-            )
+        settlement = Settlement(
+            job.claim, verdicts, now, reports=mails, delay_reported=reports.delay_reported, not_before=not_before
         )
-
-        def settled(in_time: bool) -> float | None:
-            self._record(in_time, job, verdicts, now)
-            if not in_time:
-                return None
-            self._record_reports(job.claim, reports)
-            return now if mails or (untried and not not_before) else not_before or min(dues, default=None)
-
-        return settling.addCallback(settled)
+        in_time = await self._queue.settle(settlement)
+        self._log(in_time, job, verdicts, now)
+        if not in_time:
+            return None
+        self._log_reports(job.claim, reports)
+        return now if mails or (untried and not not_before) else not_before or min(dues, default=None)
 
     def _verdict(self, job: Job, pending: Pending, now: float) -> Verdict:
         result = job.results[pending.index]
@@ -157,14 +148,14 @@ class Settler:
             self._event_log.unreported(claim.id, f"the message body cannot be read: {error}")
             return NO_REPORTS
 
-    def _record_reports(self, claim: Claim, reports: Reports) -> None:
+    def _log_reports(self, claim: Claim, reports: Reports) -> None:
         sender = claim.envelope.sender
         for mail, kind in zip(reports.mails, reports.kinds, strict=True):
             assert sender is not None, "a null sender gets no report"
             self._event_log.reported(claim.id, mail.id, kind, sender)
 
-    def _record(self, in_time: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
-        """Tell the journal what is now on disk."""
+    def _log(self, in_time: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
+        """Log the verdicts, which are on disk now, or that the lease was lost."""
         if not in_time:
             self._event_log.lease_lost(job.claim.id)
             return
@@ -189,7 +180,7 @@ class Settler:
                     self._event_log.unreported(job.claim.id, f"the report to <{address}> failed: {outcome.text}")
 
     def _advise(self, outcome: TryLater, now: float) -> None:
-        """Tell advice that all mail for a host may need, once an hour: each message has it in its own line."""
+        """Log advice that concerns all mail for a host, once an hour; each message has it in its own line too."""
         key = outcome.host, outcome.advice
         told = self._advised.get(key)
         if told is not None and 0 <= now - told < ADVICE_AGAIN:

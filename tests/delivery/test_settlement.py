@@ -108,7 +108,7 @@ class SettlerTests(SynchronousTestCase):
         self.settler.settle_delivered(job)
         job.renew(newer)
         job.results[1] = LATER
-        self.settler.settle(job)
+        self.successResultOf(self.settler.settle(job))
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
 
     def test_what_was_recorded_before_a_newer_claim_does_not_count_as_untried(self) -> None:
@@ -139,7 +139,7 @@ class SettlerTests(SynchronousTestCase):
         self.now = NOW + 7200
         job.results[0] = LATER
         while True:
-            self.settler.settle(job)
+            self.successResultOf(self.settler.settle(job))
             if self.states()[0].status is not Status.WAITING:
                 break
             (claim,) = self.successResultOf(self.queue.claim(self.now + 900, 1, 60.0))
@@ -164,7 +164,7 @@ class SettlerTests(SynchronousTestCase):
             self.now = NOW + minute * 60
             job = self.job("bob@b.test")
             job.results[0] = RecipientResult(TryLater("530 no; set it", "mx", "4.7.0", "set it"))
-            self.settler.settle(job)
+            self.successResultOf(self.settler.settle(job))
         troubles = [line for line in self.lines if " trouble " in line]
         assert len(troubles) == 2
         assert 'text="mx refuses mail: 530 no; set it"' in troubles[0]

@@ -1,4 +1,7 @@
-"""The consequences that the answers of one destination have for its window, its pace and the limits of its hosts."""
+"""Changes the window, the pace and the host limits of one destination after each answer of a host.
+
+Times named `started` are on the reactor's clock; the window is given wall-clock seconds.
+"""
 
 from collections.abc import Callable
 
@@ -14,7 +17,7 @@ from mta.message.outcome import TryLater
 
 
 class Feedback:
-    """Passes the answers of a destination on to its window, its pace and the limits of its hosts."""
+    """Takes the results of openings, transactions and attempts."""
 
     def __init__(
         self,
@@ -35,12 +38,12 @@ class Feedback:
         self.pacer = Pacer(name, window, schedule, context)
         #: Whether the last transaction went to its end, and no failure came since.
         self.last_delivery_ok = False
-        #: The last failure, until a connection is opened again.
+        #: The last failure; None once a connection was opened.
         self.trouble: TryLater | None = None
         self._told_until = 0.0
 
     def answered(self, connection: PooledConnection, result: TransactionResult, started: float) -> None:
-        """Take a transaction that `started` then, on the reactor's clock; one that ended the session is a failure."""
+        """Take a transaction that was answered. If it ended the session, it counts as a failure of the destination."""
         if connection.session.usable:
             self.last_delivery_ok = True
             self._window.succeeded(self._wall_clock(), self._began(started) if self._window.paced else 0.0)
@@ -53,11 +56,11 @@ class Feedback:
             self.failed(trouble)
 
     def ended(self, started: float) -> None:
-        """Take the end, without an answer, of a transaction that `started` then: a probe of the pace is repeated."""
+        """Take a transaction that ended without an answer, so that a probe of the pace is repeated."""
         self._window.ended(self._wall_clock(), self._began(started))
 
     def not_opened(self, trouble: TryLater, began: float) -> None:
-        """Take the failure to open a connection for any message, begun at this wall-clock time."""
+        """Take the failure to open a connection; `began` is when the opening began, wall-clock seconds."""
         throttle = throttle_of(trouble)
         if throttle is not None:
             self._refused(throttle, trouble, began, others=self._pool.total)
@@ -66,14 +69,14 @@ class Feedback:
             self._window.ended(self._wall_clock(), began)
 
     def opened(self, connection: Connection) -> PooledConnection:
-        """Take a connection that was opened."""
+        """Return an opened connection for the pool; log that the destination is up if it was not."""
         if self.trouble is not None:
             self._event_log.destination_up(self._name)
             self.trouble = None
         return PooledConnection(connection, self._clock.seconds())
 
     def down(self) -> tuple[TryLater, float]:
-        """Return why nothing goes to the destination, and until when, wall-clock seconds; the operator hears once."""
+        """Return why the destination takes no mail, and until when, wall-clock seconds; log it once a penalty."""
         now = self._wall_clock()
         until = self._window.blocked(now) or now
         if self.trouble is not None and until != self._told_until:
@@ -89,16 +92,16 @@ class Feedback:
         self._window.failed(self._wall_clock(), self._pool.total, trouble)
 
     def found_dead(self, connection: PooledConnection, started: float) -> None:
-        """Take a kept connection that turned out to be dead when a transaction began."""
+        """Take a transaction on an idle connection that the host had closed."""
         self._host_limits.closed(connection.used - 1, self._clock.seconds())
         self.ended(started)
 
     def undecided(
         self, connection: PooledConnection, result: TransactionResult, started: float, walk: Walk, *, goes_on: bool
     ) -> None:
-        """Take a transaction that left recipients without a final answer; `walk` includes it.
+        """Take a transaction that left recipients without a final answer.
 
-        `goes_on` tells that another host is asked.
+        `walk` includes the transaction; `goes_on` says that these recipients go on to another host.
         """
         limit = next(filter(throttle_of, result.outcomes.values()), None)
         if isinstance(limit, TryLater):
@@ -109,7 +112,7 @@ class Feedback:
             self.ended(started)
 
     def walk_ended(self, walk: Walk) -> None:
-        """Take the end of an attempt after which no other host can be asked."""
+        """Take the end of an attempt that no other host can take further."""
         if walk.limits:
             self._walk_limited(next(iter(walk.limits.values())))
         else:
@@ -118,7 +121,7 @@ class Feedback:
             self.failed(next(iter(walk.answers.values())))
 
     def _limited(self, limit: TryLater, connection: PooledConnection, started: float, *, goes_on: bool) -> None:
-        """Take a refusal because of a limit; another host, if the walk `goes_on`, may have room."""
+        """Take a refusal because of a limit; if the attempt `goes_on`, another host may have room."""
         throttle = throttle_of(limit)
         assert throttle is not None, "the reply tells of a limit"
         now = self._clock.seconds()
@@ -127,13 +130,13 @@ class Feedback:
             self.ended(started)
         elif goes_on and throttle.kind is not LimitKind.CONNECTIONS:
             self._host_limits.pass_over((connection.session.peer,), now)
-            # The next message goes to the other host at once.
+            # Without this connection the next message goes to the other host at once.
             connection.session.quit()
         else:
             self._refused(throttle, limit, self._began(started), connection)
 
     def _walk_limited(self, limit: TryLater) -> None:
-        """Take the end of an attempt in which hosts refused because of a limit, and no other was reached."""
+        """Take the end of an attempt in which a host refused because of a limit and no other was reached."""
         throttle = throttle_of(limit)
         assert throttle is not None, "the reply tells of a limit"
         if throttle.kind is not LimitKind.CONNECTIONS:
@@ -153,7 +156,7 @@ class Feedback:
         accepted = sum(each.used for each in lines) - len(busy) - (connection is not None)
         now = self._clock.seconds()
         refusal = LimitRefusal(
-            # A limit of one connection that refuses its first message: only time helps.
+            # A connection that refuses its first message has no limit of messages: only time helps.
             LimitKind.RATE if throttle.kind is LimitKind.MESSAGES else throttle.kind,
             throttle.wait,
             began,

@@ -1,33 +1,33 @@
-"""The limits of one destination's hosts that their answers taught, and the hosts that are left out for a while.
+"""The limits of a destination's hosts, learned from their answers, and the hosts that are passed over for a while.
 
-Pure: time is an argument, in monotonic seconds. The pace is in `pace`, the number of connections in `ceiling`.
+Time is an argument, in monotonic seconds. The pace is in `pace`, the number of connections in `window`.
 """
 
 from collections.abc import Iterable
 
 #: Transactions over one connection, after which a new one is opened, because remote hosts count too.
 TRANSACTIONS_PER_CONNECTION = 500
-#: No limit that was learned.
+#: The number that stands for the absence of a limit.
 UNLIMITED = 1_000_000
-#: Seconds for which a limit is believed: it may have been lifted since.
+#: Seconds after which a limit is forgotten, because the host may have lifted it.
 BELIEVED = 4 * 3600.0
-#: Seconds for which no attempt goes on to a host that could not be reached or that throttles.
+#: Seconds for which a host that could not be reached, or that throttles, gets no further attempt.
 PASSED_OVER = 60.0
-#: How many kept connections in a row that a host closed after the same number of messages show a limit.
+#: Idle connections in a row that a host must have closed after the same number of messages to show a limit.
 AGAIN_AND_AGAIN = 3
 
 
 class HostLimits:
-    """The limits of one transaction and of one connection. Where there are none it costs a comparison a transaction."""
+    """The limits of one transaction and of one connection. Without limits they cost one comparison a transaction."""
 
     def __init__(self) -> None:
-        #: Recipients that one transaction may have; `recipients_now` tells whether this is still believed.
+        #: The recipients that one transaction may have, unless the limit is old: see `recipients_now`.
         self.recipients = UNLIMITED
         self._recipients_until = 0.0
-        #: Messages that one connection may carry; `messages_now` tells whether this is still believed.
+        #: The messages that one connection may carry, unless the limit is old: see `messages_now`.
         self.messages = TRANSACTIONS_PER_CONNECTION
         self._messages_until = 0.0
-        # After how many messages a kept connection was found closed, and how many times in a row.
+        # The messages after which an idle connection was found closed, and how many times in a row it was this number.
         self._closed_after = (0, 0)
         self._passed_over: dict[str, float] = {}
 
@@ -54,19 +54,19 @@ class HostLimits:
         self._messages_until = now + BELIEVED
 
     def closed(self, carried: int, now: float) -> None:
-        """Note that a host closed a kept connection that had `carried` so many messages: again and again is a limit."""
+        """Note that a host closed an idle connection after so many messages; done repeatedly, this shows a limit."""
         last, times = self._closed_after
         self._closed_after = (carried, times + 1 if carried == last else 1)
         if carried and self._closed_after[1] >= AGAIN_AND_AGAIN:
             self.messages_refused(carried, now)
 
     def passed_over(self, now: float) -> frozenset[str]:
-        """Return the labels of the routes that no attempt goes on to, because a short while ago that was in vain."""
+        """Return the labels of the routes that failed or throttled a short while ago."""
         if not self._passed_over:
             return frozenset()
         self._passed_over = {label: until for label, until in self._passed_over.items() if now < until}
         return frozenset(self._passed_over)
 
     def pass_over(self, labels: Iterable[str], now: float) -> None:
-        """Note that no host could be reached by these routes, or that the hosts throttle."""
+        """Pass over these routes for a while, because no host could be reached by them, or the hosts throttle."""
         self._passed_over.update(dict.fromkeys(labels, now + PASSED_OVER))

@@ -1,19 +1,19 @@
-"""The pace that one destination allows, learned from its answers. Pure: time is an argument, wall-clock seconds.
+"""The pace that one destination allows, learned from its answers. Time is an argument, in wall-clock seconds.
 
 A destination has a pace once it has refused a message because of a rate. After a refusal the destination is probed with
 single messages until it accepts one. The pace then is that of the messages accepted since the first one before the
 refusal, or a little less than the pace that was refused. From there it rises: by a small part with each
-message that the pace allows, and faster the longer no refusal comes. Nothing in it depends on a unit, so that it fits
-50 messages a second as well as 20 an hour, however the server counts (`bench/pacing.py` shows both).
+message that the pace allows, and faster the longer no refusal comes. No step depends on a unit of time, so that the
+rules fit 50 messages a second as well as 20 an hour, however the server counts (`bench/pacing.py` shows both).
 """
 
 import math
 
-#: The part of a refused pace that the next one has.
+#: The factor by which a refused pace is lowered.
 DECREASE = 0.85
 #: Seconds after the last refusal at which a pace is forgotten, at the soonest and at the latest.
 FORGET, FORGET_AT_LAST = 4 * 3600.0, 24 * 3600.0
-#: A pace is forgotten when so many messages, as it was after the refusal, could have been sent without another.
+#: A pace is forgotten once this many messages could have been sent at the pace set after the last refusal.
 FORGET_AFTER = 2000
 #: Seconds until a quota is tried again if the server names no time.
 QUOTA_WAIT = 3600.0
@@ -24,21 +24,21 @@ _PROBES = (
     *(122.0, 183.0, 305.0, 450.0, 615.0, 910.0, 1350.0, 1830.0, 2700.0, 3650.0, 5400.0, 7300.0, 10900.0, 14600.0),
     *(21900.0, 29000.0, 43500.0, 65000.0, 87000.0),
 )
-# Messages between two refusals from which on the pace is taken to fit but for a little, and those that say something.
+# The messages between two refusals that show a nearly right pace, and the fewest that show anything.
 _MANY, _SOME = 10, 3
 # With fewer messages before the first refusal than this the pace doubles with each two that are accepted.
 _TOO_FEW = 5
-# The rise of a pace in terms of the messages that it allowed: a part of it each, and a cubic part beyond so many.
+# The rise of a pace by the messages that it allowed: a linear part for each, and a cubic part beyond so many.
 _LINEAR, _CUBIC = 0.0025, 200.0
-# A pace that was lowered so often in a row without effect is not the reason of the refusals.
+# A pace that was lowered this many times in a row without effect is not the reason for the refusals.
 _IN_VAIN = 8
-# Seconds after which a probe without an answer is taken to be lost.
+# Seconds after which a probe without an answer counts as lost.
 _PROBE_LOST = 900.0
 _SLOWEST = 1 / 86400.0
 
 
 class Pace:
-    """Messages in a time, as far as the destination's answers tell. It begins with a refusal."""
+    """The rate of messages that the destination's answers allow. It exists from the first refusal on."""
 
     def __init__(self, now: float, started: float, accepted: int, seconds: float) -> None:
         """Begin when a transaction that `started` then was refused, after `accepted` messages in so many `seconds`."""
@@ -48,10 +48,10 @@ class Pace:
         self._since = now
         # The pace that was refused.
         self._peak = self._base
-        # Where the messages are counted from, and how many were accepted since.
+        # The time from which the messages are counted, and the number accepted since.
         self._counted_from = started - seconds
         self._accepted = accepted
-        # Whether the pace was never confirmed, and whether it rises fast until the next refusal.
+        # Whether this is the first pace, not yet confirmed, and whether it rises fast until the next refusal.
         self._first = True
         self._searching = False
         # When the first of the refusals in a row began; None while messages are accepted.
@@ -77,7 +77,7 @@ class Pace:
         return self._base * (1 + _LINEAR * allowed + (allowed / _CUBIC) ** 3)
 
     def over(self, now: float) -> bool:
-        """Whether the destination is taken to have no limit any more."""
+        """Whether the last refusal is so long ago that the destination is assumed to have no limit any more."""
         if self._refused is not None:
             return False
         since = now - self._since
@@ -87,23 +87,23 @@ class Pace:
 
     def next_start(self, now: float) -> float:
         """Return when a transaction may begin: now or before, later, or never (infinity) while a probe is out."""
-        self._look(now)
+        self._follow_clock(now)
         if self._probe is not None and now - self._probe < _PROBE_LOST:
             return math.inf
         return self._next
 
     def started(self, now: float) -> None:
         """Note that a transaction begins: now, or at the time of `next_start` if that is later."""
-        self._look(now)
+        self._follow_clock(now)
         if self._refused is not None:
             self._probe = max(now, self._next)
         rate = self.rate(now)
-        # A start that came late for want of a connection is made up for, in small part.
+        # A start that came late because no connection was free is made up for, in small part.
         self._next = max(self._next, now - min(1.0, 2 / rate)) + 1 / rate
 
     def answered(self, now: float, started: float) -> None:
         """Note that a transaction that `started` then was answered, and not by a refusal because of a limit."""
-        self._look(now)
+        self._follow_clock(now)
         self._accepted += 1
         if self._refused is not None and self._is_probe(started):
             self._resume(now, started)
@@ -111,10 +111,10 @@ class Pace:
     def refused(self, now: float, started: float, wait: float | None = None, *, quota: bool = False) -> None:
         """Note a refusal because of a limit; `wait` is how long the server wants to be left alone, if it says so.
 
-        Refusals of transactions that began before the pace was last changed say nothing new. A `quota` is used up: its
-        refusal says nothing about the pace.
+        The refusal of a transaction that began before the pace was last changed brings no news. The refusal for a used
+        up `quota` does not tell of a pace.
         """
-        self._look(now)
+        self._follow_clock(now)
         if self._refused is None:
             if started < self._since and not self._first:
                 return
@@ -143,19 +143,19 @@ class Pace:
                 self._next = max(self._next, self._probe_from)
 
     def ended(self, now: float, started: float) -> None:
-        """Note that a transaction ended without an answer: a probe has to be repeated."""
-        self._look(now)
+        """Note that a transaction ended without an answer, so that a probe has to be repeated."""
+        self._follow_clock(now)
         if self._refused is not None and self._is_probe(started):
             self._probe = None
             self._probe_from = self._next = max(now + 1.0, self._refused + self._next_probe(now - self._refused))
 
     def try_now(self) -> None:
-        """Let the next transaction begin at once, because an operator asked."""
+        """Let the next transaction begin at once, because an operator wants it."""
         self._probe_from = self._next = self._seen
 
     def starts_at(self, now: float, place: int) -> float:
-        """Return when about a message will be begun that has so many others before it."""
-        self._look(now)
+        """Return the approximate time at which a message begins that has so many others before it."""
+        self._follow_clock(now)
         return max(now, self._next) + place / self.rate(now)
 
     def _is_probe(self, started: float) -> bool:
@@ -164,7 +164,7 @@ class Pace:
     def _resume(self, now: float, started: float) -> None:
         """Set the pace anew after the refusals in a row, by the messages that were accepted before."""
         assert self._refused is not None, "a probe is sent after a refusal"
-        # Where none is known the probe itself is one.
+        # If no other message is known, the probe itself counts.
         accepted = max(self._accepted - 1, 1)
         seen = accepted / max(started - self._counted_from, 0.001)
         if self._first:
@@ -188,7 +188,7 @@ class Pace:
         self._next = max(now, started + 1 / self._base)
 
     def _unless_in_vain(self, rate: float, seen: float) -> float:
-        """Return the slower rate, or a faster one if the destination refuses as often however slow the pace is."""
+        """Return the slower rate, or a faster one if slower rates did not make the refusals rarer."""
         if seen < 0.2 * self._peak:
             # The pace is far too high, and the refusals took most of the time.
             self._in_vain = 0
@@ -215,8 +215,8 @@ class Pace:
         least = max(1.02 * elapsed, elapsed + 0.5 * min(1 / self._base, elapsed))
         return next((step for step in _PROBES if step > least), elapsed + _PROBES[-1])
 
-    def _look(self, now: float) -> None:
-        """Move all times along when the wall clock was set back."""
+    def _follow_clock(self, now: float) -> None:
+        """Move all times back with the wall clock if it was set back."""
         if now < self._seen - 1.0:
             back = now - self._seen
             self._since += back

@@ -1,7 +1,7 @@
-"""The mail that waits for the pace of one destination: when its transactions begin, and when mail comes again.
+"""Starts the transactions of a destination by its pace, and chooses when mail beyond the pace comes again.
 
-A short wait is spent in memory. Mail that would wait longer is given back to the queue, each message with a time of its
-own, so that it does not come back together.
+Mail that has to wait for a short time waits in memory. Mail that would wait longer is given back to the queue, each
+message with a time of its own, so that the messages do not come back together.
 """
 
 import math
@@ -16,14 +16,14 @@ from mta.message.outcome import TryLater
 
 #: Seconds that a message may wait in memory for the pace.
 SHORT = 60.0
-#: Seconds after which a message that was given back comes again at the latest: the pace may have risen.
+#: Seconds after which a message that was given back comes again at the latest, because the pace may have risen.
 LONGEST = 300.0
-# Steps of this part of a span never come close to each other.
+# The fraction of the golden ratio: multiples of it, modulo 1, are spread evenly however many there are.
 _GOLDEN = 0.618034
 
 
 class Pacer:
-    """Asks a destination's Allowance when a transaction may begin, and looks again in time."""
+    """Asks the window of a destination when a transaction may begin, and schedules its groups again at that time."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class Pacer:
         self._timer: IDelayedCall | None = None
         self._last_next_try = 0.0
         self._spread = 0.0
-        #: Whether the operator was told that the destination throttles.
+        #: Whether the log says that the destination throttles.
         self.told = False
         self._reply: TryLater | None = None
 
     @property
     def holding(self) -> bool:
-        """Whether a transaction may begin later, at a time that is known."""
+        """Whether the time at which the next transaction may begin is known and yet to come."""
         return self._timer is not None
 
     @property
@@ -58,7 +58,7 @@ class Pacer:
         return TryLater(f"waits for the pace of {self._name}, which said: {last.text}", last.host, last.status)
 
     def may_start(self) -> bool:
-        """Whether a transaction may begin now, by the pace; if not, the destination is looked at again in time."""
+        """Whether the pace lets a transaction begin now; if not, the groups are scheduled again when it does."""
         now = self._wall_clock()
         at = self._window.next_start(now)
         if at <= now:
@@ -68,7 +68,7 @@ class Pacer:
         return False
 
     def started(self) -> float:
-        """Note that a transaction begins; return when, in wall-clock seconds."""
+        """Note that a transaction begins now; return the wall-clock time."""
         now = self._wall_clock()
         self._window.started(now)
         return now
@@ -90,7 +90,7 @@ class Pacer:
             )
 
     def answered(self) -> None:
-        """Tell the operator when a destination that did throttles no more."""
+        """Log that the destination no longer throttles, if that is so."""
         if not (self._window.paced or self._window.limited):
             self.told = False
             self._event_log.destination_unthrottled(self._name)
@@ -102,20 +102,20 @@ class Pacer:
         return max(0, math.ceil((SHORT - until_first) * self._window.rate(now))) if until_first <= SHORT else 0
 
     def next_try(self, waiting: int) -> float:
-        """Return when a message is to come again, wall-clock seconds, if so many wait in memory."""
+        """Return when a message is to come again, wall-clock seconds, while so many groups wait in memory."""
         now = self._wall_clock()
         step = 1 / self._window.rate(now)
         first = self._window.starts_at(now, waiting)
-        turn = max(self._last_next_try + step, first)
-        if turn <= now + LONGEST:
-            self._last_next_try = turn
-            return turn
-        # Mail beyond comes back before its turn, because the pace may rise, and spread, so that few come together.
+        next_try = max(self._last_next_try + step, first)
+        if next_try <= now + LONGEST:
+            self._last_next_try = next_try
+            return next_try
+        # Later mail comes back before its turn, because the pace may rise, and spread out, so that few come together.
         self._spread = (self._spread + _GOLDEN) % 1.0
         return now + LONGEST * (1 + self._spread) / 2
 
     def close(self) -> None:
-        """Look again no more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,10 +1,6 @@
-"""How many connections one destination may have, at which pace it gets messages, and when a dead one is asked again.
+"""How many connections a destination may have, at which pace it gets messages, and when it is probed after a failure.
 
-Pure: time is an argument.
-
-The most connections, or transactions, that one destination takes at a time, learned from its refusals.
-
-Pure: time is an argument, wall-clock seconds.
+The limits are learned from the answers of its hosts. Time is an argument, in wall-clock seconds.
 """
 
 import math
@@ -17,17 +13,17 @@ from mta.delivery.replies.throttle_table import LimitKind
 from mta.delivery.retry import RetrySchedule
 from mta.message.outcome import TryLater
 
-#: Seconds without a refusal after which one connection more is tried: at first, and at most.
+#: Seconds without a refusal after which one more connection is tried: at first, and at most.
 FIRST_TRIAL, LONGEST_TRIAL = 60.0, 3600.0
 #: Seconds after the last refusal at which a ceiling is forgotten.
 FORGET = 4 * 3600.0
 
 
 class Ceiling:
-    """The bound of a window whose destination said that there were too many connections.
+    """The upper bound of the window of a destination that said that there were too many connections.
 
     It rises by one connection after a minute without a refusal, and each rise that is refused doubles the time to the
-    next one, so that a limit that stands costs ever fewer refusals and one that is lifted is found.
+    next one. So a limit that stays costs fewer and fewer refusals, and the end of a limit is found.
     """
 
     def __init__(self) -> None:
@@ -39,7 +35,7 @@ class Ceiling:
         self._trial = False
 
     def refused(self, now: float, height: float) -> float:
-        """Take this height, 1 or more, after a refusal beside so many connections that work; return it."""
+        """Set and return the height, 1 or more, after a refusal beside so many working connections."""
         if self._trial:
             self._wait = min(self._wait * 2, LONGEST_TRIAL)
         self._trial = False
@@ -48,8 +44,8 @@ class Ceiling:
         return self._height
 
     def height(self, now: float) -> float:
-        """Return the most connections now."""
-        # A wall clock that was set back begins the wait anew.
+        """Return the highest number of connections that is allowed now."""
+        # If the wall clock was set back, the wait begins anew.
         self._changed_at = min(self._changed_at, now)
         if now - self._changed_at >= self._wait:
             self._height += 1.0
@@ -58,25 +54,25 @@ class Ceiling:
         return self._height
 
     def over(self, now: float) -> bool:
-        """Whether the destination is taken to have no ceiling any more."""
+        """Whether the last refusal is so old that the destination is assumed to have no ceiling any more."""
         return now - self._refused_at >= FORGET or now < self._refused_at - FORGET
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLimits:
-    """The bounds of a window: connections, and seconds of penalty."""
+    """The bounds of a window: numbers of connections, and seconds of penalty."""
 
-    #: Connections to a destination that has not answered yet.
+    #: Connections to a destination that has not answered a transaction yet.
     start: int = 5
-    #: Connections to one that answers well. Large hosts refuse more than 20 to 50 from one address.
+    #: Connections to a destination that answers. Large hosts refuse more than 20 to 50 from one address.
     most: int = 20
-    #: The wait after a destination was found dead; it doubles with each probe that fails.
+    #: The wait after a destination was found dead; each probe that fails doubles it.
     first_penalty: float = 30.0
-    #: No wait is longer: a host that comes back is found within a quarter of an hour.
+    #: The longest wait, so that a host that comes back is found within a quarter of an hour.
     longest_penalty: float = 900.0
 
     def __post_init__(self) -> None:
-        """Refuse bounds that would let nothing through. Raises ValueError."""
+        """Raise ValueError for bounds that would let no mail through."""
         if not 1 <= self.start <= self.most:
             raise ValueError("a window must start at 1 connection or more, and not above its most")
         if not 0 < self.first_penalty <= self.longest_penalty:
@@ -92,70 +88,70 @@ def window_limits(schedule: RetrySchedule) -> WindowLimits:
 
 @dataclass(frozen=True, slots=True)
 class LimitRefusal:
-    """A refusal because of a limit. Times are wall-clock seconds."""
+    """A refusal because of a limit of the destination. Times are wall-clock seconds."""
 
     kind: LimitKind
-    #: Seconds to wait, if the server or its documentation names them.
+    #: Seconds to wait, if the host or its documentation names them.
     wait: float | None
     #: When the transaction, or the opening of the connection, began.
     began: float
-    #: How many other transactions were under way, or connections were there for a refused connection.
+    #: The number of other transactions, or, for a refused connection, of other connections.
     others: int
-    #: How many connections there are beside the one that was refused, or that the refused transaction had.
+    #: The number of connections, without the one that was refused or that the refused transaction had.
     left: int
-    #: How many messages the connections of this moment had carried before, in how many seconds.
+    #: The number of messages that the present connections have carried before, and the seconds that this took.
     accepted: int
     seconds: float
 
 
 class SendWindow(Protocol):
-    """The connections and the pace that a destination has: by its Window, or by the one that all workers share.
+    """The connections and the pace that a destination is allowed, by this process alone or by all workers together.
 
     Times are wall-clock seconds.
     """
 
     @property
     def request_pending(self) -> bool:
-        """Whether leave for a connection was asked for and the answer is on its way."""
+        """Whether a connection, or the time of a transaction, was requested and the answer is yet to come."""
 
     @property
     def trouble(self) -> TryLater | None:
-        """What another worker saw of a destination that is down."""
+        """The failure that another worker saw, while the destination is down."""
 
     @property
     def paced(self) -> bool:
-        """Whether transactions begin by a pace: when `next_start` says so, and `started` is to be called."""
+        """Whether transactions begin by a pace: at the time of `next_start`, and with a call of `started`."""
 
     @property
     def limited(self) -> bool:
-        """Whether connections were refused because there were too many: `excess` then tells which are to be ended."""
+        """Whether connections were refused because there were too many; `excess` then says if one has to be ended."""
 
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether one more connection may be opened.
 
-        `open_connections` includes those still being opened; `waiting` counts the parcels that none of them will take.
+        `open_connections` includes those being opened; `waiting` counts the groups that none of these will take.
         """
 
     def set_open(self, open_connections: int) -> None:
-        """Learn how many connections there are, those being opened included, so that others can have the rest."""
+        """Take the number of connections, including those being opened, so that other workers can have the rest."""
 
     def should_release(self, used: int) -> bool:
-        """Whether a connection that has carried `used` parcels is to be ended now, because another worker needs it."""
+        """Whether a connection after `used` transactions has to be ended, because another worker needs it."""
 
     def succeeded(self, now: float, began: float = 0.0) -> None:
-        """Note that the destination answered a transaction, if only to refuse it for good; `began`: when, if paced."""
+        """Note that a transaction was answered, even if by a permanent refusal; `began` is its time, if paced."""
 
     def refused(self, now: float, refusal: LimitRefusal) -> None:
         """Note a refusal because of a limit."""
 
     def ended(self, now: float, began: float) -> None:
-        """Note that a transaction by the pace, or the opening of a connection for it, ended without an answer."""
+        """Note that a transaction by the pace, or the opening of its connection, ended without an answer."""
 
     def next_start(self, now: float) -> float:
-        """Return when the next transaction may begin: now or before, later, or (infinity) after some change."""
+        """Return when the next transaction may begin: now or before, later, or (infinity) after a change."""
 
     def starts_at(self, now: float, place: int) -> float:
-        """Return when about a message will be begun that has so many others before it."""
+        """Return the approximate time at which a message begins that has so many others before it."""
 
     def rate(self, now: float) -> float:
         """Return the messages a second that the pace allows now."""
@@ -164,13 +160,13 @@ class SendWindow(Protocol):
         """Note that a transaction begins, by the pace: now, or at the time of `next_start` if that is later."""
 
     def needs_no_start(self) -> None:
-        """Learn that no transaction waits for the time that `next_start` gave."""
+        """Give up the time that `next_start` gave, because no transaction waits for it."""
 
     def excess(self, open_connections: int) -> bool:
-        """Whether there are too many connections, those that idle included."""
+        """Whether there are too many connections, including idle ones."""
 
     def failed(self, now: float, others: int, trouble: TryLater) -> None:
-        """Note that a connection could not be opened, was lost, or was told to try later as a whole (421, 4yz).
+        """Note that a connection could not be opened, was lost, or was refused as a whole for now (421, 4yz).
 
         `others` counts the connections that are still open or being opened.
         """
@@ -179,26 +175,27 @@ class SendWindow(Protocol):
         """Return the time the penalty ends; None when there is none now."""
 
     def unblock(self) -> None:
-        """Let the next probe go at once, because an operator asked."""
+        """Allow the next probe at once, because an operator wants it."""
 
 
-#: Makes the Allowance of a destination, by name; the callable is called when what is allowed has changed by itself.
+#: Makes the window of a destination, by its name; the callable is called when the allowance changes by itself.
 NewWindow = Callable[[str, Callable[[], object]], SendWindow]
 
 
 class ConcurrencyWindow:
-    """The concurrency, the pace and the penalty of one destination: the Allowance of a relay that is one process.
+    """The concurrency, the pace and the penalty of one destination, in a relay that is one process.
 
     The concurrency starts small, grows by one connection for each windowful of successes, and halves with each failure
-    that leaves other connections working. A failure that leaves none means the destination is dead: nothing is opened
-    until the penalty ends, then one connection alone probes. A probe that succeeds opens the window at its start; one
-    that fails doubles the penalty. So a dead destination costs one attempt a step, however much mail waits for it.
+    that leaves other connections working. After a failure that leaves none, the destination counts as dead: until the
+    penalty ends no connection is opened, and then one connection alone probes. A successful probe opens the window at
+    its start, a failed one doubles the penalty. So a dead destination costs one attempt a step, however much mail
+    waits.
 
     A destination that refuses a number of connections has a ceiling, and one that refuses a rate has a pace, until they
     are forgotten.
     """
 
-    #: Leave is given at once, and no other process shares the destination.
+    #: A connection is granted at once, and no other process shares the destination.
     request_pending = False
     trouble = None
 
@@ -219,7 +216,7 @@ class ConcurrencyWindow:
 
     @property
     def is_default(self) -> bool:
-        """Whether a new window would serve as well: nothing is held against the destination."""
+        """Whether a new window would serve as well, because no failure or limit is remembered."""
         return self._blocked_until is None and self._size >= self._limits.start and not (self.paced or self.limited)
 
     @property
@@ -234,8 +231,8 @@ class ConcurrencyWindow:
     def succeeded(self, now: float, began: float = 0.0) -> None:
         """Note that the destination answered a transaction.
 
-        The answer of a connection older than the penalty does not end it: what was asked of the host after it failed
-        has not been answered yet.
+        An answer on a connection that is older than the penalty does not end the penalty, because the host has not
+        answered anything that was sent after it failed.
         """
         if self.blocked(now) is not None:
             return
@@ -254,7 +251,7 @@ class ConcurrencyWindow:
                 self._pace, self.paced = None, False
 
     def refused(self, now: float, refusal: LimitRefusal) -> None:
-        """Note a refusal because of a limit; one of connections is a matter of time where there is no other."""
+        """Note a refusal because of a limit. A refused connection beside no other one counts as a limit of the rate."""
         if refusal.kind is LimitKind.CONNECTIONS and refusal.others > 0:
             if self._ceiling is None:
                 self._ceiling, self.limited = Ceiling(), True
@@ -268,7 +265,7 @@ class ConcurrencyWindow:
         self._pace.refused(now, refusal.began, refusal.wait, quota=refusal.kind is LimitKind.QUOTA)
 
     def ended(self, now: float, began: float) -> None:
-        """Note that a transaction by the pace, or the opening of a connection for it, ended without an answer."""
+        """Note that a transaction by the pace, or the opening of its connection, ended without an answer."""
         if self._pace is not None:
             self._pace.ended(now, began)
 
@@ -277,7 +274,7 @@ class ConcurrencyWindow:
         return now if self._pace is None else self._pace.next_start(now)
 
     def starts_at(self, now: float, place: int) -> float:
-        """Return when about a message will be begun that has so many others before it."""
+        """Return the approximate time at which a message begins that has so many others before it."""
         return now if self._pace is None else self._pace.starts_at(now, place)
 
     def rate(self, now: float) -> float:
@@ -290,10 +287,10 @@ class ConcurrencyWindow:
             self._pace.started(now)
 
     def needs_no_start(self) -> None:
-        """Keep no time back: a single process asks when it has a transaction."""
+        """Do nothing, because a single process asks only when it has a transaction."""
 
     def unused(self, at: float) -> None:
-        """Take back the time of a transaction that was `started` for then, and will not begin."""
+        """Take back the time of a transaction that was `started` for then but will not begin."""
         if self._pace is not None:
             self._pace.unused(at)
 
@@ -302,14 +299,14 @@ class ConcurrencyWindow:
         return self._ceiling is not None and open_connections > int(self._size)
 
     def set_open(self, open_connections: int) -> None:
-        """Do nothing: a single process shares its connections with no other."""
+        """Do nothing, because a single process shares its connections with no other process."""
 
     def should_release(self, used: int) -> bool:  # noqa: ARG002
-        """Give no connection up, because no other process needs it."""
+        """Return False, because no other process needs a connection."""
         return False
 
     def failed(self, now: float, others: int = 0, trouble: TryLater | None = None) -> None:  # noqa: ARG002
-        """Note a failure; one that leaves no connection makes the destination a dead one."""
+        """Note a failure; if it leaves no connection, the destination counts as dead."""
         if self.blocked(now) is not None:
             return
         if others > 0:
@@ -323,13 +320,13 @@ class ConcurrencyWindow:
     def blocked(self, now: float) -> float | None:
         """Return the time the penalty ends; None when there is none now."""
         until = self._blocked_until
-        # A wall clock that was set back must not turn a penalty into days.
+        # If the wall clock was set back, a penalty must not last for days.
         if until is None or now >= until or until - now > self._limits.longest_penalty:
             return None
         return until
 
     def unblock(self) -> None:
-        """Let the next probe go at once; the window opens when it succeeds."""
+        """Allow the next probe at once; the window opens when it succeeds."""
         if self._blocked_until is not None:
             self._blocked_until = 0.0
         if self._pace is not None:
@@ -337,5 +334,5 @@ class ConcurrencyWindow:
 
 
 def own_windows(limits: WindowLimits) -> NewWindow:
-    """Return a function that makes a Window for each destination."""
+    """Return a function that makes a ConcurrencyWindow for each destination."""
     return lambda _name, _changed: ConcurrencyWindow(limits)
