@@ -19,7 +19,7 @@ def field(number: int) -> UnsignedField:
 
 
 class Thread:
-    """A `run` whose work is done when the test says so."""
+    """A `run` whose work is done when the test asks for it."""
 
     def __init__(self) -> None:
         self.works: list[tuple[Callable[[], Any], Deferred[Any]]] = []

@@ -13,7 +13,7 @@ WEAK = new_key("", "rsa", 1024)
 
 
 class Ring:
-    """A keyring with its clock, and what it tells."""
+    """A keyring with its clock and its notices."""
 
     def __init__(self, path):
         self.now = 0.0
@@ -29,7 +29,7 @@ class Ring:
 
 
 def put(path: Path, key, stamp=[1_000_000_000]):  # noqa: B006  one for all calls: no two files have the same time
-    """Write a file in place, as an editor does, at a time of its own."""
+    """Write a file in place, with a modification time of its own."""
     path.write_bytes(key if isinstance(key, bytes) else to_pem(key))
     stamp[0] += 1
     os.utime(path, (stamp[0], stamp[0]))

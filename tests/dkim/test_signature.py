@@ -42,7 +42,7 @@ def tags(field):
 
 
 def generated(seed):
-    """Make a message of all that has ever broken a signature."""
+    """Make a message with everything that is known to break signatures."""
     chance = random.Random(seed)
     words = ["a", "Ünï", "  two", "\ttab", "x" * 60, "=20", "trailing ", ";", "b=abc", ""]
     names = ["Subject", "To", "cc", "X-Other", "DATE", "list-unsubscribe", "Received", "Comments", "Content-Type"]

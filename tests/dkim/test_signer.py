@@ -73,7 +73,7 @@ class Keys:
 
 @dataclass
 class Stamper:
-    """A signer whose signature is known, and which may be slow."""
+    """A signer with a known signature, which may be slow."""
 
     answer: "bytes | Deferred[bytes] | OSError" = b"Signed: yes\r\n"
     signed: list[Body] = field(default_factory=list)
@@ -302,7 +302,7 @@ class DestinationTests(SynchronousTestCase):
 
 
 async def stale() -> TransactionResult:
-    """What a connection that was closed meanwhile says."""
+    """Return the result of a connection that was closed meanwhile."""
     return TransactionResult({}, stale=True)
 
 

@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def replace(path: Path, text: str) -> None:
-    """Put another file in its place, as editors do."""
+    """Replace the file by another one, as editors do."""
     new = path.with_suffix(".new")
     new.write_text(text)
     new.replace(path)

@@ -24,7 +24,7 @@ WHO = Expansion((parse_address("bob@here.test"),), (parse_address("eve@out.test"
 
 
 class Broken:
-    """A body on a disk that breaks when more of it was read than a row takes."""
+    """A body whose disk fails after more octets were read than fit into a row of the queue."""
 
     size = 2 * MAX_MEMORY_BODY
 
@@ -41,7 +41,7 @@ def new_mail(folder: Path, recipient: Recipient = ALL, body: Body | None = None)
 
 
 def folded(*asked: tuple[str, Expansion], reached: Collection[str] = ()) -> tuple[list[set[str]], list[list[int]]]:
-    """Return to whom the messages of a fold go, and which of them each alias needs."""
+    """Return the recipients of each planned message, and the indexes of the messages that each alias needs."""
     aliases = [(Pending(at, Recipient(parse_address(name))), who) for at, (name, who) in enumerate(asked)]
     result = plan_messages(aliases, {outside_key(parse_address(each)) for each in reached})
     to = [{str(one.address) for one in message.recipients.values()} for message in result.messages]

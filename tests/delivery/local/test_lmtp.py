@@ -191,8 +191,8 @@ class DovecotTests(TestCase):
         self.dovecot.start()
         self.addCleanup(self.dovecot.__exit__)
 
-    async def result(self, rule: LocalRule, *requests: DeliveryRequest) -> list[list[Outcome]]:
-        """Carry requests over one connection; return the outcomes of each."""
+    async def outcomes(self, rule: LocalRule, *requests: DeliveryRequest) -> list[list[Outcome]]:
+        """Deliver requests over one connection; return the outcomes of each."""
         store = mail_store(rule)
         assert store is not None
         down: Deferred[Connection] = Deferred()
@@ -212,7 +212,7 @@ class DovecotTests(TestCase):
 
     async def test_mail_over_tcp_reaches_its_mailboxes_and_an_unknown_user_is_refused(self) -> None:
         rule = LocalRule(LocalKind.LMTP, "127.0.0.1", self.dovecot.port)
-        (outcomes,) = await self.result(rule, request("bob@here.test", "no@here.test", "eve@other.test"))
+        (outcomes,) = await self.outcomes(rule, request("bob@here.test", "no@here.test", "eve@other.test"))
         assert [type(outcome) for outcome in outcomes] == [Delivered, Failed, Delivered]
         assert outcomes[1].status == "5.1.1"
         for user in ("bob", "eve"):
@@ -222,13 +222,15 @@ class DovecotTests(TestCase):
 
     async def test_messages_share_a_connection_over_the_socket(self) -> None:
         rule = LocalRule(LocalKind.LMTP, path=self.dovecot.socket)
-        outcomes = await self.result(rule, request("bob@here.test"), request("no@here.test"), request("bob@here.test"))
+        outcomes = await self.outcomes(
+            rule, request("bob@here.test"), request("no@here.test"), request("bob@here.test")
+        )
         assert [type(outcome) for (outcome,) in outcomes] == [Delivered, Failed, Delivered]
         assert len(self.dovecot.mail("bob")) == 2
 
     async def test_a_large_body_with_dots_arrives_whole(self) -> None:
         content = b"Subject: large\r\n\r\n" + b".line\r\n..\r\n" * 60_000
         rule = LocalRule(LocalKind.LMTP, "127.0.0.1", self.dovecot.port)
-        ((outcome,),) = await self.result(rule, request("bob@here.test", body=MemoryBody(content)))
+        ((outcome,),) = await self.outcomes(rule, request("bob@here.test", body=MemoryBody(content)))
         assert isinstance(outcome, Delivered)
         assert self.dovecot.mail("bob")[0].endswith(b"\n" + content.replace(b"\r\n", b"\n"))

@@ -29,7 +29,7 @@ MESSAGE = b"Received: from a\r\nSubject: a\r\n\r\nbody\r\n.dot\r\n"
 
 
 class Pieces:
-    """A body that comes in given pieces, or not at all."""
+    """A body in the given pieces, or one that cannot be read."""
 
     def __init__(self, *pieces: bytes | OSError) -> None:
         self._pieces = pieces
@@ -100,7 +100,7 @@ def test_each_message_has_its_own_file(root: Path) -> None:
 
 
 def test_an_attempt_after_a_crash_replaces_the_copy_of_the_one_before(root: Path) -> None:
-    """The crash came after the copy was in `new` and before the queue knew: no start of ours can tell the two apart."""
+    """The crash came after the copy was in `new` and before the settlement, so the next start repeats the attempt."""
     id = IDS.new(1795352322.0)
     for _ in range(3):
         assert isinstance(outcome_of(root, id=id), Delivered)
@@ -269,7 +269,7 @@ def test_the_delivered_to_that_an_alias_has_just_added_is_not_a_loop_but_an_olde
 
 
 def run_on_a_terminal(command: list[str], home: Path) -> int:
-    """Run a program that paints a screen; return its exit status."""
+    """Run a full-screen program; return its exit status."""
     screen, terminal = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "TERM": "vt100", "HOME": str(home)}
     process = subprocess.Popen(command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)

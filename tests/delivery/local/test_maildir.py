@@ -20,7 +20,7 @@ STEPS = ("open", "fstat", "fchown", "fsync", "rename", "close")
 
 
 class PowerCut(BaseException):
-    """Stops the program at a step, as far as a test can."""
+    """Ends `save` at a step, like a power cut."""
 
 
 @pytest.fixture

@@ -37,15 +37,15 @@ Mischief = Callable[["Remote"], None]
 
 
 class Remote(Case):
-    """Plays a dialogue to a point, and what comes there instead of a reply."""
+    """Plays a dialogue up to a point, and there something else instead of the reply."""
 
     wire: Wire
 
     def runTest(self) -> None:
-        """Be a case that is used by hand."""
+        """Do nothing: this case is used without a runner."""
 
     def play(self, point: str, mischief: Mischief) -> Mapping[int, Outcome] | TryLater:
-        """Return the outcomes, or why no connection came about."""
+        """Return the outcomes, or the reason why no connection was opened."""
         self.setUp()
         self.point = point
         opening = self.open(replace(ROUTE, tls=TlsRule.NONE))
@@ -70,7 +70,7 @@ class Remote(Case):
         return bool(self.wire.disconnecting or self.wire.disconnected)
 
     def is_left_with_nothing(self) -> None:
-        """Have the connection go down, and see that no timer is left and that the remote is heard no more."""
+        """Close the connection; check that no timer is left and that further replies are ignored."""
         self.net.advance(10)
         self.net.advance(0)
         assert self.wire.disconnected
@@ -103,7 +103,7 @@ def silence(remote: Remote) -> None:
 
 
 def trickle(remote: Remote) -> None:
-    """Say an octet every ten seconds; none of them brings time."""
+    """Send an octet every ten seconds; none of them extends the time limit."""
     for octet in b"250-" + b"x" * 100:
         if remote.left:
             break
@@ -113,7 +113,7 @@ def trickle(remote: Remote) -> None:
 
 
 def lines_by_trickle(remote: Remote) -> None:
-    """Say a line a minute of a reply that has no end."""
+    """Send a line of an endless reply every minute."""
     for _ in range(30):
         if remote.left:
             break
@@ -135,7 +135,7 @@ def endless_reply(remote: Remote) -> None:
 
 
 def unanswered(line: str) -> Mischief:
-    """Say a line without a code: it ends the session, or is left out before the answer to a whole message."""
+    """Send a line without a code: it ends the session, or is skipped before the reply to a whole message."""
 
     def play(remote: Remote) -> None:
         remote.wire.says(line)
@@ -223,7 +223,7 @@ def test_each_code_at_each_point_has_one_meaning(point: str, reply: str, expecte
 
 
 def play_on(remote: Remote, reply: str) -> None:
-    """Give this reply, and usual ones to what is still said."""
+    """Send this reply, and the usual ones to all further commands."""
     remote.wire.heard()
     remote.wire.says(reply)
     for usual in POINTS[POINTS.index(remote.point) + 1 :]:

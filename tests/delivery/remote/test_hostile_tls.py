@@ -28,9 +28,9 @@ GO = b"220 go\r\n"
 
 
 class Liar:
-    """Serves one connection: says each of `clear` when a line has come, then shakes hands and says each of `inside`.
+    """Serves one connection: sends each of `clear` after a line, then begins TLS and sends each of `inside`.
 
-    `late` is said in clear once the client has begun its handshake.
+    `late` is sent in clear once the client has begun its handshake.
     """
 
     def __init__(self, context: ssl.SSLContext, clear: Sequence[bytes], inside: Sequence[bytes], late: bytes) -> None:
@@ -102,7 +102,7 @@ class HostileTlsTests(TestCase):
     async def lied_to(
         self, clear: Sequence[bytes], inside: Sequence[bytes] = (), late: bytes = b""
     ) -> tuple[Liar, TryLater]:
-        """Return the server and what came of the connection, which must not have been good."""
+        """Return the server and the outcome of opening the connection, which must have failed."""
         liar = Liar(self.context, clear, inside, late)
         trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
         options = ConnectorOptions(reactor, "me.test", lambda route: client_options(route, trust), AlwaysNoted())  # type: ignore[arg-type]

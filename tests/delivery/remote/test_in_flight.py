@@ -43,7 +43,7 @@ class NotedOnDemandTests(Case):
         return self.ready(in_flight=self, **options)
 
     def streamed(self, wire: Wire) -> bytes:
-        """Take the body as far as it goes without the note."""
+        """Return the part of the body that is sent before the note is on disk."""
         while wire.producer is not None:
             wire.producer.resumeProducing()
         return wire.heard()

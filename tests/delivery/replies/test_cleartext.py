@@ -106,7 +106,7 @@ class Openings(Case):
     """Sessions in memory, with failures that no real server shows at will."""
 
     def after(self, *mischief: Any, rule: TlsRule = TlsRule.OPPORTUNISTIC) -> Any:
-        """Return the result of an opening whose server does this after EHLO, and then works in clear."""
+        """Return the result of opening to a server that does this after EHLO, and then serves in clear."""
         told: list[str] = []
         opening = self.open(Route("mx.test", "192.0.2.1", 25, rule), in_clear=lambda _, reason: told.append(reason))
         wire = self.net.accept("220 hi", *EHLO)
