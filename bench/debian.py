@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.processes import family
 from bench.server import LeftOut
-from harness.processes import answers, find_program
+from harness.processes import find_program, greets
 from harness.waiting import until
 
 SUITE = "trixie"
@@ -115,7 +115,7 @@ def start_server(name: str, command: Sequence[str], port: int, output: Path) -> 
     with output.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
     try:
-        until(lambda: answers(port) or process.poll() is not None, what=f"{name}'s greeting")
+        until(lambda: greets(port) or process.poll() is not None, what=f"{name}'s greeting")
     except BaseException:
         end(process)
         raise

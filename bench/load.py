@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Protocol, Self
 
-from harness.processes import answers, find_program, free_port
+from harness.processes import find_program, free_port, greets
 from harness.waiting import until
 
 _COUNTER = re.compile(rb"mesg=(\d+)")
@@ -44,7 +44,7 @@ class Sink:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
-        until(lambda: answers(self.port), what="smtp-sink's greeting")
+        until(lambda: greets(self.port), what="smtp-sink's greeting")
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from harness.processes import Child, answers, free_port
+from harness.processes import Child, free_port, greets
 from harness.waiting import PATIENCE, until
 from mta.cli import render
 from mta.cli.queue import result
@@ -69,13 +69,13 @@ class Daemon:
         """Start and wait for the greeting. Raises RuntimeError with the end of its output if it does not come."""
         self.child.start()
         try:
-            until(lambda: answers(self.port) or not self.child.running, what="the relay's greeting")
+            until(lambda: greets(self.port) or not self.child.running, what="the relay's greeting")
         except TimeoutError:
             self.child.kill()
         if not self.child.running:
             raise RuntimeError(f"the relay does not start: {self.child.text[-4000:]}")
 
-    def refuse(self, expected: int | None = None) -> str:
+    def start_and_fail(self, expected: int | None = None) -> str:
         """Start, expect the daemon to end by itself with an error or with this status, and return its output."""
         self.child.start()
         try:
@@ -104,15 +104,15 @@ class Daemon:
             self.child.stop()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the journal's events of this name so far."""
+        """Return the event log's events of this name so far."""
         # The last line may not be complete yet.
         whole, _, _ = self.child.text.rpartition("\n")
         lines = (line for line in whole.splitlines() if line.startswith("{"))
         return [event for line in lines if (event := json.loads(line)).get("event") == name]
 
-    def awaited(self, name: str, number: int = 1, seconds: float = PATIENCE) -> list[dict[str, Any]]:
+    def wait_for_events(self, name: str, number: int = 1, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until there are this many events of a name and return them."""
-        what = f"{number} x {name} in the journal of {self.queue_dir}"
+        what = f"{number} x {name} in the event log of {self.queue_dir}"
         until(lambda: len(self.events(name)) >= number, seconds, what=what)
         return self.events(name)
 
@@ -141,10 +141,10 @@ class Daemon:
         finally:
             result(queues.close())
 
-    def empty(self, seconds: float = PATIENCE) -> None:
+    def wait_until_empty(self, seconds: float = PATIENCE) -> None:
         """Wait until the queue is empty."""
-        self.keeps(0, seconds)
+        self.wait_for_messages(0, seconds)
 
-    def keeps(self, number: int, seconds: float = PATIENCE) -> None:
+    def wait_for_messages(self, number: int, seconds: float = PATIENCE) -> None:
         """Wait until this many messages are in the queue: one that arrived leaves it a moment later."""
         until(lambda: len(self.queue()) == number, seconds, what=f"{number} messages in {self.queue_dir}")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from harness.processes import answers, find_program, free_port
+from harness.processes import find_program, free_port, greets
 from harness.waiting import until
 
 # One line a daemon: name, type, private, unprivileged, chroot, wakeup, most processes, command.
@@ -122,7 +122,7 @@ class Postfix:
             self.stop()
             raise RuntimeError(f"postfix start failed: {done.stdout}")
         try:
-            until(lambda: answers(self.port), what="postfix's greeting")
+            until(lambda: greets(self.port), what="postfix's greeting")
         except TimeoutError:
             self.stop()
             raise

@@ -57,7 +57,7 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
-def answers(port: int) -> bool:
+def greets(port: int) -> bool:
     """Whether a mail server greets on this port of 127.0.0.1."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:

@@ -101,7 +101,7 @@ def find(sink: Sink, recipient: str) -> Message | None:
 
 
 def awaited(relay: Daemon, event: str, **fields: str) -> Mapping[str, Any]:
-    """Wait for an event with these fields in the journal and return the first such."""
+    """Wait for an event with these fields in the event log and return the first such."""
     return until(lambda: next(iter(events(relay, event, **fields)), None), what=f"{event} with {fields}")
 
 

@@ -6,7 +6,7 @@ import email.policy
 
 import pytest
 
-from harness.processes import answers, free_port
+from harness.processes import free_port, greets
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.acceptance.stage import (
@@ -41,7 +41,7 @@ def next_event(relay, clock, name, number, **fields):
     """Let the relay's clock stand where it is until there are this many events; return the last."""
 
     def found():
-        assert answers(relay.port)
+        assert greets(relay.port)
         return len(events(relay, name, **fields)) >= number
 
     until(found, what=f"{number} x {name} with {fields}")
@@ -49,7 +49,7 @@ def next_event(relay, clock, name, number, **fields):
 
 
 def pass_until(relay, clock, due):
-    """Set the relay's clock to a time that the journal named."""
+    """Set the relay's clock to a time that the event log named."""
     now = dt.datetime.now(dt.UTC).timestamp() + clock.ahead
     advance(clock, dt.datetime.fromisoformat(due).timestamp() - now, relay)
 
@@ -97,7 +97,7 @@ def test_d10_what_was_accepted_survives_a_kill_and_goes_out_at_the_next_start(st
     relay.start()
     messages = [arrived(sink, f"d10-{number}@any.test") for number in range(5)]
     # The last events may have died with the process, so the queue itself is asked.
-    relay.empty()
+    relay.wait_until_empty()
     assert [message.without_trace for message in messages] == [HARD] * 5
     assert len(sink.messages) == 5
 

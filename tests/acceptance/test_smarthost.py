@@ -26,7 +26,7 @@ def provider(stage, *rules, mechanisms=("PLAIN",), **options):
 
 
 def waits(relay, sink, recipient):
-    """Assert that a message to this recipient stays queued and unsent; return the reason in the journal."""
+    """Assert that a message to this recipient stays queued and unsent; return the reason in the event log."""
     event = awaited(relay, "deferred", to=f"<{recipient}>")
     (entry,) = relay.queue()
     assert [one["address"] for one in entry["recipients"]] == [recipient]

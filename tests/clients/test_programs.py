@@ -103,7 +103,7 @@ def test_each_of_gos_ascii_messages_passes_a_smarthost_without_smtputf8(world):
     settings = {"GOCACHE": str(CACHE / "go"), "GO111MODULE": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
     run("go", "run", str(GO_PROGRAM), f"127.0.0.1:{relay.port}", SENDER, TO, str(count), **settings)
     messages = received(sink, count)
-    relay.empty()
+    relay.wait_until_empty()
     ids = Counter(message.header("Message-ID") for message in messages)
     assert ids == {f"<{number}@sender.test>": 1 for number in range(count)}
     assert relay.events("failed") == []

@@ -51,7 +51,7 @@ def test_each_message_that_a_mail_server_relays_through_us_arrives_once(world, t
                     application.sendmail("sender@sender.test", [TO], mail(f"{number}"))
             # A server that does not receive the relay's reply keeps the message and sends it again.
             until(lambda: not client.waiting() or len(sink.messages) > COUNT, what=f"an empty queue of {client}")
-            relay.empty()
+            relay.wait_until_empty()
     except NoPackageError as error:
         pytest.skip(str(error))
     assert sink.faults == []

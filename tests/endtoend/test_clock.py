@@ -45,7 +45,7 @@ def test_a_clock_set_back_or_forward_cuts_no_session_short_and_holds_no_mail(wor
     sink = world.sink(SLOW)
     relay = relay_by(clock, world, sink)
     relay.submit(mail("waiting"), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     sink.rules.clear()
     with relay.client() as client:
         client.ehlo()
@@ -59,7 +59,7 @@ def test_a_clock_set_back_or_forward_cuts_no_session_short_and_holds_no_mail(wor
             received(sink, 1 + number)
     # The one that waits was due in an hour, by a clock that then stood elsewhere.
     received(sink, 4)
-    relay.empty()
+    relay.wait_until_empty()
     assert tokens(sink) == ["0", "1", "2", "waiting"]
     assert len(set(ids(relay))) == 4
     until(lambda: any("the clock was set back by" in event["text"] for event in relay.events("notice")))
@@ -73,13 +73,13 @@ def test_a_start_by_another_clock_tries_what_waits_at_once_and_gives_up_nothing_
     relay = relay_by(clock, world, sink)
     for number in range(3):
         relay.submit(mail(f"{number}"), TO)
-    relay.awaited("deferred", 3)
+    relay.wait_for_events("deferred", 3)
     assert relay.stop() == 0
     clock.ahead = ahead
     sink.rules.clear()
     relay.start()
     relay.submit(mail("new"), TO)
     received(sink, 4)
-    relay.empty()
+    relay.wait_until_empty()
     assert tokens(sink) == ["0", "1", "2", "new"]
     assert relay.events("failed") == []

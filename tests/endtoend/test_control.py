@@ -47,7 +47,7 @@ def relay(world):
     """Return a relay with a message that waits for an hour."""
     relay = world.relay(world.sink(Rule("RCPT", "451 4.3.0 come back")), RETRY_SCHEDULE="F,1h,30m")
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     return relay
 
 
@@ -85,7 +85,7 @@ def test_nonsense_and_crowds_at_the_socket_cost_neither_mail_nor_descriptors_nor
     until(lambda: len(os.listdir(descriptors)) <= before + 5, what="the end of the crowd's connections")
     (entry,) = relay.queue()
     assert relay.tool("queue", "hold", entry["id"]).returncode == 0
-    relay.awaited("amended")
+    relay.wait_for_events("amended")
     assert relay.queue()[0]["held"]
     assert relay.events("fault") == []
     assert relay.stop() == 0

@@ -55,7 +55,9 @@ def test_a_reply_is_read_for_what_it_means_and_no_body_is_sent_twice(world):
         for name in hosts:
             relay.submit(mail(name), f"someone@{name}.test")
         outcomes = {
-            event["to"]: event for kind, n in (("delivered", 3), ("failed", 2)) for event in relay.awaited(kind, n)
+            event["to"]: event
+            for kind, n in (("delivered", 3), ("failed", 2))
+            for event in relay.wait_for_events(kind, n)
         }
         for name, (behave, kind, reply) in hosts.items():
             event = outcomes[f"<someone@{name}.test>"]
@@ -73,7 +75,7 @@ def test_a_message_of_ascii_goes_to_a_host_without_smtputf8_though_its_client_sa
     # The report about the other one may have come already.
     (message,) = [each for each in received(sink) if each.sender]
     assert "SMTPUTF8" not in message.mail_parameters
-    (failed,) = relay.awaited("failed", 1)
+    (failed,) = relay.wait_for_events("failed", 1)
     assert failed["status"] == "5.6.7"
 
 
@@ -87,7 +89,9 @@ def test_mail_in_clear_tells_why_and_one_notice_a_day_names_the_host(world):
     for number in range(2):
         relay.submit(mail(str(number)), TO)
         received(sink, number + 1)
-    assert [event["tls"] for event in relay.awaited("delivered", 2)] == ["none(the host has no TLS 1.2 or newer)"] * 2
+    assert [event["tls"] for event in relay.wait_for_events("delivered", 2)] == [
+        "none(the host has no TLS 1.2 or newer)"
+    ] * 2
     notices = [event["text"] for event in relay.events("notice") if "in clear" in event["text"]]
     assert len(notices) == 1
     assert "mail goes to mx.example.test[127.0.0.1]:" in notices[0]
@@ -97,6 +101,6 @@ def test_a_host_that_cannot_be_reached_is_told_with_its_cause(world):
     world.dns.mail_host("refused.test", "127.0.0.9")
     relay = world.relay(world.sink())
     relay.submit(mail(), "someone@refused.test")
-    (event, *_) = relay.awaited("deferred")
+    (event, *_) = relay.wait_for_events("deferred")
     assert event["reply"] == "connection refused"
     assert event["host"].startswith("mx.refused.test[127.0.0.9]:")

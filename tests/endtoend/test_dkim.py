@@ -41,7 +41,7 @@ def test_a_sub_domain_is_signed_by_the_domain_above_it_and_the_log_says_who_sign
     arrived = {message.header("From"): message.content for message in received(sink, 2)}
     assert dkimpy_accepts(arrived["a@shop.sender.test"], records("sender.test", [key]))
     assert arrived["a@other.test"].startswith(b"Received: ")
-    told = {event["dkim"] for event in relay.awaited("delivered", 2)}
+    told = {event["dkim"] for event in relay.wait_for_events("delivered", 2)}
     assert told == {"sender.test/dkim", "none(no key for other.test)"}
     shown = [relay.tool("queue", "show", event["id"]).stdout for event in relay.events("delivered")]
     assert "dkim=sender.test/dkim; " in "".join(shown)

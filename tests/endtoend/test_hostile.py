@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import answers
+from harness.processes import greets
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.endtoend.mails import mail
@@ -55,11 +55,11 @@ def test_hosts_at_their_worst_hold_up_their_own_mail_only_and_nothing_is_lost_or
         (message,) = received(sink)
         assert message.without_trace == mail("honest")
         expected = {f"<someone@{name}.test>": words for name, (_, words) in HOSTS.items() if words}
-        said = {event["to"]: event["reply"] for event in relay.awaited("deferred", len(expected))}
+        said = {event["to"]: event["reply"] for event in relay.wait_for_events("deferred", len(expected))}
         assert {to: words in said[to] for to, words in expected.items()} == dict.fromkeys(expected, True)
         assert all(text.isprintable() for text in said.values())
         assert peak_memory(relay.child.pid) < 150 * 1024 * 1024
-        relay.keeps(len(HOSTS))
+        relay.wait_for_messages(len(HOSTS))
         assert relay.events("failed") == relay.events("fault") == []
         # A stop would give the one that is deaf its grace.
         relay.kill()
@@ -68,7 +68,7 @@ def test_hosts_at_their_worst_hold_up_their_own_mail_only_and_nothing_is_lost_or
         world.dns.mail_host(f"{name}.test", "127.0.0.1")
     relay.start()
     received(sink, 1 + len(HOSTS))
-    relay.empty()
+    relay.wait_until_empty()
     assert len({message.header("Message-ID") for message in sink.messages}) == len(sink.messages) == 1 + len(HOSTS)
 
 
@@ -77,18 +77,18 @@ def test_a_dead_host_costs_all_workers_together_no_more_connections_than_one(wor
     world.dns.mail_host("dead.test", "127.0.0.7")
     with Hostile("127.0.0.7", sink.port, saying(b"421 4.3.2 no\r\n")) as dead:
         relay = world.relay(sink, WORKERS="2", RETRY_SCHEDULE="F,1h,30m")
-        relay.awaited("started")
+        relay.wait_for_events("started")
         clients = [relay.client() for _ in range(40)]
         for client in clients:
             client.sendmail("a@sender.test", ["x@dead.test"], mail())
             client.quit()
-        relay.awaited("deferred", 40)
+        relay.wait_for_events("deferred", 40)
         # The window starts with five; after that one worker alone asks, in 30 seconds.
         assert 1 <= dead.connections <= 5
         submit_at_once(relay, 10)
         received(sink, 10)
         assert dead.connections <= 5
-        relay.keeps(40)
+        relay.wait_for_messages(40)
 
 
 def test_one_dead_dns_server_of_two_costs_no_mail_its_first_attempt(world):
@@ -116,13 +116,13 @@ def test_a_queue_that_another_program_has_locked_costs_time_and_no_mail(world):
         client.docmd("DATA")
         client.send(mail() + b".\r\n")
         # Others are served meanwhile.
-        assert answers(relay.port)
+        assert greets(relay.port)
         assert second.noop()[0] == 250
         other.execute("ROLLBACK")
         other.close()
         assert client.getreply()[0] == 250
     received(sink)
-    relay.empty()
+    relay.wait_until_empty()
     assert relay.events("trouble") == relay.events("fault") == []
 
 
@@ -132,7 +132,7 @@ def test_a_daemon_that_is_stopped_still_owns_its_queue_and_is_named(world):
     try:
         second = world.stopped_relay(world.sink(Rule("RCPT", None)), QUEUE_DIR=str(relay.queue_dir))
         second.child.output = world.home / "second.log"
-        words = second.refuse()
+        words = second.start_and_fail()
     finally:
         relay.child.process.send_signal(signal.SIGCONT)
     (line,) = [line for line in words.splitlines() if line.startswith("smtprelay: ")]
@@ -141,7 +141,7 @@ def test_a_daemon_that_is_stopped_still_owns_its_queue_and_is_named(world):
         "stop it, or set another QUEUE_DIR"
     )
     assert second.child.wait() == 1
-    until(lambda: answers(relay.port), what="the greeting of the one that goes on")
+    until(lambda: greets(relay.port), what="the greeting of the one that goes on")
 
 
 def test_the_lock_of_a_process_that_is_gone_is_no_obstacle(world):
@@ -149,7 +149,7 @@ def test_the_lock_of_a_process_that_is_gone_is_no_obstacle(world):
     relay.kill()
     (relay.queue_dir / "lock").write_text("1\n")
     relay.start()
-    assert answers(relay.port)
+    assert greets(relay.port)
 
 
 @pytest.fixture(autouse=True)

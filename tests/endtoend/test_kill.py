@@ -126,7 +126,7 @@ def test_every_accepted_message_arrives_though_the_daemon_is_killed_again_and_ag
                 with capsys.disabled():
                     print(f"\n{cycle} cycles", end=" ", flush=True)
     sink.rules[:] = [REFUSED]
-    relay.empty()
+    relay.wait_until_empty()
     books, lines = load.books, killer.lines
     books.take()
     lines.read()
@@ -163,7 +163,7 @@ def test_a_worker_that_is_killed_again_and_again_leaves_a_ledger_that_adds_up(wo
                 what="the next process",
             )
     sink.rules[:] = [REFUSED]
-    relay.empty()
+    relay.wait_until_empty()
     load.books.take()
     lines.read()
     with capsys.disabled():

@@ -54,7 +54,7 @@ def refusal(relay, to):
 def test_a_message_is_saved_in_the_maildir_line_by_line(world):
     with here(world, world.sink()) as relay:
         relay.submit(HARD, f"bob@{HERE}")
-        relay.empty()
+        relay.wait_until_empty()
         (content,) = saved(relay, "bob")
         assert content.endswith(HARD)
         assert content.startswith(b"Return-Path: <sender@sender.test>\r\nDelivered-To: bob@here.test\r\nReceived:")
@@ -64,7 +64,7 @@ def test_a_message_is_saved_in_the_maildir_line_by_line(world):
 def test_maildirs_are_made_for_anyone_where_that_is_wanted(world):
     with here(world, world.sink(), LOCAL_DELIVERY="maildir-create") as relay:
         relay.submit(mail(), f"New.User+lists@{HERE}")
-        relay.empty()
+        relay.wait_until_empty()
         assert len(saved(relay, "new.user")) == 1
 
 
@@ -76,8 +76,8 @@ def test_recipients_that_are_one_alias_or_one_mailbox_get_one_copy(world):
             HARD, [*spellings, f"bob@{HERE}", f"BOB@{HERE}", "postmaster", f"PostMaster@{HERE}", f"bob+x@{HERE}"]
         )
         received(sink)
-        relay.empty()
-        assert len(relay.awaited("delivered", 106)) == 106
+        relay.wait_until_empty()
+        assert len(relay.wait_for_events("delivered", 106)) == 106
         assert len(sink.messages) == 1
         assert (len(saved(relay, "bob")), len(saved(relay, "postmaster"))) == (1, 1)
 
@@ -89,7 +89,7 @@ def test_an_alias_reaches_mailboxes_here_and_addresses_outside(world):
         maildir(relay, "carol")
         relay.submit(HARD, f"all@{HERE}")
         (message,) = received(sink)
-        relay.empty()
+        relay.wait_until_empty()
         assert message.sender == "sender@sender.test"
         assert message.recipients == (TO,)
         assert message.content.startswith(b"Delivered-To: all@here.test\r\nReceived: ")
@@ -98,7 +98,7 @@ def test_an_alias_reaches_mailboxes_here_and_addresses_outside(world):
             (content,) = saved(relay, user)
             assert content.endswith(HARD)
         relay.submit(mail(), f"postmaster@{HERE}")
-        relay.empty()
+        relay.wait_until_empty()
         assert len(saved(relay, "bob")) == 2
         assert refusal(relay, f"stranger@{HERE}") == (550, "5.1.1 no such user here")
 
@@ -109,7 +109,7 @@ def test_a_large_message_reaches_everyone_behind_an_alias(world):
     with here(world, sink, ALIASES_FILE=str(aliases(world, f"both: bob, {TO}"))) as relay:
         relay.submit(content, f"both@{HERE}")
         (message,) = received(sink)
-        relay.empty()
+        relay.wait_until_empty()
         assert message.content.endswith(content)
         assert saved(relay, "bob")[0].endswith(content)
         until(lambda: not list((relay.queue_dir / "bodies").iterdir()), what="the body's file to go")
@@ -146,12 +146,12 @@ def test_an_expansion_survives_a_kill(world):
         sink.close()
         relay.submit(mail(), f"all@{HERE}")
         until(lambda: saved(relay, "bob"), what="the copy for bob")
-        relay.awaited("deferred")
+        relay.wait_for_events("deferred")
         relay.kill()
     again = world.sink(port=sink.port)
     with relay:
         received(again)
-        relay.empty()
+        relay.wait_until_empty()
         assert len(saved(relay, "bob")) == len(again.messages) == 1
 
 
@@ -164,13 +164,13 @@ def test_dovecot_gets_local_mail(world, way):
         sink = world.sink()
         with here(world, sink, LOCAL_DELIVERY=f"lmtp:{where}", ALIASES_FILE=str(file)) as relay:
             relay.submit(HARD, [f"bob@{HERE}", f"eve@{HERE}"])
-            relay.empty()
+            relay.wait_until_empty()
             for user in ("bob", "eve"):
                 (content,) = dovecot.mail(user)
                 assert content.replace(b"\n", b"\r\n").endswith(HARD)
             relay.submit(mail(), f"all@{HERE}")
             received(sink)
-            relay.empty()
+            relay.wait_until_empty()
             assert len(dovecot.mail("bob")) == len(dovecot.mail("eve")) == 2
             assert saved(relay, "bob") == []
 
@@ -183,7 +183,7 @@ def test_a_user_whom_dovecot_does_not_know_is_reported_to_the_sender(world):
         (report,) = received(sink)
         assert report.recipients == ("sender@sender.test",)
         assert b"User doesn't exist" in report.content
-        relay.empty()
+        relay.wait_until_empty()
         assert len(dovecot.mail("bob")) == 1
 
 
@@ -192,9 +192,9 @@ def test_local_mail_waits_for_a_mail_store_that_is_down(world):
     port = free_port()
     with here(world, world.sink(), LOCAL_DELIVERY=f"lmtp:localhost:{port}") as relay:
         relay.submit(mail(), f"bob@{HERE}")
-        deferred = relay.awaited("deferred")[0]
+        deferred = relay.wait_for_events("deferred")[0]
         assert "the mail store cannot be reached: " in deferred["reply"]
         assert deferred["reply"].endswith(f"Check LOCAL_DELIVERY=lmtp:localhost:{port}")
         with Dovecot("bob", port=port) as dovecot:
-            relay.empty()
+            relay.wait_until_empty()
             assert len(dovecot.mail("bob")) == 1

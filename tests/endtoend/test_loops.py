@@ -27,12 +27,12 @@ def behind_a_nat(world, **settings):
 
 def expect_no_round(relay):
     """See that the message went out once, came no further than the greeting, and waits with a clear line."""
-    (event, *_) = relay.awaited("deferred")
+    (event, *_) = relay.wait_for_events("deferred")
     assert "mail loops back to this relay" in event["reply"]
     assert "it calls itself relay.example.test, which is our own name" in event["reply"]
     assert "MAILNAME" in event["reply"]
     assert len(relay.events("accepted")) == 1
-    relay.keeps(1)
+    relay.wait_for_messages(1)
     assert relay.events("failed") == []
 
 
@@ -60,11 +60,11 @@ def test_no_form_of_our_own_address_takes_mail_from_us(world, workers):
         for name, address in {"plain": "127.0.0.1", "any": "0.0.0.0"}.items():
             world.dns.mail_host(f"{name}.test", address)
             relay.submit(mail(), f"someone@{name}.test", sender="")
-        for event in relay.awaited("failed", 2):
+        for event in relay.wait_for_events("failed", 2):
             assert event["status"] == "5.4.6"
             assert "loops back to this host" in event["reply"]
         assert len(relay.events("accepted")) == 2
-        relay.empty()
+        relay.wait_until_empty()
 
 
 def test_a_message_that_two_relays_send_to_each_other_ends_after_a_bounded_number_of_hops(world):
@@ -78,5 +78,5 @@ def test_a_message_that_two_relays_send_to_each_other_ends_after_a_bounded_numbe
         (failed,) = first.events("failed") + second.events("failed")
         assert "Too many hops" in failed["reply"]
         assert 50 <= len(first.events("accepted") + second.events("accepted")) <= 101
-        first.empty()
-        second.empty()
+        first.wait_until_empty()
+        second.wait_until_empty()

@@ -53,7 +53,7 @@ def test_the_second_host_has_the_message_in_the_same_attempt(world):
     for name in RULES:
         relay.submit(mail(name), f"bob@{name}.test")
     messages = received(good, len(RULES))
-    relay.empty()
+    relay.wait_until_empty()
     assert sorted(message.recipients for message in messages) == sorted((f"bob@{name}.test",) for name in RULES)
     assert relay.events("deferred") == []
     assert all(first.connections >= 1 for first in firsts)
@@ -69,9 +69,9 @@ def test_a_permanent_reply_of_the_first_host_is_final(world, verb):
     two_hosts(world, "final.test", good.port, Rule(verb, "550 5.7.1 no"))
     relay = world.relay(good)
     relay.submit(mail(), "bob@final.test", sender="sender@example.test")
-    (failed,) = relay.awaited("failed")
+    (failed,) = relay.wait_for_events("failed")
     assert failed["host"].startswith("mx1.final.test[")
-    relay.empty()
+    relay.wait_until_empty()
     # The report is all that the second host gets.
     assert [message.sender for message in good.messages] == [""]
 
@@ -83,7 +83,7 @@ def test_the_second_smarthost_takes_what_the_first_does_not(world):
     relay = world.relay(second, SMARTHOST_ADDRESS=hosts, SMARTHOST_PORT=str(first.port), SMTPPORTOUT="")
     relay.submit(mail(), "bob@anywhere.test")
     received(second)
-    relay.empty()
+    relay.wait_until_empty()
     assert relay.events("deferred") == []
 
 
@@ -95,7 +95,7 @@ def test_recipients_beyond_the_first_hosts_limit_go_to_it_at_once(world):
     relay = world.relay(sink, RETRY_SCHEDULE="F,1h,10m")
     relay.submit(mail(), [f"u{number}@example.test" for number in range(1, 6)])
     messages = received(sink, 3)
-    relay.empty()
+    relay.wait_until_empty()
     # The last two go over connections of their own, in either order.
     assert sorted(len(message.recipients) for message in messages) == [1, 2, 2]
     assert relay.events("deferred") == []

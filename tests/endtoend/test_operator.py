@@ -25,7 +25,7 @@ def test_a_waiting_message_is_shown_and_a_retry_delivers_it_at_once(world):
     sink = world.sink(busy(1))
     relay = world.relay(sink, RETRY_SCHEDULE=LATER)
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     (entry,) = relay.queue()
     (recipient,) = entry["recipients"]
     assert entry["sender"] == "sender@sender.test"
@@ -36,7 +36,7 @@ def test_a_waiting_message_is_shown_and_a_retry_delivers_it_at_once(world):
     done = relay.tool("queue", "retry", entry["id"])
     assert done.returncode == 0, done.stderr
     received(sink)
-    relay.empty()
+    relay.wait_until_empty()
 
 
 def test_retry_all_delivers_everything_that_waits(world):
@@ -55,7 +55,7 @@ def test_commands_in_a_shell_without_settings_find_the_relay_by_its_runtime_dire
     directory.mkdir(mode=0o755)
     relay = world.relay(world.sink(busy()), RETRY_SCHEDULE=LATER, RUNTIME_DIRECTORY=str(directory))
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     shell = {name: relay.environment[name] for name in ("PATH", "PYTHONPATH", "RUNTIME_DIRECTORY")}
     for words, expected in (
         (("health",), ""),
@@ -96,9 +96,9 @@ def test_a_removed_message_is_gone_and_its_sender_hears_nothing(world):
     sink = world.sink(busy())
     relay = world.relay(sink, RETRY_SCHEDULE=LATER)
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     assert relay.tool("queue", "remove", relay.queue()[0]["id"]).returncode == 0
-    relay.empty()
+    relay.wait_until_empty()
     assert relay.events("reported") == []
     assert sink.messages == []
 
@@ -108,11 +108,11 @@ def test_a_held_message_waits_until_it_is_released(world, tmp_path):
     sink = world.sink(busy(2))
     relay = world.relay(sink, RETRY_SCHEDULE=LATER, **clock.settings(str(ROOT)))
     relay.submit(mail("held"), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     id = relay.queue()[0]["id"]
     assert relay.tool("queue", "hold", id).returncode == 0
     relay.submit(mail("free"), TO)
-    relay.awaited("deferred", 2)
+    relay.wait_for_events("deferred", 2)
     # The times of both have come; that of the held one first.
     advance(clock, HALF_AN_HOUR, relay)
     (first,) = received(sink)
@@ -134,7 +134,7 @@ def test_a_deferred_message_is_tried_again_on_schedule(world):
     relay = world.relay(sink)
     relay.submit(mail(), TO)
     received(sink)
-    relay.empty()
+    relay.wait_until_empty()
     assert len(relay.events("deferred")) == 2
     assert len(sink.messages) == 1
 
@@ -146,7 +146,7 @@ def test_a_failed_message_is_reported_to_its_sender_at_the_senders_mx(world):
     relay = world.relay(sink)
     relay.submit(mail(), TO)
     (report,) = received(home)
-    relay.empty()
+    relay.wait_until_empty()
     assert report.sender == ""
     assert report.recipients == ("sender@sender.test",)
     assert "multipart/report" in report.header("Content-Type")
@@ -159,8 +159,8 @@ def test_a_report_that_fails_is_not_reported(world):
     sink = world.sink(Rule("RCPT", "550 5.1.1 no such person"))
     relay = world.relay(sink)
     relay.submit(mail(), TO)
-    relay.awaited("failed", 2)
-    relay.empty()
+    relay.wait_for_events("failed", 2)
+    relay.wait_until_empty()
     assert len(relay.events("reported")) == 1
 
 
@@ -177,8 +177,8 @@ def test_a_message_out_of_time_fails_with_the_last_words_of_the_remote(world):
 def test_a_domain_that_does_not_exist_fails_at_once(world):
     relay = world.relay(world.sink())
     relay.submit(mail(), "a@nowhere.test", sender="")
-    (event,) = relay.awaited("failed")
-    relay.empty()
+    (event,) = relay.wait_for_events("failed")
+    relay.wait_until_empty()
     assert "nowhere.test" in event["reply"]
 
 
@@ -214,7 +214,7 @@ def test_local_mail_goes_to_an_existing_maildir_only(world):
         refused = stranger.sendmail("a@sender.test", ["bob@home.test", "eve@home.test", "../bob@home.test"], mail())
     new = relay.mail_dir / "bob" / "new"
     until(lambda: list(new.iterdir()), what="a message in the Maildir")
-    relay.empty()
+    relay.wait_until_empty()
     assert set(refused) == {"eve@home.test", "../bob@home.test"}
     (file,) = new.iterdir()
     assert file.read_bytes().replace(b"\r\n", b"\n").endswith(mail().replace(b"\r\n", b"\n"))
@@ -224,7 +224,7 @@ def test_a_stop_ends_sessions_kindly_keeps_the_queue_and_says_so(world):
     sink = world.sink(busy(1))
     relay = world.relay(sink, RETRY_SCHEDULE="F,1h,5s")
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     with relay.client() as idle:
         assert relay.stop() == 0
         code, _ = idle.getreply()
@@ -232,7 +232,7 @@ def test_a_stop_ends_sessions_kindly_keeps_the_queue_and_says_so(world):
     assert len(relay.events("stopped")) == 1
     relay.start()
     received(sink)
-    relay.empty()
+    relay.wait_until_empty()
 
 
 def test_a_stop_waits_for_a_running_delivery(world):
@@ -242,12 +242,12 @@ def test_a_stop_waits_for_a_running_delivery(world):
     relay.submit(mail(), TO)
     until(lambda: sink.waiting, what="a message before its answer")
     relay.child.process.terminate()
-    relay.awaited("stopping")
+    relay.wait_for_events("stopping")
     go_on.set()
     assert relay.child.wait() == 0
     assert len(relay.events("delivered")) == 1
     relay.start()
-    relay.empty()
+    relay.wait_until_empty()
     assert len(sink.messages) == 1
 
 

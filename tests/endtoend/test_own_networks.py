@@ -36,7 +36,7 @@ def test_mail_of_a_script_arrives_as_it_was_meant(world):
     assert b"Subject: cron\r\nTo: x@example.test" in head
     assert b"Bcc" not in head
     assert b"From root@" not in head
-    (event, _) = relay.awaited("accepted", 2)
+    (event, _) = relay.wait_for_events("accepted", 2)
     assert event["helo"] == "my odd host, (none)"
 
 

@@ -23,7 +23,7 @@ def test_a_message_from_smtplib_arrives_at_the_mx_byte_for_byte(world):
     relay = world.relay(sink)
     relay.submit(HARD, TO)
     (message,) = received(sink)
-    relay.empty()
+    relay.wait_until_empty()
     assert message.without_trace == HARD
     assert message.content[: -len(HARD)].count(b"Received:") == 1
     assert (message.sender, message.recipients) == ("sender@sender.test", (TO,))
@@ -73,7 +73,7 @@ def test_large_messages_arrive_unharmed(world):
     for number, size in enumerate((200_000, 300_000, 5_000_000), 1):
         content = mail(body=line * (size // len(line)))
         relay.submit(content, TO)
-        relay.empty()
+        relay.wait_until_empty()
         assert received(sink, number)[-1].without_trace == content
 
 
@@ -96,7 +96,7 @@ def test_many_messages_share_a_few_connections(world):
         for number in range(200):
             client.sendmail("a@sender.test", [TO], mail(str(number)))
     messages = received(sink, 200)
-    relay.empty()
+    relay.wait_until_empty()
     assert len({message.header("Message-ID") for message in messages}) == len(messages) == 200
     assert sink.connections < 60
 

@@ -40,7 +40,7 @@ def test_mail_goes_out_once_the_file_names_a_server_that_answers(tmp_path, worke
             relay.child.command[:0] = ["unshare", "--mount", "sh", "-c", mounted, "sh"]
             with relay:
                 relay.submit(mail(), TO)
-                (event, *_) = relay.awaited("deferred")
+                (event, *_) = relay.wait_for_events("deferred")
                 assert "from 127.0.0.1:53" in event["reply"]
                 # As the owner of a bind mount does it: empty for a moment, and the same file.
                 conf.write_text("")

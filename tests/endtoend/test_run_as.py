@@ -75,7 +75,7 @@ def test_it_opens_port_25_and_reads_what_is_roots_then_is_somebody_else_for_good
     certificate, key = self_signed(["relay.example.test"]).write(home / "tls")
     settings = {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "WORKERS": workers}
     with network.entered(), relay(home, PORT="25", RUN_AS=SOMEBODY, **settings) as daemon:
-        daemon.awaited("started")
+        daemon.wait_for_events("started")
         for pid in [daemon.child.pid, *children(daemon).values()]:
             assert identity(pid) == NOBODY_AT_ALL
         with daemon.client() as client:
@@ -121,7 +121,7 @@ def test_an_empty_queue_directory_as_an_image_makes_it_is_closed_without_a_word(
     os.chown(daemon.queue_dir, owner, 0)
     daemon.queue_dir.chmod(0o770)
     with daemon:
-        daemon.awaited("started")
+        daemon.wait_for_events("started")
         assert [event["text"] for event in daemon.events("notice") if "open to" in event["text"]] == []
         daemon.stop()
     assert stat.S_IMODE(daemon.queue_dir.stat().st_mode) == 0o700
@@ -131,7 +131,7 @@ def test_nothing_but_a_queue_is_handed_over(home):
     daemon = relay(home, RUN_AS=SOMEBODY)
     daemon.queue_dir.mkdir(0o700)
     (daemon.queue_dir / "passwd").touch()
-    words = daemon.refuse()
+    words = daemon.start_and_fail()
     assert f"let user id {NOBODY} write there" in words
     assert "Traceback" not in words
     assert owners(daemon.queue_dir) == {(0, 0)}
@@ -145,7 +145,7 @@ def test_a_link_in_the_queue_directory_gives_nothing_away(home):
     (daemon.queue_dir / "bodies").symlink_to(home / "target")
     (daemon.queue_dir / "queue.sqlite").symlink_to(home / "shadow")
     (daemon.queue_dir / "lock").hardlink_to(home / "shadow")
-    words = daemon.refuse()
+    words = daemon.start_and_fail()
     assert "Traceback" not in words
     assert len([line for line in words.splitlines() if line.startswith("smtprelay: ")]) == 1
     assert owners(home / "target") | owners(home / "shadow") == {(0, 0)}
@@ -155,7 +155,7 @@ def test_a_link_in_the_queue_directory_gives_nothing_away(home):
 def test_port_25_is_not_held_by_root(home, network, chosen):
     with network.entered():
         daemon = Daemon(home, PORT="25", **chosen)
-        words = daemon.refuse()
+        words = daemon.start_and_fail()
     if not chosen and "RUN_AS" not in words:
         pytest.skip("this host has a user smtprelay")
     (line,) = (line for line in words.splitlines() if line.startswith("smtprelay: "))
@@ -166,7 +166,7 @@ def test_port_25_is_not_held_by_root(home, network, chosen):
 @pytest.mark.parametrize("options", [["--euid", f"--uid={NOBODY}"], [f"--gid={NOBODY}"]])
 def test_port_25_is_not_held_by_who_may_be_root_again(home, network, options):
     with network.entered():
-        words = relay(home, *options, PORT="25").refuse()
+        words = relay(home, *options, PORT="25").start_and_fail()
     assert "smtprelay: the relay would hold port 25 as root" in words
 
 
@@ -184,7 +184,7 @@ def test_twistds_own_options_win(home):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_relay_that_stays_who_it_is_can_get_no_new_rights(home, workers):
     with relay(home, WORKERS=workers) as daemon:
-        daemon.awaited("started")
+        daemon.wait_for_events("started")
         for pid in [daemon.child.pid, *children(daemon).values()]:
             assert identity(pid)["NoNewPrivs"] == [1]
 
@@ -201,5 +201,5 @@ def test_a_root_without_the_right_to_drop_capabilities_becomes_somebody_else(hom
 
 
 def test_a_user_that_is_not_there_is_a_mistake_in_the_settings(home):
-    words = Daemon(home, RUN_AS="nosuchuser").refuse()
+    words = Daemon(home, RUN_AS="nosuchuser").start_and_fail()
     assert "RUN_AS='nosuchuser': there is no user 'nosuchuser' on this host" in words

@@ -191,7 +191,7 @@ def test_settings_that_are_wrong_tell_no_secret(tmp_path, pair):
 def test_a_start_with_wrong_secrets_tells_none(tmp_path):
     merged = {name: text for pair in PAIRS for name, text in wrong_settings(pair, tmp_path)[1].items()}
     daemon = Daemon(tmp_path / "relay", VERBOSE="true", **merged)
-    words = daemon.refuse()
+    words = daemon.start_and_fail()
     assert words.count("****") >= len(SECRETS)
     assert leaks(words.encode(), *said(daemon)) == []
 

@@ -7,7 +7,6 @@ import pytest
 
 from harness.certificates import self_signed
 from harness.daemon import Daemon
-from harness.processes import answers
 from harness.waiting import until
 from mta.dkim.keys import new_key, to_pem
 from tests.endtoend.mails import mail
@@ -18,7 +17,7 @@ HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN)
 
 
 def told(relay, words):
-    """Wait for a line of the journal that has these words."""
+    """Wait for a line of the event log that has these words."""
     until(lambda: words in relay.child.text, what=words)
 
 
@@ -38,13 +37,13 @@ def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, worker
         ALIASES_FILE=str(aliases),
         WORKERS=workers,
     )
-    relay.awaited("started")
+    relay.wait_for_events("started")
     # A change that a look at the files would not show.
     times = aliases.stat().st_atime_ns, aliases.stat().st_mtime_ns
     aliases.write_text("info: other@example.test\n")
     os.utime(aliases, ns=times)
     os.kill(relay.child.pid, signal.SIGHUP)
-    (event,) = relay.awaited("reloaded")
+    (event,) = relay.wait_for_events("reloaded")
     names = "CERTIFICATE_PATH and KEY_PATH", "DKIM_KEY_PATH", "ALIASES_FILE", "the system's authorities"
     assert event["files"] == ", ".join(names)
     relay.submit(mail(), "info@localhost")
@@ -63,14 +62,14 @@ def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, worker
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_other_signals_do_nothing(tmp_path, workers):
     with Daemon(tmp_path / "relay", WORKERS=workers) as relay:
-        relay.awaited("started")
+        relay.wait_for_events("started")
         processes = [relay.child.pid, *children(relay).values()]
         for pid in processes:
             for number in (*HARMLESS, signal.SIGHUP):
                 os.kill(pid, number)
         for name in ("SIGUSR1", "SIGUSR2"):
             told(relay, f"{name} has no effect")
-        relay.awaited("reloaded")
+        relay.wait_for_events("reloaded")
         with relay.client() as client:
             assert client.noop()[0] == 250
         assert [relay.child.pid, *children(relay).values()] == processes
@@ -95,7 +94,7 @@ def test_a_relay_that_starts_behind_the_images_trap_survives_signals_from_its_fi
         def greets() -> bool:
             for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 os.kill(relay.child.pid, number)
-            return answers(relay.port) or not relay.child.running
+            return greets(relay.port) or not relay.child.running
 
         until(greets, what="the greeting")
         assert relay.stop() == 0

@@ -78,8 +78,8 @@ def test_no_false_end_of_data_brings_a_second_message_or_a_command(world):
     (message,) = received(sink)
     assert message.sender == "a@sender.test"
     assert message.content.endswith(text.replace(b"\r\n..", b"\r\n.") + b"\r\n")
-    assert len(relay.awaited("accepted")) == 1
-    assert len(relay.awaited("session-ended", len(ENDINGS) * 3)) == len(ENDINGS) * 3
+    assert len(relay.wait_for_events("accepted")) == 1
+    assert len(relay.wait_for_events("session-ended", len(ENDINGS) * 3)) == len(ENDINGS) * 3
 
 
 def test_no_bare_lf_of_our_own_networks_ends_a_message_and_strangers_are_refused_theirs(world):
@@ -132,7 +132,7 @@ def test_a_message_spoilt_in_the_queue_stays_there_and_its_log_line_says_why(wor
     world.dns.add({"mx.example.test": {"A": ["127.0.0.9"]}})
     with relay:
         relay.submit(mail(), TO)
-        relay.awaited("deferred")
+        relay.wait_for_events("deferred")
     world.dns.mail_host("example.test")
     with sqlite3.connect(relay.queue_dir / "queue.sqlite") as file:
         spoilt = b"Subject: x\r\n\r\nx\n.\n" + EVIL + b"\r\n"
@@ -141,10 +141,10 @@ def test_a_message_spoilt_in_the_queue_stays_there_and_its_log_line_says_why(wor
     with relay:
         (entry,) = relay.queue()
         relay.tool("queue", "retry", entry["id"])
-        event = relay.awaited("deferred", 2)[-1]
+        event = relay.wait_for_events("deferred", 2)[-1]
         assert "the stored message holds bare LF: the queue was damaged" in event["reply"]
         assert event["status"] == "4.3.0"
-        relay.keeps(1)
+        relay.wait_for_messages(1)
         relay.submit(mail(), TO)
         (message,) = received(sink)
     assert b"smuggled" not in message.content

@@ -50,7 +50,7 @@ def test_all_mistakes_in_the_settings_are_told_together_and_nothing_is_created(t
         SMARTHOST_PASSWORD="s3cret",
         SMARTHOST_PASSWORD_FILE=str(secret),
     )
-    words = relay.refuse()
+    words = relay.start_and_fail()
     for name in ("PORT", "BIND_IP", "RETRY_SCHEDULE", "MESSAGE_SIZE_LIMIT", "DNS_SERVERS", "LOG_FORMAT"):
         assert f"{name}" in words
     assert "SMARTHOST_PASSWORD_FILE" in words
@@ -74,14 +74,14 @@ def test_a_mistake_in_a_file_that_a_setting_names_has_the_status_of_one_in_the_s
         "pair": {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(other)},
         "dkim": {"DKIM_KEY_PATH": str(tmp_path / "broken.pem")},
     }
-    words = Daemon(tmp_path / "relay", WORKERS=workers, **settings[wrong]).refuse(os.EX_CONFIG)
+    words = Daemon(tmp_path / "relay", WORKERS=workers, **settings[wrong]).start_and_fail(os.EX_CONFIG)
     assert len([line for line in words.splitlines() if line.startswith("smtprelay: ")]) == 1
 
 
 def test_a_port_that_is_taken_is_named_and_the_queue_is_left_alone(tmp_path):
     relay = Daemon(tmp_path / "relay")
     with socket.create_server(("127.0.0.1", relay.port)):
-        words = relay.refuse(1)
+        words = relay.start_and_fail(1)
     assert str(relay.port) in words
     assert "Traceback" not in words
     assert not list(relay.queue_dir.rglob("*.sqlite*"))
@@ -90,7 +90,7 @@ def test_a_port_that_is_taken_is_named_and_the_queue_is_left_alone(tmp_path):
 def test_a_second_daemon_on_the_same_queue_is_refused(tmp_path):
     with Daemon(tmp_path / "first") as first:
         second = Daemon(tmp_path / "second", QUEUE_DIR=str(first.queue_dir))
-        words = second.refuse()
+        words = second.start_and_fail()
         with first.client() as client:
             assert client.noop()[0] == 250
     assert str(first.queue_dir) in words
@@ -100,7 +100,7 @@ def test_a_second_daemon_on_the_same_queue_is_refused(tmp_path):
 def test_a_file_in_place_of_the_queue_directory_is_named(tmp_path):
     relay = Daemon(tmp_path / "relay")
     relay.queue_dir.write_text("in the way")
-    words = relay.refuse()
+    words = relay.start_and_fail()
     assert str(relay.queue_dir) in words
     assert "Traceback" not in words
     assert relay.queue_dir.read_text() == "in the way"
@@ -110,7 +110,7 @@ def test_a_queue_directory_that_cannot_be_written_is_named(tmp_path):
     relay = Daemon(tmp_path / "relay")
     try:
         with small_disk(relay.queue_dir, "1M", ",ro"):
-            words = relay.refuse()
+            words = relay.start_and_fail()
     except NoDiskError as error:
         pytest.skip(str(error))
     assert str(relay.queue_dir) in words
@@ -121,7 +121,7 @@ def used_queue(world):
     """Return a stopped relay with one message in its queue."""
     relay = world.relay(world.sink(Rule("RCPT", "451 4.3.0 come back")), RETRY_SCHEDULE="F,1h,30m")
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     relay.stop()
     relay.child.output.write_text("")
     return relay
@@ -135,7 +135,7 @@ def test_a_queue_file_of_a_newer_version_is_refused_and_left_alone(world):
         connection.execute("UPDATE meta SET value = 999 WHERE name = 'oldest_compatible'")
     connection.close()
     before = contents(relay.queue_dir)
-    words = relay.refuse()
+    words = relay.start_and_fail()
     assert "999" in words
     assert "Traceback" not in words
     assert contents(relay.queue_dir) == before
@@ -155,7 +155,7 @@ def test_a_corrupt_queue_file_is_refused_and_left_alone(world):
         file.write_bytes(octets)
         before = contents(relay.queue_dir)
         said = len(relay.child.text)
-        words = relay.refuse()[said:]
+        words = relay.start_and_fail()[said:]
         assert file.name in words, damage
         assert "Traceback" not in words
         assert contents(relay.queue_dir) == before

@@ -63,7 +63,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(tmp_path):
 def test_a_key_that_does_not_fit_ends_the_start_with_one_line(tmp_path):
     settings = pair(tmp_path, ROOT.leaf([NAME]))
     _, other = ROOT.leaf([NAME]).write(tmp_path, "other")
-    words = Daemon(tmp_path / "relay", **{**settings, "KEY_PATH": str(other)}).refuse()
+    words = Daemon(tmp_path / "relay", **{**settings, "KEY_PATH": str(other)}).start_and_fail()
     assert f"KEY_PATH={other} is not the key of CERTIFICATE_PATH=" in words
     assert "Traceback" not in words
 

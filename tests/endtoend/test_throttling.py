@@ -54,7 +54,7 @@ def assert_throttled(world, sink, count):
         for number in range(count):
             client.sendmail("sender@sender.test", [TO], mail(str(number)))
     received(sink, count, 60)
-    relay.empty(60)
+    relay.wait_until_empty(60)
     assert len(sink.messages) == count
     assert relay.events("deferred") == []
     assert relay.events("reported") == []

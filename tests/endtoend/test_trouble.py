@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness.certificates import authority
-from harness.processes import answers, free_port
+from harness.processes import free_port, greets
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.endtoend.mails import mail
@@ -30,7 +30,7 @@ def test_a_full_disk_costs_a_452_and_nothing_else(world):
             with relay.client() as client:
                 assert_full_disk_is_survived(relay, client)
             received(sink, 2)
-            relay.empty()
+            relay.wait_until_empty()
             relay.stop()
     except NoDiskError as error:
         pytest.skip(str(error))
@@ -39,7 +39,7 @@ def test_a_full_disk_costs_a_452_and_nothing_else(world):
 
 def assert_full_disk_is_survived(relay, client):
     client.sendmail("a@sender.test", [TO], mail("before"))
-    relay.empty()
+    relay.wait_until_empty()
     files = {path for path in relay.queue_dir.rglob("*") if path.is_file()}
     filler = fill(relay.queue_dir, 1_000_000)
     for _ in range(3):
@@ -117,7 +117,7 @@ def test_a_disk_with_no_free_octet_is_told_of_and_so_is_the_end_of_it(world):
         with small_disk(relay.queue_dir, "33M"):
             relay.start()
             filler = fill(relay.queue_dir, 0)
-            (event,) = relay.awaited("trouble")
+            (event,) = relay.wait_for_events("trouble")
             assert event["text"].startswith("mail is answered 452: only 0 MiB free on the queue's disk")
             assert not accepts_mail(relay)
             done = relay.tool("health")
@@ -146,7 +146,7 @@ def test_a_body_that_cannot_be_written_costs_a_452_and_nothing_else(world):
         client.sendmail("a@sender.test", [TO], BIG)
     (message,) = received(sink)
     assert message.without_trace == BIG
-    relay.empty()
+    relay.wait_until_empty()
     until(lambda: not list((relay.queue_dir / "bodies").iterdir()), what="the body's file to go")
 
 
@@ -161,7 +161,7 @@ def test_a_disk_filled_by_small_messages_costs_a_452_and_keeps_what_was_accepted
             filler.unlink()
             sink.rules.clear()
             received(sink, accepted)
-            relay.empty()
+            relay.wait_until_empty()
             relay.stop()
     except NoDiskError as error:
         pytest.skip(str(error))
@@ -188,10 +188,10 @@ def test_mail_stays_queued_while_the_resolver_is_down_and_the_log_says_so(world)
     dead = f"127.0.0.1:{free_port()}"
     relay = world.relay(world.sink(), DNS_SERVERS=dead)
     relay.submit(mail(), TO)
-    (event, *_) = relay.awaited("deferred")
+    (event, *_) = relay.wait_for_events("deferred")
     assert "looking up the MX of example.test failed: no reply (connection refused)" in event["reply"]
     assert dead in event["reply"]
-    relay.keeps(1)
+    relay.wait_for_messages(1)
 
 
 def test_mail_stays_queued_while_a_zone_fails_and_goes_when_it_heals(world):
@@ -199,7 +199,7 @@ def test_mail_stays_queued_while_a_zone_fails_and_goes_when_it_heals(world):
     sink = world.sink()
     relay = world.relay(sink)
     relay.submit(mail(), TO)
-    relay.awaited("deferred")
+    relay.wait_for_events("deferred")
     world.dns.mail_host("example.test")
     received(sink)
 
@@ -225,11 +225,11 @@ def test_a_smarthost_that_cannot_be_logged_in_to_keeps_mail_queued_with_one_clea
         SSL_CERT_FILE=str(trust.write(world.home)),
     )
     relay.submit(mail(), TO)
-    (event,) = relay.awaited("deferred")
+    (event,) = relay.wait_for_events("deferred")
     expected = {"password": "535", "certificate": "certificate", "no starttls": "STARTTLS"}[trouble]
     lines = [line for line in relay.child.text.splitlines() if expected in line and "SMARTHOST_" in line]
     assert len(lines) >= 1, relay.child.text
-    relay.keeps(1)
+    relay.wait_for_messages(1)
     assert smarthost.messages == []
     assert "s3cret" not in relay.child.text
     assert "s3cret" not in relay.tool("queue", "show", relay.queue()[0]["id"]).stdout
@@ -245,7 +245,7 @@ def test_a_remote_that_hangs_up_is_tried_again(world, verb):
     relay = world.relay(sink)
     relay.submit(mail(), TO)
     (message,) = received(sink)
-    relay.empty()
+    relay.wait_until_empty()
     assert message.without_trace == mail()
     assert relay.events("deferred")
     assert "Traceback" not in relay.child.text
@@ -257,7 +257,7 @@ def test_a_remote_that_nobody_answers_for_is_tried_again(world):
     sink.close()
     relay = world.relay(sink)
     relay.submit(mail(), TO)
-    (event, *_) = relay.awaited("deferred")
+    (event, *_) = relay.wait_for_events("deferred")
     assert "127.0.0.1" in str(event)
     received(world.sink(port=port))
 
@@ -288,7 +288,7 @@ def test_a_dead_destination_delays_nobody_else(world):
         client.sendmail("a@sender.test", [TO], mail("alive"))
     (message,) = received(sink)
     assert message.recipients == (TO,)
-    relay.keeps(100)
+    relay.wait_for_messages(100)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -305,7 +305,7 @@ def test_mail_flows_while_the_log_is_not_read_and_a_stop_is_heard(world, workers
         relay.child.command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, env=relay.child.environment
     )
     try:
-        until(lambda: answers(relay.port), what="the greeting")
+        until(lambda: greets(relay.port), what="the greeting")
         for number in range(20):
             relay.submit(mail(f"{number}"), TO)
         received(sink, 20)

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from harness.certificates import self_signed
-from harness.processes import answers
+from harness.processes import greets
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.endtoend.mails import mail
@@ -57,7 +57,7 @@ def waiting(home):
 def two_workers(world, out, **settings):
     """Return a relay both of whose workers listen."""
     relay = world.relay(out, WORKERS="2", **settings)
-    relay.awaited("started")
+    relay.wait_for_events("started")
     return relay
 
 
@@ -76,7 +76,7 @@ def test_both_workers_take_mail_and_deliver_it_and_the_log_is_that_of_one_relay(
     submit_at_once(relay, 40)
     received(sink, 40)
     assert sorted(tokens(sink)) == sorted(str(number) for number in range(40))
-    assert len(relay.awaited("delivered", 40)) == 40
+    assert len(relay.wait_for_events("delivered", 40)) == 40
     assert len(relay.events("listening")) == 1
     assert [event["waiting"] for event in relay.events("started")] == [0]
     assert relay.stop() == 0
@@ -89,28 +89,28 @@ def test_both_workers_take_mail_and_deliver_it_and_the_log_is_that_of_one_relay(
 def test_each_worker_has_a_queue_and_the_next_start_counts_them_together(world):
     relay = two_workers(world, world.sink(SLOW), RETRY_SCHEDULE="F,1h,30m")
     submit_at_once(relay, 40)
-    relay.awaited("deferred", 40)
+    relay.wait_for_events("deferred", 40)
     homes = [relay.queue_dir, relay.queue_dir / "worker-2"]
     assert sum(map(waiting, homes)) == 40
     assert all(map(waiting, homes))
-    relay.keeps(40)
+    relay.wait_for_messages(40)
     assert relay.stop() == 0
     relay.start()
-    assert [event["waiting"] for event in relay.awaited("started", 2)] == [0, 40]
+    assert [event["waiting"] for event in relay.wait_for_events("started", 2)] == [0, 40]
 
 
 def test_with_fewer_workers_the_queue_that_is_left_over_is_merged_and_its_mail_delivered(world):
     relay = two_workers(world, world.sink(SLOW), RETRY_SCHEDULE="F,1h,30m")
     submit_at_once(relay, 40)
-    relay.awaited("deferred", 40)
+    relay.wait_for_events("deferred", 40)
     relay.stop()
     sink = world.sink()
     relay.environment |= {"WORKERS": "1", "SMTPPORTOUT": str(sink.port)}
     relay.start()
     received(sink, 40)
-    relay.empty()
+    relay.wait_until_empty()
     assert not (relay.queue_dir / "worker-2").exists()
-    assert relay.awaited("started", 2)[1]["waiting"] == 40
+    assert relay.wait_for_events("started", 2)[1]["waiting"] == 40
 
 
 def test_a_worker_that_is_killed_under_load_starts_again_and_nothing_accepted_is_lost(world):
@@ -123,9 +123,9 @@ def test_a_worker_that_is_killed_under_load_starts_again_and_nothing_accepted_is
             until(lambda begun=begun: len(load.accepted) > begun + 20, what="accepted messages")
             old = until(lambda number=number: children(relay).get(number), what=f"worker {number}")
             os.kill(old, signal.SIGKILL)
-            relay.awaited("trouble", count)
+            relay.wait_for_events("trouble", count)
             until(lambda old=old, number=number: children(relay).get(number, old) != old, what="the next process")
-    relay.empty()
+    relay.wait_until_empty()
     assert load.accepted - set(tokens(sink)) == set()
     assert sink.faults == []
     texts = [event["text"] for event in relay.events("trouble")]
@@ -139,7 +139,7 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
     relay = two_workers(world, sink)
     with Load(relay, sink) as load:
         for count in range(2, 5):
-            relay.awaited("started", count - 1)
+            relay.wait_for_events("started", count - 1)
             load.up.set()
             begun = len(load.accepted)
             until(lambda begun=begun: len(load.accepted) > begun + 20, what="accepted messages")
@@ -149,10 +149,10 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
             relay.kill()
             # At once: the workers may still hold the port and their queues.
             relay.start()
-            relay.awaited("started", count)
+            relay.wait_for_events("started", count)
             # They give up their queues a moment before they end.
             until(lambda workers=workers: all(map(gone, workers.values())), what="the end of the workers")
-    relay.empty()
+    relay.wait_until_empty()
     arrived = Counter(tokens(sink))
     assert load.accepted - set(arrived) == set()
     assert relay.events("fault") == []
@@ -170,7 +170,7 @@ def test_a_stop_under_load_ends_with_status_0_and_loses_nothing(world):
         assert status == 0
         assert all(map(gone, workers.values()))
         relay.start()
-    relay.empty()
+    relay.wait_until_empty()
     assert load.accepted - set(tokens(sink)) == set()
     assert relay.events("trouble") == []
     assert relay.events("fault") == []
@@ -181,7 +181,7 @@ def test_a_queue_that_cannot_be_opened_ends_the_start_with_one_line(world):
     assert relay.stop() == 0
     relay.child.output.write_text("")
     (relay.queue_dir / "worker-2" / "queue.sqlite").write_bytes(b"\xff" * 8192)
-    words = relay.refuse()
+    words = relay.start_and_fail()
     assert relay.child.wait() == 1
     assert len([line for line in words.splitlines() if line.startswith("smtprelay: ")]) == 1
     assert "queue.sqlite" in words
@@ -193,9 +193,9 @@ def test_a_second_relay_on_the_same_directory_is_refused_whatever_its_workers(wo
     relay = two_workers(world, world.sink())
     for workers in ("1", "3"):
         second = world.stopped_relay(world.sink(), WORKERS=workers, QUEUE_DIR=str(relay.queue_dir), PORT="0")
-        words = second.refuse()
+        words = second.start_and_fail()
         assert str(relay.queue_dir) in words
-    assert answers(relay.port)
+    assert greets(relay.port)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives privileges up")
@@ -217,7 +217,7 @@ def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_
     relay.child.command[:0] = prefix
     relay.start()
     # A worker that is killed before it listens would end the start.
-    relay.awaited("started")
+    relay.wait_for_events("started")
     workers = children(relay)
     assert sorted(workers) == [1, 2]
     for pid in workers.values():
@@ -241,7 +241,7 @@ def test_lines_of_both_workers_come_out_whole_when_much_is_logged_at_a_time(worl
         thread.start()
     for thread in threads:
         thread.join()
-    relay.awaited("delivered", 60)
+    relay.wait_for_events("delivered", 60)
     assert relay.stop() == 0
     lines = relay.child.text.splitlines()
     assert all(line.startswith("{") and line.endswith("}") for line in lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import mta
-from harness.processes import answers, free_port
+from harness.processes import free_port, greets
 from harness.waiting import until
 from tests.image.buildah import disk_usage
 from tests.image.container import USER, daemon_of, locked_up, resident
@@ -36,7 +36,7 @@ def start(image, tmp_path):
         child = locked_up(image.root, tmp_path, *image.start, user=user, **more, **settings(port))
         children.append(child)
         child.start()
-        until(lambda: answers(port) or not child.running, what="the greeting")
+        until(lambda: greets(port) or not child.running, what="the greeting")
         assert child.running, child.text
         return child
 

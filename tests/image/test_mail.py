@@ -52,7 +52,7 @@ def test_mail_goes_to_the_mx_hosts(relay, sink):
         container.submit(HARD, TO)
         (message,) = received(sink)
         assert message.without_trace == HARD
-        container.empty()
+        container.wait_until_empty()
         assert container.run("mailq").stdout.startswith("Nothing is waiting. ")
 
 
@@ -61,7 +61,7 @@ def test_the_commands_of_the_exim_image_work_beside_the_relay(relay, sink):
     with relay(sink, PRIVATE_DESTINATIONS="allow") as container:
         sent = container.run("sh", "-c", f"printf 'To: {TO}\\nSubject: x\\n\\nhello\\n' | /usr/sbin/sendmail -t -i")
         assert sent.returncode == 0, sent.stderr
-        container.awaited("deferred")
+        container.wait_for_events("deferred")
         assert container.run("exim", "-bpc").stdout == "1\n"
         assert container.run("exiqgrep", "-c").stdout == "1 matches out of 1 messages\n"
         assert TO in container.run("exim4", "-bp").stdout
@@ -71,18 +71,18 @@ def test_the_commands_of_the_exim_image_work_beside_the_relay(relay, sink):
         sink.rules.clear()
         assert container.run("exim", "-qff").returncode == 0
         received(sink)
-        container.empty()
+        container.wait_until_empty()
 
 
 def test_two_workers_take_mail_and_are_one_relay(relay, sink):
     with relay(sink, PRIVATE_DESTINATIONS="allow", WORKERS="2") as container:
-        container.awaited("started")
+        container.wait_for_events("started")
         clients = [container.client() for _ in range(8)]
         for client in clients:
             client.sendmail("a@sender.test", [TO], mail())
             client.quit()
         received(sink, 8)
-        container.empty()
+        container.wait_until_empty()
         assert container.run("smtprelay", "health").returncode == 0
         assert container.run("ls", f"{QUEUE}/worker-2/queue.sqlite").returncode == 0
 
@@ -124,11 +124,11 @@ def test_the_queue_is_kept_from_one_container_to_the_next(relay, sink):
     sink.rules.append(Rule("RCPT", "451 4.3.0 come back"))
     with relay(sink, PRIVATE_DESTINATIONS="allow") as container:
         container.submit(mail(), TO)
-        container.awaited("deferred")
+        container.wait_for_events("deferred")
     sink.rules.clear()
     with relay(sink, PRIVATE_DESTINATIONS="allow") as successor:
         received(sink)
-        successor.empty()
+        successor.wait_until_empty()
 
 
 def test_a_stop_in_the_middle_of_load_loses_nothing_that_was_accepted(relay, sink):
@@ -157,7 +157,7 @@ def test_a_stop_in_the_middle_of_load_loses_nothing_that_was_accepted(relay, sin
         client.join()
     with relay(sink, PRIVATE_DESTINATIONS="allow") as successor:
         until(lambda: set(accepted) <= tokens(sink), 60, what="all accepted mail")
-        successor.empty()
+        successor.wait_until_empty()
     assert sink.faults == []
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from harness.processes import Child, answers, find_program, free_port
+from harness.processes import Child, find_program, free_port, greets
 from harness.waiting import until
 
 _LMTP = Path("/usr/lib/dovecot/lmtp")
@@ -81,7 +81,7 @@ class Dovecot:
         os.chown(mail, _NOBODY, _NOBODY)
         self._child.start()
         try:
-            until(lambda: answers(self.port) or not self._child.running, what="dovecot's greeting")
+            until(lambda: greets(self.port) or not self._child.running, what="dovecot's greeting")
         except TimeoutError:
             self._child.kill()
         if not self._child.running:

@@ -106,7 +106,7 @@ class Outage:
         """Start for the last time and wait until all is delivered."""
         self.refuse(False)
         self.relay.start()
-        self.relay.empty()
+        self.relay.wait_until_empty()
 
     def _start(self) -> None:
         """Start, or now and then have the power fail in the middle of that."""

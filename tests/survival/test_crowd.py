@@ -199,7 +199,7 @@ def test_without_descriptors_clients_hear_421_what_runs_goes_on_and_all_is_well_
                 with connect(relay.port) as turned_away:
                     assert turned_away.recv(512).startswith(b"421 4.3.2")
             received(sink, 2)
-            relay.awaited("deferred")
+            relay.wait_for_events("deferred")
             until(Rest(relay.child.pid).come, what="a relay that rests")
         received(elsewhere)
         client.sendmail("a@sender.test", [TO], mail("large", LARGE))
@@ -215,13 +215,13 @@ def test_without_descriptors_clients_hear_421_what_runs_goes_on_and_all_is_well_
 def test_a_stop_in_the_middle_of_load_loses_nothing_and_is_over_within_its_grace(world, workers, again):
     sink = world.sink()
     relay = world.relay(sink, WORKERS=workers)
-    relay.awaited("started")
+    relay.wait_for_events("started")
     with Load(relay, sink) as load:
         load.up.set()
         until(lambda: len(load.accepted) > 100, what="accepted messages")
         slow = begin_a_message(relay.port)
         relay.child.process.send_signal(signal.SIGTERM)
-        relay.awaited("stopping")
+        relay.wait_for_events("stopping")
         relay.child.process.send_signal(again)
         # A new client gets a temporary reply, and a client in the middle of a message may finish it.
         until(lambda: greeting(relay.port).startswith(b"421 4.3.2"), what="421 for a newcomer")
@@ -237,7 +237,7 @@ def test_a_stop_in_the_middle_of_load_loses_nothing_and_is_over_within_its_grace
     in_queue = {entry["sender"].partition("@")[0] for entry in relay.queue()}
     assert accepted - set(tokens(sink)) - in_queue == set()
     relay.start()
-    relay.empty()
+    relay.wait_until_empty()
     assert accepted - set(tokens(sink)) == set()
     assert sink.faults == []
 

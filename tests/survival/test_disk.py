@@ -92,7 +92,7 @@ class Patient:
 
     def assert_all_is_well(self):
         self.sink.rules.clear()
-        self.relay.empty()
+        self.relay.wait_until_empty()
         assert self.accepted - set(tokens(self.sink)) == set()
         assert ledger(self.relay)["waiting"] == 0
         assert "Traceback" not in self.relay.child.text
@@ -116,7 +116,7 @@ def test_a_start_trusts_no_log_of_which_the_process_before_could_not_sync_a_part
     patient.sink.rules.append(LATER)
     assert patient.send("before", SMALL) == 250
     # Its next attempt, which syncs too, comes in a second.
-    patient.relay.awaited("deferred")
+    patient.relay.wait_for_events("deferred")
     patient.disk.fail("fsync", name="*-wal")
     assert patient.send("lost", LARGE) == 451
     patient.relay.kill()
