@@ -29,7 +29,7 @@ def expect_no_round(relay):
     """See that the message went out once, came no further than the greeting, and waits with a clear line."""
     (event, *_) = relay.wait_for_events("deferred")
     assert "mail loops back to this relay" in event["reply"]
-    assert "it calls itself relay.example.test, which is our own name" in event["reply"]
+    assert "it calls itself relay.example.test, which is this relay's own name" in event["reply"]
     assert "MAILNAME" in event["reply"]
     assert len(relay.events("accepted")) == 1
     relay.wait_for_messages(1)

@@ -1,4 +1,4 @@
-"""What both halves of the client's machine share: what goes out, and which reply belongs to which command."""
+"""The parts that all exchanges of the client's machine share: commands, awaited replies, events and failures."""
 
 import enum
 from collections import deque
@@ -11,7 +11,7 @@ from mta.smtp.replies import Reply
 
 
 class Awaited(enum.Enum):
-    """What a reply answers."""
+    """The command, or the other step, to which a reply belongs."""
 
     GREETING = "greeting"
     EHLO = "EHLO"
@@ -23,83 +23,83 @@ class Awaited(enum.Enum):
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
-    #: The dot, or the last octet of BDAT; in LMTP once for each recipient (RFC 2033 section 4.2).
+    #: The final dot, or the last octet of BDAT; in LMTP once for each recipient (RFC 2033 section 4.2).
     END = "end of data"
 
 
 class ClientEvent(enum.Enum):
-    """What the caller has to do next."""
+    """The next action of the caller."""
 
     #: The session is ready for mail: `begin` may be called.
     READY = enum.auto()
     #: Begin the TLS handshake; call `tls_started` when it is done.
     START_TLS = enum.auto()
-    #: Give the body by `send_body` and `end_body`; replies may come meanwhile.
+    #: Send the body by `send_body` and `end_body`; replies may arrive meanwhile.
     SEND_BODY = enum.auto()
-    #: `recipient_replies` holds one for each recipient. `ended` tells whether the session goes on.
+    #: The transaction is over: read `recipient_replies`. `ended` is None if the session goes on.
     DONE = enum.auto()
-    #: The session ended outside a transaction; `ended` tells why.
+    #: The session ended outside a transaction; `ended` has the reason.
     CLOSED = enum.auto()
 
 
 class FailureKind(enum.Enum):
-    """Why a session ended."""
+    """The kinds of reasons for which a session ends."""
 
-    #: The connection broke, or could not be made.
+    #: The connection was lost, or could not be made.
     LOST = enum.auto()
     TIMEOUT = enum.auto()
-    #: The server said that it goes (421), or would not start anew on a used connection.
+    #: The server closes the session (421), or refuses RSET on a used connection.
     CLOSING = enum.auto()
-    #: The server broke the protocol.
+    #: The server violated the protocol.
     PROTOCOL = enum.auto()
-    #: The server refused the session: greeting or EHLO.
+    #: The server refused the session in its greeting or its reply to EHLO.
     REFUSED = enum.auto()
-    #: The server calls itself by our own name (RFC 5321 section 6.3: mail would go in circles).
+    #: The server has the client's own name, so that mail would loop (RFC 5321 section 6.3).
     LOOPS_BACK = enum.auto()
-    #: TLS was demanded and is not offered, or STARTTLS was refused.
+    #: TLS is required but is not offered, or STARTTLS was refused.
     NO_TLS = enum.auto()
-    #: The handshake failed.
+    #: The TLS handshake failed.
     TLS_FAILED = enum.auto()
-    #: The certificate does not prove the name.
+    #: The certificate does not prove the name of the server.
     NOT_TRUSTED = enum.auto()
     LOGIN_REFUSED = enum.auto()
-    #: No login mechanism is offered that may be used here.
+    #: The server does not offer a login mechanism that may be used.
     NO_MECHANISM = enum.auto()
-    #: We gave up: the body could not be read, or we are stopping.
+    #: The client gave up: the body could not be read, or the relay is stopping.
     LOCAL = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """Why a command got no reply of its own: enhanced status of class 4, and words for an operator."""
+    """The reason for which a command got no reply: an enhanced status of class 4, and a text for the operator."""
 
     kind: FailureKind
     status: str
     text: str
-    #: The reply that ended the session, if it was one.
+    #: The reply that ended the session, if a reply did.
     reply: Reply | None = field(default=None, compare=False, repr=False)
 
 
 class SessionOver(Exception):
-    """Theirs: the session cannot go on, for this reason."""
+    """The session cannot go on, because of the server."""
 
-    def __init__(self, trouble: SessionFailure) -> None:
-        super().__init__(trouble.text)
-        self.trouble = trouble
+    def __init__(self, failure: SessionFailure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class Exchange(Protocol):
-    """One part of a session: it knows what a reply means and what to say next."""
+    """One part of a session: handles replies and sends the next commands."""
 
-    def answer(self, step: Awaited, reply: Reply) -> ClientEvent | None:
-        """Take the reply to a command that was said. Raises SessionOver."""
+    def handle_reply(self, awaited: Awaited, reply: Reply) -> ClientEvent | None:
+        """Handle the reply to a command. Return the event it leads to, if any. Raises SessionOver."""
 
-    def cut(self, trouble: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
-        """Learn that nothing more will be answered; return the last event, and the reason in better words."""
+    def fail(self, failure: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
+        """End, because no further reply will come. Return the last event, and the failure with its details."""
 
 
 class Dialogue:
-    """The wire's two lists: bytes to send, and the steps whose replies are still to come, in order."""
+    """The octets to send, and the replies that are still to come, both in order."""
 
     __slots__ = ("expected", "outgoing")
 
@@ -107,27 +107,27 @@ class Dialogue:
         self.outgoing: list[bytes] = []
         self.expected: deque[Awaited] = deque((Awaited.GREETING,))
 
-    def say(self, step: Awaited, command: str) -> None:
-        """Send one command. Raises LocalProtocolError if it holds a line end."""
-        self.say_all((step,), (command,))
+    def send(self, awaited: Awaited, command: str) -> None:
+        """Send one command. Raises LocalProtocolError if it contains a line end."""
+        self.send_all((awaited,), (command,))
 
-    def say_all(self, steps: Sequence[Awaited], commands: Sequence[str]) -> None:
-        """Send commands in one go, each with its step. Raises LocalProtocolError if one holds a line end."""
+    def send_all(self, awaited: Sequence[Awaited], commands: Sequence[str]) -> None:
+        """Send commands in one piece, each with its reply. Raises LocalProtocolError if one contains a line end."""
         text = "\r\n".join(commands) + "\r\n"
         if text.count("\n") != len(commands) or text.count("\r") != len(commands):
-            raise LocalProtocolError("a command holds a line end")
+            raise LocalProtocolError("a command contains a line end")
         self.outgoing.append(text.encode())
-        self.expected.extend(steps)
+        self.expected.extend(awaited)
 
 
 def refused(kind: FailureKind, reply: Reply, default: str) -> SessionOver:
-    """Return the end of a session that a reply brought; its status is class 4, since the mail may be tried again."""
+    """Return the exception for a reply that ends the session. Its status has class 4, as mail may be tried again."""
     status = f"4{reply.status[1:]}" if reply.status else default
     return SessionOver(SessionFailure(kind, status, str(reply), reply))
 
 
-def out_of_protocol(step: Awaited, reply: Reply) -> SessionOver:
-    """Return the end of a session by a reply that makes no sense where it came."""
+def protocol_error(awaited: Awaited, reply: Reply) -> SessionOver:
+    """Return the exception for a reply that is not allowed at this point."""
     return SessionOver(
-        SessionFailure(FailureKind.PROTOCOL, "4.5.0", f"protocol error: reply to {step.value} was {reply}")
+        SessionFailure(FailureKind.PROTOCOL, "4.5.0", f"protocol error: reply to {awaited.value} was {reply}")
     )

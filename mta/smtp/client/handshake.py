@@ -1,4 +1,4 @@
-"""From the greeting to a session that is ready for mail: EHLO or LHLO, STARTTLS (RFC 3207), AUTH (RFC 4954)."""
+"""The exchange before any mail: greeting, EHLO or LHLO, STARTTLS (RFC 3207) and AUTH (RFC 4954)."""
 
 from dataclasses import dataclass, field
 
@@ -15,13 +15,13 @@ from mta.smtp.client.dialogue import (
 )
 from mta.smtp.replies import Reply
 
-# How a session ends with a server that offers TLS and cannot do it.
+# The failures that occur with a server that offers TLS but does not support it.
 _BROKEN = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.PROTOCOL})
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user and password; neither shows in `repr`."""
+    """A user name and a password; `repr` shows neither."""
 
     user: str = field(repr=False)
     password: str = field(repr=False)
@@ -29,13 +29,13 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What we say and demand before any mail."""
+    """The client's name and its requirements for a session."""
 
-    #: Our name in EHLO.
+    #: The client's name in EHLO.
     hello: str
     #: Speak LMTP (RFC 2033): LHLO, and a reply for each recipient after the body.
     lmtp: bool = False
-    #: Use STARTTLS where it is offered.
+    #: Use STARTTLS if it is offered.
     starttls: bool = True
     #: End the session rather than go on in clear.
     tls_required: bool = False
@@ -46,7 +46,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a server's EHLO or LHLO reply announced."""
+    """The extensions in a server's reply to EHLO or LHLO."""
 
     pipelining: bool = False
     chunking: bool = False
@@ -54,13 +54,13 @@ class Offer:
     dsn: bool = False
     eight_bit: bool = False
     smtputf8: bool = False
-    #: The largest message it takes; None when SIZE is not offered, 0 when it names no limit (RFC 1870 section 3).
+    #: The size limit of a message; None if SIZE is not offered, 0 if it has no limit (RFC 1870 section 3).
     size: int | None = None
     mechanisms: frozenset[str] = frozenset()
 
 
 def read_offer(reply: Reply) -> Offer:
-    """Read an EHLO reply; its first line is the server's name (RFC 5321 section 4.1.1.1)."""
+    """Parse a reply to EHLO; its first line is the server's name (RFC 5321 section 4.1.1.1)."""
     words: dict[str, list[str]] = {}
     for line in reply.lines[1:]:
         # Old servers wrote "AUTH=PLAIN LOGIN", some both forms.
@@ -80,19 +80,19 @@ def read_offer(reply: Reply) -> Offer:
 
 
 def _limit(parameters: list[str]) -> int:
-    """Read the number of a SIZE line; RFC 1870 section 4 allows twenty digits. Anything else is no limit."""
+    """Parse the number of a SIZE line, of up to twenty digits (RFC 1870 section 4); other text is 0, no limit."""
     number = parameters[0] if parameters else ""
     return int(number) if number.isascii() and number.isdigit() and len(number) <= 20 else 0
 
 
 class Handshake:
-    """The script of a session's first part."""
+    """The first exchange of a session."""
 
     def __init__(self, dialogue: Dialogue, terms: Terms, *, secured: bool) -> None:
         self._dialogue = dialogue
         self._terms = terms
         self._secured = secured
-        # Whether STARTTLS has started TLS; if the session then breaks, the host can be tried in clear.
+        # Whether TLS was started by STARTTLS, so that the host can be tried in clear if the session then fails.
         self._in_starttls = False
         # RFC 2033 section 4.1: LMTP has neither HELO nor EHLO.
         self._hello = Awaited.LHLO if terms.lmtp else Awaited.EHLO
@@ -101,82 +101,84 @@ class Handshake:
         #: The reply that refused STARTTLS, or "".
         self.starttls_refused = ""
 
-    def answer(self, step: Awaited, reply: Reply) -> ClientEvent | None:
-        """Take a reply. Raises SessionOver."""
-        match step:
+    def handle_reply(self, awaited: Awaited, reply: Reply) -> ClientEvent | None:
+        """Handle a reply. Raises SessionOver."""
+        match awaited:
             case Awaited.GREETING:
                 self._greeted(reply)
                 return None
             case Awaited.EHLO | Awaited.HELO | Awaited.LHLO:
-                return self._named(step, reply)
+                return self._hello_replied(awaited, reply)
             case Awaited.STARTTLS:
-                return self._tls_answered(reply)
+                return self._starttls_replied(reply)
             case _:
                 assert self._login is not None
-                return ClientEvent.READY if self._login.answer(reply) else None
+                return ClientEvent.READY if self._login.handle_reply(reply) else None
 
-    def cut(self, trouble: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
-        """Learn that the session is over: a refused login stays the reason even if the server then hung up."""
+    def fail(self, failure: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
+        """End. A refused login stays the reason even if the server then closed the connection."""
         refusal = self._login.refusal if self._login is not None else None
-        return ClientEvent.CLOSED, refusal or self._tls_trouble(trouble)
+        return ClientEvent.CLOSED, refusal or self._tls_failure(failure)
 
-    def _tls_trouble(self, trouble: SessionFailure) -> SessionFailure:
-        """Count a session that broke at STARTTLS, or at the first command under TLS, as a failed handshake.
+    def _tls_failure(self, failure: SessionFailure) -> SessionFailure:
+        """Return a failure at STARTTLS, or at the first command under TLS, as a failed handshake.
 
-        In TLS 1.3 the server judges a client's certificate after the client's side of the handshake is done.
+        In TLS 1.3 the server checks a client's certificate after the client has completed the handshake.
         """
         awaited = self._dialogue.expected[0] if self._dialogue.expected else None
-        # A server that cannot begin TLS now says 454 (RFC 3207 section 4), and some say 421.
-        refused_tls = awaited is Awaited.STARTTLS and trouble.kind is FailureKind.CLOSING
+        # A server that cannot begin TLS replies 454 (RFC 3207 section 4), and some reply 421.
+        refused_tls = awaited is Awaited.STARTTLS and failure.kind is FailureKind.CLOSING
         at_tls = awaited is Awaited.STARTTLS or (self._in_starttls and awaited is self._hello)
-        if refused_tls or (at_tls and trouble.kind in _BROKEN):
+        if refused_tls or (at_tls and failure.kind in _BROKEN):
             under = " under TLS" if self._in_starttls else ""
-            return SessionFailure(FailureKind.TLS_FAILED, "4.7.5", f"{trouble.text}{under}")
-        return trouble
+            return SessionFailure(FailureKind.TLS_FAILED, "4.7.5", f"{failure.text}{under}")
+        return failure
 
     def tls_started(self) -> None:
-        """Begin anew inside TLS: what was learned in clear is forgotten (RFC 3207 section 4.2)."""
+        """Begin anew inside TLS; the offer in clear is dropped (RFC 3207 section 4.2)."""
         self._secured = self._in_starttls = True
         self.offer = Offer()
-        self._say_hello(self._hello)
+        self._send_hello(self._hello)
 
-    def _say_hello(self, step: Awaited) -> None:
-        self._dialogue.say(step, f"{step.value} {self._terms.hello}")
+    def _send_hello(self, command: Awaited) -> None:
+        self._dialogue.send(command, f"{command.value} {self._terms.hello}")
 
     def _greeted(self, reply: Reply) -> None:
         if reply.code // 100 != 2:
             raise refused(FailureKind.REFUSED, reply, "4.3.2")
-        self._say_hello(self._hello)
+        self._send_hello(self._hello)
 
-    def _named(self, step: Awaited, reply: Reply) -> ClientEvent | None:
+    def _hello_replied(self, awaited: Awaited, reply: Reply) -> ClientEvent | None:
         if reply.code // 100 == 2:
-            self._refuse_ourselves(reply)
-            self.offer = read_offer(reply) if step is not Awaited.HELO else Offer()
-            return self._secure()
-        if step is Awaited.EHLO and reply.code // 100 == 5:
-            self._say_hello(Awaited.HELO)
+            self._refuse_own_name(reply)
+            self.offer = read_offer(reply) if awaited is not Awaited.HELO else Offer()
+            return self._start_tls()
+        if awaited is Awaited.EHLO and reply.code // 100 == 5:
+            self._send_hello(Awaited.HELO)
             return None
         raise refused(FailureKind.REFUSED, reply, "4.3.2")
 
-    def _refuse_ourselves(self, reply: Reply) -> None:
-        """End the session with a server of our own name; a mail store may well be on this host and bear it too."""
+    def _refuse_own_name(self, reply: Reply) -> None:
+        """Raise SessionOver if the server has the client's name. A mail store may have it: it may be on this host."""
         name = reply.lines[0].partition(" ")[0].rstrip(".")
         if name.lower() == self._terms.hello.lower() and not self._terms.lmtp:
             raise SessionOver(
-                SessionFailure(FailureKind.LOOPS_BACK, "4.4.6", f"it calls itself {name}, which is our own name")
+                SessionFailure(
+                    FailureKind.LOOPS_BACK, "4.4.6", f"it calls itself {name}, which is this relay's own name"
+                )
             )
 
-    def _secure(self) -> ClientEvent | None:
+    def _start_tls(self) -> ClientEvent | None:
         if self._secured or not self._terms.starttls:
             return self._log_in()
         if self.offer.starttls:
-            self._dialogue.say(Awaited.STARTTLS, "STARTTLS")
+            self._dialogue.send(Awaited.STARTTLS, "STARTTLS")
             return None
         if self._terms.tls_required:
             raise SessionOver(SessionFailure(FailureKind.NO_TLS, "4.7.4", "STARTTLS is not offered"))
         return self._log_in()
 
-    def _tls_answered(self, reply: Reply) -> ClientEvent | None:
+    def _starttls_replied(self, reply: Reply) -> ClientEvent | None:
         if reply.code // 100 == 2:
             return ClientEvent.START_TLS
         if self._terms.tls_required:

@@ -1,6 +1,6 @@
-"""One mail transaction as the client sees it: MAIL, RCPT, DATA or BDAT (RFC 5321 section 3.3, RFC 2920, RFC 3030).
+"""One mail transaction of the client: MAIL, RCPT, DATA or BDAT (RFC 5321 section 3.3, RFC 2920, RFC 3030).
 
-In LMTP each recipient that was accepted gets a reply of its own after the body, in order (RFC 2033 section 4.2).
+In LMTP each accepted recipient gets a reply of its own after the body, in order (RFC 2033 section 4.2).
 """
 
 from collections import deque
@@ -14,13 +14,13 @@ from mta.smtp.client.dialogue import (
     FailureKind,
     SessionFailure,
     SessionOver,
-    out_of_protocol,
+    protocol_error,
 )
 from mta.smtp.client.handshake import Offer
 from mta.smtp.framing import DotStuffer
 from mta.smtp.replies import Reply
 
-#: What became of a recipient: the remote's answer, or why there is none.
+#: The result of a recipient: the server's reply, or the failure because of which there is none.
 RecipientReply = Reply | SessionFailure
 
 # Reading a member off its Enum costs as much as a call in Python 3.11, and each reply is compared with several.
@@ -31,167 +31,169 @@ _MAY_BE_TAKEN = "the message may have been taken"
 
 @fast_value(frozen=True, slots=True)
 class OutgoingMessage:
-    """What to send: MAIL and RCPT commands without line ends, and the body or at least its size in octets.
+    """A message to send: MAIL and RCPT commands without line ends, the size in octets, and perhaps the body.
 
-    The body's lines end in CRLF, the last one too, and hold no other CR or LF: whoever took it in saw to that, and
-    what comes back from a disk is looked at there (mta.message.body).
+    Each line of the body ends in CRLF, and the body has no other CR or LF. The server's machine ensures that when a
+    message is received, and mta.message.body when it is read from the disk.
     """
 
     mail: str
     recipients: Sequence[str]
     size: int
-    #: The whole body, or None when it will be given in pieces after SEND_BODY.
+    #: The whole body, or None if it is sent in pieces after SEND_BODY.
     body: bytes | None = None
 
 
 class _RecipientReplies:
-    """Which recipient is asked next, and what became of each."""
+    """The replies to the recipients, and the place of the next recipient that gets a reply to RCPT."""
 
-    __slots__ = ("_final", "accepted", "answers", "asked", "refused")
+    __slots__ = ("_first_open", "accepted", "next", "refused", "replies")
 
     def __init__(self, count: int) -> None:
-        self.answers: list[RecipientReply | None] = [None] * count
-        self.asked = 0
+        self.replies: list[RecipientReply | None] = [None] * count
+        self.next = 0
         self.accepted = 0
         #: Places of the recipients whose RCPT was refused.
         self.refused: list[int] = []
-        # Before it all have their verdicts, so that a thousand replies do not make half a million comparisons.
-        self._final = 0
+        # All recipients before this place have a reply. For a thousand recipients it saves half a million comparisons.
+        self._first_open = 0
 
-    def take(self, reply: Reply) -> None:
-        """Take the reply to the next RCPT. After a refused MAIL it changes nothing, whatever it says."""
-        if self.answers[self.asked] is None:
+    def add(self, reply: Reply) -> None:
+        """Add the reply to the next RCPT. After a refused MAIL it changes nothing."""
+        if self.replies[self.next] is None:
             if reply.positive:
                 self.accepted += 1
             else:
-                self.answers[self.asked] = reply
-                self.refused.append(self.asked)
-        self.asked += 1
+                self.replies[self.next] = reply
+                self.refused.append(self.next)
+        self.next += 1
 
-    def take_final(self, reply: Reply) -> None:
-        """Give the next that has no verdict yet this one."""
-        next_one = self.answers.index(None, self._final)
-        self.answers[next_one] = reply
-        self._final = next_one + 1
+    def add_final(self, reply: Reply) -> None:
+        """Give the next recipient without a reply this one, which came after the body."""
+        place = self.replies.index(None, self._first_open)
+        self.replies[place] = reply
+        self._first_open = place + 1
 
-    def settle(self, verdict: RecipientReply) -> None:
-        """Give all that have no verdict yet this one."""
-        self.answers = [verdict if answer is None else answer for answer in self.answers]
+    def fill(self, result: RecipientReply) -> None:
+        """Give all recipients without a reply this result."""
+        self.replies = [result if reply is None else reply for reply in self.replies]
 
     @property
-    def all_asked(self) -> bool:
-        return self.asked == len(self.answers)
+    def complete(self) -> bool:
+        """Whether each RCPT has its reply."""
+        return self.next == len(self.replies)
 
 
 class ClientTransaction:
-    """The script of one transaction. `recipient_replies` is complete once DONE was given."""
+    """The exchange of one transaction. `recipient_replies` is complete after DONE."""
 
     def __init__(
-        self, dialogue: Dialogue, offer: Offer, letter: OutgoingMessage, *, bdat: bool, lmtp: bool = False
+        self, dialogue: Dialogue, offer: Offer, message: OutgoingMessage, *, bdat: bool, lmtp: bool = False
     ) -> None:
         self._dialogue = dialogue
-        self._letter = letter
+        self._message = message
         self._pipelining = offer.pipelining
         self._bdat = bdat and offer.chunking
         self._lmtp = lmtp
-        self._later: deque[tuple[Awaited, str]] = deque()
-        self._tally = _RecipientReplies(len(letter.recipients))
+        self._unsent: deque[tuple[Awaited, str]] = deque()
+        self._replies = _RecipientReplies(len(message.recipients))
         self._stuffer: DotStuffer | None = None
         self._sent = 0
         self._ended = False
-        #: Whether the remote answered anything to this transaction.
+        #: Whether the server sent any reply to this transaction.
         self.answered = False
-        #: Whether the verdict of all recipients is the reply to MAIL.
+        #: Whether MAIL was refused, so that its reply is the result of all recipients.
         self.sender_refused = False
-        #: Whether the remote may still hold a part of it, so that RSET must come before the next (RFC 3030 section 2).
-        self.unclean = False
+        #: Whether the server may still keep a part of the transaction, so that RSET must precede the next one (RFC 3030
+        #: section 2).
+        self.reset_needed = False
 
     @property
     def recipient_replies(self) -> list[RecipientReply]:
-        """One for each recipient, in order, once DONE was given."""
-        return [answer for answer in self._tally.answers if answer is not None]
+        """The result of each recipient, in order, after DONE."""
+        return [reply for reply in self._replies.replies if reply is not None]
 
     @property
     def accepted(self) -> int:
-        """How many RCPT commands got a positive reply."""
-        return self._tally.accepted
+        """The number of RCPT commands with a positive reply."""
+        return self._replies.accepted
 
     @property
     def refused(self) -> Sequence[int]:
-        """Places, in the letter, of the recipients whose RCPT command was refused."""
-        return self._tally.refused
+        """The places in the message of the recipients whose RCPT command was refused."""
+        return self._replies.refused
 
     @property
     def fully_sent(self) -> bool:
-        """Whether the remote may have the whole message: by BDAT once its last octet went out, told or not."""
-        return self._ended or (self._bdat and self._sent == self._letter.size)
+        """Whether the server may have the whole message. By BDAT that is so once the last octet is sent."""
+        return self._ended or (self._bdat and self._sent == self._message.size)
 
     def start(self, *, reset: bool) -> None:
-        """Say the first commands: all of them, and a body in memory by BDAT, when the remote takes pipelines."""
-        letter, dialogue = self._letter, self._dialogue
-        steps = [_MAIL, *[_RCPT] * len(letter.recipients)]
-        commands = [letter.mail, *letter.recipients]
+        """Send the first command. With PIPELINING send all commands, and with BDAT also a body in memory."""
+        message, dialogue = self._message, self._dialogue
+        awaited = [_MAIL, *[_RCPT] * len(message.recipients)]
+        commands = [message.mail, *message.recipients]
         if reset:
-            steps.insert(0, _RSET)
+            awaited.insert(0, _RSET)
             commands.insert(0, "RSET")
         if not self._pipelining:
-            self._later.extend(zip(steps, commands, strict=True))
-            dialogue.say(*self._later.popleft())
+            self._unsent.extend(zip(awaited, commands, strict=True))
+            dialogue.send(*self._unsent.popleft())
             return
         if not self._bdat:
-            steps.append(_DATA)
+            awaited.append(_DATA)
             commands.append("DATA")
-        elif letter.body is not None:
-            steps.append(_END)
-            commands.append(f"BDAT {letter.size} LAST")
-        dialogue.say_all(steps, commands)
-        if self._bdat and letter.body is not None:
-            dialogue.outgoing.append(letter.body)
+        elif message.body is not None:
+            awaited.append(_END)
+            commands.append(f"BDAT {message.size} LAST")
+        dialogue.send_all(awaited, commands)
+        if self._bdat and message.body is not None:
+            dialogue.outgoing.append(message.body)
             self._ended = True
 
-    def answer(self, step: Awaited, reply: Reply) -> ClientEvent | None:
-        """Take a reply. Raises SessionOver."""
-        if step is _RSET:
+    def handle_reply(self, awaited: Awaited, reply: Reply) -> ClientEvent | None:
+        """Handle a reply. Raises SessionOver."""
+        if awaited is _RSET:
             self._reset(reply)
             return None
         self.answered = True
-        if reply.code // 100 == 3 and step is not _DATA:
-            raise out_of_protocol(step, reply)
-        if step is _RCPT:
+        if reply.code // 100 == 3 and awaited is not _DATA:
+            raise protocol_error(awaited, reply)
+        if awaited is _RCPT:
             return self._recipient(reply)
-        if step is _MAIL:
+        if awaited is _MAIL:
             return self._sender(reply)
-        if step is _DATA:
+        if awaited is _DATA:
             return self._data(reply)
         return self._final(reply)
 
-    def cut(self, trouble: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
-        """Give the unanswered recipients the reason why; after the end of data they may have the message."""
+    def fail(self, failure: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
+        """Give the failure to all recipients without a reply; they may have the mail if all of it was sent."""
         if self.fully_sent:
-            if trouble.kind is FailureKind.LOST:
-                trouble = SessionFailure(
+            if failure.kind is FailureKind.LOST:
+                failure = SessionFailure(
                     FailureKind.LOST, "4.4.2", f"connection lost after end of data; {_MAY_BE_TAKEN}"
                 )
-            elif trouble.kind is not FailureKind.CLOSING:
-                # A reply that nobody understands may have been a yes; 421 is a no.
-                trouble = SessionFailure(trouble.kind, trouble.status, f"{trouble.text}; {_MAY_BE_TAKEN}")
-        self._tally.settle(trouble)
-        return _DONE, trouble
+            elif failure.kind is not FailureKind.CLOSING:
+                # A reply that cannot be read may have been positive; 421 is negative.
+                failure = SessionFailure(failure.kind, failure.status, f"{failure.text}; {_MAY_BE_TAKEN}")
+        self._replies.fill(failure)
+        return _DONE, failure
 
     def body(self, chunk: bytes) -> None:
-        """Send the next piece of the body after SEND_BODY; one that goes beyond what was announced is held back."""
+        """Send the next piece of the body after SEND_BODY, unless the body becomes larger than announced."""
         self._sent += len(chunk)
-        if self._sent > self._letter.size:
-            # The octets that BDAT did not announce would be taken for commands.
+        if self._sent > self._message.size:
+            # The server would read octets that BDAT did not announce as commands.
             return
         self._dialogue.outgoing.append(chunk if self._stuffer is None else self._stuffer.stuff(chunk))
 
     def end_body(self) -> None:
-        """Send what ends the body. Raises SessionOver when its size is not what was announced."""
-        if self._sent != self._letter.size:
+        """Send the end of the body. Raises SessionOver if its size is not the one announced."""
+        if self._sent != self._message.size:
             raise SessionOver(
                 SessionFailure(
-                    FailureKind.LOCAL, "4.3.0", f"the body has {self._sent} octets instead of {self._letter.size}"
+                    FailureKind.LOCAL, "4.3.0", f"the body has {self._sent} octets instead of {self._message.size}"
                 )
             )
         if self._stuffer is not None:
@@ -201,36 +203,36 @@ class ClientTransaction:
     def _reset(self, reply: Reply) -> None:
         if reply.code // 100 != 2:
             raise SessionOver(SessionFailure(FailureKind.CLOSING, "4.3.2", str(reply)))
-        self._say_next()
+        self._send_next()
 
-    def _say_next(self) -> None:
-        if self._later:
-            self._dialogue.say(*self._later.popleft())
+    def _send_next(self) -> None:
+        if self._unsent:
+            self._dialogue.send(*self._unsent.popleft())
 
     def _sender(self, reply: Reply) -> ClientEvent | None:
         if reply.positive:
-            self._say_next()
+            self._send_next()
             return None
-        self._tally.settle(reply)
+        self._replies.fill(reply)
         self.sender_refused = True
         return None if self._pipelining else _DONE
 
     def _recipient(self, reply: Reply) -> ClientEvent | None:
-        self._tally.take(reply)
-        if not self._tally.all_asked:
-            self._say_next()
+        self._replies.add(reply)
+        if not self._replies.complete:
+            self._send_next()
             return None
         return None if self._dialogue.expected else self._recipients_done()
 
     def _recipients_done(self) -> ClientEvent | None:
-        """Go on to the body, which did not go out with the recipients."""
-        if not self._tally.accepted:
-            self.unclean = True
+        """Go on to the body, which was not sent with the recipients."""
+        if not self._replies.accepted:
+            self.reset_needed = True
             return _DONE
         if not self._bdat:
-            self._dialogue.say(_DATA, "DATA")
+            self._dialogue.send(_DATA, "DATA")
             return None
-        self._dialogue.say(_END, f"BDAT {self._letter.size} LAST")
+        self._dialogue.send(_END, f"BDAT {self._message.size} LAST")
         return self._send_body()
 
     def _data(self, reply: Reply) -> ClientEvent | None:
@@ -239,41 +241,42 @@ class ClientTransaction:
             if self._lmtp:
                 return self._data_by_lmtp(reply)
             self._dialogue.expected.append(_END)
-            if self._tally.accepted:
+            if self._replies.accepted:
                 return self._send_body()
-            # RFC 2920 section 3.1: every recipient was refused, yet the remote waits for a message.
+            # RFC 2920 section 3.1: all recipients were refused, but the server waits for a message.
             self._dialogue.outgoing.append(b".\r\n")
             self._ended = True
             return None
         if reply.positive:
-            raise out_of_protocol(_DATA, reply)
-        self._tally.settle(reply)
-        self.unclean = True
+            raise protocol_error(_DATA, reply)
+        self._replies.fill(reply)
+        self.reset_needed = True
         return _DONE
 
     def _data_by_lmtp(self, reply: Reply) -> ClientEvent | None:
-        if not self._tally.accepted:
-            # RFC 2033 section 4.2 wants a 503. No reply would follow the dot, so nobody could tell when it is over.
-            raise out_of_protocol(_DATA, reply)
-        self._dialogue.expected.extend([_END] * self._tally.accepted)
+        if not self._replies.accepted:
+            # RFC 2033 section 4.2 requires 503 here. Without accepted recipients the end of data would get no reply.
+            raise protocol_error(_DATA, reply)
+        self._dialogue.expected.extend([_END] * self._replies.accepted)
         return self._send_body()
 
     def _send_body(self) -> ClientEvent | None:
-        if self._letter.body is None:
+        if self._message.body is None:
             return _SEND_BODY
-        self.body(self._letter.body)
+        self.body(self._message.body)
         self.end_body()
         return None
 
     def _final(self, reply: Reply) -> ClientEvent | None:
-        self.unclean = not reply.positive
-        # The remote did not wait for the end of the body. A refusal stands, but only closing stops what it expects.
+        self.reset_needed = not reply.positive
+        # The server did not wait for the end of the body. A refusal counts, but the session must be closed, because the
+        # server still expects the rest of the body.
         if not self.fully_sent and reply.positive:
-            raise out_of_protocol(_END, reply)
+            raise protocol_error(_END, reply)
         if self._lmtp:
-            self._tally.take_final(reply)
+            self._replies.add_final(reply)
         else:
-            self._tally.settle(reply)
+            self._replies.fill(reply)
         if not self.fully_sent:
             raise SessionOver(SessionFailure(FailureKind.CLOSING, "4.3.0", f"{reply} before the end of data"))
         return None if self._dialogue.expected else _DONE

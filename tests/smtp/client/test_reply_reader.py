@@ -182,7 +182,7 @@ def test_no_more_is_kept_of_a_reply_than_may_be_and_what_is_left_out_shows(sizes
     reader = ReplyReader()
     most = MAX_OFFER
     if brief:
-        reader.be_brief()
+        reader.shorten_texts()
         most = MAX_TEXT
     *rest, last = ["x" * size for size in sizes]
     reader.feed("".join(f"450-{line}\r\n" for line in rest).encode() + f"450 {last}\r\n".encode())
