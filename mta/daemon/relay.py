@@ -58,7 +58,7 @@ class Relay(MultiService):
             raise
         _tell(context.event_log, self._queue.recovery)
         if self._queue.recovery.possible_duplicates:
-            self._queue.duplicates_logged().addErrback(_not_noted)
+            self._queue.clear_reported_marks().addErrback(_not_noted)
         parts = wire_up(context, self._queue)
         self._reloads = parts.reloads
         self._factory = parts.factory

@@ -1,4 +1,4 @@
-"""Homes of workers with mail in every state, and a picture of what is in them to compare."""
+"""Homes of workers with messages in every state, and pictures of their content to compare."""
 
 import sqlite3
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The program is stopped before each step of add, settle and bounce; README's table says what is then on the disk."""
+"""Stops the program before each step of an operation and compares the disk with the table in README.md."""
 
 import re
 import shutil
@@ -132,7 +132,7 @@ class CrashTests(SynchronousTestCase):
             self.successResultOf(self.queue.settle(Settlement(claim, verdicts, NOW, reports=reports)))
         )
 
-    def test_marking_what_is_about_to_be_sent(self):
+    def test_marking_copies_in_flight(self):
         claim = self.added(SMALL, LEASE)
         self.check("send", lambda: self.successResultOf(self.queue.note_in_flight(claim.id, [0])), claim.id)
 

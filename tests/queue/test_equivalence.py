@@ -1,4 +1,4 @@
-"""For any sequence of verbs the memory queue and the SQLite queue give the same answers."""
+"""For any sequence of requests the queue in memory and the queue on disk give the same results."""
 
 import itertools
 import shutil

@@ -1,3 +1,5 @@
+"""Queue ids, their sources and the tags of these."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,6 @@ def test_an_id_tells_when_it_was_made():
 @pytest.mark.parametrize(
     "text", ["", "0", "0" * 12, "0" * 14, "000000000000u", "000000000000O", "8" + "0" * 12, "../../../etc/"]
 )
-def test_what_is_no_id_is_named(text):
+def test_text_that_is_not_an_id_is_quoted_in_the_error(text):
     with pytest.raises(ValueError, match="not a queue id"):
         to_number(QueueId(text))

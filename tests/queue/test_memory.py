@@ -1,3 +1,5 @@
+"""The contract of a queue, for the queue in memory."""
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.interface import Queue

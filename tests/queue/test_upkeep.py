@@ -1,3 +1,5 @@
+"""The audit: its alarms, and queues that cannot be audited."""
+
 import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -49,7 +51,7 @@ class AuditorTests(SynchronousTestCase):
         self.rounds(5)
         self.assertEqual((self.alarms, self.troubles), ([], []))
 
-    def test_a_message_that_is_due_and_that_nothing_takes_is_an_alarm(self):
+    def test_a_due_message_that_is_not_claimed_is_an_alarm(self):
         id = self.added()
         self.rounds(2)
         self.assertEqual(self.alarms, [])

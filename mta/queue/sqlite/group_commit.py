@@ -147,8 +147,8 @@ class _Transaction:
         if light:
             self._ledger.write()
 
-    def conclude(self, batch: _Batch) -> None:
-        """Do the heavy work, then sync."""
+    def commit(self, batch: _Batch) -> None:
+        """Do the heavy work, then commit, which syncs the WAL."""
         self.committing = False
         heavy = [operation for operation in batch if operation.heavy]
         for operation in heavy:
@@ -330,7 +330,7 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 (the caller of the operation gets every error)
             self._undo(batch, error)
             return False
-        synced = self._run(partial(self._transaction.conclude, batch))
+        synced = self._run(partial(self._transaction.commit, batch))
         synced.addCallbacks(self._committed, self._not_committed, (batch,), {}, (batch,))
         return True
 

@@ -198,7 +198,7 @@ class SqliteQueue:
         id = settlement.claim.id
         return True, [id] if self._tables.finished(id) else []
 
-    def duplicates_logged(self) -> "Deferred[None]":
+    def clear_reported_marks(self) -> "Deferred[None]":
         """Remove the marks of possible duplicates, so that the next start does not log them again."""
         return self._commit.submit(self._ledger.marks.clear_reported)
 

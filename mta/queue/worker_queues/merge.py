@@ -19,7 +19,7 @@ from mta.queue.sqlite.recovery import MergeMark, MergePhase, may_be_marked, put_
 from mta.queue.sqlite.schema import CHECKPOINT_PAGES, PAGE_SIZE, open_file
 from mta.queue.sqlite.statements import SQL
 from mta.queue.worker_queues.copy import BATCH_OCTETS, copy_messages, move_files
-from mta.queue.worker_queues.removal import holds_ours, holds_queue, remove
+from mta.queue.worker_queues.old_worker_queue import has_queue, has_relay_entries, remove
 
 # Seconds to wait for an operator's command that changes the queue.
 _PATIENCE = 30.0
@@ -67,7 +67,7 @@ def _surplus(directory: Path, workers: int) -> list[int]:
     return [
         number
         for number in worker_numbers(directory)
-        if number > workers and holds_ours(worker_home(directory, number))
+        if number > workers and has_relay_entries(worker_home(directory, number))
     ]
 
 
@@ -104,7 +104,7 @@ class _Merge:
 
     def begin(self) -> list[Merged]:
         """Merge a home that has no mark yet. The result is empty if the home has no queue."""
-        if not holds_queue(self._home):
+        if not has_queue(self._home):
             remove(self._home, self._step)
             return []
         self._attach()
@@ -119,7 +119,7 @@ class _Merge:
         if phase is MergePhase.MERGED:
             self._remove_home()
             return Merged(self._worker, 0, 0, resumed=True)
-        if not holds_queue(self._home):
+        if not has_queue(self._home):
             raise QueueError(f"{self._home} is merged only in part and its queue is gone: put it back")
         self._attach()
         return self._copy(resumed=True)

@@ -33,7 +33,7 @@ class AddContract(QueueCase):
         self.assertEqual(self.claims(NOW + 59), [])
         self.assertEqual(len(self.claims(NOW + 60)), 1)
 
-    def test_a_message_born_claimed_is_nobody_elses_until_its_lease_ends(self):
+    def test_a_message_claimed_at_add_is_not_claimed_again_until_its_lease_ends(self):
         born = self.claimed()
         self.assertEqual(born.token, 1)
         self.assertEqual(self.claims(NOW + LEASE - 1), [])
@@ -75,13 +75,13 @@ class AddContract(QueueCase):
         self.failure(self.queue.add(new, NOW), QueueError)
         self.assertEqual(len(self.claims()), 1)
 
-    def test_who_signed_the_last_copy_is_remembered(self):
+    def test_the_signer_of_the_last_copy_is_recorded(self):
         claim = self.claimed()
         self.settled(claim, Verdict(0, TOOK, signed_by="a.test/s1"))
         (entry,) = self.now(self.queue.find(Query(ids=[claim.id], finished=True)))
         self.assertEqual(entry.recipients[0].signed_by, "a.test/s1")
 
-    def test_a_message_there_is_no_room_for_is_not_there(self):
+    def test_a_message_without_room_is_not_stored(self):
         self.fill_disk()
         self.failure(self.queue.add(mail(), NOW), QueueFull)
         self.assertEqual(self.now(self.queue.find(Query())), [])

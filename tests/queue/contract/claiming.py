@@ -24,7 +24,7 @@ class ClaimContract(QueueCase):
     def claim_with_filter(self, deferral_filter: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
         return self.now(self.queue.claim(now, limit, LEASE, deferral_filter))
 
-    def test_what_is_put_off_is_not_claimed_but_due_at_its_new_time(self):
+    def test_a_deferred_message_is_not_claimed_but_due_at_its_new_time(self):
         left, taken = self.added("a@dead.test"), self.added("b@live.test")
         until = {("dead.test",): NOW + 90}
         claims = self.claim_with_filter(lambda message: until.get(message.domains))
@@ -32,13 +32,13 @@ class ClaimContract(QueueCase):
         self.assertEqual(self.claims(NOW + 89), [])
         self.assertEqual([(claim.id, claim.token) for claim in self.claims(NOW + 90)], [(left.id, 1)])
 
-    def test_what_is_put_off_was_not_attempted(self):
+    def test_a_deferral_is_not_an_attempt(self):
         left = self.added("a@dead.test")
         self.assertEqual(self.claim_with_filter(lambda _: NOW + 90), [])
         (state,) = self.entry(left.id).recipients
         self.assertEqual((state.attempts, state.due), (0, NOW + 90))
 
-    def test_whoever_puts_off_is_told_what_waits_and_whether_its_sender_knows(self):
+    def test_a_filter_gets_waiting_domains_and_whether_the_delay_was_reported(self):
         claim = self.claimed("a@one.test", "b@two.test", "c@three.test", "d@one.test")
         self.settled(claim, Verdict(1, TOOK), *(Verdict(index, LATER, NOW) for index in (0, 2, 3)))
         self.added("e@four.test", sender=None, due=NOW + 1)
@@ -47,17 +47,17 @@ class ClaimContract(QueueCase):
         self.assertEqual([set(waiting.domains) for waiting in asked], [{"one.test", "three.test"}, {"four.test"}])
         self.assertEqual([(waiting.created, waiting.delay_reported) for waiting in asked], [(NOW, False), (NOW, True)])
 
-    def test_what_is_held_or_was_claimed_before_is_not_put_off(self):
+    def test_a_held_message_and_one_claimed_before_are_not_deferred(self):
         held, born = self.added("a@dead.test"), self.claimed("b@dead.test")
         self.now(self.queue.apply(Action.HOLD, [held.id], NOW))
         self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: NOW + 9000, NOW + LEASE)], [born.id])
 
-    def test_no_more_than_asked_is_claimed_of_what_is_not_put_off(self):
+    def test_a_claim_with_a_filter_has_a_limit(self):
         first, second = self.added(due=NOW - 2), self.added(due=NOW - 1)
         self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: None, limit=1)], [first.id])
         self.assertEqual([claim.id for claim in self.claim_with_filter(lambda _: None, limit=1)], [second.id])
 
-    def test_a_claim_holds_all_recipients_but_pending_only_those_that_wait(self):
+    def test_a_claim_has_all_recipients_but_pending_only_waiting_ones(self):
         claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
         self.settled(claim, Verdict(0, TOOK), Verdict(1, LATER, NOW + 5), Verdict(2, NEVER))
         (again,) = self.claims(NOW + 5)
@@ -82,7 +82,7 @@ class ReleaseContract(QueueCase):
         self.assertFalse(self.now(self.queue.release(claim, NOW + 7)))
         self.assertFalse(self.settled(claim, Verdict(0, TOOK)))
 
-    def test_an_empty_queue_has_nothing_due(self):
+    def test_an_empty_queue_has_no_due_time(self):
         self.assertIsNone(self.now(self.queue.next_due()))
 
     def test_a_leased_message_comes_due_at_its_leases_end(self):
@@ -105,7 +105,7 @@ class InFlightContract(QueueCase):
         self.assertEqual(self.marked(claim, 0, 2), frozenset())
         self.assertEqual(self.marked(claim, 1, 2), {1, 2})
 
-    def test_what_is_given_back_or_settled_for_good_has_no_marks(self):
+    def test_a_message_that_is_given_back_or_settled_has_no_marks(self):
         claim = self.claimed("a@example.test", "b@example.test")
         self.marked(claim, 0, 1)
         self.now(self.queue.release(claim, NOW))
@@ -113,7 +113,7 @@ class InFlightContract(QueueCase):
         self.settled(claim, Verdict(0, TOOK))
         self.assertEqual(self.marked(claim, 1), frozenset())
 
-    def test_a_late_settlement_leaves_the_marks_to_whoever_has_the_message_now(self):
+    def test_a_late_settlement_leaves_the_marks_of_the_newer_claim(self):
         late = self.claimed("a@example.test", "b@example.test")
         (newer,) = self.claims(NOW + LEASE)
         self.marked(newer, 0, 1)
@@ -123,7 +123,7 @@ class InFlightContract(QueueCase):
         self.assertFalse(self.now(self.queue.release(late, NOW)))
         self.assertEqual(self.marked(newer, 0, 1), {0, 1})
 
-    def test_the_marks_of_a_removed_message_go_when_whoever_sent_it_comes_back(self):
+    def test_the_marks_of_a_removed_message_go_when_its_claim_is_settled_or_released(self):
         for come_back in (lambda claim: self.settled(claim, Verdict(0, TOOK)), self.released):
             claim = self.claimed()
             self.marked(claim, 0)

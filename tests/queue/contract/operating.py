@@ -109,7 +109,7 @@ class ActionContract(QueueCase):
 class ReadContract(QueueCase):
     """`find`, `summary` and `audit`."""
 
-    def test_find_gives_what_waits_in_the_order_it_came(self):
+    def test_find_returns_waiting_messages_in_the_order_of_their_arrival(self):
         first, second, third = self.added(), self.added(), self.added()
         self.assertEqual([one.id for one in self.now(self.queue.find(Query()))], [first.id, second.id, third.id])
         self.assertEqual([one.id for one in self.now(self.queue.find(Query(limit=2)))], [first.id, second.id])
@@ -139,7 +139,7 @@ class ReadContract(QueueCase):
         claim = self.claimed()
         self.assertEqual(self.entry(claim.id).recipients[0].due, NOW + LEASE)
 
-    def test_a_summary_counts_what_is_there(self):
+    def test_a_summary_counts_messages_and_recipients(self):
         self.added(due=NOW + 60)
         self.applied(Action.HOLD)
         done = self.claimed("a@example.test", "b@example.test")
@@ -161,7 +161,7 @@ class ReadContract(QueueCase):
         self.assertEqual((summary.finished, summary.failed, summary.unreported), (3, 2, 2))
         self.assertEqual([self.entry(one.id).unreported for one in (failed, report, half)], [False, True, True])
 
-    def test_a_summary_of_nothing_is_zeros(self):
+    def test_a_summary_of_an_empty_queue_is_zeros(self):
         summary = self.now(self.queue.summary())
         self.assertEqual((summary.messages, summary.held, summary.claimed, summary.oldest), (0, 0, 0, None))
 
@@ -179,7 +179,7 @@ class ReadContract(QueueCase):
         self.assertEqual(self.ledger(), Ledger(accepted=5, delivered=1, failed=1, removed=1, waiting=2))
         self.assertEqual(self.ledger().missing, 0)
 
-    def test_an_audit_tells_what_is_due_first_and_not_held(self):
+    def test_an_audit_returns_the_first_due_message_that_is_not_held(self):
         self.assertIsNone(self.now(self.queue.audit()).first)
         self.applied(Action.HOLD, self.added(due=NOW).id)
         self.added(due=NOW + 60)
@@ -192,7 +192,7 @@ class ReadContract(QueueCase):
 class EndContract(QueueCase):
     """`forget` and `close`."""
 
-    def test_forget_drops_what_was_finished_before(self):
+    def test_forget_drops_messages_that_were_finished_before(self):
         claims = [self.claimed() for _ in range(3)]
         for seconds, claim in enumerate(claims):
             self.settled(claim, Verdict(0, TOOK), now=NOW + seconds)

@@ -29,7 +29,7 @@ class SettleContract(QueueCase):
         self.assertEqual([one.attempts for one in entry.recipients], [1, 1])
         self.assertEqual((entry.recipients[1].reply, entry.recipients[1].host), (NEVER.text, NEVER.host))
 
-    def test_a_message_given_back_is_due_at_the_earliest_due_of_those_that_wait(self):
+    def test_a_message_given_back_is_due_at_the_earliest_due_of_its_waiting_recipients(self):
         claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
         self.settled(claim, Verdict(0, LATER, NOW + 90), Verdict(1, LATER, NOW + 30), Verdict(2, TOOK))
         self.assertEqual(self.now(self.queue.next_due()), NOW + 30)
@@ -72,7 +72,7 @@ class SettleContract(QueueCase):
         self.assertEqual(statuses, [Status.DELIVERED, Status.FAILED])
         self.assertEqual(self.now(self.queue.find(Query())), [])
 
-    def test_settling_twice_changes_nothing_the_second_time(self):
+    def test_a_repeated_settlement_has_no_effect(self):
         claim = self.claimed()
         self.assertTrue(self.settled(claim, Verdict(0, TOOK)))
         self.assertFalse(self.settled(claim, Verdict(0, NEVER), reports=[mail(sender=None)]))
@@ -90,7 +90,7 @@ class SettleContract(QueueCase):
         self.assertEqual(len(self.now(self.queue.find(Query(finished=True)))), 1)
         self.assertTrue(self.settled(new, Verdict(0, TOOK), Verdict(1, TOOK)))
 
-    def test_a_settlement_after_the_lease_ran_out_counts_while_nobody_else_took_over(self):
+    def test_a_settlement_after_the_lease_ran_out_counts_until_the_next_claim(self):
         claim = self.claimed()
         self.assertTrue(self.settled(claim, Verdict(0, TOOK), now=NOW + 10 * LEASE))
 
@@ -132,7 +132,7 @@ class SettleContract(QueueCase):
         (again,) = self.claims(NOW + 9)
         self.assertEqual([pending.index for pending in again.pending], [1])
 
-    def test_a_kept_claim_ends_when_nobody_waits_any_more(self):
+    def test_a_kept_claim_ends_with_the_last_waiting_recipient(self):
         claim = self.claimed("a@example.test", "b@example.test")
         self.settled(claim, Verdict(0, TOOK), keep_claim=True)
         self.settled(claim, Verdict(1, TOOK), keep_claim=True)

@@ -1,3 +1,5 @@
+"""The rewriting of a file in place."""
+
 import sqlite3
 from contextlib import closing
 

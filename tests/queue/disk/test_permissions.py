@@ -1,3 +1,5 @@
+"""Permissions and owners of QUEUE_DIR, and foreign entries in it."""
+
 import os
 import socket
 import stat
@@ -70,7 +72,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("name", "thing"), FOREIGN)
-def test_what_is_not_of_our_making_is_refused_in_one_line_and_left_alone(tmp_path, name, thing):
+def test_a_foreign_entry_is_refused_in_one_line_and_left_unchanged(tmp_path, name, thing):
     home = tmp_path / "queue"
     home.mkdir(0o700)
     THINGS[thing](home / name)
@@ -99,7 +101,7 @@ def test_other_names_are_nobodys_business(tmp_path):
 
 
 @needs_root
-def test_a_file_of_somebody_elses_in_a_directory_of_ours_is_refused(tmp_path):
+def test_a_file_of_another_user_in_the_relays_directory_is_refused(tmp_path):
     prepare(tmp_path)
     (tmp_path / "queue.sqlite").touch()
     os.chown(tmp_path / "queue.sqlite", NOBODY, NOBODY)
@@ -121,7 +123,7 @@ def test_files_of_a_volume_that_a_group_shares_may_be_of_others(tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
-def test_all_files_are_ours_alone_whatever_the_umask(tmp_path, umask):
+def test_all_files_are_for_the_owner_only_with_any_umask(tmp_path, umask):
     home = tmp_path / "queue"
     before = os.umask(umask)
     try:
@@ -177,7 +179,7 @@ def test_the_mode_of_a_containers_volume_is_the_orchestrators_choice(tmp_path):
 
 @needs_root
 @pytest.mark.parametrize(("was", "told"), [(0o770, False), (0o2770, False), (0o771, True), (0o777, True)])
-def test_a_volume_that_is_not_ours_is_left_as_it_is_and_only_told_of_if_everyone_may_enter(tmp_path, was, told):
+def test_another_users_volume_is_unchanged_and_noticed_only_if_open_to_everyone(tmp_path, was, told):
     os.chown(tmp_path, NOBODY, 0)
     tmp_path.chmod(was)
     words = restrict_to_owner(tmp_path)
@@ -186,7 +188,7 @@ def test_a_volume_that_is_not_ours_is_left_as_it_is_and_only_told_of_if_everyone
     assert words is None or words.endswith(f"so the relay cannot close it: chmod {was & ~7:04o} it")
 
 
-def test_what_is_no_directory_is_left_for_the_queue_to_speak_of(tmp_path):
+def test_a_path_that_is_not_a_directory_is_left_to_the_queue_to_report(tmp_path):
     (tmp_path / "file").touch(0o644)
     assert restrict_to_owner(tmp_path / "file") is restrict_to_owner(tmp_path / "missing") is None
     assert mode(tmp_path / "file") == 0o644
@@ -210,7 +212,7 @@ def test_a_queue_of_roots_is_handed_over_whole(tmp_path):
 
 @needs_root
 @pytest.mark.parametrize("thing", ["symbolic link", "symbolic link to nowhere", "hard link", "pipe", "socket"])
-def test_what_a_link_leads_to_is_not_given_away(tmp_path, thing):
+def test_the_target_of_a_link_keeps_its_owner(tmp_path, thing):
     home = tmp_path / "queue"
     home.mkdir()
     THINGS[thing](home / "queue.sqlite")
@@ -228,7 +230,7 @@ def test_a_directory_that_holds_more_than_a_queue_is_kept(tmp_path):
 
 
 @needs_root
-def test_in_a_directory_that_is_somebodys_already_nothing_is_given_away(tmp_path):
+def test_in_a_directory_of_another_user_every_entry_keeps_its_owner(tmp_path):
     (tmp_path / "lock").touch()
     os.chown(tmp_path, NOBODY, NOBODY)
     chown_queue(tmp_path, NOBODY - 1, NOBODY)

@@ -1,3 +1,5 @@
+"""Homes, their creation and their locks."""
+
 import fcntl
 import os
 import stat
@@ -126,7 +128,7 @@ def test_a_directory_without_write_permission_is_refused(tmp_path):
     tmp_path.chmod(0o700)
 
 
-def test_who_only_looks_makes_no_directory(tmp_path):
+def test_a_reader_creates_no_directory(tmp_path):
     with pytest.raises(QueueError, match="no queue directory"):
         open_queue(tmp_path / "none", run=run_inline, now=NOW, create=False, recover=False)
     assert not (tmp_path / "none").exists()

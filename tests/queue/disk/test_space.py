@@ -1,3 +1,5 @@
+"""The room for mail, and the reserve."""
+
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +15,12 @@ def disk_with(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=blocks, f_bfree=blocks + 9999, f_frsize=4096))
 
 
-def test_what_only_the_administrator_may_write_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_reserved_for_root_are_not_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk_with(monkeypatch, 100)
     assert free_octets(tmp_path) == 100 * 4096
 
 
-def test_the_reserve_is_left_free_and_who_must_free_space_is_told_where(
+def test_the_reserve_is_kept_free_and_the_error_says_where_to_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk_with(monkeypatch, RESERVE // 4096)

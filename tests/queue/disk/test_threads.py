@@ -1,3 +1,5 @@
+"""The threads of the queue."""
+
 import threading
 
 from twisted.internet import reactor
@@ -34,7 +36,7 @@ class WorkersTests(TestCase):
         self.assertNotEqual(await done, threading.get_ident())
         self.assertEqual(answered_in, [threading.get_ident()])
 
-    async def test_an_exception_reaches_who_asked_and_the_thread_goes_on(self):
+    async def test_an_exception_reaches_the_caller_and_the_thread_goes_on(self):
         for _ in range(2 * THREADS):
             await self.assertFailure(self.run(fail), Oops)
         self.assertEqual(await self.run(lambda: 5), 5)
@@ -43,7 +45,7 @@ class WorkersTests(TestCase):
         together = threading.Barrier(THREADS, timeout=PATIENCE)
         await gatherResults([self.run(together.wait) for _ in range(THREADS)])
 
-    async def test_stop_waits_for_what_was_asked(self):
+    async def test_stop_waits_for_all_tasks(self):
         run = Threads(reactor)
         done = [run(lambda: 1) for _ in range(20)]
         run.stop()

@@ -1,3 +1,5 @@
+"""The writer of a body, and the directory of large bodies."""
+
 import errno
 import os
 from pathlib import Path
@@ -31,7 +33,7 @@ def test_a_small_body_stays_in_memory(store, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_body_that_grows_large_goes_to_a_file_of_ours_alone(store, tmp_path):
+def test_a_body_that_grows_large_goes_to_a_file_for_its_owner_only(store, tmp_path):
     id = new_id()
     writer = store.writer(id)
     writer.write(b"a" * 60)
@@ -114,7 +116,7 @@ def test_a_body_is_synced_before_its_name_and_its_name_before_the_row(store, tmp
     assert not body.path.exists()
 
 
-def test_remove_takes_what_is_there(store, tmp_path):
+def test_remove_ignores_missing_files(store, tmp_path):
     first, second, third = (IdSource(tag).new(1e9) for tag in range(3))
     (tmp_path / first).write_bytes(b"x")
     (tmp_path / f"{second}.part").write_bytes(b"x")
@@ -122,7 +124,7 @@ def test_remove_takes_what_is_there(store, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_removes_what_nobody_expects_and_names_what_is_missing(store, tmp_path):
+def test_a_sweep_removes_stray_files_and_returns_the_missing_ones(store, tmp_path):
     kept, missing, stray = (IdSource(tag).new(1e9) for tag in range(3))
     for name in (kept, stray, f"{stray}.part"):
         (tmp_path / name).write_bytes(b"x")
@@ -146,7 +148,7 @@ def test_the_disk_is_asked_again_before_an_eighth_of_the_reserve_is_stored(tmp_p
     assert len(asked) == 2
 
 
-def test_free_pages_are_room_for_what_is_not_in_a_file(tmp_path, monkeypatch):
+def test_free_pages_are_room_for_a_body_in_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096))
     bodies = Bodies(tmp_path, reserve=8000)
     short: list[int] = []

@@ -1,3 +1,5 @@
+"""The files of large bodies around a commit, and settlements that are offered again after a failure."""
+
 import errno
 import sqlite3
 from collections.abc import Callable
@@ -150,7 +152,7 @@ class FailedSettlementTests(SynchronousTestCase):
         self.trouble["add recipients"] = self.full()
         self.assert_it_can_be_offered_again()
 
-    def test_after_a_sync_of_which_nobody_knows(self):
+    def test_after_a_commit_that_may_be_on_disk(self):
         self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
         self.assert_it_can_be_offered_again()
 

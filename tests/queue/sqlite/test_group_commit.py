@@ -1,3 +1,5 @@
+"""Batches, delays, failures and the closing of the group commit."""
+
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +63,7 @@ class GroupCommitTests(SynchronousTestCase):
         self.worker.crank()
         self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
 
-    def test_what_comes_during_a_commit_shares_the_next_one(self):
+    def test_operations_during_a_commit_share_the_next_one(self):
         first = self.insert(1)
         others = [self.insert(number) for number in (2, 3, 4)]
         self.worker.crank()
@@ -116,7 +118,7 @@ class GroupCommitTests(SynchronousTestCase):
         self.failureResultOf(self.commit.submit("\udc80".encode), QueueError)
         self.assertFalse(self.connection.in_transaction)
 
-    def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does(self):
+    def test_a_full_disk_fails_only_the_operations_that_do_not_fit(self):
         pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
         self.connection.execute(f"PRAGMA max_page_count = {pages + 10}")
         self.insert(1)
@@ -126,7 +128,7 @@ class GroupCommitTests(SynchronousTestCase):
         self.failureResultOf(large, QueueFull)
         self.assertEqual((self.successResultOf(small), self.stored()), (2, [1, 2]))
 
-    def test_what_the_answers_bring_shares_the_next_commit(self):
+    def test_operations_of_callbacks_share_the_next_commit(self):
         first, second = self.insert(1), self.insert(2)
         self.worker.crank()
         self.successResultOf(first)
@@ -136,7 +138,7 @@ class GroupCommitTests(SynchronousTestCase):
         self.worker.crank()
         self.assertEqual(self.stored(), [1, 2, 3, 4])
 
-    def test_close_waits_for_what_was_asked_and_refuses_the_rest(self):
+    def test_close_waits_for_earlier_operations_and_refuses_later_ones(self):
         done = self.insert(1)
         order = []
         done.addCallback(lambda _: order.append("answered"))
@@ -181,7 +183,7 @@ class LullTests(GroupCommitTests):
         self.clock = Clock()
         self.commit = GroupCommit(self.connection, self.worker, call_later=self.clock.callLater)
 
-    def test_what_is_not_urgent_goes_with_the_next_that_is(self):
+    def test_an_operation_that_is_not_urgent_is_committed_with_the_next_urgent_one(self):
         first, second = self.insert(1, max_delay=BACKGROUND), self.insert(2, max_delay=BACKGROUND)
         self.assertEqual(self.worker.waiting, [])
         third = self.insert(3)
@@ -191,7 +193,7 @@ class LullTests(GroupCommitTests):
         self.clock.advance(BACKGROUND)
         self.assertEqual(self.worker.waiting, [])
 
-    def test_what_is_not_urgent_goes_by_itself_when_nothing_comes(self):
+    def test_an_operation_that_is_not_urgent_is_committed_by_itself_after_its_delay(self):
         done = self.insert(1, max_delay=BACKGROUND)
         self.clock.advance(BACKGROUND * 0.9)
         self.assertEqual(self.worker.waiting, [])
@@ -200,7 +202,7 @@ class LullTests(GroupCommitTests):
         self.worker.crank()
         self.assertEqual((self.successResultOf(done), self.stored()), (1, [1, 2]))
 
-    def test_what_is_to_be_done_soon_takes_along_what_could_wait_longer(self):
+    def test_a_shorter_delay_commits_operations_with_a_longer_one_too(self):
         first = self.insert(1, max_delay=BACKGROUND)
         self.clock.advance(BACKGROUND / 10)
         second = self.insert(2, max_delay=DELIVERY)
@@ -211,7 +213,7 @@ class LullTests(GroupCommitTests):
         self.successResultOf(first)
         self.successResultOf(second)
 
-    def test_a_commit_under_way_is_followed_by_none_for_what_is_not_urgent(self):
+    def test_a_running_commit_is_not_followed_by_one_without_an_urgent_operation(self):
         first = self.insert(1)
         second = self.insert(2, max_delay=BACKGROUND)
         self.worker.crank()
@@ -221,7 +223,7 @@ class LullTests(GroupCommitTests):
         self.worker.crank()
         self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
 
-    def test_what_two_answers_bring_shares_one_sync_with_what_is_not_urgent(self):
+    def test_operations_of_two_callbacks_share_one_sync_with_one_that_is_not_urgent(self):
         self.insert(1)
         for number in (2, 3):
             self.insert(number).addCallback(lambda answered: self.insert(answered + 10) and None)
@@ -231,7 +233,7 @@ class LullTests(GroupCommitTests):
         self.worker.crank()
         self.assertEqual((self.stored(), self.worker.waiting), ([1, 2, 3, 4, 12, 13], []))
 
-    def test_what_is_urgent_is_answered_first(self):
+    def test_urgent_operations_fire_first(self):
         answers: list[int] = []
         for number, urgent in ((1, False), (2, True), (3, False), (4, True)):
             self.insert(number, max_delay=0.0 if urgent else BACKGROUND).addCallback(answers.append)
@@ -248,7 +250,7 @@ class LullTests(GroupCommitTests):
         self.worker.crank()
         self.assertEqual((self.successResultOf(second), self.stored()), (2, [1, 2]))
 
-    def test_what_failed_with_others_is_done_again_without_waiting(self):
+    def test_a_batch_that_failed_is_repeated_without_delay(self):
         bad = self.insert(1, max_delay=BACKGROUND)
         again = self.insert(1, max_delay=BACKGROUND)
         self.clock.advance(BACKGROUND)
@@ -264,7 +266,7 @@ class LullTests(GroupCommitTests):
         self.assertEqual((self.successResultOf(done), self.stored()), (1, [1]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_closing_during_a_commit_waits_for_what_is_not_urgent_too(self):
+    def test_closing_during_a_commit_waits_for_operations_that_are_not_urgent_too(self):
         self.insert(1)
         self.insert(2, max_delay=BACKGROUND)
         closed = self.commit.close()
@@ -308,7 +310,7 @@ class BrokenDiskTests(GroupCommitTests):
         self.failing = Failing(self.connection)
         self.commit = GroupCommit(self.failing, self.worker)
 
-    def test_a_commit_that_fails_answers_nobody_that_it_is_stored(self):
+    def test_a_failed_commit_fails_all_its_operations(self):
         first = self.insert(1)
         self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
         second = self.insert(2)
@@ -325,7 +327,7 @@ class BrokenDiskTests(GroupCommitTests):
         for _ in range(times):
             self.worker.crank()
 
-    def test_after_a_sync_that_failed_nothing_is_stored_before_the_log_was_begun_anew(self):
+    def test_after_a_failed_sync_the_wal_is_reset_before_the_next_transaction(self):
         self.failing.broken["COMMIT"] = sqlite3.SQLITE_IOERR_FSYNC
         self.failureResultOf(self.cranked(self.insert(1)), QueueError)
         self.failing.broken = {"PRAGMA wal_checkpoint": sqlite3.SQLITE_IOERR}
@@ -352,7 +354,7 @@ class BrokenDiskTests(GroupCommitTests):
         self.worker.crank()
         self.assertEqual((self.successResultOf(third), self.stored()), (3, [1, 3]))
 
-    def test_when_nothing_can_be_taken_back_the_queue_refuses_everything(self):
+    def test_a_failed_rollback_makes_the_queue_refuse_all_operations(self):
         first = self.insert(1)
         second = self.insert(2)
         self.failing.broken = {"COMMIT": sqlite3.SQLITE_IOERR, "ROLLBACK": sqlite3.SQLITE_IOERR}

@@ -1,3 +1,5 @@
+"""The text of the in-flight marks, and the rollback of their changes."""
+
 import json
 
 import pytest
@@ -42,7 +44,7 @@ def test_neighbours_are_one_range() -> None:
     assert text(marks) == '{"5":[[0,99],[102,102],[104,105]]}'
 
 
-def test_what_does_not_change_is_not_written() -> None:
+def test_unchanged_marks_are_not_written() -> None:
     marks = InFlightMarks()
     marks.put(5, [1])
     marks.begin()
@@ -62,7 +64,7 @@ def test_marks_of_the_process_before_are_kept_but_are_no_news_when_tried_again()
 
 @settings(max_examples=300, deadline=None)
 @given(steps, steps)
-def test_what_is_rolled_back_never_was(before: list, changes: list) -> None:
+def test_a_rollback_restores_the_marks(before: list, changes: list) -> None:
     marks = InFlightMarks()
     apply(marks, before)
     then = text(marks)
@@ -74,7 +76,7 @@ def test_what_is_rolled_back_never_was(before: list, changes: list) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(steps)
-def test_the_text_says_what_is_marked(changes: list) -> None:
+def test_the_text_has_all_marks(changes: list) -> None:
     marks, model = InFlightMarks(), dict[int, set[int]]()
     for verb, number, chosen in changes:
         apply(marks, [(verb, number, chosen)])

@@ -1,3 +1,5 @@
+"""The contract of a queue, for the queue on disk, and the recovery at its start."""
+
 import os
 import shutil
 
@@ -64,11 +66,11 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         for _ in range(2):
             self.reopen()
             self.assertEqual(len(self.queue.recovery.possible_duplicates), 1)
-        self.now(self.queue.duplicates_logged())
+        self.now(self.queue.clear_reported_marks())
         self.reopen()
         self.assertEqual(self.queue.recovery.possible_duplicates, ())
 
-    def test_what_the_history_forgets_becomes_room_for_other_mail(self):
+    def test_pages_of_dropped_history_are_room_for_other_mail(self):
         for _ in range(200):
             self.settled(self.claimed(), Verdict(0, TOOK))
         before = self.now(self.queue.space())
@@ -76,7 +78,7 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.assertGreater(self.now(self.queue.space()).reusable, before.reusable + 10 * 4096)
         self.assertEqual(self.queue._bodies.reusable, self.now(self.queue.space()).reusable)
 
-    def test_what_is_due_by_a_clock_that_was_set_back_is_hastened_but_not_what_is_held_or_in_work(self):
+    def test_make_all_due_after_the_clock_was_set_back_skips_held_and_leased_messages(self):
         back = NOW - 86400
         in_work = self.claimed()
         waiting, held = self.added(), self.added()
@@ -124,7 +126,7 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.assertTrue(self.entry(held.id).held)
         self.assertEqual(self.entry(later.id).recipients[0].due, NOW + 900)
 
-    def test_a_start_can_make_everything_due_but_what_is_held(self):
+    def test_a_start_can_make_all_messages_due_but_held_ones(self):
         first, held = self.added(due=NOW + 900), self.added(due=NOW + 900)
         early = self.added(due=NOW - 900)
         self.applied(Action.HOLD, held.id)
@@ -170,7 +172,7 @@ class SqliteQueueWithThreadsTests(TestCase):
             assert await self.queue.settle(Settlement(again, [Verdict(0, TOOK)], NOW))
         return content
 
-    async def test_many_messages_at_once_all_pass_and_leave_nothing_behind(self):
+    async def test_many_messages_at_once_all_pass_and_leave_no_files(self):
         sizes = [100, 5_000, 20_000, 300_000] * 25
         passes = [Deferred.fromCoroutine(self.pass_through(size)) for size in sizes]
         contents = await gatherResults(passes, consumeErrors=True)

@@ -93,7 +93,7 @@ def refused(path: Path, **options: object) -> str:
     return str(caught.value)
 
 
-def test_a_new_file_is_ours_alone_and_syncs_every_commit(path):
+def test_a_new_file_is_for_its_owner_only_and_syncs_every_commit(path):
     connection = open_file(path, create=True, upgrade=True)
     assert path.stat().st_mode & 0o777 == 0o600
     names = ("journal_mode", "synchronous", "secure_delete")
@@ -150,7 +150,7 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         assert fresh["meta"] == [("oldest_compatible", 3)]
 
 
-def test_an_older_file_is_left_alone_by_who_may_not_upgrade(older, scripts):
+def test_an_older_file_is_unchanged_without_leave_to_upgrade(older, scripts):
     assert "start the relay once to upgrade it" in refused_softly(older, scripts)
 
 
@@ -250,7 +250,7 @@ def test_a_missing_file_beside_its_log_or_its_bodies_is_not_replaced(path):
     assert not path.exists()
 
 
-def test_a_missing_file_is_not_made_by_who_only_looks(path):
+def test_a_missing_file_is_not_created_by_a_reader(path):
     with pytest.raises(QueueError, match="check QUEUE_DIR"):
         open_file(path, create=False, upgrade=False)
     assert list(path.parent.iterdir()) == []

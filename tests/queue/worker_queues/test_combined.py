@@ -1,3 +1,5 @@
+"""The queues of several workers, combined for the commands of an operator."""
+
 import os
 import shutil
 import sqlite3
@@ -185,7 +187,7 @@ def test_a_queue_that_another_program_keeps_to_itself_is_named(tmp_path, monkeyp
     connection.close()
 
 
-def test_a_queue_that_fails_when_it_is_asked_is_named_and_what_was_done_before_is_told(tmp_path):
+def test_a_queue_that_fails_is_named_and_earlier_actions_are_reported(tmp_path):
     ids = spread(tmp_path, 3, 6)
     told: Told = []
     with seen(tmp_path, told) as queues:
@@ -196,7 +198,7 @@ def test_a_queue_that_fails_when_it_is_asked_is_named_and_what_was_done_before_i
     assert told == [(tmp_path / "worker-3", Action.HOLD, ids[2::3])]
 
 
-def test_a_home_that_is_not_ours_to_look_into_is_named():
+def test_a_home_that_cannot_be_read_is_named():
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -218,7 +220,7 @@ def test_an_error_of_the_only_queue_is_as_it_is(tmp_path):
     assert with_home(tmp_path, error, [tmp_path]) is error
 
 
-def test_an_error_keeps_what_it_is(tmp_path):
+def test_an_error_keeps_its_class(tmp_path):
     told = with_home(tmp_path, QueueFull("no room"), [tmp_path, tmp_path / "worker-2"])
     assert isinstance(told, QueueFull)
     assert str(told) == f"in {tmp_path}: no room"

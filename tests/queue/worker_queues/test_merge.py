@@ -1,3 +1,5 @@
+"""The merge of queues of workers that no longer run, and the homes that it refuses."""
+
 import errno
 import os
 import shutil
@@ -57,7 +59,7 @@ def refused(directory: Path, workers: int = 1, kind: type[QueueError] = QueueErr
     return str(caught.value)
 
 
-def test_what_surplus_workers_left_becomes_part_of_the_queue(spool):
+def test_the_queues_of_surplus_workers_are_merged(spool):
     expected = merged_picture(spool, THEN)
     merged = merge(spool, 1, THEN)
     assert picture(spool) == expected
@@ -80,7 +82,7 @@ def test_only_workers_above_the_number_are_merged(spool):
     assert homes(spool) == [spool, spool / "worker-2"]
 
 
-def test_where_nothing_is_left_nothing_is_touched(tmp_path, spool):
+def test_without_surplus_workers_no_file_is_changed(tmp_path, spool):
     before = contents(spool)
     assert merge(spool, 3, THEN) == []
     assert merge(spool, 30, THEN) == []
@@ -112,7 +114,7 @@ def test_a_queue_that_is_opened_leaves_the_homes_of_other_workers_alone(spool):
     assert contents(spool / "worker-2") == before
 
 
-def test_what_others_put_into_a_home_stays_with_its_folder(spool):
+def test_foreign_files_in_a_home_stay_with_its_folder(spool):
     for name in ("notes", "bodies/notes", "bodies/0123", "queue.sqlite.old", "queue.sqlite.v1.bak.gz"):
         (spool / "worker-3" / name).write_text("mine")
     assert len(merge(spool, 2, THEN)) == 1
@@ -147,7 +149,7 @@ def test_a_worker_that_still_runs_is_named(spool):
         assert f"uses {spool}:" in refused(spool, 2)
 
 
-def test_a_damaged_queue_is_named_and_nothing_is_touched(spool):
+def test_a_damaged_queue_is_named_and_left_unchanged(spool):
     path = spool / "worker-3" / FILE_NAME
     whole = path.read_bytes()
     path.write_bytes(whole[:8192] + os.urandom(8192) + whole[16384:])
@@ -156,7 +158,7 @@ def test_a_damaged_queue_is_named_and_nothing_is_touched(spool):
     assert f"{path} is not a queue file" in refused(spool, 2)
 
 
-def test_a_damaged_queue_of_the_relay_itself_is_named_and_nothing_is_touched(spool):
+def test_a_damaged_queue_of_the_relay_itself_is_named_and_left_unchanged(spool):
     (spool / FILE_NAME).write_bytes((spool / FILE_NAME).read_bytes()[:-4096])
     assert f"{spool}/{FILE_NAME} is damaged" in refused(spool, 3)
 
@@ -170,7 +172,7 @@ def test_a_home_without_a_folder_for_bodies_is_merged(tmp_path):
     assert picture(tmp_path) == expected
 
 
-def test_a_newer_queue_is_named_and_nothing_is_touched(spool):
+def test_a_newer_queue_is_named_and_left_unchanged(spool):
     path = spool / "worker-3" / FILE_NAME
     with closing(connect(path)) as connection:
         connection.execute("PRAGMA user_version = 9")
@@ -178,7 +180,7 @@ def test_a_newer_queue_is_named_and_nothing_is_touched(spool):
     assert f"{path} has version 9" in refused(spool, 2)
 
 
-def test_bodies_without_their_queue_are_named_and_nothing_is_touched(spool):
+def test_bodies_without_their_queue_are_named_and_left_unchanged(spool):
     (spool / "worker-3" / FILE_NAME).unlink()
     (spool / "worker-3" / "lock").unlink()
     assert f"{spool}/worker-3/{FILE_NAME} is missing but parts of its queue are there" in refused(spool, 2)
@@ -215,7 +217,7 @@ def disk_with(monkeypatch, octets: int) -> None:
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=octets, f_blocks=1 << 40, f_frsize=1))
 
 
-def test_a_disk_without_the_room_is_told_with_what_it_takes(spool, monkeypatch):
+def test_the_error_of_a_full_disk_names_the_octets_that_a_merge_takes(spool, monkeypatch):
     disk_with(monkeypatch, 10 << 20)
     told = refused(spool, 2, QueueFull)
     assert told == (
@@ -267,7 +269,7 @@ def test_bodies_come_from_another_file_system_too(spool, monkeypatch):
     assert {path.stat().st_mode & 0o777 for path in (spool / "bodies").iterdir()} == {0o600}
 
 
-def test_what_moved_or_went_is_synced_before_the_next_commit_relies_on_it(spool, monkeypatch):
+def test_moves_and_removals_are_synced_before_the_next_commit(spool, monkeypatch):
     events: list[str] = []
     fsync = os.fsync
 
@@ -284,7 +286,7 @@ def test_what_moved_or_went_is_synced_before_the_next_commit_relies_on_it(spool,
     assert events[gone + 1 :] == [f"{home}/bodies", home, "remove queue", home, str(spool), "clear mark"]
 
 
-def test_an_id_that_stands_for_two_messages_is_named_and_nothing_is_touched(spool):
+def test_an_id_of_two_messages_is_named_and_left_unchanged(spool):
     ids = [next(iter(picture(home))) for home in (spool, spool / "worker-3")]
     with closing(sqlite3.connect(spool / "worker-3" / FILE_NAME)) as connection:
         (number,) = connection.execute("SELECT min(id) FROM message").fetchone()
@@ -350,7 +352,7 @@ def cut_at(name: str):
     return step
 
 
-def test_a_queue_that_was_merged_in_part_is_opened_by_nobody_before_the_rest(spool):
+def test_a_queue_that_is_merged_in_part_is_not_opened(spool):
     with pytest.raises(CutShort):
         merge(spool, 2, THEN, cut_at("copy messages"))
     with pytest.raises(QueueError, match="worker 3 is merged only in part"):
@@ -375,7 +377,7 @@ def test_a_home_that_went_in_the_middle_of_its_merge_is_asked_for(spool):
     assert picture(spool) == expected
 
 
-def test_the_ledger_and_the_marks_come_along_with_what_the_history_has_forgotten(tmp_path):
+def test_the_ledger_and_the_marks_are_merged_with_counts_of_dropped_history(tmp_path):
     home = Home(tmp_path / "worker-2")
     home.delivered(large=False)
     home.tried(large=False)

@@ -1,4 +1,4 @@
-"""A merge is stopped before each step; README's table says what is then on the disk, and every next start heals it."""
+"""Stops a merge before each step, compares the disk with the table in README.md, and starts again."""
 
 import re
 import shutil
@@ -140,11 +140,11 @@ def every_stop(spool: Path) -> list[tuple[str, Path]]:
         stops.append(stop)
 
 
-def test_each_stop_leaves_what_the_table_says(spool):
+def test_each_crash_leaves_the_state_of_the_table(spool):
     assert [state(step, copy) for step, copy in every_stop(spool)] == table()
 
 
-def test_whatever_starts_after_a_stop_has_every_message_once(spool):
+def test_every_start_after_a_crash_has_each_message_once(spool):
     before = picture(*homes(spool)[1:])
     for _, stop in every_stop(spool):
         for workers in (1, 2, 3, 4):

@@ -11,12 +11,12 @@ from mta.queue.sqlite.group_commit import Step
 from mta.queue.sqlite.schema import open_file, refuse_remains
 
 # The names of the relay's own entries in a home. Other entries are not removed.
-_OURS = re.compile(
+_RELAY_NAMES = re.compile(
     rf"{re.escape(FILE_NAME)}(-wal|-shm|-journal|(\.v[0-9]+\.bak)?(\.new(-journal|-wal|-shm)?)?)|lock|control"
 )
 
 
-def holds_queue(home: Path) -> bool:
+def has_queue(home: Path) -> bool:
     """Whether a home has a queue to merge, which is checked and upgraded. Raises QueueError."""
     path = home / FILE_NAME
     if not path.exists():
@@ -28,9 +28,9 @@ def holds_queue(home: Path) -> bool:
     return True
 
 
-def holds_ours(home: Path) -> bool:
+def has_relay_entries(home: Path) -> bool:
     """Whether a folder has an entry of a relay."""
-    return any(_ours(home, _OURS)) or any(_ours(home / BODIES, BODY_NAME))
+    return any(_relay_entries(home, _RELAY_NAMES)) or any(_relay_entries(home / BODIES, BODY_NAME))
 
 
 def remove(home: Path, step: Step) -> None:
@@ -38,10 +38,10 @@ def remove(home: Path, step: Step) -> None:
     step("remove bodies")
     _remove(home / BODIES, BODY_NAME)
     step("remove queue")
-    _remove(home, _OURS)
+    _remove(home, _RELAY_NAMES)
 
 
-def _ours(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
+def _relay_entries(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
     if folder.is_dir():
         yield from (path for path in folder.iterdir() if names.fullmatch(path.name) is not None)
 
@@ -49,7 +49,7 @@ def _ours(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
 def _remove(folder: Path, names: re.Pattern[str]) -> None:
     if not folder.is_dir():
         return
-    for path in list(_ours(folder, names)):
+    for path in list(_relay_entries(folder, names)):
         path.unlink()
     fsync_path(folder)
     # A folder with other entries stays, and so does a mount point or a link.

@@ -1,3 +1,5 @@
+"""The age limit of the history, and the room for mail."""
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -37,7 +39,7 @@ class KeeperTests(SynchronousTestCase):
     def known(self) -> int:
         return len(self.successResultOf(self.queue.find(Query(finished=True))))
 
-    def test_what_was_finished_long_enough_ago_is_forgotten(self) -> None:
+    def test_messages_finished_long_enough_ago_are_dropped(self) -> None:
         self.finish()
         self.now += 3 * DAY
         self.finish()
@@ -104,7 +106,7 @@ class RoomTests(SynchronousTestCase):
         assert line.startswith(f"the history makes room for mail: its {28_611 - queue.finished} oldest messages")
         assert self.troubles == []
 
-    def test_a_history_that_leaves_room_stays_and_nothing_is_said(self) -> None:
+    def test_a_history_that_leaves_room_stays_without_a_notice(self) -> None:
         queue = SmallDisk(RESERVE * 2, 1000, 7_000)
         self.look(self.keeper(queue))
         assert (queue.finished, self.notices, self.troubles) == (7_000, [], [])
