@@ -75,7 +75,7 @@ class ResolverContract:
         assert isinstance(await self.resolver.addresses("example.test"), NoData)
         assert isinstance(await self.resolver.mx("test"), NoData)
 
-    async def test_cnames_are_followed_and_the_last_name_is_told(self) -> None:
+    async def test_cnames_are_followed_and_the_last_name_is_returned(self) -> None:
         answer = await self.resolver.addresses("alias.test")
         assert isinstance(answer, Found)
         assert answer.name == "mx.example.test"

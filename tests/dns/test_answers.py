@@ -6,11 +6,11 @@ FOUND = Found(("192.0.2.1",), 60, "a.test")
 MORE = Found(("2001:db8::1",), 30, "a.test")
 
 
-def test_what_both_found_is_joined_for_the_shorter_time() -> None:
+def test_records_of_both_answers_are_joined_with_the_shorter_ttl() -> None:
     assert merge(MORE, FOUND) == Found(("2001:db8::1", "192.0.2.1"), 30, "a.test")
 
 
-def test_what_one_found_counts_whatever_the_other_says() -> None:
+def test_records_of_one_answer_count_whatever_the_other_is() -> None:
     for other in (NoData(10), NoSuchName(10)):
         assert merge(FOUND, other) == merge(other, FOUND) == Found(("192.0.2.1",), 10, "a.test")
 

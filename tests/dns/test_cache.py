@@ -54,7 +54,7 @@ class TestTtlCache(SynchronousTestCase):
             cache.put(number, 8, 10)
         assert len(cache) == 1000
 
-    def test_what_is_out_of_date_goes_though_nobody_asks_for_it(self) -> None:
+    def test_expired_entries_are_discarded_without_being_asked_for(self) -> None:
         cache: TtlCache[int, int] = TtlCache(10_000, self.clock.seconds, lambda _: 8)
         for number in range(1000):
             cache.put(number, 1, 10 if number % 2 else 1000)
@@ -130,7 +130,7 @@ class TestShared(SynchronousTestCase):
 
         return self.shared.run("key", question)
 
-    def test_all_who_ask_get_the_one_answer(self) -> None:
+    def test_all_callers_get_the_result_of_one_call(self) -> None:
         asking = [self._ask() for _ in range(3)]
         self.source.callback(7)
         assert [self.successResultOf(answer) for answer in asking] == [7, 7, 7]
@@ -149,7 +149,7 @@ class TestShared(SynchronousTestCase):
         for answer in asking:
             self.failureResultOf(answer, ValueError)
 
-    def test_one_who_gives_up_leaves_the_others_waiting(self) -> None:
+    def test_a_cancelled_caller_leaves_the_others_waiting(self) -> None:
         first, second = self._ask(), self._ask()
         first.cancel()
         self.failureResultOf(first, CancelledError)

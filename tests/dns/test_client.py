@@ -153,7 +153,7 @@ class TestLyingServers(SynchronousTestCase):
             self.reactor.advance(3)
         assert all(isinstance(self.successResultOf(answer), LookupFailed) for answer in asking[:3])
 
-    def test_what_is_known_is_told_while_no_server_answers(self) -> None:
+    def test_cached_answers_are_returned_while_no_server_answers(self) -> None:
         resolver = DnsResolver(DnsClient(self.reactor, [self.address]), self.reactor.seconds)  # type: ignore[arg-type]
         first = Deferred.fromCoroutine(resolver.mx("example.test"))
         query, client = self.socket.recvfrom(4096)
@@ -211,7 +211,7 @@ class TestChangingServers(SynchronousTestCase):
     def asked(self, name: str) -> Deferred[Any]:
         return Deferred.fromCoroutine(self.resolver.mx(name))
 
-    def test_new_servers_are_asked_and_what_others_said_is_forgotten(self) -> None:
+    def test_new_servers_are_asked_and_answers_of_the_old_ones_are_discarded(self) -> None:
         for name, rdtype in (("example.test", Found), ("missing.test", NoSuchName)):
             first = self.asked(name)
             while not first.called:
@@ -299,7 +299,7 @@ class TestSilentZones(SynchronousTestCase):
         self.honest.zone.add("further.example.test", MX=[[1, "mx.example.test"]])
         assert self.seconds_of("further.example.test") < 0.8
 
-    def test_what_strangers_ask_does_not_delay_the_mail(self) -> None:
+    def test_look_ups_for_untrusted_clients_do_not_delay_mail(self) -> None:
         self.flood(self.resolver.for_untrusted_clients(), "silent{}.test")
         assert self.seconds_of("example.test") < 0.8
 
@@ -329,7 +329,7 @@ class TestSilentZones(SynchronousTestCase):
             assert self.reactor.seconds() - begun > 6
             self.reactor.advance(10)
 
-    def test_the_questions_of_each_asker_are_bounded(self) -> None:
+    def test_the_look_ups_of_each_requester_are_bounded(self) -> None:
         wire = DnsClient(self.reactor, [self.socket.getsockname()], in_flight=2, waiting=1)  # type: ignore[arg-type]
         resolver = DnsResolver(wire, self.reactor.seconds)
         strangers = [Deferred.fromCoroutine(resolver.for_untrusted_clients().mx(f"silent{n}.test")) for n in range(5)]

@@ -111,7 +111,7 @@ class TestForgeries(ForgeryCase):
         assert "a query about example.test to 127.0.0.1" in notice
         assert "over TCP" in notice
 
-    async def test_many_wrong_replies_are_told_though_no_question_had_too_many(self) -> None:
+    async def test_many_mismatched_replies_are_reported_although_no_query_had_too_many(self) -> None:
         self.flood(MAX_MISMATCHES - 1)
         for number in range(26):
             await self.resolver.mx(f"d{number}.test")

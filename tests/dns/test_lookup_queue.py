@@ -52,7 +52,7 @@ def test_zones_come_in_turn_however_many_wait_for_one(turns):
     assert turns.order(OURS, OURS, OURS) == [0, "healthy", 1]
 
 
-def test_askers_come_in_turn_however_many_zones_one_asks_about(turns):
+def test_requesters_take_turns_however_many_zones_one_asks_about(turns):
     for number in range(100):
         turns.acquire(number, THEIRS, f"invented{number}.test")
     for number in range(2):
@@ -60,7 +60,7 @@ def test_askers_come_in_turn_however_many_zones_one_asks_about(turns):
     assert turns.order(OURS, THEIRS, OURS, THEIRS) == [0, "mail 0", 1, "mail 1"]
 
 
-def test_strangers_leave_a_quarter_of_the_places_to_the_mail():
+def test_untrusted_clients_leave_a_quarter_of_the_places_to_deliveries():
     queue = LookupQueue(4)
     assert [queue.acquire(THEIRS, f"{number}.test").called for number in range(5)] == [True] * 3 + [False] * 2
     assert [queue.acquire(OURS, f"{number}.test").called for number in range(2)] == [True, False]
@@ -69,7 +69,7 @@ def test_strangers_leave_a_quarter_of_the_places_to_the_mail():
     assert [queue.acquire(requester, "z.test").called for requester in (THEIRS, OURS)] == [False, False]
 
 
-def test_a_lower_level_of_the_same_asker_comes_first(turns):
+def test_a_lower_priority_of_the_same_requester_comes_first(turns):
     turns.acquire("third", priority=2)
     turns.acquire("second", priority=1, zone="b.test")
     turns.acquire("first", priority=1, zone="a.test")
@@ -128,5 +128,5 @@ def test_of_very_many_zones_the_latest_are_remembered():
         ("..", ""),
     ],
 )
-def test_a_zone_is_what_was_probably_registered(name, zone):
+def test_a_zone_is_the_domain_that_was_probably_registered(name, zone):
     assert zone_of(name) == zone

@@ -100,12 +100,12 @@ HOST = 12 + len(QUESTION)
         (wire(flags=0x818C), "12"),
     ],
 )
-def test_a_reply_is_read_for_what_it_says(octets: bytes, expected: Any) -> None:
+def test_a_reply_becomes_the_answer_that_it_gives(octets: bytes, expected: Any) -> None:
     assert answer(octets) == expected
 
 
 @pytest.mark.parametrize(("label", "text"), [(b"\x04a.b\0", r"a\046b\000"), (b"\x03\xffA,", r"\255a\044")])
-def test_an_octet_that_no_host_name_has_is_told_by_its_number(label: bytes, text: str) -> None:
+def test_an_octet_that_host_names_do_not_have_is_written_as_a_number(label: bytes, text: str) -> None:
     assert [each.data for each in parse_reply(wire(mx(label + B))).answers] == [f"{text}.b.test"]
 
 
@@ -122,7 +122,7 @@ def test_of_many_mx_the_best_are_kept() -> None:
     assert [record.preference for record in found.records] == list(range(MAX_EXCHANGERS))
 
 
-def test_what_contradicts_itself_is_a_failed_look_up() -> None:
+def test_an_answer_that_contradicts_itself_is_a_failed_look_up() -> None:
     found = answer(wire(mx(TARGET), flags=0x8183))
     assert isinstance(found, LookupFailed)
     assert "contradicts itself" in found.reason
@@ -182,7 +182,7 @@ def test_a_chain_within_bounds_is_followed() -> None:
         struct.pack("!6H", QUERY.id, 0x8180, 0, 0, 0, 0),
     ],
 )
-def test_what_is_no_reply_to_the_question_is_not_believed(octets: bytes) -> None:
+def test_a_message_that_is_no_reply_to_the_query_is_ignored(octets: bytes) -> None:
     assert answer(octets) is None
 
 
@@ -247,7 +247,7 @@ def test_no_octets_do_more_than_not_being_read(octets: bytes, data: st.DataObjec
 
 @given(st.lists(st.tuples(st.sampled_from(["b.test", "c.test", r"\000\.x.b.test"]), st.integers(1, 250)), max_size=20))
 @settings(max_examples=50)
-def test_what_another_program_writes_is_read_alike(addresses: list[tuple[str, int]]) -> None:
+def test_replies_of_dnspython_are_read_alike(addresses: list[tuple[str, int]]) -> None:
     query = make_query("b.test", RecordType.A)
     reply = dns.message.make_response(query, recursion_available=True)
     for name, number in addresses:

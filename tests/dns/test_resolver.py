@@ -138,20 +138,20 @@ class TestDriver(_OnLoopback):
         assert isinstance(answer, LookupFailed)
         assert f"127.0.0.1:{dead}" in answer.reason
 
-    async def test_the_same_question_is_asked_once_by_all_who_ask_at_once(self) -> None:
+    async def test_concurrent_callers_with_the_same_question_share_one_look_up(self) -> None:
         asking = [Deferred.fromCoroutine(self.resolver.mx("example.test")) for _ in range(50)]
         answers = await gatherResults(asking)
         assert all(isinstance(answer, Found) for answer in answers)
         assert len(self.server.asked) == 1
 
-    async def test_one_who_stops_waiting_does_not_spoil_it_for_the_others(self) -> None:
+    async def test_a_cancelled_caller_does_not_cancel_the_look_up(self) -> None:
         first = Deferred.fromCoroutine(self.resolver.mx("example.test"))
         second = Deferred.fromCoroutine(self.resolver.mx("example.test"))
         first.addErrback(lambda failure: None)
         first.cancel()
         assert isinstance(await second, Found)
 
-    async def test_an_answer_lasts_for_its_ttl_and_tells_what_is_left(self) -> None:
+    async def test_an_answer_is_cached_for_its_ttl_and_returned_with_the_rest(self) -> None:
         await self.resolver.mx("example.test")
         self.clock.advance(119)
         answer = await self.resolver.mx("example.test")

@@ -63,7 +63,7 @@ def test_nothing_a_remote_says_can_make_a_second_line(helo: str, sender: str) ->
         assert lines[0].isascii()
 
 
-def test_a_possible_duplicate_is_told_before_its_copy_can_be_on_its_way() -> None:
+def test_a_possible_duplicate_is_logged_before_the_message_can_be_sent_again() -> None:
     told: list[str] = []
     event_log = EventLog(told.append, lambda: NOON, flush=lambda: told.append("out"))
     event_log.notice("this may wait")
@@ -71,7 +71,7 @@ def test_a_possible_duplicate_is_told_before_its_copy_can_be_on_its_way() -> Non
     assert [line.split()[1] if " " in line else line for line in told] == ["notice", "possible-duplicate", "out"]
 
 
-def test_a_change_by_an_operator_is_told_with_the_user_and_fifty_messages_a_line() -> None:
+def test_a_change_by_an_operator_is_logged_with_the_user_and_fifty_messages_a_line() -> None:
     lines, event_log = lines_of()
     ids = [QueueId(f"{number:013}") for number in range(120)]
     event_log.amended(Action.HOLD, ids, "alice")
@@ -103,7 +103,7 @@ def test_a_full_disk_fills_no_log() -> None:
     assert len(lines) == 114
 
 
-def test_a_stop_tells_how_many_lines_were_left_out() -> None:
+def test_a_stop_logs_how_many_lines_were_left_out() -> None:
     lines, event_log = lines_of()
     for _ in range(12):
         event_log.trouble("the outcome could not be recorded", ID)
@@ -112,7 +112,7 @@ def test_a_stop_tells_how_many_lines_were_left_out() -> None:
     assert lines[-1].endswith(" stopped\n")
 
 
-def test_what_clients_are_told_is_counted_for_each_of_them() -> None:
+def test_replies_to_clients_are_counted_for_each_client() -> None:
     lines, event_log = lines_of()
     for number in range(40):
         event_log.refused(f"192.0.2.{number}", "app", "a@b.test", None, reply(550, "5.7.1", "no"))

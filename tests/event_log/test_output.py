@@ -80,12 +80,12 @@ class StoppedReaderTests(SynchronousTestCase):
     def numbers(self, lines: list[str]) -> list[int]:
         return [int(line.split()[0]) for line in lines if not line.startswith("{")]
 
-    def test_lines_wait_for_it_and_none_is_lost_while_there_is_room(self) -> None:
+    def test_lines_wait_for_it_without_loss_while_there_is_room(self) -> None:
         self.write(0, 10_000)
         assert self.numbers(self.read()) == list(range(10_000))
         assert not self.clock.getDelayedCalls()
 
-    def test_later_lines_are_dropped_and_one_line_tells_how_many(self) -> None:
+    def test_later_lines_are_dropped_and_one_line_counts_them(self) -> None:
         self.write(0, 30_000)
         lines = self.read()
         (lost,) = [json.loads(line) for line in lines if line.startswith("{")]

@@ -11,7 +11,7 @@ def passed(repeats: Repeats, number: int, kind: str = "full", now: float = NOW) 
     return sum(repeats.passes(kind, now, "trouble", {"text": kind}) for _ in range(number))
 
 
-def test_the_first_lines_of_a_kind_are_told_and_the_others_are_counted() -> None:
+def test_the_first_lines_of_a_kind_are_written_and_the_others_are_counted() -> None:
     repeats = Repeats()
     assert passed(repeats, 19_000) == MAX_LINES
     assert passed(repeats, 3, "other") == 3

@@ -102,13 +102,13 @@ def test_a_descriptor_that_is_closed_is_an_error(opened: ExitStack) -> None:
         sink_of(writing, opened, anew=True).write(DATA)
 
 
-def test_last_words_are_given_up_when_the_reader_has_stopped(opened: ExitStack) -> None:
+def test_the_last_lines_are_dropped_if_the_reader_has_stopped(opened: ExitStack) -> None:
     _, writing = make("pipe", opened)
     fill(sink_of(writing, opened, anew=True))
     write_out(writing, b"unheard\n", 0.01)
 
 
-def test_last_words_longer_than_a_pipe_reach_a_slow_reader(opened: ExitStack) -> None:
+def test_last_lines_longer_than_a_pipe_reach_a_slow_reader(opened: ExitStack) -> None:
     reading, writing = os.pipe()
     opened.callback(os.close, reading)
     heard: list[bytes] = []

@@ -122,7 +122,7 @@ def test_a_message_with_the_null_sender_gets_no_report() -> None:
         (Notify.SUCCESS | Notify.DELAY, {Notify.SUCCESS, Notify.DELAY}),
     ],
 )
-def test_notify_decides_which_events_are_told(notify: Notify | None, reported: set[Notify]) -> None:
+def test_notify_decides_which_events_are_reported(notify: Notify | None, reported: set[Notify]) -> None:
     outcomes: dict[Notify, Outcome] = {
         Notify.FAILURE: REFUSED,
         Notify.DELAY: BUSY,
@@ -151,7 +151,7 @@ def test_a_success_that_the_next_host_reports_is_left_to_it() -> None:
 
 
 @pytest.mark.parametrize("field", [b"Auto-Submitted: auto-generated", b"Precedence: bulk", b"List-Id: <a.b>"])
-def test_programs_and_lists_are_told_of_failure_but_not_of_delay(field: bytes) -> None:
+def test_programs_and_lists_get_reports_of_failure_but_not_of_delay(field: bytes) -> None:
     about = original(field + b"\r\n" + MESSAGE)
     assert made(Notify.DELAY, about, BUSY) is None
     assert made(Notify.FAILURE, about) is not None
@@ -238,12 +238,12 @@ def test_the_status_part_has_a_group_for_the_message_and_one_for_each_recipient(
         (Notify.SUCCESS, Delivered("saved", ""), "delivered"),
     ],
 )
-def test_the_action_tells_the_event(event: Notify, outcome: Outcome, action: str) -> None:
+def test_the_action_names_the_event(event: Notify, outcome: Outcome, action: str) -> None:
     everything = Recipient(BOB.address, Notify.SUCCESS | Notify.FAILURE | Notify.DELAY)
     assert groups(parse(written(event, None, outcome, everything))[2])[1]["Action"] == action
 
 
-def test_the_subject_tells_the_event() -> None:
+def test_the_subject_names_the_event() -> None:
     everything = Recipient(BOB.address, Notify.SUCCESS | Notify.DELAY)
     success = written(Notify.SUCCESS, None, Delivered("saved", ""), everything)
     assert parse(success)[0]["Subject"] == "Message 0000000000001 delivered"
@@ -283,7 +283,7 @@ def test_only_a_reply_of_the_remote_is_an_smtp_diagnostic(host: str, words: str,
     assert groups(parse(written(outcome=Failed(words, host, "5.0.0")))[2])[1]["Diagnostic-Code"] == code
 
 
-def test_a_status_that_is_none_is_replaced() -> None:
+def test_an_invalid_status_is_replaced() -> None:
     for status in ("5.1.1\r\nAction: delivered", "5.१.१"):
         assert groups(parse(written(outcome=Failed("no", "", status)))[2])[1]["Status"] == "5.0.0"
 
@@ -393,9 +393,7 @@ def lines_of(message: bytes) -> Iterator[bytes]:
 
 @given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, st.sampled_from([Notify.FAILURE, Notify.DELAY]))
 @settings(max_examples=200, deadline=None)
-def test_nothing_that_others_say_can_break_a_report(
-    words: str, host: str, orcpt: str, envid: str, event: Notify
-) -> None:
+def test_untrusted_text_cannot_break_a_report(words: str, host: str, orcpt: str, envid: str, event: Notify) -> None:
     recipient = Recipient(BOB.address, None, orcpt)
     report = written(event, original(envid=envid), Failed(words, host, "5.1.1"), recipient)
     assert all(len(line) <= 998 and b"\0" not in line for line in lines_of(report))
@@ -416,7 +414,7 @@ def test_nothing_that_others_say_can_break_a_report(
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=2000))
 @settings(max_examples=50)
-def test_what_the_remote_said_is_quoted_in_full(words: str) -> None:
+def test_the_remotes_reply_is_quoted_in_full(words: str) -> None:
     report = written(outcome=Failed(f"550 {words}", "mx.test[192.0.2.1]:25", "5.0.0"))
     text = parse(report)[1].get_content()
     assert words in text.replace("\n", "").replace(" ", "")
@@ -433,7 +431,7 @@ def test_what_the_remote_said_is_quoted_in_full(words: str) -> None:
         ("5.0.0", "mail administrator"),
     ],
 )
-def test_a_person_is_told_what_to_do(status: str, advice: str) -> None:
+def test_the_text_for_people_gives_advice(status: str, advice: str) -> None:
     assert advice in parse(written(outcome=Failed("no", "", status)))[1].get_content()
 
 

@@ -23,11 +23,11 @@ def test_a_recipient_wants_what_was_asked_or_failure_and_delay(notify: Notify | 
     assert {event for event in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY) if recipient.wants(event)} == wanted
 
 
-def test_a_message_of_our_own_has_no_client() -> None:
+def test_a_message_of_the_relay_itself_has_no_client() -> None:
     assert Origin.of_relay("relay.test") == Origin("", "relay.test", "local")
 
 
-def test_an_envelope_asks_for_nothing_unless_told() -> None:
+def test_an_envelope_has_no_parameters_by_default() -> None:
     envelope = Envelope(None, (Recipient(BOB),), Origin.of_relay("relay.test"))
     assert (envelope.body_type, envelope.smtputf8, envelope.ret, envelope.envid) == (
         BodyType.SEVEN_BIT,

@@ -142,7 +142,7 @@ def test_a_hostile_megabyte_takes_a_moment(hostile: bytes) -> None:
 # What a block says
 
 
-def test_a_scan_finds_what_a_relay_must_know() -> None:
+def test_a_scan_finds_the_properties_that_the_relay_needs() -> None:
     assert headers.scan(BLOCK) == headers.HeaderScan(
         hops=1, has_date=True, has_message_id=False, has_from=True, unwanted=False, private=False, automatic=False
     )
@@ -152,7 +152,7 @@ def test_an_empty_block_has_nothing() -> None:
     assert headers.scan(b"") == headers.HeaderScan(0, False, False, False, False, False, False)
 
 
-def test_names_are_told_in_any_case_and_with_blanks_before_the_colon() -> None:
+def test_field_names_are_found_in_any_case_and_with_blanks_before_the_colon() -> None:
     found = headers.scan(b"RECEIVED: a\r\nreceived \t: b\r\nMESSAGE-id: <x@y>\r\nFrom:\r\ndAtE: x\r\n")
     assert found == headers.HeaderScan(2, True, True, True, False, False, False)
 
@@ -224,7 +224,7 @@ def test_a_block_without_leftovers_is_not_copied() -> None:
 
 @given(st.lists(PIECES | st.just(b"Return-Path: <x>\r\n"), max_size=8).map(b"".join))
 @settings(max_examples=200)
-def test_nothing_but_the_leftovers_is_taken_out(data: bytes) -> None:
+def test_only_leftover_trace_fields_are_removed(data: bytes) -> None:
     block = data[: reference_end(data)]
     stripped = headers.strip(block, headers.scan(block))
     fields = re.split(rb"(?<=\n)(?![ \t])", block)
@@ -234,7 +234,7 @@ def test_nothing_but_the_leftovers_is_taken_out(data: bytes) -> None:
 # What is put on top
 
 
-def test_a_trace_field_names_who_how_and_whom() -> None:
+def test_a_trace_field_names_client_protocol_and_recipient() -> None:
     assert received(Origin("192.0.2.1", "client.test", "ESMTP"), BOB) == (
         "Received: from client.test ([192.0.2.1])\r\n"
         "\tby relay.example.test with ESMTP id 0123456789abc\r\n"
@@ -242,7 +242,7 @@ def test_a_trace_field_names_who_how_and_whom() -> None:
     )
 
 
-def test_several_recipients_are_not_told_of_each_other() -> None:
+def test_several_recipients_are_not_disclosed_to_each_other() -> None:
     assert received(Origin("192.0.2.1", "client.test", "ESMTP"), BOB, CAROL) == (
         "Received: from client.test ([192.0.2.1])\r\n"
         "\tby relay.example.test with ESMTP id 0123456789abc;\r\n"
@@ -279,7 +279,7 @@ def test_a_client_without_a_name_is_written_as_its_address() -> None:
     assert received(Origin("192.0.2.1", "", "SMTP"), BOB).startswith("Received: from [192.0.2.1]\r\n\tby relay")
 
 
-def test_a_report_of_our_own_has_no_client() -> None:
+def test_a_report_of_the_relay_itself_has_no_client() -> None:
     assert received(Origin.of_relay("relay.example.test"), BOB).startswith(
         "Received: from relay.example.test\r\n\tby relay.example.test with local id"
     )
@@ -362,5 +362,5 @@ def test_the_first_line_of_a_mailbox_file_ends_where_the_header_begins(line: byt
     "text",
     [b"From here on we walk.\r\nNo field.\r\n", b"From: a\r\n\r\n", b"From\r\n", b"", b"Fromage\r\n", b"X From a\r\n"],
 )
-def test_words_are_no_first_line_of_a_mailbox_file(text: bytes) -> None:
+def test_ordinary_text_is_no_first_line_of_a_mailbox_file(text: bytes) -> None:
     assert headers.mailbox_line_end(text, ended=True) == 0

@@ -10,10 +10,10 @@ def test_there_are_three_outcomes_and_each_has_a_status_of_its_class() -> None:
     assert found == {Delivered: "2", TryLater: "4", Failed: "5"}
 
 
-def test_success_is_reported_by_us_unless_the_next_host_took_that_over() -> None:
+def test_the_relay_reports_success_unless_the_next_host_does() -> None:
     assert not Delivered("250 ok", "mx.test").reports_success
 
 
-def test_outcomes_with_the_same_words_are_equal() -> None:
+def test_outcomes_with_the_same_text_are_equal() -> None:
     assert Failed("550 no", "mx.test") == Failed("550 no", "mx.test")
     assert Failed("451 no", "mx.test") != TryLater("451 no", "mx.test")  # type: ignore[comparison-overlap]

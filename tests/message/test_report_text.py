@@ -21,11 +21,11 @@ from mta.message.report_text import MAX_REPLY, is_reply, one_line, wrapped
         ("\ud800", "?"),
     ],
 )
-def test_text_of_others_becomes_one_printable_line(text: str, shown: str) -> None:
+def test_untrusted_text_becomes_one_printable_line(text: str, shown: str) -> None:
     assert one_line(text) == shown
 
 
-def test_without_utf8_nothing_but_ascii_is_left() -> None:
+def test_without_utf8_only_ascii_is_left() -> None:
     assert one_line("žluť", utf8=False) == "?lu?"
 
 
@@ -62,5 +62,5 @@ def test_lines_keep_their_length_and_lose_no_word(text: str, margins: tuple[str,
         ("timed out", "mx.test", False),
     ],
 )
-def test_only_words_with_a_code_from_a_host_are_a_reply(text: str, host: str, verdict: bool) -> None:
+def test_only_text_with_a_code_from_a_host_is_a_reply(text: str, host: str, verdict: bool) -> None:
     assert is_reply(Failed(text, host)) is verdict

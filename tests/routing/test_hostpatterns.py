@@ -42,7 +42,7 @@ def test_no_pattern_matches_nothing() -> None:
 @pytest.mark.parametrize(
     "pattern", ["^(", "^[", "^*", r"^a{2,1}", "", "x" * 201, r"^(a+)+$", r"^(a|aa)*x", r"^(a){1,9}x"]
 )
-def test_what_is_no_pattern_or_could_run_for_ever_is_refused(pattern: str) -> None:
+def test_a_pattern_that_is_invalid_or_could_run_for_ever_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
         check_pattern(pattern)
 

@@ -69,7 +69,7 @@ def test_own_means_address_and_port() -> None:
     assert not own.includes("2001:db8::1", 2525)
 
 
-def test_an_unspecified_address_and_a_nat64_lead_back_to_us() -> None:
+def test_an_unspecified_address_and_a_nat64_lead_back_to_the_relay() -> None:
     own = OwnSockets([("127.0.0.1", 25), ("::1", 25), ("192.0.2.1", 25)])
     for address in ("0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::192.0.2.1", "64:ff9b::c000:201"):
         assert own.includes(address, 25)

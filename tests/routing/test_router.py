@@ -95,7 +95,7 @@ class RouterCase(SynchronousTestCase):
 
 
 class TestLocal(RouterCase):
-    def test_our_own_domains_and_bare_postmaster_are_local_without_asking(self) -> None:
+    def test_local_domains_and_bare_postmaster_need_no_look_up(self) -> None:
         router = self.make()
         for domain in ("localhost", "local.test", ""):
             assert router.cached(domain) == Local()
@@ -294,7 +294,7 @@ class TestMx(RouterCase):
 
 
 class TestOurselves(RouterCase):
-    def test_our_name_cuts_the_list_there(self) -> None:
+    def test_the_relays_name_cuts_the_list_there(self) -> None:
         assert self.hosts("second.test") == ["a.example.test"]
         assert self.plan("second.test").destination == "a.example.test"
 
@@ -303,7 +303,7 @@ class TestOurselves(RouterCase):
         self.fails("relay.test", "5.4.6")
         self.fails("ours.test", "5.4.6", relay_domains=domain_list(["ours.test"]))
 
-    def test_our_address_and_port_cut_the_list_too(self) -> None:
+    def test_the_relays_address_and_port_cut_the_list_too(self) -> None:
         own = OwnSockets([("192.0.2.250", 25)])
         assert self.hosts("byaddress.test", listening=own) == ["a.example.test"]
         assert self.plan("byaddress.test", listening=own).destination == "a.example.test"
@@ -312,7 +312,7 @@ class TestOurselves(RouterCase):
         assert self.addresses("[192.0.2.250]", listening=own, port_out=26) == ["192.0.2.250"]
         assert self.hosts("onlyaddress.test", listening=own, port_out=26) == ["othername.test"]
 
-    def test_a_name_that_comes_to_ours_by_cnames_is_ourselves(self) -> None:
+    def test_a_name_whose_cnames_lead_to_the_relays_name_is_the_relay(self) -> None:
         router = self.make()
         self.zone.add("mx.sly.test", CNAME="hop.sly.test")
         self.zone.add("hop.sly.test", CNAME="relay.test")
@@ -327,7 +327,7 @@ class TestOurselves(RouterCase):
         assert isinstance(plan, Plan)
         assert [route.host for route in plan.routes] == ["nomx.test"]
 
-    def test_no_form_of_our_address_leads_to_ourselves_not_even_for_a_relay_domain(self) -> None:
+    def test_no_form_of_the_relays_address_is_delivered_to_even_for_a_relay_domain(self) -> None:
         own = OwnSockets([("127.0.0.1", 25), ("::1", 25), ("192.0.2.250", 25)])
         forms = ("127.0.0.1", "0.0.0.0", "192.0.2.250")
         forms6 = ("::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::ffff:192.0.2.250", "64:ff9b::192.0.2.250")
@@ -353,7 +353,7 @@ class TestPrivate(RouterCase):
         self.fails("[10.0.0.5]", "5.4.4", "PRIVATE_DESTINATIONS=allow")
         self.fails("[IPv6:::1]", "5.4.4", "PRIVATE_DESTINATIONS=allow")
 
-    def test_no_stranger_leads_us_to_a_private_host_in_any_disguise(self) -> None:
+    def test_no_form_of_a_private_address_gets_mail_of_a_strangers_domain(self) -> None:
         for address in ("127.0.0.1", "0.0.0.0", "169.254.169.254", "::1", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1"):
             router = self.make()
             self.zone.add("sly.test", MX=[[1, "mx.sly.test"]])
@@ -386,7 +386,7 @@ class TestLiterals(RouterCase):
 
 
 class TestMemory(RouterCase):
-    def test_nothing_is_known_before_it_was_found(self) -> None:
+    def test_no_routing_is_cached_before_it_was_resolved(self) -> None:
         router = self.make()
         assert router.cached("example.test") is None
         found = self.found(router, "example.test")

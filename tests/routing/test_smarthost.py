@@ -84,7 +84,7 @@ class TestTrouble(SmarthostCase):
         self.waits(self.through(("empty.test", 25)), "4.4.4", "empty.test")
         self.waits(self.through(("broken.test", 25), ("gone.invalid", 25)), "4.4.3", "broken.test", "SERVFAIL")
 
-    def test_a_smarthost_that_is_ourselves_gets_nothing(self) -> None:
+    def test_a_smarthost_that_is_the_relay_itself_gets_no_mail(self) -> None:
         own = {"listening": OwnSockets([("192.0.2.4", 25)])}
         self.waits(self.through(("nomx.test", 25), rules=own), "4.4.6", "SMARTHOST_ADDRESS")
         assert self.routes(self.through(("nomx.test", 26), rules=own))
@@ -143,7 +143,7 @@ class TestSecurity(SmarthostCase):
         assert [route.implicit_tls for route in self.routes(router)] == [True, True, False]
         assert not self.routes(self.through(("nomx.test", 465), tls=TlsRule.NONE))[0].implicit_tls
 
-    def test_tls_begins_when_it_is_told_to_whatever_the_port(self) -> None:
+    def test_an_explicit_setting_of_implicit_tls_overrides_the_port(self) -> None:
         hosts = (("nomx.test", 465), ("nomx.test", 587))
         assert [route.implicit_tls for route in self.routes(self.through(*hosts, implicit_tls=True))] == [True, True]
         assert [route.implicit_tls for route in self.routes(self.through(*hosts, implicit_tls=False))] == [False, False]

@@ -142,7 +142,7 @@ def below(signer: Leaf) -> Leaf:
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else "",
 )
-def test_each_fault_is_told_by_its_cause(chain: tuple[Leaf, ...], fault: Fault, words: str) -> None:
+def test_each_fault_is_described_by_its_cause(chain: tuple[Leaf, ...], fault: Fault, words: str) -> None:
     options = judged(*chain, rule=TlsRule.VERIFY)
     assert options.problem is not None
     assert (options.problem.fault, options.problem.text) == (fault, words)
@@ -163,6 +163,6 @@ def test_every_number_of_openssl_has_one_line(code: int, depth: int) -> None:
     assert len(problem.text) < 300
 
 
-def test_a_number_that_means_nothing_to_us_is_told_as_it_is() -> None:
+def test_an_unknown_error_number_is_shown_as_it_is() -> None:
     problem = certificate_problem(made(NAMED).certificate, 9999, 0)
     assert problem.text == "certificate is not acceptable (OpenSSL verification error 9999)"

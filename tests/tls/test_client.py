@@ -141,7 +141,7 @@ class TestVerify(_Loopback):
     async def test_a_self_signed_certificate_is_refused(self) -> None:
         assert await self.refusal(self_signed([HOST]), _route(TlsRule.VERIFY)) == "self-signed certificate"
 
-    async def test_another_name_is_refused_and_the_names_are_told(self) -> None:
+    async def test_another_name_is_refused_with_the_names_in_the_certificate(self) -> None:
         names = ["a.test", "b.test", "c.test", "d.test", "e.test"]
         said = await self.refusal(AUTHORITY.leaf(names), _route(TlsRule.VERIFY))
         assert said == "certificate is for a.test, b.test, c.test and 2 more, not for mx.example.test"
@@ -155,7 +155,7 @@ class TestVerify(_Loopback):
         said = await self.refusal(authority("Some\nOther").leaf([HOST]), _route(TlsRule.VERIFY))
         assert said.startswith("certificate is signed by an authority not trusted here: CN=Some?Other")
 
-    async def test_the_systems_roots_do_not_include_ours(self) -> None:
+    async def test_the_systems_authorities_do_not_include_the_tests(self) -> None:
         said = await self.refusal(GOOD, _route(TlsRule.VERIFY), TrustAnchors())
         assert "Test Authority" in said
 
@@ -176,7 +176,7 @@ class TestVerify(_Loopback):
 
 
 class TestAnyCertificate(_Loopback):
-    async def test_every_certificate_is_accepted_and_the_reason_is_told(self) -> None:
+    async def test_every_certificate_is_accepted_and_its_fault_is_described(self) -> None:
         for leaf, reason in (
             (self_signed([HOST]), "self-signed certificate"),
             (AUTHORITY.leaf(["other.test"]), "certificate is for other.test, not for mx.example.test"),
@@ -229,7 +229,7 @@ class TestStartTls(_Loopback):
 
 
 class TestWords(_Loopback):
-    async def test_a_server_that_speaks_no_tls_is_told_in_plain_words(self) -> None:
+    async def test_a_server_without_tls_is_reported_in_plain_words(self) -> None:
         factory = Factory.forProtocol(_Babbler)
         factory.noisy = False
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -241,7 +241,7 @@ class TestWords(_Loopback):
         [reason] = await client.ended
         assert handshake_failure_text(reason) == "the host answers with something that is not TLS"
 
-    def test_a_connection_that_just_ends_is_told_as_such(self) -> None:
+    def test_a_lost_connection_is_described_as_such(self) -> None:
         assert handshake_failure_text(Failure(ConnectionDone())) == "connection lost during the TLS handshake"
         assert handshake_failure_text(Failure(ConnectionLost())) == "connection reset during the TLS handshake"
 
@@ -281,7 +281,7 @@ def test_a_new_file_counts_after_a_reload_and_not_before(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", ["nonsense", "gone"])
-def test_a_file_that_cannot_be_used_changes_nothing_and_is_told(tmp_path, spoil):
+def test_a_file_that_cannot_be_used_is_reported_and_changes_nothing(tmp_path, spoil):
     path = FIRST.write(tmp_path)
     told = []
     trust_store = TrustStore(path, told.append)

@@ -41,7 +41,7 @@ def server_context() -> SSL.Context:
     return context
 
 
-def test_two_of_our_contexts_understand_each_other_and_tell_how():
+def test_client_and_server_contexts_agree_and_describe_the_session():
     client = SSL.Connection(new_context(SSL.TLS_CLIENT_METHOD), None)
     shaken(client, SSL.Connection(server_context(), None))
     protocol, cipher = protocol_and_cipher(Transport(client)).split(" ")
@@ -75,7 +75,7 @@ def test_no_context_compresses_renegotiates_or_keeps_sessions(method):
     assert context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
 
 
-def test_in_clear_there_is_nothing_to_tell():
+def test_without_tls_the_description_is_empty():
     with socket.socket() as handle:
         assert protocol_and_cipher(Transport(handle)) == ""
 
@@ -93,5 +93,5 @@ def test_in_clear_there_is_nothing_to_tell():
         (SSL.SysCallError(-1, "Unexpected EOF"), ""),
     ],
 )
-def test_openssl_s_words_become_one_line(error, words):
+def test_the_error_text_of_openssl_becomes_one_line(error, words):
     assert openssl_error_text(error) == words

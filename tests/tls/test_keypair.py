@@ -30,14 +30,14 @@ def unencrypted(key) -> bytes:
     )
 
 
-def test_a_pair_is_read_and_tells_whom_it_names(tmp_path):
+def test_a_pair_is_read_and_names_its_hosts(tmp_path):
     pair = read_pair(*LEAF.write(tmp_path))
     end = f"{LEAF.certificate.not_valid_after_utc:%Y-%m-%d}"
     assert str(pair) == f"mx.example.test mail.example.test, until {end}"
 
 
 @pytest.mark.parametrize("kind", ["rsa:2048", "ec"])
-def test_what_openssl_makes_is_taken(tmp_path, kind):
+def test_files_made_by_openssl_are_accepted(tmp_path, kind):
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     options = ["-newkey", kind] + (["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else [])
     command = [
@@ -71,7 +71,7 @@ def test_a_key_of_another_certificate_is_refused_with_both_settings_named(tmp_pa
     assert f"CERTIFICATE_PATH={certificate}" in words
 
 
-def test_a_chain_in_the_wrong_order_is_told_apart_from_a_wrong_key(tmp_path):
+def test_a_chain_in_the_wrong_order_is_distinguished_from_a_wrong_key(tmp_path):
     certificate, key = LEAF.write(tmp_path)
     certificate.write_bytes(ROOT.certificate_pem + LEAF.certificate_pem)
     assert "does not come first" in refusal(certificate, key)
@@ -122,14 +122,14 @@ def test_a_missing_file_is_named_with_its_setting(tmp_path):
     assert f"CERTIFICATE_PATH={tmp_path}/no: the file" in refusal(tmp_path / "no", key)
 
 
-def test_a_folder_and_a_pipe_are_no_keys_and_hold_nobody_up(tmp_path):
+def test_a_directory_and_a_pipe_are_refused_without_blocking(tmp_path):
     certificate, _ = LEAF.write(tmp_path)
     assert "cannot be read: Is a directory" in refusal(certificate, tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "no readable private key" in refusal(certificate, tmp_path / "pipe")
 
 
-def test_a_key_too_short_for_openssl_is_refused_in_its_words(tmp_path):
+def test_a_key_too_short_for_openssl_is_refused_with_its_error_text(tmp_path):
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     key.write_bytes(unencrypted(rsa.generate_private_key(65537, 1024)))
     command = ["openssl", "req", "-x509", "-key", key, "-subj", "/CN=mx.test", "-out", certificate]

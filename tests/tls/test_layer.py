@@ -116,7 +116,7 @@ class LayerTests(TestCase):
         await client.lost
         assert client.received == b"all heard"
 
-    async def test_any_other_protocol_is_told_that_the_connection_is_lost(self) -> None:
+    async def test_any_other_protocol_gets_connection_lost(self) -> None:
         client, server = await self.pair(End)
         client.writer.write(b"goodbye")
         client.writer.close()

@@ -76,7 +76,7 @@ class PromptWriterTests(TestCase):
         await receiver.lost
         assert b"secret" not in receiver.data
 
-    async def test_a_connection_with_nothing_to_write_is_closed_at_once_after_its_last_words(self) -> None:
+    async def test_a_connection_without_waiting_output_is_closed_at_once_after_the_last_write(self) -> None:
         sender, receiver = await self.pair(7)
         writer = PromptWriter(sender.transport)
         writer.write(b"goodbye")
@@ -85,7 +85,7 @@ class PromptWriterTests(TestCase):
         assert sender.transport.disconnected
         assert await receiver.complete == b"goodbye"
 
-    async def test_closing_waits_for_what_the_socket_did_not_take(self) -> None:
+    async def test_closing_waits_for_output_that_the_socket_did_not_take(self) -> None:
         sender, receiver = await self.pair(5_000_000)
         writer = PromptWriter(sender.transport)
         writer.write(b"x" * 5_000_000)
@@ -174,7 +174,7 @@ class TlsTests(TestCase):
         sender.writer.write(b"after")
         assert await receiver.complete == b"first" + b"x" * 2_000_000 + b"after"
 
-    async def test_the_last_words_under_tls_arrive_before_the_end(self) -> None:
+    async def test_the_last_output_under_tls_arrives_before_the_end(self) -> None:
         sender, receiver = await self.pair(7)
         sender.writer.write(b"goodbye")
         sender.writer.close()

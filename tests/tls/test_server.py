@@ -61,7 +61,7 @@ def files(tmp_path):
     return Files(tmp_path)
 
 
-def test_it_is_what_twisted_asks_for(files):
+def test_it_provides_the_interface_of_twisted(files):
     verifyObject(IOpenSSLServerConnectionCreator, files.certificate)
 
 
@@ -72,7 +72,7 @@ def test_a_pair_that_does_not_fit_is_an_error_at_once(tmp_path):
         ServerCertificate(certificate, key, wall_clock=lambda: 0.0, notice=str, trouble=str)
 
 
-def test_a_new_pair_is_taken_up_and_told(files):
+def test_a_new_pair_is_used_and_logged(files):
     files.replace_both(SECOND)
     for _ in range(3):
         files.certificate.check()
@@ -81,13 +81,13 @@ def test_a_new_pair_is_taken_up_and_told(files):
     assert files.troubles == []
 
 
-def test_nothing_is_said_while_nothing_changes(files):
+def test_there_is_no_notice_while_the_files_stay_the_same(files):
     for _ in range(3):
         files.certificate.check()
     assert files.notices == files.troubles == []
 
 
-def test_between_two_new_files_nothing_is_said(files):
+def test_a_mismatch_between_two_writes_is_not_reported(files):
     files.replace(0, SECOND.certificate_pem)
     files.certificate.check()
     assert "first.test" in str(files.certificate)
@@ -97,7 +97,7 @@ def test_between_two_new_files_nothing_is_said(files):
     assert files.troubles == []
 
 
-def test_a_broken_new_pair_keeps_the_old_one_and_is_told_once(files):
+def test_a_broken_new_pair_is_reported_once_and_the_old_one_stays(files):
     files.replace(1, SECOND.key_pem)
     for _ in range(4):
         files.certificate.check()
@@ -166,7 +166,7 @@ def shown(certificate: ServerCertificate) -> list[str]:
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_new_certificate_that_is_no_good_leaves_the_old_one_in_real_handshakes_and_is_told(tmp_path, what):
+def test_a_new_certificate_that_cannot_be_used_is_reported_and_handshakes_use_the_old_one(tmp_path, what):
     files = Files(tmp_path)
     # Now, as the client's clock has it, so that what expired yesterday has.
     files.now = time.time()
@@ -187,7 +187,7 @@ def test_a_new_certificate_that_is_no_good_leaves_the_old_one_in_real_handshakes
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("instead", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
-def test_what_cannot_be_read_in_the_place_of_a_file_leaves_the_old_pair_and_holds_nobody_up(tmp_path, which, instead):
+def test_a_path_that_cannot_be_read_keeps_the_old_pair_without_blocking(tmp_path, which, instead):
     files = Files(tmp_path)
     files.paths[which].unlink()
     instead(files.paths[which])
@@ -205,7 +205,7 @@ def test_where_the_one_in_use_has_ended_too_a_new_one_that_has_ended_is_taken(tm
     assert "expired.test" in str(files.certificate)
 
 
-def test_another_broken_pair_is_told_again(files):
+def test_another_broken_pair_is_reported_again(files):
     for content in (b"nonsense", b"more nonsense"):
         files.replace(1, content)
         files.certificate.check()
@@ -213,7 +213,7 @@ def test_another_broken_pair_is_told_again(files):
     assert len(files.troubles) == 2
 
 
-def test_files_that_vanish_are_told_and_may_come_back(files):
+def test_missing_files_are_reported_and_may_come_back(files):
     for path in files.paths:
         path.rename(f"{path}.away")
     for _ in range(3):
@@ -322,7 +322,7 @@ class StartTlsTests(TestCase):
 
         assert await deferToThread(check) == ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384")
 
-    async def test_our_order_of_ciphers_counts(self) -> None:
+    async def test_the_servers_order_of_ciphers_counts(self) -> None:
         def check() -> object:
             weakest_first = context()
             weakest_first.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -359,7 +359,7 @@ class StartTlsTests(TestCase):
         assert "first.test" in old
         assert "second.test" in new
 
-    async def test_a_stranger_is_refused_over_tls_too(self) -> None:
+    async def test_an_untrusted_client_is_refused_over_tls_too(self) -> None:
         def send() -> None:
             with Client(self.port, "127.0.0.2") as client, pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
                 client.sendmail("a@a.test", "b@b.test", "Subject: hi\r\n\r\nhello")
@@ -368,7 +368,7 @@ class StartTlsTests(TestCase):
         await deferToThread(send)
         assert self.bodies() == []
 
-    async def test_a_client_that_does_not_trust_us_is_named_with_its_reason(self) -> None:
+    async def test_a_client_that_does_not_trust_the_certificate_is_logged_with_its_reason(self) -> None:
         def attempt() -> None:
             with pytest.raises(ssl.SSLCertVerificationError):
                 Client(self.port, using=ssl.create_default_context())

@@ -91,7 +91,7 @@ def test_without_forward_secrecy_or_with_a_weak_cipher_there_is_no_handshake(pai
     assert answer(pair.context, client_hello(TLS1_2, [cipher])) == "handshake failure"
 
 
-def test_what_has_forward_secrecy_is_taken_the_best_first_whatever_the_client_likes(pair, kind):
+def test_ciphers_with_forward_secrecy_are_chosen_by_the_servers_order(pair, kind):
     for cipher in TAKEN[kind]:
         assert answer(pair.context, client_hello(TLS1_2, [cipher])) == (cipher, 0)
     everything = [*REFUSED, *reversed(TAKEN[kind])]
@@ -129,7 +129,7 @@ def test_tls_1_2_and_newer_are_spoken(pair, version, name):
     assert client.get_protocol_version_name() == server.get_protocol_version_name() == name
 
 
-def test_a_client_that_begins_a_second_handshake_gets_none(pair):
+def test_a_client_cannot_begin_a_second_handshake(pair):
     server = SSL.Connection(pair.context, None)
     server.set_accept_state()
     client = a_client(SSL.TLS1_2_VERSION)
@@ -162,7 +162,7 @@ RULES = [TlsRule.VERIFY, TlsRule.REQUIRE, TlsRule.OPPORTUNISTIC]
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_our_client_offers_no_cipher_that_does_not_encrypt_or_prove_anything(rule):
+def test_the_client_offers_only_ciphers_that_encrypt_and_authenticate(rule):
     client, _ = our_client(rule)
     weak = ("NULL", "ADH", "AECDH", "EXP", "RC4", "DES", "MD5", "SEED", "IDEA")
     assert [name for name in client.get_cipher_list() if any(word in name for word in weak)] == []
@@ -193,26 +193,26 @@ NO_AEAD = [b"ECDHE-RSA-AES128-SHA", b"ECDHE-RSA-AES256-SHA384"]
 
 @pytest.mark.parametrize("rule", [TlsRule.VERIFY, TlsRule.REQUIRE])
 @pytest.mark.parametrize("cipher", STATIC + NO_AEAD)
-def test_where_tls_is_demanded_our_client_takes_nothing_without_forward_secrecy_or_aead(rsa_leaf, rule, cipher):
+def test_required_tls_refuses_ciphers_without_forward_secrecy_or_aead(rsa_leaf, rule, cipher):
     with pytest.raises(SSL.Error, match=r"handshake failure|no shared cipher"):
         met(rule, rsa_leaf, cipher)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("cipher", [b"ECDHE-RSA-AES128-GCM-SHA256", b"ECDHE-RSA-CHACHA20-POLY1305"])
-def test_our_client_takes_what_has_forward_secrecy_and_aead_under_every_rule(rsa_leaf, rule, cipher):
+def test_the_client_accepts_forward_secrecy_and_aead_under_every_rule(rsa_leaf, rule, cipher):
     assert met(rule, rsa_leaf, cipher) == cipher.decode()
 
 
 @pytest.mark.parametrize("cipher", STATIC)
-def test_what_would_go_on_in_clear_is_rather_sent_without_forward_secrecy(rsa_leaf, cipher):
+def test_opportunistic_tls_accepts_ciphers_without_forward_secrecy(rsa_leaf, cipher):
     assert met(TlsRule.OPPORTUNISTIC, rsa_leaf, cipher) == cipher.decode()
     assert met(TlsRule.OPPORTUNISTIC, rsa_leaf, cipher + b":ECDHE+AESGCM").startswith("ECDHE-")
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("version", [SSL.TLS1_VERSION, SSL.TLS1_1_VERSION])
-def test_our_client_speaks_no_old_version_whatever_the_rule(pair, rule, version):
+def test_the_client_uses_no_old_version_under_any_rule(pair, rule, version):
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(version)
     context.set_max_proto_version(version)
@@ -225,7 +225,7 @@ def test_our_client_speaks_no_old_version_whatever_the_rule(pair, rule, version)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_server_that_begins_a_second_handshake_gets_none(tmp_path, rule):
+def test_a_server_cannot_begin_a_second_handshake(tmp_path, rule):
     theirs = SSL.Context(SSL.TLS_METHOD)
     theirs.set_max_proto_version(SSL.TLS1_2_VERSION)
     leaf = ROOT.leaf([NAME])
