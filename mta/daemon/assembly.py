@@ -236,9 +236,9 @@ def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:
 def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterable[Address], Container[bytes]], bool]:
     """Return a callable that tells whether a message was delivered before to one of its local recipients."""
 
-    def was_delivered_here(addresses: Iterable[Address], marks: Container[bytes]) -> bool:
+    def was_delivered_here(addresses: Iterable[Address], delivered_to: Container[bytes]) -> bool:
         return local.was_delivered_here(
-            (each for each in addresses if not each.domain or local_domains.matches(each.domain)), marks
+            (each for each in addresses if not each.domain or local_domains.matches(each.domain)), delivered_to
         )
 
     return was_delivered_here

@@ -43,10 +43,10 @@ class DirectDelivery(Protocol):
 
 
 class WasDeliveredHere(Protocol):
-    """Recognizes the marks of local deliveries on a message; mta.delivery.local.local is the implementation."""
+    """Recognizes earlier local deliveries by Delivered-To values; `mta.delivery.local.local` has the implementation."""
 
-    def __call__(self, addresses: Iterable[Address], marks: Container[bytes], /) -> bool:
-        """Return whether a mark, in lower case, belongs to a mailbox to which one of the addresses leads."""
+    def __call__(self, addresses: Iterable[Address], delivered_to: Container[bytes], /) -> bool:
+        """Return whether a value, in lower case, names an address or a mailbox to which one of them leads."""
 
 
 def never_delivered_here(_addresses: Iterable[Address], _marks: Container[bytes]) -> bool:
@@ -264,9 +264,9 @@ class Incoming:
         The delivery would find that too, but its report would go to the sender that the stranger named, who may be a
         victim.
         """
-        marks = frozenset(headers.delivered_to(block))
-        return bool(marks) and self._intake.was_delivered_here(
-            (each.address for each in self._envelope.recipients), marks
+        delivered_to = frozenset(headers.delivered_to(block))
+        return bool(delivered_to) and self._intake.was_delivered_here(
+            (each.address for each in self._envelope.recipients), delivered_to
         )
 
     def _trace(self, found: headers.HeaderScan) -> bytes:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mta.delivery.local.maildir import MaildirNames, Maildirs, save
+from mta.message import headers
 from mta.message.body import Body, head
 from mta.message.envelope import Envelope
-from mta.message.headers import delivered_to, header_end
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Claim, Pending
 from mta.smtp.address import POSTMASTER, Address, is_postmaster
@@ -109,7 +109,7 @@ def delivered_to_values(body: Body, *, by_alias: bool = False) -> frozenset[byte
     `bob: bob, bob@corp.example` it equals the value for the mailbox bob.
     """
     top = head(body, _TRACE_BYTES)
-    return frozenset(delivered_to(top[: header_end(top, ended=True)])[by_alias:])
+    return frozenset(headers.delivered_to(top[: headers.header_end(top, ended=True)])[by_alias:])
 
 
 def is_delivered_to(recipient: Address, delivered_to: Container[bytes]) -> bool:
