@@ -1,4 +1,4 @@
-"""The Markdown pages: their fenced blocks, headings and the names in them."""
+"""The Markdown pages of the project, and their fenced blocks."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.deploy.manifests import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 # The reason why a block of commands is not run, by a part of its text.
 NOT_RUN = {
@@ -15,8 +15,8 @@ NOT_RUN = {
     r"\bpip install\b": "it fetches packages",
     r"\b(systemctl|runuser)\b": "tests/systemd runs it in a machine of its own",
     r"\bdocker (build|run)\b": "tests/image builds the image and runs it",
-    r"\bdkim check\b": "it asks the world's DNS",
-    r"\bchown\b": "it takes root",
+    r"\bdkim check\b": "it asks the public DNS",
+    r"\bchown\b": "it needs root",
     r"\bmailq\b": "tests/image runs it",
 }
 

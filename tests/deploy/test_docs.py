@@ -36,8 +36,8 @@ OTHER_NAMES = {
     "TLS_AES_256_GCM_SHA384",
     "CODE_OF_CONDUCT",
 }
-# These pages speak of Exim's names, too, and have tests of their own.
-OF_EXIM = {"migrating.md", "configuration.md", "container.md"}
+# These pages also mention Exim's names, and have tests of their own.
+EXIM_PAGES = {"migrating.md", "configuration.md", "container.md"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -55,7 +55,7 @@ def relay(tmp_path_factory):
 
 @pytest.fixture
 def folder(relay, tmp_path: Path) -> Path:
-    """A folder that looks like the source's, with the things beside it that a reader of the pages has."""
+    """A folder that looks like the source folder, with stand-ins for the programs that a reader has."""
     for name in ("deploy", "docs", "mta"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "spool").symlink_to(relay.queue_dir)
@@ -98,7 +98,7 @@ def test_the_commands_of_a_page_work_one_after_the_other(page, relay, folder):
 
 
 @each_page
-def test_commands_stand_in_blocks_that_are_run(page):
+def test_every_command_is_in_a_block_of_commands(page):
     unmarked = [block for block in blocks(page) if block.language not in {"sh", "console"}]
     assert [name_of(block) for block in unmarked if COMMAND.search(block.text)] == []
 
@@ -124,14 +124,14 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OF_EXIM], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in EXIM_PAGES], ids=lambda page: page.name)
 def test_every_variable_that_a_page_names_is_a_setting(page):
     known = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     named = set(re.findall(r"(?<![\w.$])[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", page.read_text()))
     assert named - known - OTHER_NAMES == set()
 
 
-def words_of_the_source() -> list[str]:
+def texts_of_the_source() -> list[str]:
     """Return all texts in the source, with a line end in place of each formatted value."""
     found = []
     for path in (ROOT / "mta").rglob("*.py"):
@@ -144,15 +144,15 @@ def words_of_the_source() -> list[str]:
     return found
 
 
-def test_the_headings_of_troubleshooting_are_what_the_relay_says():
-    source = words_of_the_source()
+def test_the_headings_of_troubleshooting_are_texts_of_the_relay():
+    source = texts_of_the_source()
     headings = re.findall(r"^### `([^`]*)`$", TROUBLE.read_text(), re.MULTILINE)
     assert len(headings) > 30
-    assert [heading for heading in headings if not said(heading, source)] == []
+    assert [heading for heading in headings if not is_quoted(heading, source)] == []
 
 
-def said(heading: str, source: list[str]) -> bool:
-    """Whether a text of the source has the whole heading, or several have all of its longer pieces."""
+def is_quoted(heading: str, source: list[str]) -> bool:
+    """Return whether a text of the source contains the heading, or several texts contain its longer pieces."""
     pieces = [piece.strip(" :;") for piece in heading.split("…")]
     whole = re.compile(".*\n.*".join(map(re.escape, pieces)))
     if any(whole.search(text) for text in source):
@@ -177,7 +177,7 @@ def test_the_fields_of_the_log_are_those_of_the_event_log():
 
 
 def event_fields() -> dict[str, set[str]]:
-    """Return the events that the event log writes, each with all of its fields."""
+    """Return the events of the event log, each with all of its fields."""
     found: dict[str, set[str]] = {}
     emitting = {"self._emit", "self._emit_fields", "self._emit_limited"}
     for method in ast.walk(ast.parse((ROOT / "mta" / "event_log" / "log.py").read_text())):
@@ -189,6 +189,6 @@ def event_fields() -> dict[str, set[str]]:
                 event = call.args[0]
                 if isinstance(event, ast.Constant):
                     found.setdefault(event.value, set()).update(keys, {word.arg for word in call.keywords if word.arg})
-                    # A line that stands for others counts them.
+                    # A limited event also has a line that counts the others.
                     found[event.value].update({"more"} if ast.unparse(call.func) == "self._emit_limited" else ())
     return found
