@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from harness.limited_delivery import Relay
+from harness.limited_delivery import DeliverySide
 from harness.limited_server import Limit, LimitedServer, SlidingWindow, TokenBucket
 
 _WIDTH, _HEIGHT, _LEGEND = 900, 230, 30
@@ -76,7 +76,7 @@ class Seen:
 
 def run(scene: Scene) -> Seen:
     """Play a scene; return its course."""
-    relay = Relay()
+    relay = DeliverySide()
     begun = relay.clock.seconds()
     server = LimitedServer(relay.clock, scene.limits[0][1]())
     relay.to(server)

@@ -37,12 +37,14 @@ class _OneHost:
         return succeed(self.cached(domain))
 
 
-class NoMailboxes:
-    def deliver(self, *_: object) -> None:  # type: ignore[misc]
+class _NoMailboxes:
+    """Stands for the local mailboxes, which get no mail here."""
+
+    def deliver(self, *_: object) -> None:
         raise AssertionError("no mail is local")
 
 
-class Relay:
+class DeliverySide:
     """A delivery side with a queue in memory and one server."""
 
     def __init__(self, limits: DeliveryLimits | None = None, schedule: RetrySchedule = FOUR_DAYS) -> None:
@@ -92,7 +94,7 @@ class Relay:
             queue,
             _OneHost(),
             self.server,
-            NoMailboxes(),  # type: ignore[arg-type]
+            _NoMailboxes(),  # type: ignore[arg-type]
             Settler(queue, reporter, self.schedule, context),
             context=context,
             windows=windows,
@@ -102,7 +104,8 @@ class Relay:
     def send(self, count: int) -> None:
         """Take messages the way the intake does."""
         for number in range(count):
-            service, queue = (each[number % len(self.services)] for each in (self.services, self.queues))
+            index = number % len(self.services)
+            service, queue = self.services[index], self.queues[index]
             new = mail("bob@b.test")
             lease = service.lease(new.body.size)
             queue.add(new, self.clock.seconds(), lease).addCallback(partial(_taken, service))

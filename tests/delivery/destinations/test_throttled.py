@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.limited_delivery import NOW, Relay
+from harness.limited_delivery import NOW, DeliverySide
 from harness.limited_server import AtRandom, FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
@@ -12,7 +12,7 @@ from mta.queue.interface import Action, Status
 from mta.smtp.replies import Reply, reply
 
 
-def assert_all_went_well(relay: Relay, count: int) -> None:
+def assert_all_went_well(relay: DeliverySide, count: int) -> None:
     """Assert that each message was delivered at the first attempt that counts, and that nothing was reported."""
     relay.clock.advance(1)
     entries = relay.entries()
@@ -47,7 +47,7 @@ LIMITS: dict[str, tuple[Callable[[], Limit], float]] = {
 @pytest.mark.parametrize("name", LIMITS)
 def test_sixty_messages_at_once_take_the_time_that_the_limit_allows_and_half_of_it(name: str, workers: int) -> None:
     new_limit, rate = LIMITS[name]
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, new_limit()), workers=workers)
     relay.send(60)
     # Two workers see less of a server that takes no two messages together.
@@ -57,7 +57,7 @@ def test_sixty_messages_at_once_take_the_time_that_the_limit_allows_and_half_of_
 
 @pytest.mark.long
 def test_five_thousand_messages_at_five_a_second_are_all_delivered_and_none_is_returned() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, SlidingWindow(5, 1)))
     relay.send(5000)
     relay.run(5000, 1500)
@@ -66,7 +66,7 @@ def test_five_thousand_messages_at_five_a_second_are_all_delivered_and_none_is_r
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_three_transactions_at_a_time_are_found_and_kept_to(workers: int) -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, at_a_time=3, latency=1.0), workers=workers)
     relay.send(60)
     relay.run(60, 1.5 * 60 / 3)
@@ -77,7 +77,7 @@ def test_three_transactions_at_a_time_are_found_and_kept_to(workers: int) -> Non
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_three_connections_at_a_time_are_found_and_kept_to(workers: int) -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, connections=3, latency=1.0), workers=workers)
     relay.send(60)
     relay.run(60, 1.5 * 60 / 3)
@@ -97,7 +97,7 @@ def test_three_connections_at_a_time_are_found_and_kept_to(workers: int) -> None
 )
 def test_refusals_at_random_do_not_hold_the_mail_for_days(said: Reply, workers: int) -> None:
     for seed in range(4):
-        relay = Relay()
+        relay = DeliverySide()
         few = (seed % 3) or None
         relay.to(LimitedServer(relay.clock, AtRandom(seed), refusal=said, at_a_time=few), workers=workers)
         relay.send(80)
@@ -106,7 +106,7 @@ def test_refusals_at_random_do_not_hold_the_mail_for_days(said: Reply, workers: 
 
 
 def test_a_limit_of_one_connection_costs_new_connections_and_no_time() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, of_one_connection=7))
     relay.send(200)
     relay.run(200, 5)
@@ -116,7 +116,7 @@ def test_a_limit_of_one_connection_costs_new_connections_and_no_time() -> None:
 
 
 def test_a_message_that_is_refused_for_itself_slows_nothing_down() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, FixedWindow(0, 1), refusal=reply(451, "4.7.1", "Greylisted, try again later")))
     relay.send(50)
     relay.clock.pump([0.1] * 20)
@@ -126,7 +126,7 @@ def test_a_message_that_is_refused_for_itself_slows_nothing_down() -> None:
 
 
 def test_the_operator_hears_once_when_it_begins_and_once_when_it_is_over() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     server = LimitedServer(relay.clock, SlidingWindow(5, 1))
     relay.to(server)
     relay.send(60)
@@ -144,7 +144,7 @@ def test_the_operator_hears_once_when_it_begins_and_once_when_it_is_over() -> No
 
 
 def test_mail_that_would_wait_long_is_in_the_queue_and_not_in_memory() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, SlidingWindow(20, 3600)))
     relay.send(60)
     relay.clock.pump([1.0] * 400)
@@ -157,7 +157,7 @@ def test_mail_that_would_wait_long_is_in_the_queue_and_not_in_memory() -> None:
 
 
 def test_mail_that_is_only_throttled_is_reported_late_and_settled_when_its_time_is_over() -> None:
-    relay = Relay(schedule=RetrySchedule((RetryRule(Shape.FIXED, 2 * 86400.0, 900.0),)))
+    relay = DeliverySide(schedule=RetrySchedule((RetryRule(Shape.FIXED, 2 * 86400.0, 900.0),)))
     relay.to(LimitedServer(relay.clock, FixedWindow(0, 1), refusal=reply(452, "4.7.1", "Rate limit exceeded")))
     relay.send(3)
     for _ in range(4 * 24 * 4):
@@ -168,7 +168,7 @@ def test_mail_that_is_only_throttled_is_reported_late_and_settled_when_its_time_
 
 
 def test_a_quota_of_the_day_is_waited_for_and_teaches_no_pace() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     said = reply(550, "5.4.5", "Daily user sending limit exceeded.")
     server = LimitedServer(relay.clock, FixedWindow(100, 86400.0, 86400.0 - NOW % 86400 - 7 * 3600), refusal=said)
     relay.to(server)
@@ -180,7 +180,7 @@ def test_a_quota_of_the_day_is_waited_for_and_teaches_no_pace() -> None:
 
 
 def test_an_operator_who_retries_has_the_destination_asked_at_once() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     server = LimitedServer(relay.clock, SlidingWindow(20, 3600))
     relay.to(server)
     relay.send(30)
@@ -193,7 +193,7 @@ def test_an_operator_who_retries_has_the_destination_asked_at_once() -> None:
 
 
 def test_a_stop_gives_back_mail_that_waits_for_the_pace() -> None:
-    relay = Relay()
+    relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, SlidingWindow(5, 1)))
     relay.send(60)
     relay.clock.pump([0.1] * 20)
