@@ -38,7 +38,7 @@ PROSE_LIMITS = {
     "mta/message": (3, 4),
     "mta/queue": (3, 4),
     "mta/routing": (3, 4),
-    "mta/smtp": (13, 6),
+    "mta/smtp": (3, 4),
     "mta/tls": (3, 4),
     "mta/workers": (3, 4),
     "bench": (3, 4),

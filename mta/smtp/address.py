@@ -1,9 +1,8 @@
 """Mailboxes, domains and literals: RFC 5321 section 4.1.2, RFC 6531 section 3.3, RFC 5890.
 
-An address is text here, never wire bytes: the local part as it was written (less needless quoting), the domain in the
-one form that compares: lower case, international names as A-labels. The null path is None.
-
-What text of a stranger may show on one line.
+An address is text here, not wire bytes. Its local part is kept as written, without needless quoting. Its domain has one
+comparable form: lower case, with international names as A-labels. The null path is None. This module also makes text
+of a peer safe to show on one line.
 """
 
 import ipaddress
@@ -13,17 +12,17 @@ from functools import lru_cache
 
 import idna
 
-#: RFC 5321 section 4.5.3.1.3 bounds a path to 256 octets with its brackets. The 64 octets for a local part
-#: (4.5.3.1.1) are not enforced: bounce addresses of mailing lists pass them daily.
+#: RFC 5321 section 4.5.3.1.3 bounds a path to 256 octets with its brackets. The limit of 64 octets for a local part
+#: (4.5.3.1.1) is not enforced, because bounce addresses of mailing lists exceed it daily.
 MAX_ADDRESS_OCTETS = 254
 MAX_DOMAIN_OCTETS = 253
-#: RFC 5321 section 4.5.1: mail for this local part is never refused.
+#: RFC 5321 section 4.5.1: mail for this local part must not be refused.
 POSTMASTER = "postmaster"
 
 # RFC 5321 section 4.1.2 Atom and Quoted-string; RFC 6531 section 3.3 adds every non-ASCII character to both.
 _ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]"
-# A deviation argued: Dot-string forbids leading, trailing and doubled dots, yet old phone mailboxes have them, and
-# refusing them here would lose mail that the next host takes. They go out as they came in, unquoted.
+# A deliberate deviation: Dot-string forbids leading, trailing and doubled dots, but old phone mailboxes have them, and
+# a refusal would lose mail that the next host accepts. They are sent as they were received, unquoted.
 _DOT_STRING = re.compile(rf"(?:{_ATEXT}|\.)+")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*)"')
 _ESCAPED = re.compile(r"\\(.)")
@@ -33,8 +32,8 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # Containers and Windows hosts have such names; RFC 1123 section 2.1 does not allow `_` in the name of a host.
 _LOOSE_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
 _LOOSE_DOMAIN = re.compile(rf"{_LOOSE_LABEL}(?:\.{_LOOSE_LABEL})*")
-# C0 and C1 controls, line and paragraph separators, the bidirectional controls that make a line lie to its reader, and
-# what shows as a blank or not at all. The two joiners of Arabic and Indic names (U+200C, U+200D) may stay.
+# C0 and C1 controls, line and paragraph separators, the bidirectional controls that reorder a line, and characters that
+# show as a blank or are invisible. The two joiners of Arabic and Indic names (U+200C, U+200D) are allowed.
 _DECEPTIVE = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u061c\u115f\u1160\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e007f]"
@@ -42,7 +41,7 @@ _DECEPTIVE = re.compile(
 
 
 class AddressError(ValueError):
-    """The text is not an address; the message says why in words for the person who sent it."""
+    """The text is not an address; the message gives the reason to its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +50,17 @@ class Address:
 
     local: str
     domain: str
-    # Written once: five places of a relayed message quote the address.
+    # Formatted once, because five places of a relayed message quote the address.
     _text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Write the Mailbox of RFC 5321 section 4.1.2, quoted only where it must be."""
+        """Format the Mailbox of RFC 5321 section 4.1.2, quoted only if necessary."""
         local = self.local if _DOT_STRING.fullmatch(self.local) else quote(self.local)
         object.__setattr__(self, "_text", f"{local}@{self.domain}" if self.domain else local)
 
     @property
     def needs_utf8(self) -> bool:
-        """Whether only an SMTPUTF8 peer can be given this address (RFC 6531 section 3.2)."""
+        """Whether the address can only be sent to an SMTPUTF8 peer (RFC 6531 section 3.2)."""
         return not self.local.isascii()
 
     @property
@@ -70,17 +69,17 @@ class Address:
         return self.domain.startswith("[")
 
     def __str__(self) -> str:
-        """Give the Mailbox of RFC 5321 section 4.1.2."""
+        """Return the Mailbox of RFC 5321 section 4.1.2."""
         return self._text
 
 
 def is_postmaster(local: str) -> bool:
-    """Whether a local part is the one that always gets its mail, whatever its case (RFC 5321 section 4.5.1)."""
+    """Return whether a local part is `postmaster`, in any case (RFC 5321 section 4.5.1)."""
     return local.lower() == POSTMASTER
 
 
 def is_deceptive(text: str) -> bool:
-    """Whether a text holds what would part a line, turn it around, or not show in it."""
+    """Return whether a text contains a character that would break a line, reorder it, or be invisible in it."""
     return _DECEPTIVE.search(text) is not None
 
 
@@ -90,10 +89,10 @@ def quote(local: str) -> str:
 
 
 def parse_address(text: str, *, qualify: str = "", loose: bool = False) -> Address:
-    """Read `local@domain`; bare `postmaster` is allowed (RFC 5321 section 4.5.1). Raises AddressError otherwise.
+    """Parse `local@domain`, or `postmaster` without a domain (RFC 5321 section 4.5.1). Raises AddressError.
 
-    An address without a domain gets `qualify` unless that is "", and may be quoted as a whole. With `loose` the domain
-    may be loose (`parse_domain`).
+    An address without a domain gets `qualify` unless that is "", and may be quoted as a whole. `loose` is that of
+    `parse_domain`.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_OCTETS:
         raise AddressError(f"address longer than {MAX_ADDRESS_OCTETS} octets")
@@ -114,7 +113,7 @@ def parse_address(text: str, *, qualify: str = "", loose: bool = False) -> Addre
 
 
 def _parse_local(text: str) -> tuple[str, int]:
-    """Return the unquoted local part and where it ends."""
+    """Return the unquoted local part and the position of its end."""
     if text.startswith('"'):
         match = _QUOTED.match(text)
         if match is None:
@@ -128,7 +127,7 @@ def _parse_local(text: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=4096)
 def parse_domain(text: str, *, loose: bool = False) -> str:
-    """Return a domain or literal in its comparable form. A `loose` one may hold `_` and end in a dot, which is dropped.
+    """Return a domain or literal in its comparable form. A `loose` one may contain `_`; a final dot is dropped.
 
     Raises AddressError.
     """
@@ -162,13 +161,13 @@ def _parse_literal(text: str) -> str:
 
 
 def literal_ip(domain: str) -> str:
-    """Return the IP address inside a literal that `parse_domain` gave, as text."""
+    """Return the IP address in a literal that `parse_domain` returned, as text."""
     return domain[1:-1].removeprefix("IPv6:")
 
 
 @lru_cache(maxsize=1024)
 def is_ip(host: str) -> bool:
-    """Whether a host is an IP address as text, without brackets; a name is none."""
+    """Return whether a host is an IP address as text, without brackets, and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -177,10 +176,10 @@ def is_ip(host: str) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as it stands before a port: an IPv6 address in brackets, all else as it is (RFC 3986)."""
+    """Return a host as written before a port: an IPv6 address in brackets, others unchanged (RFC 3986)."""
     return f"[{host}]" if ":" in host else host
 
 
 def printable(text: str) -> str:
-    """Return text with `?` for each character that could end a line or hide what follows; as long as it came."""
+    """Return text of the same length with `?` for each character that could end a line or hide text."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

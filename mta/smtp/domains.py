@@ -1,4 +1,4 @@
-"""Domain lists: the patterns by which an operator names our own domains and those we relay to."""
+"""Domain lists: the patterns by which an operator names the local domains and the relay domains."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from mta.smtp.address import AddressError, parse_domain
 class DomainList:
     """Domains by pattern: `a.test` itself, `*.a.test` its sub-domains only, `*` every domain.
 
-    A leading `*` stands for any text, so `*a.test` means `a.test`, its sub-domains and `b-a.test`. Patterns are in the
-    form `parse_pattern` gives.
+    A leading `*` matches any text, so `*a.test` matches `a.test`, its sub-domains and `b-a.test`. Patterns have the
+    form of `parse_pattern`.
     """
 
     patterns: tuple[str, ...] = ()
@@ -19,17 +19,17 @@ class DomainList:
     _endings: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Sort the patterns by how they are matched."""
+        """Separate the exact patterns from those with a wildcard."""
         object.__setattr__(self, "_exact", frozenset(p for p in self.patterns if not p.startswith("*")))
         object.__setattr__(self, "_endings", tuple(p[1:] for p in self.patterns if p.startswith("*")))
 
     def matches(self, domain: str) -> bool:
-        """Whether a domain belongs to the list, whatever its case."""
+        """Return whether a domain, in any case, matches the list."""
         name = domain.lower()
         return name in self._exact or name.endswith(self._endings)
 
     def __str__(self) -> str:
-        """Give the list as an operator writes it."""
+        """Return the list as an operator writes it."""
         return " : ".join(self.patterns)
 
 
@@ -51,5 +51,5 @@ def parse_pattern(text: str) -> str:
 
 
 def domain_list(patterns: Iterable[str]) -> DomainList:
-    """Return the list of these patterns, each once, in the order given. Raises AddressError."""
+    """Return the list of these patterns, each once, in their order. Raises AddressError."""
     return DomainList(tuple(dict.fromkeys(map(parse_pattern, patterns))))

@@ -1,20 +1,20 @@
-"""Cutting bytes into lines, bodies and chunks, and making them: RFC 5321 sections 2.3.8 and 4.5.2, RFC 3030.
+"""Reads lines, bodies and chunks from bytes, and writes bodies: RFC 5321 sections 2.3.8 and 4.5.2, RFC 3030.
 
-Only CRLF ends a line and only CRLF.CRLF ends a message. A bare LF, where it is allowed, becomes CRLF after the end of
-the message was searched for, so it cannot end one. Nothing here looks at a body line by line: each piece is searched as
-a whole, and at most four octets wait for the next one.
+Only CRLF ends a line and only CRLF.CRLF ends a message. Where a bare LF is allowed, it becomes CRLF after the search
+for the end of the message, so it cannot end one. Bodies are not read line by line: each piece is searched as a whole,
+and at most four octets wait for the next piece.
 
-For a large body these searches were half of the relay's work. Python looks for one octet with `memchr`, ten times as
-fast as for two, so each search is put as one for single octets where that says the same (bench/README.md).
+For a large body these searches were half of the relay's work. Python searches for one octet with `memchr`, ten times as
+fast as for two, so each search is reduced to single octets where the result is the same (bench/README.md).
 """
 
 import re
 
 _END = b"\r\n.\r\n"
 _BEGINNINGS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
-# The first octet that has no place in a line of text (RFC 5321 sections 2.3.8 and 4.5.2; NUL is RFC 5322's rule).
+# The first octet that is not allowed in a line of text (RFC 5321 sections 2.3.8 and 4.5.2; RFC 5322 for NUL).
 _BARE = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
-# As numbers: of octets given as bytes `in` first makes an exception that they are no number (2 % of a small message).
+# As numbers: for an octet given as bytes, `in` first raises an exception inside (2 % of a small message).
 _NUL, _LF, _CR = b"\0\n\r"
 _NAMES = {b"\x00": "NUL", b"\r": "bare CR", b"\n": "bare LF"}
 # Twice as fast as `bytes.find` for these three octets.
@@ -22,10 +22,7 @@ _DOT_LINE = re.compile(rb"\r\n\.")
 
 
 def bare(text: bytes) -> str | None:
-    """Name the first NUL, or CR or LF that is not part of a CRLF; None when there is none.
-
-    The text must not be cut inside a CRLF.
-    """
+    """Return the name of the first NUL, bare CR or bare LF, or None. The text must not be cut inside a CRLF."""
     if line_ends(text) is not None:
         return None
     found = _BARE.search(text)
@@ -33,9 +30,9 @@ def bare(text: bytes) -> str | None:
 
 
 def line_ends(text: bytes) -> int | None:
-    """Count the CRLFs of a text; None when it holds what `bare` names."""
-    # Each LF has its one CR before it, and there is no other CR, exactly if taking all CRs out and putting one before
-    # each LF changes nothing.
+    """Return the number of CRLFs in a text, or None if it contains a NUL, bare CR or bare LF."""
+    # Each LF follows a CR, and there is no other CR, if and only if removing all CRs and inserting one before each LF
+    # gives the same text.
     without = text.replace(b"\r", b"")
     if _NUL in text or without.replace(b"\n", b"\r\n") != text:
         return None
@@ -43,31 +40,30 @@ def line_ends(text: bytes) -> int | None:
 
 
 def normalized(text: bytes) -> bytes:
-    """Return a text, which is not cut inside a CRLF, with CRLF in the place of each bare LF. A bare CR stays one."""
+    """Return a text, which is not cut inside a CRLF, with CRLF in place of each bare LF. A bare CR stays bare."""
     # A bare CR before a bare LF must not become a CRLF: of CR CR LF the first CR stays bare.
     return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def _dot_line(text: bytes, stop: int) -> int:
-    """Return where the first CRLF with a dot behind it begins, the dot before `stop`; -1 when there is none."""
-    # Encoded data holds no dots, so what is behind the last one, in the header, is most of a large body.
+    """Return the position of the first CRLF that is followed by a dot before `stop`, or -1."""
+    # Encoded data has no dots, so in a large body the last dot is often in the header, and the search can end there.
     found = _DOT_LINE.search(text, 0, text.rfind(b".", 0, stop) + 1)
     return found.start() if found else -1
 
 
 class LineTooLong(Exception):
-    """The line was longer than the limit; it has been read to its end."""
+    """The line is longer than the limit. It has been read to its end."""
 
 
 class BareControl(Exception):
-    """A NUL, bare CR or bare LF came in, named by the message; what follows cannot be trusted to be a line."""
+    """The input contains a NUL, bare CR or bare LF, which the message names. The rest of the input is not trusted."""
 
 
 class InputBuffer:
-    """The octets not yet understood: given out as lines of bounded length or as plain octets.
+    """The input that is not yet read, as lines of bounded length or as plain octets.
 
-    It keeps whatever it is fed; only the unfinished line is bounded. The driver stops reading from the socket while
-    `size` is large.
+    Only the unfinished line is bounded; the driver must stop reading from the socket while `size` is large.
     """
 
     __slots__ = ("_at", "_data", "_end", "_end_size", "_limit", "_overlong")
@@ -83,23 +79,23 @@ class InputBuffer:
 
     @property
     def size(self) -> int:
-        """Octets waiting."""
+        """Octets that wait."""
         return len(self._data) - self._at
 
     def feed(self, data: bytes) -> None:
-        """Add what came in."""
+        """Add input."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
 
     def line(self) -> bytes | None:
         """Return the next line without its CRLF, or None until it is complete.
 
-        Raises LineTooLong when the line with its CRLF exceeds the limit, BareControl as soon as one is seen.
+        Raises LineTooLong if the line with its CRLF exceeds the limit, and BareControl even if it is not complete.
         """
         start, end = self._at, self._data.find(self._end, self._at)
         if end < 0:
             if start < len(self._data):
-                self._judge_unfinished()
+                self._check_unfinished()
             return None
         after = end + self._end_size
         line = self._data[start:end]
@@ -113,8 +109,8 @@ class InputBuffer:
             raise LineTooLong
         return line
 
-    def _judge_unfinished(self) -> None:
-        """Judge the beginning of a line, and forget it once it is too long."""
+    def _check_unfinished(self) -> None:
+        """Check the beginning of a line, and drop it once it is too long."""
         whole = len(self._data) - self._data.endswith(b"\r", self._at)
         if name := bare(self._data[self._at : whole]):
             raise BareControl(name)
@@ -123,33 +119,33 @@ class InputBuffer:
             self._at = whole
 
     def begins(self, octets: bytes) -> bool:
-        """Whether what waits begins with these octets."""
+        """Return whether the input begins with these octets."""
         return self._data.startswith(octets, self._at)
 
     def begun(self, octets: bytes) -> bool:
-        """Whether these octets, or the first of them, are all that waits or stand at its beginning."""
+        """Return whether the input begins with these octets, or is a beginning of them."""
         return self._at < len(self._data) and octets.startswith(self._data[self._at : self._at + len(octets)])
 
     def take(self, most: int | None = None) -> bytes:
-        """Return up to `most` octets, or all there are."""
+        """Return up to `most` octets, or all octets."""
         data, start = self._data, self._at
         end = len(data) if most is None else min(start + most, len(data))
         if end < len(data):
             self._at = end
         else:
-            # What was given out is not held until the next piece comes, which may be long: a body's may have 128 KiB.
+            # The data is released at once, because it may be 128 KiB of a body and the next piece may be late.
             self._data, self._at = b"", 0
         return data[start:end]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all input."""
         self._data = b""
         self._at = 0
         self._overlong = False
 
 
 class DotReader:
-    """Reads the body that follows DATA: finds its end and takes off the stuffed dots (RFC 5321 section 4.5.2)."""
+    """Reads the body that follows DATA: finds its end and removes the stuffed dots (RFC 5321 section 4.5.2)."""
 
     __slots__ = ("_held", "_virtual")
 
@@ -159,10 +155,10 @@ class DotReader:
         self._virtual = 2
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """Return the text so far, and what followed the end of data, or None until that has come."""
+        """Return the next text, and the octets behind the end of data, or None before that end."""
         wire = self._held + data
         size = len(wire)
-        # Most often nothing follows the end of data: then its dot need not be searched for.
+        # Most often the piece ends with the end of data, so that its dot need not be searched for.
         ends = wire.endswith(_END)
         dot = _dot_line(wire, size - 3 if ends else size)
         if dot < 0 and ends:
@@ -182,14 +178,14 @@ class DotReader:
 
 
 def _unfinished_end(wire: bytes) -> int:
-    """Return how many of the last octets may be the beginning of an end of data."""
+    """Return how many of the last octets may be the beginning of the end of data."""
     if wire.endswith(_BEGINNINGS):
         return next(len(beginning) for beginning in _BEGINNINGS if wire.endswith(beginning))
     return 0
 
 
 class ChunkReader:
-    """Joins the chunks of BDAT to text of whole lines (RFC 3030): a CRLF may be cut in two by a chunk's end."""
+    """Joins the chunks of BDAT (RFC 3030). A chunk may end inside a CRLF, but the text that is returned does not."""
 
     __slots__ = ("_held", "_open")
 
@@ -198,7 +194,7 @@ class ChunkReader:
         self._open = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return the text so far; a CR at its end waits for the next piece."""
+        """Return the next text; a CR at its end waits for the next piece."""
         text = self._held + data
         self._held = b"\r" if text.endswith(b"\r") else b""
         if self._held:
@@ -208,12 +204,12 @@ class ChunkReader:
         return text
 
     def finish(self) -> bytes:
-        """Return what is left after the last chunk; a last line without its CRLF gets one."""
+        """Return the rest of the text after the last chunk; a last line without CRLF gets one."""
         return self._held + b"\r\n" if self._held or self._open else b""
 
 
 class TextCheck:
-    """Measures a body as it comes in pieces: its size and the first line that is too long. A limit of 0 is none."""
+    """Measures the size of a body and finds the first line that is too long. A limit of 0 means no limit."""
 
     __slots__ = (
         "_column",
@@ -228,7 +224,7 @@ class TextCheck:
     )
 
     def __init__(self, size_limit: int, line_limit: int, *, line_feeds: bool = False) -> None:
-        """With `line_feeds` a bare LF becomes CRLF, and is measured so."""
+        """With `line_feeds` a bare LF becomes CRLF, and counts as two octets."""
         self._line_feeds = line_feeds
         self._size_limit = size_limit
         self._line_limit = line_limit
@@ -237,7 +233,7 @@ class TextCheck:
         self._unending = False
         #: Octets so far.
         self.size = 0
-        #: The number of the first line that is too long, counted from 1, and its octets; 0 when there is none.
+        #: The number of the first line that is too long, counted from 1, and its octets; 0 if no line is.
         self.long_line = 0
         self.long_octets = 0
 
@@ -252,7 +248,7 @@ class TextCheck:
         return self.long_line > 0 or self.oversize
 
     def inspect(self, text: bytes) -> bytes:
-        """Take the next piece, which is not cut inside a CRLF, and return it. Raises BareControl."""
+        """Measure the next piece, which is not cut inside a CRLF, and return it. Raises BareControl."""
         ends = line_ends(text)
         if ends is None and self._line_feeds:
             text = normalized(text)
@@ -261,41 +257,41 @@ class TextCheck:
             raise BareControl(bare(text))
         self.size += len(text)
         if self._unending:
-            self._prolong(text)
+            self._extend_long_line(text)
         elif self._line_limit and not self.long_line:
             self._search(text, ends)
         return text
 
     def _search(self, text: bytes, ends: int) -> None:
-        """Look for a window of a line's greatest length in which no line ends."""
+        """Search for a window of the maximum line length in which no line ends."""
         size, limit = len(text), self._line_limit
         start, begin = -self._column, 0
         while size - start > limit:
             end = text.rfind(b"\n", begin, start + limit + 2)
             if end < 0:
-                self._found(text, start)
+                self._start_long_line(text, start)
                 return
             start = begin = end + 1
         last = text.rfind(b"\n")
         self._column = size - last - 1 if last >= 0 else self._column + size
         self._ends += ends
 
-    def _found(self, text: bytes, start: int) -> None:
+    def _start_long_line(self, text: bytes, start: int) -> None:
         begin = max(start, 0)
         self.long_line = self._ends + text.count(b"\r\n", 0, begin) + 1
         self.long_octets = begin - start
-        self._prolong(text[begin:])
+        self._extend_long_line(text[begin:])
 
-    def _prolong(self, text: bytes) -> None:
+    def _extend_long_line(self, text: bytes) -> None:
         end = text.find(b"\r\n")
         self._unending = end < 0
         self.long_octets += len(text) if end < 0 else end
 
 
 class DotStuffer:
-    """Makes a body into what follows DATA on the wire (RFC 5321 section 4.5.2), piece by piece.
+    """Stuffs the dots of a body for DATA, piece by piece (RFC 5321 section 4.5.2).
 
-    The body's lines must end in CRLF alone. Where its last line has none, `end` adds it.
+    The lines of the body must end in CRLF. If the last line has none, `end` adds it.
     """
 
     __slots__ = ("_tail",)

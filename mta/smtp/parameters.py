@@ -1,10 +1,10 @@
-"""What MAIL and RCPT can ask for beside the address, as values, and the encodings of DSN's free text.
+"""The parameters of MAIL and RCPT as values, and the encodings of the free text in DSN parameters.
 
 RFC 6152 (BODY), RFC 3461 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 6533 section 3 (utf-8 addresses in ORCPT).
 
-ENVID and ORCPT only come back in reports, and clients write them wrongly: Postfix puts UTF-8 in the xtext of an rfc822
-address, others leave out the type or the encoding. No message is refused for them: a value is read as it was meant, or
-as it was written, or is left out.
+ENVID and ORCPT are only used in reports, and clients encode them wrongly: Postfix puts UTF-8 in the xtext of an rfc822
+address, others omit the type or the encoding. A message is not refused for that: a value is decoded leniently, used as
+written, or dropped.
 """
 
 import enum
@@ -35,14 +35,14 @@ class BodyType(enum.Enum):
 
 
 class Ret(enum.Enum):
-    """How much of a message its failure report returns (RFC 3461 section 4.3)."""
+    """The part of a message that its failure report returns (RFC 3461 section 4.3)."""
 
     FULL = "FULL"
     HEADERS = "HDRS"
 
 
 class Notify(enum.Flag):
-    """When a sender wants a report about a recipient (RFC 3461 section 4.1). NEVER excludes the others."""
+    """The events of which a sender wants a report for a recipient (RFC 3461 section 4.1). NEVER is the empty set."""
 
     NEVER = 0
     SUCCESS = enum.auto()
@@ -50,22 +50,22 @@ class Notify(enum.Flag):
     DELAY = enum.auto()
 
 
-# RFC 3461 section 4.1: what a sender is told who did not ask.
-_UNASKED = Notify.FAILURE | Notify.DELAY
+# RFC 3461 section 4.1: the reports without a NOTIFY parameter.
+_DEFAULT_NOTIFY = Notify.FAILURE | Notify.DELAY
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One RCPT. `notify` None means not asked, which stands for FAILURE and DELAY (RFC 3461 section 4.1)."""
+    """A recipient of RCPT. Without NOTIFY, `notify` is None, which means FAILURE and DELAY (RFC 3461 section 4.1)."""
 
     address: Address
     notify: Notify | None = None
-    #: ORCPT as given, decoded from xtext: `rfc822;Bob@example.test` (RFC 3461 section 4.2).
+    #: ORCPT, decoded from xtext: `rfc822;Bob@example.test` (RFC 3461 section 4.2).
     original: str | None = None
 
     def wants(self, event: Notify) -> bool:
-        """Whether a report of this kind is due to the sender."""
-        return event in (_UNASKED if self.notify is None else self.notify)
+        """Return whether the sender wants a report of this event."""
+        return event in (_DEFAULT_NOTIFY if self.notify is None else self.notify)
 
 
 def encode_xtext(text: str) -> str:
@@ -74,19 +74,19 @@ def encode_xtext(text: str) -> str:
 
 
 def decode_xtext(text: str) -> str:
-    """Return the text that ASCII xtext stands for; when it is malformed or hides a control, it stands for itself."""
+    """Decode ASCII xtext. Return it unchanged if it is malformed or encodes a control character."""
     decoded = _decode_hex(text)
     return decoded if decoded.isascii() and decoded.isprintable() else text
 
 
 def decode_envid(value: str) -> str | None:
-    """Return the value of ENVID decoded; None when it is empty, too long or not printable ASCII."""
+    """Decode the value of ENVID; return None if it is empty, too long or not printable ASCII."""
     usable = 0 < len(value) <= MAX_ENVID and value.isascii() and value.isprintable()
     return decode_xtext(value) if usable else None
 
 
 def encode_original(original: str, *, utf8: bool) -> str:
-    """Return `Recipient.original` as the value of ORCPT; `utf8` when the peer and the message have SMTPUTF8."""
+    """Return `Recipient.original` as the value of ORCPT. `utf8` means that peer and message use SMTPUTF8."""
     kind, _, text = original.partition(";")
     if kind.lower() != "utf-8":
         return f"{kind};{encode_xtext(text)}"
@@ -95,7 +95,7 @@ def encode_original(original: str, *, utf8: bool) -> str:
 
 
 def without_utf8(original: str) -> str:
-    """Return `Recipient.original` for a peer without SMTPUTF8: as rfc822 with A-labels when its local part is ASCII."""
+    """Return `Recipient.original` for a peer without SMTPUTF8: as rfc822 with A-labels if its local part is ASCII."""
     kind, _, text = original.partition(";")
     if kind.lower() != "utf-8":
         return original
@@ -107,9 +107,9 @@ def without_utf8(original: str) -> str:
 
 
 def decode_original(value: str) -> str | None:
-    """Return the value of ORCPT with its text decoded, or None if it is empty, too long or has deceptive characters.
+    """Decode the value of ORCPT; return None if it is empty, too long or has deceptive characters.
 
-    An address without a type is one of type rfc822, and one of that type with letters outside ASCII is of type utf-8.
+    An address without a type gets type rfc822. An rfc822 address with letters outside ASCII gets type utf-8.
     """
     kind, separator, text = value.partition(";")
     if not separator:
@@ -128,7 +128,7 @@ def decode_original(value: str) -> str | None:
 
 
 def _decode_hex(text: str) -> str:
-    """Return text with its hexchars decoded, as UTF-8; unchanged when it is not valid."""
+    """Decode the hexchars of a text, as UTF-8; return invalid text unchanged."""
     try:
         return _HEXCHAR.sub(lambda match: bytes([int(match[1], 16)]), text.encode()).decode()
     except UnicodeError:

@@ -8,41 +8,41 @@ from mta.smtp.address import printable
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a reply line with its CRLF.
 MAX_REPLY_LINE = 512
-#: Characters of a reply that are told; no honest one needs more.
+#: Characters of a reply that are logged and reported.
 MAX_TEXT = 2000
-# A text of so many octets fits its line with any code and status.
+# A text of this many octets fits its line with any code and status.
 _SHORT = MAX_REPLY_LINE - 32
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 
 
 @fast_value(frozen=True, slots=True)
 class Reply:
-    """What a server answers. `status` is "" where RFC 2034 asks for none (greeting, EHLO, 3xx).
+    """A server's reply. `status` is "" where RFC 2034 does not ask for one (greeting, EHLO, 3xx).
 
-    `wire` is what goes out, built once: a constant reply costs nothing to send. One that was `heard` from a remote has
-    none. `positive` tells whether the command succeeded (2yz) or may go on (3yz).
+    `wire` has the octets to send. They are built once, so that a constant reply costs little to send; a reply that was
+    `received` has none. `positive` tells whether the command succeeded (2yz) or may go on (3yz).
     """
 
     code: int
     status: str
     lines: tuple[str, ...]
     wire: bytes = field(init=False, repr=False, compare=False)
-    # Asked eighteen times a relayed message, of replies that are built once.
+    # A field, because it is read eighteen times for a relayed message and each reply is built once.
     positive: bool = field(init=False, repr=False, compare=False)
-    heard: InitVar[bool] = False
+    received: InitVar[bool] = False
 
-    def __post_init__(self, heard: bool) -> None:  # noqa: FBT001  a field
+    def __post_init__(self, received: bool) -> None:  # noqa: FBT001  a field
         """Build the wire form; a character that could end a line or hide text becomes `?`."""
         if not 200 <= self.code <= 599 or not self.lines:
             raise ValueError(f"not a reply: {self.code} {self.lines}")
         object.__setattr__(self, "positive", self.code < 400)
-        if heard:
+        if received:
             object.__setattr__(self, "wire", b"")
             return
         prefix = f"{self.status} " if self.status else ""
         line = self.lines[0]
         if len(self.lines) == 1 and len(line) <= _SHORT and line.isascii() and line.isprintable():
-            # The verdict on each message is one of these; what follows costs three times as much.
+            # The reply to each message is such a line; the code below costs three times as much.
             object.__setattr__(self, "wire", f"{self.code} {prefix}{line}\r\n".encode())
             return
         room = MAX_REPLY_LINE - 6 - len(prefix)
@@ -54,35 +54,35 @@ class Reply:
 
     @property
     def temporary(self) -> bool:
-        """Whether trying again later may help (4yz)."""
+        """Whether the command may succeed later (4yz)."""
         return 400 <= self.code < 500
 
     @property
     def text(self) -> str:
-        """The lines as one, for a log or a report, cut where they are longer than anyone needs."""
+        """All lines as one, for a log or a report, cut to MAX_TEXT characters."""
         text = " ".join(self.lines)
         return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
     def __str__(self) -> str:
-        """Give the whole reply on one line, as an operator would quote it."""
+        """Return the whole reply on one line."""
         return f"{self.code} {self.status} {self.text}" if self.status else f"{self.code} {self.text}"
 
 
 def reply(code: int, status: str, *lines: str) -> Reply:
-    """Build a reply from its parts; the short form for constants."""
+    """Build a reply from its parts; a short form for constants."""
     return Reply(code, status, lines)
 
 
 def read_reply(code: int, lines: list[str]) -> Reply:
-    """Build the Reply a remote sent: an enhanced status that leads every line is taken off the text (RFC 2034)."""
+    """Build a reply that a server sent. An enhanced status at the start of each line is removed (RFC 2034)."""
     match = _STATUS.match(lines[0])
     if match is None or int(match[1][0]) != code // 100:
-        return Reply(code, "", tuple(lines), heard=True)
+        return Reply(code, "", tuple(lines), received=True)
     status = match[1]
-    return Reply(code, status, tuple(line.removeprefix(status).lstrip(" ") for line in lines), heard=True)
+    return Reply(code, status, tuple(line.removeprefix(status).lstrip(" ") for line in lines), received=True)
 
 
 def _cut(text: str, octets: int) -> bytes:
-    """Return as much of a text as fits, without half a character at the end."""
+    """Return the beginning of a text that fits, without a part of a character at its end."""
     encoded = text.encode()
     return encoded if len(encoded) <= octets else encoded[:octets].decode(errors="ignore").encode()

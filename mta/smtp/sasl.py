@@ -1,6 +1,6 @@
-"""Logging in: PLAIN (RFC 4616), LOGIN and CRAM-MD5 (RFC 2195) as steps of octets, before their base64.
+"""The client's side of the login mechanisms PLAIN (RFC 4616), LOGIN and CRAM-MD5 (RFC 2195), without their base64.
 
-No error here ever holds a user name or a password.
+Errors contain neither user names nor passwords.
 """
 
 import hashlib
@@ -10,52 +10,52 @@ from typing import Protocol
 
 
 class SaslError(ValueError):
-    """The other side's step makes no sense in this mechanism."""
+    """The server sent a challenge that the mechanism does not have."""
 
 
 class Mechanism(Protocol):
-    """The client's side of one login."""
+    """The client's side of one login attempt."""
 
-    #: As EHLO's AUTH line spells it.
+    #: The name in the AUTH line of EHLO.
     name: str
-    #: What goes along with the AUTH command (RFC 4954 section 4), or None to wait for a challenge.
+    #: The initial response of the AUTH command (RFC 4954 section 4), or None to wait for a challenge.
     initial: bytes | None
 
     def respond(self, challenge: bytes) -> bytes:
-        """Answer a challenge. Raises SaslError when none is due any more."""
+        """Return the response to a challenge. Raises SaslError if the mechanism has no further challenge."""
 
 
 class Plain:
-    """User and password in one step: only for a connection that nobody else can read."""
+    """User and password in one response, readable: only for an encrypted connection."""
 
     name = "PLAIN"
 
     def __init__(self, user: str, password: str) -> None:
         self.initial: bytes | None = f"\0{user}\0{password}".encode()
 
-    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002  the mechanism's shape
-        """Refuse: PLAIN has no challenge."""
+    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002  the signature of Mechanism
+        """Raise SaslError, because PLAIN has no challenge."""
         raise SaslError("PLAIN has no challenge")
 
 
 class LoginMechanism:
-    """User, then password, whatever the server calls its questions; as open as PLAIN."""
+    """User, then password, each after a challenge of any text; as readable as PLAIN."""
 
     name = "LOGIN"
 
     def __init__(self, user: str, password: str) -> None:
         self.initial: bytes | None = None
-        self._answers = [password.encode(), user.encode()]
+        self._responses = [password.encode(), user.encode()]
 
-    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002  servers word it as they like
-        """Give the user to the first question and the password to the second."""
-        if not self._answers:
-            raise SaslError("LOGIN has two questions")
-        return self._answers.pop()
+    def respond(self, challenge: bytes) -> bytes:  # noqa: ARG002  its text differs by server
+        """Return the user for the first challenge and the password for the second."""
+        if not self._responses:
+            raise SaslError("LOGIN has two challenges")
+        return self._responses.pop()
 
 
 class CramMd5:
-    """A keyed digest of the server's challenge: the password itself never travels."""
+    """A keyed digest of the server's challenge; the password itself is not sent."""
 
     name = "CRAM-MD5"
 
@@ -63,22 +63,22 @@ class CramMd5:
         self.initial: bytes | None = None
         self._user = user
         self._password = password
-        self._answered = False
+        self._responded = False
 
     def respond(self, challenge: bytes) -> bytes:
-        """Give user and digest."""
-        if self._answered:
+        """Return user and digest."""
+        if self._responded:
             raise SaslError("CRAM-MD5 has one challenge")
-        self._answered = True
+        self._responded = True
         return f"{self._user} {_digest(self._password, challenge)}".encode()
 
 
-# In the order they are tried, as Exim's configuration of the image we replace has them.
+# In the order of the attempts, which is that of Exim's configuration in the image that the relay replaces.
 _MECHANISMS = (CramMd5, Plain, LoginMechanism)
 
 
 def choose(offered: Iterable[str], user: str, password: str, *, in_clear: bool) -> list[Mechanism]:
-    """Return the mechanisms to try, best first; with `in_clear` only such as do not show the password."""
+    """Return the mechanisms to try, best first; with `in_clear` only those that do not show the password."""
     names = {name.upper() for name in offered}
     return [kind(user, password) for kind in _MECHANISMS if kind.name in names and (kind is CramMd5 or not in_clear)]
 

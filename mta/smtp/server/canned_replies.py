@@ -1,4 +1,4 @@
-"""What a server says in fixed words: constants, so that their bytes are built once (RFC 5321, RFC 3463, RFC 2034)."""
+"""The fixed replies of a server, as constants so that their octets are built once (RFC 5321, RFC 3463, RFC 2034)."""
 
 from functools import lru_cache
 
@@ -70,7 +70,7 @@ def hello(name: str) -> Reply:
 
 @lru_cache(maxsize=64)
 def extended_hello(name: str, message_size: int, *, starttls: bool, dsn: bool = True) -> Reply:
-    """Return the positive reply to EHLO: our name, then what is offered, one a line (RFC 5321 section 4.1.1.1)."""
+    """Return the positive reply to EHLO: the server's name, then one extension a line (RFC 5321 section 4.1.1.1)."""
     tls = ("STARTTLS",) if starttls else ()
     return reply(
         250,
@@ -90,31 +90,31 @@ def extended_hello(name: str, message_size: int, *, starttls: bool, dsn: bool = 
 
 @lru_cache(maxsize=64)
 def line_too_long(limits: SmtpLimits) -> Reply:
-    """Refuse a command line over the limit."""
+    """Return the reply to a command line over the limit."""
     return reply(500, "5.5.2", f"command line longer than {limits.command_line} octets")
 
 
 @lru_cache(maxsize=64)
 def message_too_large(limits: SmtpLimits) -> Reply:
-    """Refuse a message by its size, announced or real (RFC 1870)."""
+    """Return the reply to a message that is too large by its announced or real size (RFC 1870)."""
     return reply(552, "5.3.4", f"message larger than {limits.message_size} octets")
 
 
 def text_line_too_long(limits: SmtpLimits, number: int, octets: int) -> Reply:
-    """Refuse a message by the length of one of its lines."""
+    """Return the reply to a message with a line that is too long."""
     return reply(550, "5.6.0", f"maximum allowed line length is {limits.text_line} octets, line {number} has {octets}")
 
 
 def bare_in_command(name: str) -> Reply:
-    """Refuse a command with a NUL, bare CR or bare LF in it."""
+    """Return the reply to a command with a NUL, bare CR or bare LF."""
     return reply(500, "5.5.2", f"{name} in a command; lines end in CRLF")
 
 
 def bare_in_message(name: str) -> Reply:
-    """Refuse a message with a NUL, bare CR or bare LF in it."""
+    """Return the reply to a message with a NUL, bare CR or bare LF."""
     return reply(550, "5.6.11", f"{name} in the message; lines end in CRLF")
 
 
 def chunk_taken(octets: int) -> Reply:
-    """Accept a chunk that is not the last (RFC 3030 section 2)."""
+    """Return the positive reply to a chunk that is not the last (RFC 3030 section 2)."""
     return reply(250, "2.0.0", f"{octets} octets received")

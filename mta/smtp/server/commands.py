@@ -1,6 +1,6 @@
-"""Command lines to values: RFC 5321 section 4.1.1, and the parameters of RFC 1870, 3030, 3461, 4954, 6152, 6531.
+"""Parses command lines: RFC 5321 section 4.1.1, and the parameters of RFC 1870, 3030, 3461, 4954, 6152, 6531.
 
-Every function raises Refusal, with the reply that says what is wrong.
+The functions raise ProtocolRefusal with a reply that names the error.
 """
 
 import re
@@ -19,12 +19,12 @@ from mta.smtp.server.events import MailFrom, RcptTo
 #: RFC 5321 section 4.5.3.1.2.
 MAX_HELLO_OCTETS = 255
 
-# RFC 5321 section 4.1.1.1 wants a domain or a literal. Containers have names with "_", and other clients worse: what
-# is printable and can break neither a log line nor a comment in Received is taken.
+# RFC 5321 section 4.1.1.1 requires a domain or a literal. Containers have names with "_", and other clients worse ones,
+# so any printable name is accepted that cannot break a log line or a comment in Received.
 _HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
 # RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address and its `@`, no brackets or two
-# pairs, a separator of a list behind them, a name before them, a source route and comments that are passed over. Every
-# repetition is possessive, so that the time is linear.
+# pairs, a list separator after them, a name before them, a source route and comments that are skipped. Every repetition
+# is possessive, so that the time is linear.
 _QUOTED = rb'"(?:[^"\\]|\\.)*+"'
 _COMMENT = rb"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"
 _NAME = rb'(?:[^<>"()@=\\]++|%b|%b)*+' % (_QUOTED, _COMMENT)
@@ -36,24 +36,24 @@ _PATH = re.compile(
     rb"[ \t]*+:(?:%b|%b)(?:[ \t]*+[;,])?+%b(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENTS), re.DOTALL
 )
 _BESIDE_AT = re.compile(rb"[ \t]++(?=@)|(?<=@)[ \t]++")
-# How some programs write the null reverse-path.
+# The null reverse-path of some programs.
 _EMPTY_STRING = '""'
 _CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,20}")
-# Not `str.split`, for which a no-break space and a vertical tab part words as well.
+# Not `str.split`, because it also splits at a no-break space and a vertical tab.
 _ITEM = re.compile(r"[^ \t]+")
 
-# Octets of a command line for the log.
-_MAX_SHOWN = 300
-# Commands to be shown with what follows them, and those without.
-_SHOWN = frozenset((b"EHLO", b"HELO", b"MAIL", b"RCPT"))
-_KNOWN = frozenset((b"AUTH", b"BDAT", b"DATA", b"NOOP", b"QUIT", b"RSET", b"STARTTLS", b"TURN", b"VRFY"))
+# Octets of a command line that are logged.
+_MAX_LOGGED = 300
+# Commands that are logged with their argument, and those without.
+_LOGGED = frozenset((b"EHLO", b"HELO", b"MAIL", b"RCPT"))
+_LOGGED_VERBS = frozenset((b"AUTH", b"BDAT", b"DATA", b"NOOP", b"QUIT", b"RSET", b"STARTTLS", b"TURN", b"VRFY"))
 
 _Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
 
 
 def split_command(line: bytes) -> tuple[bytes, bytes]:
-    """Return the verb in upper case and what follows it, without blanks around."""
+    """Return the verb in upper case, and the argument without blanks around it."""
     verb, _, argument = line.partition(b" ")
     if b"\t" in verb:
         verb, _, argument = line.partition(b"\t")
@@ -61,25 +61,24 @@ def split_command(line: bytes) -> tuple[bytes, bytes]:
 
 
 def shown(line: bytes) -> str:
-    """Return what a log may show of a command line, as printable text of bounded length.
+    """Return the part of a command line that may be logged, as printable text of bounded length.
 
-    What follows AUTH is a secret, and so may be a line that is no command: what a client sends when it takes the answer
-    to AUTH for another one.
+    The argument of AUTH is a secret. A line that is not a command may be one, if a client misread the reply to AUTH.
     """
     verb, _ = split_command(line)
-    if verb in _SHOWN:
-        return printable(line[:_MAX_SHOWN].decode("utf-8", "replace"))
-    return verb.decode() if verb in _KNOWN else "?"
+    if verb in _LOGGED:
+        return printable(line[:_MAX_LOGGED].decode("utf-8", "replace"))
+    return verb.decode() if verb in _LOGGED_VERBS else "?"
 
 
 def parse_nothing(argument: bytes) -> None:
-    """Accept no argument."""
+    """Refuse an argument."""
     if argument:
         raise ProtocolRefusal(canned_replies.NO_ARGUMENT_ALLOWED)
 
 
 def parse_hello(argument: bytes, leniency: Leniency = STRICT) -> str:
-    """Return the name a client gives itself, as printable text of bounded length. A lenient reading takes any name."""
+    """Return the client's name, as printable text of bounded length. With a lenient reading any name is accepted."""
     if len(argument) <= MAX_HELLO_OCTETS and _HELLO_NAME.fullmatch(argument):
         return argument.decode("ascii")
     if not leniency.names:
@@ -89,7 +88,7 @@ def parse_hello(argument: bytes, leniency: Leniency = STRICT) -> str:
 
 @lru_cache(maxsize=1024)
 def parse_mail(argument: bytes, leniency: Leniency = STRICT) -> MailFrom:
-    """Read what follows MAIL. Cached: those who send much send it from few addresses."""
+    """Parse the argument of MAIL. Cached, because clients with much mail use few sender addresses."""
     path, rest = _split_path(argument, b"FROM", canned_replies.NO_FROM)
     fields = _parameters(rest, _MAIL) if rest else {}
     if not (path.isascii() or leniency.names or fields.get("smtputf8")):
@@ -105,7 +104,7 @@ def parse_mail(argument: bytes, leniency: Leniency = STRICT) -> MailFrom:
 
 @lru_cache(maxsize=1024)
 def parse_rcpt(argument: bytes, leniency: Leniency = STRICT, *, smtputf8: bool) -> RcptTo:
-    """Read what follows RCPT; `smtputf8` tells whether MAIL asked for it. Cached for the same reason."""
+    """Parse the argument of RCPT; `smtputf8` tells whether MAIL had SMTPUTF8. Cached for the same reason."""
     path, rest = _split_path(argument, b"TO", canned_replies.NO_TO)
     fields = _parameters(rest, _RCPT) if rest else {}
     if not (smtputf8 or path.isascii() or leniency.names):
@@ -114,7 +113,7 @@ def parse_rcpt(argument: bytes, leniency: Leniency = STRICT, *, smtputf8: bool) 
 
 
 def parse_bdat(argument: bytes) -> tuple[int, bool]:
-    """Return a chunk's octets and whether it is the last. A malformed one is fatal: where it ends is unknown."""
+    """Return a chunk's size and whether it is the last. An error is fatal, because the end of the chunk is unknown."""
     match = _CHUNK.fullmatch(argument)
     if match is None:
         raise ProtocolRefusal(canned_replies.NO_CHUNK_SIZE, fatal=True)
@@ -122,7 +121,7 @@ def parse_bdat(argument: bytes) -> tuple[int, bool]:
 
 
 def _split_path(argument: bytes, keyword: bytes, syntax: Reply) -> tuple[str, str]:
-    """Return the text of the address and that of the parameters. A name and comments beside the address are dropped."""
+    """Return the texts of the address and of the parameters. A name and comments at the address are dropped."""
     if argument[: len(keyword)].upper() != keyword:
         raise ProtocolRefusal(syntax)
     match = _PATH.fullmatch(argument, len(keyword))
@@ -135,7 +134,7 @@ def _split_path(argument: bytes, keyword: bytes, syntax: Reply) -> tuple[str, st
 
 
 def _mailbox(text: bytes) -> bytes:
-    """Return the text of an address without a separator at its end, and without blanks beside its `@`."""
+    """Return the text of an address without a separator at its end, and without blanks at its `@`."""
     return (text if text.startswith(b'"') else _BESIDE_AT.sub(b"", text)).rstrip(b";,")
 
 
@@ -148,19 +147,19 @@ def _address(path: str, status: str, leniency: Leniency) -> Address:
 
 @lru_cache(maxsize=2048)
 def _parsed(path: str, leniency: Leniency) -> Address:
-    """Read an address; cached, because a sender comes again with another SIZE."""
+    """Parse an address. Cached, because the same sender comes again with another SIZE."""
     return parse_address(path, qualify=leniency.qualify, loose=leniency.names)
 
 
 def _parameters(text: str, known: _Parameters) -> dict[str, Any]:
-    """Return the fields that esmtp-params stand for (RFC 5321 section 4.1.2)."""
+    """Parse esmtp-params to fields of MailFrom or RcptTo (RFC 5321 section 4.1.2)."""
     fields: dict[str, Any] = {}
     seen = set()
     for item in _ITEM.findall(text):
         keyword, equals, value = item.partition("=")
         keyword = keyword.upper()
         if keyword not in known:
-            # It may be in letters that the client has not asked for in replies.
+            # In ASCII, because the client may not have asked for UTF-8 in replies.
             raise ProtocolRefusal(reply(555, "5.5.4", f"parameter {ascii(keyword)[1:-1]} is not offered"))
         if keyword in seen:
             raise ProtocolRefusal(reply(501, "5.5.4", f"parameter {keyword} given twice"))
@@ -200,7 +199,7 @@ def _ret(value: str) -> Ret:
 
 
 def _notify(value: str) -> Notify:
-    # Programs that join a list leave a comma at its end; no message is refused for that.
+    # Programs that join a list may leave a comma at its end; a message is not refused for that.
     names = value.upper().strip(",").split(",")
     if names == ["NEVER"]:
         return Notify.NEVER
@@ -215,7 +214,8 @@ def _notify(value: str) -> Notify:
 _NOTIFIES = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify.DELAY}
 
 
-# Keyword -> the field it fills and how its value is read. AUTH (RFC 4954 section 5) is tolerated: we trust nobody's.
+# Keyword -> the name of its field and the parser of its value. AUTH (RFC 4954 section 5) is accepted but not used, as
+# the relay does not trust it.
 _MAIL: _Parameters = {
     "SIZE": ("size", _size),
     "BODY": ("body_type", _body_type),

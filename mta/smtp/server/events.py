@@ -1,4 +1,4 @@
-"""What the server's machine tells its driver. Events marked "asks" wait for `ServerMachine.answer`."""
+"""The events of the server's machine. Those marked "asks" wait for `ServerMachine.answer`."""
 
 import enum
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from mta.smtp.replies import Reply
 
 
 class NoEvent(enum.Enum):
-    """Why there is no event now."""
+    """The reasons for which there is no event now."""
 
-    #: The client has to speak.
+    #: The machine needs more input.
     NEED_DATA = enum.auto()
-    #: The driver has to answer.
+    #: The machine waits for the driver's answer.
     WAITING = enum.auto()
 
 
@@ -25,7 +25,7 @@ WAITING: Final = NoEvent.WAITING
 
 @fast_value(frozen=True, slots=True)
 class Hello:
-    """HELO, or EHLO when `extended`; asks. The words of a positive answer are the machine's own."""
+    """HELO, or EHLO if `extended`; asks. The machine replaces the text of a positive answer."""
 
     name: str
     extended: bool
@@ -33,7 +33,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class MailFrom:
-    """MAIL; asks. `sender` None is the null path; `size` is what the client announced, 0 for nothing."""
+    """MAIL; asks. `sender` None is the null path; `size` is the announced size, or 0."""
 
     sender: Address | None
     size: int = 0
@@ -53,26 +53,26 @@ class RcptTo:
 
 @dataclass(frozen=True, slots=True)
 class DataBegin:
-    """A body is about to come, by DATA or by BDAT; asks. A positive answer to BDAT is not sent."""
+    """A body begins, by DATA or by BDAT; asks. A positive answer to BDAT is not sent."""
 
     chunking: bool
 
 
 @fast_value(frozen=True, slots=True)
 class BodyPart:
-    """The next octets of the body: dots unstuffed, never cut inside a CRLF."""
+    """The next octets of the body, without stuffed dots and not cut inside a CRLF."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class BodyEnd:
-    """The body is complete, its last line too; asks: whoever answers 250 now owns the message."""
+    """The body is complete, including its last line; asks. The answer 250 takes responsibility for the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandRefused:
-    """The machine itself said no to a command; `command` is as much of it as may be shown, in one printable line."""
+    """The machine refused a command; `command` is the part of it that may be logged, on one printable line."""
 
     command: str
     reply: Reply
@@ -80,24 +80,24 @@ class CommandRefused:
 
 @dataclass(frozen=True, slots=True)
 class BodyRefused:
-    """The machine refused the body with this reply; what came of it is to be forgotten. The session goes on."""
+    """The machine refused the body, so the driver must drop its octets. The session goes on."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The client gave up the transaction (RSET, EHLO); what came of it is to be forgotten."""
+    """The client ended the transaction (RSET, EHLO), so the driver must drop it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """STARTTLS; asks. After a positive answer: send, shake hands, call `tls_started`."""
+    """STARTTLS; asks. After a positive answer the driver sends it, does the handshake and calls `tls_started`."""
 
 
 @fast_value(frozen=True, slots=True)
 class Closed:
-    """The session is over, and any transaction with it. `reply` is what the client is told, if anything."""
+    """The session is over, with its transaction if there is one. `reply` is the last reply, or None."""
 
     reason: str
     reply: Reply | None = None
