@@ -129,7 +129,7 @@ def _context(path: Path, chain: Sequence[x509.Certificate], key: _Key) -> SSL.Co
     except SSL.Error as error:
         reason = openssl_error_text(error)
         raise CertificateError(
-            f"CERTIFICATE_PATH={path}: OpenSSL does not take the certificate: {reason}; get a new one"
+            f"CERTIFICATE_PATH={path}: OpenSSL rejects the certificate: {reason}; get a new one"
         ) from None
     return context
 
@@ -156,11 +156,11 @@ def _misfit(certificate_path: Path, key_path: Path, chain: Sequence[x509.Certifi
 def _date_problem(certificate: x509.Certificate, now: dt.datetime) -> str:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
-        return f"the certificate expired on {end:%Y-%m-%d}, and clients that check it go away; renew it"
+        return f"the certificate expired on {end:%Y-%m-%d}, and clients that check it disconnect; renew it"
     if now < begin:
         return f"the certificate is valid from {begin:%Y-%m-%d %H:%M} UTC only; check this host's clock"
     if end - now < min(_SOON, (end - begin) / 3):
-        return f"the certificate expires on {end:%Y-%m-%d}; renew it, the new files are taken up as they come"
+        return f"the certificate expires on {end:%Y-%m-%d}; renew it; the relay loads the new files by itself"
     return ""
 
 

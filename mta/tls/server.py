@@ -108,7 +108,7 @@ class ServerCertificate:
             self._rejected_told = stamps == self._rejected
             self._rejected = stamps
             if self._rejected_told:
-                self._trouble(f"{error}; until then STARTTLS goes on with the certificate it has ({self})")
+                self._trouble(f"{error}; until then STARTTLS uses the old certificate ({self})")
             return
         self._files, self._stamps, self._rejected = files, stamps, ()
         self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")

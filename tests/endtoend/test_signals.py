@@ -53,7 +53,7 @@ def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, worker
         path.write_text("no key")
     os.kill(relay.child.pid, signal.SIGHUP)
     told(relay, "the old key stays in use")
-    told(relay, "until then STARTTLS goes on with the certificate it has")
+    told(relay, "until then STARTTLS uses the old certificate")
     relay.submit(mail(), TO)
     received(sink, 2)
     assert relay.stop() == 0

@@ -104,7 +104,7 @@ def test_a_broken_new_pair_is_reported_once_and_the_old_one_stays(files):
     assert "first.test" in str(files.certificate)
     (words,) = files.troubles
     assert words.startswith(f"KEY_PATH={files.paths[1]} is not the key of CERTIFICATE_PATH={files.paths[0]}")
-    assert "goes on with the certificate it has" in words
+    assert "uses the old certificate" in words
 
 
 def test_a_reload_reports_a_bad_pair_each_time_and_the_same_pair_never(files):
@@ -178,7 +178,7 @@ def test_a_new_certificate_that_cannot_be_used_is_reported_and_handshakes_use_th
         assert shown(files.certificate) == [NAME, "first.test"]
     (words,) = files.troubles
     assert words.startswith(f"{setting}={files.paths[setting == 'KEY_PATH']}")
-    assert "until then STARTTLS goes on with the certificate it has" in words
+    assert "until then STARTTLS uses the old certificate" in words
     assert "\n" not in words
     files.replace_both(SECOND)
     files.certificate.check()
