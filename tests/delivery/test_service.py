@@ -502,6 +502,76 @@ class FailingDiskTests(ServiceTests):
         assert self.statuses(self.new) == [Status.DELIVERED]
 
 
+class EarlySettlementTests(ServiceTests):
+    """One group of a message is delivered, the other one takes longer, and the disk fails."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = self.failing = FailingQueue()
+        self.failing.failing = False
+        self.service = self.new_service()
+        self.router.routings["other.test"] = Plan("mx.other.test", ())
+        self.finding = self.look_up("slow.test")
+        self.start()
+
+    def test_a_delivery_is_recorded_while_another_group_takes_longer(self) -> None:
+        new = self.hand_over("bob@b.test", "pat@other.test", "eve@slow.test")
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED, Status.WAITING]
+        assert self.entries()[0].claimed
+
+    def test_a_delivery_that_cannot_be_recorded_early_is_recorded_at_the_end(self) -> None:
+        self.failing.failing = True
+        new = self.hand_over("bob@b.test", "eve@slow.test")
+        assert len(self.events("trouble")) == 1
+        assert "a delivery could not be recorded yet: disk on fire" in self.events("trouble")[0]
+        self.failing.failing = False
+        self.finding.callback(Plan("mx.test", ()))
+        assert self.statuses(new) == [Status.DELIVERED, Status.DELIVERED]
+        assert len(self.events("delivered")) == 2
+
+
+class BugTests(ServiceTests):
+    """A bug in the relay loses no message: it is logged, and the mail is tried later."""
+
+    def assert_is_tried_later(self, new: NewMail, statuses: Sequence[Status]) -> None:
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+        assert self.statuses(new) == statuses
+        assert "internal error: oops" in self.events("deferred")[0]
+        assert not self.entries()[0].claimed
+        self.successResultOf(self.service.stopService())
+
+    def test_in_a_transaction(self) -> None:
+        self.start()
+        self.connector.answer = fault
+        self.assert_is_tried_later(self.hand_over("bob@b.test"), [Status.WAITING])
+
+    def test_in_the_routing_of_the_usual_message(self) -> None:
+        self.start()
+        self.router.cached = fault  # type: ignore[method-assign]
+        self.assert_is_tried_later(self.hand_over("bob@b.test"), [Status.WAITING])
+
+    def test_in_a_local_delivery_beside_a_remote_one(self) -> None:
+        self.router.routings["here.test"] = Local()
+        self.mailboxes.way = fault  # type: ignore[method-assign]
+        self.start()
+        self.assert_is_tried_later(self.hand_over("bob@here.test", "eve@b.test"), [Status.WAITING, Status.WAITING])
+
+    def test_in_a_local_delivery_that_ends_after_a_remote_one(self) -> None:
+        delivering: Deferred[Outcomes] = Deferred()
+        self.router.routings["here.test"] = Local()
+        self.mailboxes.way = lambda _: delivering  # type: ignore[method-assign]
+        self.start()
+        new = self.hand_over("bob@here.test", "eve@b.test")
+        assert self.statuses(new) == [Status.WAITING, Status.DELIVERED]
+        delivering.errback(ZeroDivisionError("oops"))
+        self.assert_is_tried_later(new, [Status.WAITING, Status.DELIVERED])
+
+
+def fault(_: object) -> Any:
+    """Do what no part of the relay should."""
+    raise ZeroDivisionError("oops")
+
+
 class StopTests(ServiceTests):
     def test_mail_whose_routing_is_being_looked_up_is_given_back_at_once(self) -> None:
         self.look_up("slow.test")
