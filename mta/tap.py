@@ -1,4 +1,4 @@
-"""Options and makeService for twistd, and the life of the daemon: what is opened when, and how it all ends."""
+"""The entry points for twistd, Options and makeService, and the Daemon service that they run."""
 
 import os
 import socket
@@ -52,9 +52,9 @@ from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
-# Seconds for workers that outlived their parent to close the ports.
+# Seconds to wait until workers of an earlier parent have closed the ports.
 _PORT_PATIENCE = 5.0
-# What is wrong until an operator mends a setting or its file; a port or a disk may be free again later.
+# Errors that last until the operator corrects a setting or its file. A port or a disk may be free again later.
 _MISTAKES = (PrivilegeError, CertificateError, DkimKeyError)
 
 
@@ -65,27 +65,27 @@ class Options(usage.Options):
     settings: Settings
     output: Output
     event_log: EventLog
-    #: Whether twistd itself was told whom to become.
+    #: Whether twistd itself was given a user or group to become.
     identity_given: bool
 
     def postOptions(self) -> None:
-        """Read the settings. Ends the program with all mistakes, before anything is made."""
+        """Read the settings, or end the program with all mistakes."""
         ignore_signals()
-        from twisted.internet import reactor  # noqa: PLC0415  twistd may choose another one before this
+        from twisted.internet import reactor  # noqa: PLC0415  twistd may install another one before
 
         try:
             self.settings = read_settings(os.environ)
         except SettingsError as error:
             fail(*error.mistakes, status=os.EX_CONFIG)
-        of_twistd: dict[str, Any] = {} if self.parent is None else self.parent
-        self.identity_given = any(of_twistd.get(name) is not None for name in ("uid", "gid"))
+        twistd_options: dict[str, Any] = {} if self.parent is None else self.parent
+        self.identity_given = any(twistd_options.get(name) is not None for name in ("uid", "gid"))
         render = FORMATS[self.settings.log_format]
         self.output = Output(1, reactor, render)
         self.event_log = EventLog(self.output.write, time.time, render, flush=self.output.flush)
 
 
 def makeService(options: Options) -> "Daemon":
-    """Return the relay that the environment describes."""
+    """Return the daemon that twistd runs."""
     from twisted.internet import reactor  # noqa: PLC0415
 
     use_monotonic_timers(reactor)
@@ -93,35 +93,35 @@ def makeService(options: Options) -> "Daemon":
 
 
 class Daemon(MultiService):
-    """What twistd runs: the relay itself, or the parent of the workers that share its ports.
+    """Runs the relay itself, or the workers that share its ports.
 
-    Binds its ports first, while it may; everything else is built when it starts.
+    It binds its ports first, because that may require root; the other parts are built when it starts.
     """
 
     def __init__(
         self, settings: Settings, event_log: EventLog, output: Output, reactor: Any, *, may_become: bool = True
     ) -> None:
-        """With `may_become` a daemon that is root becomes the user of RUN_AS; without it somebody else sees to that."""
+        """With `may_become` a daemon that is root becomes the user of RUN_AS. Without it, twistd changes the user."""
         super().__init__()
         self._settings = settings
         self._event_log = event_log
         self._output = output
-        #: The lines of workers on standard error.
-        self._complaints = Output(2, reactor)
+        #: For the lines of workers on standard error.
+        self._stderr = Output(2, reactor)
         self._reactor = reactor
         self._may_become = may_become
         self._sockets: list[socket.socket] = []
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
-        """Join an application, and have Twisted log through our journal."""
+        """Join an application, and log Twisted's messages as events."""
         if isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, TwistedObserver(self._event_log, self._output.flush))
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Bind, and read certificate and keys while we may, then give root up; or end the program with one line."""
+        """Bind the ports, read certificate and keys, and drop root privileges; or end the program with one line."""
         settings, event_log = self._settings, self._event_log
-        for output in (self._output, self._complaints):
+        for output in (self._output, self._stderr):
             output.open()
         try:
             identity = target_identity(settings) if self._may_become and is_root() else None
@@ -132,12 +132,12 @@ class Daemon(MultiService):
                 create_for(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)
         except (*_MISTAKES, PortError, QueueError) as error:
-            _refuse(error)
+            _end_with(error)
         super().privilegedStartService()
 
     def startService(self) -> None:
-        """Take the queue directory, begin, or end the program with one line; and tell when all is ready."""
-        self._tell_what_was_understood()
+        """Lock the queue directory and start the relay or the workers; or end the program with one line."""
+        self._log_settings()
         self._addresses = [each.getsockname()[:2] for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
         try:
@@ -145,16 +145,16 @@ class Daemon(MultiService):
             forbid_new_privileges()
             self._lock = _take_directory(self._settings, self._event_log)
             _publish_settings(self._settings, self._event_log)
-            core = self._alone() if self._settings.workers == 1 else self._parent(manager.watchdog)
+            core = self._relay() if self._settings.workers == 1 else self._supervisor(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
-            Signals(self._reactor, stop=self._stop_running, reload=core.reload, notice=self._event_log.notice).install()
+            Signals(self._reactor, stop=self._stop_reactor, reload=core.reload, notice=self._event_log.notice).install()
         except (*_MISTAKES, QueueError) as error:
-            _refuse(error)
+            _end_with(error)
         self._manager = ManagerService(manager, self._reactor, self._event_log.trouble, healthy=core.healthy)
         core.ready.addCallbacks(self._announce, self._cannot_start)
 
-    def _alone(self) -> Relay:
+    def _relay(self) -> Relay:
         context = RelayContext(
             settings=self._settings,
             reactor=self._reactor,
@@ -167,8 +167,8 @@ class Daemon(MultiService):
         )
         return Relay(context)
 
-    def _parent(self, watchdog: float | None) -> Supervisor:
-        # The workers read the keys for themselves; what is wrong with them was said once, here.
+    def _supervisor(self, watchdog: float | None) -> Supervisor:
+        # The workers read the DKIM keys themselves; notices about them were logged once, by the parent.
         certificate = self._certificate
         if certificate is not None:
             PeriodicService(certificate.check, CERTIFICATE_INTERVAL, self._reactor).setServiceParent(self)
@@ -179,28 +179,28 @@ class Daemon(MultiService):
             watchdog=watchdog,
             event_log=self._event_log,
             pass_on=self._output.write_lines,
-            complain=self._complaints.write_lines,
+            complain=self._stderr.write_lines,
             reactor=self._reactor,
         )
 
-    def _stop_running(self) -> None:
+    def _stop_reactor(self) -> None:
         with suppress(ReactorNotRunning):
             self._reactor.stop()
 
     def stopService(self) -> "Deferred[None]":
-        """Stop the relay or all workers; what runs gets its grace."""
+        """Stop the relay or all workers; running deliveries get their grace period."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        # Those of workers that are to come: while they are open, clients wait for an answer.
+        # The parent's copies of the sockets: while they are open, clients can connect and wait for a greeting.
         for each in self._sockets:
             each.close()
         await maybeDeferred(super().stopService)
         self._event_log.stopped()
-        for output in (self._complaints, self._output):
+        for output in (self._stderr, self._output):
             output.close()
 
-    def _tell_what_was_understood(self) -> None:
+    def _log_settings(self) -> None:
         for notice in self._settings.notices:
             self._event_log.notice(notice)
         for line in (*startup_summary(self._settings), running_as(self._settings)):
@@ -217,22 +217,22 @@ class Daemon(MultiService):
         self._event_log.started(mta.__version__, settings.mailname, str(settings.queue_dir), waiting)
 
     def _cannot_start(self, failure: Failure) -> None:
-        """End the program as a relay without workers would."""
+        """End the program as a relay without workers does."""
         failure.trap(WorkersFailed)
         failed = failure.value
         assert isinstance(failed, WorkersFailed)
         write_stderr(failed.words)
         exit_with(failed.status)
-        self._reactor.callWhenRunning(self._stop_running)
+        self._reactor.callWhenRunning(self._stop_reactor)
 
 
-def _refuse(error: Exception) -> NoReturn:
-    """End the program with one line, and a status that tells its manager whether to try again."""
+def _end_with(error: Exception) -> NoReturn:
+    """End the program with one line, and a status that tells its manager whether to restart it."""
     fail(str(error), status=os.EX_CONFIG if isinstance(error, _MISTAKES) else 1)
 
 
 def _open_sockets(settings: Settings, event_log: EventLog) -> list[socket.socket]:
-    """Bind what the settings name. Raises PortError."""
+    """Bind the addresses and ports of the settings. Raises PortError."""
     orphans = settings.workers > 1 or worker_home(settings.queue_dir, 2).exists()
     patience = _PORT_PATIENCE if orphans else 0.0
     sockets: list[socket.socket] = []
@@ -241,7 +241,7 @@ def _open_sockets(settings: Settings, event_log: EventLog) -> list[socket.socket
         if settings.bind_ip6 is not None:
             sockets.append(bind(settings.bind_ip6, settings.port, "BIND_IP6", patience))
     except NoSuchProtocol:
-        # Everywhere is also nowhere: a kernel without IPv6 has no address to miss.
+        # `::` means all addresses, so it is not an error on a kernel without IPv6.
         if not sockets or ip_address(settings.bind_ip6 or "::1") != ip_address("::"):
             raise
         event_log.notice("this host has no IPv6: listening on IPv4 only")
@@ -256,15 +256,15 @@ def _read_certificate(settings: Settings, event_log: EventLog) -> ServerCertific
 
 
 def _publish_settings(settings: Settings, event_log: EventLog) -> None:
-    """Have the commands of an operator find the settings of this relay, if it has a runtime directory."""
+    """Publish the settings to the operator's commands, if there is a runtime directory."""
     try:
         publish_settings(os.environ, settings.queue_dir)
     except OSError as error:
-        event_log.notice(f"the settings cannot be told to the smtprelay command: {error}")
+        event_log.notice(f"the settings cannot be published to the smtprelay command: {error}")
 
 
 def _take_directory(settings: Settings, event_log: EventLog) -> Lock:
-    """Lock QUEUE_DIR, wait for workers that outlived their parent, merge what is left over. Raises QueueError."""
+    """Lock QUEUE_DIR, wait for workers of an earlier parent, and merge the queues left over. Raises QueueError."""
     directory = settings.queue_dir
     closed = restrict_to_owner(directory, container_volume=is_container_volume(directory))
     if closed is not None:

@@ -1,4 +1,4 @@
-"""`smtprelay config`: prints what the settings are, amount to and mean."""
+"""`smtprelay config`: prints the settings, a summary of them, and their documentation."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from mta.cli.errors import command_errors
 
 @click.group()
 def config() -> None:
-    """Look at the settings."""
+    """Show and check the settings."""
 
 
 @config.command("show")
 @env_file_option
 def config_show() -> None:
-    """Print the settings in force, secrets masked; notices go to stderr."""
+    """Print all settings, with secrets masked, and notices to standard error."""
     with command_errors():
         _print_settings(*show_settings(current_environment()))
 
@@ -25,7 +25,7 @@ def config_show() -> None:
 @config.command("check")
 @env_file_option
 def config_check() -> None:
-    """Print what the settings amount to, as a start would log it, and notices to stderr; exit with 1 on mistakes."""
+    """Print a summary of the settings, as a start logs it, and notices to standard error; exit with 1 on mistakes."""
     with command_errors():
         _print_settings(*check_settings(current_environment()))
 
@@ -34,7 +34,7 @@ def config_check() -> None:
 @env_file_option
 @click.argument("names", nargs=-1)
 def config_explain(names: tuple[str, ...]) -> None:
-    """Say of each setting, or of all, its value, secrets masked, where it came from and what it does."""
+    """Print the value, origin, default and documentation of these settings, or of all. Secrets are masked."""
     try:
         with command_errors():
             click.echo("\n".join(explain_settings(current_environment(), names)))

@@ -1,6 +1,6 @@
-"""The settings as an operator reads them: what is in force, what it amounts to, where it came from and what it does.
+"""The text of `smtprelay config`: the values of settings, their summary, origin and documentation.
 
-Reads the files that settings name as a start would, so that a check finds what is wrong in them.
+A check also reads the files that settings name, as a start does, to find mistakes in them.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from mta.tls.keypair import CertificateError, read_pair
 
 
 def check_files(settings: Settings, now: float) -> tuple[str, ...]:
-    """Return notices about certificate, DKIM keys and aliases. Raises SettingsError with what would end a start.
+    """Return notices about certificate, DKIM keys and aliases. Raises SettingsError if a start would fail.
 
     `now` is seconds since 1970.
     """
@@ -55,24 +55,24 @@ _INDENT = "    "
 
 
 def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the settings in force as lines `NAME = value`, secrets masked; and the notices. Raises SettingsError."""
+    """Return all settings as lines `NAME = value`, with secrets masked, and the notices. Raises SettingsError."""
     settings = read_settings(environ)
     return [str(each) for each in settings.effective], settings.notices
 
 
 def check_settings(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a start would log: the lines that say what was understood; and the notices.
+    """Return the summary and the notices that a start logs.
 
-    The files that settings name are read, too. Raises SettingsError with what would end a start.
+    The files that settings name are read, too. Raises SettingsError if a start would fail.
     """
     settings = read_settings(environ)
     return startup_summary(settings), (*settings.notices, *check_files(settings, time.time()))
 
 
 def explain_settings(environ: Mapping[str, str], names: Sequence[str] = ()) -> Iterator[str]:
-    """Yield lines about these settings, or about all: value, origin, what it does. Secrets are masked.
+    """Yield lines about these settings, or all: value, origin, default and documentation. Secrets are masked.
 
-    Raises KeyError for a name that is none, its argument being words for an operator; and SettingsError.
+    Raises SettingsError, and KeyError with words for the operator for an unknown name.
     """
     wanted = [_named(name) for name in names] or list(_BY_NAME)
     return _explanations(read_settings(environ), wanted)
@@ -99,7 +99,7 @@ def _explanation(setting: Setting[object], now: EffectiveSetting) -> Iterator[st
 
 
 def _named(name: str) -> str:
-    """Return the name of the setting that is meant; `_FILE` may stand behind a secret's."""
+    """Return the name of the setting; the name of a secret may end in `_FILE`."""
     upper = name.upper()
     plain = upper.removesuffix(FILE_SUFFIX)
     if upper in _BY_NAME:
@@ -111,6 +111,6 @@ def _named(name: str) -> str:
 
 
 def names_and_default(setting: Setting[object]) -> tuple[str, str]:
-    """Return, in Markdown, the variables by which a setting is set, and what it is when it is not."""
+    """Return, in Markdown, the variables of a setting, and the meaning of its default."""
     names = f"`{setting.name}`" + (f", `{setting.name}{FILE_SUFFIX}`" if setting.secret else "")
     return names, setting.default_meaning or (f"`{setting.default}`" if setting.default else "none")

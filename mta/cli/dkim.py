@@ -1,4 +1,4 @@
-"""`smtprelay dkim`: makes keys, and compares them with the DNS."""
+"""`smtprelay dkim`: creates keys, and compares them with their DNS records."""
 
 import os
 import time
@@ -18,9 +18,9 @@ from mta.dkim.keyring import SUFFIX, DkimKeyError, KeyName, Keyring, open_keyrin
 from mta.dkim.keys import GOOD_RSA_BITS, KeyType, SigningKey, dns_record, new_key, record_name, to_pem
 from mta.smtp.address import AddressError, parse_domain
 
-#: Seconds that one question to the DNS may take, all servers and repetitions included.
+#: Seconds that one DNS query may take, including all servers and retries.
 DNS_SECONDS = 10.0
-# RFC 8301 section 3.2: nobody need verify with more bits.
+# RFC 8301 section 3.2: verifiers need not support longer keys.
 _MAX_BITS = 4096
 
 #: Returns the TXT records of a name, none if there are none. Raises DNSException.
@@ -31,7 +31,7 @@ Subject = tuple[str, SigningKey]
 
 @click.group()
 def dkim() -> None:
-    """Make and check the keys that sign mail."""
+    """Create and check the keys that sign mail."""
 
 
 def _domain(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
@@ -43,16 +43,16 @@ def _domain(_context: click.Context, _parameter: click.Parameter, text: str | No
 
 @dkim.command("keygen")
 @click.argument("domain", callback=_domain)
-@click.option("--selector", help="The name of the key among those of the domain. [default: DKIM_SELECTOR]")
+@click.option("--selector", help="The selector of the key. [default: DKIM_SELECTOR]")
 @click.option("--type", type=click.Choice(["rsa", "ed25519"]), default="rsa", show_default=True)
 @click.option("--bits", type=click.IntRange(GOOD_RSA_BITS, _MAX_BITS), default=GOOD_RSA_BITS, show_default=True)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The file to write. [default: DOMAIN.SELECTOR.pem in DKIM_KEY_PATH if that is a directory, else here]",
+    help="The file to write. [default: DOMAIN.SELECTOR.pem, in DKIM_KEY_PATH if that is a directory]",
 )
 def keygen(domain: str, selector: str | None, type: KeyType, bits: int, out: Path | None) -> None:
-    """Make a key, and print the DNS records that go with it."""
+    """Create a key, and print its DNS records."""
     with command_errors():
         settings = read_settings(current_environment())
     key = new_key(selector or settings.dkim_selector, type, bits)
@@ -66,11 +66,11 @@ def keygen(domain: str, selector: str | None, type: KeyType, bits: int, out: Pat
 @dkim.command("check")
 @click.argument("domain", callback=_domain, required=False)
 def check(domain: str | None) -> None:
-    """Compare the keys in use with what the DNS says."""
+    """Compare the keys in use with their DNS records."""
     with command_errors():
         settings = read_settings(current_environment())
     if settings.dkim_key_path is None:
-        raise CommandError("DKIM_KEY_PATH is not set, or there is nothing: mail is not signed")
+        raise CommandError("DKIM_KEY_PATH is not set or names no key: mail is not signed")
     try:
         ring = open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, notice=_warn)
     except DkimKeyError as error:
@@ -86,7 +86,7 @@ def _warn(line: str) -> None:
 
 
 def _place(out: Path | None, keys: Path | None, name: str) -> Path:
-    """Return the path of a new key: `out`, or a file of this name in the directory that is meant, or here."""
+    """Return the path of a new key: `out`, or `name` in the directory `out` or `keys`, or in the current one."""
     directory = keys if out is None else out
     if directory is not None and directory.is_dir():
         return directory / name
@@ -94,7 +94,7 @@ def _place(out: Path | None, keys: Path | None, name: str) -> Path:
 
 
 def _write(path: Path, pem: bytes) -> None:
-    """Write a file that only we can read, and that was not there before."""
+    """Create a file that only its owner can read."""
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123  has no path
             file.write(pem)
@@ -102,21 +102,21 @@ def _write(path: Path, pem: bytes) -> None:
             os.fsync(file.fileno())
     except FileExistsError:
         raise CommandError(
-            f"{path} is there already, and may be in use: name another with --out or --selector"
+            f"{path} exists already, and may be in use: choose another with --out or --selector"
         ) from None
     except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}; name another with --out") from None
+        raise CommandError(f"{path} cannot be written: {error.strerror}; choose another with --out") from None
 
 
 def _to_check(ring: Keyring, domain: str | None) -> list[list[Subject]]:
-    """Return for each key what it can be the key of."""
+    """Return for each key the domains that it may belong to."""
     if domain is not None:
         keys = ring.keys(domain)
         if not keys:
             raise CommandError(f"there is no key for {domain} in DKIM_KEY_PATH: its mail is not signed")
         return [[(domain, key)] for key in keys]
     if not ring.files():
-        raise CommandError("one key signs for every domain: say which DOMAIN to check")
+        raise CommandError("one key signs for every domain: give the DOMAIN to check")
     return [[(name.domain, _key(ring, name)) for name in names] for names in ring.files()]
 
 
@@ -125,7 +125,7 @@ def _key(ring: Keyring, name: KeyName) -> SigningKey:
 
 
 def _report(subjects: Sequence[Subject], ask: Ask) -> RecordVerdict:
-    """Print how a key compares with the DNS: well with any of its domains, or else not with the likeliest."""
+    """Print the verdict on a key: for a domain whose record matches, otherwise for the most likely domain."""
     judged = [(domain, key, *_compare(domain, key, ask)) for domain, key in subjects]
     domain, key, verdict, words = next((each for each in judged if each[2] is RecordVerdict.OK), judged[0])
     name = record_name(domain, key.selector)
@@ -140,12 +140,12 @@ def _compare(domain: str, key: SigningKey, ask: Ask) -> tuple[RecordVerdict, str
     try:
         return judge_record(key, ask(record_name(domain, key.selector)))
     except dns.exception.DNSException as error:
-        # What follows the colon is a list of servers, one entry for each attempt.
-        return RecordVerdict.UNKNOWN, f"the DNS cannot be asked: {str(error).partition(': ')[0]}"
+        # The text after the colon lists a server for each attempt.
+        return RecordVerdict.UNKNOWN, f"the DNS query failed: {str(error).partition(': ')[0]}"
 
 
 def ask_dns(servers: Sequence[tuple[str, int]], seconds: float = DNS_SECONDS) -> Ask:
-    """Return what asks these servers, or the system's if there are none, and waits for the answer."""
+    """Return a callable that queries these servers, or the system's if there are none, and waits for the answer."""
 
     def ask(name: str) -> list[str]:
         resolver = dns.resolver.Resolver(configure=not servers)

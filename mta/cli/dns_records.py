@@ -1,4 +1,4 @@
-"""The DNS records that let others trust our mail, as text for a zone, and what is wrong with those that are there."""
+"""DNS records of DKIM and SPF: writes them as lines of a zone file, and compares published records with a key."""
 
 import base64
 import binascii
@@ -14,12 +14,12 @@ from mta.dkim.keys import SigningKey, dns_record, public_tag, record_name
 
 # RFC 1035 section 3.3: a character-string.
 _STRING = 255
-# What the large providers want their customers to include.
+# The domains that large providers want their customers to include.
 _INCLUDES = {"gmail.com": "_spf.google.com", "amazonaws.com": "amazonses.com"}
 
 
 class RecordVerdict(enum.Enum):
-    """How a key compares with the DNS."""
+    """The result of comparing a key with its DNS record."""
 
     OK = "ok"
     MISSING = "missing"
@@ -28,7 +28,7 @@ class RecordVerdict(enum.Enum):
 
 
 def zone_line(name: str, text: str, gap: str = " ") -> str:
-    """Return a TXT record as a zone file has it, in strings with `gap` in between."""
+    """Return a TXT record as a line of a zone file, as strings separated by `gap`."""
     strings = gap.join(f'"{text[start : start + _STRING]}"' for start in range(0, len(text), _STRING))
     return f"{name}. IN TXT {strings}" if len(text) <= _STRING else f"{name}. IN TXT ( {strings} )"
 
@@ -37,15 +37,15 @@ def new_key_lines(domain: str, key: SigningKey, settings: Settings) -> list[str]
     """Return the lines for a zone file: the records of DKIM and SPF, each under a comment."""
     name = record_name(domain, key.selector)
     return [
-        f"; DKIM: the public key. A form that wants it in one piece takes {dns_record(key)}",
+        f"; DKIM: the public key. As one string: {dns_record(key)}",
         zone_line(name, dns_record(key), "\n\t"),
-        f"; SPF: who sends mail of {domain}. There may be one such record only: add to it if there is one.",
+        f"; SPF: the hosts that send mail of {domain}. A domain has only one such record: extend it if it exists.",
         zone_line(domain, f"v=spf1 {_senders(settings)} ~all"),
     ]
 
 
 def _senders(settings: Settings) -> str:
-    """Return the mechanisms for the hosts that others get our mail from (RFC 7208 section 5)."""
+    """Return the SPF mechanisms for the hosts that send the mail (RFC 7208 section 5)."""
     if settings.smarthost is None:
         return f"a:{settings.mailname}" if "." in settings.mailname else "mx"
     mechanisms = (_mechanism(host) for host, _ in settings.smarthost.hosts)
@@ -60,15 +60,15 @@ def _mechanism(host: str) -> str:
 
 
 def judge_record(key: SigningKey, texts: Sequence[str]) -> tuple[RecordVerdict, str]:
-    """Compare a key with the TXT records at its name; the words say what is wrong, or what is odd."""
+    """Compare a key with the TXT records at its name; return the verdict and words about a problem."""
     if not texts:
         return RecordVerdict.MISSING, "the DNS has no such record"
     if len(texts) > 1:
-        return RecordVerdict.DIFFERS, f"the DNS has {len(texts)} records there, and receivers may take any; keep one"
+        return RecordVerdict.DIFFERS, f"the DNS has {len(texts)} records there, and receivers may use any; keep one"
     try:
         tags = {name.decode(): value.decode() for name, value in parse_tag_value(texts[0].encode()).items()}
     except InvalidTagValueList:
-        return RecordVerdict.DIFFERS, "the record there is none of DKIM"
+        return RecordVerdict.DIFFERS, "the record there is not a DKIM record"
     published = "".join(tags.get("p", "").split())
     if not published:
         return RecordVerdict.DIFFERS, "the record says that the key was revoked"

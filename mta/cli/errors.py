@@ -1,4 +1,4 @@
-"""Why a command could not be done."""
+"""The error that ends a command, and the errors that are turned into it."""
 
 import errno
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ import click
 from mta.config.setting import SettingsError
 from mta.queue.interface import QueueError
 
-# The command line tells of an output that cannot be written, such as a pipe without a reader or a full disk.
+# Errors of standard output, such as a pipe without a reader or a full disk, which `mta.cli.main` reports.
 _OF_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class CommandError(click.ClickException):
-    """Why a command could not be done, in one line or several."""
+    """A command has failed, for a reason of one or more lines."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self._lines = lines
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print each line under the program's name."""
+        """Print each line after the program's name."""
         for line in self._lines:
             click.echo(f"smtprelay: {line}", file=file, err=True)
 
 
 @contextmanager
 def command_errors() -> Iterator[None]:
-    """Turn what is wrong with the settings, the queue or a file into a Refusal."""
+    """Turn errors of the settings, the queue and files into a CommandError."""
     try:
         yield
     except SettingsError as error:

@@ -1,7 +1,7 @@
-"""Exim's commands, for people and scripts that ran them in the Exim image: `exim`, `exiqgrep`, `mailq`, `sendmail`.
+"""Exim's commands, for operators and scripts from the Exim image: `exim`, `exiqgrep`, `mailq`, `sendmail`.
 
-Each does the work of `smtprelay queue`, or sends a message, with Exim's options and output. An option that is not known
-here is an error, and no option starts a second relay.
+They do the work of `smtprelay queue`, or send a message, with Exim's options and output. An unsupported option is an
+error, and no option starts a second relay.
 """
 
 import re
@@ -16,7 +16,7 @@ from mta.cli.queue import apply, content, find, opened, queue_list, queue_show, 
 from mta.cli.sendmail import send
 from mta.queue.interface import Action, Entry, Query, Status
 
-_AS_THEY_ARE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_UNPARSED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _DAEMON = re.compile(r"-(?:bd|bdf|bs|bS|q[a-z]*[0-9]+[smhdw0-9]*)")
 _LISTS = {"-bp", "-bpa", "-bpi", "-bpr", "-bpra", "-bpri", "-bpru", "-bpu"}
 _CHANGES = {"-M": Action.RETRY, "-Mrm": Action.REMOVE, "-Mf": Action.HOLD, "-Mt": Action.RELEASE}
@@ -25,18 +25,18 @@ _RUNS = re.compile(r"-q{1,2}i?(f{0,2})l?")
 
 
 def _command(name: str, help: str) -> Callable[[Callable[[tuple[str, ...]], None]], click.Command]:
-    """Return a decorator that makes a command which gets all its arguments as they are."""
+    """Return a decorator for a command that gets all its arguments unparsed."""
 
     def decorate(function: Callable[[tuple[str, ...]], None]) -> click.Command:
-        command = click.command(name, help=help, hidden=True, add_help_option=False, context_settings=_AS_THEY_ARE)
+        command = click.command(name, help=help, hidden=True, add_help_option=False, context_settings=_UNPARSED)
         return command(click.argument("arguments", nargs=-1, type=click.UNPROCESSED)(function))
 
     return decorate
 
 
-@_command("exim", "The options of Exim that people use.")
+@_command("exim", "Exim's common options.")
 def exim(arguments: tuple[str, ...]) -> None:
-    """Do as Exim does with these options, or refuse them in one line."""
+    """Do the work of these options of Exim, or fail with one line."""
     words = [word for word in arguments if word not in {"-v", "--"}]
     first, ids = (words[0], words[1:]) if words else ("", [])
     if first in _LISTS:
@@ -50,21 +50,21 @@ def exim(arguments: tuple[str, ...]) -> None:
         return
     elif any(_DAEMON.fullmatch(word) for word in words):
         raise CommandError(
-            f"exim {' '.join(arguments)}: the relay runs already and tries again itself; no other is started"
+            f"exim {' '.join(arguments)}: the relay is already running and retries itself; a second one is not started"
         )
     elif first.startswith("-q") and (run := _RUNS.fullmatch(first)):
         _run_queue(frozen=run[1] == "ff")
     elif first in _CHANGES:
-        apply(_CHANGES[first], _some(first, ids))
+        apply(_CHANGES[first], _required(first, ids))
     elif first in _SHOWS:
-        _show(first, _some(first, ids))
+        _show(first, _required(first, ids))
     elif first.startswith("-M") or first in {"-bt", "-bv", "-be", "-bh", "-bP", "-R", "-S"}:
-        raise CommandError(f"exim {first} is not known here: see smtprelay queue --help and smtprelay config --help")
+        raise CommandError(f"exim {first} is not supported: see smtprelay queue --help and smtprelay config --help")
     else:
         send(arguments)
 
 
-@_command("mailq", "List the messages that wait.")
+@_command("mailq", "List the messages in the queue.")
 @click.pass_context
 def mailq(context: click.Context, arguments: tuple[str, ...]) -> None:
     """List the queue as `smtprelay queue list` does."""
@@ -74,7 +74,7 @@ def mailq(context: click.Context, arguments: tuple[str, ...]) -> None:
 @_command("sendmail", "Send a message from standard input.")
 @click.pass_context
 def sendmail(context: click.Context, arguments: tuple[str, ...]) -> None:
-    """Send a message from standard input, or do the work of the other names that sendmail has."""
+    """Send a message from standard input, or do the work of mailq, newaliases or a queue run."""
     if arguments[:1] == ("-bi",):
         return
     if arguments[:1] == ("-bp",):
@@ -87,10 +87,10 @@ def sendmail(context: click.Context, arguments: tuple[str, ...]) -> None:
 
 @click.command("newaliases", hidden=True)
 def newaliases() -> None:
-    """Do nothing: the aliases file is read again when it changes."""
+    """Do nothing, because the aliases file is read again when it changes."""
 
 
-@_command("exiqgrep", "Search the queue as Exim's exiqgrep.")
+@_command("exiqgrep", "Search the queue like Exim's exiqgrep.")
 def exiqgrep(arguments: tuple[str, ...]) -> None:
     """Print the messages that match all given conditions."""
     conditions, shown = _conditions(arguments)
@@ -112,7 +112,7 @@ def exiqgrep(arguments: tuple[str, ...]) -> None:
 
 
 def _conditions(arguments: Sequence[str]) -> tuple[list[Callable[[Entry], bool]], set[str]]:
-    """Read exiqgrep's options: the conditions, and the letters of those that choose the output."""
+    """Parse exiqgrep's options into conditions and the letters that select the output."""
     conditions: list[Callable[[Entry], bool]] = []
     shown: set[str] = set()
     rest = list(arguments)
@@ -127,7 +127,7 @@ def _conditions(arguments: Sequence[str]) -> tuple[list[Callable[[Entry], bool]]
             shown.update(word[1:])
         else:
             raise CommandError(
-                f"exiqgrep {word} is not known here: -c -i -l -b -R -a, -f -r -s -y -o with a value, -z -x"
+                f"exiqgrep {word} is not supported: use -c -i -l -b -R -a, -f -r -s -y -o with a value, -z -x"
             )
     for letter, held in (("z", True), ("x", False)):
         if letter in shown:
@@ -158,15 +158,15 @@ def _waiting() -> list[Entry]:
     return find(Query())
 
 
-def _some(option: str, ids: Sequence[str]) -> Sequence[str]:
+def _required(option: str, ids: Sequence[str]) -> Sequence[str]:
     if not ids:
-        raise CommandError(f"exim {option} wants the ids of messages")
+        raise CommandError(f"exim {option} requires message ids")
     return ids
 
 
 def _run_queue(*, frozen: bool) -> None:
-    """Try all messages that wait; held ones only if they were asked for, as Exim does with frozen messages."""
-    # All at once and not by their ids: a message that is delivered meanwhile would be an error.
+    """Try all messages now, held ones only with `frozen`, as Exim does with frozen messages."""
+    # Not by their ids, because a message that is delivered meanwhile would be an error.
     if frozen:
         apply(Action.RELEASE, None)
     apply(Action.RETRY, None)
@@ -177,7 +177,7 @@ def _show(option: str, ids: Sequence[str]) -> None:
         if option == "-Mvl":
             queue_show.main([id], "exim", standalone_mode=False, parent=click.get_current_context())
             continue
-        # Exim keeps messages with the line ends of files.
+        # Exim stores messages with LF line ends.
         octets = content(id, header=option == "-Mvh").replace(b"\r\n", b"\n")
         click.echo(octets.partition(b"\n\n")[2] if option == "-Mvb" else octets, nl=False)
 
@@ -190,11 +190,11 @@ def _list(entries: Sequence[Entry]) -> None:
 
 
 def exim_lines(entry: Entry, now: float) -> Iterator[str]:
-    """Yield a message as `exim -bp` prints it: age, size, id and sender, then a recipient a line, then a blank line."""
+    """Yield a message as `exim -bp` prints it: age, size, id and sender, a line for each recipient, a blank line."""
     frozen = " *** frozen ***" if entry.held else ""
     yield f"{_age(max(0.0, now - entry.created)):>3} {_size(entry.size):>5} {entry.id} <{entry.sender}>{frozen}"
     for state in entry.recipients:
-        # Exim marks a recipient that has its copy by a D.
+        # Exim marks a recipient whose copy was delivered with D.
         yield f"        {' ' if state.status is Status.WAITING else 'D'} {state.address}"
     yield ""
 

@@ -1,7 +1,6 @@
-"""Whether the relay can take mail: it greets, answers EHLO, and the queue of each worker can be written.
+"""`smtprelay health`: checks that the relay greets and answers EHLO, and that the queue of each worker can be written.
 
-Both sides are asked as a client and as a program beside the daemon would, so nothing has to work inside it for the
-question to be put.
+The check connects as a client and opens the queue as another program, so it does not depend on the daemon's reactor.
 """
 
 import socket
@@ -22,12 +21,12 @@ from mta.queue.disk.space import require_room
 from mta.queue.errors import as_queue_error, primary_code, with_home
 from mta.queue.interface import QueueError
 
-#: Seconds that each step of an answer may take.
+#: Seconds that each step may take.
 PATIENCE = 5.0
 
 _MAX_LINES = 50
 _MAX_LINE = 2048
-# Leaves nothing behind but has to reach the disk like any other; SQLite would drop a row written over with the same.
+# A transaction without effect that must reach the disk. SQLite would not write an UPDATE that changes no value.
 _TOUCH = """
 BEGIN IMMEDIATE;
 INSERT INTO meta (name, value) VALUES ('health', 0);
@@ -37,12 +36,12 @@ COMMIT;
 
 
 class UnhealthyError(Exception):
-    """The relay cannot take mail now; one line says why."""
+    """The relay cannot accept mail now. The message is one line with the reason."""
 
 
 @click.command()
 def health() -> None:
-    """Tell whether the relay can take mail now; if it cannot, a line says why and the exit status is 1."""
+    """Check that the relay can accept mail now. If not, print the reason and exit with status 1."""
     hint = ""
     try:
         environ = current_environment()
@@ -59,7 +58,7 @@ def health() -> None:
 
 
 def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
-    """Return if the relay of an environment can take mail. Raises UnhealthyError, QueueError or SettingsError.
+    """Check that the relay of an environment can accept mail. Raises UnhealthyError, QueueError or SettingsError.
 
     `patience` is seconds for each step.
     """
@@ -71,11 +70,11 @@ def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
 
 
 def accepts(host: str, port: int, patience: float = PATIENCE) -> None:
-    """Return if a mail server greets there and answers EHLO with 250. Raises UnhealthyError."""
+    """Check that a mail server greets there and answers EHLO with 250. Raises UnhealthyError."""
     try:
         with socket.create_connection((host, port), patience) as connection, connection.makefile("rb") as replies:
             _expect(replies, b"220", "the greeting")
-            # An address literal, since nobody is to look a name up for this (RFC 5321 section 4.1.3).
+            # An address literal needs no DNS look-up (RFC 5321 section 4.1.3).
             connection.sendall(b"EHLO [127.0.0.1]\r\n")
             _expect(replies, b"250", "the reply to EHLO")
             connection.sendall(b"QUIT\r\n")
@@ -95,9 +94,9 @@ def _expect(replies: BinaryIO, code: bytes, what: str) -> None:
 
 
 def all_can_be_written(directory: Path, patience: float = PATIENCE) -> None:
-    """Return if the queue of each worker in QUEUE_DIR can be written. Raises QueueError, which names those that cannot.
+    """Check that the queue of each worker in QUEUE_DIR can be written. Raises QueueError, which names the others.
 
-    The first must have a queue; another that has none yet is not asked.
+    The first worker must have a queue; other workers without a queue are skipped.
     """
     places = homes(directory)
     troubles: dict[Path, str] = {}
@@ -105,8 +104,8 @@ def all_can_be_written(directory: Path, patience: float = PATIENCE) -> None:
     def probe(home: Path) -> None:
         troubles[home] = _trouble(home, places, patience)
 
-    # All at once: a busy one may take all its patience, and who asks has little of it. Not a ThreadPoolExecutor, whose
-    # import takes longer than the whole check.
+    # In parallel, because each queue may be busy for all of `patience`, and the caller has a timeout of its own. A
+    # ThreadPoolExecutor is not used, because its import takes longer than the whole check.
     threads = [Thread(target=probe, args=(home,)) for home in places]
     for thread in threads:
         thread.start()
@@ -117,7 +116,7 @@ def all_can_be_written(directory: Path, patience: float = PATIENCE) -> None:
 
 
 def _trouble(home: Path, places: Sequence[Path], patience: float) -> str:
-    """Return why a home's queue cannot be written, or ""."""
+    """Return the reason why the queue in a directory cannot be written, or ""."""
     try:
         can_be_written(home, patience)
     except QueueError as error:
@@ -126,20 +125,20 @@ def _trouble(home: Path, places: Sequence[Path], patience: float) -> str:
 
 
 def can_be_written(home: Path, patience: float = PATIENCE) -> None:
-    """Return if a transaction on the queue reaches the disk and there is room for mail. Raises QueueError."""
+    """Check that a transaction reaches the disk and that there is space for mail. Raises QueueError."""
     path = home / FILE_NAME
     before = _written(path)
     try:
         _touch(path, patience)
     except sqlite3.Error as error:
-        # Who writes all the time leaves us no gap; then the relay itself shows that it can.
+        # A relay that writes all the time keeps the lock, and its writes to the WAL show that it can write.
         if primary_code(error) != sqlite3.SQLITE_BUSY or _written(path) == before:
             raise as_queue_error(error) from None
     require_room(home / BODIES, reusable=_reusable(path))
 
 
 def _touch(path: Path, patience: float) -> None:
-    # Mode rw: an empty file in place of a missing queue would be the next start's trouble.
+    # Mode rw, so that a missing queue is not created as an empty file, on which the next start would fail.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", timeout=patience, isolation_level=None, uri=True
     )
@@ -151,7 +150,7 @@ def _touch(path: Path, patience: float) -> None:
 
 
 def _reusable(path: Path) -> int:
-    """Return the octets of the free pages in a queue file, which are room for mail too. Raises QueueError."""
+    """Return the octets of free pages in the queue file, which new mail can use. Raises QueueError."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         pages, octets = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
@@ -163,7 +162,7 @@ def _reusable(path: Path) -> int:
 
 
 def _written(path: Path) -> int:
-    """Return when SQLite last wrote its log, in nanoseconds; 0 when there is none."""
+    """Return the time of the last write to the WAL, in nanoseconds; 0 if there is no WAL."""
     try:
         return wal_of(path).stat().st_mtime_ns
     except OSError:

@@ -1,6 +1,6 @@
-"""`smtprelay queue`: looks at the queues of all workers and changes them.
+"""`smtprelay queue`: shows and changes the queues of all workers.
 
-It works on the queue files themselves and then tells the workers.
+It works on the queue files themselves, and then notifies the workers.
 """
 
 import json
@@ -37,7 +37,7 @@ _DONE = {
 
 
 def queue_directory(environ: Mapping[str, str]) -> Path:
-    """Return QUEUE_DIR alone, whatever is wrong elsewhere. Raises SettingsError."""
+    """Return QUEUE_DIR, even if other settings are wrong. Raises SettingsError."""
     reader = SettingsReader(environ)
     directory = reader.get(QUEUE_DIR)
     reader.check()
@@ -46,17 +46,17 @@ def queue_directory(environ: Mapping[str, str]) -> Path:
 
 @click.group()
 def queue() -> None:
-    """Look at the queue and change it."""
+    """Show and change the queue."""
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @queue.command("list")
 @_as_json
-@click.option("--all", "finished", is_flag=True, help="Finished messages too, as long as they are remembered.")
+@click.option("--all", "finished", is_flag=True, help="Include finished messages of the last HISTORY_DAYS.")
 def queue_list(as_json: bool, finished: bool) -> None:
-    """List the messages that wait, and why."""
+    """List the messages in the queue, with the last reply to each recipient."""
     with opened() as queues:
         entries = result(queues.find(Query(finished=finished)))
         if as_json:
@@ -73,17 +73,17 @@ def queue_list(as_json: bool, finished: bool) -> None:
 
 @queue.command("show")
 @_as_json
-@click.option("--header", "part", flag_value="header", help="Print the header fields of a message that waits.")
-@click.option("--message", "part", flag_value="message", help="Print the whole of a message that waits.")
+@click.option("--header", "part", flag_value="header", help="Print the header of a message in the queue.")
+@click.option("--message", "part", flag_value="message", help="Print a message in the queue.")
 @click.argument("id")
 def queue_show(as_json: bool, part: str | None, id: str) -> None:
-    """Show one message, waiting or finished."""
+    """Show one message, queued or finished."""
     if part is not None:
         click.echo(content(id, header=part == "header"), nl=False)
         return
     entries = find(Query(ids=_checked([id]), finished=True))
     if not entries:
-        raise CommandError(f"no message {id} is in the queue or remembered")
+        raise CommandError(f"no message {id} is in the queue or its history")
     if as_json:
         click.echo(json.dumps(render.entry_object(entries[0]), indent=1))
     else:
@@ -93,7 +93,7 @@ def queue_show(as_json: bool, part: str | None, id: str) -> None:
 @queue.command("summary")
 @_as_json
 def queue_summary(as_json: bool) -> None:
-    """Count messages and recipients, and what became of all that were ever accepted."""
+    """Count the messages and recipients in the queue, and the results of all accepted ones."""
     with opened() as queues:
         summary = result(queues.summary())
     if as_json:
@@ -105,7 +105,7 @@ def queue_summary(as_json: bool) -> None:
 @queue.command("remove")
 @click.argument("ids", nargs=-1, required=True)
 def queue_remove(ids: tuple[str, ...]) -> None:
-    """Take messages out of the queue; their senders get no report."""
+    """Delete messages from the queue, without a report to their senders."""
     apply(Action.REMOVE, ids)
 
 
@@ -115,44 +115,44 @@ def _changing(change: Action, help: str, all_help: str) -> None:
     @click.argument("ids", nargs=-1)
     def command(everything: bool, ids: tuple[str, ...]) -> None:
         if everything == bool(ids):
-            raise click.UsageError("give either the ids of messages or --all")
+            raise click.UsageError("give either message ids or --all")
         apply(change, None if everything else ids)
 
 
 _changing(
     Action.RETRY,
-    "Try messages now; a held message that is named is released.",
-    "All that waits, but for held messages.",
+    "Try messages now. A held message that is named is released.",
+    "All messages except held ones.",
 )
-_changing(Action.HOLD, "Keep messages back until they are released.", "All that waits.")
-_changing(Action.RELEASE, "Let held messages go on.", "All that is held.")
+_changing(Action.HOLD, "Hold messages until they are released.", "All messages.")
+_changing(Action.RELEASE, "Release held messages.", "All held messages.")
 
 
 def find(query: Query) -> list[Entry]:
-    """Return messages of the queues of all workers. Raises Refusal."""
+    """Return messages of the queues of all workers. Raises CommandError."""
     with opened() as queues:
         return result(queues.find(query))
 
 
 def content(id: str, *, header: bool) -> bytes:
-    """Return a message that waits as it will be sent, or its header with the blank line behind it. Raises Refusal."""
+    """Return a queued message as it will be sent, or its header with the blank line. Raises CommandError."""
     (wanted,) = _checked([id])
     with opened() as queues:
         octets = result(queues.content(wanted))
     if octets is None:
-        raise CommandError(f"no message {id} waits in the queue")
+        raise CommandError(f"no message {id} is in the queue")
     return octets.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if header else octets
 
 
 def apply(action: Action, ids: Sequence[str] | None) -> None:
-    """Apply an action to messages, or to all, print each id with its action, and tell the relay. Raises Refusal."""
+    """Apply an action to messages, or to all, print each id, and notify the relay. Raises CommandError."""
     wanted = None if ids is None else _checked(ids)
     done: set[QueueId] = set()
     held = 0
 
     def applied(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
         done.update(ids)
-        _tell(home, action, ids)
+        _notify(home, action, ids)
 
     try:
         with opened(applied) as queues:
@@ -160,13 +160,13 @@ def apply(action: Action, ids: Sequence[str] | None) -> None:
             if action is Action.RETRY and wanted is None:
                 held = result(queues.summary()).held
     finally:
-        # What one queue has done stays done when the next one cannot.
+        # The changes of one queue remain if the next queue fails.
         for id in sorted(done):
             click.echo(f"{id} {_DONE[action]}")
     if held:
-        click.echo(f"smtprelay: left alone: {render.count(held, 'held message')} (queue release --all)", err=True)
+        click.echo(f"smtprelay: not tried: {render.count(held, 'held message')} (queue release --all)", err=True)
     if missing := [id for id in wanted or () if id not in done]:
-        raise CommandError(*(f"no message {id} waits in the queue" for id in missing))
+        raise CommandError(*(f"no message {id} is in the queue" for id in missing))
 
 
 def _checked(ids: Sequence[str]) -> list[QueueId]:
@@ -178,20 +178,22 @@ def _checked(ids: Sequence[str]) -> list[QueueId]:
     return [QueueId(id) for id in dict.fromkeys(ids)]
 
 
-def _tell(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
+def _notify(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
     try:
         control.notify_daemon(home, action, ids, control.operator_name(os.environ))
     except OSError as error:
-        click.echo(f"smtprelay: done, but the running relay could not be told ({error}); it will find out", err=True)
+        click.echo(
+            f"smtprelay: done, but the running relay could not be notified ({error}); it will notice later", err=True
+        )
 
 
-def _nobody(_home: Path, _action: Action, _ids: Sequence[QueueId]) -> None:
+def _ignore(_home: Path, _action: Action, _ids: Sequence[QueueId]) -> None:
     pass
 
 
 @contextmanager
-def opened(applied: Applied = _nobody) -> Iterator[CombinedQueue]:
-    """Open the queues beside a relay that may be running, and turn what goes wrong into a Refusal."""
+def opened(applied: Applied = _ignore) -> Iterator[CombinedQueue]:
+    """Open the queues, also beside a running relay, and turn errors into a CommandError."""
     with command_errors():
         environ = current_environment()
         directory = queue_directory(environ)
@@ -206,7 +208,7 @@ def opened(applied: Applied = _nobody) -> Iterator[CombinedQueue]:
 
 
 def result(waiting: "Deferred[T]") -> T:
-    """Return what a Deferred of a queue that runs inline has fired with already."""
+    """Return the result of a Deferred that has fired already, because the queue runs inline."""
     results: list[T | Failure] = []
     waiting.addBoth(results.append)
     (result,) = results

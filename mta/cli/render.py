@@ -1,4 +1,4 @@
-"""The queue as an operator reads it: lines for people, objects for programs. Times are ISO 8601 in UTC."""
+"""Formats the queue as lines for operators and as JSON objects for programs. Times are ISO 8601 in UTC."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,14 +11,14 @@ JsonObject = dict[str, object]
 
 
 def time_text(seconds: float | None) -> str | None:
-    """Return `2026-11-22T12:00:00Z`."""
+    """Return a time as `2026-11-22T12:00:00Z`."""
     if seconds is None:
         return None
     return short_timestamp(seconds)
 
 
 def entry_object(entry: Entry) -> JsonObject:
-    """Return a message for JSON."""
+    """Return the JSON object of a message."""
     return {
         "id": entry.id,
         "sender": entry.sender,
@@ -48,12 +48,12 @@ def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
 
 
 def _next_attempt(state: RecipientState, entry: Entry) -> float | None:
-    """Return when the next attempt comes: a message that is held or in delivery has none that is planned."""
+    """Return the time of the next attempt, or None for a message that is held or in delivery."""
     return None if entry.held or entry.claimed else state.due
 
 
 def _since(name: str, when: float | None) -> str:
-    """Return `held since 2026-11-22T12:00:00Z`; the time is unknown of a hold by an older version."""
+    """Return `held since 2026-11-22T12:00:00Z`. Older versions did not store the time of a hold."""
     return name if when is None else f"{name} since {time_text(when)}"
 
 
@@ -62,12 +62,12 @@ def _state(entry: Entry) -> str:
     if entry.claimed:
         states.append(_since("in delivery", entry.claimed_since))
     if entry.unreported:
-        states.append("its failure was not reported to anyone")
+        states.append("its failure was not reported")
     return ", ".join(states)
 
 
 def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
-    """Yield a line for a message and an indented one for each recipient that waits, or with `finished` for each."""
+    """Yield a line for a message, and an indented line for each waiting recipient or, with `finished`, for each one."""
     yield f"{entry.id}  {time_text(entry.created)}  {_about(entry.size):>6}  <{entry.sender}> {_state(entry)}".rstrip()
     for recipient in entry.recipients:
         if finished or recipient.status is Status.WAITING:
@@ -75,7 +75,7 @@ def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
 
 
 def closing_lines(summary: Summary, days: float, *, listed: bool, all: bool) -> Iterator[str]:
-    """Yield the lines below a list: that no message waits, how many finished in `days`, and failed reports."""
+    """Yield the lines below a list: an empty queue, the messages finished in `days`, and failed reports."""
     if not (listed and all) and not summary.messages:
         yield f"Nothing is waiting. {_history_line(summary, days)}"
     if summary.unreported:
@@ -87,7 +87,7 @@ def closing_lines(summary: Summary, days: float, *, listed: bool, all: bool) -> 
 
 def _history_line(summary: Summary, days: float) -> str:
     if not days and not summary.finished:
-        return "Finished messages are not remembered (HISTORY_DAYS=0)."
+        return "Finished messages are not kept (HISTORY_DAYS=0)."
     finished = f"{count(summary.finished, 'message')} finished in the last {count(days, 'day')}"
     return f"{finished} ({summary.failed} failed): smtprelay queue list --all" if summary.finished else f"{finished}."
 
@@ -112,7 +112,7 @@ def _recipient_line(state: RecipientState, entry: Entry) -> str:
 
 
 def show_lines(entry: Entry) -> Iterator[str]:
-    """Yield everything about one message."""
+    """Yield the lines about one message."""
     yield f"id: {entry.id}"
     yield f"sender: <{entry.sender}>"
     yield f"client: {entry.client or 'this relay'}"
@@ -121,13 +121,13 @@ def show_lines(entry: Entry) -> Iterator[str]:
     yield f"held: {_since('yes,', entry.held_since) if entry.held else 'no'}"
     yield f"in delivery: {_since('yes,', entry.claimed_since) if entry.claimed else 'no'}"
     if entry.unreported:
-        yield "report: its failure was not reported to anyone"
+        yield "report: its failure was not reported"
     for recipient in entry.recipients:
         yield f"recipient: {_recipient_line(recipient, entry)}"
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
-    """Yield the counts."""
+    """Yield the lines of a summary."""
     yield f"messages: {summary.messages} ({summary.held} held, {summary.claimed} in delivery)"
     yield f"oldest: {time_text(summary.oldest) or 'none'}"
     for status in Status:
@@ -144,7 +144,7 @@ def _amiss(ledger: Ledger) -> str:
 
 
 def summary_object(summary: Summary) -> JsonObject:
-    """Return the counts for JSON."""
+    """Return the JSON object of a summary."""
     ledger = summary.ledger
     return {
         "messages": summary.messages,
@@ -157,7 +157,7 @@ def summary_object(summary: Summary) -> JsonObject:
 
 
 def _about(octets: int) -> str:
-    """Return a size rounded to what fits a column."""
+    """Return a size, rounded to fit a column."""
     for bits in (30, 20, 10):
         if octets >= 10 << bits:
             return write_size(octets >> bits << bits)

@@ -1,4 +1,4 @@
-"""Submits a message on standard input to the relay by SMTP, as the command line of `sendmail` asks."""
+"""Submits a message from standard input to the relay by SMTP, with the options of `sendmail`."""
 
 import email.policy
 import getpass
@@ -21,81 +21,81 @@ from mta.config.table import MAILNAME
 
 _PATIENCE = 600.0
 _RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
-# Options with a value, which stands behind the letter or in the next word; and options that change nothing here.
+# Options whose value follows the letter or is the next word, and options without effect.
 _WITH_VALUE = re.compile(r"-([fFrBNORVLhX])(.*)", re.DOTALL)
 _WITHOUT_EFFECT = re.compile(r"-(?:bm|v|G|U|m|n|om|oo|oem|oee|oep|oew|oeq|ov|od[a-z]*|oMr.*|E.*|odqs)", re.DOTALL)
-_NOT_HERE = {
+_UNSUPPORTED = {
     "-bs": "speak SMTP to the relay's port",
     "-bS": "speak SMTP to the relay's port",
-    "-bd": "the relay runs already",
-    "-bD": "the relay runs already",
-    "-bt": "addresses are not tested here",
-    "-bv": "addresses are not tested here",
+    "-bd": "the relay is already running",
+    "-bD": "the relay is already running",
+    "-bt": "addresses are not tested",
+    "-bv": "addresses are not tested",
 }
 _BCC = re.compile(rb"^(?:resent-)?bcc[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(slots=True)
-class _Order:
-    """The meaning of a command line of sendmail."""
+class _CommandLine:
+    """The parsed command line of sendmail."""
 
     recipients: list[str] = field(default_factory=list)
     sender: str | None = None
-    #: Whether the header names recipients.
+    #: Whether to take recipients from the header, too.
     from_header: bool = False
-    #: Whether a line of one dot is a part of the message.
+    #: Whether a line with a single dot is part of the message.
     dots: bool = False
     notify: str = ""
 
 
-def _read(arguments: Sequence[str]) -> _Order:
-    """Read a command line. Raises Refusal for an option that is not known."""
-    order = _Order()
+def _read(arguments: Sequence[str]) -> _CommandLine:
+    """Parse a command line. Raises CommandError for an unsupported option."""
+    command_line = _CommandLine()
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
         if word == "--" or not word.startswith("-") or word == "-":
-            order.recipients += rest if word == "--" else [word]
+            command_line.recipients += rest if word == "--" else [word]
             if word == "--":
                 break
-        elif word in _NOT_HERE:
-            raise CommandError(f"sendmail {word} is not known here: {_NOT_HERE[word]}")
+        elif word in _UNSUPPORTED:
+            raise CommandError(f"sendmail {word} is not supported: {_UNSUPPORTED[word]}")
         elif word in {"-i", "-oi", "-ti", "-it"}:
-            order.dots = True
-            order.from_header |= "t" in word
+            command_line.dots = True
+            command_line.from_header |= "t" in word
         elif word == "-t":
-            order.from_header = True
+            command_line.from_header = True
         elif match := _WITH_VALUE.fullmatch(word):
             value = match[2] or (rest.pop(0) if rest else "")
             if match[1] in "fr":
-                order.sender = value.removeprefix("<").removesuffix(">")
+                command_line.sender = value.removeprefix("<").removesuffix(">")
             elif match[1] == "N":
-                order.notify = value.upper()
+                command_line.notify = value.upper()
         elif not _WITHOUT_EFFECT.fullmatch(word):
-            raise CommandError(f"sendmail {word} is not known here: -t, -i, -f address, -N, and addresses are")
-    return order
+            raise CommandError(f"sendmail {word} is not supported: use -t, -i, -f address, -N, and addresses")
+    return command_line
 
 
 def send(arguments: Sequence[str]) -> None:
-    """Submit the message on standard input as these arguments of sendmail ask. Raises Refusal.
+    """Submit the message on standard input with these arguments of sendmail. Raises CommandError.
 
-    Ends the program with EX_TEMPFAIL if the relay cannot take it now, and EX_UNAVAILABLE if it refuses.
+    Ends the program with EX_TEMPFAIL if the relay cannot accept it now, and with EX_UNAVAILABLE if it rejects it.
     """
-    order = _read(arguments)
-    if not (order.recipients or order.from_header):
-        raise CommandError("no recipients: name addresses, or -t to take them from the header")
-    message = message_of(sys.stdin.buffer.read(), dots=order.dots)
-    recipients = list(order.recipients)
-    if order.from_header:
+    command_line = _read(arguments)
+    if not (command_line.recipients or command_line.from_header):
+        raise CommandError("no recipients: give addresses, or -t to take them from the header")
+    message = message_of(sys.stdin.buffer.read(), dots=command_line.dots)
+    recipients = list(command_line.recipients)
+    if command_line.from_header:
         recipients += header_recipients(message)
         message = without_bcc(message)
     if not recipients:
-        raise CommandError("no recipients: the header has neither To nor Cc nor Bcc")
-    _submit(order, list(dict.fromkeys(recipients)), message)
+        raise CommandError("no recipients: the header has no To, Cc or Bcc")
+    _submit(command_line, list(dict.fromkeys(recipients)), message)
 
 
 def message_of(octets: bytes, *, dots: bool) -> bytes:
-    """Return a message with CRLF line ends; without `dots` a line of one dot ends it, as sendmail has it."""
+    """Return a message with CRLF line ends. Without `dots` a line with a single dot ends it, as in sendmail."""
     text = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not dots:
         text = (b"\n" + text).partition(b"\n.\n")[0][1:]
@@ -103,8 +103,8 @@ def message_of(octets: bytes, *, dots: bool) -> bytes:
 
 
 def header_recipients(message: bytes) -> list[str]:
-    """Return the addresses of To, Cc and Bcc, or of their Resent- kind if there are any. Raises Refusal."""
-    # As text, so that an address outside ASCII stays as it is.
+    """Return the addresses of the Resent- fields or, without any, of To, Cc and Bcc. Raises CommandError."""
+    # Decoded, so that a non-ASCII address stays unchanged.
     text = message.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape")
     header = HeaderParser(policy=email.policy.compat32).parsestr(text)
     for prefix in ("Resent-", ""):
@@ -112,30 +112,30 @@ def header_recipients(message: bytes) -> list[str]:
         try:
             found = [address for _, address in getaddresses(fields) if address]
         except RecursionError:
-            raise CommandError("no recipients: the header nests too many comments") from None
+            raise CommandError("no recipients: the header has too deeply nested comments") from None
         if found:
             return found
     return []
 
 
 def without_bcc(message: bytes) -> bytes:
-    """Return a message without the fields that name hidden recipients."""
+    """Return a message without its Bcc and Resent-Bcc fields."""
     header, blank, body = message.partition(b"\r\n\r\n")
     return _BCC.sub(b"", header + b"\r\n").removesuffix(b"\r\n") + blank + body
 
 
-def _submit(order: _Order, recipients: list[str], message: bytes) -> None:
+def _submit(command_line: _CommandLine, recipients: list[str], message: bytes) -> None:
     with command_errors():
         reader = SettingsReader(current_environment())
         (host, port), name = relay_address(reader), reader.get(MAILNAME)
         reader.check()
-    sender = order.sender if order.sender is not None else _own_address(name)
+    sender = command_line.sender if command_line.sender is not None else _own_address(name)
     options = ["BODY=8BITMIME"] if not message.isascii() else []
     if not all(address.isascii() for address in (sender, *recipients)):
         options.append("SMTPUTF8")
     try:
         with smtplib.SMTP(host, port, "localhost", _PATIENCE) as client:
-            notify = [f"NOTIFY={order.notify}"] if order.notify else []
+            notify = [f"NOTIFY={command_line.notify}"] if command_line.notify else []
             refused = client.sendmail(sender, recipients, message, options, notify)
     except smtplib.SMTPRecipientsRefused as error:
         refused = error.recipients

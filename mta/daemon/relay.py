@@ -1,6 +1,6 @@
-"""One relay on sockets given to it: a queue, what takes mail in and what brings it out.
+"""One relay: starts and stops its queue, its listeners and its services.
 
-The whole of the daemon, or one worker of it.
+It is the whole daemon, or one of its workers. Its sockets are bound already.
 """
 
 import time
@@ -32,17 +32,17 @@ _log = Logger()
 
 
 class Relay(MultiService):
-    """Opens its queue and begins when it is started; stopping settles or releases all that it has."""
+    """Opens its queue and listens when it starts. When it stops, it settles or releases all claims."""
 
     def __init__(self, context: RelayContext) -> None:
         super().__init__()
         self._context = context
-        #: Fires with the messages that the queue had at the start; made by `startService`.
+        #: Fires with the number of messages in the queue at the start; set by `startService`.
         self.ready: Deferred[int]
         self._ports: list[IListeningPort] = []
 
     def startService(self) -> None:
-        """Open the queue, build the rest around it, and listen. Raises QueueError."""
+        """Open the queue, build the other parts around it, and listen. Raises QueueError."""
         context = self._context
         self._threads = Threads(context.reactor)
         try:
@@ -56,37 +56,37 @@ class Relay(MultiService):
         except QueueError:
             self._threads.stop()
             raise
-        _tell(context.event_log, self._queue.recovery)
+        _log_recovery(context.event_log, self._queue.recovery)
         if self._queue.recovery.possible_duplicates:
-            self._queue.clear_reported_marks().addErrback(_not_noted)
+            self._queue.clear_reported_marks().addErrback(_log_not_noted)
         parts = wire_up(context, self._queue)
         self._reloads = parts.reloads
         self._factory = parts.factory
         for service in parts.services:
             service.setServiceParent(self)
-        watch = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
-        PeriodicService(watch.look, WAL_INTERVAL, context.reactor).setServiceParent(self)
+        wal = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
+        PeriodicService(wal.look, WAL_INTERVAL, context.reactor).setServiceParent(self)
         PeriodicService(HeapTrimmer().trim, TRIM_INTERVAL, context.reactor).setServiceParent(self)
         super().startService()
         self._listen()
         self.ready = self._queue.summary().addCallbacks(_messages, _not_counted)
 
     def reload(self) -> None:
-        """Read the files again that are read while the relay runs, changed or not, and log which they are."""
+        """Read again all files that are read while the relay runs, and log their names."""
         for _, read_again in self._reloads:
             read_again()
         self._context.event_log.reloaded(", ".join(name for name, _ in self._reloads))
 
     def healthy(self) -> bool:
-        """Whether all goes on: whoever asks has the answer from our own reactor, so it does."""
+        """Return True, because only a reactor that runs can call this."""
         return True
 
     def stopService(self) -> "Deferred[None]":
-        """End sessions, let running deliveries finish within their grace, close the queue."""
+        """End sessions, let running deliveries finish within their grace period, and close the queue."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        # The ports come last: whoever connects meanwhile is told to try later, which a refused connection does not say.
+        # The ports close last, because a client that connects meanwhile gets 421, and not a refused connection.
         await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         await self._queue.close()
@@ -101,7 +101,7 @@ class Relay(MultiService):
 
 
 def read_keys(settings: Settings, reactor: Any, notice: Notice) -> Keyring | None:
-    """Return the keys that mail is signed with, None if it is not. Raises DkimKeyError."""
+    """Return the keys that sign mail, or None if mail is not signed. Raises DkimKeyError."""
     if settings.dkim_key_path is None:
         return None
     return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, notice=notice)
@@ -116,11 +116,11 @@ def _not_counted(failure: Failure) -> int:
     return 0
 
 
-def _not_noted(failure: Failure) -> None:
-    _log.warn("possible duplicates are told again at the next start: {why}", why=failure.getErrorMessage())
+def _log_not_noted(failure: Failure) -> None:
+    _log.warn("possible duplicates are logged again at the next start: {why}", why=failure.getErrorMessage())
 
 
-def _tell(event_log: EventLog, recovery: Recovery) -> None:
+def _log_recovery(event_log: EventLog, recovery: Recovery) -> None:
     if recovery.leases or recovery.strays or recovery.possible_duplicates:
         event_log.recovered(recovery.leases, recovery.strays)
     for id in recovery.missing:

@@ -59,7 +59,7 @@ def test_keygen_never_overwrites_a_key(tmp_path):
     before = (tmp_path / "a.test.dkim.pem").read_bytes()
     again = run("keygen", "a.test")
     assert again.exit_code == 1
-    assert again.stderr.startswith("smtprelay: a.test.dkim.pem is there already")
+    assert again.stderr.startswith("smtprelay: a.test.dkim.pem exists already")
     assert again.stdout == ""
     assert (tmp_path / "a.test.dkim.pem").read_bytes() == before
 
@@ -105,7 +105,7 @@ def test_check_of_one_key_needs_a_domain(tmp_path):
     (tmp_path / "key.pem").write_bytes(to_pem(RSA))
     result = run("check", DKIM_KEY_PATH="key.pem")
     assert result.exit_code == 1
-    assert "say which DOMAIN to check" in result.stderr
+    assert "give the DOMAIN to check" in result.stderr
 
 
 class CheckTests(TestCase):
@@ -168,5 +168,5 @@ class CheckTests(TestCase):
         self.zone.fail("dkim._domainkey.a.test")
         status, (line,) = await self.check()
         assert status == 1
-        assert line.startswith("unknown: dkim._domainkey.a.test (rsa, 2048 bits): the DNS cannot be asked: ")
+        assert line.startswith("unknown: dkim._domainkey.a.test (rsa, 2048 bits): the DNS query failed: ")
         assert len(line) < 200

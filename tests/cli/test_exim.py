@@ -64,7 +64,7 @@ def test_a_queue_run_takes_frozen_messages_only_when_both_are_forced(
     done = run(tmp_path, "exim", word, "-v")
     assert done.stdout.count("is due now") == 2 - held
     assert done.stdout.count("released") == (not held)
-    assert done.stderr.count("left alone: 1 held message") == held
+    assert done.stderr.count("not tried: 1 held message") == held
     assert [entry["held"] for entry in listed(tmp_path)] == [held, False]
 
 
@@ -86,7 +86,7 @@ def test_a_message_is_shown_by_its_parts(tmp_path: Path, ids: list[QueueId]) -> 
     assert run(tmp_path, "queue", "show", "--message", ids[0]).stdout_bytes == mails.BODY
     assert f"id: {ids[0]}\n" in run(tmp_path, "exim", "-Mvl", ids[0]).stdout
     gone = run(tmp_path, "exim", "-Mvh", ids[2])
-    assert (gone.exit_code, gone.stderr) == (1, f"smtprelay: no message {ids[2]} waits in the queue\n")
+    assert (gone.exit_code, gone.stderr) == (1, f"smtprelay: no message {ids[2]} is in the queue\n")
 
 
 def test_a_large_message_is_shown_from_its_file(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_large_message_is_shown_from_its_file(tmp_path: Path) -> None:
 def test_no_second_relay_is_started(tmp_path: Path, words: list[str]) -> None:
     refused = run(tmp_path, "exim", *words)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "the relay runs already" in refused.stderr
+    assert "the relay is already running" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 

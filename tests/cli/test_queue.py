@@ -144,7 +144,7 @@ def test_a_retry_of_all_leaves_what_is_held_alone_and_one_by_id_does_not(tmp_pat
     run(tmp_path, "queue", "hold", ids[0])
     retried = run(tmp_path, "queue", "retry", "--all")
     assert retried.stdout == f"{ids[1]} is due now\n"
-    assert retried.stderr == "smtprelay: left alone: 1 held message (queue release --all)\n"
+    assert retried.stderr == "smtprelay: not tried: 1 held message (queue release --all)\n"
     assert [entry["held"] for entry in listed(tmp_path)] == [True, False]
     assert run(tmp_path, "queue", "retry", ids[0]).stdout == f"{ids[0]} is due now\n"
     assert [entry["held"] for entry in listed(tmp_path)] == [False, False]
@@ -171,9 +171,9 @@ def test_a_message_that_is_not_there_is_an_error_but_the_others_are_done(tmp_pat
     missing = IdSource(1).new(1.0)
     held = run(tmp_path, "queue", "hold", missing, ids[0])
     assert (held.exit_code, held.stdout) == (1, f"{ids[0]} held\n")
-    assert held.stderr == f"smtprelay: no message {missing} waits in the queue\n"
+    assert held.stderr == f"smtprelay: no message {missing} is in the queue\n"
     shown = run(tmp_path, "queue", "show", missing)
-    assert (shown.exit_code, shown.stderr) == (1, f"smtprelay: no message {missing} is in the queue or remembered\n")
+    assert (shown.exit_code, shown.stderr) == (1, f"smtprelay: no message {missing} is in the queue or its history\n")
 
 
 def test_what_is_no_id_is_an_error(tmp_path: Path, ids: list[QueueId]) -> None:
@@ -239,7 +239,7 @@ def test_a_daemon_that_cannot_be_told_is_no_failure(tmp_path: Path, ids: list[Qu
     (tmp_path / SOCKET_NAME).symlink_to(SOCKET_NAME)
     held = run(tmp_path, "queue", "hold", ids[0])
     assert (held.exit_code, held.stdout) == (0, f"{ids[0]} held\n")
-    assert "done, but the running relay could not be told" in held.stderr
+    assert "done, but the running relay could not be notified" in held.stderr
     assert listed(tmp_path)[0]["held"]
 
 

@@ -108,8 +108,8 @@ def test_what_is_held_or_in_delivery_says_since_when_in_place_of_the_next_attemp
 
 
 def test_a_report_that_failed_is_told_as_such() -> None:
-    assert next(list_lines(UNREPORTED, finished=True)).endswith("<> its failure was not reported to anyone")
-    assert "report: its failure was not reported to anyone" in list(show_lines(UNREPORTED))
+    assert next(list_lines(UNREPORTED, finished=True)).endswith("<> its failure was not reported")
+    assert "report: its failure was not reported" in list(show_lines(UNREPORTED))
     assert entry_object(UNREPORTED)["unreported"] is True
 
 
@@ -120,7 +120,7 @@ EMPTY = Summary(0, 0, 0, None)
     ("summary", "days", "line"),
     [
         (EMPTY, 7.0, "Nothing is waiting. 0 messages finished in the last 7 days."),
-        (EMPTY, 0.0, "Nothing is waiting. Finished messages are not remembered (HISTORY_DAYS=0)."),
+        (EMPTY, 0.0, "Nothing is waiting. Finished messages are not kept (HISTORY_DAYS=0)."),
         (
             replace(EMPTY, finished=2, failed=1),
             7.0,
