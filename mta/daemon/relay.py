@@ -26,7 +26,7 @@ from mta.queue.interface import QueueError, Summary
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.recovery import Recovery
 from mta.queue.sqlite.wal import INTERVAL as WAL_INTERVAL
-from mta.queue.sqlite.wal import WalMonitor
+from mta.queue.sqlite.wal import WAL_OCTETS, WalMonitor
 
 _log = Logger()
 
@@ -52,6 +52,7 @@ class Relay(MultiService):
                 now=time.time(),
                 retry_all=True,
                 call_later=context.reactor.callLater,
+                wal_octets=WAL_OCTETS,
             )
         except QueueError:
             self._threads.stop()

@@ -139,7 +139,7 @@ class Owner:
 
     def use(self):
         """Open the queue, look whether all is there, store one message more, close."""
-        queue = open_queue(self.home, run=run_inline, now=1.0, retry_all=True)
+        queue = open_queue(self.home, run=run_inline, now=1.0, retry_all=True, wal_octets=1 << 18)
         try:
             found = results(queue.find(Query()))
             assert self.stored <= {entry.id for entry in found}

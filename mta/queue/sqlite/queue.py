@@ -35,6 +35,7 @@ from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
 from mta.queue.sqlite.tables import Candidate, Selection, Tables, apply_action, defer, due_messages, forget, select_due
+from mta.queue.sqlite.wal import preallocate
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 
@@ -51,13 +52,15 @@ def open_queue(
     small: int = MAX_MEMORY_BODY,
     step: Step = no_step,
     call_later: CallLater | None = None,
+    wal_octets: int = 0,
 ) -> "SqliteQueue":
     """Open the queue in a directory. Raises QueueError with one line that tells the operator how to fix it.
 
     With `recover`, as the daemon opens it, the directory is locked, the file upgraded, the leases of the earlier
     process are ended and its stray files removed. Without it, the queue is opened beside a daemon that may be running.
     `retry_all` makes all waiting messages due that are not held. `now` is wall-clock seconds; `reserve` is the number
-    of octets to keep free on the disk, and `small` that of the largest body in a row.
+    of octets to keep free on the disk, `small` that of the largest body in a row, and `wal_octets` that of the WAL that
+    is preallocated.
     """
     if create:
         prepare(directory)
@@ -74,6 +77,8 @@ def open_queue(
         if lock is not None:
             lock.release()
         raise
+    if wal_octets:
+        preallocate(connection, directory / FILE_NAME, wal_octets, reserve)
     bodies.reusable = reusable(connection)
     ledger = LedgerDelta(connection, recovery.marks)
     commit = GroupCommit(connection, run, step, call_later=call_later, ledger=ledger)

@@ -1,9 +1,16 @@
-"""Watches the length of SQLite's write-ahead log (WAL) and reports a WAL that can no longer be checkpointed.
+"""SQLite's write-ahead log (WAL): its length is allocated at the start, and a WAL that keeps growing is reported.
 
-SQLite does not report a checkpoint that fails. Mail in the WAL is safe, and more is accepted, but a WAL that only grows
-fills the disk, and the cause is often a failing disk.
+**Allocation.** The relay fills the WAL with zeros before the first message, for two reasons. Deliveries can be recorded
+while the disk is full, because their transactions overwrite octets that the WAL has already; a delivery that is not
+recorded is repeated after a crash. And a sync after which a file is longer takes the file system twice as long
+(measured: 0.39 ms instead of 0.25 for the COMMIT of a lone message, until the first checkpoint). Zeros are not a valid
+frame, so the recovery after a crash stops reading there (sqlite.org/walformat.html, section 4).
+
+**Growth.** SQLite does not report a checkpoint that fails. Mail in the WAL is safe, and more is accepted, but a WAL
+that only grows fills the disk, and the cause is often a failing disk.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -12,15 +19,58 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 
 from mta.queue.disk.files import wal_of
+from mta.queue.disk.space import free_octets
 from mta.queue.sqlite.group_commit import Run
-from mta.queue.sqlite.schema import CHECKPOINT_PAGES, PAGE_SIZE, connect
+from mta.queue.sqlite.schema import CHECKPOINT_PAGES, PAGE_SIZE, checkpoint_pages, connect
+from mta.queue.sqlite.statements import SQL
 
-#: Seconds between two looks.
+# The WAL has one header, and one more before each page (sqlite.org/walformat.html, section 2).
+_HEADER, _FRAME_HEADER = 32, 24
+_PIECE = bytes(1 << 20)
+
+
+def _wal_octets(pages: int) -> int:
+    """Return the octets of a WAL with all pages before a checkpoint, and those of the transaction that exceeds them."""
+    return _HEADER + (pages + 128) * (_FRAME_HEADER + PAGE_SIZE)
+
+
+#: The octets of a full WAL on a disk of 512 MiB or more.
+WAL_OCTETS = _wal_octets(CHECKPOINT_PAGES)
+#: Seconds between two looks of a WalMonitor.
 INTERVAL = 300.0
-# A page in the WAL has a header of this many octets (sqlite.org/walformat.html, section 2).
-_FRAME_HEADER = 24
 #: Octets of the longest WAL that is not checkpointed here: a reader may delay SQLite's own checkpoints for a while.
-USUAL_OCTETS = 4 * CHECKPOINT_PAGES * (_FRAME_HEADER + PAGE_SIZE)
+USUAL_OCTETS = 4 * WAL_OCTETS
+
+
+def preallocate(connection: sqlite3.Connection, database: Path, octets: int, reserve: int) -> None:
+    """Fill the WAL with zeros up to `octets`, and sync it, if `reserve` octets of the disk then are still free.
+
+    A small disk gets a WAL of the size at which SQLite checkpoints it there. `connection` is open on the database and
+    in no transaction. A failure is not reported: the WAL then grows by itself.
+    """
+    try:
+        octets = min(octets, _wal_octets(checkpoint_pages(database.parent)))
+        if free_octets(database.parent) < reserve + octets:
+            return
+        # Another connection must not write between the look at the WAL's length and the zeros behind it.
+        connection.execute(SQL.begin)
+        try:
+            _fill(wal_of(database), octets)
+        finally:
+            connection.execute(SQL.rollback)
+    except (OSError, sqlite3.Error):
+        return
+
+
+def _fill(wal: Path, octets: int) -> None:
+    descriptor = os.open(wal, os.O_WRONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        while size < octets:
+            size += os.pwrite(descriptor, _PIECE[: octets - size], size)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class WalMonitor:
