@@ -108,13 +108,13 @@ class _Expanding:
         self._error = ""
 
     def expand_key(self, key: str, domain: str) -> Expansion:
-        self._enter(key, domain, ())
+        self._add_entry(key, domain, ())
         if self._error:
             return Expansion(error=self._error)
         users, outside = tuple(self._users.values()), tuple(self._outside)
         return Expansion(users, outside, self._refused and not (users or outside))
 
-    def _enter(self, key: str, domain: str, chain: tuple[str, ...]) -> None:
+    def _add_entry(self, key: str, domain: str, chain: tuple[str, ...]) -> None:
         """Collect the targets of an entry; `chain` holds the keys that led to it."""
         if len(chain) >= MAX_DEPTH:
             self._error = f"the alias {chain[0]} leads through more than {MAX_DEPTH} others"
@@ -124,23 +124,23 @@ class _Expanding:
         entry = self._aliases.entries[key]
         self._refused |= entry.refused
         for target in entry.targets:
-            self._take(target, domain, chain)
+            self._add_target(target, domain, chain)
             if len(self._users) + len(self._outside) > MAX_RECIPIENTS:
                 self._error = f"the alias {chain[0]} stands for more than {MAX_RECIPIENTS} recipients"
             if self._error:
                 return
 
-    def _take(self, target: AliasTarget, domain: str, chain: tuple[str, ...]) -> None:
+    def _add_target(self, target: AliasTarget, domain: str, chain: tuple[str, ...]) -> None:
         address = target.address
         if address.domain and not self._is_local(address.domain):
             self._outside[address] = None
             return
-        where = address.domain or domain
-        key = None if target.final else self._aliases.key(address.local, where)
+        target_domain = address.domain or domain
+        key = None if target.final else self._aliases.key(address.local, target_domain)
         if key is None or key in chain:
-            self._users.setdefault((address.local.lower(), where), Address(address.local, where))
+            self._users.setdefault((address.local.lower(), target_domain), Address(address.local, target_domain))
         elif key not in self._seen:
-            self._enter(key, where, chain)
+            self._add_entry(key, target_domain, chain)
 
 
 def parse_aliases(text: str) -> Aliases:
