@@ -20,7 +20,7 @@ from mta.dns.answers import (
     MxRecord,
     NoData,
     NoSuchName,
-    merge,
+    combine,
 )
 
 DEFAULT_TTL = 300
@@ -98,7 +98,7 @@ class ZoneResolver:
             name = f"{name}.{self._suffix}"
         if not ipv6:
             return self._find(name, "A")
-        return merge(self._find(name, "AAAA"), self._find(name, "A"))
+        return combine(self._find(name, "AAAA"), self._find(name, "A"))
 
     def _find(self, name: str, kind: str) -> Answer[Any]:
         name = name.lower().removesuffix(".")

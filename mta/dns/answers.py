@@ -99,7 +99,7 @@ def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:
     return replace(answer, ttl=ttl)
 
 
-def merge(first: Answer[Record], second: Answer[Record]) -> Answer[Record]:
+def combine(first: Answer[Record], second: Answer[Record]) -> Answer[Record]:
     """Combine the answers to two questions about one name.
 
     Records count even if the other look-up failed, and are then marked as incomplete. Without records a failure takes

@@ -15,8 +15,8 @@ from mta.dns.answers import (
     LookupFailed,
     MxAnswer,
     NoSuchName,
+    combine,
     memory_size,
-    merge,
     with_ttl,
 )
 from mta.dns.cache import SingleFlight, TtlCache
@@ -90,7 +90,7 @@ class DnsResolver:
             answers.append(answer)
         # As in res_search of glibc: a candidate whose look-up fails does not end the search. If no candidate has an
         # address, that failure is the answer, because the name may exist.
-        return reduce(merge, answers)
+        return reduce(combine, answers)
 
     def _in_hosts(self, name: str, *, ipv6: bool) -> AddressAnswer | None:
         known = self._hosts.addresses(name) if self._hosts else ()
@@ -119,7 +119,7 @@ class DnsResolver:
             return await self._look_up((name, RecordType.A))
         both = [Deferred.fromCoroutine(self._look_up((name, rdtype))) for rdtype in (RecordType.AAAA, RecordType.A)]
         aaaa, a = await gatherResults(both, consumeErrors=True)
-        return merge(aaaa, a)
+        return combine(aaaa, a)
 
     async def _look_up(self, key: _Key) -> Answer[Any]:
         self._discard_outdated()
