@@ -58,7 +58,7 @@ def test_d6_the_selector_can_be_chosen_and_reports_are_signed(stage, key_file):
     assert verifies(report, {"mail2026._domainkey.relay.example.test.": record})
 
 
-def test_d14_what_our_own_mail_lacks_is_added(through):
+def test_d14_missing_fields_of_own_mail_are_added(through):
     through.relay.submit(BARE, "d14@any.test", sender="who@sender.test")
     message = arrived(through.sink, "d14@any.test")
     assert message.header("Date")
@@ -67,7 +67,7 @@ def test_d14_what_our_own_mail_lacks_is_added(through):
     assert message.content.endswith(BARE)
 
 
-def test_d14_what_is_there_stays_as_it_is_but_for_return_path_and_blind_copies(through):
+def test_d14_present_fields_stay_unchanged_except_return_path_and_bcc(through):
     through.relay.submit(b"Return-Path: <old@any.test>\r\nBcc: hidden@any.test\r\n" + mail(), "d14@any.test")
     assert arrived(through.sink, "d14@any.test").without_trace == mail()
 

@@ -44,7 +44,7 @@ def test_b9_a_secondary_delivers_to_the_hosts_before_it_only(internet):
     assert third.connections == 0
 
 
-def test_d1_the_next_host_takes_what_the_first_cannot(internet, direct):
+def test_d1_the_next_host_takes_mail_that_the_first_cannot(internet, direct):
     internet.dns.add(
         {
             "two.test": {"MX": [[10, "down.two.test"], [20, "up.two.test"]]},
@@ -72,7 +72,7 @@ def test_d1_a_domain_that_takes_no_mail_is_a_bounce(internet, direct, back):
     assert awaited(direct, "failed", to="<d1@null.test>")["status"] == "5.1.10"
 
 
-def test_d2_an_ordinary_domain_cannot_lead_us_to_a_private_host(internet, direct, back):
+def test_d2_an_ordinary_domain_cannot_lead_the_relay_to_a_private_host(internet, direct, back):
     internet.mail_host("10net.test", "10.0.0.5")
     inner = internet.host("10.0.0.5")
     direct.submit(mail(), "d2@10net.test", sender="d2@sender.test")
@@ -108,7 +108,7 @@ def test_d3_smtpportout_does_not_touch_the_smarthost(internet):
     arrived(sink, "smart@d3.test")
 
 
-def test_d4_any_certificate_is_better_than_none(internet, direct):
+def test_d4_any_certificate_is_better_than_no_tls(internet, direct):
     internet.mail_host("selfsigned.test", "203.0.113.40")
     certificate, key = self_signed(["else.test"]).write(internet.stage.home)
     sink = internet.host("203.0.113.40", tls=(str(certificate), str(key)))

@@ -15,7 +15,7 @@ from tests.endtoend.mails import mail
 MEBIBYTE = 1024 * 1024
 
 
-def test_a8_the_greeting_lists_what_exim_offered_and_neither_auth_nor_starttls(base):
+def test_a8_ehlo_lists_the_extensions_of_exim_and_neither_auth_nor_starttls(base):
     with base.client() as client:
         client.ehlo()
         assert client.esmtp_features["size"] == "52428800"

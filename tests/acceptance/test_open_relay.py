@@ -80,7 +80,7 @@ def told(client, recipient):
     return client.getreply()[0]
 
 
-def test_every_kind_of_client_reaches_what_the_matrix_says(internet, relay):
+def test_every_kind_of_client_has_the_permissions_of_the_matrix(internet, relay):
     _, trusted, reached = SETTINGS["RELAY_NETWORKS"]
     for world, clients in ((True, FROM_THE_WORLD), (False, FROM_HERE)):
         for group, source, address in clients:
@@ -90,13 +90,13 @@ def test_every_kind_of_client_reaches_what_the_matrix_says(internet, relay):
             assert (group, source, some, every) == (group, source, wanted, wanted)
 
 
-def test_a_stranger_who_writes_his_ipv4_address_as_an_ipv6_one_is_the_same_stranger(internet, relay):
+def test_a_stranger_with_an_ipv4_mapped_address_is_the_same_stranger(internet, relay):
     with internet.world.entered():
         some, _ = taken("::ffff:203.0.113.9", f"::ffff:{HERE}")
     assert some == SETTINGS["RELAY_NETWORKS"][2]
 
 
-def test_what_a_stranger_had_taken_goes_there_and_nowhere_else(internet, relay):
+def test_mail_of_a_stranger_goes_to_its_recipient_alone(internet, relay):
     world, elsewhere = internet.host(WORLD), internet.host(ELSEWHERE)
     wanted = ["x@relay.test", "x@sub.wild.test", "bob@own.test"]
     with internet.stranger(relay, "203.0.113.9") as client:

@@ -54,7 +54,7 @@ def pass_until(relay, clock, due):
     advance(clock, dt.datetime.fromisoformat(due).timestamp() - now, relay)
 
 
-def test_d7_who_was_refused_for_now_is_tried_again_alone_after_15_minutes(stage, clock):
+def test_d7_a_recipient_with_a_temporary_reply_is_tried_again_alone_after_15_minutes(stage, clock):
     sink = stage.sink(Rule("RCPT", BUSY, match="busy@"))
     relay = stage.relay(**smarthost(sink), **clock_settings(clock))
     relay.submit(mail(), ["busy@any.test", "free@any.test"])
@@ -87,7 +87,7 @@ def test_d8_a_refused_recipient_makes_one_report_to_the_sender(through):
     assert b"d8-original@sender.test" in report.content
 
 
-def test_d10_what_was_accepted_survives_a_kill_and_goes_out_at_the_next_start(stage):
+def test_d10_accepted_mail_survives_a_kill_and_is_sent_at_the_next_start(stage):
     port = free_port()
     relay = stage.relay(SMARTHOST_ADDRESS="127.0.0.1", SMARTHOST_PORT=str(port))
     for number in range(5):

@@ -53,7 +53,7 @@ def test_a5_the_network_of_net_dev_may(stage):
         assert verdicts(client, ANYWHERE) == [250]
 
 
-def test_a5_the_loopback_as_net_dev_lets_nobody_more(stage):
+def test_a5_the_loopback_as_net_dev_gives_no_client_more_rights(stage):
     relay = stage.relay(NET_DEV="lo")
     for source, code in (("127.0.0.1", 250), ("127.0.0.5", 550), (an_interface()[1], 550)):
         with relay.client(source) as client:
@@ -81,7 +81,7 @@ def test_b1_a_stranger_reaches_the_users_and_postmasters_of_our_own_domains_only
         assert verdicts(client, "nosuch@foo.test", "postmaster@bar.test", "postmaster@foo.test") == [550, 250, 250]
 
 
-def test_b2_a_user_that_is_not_there_is_refused_at_once_whoever_asks(local):
+def test_b2_an_unknown_user_is_refused_at_once_for_every_client(local):
     with local.client() as client:
         assert verdicts(client, "nosuch@foo.test", "nosuch@bar.test") == [550, 550]
 

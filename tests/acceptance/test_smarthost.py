@@ -118,7 +118,7 @@ def test_c4_without_any_aliases_the_configured_host_gets_the_login(stage):
     ],
     ids=["list", "upper case"],
 )
-def test_c6_one_alias_of_a_list_is_enough_and_case_means_nothing(stage, address, aliases):
+def test_c6_one_alias_of_a_list_is_enough_in_any_case(stage, address, aliases):
     sink = provider(stage)
     relay = stage.relay(**smarthost(sink, address), **login(SMARTHOST_ALIASES=aliases))
     relay.submit(mail(), "c6@any.test")
@@ -149,7 +149,7 @@ def test_c8_the_password_never_goes_out_in_clear(stage):
     assert sink.logins == []
 
 
-def test_c8_the_password_never_goes_to_a_host_that_proves_nothing(stage):
+def test_c8_the_password_never_goes_to_an_unverified_host(stage):
     sink = provider(stage, tls=stage.certificate("else.test"))
     relay = stage.relay(**smarthost(sink, NAME), **login())
     relay.submit(mail(), "c8-name@any.test")

@@ -29,7 +29,7 @@ def debian(cache: Path, package: str) -> Path:
     return folder
 
 
-def test_a_peer_is_left_out_with_the_reason_where_nobody_is_root(tmp_path, monkeypatch):
+def test_a_peer_is_left_out_with_the_reason_for_a_user_other_than_root(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LeftOut, match="takes root"):
         folder_with(tmp_path, "postfix")
@@ -42,7 +42,7 @@ def test_a_peer_is_left_out_with_the_reason_where_a_program_is_missing(tmp_path,
         folder_with(tmp_path, "postfix")
 
 
-def test_what_the_cache_has_is_not_made_again(tmp_path, monkeypatch):
+def test_a_cached_debian_is_not_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     made = debian(tmp_path, "postfix")
     assert folder_with(tmp_path, "postfix") == made
@@ -62,7 +62,7 @@ def test_users_are_those_of_the_debian_not_of_the_host(tmp_path):
     assert owner_in(debian(tmp_path, "postfix"), "mail") == (8, 12)
 
 
-def test_what_the_host_lends_comes_in_pairs_before_the_command():
+def test_bound_paths_of_the_host_come_in_pairs_before_the_command():
     command = command_in(Path("/d"), ["postfix", "start-fg"], {Path("/here"): Path("/there")})
     assert command[-6:] == ["/d", "/here", "/there", "--", "postfix", "start-fg"]
 

@@ -7,7 +7,7 @@ from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.sqlite.schema import connect_for_reading
 
 
-def test_a_filled_queue_has_what_it_says_in_its_ledger(tmp_path):
+def test_a_filled_queue_agrees_with_its_ledger(tmp_path):
     fill(tmp_path, 1, 3)
     with closing(connect_for_reading(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("SELECT count(*) FROM message").fetchone() == (3,)

@@ -36,7 +36,7 @@ def test_a_drawing_has_a_line_and_a_mark_for_each_point():
     assert len(list(document.iter(f"{SVG}circle"))) == 2
 
 
-def test_what_is_more_is_drawn_higher_and_further_to_the_right():
+def test_higher_values_are_drawn_higher_and_further_to_the_right():
     document = ET.fromstring(draw([Panel("B13: accepts/s", "idle", {"smtprelay": [(10.0, 5.0), (5000.0, 10.0)]})]))
     (line,) = document.iter(f"{SVG}polyline")
     (left, low), (right, high) = (map(float, point.split(",")) for point in line.attrib["points"].split())
@@ -44,7 +44,7 @@ def test_what_is_more_is_drawn_higher_and_further_to_the_right():
     assert high < low
 
 
-def test_a_wide_axis_counts_in_powers_of_ten_and_begins_with_nothing():
+def test_a_wide_axis_is_logarithmic_and_begins_with_zero():
     points = [(0.0, 1.0), (10.0, 1.0), (100.0, 1.0), (1000.0, 1.0)]
     document = ET.fromstring(draw([Panel("B11: adds/s", "waiting", {"smtprelay": points})]))
     (line,) = document.iter(f"{SVG}polyline")

@@ -27,7 +27,7 @@ def test_the_sink_finds_the_end_of_the_data_however_it_arrives(body, step):
     assert (sink.delivered, sink.transactions) == (1, 1)
 
 
-def test_the_sink_speaks_with_a_client_that_is_not_ours():
+def test_the_sink_speaks_with_a_client_of_another_project():
     with RecipientSink() as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
         client.sendmail("a@example.test", ["b@example.test"], "Subject: x\n\n.\nRCPT TO:<nobody>\n")
         assert (sink.delivered, sink.transactions) == (1, 1)

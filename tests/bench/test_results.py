@@ -58,9 +58,9 @@ def test_a_goal_may_stand_against_another_row():
     assert given.measured == spread([0.9])
 
 
-def test_nothing_is_divided_by_a_figure_of_zero():
+def test_a_figure_is_never_divided_by_zero():
     assert verdict(FOUR_TIMES, smtprelay=[400.0], postfix=[0.0]).measured is None
 
 
-def test_the_spread_of_nothing_is_nothing():
+def test_an_empty_spread_is_an_empty_text():
     assert spread([None]) is None

@@ -53,7 +53,7 @@ def test_a_single_round_has_no_spread():
     assert figures_table(results, [ROW]).endswith("| B1 | smtprelay | s 0.25 | 1 |")
 
 
-def test_a_section_says_the_machine_the_command_and_what_went_without():
+def test_a_section_has_the_machine_the_command_and_the_notes():
     results = found()
     results.notes.append("B1 exim left out: no root")
     text = section(results, [ROW], {"cores": "2", "kernel": "6.1"}, "python -m bench")

@@ -41,7 +41,7 @@ def came_under_tls(message):
 @pytest.mark.long
 @pytest.mark.parametrize("tls", [False, True], ids=["in clear", "under TLS"])
 @pytest.mark.parametrize("server", SERVERS)
-def test_each_message_that_a_mail_server_relays_through_us_arrives_once(world, tmp_path, server, tls):
+def test_each_message_that_a_mail_server_relays_through_the_daemon_arrives_once(world, tmp_path, server, tls):
     sink = world.sink()
     relay = world.relay(sink, **(certificate(tmp_path) if tls else {}))
     try:

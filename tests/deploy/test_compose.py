@@ -72,7 +72,7 @@ def test_compose_itself_takes_the_file(path):
 
 
 @each_file
-def test_every_variable_is_a_setting_and_the_relay_finds_nothing_to_complain_about(path, tmp_path):
+def test_every_variable_is_a_setting_and_the_relay_finds_no_mistake(path, tmp_path):
     environment = service(path)["environment"]
     known = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     assert set(environment) <= known
@@ -81,7 +81,7 @@ def test_every_variable_is_a_setting_and_the_relay_finds_nothing_to_complain_abo
 
 
 @each_file
-def test_the_queue_is_on_a_volume_and_nothing_else_can_be_written(path):
+def test_the_queue_is_on_a_volume_and_the_rest_is_read_only(path):
     found = service(path)
     assert f"queue:{QUEUE_DIR.default}" in found["volumes"]
     assert documents(path)[0]["volumes"] == {"queue": None}

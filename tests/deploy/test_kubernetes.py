@@ -45,7 +45,7 @@ def test_the_selectors_choose_the_pod():
     assert OBJECTS["StatefulSet"]["spec"]["serviceName"] == OBJECTS["Service"]["metadata"]["name"]
 
 
-def test_every_variable_is_a_setting_and_the_relay_finds_nothing_to_complain_about(tmp_path):
+def test_every_variable_is_a_setting_and_the_relay_finds_no_mistake(tmp_path):
     assert set(DATA) <= {setting.name for setting in SETTINGS}
     assert CONTAINER["envFrom"] == [{"configMapRef": {"name": OBJECTS["ConfigMap"]["metadata"]["name"]}}]
     assert understood(DATA, tmp_path).notices == ()
@@ -84,7 +84,7 @@ def test_the_secret_is_mounted_as_a_folder_so_that_its_changes_are_seen():
     assert f"`{mount['mountPath']}`" in PAGE.read_text()
 
 
-def test_the_pod_may_do_nothing_that_a_relay_need_not():
+def test_the_pod_has_only_the_rights_that_a_relay_needs():
     assert POD["securityContext"]["runAsNonRoot"] is True
     assert CONTAINER["securityContext"] == {
         "allowPrivilegeEscalation": False,

@@ -17,14 +17,14 @@ def required():
     return [Requirement(line) for line in setup["options"]["install_requires"].strip().splitlines()]
 
 
-def test_what_the_program_needs_is_pinned_at_a_version_that_will_do():
+def test_every_dependency_is_pinned_at_an_allowed_version():
     for requirement in required():
         name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         assert name in PINS, f"run deploy/container/lock.py: {name} is not pinned"
         assert requirement.specifier.contains(PINS[name])
 
 
-def test_every_pin_has_a_hash_and_nothing_else_stands_there():
+def test_every_line_is_a_pin_with_a_hash():
     entries = PINNED.split("\n", 1)[1].replace(" \\\n    ", " ").splitlines()
     assert len(entries) == len(PINS)
     assert all(re.fullmatch(r"[a-z0-9-]+==\S+( --hash=sha256:[0-9a-f]{64})+", entry) for entry in entries)

@@ -37,7 +37,7 @@ def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_the_unit(installed: Path) -> None:
+def test_systemd_finds_no_fault_in_the_unit(installed: Path) -> None:
     done = analyze("verify", str(installed))
     # It may complain about units of the host, but not about this one.
     assert [line for line in done.stderr.splitlines() if "smtprelay" in line] == []
@@ -50,7 +50,7 @@ def test_systemd_rates_the_unit_below_two(installed: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_settings_in_the_shipped_file_are_ours_and_all_commented_out() -> None:
+def test_the_settings_in_the_shipped_file_exist_and_are_commented_out() -> None:
     lines = (FOLDER / "smtprelay.default").read_text().splitlines()
     assert all(line.startswith("#") for line in lines if line)
     shown = {found[1] for line in lines if (found := re.match(r"#([A-Z][A-Z0-9_]*)=", line))}

@@ -68,7 +68,7 @@ def test_a_clock_set_back_or_forward_cuts_no_session_short_and_holds_no_mail(wor
 
 
 @pytest.mark.parametrize("ahead", [-time.time() + 1000, 366 * DAY], ids=["1970", "a year ahead"])
-def test_a_start_by_another_clock_tries_what_waits_at_once_and_gives_up_nothing_untried(world, clock, ahead):
+def test_a_start_by_another_clock_tries_waiting_mail_at_once_and_gives_up_none_untried(world, clock, ahead):
     sink = world.sink(SLOW)
     relay = relay_by(clock, world, sink)
     for number in range(3):

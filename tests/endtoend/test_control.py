@@ -92,7 +92,7 @@ def test_nonsense_and_crowds_at_the_socket_cost_neither_mail_nor_descriptors_nor
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
-def test_nobody_but_the_relays_user_may_speak_to_it(relay):
+def test_only_the_relays_user_may_speak_to_it(relay):
     # Even where the way to it were open.
     relay.queue_dir.chmod(0o755)
     for folder in relay.queue_dir.parents:

@@ -37,7 +37,7 @@ class Odd:
                 connection.sendall(b"250 ok" + self._end)
 
 
-def test_a_reply_is_read_for_what_it_means_and_no_body_is_sent_twice(world):
+def test_a_reply_is_read_by_its_meaning_and_no_body_is_sent_twice(world):
     hosts = {
         "lf": (Odd(b"250 taken", b"\n"), "delivered", "250 taken"),
         "crcrlf": (Odd(b"250 taken", b"\r\r\n"), "delivered", "250 taken"),

@@ -13,7 +13,7 @@ LARGE = b"From: a@sender.test\r\nSubject: large\r\n\r\n" + b"line  of  text \t\r
 
 
 @pytest.mark.parametrize("type", ["rsa", "ed25519"])
-def test_what_leaves_bears_a_signature_that_others_take(world, type):
+def test_outgoing_mail_has_a_signature_that_other_verifiers_accept(world, type):
     key = new_key("dkim", type)
     path = world.home / "key.pem"
     path.write_bytes(to_pem(key))
@@ -29,7 +29,7 @@ def test_what_leaves_bears_a_signature_that_others_take(world, type):
         assert opendkim_refuses(arrived, dns) == {}
 
 
-def test_a_sub_domain_is_signed_by_the_domain_above_it_and_the_log_says_who_signed(world):
+def test_a_sub_domain_is_signed_by_its_parent_domain_and_the_log_names_the_signer(world):
     key = new_key("dkim", "ed25519")
     folder = world.home / "keys"
     folder.mkdir()

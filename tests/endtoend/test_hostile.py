@@ -41,7 +41,7 @@ def peak_memory(pid):
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def test_hosts_at_their_worst_hold_up_their_own_mail_only_and_nothing_is_lost_or_doubled(world):
+def test_hostile_hosts_delay_their_own_mail_only_and_no_mail_is_lost_or_doubled(world):
     sink = world.sink()
     with ExitStack() as stack:
         for number, (name, (behave, _)) in enumerate(HOSTS.items()):

@@ -61,7 +61,7 @@ def test_a_message_is_saved_in_the_maildir_line_by_line(world):
         assert refusal(relay, f"stranger@{HERE}") == (550, "5.1.1 no such user here")
 
 
-def test_maildirs_are_made_for_anyone_where_that_is_wanted(world):
+def test_maildirs_are_made_for_any_user_if_the_setting_says_so(world):
     with here(world, world.sink(), LOCAL_DELIVERY="maildir-create") as relay:
         relay.submit(mail(), f"New.User+lists@{HERE}")
         relay.wait_until_empty()
@@ -176,7 +176,7 @@ def test_dovecot_gets_local_mail(world, way):
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-def test_a_user_whom_dovecot_does_not_know_is_reported_to_the_sender(world):
+def test_a_user_unknown_to_dovecot_is_reported_to_the_sender(world):
     sink = world.sink()
     with Dovecot("bob") as dovecot, here(world, sink, LOCAL_DELIVERY=f"lmtp:127.0.0.1:{dovecot.port}") as relay:
         relay.submit(mail(), [f"bob@{HERE}", f"no@{HERE}"])

@@ -37,7 +37,7 @@ def expect_no_round(relay):
 
 
 @pytest.mark.parametrize("workers", choose(["2"], ["1", "2"]))
-def test_an_mx_record_that_leads_through_a_nat_back_to_us_is_noticed(world, workers):
+def test_an_mx_record_that_leads_back_to_the_relay_through_a_nat_is_noticed(world, workers):
     world.dns.mail_host("loop.test", OUTSIDE)
     with behind_a_nat(world, RETRY_SCHEDULE="F,1h,30m", WORKERS=workers) as (relay, nat):
         relay.submit(mail(), "someone@loop.test")

@@ -76,7 +76,7 @@ def test_a_permanent_reply_of_the_first_host_is_final(world, verb):
     assert [message.sender for message in good.messages] == [""]
 
 
-def test_the_second_smarthost_takes_what_the_first_does_not(world):
+def test_the_second_smarthost_takes_mail_that_the_first_does_not(world):
     first = world.sink(Rule("RCPT", "451 4.3.0 later"), address="127.0.0.2")
     second = world.sink(address="127.0.0.3", port=first.port)
     hosts = "127.0.0.2:127.0.0.3"

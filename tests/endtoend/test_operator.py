@@ -92,7 +92,7 @@ def test_sendmail_hands_a_message_to_the_relay_and_tells_of_a_refusal(world):
     assert refused.stderr.startswith(b"smtprelay: <nobody-here@localhost> refused: 550 ")
 
 
-def test_a_removed_message_is_gone_and_its_sender_hears_nothing(world):
+def test_a_removed_message_is_gone_without_a_report_to_its_sender(world):
     sink = world.sink(busy())
     relay = world.relay(sink, RETRY_SCHEDULE=LATER)
     relay.submit(mail(), TO)

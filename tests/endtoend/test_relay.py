@@ -101,7 +101,7 @@ def test_many_messages_share_a_few_connections(world):
     assert sink.connections < 60
 
 
-def test_tls_is_used_where_it_is_offered_whatever_the_certificate(world):
+def test_offered_tls_is_used_with_any_certificate(world):
     files = tuple(map(str, authority().leaf(["else.test"]).write(world.home)))
     sink = world.sink(tls=files)
     relay = world.relay(sink)
@@ -180,7 +180,7 @@ def test_the_smarthost_gets_everything_behind_a_verified_login(world, mechanism,
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-def test_postfix_receives_what_was_sent_byte_for_byte(world):
+def test_postfix_receives_the_message_octet_for_octet(world):
     settings = {
         "virtual_mailbox_domains": "example.test",
         "virtual_mailbox_base": "$queue_directory/../mail",

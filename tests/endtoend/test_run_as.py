@@ -70,7 +70,7 @@ NOBODY_AT_ALL = {
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_opens_port_25_and_reads_what_is_roots_then_is_somebody_else_for_good(home, network, workers):
+def test_it_opens_port_25_and_reads_files_of_root_and_then_changes_its_user_for_good(home, network, workers):
     (home / "tls").mkdir(0o700)
     certificate, key = self_signed(["relay.example.test"]).write(home / "tls")
     settings = {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "WORKERS": workers}
@@ -127,7 +127,7 @@ def test_an_empty_queue_directory_as_an_image_makes_it_is_closed_without_a_word(
     assert stat.S_IMODE(daemon.queue_dir.stat().st_mode) == 0o700
 
 
-def test_nothing_but_a_queue_is_handed_over(home):
+def test_only_a_queue_is_handed_over(home):
     daemon = relay(home, RUN_AS=SOMEBODY)
     daemon.queue_dir.mkdir(0o700)
     (daemon.queue_dir / "passwd").touch()
@@ -137,7 +137,7 @@ def test_nothing_but_a_queue_is_handed_over(home):
     assert owners(daemon.queue_dir) == {(0, 0)}
 
 
-def test_a_link_in_the_queue_directory_gives_nothing_away(home):
+def test_a_link_in_the_queue_directory_gives_no_file_away(home):
     daemon = relay(home, RUN_AS=SOMEBODY)
     (home / "target").mkdir()
     (home / "shadow").write_text("secret")
@@ -164,7 +164,7 @@ def test_port_25_is_not_held_by_root(home, network, chosen):
 
 
 @pytest.mark.parametrize("options", [["--euid", f"--uid={NOBODY}"], [f"--gid={NOBODY}"]])
-def test_port_25_is_not_held_by_who_may_be_root_again(home, network, options):
+def test_port_25_is_not_held_by_a_process_that_can_become_root_again(home, network, options):
     with network.entered():
         words = relay(home, *options, PORT="25").start_and_fail()
     assert "smtprelay: the relay would hold port 25 as root" in words
@@ -182,14 +182,14 @@ def test_twistds_own_options_win(home):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_relay_that_stays_who_it_is_can_get_no_new_rights(home, workers):
+def test_a_relay_that_keeps_its_user_can_get_no_new_rights(home, workers):
     with relay(home, WORKERS=workers) as daemon:
         daemon.wait_for_events("started")
         for pid in [daemon.child.pid, *children(daemon).values()]:
             assert identity(pid)["NoNewPrivs"] == [1]
 
 
-def test_a_root_without_the_right_to_drop_capabilities_becomes_somebody_else(home):
+def test_root_without_the_right_to_drop_capabilities_changes_its_user(home):
     daemon = relay(home, RUN_AS=SOMEBODY)
     if find_program("setpriv") is None:
         pytest.skip("util-linux's setpriv is not here")

@@ -188,7 +188,7 @@ def test_settings_that_are_wrong_tell_no_secret(tmp_path, pair):
         assert leaks(*(text.encode(errors="replace") for text in words)) == []
 
 
-def test_a_start_with_wrong_secrets_tells_none(tmp_path):
+def test_a_start_with_wrong_secrets_shows_no_secret(tmp_path):
     merged = {name: text for pair in PAIRS for name, text in wrong_settings(pair, tmp_path)[1].items()}
     daemon = Daemon(tmp_path / "relay", VERBOSE="true", **merged)
     words = daemon.start_and_fail()
@@ -197,7 +197,7 @@ def test_a_start_with_wrong_secrets_tells_none(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "encrypted", "twice"])
-def test_key_files_that_are_wrong_show_nothing_of_the_key(tmp_path, damage):
+def test_wrong_key_files_show_no_part_of_the_key(tmp_path, damage):
     leaf = self_signed(["relay.example.test"])
     certificate, key = leaf.write(tmp_path)
     lines = leaf.key_pem.splitlines(keepends=True)

@@ -61,7 +61,7 @@ def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, worker
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_other_signals_do_nothing(tmp_path, workers):
+def test_other_signals_have_no_effect(tmp_path, workers):
     with Daemon(tmp_path / "relay", WORKERS=workers) as relay:
         relay.wait_for_events("started")
         processes = [relay.child.pid, *children(relay).values()]

@@ -15,7 +15,7 @@ from harness.sink_rules import Rule
 MESSAGE = b"Subject: dots\r\n\r\n.\r\n..two\r\nend\r\n"
 
 
-def test_it_records_what_smtplib_sends_byte_for_byte():
+def test_it_records_the_message_of_smtplib_octet_for_octet():
     with Sink() as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
         client.sendmail("a@example.test", ["b@example.test", "c@example.test"], MESSAGE)
     (message,) = sink.messages
@@ -68,7 +68,7 @@ def test_its_rules_decide_in_order_and_run_out():
         (b"x" * 999 + b"\r\n.\r\n", "998"),
     ],
 )
-def test_it_notices_what_must_never_be_sent(data, fault):
+def test_it_notices_octets_that_must_never_be_sent(data, fault):
     with Sink() as sink, socket.create_connection(("127.0.0.1", sink.port)) as wire:
         wire.sendall(b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n" + data + b"QUIT\r\n")
         while wire.recv(65536):

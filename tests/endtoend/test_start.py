@@ -36,7 +36,7 @@ def is_sqlite(path):
         return file.read(16) == b"SQLite format 3\0"
 
 
-def test_all_mistakes_in_the_settings_are_told_together_and_nothing_is_created(tmp_path):
+def test_all_mistakes_in_the_settings_are_reported_together_and_no_file_is_created(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("from-file")
     relay = Daemon(

@@ -32,7 +32,7 @@ def pair(folder, leaf):
     return {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key)}
 
 
-def test_mail_comes_in_over_tls_and_a_stranger_gains_nothing_by_it(world, tmp_path):
+def test_mail_arrives_over_tls_and_a_stranger_gets_no_rights_by_it(world, tmp_path):
     sink = world.sink()
     relay = world.relay(sink, **pair(tmp_path, ROOT.leaf([NAME])))
     world.dns.mail_host("example.test")

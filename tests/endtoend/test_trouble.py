@@ -21,7 +21,7 @@ from tests.programs.small_disk import NoDiskError, fill, small_disk
 BIG = mail("big", (b"x" * 70 + b"\r\n") * 42_000)
 
 
-def test_a_full_disk_costs_a_452_and_nothing_else(world):
+def test_a_full_disk_causes_a_452_alone(world):
     sink = world.sink()
     relay = world.stopped_relay(sink)
     try:
@@ -131,7 +131,7 @@ def test_a_disk_with_no_free_octet_is_told_of_and_so_is_the_end_of_it(world):
         pytest.skip(str(error))
 
 
-def test_a_body_that_cannot_be_written_costs_a_452_and_nothing_else(world):
+def test_a_body_that_cannot_be_written_causes_a_452_alone(world):
     sink = world.sink()
     relay = world.relay(sink)
     with relay.client() as client:
@@ -150,7 +150,7 @@ def test_a_body_that_cannot_be_written_costs_a_452_and_nothing_else(world):
     until(lambda: not list((relay.queue_dir / "bodies").iterdir()), what="the body's file to go")
 
 
-def test_a_disk_filled_by_small_messages_costs_a_452_and_keeps_what_was_accepted(world):
+def test_a_disk_filled_by_small_messages_causes_a_452_and_keeps_accepted_mail(world):
     sink = world.sink(Rule("RCPT", "451 4.3.0 come back"))
     relay = world.stopped_relay(sink, RETRY_SCHEDULE="F,1h,1s")
     try:
@@ -251,7 +251,7 @@ def test_a_remote_that_hangs_up_is_tried_again(world, verb):
     assert "Traceback" not in relay.child.text
 
 
-def test_a_remote_that_nobody_answers_for_is_tried_again(world):
+def test_a_remote_that_does_not_answer_is_tried_again(world):
     sink = world.sink()
     port = sink.port
     sink.close()
@@ -278,7 +278,7 @@ def test_a_message_with_a_bare_line_end_never_gets_in(world):
     assert relay.events("accepted") == []
 
 
-def test_a_dead_destination_delays_nobody_else(world):
+def test_a_dead_destination_delays_no_other_one(world):
     world.dns.mail_host("dead.test", "127.0.0.7")
     sink = world.sink()
     relay = world.relay(sink, RETRY_SCHEDULE="F,1h,30m")

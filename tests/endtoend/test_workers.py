@@ -113,7 +113,7 @@ def test_with_fewer_workers_the_queue_that_is_left_over_is_merged_and_its_mail_d
     assert relay.wait_for_events("started", 2)[1]["waiting"] == 40
 
 
-def test_a_worker_that_is_killed_under_load_starts_again_and_nothing_accepted_is_lost(world):
+def test_a_worker_killed_under_load_starts_again_and_no_accepted_mail_is_lost(world):
     sink = world.sink()
     relay = two_workers(world, sink)
     with Load(relay, sink) as load:
@@ -158,7 +158,7 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
     assert relay.events("fault") == []
 
 
-def test_a_stop_under_load_ends_with_status_0_and_loses_nothing(world):
+def test_a_stop_under_load_ends_with_status_0_and_loses_no_mail(world):
     sink = world.sink()
     relay = two_workers(world, sink)
     with Load(relay, sink) as load:
@@ -189,7 +189,7 @@ def test_a_queue_that_cannot_be_opened_ends_the_start_with_one_line(world):
     assert relay.events("started") == []
 
 
-def test_a_second_relay_on_the_same_directory_is_refused_whatever_its_workers(world):
+def test_a_second_relay_on_the_same_directory_is_refused_with_any_number_of_workers(world):
     relay = two_workers(world, world.sink())
     for workers in ("1", "3"):
         second = world.stopped_relay(world.sink(), WORKERS=workers, QUEUE_DIR=str(relay.queue_dir), PORT="0")

@@ -36,7 +36,7 @@ def test_no_octets_at_all_hold(target: Target[Any]) -> None:
 
 
 @targets
-def test_what_is_drawn_holds(target: Target[Any]) -> None:
+def test_drawn_inputs_pass(target: Target[Any]) -> None:
     @settings(max_examples=choose(30, 120), suppress_health_check=list(HealthCheck))
     @given(target.inputs)
     def holds(drawn: Any) -> None:

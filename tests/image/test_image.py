@@ -80,7 +80,7 @@ def test_it_says_how_to_run_it(image):
 
 
 @pytest.mark.parametrize("user", [USER, ANYONE])
-def test_it_runs_without_any_right_as_anyone_of_group_0_on_a_read_only_root(image, start, tmp_path, user):
+def test_it_runs_without_any_right_as_any_user_of_group_0_on_a_read_only_root(image, start, tmp_path, user):
     queue = tmp_path / "queue"
     queue.mkdir()
     os.chown(queue, 0, 0)

@@ -131,7 +131,7 @@ def test_the_queue_is_kept_from_one_container_to_the_next(relay, sink):
         successor.wait_until_empty()
 
 
-def test_a_stop_in_the_middle_of_load_loses_nothing_that_was_accepted(relay, sink):
+def test_a_stop_in_the_middle_of_load_loses_no_accepted_mail(relay, sink):
     container = relay(sink, PRIVATE_DESTINATIONS="allow")
     accepted = []
 

@@ -163,7 +163,7 @@ def dialogue(client, line):
     return said
 
 
-def test_clients_that_close_their_half_are_closed_and_what_they_sent_before_is_done(world):
+def test_half_closed_clients_are_closed_after_their_commands_are_answered(world):
     sink = world.sink()
     relay = world.relay(sink)
     with connect(relay.port) as client:
@@ -179,7 +179,7 @@ def test_clients_that_close_their_half_are_closed_and_what_they_sent_before_is_d
     no_fault(relay)
 
 
-def test_without_descriptors_clients_hear_421_what_runs_goes_on_and_all_is_well_when_there_are_some_again(world):
+def test_without_descriptors_new_clients_get_421_and_running_sessions_go_on(world):
     world.dns.mail_host("elsewhere.test", "127.0.0.6")
     sink = world.sink()
     elsewhere = world.sink(address="127.0.0.6", port=sink.port)
@@ -212,7 +212,7 @@ def test_without_descriptors_clients_hear_421_what_runs_goes_on_and_all_is_well_
 
 
 @pytest.mark.parametrize(("workers", "again"), [("1", signal.SIGTERM), ("2", signal.SIGINT)])
-def test_a_stop_in_the_middle_of_load_loses_nothing_and_is_over_within_its_grace(world, workers, again):
+def test_a_stop_in_the_middle_of_load_loses_no_mail_and_ends_within_its_grace(world, workers, again):
     sink = world.sink()
     relay = world.relay(sink, WORKERS=workers)
     relay.wait_for_events("started")

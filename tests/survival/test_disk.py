@@ -167,7 +167,7 @@ def results(done):
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
-def test_whatever_operation_fails_while_a_queue_is_opened_and_used_the_next_start_finds_all(disk, error):
+def test_after_any_failed_operation_of_an_open_queue_the_next_start_finds_all_messages(disk, error):
     for verb in VERBS:
         for number in range(1, 1000 if ALL else choose(3, 4)):
             owner = Owner(disk.mount / f"queue-{verb}-{number}")

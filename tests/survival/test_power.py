@@ -67,7 +67,7 @@ def test_every_accepted_message_arrives_though_the_power_fails_again_and_again(o
     assert_nothing_is_lost(played, endure(played), capsys)
 
 
-def test_every_accepted_message_arrives_though_the_disk_also_kept_parts_of_what_was_not_synced(outage, capsys):
+def test_every_accepted_message_arrives_although_the_disk_kept_parts_of_unsynced_octets(outage, capsys):
     played = outage(torn=True)
     assert_nothing_is_lost(played, endure(played), capsys)
 

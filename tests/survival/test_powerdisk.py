@@ -43,7 +43,7 @@ def kept(disk, seed=None):
     return {path.name: path.read_bytes() for path in disk.mount.iterdir()}
 
 
-def test_what_was_synced_stays(disk):
+def test_synced_octets_stay(disk):
     file = disk.mount / "file"
     file.write_bytes(b"x" * 10_000)
     sync(file)
@@ -98,7 +98,7 @@ def test_names_are_as_before_when_a_rename_and_a_removal_were_not_synced(disk):
     assert kept(disk) == {"a": b"a", "b": b"b"}
 
 
-def test_nothing_succeeds_between_the_cut_and_the_return_of_the_power(disk):
+def test_every_operation_fails_between_the_cut_and_the_return_of_the_power(disk):
     with (disk.mount / "file").open("wb", buffering=0) as file:
         disk.cut()
         for attempt in (lambda: file.write(b"x"), lambda: os.fsync(file.fileno()), lambda: sync(disk.mount)):
@@ -106,7 +106,7 @@ def test_nothing_succeeds_between_the_cut_and_the_return_of_the_power(disk):
                 attempt()
 
 
-def test_in_the_harsh_mode_some_of_what_was_not_synced_is_there_and_the_seed_repeats_it(disk):
+def test_in_the_harsh_mode_a_random_part_of_unsynced_octets_is_kept_and_the_seed_repeats_it(disk):
     pages = b"".join(bytes([page]) * 4096 for page in range(200))
     found = set()
     for _ in range(2):
@@ -123,7 +123,7 @@ def test_in_the_harsh_mode_some_of_what_was_not_synced_is_there_and_the_seed_rep
     assert bytes(len(pages)) != content != pages
 
 
-def test_a_lying_disk_keeps_nothing(tmp_path):
+def test_a_lying_disk_keeps_no_octets(tmp_path):
     try:
         with PowerDisk(tmp_path) as disk:
             disk.lie()
@@ -151,7 +151,7 @@ def test_the_nth_operation_fails_once_or_from_then_on(disk):
         sync(disk.mount)
 
 
-def test_after_a_failed_sync_the_next_one_succeeds_and_proves_nothing(disk):
+def test_after_a_failed_sync_the_next_one_succeeds_without_making_octets_durable(disk):
     file = disk.mount / "file"
     file.write_bytes(b"x")
     sync(disk.mount)

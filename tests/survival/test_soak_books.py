@@ -17,7 +17,7 @@ def row(books, number, sent=Sent.ACCEPTED, **columns):
         getattr(books, name)[number] = count
 
 
-def test_nothing_is_wrong_with_mail_that_arrived_failed_with_a_report_was_removed_or_waits(books):
+def test_mail_that_arrived_failed_with_a_report_was_removed_or_waits_is_no_fault(books):
     row(books, 0, arrived=1)
     row(books, 70_000, failed=1, reported=1)
     row(books, 140_000, removed=1)
@@ -41,14 +41,14 @@ def test_nothing_is_wrong_with_mail_that_arrived_failed_with_a_report_was_remove
         ({"sent": Sent.NEVER, "arrived": 1}, "was never accepted"),
     ],
 )
-def test_what_should_not_be_is_a_fault(books, columns, words):
+def test_an_impossible_outcome_is_a_fault(books, columns, words):
     row(books, 7, **columns)
     faults = audit(books, set()).faults
     assert faults is not None
     assert words in faults[0]
 
 
-def test_a_duplicate_that_the_log_explains_is_none(books):
+def test_a_duplicate_that_the_log_explains_is_no_fault(books):
     row(books, 7, arrived=2, excused=1)
     result = audit(books, set())
     assert result.faults is None

@@ -26,7 +26,7 @@ def test_memory_that_settles_is_flat_and_memory_that_grows_is_not():
     assert fault.startswith("not flat: resident")
 
 
-def test_the_longest_life_is_judged_and_none_if_all_are_short():
+def test_the_longest_life_is_judged_and_no_life_if_all_are_short():
     short, long = life(*[MIB] * 3), life(*[70 * MIB] * 12)
     findings, faults = judge([short, long, short], warm=180, least=60)
     assert (len(findings), faults) == (4, [])
@@ -51,7 +51,7 @@ def event(name, **fields):
     return f'{{"time": "2026-11-22T12:00:00.123Z", "event": "{name}"{more}}}'
 
 
-def test_the_log_tells_who_failed_and_whose_copy_may_be_a_second_one(log):
+def test_the_log_names_failed_recipients_and_possible_duplicates(log):
     say(
         log,
         event("failed", to="<r7@d0.test>", reply="550 no"),
@@ -67,13 +67,13 @@ def test_the_log_tells_who_failed_and_whose_copy_may_be_a_second_one(log):
     assert log.unexpected == []
 
 
-def test_what_a_start_found_is_told_apart_from_what_comes_later(log):
+def test_findings_of_a_start_are_told_apart_from_later_events(log):
     told = event("possible-duplicate", to="<r10@d0.test>")
     say(log, event("recovered"), told, told, event("setting"), told)
     assert log.found == 2
 
 
-def test_a_traceback_and_an_event_that_nobody_awaits_are_kept(log):
+def test_a_traceback_and_an_unexpected_event_are_kept(log):
     say(log, "Traceback (most recent call last):", event("trouble", text="the disk is full"))
     assert log.counts["unexpected"] == 2
     assert log.unexpected[0].startswith("Traceback")

@@ -157,7 +157,7 @@ def test_with_two_workers_the_relay_is_active_when_both_are_and_replaces_one_tha
     assert unit.machine.run("ls", "/var/lib/smtprelay/worker-2").stdout
 
 
-def test_a_secret_is_handed_over_where_nobody_else_sees_it(unit: Unit, world: World, tmp_path: Path) -> None:
+def test_a_secret_is_handed_over_where_no_other_user_sees_it(unit: Unit, world: World, tmp_path: Path) -> None:
     trust = authority()
     chain, key = trust.leaf(["smart.example.test"]).write(tmp_path)
     world.dns.add({"smart.example.test": {"A": ["127.0.0.1"]}})
