@@ -1,9 +1,9 @@
-# PYTHON and VENV choose the interpreter and where its environment lies: make test PYTHON=python3.13 VENV=.venv-3.13
+# PYTHON and VENV choose the interpreter and the folder of its environment: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-# What `make run` runs with; any other setting may stand before it: MAILNAME=mx.example.org make run
+# The settings of `make run`. Others can be given in front of it: MAILNAME=mx.example.org make run
 run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
@@ -22,7 +22,7 @@ run: $(VENV)/installed
 	  "    'you@example.org', 'Subject: hello\\n\\nFirst message')\"" ''
 	@exec $(BIN)/twistd -n --pidfile= smtprelay
 
-# Byte code of the tests and of the relay is kept: else each process of the tests compiles all of it again.
+# Byte code of the tests and of the relay is kept. Otherwise each process of the tests would compile all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # JOBS tests run at the same time, by default three for two processor cores.
@@ -32,18 +32,18 @@ PYTEST = $(BIN)/pytest --numprocesses $(or $(JOBS),auto) --dist worksteal
 test: $(VENV)/installed
 	$(PYTEST)
 
-# The same tests at full length, and those that only make sense so. CI runs them.
+# The same tests at full length, and those that only make sense at full length. CI runs them.
 test-all: $(VENV)/installed
 	RELAY_TESTS=all $(PYTEST)
 
-# The systemd unit in a machine of its own, without the network. As root, with debootstrap and systemd-container; the
-# first time makes a Debian in .cache/systemd. See docs/systemd.md.
+# Tests the systemd unit in a machine of its own, without the network. Needs root, debootstrap and systemd-container. The
+# first run makes a Debian in .cache/systemd. See docs/systemd.md.
 systemd-test: $(VENV)/installed
 	$(BIN)/python -m tests.systemd.debian .cache/systemd
 	RELAY_SYSTEMD_TEST=$(CURDIR)/.cache/systemd unshare --net --pid --fork --kill-child --mount-proc \
 	  sh -c 'ip link set lo up && $(BIN)/pytest tests/systemd'
 
-# Builds the image and sends mail through it. As root, with buildah and debootstrap; the first time makes a Debian in
+# Builds the image and sends mail through it. Needs root, buildah and debootstrap. The first run makes a Debian in
 # .cache/image. See docs/container.md.
 image-test: $(VENV)/installed
 	RELAY_IMAGE_TEST=.cache/image $(BIN)/pytest tests/image
@@ -52,16 +52,16 @@ image-test: $(VENV)/installed
 power-loss: $(VENV)/installed
 	RELAY_CUTS=$(or $(CYCLES),100) $(BIN)/pytest tests/survival/test_power.py
 
-# Has each write, sync, rename, ... of a message's life, a start and a merge fail, one after the other. Needs them too.
+# Makes each write, sync, rename, ... in the life of a message, a start and a merge fail, one at a time. Needs the same.
 disk-faults: $(VENV)/installed
 	RELAY_FAULTS=all $(BIN)/pytest tests/survival/test_disk.py tests/survival/test_merge_power.py
 
-# Kills the daemon under load, at moments that a seed decides: about two seconds a cycle. RELAY_SEED=... repeats a run.
+# Kills the daemon under load, at times chosen by a seed: about two seconds a cycle. RELAY_SEED=... repeats a run.
 kills: $(VENV)/installed
 	RELAY_KILLS=$(or $(CYCLES),300) $(BIN)/pytest tests/endtoend/test_kill.py
 
-# The daemon at half its top rate with 1 % of all faults, some minutes longer than MINUTES; RATE=... messages a second
-# spares the measurement. Ends with status 0 if nothing was lost and memory was flat. Samples go to .cache/soak.
+# Runs the daemon at half its top rate with 1 % of all faults, some minutes longer than MINUTES. RATE=... messages a second
+# skips the measurement of the top rate. Status 0 means no loss and flat memory. Samples go to .cache/soak.
 soak: $(VENV)/installed
 	$(BIN)/python -m tests.survival.soak --minutes $(or $(MINUTES),60) $(if $(RATE),--rate $(RATE)) \
 	  $(if $(SEED),--seed $(SEED))
@@ -79,14 +79,15 @@ docs: $(VENV)/installed
 
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# INPUTS for each target in each of two ways, a line each, and how its work grows; a million take hours. Some targets:
+# Feeds INPUTS inputs to each target in each of two ways, and measures the growth of its work. A million take hours.
+# Some targets:
 # make fuzz INPUTS=100000 TARGETS=server,client. See tests/fuzz/README.md.
 fuzz: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(TARGETS),--targets $(TARGETS)) $(if $(WAYS),--ways $(WAYS))
 
-# QUICK=1 takes under two minutes; BENCH passes further options, see $(BIN)/python -m bench --help. As root, with
-# debootstrap and Debian's postfix package; the first time makes the peers' Debians in .cache/bench.
+# QUICK=1 takes under two minutes. BENCH passes further options, see $(BIN)/python -m bench --help. Needs root,
+# debootstrap and Debian's postfix package. The first run makes the peers' Debians in .cache/bench.
 bench: $(VENV)/installed
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
