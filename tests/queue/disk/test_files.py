@@ -1,4 +1,4 @@
-"""The rewriting of a file in place."""
+"""The names of a queue's files."""
 
 import sqlite3
 from contextlib import closing
