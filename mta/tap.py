@@ -16,7 +16,8 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 import mta
-from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.assembly import RelayContext
 from mta.daemon.clocks import use_monotonic_timers

@@ -18,6 +18,15 @@ from mta.delivery.local.aliases import AliasesFile
 from mta.dkim.keyring import DkimKeyError, open_keyring
 from mta.tls.keypair import CertificateError, read_pair
 
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_SOURCES = {
+    Source.ENVIRONMENT: "from the environment",
+    Source.FILE: f"from the file that {{name}}{FILE_SUFFIX} names",
+    Source.MACROS: f"from the macros in {MACROS_FILE.name}",
+}
+_WIDTH = 100
+_INDENT = "    "
+
 
 def check_files(settings: Settings, now: float) -> tuple[str, ...]:
     """Return notices about certificate, DKIM keys and aliases. Raises SettingsError if a start would fail.
@@ -42,16 +51,6 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
     if mistakes:
         raise SettingsError(mistakes)
     return tuple(notices)
-
-
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
-_SOURCES = {
-    Source.ENVIRONMENT: "from the environment",
-    Source.FILE: f"from the file that {{name}}{FILE_SUFFIX} names",
-    Source.MACROS: f"from the macros in {MACROS_FILE.name}",
-}
-_WIDTH = 100
-_INDENT = "    "
 
 
 def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
-from mta.config.setting import MASK, Setting, SettingsError, SettingsReader, Source
+from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import read_smarthost
 from mta.config.sources import files
 from mta.config.sources.interfaces import interface_networks
@@ -22,6 +22,9 @@ from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustIt
 from mta.routing.route import Smarthost
 from mta.smtp.address import AddressError, parse_domain
 from mta.smtp.domains import DomainList
+
+_LOCALHOST = "localhost"
+_ALL_DOMAINS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +38,6 @@ class EffectiveSetting:
     def __str__(self) -> str:
         """Return `NAME = text`."""
         return f"{self.name} = {self.text}".rstrip()
-
-
-def effective_settings(reader: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
-    """Return all settings in the order of the table. `found` has the values, by name, that replace an empty default."""
-    return tuple(
-        EffectiveSetting(setting.name, _text(setting, reader) or found.get(setting.name, ""), reader.source(setting))
-        for setting in SETTINGS
-    )
-
-
-def _text(setting: Setting[Any], reader: SettingsReader) -> str:
-    if setting.secret:
-        return MASK if reader.is_set(setting) else ""
-    return setting.value_type.show(reader.get(setting))
-
-
-__all__ = ["Settings", "SettingsError", "read_settings"]
-
-_LOCALHOST = "localhost"
-_ALL_DOMAINS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +189,22 @@ def _assemble(
         notices=tuple(dict.fromkeys(reader.notices)),
         effective=effective_settings(reader, stand_ins),
     )
+
+
+def effective_settings(reader: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
+    """Return all settings in the order of the table. `found` has the values, by name, that replace an empty default."""
+    return tuple(
+        EffectiveSetting(
+            setting.name, _effective_text(setting, reader) or found.get(setting.name, ""), reader.source(setting)
+        )
+        for setting in SETTINGS
+    )
+
+
+def _effective_text(setting: Setting[Any], reader: SettingsReader) -> str:
+    if setting.secret:
+        return MASK if reader.is_set(setting) else ""
+    return setting.value_type.show(reader.get(setting))
 
 
 def _ipv6(reader: SettingsReader) -> bool:

@@ -17,8 +17,17 @@ from twisted.python.failure import Failure
 
 from mta.workers.channel import Channel, Handler, open_channel
 
+#: Seconds that a worker has to stop: for the grace of running deliveries, for QUIT, and for one or two fsyncs.
+STOP_SECONDS = 20.0
+#: The descriptor of the channel in a worker; the other inherited descriptors follow.
+CHANNEL_DESCRIPTOR = 3
+_OUT, _ERR = 1, 2
+# Seconds from the end of the channel until the worker is stopped.
+_LAST_SECONDS = 2.0
+# Octets of a worker's standard error that are kept until it listens; older ones are discarded.
+_MAX_STARTUP_ERRORS = 65536
 #: Octets of an incomplete line that are kept; a longer line is split.
-LONGEST = 1 << 20
+MAX_LINE = 1 << 20
 
 
 class LineBuffer:
@@ -34,24 +43,12 @@ class LineBuffer:
             lines, self._rest = self._rest + whole + end, rest
             return lines
         self._rest += rest
-        return self.end() if len(self._rest) > LONGEST else b""
+        return self.end() if len(self._rest) > MAX_LINE else b""
 
     def end(self) -> bytes:
         """Return the incomplete line with a line end added."""
         rest, self._rest = self._rest, b""
         return rest + b"\n" if rest else b""
-
-
-#: Seconds that a worker has to stop: for the grace of running deliveries, for QUIT, and for one or two fsyncs.
-STOP_SECONDS = 20.0
-#: The descriptor of the channel in a worker; the other inherited descriptors follow.
-CHANNEL_DESCRIPTOR = 3
-
-_OUT, _ERR = 1, 2
-# Seconds from the end of the channel until the worker is stopped.
-_LAST_SECONDS = 2.0
-# Octets of a worker's standard error that are kept until it listens; older ones are discarded.
-_MAX_STARTUP_ERRORS = 65536
 
 
 @dataclass(frozen=True, slots=True)

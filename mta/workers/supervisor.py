@@ -15,6 +15,9 @@ from mta.delivery.destinations.window import WindowLimits
 from mta.workers.process import End, Launch, OutputSinks, WorkerProcess
 from mta.workers.window_broker import WindowBroker
 
+# Checks of the heartbeats in the time that a worker may be silent.
+_CHECKS_PER_PATIENCE = 4
+
 
 @dataclass(frozen=True, slots=True)
 class RestartBackoff:
@@ -41,10 +44,6 @@ class Restarts:
         wait = 0.0 if lived >= backoff.settled else self._next
         self._next = min(max(backoff.first, wait * backoff.factor), backoff.longest)
         return wait
-
-
-# Checks of the heartbeats in the time that a worker may be silent.
-_CHECKS_PER_PATIENCE = 4
 
 
 class Watchdog:

@@ -5,7 +5,8 @@ import pytest
 
 from harness.certificates import authority
 from mta.cli.configuration import check_files
-from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
 from mta.dkim.keys import new_key, to_pem
 
 NOW = time.time()

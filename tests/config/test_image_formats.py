@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS
 from mta.inbound.networks import IPNetwork
 from mta.routing.route import Smarthost

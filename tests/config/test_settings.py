@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mta.config.identity import read_identity, usual_identity
 from mta.config.schedule import read_schedule
-from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS
 from mta.delivery.local.rule import LocalKind, LocalRule
 from mta.inbound.networks import IPNetwork

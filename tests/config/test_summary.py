@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.config.settings import Settings, SettingsError, read_settings
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.config.table import SETTINGS
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from mta.config.settings import SettingsError, read_settings
+from mta.config.setting import SettingsError
+from mta.config.settings import read_settings
 from mta.config.sources.macros import parse_macros
 from mta.config.summary import startup_summary
 from mta.config.table import SETTINGS

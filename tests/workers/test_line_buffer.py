@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.workers.process import LONGEST, LineBuffer
+from mta.workers.process import MAX_LINE, LineBuffer
 
 PIECES = st.lists(st.lists(st.sampled_from([b"a", b"bc", b"\n"])).map(b"".join))
 
@@ -37,5 +37,5 @@ def test_nothing_is_lost_or_doubled_and_each_piece_passed_on_ends_with_a_line(pi
 def test_a_line_without_end_is_passed_on_in_parts():
     lines = LineBuffer()
     passed = [lines.feed(b"x" * 65536) for _ in range(40)]
-    assert b"".join(passed).count(b"x") > LONGEST
-    assert all(len(piece) <= LONGEST + 65537 for piece in passed)
+    assert b"".join(passed).count(b"x") > MAX_LINE
+    assert all(len(piece) <= MAX_LINE + 65537 for piece in passed)
