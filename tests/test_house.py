@@ -27,7 +27,7 @@ MAX_FILES_IN_A_FOLDER = 12
 # aim is 3 and 4 everywhere.
 PROSE_LIMITS = {
     "mta": (12, 4),
-    "mta/cli": (18, 8),
+    "mta/cli": (3, 4),
     "mta/config": (3, 4),
     "mta/daemon": (3, 4),
     "mta/delivery": (3, 4),

@@ -1,3 +1,5 @@
+"""`smtprelay config` as an operator runs it."""
+
 from click.testing import CliRunner
 
 from mta.cli.main import main

@@ -1,3 +1,5 @@
+"""The text of `smtprelay config`."""
+
 import re
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""`smtprelay dkim`: new keys, and their comparison with a DNS server."""
+
 import re
 import stat
 from pathlib import Path

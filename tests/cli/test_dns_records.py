@@ -1,3 +1,5 @@
+"""DNS records of DKIM and SPF, and verdicts on published ones."""
+
 import base64
 import re
 

@@ -1,3 +1,5 @@
+"""The environment of a command: its own, a file's, or a running relay's."""
+
 from pathlib import Path
 
 import pytest

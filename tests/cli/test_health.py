@@ -1,3 +1,5 @@
+"""`smtprelay health` against servers and queues in each state."""
+
 import os
 import sqlite3
 import threading

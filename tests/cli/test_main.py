@@ -1,3 +1,5 @@
+"""The command line as a whole: late imports, and output that cannot be written."""
+
 import subprocess
 import sys
 from pathlib import Path

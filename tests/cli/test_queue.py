@@ -1,3 +1,5 @@
+"""`smtprelay queue` on real queue files."""
+
 import json
 import os
 import re

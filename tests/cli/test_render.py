@@ -1,3 +1,5 @@
+"""Messages and summaries as lines and as JSON objects."""
+
 from dataclasses import replace
 
 import pytest

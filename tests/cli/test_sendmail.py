@@ -1,3 +1,5 @@
+"""The sendmail command: its options, and the message that it submits."""
+
 from pathlib import Path
 
 import pytest

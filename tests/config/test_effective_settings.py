@@ -1,3 +1,5 @@
+"""The values of all settings as text, with their origin and with secrets masked."""
+
 from mta.config.setting import SettingsReader, Source
 from mta.config.settings import EffectiveSetting, effective_settings
 from mta.config.table import SETTINGS

@@ -1,3 +1,5 @@
+"""RUN_AS: users and groups by name and by number, and the errors about unknown ones."""
+
 import grp
 import os
 import pwd

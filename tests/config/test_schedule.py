@@ -1,3 +1,5 @@
+"""RETRY_SCHEDULE: reading and writing of retry rules and times."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""The reader of settings: secrets, their files, macros, mistakes and notices."""
+
 import os
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The settings of whole environments: defaults, mistakes and notices."""
+
 import ipaddress
 import os
 import shlex

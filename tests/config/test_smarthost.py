@@ -1,3 +1,5 @@
+"""The choice of the smarthost, its TLS rule, its login, and the notices about unused settings."""
+
 from pathlib import Path
 
 import pytest

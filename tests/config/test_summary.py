@@ -1,3 +1,5 @@
+"""The summary of the settings in the log."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""The table of settings: defaults, examples and help of each one."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""RELAY_NETWORKS in Exim's and in the usual spelling, and the advice about other spellings."""
+
 import ipaddress
 import re
 import tracemalloc

@@ -1,3 +1,5 @@
+"""Notices about variables, values and mounted files without the effect that an operator expects."""
+
 from pathlib import Path
 
 import pytest

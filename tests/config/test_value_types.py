@@ -1,3 +1,5 @@
+"""The value types of settings: texts that are read, and errors about others."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Timers on the monotonic clock while the wall clock is set."""
+
 import time
 
 from twisted.internet.base import ReactorBase

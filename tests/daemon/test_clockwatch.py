@@ -1,3 +1,5 @@
+"""The detection of a wall clock that was set."""
+
 from mta.daemon.clocks import ClockWatch
 from mta.event_log.log import EventLog
 

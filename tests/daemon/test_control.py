@@ -1,3 +1,5 @@
+"""The control socket: its lines, its limits, and a command that notifies the daemon."""
+
 import os
 import socket
 import stat

@@ -1,3 +1,5 @@
+"""The trimming of the heap, and its intervals."""
+
 import ctypes
 import os
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Mount tables of containers and hosts, and the warnings about QUEUE_DIR."""
+
 from pathlib import Path
 
 import pytest

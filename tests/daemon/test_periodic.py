@@ -1,3 +1,5 @@
+"""Periodic work, its intervals and its errors."""
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase

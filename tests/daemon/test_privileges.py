@@ -1,3 +1,5 @@
+"""The rules for a relay that is started as root."""
+
 import os
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The file of settings that a running relay publishes."""
+
 import json
 import os
 import stat

@@ -1,3 +1,5 @@
+"""Notifications to the service manager."""
+
 import secrets
 import socket
 import threading

@@ -1,3 +1,5 @@
+"""The channel between parent and worker."""
+
 import json
 import socket
 

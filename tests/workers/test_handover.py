@@ -1,3 +1,5 @@
+"""The handover of settings and certificate to a worker."""
+
 import os
 import pickle
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The splitting of a worker's output into whole lines."""
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

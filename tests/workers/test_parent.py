@@ -1,3 +1,5 @@
+"""The environment that a worker inherits."""
+
 import os
 
 from mta.config.table import SETTINGS

@@ -1,3 +1,5 @@
+"""The delays between restarts of a worker."""
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,3 +1,5 @@
+"""The supervisor with fake processes: start, restart, watchdog and stop."""
+
 import errno
 import io
 import os

@@ -1,3 +1,5 @@
+"""The parent's side of shared limits."""
+
 from collections.abc import Iterator
 
 import pytest

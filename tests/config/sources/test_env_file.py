@@ -1,3 +1,5 @@
+"""Files of variables, read as systemd and Docker read them."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Lists, hosts and sizes in Exim's spelling."""
+
 import re
 
 import pytest

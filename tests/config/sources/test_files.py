@@ -1,3 +1,5 @@
+"""Files that settings name: missing, empty, unreadable, or readable by all users."""
+
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

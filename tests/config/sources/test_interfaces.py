@@ -1,3 +1,5 @@
+"""The networks of an interface, from real and from made-up rtnetlink messages."""
+
 import ipaddress
 import socket
 import struct

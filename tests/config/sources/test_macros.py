@@ -1,3 +1,5 @@
+"""Exim's macros file: macros that take effect, and notices about the others."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

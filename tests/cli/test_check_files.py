@@ -1,3 +1,5 @@
+"""The check of certificate, DKIM keys and aliases by `smtprelay config check`."""
+
 import time
 from pathlib import Path
 
