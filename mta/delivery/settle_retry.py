@@ -151,17 +151,14 @@ class SettlementRetrier:
                 continue
             if due is None and pending.use_newer_claim():
                 # The claim was there first, so that the attempt was made under a lease that was lost.
-                return await self._settle_again(id, attempt, job)
+                self.pending.pop(id, None)
+                return await self._write(id, attempt, job)
             if due is not None:
                 self._claimer.due_at(due)
             break
         if self.pending.get(id) is pending:
             del self.pending[id]
         return pending.newer
-
-    async def _settle_again(self, id: QueueId, attempt: Attempt, job: Job | None) -> Claim | None:
-        del self.pending[id]
-        return await self._write(id, attempt, job)
 
     async def _may_retry(self, id: QueueId, pending: PendingSettlement, failure: Failure) -> bool:
         """Wait until the next attempt; return False if there is to be none."""

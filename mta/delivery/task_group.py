@@ -30,13 +30,6 @@ class TaskGroup:
         self._running += 1
         Deferred.fromCoroutine(task).addBoth(self._end)
 
-    async def run(self, task: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine within the caller, which costs less than `start` and handles an exception alike."""
-        try:
-            await task
-        except Exception:  # noqa: BLE001 (a bug in one task must not end the others)
-            self._fail(Failure())
-
     async def next_end(self) -> bool:
         """Wait until a coroutine ends; return whether others are still running."""
         if self._running and not self._ended:
@@ -57,12 +50,13 @@ class TaskGroup:
         if waiter is not None:
             waiter.callback(None)
 
+    def fail(self, failure: Failure) -> None:
+        """Log an exception, and keep it as that of a task."""
+        _log.failure("a task of the delivery side failed", failure)
+        self.failure = failure
+
     def _end(self, result: Failure | None) -> None:
         self._running -= 1
         if result is not None:
-            self._fail(result)
+            self.fail(result)
         self.wake()
-
-    def _fail(self, failure: Failure) -> None:
-        _log.failure("a task of the delivery side failed", failure)
-        self.failure = failure
