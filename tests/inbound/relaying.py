@@ -1,4 +1,4 @@
-"""The table of who may send where: clients, recipients, settings, and who reaches what under which of them.
+"""The table of relaying: clients, recipients, settings, and the recipients that each client reaches under each setting.
 
 A recipient is what stands between the brackets of RCPT; behind it is the domain that its mail may go to, whatever else
 is written in it.

@@ -1,4 +1,4 @@
-"""A real port and real descriptors: what clients hear when there is no room, and that the port comes back by itself."""
+"""A real port that runs out of file descriptors: the replies to clients, and the recovery of the port."""
 
 import contextlib
 import os
@@ -108,7 +108,7 @@ class Accepting(TestCase):
         await eventually(self.reactor, ended)
         return b"".join(said)
 
-    async def test_of_many_that_come_at_once_few_are_taken_in_each_turn(self):
+    async def test_of_many_clients_at_once_few_are_accepted_in_each_turn(self):
         await self.turn()
         clients = [self.connect() for _ in range(4 * MAX_BATCH)]
         await eventually(self.reactor, lambda: len(self.host.open) == len(clients))

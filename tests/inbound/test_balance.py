@@ -1,3 +1,5 @@
+"""Processes that accept from the same socket."""
+
 import os
 import socket
 
@@ -41,7 +43,7 @@ def test_a_process_that_is_ahead_leaves_the_next_to_the_others(memory):
     assert first.may_accept()
 
 
-def test_nobody_waits_for_a_process_that_has_ended(memory):
+def test_a_process_that_has_ended_delays_no_other(memory):
     first, second, parent = Balance(memory, 1), Balance(memory, 2), Balance(memory)
     first.begin()
     second.begin()
@@ -52,7 +54,7 @@ def test_nobody_waits_for_a_process_that_has_ended(memory):
     assert first.may_accept()
 
 
-def test_a_process_that_starts_again_starts_from_nothing(memory):
+def test_a_process_that_starts_again_counts_from_zero(memory):
     for _ in range(2):
         first = Balance(memory, 1)
         first.begin()
@@ -64,7 +66,7 @@ def test_a_process_that_starts_again_starts_from_nothing(memory):
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=200))
 @settings(max_examples=50)
-def test_whatever_comes_and_goes_some_process_may_take_the_next_at_once(events):
+def test_some_process_may_always_accept_the_next_connection_at_once(events):
     descriptor = shared_memory(3)
     processes = [Balance(descriptor, number) for number in (1, 2, 3)]
     os.close(descriptor)
@@ -105,7 +107,7 @@ class Listening(TestCase):
         for client in self.clients:
             client.close()
 
-    async def test_all_that_come_together_are_taken_though_the_other_process_takes_none(self):
+    async def test_all_connections_of_a_burst_are_accepted_if_the_other_process_accepts_none(self):
         self.other.begin()
         await eventually(self.reactor, lambda: len(self.factory.open) == len(self.clients))
         assert not self.balance.may_accept()

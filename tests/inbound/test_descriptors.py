@@ -1,3 +1,5 @@
+"""The number of clients for the file descriptors of the process."""
+
 import resource
 import subprocess
 import sys

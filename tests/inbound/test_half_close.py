@@ -1,4 +1,4 @@
-"""Clients that close their sending side behind everything they have to say, and wait for the replies."""
+"""Clients that close their sending side behind their last command, and wait for the replies."""
 
 import socket
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def test_the_replies_come_after_the_sync_and_then_the_connection_closes():
     assert len(parts.delivery.taken) == 1
 
 
-def test_a_reply_that_waits_for_the_dns_comes_and_what_is_pipelined_behind_it():
+def test_a_reply_that_waits_for_the_dns_arrives_with_the_replies_pipelined_behind_it():
     found: list[Callable[[], None]] = []
     parts = Listening()
     parts.check_domain = lambda _domain, done: found.append(lambda: done(RECIPIENT_OK))
@@ -90,7 +90,7 @@ def test_a_half_closed_session_gets_its_verdict_though_the_relay_stops():
     assert not client.open
 
 
-def test_a_body_that_ends_too_soon_is_said_in_the_log_and_the_connection_closes_at_once():
+def test_a_body_that_ends_too_soon_is_logged_and_the_connection_closes_at_once():
     parts, client = sent(wire=MESSAGE.replace("BDAT 7", "BDAT 700"))
     assert not client.open
     assert parts.delivery.taken == []

@@ -1,4 +1,4 @@
-"""What a client says of itself and of its mail, followed wherever it goes: no word leaves its line, field or command.
+"""Text of a client in logs, header fields and commands: it cannot leave its line, field or command.
 
 The wire, the log in both forms, the trace field, the commands to the next host, the report, the mailbox, and what the
 operator's command shows.
@@ -257,7 +257,7 @@ def test_no_word_of_a_client_leaves_its_line_its_field_or_its_command(commands, 
         assert_saved(claim, tmp_path)
 
 
-def test_half_of_them_are_taken_so_that_both_ways_are_followed():
+def test_half_of_the_texts_are_accepted_so_that_both_ways_are_tested():
     taken = sum(converse(commands)[2] is not None for commands in CONVERSATIONS)
     assert len(CONVERSATIONS) * 0.3 < taken < len(CONVERSATIONS) * 0.8
 

@@ -1,3 +1,5 @@
+"""Messages on their way into the queue: trace headers, bounds on memory, and refusals."""
+
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +44,7 @@ def take(*pieces: bytes, parts: Listening | None = None, trusted: bool = True, *
     return str(verdict), b"".join(taken[0].body.chunks()) if taken else b""
 
 
-def test_a_complete_message_gets_a_received_field_and_nothing_else() -> None:
+def test_a_complete_message_gets_a_received_field_and_no_other() -> None:
     answer, stored = take(COMPLETE)
     assert answer.startswith("250 2.0.0 Ok: queued as ")
     id = answer.rsplit(" ", 1)[1]
@@ -53,7 +55,7 @@ def test_a_complete_message_gets_a_received_field_and_nothing_else() -> None:
     assert b"for <bob@b.test>;" in trace
 
 
-def test_our_own_networks_get_what_their_mail_program_left_out() -> None:
+def test_trusted_clients_get_the_fields_that_their_mail_program_left_out() -> None:
     answer, stored = take(b"Subject: hi\r\n\r\nHello.\r\n")
     id = answer.rsplit(" ", 1)[1].encode()
     assert re.search(rb"\r\nDate: \w\w\w, \d\d \w\w\w \d{4} [\d:]{8} \+0000\r\n", stored)
@@ -67,7 +69,7 @@ MAILBOX_LINE = b"From root@host Mon Nov 29 10:00:01 2026\r\n"
 
 @pytest.mark.parametrize("line", [MAILBOX_LINE, b">" + MAILBOX_LINE, b"From root@host\r\n"])
 @pytest.mark.parametrize("cut", [lambda data: [data], lambda data: [data[at : at + 1] for at in range(len(data))]])
-def test_the_first_line_of_a_mailbox_file_is_taken_off_trusted_clients_mail(line: bytes, cut: Cut) -> None:
+def test_the_first_line_of_a_mailbox_file_is_removed_from_trusted_clients_mail(line: bytes, cut: Cut) -> None:
     answer, stored = take(*cut(line + COMPLETE))
     assert answer.startswith("250")
     assert stored.startswith(b"Received: ")
@@ -86,7 +88,7 @@ def test_a_body_that_begins_with_from_keeps_its_first_line(body: bytes, cut: Cut
     assert stored.endswith(b"\r\n\r\n" + body)
 
 
-def test_a_mailbox_line_alone_or_before_a_body_is_taken_off_too() -> None:
+def test_a_mailbox_line_alone_or_before_a_body_is_removed_too() -> None:
     assert take(MAILBOX_LINE)[1].endswith(b"From: <alice@a.test>\r\n")
     assert take(MAILBOX_LINE + b"\r\nbody\r\n")[1].endswith(b"From: <alice@a.test>\r\n\r\nbody\r\n")
 
@@ -101,7 +103,7 @@ def test_a_header_behind_a_mailbox_line_without_a_time_is_bounded_too(rest: byte
     assert store(incoming) == HEADER_TOO_LARGE
 
 
-def test_bcc_is_taken_out_of_trusted_clients_mail_and_left_in_strangers_mail() -> None:
+def test_bcc_is_removed_from_trusted_clients_mail_and_kept_in_strangers_mail() -> None:
     blind = b"To: x@y.test\r\nBcc: boss@y.test,\r\n spy@y.test\r\nContent-Length: 9\r\n" + COMPLETE
     _, stored = take(blind)
     assert stored.endswith(b"\r\nTo: x@y.test\r\n" + COMPLETE)
@@ -127,7 +129,7 @@ def test_a_report_gets_no_from_of_the_null_sender() -> None:
     assert b"From:" not in stored
 
 
-def test_the_trace_of_an_earlier_final_delivery_is_taken_out() -> None:
+def test_the_trace_of_an_earlier_final_delivery_is_removed() -> None:
     _, stored = take(b"Return-Path: <x@y.test>\r\n" + COMPLETE)
     assert b"Return-Path" not in stored
     assert stored.endswith(COMPLETE)
@@ -138,7 +140,7 @@ def test_a_message_without_a_header_gets_one() -> None:
     assert stored.endswith(b"\r\n\r\nHello, without any header.\r\n")
 
 
-def test_an_empty_message_is_a_header_of_ours() -> None:
+def test_an_empty_message_gets_a_header() -> None:
     answer, stored = take()
     assert answer.startswith("250")
     assert stored.startswith(b"Received: ")
@@ -167,7 +169,7 @@ def test_a_header_without_end_is_refused_and_not_kept_in_memory() -> None:
     assert stored == b""
 
 
-def test_what_was_declared_travels_in_the_envelope() -> None:
+def test_declared_parameters_are_in_the_envelope() -> None:
     parts = Listening()
     take(COMPLETE, parts=parts, body_type=BodyType.EIGHT_BIT, envid="abc")
     kept = parts.delivery.taken[0].envelope
@@ -206,7 +208,7 @@ class CountingQueue(MemoryQueue):
 HEAD = b"Subject: hi\r\n\r\n"
 
 
-def test_the_memory_of_all_messages_together_is_bounded_and_what_is_beyond_goes_to_files() -> None:
+def test_the_memory_of_all_messages_together_is_bounded_and_the_excess_goes_to_files() -> None:
     queue = CountingQueue()
     parts = Listening(InboundLimits(octets_in_memory=1_000_000), queue)
     crowd = [begin(parts) for _ in range(100)]
@@ -220,7 +222,7 @@ def test_the_memory_of_all_messages_together_is_bounded_and_what_is_beyond_goes_
     assert {claim.body.size for claim in parts.delivery.taken} == {parts.delivery.taken[0].body.size}
 
 
-def test_long_headers_of_a_crowd_are_refused_for_now_and_short_ones_taken() -> None:
+def test_under_low_memory_long_headers_get_a_452_and_short_ones_are_accepted() -> None:
     parts = Listening(InboundLimits(octets_in_memory=1_000_000))
     crowd = [begin(parts) for _ in range(10)]
     for incoming in crowd:
@@ -312,7 +314,7 @@ class Refusing(MemoryQueue):
         (Refusing(QueueError("the queue file cannot be written")), "451 4.3.0"),
     ],
 )
-def test_what_cannot_be_stored_is_refused_for_now_and_the_log_says_why(queue: MemoryQueue, code: str) -> None:
+def test_a_message_that_cannot_be_stored_gets_a_4yz_and_the_log_has_the_reason(queue: MemoryQueue, code: str) -> None:
     parts = Listening(queue=queue)
     answer, _ = take(COMPLETE, parts=parts)
     assert answer.startswith(code)
@@ -320,7 +322,7 @@ def test_what_cannot_be_stored_is_refused_for_now_and_the_log_says_why(queue: Me
     assert not [line for line in parts.lines if " accepted " in line]
 
 
-def test_a_bug_in_the_queue_is_logged_and_the_client_told_to_try_later() -> None:
+def test_a_bug_in_the_queue_is_logged_and_the_client_gets_a_451() -> None:
     parts = Listening(queue=Refusing(ZeroDivisionError("oops")))
     with capturedLogs() as events:
         answer, _ = take(COMPLETE, parts=parts)

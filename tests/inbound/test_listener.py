@@ -1,3 +1,5 @@
+"""The listening side on a transport in memory: replies, deadlines, limits, TLS and the stop."""
+
 import gc
 from collections.abc import Container, Iterable
 
@@ -36,7 +38,7 @@ class ListenerTests(SynchronousTestCase):
         wire.say(GREET, MAIL, RCPT)
         assert wire.say("DATA").startswith("354")
 
-    def test_a_client_is_greeted_by_our_name(self) -> None:
+    def test_a_client_is_greeted_by_the_relays_name(self) -> None:
         assert self.wire().heard().startswith("220 mx.example.test ESMTP")
 
     def test_the_250_comes_after_the_sync_and_not_before(self) -> None:
@@ -75,7 +77,7 @@ class ListenerTests(SynchronousTestCase):
         gc.collect()
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
 
-    def test_what_is_pipelined_behind_a_body_waits_for_its_verdict(self) -> None:
+    def test_commands_pipelined_behind_a_body_wait_for_its_verdict(self) -> None:
         queue = SlowQueue()
         wire = self.wire(queue=queue)
         self.start_body(wire)
@@ -136,7 +138,7 @@ class ListenerTests(SynchronousTestCase):
         assert wire.say(*(f"Delivered-To: {number}@b.test" for number in range(10_000)), "", ".").startswith("250")
         assert asked == [(2, 50)]
 
-    def test_what_the_machine_refuses_by_itself_is_in_the_log_too(self) -> None:
+    def test_commands_that_the_machine_refuses_are_in_the_log_too(self) -> None:
         for command, reply in (
             ("AUTH PLAIN AGFsaWNlAHMzY3JldA==", "503 5.5.1"),
             ("MAIL FROM:<alice@a.test> SIZE=999999999", "552 5.3.4"),
@@ -160,13 +162,13 @@ class ListenerTests(SynchronousTestCase):
         assert wire.say("RCPT TO:<eve@b.test>").startswith("452 4.5.3")
         assert "RCPT TO:<eve@b.test>" in self.listening.lines[0]
 
-    def test_what_a_client_sends_behind_a_refused_login_is_in_no_line(self) -> None:
+    def test_input_behind_a_refused_login_is_not_logged(self) -> None:
         wire = self.wire()
         wire.say(GREET, "AUTH LOGIN", "YWxpY2U=", "czNjcmV0")
         assert len(self.listening.lines) == 3
         assert not any(secret in line for line in self.listening.lines for secret in ("YWxp", "czNj", "LOGIN"))
 
-    def test_a_client_that_says_nothing_is_told_and_closed(self) -> None:
+    def test_a_silent_client_gets_a_reply_and_is_closed(self) -> None:
         wire = self.wire()
         wire.heard()
         self.listening.clock.pump([5] * 61)
@@ -214,7 +216,7 @@ class ListenerTests(SynchronousTestCase):
         assert wire.heard().startswith("421 4.4.2")
         assert not wire.open
 
-    def test_chunks_at_more_than_the_least_rate_are_taken_however_long_they_last(self) -> None:
+    def test_chunks_above_the_minimum_rate_are_accepted_for_any_time(self) -> None:
         wire = self.wire()
         wire.say(GREET, MAIL, RCPT)
         for _ in range(100):
@@ -222,7 +224,7 @@ class ListenerTests(SynchronousTestCase):
             self.listening.clock.pump([5, 5])
         assert wire.say("BDAT 0 LAST").startswith("250")
 
-    def test_a_session_that_brings_no_message_ends_within_the_hour_whatever_it_says(self) -> None:
+    def test_a_session_without_a_message_ends_within_the_hour_with_any_commands(self) -> None:
         for lines in (["NOOP"], [MAIL, RCPT, "RSET"], [MAIL, "RCPT TO:<nobody@here.test>"], ["EHLO app.test"]):
             wire = self.wire(SmtpLimits(idle_commands=1_000_000, errors=1_000_000))
             wire.say(GREET)
@@ -253,7 +255,7 @@ class ListenerTests(SynchronousTestCase):
             self.listening.clock.advance(5)
         assert wire.say(".").startswith("250")
 
-    def test_a_body_slower_than_the_least_rate_is_ended_and_nothing_is_kept(self) -> None:
+    def test_a_body_below_the_minimum_rate_is_ended_and_dropped(self) -> None:
         wire = self.wire()
         self.start_body(wire)
         for _ in range(14):
@@ -264,7 +266,7 @@ class ListenerTests(SynchronousTestCase):
         wire.protocol.connectionLost()
         assert self.successResultOf(self.listening.queue.summary()).messages == 0
 
-    def test_a_body_that_keeps_the_least_rate_is_taken_however_long_it_lasts(self) -> None:
+    def test_a_body_at_the_minimum_rate_is_accepted_after_any_time(self) -> None:
         wire = self.wire()
         self.start_body(wire)
         for _ in range(100):
@@ -310,7 +312,7 @@ class ListenerTests(SynchronousTestCase):
         assert message.envelope.origin.helo == ""
         assert message.envelope.origin.protocol == "SMTP"
 
-    def test_a_session_we_end_is_still_read_for_a_while_so_that_our_last_words_arrive(self) -> None:
+    def test_a_session_that_the_relay_ends_is_read_for_a_while_so_that_the_last_reply_arrives(self) -> None:
         wire = self.wire()
         assert wire.say("GET / HTTP/1.1").splitlines()[-1].startswith("554")
         assert wire.transport.half_closed
@@ -336,7 +338,7 @@ class ListenerTests(SynchronousTestCase):
         queue.syncs[0].callback(None)
         assert wire.transport.producerState == "producing" or not wire.open
 
-    def test_recipients_of_all_clients_are_bounded_but_a_hundred_are_taken_of_each(self) -> None:
+    def test_recipients_of_all_clients_are_bounded_but_each_may_have_a_hundred(self) -> None:
         listening = self.listen(InboundLimits(surplus_recipients=50))
         first, second = listening.connect(), listening.connect()
         recipients = [f"RCPT TO:<{number}@b.test>" for number in range(200)]
@@ -445,13 +447,13 @@ class ListenerTests(SynchronousTestCase):
         self.successResultOf(stopping)
         assert self.successResultOf(self.listening.queue.summary()).messages == 0
 
-    def test_a_refused_body_is_the_last_that_is_heard_of_a_client_when_we_stop(self) -> None:
+    def test_a_refused_body_ends_the_session_when_the_relay_stops(self) -> None:
         wire = self.wire(SmtpLimits(message_size=10))
         self.start_body(wire)
         self.listening.factory.stop()
         assert [line[:3] for line in wire.say("more than ten octets", ".").splitlines()] == ["552", "421"]
 
-    def test_whoever_does_not_go_when_we_stop_is_hung_up_on(self) -> None:
+    def test_a_client_that_stays_when_the_relay_stops_is_disconnected(self) -> None:
         wire = self.wire()
         stopping = self.listening.factory.stop()
         self.listening.clock.pump([0, GOODBYE])
@@ -471,7 +473,7 @@ class ListenerTests(SynchronousTestCase):
         wire.protocol.connectionLost()
         self.successResultOf(stopping)
 
-    def test_nothing_is_left_running_when_everyone_is_gone(self) -> None:
+    def test_no_timer_is_left_when_all_clients_are_gone(self) -> None:
         wire = self.wire()
         wire.protocol.connectionLost()
         self.listening.clock.advance(5)

@@ -1,3 +1,5 @@
+"""Trust lists and the verdicts on clients."""
+
 import ipaddress
 import pickle
 
@@ -78,7 +80,7 @@ def test_the_first_item_that_matches_decides(items: list[str], trusted: bool) ->
     assert trust(*items).verdict("10.0.0.5", NOBODY) is trusted
 
 
-def test_a_list_that_ends_in_an_exclusion_trusts_nobody_beyond_it() -> None:
+def test_a_list_that_ends_in_an_exclusion_does_not_trust_other_clients() -> None:
     assert not trust("!10.0.0.5").verdict("203.0.113.1", NOBODY)
 
 
@@ -109,7 +111,7 @@ def test_a_list_is_written_as_it_is_read() -> None:
     assert str(trust(*written.split(" ; "))) == written
 
 
-def test_lists_of_the_same_items_are_equal_whatever_they_have_seen() -> None:
+def test_lists_of_the_same_items_are_equal_with_any_cached_verdicts() -> None:
     seen = trust("10.0.0.0/8")
     seen.verdict("10.0.0.1", NOBODY)
     assert seen == trust("10.0.0.0/8")
@@ -119,7 +121,7 @@ def test_lists_of_the_same_items_are_equal_whatever_they_have_seen() -> None:
 @pytest.mark.parametrize(
     "text", ["", "10.0.0/8", "10.0.0.0/33", "fe80::1%eth0", "fe80::%eth0/64", "x", "10.0.0.0/8 ", "10.0.0.0/255.0.0.0"]
 )
-def test_what_is_no_network_is_refused(text: str) -> None:
+def test_text_that_is_not_a_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         network(text)
 

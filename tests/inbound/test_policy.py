@@ -29,7 +29,7 @@ def code(client: Client, local: str, domain: str) -> int | None:
     return None if verdict is None else verdict.code
 
 
-def test_any_sender_is_taken_but_a_strangers_domain_literal() -> None:
+def test_any_sender_is_accepted_but_a_strangers_domain_literal() -> None:
     for client in (FRIEND, STRANGER):
         assert POLICY.sender(client, None).code == 250
         assert POLICY.sender(client, Address("root", "nowhere.test")).code == 250
@@ -37,11 +37,11 @@ def test_any_sender_is_taken_but_a_strangers_domain_literal() -> None:
     assert POLICY.sender(FRIEND, Address("root", "[127.0.0.1]")).code == 250
 
 
-def test_our_own_networks_may_send_anywhere() -> None:
+def test_trusted_clients_may_send_anywhere() -> None:
     assert code(FRIEND, "x", "anywhere.test") == 250
 
 
-def test_a_stranger_may_not_relay_and_is_told_what_would_allow_it() -> None:
+def test_a_stranger_may_not_relay_and_the_reply_names_the_settings() -> None:
     verdict = POLICY.recipient(STRANGER, Address("x", "anywhere.test"))
     assert str(verdict).startswith("550 5.7.1 relay not permitted: 203.0.113.9 is not in RELAY_NETWORKS")
     assert "anywhere.test is not in RELAY_DOMAINS" in str(verdict)
@@ -91,7 +91,7 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
     assert code(FRIEND, local, "here.test") == 550
 
 
-def test_a_client_that_may_turn_out_to_be_trusted_is_told_to_try_later() -> None:
+def test_a_client_that_may_prove_to_be_trusted_gets_a_451() -> None:
     policy = RelayPolicy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
     verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]
@@ -105,7 +105,7 @@ def test_a_client_that_may_turn_out_to_be_trusted_is_told_to_try_later() -> None
     assert other.code == 550
 
 
-def test_mailboxes_that_cannot_be_looked_at_are_neither_refused_nor_taken() -> None:
+def test_mailboxes_that_cannot_be_read_get_a_451() -> None:
     def away(address: Address) -> bool:
         raise FileNotFoundError(address)
 
@@ -134,14 +134,14 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("routing", "code"), ANSWERS)
-def test_what_is_known_is_answered_at_once(routing: Routing, code: int) -> None:
+def test_a_cached_routing_is_answered_at_once(routing: Routing, code: int) -> None:
     replies: list[Reply] = []
     DomainCheck(SlowRouter(routing))("a.test", replies.append)
     assert [reply.code for reply in replies] == [code]
 
 
 @pytest.mark.parametrize(("routing", "code"), ANSWERS)
-def test_what_must_be_asked_is_answered_later(routing: Routing, code: int) -> None:
+def test_a_routing_that_must_be_resolved_is_answered_later(routing: Routing, code: int) -> None:
     replies: list[Reply] = []
     router = SlowRouter()
     DomainCheck(router)("a.test", replies.append)

@@ -1,3 +1,5 @@
+"""Errors in binding the listening sockets."""
+
 import errno
 import select
 import socket
@@ -13,14 +15,14 @@ def test_a_bound_socket_listens_without_blocking() -> None:
         assert not listening.getblocking()
 
 
-def test_a_taken_port_is_named_with_what_to_do() -> None:
+def test_a_port_in_use_is_named_with_the_remedy() -> None:
     with bind("127.0.0.1", 0, "BIND_IP") as listening:
         port = listening.getsockname()[1]
         with pytest.raises(PortError, match=f"127.0.0.1 port {port}: another program listens there"):
             bind("127.0.0.1", port, "BIND_IP")
 
 
-def test_an_address_that_is_not_ours_names_its_setting() -> None:
+def test_an_address_of_another_host_names_its_setting() -> None:
     with pytest.raises(PortError, match="check BIND_IP"):
         bind("198.51.100.7", 0, "BIND_IP")
 
@@ -38,7 +40,7 @@ def test_connections_are_accepted_with_no_delay_for_short_replies() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_kernel_without_ipv6_is_told_apart_from_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_ipv6_is_distinguished_from_a_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(family: int, kind: int) -> socket.socket:
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 

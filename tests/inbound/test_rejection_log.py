@@ -1,3 +1,5 @@
+"""The log of rejected clients."""
+
 from twisted.internet.task import Clock
 
 from mta.event_log.log import EventLog
@@ -16,7 +18,7 @@ class Told:
         self.tally = RejectionLog(self.event_log, self.clock)
 
 
-def test_the_first_of_an_address_is_told_at_once_and_the_others_are_counted() -> None:
+def test_the_first_rejection_of_an_address_is_logged_at_once_and_the_others_are_counted() -> None:
     told = Told()
     for _ in range(3):
         told.tally.turned_away("192.0.2.1", AWAY)
@@ -46,7 +48,7 @@ def test_a_minute_has_no_more_lines_than_addresses_it_may_name_twice() -> None:
     assert f"{3 * (1000 - MAX_ADDRESSES)} more connections" in told.lines[-1]
 
 
-def test_what_is_wrong_is_said_once_a_minute() -> None:
+def test_a_trouble_is_logged_once_a_minute() -> None:
     told = Told()
     for _ in range(100):
         told.tally.trouble("no room", told.event_log.trouble)
@@ -56,7 +58,7 @@ def test_what_is_wrong_is_said_once_a_minute() -> None:
     assert len(told.lines) == 2
 
 
-def test_what_was_counted_is_told_when_it_closes() -> None:
+def test_counted_rejections_are_logged_at_the_close() -> None:
     told = Told()
     told.tally.turned_away("192.0.2.1", AWAY)
     told.tally.turned_away("192.0.2.1", AWAY)

@@ -1,3 +1,5 @@
+"""The host names in RELAY_NETWORKS and their look-ups."""
+
 import ipaddress
 
 from twisted.internet.task import Clock
@@ -25,7 +27,7 @@ class TrustedClientsTests(SynchronousTestCase):
         self.asked.append(name)
         return self.answer
 
-    def test_networks_and_resolved_names_are_ours_and_nobody_else(self) -> None:
+    def test_only_networks_and_resolved_names_are_trusted(self) -> None:
         assert self.trusted("127.0.0.1")
         assert self.trusted("192.0.2.7")
         assert not self.trusted("192.0.2.8")
@@ -107,7 +109,7 @@ class UnknownNameTests(SynchronousTestCase):
         assert trusted("192.0.2.7")
         assert not trusted.may_be_trusted("192.0.2.8")
 
-    def test_half_an_answer_is_none_for_the_other_clients(self) -> None:
+    def test_a_failed_family_leaves_other_clients_undecided(self) -> None:
         self.answer = Addresses(frozenset({ipaddress.ip_address("2001:db8::7")}), reason="SERVFAIL")
         trusted = self.begin(LIST)
         assert trusted("2001:db8::7")

@@ -1,3 +1,5 @@
+"""Addresses: parsing, quoting, international domains, literals, and deceptive characters."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,7 +109,7 @@ def test_an_address_is_read_into_its_comparable_form(text, local, domain):
         *(f"a@x{char}.test" for char in UNSEEN),
     ],
 )
-def test_what_is_no_address_is_refused(text):
+def test_text_that_is_not_an_address_is_refused(text):
     with pytest.raises(AddressError):
         parse_address(text)
 
@@ -180,7 +182,7 @@ def test_a_domain_is_letters_digits_dots_and_hyphens_and_reads_back_as_itself(te
 
 @given(st.text(max_size=40), st.sampled_from(["x.test", "[192.0.2.1]"]))
 @settings(max_examples=300, deadline=None)
-def test_no_address_holds_what_could_part_a_command_a_field_or_a_log_line(local, domain):
+def test_no_address_contains_a_character_that_breaks_a_command_a_field_or_a_log_line(local, domain):
     for text in (f"{local}@{domain}", f'"{local}"@{domain}'):
         try:
             address = parse_address(text)
@@ -193,12 +195,12 @@ def test_no_address_holds_what_could_part_a_command_a_field_or_a_log_line(local,
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::"])
-def test_an_ip_address_is_told_from_a_name(host):
+def test_an_ip_address_is_distinguished_from_a_name(host):
     assert is_ip(host)
 
 
 @pytest.mark.parametrize("host", ["mx.example.org", "", "192.0.2", "192.0.2.256", "[2001:db8::1]", "192.0.2.1:25"])
-def test_what_only_looks_like_an_ip_address_is_a_name(host):
+def test_text_that_only_resembles_an_ip_address_is_a_name(host):
     assert not is_ip(host)
 
 

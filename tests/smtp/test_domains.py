@@ -1,3 +1,5 @@
+"""Domain lists: patterns and the domains that they match."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,12 +36,12 @@ def test_a_pattern_matches_what_exim_would_match(pattern: str, domain: str, matc
     assert domain_list([pattern]).matches(domain) is matched
 
 
-def test_a_list_matches_what_any_of_its_patterns_matches() -> None:
+def test_a_list_matches_the_domains_of_all_its_patterns() -> None:
     domains = domain_list(["a.test", "*.b.test"])
     assert [domains.matches(name) for name in ("a.test", "x.b.test", "b.test", "c.test")] == [True, True, False, False]
 
 
-def test_an_empty_list_matches_nothing() -> None:
+def test_an_empty_list_does_not_match_any_domain() -> None:
     assert not DomainList().matches("a.test")
     assert not DomainList().matches("")
 
@@ -71,7 +73,7 @@ def test_a_wildcard_takes_sub_domains_and_never_the_domain_itself(sub: str, doma
 
 @given(st.text(max_size=20))
 @settings(max_examples=200)
-def test_reading_a_pattern_twice_changes_nothing(text: str) -> None:
+def test_parsing_a_pattern_twice_gives_the_same(text: str) -> None:
     try:
         pattern = parse_pattern(text)
     except AddressError:

@@ -1,3 +1,5 @@
+"""Lines, bodies and chunks, cut in any way."""
+
 import sys
 
 import pytest
@@ -148,7 +150,7 @@ def test_an_overlong_line_is_forgotten_while_it_comes():
         assert buffer.size <= 100
 
 
-def test_octets_can_be_taken_in_measure():
+def test_a_number_of_octets_can_be_taken():
     buffer = InputBuffer(100)
     buffer.feed(b"BDAT 3\r\nabcNOOP\r\n")
     assert buffer.line() == b"BDAT 3"
@@ -206,7 +208,7 @@ def test_any_split_of_the_wire_gives_the_same_body(data):
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_unstuffing_undoes_stuffing_whatever_the_pieces(data):
+def test_unstuffing_undoes_stuffing_in_any_pieces(data):
     body = data.draw(bodies)
     wire = stuffed(data.draw(splits(body)))
     assert undot(data.draw(splits(wire))) == (body, b"")
@@ -306,7 +308,7 @@ def test_chunks_with_bare_lfs_become_whole_lines_in_any_pieces(data):
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_long_lines_are_found_alike_whatever_the_pieces(data):
+def test_long_lines_are_found_alike_in_any_pieces(data):
     text = data.draw(bodies)
     pieces = ChunkReader()
     cut = [pieces.feed(piece) for piece in data.draw(splits(text))]
@@ -316,7 +318,7 @@ def test_long_lines_are_found_alike_whatever_the_pieces(data):
     assert (result.long_line, result.long_octets) == first
 
 
-def test_what_was_given_out_is_not_held() -> None:
+def test_octets_that_were_taken_are_released() -> None:
     for most in (None, 100_000):
         buffer = InputBuffer(512)
         buffer.feed(bytes(100_000))

@@ -1,3 +1,5 @@
+"""The parameters of MAIL and RCPT, and the encodings of DSN parameters."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Text of a peer on one line."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from mta.smtp.address import printable
         ("\x9b\u2028\u202e\ud800", "????"),
     ],
 )
-def test_only_what_shows_is_left(text, shown):
+def test_only_visible_characters_are_kept(text, shown):
     assert printable(text) == shown
 
 

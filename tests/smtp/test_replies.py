@@ -1,3 +1,5 @@
+"""Replies: their octets, their bounds, and replies of a server."""
+
 import pytest
 from hypothesis import given, settings
 
@@ -34,7 +36,7 @@ def test_a_line_is_cut_at_the_limit():
 
 
 @pytest.mark.parametrize(("code", "lines"), [(199, ("x",)), (600, ("x",)), (250, ())])
-def test_what_is_no_reply_cannot_be_made(code, lines):
+def test_an_invalid_reply_cannot_be_built(code, lines):
     with pytest.raises(ValueError, match="not a reply"):
         Reply(code, "", lines)
 

@@ -1,3 +1,5 @@
+"""The login mechanisms of the client."""
+
 import hashlib
 import hmac
 
@@ -42,7 +44,7 @@ def test_cram_md5_does_not_stop_at_a_colon() -> None:
     assert sasl.CramMd5("u", "before:after").respond(b"c") == f"u {digest('before:after', b'c')}".encode()
 
 
-def test_login_gives_user_then_password_then_nothing() -> None:
+def test_login_gives_the_user_then_the_password_then_an_error() -> None:
     mechanism = sasl.LoginMechanism("u^$#", 'p"\\%&/ :x')
     assert mechanism.initial is None
     assert mechanism.respond(b"Username:") == b"u^$#"

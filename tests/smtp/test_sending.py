@@ -1,4 +1,4 @@
-"""What goes out: one end of data for each message, where it belongs, whatever the queue holds and however it is cut."""
+"""Each message is sent with one end of data, at its end, with any content and in any pieces."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_every_body_arrives_as_it_was_stored_with_one_end_of_data(way, data, tex
 @each_way
 @given(data=st.data(), text=bodies.filter(bool), more=wild_bytes.filter(bool))
 @settings(max_examples=40, deadline=None)
-def test_octets_beyond_what_was_announced_never_become_commands(way, data, text, more):
+def test_octets_beyond_the_announced_size_never_become_commands(way, data, text, more):
     session = Session(*way)
     session.client.begin(OutgoingMessage(MAIL, (ONE,), len(text)))
     assert session.pump() is ClientEvent.SEND_BODY
@@ -194,7 +194,7 @@ def test_a_file_of_another_size_than_the_queue_knows_is_not_read(change, tmp_pat
     ("content", "found"),
     [(b"a\nb\r\n", "bare LF"), (b"a\rb\r\n", "bare CR"), (b"a\0b\r\n", "NUL"), (b"a\r", "bare CR")],
 )
-def test_a_damaged_body_says_what_is_wrong_each_time_it_is_read(content, found, tmp_path: Path):
+def test_reading_a_damaged_body_raises_the_error_each_time(content, found, tmp_path: Path):
     (tmp_path / "body").write_bytes(content)
     for body in map(stored, (MemoryBody(content), FileBody(tmp_path / "body", len(content)))):
         assert body.size == len(content)

@@ -163,7 +163,7 @@ def test_a_message_that_begins_with_the_ending_fares_alike(ending, fate):
 
 
 @every_ending
-def test_two_cuts_make_no_ending_of_what_is_none(ending, fate):
+def test_two_cuts_do_not_create_an_end_of_data(ending, fate):
     wire = b"a" + ending + b"RSET\r\n.\r\n"
     for one, two in itertools.combinations(range(1, len(wire)), 2):
         serving = in_data()
@@ -246,7 +246,7 @@ def test_every_pair_of_breaks_around_a_dot_ends_the_message_or_the_session_as_it
         (b"\x80\xff\r\n.\r\n", b"\x80\xff\r\n"),
     ],
 )
-def test_legal_oddities_are_taken_rightly_and_the_next_command_is_heard(wire, body):
+def test_legal_oddities_are_read_correctly_and_the_next_command_too(wire, body):
     for pieces in cuts(wire + b"NOOP\r\nMAIL FROM:<next@client.test>\r\n"):
         serving = in_data()
         said = serving.hear(*pieces)
@@ -256,7 +256,7 @@ def test_legal_oddities_are_taken_rightly_and_the_next_command_is_heard(wire, bo
 
 
 @every_ending
-def test_a_body_that_is_refused_for_its_size_lets_nothing_through_either(ending, fate):
+def test_a_body_that_is_refused_for_its_size_hides_no_command_either(ending, fate):
     wire = b"x" * 90 + ending + SMUGGLED + END
     for pieces in cuts(wire, around(wire, ending)):
         serving = Serving(message_size=50)

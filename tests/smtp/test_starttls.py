@@ -1,4 +1,4 @@
-"""Nothing that was said in clear counts inside TLS, on either end (RFC 3207 sections 4.2 and 6)."""
+"""Input in clear does not count inside TLS, on either end (RFC 3207 sections 4.2 and 6)."""
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +35,7 @@ def offering(**options):
 
 
 @pytest.mark.parametrize("injected", INJECTED)
-def test_what_a_client_sends_behind_starttls_ends_the_session_unexecuted_wherever_it_is_cut(injected):
+def test_input_behind_starttls_ends_the_session_unread_in_any_segments(injected):
     command = b"STARTTLS\r\n"
     for pieces in cuts(command + injected):
         serving = offering()
@@ -79,7 +79,7 @@ def test_a_transaction_cannot_be_carried_into_tls():
 
 
 @pytest.mark.parametrize("behind", [b"EHLO evil.test\r\n", b"MAIL FROM:<a@client.test>\r\n"])
-def test_a_refused_starttls_leaves_what_is_pipelined_in_clear(behind):
+def test_after_a_refused_starttls_pipelined_commands_are_in_clear(behind):
     serving = offering(answers={StartTls: reply(454, "4.7.0", "no certificate")})
     assert [line[:3] for line in serving.hear(b"STARTTLS\r\nNOOP\r\n")] == ["454", "250"]
     assert [type(event) for event in serving.events].count(Hello) == 1
@@ -117,7 +117,7 @@ def in_clear():
 
 @pytest.mark.parametrize("injected", REPLIES)
 @pytest.mark.parametrize("go", [b"220 go\r\n", b"220-ready\r\n220 go\r\n"])
-def test_what_a_server_says_behind_its_go_ahead_ends_the_session_wherever_the_go_ahead_is_cut(go, injected):
+def test_input_behind_the_servers_go_ahead_ends_the_session_in_any_segments(go, injected):
     for at in range(len(go)):
         client = in_clear()
         events = [event for piece in (go[:at], go[at:] + injected) if (event := client.receive(piece))]
@@ -139,13 +139,13 @@ def test_replies_that_come_before_their_commands_do_not_outlive_the_handshake():
 
 
 @pytest.mark.parametrize("extra", [b"235 logged in\r\n", b"250 ok\r\n", b"220 go\r\n"])
-def test_replies_for_which_nothing_was_asked_end_the_session_in_clear(extra):
+def test_replies_without_a_command_end_the_session_in_clear(extra):
     client = ClientMachine(TERMS)
     assert client.receive(b"".join(CLEAR) + b"220 go\r\n" + extra) is ClientEvent.CLOSED
     assert client.ended.kind is FailureKind.PROTOCOL
 
 
-def test_a_capability_list_in_clear_counts_for_nothing_inside_tls():
+def test_a_capability_list_in_clear_does_not_count_inside_tls():
     client = in_clear()
     assert client.offer.pipelining
     assert client.offer.mechanisms == {"PLAIN", "LOGIN"}

@@ -1,3 +1,5 @@
+"""The client before any mail: greeting, EHLO, STARTTLS and AUTH."""
+
 import pytest
 
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
@@ -14,7 +16,7 @@ def test_a_server_without_extensions_is_ready_after_ehlo(pieces: Pieces) -> None
     assert client.offer == Offer()
 
 
-def test_the_offer_is_read_whatever_its_case_and_unknown_words_are_ignored() -> None:
+def test_the_offer_is_read_in_any_case_and_unknown_words_are_ignored() -> None:
     client = ClientMachine(TERMS)
     play(
         client,
@@ -77,7 +79,9 @@ def test_helo_follows_a_refused_ehlo(pieces: Pieces) -> None:
     ],
 )
 @cut
-def test_what_ends_a_session_is_told(script: str, kind: FailureKind, status: str, words: str, pieces: Pieces) -> None:
+def test_the_reason_for_the_end_of_a_session_is_given(
+    script: str, kind: FailureKind, status: str, words: str, pieces: Pieces
+) -> None:
     client = ClientMachine(TERMS)
     play(client, script, pieces)
     assert ended(client) == SessionFailure(kind, status, words)
@@ -95,14 +99,14 @@ def test_what_ends_a_session_is_told(script: str, kind: FailureKind, status: str
         "S: 220 hi\nC: EHLO me.test\nS: 500\nC: HELO me.test\nS: 250 {}",
     ],
 )
-def test_a_server_of_our_own_name_gets_no_mail(script: str, name: str) -> None:
+def test_a_server_with_the_clients_name_gets_no_mail(script: str, name: str) -> None:
     client = ClientMachine(TERMS)
     play(client, script.format(name) + "\n! CLOSED")
     assert (ended(client).kind, ended(client).status) == (FailureKind.LOOPS_BACK, "4.4.6")
 
 
 @pytest.mark.parametrize("name", ["me.test.example", "not-me.test", "hello me.test", ""])
-def test_a_name_that_only_resembles_ours_is_a_stranger(name: str) -> None:
+def test_a_server_with_a_similar_name_gets_mail(name: str) -> None:
     client = ClientMachine(TERMS)
     play(client, f"S: 220 me.test\nC: EHLO me.test\nS: 250 {name}\n! READY")
 
@@ -127,7 +131,7 @@ def test_a_mail_store_is_greeted_with_lhlo_inside_tls_too(pieces: Pieces) -> Non
     assert client.offer.eight_bit
 
 
-def test_a_server_that_refuses_lhlo_is_not_taken_for_a_mail_store() -> None:
+def test_a_server_that_refuses_lhlo_is_not_a_mail_store() -> None:
     client = ClientMachine(LMTP)
     play(client, "S: 220 hi\nC: LHLO me.test\nS: 502 5.5.2 not implemented\n! CLOSED")
     assert ended(client).kind is FailureKind.REFUSED
@@ -137,7 +141,7 @@ TLS_SERVER = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250-SIZE 5\nS: 250 S
 
 
 @cut
-def test_what_was_learned_in_clear_is_forgotten_inside_tls(pieces: Pieces) -> None:
+def test_the_offer_in_clear_is_dropped_inside_tls(pieces: Pieces) -> None:
     client = ClientMachine(TERMS)
     play(client, TLS_SERVER + "S: 220 go\n! START_TLS", pieces)
     client.tls_started()
@@ -235,7 +239,7 @@ def test_a_temporary_refusal_of_the_login_ends_the_session_at_once() -> None:
     "quoted",
     ["pass:word", "PASS:WORD", "AHVzZXIAcGFzczp3b3Jk", "cGFzczp3b3Jk", "dXNlcg==", "user", "user/pass:word"],
 )
-def test_what_a_server_repeats_of_a_login_is_masked(quoted: str) -> None:
+def test_a_login_that_a_server_repeats_is_masked(quoted: str) -> None:
     client = secured(LOGIN, "PLAIN")
     play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 535 5.7.8 wrong: {quoted}!\n! CLOSED")
     text = ended(client).text
@@ -264,7 +268,7 @@ def test_a_challenge_that_makes_no_sense_ends_the_session_without_an_answer(chal
     assert "pass" not in ended(client).text
 
 
-def test_passwords_stay_out_of_clear_connections_unless_told_otherwise() -> None:
+def test_passwords_are_not_sent_in_clear_unless_that_is_allowed() -> None:
     hello = "S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 AUTH PLAIN LOGIN\n"
     careful = ClientMachine(LOGIN)
     play(careful, hello + "! CLOSED")

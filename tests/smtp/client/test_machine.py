@@ -1,3 +1,5 @@
+"""The client's machine: misuse, QUIT, and replies that are cut off."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ LOST = SessionFailure(FailureKind.LOST, "4.4.2", "connection lost before the rep
 
 
 @pytest.mark.parametrize("bad", ["MAIL FROM:<a\r\nRSET>", "MAIL FROM:<a\n>", "MAIL FROM:<a\r>"])
-def test_a_command_with_a_line_end_is_our_bug(bad: str) -> None:
+def test_a_command_with_a_line_end_is_a_local_error(bad: str) -> None:
     for server in (PLAIN_SERVER, CHUNKING):
         client = ClientMachine(TERMS)
         play(client, server)
@@ -37,7 +39,7 @@ def test_a_command_with_a_line_end_is_our_bug(bad: str) -> None:
         assert client.to_send() == []
 
 
-def test_calls_out_of_turn_are_our_bug() -> None:
+def test_calls_out_of_turn_are_local_errors() -> None:
     client = ClientMachine(TERMS)
     with pytest.raises(LocalProtocolError):
         client.begin(LETTER)
@@ -49,7 +51,7 @@ def test_calls_out_of_turn_are_our_bug() -> None:
         client.quit()
 
 
-def test_quit_is_said_between_transactions() -> None:
+def test_quit_is_sent_between_transactions() -> None:
     client = ClientMachine(TERMS)
     play(client, PLAIN_SERVER)
     client.quit()
@@ -63,7 +65,7 @@ TIMEOUT = SessionFailure(FailureKind.TIMEOUT, "4.4.2", "no reply to end of data 
 
 @pytest.mark.parametrize("trouble", [LOST, TIMEOUT])
 @pytest.mark.parametrize("end", [b"250 taken", b"250 taken\r", b"250", b"550-no\r\n550 really"])
-def test_a_reply_without_a_line_end_decides_when_nothing_more_comes(trouble: SessionFailure, end: bytes) -> None:
+def test_a_reply_without_a_line_end_counts_at_the_end_of_the_connection(trouble: SessionFailure, end: bytes) -> None:
     client = ClientMachine(TERMS, bdat=False)
     play(client, PLAIN_SERVER)
     client.begin(LETTER)
@@ -79,7 +81,7 @@ def test_a_reply_without_a_line_end_decides_when_nothing_more_comes(trouble: Ses
 @pytest.mark.parametrize(
     "end", [b"", b"2", b"25", b"250-", b"250-taken", b"250-taken\r\n", b"2500 taken", b"ok", b"\r"]
 )
-def test_less_than_a_reply_decides_nothing(end: bytes) -> None:
+def test_an_incomplete_reply_does_not_count(end: bytes) -> None:
     client = ClientMachine(TERMS, bdat=False)
     play(client, PLAIN_SERVER)
     client.begin(LETTER)
@@ -174,7 +176,7 @@ def test_no_server_makes_the_machine_raise_or_lose_a_recipient(talk: bytes, data
 
 @given(body=bodies, data=st.data())
 @settings(max_examples=100)
-def test_what_goes_out_after_data_reads_back_as_the_body(body: bytes, data: st.DataObject) -> None:
+def test_octets_sent_after_data_are_read_as_the_body(body: bytes, data: st.DataObject) -> None:
     client = begun(PIPELINE, OutgoingMessage(MAIL, (ONE,), len(body)))
     client.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
     client.to_send()

@@ -1,3 +1,5 @@
+"""The replies of real servers, with their deviations and bounds."""
+
 import itertools
 
 import pytest
@@ -178,7 +180,7 @@ def test_an_offer_of_a_hundred_lines_is_kept_whole() -> None:
 
 @given(st.lists(st.sampled_from([0, 1, 500, 999, 1000, MAX_LINE - 5]), min_size=1, max_size=100), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_no_more_is_kept_of_a_reply_than_may_be_and_what_is_left_out_shows(sizes: list[int], brief: bool) -> None:
+def test_the_kept_text_of_a_reply_is_bounded_and_a_cut_is_marked(sizes: list[int], brief: bool) -> None:
     reader = ReplyReader()
     most = MAX_OFFER
     if brief:
@@ -196,7 +198,7 @@ def test_no_more_is_kept_of_a_reply_than_may_be_and_what_is_left_out_shows(sizes
     assert reply.wire == b""
 
 
-def test_what_is_told_of_a_reply_is_short_however_much_was_said() -> None:
+def test_the_text_of_a_reply_is_short_for_replies_of_any_length() -> None:
     for code in (250, 421, 451, 550):
         (told,) = read(f"{code}-5.7.1 no\r\n".encode() * 400 + b"%d %b\r\n" % (code, b"y" * 2000))
         assert told.startswith(f"{code} ")

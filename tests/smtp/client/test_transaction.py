@@ -1,3 +1,5 @@
+"""Transactions of the client by DATA, BDAT and LMTP."""
+
 import tracemalloc
 
 import pytest
@@ -190,7 +192,7 @@ def test_reset_goes_alone_to_a_server_without_pipelining() -> None:
 
 
 @cut
-def test_421_is_the_verdict_for_what_is_unanswered(pieces: Pieces) -> None:
+def test_421_is_the_result_of_all_recipients_without_a_reply(pieces: Pieces) -> None:
     client = begun(PIPELINE)
     client.to_send()
     play(client, "S: 250 ok\nS: 550 no\nS: 421 4.3.2 going down\n! DONE", pieces)
@@ -242,7 +244,7 @@ def test_a_timeout_after_the_end_of_data_says_so_too() -> None:
         SessionFailure(FailureKind.LOCAL, "4.4.2", "connection closed by this relay"),
     ],
 )
-def test_whatever_else_leaves_the_end_of_data_without_an_answer_says_so_too(trouble: SessionFailure) -> None:
+def test_any_other_failure_after_the_end_of_data_says_that_the_mail_may_be_there(trouble: SessionFailure) -> None:
     client = begun(CHUNKING)
     client.fail(trouble)
     assert client.recipient_replies[0] == SessionFailure(
@@ -275,7 +277,7 @@ def test_foreign_lines_before_the_answer_to_a_whole_message_do_not_have_it_sent_
     assert client.ready
 
 
-def test_a_server_that_closes_instead_of_taking_the_end_of_data_has_not_taken_the_message() -> None:
+def test_a_server_that_closes_before_the_end_of_data_does_not_have_the_message() -> None:
     client = begun(CHUNKING)
     client.to_send()
     play(client, "S: 421 4.3.2 going\n! DONE")
@@ -305,7 +307,9 @@ def test_a_refusal_in_the_middle_of_the_body_stands_and_ends_the_session() -> No
     ],
 )
 @cut
-def test_replies_out_of_place_end_the_session_and_nothing_counts_as_delivered(replies: str, pieces: Pieces) -> None:
+def test_replies_out_of_place_end_the_session_and_no_recipient_counts_as_delivered(
+    replies: str, pieces: Pieces
+) -> None:
     client = begun(PIPELINE)
     client.to_send()
     play(client, replies + "\n! DONE", pieces)
@@ -358,7 +362,7 @@ def test_a_mail_store_with_no_recipient_refuses_data(pieces: Pieces) -> None:
     assert client.ready
 
 
-def test_a_mail_store_that_wants_a_body_for_nobody_is_left() -> None:
+def test_a_mail_store_that_asks_for_a_body_without_recipients_ends_the_session() -> None:
     client = begun(STORE, terms=LMTP)
     client.to_send()
     play(client, "S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\n! DONE")

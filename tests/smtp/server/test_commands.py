@@ -1,3 +1,5 @@
+"""Command lines and the values that are parsed from them."""
+
 import contextlib
 
 import pytest
@@ -151,7 +153,7 @@ def test_rcpt_takes_other_letters_after_smtputf8():
 
 
 @pytest.mark.parametrize("name", [b"a", b"my_container", b"[192.0.2.1]", b"[IPv6:::1]", b"::1", b"a.b-c.test"])
-def test_a_name_that_can_do_no_harm_is_taken(name):
+def test_a_harmless_name_is_accepted(name):
     assert parse_hello(name).encode() == name
 
 
@@ -185,7 +187,7 @@ def test_a_log_shows_no_more_of_a_command_than_it_may(line, text):
 
 
 @given(wild_bytes)
-def test_what_is_shown_is_one_bounded_printable_line(line):
+def test_a_logged_command_is_one_bounded_printable_line(line):
     for text in (shown(line), shown(b"MAIL " + line)):
         assert text.isprintable()
         assert 0 < len(text) <= 300
@@ -199,7 +201,7 @@ def test_a_malformed_bdat_is_fatal(argument):
     assert caught.value.reply.code == 501
 
 
-def test_an_argument_where_none_belongs_is_refused():
+def test_an_unexpected_argument_is_refused():
     parse_nothing(b"")
     assert refusal(parse_nothing, b"x") == "501 5.5.4"
 

@@ -1,4 +1,4 @@
-"""What the dialogues do not show: events, splits, and what happens to a driver that breaks the contract."""
+"""The server's machine beyond the dialogues: events, segments, and drivers that break the contract."""
 
 from dataclasses import replace
 
@@ -142,7 +142,7 @@ def test_the_verdict_on_a_message_goes_out_and_the_next_may_begin(verdict):
     assert play(machine, TO_BODY)[1].endswith(canned_replies.SEND_DATA.wire)
 
 
-def test_what_is_pipelined_waits_for_the_answer():
+def test_pipelined_commands_wait_for_the_answer():
     machine = ready()
     machine.receive(TO_CHUNK + b"NOOP\r\n")
     assert machine.next_event() == MailFrom(Address("a", "x.test"))
@@ -154,21 +154,21 @@ def test_what_is_pipelined_waits_for_the_answer():
     assert machine.to_send() == canned_replies.SENDER_OK.wire
 
 
-def test_a_refused_body_is_told_once_it_has_ended():
+def test_a_refused_body_gives_its_event_after_its_end():
     events, said = play(in_body(message_size=4), b"a\r\n", b"b\r\n", b"c\r\n", b".\r\n")
     refused = BodyRefused(canned_replies.message_too_large(replace(SmtpLimits(), message_size=4)))
     assert events == [BodyPart(b"a"), BodyPart(b"\r\nb"), refused]
     assert said.startswith(b"552 5.3.4 ")
 
 
-def test_reset_is_told_only_when_there_is_something_to_forget():
+def test_reset_gives_an_event_only_during_a_transaction():
     machine = ready()
     assert play(machine, b"RSET\r\n")[0] == []
     assert play(machine, TO_CHUNK + b"RSET\r\n")[0][-1] == Reset()
     assert play(machine, TO_CHUNK + b"BDAT 1\r\naRSET\r\n")[0][-1] == Reset()
 
 
-def test_a_new_hello_is_told_after_what_it_forgets():
+def test_a_new_hello_follows_the_reset_of_its_transaction():
     machine = ready()
     assert play(machine, TO_CHUNK + b"HELO c\r\n")[0][-2:] == [Reset(), Hello("c", extended=False)]
 
@@ -184,7 +184,7 @@ def test_a_new_hello_is_told_after_what_it_forgets():
         (TO_CHUNK + b"BDAT x\r\n", canned_replies.NO_CHUNK_SIZE.text),
     ],
 )
-def test_the_end_of_a_session_is_told_with_its_reason(wire, reason):
+def test_the_end_of_a_session_has_an_event_with_its_reason(wire, reason):
     machine = ready()
     events, said = play(machine, wire)
     assert isinstance(events[-1], Closed)
@@ -235,7 +235,7 @@ def test_a_verdict_that_comes_after_the_client_left_is_dropped():
         machine.answer(QUEUED)
 
 
-def test_an_answer_that_nobody_asked_for_is_our_own_mistake():
+def test_an_answer_without_a_question_is_a_local_error():
     machine = ready()
     with pytest.raises(LocalProtocolError, match="try later"):
         machine.answer(LATER)
@@ -244,7 +244,7 @@ def test_an_answer_that_nobody_asked_for_is_our_own_mistake():
         machine.answer(canned_replies.SENDER_OK)
 
 
-def test_tls_unasked_is_our_own_mistake():
+def test_tls_without_starttls_is_a_local_error():
     with pytest.raises(LocalProtocolError):
         ready(starttls=True).tls_started()
 

@@ -1,4 +1,4 @@
-"""What is no SMTP, what comes behind a command that must be the last, and what comes where no message was wanted."""
+"""Input that is not SMTP, input behind a command that must be the last, and messages that were not accepted."""
 
 import itertools
 
@@ -36,7 +36,7 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("target", ["/", "/index.html", "*", "http://mx.test/", "mx.test:25", "/a b"])
 @pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1", "http/2"])
-def test_http_ends_the_session_with_its_first_line_whatever_the_method(method, target, version):
+def test_http_of_any_method_ends_the_session_with_its_first_line(method, target, version):
     request = f"{method} {target} {version}\r\nHost: mx.test\r\n\r\n".encode() + HELLO + MAIL + RCPT
     for before, pieces in itertools.product((b"", HELLO, HELLO + MAIL), ([request], octets(request))):
         serving = Serving()
@@ -77,7 +77,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize(("octets_of_it", "last_words"), STRANGERS.values(), ids=STRANGERS)
-def test_what_is_no_smtp_is_told_so_once_and_hung_up_on(octets_of_it, last_words):
+def test_input_that_is_not_smtp_gets_one_reply_and_ends_the_session(octets_of_it, last_words):
     for pieces in cuts(octets_of_it + b"\r\nEHLO client.test\r\n"):
         serving = Serving()
         said = [line for line in serving.hear(*pieces) if line != "500 5.5.2 unknown command"]
@@ -117,7 +117,7 @@ LAST = {
 
 
 @pytest.mark.parametrize(("command", "code"), LAST.items())
-def test_a_command_that_should_be_last_is_answered_in_its_turn_and_hides_nothing(command, code):
+def test_a_command_that_must_be_last_is_answered_in_its_turn_and_hides_no_command(command, code):
     wire = MAIL + RCPT + command + b"RSET\r\n" + MAIL + b"QUIT\r\n"
     for pieces in cuts(wire):
         serving = ready()
@@ -126,7 +126,7 @@ def test_a_command_that_should_be_last_is_answered_in_its_turn_and_hides_nothing
         assert serving.messages == []
 
 
-def test_nothing_behind_quit_is_heard():
+def test_input_behind_quit_is_ignored():
     for pieces in cuts(b"QUIT\r\n" + SMUGGLED):
         serving = ready()
         assert codes(serving.hear(*pieces)) == [221]
@@ -134,7 +134,7 @@ def test_nothing_behind_quit_is_heard():
 
 
 @pytest.mark.parametrize("behind", [b"x", b"\r\n", b".\r\n", b"Subject: x\r\n\r\n.\r\n", SMUGGLED, b"QUIT\r\n"])
-def test_what_comes_in_one_segment_with_data_is_neither_text_nor_command(behind):
+def test_input_in_one_segment_with_data_is_neither_text_nor_command(behind):
     serving = ready()
     assert codes(serving.hear(MAIL + RCPT + b"DATA\r\n" + behind)) == [250, 250, 554]
     assert serving.machine.closing
@@ -142,7 +142,7 @@ def test_what_comes_in_one_segment_with_data_is_neither_text_nor_command(behind)
     assert not any(isinstance(event, DataBegin) for event in serving.events)
 
 
-def test_what_comes_while_the_verdict_on_data_is_due_is_neither_text_nor_command():
+def test_input_before_the_verdict_on_data_is_neither_text_nor_command():
     serving = Serving(answers={})
     serving.hear(HELLO, MAIL, RCPT)
     machine = serving.machine
@@ -206,7 +206,7 @@ def test_a_refused_chunk_is_never_read_as_commands(before, answers, last):
         assert "x@evil.test" not in serving.senders
 
 
-def test_what_follows_the_last_chunk_is_a_command_and_what_is_in_it_never():
+def test_input_behind_the_last_chunk_is_a_command_and_input_in_it_never():
     wire = b"BDAT %d LAST\r\n" % len(SMUGGLED) + SMUGGLED + b"NOOP\r\n"
     for pieces in cuts(wire):
         serving = ready()
@@ -244,7 +244,7 @@ def test_a_control_or_a_lone_octet_in_an_argument_is_refused_and_the_session_goe
 
 
 @pytest.mark.parametrize("letters", ["ü", "用户", "a\u0301"])
-def test_other_letters_are_taken_after_smtputf8_alone(letters):
+def test_other_letters_are_accepted_only_after_smtputf8(letters):
     serving = ready()
     mail = f"MAIL FROM:<{letters}@client.test>"
     assert codes(serving.hear(mail.encode() + b"\r\n")) == [553]
@@ -282,7 +282,7 @@ def test_an_overlong_line_of_text_is_refused_at_the_end_of_the_message(length, p
         assert BodyEnd not in map(type, serving.events)
 
 
-def test_starttls_with_an_argument_or_out_of_place_begins_nothing():
+def test_starttls_with_an_argument_or_out_of_place_does_not_begin_tls():
     serving = ready(starttls=True)
     assert codes(serving.hear(b"STARTTLS now\r\n" + MAIL + b"STARTTLS\r\n")) == [501, 250, 503]
     assert not any(isinstance(event, StartTls) for event in serving.events)
