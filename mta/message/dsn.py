@@ -175,8 +175,8 @@ def _delivery_status(report: Report) -> _Part:
         ("Arrival-Date", mail_date(report.original.created)),
         ("X-Smtprelay-Queue-Id", report.original.id),
     ]
-    groups = [message, *(_about(report, result) for result in report.results)]
-    content = "\r\n".join(_group(group, utf8=utf8) for group in groups)
+    groups = [message, *(_recipient_fields(report, result) for result in report.results)]
+    content = "\r\n".join(_field_group(group, utf8=utf8) for group in groups)
     return _Part("message/global-delivery-status" if utf8 else "message/delivery-status", content.encode())
 
 
@@ -184,7 +184,7 @@ def _needs_utf8(recipient: Recipient) -> bool:
     return recipient.address.needs_utf8 or not (recipient.original or "").isascii()
 
 
-def _group(fields: Sequence[tuple[str, str]], *, utf8: bool) -> str:
+def _field_group(fields: Sequence[tuple[str, str]], *, utf8: bool) -> str:
     """Return the fields that have a value, cleaned and folded, each line with its CRLF."""
     lines: list[str] = []
     for name, value in fields:
@@ -193,7 +193,7 @@ def _group(fields: Sequence[tuple[str, str]], *, utf8: bool) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _about(report: Report, result: ReportedRecipient) -> list[tuple[str, str]]:
+def _recipient_fields(report: Report, result: ReportedRecipient) -> list[tuple[str, str]]:
     """Return the per-recipient fields."""
     recipient, outcome = result.recipient, result.outcome
     original = recipient.original or ""

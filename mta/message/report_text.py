@@ -90,7 +90,7 @@ def human_readable_text(report: Report, *, whole: bool) -> str:
     """Return the first part of a report, with CRLF line ends. `whole` says whether the whole message follows."""
     lines = [f"This report was written by the mail relay {report.identity.name}.", "", *_introduction(report), ""]
     for result in report.results:
-        lines += [*_about(report.event, result), ""]
+        lines += [*_recipient_lines(report.event, result), ""]
     lines += [
         f"The relay accepted your message on {mail_date(report.original.created)}",
         f"under the id {report.original.id}. Give this id to postmaster@{report.identity.name}",
@@ -117,13 +117,14 @@ def _introduction(report: Report) -> list[str]:
     if report.event is Notify.DELAY:
         return [
             f"Your message has not been delivered yet to {whom}.",
-            "You do not need to do anything. The relay keeps trying, and will tell you if it gives up.",
+            "You do not need to do anything.",
+            "The relay keeps trying, and will tell you if it gives up.",
             *([] if report.retry_until is None else [f"That will not be before {mail_date(report.retry_until)}."]),
         ]
     return [f"Your message was delivered to {whom}."]
 
 
-def _about(event: Notify, result: ReportedRecipient) -> list[str]:
+def _recipient_lines(event: Notify, result: ReportedRecipient) -> list[str]:
     """Return the lines about one recipient."""
     outcome = result.outcome
     lines = [f"  <{result.recipient.address}>"]
@@ -139,9 +140,8 @@ def _about(event: Notify, result: ReportedRecipient) -> list[str]:
 def _speaker_line(outcome: Outcome) -> str:
     if not outcome.host:
         return "The relay says:"
-    return (
-        f"{one_line(outcome.host)} said:" if is_reply(outcome) else f"Trying {one_line(outcome.host)}, the relay found:"
-    )
+    host = one_line(outcome.host)
+    return f"{host} said:" if is_reply(outcome) else f"Trying {host}, the relay found:"
 
 
 def _advice(status: str) -> str:

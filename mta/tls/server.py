@@ -54,7 +54,7 @@ class ServerCertificate:
         trouble: Callable[[str], object],
         snapshot: CertificateSnapshot | None = None,
     ) -> None:
-        """Read the files; with `snapshot` only if they have changed since it was made. Raises CertificateError."""
+        """Read the files, or start with those of `snapshot` until `check` finds others. Raises CertificateError."""
         self._paths = certificate_path, key_path
         self._wall_clock = wall_clock
         self._notice = notice
@@ -64,7 +64,7 @@ class ServerCertificate:
         self._pair = make_pair(self._files)
         # The stamps of a new pair that could not be used, and whether that was reported.
         self._rejected: Sequence[FileStamp | None] = ()
-        self._rejected_told = False
+        self._rejection_reported = False
         self._problem = ""
         self._check_dates()
 
@@ -85,7 +85,7 @@ class ServerCertificate:
         stamps = self._stamp_files()
         if stamps == self._stamps:
             self._rejected = ()
-        elif stamps != self._rejected or not self._rejected_told:
+        elif stamps != self._rejected or not self._rejection_reported:
             self._load(stamps)
         self._check_dates()
 
@@ -102,18 +102,18 @@ class ServerCertificate:
             if files == self._files:
                 self._stamps, self._rejected = stamps, ()
                 return
-            self._pair = self._newer(make_pair(files))
+            self._pair = self._unexpired(make_pair(files))
         except CertificateError as error:
             # Renewal writes two files, so a mismatch is expected in between and reported only at the second check.
-            self._rejected_told = stamps == self._rejected
+            self._rejection_reported = stamps == self._rejected
             self._rejected = stamps
-            if self._rejected_told:
+            if self._rejection_reported:
                 self._trouble(f"{error}; until then STARTTLS uses the old certificate ({self})")
             return
         self._files, self._stamps, self._rejected = files, stamps, ()
         self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
 
-    def _newer(self, new: KeyPair) -> KeyPair:
+    def _unexpired(self, new: KeyPair) -> KeyPair:
         """Return a new pair. Raises CertificateError if it has expired and the one in use has not."""
         now = self._wall_clock()
         if new.has_ended(now) and not self._pair.has_ended(now):
