@@ -91,7 +91,7 @@ class Unlimited:
 
 
 class LimitedServer:
-    """A host and the Carrier that reaches it. Each transaction takes `latency` seconds on the clock."""
+    """A host and the Connector that reaches it. Each transaction takes `latency` seconds on the clock."""
 
     def __init__(
         self,
