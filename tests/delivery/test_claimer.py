@@ -1,3 +1,5 @@
+"""The claimer claims the messages that are due, as many as there is room for."""
+
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -71,14 +73,14 @@ class ClaimerTests(SynchronousTestCase):
         self.wall_clock += seconds
         self.clock.advance(seconds)
 
-    def test_all_that_is_due_is_claimed_in_handfuls(self) -> None:
+    def test_all_due_messages_are_claimed_in_batches(self) -> None:
         self.add(8)
         self.claimer.start()
         assert len(self.worker.taken) == 3
         self.clock.pump([0, 0, 0])
         assert len(self.worker.taken) == 8
 
-    def test_a_body_that_was_spoilt_in_the_queue_is_not_given_out(self) -> None:
+    def test_a_body_that_was_damaged_in_the_queue_is_not_delivered(self) -> None:
         self.successResultOf(self.queue.add(mail("bob@b.test", body=b"a\n.\nMAIL FROM:<x@b.test>\r\n"), NOW))
         self.claimer.start()
         (claim,) = self.worker.taken
@@ -96,7 +98,7 @@ class ClaimerTests(SynchronousTestCase):
         self.clock.pump([0, 0, 0])
         assert len(self.worker.taken) == 8
 
-    def test_what_comes_due_later_is_claimed_then(self) -> None:
+    def test_a_message_that_comes_due_later_is_claimed_then(self) -> None:
         self.add(due=NOW + 30)
         self.claimer.start()
         self.advance(29)
@@ -117,7 +119,7 @@ class ClaimerTests(SynchronousTestCase):
         self.advance(60)
         assert len(self.worker.taken) == 1
 
-    def test_a_queue_in_trouble_is_asked_again_and_nothing_is_forgotten(self) -> None:
+    def test_a_queue_that_fails_is_asked_again_and_no_message_is_forgotten(self) -> None:
         self.add()
         self.queue.broken = True
         self.claimer.start()

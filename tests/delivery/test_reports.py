@@ -1,3 +1,5 @@
+"""The reports that a settlement owes the sender."""
+
 from dataclasses import replace
 
 from harness.mail import claim
@@ -57,6 +59,6 @@ def test_success_is_reported_only_when_asked_and_not_passed_on() -> None:
     assert kinds(YES) == []
 
 
-def test_whoever_asked_for_silence_gets_it() -> None:
+def test_a_sender_that_wants_no_report_gets_none() -> None:
     silent = claim(Recipient(parse_address("bob@b.test"), Notify.NEVER))
     assert not REPORTER.reports(silent, [Verdict(0, NO)], silent.created).mails

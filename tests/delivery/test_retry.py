@@ -1,3 +1,5 @@
+"""The schedule of attempts, and its end."""
+
 import itertools
 
 import pytest

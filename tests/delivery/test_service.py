@@ -1,3 +1,5 @@
+"""The whole delivery side, with a queue, hosts and mailboxes in memory."""
+
 from collections.abc import Sequence
 from typing import Any
 

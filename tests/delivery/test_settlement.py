@@ -1,3 +1,5 @@
+"""The results of a message become verdicts, reports and log lines."""
+
 from collections.abc import Sequence
 
 from twisted.internet.task import Clock
@@ -54,12 +56,12 @@ class SettlerTests(SynchronousTestCase):
         assert self.successResultOf(self.settler.settle(job)) == NOW + 900
         assert self.states()[0].due == NOW + 900
 
-    def test_a_destination_that_takes_nothing_until_then_is_not_tried_before(self) -> None:
+    def test_a_destination_that_takes_no_mail_until_then_is_not_tried_before(self) -> None:
         job = self.job("bob@b.test")
         job.results[0] = RecipientResult(LATER.outcome, not_before=NOW + 1000)
         assert self.successResultOf(self.settler.settle(job)) == NOW + 1000
 
-    def test_what_was_delivered_is_recorded_while_the_rest_is_under_way(self) -> None:
+    def test_delivered_recipients_are_recorded_while_others_are_under_way(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = YES
         self.settler.settle_delivered(job)
@@ -87,7 +89,7 @@ class SettlerTests(SynchronousTestCase):
         self.reporter.delay_seconds = 7200.0
         assert self.settler.owed(DueMessage(NOW, delay_reported=False, domains=())) == NOW + 3600
 
-    def test_recipients_that_were_not_begun_stay_due(self) -> None:
+    def test_recipients_that_were_not_tried_stay_due(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = YES
         assert self.successResultOf(self.settler.settle(job)) == NOW
@@ -101,7 +103,7 @@ class SettlerTests(SynchronousTestCase):
         assert self.states()[0].status is Status.REMOVED
         assert " lease-lost " in self.lines[0]
 
-    def test_what_was_recorded_under_a_lost_lease_is_recorded_again_under_the_newer_one(self) -> None:
+    def test_results_written_under_a_lost_lease_are_written_again_under_the_newer_one(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
         job.results[0] = YES
@@ -111,7 +113,7 @@ class SettlerTests(SynchronousTestCase):
         self.successResultOf(self.settler.settle(job))
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
 
-    def test_what_was_recorded_before_a_newer_claim_does_not_count_as_untried(self) -> None:
+    def test_recipients_settled_before_a_newer_claim_do_not_count_as_untried(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         job.results[0] = YES
         self.settler.settle_delivered(job)

@@ -152,8 +152,8 @@ class Feedback:
     ) -> None:
         """Change the window or the pace after a refusal of a transaction; its connection is not busy any more."""
         busy = self._pool.busy
-        lines = [*busy, *self._pool.idle, *(() if connection is None else (connection,))]
-        accepted = sum(each.used for each in lines) - len(busy) - (connection is not None)
+        connections = [*busy, *self._pool.idle, *(() if connection is None else (connection,))]
+        accepted = sum(each.used for each in connections) - len(busy) - (connection is not None)
         now = self._clock.seconds()
         refusal = LimitRefusal(
             # A connection that refuses its first message has no limit of messages: only time helps.
@@ -163,7 +163,7 @@ class Feedback:
             len(busy) if others is None else others,
             self._pool.total,
             accepted,
-            now - min((each.opened for each in lines), default=now),
+            now - min((each.opened for each in connections), default=now),
         )
         self.pacer.refused(refusal, reply)
 

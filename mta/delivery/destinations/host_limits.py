@@ -10,11 +10,11 @@ TRANSACTIONS_PER_CONNECTION = 500
 #: The number that stands for the absence of a limit.
 UNLIMITED = 1_000_000
 #: Seconds after which a limit is forgotten, because the host may have lifted it.
-BELIEVED = 4 * 3600.0
+LIMIT_SECONDS = 4 * 3600.0
 #: Seconds for which a host that could not be reached, or that throttles, gets no further attempt.
-PASSED_OVER = 60.0
+PASSED_OVER_SECONDS = 60.0
 #: Idle connections in a row that a host must have closed after the same number of messages to show a limit.
-AGAIN_AND_AGAIN = 3
+EQUAL_CLOSES = 3
 
 
 class HostLimits:
@@ -40,7 +40,7 @@ class HostLimits:
     def recipients_refused(self, accepted: int, now: float) -> None:
         """Note that a host refused more recipients in one transaction than those it `accepted`, one or more."""
         self.recipients = accepted
-        self._recipients_until = now + BELIEVED
+        self._recipients_until = now + LIMIT_SECONDS
 
     def messages_now(self, now: float) -> int:
         """Return how many messages one connection may carry."""
@@ -51,13 +51,13 @@ class HostLimits:
     def messages_refused(self, carried: int, now: float) -> None:
         """Note that a host refused more messages over a connection than those it had `carried`, one or more."""
         self.messages = min(carried, TRANSACTIONS_PER_CONNECTION)
-        self._messages_until = now + BELIEVED
+        self._messages_until = now + LIMIT_SECONDS
 
     def closed(self, carried: int, now: float) -> None:
         """Note that a host closed an idle connection after so many messages; done repeatedly, this shows a limit."""
         last, times = self._closed_after
         self._closed_after = (carried, times + 1 if carried == last else 1)
-        if carried and self._closed_after[1] >= AGAIN_AND_AGAIN:
+        if carried and self._closed_after[1] >= EQUAL_CLOSES:
             self.messages_refused(carried, now)
 
     def passed_over(self, now: float) -> frozenset[str]:
@@ -69,4 +69,4 @@ class HostLimits:
 
     def pass_over(self, labels: Iterable[str], now: float) -> None:
         """Pass over these routes for a while, because no host could be reached by them, or the hosts throttle."""
-        self._passed_over.update(dict.fromkeys(labels, now + PASSED_OVER))
+        self._passed_over.update(dict.fromkeys(labels, now + PASSED_OVER_SECONDS))

@@ -15,9 +15,9 @@ from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import TryLater
 
 #: Seconds that a message may wait in memory for the pace.
-SHORT = 60.0
+MEMORY_SECONDS = 60.0
 #: Seconds after which a message that was given back comes again at the latest, because the pace may have risen.
-LONGEST = 300.0
+LONGEST_RETURN = 300.0
 # The fraction of the golden ratio: multiples of it, modulo 1, are spread evenly however many there are.
 _GOLDEN = 0.618034
 
@@ -99,7 +99,11 @@ class Pacer:
         """Return how many messages may wait in memory."""
         now = self._wall_clock()
         until_first = self._window.starts_at(now, 0) - now
-        return max(0, math.ceil((SHORT - until_first) * self._window.rate(now))) if until_first <= SHORT else 0
+        return (
+            max(0, math.ceil((MEMORY_SECONDS - until_first) * self._window.rate(now)))
+            if until_first <= MEMORY_SECONDS
+            else 0
+        )
 
     def next_try(self, waiting: int) -> float:
         """Return when a message is to come again, wall-clock seconds, while so many groups wait in memory."""
@@ -107,12 +111,12 @@ class Pacer:
         step = 1 / self._window.rate(now)
         first = self._window.starts_at(now, waiting)
         next_try = max(self._last_next_try + step, first)
-        if next_try <= now + LONGEST:
+        if next_try <= now + LONGEST_RETURN:
             self._last_next_try = next_try
             return next_try
         # Later mail comes back before its turn, because the pace may rise, and spread out, so that few come together.
         self._spread = (self._spread + _GOLDEN) % 1.0
-        return now + LONGEST * (1 + self._spread) / 2
+        return now + LONGEST_RETURN * (1 + self._spread) / 2
 
     def close(self) -> None:
         """Cancel the timer."""

@@ -1,3 +1,5 @@
+"""The budget of mail for unproven destinations."""
+
 from harness.mail import claim
 from mta.delivery.destinations.admission import UnprovenBudget
 from mta.delivery.job import Job
@@ -10,7 +12,7 @@ def _jobs(count: int) -> list[Job]:
     return [Job(claim("bob@b.test"), NOW) for _ in range(count)]
 
 
-def test_three_quarters_of_the_room_are_all_that_they_have() -> None:
+def test_unproven_destinations_have_three_quarters_of_the_room() -> None:
     unproven = UnprovenBudget(DeliveryLimits(jobs=8))
     jobs = _jobs(6)
     for job in jobs:
@@ -23,7 +25,7 @@ def test_three_quarters_of_the_room_are_all_that_they_have() -> None:
     assert not unproven.full
 
 
-def test_octets_count_as_much() -> None:
+def test_the_octets_of_bodies_count_like_the_number_of_messages() -> None:
     (job,) = _jobs(1)
     size = job.claim.body.size
     unproven = UnprovenBudget(DeliveryLimits(job_octets=size * 4 // 3))
@@ -36,7 +38,7 @@ def test_octets_count_as_much() -> None:
     assert not capped.full
 
 
-def test_who_was_never_counted_leaves_without_a_trace() -> None:
+def test_removing_a_message_that_was_not_counted_changes_no_count() -> None:
     unproven = UnprovenBudget(DeliveryLimits(jobs=1, unproven=1.0))
     one, other = _jobs(2)
     unproven.add(one)
@@ -44,7 +46,7 @@ def test_who_was_never_counted_leaves_without_a_trace() -> None:
     assert unproven.full
 
 
-def test_turns_come_sooner_where_many_leave() -> None:
+def test_mail_comes_back_sooner_if_many_messages_leave() -> None:
     def turn(leaving: int) -> float:
         unproven = UnprovenBudget(DeliveryLimits(jobs=100, longest_requeue=60.0))
         for job in _jobs(75):

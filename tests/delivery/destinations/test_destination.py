@@ -1,3 +1,5 @@
+"""One destination: its connections, the groups that wait, and its end."""
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -43,7 +45,7 @@ class DestinationTests(SynchronousTestCase):
         assert self.sent.outcomes() == [Delivered, Delivered]
         assert len(self.connector.connections) == 1
 
-    def test_a_thousand_that_are_decided_at_once_need_no_stack(self) -> None:
+    def test_a_thousand_groups_that_end_at_once_do_not_overflow_the_stack(self) -> None:
         self.connector.held = True
         self.enter(1000)
         self.connector.held = False
@@ -65,7 +67,7 @@ class DestinationTests(SynchronousTestCase):
         self.enter(TRANSACTIONS_PER_CONNECTION + 1)
         assert [each.ended for each in self.connector.connections] == ["quit", ""]
 
-    def test_the_window_bounds_the_connections_and_the_rest_waits_its_turn(self) -> None:
+    def test_the_window_bounds_the_connections_and_the_other_groups_wait(self) -> None:
         self.connector.held = True
         self.enter(5)
         assert len(self.connector.connections) == 2
@@ -74,7 +76,7 @@ class DestinationTests(SynchronousTestCase):
         assert len(self.sent.ended) == 1
         assert self.destination.running >= 2
 
-    def test_one_failed_probe_puts_off_all_that_waits_until_the_same_time(self) -> None:
+    def test_one_failed_probe_puts_off_all_waiting_groups_until_the_same_time(self) -> None:
         self.connector.slow = True
         self.connector.down = DOWN
         self.enter(10)
@@ -93,7 +95,7 @@ class DestinationTests(SynchronousTestCase):
         assert self.sent.outcomes() == [TryLater] * 4
         assert sum("destination-down" in line for line in self.lines) == 1
 
-    def test_after_the_penalty_one_connection_probes_and_success_opens_the_way(self) -> None:
+    def test_after_the_penalty_one_connection_probes_and_its_success_opens_the_window(self) -> None:
         self.connector.down = DOWN
         self.enter()
         self.clock.advance(30)
@@ -115,7 +117,7 @@ class DestinationTests(SynchronousTestCase):
         self.enter()
         assert self.sent.outcomes() == [TryLater, Delivered]
 
-    def test_a_connection_found_dead_before_it_said_anything_costs_the_message_nothing(self) -> None:
+    def test_an_idle_connection_that_the_host_closed_is_replaced_at_once(self) -> None:
         self.connector.held = True
         self.enter()
         self.connector.held = False
@@ -123,7 +125,7 @@ class DestinationTests(SynchronousTestCase):
         assert self.sent.outcomes() == [Delivered]
         assert len(self.connector.connections) == 2
 
-    def test_a_message_is_known_to_be_unsent_only_where_its_last_connection_had_not_got_all_of_it(self) -> None:
+    def test_a_message_counts_as_unsent_only_if_its_last_connection_did_not_get_all_of_it(self) -> None:
         self.connector.held = True
         self.enter()
         for number, fully_sent in enumerate((False, True, False)):
@@ -140,7 +142,7 @@ class DestinationTests(SynchronousTestCase):
         assert self.sent.outcomes() == [TryLater] * 3
         assert self.destination.waiting == 0
 
-    def test_closing_gives_back_what_waits_and_lets_the_rest_finish(self) -> None:
+    def test_closing_gives_back_waiting_groups_and_lets_transactions_finish(self) -> None:
         self.connector.held = True
         self.enter(3)
         self.destination.close()
@@ -156,7 +158,7 @@ class DestinationTests(SynchronousTestCase):
         assert len(self.sent.given_back) == 1
         assert not self.sent.results
 
-    def test_a_fault_of_ours_in_a_transaction_puts_the_mail_off(self) -> None:
+    def test_a_bug_in_a_transaction_puts_the_mail_off(self) -> None:
         self.connector.held = True
         self.enter()
         connection = self.connector.connections[0]

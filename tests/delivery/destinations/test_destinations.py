@@ -1,3 +1,5 @@
+"""All destinations together: the mail that may wait for each, and the mail that is deferred."""
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -63,13 +65,13 @@ class DestinationsTests(SynchronousTestCase):
         self.connector.held = True
         self.enter()
 
-    def test_few_may_wait_where_there_is_no_connection_yet(self) -> None:
+    def test_few_groups_may_wait_while_no_connection_is_open(self) -> None:
         self.connector.slow = True
         self.enter(5)
         assert len(self.sent.given_back) == 2
         assert all(NOW < job.next_try <= NOW + 60 for job in self.sent.given_back)
 
-    def test_where_there_is_one_as_many_may_wait_as_there_is_room_left(self) -> None:
+    def test_with_a_connection_as_many_groups_may_wait_as_there_is_room_left(self) -> None:
         self.fall_silent()
         self.enter(10)
         assert self.sent.given_back == []
@@ -77,17 +79,17 @@ class DestinationsTests(SynchronousTestCase):
         self.enter()
         assert len(self.sent.given_back) == 1
 
-    def test_while_all_take_mail_none_is_left_alone(self) -> None:
+    def test_while_all_destinations_take_mail_there_is_no_filter(self) -> None:
         self.enter()
         assert self.destinations.deferral_filter() is None
 
-    def test_mail_for_a_dead_destination_is_left_alone_until_its_probe(self) -> None:
+    def test_mail_for_a_dead_destination_is_deferred_until_its_probe(self) -> None:
         self.connector.down = DOWN
         self.enter()
         assert self.until("b.test") == NOW + 30
         assert self.until("b.test", "c.test") == NOW + 30
 
-    def test_mail_that_can_go_elsewhere_too_is_not_left_alone(self) -> None:
+    def test_mail_that_can_also_go_to_another_destination_is_not_deferred(self) -> None:
         self.router.routings = {"live.test": Plan("mx.live.test", ()), "here.test": Local()}
         self.connector.down = DOWN
         self.enter()
@@ -95,25 +97,25 @@ class DestinationsTests(SynchronousTestCase):
         assert self.until("b.test", "live.test") is None
         assert self.until("here.test") is None
 
-    def test_mail_whose_way_is_not_known_is_not_left_alone(self) -> None:
+    def test_mail_with_unknown_routing_is_not_deferred(self) -> None:
         self.router.slow["slow.test"] = Deferred()
         self.connector.down = DOWN
         self.enter()
         assert self.until("slow.test") is None
 
-    def test_mail_for_a_full_line_is_given_a_turn(self) -> None:
+    def test_mail_for_a_destination_with_a_full_backlog_gets_a_time(self) -> None:
         self.connector.slow = True
         self.enter(3)
         until = self.until("b.test")
         assert until is not None
         assert NOW < until <= NOW + 60
 
-    def test_mail_that_waits_for_nobody_is_not_left_alone(self) -> None:
+    def test_a_message_without_waiting_recipients_is_not_deferred(self) -> None:
         self.connector.down = DOWN
         self.enter()
         assert self.until() is None
 
-    def test_mail_whose_sender_is_to_hear_of_it_is_not_left_alone_for_longer(self) -> None:
+    def test_mail_is_deferred_only_until_its_sender_must_be_told(self) -> None:
         self.connector.down = DOWN
         self.enter()
         self.owed = NOW + 10
@@ -121,13 +123,13 @@ class DestinationsTests(SynchronousTestCase):
         self.owed = NOW
         assert self.until("b.test") is None
 
-    def test_when_the_penalty_is_over_mail_is_taken_again(self) -> None:
+    def test_after_the_penalty_mail_is_not_deferred(self) -> None:
         self.connector.down = DOWN
         self.enter()
         self.clock.advance(30)
         assert self.destinations.deferral_filter() is None
 
-    def test_unproven_ones_beyond_their_part_of_the_room_get_a_turn_and_are_left_alone(self) -> None:
+    def test_mail_beyond_the_budget_of_unproven_destinations_gets_a_time_and_is_deferred(self) -> None:
         self.enter(host="mx.test")
         self.connector.slow = True
         for number in range(75):
@@ -148,7 +150,7 @@ class DestinationsTests(SynchronousTestCase):
         assert self.until("b.test") is None
         assert self.until("unknown.test", "b.test") is None
 
-    def test_who_failed_since_is_unproven_again(self) -> None:
+    def test_a_destination_that_failed_since_is_unproven_again(self) -> None:
         self.enter(host="mx.test")
         self.fall_silent()
         self.connector.connections[-1].answer(TransactionResult({0: DOWN}), usable=False)
@@ -159,7 +161,7 @@ class DestinationsTests(SynchronousTestCase):
         self.clock.advance(31)
         assert self.until("b.test") is not None
 
-    def test_after_the_close_everything_is_given_back(self) -> None:
+    def test_after_the_close_all_groups_are_given_back(self) -> None:
         self.connector.slow = True
         self.enter(2)
         self.destinations.close()

@@ -1,14 +1,16 @@
-from mta.delivery.destinations.host_limits import BELIEVED, PASSED_OVER, UNLIMITED, HostLimits
+"""The limits that the answers of hosts teach."""
+
+from mta.delivery.destinations.host_limits import LIMIT_SECONDS, PASSED_OVER_SECONDS, UNLIMITED, HostLimits
 
 NOW = 1000.0
 
 
-def test_a_limit_of_recipients_is_believed_for_some_hours() -> None:
+def test_a_limit_of_recipients_is_kept_for_some_hours() -> None:
     limits = HostLimits()
     assert limits.recipients == UNLIMITED
     limits.recipients_refused(2, NOW)
-    assert limits.recipients_now(NOW + BELIEVED - 1) == 2
-    assert limits.recipients_now(NOW + BELIEVED) == UNLIMITED
+    assert limits.recipients_now(NOW + LIMIT_SECONDS - 1) == 2
+    assert limits.recipients_now(NOW + LIMIT_SECONDS) == UNLIMITED
 
 
 def test_a_limit_of_messages_is_never_above_the_relays_own() -> None:
@@ -16,8 +18,8 @@ def test_a_limit_of_messages_is_never_above_the_relays_own() -> None:
     limits.messages_refused(900, NOW)
     assert limits.messages == 500
     limits.messages_refused(10, NOW)
-    assert limits.messages_now(NOW + BELIEVED - 1) == 10
-    assert limits.messages_now(NOW + BELIEVED) == 500
+    assert limits.messages_now(NOW + LIMIT_SECONDS - 1) == 10
+    assert limits.messages_now(NOW + LIMIT_SECONDS) == 500
 
 
 def test_a_host_that_closes_after_the_same_number_of_messages_again_and_again_has_such_a_limit() -> None:
@@ -33,6 +35,6 @@ def test_a_host_is_passed_over_for_a_minute() -> None:
     limits = HostLimits()
     limits.pass_over(["a", "b"], NOW)
     limits.pass_over(["b"], NOW + 30)
-    assert limits.passed_over(NOW + PASSED_OVER - 1) == {"a", "b"}
-    assert limits.passed_over(NOW + PASSED_OVER) == {"b"}
-    assert limits.passed_over(NOW + PASSED_OVER + 30) == frozenset()
+    assert limits.passed_over(NOW + PASSED_OVER_SECONDS - 1) == {"a", "b"}
+    assert limits.passed_over(NOW + PASSED_OVER_SECONDS) == {"b"}
+    assert limits.passed_over(NOW + PASSED_OVER_SECONDS + 30) == frozenset()

@@ -1,3 +1,5 @@
+"""The pace of a destination follows its answers."""
+
 import math
 
 import pytest
@@ -84,7 +86,7 @@ def test_a_probe_that_got_no_answer_is_repeated() -> None:
     assert NOW + 2 < pace.next_start(NOW + 2) < NOW + 10
 
 
-def test_a_probe_that_is_never_heard_of_again_stops_nothing_for_ever() -> None:
+def test_a_probe_without_an_end_does_not_stop_the_destination_for_ever() -> None:
     pace = refused()
     pace.started(NOW + 1)
     assert pace.next_start(NOW + 1000) <= NOW + 1000
@@ -113,12 +115,12 @@ def test_a_quota_leaves_no_pace_behind() -> None:
     assert pace.over(NOW + 3600)
 
 
-def test_a_clock_that_is_set_back_holds_nothing() -> None:
+def test_a_clock_that_is_set_back_holds_no_transaction() -> None:
     pace = refused()
     assert pace.next_start(NOW - 86400) <= NOW - 86400 + 1
 
 
-def test_an_operator_can_have_it_tried_at_once() -> None:
+def test_an_operator_can_have_a_destination_tried_at_once() -> None:
     pace = refused(wait=3600.0)
     pace.next_start(NOW + 5)
     pace.try_now()
@@ -151,7 +153,7 @@ events = st.lists(st.tuples(names, st.floats(0, 5000)), max_size=60)
 
 @given(events, st.integers(0, 1000), st.floats(0, 1e6))
 @settings(max_examples=300, deadline=None)
-def test_whatever_happens_a_transaction_may_begin_some_day(
+def test_after_any_events_a_transaction_may_begin_some_day(
     happens: list[tuple[str, float]], accepted: int, seconds: float
 ) -> None:
     pace, now, began = Pace(NOW, NOW, accepted, seconds), NOW, NOW

@@ -1,10 +1,12 @@
+"""The transactions of a destination begin by its pace, and mail beyond it comes again."""
+
 from itertools import pairwise
 
 import pytest
 from twisted.internet.task import Clock
 
 from mta.delivery.context import DeliveryContext
-from mta.delivery.destinations.pacer import LONGEST, SHORT, Pacer, rate_words
+from mta.delivery.destinations.pacer import LONGEST_RETURN, MEMORY_SECONDS, Pacer, rate_words
 from mta.delivery.destinations.window import ConcurrencyWindow, LimitRefusal, WindowLimits
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.event_log.log import EventLog
@@ -43,26 +45,26 @@ def test_a_destination_is_looked_at_again_when_a_transaction_may_begin() -> None
 
 def test_a_minute_of_mail_has_a_place_in_memory() -> None:
     paced = Paced(accepted=5)
-    assert paced.pacer.places() == pytest.approx(5 * (SHORT - 1), abs=1)
+    assert paced.pacer.places() == pytest.approx(5 * (MEMORY_SECONDS - 1), abs=1)
     assert Paced(accepted=5, wait=3600.0).pacer.places() == 0
 
 
-def test_mail_that_waits_longer_has_turns_at_the_pace() -> None:
+def test_mail_that_waits_longer_comes_back_at_the_pace() -> None:
     pacer = Paced(accepted=5).pacer
     turns = [pacer.next_try(300) for _ in range(100)]
     assert turns[0] == pytest.approx(NOW + 1 + 300 / 5)
     assert [later - sooner for sooner, later in pairwise(turns)] == pytest.approx([0.2] * 99)
 
 
-def test_mail_beyond_comes_back_sooner_and_not_together() -> None:
+def test_later_mail_comes_back_sooner_and_not_together() -> None:
     pacer = Paced(accepted=5, wait=3600.0).pacer
     turns = sorted(pacer.next_try(0) for _ in range(100))
-    assert turns[0] >= NOW + LONGEST / 2
-    assert turns[-1] <= NOW + LONGEST
+    assert turns[0] >= NOW + LONGEST_RETURN / 2
+    assert turns[-1] <= NOW + LONGEST_RETURN
     assert min(later - sooner for sooner, later in pairwise(turns)) > 0.3
 
 
-def test_the_operator_hears_of_a_pace_or_of_connections() -> None:
+def test_the_log_tells_of_a_pace_or_of_connections() -> None:
     (line,) = Paced(accepted=5).lines
     assert 'pace="5 a second" next=' in line
     (line,) = Paced(accepted=5, kind=LimitKind.CONNECTIONS).lines
@@ -70,7 +72,7 @@ def test_the_operator_hears_of_a_pace_or_of_connections() -> None:
     assert "pace=" not in line
 
 
-def test_the_end_leaves_nothing_in_the_reactor() -> None:
+def test_closing_leaves_no_timer() -> None:
     paced = Paced(accepted=5)
     paced.pacer.may_start()
     paced.pacer.close()

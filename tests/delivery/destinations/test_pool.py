@@ -1,3 +1,5 @@
+"""Idle connections are used again, and ended after a while."""
+
 import itertools
 
 from twisted.internet.task import Clock
@@ -12,7 +14,7 @@ def kept(lines: IdlePool) -> FakeConnection:
     return connection
 
 
-def test_the_line_that_rested_shortest_is_taken_and_lost_ones_are_dropped() -> None:
+def test_the_connection_idle_for_the_shortest_time_is_taken_and_lost_ones_are_dropped() -> None:
     lines = IdlePool(Clock(), lambda: None)
     first, second, third = (kept(lines) for _ in range(3))
     third.usable = False
@@ -21,7 +23,7 @@ def test_the_line_that_rested_shortest_is_taken_and_lost_ones_are_dropped() -> N
     assert lines.take() is None
 
 
-def test_each_line_ends_when_it_has_rested_long_enough_and_that_is_told() -> None:
+def test_each_connection_is_ended_after_its_idle_time_and_a_callback_tells_so() -> None:
     clock, ended = Clock(), list[float]()
     lines = IdlePool(clock, lambda: ended.append(clock.seconds()))
     first = kept(lines)
@@ -35,7 +37,7 @@ def test_each_line_ends_when_it_has_rested_long_enough_and_that_is_told() -> Non
     assert not clock.getDelayedCalls()
 
 
-def test_a_line_ends_at_once_whatever_is_lost_in_the_sum_of_its_times() -> None:
+def test_a_connection_is_ended_in_time_in_spite_of_rounding() -> None:
     tenths = (number / 10 for number in itertools.count(1))
     odd = next(since for since in tenths if since + IDLE_SECONDS - since < IDLE_SECONDS)
     clock, rounds = Clock(), list[None]()
@@ -47,7 +49,7 @@ def test_a_line_ends_at_once_whatever_is_lost_in_the_sum_of_its_times() -> None:
     assert len(rounds) == 1
 
 
-def test_closing_ends_all_lines_and_the_watch() -> None:
+def test_closing_ends_all_connections_and_the_timer() -> None:
     clock = Clock()
     lines = IdlePool(clock, lambda: None)
     connections = [kept(lines) for _ in range(2)]
@@ -56,7 +58,7 @@ def test_closing_ends_all_lines_and_the_watch() -> None:
     assert not clock.getDelayedCalls()
 
 
-def test_the_oldest_line_can_be_ended_before_its_time() -> None:
+def test_the_oldest_connection_can_be_ended_before_its_time() -> None:
     lines = IdlePool(Clock(), lambda: None)
     first, second = kept(lines), kept(lines)
     lines.end_oldest()

@@ -1,3 +1,5 @@
+"""The number of connections grows with success, and a dead destination is probed."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_a_new_destination_gets_the_start_and_no_more() -> None:
     assert opened(ConcurrencyWindow(LIMITS), 0.0) == 5
 
 
-def test_nothing_is_opened_when_nothing_waits() -> None:
+def test_no_connection_is_opened_when_no_group_waits() -> None:
     assert not ConcurrencyWindow(LIMITS).may_open(0.0, 0, 0)
 
 
@@ -43,7 +45,7 @@ def test_success_grows_the_window_to_the_most() -> None:
     assert opened(window, 1.0) == 20
 
 
-def test_trouble_beside_working_connections_halves_what_works() -> None:
+def test_a_failure_beside_working_connections_halves_their_number() -> None:
     window = ConcurrencyWindow(LIMITS)
     for _ in range(1000):
         window.succeeded(1.0)
@@ -135,14 +137,14 @@ def test_a_clock_set_back_by_days_does_not_keep_a_destination_blocked() -> None:
     "changes",
     [{"start": 0}, {"start": 21}, {"first_penalty": 0.0}, {"first_penalty": 901.0}],
 )
-def test_limits_that_let_nothing_through_are_refused(changes: dict[str, float]) -> None:
+def test_limits_that_let_no_mail_through_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"window must start|first penalty must"):
         WindowLimits(**changes)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["succeeded", "failed"]), st.floats(0, 1000), st.integers(0, 25))))
 @settings(max_examples=200)
-def test_whatever_happens_the_window_keeps_its_bounds_and_opens_again(events: list[tuple[str, float, int]]) -> None:
+def test_after_any_events_the_window_is_within_its_bounds_and_opens_again(events: list[tuple[str, float, int]]) -> None:
     window, now = ConcurrencyWindow(LIMITS), 0.0
     for name, passed, others in events:
         now += passed
@@ -156,7 +158,7 @@ def test_whatever_happens_the_window_keeps_its_bounds_and_opens_again(events: li
 
 @given(st.integers(1, 2000))
 @settings(max_examples=30)
-def test_a_dead_destination_costs_one_attempt_a_step_whatever_waits(waiting: int) -> None:
+def test_a_dead_destination_costs_one_attempt_a_step_however_much_mail_waits(waiting: int) -> None:
     window, now, probes = dead(), 0.0, 0
     while now < 86400:
         now = window.blocked(now) or now
