@@ -50,36 +50,36 @@ class InboundLimits:
 
 
 class ConnectionLimiter:
-    """Counts connections and says who may come in. Strangers never have all the room, however many they are."""
+    """Counts connections and decides which clients may connect. Strangers can never use all connections."""
 
     def __init__(self, limits: InboundLimits) -> None:
-        self._most = limits.connections
-        self._most_strangers = max(1, int(limits.connections * limits.stranger_share))
-        self._each = limits.connections_per_stranger
+        self._max = limits.connections
+        self._max_strangers = max(1, int(limits.connections * limits.stranger_share))
+        self._per_stranger = limits.connections_per_stranger
         self._total = 0
         self._strangers = 0
         self._by_source: Counter[str] = Counter()
 
     def refusal(self, client: Client) -> Reply | None:
-        """Return why a client may not come in, or None."""
-        if self._total >= self._most:
+        """Return the reply that rejects a client, or None if the client may connect."""
+        if self._total >= self._max:
             return TOO_MANY_CONNECTIONS
         if client.trusted:
             return None
         for source, share in zip(_sources(client.address), _SHARES, strict=False):
-            if self._by_source[source] >= self._each * share:
+            if self._by_source[source] >= self._per_stranger * share:
                 return TOO_MANY_FROM_YOU
-        return TOO_MANY_CONNECTIONS if self._strangers >= self._most_strangers else None
+        return TOO_MANY_CONNECTIONS if self._strangers >= self._max_strangers else None
 
     def enter(self, client: Client) -> None:
-        """Count a connection in."""
+        """Count a new connection."""
         self._total += 1
         if not client.trusted:
             self._strangers += 1
             self._by_source.update(_sources(client.address))
 
     def leave(self, client: Client) -> None:
-        """Count a connection out."""
+        """Count the end of a connection."""
         self._total -= 1
         if client.trusted:
             return
@@ -90,13 +90,13 @@ class ConnectionLimiter:
                 del self._by_source[source]
 
 
-# What each of a client's sources may have, in shares of one stranger's connections.
+# The limits of a client's sources, in multiples of the limit for one stranger.
 _SHARES = (1, 4)
 
 
 @lru_cache(maxsize=1024)
 def _sources(address: str) -> tuple[str, ...]:
-    """Return what connections are counted by: whoever has one address of IPv6 has 2 ** 64, and sites have a /48."""
+    """Return the sources by which a connection is counted: of IPv6 the /64 of one host and the /48 of a site."""
     return (address,) if ":" not in address else (_ipv6_network(address, 64), _ipv6_network(address, 48))
 
 

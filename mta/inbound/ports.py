@@ -92,7 +92,7 @@ def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Ba
 
 
 def room_for_clients(most: int, notice: Callable[[str], object]) -> int:
-    """Return how many clients may be connected at once, at most `most`. A smaller number is told to the operator.
+    """Return how many clients may be connected at once, at most `most`. A smaller number is logged.
 
     Clients get half of the descriptors, because the other half is needed to deliver their mail. The soft limit, which
     many systems set to 1,024 for programs that use select(), is raised as far as the hard limit allows.

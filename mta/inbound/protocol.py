@@ -172,7 +172,7 @@ class SmtpServerProtocol(Protocol):
             self.wind_up()
 
     def handshakeCompleted(self) -> None:
-        """Begin the session anew inside TLS: nothing that was said in clear counts any more (RFC 3207 section 4.2)."""
+        """Begin the session anew inside TLS: the session in clear does not count any more (RFC 3207 section 4.2)."""
         self._handshaking = False
         if self.session is not None:
             self.session.tls_started(protocol_and_cipher(self.transport))
@@ -259,7 +259,7 @@ class SmtpServerProtocol(Protocol):
             self.end(STOPPING, "the relay is stopping")
 
     def _handle_events(self, session: Session) -> None:
-        """Have the session handle all events, and give the machine the replies that are known at once."""
+        """Have the session handle all events, and pass its replies to the machine."""
         machine = self._machine
         self._handling = True
         # A NoEvent has no handler.
@@ -271,7 +271,7 @@ class SmtpServerProtocol(Protocol):
         self._handling = False
 
     def _flush(self, session: Session) -> None:
-        """Write the machine's output, then close, start TLS, or pause reading where the session asks for it."""
+        """Write the machine's output, then close, start TLS, or pause reading if the session requires it."""
         output = self._machine.to_send()
         if output:
             self._writer.write(output)

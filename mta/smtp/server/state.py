@@ -87,7 +87,7 @@ class ServerState:
         self.starttls = starttls
         self.dsn = dsn
         self.tls = False
-        #: Whether the client said EHLO.
+        #: Whether the client sent EHLO.
         self.extended = False
         #: Whether the last DATA was refused, so that the next lines may be a message that was sent all the same.
         self.data_refused = False
