@@ -37,7 +37,7 @@ class Identity:
 
 
 def read_identity(text: str) -> Identity:
-    """Read `user`, `user:group`, or numbers in place of either. Raises ValueError with words for an operator."""
+    """Read `user`, `user:group`, or numbers in place of either. Raises ValueError with words for the operator."""
     user, colon, group = text.partition(":")
     entry = _entry(user)
     uid = _number(user) if entry is None else entry.pw_uid

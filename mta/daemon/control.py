@@ -77,9 +77,9 @@ def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: s
 
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """Give a path to a socket that the system takes although QUEUE_DIR is long: through its open folder.
+    """Yield a path to the socket that fits into a socket address, through the open directory if QUEUE_DIR is long.
 
-    Raises OSError if there is no such folder.
+    Raises OSError if the directory does not exist.
     """
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield str(path)
@@ -178,7 +178,7 @@ class ControlService(Service):
         self._path = directory / SOCKET_NAME
         self._factory = ControlFactory(on_action, reactor.callLater)
         self._port: IListeningPort | None = None
-        # Holds the folder of a socket with a long path, until the socket is removed.
+        # Keeps the directory of a socket with a long path open until the socket is removed.
         self._folder = ExitStack()
 
     def startService(self) -> None:

@@ -41,7 +41,7 @@ def require_allowed_user(settings: Settings) -> None:
     _refuse_root(settings)
     path = settings.smarthost_ca_file
     if path is not None and not os.access(path, os.R_OK, effective_ids=True):
-        raise PrivilegeError(f"SMARTHOST_CA_FILE={path}: let user id {os.geteuid()} read it, which the relay became")
+        raise PrivilegeError(f"SMARTHOST_CA_FILE={path}: let user id {os.geteuid()} read it, which the relay runs as")
 
 
 def _refuse_root(settings: Settings) -> None:

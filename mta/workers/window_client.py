@@ -1,4 +1,4 @@
-"""The worker's side of the limits that workers share: asks the parent for connections, and returns unused grants.
+"""The worker's side of the limits that workers share: asks the parent for connections, and gives back unused grants.
 
 `mta.workers.window_broker` is the other side. A request and its answer are one short line each, so a worker waits
 microseconds for it, and only before it opens a connection or, under a pace, before a transaction.
@@ -76,7 +76,7 @@ class SharedWindow:
         return False
 
     def set_open(self, open_connections: int) -> None:
-        """Return the grants that exceed the open connections."""
+        """Give the grants that exceed the open connections back to the parent."""
         unused = self._granted - open_connections
         if unused > 0:
             self._granted = open_connections
@@ -109,7 +109,7 @@ class SharedWindow:
         self._send("failed", self._name, ended, trouble.text[:_MAX_TEXT], trouble.host, trouble.status)
 
     def refused(self, now: float, refusal: LimitRefusal) -> None:  # noqa: ARG002
-        """Report a refusal because of a limit. If it limits connections, return the grants of those that it ended."""
+        """Report a refusal because of a limit. If it limits connections, give back the grants of ended ones."""
         ended = 0
         if refusal.kind is LimitKind.CONNECTIONS:
             self.limited = True
@@ -157,7 +157,7 @@ class SharedWindow:
         self._at_once = False
 
     def needs_no_start(self) -> None:
-        """Return the granted time, because no transaction needs it."""
+        """Give the granted time back to the parent, because no transaction needs it."""
         if self._turn is not None:
             self._send("unused", self._name, self._turn)
             self._turn = None

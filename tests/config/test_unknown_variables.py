@@ -8,7 +8,7 @@ from mta.config.setting import SettingsReader
 from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes, notice_unknown_variables
 
 
-def strangers(**environ: str) -> list[str]:
+def notices(**environ: str) -> list[str]:
     reader = SettingsReader(environ)
     notice_unknown_variables(reader)
     return reader.notices
@@ -21,17 +21,17 @@ def exim(root: Path, **environ: str) -> list[str]:
 
 
 def test_a_file_for_a_setting_that_is_no_secret_is_told() -> None:
-    assert strangers(MAILNAME_FILE="/run/secrets/name", PORT_FILE="") == [
+    assert notices(MAILNAME_FILE="/run/secrets/name", PORT_FILE="") == [
         "MAILNAME_FILE has no effect: only secrets are read from files; set MAILNAME itself"
     ]
 
 
 def test_settings_that_end_like_a_secrets_file_are_ours() -> None:
-    assert strangers(SMARTHOST_CA_FILE="/ca", ALIASES_FILE="/a", MACROS_FILE="/m", GMAIL_PASSWORD_FILE="/p") == []
+    assert notices(SMARTHOST_CA_FILE="/ca", ALIASES_FILE="/a", MACROS_FILE="/m", GMAIL_PASSWORD_FILE="/p") == []
 
 
 def test_a_name_almost_like_ours_is_told() -> None:
-    assert strangers(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of smtprelay; did you mean DKIM_SELECTOR?"]
+    assert notices(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of smtprelay; did you mean DKIM_SELECTOR?"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_name_almost_like_ours_is_told() -> None:
     ],
 )
 def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, meant: str) -> None:
-    assert strangers(**{name: "x"}) == [f"{name} is not a setting of smtprelay; did you mean {meant}?"]
+    assert notices(**{name: "x"}) == [f"{name} is not a setting of smtprelay; did you mean {meant}?"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_misspelled_host_or_login_is_a_mistake_unless_the_right_name_is_set(na
     assert f"{name} is, which is not a setting: rename that to {meant}" in line
     assert "hidden" not in line
     assert reader.notices == []
-    assert len(strangers(**{name: "hidden", meant.removesuffix("_FILE"): "x"})) == 1
+    assert len(notices(**{name: "hidden", meant.removesuffix("_FILE"): "x"})) == 1
 
 
 def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
@@ -93,7 +93,7 @@ def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
 
 
 def test_a_name_in_lower_case_is_told() -> None:
-    assert strangers(relay_networks="10.0.0.0/8") == [
+    assert notices(relay_networks="10.0.0.0/8") == [
         "relay_networks is not a setting of smtprelay; did you mean RELAY_NETWORKS?"
     ]
 
@@ -134,7 +134,7 @@ def test_a_secret_of_several_lines_is_told_without_its_value() -> None:
     ],
 )
 def test_what_other_programs_have_is_nothing_to_tell(names: str) -> None:
-    assert strangers(**dict.fromkeys(names.split(), "x")) == []
+    assert notices(**dict.fromkeys(names.split(), "x")) == []
 
 
 def quotes(**environ: str) -> list[str]:
