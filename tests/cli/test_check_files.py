@@ -19,7 +19,7 @@ def read(**environ: Path) -> Settings:
     return read_settings({"MAILNAME": "a.test", **texts}, networks=lambda _: (), root=Path("/nowhere"))
 
 
-def test_files_that_a_start_takes_are_nothing_to_tell(tmp_path: Path) -> None:
+def test_usable_files_give_no_notice(tmp_path: Path) -> None:
     certificate, key = authority().leaf(["a.test"]).write(tmp_path)
     dkim, aliases = tmp_path / "dkim.pem", tmp_path / "aliases"
     dkim.write_bytes(to_pem(new_key("dkim", "ed25519")))
@@ -29,7 +29,7 @@ def test_files_that_a_start_takes_are_nothing_to_tell(tmp_path: Path) -> None:
     assert settings.notices == ()
 
 
-def test_every_file_that_would_end_a_start_is_told(tmp_path: Path) -> None:
+def test_every_file_that_would_fail_a_start_is_reported(tmp_path: Path) -> None:
     certificate, _ = authority().leaf(["a.test"]).write(tmp_path, "one")
     _, key = authority().leaf(["a.test"]).write(tmp_path, "other")
     with pytest.raises(SettingsError) as refused:
@@ -39,7 +39,7 @@ def test_every_file_that_would_end_a_start_is_told(tmp_path: Path) -> None:
     assert dkim.startswith(f"DKIM_KEY_PATH={certificate}: ")
 
 
-def test_what_a_start_lives_with_is_a_notice(tmp_path: Path) -> None:
+def test_a_file_that_a_start_tolerates_is_a_notice(tmp_path: Path) -> None:
     certificate, key = authority().leaf(["a.test"], expired=True).write(tmp_path)
     aliases = tmp_path / "aliases"
     aliases.write_text("no colon here\n")

@@ -31,7 +31,7 @@ def test_every_mistake_is_shown_on_a_line_of_its_own() -> None:
     assert [line.partition(": ")[2].partition("=")[0] for line in refused.stderr.splitlines()] == ["PORT", "LOG_FORMAT"]
 
 
-def test_a_check_prints_what_was_understood_and_notices_apart() -> None:
+def test_a_check_prints_the_summary_and_the_notices_separately() -> None:
     # The length of the tests looks like a setting of the relay.
     env = {"NET_DEV": "none0", "MAILNAME": "a.b", "RELAY_TESTS": None}
     checked = CliRunner().invoke(main, ["config", "check"], env=env)
@@ -50,7 +50,7 @@ def test_settings_are_explained_by_name() -> None:
     assert [line for line in explained.stdout.splitlines() if line[:1].isalpha()] == ["PORT = 25", "SES_PORT = 587"]
 
 
-def test_a_setting_that_is_none_is_a_wrong_command() -> None:
+def test_an_unknown_setting_is_a_usage_error() -> None:
     refused = CliRunner().invoke(main, ["config", "explain", "PROT"])
     assert refused.exit_code == 2
     assert "PROT is not a setting; did you mean PORT?" in refused.stderr

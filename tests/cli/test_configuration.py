@@ -36,13 +36,13 @@ def test_a_setting_is_shown_as_it_was_understood() -> None:
     assert shown(PORT="")["PORT"] == "25"
 
 
-def test_what_stands_in_for_a_default_is_shown() -> None:
+def test_the_replacement_of_an_empty_default_is_shown() -> None:
     assert shown(SMARTHOST_ADDRESS="a.test")["SMARTHOST_TLS"] == "opportunistic"
     assert shown(GMAIL_USER="a", GMAIL_PASSWORD="b")["SMARTHOST_TLS"] == "verify"
     assert show_settings({"NET_DEV": "none0"})[0][4].partition(" = ")[2]
 
 
-def test_a_check_says_what_a_start_would() -> None:
+def test_a_check_reports_the_same_as_a_start() -> None:
     lines, notices = check_settings(BASE | {"SES_PORT": "465"})
     assert lines[0] == "name: mail.test"
     assert "SES_PORT has no effect: SES_USER and SES_PASSWORD are not both set" in notices
@@ -55,7 +55,7 @@ def explained(*names: str, **environ: str) -> list[str]:
     return list(explain_settings(BASE | environ, names))
 
 
-def test_a_setting_is_explained_with_its_value_its_origin_and_what_it_does() -> None:
+def test_a_setting_is_explained_with_its_value_its_origin_and_its_help() -> None:
     assert explained("PORT", PORT="26")[:3] == [
         "PORT = 26",
         "    from the environment; the default is `25`",
@@ -86,7 +86,7 @@ def test_all_settings_are_explained_with_a_blank_line_between() -> None:
     assert all(len(line) <= 110 for line in lines)
 
 
-def test_a_name_that_is_no_setting_is_told_with_a_close_one() -> None:
+def test_an_unknown_setting_is_reported_with_a_close_one() -> None:
     with pytest.raises(KeyError) as refused:
         explained("SMARTHOST_PASWORD")
     assert refused.value.args == ("SMARTHOST_PASWORD is not a setting; did you mean SMARTHOST_PASSWORD?",)

@@ -40,7 +40,7 @@ def txt(output, name):
 
 
 @pytest.mark.parametrize("type", ["rsa", "ed25519"])
-def test_keygen_writes_a_key_that_only_we_can_read_and_prints_its_records(type, tmp_path):
+def test_keygen_writes_a_key_that_only_its_owner_can_read_and_prints_its_records(type, tmp_path):
     made = run("keygen", "A.test", "--type", type)
     assert made.exit_code == 0
     path = tmp_path / "a.test.dkim.pem"
@@ -51,7 +51,7 @@ def test_keygen_writes_a_key_that_only_we_can_read_and_prints_its_records(type, 
     assert txt(made.stdout, "a.test") == "v=spf1 a:mail.test ~all"
 
 
-def test_what_keygen_prints_is_a_zone_file():
+def test_keygen_prints_a_zone_file():
     lines = run("keygen", "a.test").stdout.splitlines()
     assert all(re.match(r";|\t\"|[a-z0-9._]+\. IN TXT ", line) for line in lines)
 
@@ -66,7 +66,7 @@ def test_keygen_never_overwrites_a_key(tmp_path):
     assert (tmp_path / "a.test.dkim.pem").read_bytes() == before
 
 
-def test_keygen_puts_the_key_where_it_is_told_to(tmp_path):
+def test_keygen_writes_the_key_to_the_given_place(tmp_path):
     (tmp_path / "keys").mkdir()
     run("keygen", "a.test", "--out", "one.pem")
     run("keygen", "a.test", "--out", "keys", "--selector", "s1")
@@ -90,13 +90,13 @@ def test_keygen_makes_a_longer_key_when_asked(tmp_path):
         (("check",), 1, "DKIM_KEY_PATH is not set"),
     ],
 )
-def test_what_cannot_be_done_is_said(words, status, said):
+def test_a_command_that_fails_gives_the_reason(words, status, said):
     result = run(*words)
     assert result.exit_code == status
     assert said in result.stderr
 
 
-def test_check_of_a_broken_key_says_what_a_start_would_say(tmp_path):
+def test_check_of_a_broken_key_reports_the_same_as_a_start(tmp_path):
     (tmp_path / "key.pem").write_bytes(b"hello")
     result = run("check", "a.test", DKIM_KEY_PATH="key.pem")
     assert result.exit_code == 1

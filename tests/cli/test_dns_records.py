@@ -83,7 +83,7 @@ def test_a_record_of_an_ed25519_key_is_right():
         ([dns_record(RSA) + "; t=s:y"], RecordVerdict.OK, "as if it were not signed"),
     ],
 )
-def test_what_is_wrong_with_a_record_is_said(texts, verdict, words):
+def test_the_problem_of_a_record_is_reported(texts, verdict, words):
     judged, said = judge_record(RSA, texts)
     assert judged is verdict
     assert words in said

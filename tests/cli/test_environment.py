@@ -30,7 +30,7 @@ def run(directory: Path, *words: str, **environ: str) -> Result:
     return CliRunner().invoke(main, words, env=unset | {"RUNTIME_DIRECTORY": str(directory)} | environ)
 
 
-def test_commands_beside_a_unit_find_what_its_relay_has_told(directory: Path) -> None:
+def test_commands_beside_a_unit_find_the_settings_that_its_relay_published(directory: Path) -> None:
     assert run(directory, "queue", "list").stdout == EMPTY
     unhealthy = run(directory, "health")
     assert unhealthy.stderr == "smtprelay: unhealthy: no answer on 127.0.0.1 port 1: Connection refused\n"
@@ -47,7 +47,7 @@ def test_variables_of_the_command_itself_come_first(directory: Path, tmp_path: P
     assert command_environment({"PORT": "", "RUNTIME_DIRECTORY": str(directory)})["PORT"] == "1"
 
 
-def test_without_anything_that_tells_the_error_says_what_to_give(tmp_path: Path) -> None:
+def test_without_published_settings_the_error_gives_advice(tmp_path: Path) -> None:
     for command in (("queue", "list"), ("health",)):
         refused = run(tmp_path, *command, PORT="1")
         assert refused.exit_code == 1

@@ -109,7 +109,7 @@ def test_no_second_relay_is_started(tmp_path: Path, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["-Mg", "x"], ["-bt", "a@b.test"], ["-M"], ["-Mes", "x", "a"], ["-bP"]])
-def test_what_is_not_known_is_refused_in_one_line(tmp_path: Path, words: list[str]) -> None:
+def test_an_unsupported_option_is_refused_in_one_line(tmp_path: Path, words: list[str]) -> None:
     refused = run(tmp_path, "exim", *words)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr.startswith("smtprelay: exim -")

@@ -58,14 +58,14 @@ def test_mistakes_in_other_settings_are_not_our_business(queue):
         check({"QUEUE_DIR": str(queue), "PORT": str(sink.port), "MESSAGE_SIZE_LIMIT": "huge"})
 
 
-def test_a_port_where_nobody_listens_is_unhealthy(queue):
+def test_a_closed_port_is_unhealthy(queue):
     done = run(queue, free_port())
     assert done.exit_code == 1
     assert len(done.stderr.splitlines()) == 1
     assert "smtprelay: unhealthy: no answer on 127.0.0.1 port" in done.stderr
 
 
-def test_a_wrong_setting_is_told_in_one_line(queue):
+def test_a_wrong_setting_is_reported_in_one_line(queue):
     done = run(queue, 0, BIND_IP="nonsense")
     assert done.exit_code == 1
     assert len(done.stderr.splitlines()) == 1
@@ -89,7 +89,7 @@ def test_a_relay_that_turns_clients_away_is_unhealthy_in_its_own_words(rule, sai
     assert str(caught.value) == said
 
 
-def test_a_relay_that_says_nothing_is_unhealthy_when_patience_ends():
+def test_a_silent_relay_is_unhealthy_after_the_timeout():
     silence = threading.Event()
     with Sink([Rule("CONNECT", "220 late", hold=silence)]) as sink, pytest.raises(UnhealthyError, match="timed out"):
         accepts("127.0.0.1", sink.port, SOON)
@@ -113,7 +113,7 @@ def test_the_probe_writes_and_syncs_without_changing_anything(queue):
     assert rows() == before
 
 
-def test_a_missing_queue_is_unhealthy_and_none_is_made(tmp_path):
+def test_a_missing_queue_is_unhealthy_and_is_not_created(tmp_path):
     with pytest.raises(QueueError, match="cannot be read or written"):
         can_be_written(tmp_path)
     assert list(tmp_path.iterdir()) == []

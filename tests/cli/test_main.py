@@ -13,7 +13,7 @@ from mta.cli.main import main
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_help_names_every_command_with_what_it_does():
+def test_the_help_describes_every_command():
     shown = CliRunner().invoke(main, ["--help"])
     assert shown.exit_code == 0
     lines = [line.split(None, 1) for line in shown.stdout.partition("Commands:\n")[2].splitlines()]
@@ -51,7 +51,7 @@ print(*sorted(sys.modules))
 
 
 @pytest.mark.parametrize("unused", ["twisted", "dns", "cryptography", "asyncio"])
-def test_the_health_check_does_not_import_what_only_other_commands_need(unused):
+def test_the_health_check_does_not_import_modules_of_other_commands(unused):
     # A container asks every few seconds, and these were most of what that cost.
     command = [sys.executable, "-c", IMPORTED, "health", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)

@@ -72,7 +72,7 @@ def ids(tmp_path: Path) -> list[QueueId]:
     return fill(tmp_path)
 
 
-def test_a_list_for_people_says_who_waits_and_why(tmp_path: Path, ids: list[QueueId]) -> None:
+def test_a_list_shows_the_recipients_and_their_last_replies(tmp_path: Path, ids: list[QueueId]) -> None:
     shown = run(tmp_path, "queue", "list")
     assert shown.exit_code == 0
     lines = shown.stdout.splitlines()
@@ -135,14 +135,14 @@ def test_hold_release_retry_and_remove_change_the_queue(tmp_path: Path, ids: lis
     assert listed(tmp_path, "--all")[1]["recipients"][0]["status"] == "removed"
 
 
-def test_an_empty_queue_says_what_finished(tmp_path: Path, ids: list[QueueId]) -> None:
+def test_an_empty_queue_reports_the_finished_messages(tmp_path: Path, ids: list[QueueId]) -> None:
     run(tmp_path, "queue", "remove", *ids[:2])
     assert run(tmp_path, "queue", "list").stdout == (
         "Nothing is waiting. 3 messages finished in the last 7 days (0 failed): smtprelay queue list --all\n"
     )
 
 
-def test_a_retry_of_all_leaves_what_is_held_alone_and_one_by_id_does_not(tmp_path: Path, ids: list[QueueId]) -> None:
+def test_a_retry_of_all_skips_held_messages_and_one_by_id_does_not(tmp_path: Path, ids: list[QueueId]) -> None:
     run(tmp_path, "queue", "hold", ids[0])
     retried = run(tmp_path, "queue", "retry", "--all")
     assert retried.stdout == f"{ids[1]} is due now\n"
@@ -178,13 +178,13 @@ def test_a_message_that_is_not_there_is_an_error_but_the_others_are_done(tmp_pat
     assert (shown.exit_code, shown.stderr) == (1, f"smtprelay: no message {missing} is in the queue or its history\n")
 
 
-def test_what_is_no_id_is_an_error(tmp_path: Path, ids: list[QueueId]) -> None:
+def test_a_malformed_id_is_an_error(tmp_path: Path, ids: list[QueueId]) -> None:
     refused = run(tmp_path, "queue", "remove", ids[0], "xyz")
     assert (refused.exit_code, refused.stderr) == (1, "smtprelay: not a queue id: 'xyz'\n")
     assert len(listed(tmp_path)) == 2
 
 
-def test_the_queue_directory_is_found_whatever_else_is_wrong() -> None:
+def test_the_queue_directory_is_found_if_other_settings_are_wrong() -> None:
     assert queue_directory({"QUEUE_DIR": "/q", "PORT": "x"}) == Path("/q")
     assert queue_directory({}) == Path("/var/spool/smtprelay")
     with pytest.raises(SettingsError, match="QUEUE_DIR"):
@@ -196,7 +196,7 @@ def test_a_command_that_makes_no_sense_exits_with_2(tmp_path: Path, words: list[
     assert run(tmp_path, "queue", *words).exit_code == 2
 
 
-def test_no_queue_is_one_line_and_nothing_is_made(tmp_path: Path) -> None:
+def test_a_missing_queue_is_one_line_and_is_not_created(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "none"):
         refused = run(directory, "queue", "list")
         assert refused.exit_code == 1
@@ -227,7 +227,7 @@ def somebody_else() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("closed", [".", FILE_NAME])
-def test_a_queue_that_is_not_ours_is_refused_with_advice(tmp_path: Path, ids: list[QueueId], closed: str) -> None:
+def test_a_queue_of_another_user_is_refused_with_advice(tmp_path: Path, ids: list[QueueId], closed: str) -> None:
     (tmp_path / closed).chmod(0)
     with somebody_else():
         refused = run(tmp_path, "queue", "list")
@@ -237,7 +237,7 @@ def test_a_queue_that_is_not_ours_is_refused_with_advice(tmp_path: Path, ids: li
     assert refused.stderr.endswith(": run this as the relay's own user\n")
 
 
-def test_a_daemon_that_cannot_be_told_is_no_failure(tmp_path: Path, ids: list[QueueId]) -> None:
+def test_a_daemon_that_cannot_be_notified_is_not_an_error(tmp_path: Path, ids: list[QueueId]) -> None:
     (tmp_path / SOCKET_NAME).symlink_to(SOCKET_NAME)
     held = run(tmp_path, "queue", "hold", ids[0])
     assert (held.exit_code, held.stdout) == (0, f"{ids[0]} held\n")
@@ -288,7 +288,7 @@ def test_a_relay_with_several_workers_looks_like_one_with_a_single_queue(tmp_pat
     assert "messages: 2 (1 held, 0 in delivery)" in three.stdout
 
 
-def test_what_the_other_workers_queues_did_is_said_when_one_cannot(tmp_path: Path) -> None:
+def test_the_changes_of_other_queues_are_printed_if_one_queue_fails(tmp_path: Path) -> None:
     mails = [mail("bob@b.test") for _ in range(6)]
     deal(tmp_path, 3, mails)
     with sqlite3.connect(tmp_path / "worker-2" / FILE_NAME) as connection:
@@ -313,14 +313,14 @@ class DaemonTests(TestCase):
         self.addCleanup(temporary.cleanup)
         return Path(temporary.name)
 
-    async def test_the_running_daemon_is_told_at_once_what_was_changed(self) -> None:
+    async def test_the_running_daemon_is_notified_of_a_change(self) -> None:
         directory = self.directory()
         ids = fill(directory)
         told = self.listening(directory)
         run(directory, "queue", "retry", "--all")
         self.assertEqual(await told, (Action.RETRY, ids[:2], operator_name(os.environ)))
 
-    async def test_each_worker_is_told_of_the_messages_that_are_its_own(self) -> None:
+    async def test_each_worker_is_notified_of_its_own_messages(self) -> None:
         directory = self.directory()
         mails = [mail("bob@b.test") for _ in range(5)]
         deal(directory, 2, mails)

@@ -73,7 +73,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
     }
 
 
-def test_an_object_of_what_is_held_or_in_delivery_says_since_when_and_plans_no_attempt() -> None:
+def test_the_object_of_a_held_or_claimed_message_has_the_time_and_no_next_attempt() -> None:
     held, claimed = entry_object(HELD), entry_object(REPORT)
     assert (held["held"], held["held_since"]) == (True, "2026-11-22T12:01:00Z")
     assert (claimed["in_delivery"], claimed["in_delivery_since"]) == (True, "2026-11-22T12:00:02Z")
@@ -93,7 +93,7 @@ def test_a_list_has_a_line_for_a_message_and_one_for_each_recipient_that_waits()
     assert list(list_lines(ENTRY, finished=True)) == [head, BOB, EVE, ZOE]
 
 
-def test_what_is_held_or_in_delivery_says_since_when_in_place_of_the_next_attempt() -> None:
+def test_a_held_or_claimed_message_shows_since_when_instead_of_the_next_attempt() -> None:
     head, bob, eve = list_lines(HELD, finished=False)
     assert head.endswith("<alice@a.test> held since 2026-11-22T12:01:00Z")
     assert bob == "    <bob@b.test> waiting, 3 attempts; mx.b.test[192.0.2.1]:25: 450 4.2.0 later"
@@ -109,7 +109,7 @@ def test_what_is_held_or_in_delivery_says_since_when_in_place_of_the_next_attemp
     assert next(list_lines(replace(HELD, held_since=None), finished=False)).endswith("<alice@a.test> held")
 
 
-def test_a_report_that_failed_is_told_as_such() -> None:
+def test_a_failed_report_is_shown_as_such() -> None:
     assert next(list_lines(UNREPORTED, finished=True)).endswith("<> its failure was not reported")
     assert "report: its failure was not reported" in list(show_lines(UNREPORTED))
     assert entry_object(UNREPORTED)["unreported"] is True
@@ -156,7 +156,7 @@ def test_a_size_fits_its_column(size: int, text: str) -> None:
     assert next(list_lines(entry, finished=False)).split()[2] == text
 
 
-def test_one_message_is_shown_whole() -> None:
+def test_all_facts_about_one_message_are_shown() -> None:
     assert list(show_lines(ENTRY)) == [
         "id: 0gqw5z6cn4j0y",
         "sender: <alice@a.test>",
@@ -196,7 +196,7 @@ def test_a_ledger_that_does_not_add_up_says_by_how_much(accepted: int, missing: 
     assert line.endswith(f", but {missing} are not accounted for")
 
 
-def test_who_signed_a_copy_stands_with_its_recipient() -> None:
+def test_the_signing_domain_is_shown_with_the_recipient() -> None:
     signed = replace(ENTRY, recipients=(replace(DONE, signed_by="a.test/s1"),))
     assert list(show_lines(signed))[-1] == (
         "recipient: <zoe@c.test> delivered, 1 attempt, on 2026-11-22T12:00:01Z, dkim=a.test/s1;"

@@ -53,7 +53,7 @@ def test_hidden_recipients_leave_the_header() -> None:
 
 
 @pytest.mark.parametrize("words", [["-bs"], ["-bd"], ["-bt", "a@b.test"], ["-Zx", "a@b.test"], [], ["-i"]])
-def test_what_is_not_known_is_refused_in_one_line(words: list[str]) -> None:
+def test_an_unsupported_option_is_refused_in_one_line(words: list[str]) -> None:
     refused = run(*words)
     assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
 

@@ -18,7 +18,7 @@ def test_a_secret_is_masked_and_an_empty_one_empty() -> None:
     assert found["SES_PASSWORD"] == "SES_PASSWORD ="
 
 
-def test_what_was_found_stands_in_for_an_empty_default_only() -> None:
+def test_a_value_found_replaces_only_an_empty_default() -> None:
     found = {
         each.name: each.text for each in effective_settings(SettingsReader({}), {"MAILNAME": "host.test", "PORT": "26"})
     }

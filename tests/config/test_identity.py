@@ -40,11 +40,11 @@ def test_numbers_need_no_entry_in_the_systems_lists() -> None:
         ("9999999999:0", "is not a valid user or group id"),
     ],
 )
-def test_what_names_nobody_is_refused_with_words_for_an_operator(text: str, words: str) -> None:
+def test_an_unknown_user_or_group_is_an_error(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_identity(text)
 
 
-def test_the_usual_user_is_the_one_that_our_packages_make_or_nobody() -> None:
+def test_the_usual_user_is_the_one_that_the_packages_create_or_none() -> None:
     found = usual_identity()
     assert found is None or found.written == "smtprelay"

@@ -46,7 +46,7 @@ def smarthost(*environs: dict[str, str], **more: str) -> Smarthost:
     return found
 
 
-def test_the_defaults_are_the_images_and_to_spell_them_out_is_nothing_to_tell() -> None:
+def test_the_images_defaults_set_explicitly_give_no_notice() -> None:
     ours = {setting.name: setting.default for setting in SETTINGS}
     assert {name: ours[name] for name in DEFAULTS} == DEFAULTS
     assert read(DEFAULTS).notices == ()
@@ -133,6 +133,6 @@ def test_a_secret_and_its_file_exclude_each_other_unless_one_is_empty(
     ("name", "text"),
     [("BIND_IP", "eth0"), ("OTHER_HOSTNAMES", "it's.test"), ("RELAY_DOMAINS", "'a.test'"), ("RELAY_NETWORKS", ":'")],
 )
-def test_what_ended_the_images_start_ends_ours_with_words(name: str, text: str) -> None:
+def test_settings_that_failed_the_images_start_fail_with_an_error(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}="):
         read({name: text})

@@ -54,7 +54,7 @@ def test_every_row_has_a_verdict_and_a_reason_where_it_differs() -> None:
         assert reason or verdict == "same", name
 
 
-def test_every_variable_of_the_image_is_a_setting_of_ours() -> None:
+def test_every_variable_of_the_image_is_a_setting() -> None:
     ours = {setting.name for setting in SETTINGS} | {it.name + FILE_SUFFIX for it in SETTINGS if it.secret}
     assert ours >= VARIABLES
 

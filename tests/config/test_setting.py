@@ -48,13 +48,13 @@ def test_a_mistake_in_quotation_marks_says_that_they_count(text: str) -> None:
     assert "the quotation marks are part of the value, remove them; a correct example is" in line
 
 
-def test_a_mistake_names_the_variable_the_value_what_is_wrong_and_what_is_right() -> None:
+def test_a_mistake_has_the_variable_the_value_the_problem_and_an_example() -> None:
     assert mistakes(SettingsReader({"PORT": "x"})) == [
         "PORT='x': 'x' is not a port, a number from 1 to 65535; a correct example is PORT=2525"
     ]
 
 
-def test_a_mistake_is_told_once_and_the_default_stands_in() -> None:
+def test_a_mistake_is_reported_once_and_the_default_is_used() -> None:
     reader = SettingsReader({"PORT": "x"})
     assert [reader.get(PORT), reader.get(PORT)] == [25, 25]
     assert len(reader.mistakes) == 1
@@ -162,14 +162,14 @@ def test_text_is_shortened_to_one_line() -> None:
     assert shorten("a\nb", 5) == "a?b"
 
 
-def test_macros_stand_in_for_what_the_environment_leaves_unset() -> None:
+def test_macros_set_variables_that_the_environment_leaves_unset() -> None:
     reader = SettingsReader({"PORT": " "})
     reader.add_macros({"PORT": "26"})
     assert (reader.get(PORT), reader.source(PORT)) == (26, Source.MACROS)
     assert reader.notices == []
 
 
-def test_the_environment_wins_over_macros_and_that_is_told() -> None:
+def test_the_environment_overrides_macros_with_a_notice() -> None:
     reader = SettingsReader({"PORT": "27"})
     reader.add_macros({"PORT": "26"})
     assert (reader.get(PORT), reader.source(PORT)) == (27, Source.ENVIRONMENT)
@@ -184,7 +184,7 @@ def test_a_value_knows_where_it_came_from(tmp_path: Path) -> None:
     assert SettingsReader({"PASSWORD_FILE": "/none"}).source(PASSWORD) is Source.DEFAULT
 
 
-def test_a_mistake_that_reading_alone_does_not_show_is_told_like_others() -> None:
+def test_a_mistake_found_after_parsing_is_reported_like_others() -> None:
     reader = SettingsReader({"PORT": "26", "PASSWORD": "s3cret"})
     reader.mistake(PORT, "it is taken")
     reader.mistake(PASSWORD, "it is weak")

@@ -35,7 +35,7 @@ def mistakes(**environ: str) -> tuple[str, ...]:
     return refused.value.mistakes
 
 
-def test_nothing_set_is_a_working_relay() -> None:
+def test_a_relay_works_without_settings() -> None:
     defaults = read()
     assert defaults == Settings(
         port=25,
@@ -77,7 +77,7 @@ def test_nothing_set_is_a_working_relay() -> None:
     assert defaults.local_domains.patterns == ("localhost",)
 
 
-def test_every_variable_set_to_nothing_is_the_same_as_none_set() -> None:
+def test_empty_variables_count_as_unset() -> None:
     nothing = {setting.name: "" for setting in SETTINGS} | {f"{it.name}_FILE": "" for it in SETTINGS if it.secret}
     assert read(**nothing) == read()
 
@@ -160,18 +160,18 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("LINE_ENDINGS", "lf", "not one of normalize, strict"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_variable_and_a_right_one(name: str, text: str, words: str) -> None:
+def test_a_wrong_value_is_reported_with_its_variable_and_an_example(name: str, text: str, words: str) -> None:
     example = shlex.quote(next(setting.example for setting in SETTINGS if setting.name == name))
     assert mistakes(**{name: text}) == (f"{name}={text!r}: {words}; a correct example is {name}={example}",)
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS if setting.secret])
-def test_a_wrong_secret_is_told_without_its_value(name: str) -> None:
+def test_a_wrong_secret_is_reported_without_its_value(name: str) -> None:
     (line,) = mistakes(**{name: "a\0b"})
     assert line.startswith(f"{name}: it has characters that a login cannot transmit; a correct example is {name}=")
 
 
-def test_all_mistakes_are_told_together_in_the_order_of_the_table() -> None:
+def test_all_mistakes_are_reported_together_in_the_order_of_the_table() -> None:
     told = mistakes(LOG_FORMAT="xml", PORT="x", GMAIL_USER="a", GMAIL_USER_FILE="/b", SES_PASSWORD_FILE="/none")
     assert [line.partition("=")[0] for line in told] == [
         "PORT",
@@ -187,7 +187,7 @@ def test_our_own_networks_come_before_the_others() -> None:
     assert trusted.verdict("172.17.0.9", {})
 
 
-def test_a_missing_interface_adds_nothing_and_is_told_once() -> None:
+def test_a_missing_interface_adds_no_network_and_gives_one_notice() -> None:
     missing = read(NET_DEV="none0")
     assert str(missing.trusted) == "127.0.0.1 ; ::1"
     assert missing.notices == ("NET_DEV=none0 adds no trusted networks: no interface with this name",)
@@ -202,7 +202,7 @@ def test_a_missing_interface_adds_nothing_and_is_told_once() -> None:
     ],
 )
 @pytest.mark.parametrize("environ", [{}, {"NET_DEV": "eth0"}])
-def test_a_public_network_of_the_interface_is_told_with_what_to_set(near, told, environ) -> None:
+def test_a_public_network_of_the_interface_gives_a_notice_with_advice(near, told, environ) -> None:
     found = tuple(map(ipaddress.ip_network, near))
     cloud = read_settings(environ, host_name=lambda: "a.test", networks=lambda _: found, root=Path("/nowhere"))
     (notice,) = cloud.notices
@@ -213,7 +213,7 @@ def test_a_public_network_of_the_interface_is_told_with_what_to_set(near, told, 
 
 
 @pytest.mark.parametrize("near", ["10.0.0.0/8", "fd00::/64", "100.64.0.0/10", "8.8.8.8/32", "2600:1f18::5/128"])
-def test_a_private_network_and_an_address_of_our_own_are_not_told(near: str) -> None:
+def test_a_private_network_and_a_single_public_address_give_no_notice(near: str) -> None:
     found = (ipaddress.ip_network(near),)
     assert not read_settings({}, host_name=lambda: "a.test", networks=lambda _: found, root=Path("/nowhere")).notices
 
@@ -299,7 +299,7 @@ def test_a_denial_that_says_no_is_warned_of() -> None:
         ({"KEY_PATH": __file__}, "KEY_PATH is set but CERTIFICATE_PATH is not: STARTTLS is not offered"),
     ],
 )
-def test_what_has_no_effect_or_too_much_is_told(environ: dict[str, str], notice: str) -> None:
+def test_settings_without_effect_or_with_dangerous_effect_give_notices(environ: dict[str, str], notice: str) -> None:
     assert read(**environ).notices == (notice,)
 
 
@@ -340,7 +340,7 @@ def test_macros_reach_the_smarthost(tmp_path: Path) -> None:
     assert (found.implicit_tls, found.tls) == (True, TlsRule.REQUIRE)
 
 
-def test_a_variable_spelled_almost_like_ours_is_told_without_its_value() -> None:
+def test_a_misspelled_variable_is_reported_without_its_value() -> None:
     assert read(
         DKIM_SELECTER="s3cret",
         RELAY_ZZZ="1",
@@ -407,7 +407,7 @@ def test_a_password_stays_out_of_the_settings_text() -> None:
     assert "hunter2" not in repr(read(GMAIL_USER="me", GMAIL_PASSWORD="hunter2"))
 
 
-def test_whom_to_become_is_looked_for_where_a_low_port_takes_root() -> None:
+def test_the_usual_user_is_looked_up_if_the_port_requires_root() -> None:
     assert read(RUN_AS="10025:10025", PORT="2525").run_as == read_identity("10025:10025")
     assert read(PORT="1023").run_as == usual_identity()
     assert read(PORT="1024").run_as is None

@@ -33,7 +33,7 @@ def notices(*environs: dict[str, str], **more: str) -> list[str]:
     return mode(*environs, **more)[1]
 
 
-def test_nothing_set_means_direct_delivery() -> None:
+def test_without_settings_delivery_is_direct() -> None:
     assert mode() == (None, [])
     assert mode(SMTPPORTOUT="2525") == (None, [])
 
@@ -178,7 +178,7 @@ def test_patterns_that_match_no_host_are_warned_of(aliases: str) -> None:
     )
 
 
-def test_patterns_that_match_no_address_are_known_to_match_nothing() -> None:
+def test_patterns_that_match_no_address_give_a_notice() -> None:
     (said,) = notices(LOGIN, SMARTHOST_ADDRESS="192.0.2.7", SMARTHOST_ALIASES="*.example.test")
     assert "CNAME" not in said
     assert notices(LOGIN, SMARTHOST_ADDRESS="[2001::db8::::1]", SMARTHOST_ALIASES="2001:db8::1") == []
@@ -190,7 +190,7 @@ def test_patterns_without_a_login_have_no_effect() -> None:
     ]
 
 
-def test_what_needs_another_setting_has_no_effect_without_it() -> None:
+def test_a_setting_that_depends_on_another_has_no_effect_alone() -> None:
     assert notices(SMARTHOST_PORT="587", SES_PORT="465") == [
         "SES_PORT has no effect: SES_USER and SES_PASSWORD are not both set",
         "SMARTHOST_PORT has no effect: SMARTHOST_ADDRESS is not set",
@@ -274,7 +274,7 @@ def test_authorities_have_no_effect_where_no_certificate_is_checked() -> None:
     assert notices(HOST, LOGIN, SMARTHOST_CA_FILE="/ca") == notices(GMAIL, SMARTHOST_CA_FILE="/ca") == []
 
 
-def test_what_is_for_mx_hosts_has_no_effect_with_a_smarthost() -> None:
+def test_settings_for_mx_hosts_have_no_effect_with_a_smarthost() -> None:
     assert notices(HOST, PRIVATE_DESTINATIONS="allow") == [
         "PRIVATE_DESTINATIONS has no effect: all mail goes to the smarthost"
     ]

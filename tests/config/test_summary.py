@@ -21,7 +21,7 @@ def said(**environ: str) -> dict[str, str]:
     return {subject: words for subject, _, words in pairs}
 
 
-def test_a_relay_without_settings_says_what_it_does() -> None:
+def test_the_summary_of_a_relay_without_settings() -> None:
     lines = said()
     assert list(lines) == [
         "name",
@@ -81,7 +81,7 @@ def test_a_relay_without_settings_says_what_it_does() -> None:
         ),
     ],
 )
-def test_what_is_set_is_said(environ: dict[str, str], subject: str, words: str) -> None:
+def test_the_summary_has_the_settings(environ: dict[str, str], subject: str, words: str) -> None:
     assert said(**environ)[subject] == words
 
 

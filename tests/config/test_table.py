@@ -16,7 +16,7 @@ def test_the_table_has_every_setting_once() -> None:
     assert len(NAMES) == 45
 
 
-def test_the_secrets_are_the_six_of_the_image_we_replace() -> None:
+def test_the_secrets_are_the_six_of_the_exim_image() -> None:
     assert {setting.name for setting in SETTINGS if setting.secret} == {
         f"{prefix}_{half}" for prefix in ("SMARTHOST", "GMAIL", "SES") for half in ("USER", "PASSWORD")
     }

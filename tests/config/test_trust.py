@@ -120,7 +120,7 @@ def test_colons_that_cannot_be_read_are_refused_with_both_right_spellings(text: 
         "cafe:fd00::/8:cafe",
     ],
 )
-def test_colons_that_leave_several_meanings_are_refused(text: str) -> None:
+def test_ambiguous_colons_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be read; separate the items by ; or double the colons of IPv6"):
         read_trust(text)
 
@@ -150,7 +150,7 @@ def test_of_several_items_the_bad_one_is_named(text: str, item: str) -> None:
 @pytest.mark.parametrize(
     "text", ["any", "ALL", "everyone", "true", "0/0", "0", "0.0.0.0", "::", "!any", "10.0.0.0/8;any"]
 )
-def test_words_for_everyone_are_refused_with_the_star_that_was_meant(text: str) -> None:
+def test_words_for_everyone_are_refused_with_advice_to_write_a_star(text: str) -> None:
     with pytest.raises(ValueError, match=r"; for everyone write \*, which makes an open relay"):
         read_trust(text)
 
@@ -179,7 +179,7 @@ def test_words_for_everyone_are_refused_with_the_star_that_was_meant(text: str) 
         ("10.0.0.0 /8", "write the address before it, without a blank"),
     ],
 )
-def test_other_spellings_are_refused_with_the_one_that_was_meant(text: str, meant: str) -> None:
+def test_other_spellings_are_refused_with_the_right_one(text: str, meant: str) -> None:
     with pytest.raises(ValueError, match=re.escape(meant)):
         read_trust(text)
 

@@ -20,17 +20,17 @@ def exim(root: Path, **environ: str) -> list[str]:
     return reader.notices
 
 
-def test_a_file_for_a_setting_that_is_no_secret_is_told() -> None:
+def test_a_file_variable_of_a_setting_that_is_no_secret_is_reported() -> None:
     assert notices(MAILNAME_FILE="/run/secrets/name", PORT_FILE="") == [
         "MAILNAME_FILE has no effect: only secrets are read from files; set MAILNAME itself"
     ]
 
 
-def test_settings_that_end_like_a_secrets_file_are_ours() -> None:
+def test_settings_whose_names_end_in_file_are_known() -> None:
     assert notices(SMARTHOST_CA_FILE="/ca", ALIASES_FILE="/a", MACROS_FILE="/m", GMAIL_PASSWORD_FILE="/p") == []
 
 
-def test_a_name_almost_like_ours_is_told() -> None:
+def test_a_name_close_to_a_setting_is_reported() -> None:
     assert notices(DKIM_SELECTER="x") == ["DKIM_SELECTER is not a setting of smtprelay; did you mean DKIM_SELECTOR?"]
 
 
@@ -50,7 +50,7 @@ def test_a_name_almost_like_ours_is_told() -> None:
         ("LINE_LENGHT_LIMIT", "LINE_LENGTH_LIMIT"),
     ],
 )
-def test_a_name_without_a_prefix_of_ours_is_told_if_it_is_nearly_one(name: str, meant: str) -> None:
+def test_a_name_without_a_known_prefix_is_reported_if_it_is_very_close(name: str, meant: str) -> None:
     assert notices(**{name: "x"}) == [f"{name} is not a setting of smtprelay; did you mean {meant}?"]
 
 
@@ -92,13 +92,13 @@ def test_a_variable_of_another_program_is_no_misspelled_login() -> None:
     assert len(reader.notices) == 4
 
 
-def test_a_name_in_lower_case_is_told() -> None:
+def test_a_name_in_lower_case_is_reported() -> None:
     assert notices(relay_networks="10.0.0.0/8") == [
         "relay_networks is not a setting of smtprelay; did you mean RELAY_NETWORKS?"
     ]
 
 
-def test_a_secret_of_several_lines_is_told_without_its_value() -> None:
+def test_a_secret_of_several_lines_is_reported_without_its_value() -> None:
     reader = SettingsReader({"SMARTHOST_PASSWORD": "hidden\nother\n", "GMAIL_PASSWORD": "one\n"})
     notice_quotes(reader)
     assert reader.notices == ["SMARTHOST_PASSWORD has more than one line, and all of them count; a login has one"]
@@ -133,7 +133,7 @@ def test_a_secret_of_several_lines_is_told_without_its_value() -> None:
         "DNS_SERVICE_HOST",
     ],
 )
-def test_what_other_programs_have_is_nothing_to_tell(names: str) -> None:
+def test_variables_of_other_programs_are_not_reported(names: str) -> None:
     assert notices(**dict.fromkeys(names.split(), "x")) == []
 
 
@@ -154,35 +154,35 @@ def test_quotation_marks_around_whole_values_are_one_notice_that_shows_no_value(
 
 
 @pytest.mark.parametrize("text", ['a"b', '"a', "'a\"", '"', "a", ""])
-def test_a_quotation_mark_elsewhere_is_nothing_to_tell(text: str) -> None:
+def test_a_quotation_mark_elsewhere_is_not_reported(text: str) -> None:
     assert quotes(SMARTHOST_PASSWORD=text) == []
 
 
 @pytest.mark.parametrize("text", ['""', "''", "\u201c\u201d"])
-def test_quotation_marks_around_an_empty_value_are_told_too(text: str) -> None:
+def test_quotation_marks_around_an_empty_value_are_reported_too(text: str) -> None:
     assert len(quotes(SMARTHOST_PASSWORD=text)) == 1
 
 
-def test_a_secret_behind_a_blank_is_told() -> None:
+def test_a_secret_with_a_leading_blank_is_reported() -> None:
     assert quotes(SMARTHOST_PASSWORD=" x", PORT=" 25") == [
         "SMARTHOST_PASSWORD begins with a blank, which counts as part of it"
     ]
 
 
 @pytest.mark.parametrize("text", ["true", "TRUE", "1", "yes"])
-def test_split_config_is_told_to_be_impossible(text: str) -> None:
+def test_split_config_is_reported_to_have_no_effect(text: str) -> None:
     assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == [
         "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold"
     ]
 
 
 @pytest.mark.parametrize("text", ["", "false", "0", "No"])
-def test_no_split_config_is_nothing_to_tell(text: str) -> None:
+def test_split_config_that_is_off_is_not_reported(text: str) -> None:
     assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == []
     assert is_negative(text) is bool(text)
 
 
-def test_mounted_files_of_exim_are_told_unless_exim_lives_here(tmp_path: Path) -> None:
+def test_mounted_files_of_exim_are_reported_unless_exim_is_installed(tmp_path: Path) -> None:
     (tmp_path / "etc/exim4/conf.d").mkdir(parents=True)
     (tmp_path / "etc/email-addresses").touch()
     assert exim(tmp_path) == [
@@ -194,5 +194,5 @@ def test_mounted_files_of_exim_are_told_unless_exim_lives_here(tmp_path: Path) -
     assert exim(tmp_path) == []
 
 
-def test_what_cannot_be_looked_at_is_nothing_to_tell() -> None:
+def test_a_mounted_file_that_cannot_be_accessed_is_not_reported() -> None:
     assert exim(Path("/" + "x" * 300)) == []

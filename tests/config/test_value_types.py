@@ -106,7 +106,7 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(value_type: ValueType[obj
         (COLOUR, "green", "not one of red, blue"),
     ],
 )
-def test_what_a_form_cannot_read_is_refused_in_words(value_type: ValueType[object], text: str, words: str) -> None:
+def test_a_text_that_a_type_cannot_read_is_an_error(value_type: ValueType[object], text: str, words: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         value_type.read(text)
     assert words in str(refused.value)

@@ -35,7 +35,7 @@ def test_time_that_passes_is_no_clock_that_was_set() -> None:
     assert watched.lines == []
 
 
-def test_what_waits_is_tried_when_the_clock_was_set_back_and_the_log_says_so_once() -> None:
+def test_all_messages_are_tried_after_the_clock_was_set_back_with_one_notice() -> None:
     for moved in (-3.0, -DAY, -999_000.0):
         watched = _Watched()
         assert watched.look(moved=moved) == ["make_all_due"]
@@ -44,7 +44,7 @@ def test_what_waits_is_tried_when_the_clock_was_set_back_and_the_log_says_so_onc
         assert len(watched.lines) == 1
 
 
-def test_what_became_due_is_looked_for_when_the_clock_went_forward() -> None:
+def test_due_messages_are_looked_for_after_the_clock_went_forward() -> None:
     watched = _Watched()
     assert watched.look(moved=366 * DAY) == ["wake"]
     assert "the clock went forward by 31622400 s" in watched.lines[0]

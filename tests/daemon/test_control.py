@@ -51,7 +51,7 @@ def test_a_line_tells_the_change_and_the_messages(change: Action) -> None:
     assert feed(line) == ([(change, IDS, "")], False)
 
 
-def test_many_messages_are_told_in_lines_that_are_not_too_long() -> None:
+def test_many_messages_are_sent_in_lines_within_the_limit() -> None:
     many = [to_id(number) for number in range(2500)]
     heard, closed = feed(b"".join(to_lines(Action.RETRY, many)))
     assert [id for _, ids, _ in heard for id in ids] == many
@@ -65,7 +65,7 @@ def test_each_line_names_the_user() -> None:
     assert [by for _, _, by in heard] == ["alice", "alice"]
 
 
-def test_the_operator_is_the_one_who_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operator_is_the_user_who_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert operator_name({"SUDO_USER": "alice"}) == operator_name({"DOAS_USER": "alice"}) == "alice"
     assert operator_name({}) == operator_name({"SUDO_USER": "a b\n"}) == "root"
@@ -102,7 +102,7 @@ def test_no_octets_raise_anything_but_a_value_error(line: bytes) -> None:
         return
 
 
-def test_who_says_nothing_is_hung_up_on_and_makes_room() -> None:
+def test_an_idle_connection_is_closed_and_frees_its_place() -> None:
     clock = Clock()
     factory = ControlFactory(lambda *_: None, clock.callLater)
     crowd = [factory.buildProtocol(None) for _ in range(MAX_CONNECTIONS)]
@@ -128,7 +128,7 @@ def test_who_says_nothing_is_hung_up_on_and_makes_room() -> None:
     assert clock.getDelayedCalls() == []
 
 
-def test_without_a_daemon_nobody_is_on_action(tmp_path: Path) -> None:
+def test_without_a_daemon_the_notification_returns_false(tmp_path: Path) -> None:
     assert not notify_daemon(tmp_path, Action.RETRY, IDS)
 
 
@@ -163,7 +163,7 @@ class ControlServiceTests(TestCase):
         self.service.startService()
         self.addCleanup(self.service.stopService)
 
-    async def test_the_daemon_hears_what_a_command_tells(self) -> None:
+    async def test_the_daemon_gets_the_action_of_a_command(self) -> None:
         self.start()
         self.assertTrue(notify_daemon(self.directory, Action.HOLD, IDS, "alice"))
         self.assertEqual(await self.heard, (Action.HOLD, IDS, "alice"))
@@ -189,7 +189,7 @@ class ControlServiceTests(TestCase):
         self.assertTrue(notify_daemon(self.directory, Action.RETRY, IDS))
         await self.heard
 
-    def test_nobody_else_can_reach_the_socket(self) -> None:
+    def test_other_users_cannot_open_the_socket(self) -> None:
         self.start()
         self.assertEqual(stat.S_IMODE((self.directory / SOCKET_NAME).stat().st_mode), 0o600)
 
@@ -199,7 +199,7 @@ class ControlServiceTests(TestCase):
         self.assertFalse((self.directory / SOCKET_NAME).exists())
         await self.service.stopService()
 
-    async def test_a_socket_that_cannot_be_opened_stops_nothing_and_is_on_action(self) -> None:
+    async def test_a_socket_that_cannot_be_opened_is_logged_and_stops_nothing(self) -> None:
         (self.directory / SOCKET_NAME).mkdir()
         self.start()
         assert self.service.running

@@ -23,7 +23,7 @@ def _resident() -> int:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this system's malloc gives back by itself")
-def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
+def test_free_memory_between_used_blocks_is_returned() -> None:
     before = _resident()
     # Large enough not to be Python's own to keep, and freed but for one in a hundred, so that the heap cannot shrink.
     blocks = [bytes([number & 255]) * 10_000 for number in range(6_000)]
@@ -36,7 +36,7 @@ def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
     assert len(kept) == 60
 
 
-def test_who_worked_is_looked_at_again_soon_and_who_was_idle_late() -> None:
+def test_a_loaded_process_is_trimmed_again_soon_and_an_idle_one_late() -> None:
     seconds = iter((0.0, 6.0, 6.01, 12.0))
     trimmed: list[int] = []
     spare = HeapTrimmer(trimmed.append, lambda: next(seconds))

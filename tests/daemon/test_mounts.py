@@ -43,7 +43,7 @@ def test_a_mount_below_a_containers_root_is_a_volume(path, inside):
     assert not in_volume(Path(path), "", in_container=True)
 
 
-def test_no_mounts_hold_nothing():
+def test_without_mounts_a_path_has_no_mount():
     assert mount_of(QUEUE, "") is None
 
 
@@ -57,7 +57,7 @@ def test_no_mounts_hold_nothing():
         (Mount("/var/spool/smtprelay", "/x/containers/1/volumes/" + "f" * 64, "ext4"), True, "without a name"),
     ],
 )
-def test_a_place_where_mail_does_not_last_is_told(mount, in_container, said):
+def test_a_volatile_queue_directory_gives_a_warning(mount, in_container, said):
     line = mount_warning(mount, QUEUE, in_container=in_container)
     assert line.startswith("QUEUE_DIR=/var/spool/smtprelay lies ")
     assert said in line

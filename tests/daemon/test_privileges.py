@@ -20,7 +20,7 @@ def as_user(monkeypatch: pytest.MonkeyPatch, real: int, effective: int, saved: i
 
 
 @pytest.mark.parametrize("ids", [(0, 0, 0), (7, 0, 7), (0, 7, 7), (7, 7, 0)])
-def test_whoever_is_root_in_any_way_may_not_hold_a_low_port(monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int, int]):
+def test_a_process_with_any_root_id_may_not_hold_a_low_port(monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int, int]):
     as_user(monkeypatch, *ids)
     for port in ("25", "587", "1023"):
         with pytest.raises(PrivilegeError, match=f"hold port {port} as root: set RUN_AS"):
@@ -28,13 +28,13 @@ def test_whoever_is_root_in_any_way_may_not_hold_a_low_port(monkeypatch: pytest.
     require_allowed_user(settings(PORT="1024"))
 
 
-def test_who_is_not_root_may_hold_any_port_it_could_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_root_may_hold_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, 7, 7, 7)
     require_allowed_user(settings(PORT="25"))
     assert list(privilege_notices(settings(PORT="25"))) == []
 
 
-def test_root_becomes_whoever_is_named_and_root_is_nobody_to_become(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_becomes_the_named_user_but_never_root(monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, 0, 0, 0)
     named = target_identity(settings(RUN_AS="7:8"))
     assert named is not None

@@ -22,7 +22,7 @@ ENVIRON = {
 }
 
 
-def test_the_settings_are_told_without_secrets(tmp_path: Path) -> None:
+def test_the_settings_are_published_without_secrets(tmp_path: Path) -> None:
     environ = ENVIRON | {"RUNTIME_DIRECTORY": f"{tmp_path}:/other"}
     publish_settings(environ, Path("/var/spool/x"))
     path = settings_path(environ)
@@ -42,12 +42,12 @@ def test_the_settings_are_told_without_secrets(tmp_path: Path) -> None:
     assert published_settings(path) == {"QUEUE_DIR": "/q"}
 
 
-def test_a_relative_queue_directory_is_told_as_it_is_from_everywhere(tmp_path: Path) -> None:
+def test_a_relative_queue_directory_is_published_as_absolute(tmp_path: Path) -> None:
     publish_settings({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("spool"))
     assert published_settings(tmp_path / "settings.json") == {"QUEUE_DIR": str(Path.cwd() / "spool")}
 
 
-def test_without_a_runtime_directory_nothing_is_told(tmp_path: Path) -> None:
+def test_without_a_runtime_directory_no_settings_are_published(tmp_path: Path) -> None:
     publish_settings({"RUNTIME_DIRECTORY": str(tmp_path / "none")}, Path("/q"))
     assert list(tmp_path.iterdir()) == []
     assert published_settings(tmp_path / "none" / "settings.json") == {}
@@ -55,14 +55,14 @@ def test_without_a_runtime_directory_nothing_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"PORT": 1}', "\xff", "[" * 100_000])
-def test_what_is_not_such_a_file_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_was_not_published_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "settings.json"
     path.write_text(content, "latin-1")
     with pytest.raises(SettingsError, match=r"is not a file of settings: restart the relay, or set QUEUE_DIR"):
         published_settings(path)
 
 
-def test_only_settings_of_ours_are_taken_from_it(tmp_path: Path) -> None:
+def test_only_known_settings_are_read_from_it(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"PORT": "26", "LD_PRELOAD": "x"}))
     assert published_settings(path) == {"PORT": "26"}

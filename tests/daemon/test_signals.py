@@ -71,7 +71,7 @@ def test_sighup_has_files_read_again_each_time_but_not_for_each_of_a_burst(react
 
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPOLL", "SIGPWR"])
-def test_a_signal_without_effect_is_told(reactor, events, name):
+def test_a_signal_without_effect_gives_a_notice(reactor, events, name):
     signal.raise_signal(signal.Signals[name])
     reactor.turn()
     assert events == [f"{signal.Signals[name].name} has no effect: SIGHUP reads files again, SIGTERM stops the relay"]
@@ -85,7 +85,7 @@ def test_real_time_signals_have_no_effect(reactor, events, number):
     assert "has no effect" in line
 
 
-def test_before_the_relay_takes_them_they_do_nothing():
+def test_signals_are_ignored_before_the_handlers_are_installed():
     ignore_signals()
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN):
         signal.raise_signal(number)

@@ -76,18 +76,18 @@ def test_a_sign_of_life_comes_at_the_start_and_in_half_the_time_allowed_until_th
     assert relay.clock.getDelayedCalls() == []
 
 
-def test_nobody_who_watches_means_no_signs_of_life(listener: Listener) -> None:
+def test_without_a_watchdog_no_watchdog_messages_are_sent(listener: Listener) -> None:
     relay = Relay(Manager(listener.address))
     relay.service.startService()
     assert relay.clock.getDelayedCalls() == []
 
 
-def test_a_status_is_one_line_whatever_is_in_it(listener: Listener) -> None:
+def test_a_status_is_always_one_line(listener: Listener) -> None:
     Relay(Manager(listener.address)).service.status("two\nREADY=1\r\u2028lines of ä")
     assert listener.heard() == ["STATUS=two READY=1  lines of ä".encode()]
 
 
-def test_without_a_manager_nothing_is_said_and_nothing_is_wrong() -> None:
+def test_without_a_manager_no_message_is_sent_and_no_error_logged() -> None:
     relay = Relay(Manager("", watchdog=1.0))
     relay.service.startService()
     relay.service.status("words")
@@ -96,7 +96,7 @@ def test_without_a_manager_nothing_is_said_and_nothing_is_wrong() -> None:
     assert relay.clock.getDelayedCalls() == []
 
 
-def test_a_manager_that_is_gone_is_told_of_once_and_again_after_it_came_back(tmp_path: Path) -> None:
+def test_an_unreachable_manager_is_logged_once_and_again_after_it_came_back(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     relay = Relay(Manager(address, watchdog=2.0))
     relay.service.startService()
@@ -124,7 +124,7 @@ def full(tmp_path: Path) -> Iterator[Listener]:
         yield listener
 
 
-def test_a_manager_that_does_not_listen_holds_us_up_for_a_bounded_time(full: Listener) -> None:
+def test_a_manager_that_does_not_read_blocks_for_a_bounded_time(full: Listener) -> None:
     relay = Relay(Manager(full.address))
     relay.service.status("words")
     assert len(relay.troubles) == 1

@@ -52,7 +52,7 @@ def test_a_handler_may_be_added_later():
 
 @given(arguments=st.lists(VALUES, max_size=4))
 @settings(max_examples=50)
-def test_what_one_end_sends_the_other_hears(arguments):
+def test_lines_of_one_end_arrive_at_the_other(arguments):
     here, there = End(), End()
     here.channel.send("grant", *arguments)
     there.channel.dataReceived(here.transport.value())
@@ -94,7 +94,7 @@ def test_a_peer_that_stops_reading_ends_the_channel():
     assert end.transport.value() == b""
 
 
-def test_what_is_said_in_one_turn_does_not_end_it_however_much_it_is():
+def test_any_number_of_lines_in_one_turn_does_not_end_the_channel():
     end, there = End(), End()
     end.channel.pauseProducing()
     for number in range(3 * LINES_UNREAD):
@@ -124,7 +124,7 @@ def test_a_peer_that_reads_slowly_is_waited_for():
     assert end.troubles == []
 
 
-def test_what_waits_is_said_before_the_channel_closes():
+def test_waiting_lines_are_sent_before_the_channel_closes():
     end = End()
     end.channel.pauseProducing()
     end.channel.send("grant", 1)
@@ -134,7 +134,7 @@ def test_what_waits_is_said_before_the_channel_closes():
     assert end.transport.value() == b'["grant",1]\n'
 
 
-def test_nothing_is_said_into_a_channel_that_has_ended():
+def test_a_channel_that_has_ended_sends_no_line():
     end = End()
     end.channel.connectionLost()
     end.channel.send("grant")

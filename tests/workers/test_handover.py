@@ -31,7 +31,7 @@ def silent(_: str) -> None:
     pass
 
 
-def test_each_worker_receives_what_the_parent_gave() -> None:
+def test_each_worker_gets_the_handover_of_the_parent() -> None:
     given = Handover(settings(), None, 15.0)
     descriptor = write_handover(given)
     for _ in range(3):
@@ -39,7 +39,7 @@ def test_each_worker_receives_what_the_parent_gave() -> None:
     os.close(descriptor)
 
 
-def test_the_descriptor_is_inherited_by_nobody_it_is_not_given_to() -> None:
+def test_the_descriptor_is_inherited_only_if_passed() -> None:
     descriptor = write_handover(Handover(settings(), None, None))
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
@@ -67,7 +67,7 @@ def test_files_that_changed_since_are_taken_up(tmp_path: Path) -> None:
     assert "new.example.test" in str(copied)
 
 
-def test_no_secret_is_shown_by_what_is_handed_over(tmp_path: Path) -> None:
+def test_the_handover_shows_no_secret(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
     certificate = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
     shown = repr(certificate.snapshot)

@@ -18,7 +18,7 @@ def test_only_whole_lines_are_passed_on():
     ]
 
 
-def test_what_a_worker_could_not_finish_gets_its_end():
+def test_an_incomplete_last_line_gets_a_line_end():
     lines = LineBuffer()
     lines.feed(b"one\ntw")
     assert lines.end() == b"tw\n"

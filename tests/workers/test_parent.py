@@ -8,7 +8,7 @@ from mta.workers.parent import environment
 SYSTEMD = {"NOTIFY_SOCKET": "/run/systemd/notify", "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}
 
 
-def test_a_worker_has_the_environment_of_its_parent_but_for_what_the_manager_says_to_that_alone() -> None:
+def test_a_worker_has_the_environment_of_its_parent_without_the_managers_variables() -> None:
     given = environment({"PATH": "/bin", "SSL_CERT_FILE": "/ca.pem", **SYSTEMD}, [])
     assert given.keys() == {"PATH", "SSL_CERT_FILE", "PYTHONPATH"}
     assert given["SSL_CERT_FILE"] == "/ca.pem"
@@ -19,6 +19,6 @@ def test_no_secret_goes_to_a_worker_by_its_environment() -> None:
     assert "secret" not in environment({"PATH": "/bin", **secrets}, []).values()
 
 
-def test_a_worker_finds_the_modules_where_its_parent_did_whatever_folder_it_starts_in() -> None:
+def test_a_worker_imports_from_the_parents_paths_in_any_directory() -> None:
     given = environment({"PYTHONPATH": "elsewhere"}, ["", "/opt/lib"])
     assert given["PYTHONPATH"].split(os.pathsep) == [os.getcwd(), "/opt/lib"]  # noqa: PTH109

@@ -70,7 +70,7 @@ class Life(TestCase):
         self.worker.channel.send(*words)
         return await heard
 
-    async def test_it_inherits_what_it_shall_in_order_and_nothing_else(self):
+    async def test_it_inherits_the_given_descriptors_in_order_and_no_others(self):
         with tempfile.TemporaryFile() as one, tempfile.TemporaryFile() as two, socket.socket() as other:
             os.set_inheritable(other.fileno(), True)
             one.write(b"one")
@@ -123,7 +123,7 @@ class Life(TestCase):
         assert str(await self.ended) == "was killed by SIGTERM"
         assert not [call for call in self.reactor.getDelayedCalls() if call.func == self.worker.kill]
 
-    async def test_what_it_says_before_it_listens_is_kept(self):
+    async def test_its_standard_error_is_kept_until_it_listens(self):
         self.launch(script="import sys; print('one\\ntwo', file=sys.stderr); sys.exit(78)")
         end = await self.ended
         assert (end.status, end.signal) == (78, None)

@@ -96,7 +96,7 @@ class SupervisorTests(SynchronousTestCase):
         self.successResultOf(self.supervisor.ready)
         return list(self.processes.started)
 
-    def test_the_relay_is_ready_when_all_workers_are_with_the_sum_of_what_waits(self):
+    def test_the_relay_is_ready_when_all_workers_are_with_the_sum_of_their_messages(self):
         self.supervisor.startService()
         one, two = self.processes.started
         one.says(b'["ready",5]')
@@ -131,7 +131,7 @@ class SupervisorTests(SynchronousTestCase):
             self.assertEqual(len(self.processes.started), before + 1)
         self.assertIn("ended with status 1 after 0 s; it starts again in 4 s", self.lines[-1])
 
-    def test_what_a_later_start_fails_with_is_passed_on(self):
+    def test_the_error_of_a_failed_restart_is_forwarded(self):
         one, _ = self.begin()
         one.ends(signal=9)
         self.clock.advance(0)
@@ -182,7 +182,7 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.processes.started[-1].worker.number, 1)
         self.assertIn("worker 1 cannot be started (Resource temporarily unavailable)", self.lines[-1])
 
-    def test_a_stop_ends_all_workers_and_fires_when_none_is_left(self):
+    def test_a_stop_ends_all_workers_and_fires_after_the_last(self):
         one, two = self.begin()
         stopped = self.supervisor.stopService()
         self.assertEqual([one.signals, two.signals], [["TERM"], ["TERM"]])
@@ -194,13 +194,13 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(len(self.processes.started), 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_stop_kills_what_does_not_end_in_its_time(self):
+    def test_a_stop_kills_workers_that_do_not_end_in_time(self):
         one, _ = self.begin()
         self.supervisor.stopService()
         self.clock.advance(STOP_SECONDS)
         self.assertEqual(one.signals, ["TERM", "KILL"])
 
-    def test_a_stop_starts_nobody_again(self):
+    def test_a_stop_restarts_no_worker(self):
         one, two = self.begin()
         one.ends(signal=9)
         stopped = self.supervisor.stopService()

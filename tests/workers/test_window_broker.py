@@ -45,20 +45,20 @@ def test_leave_is_given_up_to_the_window_over_all_workers(parent: Parent) -> Non
     assert parent.hears(1, "want", 0.0, 0) == []
 
 
-def test_a_connection_that_is_gone_serves_whoever_asked_first_of_those_with_the_fewest(parent: Parent) -> None:
+def test_a_freed_connection_goes_to_the_first_asker_with_the_fewest(parent: Parent) -> None:
     for worker in (1, 1, 1, 3, 2):
         parent.hears(worker, "want", 0.0, 0)
     assert parent.hears(1, "gone", 0.0, 1) == [(3, "grant", False)]
 
 
-def test_successes_open_the_window_for_whoever_asks(parent: Parent) -> None:
+def test_successes_open_the_window_for_askers(parent: Parent) -> None:
     for worker in (1, 2, 1):
         parent.hears(worker, "want", 0.0, 0)
     assert parent.hears(2, "worked", 0.0, 2) == []
     assert parent.hears(2, "worked", 0.0, 1) == [(1, "grant", False)]
 
 
-def test_a_failure_that_leaves_no_connection_to_any_worker_is_told_to_all_who_ask(parent: Parent) -> None:
+def test_a_failure_of_the_last_connection_is_sent_to_all_askers(parent: Parent) -> None:
     for worker in (1, 2, 1):
         parent.hears(worker, "want", 0.0, 0)
     assert parent.hears(1, "failed", 0.0, 1, *REFUSED) == []
@@ -68,7 +68,7 @@ def test_a_failure_that_leaves_no_connection_to_any_worker_is_told_to_all_who_as
     }
 
 
-def test_who_asks_during_a_penalty_hears_until_when_and_why(parent: Parent) -> None:
+def test_an_asker_during_a_penalty_gets_its_end_and_reason(parent: Parent) -> None:
     parent.hears(1, "want", 0.0, 0)
     parent.hears(1, "failed", 0.0, 1, *REFUSED)
     assert parent.hears(2, "want", 10.0, 0) == [(2, "down", 30.0, *REFUSED)]
@@ -92,7 +92,7 @@ def test_a_probe_that_fails_doubles_the_penalty_for_all(parent: Parent) -> None:
     }
 
 
-def test_a_probe_that_succeeds_is_told_to_all_who_were_told_of_the_penalty(parent: Parent) -> None:
+def test_a_successful_probe_is_sent_to_all_workers_that_know_the_penalty(parent: Parent) -> None:
     parent.hears(1, "want", 0.0, 0)
     parent.hears(1, "failed", 0.0, 1, *REFUSED)
     parent.hears(2, "want", 31.0, 0)
@@ -113,13 +113,13 @@ def test_a_worker_that_has_clearly_more_is_asked_to_spare_one(parent: Parent) ->
     assert parent.hears(2, "want", 0.0, 0) == [(1, "spare")]
 
 
-def test_equals_ask_each_other_for_nothing(parent: Parent) -> None:
+def test_workers_with_equal_connections_do_not_ask_each_other(parent: Parent) -> None:
     parent.hears(1, "want", 0.0, 0)
     parent.hears(2, "want", 0.0, 0)
     assert parent.hears(2, "want", 0.0, 0) == []
 
 
-def test_what_a_worker_had_when_it_ended_goes_to_the_others(parent: Parent) -> None:
+def test_the_connections_of_an_ended_worker_go_to_the_others(parent: Parent) -> None:
     for worker in (1, 1, 2):
         parent.hears(worker, "want", 0.0, 0)
     parent.told.clear()
@@ -133,7 +133,7 @@ def test_more_than_was_given_cannot_be_given_back(parent: Parent) -> None:
     assert [parent.hears(2, "want", 0.0, 0) for _ in range(3)] == [[(2, "grant", False)], [(2, "grant", False)], []]
 
 
-def test_words_of_a_destination_that_nobody_asked_for_change_nothing(parent: Parent) -> None:
+def test_lines_about_an_unknown_destination_change_nothing(parent: Parent) -> None:
     assert parent.hears(1, "gone", 0.0, 1) == []
     assert parent.hears(1, "worked", 0.0, 1) == []
     assert parent.hears(1, "failed", 0.0, 1, *REFUSED) == []

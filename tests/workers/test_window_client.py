@@ -145,7 +145,7 @@ class SharedWindowTests(SynchronousTestCase):
             self.answer(self.one)
         assert self.relay.open() == LIMITS.most
 
-    def test_a_worker_with_none_gets_one_of_those_the_other_has(self) -> None:
+    def test_a_worker_without_connections_gets_one_of_anothers(self) -> None:
         self.enter(self.one, 9)
         self.enter(self.two)
         assert (self.one.open(), self.two.open()) == (2, 0)
@@ -182,7 +182,7 @@ class SharedWindowTests(SynchronousTestCase):
         assert set(self.one.outcomes() + self.two.outcomes()) == {TryLater}
         assert len(self.one.results + self.two.results) == 12
 
-    def test_who_did_not_see_the_failure_gives_the_words_of_who_did_and_logs_nothing(self) -> None:
+    def test_a_worker_that_did_not_see_the_failure_repeats_its_reason_and_logs_nothing(self) -> None:
         self.one.connector.down = DOWN
         self.enter(self.one)
         self.enter(self.two)

@@ -69,7 +69,7 @@ def test_each_line_that_is_no_variable_is_named_without_its_value(tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "words"), [(b"\xff", "the file is not UTF-8 text"), (b"#" * 2_000_000, "is longer than 1048576 octets")]
 )
-def test_what_is_no_such_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         read(tmp_path / "env", content)
 

@@ -42,7 +42,7 @@ def test_a_list_of_domains_is_separated_by_almost_anything(text: str, patterns: 
         (r"^mail\d+\.x\.org$", r"'^mail\\d+\\.x\\.org$': regular expressions are not supported"),
     ],
 )
-def test_what_only_exim_takes_in_a_list_of_domains_is_called_by_its_name(text: str, words: str) -> None:
+def test_exims_exclusions_and_expressions_in_domains_are_refused_by_name(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         read_domains(text)
 
@@ -90,20 +90,20 @@ def test_hosts_are_read_in_the_order_to_try_them(text: str, hosts: Hosts) -> Non
         ("256.1.1.1", "'256.1.1.1' is not a host name"),
     ],
 )
-def test_what_could_be_taken_wrongly_for_hosts_is_refused(text: str, words: str) -> None:
+def test_ambiguous_lists_of_hosts_are_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         read_hosts(text)
     assert words in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", ".", "a..b", "-a", "a b", "10", "1.2.3", "a:b", "a" * 64, "a." * 127 + "a"])
-def test_what_is_no_host_name_is_refused(text: str) -> None:
+def test_a_malformed_host_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a host name"):
         host_name(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "65536", "-1", "2.5", "x", "٢٥", "9" * 5000])
-def test_what_is_no_port_is_refused(text: str) -> None:
+def test_a_malformed_port_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a port, a number from 1 to 65535"):
         read_port(text)
 
@@ -117,7 +117,7 @@ def test_sizes_count_in_powers_of_1024(text: str, octets: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "0M", "M", "-1", "1.5M", "50MB", "50T", "9" * 5000])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_a_malformed_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a size"):
         read_size(text)
 

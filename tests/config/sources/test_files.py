@@ -28,7 +28,7 @@ def test_certificate_and_key_are_a_pair(pair: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("given", "missing"), [("KEY_PATH", "CERTIFICATE_PATH"), ("CERTIFICATE_PATH", "KEY_PATH")])
-def test_one_without_the_other_is_told_by_name(pair: dict[str, str], given: str, missing: str) -> None:
+def test_a_certificate_without_a_key_or_the_reverse_is_reported(pair: dict[str, str], given: str, missing: str) -> None:
     reader = SettingsReader({given: pair[given]})
     assert files.certificate(reader) == (None, None)
     assert reader.notices == [f"{given} is set but {missing} is not: STARTTLS is not offered"]
@@ -60,7 +60,7 @@ def test_without_a_dkim_key_its_other_settings_have_no_effect() -> None:
     assert reader.notices == ["DKIM_CANON has no effect: mail is not signed without a key in DKIM_KEY_PATH"]
 
 
-def test_what_cannot_be_looked_at_is_a_mistake(pair: dict[str, str]) -> None:
+def test_a_path_that_cannot_be_accessed_is_a_mistake(pair: dict[str, str]) -> None:
     reader = SettingsReader({"DKIM_KEY_PATH": pair["KEY_PATH"] + "/key.pem"})
     assert files.dkim_keys(reader) is None
     (mistake,) = reader.mistakes
@@ -92,7 +92,7 @@ def test_a_file_without_authorities_is_a_mistake(tmp_path: Path, file: str, word
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_a_file_that_we_may_not_read_is_a_mistake(pair: dict[str, str]) -> None:
+def test_a_file_that_the_relay_may_not_read_is_a_mistake(pair: dict[str, str]) -> None:
     path = Path(pair["KEY_PATH"])
     path.chmod(0)
     reader = SettingsReader({"SMARTHOST_CA_FILE": str(path), "MACROS_FILE": str(path)})
@@ -128,7 +128,7 @@ def test_a_directory_in_the_place_of_a_file_is_called_one(tmp_path: Path, monkey
     assert reader.mistakes == []
 
 
-def test_what_is_neither_file_nor_directory_is_not_called_missing() -> None:
+def test_a_special_file_is_not_reported_as_missing() -> None:
     reader = SettingsReader({"ALIASES_FILE": "/dev/null"})
     assert files.aliases(reader) is None
     assert "it is not a regular file" in reader.mistakes[0]
@@ -163,7 +163,7 @@ def test_a_name_that_no_file_can_have_is_a_mistake(setting: str, read: Callable[
     assert "it cannot be accessed: File name too long; a correct example is" in mistake
 
 
-def test_a_file_of_the_systems_that_cannot_be_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_file_that_cannot_be_accessed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_ALIASES", Path("/" + "x" * 300))
     reader = SettingsReader({})
     assert files.aliases(reader) is None
@@ -180,7 +180,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
-def test_a_private_key_that_everyone_may_read_is_told(open_folder: Path, mode: int, told: bool) -> None:
+def test_a_private_key_that_all_users_can_read_is_reported(open_folder: Path, mode: int, told: bool) -> None:
     certificate, key = authority().leaf(["mx.test"]).write(open_folder)
     (open_folder / "keys").mkdir()
     dkim = open_folder / "keys" / "a.test.pem"

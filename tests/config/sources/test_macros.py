@@ -31,7 +31,7 @@ def notices(text: str) -> tuple[str, ...]:
         ("DKIM_PRIVATE_KEY = ${if exists{/k.pem}{/k.pem}{0}}", {"DKIM_KEY_PATH": "/k.pem"}),
     ],
 )
-def test_a_macro_that_is_a_setting_of_ours_sets_it(line: str, texts: dict[str, str]) -> None:
+def test_a_macro_with_the_name_of_a_setting_sets_it(line: str, texts: dict[str, str]) -> None:
     assert parse_macros(line, PATH) == Macros(texts, path=PATH)
 
 
@@ -51,7 +51,7 @@ def test_the_smarthosts_macros_are_wishes(line: str, changes: set[str]) -> None:
     assert parse_macros(line, PATH) == Macros(changes=frozenset(changes), path=PATH)
 
 
-def test_blank_lines_and_remarks_say_nothing() -> None:
+def test_blank_lines_and_comments_are_ignored() -> None:
     assert parse_macros("\n  \n# MESSAGE_SIZE_LIMIT = 1K\n  # more\n", PATH) == Macros(path=PATH)
 
 
@@ -97,7 +97,7 @@ def test_the_usual_way_to_name_a_key_that_may_be_missing_is_known() -> None:
     assert notices("DKIM_FILE = /k") == ("/macros:1: DKIM_FILE has no effect: set DKIM_KEY_PATH to the key",)
 
 
-def test_a_long_file_of_other_things_is_not_told_line_by_line() -> None:
+def test_a_long_file_of_other_lines_gives_a_bounded_number_of_notices() -> None:
     said = notices("A = b\n" * 1000)
     assert len(said) == 41
     assert said[-1] == "/macros: 960 more lines have no effect"
@@ -105,7 +105,7 @@ def test_a_long_file_of_other_things_is_not_told_line_by_line() -> None:
 
 @given(st.text(alphabet="ABM_ =:*\\\n#.ifde${}0K\x00\u2028é", max_size=60))
 @settings(max_examples=200)
-def test_any_text_is_read_and_told_in_printable_lines(text: str) -> None:
+def test_any_text_is_read_and_reported_in_printable_lines(text: str) -> None:
     assert all(notice.isprintable() and len(notice) < 500 for notice in notices(text))
 
 
