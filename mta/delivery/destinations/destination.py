@@ -124,8 +124,11 @@ class Destination:
         self._pool.abort()
 
     def _schedule_once(self) -> None:
-        if self._pool.closed:
-            return
+        if not self._pool.closed:
+            self._serve()
+        self._pool.count()
+
+    def _serve(self) -> None:
         # Groups that go on to another host are served first, because they came earlier.
         sender = self._sender
         if sender.walks.waiting:
@@ -134,4 +137,3 @@ class Destination:
             sender.groups.serve()
         if self._window.paced and not sender.groups.waiting:
             self._window.needs_no_start()
-        self._pool.count()

@@ -20,6 +20,7 @@ from mta.delivery.remote.interface import Connection, TransactionResult
 from mta.delivery.remote.walk import Walk, is_open, sort_out, unsent
 from mta.message.outcome import TryLater
 from mta.queue.interface import Pending
+from mta.routing.route import Plan
 
 _log = Logger()
 
@@ -86,8 +87,7 @@ class GroupSender:
             group = self._within_limit(group)
         started = self._clock.seconds()
         try:
-            signed = not any(route.lmtp for route in self._pool.plan.routes)
-            result = await _run_transaction(connection.session, group, signed=signed)
+            result = await _run_transaction(connection.session, group, self._pool.plan)
         except Exception as error:  # noqa: BLE001 (a bug in the relay: the connection is closed, the mail tried later)
             _log.failure("a transaction failed")
             connection.session.abort()
@@ -179,13 +179,13 @@ class GroupSender:
         waiting.group.job.tasks.start(self._send_waiting(waiting))
 
 
-async def _run_transaction(session: Connection, group: Group, *, signed: bool) -> TransactionResult:
-    """Run one transaction, with a signature if `signed` and if the relay signs mail.
+async def _run_transaction(session: Connection, group: Group, plan: Plan) -> TransactionResult:
+    """Run one transaction, with a signature if the relay signs mail and the plan does not lead to its own mail store.
 
-    A body that cannot be read here puts the mail off and is not held against the host.
+    A body that cannot be read puts the mail off and is not held against the host.
     """
     claim, outgoing = group.job.claim, group.job.outgoing
-    if outgoing is None or not signed:
+    if outgoing is None or any(route.lmtp for route in plan.routes):
         return await session.deliver(group.request(claim.body))
     try:
         body = await outgoing.get(claim.envelope, claim.body)
