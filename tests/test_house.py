@@ -275,6 +275,10 @@ def sleeps(tree: ast.Module) -> list[str | int]:
     return [*(name for name in imports(tree) if name.endswith(".sleep")), *lines]
 
 
+def test_every_test_module_has_a_docstring():
+    assert [path for path in names(TESTS) if ast.get_docstring(parse(path)) is None] == []
+
+
 def test_no_file_is_too_long():
     lengths = {path: len((ROOT / path).read_text().splitlines()) for path in names(MODULES)}
     assert {path: lines for path, lines in lengths.items() if lines > MAX_FILE_LINES} == {}

@@ -1,3 +1,5 @@
+"""Opening a queue file: its creation, the steps from older versions, and the refusal of newer and damaged files."""
+
 import importlib.resources
 import os
 import shutil
