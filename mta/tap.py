@@ -21,7 +21,6 @@ from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.assembly import RelayContext
 from mta.daemon.clocks import use_monotonic_timers
-from mta.daemon.exits import exit_with, fail, write_stderr
 from mta.daemon.mounts import is_container_volume, volatility_notice
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.privileges import (
@@ -34,9 +33,9 @@ from mta.daemon.privileges import (
     running_as,
     target_identity,
 )
+from mta.daemon.process_end import Signals, exit_with, fail, ignore_signals, write_stderr
 from mta.daemon.relay import Relay, read_keys
 from mta.daemon.runtime_settings import publish_settings
-from mta.daemon.signals import Signals, ignore_signals
 from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog

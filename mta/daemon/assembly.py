@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,13 @@ from mta.config.settings import Settings
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService
+from mta.daemon.lookups import store_lookup, trust_lookup
 from mta.daemon.periodic import PeriodicService
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
-from mta.delivery.local.lmtp import LmtpConnector, LookUp, mail_store
+from mta.delivery.local.lmtp import LmtpConnector, mail_store
 from mta.delivery.local.local import LocalMail
 from mta.delivery.local.rule import LocalKind
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
@@ -34,7 +35,6 @@ from mta.delivery.settlement import Settler
 from mta.dkim.keyring import Keyring
 from mta.dkim.signature import Canon
 from mta.dkim.signer import DkimSigner, Signer, UnsignedNotices
-from mta.dns.answers import AddressAnswer, Found, LookupFailed
 from mta.dns.resolver import DnsResolver, make_resolver
 from mta.event_log.log import EventLog
 from mta.event_log.repeats import WINDOW as REPEATS_ROUND
@@ -42,13 +42,11 @@ from mta.inbound.balance import Balance
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
-from mta.inbound.networks import client_address
 from mta.inbound.policy import Client, DomainCheck, RelayPolicy
 from mta.inbound.ports import room_for_clients
 from mta.inbound.session import Session
-from mta.inbound.trust import Addresses, TrustedClients
+from mta.inbound.trust import TrustedClients
 from mta.message.envelope import Envelope
-from mta.message.outcome import TryLater
 from mta.queue.ids import IdSource
 from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
@@ -106,19 +104,19 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     """Build a relay around an open queue: the look-ups, then delivery, then the listener. Start none of it."""
     settings, event_log, clock = context.settings, context.event_log, context.reactor
     resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
-    trusted = TrustedClients(settings.trusted, _trust_lookup(resolver), clock, event_log)
+    trusted = TrustedClients(settings.trusted, trust_lookup(resolver), clock, event_log)
     rules = _router_rules(context)
     trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble)
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
-    surroundings = DeliveryContext(clock, time.time, event_log)
+    delivery_context = DeliveryContext(clock, time.time, event_log)
     delivery = DeliveryService(
         queue,
         MailRouter(rules, resolver, clock.seconds),
         _connector(context, queue, resolver, trust_store),
         local,
-        _settler(context, queue, surroundings),
-        context=surroundings,
+        _settler(context, queue, delivery_context),
+        context=delivery_context,
         windows=context.windows or own_windows(window_limits(settings.retry_schedule)),
         signer=_signer(context, trusted),
     )
@@ -200,7 +198,7 @@ def _connector(context: RelayContext, queue: SqliteQueue, resolver: DnsResolver,
     store = mail_store(settings.local_delivery)
     if store is None:
         return connector
-    return LmtpConnector(connector, store, _store_lookup(resolver, ipv6=settings.ipv6))
+    return LmtpConnector(connector, store, store_lookup(resolver, ipv6=settings.ipv6))
 
 
 def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: Route, reason: str) -> None:
@@ -209,10 +207,10 @@ def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: 
         context.event_log.notice(text)
 
 
-def _settler(context: RelayContext, queue: SqliteQueue, surroundings: DeliveryContext) -> Settler:
+def _settler(context: RelayContext, queue: SqliteQueue, delivery_context: DeliveryContext) -> Settler:
     schedule = context.settings.retry_schedule
     reporter = DsnReporter(context.settings.mailname, context.ids, schedule)
-    return Settler(queue, reporter, schedule, surroundings)
+    return Settler(queue, reporter, schedule, delivery_context)
 
 
 def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:
@@ -304,33 +302,3 @@ def _reloads(
         yield "ALIASES_FILE", aliases.reload
     own = context.settings.smarthost_ca_file is not None
     yield "SMARTHOST_CA_FILE" if own else "the system's authorities", trust_store.reload
-
-
-def _trust_lookup(resolver: DnsResolver) -> Callable[[str], Awaitable[Addresses]]:
-    """Return the look-up of a host name in RELAY_NETWORKS."""
-
-    async def look_up(name: str) -> Addresses:
-        answer = await resolver.addresses(name, search=True)
-        if isinstance(answer, Found):
-            found = (client_address(text) for text in answer.records)
-            known = frozenset(address for address in found if address is not None)
-            return Addresses(known, answer.ttl, answer.incomplete)
-        return Addresses(None if isinstance(answer, LookupFailed) else frozenset(), answer.ttl, _failure(answer))
-
-    return look_up
-
-
-def _store_lookup(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
-    """Return the look-up of the mail store's host."""
-
-    async def look_up(host: str) -> Sequence[str] | TryLater:
-        answer = await resolver.addresses(host, ipv6=ipv6, search=True)
-        if isinstance(answer, Found):
-            return answer.records
-        return TryLater(f"looking up {host} failed: {_failure(answer)}", status="4.4.3")
-
-    return look_up
-
-
-def _failure(answer: AddressAnswer) -> str:
-    return answer.reason if isinstance(answer, LookupFailed) else "there is no such host"

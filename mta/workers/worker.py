@@ -20,9 +20,8 @@ from twisted.logger import globalLogBeginner
 
 from mta.daemon.assembly import RelayContext
 from mta.daemon.clocks import use_monotonic_timers
-from mta.daemon.exits import fail
+from mta.daemon.process_end import Signals, fail, ignore_signals
 from mta.daemon.relay import Relay, read_keys
-from mta.daemon.signals import Signals, ignore_signals
 from mta.delivery.destinations.window import window_limits
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog

@@ -1,13 +1,17 @@
-"""Handles the signals of a process of the relay: SIGTERM and its like stop it, SIGHUP reloads files, others do nothing.
+"""How a process of the relay is stopped and ends: its signals, and its last lines and exit status.
 
-Without a handler most signals would end Python at once, without a log line and without the grace period of running
-deliveries.
+SIGTERM and its like stop the relay, SIGHUP reloads files, others do nothing. Without a handler most signals would end
+Python at once, without a log line and without the grace period of running deliveries.
 """
 
+import atexit
+import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+from mta.event_log.sink import write_out
 
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # The real-time signals follow; SIGPIPE and SIGXFSZ are ignored by Python, SIGCHLD is Twisted's.
@@ -20,6 +24,8 @@ _HARMLESS = (
     signal.SIGPOLL,
     signal.SIGPWR,
 )
+# Seconds to wait for a reader of standard error that has stopped reading.
+_PATIENCE = 1.0
 
 
 def ignore_signals() -> None:
@@ -81,3 +87,19 @@ def _name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def fail(*lines: str, status: int = 1) -> NoReturn:
+    """End the process before the reactor runs. Each line says what the operator must do."""
+    write_stderr("".join(f"smtprelay: {line}\n" for line in lines).encode())
+    raise SystemExit(status)
+
+
+def write_stderr(lines: bytes) -> None:
+    """Write whole lines to standard error, before logging begins or where the log would hide them."""
+    write_out(2, lines, _PATIENCE)
+
+
+def exit_with(status: int) -> None:
+    """Set the exit status for the end of the process, because twistd itself always exits with 0."""
+    atexit.register(os._exit, status)

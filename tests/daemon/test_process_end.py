@@ -5,7 +5,7 @@ import signal
 import pytest
 from twisted.internet.testing import MemoryReactor
 
-from mta.daemon.signals import Signals, ignore_signals
+from mta.daemon.process_end import Signals, ignore_signals
 
 
 class Reactor(MemoryReactor):
