@@ -73,8 +73,12 @@ class Measures:
         self.negative += len(_NEGATIVE.findall(text))
 
     def add_module(self, text: str) -> None:
-        """Count the prose, the lines, the functions and the classes of a module's source."""
-        self.file_lines.append(text.count("\n"))
+        """Count the prose, the lines, the functions and the classes of a module's source.
+
+        The lines of a package's `__init__.py` that holds its docstring alone do not count.
+        """
+        if len(ast.parse(text).body) > 1:
+            self.file_lines.append(text.count("\n"))
         for prose in _prose(text):
             self.add_prose(prose)
         for node in ast.walk(ast.parse(text)):

@@ -141,12 +141,13 @@ def test_rates_are_per_thousand_words() -> None:
 
 def test_folders_modules_and_pages_are_measured_together(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "one.py").write_text('"""Keep what waits."""\n')
+    (tmp_path / "inner" / "one.py").write_text('"""Keep what waits."""\nKEPT = 1\n')
+    (tmp_path / "inner" / "__init__.py").write_text('"""Keep them."""\n')
     (tmp_path / "two.md").write_text("Keep what waits.\n")
     (tmp_path / "other.txt").write_text("Keep what waits.\n")
     (tmp_path / "page.md").write_text("Keep what waits.\n")
     both = measure([tmp_path / "inner", tmp_path / "two.md"])
-    assert (both.headless, both.words, both.file_lines) == (2, 6, [1])
+    assert (both.headless, both.words, both.file_lines) == (2, 8, [2])
     assert measure([tmp_path]).headless == 3
 
 
