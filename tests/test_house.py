@@ -323,7 +323,12 @@ def prose() -> list[str]:
 @cache
 def measures_of(part: str) -> Measures:
     """Return the figures of a part of the prose."""
-    return measure(sorted((ROOT / "mta").glob("*.py")) if part == "mta" else [ROOT / part])
+    if part == "mta":
+        return measure(sorted((ROOT / "mta").glob("*.py")))
+    if part == "bench":
+        # Without the results of runs, which are not part of the project.
+        return measure([path for path in sorted((ROOT / "bench").iterdir()) if path.name != "results"])
+    return measure([ROOT / part])
 
 
 def test_the_prose_names_its_subjects():
