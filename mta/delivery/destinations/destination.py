@@ -4,7 +4,8 @@ A destination that takes no connection costs one probe for all mail that waits. 
 `waiting` gives connections to groups, and `feedback` changes the limits with each answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.feedback import Feedback
@@ -40,7 +41,7 @@ class Destination:
     @property
     def waiting(self) -> int:
         """How many groups wait for a connection."""
-        return self._sender.waiting
+        return len(self._sender.groups.waiting) + len(self._sender.walks.waiting)
 
     @property
     def running(self) -> int:
@@ -77,14 +78,14 @@ class Destination:
         """Whether no group waits or runs, and no connection is open or asked for."""
         return not (self.waiting or self._pool.total or self._window.request_pending)
 
-    async def send(self, group: Group, plan: Plan) -> None:
-        """Try a group and record its results in its job; it is put off at once while the destination is down.
+    def send(self, group: Group, plan: Plan) -> Coroutine[Any, Any, None]:
+        """Return the coroutine that tries a group and records its results in its job.
 
-        A group that the destination cannot try now is without results afterwards. `plan` is what routing says now;
-        connections that are opened from here on follow it.
+        The group is put off at once while the destination is down. If the destination cannot try it now, it has no
+        results afterwards. `plan` is the present routing; connections that are opened from now on follow it.
         """
         self._pool.plan = plan
-        await self._sender.send(group)
+        return self._sender.send(group)
 
     def next_try(self) -> float:
         """Return when a message is to come again that would wait too long for the pace, wall-clock seconds."""

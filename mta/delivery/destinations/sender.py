@@ -49,11 +49,6 @@ class GroupSender:
         self.groups = GroupQueue(pool, window, feedback, schedule, context)
         self.walks = WalkQueue(pool, window, feedback, schedule, context)
 
-    @property
-    def waiting(self) -> int:
-        """How many groups wait for a connection."""
-        return len(self.groups.waiting) + len(self.walks.waiting)
-
     async def send(self, group: Group) -> None:
         """Send a group over an idle connection, or over one that it waits for; record the results in its job."""
         connection = None if self.walks.waiting else self.groups.take_idle()
@@ -162,7 +157,7 @@ class GroupSender:
         """Let the recipients wait that were refused because of a limit; return the others."""
         held = tuple(pending for pending in recipients if pending.index in walk.limits)
         if held and self._window.paced and not self._pacer.places():
-            group.job.next_try = self._pacer.next_try(self.waiting)
+            group.job.next_try = self._pacer.next_try(len(self.groups.waiting) + len(self.walks.waiting))
         elif held:
             self._send_first(replace(group, recipients=held, walk=None))
         return tuple(pending for pending in recipients if pending.index not in walk.limits)
