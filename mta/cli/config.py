@@ -17,7 +17,10 @@ def config() -> None:
 @config.command("show")
 @env_file_option
 def config_show() -> None:
-    """Print all settings, with secrets masked, and notices to standard error."""
+    """Print all settings, with secrets masked.
+
+    Notices go to standard error.
+    """
     with command_errors():
         _print_settings(*show_settings(current_environment()))
 
@@ -25,7 +28,10 @@ def config_show() -> None:
 @config.command("check")
 @env_file_option
 def config_check() -> None:
-    """Print a summary of the settings, as a start logs it, and notices to standard error; exit with 1 on mistakes."""
+    """Check the settings and print their summary.
+
+    The summary is the one that a start logs. Notices go to standard error. Mistakes end the command with exit status 1.
+    """
     with command_errors():
         _print_settings(*check_settings(current_environment()))
 
@@ -34,7 +40,10 @@ def config_check() -> None:
 @env_file_option
 @click.argument("names", nargs=-1)
 def config_explain(names: tuple[str, ...]) -> None:
-    """Print the value, origin, default and documentation of these settings, or of all. Secrets are masked."""
+    """Print the value and documentation of settings.
+
+    Without NAMES, all settings are printed. Secrets are masked.
+    """
     try:
         with command_errors():
             click.echo("\n".join(explain_settings(current_environment(), names)))

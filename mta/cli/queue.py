@@ -56,7 +56,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_as_json
 @click.option("--all", "finished", is_flag=True, help="Include finished messages of the last HISTORY_DAYS.")
 def queue_list(as_json: bool, finished: bool) -> None:
-    """List the messages in the queue, with the last reply to each recipient."""
+    """List the messages, and the last reply to each recipient."""
     with opened() as queues:
         entries = result(queues.find(Query(finished=finished)))
         if as_json:
@@ -93,7 +93,10 @@ def queue_show(as_json: bool, part: str | None, id: str) -> None:
 @queue.command("summary")
 @_as_json
 def queue_summary(as_json: bool) -> None:
-    """Count the messages and recipients in the queue, and the results of all accepted ones."""
+    """Count messages and recipients.
+
+    The ledger has the results of all recipients that were ever accepted.
+    """
     with opened() as queues:
         summary = result(queues.summary())
     if as_json:
@@ -105,7 +108,7 @@ def queue_summary(as_json: bool) -> None:
 @queue.command("remove")
 @click.argument("ids", nargs=-1, required=True)
 def queue_remove(ids: tuple[str, ...]) -> None:
-    """Delete messages from the queue, without a report to their senders."""
+    """Delete messages, without a report to the sender."""
     apply(Action.REMOVE, ids)
 
 
