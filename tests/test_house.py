@@ -72,9 +72,11 @@ MAY_IMPORT = {
         "mta.smtp",
         "mta.inbound.networks",
     },
-    "mta.inbound": {"mta.fast_value", "mta.smtp", "mta.message", "mta.tls"} | _SEAMS,
+    "mta.inbound": {"mta.coroutines", "mta.fast_value", "mta.smtp", "mta.message", "mta.tls"} | _SEAMS,
     "mta.delivery": (
-        _VALUES | _SEAMS | {"mta.delivery.destinations", "mta.delivery.remote", "mta.delivery.local", "mta.dkim"}
+        _VALUES
+        | _SEAMS
+        | {"mta.coroutines", "mta.delivery.destinations", "mta.delivery.remote", "mta.delivery.local", "mta.dkim"}
     )
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
     "mta.delivery.destinations": {

@@ -7,6 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mta.coroutines import start
+
 _log = Logger()
 
 
@@ -28,7 +30,7 @@ class TaskGroup:
     def start(self, task: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine beside the others, up to its first wait now."""
         self._running += 1
-        Deferred.fromCoroutine(task).addBoth(self._end)
+        start(task, self._end)
 
     async def next_end(self) -> bool:
         """Wait until a coroutine ends; return whether others are still running."""

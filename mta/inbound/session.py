@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from mta.coroutines import start
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
 from mta.inbound.policy import Client
@@ -22,8 +24,15 @@ from mta.smtp.server import canned_replies, events
 #: Recipients that each message may have (RFC 5321 section 4.5.3.1.8), however many other messages are under way.
 MIN_RECIPIENTS = 100
 
+_log = Logger()
+
 # The machine replaces the text in its reply to EHLO and HELO.
 _HELLO_OK = reply(250, "", "ok")
+
+
+def _log_bug(failure: Failure | None) -> None:
+    if failure is not None:
+        _log.failure("a message was stored, but its reply or its delivery failed", failure)
 
 
 class Policy(TypingProtocol):
@@ -160,7 +169,7 @@ class Session:
         assert incoming is not None, "a body ends after its beginning"
         self.in_body = False
         self.storing = True
-        Deferred.fromCoroutine(self._store(incoming))
+        start(self._store(incoming), _log_bug)
 
     async def _store(self, incoming: Incoming) -> None:
         """Store a message, send the reply, and only then have the message delivered."""
