@@ -17,19 +17,29 @@ _SHORTEST = 6
 # Mail readers, procmail and web applications use these names, which are close to MAIL_DIR, GMAIL_USER and SES_USER.
 _OF_OTHER_PROGRAMS = {"MAILDIR"}
 _CLOSE_TO_OTHER_PROGRAMS = ("GMAIL_", "SES_")
-# Names of the smarthost in other images and in Postfix, and usual words for other settings. SMTP_HOST is not among them
-# because any program may use it.
+# Usual words for the parts of a login and of a smarthost, and names of the smarthost in other images and in Postfix.
+# SMTP_HOST and the like are not among them because any program may use them.
+_WORDS = {
+    "USER": ("USER", "USERNAME", "LOGIN"),
+    "PASSWORD": ("PASSWORD", "PASS", "PASSW", "PASSWD", "PWD", "PW"),
+    "ADDRESS": ("ADDRESS", "HOST", "NAME", "SERVER"),
+    "PORT": ("PORT",),
+}
+_SMARTHOSTS = ("SMARTHOST", "SMART_HOST", "SMART", "RELAYHOST", "RELAY_HOST")
 _ALSO_CALLED = {
-    **dict.fromkeys(
-        ("SMARTHOST", "SMART_HOST", "SMARTHOST_HOST", "SMARTHOST_NAME", "RELAYHOST", "RELAY_HOST"),
-        table.SMARTHOST_ADDRESS.name,
-    ),
     **{
-        f"{account}_{word}{suffix}": f"{account}_{ours}{suffix}"
-        for account in ("SMARTHOST", "GMAIL", "SES")
-        for word, ours in (("USERNAME", "USER"), ("PASS", "PASSWORD"))
+        f"{also}_{word}{suffix}": f"{account}_{part}{suffix}"
+        for account, names, parts in (
+            ("SMARTHOST", _SMARTHOSTS, ("USER", "PASSWORD", "ADDRESS", "PORT")),
+            ("GMAIL", ("GMAIL",), ("USER", "PASSWORD")),
+            ("SES", ("SES",), ("USER", "PASSWORD")),
+        )
+        for also in names
+        for part in parts
+        for word in _WORDS[part]
         for suffix in ("", FILE_SUFFIX)
     },
+    **dict.fromkeys(("SMARTHOST", "SMART_HOST", "RELAYHOST", "RELAY_HOST"), table.SMARTHOST_ADDRESS.name),
     "CERT_PATH": table.CERTIFICATE_PATH.name,
     "NET_DEVICE": table.NET_DEV.name,
     "QUEUE_DIRECTORY": table.QUEUE_DIR.name,

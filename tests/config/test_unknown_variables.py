@@ -73,6 +73,10 @@ def test_a_name_without_a_known_prefix_is_reported_if_it_is_very_close(name: str
         ("Smarthost_Password", "SMARTHOST_PASSWORD"),
         ("GMAIL_USERNAME", "GMAIL_USER"),
         ("SES_PASWORD", "SES_PASSWORD"),
+        ("SES_PASSW", "SES_PASSWORD"),
+        ("SMART_PASSWORD", "SMARTHOST_PASSWORD"),
+        ("RELAYHOST_USERNAME", "SMARTHOST_USER"),
+        ("RELAYHOST_PASSWORD_FILE", "SMARTHOST_PASSWORD_FILE"),
     ],
 )
 def test_a_misspelled_host_or_login_is_a_mistake_unless_the_right_name_is_set(name: str, meant: str) -> None:
