@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
-from mta.event_log.sink import write_out
+from mta.event_log.output import write_out
 
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # The real-time signals follow; SIGPIPE and SIGXFSZ are ignored by Python, SIGCHLD is Twisted's.

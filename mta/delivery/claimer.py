@@ -1,4 +1,4 @@
-"""Claims messages from the queue when some may be due, as many as there is room for."""
+"""Claims messages from the queue when some may be due, as many as there is room for in the set of messages in work."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,45 @@ from twisted.logger import Logger
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destinations import Destinations
+from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.task_group import TaskGroup
-from mta.delivery.work_set import WorkSet
 from mta.message.body import stored
-from mta.queue.interface import Claim, Queue
+from mta.queue.interface import Claim, Queue, QueueId
 
 _log = Logger()
+
+
+class WorkSet:
+    """The jobs in memory, bounded by their number and by the octets of their bodies."""
+
+    def __init__(self, limits: DeliveryLimits) -> None:
+        self._limits = limits
+        self._octets = 0
+        #: By the id of the message. Changed by `add` and `remove` only.
+        self.jobs: dict[QueueId, Job] = {}
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether a message of `size` octets may be taken."""
+        limits = self._limits
+        octets = self._octets + min(size, limits.body_octets)
+        return len(self.jobs) < limits.jobs and octets <= limits.job_octets
+
+    def room(self) -> int:
+        """Return how many more messages may be taken now."""
+        limits = self._limits
+        by_octets = limits.jobs * (limits.job_octets - self._octets) // limits.job_octets
+        return max(0, min(limits.jobs - len(self.jobs), by_octets))
+
+    def add(self, job: Job) -> None:
+        """Count a job in."""
+        self.jobs[job.claim.id] = job
+        self._octets += min(job.claim.body.size, self._limits.body_octets)
+
+    def remove(self, job: Job) -> None:
+        """Count a job out."""
+        del self.jobs[job.claim.id]
+        self._octets -= min(job.claim.body.size, self._limits.body_octets)
 
 
 class Claimer:

@@ -10,7 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mta.delivery.claimer import Claimer
+from mta.delivery.claimer import Claimer, WorkSet
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.destinations import Destinations
@@ -23,7 +23,6 @@ from mta.delivery.remote.interface import Connector
 from mta.delivery.settle_retry import SettlementRetrier
 from mta.delivery.settlement import Settler
 from mta.delivery.task_group import TaskGroup
-from mta.delivery.work_set import WorkSet
 from mta.dkim.signer import Signer
 from mta.queue.interface import Action, Claim, Queue, QueueId
 from mta.routing.route import Router

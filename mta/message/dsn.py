@@ -15,8 +15,15 @@ from mta.message.dates import mail_date
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.message.headers import header_end, scan, values
 from mta.message.outcome import Delivered, Outcome
-from mta.message.report_facts import OriginalMessage, Report, ReportedRecipient, ReportIdentity
-from mta.message.report_text import is_reply, one_line, wrapped
+from mta.message.report_text import (
+    OriginalMessage,
+    Report,
+    ReportedRecipient,
+    ReportIdentity,
+    is_reply,
+    one_line,
+    wrapped,
+)
 from mta.smtp.address import Address
 
 __all__ = [

@@ -1,11 +1,16 @@
-"""The text of reports for people: the event, the recipients, the remote host's full reply, and advice."""
+"""Reports for people: the facts that a report is made from, and its text.
+
+The text tells the event, the recipients, the remote host's full reply, and advice. Times are wall-clock seconds.
+"""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from mta.message.body import Body
 from mta.message.dates import mail_date
-from mta.message.envelope import Notify
+from mta.message.envelope import Envelope, Notify, Recipient
 from mta.message.outcome import Outcome
-from mta.message.report_facts import Report, ReportedRecipient
 from mta.smtp.address import printable
 
 #: Characters up to which a reply is quoted.
@@ -16,7 +21,6 @@ _LONGEST_WORD = 240
 # All white space except the blank, which is significant in a quoted local part.
 _LINE_ENDS = re.compile(r"[^\S ]+")
 _REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|$)")
-
 # By enhanced status without its class (RFC 3463): by subject and detail if there is an entry, otherwise by subject.
 _ADVICE = {
     "1": "Check the address for spelling mistakes, or ask the recipient for the right one.",
@@ -34,6 +38,49 @@ _ADVICE = {
     "7": "The other side refuses the message by its own rules. Its words say why; only its postmaster can change that.",
 }
 _ADVICE_ELSE = "If the words above do not tell you what to do, show this report to your mail administrator."
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalMessage:
+    """The message that a report is about; `id` is its queue id, `created` the time at which it was accepted."""
+
+    id: str
+    envelope: Envelope
+    body: Body
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRecipient:
+    """A recipient of the original message, and the outcome for it."""
+
+    recipient: Recipient
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ReportIdentity:
+    """The values that make a report unique."""
+
+    #: The host name of this relay.
+    name: str
+    #: The queue id of the report.
+    id: str
+    #: Random letters and digits for the MIME boundary, which a sender must not be able to guess.
+    token: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One event (FAILURE, DELAY or SUCCESS) and the recipients that the report is about."""
+
+    event: Notify
+    original: OriginalMessage
+    results: Sequence[ReportedRecipient]
+    identity: ReportIdentity
+    #: The time at which delivery will be given up.
+    retry_until: float | None
 
 
 def one_line(text: str, *, utf8: bool = True) -> str:

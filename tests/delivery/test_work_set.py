@@ -1,9 +1,9 @@
 """The messages in work are bounded by their number and by the memory of their bodies."""
 
 from harness.mail import claim
+from mta.delivery.claimer import WorkSet
 from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.work_set import WorkSet
 
 
 def _job() -> Job:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mta.event_log.sink import OutputSink, write_out
+from mta.event_log.output import OutputSink, write_out
 
 DATA = memoryview(b"x" * 65536)
 
