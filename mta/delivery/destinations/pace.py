@@ -34,7 +34,12 @@ _LINEAR, _CUBIC = 0.0025, 200.0
 _IN_VAIN = 8
 # Seconds after which a probe without an answer counts as lost.
 _PROBE_LOST = 900.0
-_SLOWEST = 1 / 86400.0
+# Messages a second. A faster pace than the fastest limits no relay.
+_SLOWEST, _FASTEST = 1 / 86400.0, 10_000.0
+
+
+def _bounded(rate: float) -> float:
+    return min(max(rate, _SLOWEST), _FASTEST)
 
 
 class Pace:
@@ -44,7 +49,7 @@ class Pace:
         """Begin when a transaction that `started` then was refused, after `accepted` messages in so many `seconds`."""
         self._seen = now
         # The pace after the last refusal, in messages a second, and the time of that refusal.
-        self._base = max(max(accepted, 1) / max(seconds, 1.0), _SLOWEST)
+        self._base = _bounded(max(accepted, 1) / max(seconds, 1.0))
         self._since = now
         # The pace that was refused.
         self._peak = self._base
@@ -72,9 +77,9 @@ class Pace:
         if self._refused is not None:
             return self._base
         if self._searching:
-            return self._base * 2.0 ** min(self._accepted // 2, 60)
+            return _bounded(self._base * 2.0 ** min(self._accepted // 2, 60))
         allowed = min(self._base * max(0.0, now - self._since), 10.0 * FORGET_AFTER)
-        return self._base * (1 + _LINEAR * allowed + (allowed / _CUBIC) ** 3)
+        return _bounded(self._base * (1 + _LINEAR * allowed + (allowed / _CUBIC) ** 3))
 
     def over(self, now: float) -> bool:
         """Whether the last refusal is so long ago that the destination is assumed to have no limit any more."""
@@ -179,7 +184,7 @@ class Pace:
         if accepted >= _MANY:
             self._in_vain = 0
         self._searching = self._first and accepted < _TOO_FEW
-        self._base = max(rate, _SLOWEST)
+        self._base = _bounded(rate)
         self._first = False
         self._last_row = started - self._refused
         self._counted_from, self._accepted = started, 1

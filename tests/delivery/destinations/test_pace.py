@@ -147,6 +147,16 @@ def test_a_time_that_was_not_used_is_given_again() -> None:
     assert pace.next_start(NOW) == NOW + 1
 
 
+def test_a_pace_that_doubles_with_each_answer_stays_finite_enough_for_a_clock() -> None:
+    pace = Pace(NOW, NOW, 1, 1.0)
+    pace.refused(NOW, NOW)
+    pace.started(NOW + 1)
+    for _ in range(200):
+        pace.answered(NOW + 1, NOW + 1)
+    assert pace.rate(NOW + 1) == 10_000
+    assert pace.starts_at(NOW + 1, 10) > NOW + 1
+
+
 names = st.sampled_from(["start", "answered", "refused", "ended"])
 events = st.lists(st.tuples(names, st.floats(0, 5000)), max_size=60)
 
