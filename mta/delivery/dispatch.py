@@ -142,6 +142,7 @@ class Dispatcher:
         transfer = self._clock.seconds() - group.queued_at
         for pending in group.recipients:
             group.job.results[pending.index] = _result(outcomes[pending.index], transfer)
+        group.job.newly_done += group.recipients
 
     def _group(self, job: Job, recipients: Sequence[Pending]) -> Group:
         return Group(job, tuple(recipients), self._clock.seconds())

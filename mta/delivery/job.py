@@ -39,8 +39,8 @@ class Job:
     __slots__ = (
         "cancelled",
         "claim",
+        "newly_done",
         "next_try",
-        "offered_early",
         "outgoing",
         "results",
         "settled_early",
@@ -56,8 +56,9 @@ class Job:
         self.tasks = TaskGroup()
         #: By recipient index.
         self.results: dict[int, RecipientResult] = {}
-        #: Indexes of the recipients that were to be settled before the others, and of those that were.
-        self.offered_early: set[int] = set()
+        #: Recipients that got their result since the last look for some to settle before the others.
+        self.newly_done: list[Pending] = []
+        #: Indexes of the recipients that were settled before the others.
         self.settled_early: set[int] = set()
         #: Whether an operator removed or held the message: then no further step is begun.
         self.cancelled = False
@@ -104,6 +105,7 @@ class Group:
     def record(self, result: RecipientResult) -> None:
         """Give all recipients the same result."""
         self.job.results.update((pending.index, result) for pending in self.recipients)
+        self.job.newly_done += self.recipients
 
     def record_outcomes(
         self,
@@ -124,3 +126,4 @@ class Group:
             results[index] = RecipientResult(
                 outcomes[index], waited, transfer, security, signed_by, not_before, (), before
             )
+        self.job.newly_done += self.recipients

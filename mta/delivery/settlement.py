@@ -68,26 +68,15 @@ class Settler:
         """Record which recipients are delivered so far, and keep the claim, so that a crash delivers no copy again.
 
         Recipients that bring a report of success or other mail wait for the end, because it belongs into the same
-        transaction.
+        transaction. Each result is looked at once, because a message may have a thousand groups.
         """
-        ready = [
-            pending
-            for pending in job.claim.pending
-            if pending.index in job.results and self._may_settle_early(job, pending)
-        ]
-        if ready:
+        done, job.newly_done = job.newly_done, []
+        if ready := [pending for pending in done if _may_settle_early(job, pending)]:
             job.tasks.start(self._settle_early(job, ready))
-
-    def _may_settle_early(self, job: Job, pending: Pending) -> bool:
-        result = job.results[pending.index]
-        if not isinstance(result.outcome, Delivered) or result.mails:
-            return False
-        return pending.index not in job.offered_early and not pending.recipient.wants(Notify.SUCCESS)
 
     async def _settle_early(self, job: Job, ready: Sequence[Pending]) -> None:
         now = self._wall_clock()
         indexes = {pending.index for pending in ready}
-        job.offered_early |= indexes
         verdicts = [self._verdict(job, pending, now) for pending in ready]
         try:
             in_time = await self._queue.settle(Settlement(job.claim, verdicts, now, keep_claim=True))
@@ -194,3 +183,8 @@ class Settler:
 def _stages(job: Job, result: RecipientResult, now: float) -> Stages:
     created = job.claim.created
     return Stages(now - created, job.taken - created, result.waited, result.transfer)
+
+
+def _may_settle_early(job: Job, pending: Pending) -> bool:
+    result = job.results[pending.index]
+    return isinstance(result.outcome, Delivered) and not result.mails and not pending.recipient.wants(Notify.SUCCESS)

@@ -1,13 +1,15 @@
 """The results of a message become verdicts, reports and log lines."""
 
+import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import mail
 from mta.delivery.context import DeliveryContext
-from mta.delivery.job import Job, RecipientResult
+from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.settlement import Reports, Settler
 from mta.event_log.log import EventLog
@@ -19,6 +21,12 @@ NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 3600.0, 900.0),))
 YES = RecipientResult(Delivered("250 ok", "mx"))
 LATER = RecipientResult(TryLater("451 later", "mx"))
+
+
+def record(job: Job, index: int, result: RecipientResult) -> None:
+    """Give one recipient its result, as the group that it travels in does."""
+    (pending,) = (pending for pending in job.claim.pending if pending.index == index)
+    Group(job, (pending,), 0.0).record(result)
 
 
 class NoReports:
@@ -52,32 +60,49 @@ class SettlerTests(SynchronousTestCase):
 
     def test_the_next_attempt_follows_the_schedule(self) -> None:
         job = self.job("bob@b.test")
-        job.results[0] = LATER
+        record(job, 0, LATER)
         assert self.successResultOf(self.settler.settle(job)) == NOW + 900
         assert self.states()[0].due == NOW + 900
 
     def test_a_destination_that_takes_no_mail_until_then_is_not_tried_before(self) -> None:
         job = self.job("bob@b.test")
-        job.results[0] = RecipientResult(LATER.outcome, not_before=NOW + 1000)
+        record(job, 0, RecipientResult(LATER.outcome, not_before=NOW + 1000))
         assert self.successResultOf(self.settler.settle(job)) == NOW + 1000
 
     def test_delivered_recipients_are_recorded_while_others_are_under_way(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
-        job.results[0] = YES
+        record(job, 0, YES)
         self.settler.settle_delivered(job)
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
-        job.results[1] = YES
+        record(job, 1, YES)
         self.successResultOf(self.settler.settle(job))
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.DELIVERED]
         assert len([line for line in self.lines if " delivered " in line]) == 2
 
+    def test_each_result_is_looked_at_once_however_many_groups_a_message_has(self) -> None:
+        def calls(groups: int) -> int:
+            job, count = self.job(*(f"bob@{number}.test" for number in range(groups))), 0
+
+            def counted(_frame: FrameType, event: str, _argument: object) -> None:
+                nonlocal count
+                count += event == "call"
+
+            for index in range(groups):
+                record(job, index, LATER)
+                sys.setprofile(counted)
+                self.settler.settle_delivered(job)
+                sys.setprofile(None)
+            return count
+
+        assert calls(400) < 3 * calls(200)
+
     def test_a_message_that_aliases_share_is_added_once_and_with_all_of_them(self) -> None:
         job, shared = self.job("info@a.test", "info+1@a.test", "bob@b.test"), mail("all@c.test")
         for index in (0, 1):
-            job.results[index] = RecipientResult(Delivered("passed on", ""), mails=(shared,))
+            record(job, index, RecipientResult(Delivered("passed on", ""), mails=(shared,)))
         self.settler.settle_delivered(job)
         assert {state.status for state in self.states()} == {Status.WAITING}
-        job.results[2] = LATER
+        record(job, 2, LATER)
         self.successResultOf(self.settler.settle(job))
         entries = self.successResultOf(self.queue.find(Query(finished=True)))
         assert [entry.id for entry in entries] == [job.claim.id, shared.id]
@@ -91,14 +116,14 @@ class SettlerTests(SynchronousTestCase):
 
     def test_recipients_that_were_not_tried_stay_due(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
-        job.results[0] = YES
+        record(job, 0, YES)
         assert self.successResultOf(self.settler.settle(job)) == NOW
         assert self.states()[1].status is Status.WAITING
 
     def test_a_lost_lease_changes_nothing_and_is_logged(self) -> None:
         job = self.job("bob@b.test")
         self.successResultOf(self.queue.apply(Action.REMOVE, [job.claim.id], NOW))
-        job.results[0] = YES
+        record(job, 0, YES)
         assert self.successResultOf(self.settler.settle(job)) is None
         assert self.states()[0].status is Status.REMOVED
         assert " lease-lost " in self.lines[0]
@@ -106,26 +131,26 @@ class SettlerTests(SynchronousTestCase):
     def test_results_written_under_a_lost_lease_are_written_again_under_the_newer_one(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
-        job.results[0] = YES
+        record(job, 0, YES)
         self.settler.settle_delivered(job)
         job.renew(newer)
-        job.results[1] = LATER
+        record(job, 1, LATER)
         self.successResultOf(self.settler.settle(job))
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.WAITING]
 
     def test_recipients_settled_before_a_newer_claim_do_not_count_as_untried(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
-        job.results[0] = YES
+        record(job, 0, YES)
         self.settler.settle_delivered(job)
         (newer,) = self.successResultOf(self.queue.claim(NOW + 61, 1, 60.0))
         job.renew(newer)
         job.next_try = NOW + 5
-        job.results[1] = LATER
+        record(job, 1, LATER)
         assert self.successResultOf(self.settler.settle(job)) == NOW + 900
 
     def test_recipients_that_found_no_room_come_no_earlier_than_those_that_were_put_off(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
-        job.results[0] = LATER
+        record(job, 0, LATER)
         job.next_try = NOW + 5
         assert self.successResultOf(self.settler.settle(job)) == NOW + 900
         other = self.job("bob@b.test", "eve@c.test")
@@ -139,14 +164,14 @@ class SettlerTests(SynchronousTestCase):
         (claim,) = self.successResultOf(self.queue.claim(NOW, 1, 60.0))
         job = Job(claim, NOW)
         self.now = NOW + 7200
-        job.results[0] = LATER
+        record(job, 0, LATER)
         while True:
             self.successResultOf(self.settler.settle(job))
             if self.states()[0].status is not Status.WAITING:
                 break
             (claim,) = self.successResultOf(self.queue.claim(self.now + 900, 1, 60.0))
             job = Job(claim, self.now)
-            job.results[0] = LATER
+            record(job, 0, LATER)
         state = self.states()[0]
         assert state.status is Status.FAILED
         assert "not delivered in 2.0 hours, giving up; the last try said: 451 later" in state.reply
@@ -155,7 +180,7 @@ class SettlerTests(SynchronousTestCase):
         claim = self.successResultOf(self.queue.add(mail("bob@b.test", sender=None), NOW, 60.0))
         assert claim is not None
         job = Job(claim, NOW)
-        job.results[0] = RecipientResult(Failed("550 no", "mx"))
+        record(job, 0, RecipientResult(Failed("550 no", "mx")))
         self.successResultOf(self.settler.settle(job))
         failed, unreported = self.lines
         assert " failed " in failed
@@ -165,7 +190,7 @@ class SettlerTests(SynchronousTestCase):
         for minute in (0, 1, 59, 61):
             self.now = NOW + minute * 60
             job = self.job("bob@b.test")
-            job.results[0] = RecipientResult(TryLater("530 no; set it", "mx", "4.7.0", "set it"))
+            record(job, 0, RecipientResult(TryLater("530 no; set it", "mx", "4.7.0", "set it")))
             self.successResultOf(self.settler.settle(job))
         troubles = [line for line in self.lines if " trouble " in line]
         assert len(troubles) == 2
@@ -175,7 +200,7 @@ class SettlerTests(SynchronousTestCase):
     def test_a_body_that_cannot_be_read_costs_the_report_and_not_the_settlement(self) -> None:
         self.reporter.error = OSError("no such file")
         job = self.job("bob@b.test")
-        job.results[0] = RecipientResult(Failed("550 no", "mx"))
+        record(job, 0, RecipientResult(Failed("550 no", "mx")))
         self.successResultOf(self.settler.settle(job))
         assert self.states()[0].status is Status.FAILED
         assert any(" unreported " in line for line in self.lines)
