@@ -21,8 +21,8 @@ from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
 from mta.inbound.policy import Client, RelayPolicy
-from mta.inbound.ports import bind
 from mta.inbound.session import Session
+from mta.inbound.sockets.ports import bind
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail

@@ -40,7 +40,7 @@ from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output, TwistedObserver
-from mta.inbound.ports import NoSuchProtocol, PortError, bind
+from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
 from mta.queue.disk.permissions import restrict_to_owner
 from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker_home
 from mta.queue.ids import IdSource

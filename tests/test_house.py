@@ -72,7 +72,9 @@ MAY_IMPORT = {
         "mta.smtp",
         "mta.inbound.networks",
     },
-    "mta.inbound": {"mta.coroutines", "mta.fast_value", "mta.smtp", "mta.message", "mta.tls"} | _SEAMS,
+    "mta.inbound": {"mta.coroutines", "mta.fast_value", "mta.smtp", "mta.message", "mta.tls", "mta.inbound.sockets"}
+    | _SEAMS,
+    "mta.inbound.sockets": {"mta.smtp.replies"},
     "mta.delivery": (
         _VALUES
         | _SEAMS

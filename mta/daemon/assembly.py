@@ -38,13 +38,13 @@ from mta.dkim.signer import DkimSigner, Signer, UnsignedNotices
 from mta.dns.resolver import DnsResolver, make_resolver
 from mta.event_log.log import EventLog
 from mta.event_log.repeats import WINDOW as REPEATS_ROUND
-from mta.inbound.balance import Balance
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
 from mta.inbound.policy import Client, DomainCheck, RelayPolicy
-from mta.inbound.ports import room_for_clients
 from mta.inbound.session import Session
+from mta.inbound.sockets.balance import Balance
+from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import TrustedClients
 from mta.message.envelope import Envelope
 from mta.queue.ids import IdSource

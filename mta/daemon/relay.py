@@ -19,7 +19,7 @@ from mta.daemon.malloc_trim import HeapTrimmer
 from mta.daemon.periodic import PeriodicService
 from mta.dkim.keyring import Keyring, Notice, open_keyring
 from mta.event_log.log import EventLog
-from mta.inbound.ports import listen
+from mta.inbound.sockets.ports import listen
 from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.disk.threads import Threads
 from mta.queue.interface import QueueError, Summary

@@ -1,1 +1,1 @@
-"""From socket to queue: ports, listener, session, policy and intake."""
+"""From connection to queue: listener, connection, session, policy and intake."""

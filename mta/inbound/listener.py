@@ -8,12 +8,12 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IOpenSSLServerCo
 from twisted.internet.protocol import Factory, Protocol
 
 from mta.event_log.log import EventLog
-from mta.inbound.accepting import RejectedClient
 from mta.inbound.limits import ConnectionLimiter, InboundLimits
 from mta.inbound.policy import Client
 from mta.inbound.protocol import STOPPING, SmtpServerProtocol
 from mta.inbound.rejection_log import RejectionLog
 from mta.inbound.session import Session
+from mta.inbound.sockets.accepting import RejectedClient
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server.machine import ServerMachine
 

@@ -10,7 +10,7 @@ from mta.config.settings import Settings
 from mta.config.table import SETTINGS
 from mta.delivery.destinations.window import window_limits
 from mta.event_log.log import EventLog
-from mta.inbound.balance import Balance, shared_memory
+from mta.inbound.sockets.balance import Balance, shared_memory
 from mta.queue.ids import Tags
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, write_handover

@@ -26,7 +26,7 @@ from mta.delivery.destinations.window import window_limits
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output, TwistedObserver
-from mta.inbound.balance import Balance
+from mta.inbound.sockets.balance import Balance
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError

@@ -13,8 +13,8 @@ from typing import Any
 
 from twisted.internet.protocol import Factory
 
-from mta.inbound.accepting import ClientPort
-from mta.inbound.balance import Balance, SharedPort
+from mta.inbound.sockets.accepting import ClientPort
+from mta.inbound.sockets.balance import Balance, SharedPort
 
 #: Connections that the kernel keeps while the reactor is busy.
 BACKLOG = 1024

@@ -10,8 +10,8 @@ from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import TestCase
 
 from harness.waiting import eventually
-from mta.inbound.balance import SLACK, Balance, shared_memory
-from mta.inbound.ports import bind, listen
+from mta.inbound.sockets.balance import SLACK, Balance, shared_memory
+from mta.inbound.sockets.ports import bind, listen
 from tests.fakes.greeter import GreeterFactory
 
 

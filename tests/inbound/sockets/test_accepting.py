@@ -10,9 +10,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from harness.waiting import eventually
-from mta.inbound import accepting
-from mta.inbound.accepting import MAX_BATCH, RejectedClient
-from mta.inbound.ports import bind, listen
+from mta.inbound.sockets import accepting
+from mta.inbound.sockets.accepting import MAX_BATCH, RejectedClient
+from mta.inbound.sockets.ports import bind, listen
 from mta.smtp.replies import reply
 from tests.fakes.greeter import GreeterFactory
 

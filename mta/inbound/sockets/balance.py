@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
-from mta.inbound.accepting import ClientPort
+from mta.inbound.sockets.accepting import ClientPort
 
 #: A process accepts the next connection at once if it has at most this many more than the process with the fewest.
 SLACK = 1

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def under(soft: int, hard: int, most: int) -> list[str]:
     """Return what a process of its own with these limits says: how many clients, its soft limit, and its notices."""
     program = (
-        "import resource; from mta.inbound.ports import room_for_clients as room;"
+        "import resource; from mta.inbound.sockets.ports import room_for_clients as room;"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); notices = [];"
         f"print(room({most}, notices.append), resource.getrlimit(resource.RLIMIT_NOFILE)[0], *notices)"
     )

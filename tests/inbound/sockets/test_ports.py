@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from mta.inbound.ports import NoSuchProtocol, PortError, bind
+from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
 
 
 def test_a_bound_socket_listens_without_blocking() -> None:

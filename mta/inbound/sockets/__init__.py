@@ -1,0 +1,1 @@
+"""Listening sockets: bound, accepted from in small batches, balanced between processes."""
