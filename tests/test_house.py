@@ -57,6 +57,7 @@ MAY_IMPORT = {
     "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
     "mta.config": {
+        "mta.config.logins",
         "mta.config.sources",
         "mta.smtp",
         "mta.routing.route",
@@ -64,6 +65,11 @@ MAY_IMPORT = {
         "mta.delivery.retry",
         "mta.delivery.local.rule",
         "mta.inbound.networks",
+    },
+    "mta.config.logins": {
+        "mta.config.setting",
+        "mta.config.table",
+        "mta.config.value_types",
     },
     "mta.config.sources": {
         "mta.config.setting",

@@ -37,13 +37,14 @@ itself reads.
 
 The first of these that is set decides the route of mail that is not local:
 
-1. `GMAIL_USER` and `GMAIL_PASSWORD`: through Gmail;
-2. `SES_USER` and `SES_PASSWORD`: through Amazon SES;
-3. `SMARTHOST_ADDRESS`: through that smarthost, with or without a login;
-4. otherwise: to the MX hosts of each recipient's domain.
+1. `GMAIL_USER` with a password or tokens: through Gmail;
+2. `O365_USER` with tokens: through Microsoft 365;
+3. `SES_USER` and `SES_PASSWORD`: through Amazon SES;
+4. `SMARTHOST_ADDRESS`: through that smarthost, with or without a login;
+5. otherwise: to the MX hosts of each recipient's domain.
 
-A user without its password, or a password without its user, is an error at start, unless an earlier route with a
-complete login applies.
+A part of a login without the others, such as a user without a password, is an error at start, and so are two ways to
+log in, unless an earlier route with a complete login applies.
 
 ## All settings
 
@@ -74,9 +75,11 @@ _SECTIONS: Mapping[str, str] = {
     table.NET_DEV.name: "Clients and the domains that they may send to",
     table.OTHER_HOSTNAMES.name: "Local mail",
     table.CERTIFICATE_PATH.name: "STARTTLS for clients",
+    table.SUBMISSION_PORT.name: "Submission: clients that log in",
     table.SMTPPORTOUT.name: "Delivery by MX",
     table.SMARTHOST_ADDRESS.name: "Smarthost",
     table.GMAIL_USER.name: "Gmail",
+    table.O365_USER.name: "Microsoft 365",
     table.SES_USER.name: "Amazon SES",
     table.DKIM_KEY_PATH.name: "DKIM",
     table.QUEUE_DIR.name: "Queue and retries",

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 DETAILS: Mapping[str, str] = {
     "PORT": """\
-The relay listens on this one port, on IPv4 and IPv6. A port below 1024 requires root, the capability
-`CAP_NET_BIND_SERVICE`, or a low `net.ipv4.ip_unprivileged_port_start`. STARTTLS is offered if there is a certificate;
-TLS from the first byte is not available.""",
+The relay listens on this port, on IPv4 and IPv6. A port below 1024 requires root, the capability
+`CAP_NET_BIND_SERVICE`, or a low `net.ipv4.ip_unprivileged_port_start`. STARTTLS is offered if there is a certificate.
+`SUBMISSION_PORT` and `SUBMISSION_TLS_PORT` open further ports and leave this one as it is.""",
     "BIND_IP": """\
 One address. If this host does not have it, the start fails.""",
     "MAILNAME": """\
@@ -39,6 +39,11 @@ For a secondary MX: strangers may send to these domains, and the mail goes to th
 one, or to the smarthost if there is one. Separate items by colons, `;`, commas or blanks.
 MX hosts of these domains may have private and loopback addresses. A domain that is also in `OTHER_HOSTNAMES` is
 local.""",
+    "PROXY_NETWORKS": """\
+For HAProxy, Traefik, Envoy or a cloud's balancer that sends a PROXY header, version 1 or 2, before anything else.
+Trust, limits and log follow the client that it names. The header is expected on every port from these addresses, within
+five seconds, and from no other address. Items are written as in `RELAY_NETWORKS`, but host names are not possible.
+`*` would let every client choose its address.""",
     "OTHER_HOSTNAMES": """\
 Separate items by colons, `;`, commas or blanks. Mail for an unknown user is refused with 550. Mail for `postmaster` is
 always accepted.""",
@@ -56,6 +61,25 @@ STARTTLS is not offered and a notice is logged; if key and certificate do not ma
 Renewed files are read without a restart. TLS does not permit a client to relay.""",
     "KEY_PATH": """\
 An RSA or EC key. The relay's own user must be able to read it.""",
+    "SUBMISSION_PORT": """\
+The relay listens on it besides `PORT`, at the same addresses. Everybody must log in there, clients of
+`RELAY_NETWORKS` and of this host too, and may then send anywhere; mail without a login gets `530 5.7.0`. A login needs
+TLS, so the start fails without a certificate, and without `AUTH_USERS`. See docs/submission.md.""",
+    "SUBMISSION_TLS_PORT": """\
+As `SUBMISSION_PORT`, with TLS in place of STARTTLS (RFC 8314). Both may be set.""",
+    "AUTH_USERS": """\
+`name|secret` is the same, and `#` begins a comment. A secret is `$argon2id$...`, a crypt string (`$2y$`, `$6$`, `$5$`,
+`$y$`, `$7$`), or has a prefix of Dovecot: `{SHA512-CRYPT}`, `{BLF-CRYPT}`, `{CRYPT}`, `{ARGON2ID}`, `{SCRAM-SHA-256}`,
+`{PLAIN}`. A word without a prefix is an error, so that no password is stored by accident. The file may come from
+`htpasswd -B`, `doveadm pw` or docker-mailserver.
+Behind a blank may follow the senders that the user may use: addresses, `@domain`, `*`. Without them the user may use
+any sender. In the variable, blanks may separate users in place of line ends only if no user has such a list; compose
+files need `$$` for each `$`. Prefer the file: it is looked at every few seconds, and a wrong line is then logged and
+passed over. A wrong line at start ends it. Without a submission port, users may log in on `PORT`, inside TLS; its
+other clients need no login there.""",
+    "AUTH_IN_CLEAR": """\
+With `trusted` anybody who can read the traffic of your networks can read the passwords, too. It is for devices without
+TLS.""",
     "SMTPPORTOUT": """\
 The port of all MX hosts of every domain. It is meant for tests and for hosts behind a firewall: mail servers on the
 Internet listen on port 25.""",
@@ -82,14 +106,38 @@ gets the password. `opportunistic`: TLS if offered; an attacker between the host
 used. On the ports 465 and 2465 TLS begins with the first byte.""",
     "SMARTHOST_CA_FILE": """\
 For a smarthost whose certificate is issued by a private authority. The system's authorities are not trusted then.""",
+    "SMARTHOST_TOKEN_URL": """\
+`SMARTHOST_USER` and `SMARTHOST_CLIENT_ID` are then needed as well, and no password may be set. With
+`SMARTHOST_REFRESH_TOKEN` the grant is that token, otherwise the client's own credentials. Tokens are shown to the
+smarthost by OAUTHBEARER or XOAUTH2, only over TLS. Microsoft 365 and Gmail have settings of their own.""",
+    "SMARTHOST_CERTIFICATE_PATH": """\
+It is shown in TLS to the hosts that may be given the login (`SMARTHOST_ALIASES`). Without a password, the relay then
+also uses AUTH EXTERNAL if the smarthost offers it.""",
+    "SMARTHOST_KEY_PATH": """\
+An RSA or EC key. Certificate and key must be set together; if they cannot be used, the start fails.""",
     "GMAIL_USER": """\
-If user and password are set, all mail goes to Gmail on port 587, with a verified certificate. Gmail takes precedence
-over all other smarthosts.""",
+If the user and one way to log in are set, all mail goes to Gmail on port 587, with a verified certificate. The ways are
+an app password, a client id with its secret and a refresh token, or the key of a service account; two of them are an
+error. Gmail takes precedence over all other smarthosts.""",
     "GMAIL_PASSWORD": """\
 Google requires an app password of sixteen letters, not the password of the account.""",
+    "GMAIL_CLIENT_ID": """\
+Google ends refresh tokens after seven days while the consent screen of the project is in the state "Testing". See
+docs/gmail.md.""",
+    "GMAIL_SERVICE_ACCOUNT": """\
+The administrator of the Workspace must delegate the scope `https://mail.google.com/` to the account for the whole
+domain. The key is usually given as a file, `GMAIL_SERVICE_ACCOUNT_FILE`.""",
+    "O365_USER": """\
+The mailbox that the relay logs in with. If all parts are set, and Gmail's are not, all mail goes to
+`smtp.office365.com` on port 587, with a verified certificate and OAuth 2 tokens. See docs/microsoft365.md.""",
+    "O365_CLIENT_SECRET": """\
+Alone it is the grant of the application itself: the application needs the permission `SMTP.SendAsApp` and a right on
+the mailbox. Together with `O365_REFRESH_TOKEN` it proves the application's identity.""",
+    "O365_REFRESH_TOKEN": """\
+Microsoft replaces it at each use. The newest one is kept in `QUEUE_DIR`, until this setting changes.""",
     "SES_USER": """\
-If user and password are set, and Gmail's are not, all mail goes to `email-smtp.<SES_REGION>.amazonaws.com`, with a
-verified certificate.""",
+If user and password are set, and no login of Gmail or Microsoft 365 is, all mail goes to
+`email-smtp.<SES_REGION>.amazonaws.com`, with a verified certificate.""",
     "SES_PASSWORD": """\
 The SMTP credentials of Amazon SES are created in its console; they are not the access keys of the account.""",
     "SES_PORT": """\

@@ -8,6 +8,7 @@ import shlex
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mta.smtp.address import printable
@@ -18,7 +19,7 @@ FILE_SUFFIX = "_FILE"
 #: What is shown in place of a secret.
 MASK = "****"
 _MAX_SHOWN = 200
-_MAX_SECRET_OCTETS = 65536
+_MAX_SECRET_OCTETS = 1 << 16
 # Seconds to wait for the writer of a secret's pipe.
 _PIPE_PATIENCE = 10.0
 # Other white space may belong to a password.
@@ -67,6 +68,10 @@ class Setting(Generic[T]):
     secret: bool = False
     #: The meaning of the default, if `default` does not tell it.
     default_meaning: str = ""
+    #: Whether several lines are usual, as in a list of users or a JSON key.
+    multiline: bool = False
+    #: The largest file of a secret.
+    max_octets: int = _MAX_SECRET_OCTETS
 
 
 class SettingsReader:
@@ -126,6 +131,16 @@ class SettingsReader:
             return Source.ENVIRONMENT
         return Source.FILE if setting.secret else Source.MACROS
 
+    def file_of(self, setting: Setting[Any]) -> Path | None:
+        """Return the regular file that a secret comes from, or None: also for a pipe, which can be read only once."""
+        if self.source(setting) is Source.ENVIRONMENT:
+            return None
+        path = Path(self._environ.get(setting.name + FILE_SUFFIX, "").strip(_BLANKS))
+        try:
+            return path.absolute() if path.is_file() else None
+        except OSError:
+            return None
+
     def is_set(self, setting: Setting[Any]) -> bool:
         """Whether a setting has a value that is not empty."""
         return bool(self.text(setting))
@@ -159,7 +174,7 @@ class SettingsReader:
             self._mistake(setting.name, f"{setting.name} and {name} are both set; keep one of them", setting.example)
             return ""
         try:
-            return read_secret_file(path) if path else text
+            return read_secret_file(path, setting.max_octets) if path else text
         except ValueError as error:
             # A secret may have been put here by mistake and must not be shown; a path is recognized by its beginning.
             shown = repr(path) if path.startswith(("/", "./", "../")) else MASK
@@ -170,38 +185,38 @@ class SettingsReader:
         self._mistakes.setdefault(name, f"{words}; a correct example is {name}={shlex.quote(example)}")
 
 
-def read_secret_file(path: str) -> str:
+def read_secret_file(path: str, limit: int = _MAX_SECRET_OCTETS) -> str:
     """Return the content of a file without trailing blanks and line ends, and without a byte order mark.
 
-    Raises ValueError with words for the operator.
+    Raises ValueError with words for the operator, also for a file of more than `limit` octets.
     """
     try:
-        content = _read_file(path)
+        content = _read_file(path, limit)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except ValueError:
         raise ValueError("the file is not UTF-8 text, or its name is not a path") from None
-    if len(content) > _MAX_SECRET_OCTETS:
-        raise ValueError(f"the file is longer than {_MAX_SECRET_OCTETS} octets")
+    if len(content) > limit:
+        raise ValueError(f"the file is longer than {limit} octets")
     return text.rstrip(_BLANKS)
 
 
-def _read_file(path: str) -> bytes:
+def _read_file(path: str, limit: int) -> bytes:
     """Return the first octets of a file or pipe. A pipe without a writer must not block the start of the relay."""
     # Without O_NONBLOCK, opening a named pipe waits for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
-            return _read_pipe(file.fileno())
-        return file.read(_MAX_SECRET_OCTETS + 1)
+            return _read_pipe(file.fileno(), limit)
+        return file.read(limit + 1)
 
 
-def _read_pipe(descriptor: int) -> bytes:
+def _read_pipe(descriptor: int, limit: int) -> bytes:
     content = b""
-    while len(content) <= _MAX_SECRET_OCTETS:
+    while len(content) <= limit:
         if not select.select([descriptor], [], [], _PIPE_PATIENCE)[0]:
             raise OSError(errno.ETIMEDOUT, f"it is a pipe, and no program wrote to it for {_PIPE_PATIENCE:.0f} s")
-        piece = os.read(descriptor, _MAX_SECRET_OCTETS + 1)
+        piece = os.read(descriptor, limit + 1)
         if not piece:
             break
         content += piece

@@ -4,12 +4,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
+from mta.config.logins.submission import Submission, read_submission
 from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import read_smarthost
 from mta.config.sources import files
@@ -55,6 +56,8 @@ class Settings:
     #: Clients that may send anywhere.
     trusted: TrustList
     relay_domains: DomainList
+    #: Load balancers, whose connections begin with a PROXY header.
+    proxy_networks: TrustList
     #: Delivered as `local_delivery` says.
     local_domains: DomainList
     local_delivery: LocalRule
@@ -63,6 +66,15 @@ class Settings:
     #: For STARTTLS: both are set, or both are None.
     certificate_path: Path | None
     key_path: Path | None
+    #: The ports whose clients must log in, with STARTTLS and with TLS from the first byte; None if not open.
+    submission_port: int | None
+    submission_tls_port: int | None
+    #: The users that may log in: lines as in a users' file, "" for none.
+    auth_users: str = field(repr=False)
+    #: The regular file that the users were read from, which may change; None if there is none.
+    auth_users_file: Path | None
+    #: Whether trusted clients may log in without TLS.
+    auth_in_clear: bool
     #: The port of every MX host.
     port_out: int
     #: None for direct delivery.
@@ -97,6 +109,11 @@ class Settings:
     notices: tuple[str, ...]
     #: The value of every setting as text.
     effective: tuple[EffectiveSetting, ...]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All ports to listen on: PORT, then those of submission."""
+        return (self.port, *filter(None, (self.submission_port, self.submission_tls_port)))
 
 
 def own_host_name() -> str:
@@ -144,16 +161,11 @@ def _assemble(
     ipv6 = _ipv6(reader)
     mailname = _mailname(reader, host_name)
     certificate, key = files.certificate(reader)
+    submission = read_submission(reader, certificate=certificate is not None)
     smarthost = read_smarthost(reader, macros)
     aliases = files.aliases(reader)
-    run_as = _run_as(reader)
-    stand_ins = {
-        table.MAILNAME.name: mailname,
-        table.RUN_AS.name: str(run_as or ""),
-        table.ALIASES_FILE.name: str(aliases or ""),
-        table.MACROS_FILE.name: macros.path,
-        table.SMARTHOST_TLS.name: smarthost.tls.value if smarthost else "",
-    }
+    run_as = _run_as(reader, submission)
+    stand_ins = _stand_ins(mailname, run_as, aliases, macros.path, smarthost)
     return Settings(
         port=get(table.PORT),
         bind_ip=get(table.BIND_IP),
@@ -163,11 +175,17 @@ def _assemble(
         run_as=run_as,
         trusted=_trusted(reader, networks),
         relay_domains=_relay_domains(reader),
+        proxy_networks=_proxy_networks(reader),
         local_domains=_local_domains(reader),
         local_delivery=_local_delivery(reader),
         aliases_file=aliases,
         certificate_path=certificate,
         key_path=key,
+        submission_port=submission.port,
+        submission_tls_port=submission.tls_port,
+        auth_users=submission.users,
+        auth_users_file=submission.users_file,
+        auth_in_clear=submission.in_clear,
         port_out=get(table.SMTPPORTOUT),
         smarthost=smarthost,
         smarthost_ca_file=files.authorities(reader),
@@ -189,6 +207,19 @@ def _assemble(
         notices=tuple(dict.fromkeys(reader.notices)),
         effective=effective_settings(reader, stand_ins),
     )
+
+
+def _stand_ins(
+    mailname: str, run_as: Identity | None, aliases: Path | None, macros: str, smarthost: Smarthost | None
+) -> dict[str, str]:
+    """Return the values, by name, that a start finds for settings whose default is empty."""
+    return {
+        table.MAILNAME.name: mailname,
+        table.RUN_AS.name: str(run_as or ""),
+        table.ALIASES_FILE.name: str(aliases or ""),
+        table.MACROS_FILE.name: macros,
+        table.SMARTHOST_TLS.name: smarthost.tls.value if smarthost else "",
+    }
 
 
 def effective_settings(reader: SettingsReader, found: Mapping[str, str]) -> tuple[EffectiveSetting, ...]:
@@ -232,12 +263,11 @@ def _mailname(reader: SettingsReader, host_name: Callable[[], str]) -> str:
     return name
 
 
-def _run_as(reader: SettingsReader) -> Identity | None:
-    """Return the user that a relay started as root becomes. It may stay root on a high port if RUN_AS is unset."""
+def _run_as(reader: SettingsReader, submission: Submission) -> Identity | None:
+    """Return the user that a relay started as root becomes. It may stay root on high ports if RUN_AS is unset."""
     chosen = reader.get(table.RUN_AS)
-    if chosen is None and reader.get(table.PORT) < UNPRIVILEGED_PORTS:
-        return usual_identity()
-    return chosen
+    lowest = min(filter(None, (reader.get(table.PORT), submission.port, submission.tls_port)))
+    return usual_identity() if chosen is None and lowest < UNPRIVILEGED_PORTS else chosen
 
 
 def _relay_domains(reader: SettingsReader) -> DomainList:
@@ -289,6 +319,15 @@ def _trusted(reader: SettingsReader, networks: Callable[[str], tuple[IPNetwork, 
     if any(_is_everyone(item) for item in added):
         reader.notice("RELAY_NETWORKS lets everyone send anywhere: strangers who can connect will send spam")
     return TrustList((*LOOPBACK, *(TrustItem(Network(network)) for network in near), *added))
+
+
+def _proxy_networks(reader: SettingsReader) -> TrustList:
+    balancers = reader.get(table.PROXY_NETWORKS)
+    if any(_is_everyone(item) for item in balancers.items):
+        reader.notice(
+            "PROXY_NETWORKS lets everyone choose the client address that the relay trusts: name the balancers"
+        )
+    return balancers
 
 
 def _notice_public(reader: SettingsReader, device: str, near: tuple[IPNetwork, ...]) -> None:

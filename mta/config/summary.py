@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mta.config import table
 from mta.config.schedule import write_schedule
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
@@ -27,9 +28,11 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
     lines = (
         f"name: {settings.mailname}",
         f"listening: {_listening(settings)}",
+        *_balancers(settings),
         f"STARTTLS: {_starttls(settings)}",
         f"may send anywhere: {settings.trusted}",
         f"anyone may send to: {_for_all(settings)}",
+        *_logins(settings),
         f"local domains: {settings.local_domains}, delivered to {_local(settings)}",
         f"all other mail goes to: {'; '.join(_route(settings))}",
         f"DKIM: {_dkim(settings)}",
@@ -42,8 +45,8 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
 
 
 def _listening(settings: Settings) -> str:
-    addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
-    said = ", ".join(f"{bracketed(address)}:{settings.port}" for address in addresses)
+    addresses = list(filter(None, (settings.bind_ip, settings.bind_ip6)))
+    said = ", ".join(f"{bracketed(address)}:{port}" for port in settings.ports for address in addresses)
     return said if settings.ipv6 else f"{said}; IPv6 is disabled, also for delivery"
 
 
@@ -51,6 +54,32 @@ def _starttls(settings: Settings) -> str:
     if settings.certificate_path is None:
         return "not offered, because there is no certificate"
     return f"offered with the certificate {settings.certificate_path} and the key {settings.key_path}"
+
+
+def _balancers(settings: Settings) -> Iterator[str]:
+    if settings.proxy_networks.items:
+        yield f"load balancers: connections from {settings.proxy_networks} must begin with a PROXY header"
+
+
+def _logins(settings: Settings) -> Iterator[str]:
+    """Yield the ports that need a login and those that do not, because users do not lock the other ports."""
+    if not settings.auth_users and settings.auth_users_file is None:
+        return
+    users = f"the users of {settings.auth_users_file or table.AUTH_USERS.name}"
+    ports = [
+        f"port {port} ({tls})"
+        for port, tls in (
+            (settings.submission_port, "STARTTLS"),
+            (settings.submission_tls_port, "TLS from the first byte"),
+        )
+        if port
+    ]
+    if ports:
+        said = f"required on {' and '.join(ports)}, of {users}; port {settings.port} needs and takes none"
+    else:
+        inside = "" if settings.auth_in_clear else " inside TLS"
+        said = f"possible on port {settings.port}{inside}, of {users}; required nowhere: other clients send as before"
+    yield f"logins: {said}" + ("; trusted clients may log in without TLS" if settings.auth_in_clear else "")
 
 
 def _for_all(settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """The table of all settings: their names, value types, defaults and help. The table in README.md is made from it."""
 
 from mta.config import value_types
+from mta.config.logins import table as logins
 from mta.config.setting import Setting
 from mta.routing.route import TlsRule
 
@@ -55,6 +56,15 @@ RELAY_DOMAINS = Setting(
     "example.com : *.example.org",
     default_meaning="none",
 )
+PROXY_NETWORKS = Setting(
+    "PROXY_NETWORKS",
+    value_types.NETWORKS,
+    "",
+    "Networks and addresses of load balancers. Their connections must begin with a PROXY header, which names the"
+    " client; other connections must not.",
+    "10.0.0.5; 192.168.7.0/24",
+    default_meaning="none",
+)
 OTHER_HOSTNAMES = Setting(
     "OTHER_HOSTNAMES",
     value_types.DOMAINS,
@@ -95,6 +105,10 @@ KEY_PATH = Setting(
     "The certificate's private key, PEM without a password.",
     "/etc/ssl/mail.key",
 )
+SUBMISSION_PORT = logins.SUBMISSION_PORT
+SUBMISSION_TLS_PORT = logins.SUBMISSION_TLS_PORT
+AUTH_USERS = logins.AUTH_USERS
+AUTH_IN_CLEAR = logins.AUTH_IN_CLEAR
 SMTPPORTOUT = Setting("SMTPPORTOUT", value_types.PORT, "25", "The port to deliver to if there is no smarthost.", "2525")
 PRIVATE_DESTINATIONS = Setting(
     "PRIVATE_DESTINATIONS",
@@ -152,30 +166,29 @@ SMARTHOST_CA_FILE = Setting(
     "/etc/ssl/private-ca.pem",
     default_meaning="the system's",
 )
-GMAIL_USER = Setting(
-    "GMAIL_USER",
-    value_types.SECRET,
-    "",
-    "With `GMAIL_PASSWORD`: send all mail through `smtp.gmail.com`.",
-    "relay@gmail.com",
-    secret=True,
-)
-GMAIL_PASSWORD = Setting(
-    "GMAIL_PASSWORD", value_types.SECRET, "", "An app password of the Gmail account.", "abcdefghijklmnop", secret=True
-)
-SES_USER = Setting(
-    "SES_USER",
-    value_types.SECRET,
-    "",
-    "With `SES_PASSWORD`: send all mail through Amazon SES.",
-    "AKIAEXAMPLE",
-    secret=True,
-)
-SES_PASSWORD = Setting(
-    "SES_PASSWORD", value_types.SECRET, "", "The SMTP password of Amazon SES.", "correct-horse", secret=True
-)
-SES_REGION = Setting("SES_REGION", value_types.REGION, "us-east-1", "The region of Amazon SES.", "eu-west-1")
-SES_PORT = Setting("SES_PORT", value_types.PORT, "587", "The port of Amazon SES.", "2587")
+SMARTHOST_TOKEN_URL = logins.SMARTHOST_TOKEN_URL
+SMARTHOST_CLIENT_ID = logins.SMARTHOST_CLIENT_ID
+SMARTHOST_CLIENT_SECRET = logins.SMARTHOST_CLIENT_SECRET
+SMARTHOST_REFRESH_TOKEN = logins.SMARTHOST_REFRESH_TOKEN
+SMARTHOST_TOKEN_SCOPE = logins.SMARTHOST_TOKEN_SCOPE
+SMARTHOST_CERTIFICATE_PATH = logins.SMARTHOST_CERTIFICATE_PATH
+SMARTHOST_KEY_PATH = logins.SMARTHOST_KEY_PATH
+GMAIL_USER = logins.GMAIL_USER
+GMAIL_PASSWORD = logins.GMAIL_PASSWORD
+GMAIL_CLIENT_ID = logins.GMAIL_CLIENT_ID
+GMAIL_CLIENT_SECRET = logins.GMAIL_CLIENT_SECRET
+GMAIL_REFRESH_TOKEN = logins.GMAIL_REFRESH_TOKEN
+GMAIL_SERVICE_ACCOUNT = logins.GMAIL_SERVICE_ACCOUNT
+O365_USER = logins.O365_USER
+O365_TENANT = logins.O365_TENANT
+O365_CLIENT_ID = logins.O365_CLIENT_ID
+O365_CLIENT_SECRET = logins.O365_CLIENT_SECRET
+O365_REFRESH_TOKEN = logins.O365_REFRESH_TOKEN
+O365_CLOUD = logins.O365_CLOUD
+SES_USER = logins.SES_USER
+SES_PASSWORD = logins.SES_PASSWORD
+SES_REGION = logins.SES_REGION
+SES_PORT = logins.SES_PORT
 DKIM_KEY_PATH = Setting(
     "DKIM_KEY_PATH",
     value_types.OPTIONAL_PATH,

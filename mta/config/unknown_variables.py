@@ -8,7 +8,7 @@ from mta.config import table
 from mta.config.setting import FILE_SUFFIX, SettingsReader, is_quoted
 
 # Kubernetes and Docker set variables such as RELAY_SERVICE_HOST for every service that is called relay.
-_OUR_PREFIX = re.compile(r"(?:SMARTHOST|RELAY|GMAIL|SES|DKIM)_(?!SERVICE_|PORT_[0-9])[A-Z0-9_]+")
+_OUR_PREFIX = re.compile(r"(?:SMARTHOST|RELAY|GMAIL|O365|SES|DKIM|SUBMISSION)_(?!SERVICE_|PORT_[0-9])[A-Z0-9_]+")
 # Similarity of two names, from 0 to 1, from which one is taken for the other misspelled. It is high because the
 # environment of a container also has the variables of other programs.
 _MISSPELLED = 0.88
@@ -25,7 +25,23 @@ _WORDS = {
     "ADDRESS": ("ADDRESS", "HOST", "NAME", "SERVER"),
     "PORT": ("PORT",),
 }
-_SMARTHOSTS = ("SMARTHOST", "SMART_HOST", "SMART", "RELAYHOST", "RELAY_HOST")
+_SMARTHOSTS = ("SMARTHOST", "SMART_HOST", "SMART", "RELAYHOST", "RELAY_HOST", "RELAY", "DEFAULT_RELAY")
+# Names of other images, such as boky/postfix and docker-mailserver, for settings that are in place of other ones here.
+_IN_OTHER_IMAGES = {
+    "XOAUTH2_CLIENT_ID": table.SMARTHOST_CLIENT_ID.name,
+    "XOAUTH2_SECRET": table.SMARTHOST_CLIENT_SECRET.name,
+    "XOAUTH2_CLIENT_SECRET": table.SMARTHOST_CLIENT_SECRET.name,
+    "XOAUTH2_INITIAL_REFRESH_TOKEN": table.SMARTHOST_REFRESH_TOKEN.name,
+    "XOAUTH2_REFRESH_TOKEN": table.SMARTHOST_REFRESH_TOKEN.name,
+    "XOAUTH2_TOKEN_ENDPOINT": table.SMARTHOST_TOKEN_URL.name,
+    "SASL_PASSWD": table.SMARTHOST_PASSWORD.name,
+    "RELAYHOST_TLS_LEVEL": table.SMARTHOST_TLS.name,
+    "SMTPD_SASL_USERS": table.AUTH_USERS.name,
+    "SMTP_SASL_USERS": table.AUTH_USERS.name,
+    "SASL_USERS": table.AUTH_USERS.name,
+    "PERMIT_DOCKER": table.RELAY_NETWORKS.name,
+    "OVERRIDE_HOSTNAME": table.MAILNAME.name,
+}
 _ALSO_CALLED = {
     **{
         f"{also}_{word}{suffix}": f"{account}_{part}{suffix}"
@@ -40,6 +56,10 @@ _ALSO_CALLED = {
         for suffix in ("", FILE_SUFFIX)
     },
     **dict.fromkeys(("SMARTHOST", "SMART_HOST", "RELAYHOST", "RELAY_HOST"), table.SMARTHOST_ADDRESS.name),
+    **_IN_OTHER_IMAGES,
+    **{f"OFFICE365_{part}": f"O365_{part}" for part in ("USER", "TENANT", "CLIENT_ID", "CLIENT_SECRET")},
+    "O365_TENANT_ID": table.O365_TENANT.name,
+    "O365_USERNAME": table.O365_USER.name,
     "CERT_PATH": table.CERTIFICATE_PATH.name,
     "NET_DEVICE": table.NET_DEV.name,
     "QUEUE_DIRECTORY": table.QUEUE_DIR.name,
@@ -51,8 +71,19 @@ _ROUTE = {
         table.SMARTHOST_ADDRESS,
         table.SMARTHOST_USER,
         table.SMARTHOST_PASSWORD,
+        table.SMARTHOST_TOKEN_URL,
+        table.SMARTHOST_CLIENT_ID,
+        table.SMARTHOST_CLIENT_SECRET,
+        table.SMARTHOST_REFRESH_TOKEN,
         table.GMAIL_USER,
         table.GMAIL_PASSWORD,
+        table.GMAIL_REFRESH_TOKEN,
+        table.GMAIL_SERVICE_ACCOUNT,
+        table.O365_USER,
+        table.O365_TENANT,
+        table.O365_CLIENT_ID,
+        table.O365_CLIENT_SECRET,
+        table.O365_REFRESH_TOKEN,
         table.SES_USER,
         table.SES_PASSWORD,
     )
@@ -127,9 +158,11 @@ def notice_quotes(reader: SettingsReader) -> None:
             " meant (docker --env-file and Kubernetes keep them)"
         )
     for setting in table.SETTINGS:
-        if setting.secret and reader.text(setting)[:1].isspace():
+        if not setting.secret or setting.multiline:
+            continue
+        if reader.text(setting)[:1].isspace():
             reader.notice(f"{setting.name} begins with a blank, which counts as part of it")
-        if setting.secret and "\n" in reader.text(setting):
+        if "\n" in reader.text(setting):
             reader.notice(f"{setting.name} has more than one line, and all of them count; a login has one")
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from mta.config.identity import read_identity
 from mta.config.schedule import read_schedule, write_schedule
@@ -12,6 +13,7 @@ from mta.config.setting import ValueType
 from mta.config.sources import exim
 from mta.config.trust import read_trust
 from mta.delivery.local.rule import LocalKind, LocalRule
+from mta.inbound.networks import TrustList
 from mta.routing.hostpatterns import check_pattern
 from mta.smtp.address import bracketed, is_ip, parse_domain
 
@@ -28,6 +30,10 @@ _DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 _DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+_NO_TOKEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,253}[A-Za-z0-9])?")
+_SCOPES = re.compile(r"[!#-\[\]-~]+(?: +[!#-\[\]-~]+)*")
+_URL = re.compile(r"[!-~]{1,2000}")
 _SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_\-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LMTP_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]+)")
 _BLANKS_AND_COMMAS = re.compile(r"[\s,]+")
@@ -128,6 +134,52 @@ def read_secret(text: str) -> str:
     return text
 
 
+def read_token_text(text: str) -> str:
+    """Read a part of an OAuth 2 grant, which has no control characters (RFC 6749 appendix A)."""
+    if _NO_TOKEN.search(text):
+        raise ValueError("it has characters that a login cannot transmit")
+    return text
+
+
+def read_scope(text: str) -> str:
+    """Read OAuth 2 scopes that are separated by blanks (RFC 6749 section 3.3)."""
+    if text and not _SCOPES.fullmatch(text):
+        raise ValueError("not scopes separated by blanks")
+    return " ".join(text.split())
+
+
+def read_https_url(text: str) -> str:
+    """Read the address of an HTTPS endpoint. Tokens and secrets go there, so `http` is an error."""
+    problem = "not the address of a token endpoint, https://host/path"
+    if not _URL.fullmatch(text):
+        raise ValueError(problem)
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0 and not parts.fragment and "@" not in parts.netloc
+    except ValueError:
+        raise ValueError(problem) from None
+    if parts.scheme == "http":
+        raise ValueError("the token endpoint must be https, because the relay's secrets are sent to it")
+    if parts.scheme != "https" or not usable:
+        raise ValueError(problem)
+    return text
+
+
+def read_tenant(text: str) -> str:
+    """Read a directory of Microsoft 365: its id, or one of its domains."""
+    if not _TENANT.fullmatch(text) or ".." in text:
+        raise ValueError("not the id of a tenant, nor one of its domains")
+    return text
+
+
+def read_networks(text: str) -> TrustList:
+    """Read networks and addresses as in RELAY_NETWORKS, without host names."""
+    found = read_trust(text)
+    if found.names:
+        raise ValueError(f"{found.names[0]!r} is a host name; only networks and addresses may stand here")
+    return found
+
+
 def read_path(text: str) -> Path:
     """Read the path of a file or directory."""
     if "\0" in text:
@@ -202,6 +254,7 @@ def _join(write: Callable[[str, int], str]) -> Callable[[tuple[tuple[str, int], 
 
 
 PORT = ValueType(exim.read_port)
+OPTIONAL_PORT = optional(PORT)
 COUNT = ValueType(read_count)
 SIZE = ValueType(exim.read_size, exim.write_size)
 #: 0 stands for `auto`.
@@ -212,6 +265,10 @@ FLAG: ValueType[bool] = ValueType(bool, lambda flag: "yes" if flag else "")
 #: Set by the word `true` only.
 TRUE: ValueType[bool] = ValueType(lambda text: text.lower() == "true", lambda flag: "true" if flag else "")
 SECRET = ValueType(read_secret)
+TOKEN_TEXT = ValueType(read_token_text)
+SCOPE = ValueType(read_scope)
+HTTPS_URL = optional(ValueType(read_https_url))
+TENANT = optional(ValueType(read_tenant))
 PATH = ValueType(read_path)
 OPTIONAL_PATH = optional(PATH)
 SELECTOR = ValueType(read_selector)
@@ -224,6 +281,7 @@ IDENTITY = optional(ValueType(read_identity))
 DEVICE = ValueType(read_device)
 REGION = ValueType(read_region)
 TRUST = ValueType(read_trust)
+NETWORKS = ValueType(read_networks)
 DOMAINS = ValueType(exim.read_domains)
 HOSTS = ValueType(exim.read_hosts, exim.write_hosts)
 PATTERNS = ValueType(read_patterns, "; ".join)

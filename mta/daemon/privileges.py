@@ -45,11 +45,12 @@ def require_allowed_user(settings: Settings) -> None:
 
 
 def _refuse_root(settings: Settings) -> None:
-    if settings.port >= UNPRIVILEGED_PORTS or not is_root():
+    lowest = min(settings.ports)
+    if lowest >= UNPRIVILEGED_PORTS or not is_root():
         return
     written = "" if settings.run_as is None else f", not RUN_AS={settings.run_as}"
     raise PrivilegeError(
-        f"the relay would hold port {settings.port} as root: set RUN_AS to the user it is to become{written},"
+        f"the relay would hold port {lowest} as root: set RUN_AS to the user it is to become{written},"
         " or start it as that user with the right CAP_NET_BIND_SERVICE"
     )
 

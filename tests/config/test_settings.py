@@ -15,7 +15,7 @@ from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS
 from mta.delivery.local.rule import LocalKind, LocalRule
-from mta.inbound.networks import IPNetwork
+from mta.inbound.networks import IPNetwork, TrustList
 from mta.routing.route import Credentials, TlsRule
 
 
@@ -46,11 +46,17 @@ def test_a_relay_works_without_settings() -> None:
         run_as=usual_identity(),
         trusted=defaults.trusted,
         relay_domains=defaults.relay_domains,
+        proxy_networks=TrustList(),
         local_domains=defaults.local_domains,
         local_delivery=LocalRule(LocalKind.MAILDIR),
         aliases_file=defaults.aliases_file,
         certificate_path=None,
         key_path=None,
+        submission_port=None,
+        submission_tls_port=None,
+        auth_users="",
+        auth_users_file=None,
+        auth_in_clear=False,
         port_out=25,
         smarthost=None,
         smarthost_ca_file=None,
@@ -135,7 +141,22 @@ PORT_WORDS = "is not a port, a number from 1 to 65535"
         ("LOCAL_DELIVERY", "mbox", "not maildir, maildir-create, lmtp:host:port or lmtp:/path"),
         ("LOCAL_DELIVERY", "lmtp:24", "not lmtp:host:port or lmtp:/path"),
         ("ALIASES_FILE", "/none", "there is no such file"),
+        ("SUBMISSION_PORT", "smtp", f"'smtp' {PORT_WORDS}"),
+        ("SUBMISSION_TLS_PORT", "0", f"'0' {PORT_WORDS}"),
+        ("AUTH_IN_CLEAR", "yes", "not one of never, trusted"),
+        ("PROXY_NETWORKS", "haproxy", "'haproxy' is a host name; only networks and addresses may stand here"),
+        ("PROXY_NETWORKS", "10.0.0.0/99", "'10.0.0.0/99' is not a network, an address or a host name"),
         ("SMTPPORTOUT", "0", f"'0' {PORT_WORDS}"),
+        ("SMARTHOST_TOKEN_URL", "login.test", "not the address of a token endpoint, https://host/path"),
+        (
+            "SMARTHOST_TOKEN_URL",
+            "http://login.test/token",
+            "the token endpoint must be https, because the relay's secrets are sent to it",
+        ),
+        ("SMARTHOST_TOKEN_SCOPE", 'a "b', "not scopes separated by blanks"),
+        ("O365_TENANT", "a/b", "not the id of a tenant, nor one of its domains"),
+        ("O365_CLIENT_ID", "a\tb", "it has characters that a login cannot transmit"),
+        ("O365_CLOUD", "mars", "not one of public, usgov, china"),
         ("SMARTHOST_CA_FILE", "/none", "there is no such file"),
         ("DKIM_SELECTOR", "a b", "not a selector: letters, digits, dashes and dots"),
         ("DKIM_CANON", "relaxed/", "not simple or relaxed, or two of these separated by a slash"),
@@ -405,6 +426,21 @@ def test_no_secret_is_ever_shown(environ: dict[str, str], secrets: set[str], in_
 
 def test_a_password_stays_out_of_the_settings_text() -> None:
     assert "hunter2" not in repr(read(GMAIL_USER="me", GMAIL_PASSWORD="hunter2"))
+
+
+def test_the_lowest_of_all_ports_decides_whether_the_usual_user_is_looked_up() -> None:
+    submission = {"CERTIFICATE_PATH": __file__, "KEY_PATH": __file__, "AUTH_USERS": "a:{PLAIN}b"}
+    assert read(PORT="2525", SUBMISSION_PORT="587", **submission).run_as == usual_identity()
+    assert read(PORT="2525", SUBMISSION_TLS_PORT="465", **submission).run_as == usual_identity()
+    high = read(PORT="2525", SUBMISSION_PORT="2587", **submission)
+    assert high.run_as is None
+    assert high.ports == (2525, 2587)
+
+
+@pytest.mark.parametrize("text", ["*", "0.0.0.0/0", "::/0"])
+def test_balancers_that_are_everyone_are_warned_of(text: str) -> None:
+    (notice,) = read(PROXY_NETWORKS=text).notices
+    assert notice.startswith("PROXY_NETWORKS lets everyone choose the client address")
 
 
 def test_the_usual_user_is_looked_up_if_the_port_requires_root() -> None:

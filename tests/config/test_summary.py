@@ -11,6 +11,8 @@ from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.config.table import SETTINGS
 
+USERS = {"AUTH_USERS": "app:{PLAIN}hidden", "CERTIFICATE_PATH": __file__, "KEY_PATH": __file__}
+
 
 def read(**environ: str) -> Settings:
     return read_settings(environ, host_name=lambda: "host.test", networks=lambda _: (), root=Path("/nowhere"))
@@ -78,6 +80,37 @@ def test_the_summary_of_a_relay_without_settings() -> None:
             {"CERTIFICATE_PATH": __file__, "KEY_PATH": __file__},
             "STARTTLS",
             f"offered with the certificate {__file__} and the key {__file__}",
+        ),
+        (
+            {"PORT": "26", "SUBMISSION_PORT": "587", "SUBMISSION_TLS_PORT": "465", **USERS},
+            "listening",
+            "0.0.0.0:26, [::]:26, 0.0.0.0:587, [::]:587, 0.0.0.0:465, [::]:465",
+        ),
+        (
+            {"SUBMISSION_PORT": "587", **USERS},
+            "logins",
+            "required on port 587 (STARTTLS), of the users of AUTH_USERS; port 25 needs and takes none",
+        ),
+        (
+            {"SUBMISSION_PORT": "587", "SUBMISSION_TLS_PORT": "465", "AUTH_IN_CLEAR": "trusted", **USERS},
+            "logins",
+            (
+                "required on port 587 (STARTTLS) and port 465 (TLS from the first byte), of the users of AUTH_USERS;"
+                " port 25 needs and takes none; trusted clients may log in without TLS"
+            ),
+        ),
+        (
+            USERS,
+            "logins",
+            (
+                "possible on port 25 inside TLS, of the users of AUTH_USERS; required nowhere: other clients send as"
+                " before"
+            ),
+        ),
+        (
+            {"PROXY_NETWORKS": "10.0.0.5,10.1.0.0/16"},
+            "load balancers",
+            "connections from 10.0.0.5 ; 10.1.0.0/16 must begin with a PROXY header",
         ),
     ],
 )

@@ -48,6 +48,13 @@ def test_a_name_close_to_a_setting_is_reported() -> None:
         ("BINDIP6", "BIND_IP6"),
         ("SMART_HOST_PORT", "SMARTHOST_PORT"),
         ("LINE_LENGHT_LIMIT", "LINE_LENGTH_LIMIT"),
+        ("SUBMISION_PORT", "SUBMISSION_PORT"),
+        ("PROXY_NETWORK", "PROXY_NETWORKS"),
+        ("AUTH_USER_FILE", "AUTH_USERS_FILE"),
+        ("SMTPD_SASL_USERS", "AUTH_USERS"),
+        ("RELAYHOST_TLS_LEVEL", "SMARTHOST_TLS"),
+        ("PERMIT_DOCKER", "RELAY_NETWORKS"),
+        ("OVERRIDE_HOSTNAME", "MAILNAME"),
     ],
 )
 def test_a_name_without_a_known_prefix_is_reported_if_it_is_very_close(name: str, meant: str) -> None:
@@ -77,6 +84,17 @@ def test_a_name_without_a_known_prefix_is_reported_if_it_is_very_close(name: str
         ("SMART_PASSWORD", "SMARTHOST_PASSWORD"),
         ("RELAYHOST_USERNAME", "SMARTHOST_USER"),
         ("RELAYHOST_PASSWORD_FILE", "SMARTHOST_PASSWORD_FILE"),
+        ("RELAY_USER", "SMARTHOST_USER"),
+        ("RELAY_PASSWORD", "SMARTHOST_PASSWORD"),
+        ("DEFAULT_RELAY_HOST", "SMARTHOST_ADDRESS"),
+        ("SASL_PASSWD", "SMARTHOST_PASSWORD"),
+        ("XOAUTH2_CLIENT_ID", "SMARTHOST_CLIENT_ID"),
+        ("XOAUTH2_SECRET", "SMARTHOST_CLIENT_SECRET"),
+        ("XOAUTH2_INITIAL_REFRESH_TOKEN", "SMARTHOST_REFRESH_TOKEN"),
+        ("XOAUTH2_TOKEN_ENDPOINT", "SMARTHOST_TOKEN_URL"),
+        ("O365_TENANT_ID", "O365_TENANT"),
+        ("O365_CLIENT_SECERT", "O365_CLIENT_SECRET"),
+        ("GMAIL_REFRESH_TOKN", "GMAIL_REFRESH_TOKEN"),
     ],
 )
 def test_a_misspelled_host_or_login_is_a_mistake_unless_the_right_name_is_set(name: str, meant: str) -> None:

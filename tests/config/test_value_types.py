@@ -7,6 +7,7 @@ import pytest
 from mta.config import value_types
 from mta.config.setting import ValueType
 from mta.delivery.local.rule import LocalKind, LocalRule
+from mta.inbound.networks import TrustItem, TrustList, network
 
 COLOUR = value_types.choice({"red": 1, "blue": 2})
 
@@ -52,6 +53,21 @@ COLOUR = value_types.choice({"red": 1, "blue": 2})
             value_types.SERVERS,
             "127.0.0.1:5353,[::1]:53; 2001:db8::53 [::2]",
             (("127.0.0.1", 5353), ("::1", 53), ("2001:db8::53", 53), ("::2", 53)),
+        ),
+        (value_types.OPTIONAL_PORT, "", None),
+        (value_types.OPTIONAL_PORT, "587", 587),
+        (value_types.HTTPS_URL, "", None),
+        (value_types.HTTPS_URL, "https://login.test:8443/a/token?x=1", "https://login.test:8443/a/token?x=1"),
+        (value_types.HTTPS_URL, "https://[2001:db8::1]/token", "https://[2001:db8::1]/token"),
+        (value_types.SCOPE, "https://mail.test/.default  offline", "https://mail.test/.default offline"),
+        (value_types.TENANT, "Example.onmicrosoft.com", "Example.onmicrosoft.com"),
+        (value_types.TENANT, "", None),
+        (value_types.TOKEN_TEXT, "abc8Q~x=,", "abc8Q~x=,"),
+        (value_types.NETWORKS, "", TrustList()),
+        (
+            value_types.NETWORKS,
+            ":10.0.0.5 ; fd00::/8",
+            TrustList((TrustItem(network("10.0.0.5")), TrustItem(network("fd00::/8")))),
         ),
         (COLOUR, "Blue", 2),
         (value_types.optional(COLOUR), "", None),
@@ -103,6 +119,18 @@ def test_a_value_is_read_and_shown_as_it_would_be_read(value_type: ValueType[obj
         (value_types.LOCAL_RULE, "lmtp:a.test:0", "'0' is not a port"),
         (value_types.LOCAL_RULE, "lmtp:/a\0", "not a path"),
         (value_types.LOCAL_RULE, "mbox", "not maildir, maildir-create, lmtp:host:port or lmtp:/path"),
+        (value_types.HTTPS_URL, "http://login.test/token", "must be https"),
+        (value_types.HTTPS_URL, "login.test/token", "not the address of a token endpoint"),
+        (value_types.HTTPS_URL, "https:///token", "not the address of a token endpoint"),
+        (value_types.HTTPS_URL, "https://user:pw@login.test/token", "not the address of a token endpoint"),
+        (value_types.HTTPS_URL, "https://login.test:99999/token", "not the address of a token endpoint"),
+        (value_types.HTTPS_URL, "https://[::1/token", "not the address of a token endpoint"),
+        (value_types.HTTPS_URL, "https://login.test/a b", "not the address of a token endpoint"),
+        (value_types.SCOPE, 'a"b', "not scopes"),
+        (value_types.TENANT, "../x", "not the id of a tenant"),
+        (value_types.TENANT, "a..b", "not the id of a tenant"),
+        (value_types.TOKEN_TEXT, "a\x01b", "it has characters that a login cannot transmit"),
+        (value_types.NETWORKS, "10.0.0.5; balancer.test", "'balancer.test' is a host name"),
         (COLOUR, "green", "not one of red, blue"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The settings of logins: of clients at the relay, and of the relay at a smarthost."""

@@ -1,0 +1,90 @@
+"""Reads the settings of submission: the ports whose clients must log in, the users, and logins without TLS."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mta.config import table
+from mta.config.setting import FILE_SUFFIX, Setting, SettingsReader
+
+_PORTS = (table.SUBMISSION_PORT, table.SUBMISSION_TLS_PORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The ports of submission, and the users with their secrets, which stay out of `repr`."""
+
+    port: int | None
+    tls_port: int | None
+    #: Lines as in a users' file; "" if there are no users.
+    users: str = field(repr=False)
+    #: The file that the users come from and that may change; None for the variable and for a pipe.
+    users_file: Path | None
+    #: Whether trusted clients may log in without TLS.
+    in_clear: bool
+
+
+def read_submission(reader: SettingsReader, *, certificate: bool) -> Submission:
+    """Return the settings of submission. Add a mistake for each port on which no client could log in.
+
+    `certificate` tells whether the relay has one for its clients.
+    """
+    _check_ports(reader, certificate)
+    users = _users(reader)
+    in_clear = reader.get(table.AUTH_IN_CLEAR)
+    if users and not certificate and not in_clear and not _ports_set(reader):
+        reader.notice(
+            "AUTH_USERS has no effect: without a certificate no client can log in;"
+            " set CERTIFICATE_PATH and KEY_PATH, or AUTH_IN_CLEAR=trusted"
+        )
+    if in_clear and not _is_given(reader):
+        reader.notice("AUTH_IN_CLEAR has no effect: AUTH_USERS is not set")
+    return Submission(
+        reader.get(table.SUBMISSION_PORT),
+        reader.get(table.SUBMISSION_TLS_PORT),
+        users,
+        reader.file_of(table.AUTH_USERS),
+        in_clear,
+    )
+
+
+def _check_ports(reader: SettingsReader, certificate: bool) -> None:
+    taken = {reader.get(table.PORT): table.PORT.name}
+    for setting in _ports_set(reader):
+        port = reader.get(setting)
+        if port is None:
+            continue
+        if other := taken.get(port):
+            reader.mistake(setting, f"{other} is the same port")
+        taken[port] = setting.name
+        if not certificate:
+            because = "the port needs a certificate, because its clients log in inside TLS"
+            reader.mistake(setting, f"{because}; set CERTIFICATE_PATH and KEY_PATH")
+        if not _is_given(reader):
+            reader.mistake(table.AUTH_USERS, f"it is not set although {setting.name} is: no client could log in")
+
+
+def _ports_set(reader: SettingsReader) -> list[Setting[int | None]]:
+    return [setting for setting in _PORTS if reader.is_set(setting)]
+
+
+def _is_given(reader: SettingsReader) -> bool:
+    """Whether users are given. An empty file counts, because it may get users while the relay runs."""
+    file = table.AUTH_USERS.name + FILE_SUFFIX
+    return reader.is_set(table.AUTH_USERS) or file in reader.names() or reader.is_mistaken(table.AUTH_USERS)
+
+
+def _users(reader: SettingsReader) -> str:
+    """Return the users, one a line. In the variable, blanks may separate users without a list of senders."""
+    text = reader.text(table.AUTH_USERS)
+    if not text and _is_given(reader) and not reader.is_mistaken(table.AUTH_USERS):
+        reader.notice("the file that AUTH_USERS_FILE names is empty: no client can log in until it has a user")
+    if reader.file_of(table.AUTH_USERS) is not None:
+        return text
+    return "\n".join(map(_separated, text.splitlines()))
+
+
+def _separated(line: str) -> str:
+    """Return a line with each word on a line of its own if every word is a user with a secret."""
+    words = line.split()
+    alone = len(words) > 1 and not line.startswith("#") and all(":" in word or "|" in word for word in words)
+    return "\n".join(words) if alone else line
