@@ -42,6 +42,7 @@ TOP = {"mta.daemon", "mta.tap", "mta.workers.parent", "mta.workers.worker", "mta
 MAY_IMPORT = {
     "mta": set(),
     "mta.smtp": {"mta.fast_value"},
+    "mta.smtp.sasl": set(),
     "mta.smtp.client": {"mta.fast_value", "mta.smtp"},
     "mta.smtp.server": {"mta.fast_value", "mta.smtp"},
     "mta.message": {"mta.fast_value", "mta.smtp"},

@@ -95,7 +95,7 @@ User and password must be set together; one without the other is an error at sta
 `SMARTHOST_ADDRESS`.""",
     "SMARTHOST_PASSWORD": """\
 Every character counts except blanks and line ends at the end, in the variable and in a file. The password is used with
-CRAM-MD5, PLAIN or LOGIN. If the smarthost refuses it, mail stays in the queue.""",
+SCRAM-SHA-256, CRAM-MD5, PLAIN or LOGIN. If the smarthost refuses it, mail stays in the queue.""",
     "SMARTHOST_ALIASES": """\
 A pattern is compared with the name as configured and with the name that it is a CNAME for; one match is enough. Set it
 only if the password is for some of several hosts. If no host may be given the password, mail stays in the queue.""",

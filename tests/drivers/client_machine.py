@@ -6,14 +6,15 @@ from collections.abc import Callable
 import pytest
 
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
-from mta.smtp.client.handshake import Login, Terms
+from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.client.transaction import OutgoingMessage
 from mta.smtp.replies import Reply
+from mta.smtp.sasl.logins import PasswordLogin
 
 Pieces = Callable[[bytes], list[bytes]]
 TERMS = Terms("me.test")
-LOGIN = Terms("me.test", login=Login("user", "pass:word"))
+LOGIN = Terms("me.test", login=PasswordLogin("user", "pass:word"))
 LMTP = Terms("me.test", lmtp=True)
 MAIL, ONE, TWO, THREE = "MAIL FROM:<a@a.test>", "RCPT TO:<1@b.test>", "RCPT TO:<2@b.test>", "RCPT TO:<3@b.test>"
 BODY = b"Subject: x\r\n\r\n.dot\r\n"

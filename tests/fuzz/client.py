@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
-from mta.smtp.client.handshake import Login, Terms
+from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.client.reply_reader import MAX_LINE
 from mta.smtp.client.transaction import OutgoingMessage, RecipientReply
 from mta.smtp.framing import DotReader
+from mta.smtp.sasl.logins import PasswordLogin
 from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
 
 _USER, _PASSWORD = "canary-user", "canary-password"
-_LOGIN = Login(_USER, _PASSWORD)
+_LOGIN = PasswordLogin(_USER, _PASSWORD)
 #: Secrets as they would travel: PLAIN's message, and LOGIN's second answer.
 _SECRETS = tuple(base64.b64encode(text.encode()) for text in (f"\0{_USER}\0{_PASSWORD}", _PASSWORD))
 _TERMS = (

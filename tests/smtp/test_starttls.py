@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.smtp.client.dialogue import ClientEvent, FailureKind
-from mta.smtp.client.handshake import Login, Offer, Terms
+from mta.smtp.client.handshake import Offer, Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.replies import reply
+from mta.smtp.sasl.logins import PasswordLogin
 from mta.smtp.server.events import Closed, Hello, StartTls
 from tests.drivers.server_machine import Serving, cuts
 from tests.strategies import splits, wild_bytes
@@ -90,7 +91,7 @@ def test_after_a_refused_starttls_pipelined_commands_are_in_clear(behind):
 # The client: a server, or somebody before it, slips in replies in clear.
 
 SECRET = "hunter2"
-TERMS = Terms("me.test", tls_required=True, login=Login("the-user", SECRET))
+TERMS = Terms("me.test", tls_required=True, login=PasswordLogin("the-user", SECRET))
 CLEAR = b"220 hi\r\n", b"250-b.test\r\n250-STARTTLS\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 AUTH PLAIN LOGIN\r\n"
 REPLIES = [
     b"250 b.test\r\n",
@@ -172,7 +173,7 @@ def test_no_talk_in_clear_makes_the_client_log_in_or_send_mail(talk):
 
 @pytest.mark.parametrize("refusal", [b"454 no\r\n", b"334 \r\n", b"500 what\r\n", b"354 go\r\n"])
 def test_a_refused_starttls_shows_no_password_even_where_clear_text_would_do(refusal):
-    client = ClientMachine(Terms("me.test", login=Login("the-user", SECRET)))
+    client = ClientMachine(Terms("me.test", login=PasswordLogin("the-user", SECRET)))
     for each in (*CLEAR, refusal):
         event = client.receive(each)
     assert event is ClientEvent.CLOSED

@@ -28,8 +28,9 @@ from mta.delivery.replies.throttling import throttle_of
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
-from mta.smtp.client.handshake import Login, Terms
+from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
+from mta.smtp.sasl.logins import PasswordLogin
 from mta.tls.client import describe
 
 
@@ -178,7 +179,7 @@ def _terms(ehlo_name: str, route: Route, *, clear: bool) -> Terms:
         lmtp=route.lmtp,
         starttls=route.tls is not TlsRule.NONE and not clear,
         tls_required=route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY),
-        login=None if login is None else Login(login.user, login.password),
+        login=None if login is None else PasswordLogin(login.user, login.password),
         # Only if the operator asked for it, because with credentials the default rule is VERIFY.
         login_in_clear=route.tls is TlsRule.OPPORTUNISTIC,
     )

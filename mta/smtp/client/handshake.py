@@ -1,8 +1,8 @@
 """The exchange before any mail: greeting, EHLO or LHLO, STARTTLS (RFC 3207) and AUTH (RFC 4954)."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from mta.smtp import sasl
 from mta.smtp.client.auth import LoginAttempt
 from mta.smtp.client.dialogue import (
     Awaited,
@@ -14,17 +14,12 @@ from mta.smtp.client.dialogue import (
     refused,
 )
 from mta.smtp.replies import Reply
+from mta.smtp.sasl.logins import CertificateLogin, ChannelBinding, Login, PasswordLogin, TokenLogin, secrets_of
+from mta.smtp.sasl.mechanisms import choose
+from mta.smtp.sasl.scram import MECHANISMS as SCRAM
 
 # The failures that occur with a server that offers TLS but does not support it.
 _BROKEN = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.PROTOCOL})
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A user name and a password; `repr` shows neither."""
-
-    user: str = field(repr=False)
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +35,10 @@ class Terms:
     #: End the session rather than go on in clear.
     tls_required: bool = False
     login: Login | None = None
-    #: Whether PLAIN and LOGIN may be used in clear.
+    #: Whether PLAIN and LOGIN may be used in clear; a token may not.
     login_in_clear: bool = False
+    #: Returns the channel binding of the TLS connection. Called once, inside TLS, if the login can be bound.
+    binding: Callable[[], ChannelBinding | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +187,38 @@ class Handshake:
         login = self._terms.login
         if login is None:
             return ClientEvent.READY
-        in_clear = not (self._secured or self._terms.login_in_clear)
-        mechanisms = sasl.choose(self.offer.mechanisms, login.user, login.password, in_clear=in_clear)
-        if not mechanisms:
-            offered = " ".join(sorted(self.offer.mechanisms)) or "none"
-            usable = "CRAM-MD5 only, since the connection is in clear" if in_clear else "CRAM-MD5, PLAIN or LOGIN"
-            text = f"no usable login mechanism: offered {offered}; usable {usable}"
-            raise SessionOver(SessionFailure(FailureKind.NO_MECHANISM, "4.7.4", text))
-        self._login = LoginAttempt(self._dialogue, mechanisms, (login.user, login.password))
-        self._login.start()
-        return None
+        in_clear = self._is_too_clear_for(login)
+        mechanisms = choose(self.offer.mechanisms, login, in_clear=in_clear, binding=self._binding(login))
+        if mechanisms:
+            self._login = LoginAttempt(self._dialogue, mechanisms, secrets_of(login))
+            self._login.start()
+            return None
+        if isinstance(login, CertificateLogin) and not in_clear:
+            # The server knows the client by its certificate.
+            return ClientEvent.READY
+        offered = " ".join(sorted(self.offer.mechanisms)) or "none"
+        text = f"no usable login mechanism: offered {offered}; usable {_usable(login, in_clear=in_clear)}"
+        raise SessionOver(SessionFailure(FailureKind.NO_MECHANISM, "4.7.4", text))
+
+    def _is_too_clear_for(self, login: Login) -> bool:
+        """Whether the connection is in clear and the login must not be shown in clear."""
+        return not (self._secured or (self._terms.login_in_clear and isinstance(login, PasswordLogin)))
+
+    def _binding(self, login: Login) -> ChannelBinding | None:
+        """Return the channel binding if the login can be bound to the connection."""
+        ask = self._terms.binding
+        bindable = self._secured and isinstance(login, PasswordLogin) and not SCRAM.isdisjoint(self.offer.mechanisms)
+        return ask() if ask is not None and bindable else None
+
+
+def _usable(login: Login, *, in_clear: bool) -> str:
+    """Return the names of the mechanisms that may be used with a login on this connection, for the log."""
+    match login:
+        case CertificateLogin():
+            return "none, since the connection is in clear and a certificate is shown inside TLS only"
+        case TokenLogin():
+            return "none, since the connection is in clear" if in_clear else "OAUTHBEARER or XOAUTH2"
+        case PasswordLogin():
+            if in_clear:
+                return "SCRAM-SHA-256 or CRAM-MD5 only, since the connection is in clear"
+            return "SCRAM-SHA-256, CRAM-MD5, PLAIN or LOGIN"

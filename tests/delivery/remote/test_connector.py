@@ -255,7 +255,7 @@ class LoginTests(Case):
     def test_an_unknown_mechanism_keeps_the_mail(self) -> None:
         opening, wire = self.login(TlsRule.VERIFY, tls=True, offer="XOAUTH2")
         self.assertNotIn(b"AUTH", wire.heard())
-        self.assertIn("offered XOAUTH2; usable CRAM-MD5, PLAIN or LOGIN", self.trouble(opening).text)
+        self.assertIn("offered XOAUTH2; usable SCRAM-SHA-256, CRAM-MD5, PLAIN or LOGIN", self.trouble(opening).text)
 
 
 class BrokenTlsTests(Case):
