@@ -22,6 +22,7 @@ from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.session import Session
+from mta.inbound.sockets.port_rule import PortRule
 from mta.inbound.sockets.ports import bind
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
@@ -70,13 +71,13 @@ def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> Smtp
     intake = Intake(queue, Held(), event_log, ids=IdSource(), wall_clock=time.time, name=name, limits=limits)
     policy = RelayPolicy(settings.relay_domains, settings.local_domains.matches, lambda _: False)
 
-    def new_machine(_client: Client) -> ServerMachine:
+    def new_machine(_client: Client, _rule: PortRule) -> ServerMachine:
         return ServerMachine(smtp_limits, name)
 
     def accept_domain(_domain: str, done: Callable[[Reply], None]) -> None:
         done(RECIPIENT_OK)
 
-    def new_session(client: Client, reply_ready: Callable[[Reply], None]) -> Session:
+    def new_session(client: Client, _rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
         return Session(client, policy, intake, check_domain=accept_domain, event_log=event_log, reply_ready=reply_ready)
 
     return SmtpServerFactory(new_machine, new_session, lambda _: True, event_log, name=name, limits=limits, clock=clock)

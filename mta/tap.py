@@ -1,7 +1,6 @@
 """The entry points for twistd, Options and makeService, and the Daemon service that they run."""
 
 import os
-import socket
 import time
 from contextlib import suppress
 from ipaddress import ip_address
@@ -40,6 +39,7 @@ from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output, TwistedObserver
+from mta.inbound.sockets.port_rule import RELAY_PORT, ListeningSocket, PortRule
 from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
 from mta.queue.disk.permissions import restrict_to_owner
 from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker_home
@@ -110,7 +110,7 @@ class Daemon(MultiService):
         self._stderr = Output(2, reactor)
         self._reactor = reactor
         self._may_become = may_become
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[ListeningSocket] = []
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
         """Join an application, and log Twisted's messages as events."""
@@ -138,7 +138,7 @@ class Daemon(MultiService):
     def startService(self) -> None:
         """Lock the queue directory and start the relay or the workers; or end the program with one line."""
         self._log_settings()
-        self._addresses = [each.getsockname()[:2] for each in self._sockets]
+        self._addresses = [each.address for each in self._sockets]
         manager = find_manager(os.environ, os.getpid())
         try:
             require_allowed_user(self._settings)
@@ -194,7 +194,7 @@ class Daemon(MultiService):
     async def _stop(self) -> None:
         # The parent's copies of the sockets: while they are open, clients can connect and wait for a greeting.
         for each in self._sockets:
-            each.close()
+            each.socket.close()
         await maybeDeferred(super().stopService)
         self._event_log.stopped()
         for output in (self._stderr, self._output):
@@ -231,21 +231,29 @@ def _end_with(error: Exception) -> NoReturn:
     fail(str(error), status=os.EX_CONFIG if isinstance(error, _MISTAKES) else 1)
 
 
-def _open_sockets(settings: Settings, event_log: EventLog) -> list[socket.socket]:
-    """Bind the addresses and ports of the settings. Raises PortError."""
+def _open_sockets(settings: Settings, event_log: EventLog) -> list[ListeningSocket]:
+    """Bind the addresses and ports of the settings, PORT on IPv4 first. Raises PortError."""
     orphans = settings.workers > 1 or worker_home(settings.queue_dir, 2).exists()
     patience = _PORT_PATIENCE if orphans else 0.0
-    sockets: list[socket.socket] = []
-    try:
-        sockets.append(bind(settings.bind_ip, settings.port, "BIND_IP", patience))
-        if settings.bind_ip6 is not None:
-            sockets.append(bind(settings.bind_ip6, settings.port, "BIND_IP6", patience))
-    except NoSuchProtocol:
-        # `::` means all addresses, so it is not an error on a kernel without IPv6.
-        if not sockets or ip_address(settings.bind_ip6 or "::1") != ip_address("::"):
-            raise
-        event_log.notice("this host has no IPv6: listening on IPv4 only")
+    ports = _ports(settings)
+    sockets = [_listen(settings.bind_ip, port, "BIND_IP", rule, patience) for port, rule in ports]
+    if settings.bind_ip6 is not None:
+        try:
+            sockets += [_listen(settings.bind_ip6, port, "BIND_IP6", rule, patience) for port, rule in ports]
+        except NoSuchProtocol:
+            # `::` means all addresses, so it is not an error on a kernel without IPv6.
+            if ip_address(settings.bind_ip6) != ip_address("::"):
+                raise
+            event_log.notice("this host has no IPv6: listening on IPv4 only")
     return sockets
+
+
+def _ports(settings: Settings) -> list[tuple[int, PortRule]]:
+    return [(settings.port, RELAY_PORT)]
+
+
+def _listen(address: str, port: int, setting: str, rule: PortRule, patience: float) -> ListeningSocket:
+    return ListeningSocket(bind(address, port, setting, patience, port_setting=rule.setting), rule)
 
 
 def _read_certificate(settings: Settings, event_log: EventLog) -> ServerCertificate | None:

@@ -1,6 +1,5 @@
 """Puts the parts of a relay together around its open queue. `mta.daemon.relay` starts and stops them."""
 
-import socket
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from mta.inbound.listener import SmtpServerFactory
 from mta.inbound.policy import Client, DomainCheck, RelayPolicy
 from mta.inbound.session import Session
 from mta.inbound.sockets.balance import Balance
+from mta.inbound.sockets.port_rule import ListeningSocket, PortRule
 from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import TrustedClients
 from mta.message.envelope import Envelope
@@ -72,7 +72,7 @@ class RelayContext:
     reactor: Any
     event_log: EventLog
     #: Bound and listening; the relay closes them.
-    sockets: Sequence[socket.socket]
+    sockets: Sequence[ListeningSocket]
     certificate: ServerCertificate | None
     keyring: Keyring | None
     #: The directory of the queue and of the control socket.
@@ -135,7 +135,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
 
-    def new_session(client: Client, reply_ready: Callable[[Reply], None]) -> Session:
+    def new_session(client: Client, rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:  # noqa: ARG001
         return Session(client, policy, intake, check_domain=check, event_log=event_log, reply_ready=reply_ready)
 
     factory = SmtpServerFactory(
@@ -163,7 +163,7 @@ def _router_rules(context: RelayContext) -> RouterRules:
         port_out=settings.port_out,
         ipv6=settings.ipv6,
         private=settings.private_destinations,
-        listening=OwnSockets((each.getsockname()[0], settings.port) for each in context.sockets),
+        listening=OwnSockets(each.address for each in context.sockets),
     )
 
 
@@ -242,8 +242,8 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
     return was_delivered_here
 
 
-def _machine_factory(context: RelayContext, trusted: TrustedClients) -> Callable[[Client], ServerMachine]:
-    """Return the callable that makes the SMTP machine of each client."""
+def _machine_factory(context: RelayContext, trusted: TrustedClients) -> Callable[[Client, PortRule], ServerMachine]:
+    """Return the callable that makes the SMTP machine of each client, by the rule of its port."""
     settings = context.settings
     limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     line_feeds = settings.line_endings == "normalize"
@@ -256,11 +256,12 @@ def _machine_factory(context: RelayContext, trusted: TrustedClients) -> Callable
             return for_trusted
         return for_undecided if trusted.may_be_trusted(client.address) else STRICT
 
-    def new_machine(client: Client) -> ServerMachine:
+    def new_machine(client: Client, rule: PortRule) -> ServerMachine:
         return ServerMachine(
             limits,
             settings.mailname,
             starttls=context.certificate is not None,
+            tls=rule.implicit_tls,
             # A report of success goes to the sender that the client names, so strangers must not ask for one.
             dsn=client.trusted,
             leniency=leniency(client),

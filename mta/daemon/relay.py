@@ -98,7 +98,8 @@ class Relay(MultiService):
         if context.balance is not None:
             context.balance.begin()
         for each in context.sockets:
-            self._ports.append(listen(context.reactor, each, self._factory, context.balance))
+            factory = self._factory.for_port(each.rule)
+            self._ports.append(listen(context.reactor, each.socket, factory, context.balance))
 
 
 def read_keys(settings: Settings, reactor: Any, notice: Notice) -> Keyring | None:

@@ -1,4 +1,4 @@
-"""The factory of all client connections: admits clients, checks deadlines, and ends the sessions at a stop."""
+"""All client connections of all ports: admits clients, checks deadlines, and ends the sessions at a stop."""
 
 from collections.abc import Callable
 from typing import Protocol as TypingProtocol
@@ -14,6 +14,7 @@ from mta.inbound.protocol import STOPPING, SmtpServerProtocol
 from mta.inbound.rejection_log import RejectionLog
 from mta.inbound.session import Session
 from mta.inbound.sockets.accepting import RejectedClient
+from mta.inbound.sockets.port_rule import RELAY_PORT, PortRule
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server.machine import ServerMachine
 
@@ -27,20 +28,22 @@ GOODBYE = 3.0
 
 
 class NewSession(TypingProtocol):
-    """Makes the session of a client that was let in."""
+    """Makes the session of a client that was let in by the rule of a port."""
 
-    def __call__(self, client: Client, reply_ready: Callable[[Reply], None]) -> Session:
+    def __call__(self, client: Client, rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
         """Return a session that gives `reply_ready` each reply that was not known when its event was handled."""
 
 
 class SmtpServerFactory(Factory):
-    """Makes a protocol for each connection and keeps all of them."""
+    """Makes a protocol for each connection and keeps all of them; `for_port` returns the factory of one more port."""
 
     noisy = False
+    #: The rule of connections that this factory itself accepts.
+    rule = RELAY_PORT
 
     def __init__(
         self,
-        new_machine: Callable[[Client], ServerMachine],
+        new_machine: Callable[[Client, PortRule], ServerMachine],
         new_session: NewSession,
         trusted: Callable[[str], bool],
         event_log: EventLog,
@@ -50,7 +53,10 @@ class SmtpServerFactory(Factory):
         clock: IReactorTime,
         certificate: IOpenSSLServerConnectionCreator | None = None,
     ) -> None:
-        """`certificate` is used by STARTTLS; if it is given, `new_machine` must offer STARTTLS."""
+        """`certificate` is used by TLS; if it is given, `new_machine` must offer STARTTLS.
+
+        It must be given if a port has implicit TLS.
+        """
         self.certificate = certificate
         self.new_machine = new_machine
         self.new_session = new_session
@@ -69,19 +75,27 @@ class SmtpServerFactory(Factory):
         #: Whether sessions are to end as soon as they can.
         self.stopping = False
 
+    def for_port(self, rule: PortRule) -> "PortFactory":
+        """Return a factory for a port with this rule; all factories share the connections and limits of this one."""
+        return PortFactory(self, rule)
+
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """Return the protocol for a client at this address; an IPv4 client on an IPv6 socket keeps its IPv4 address."""
+        """Return the protocol for a client at this address."""
+        return self.admit(addr, self.rule)
+
+    def admit(self, addr: IAddress | None, rule: PortRule) -> Protocol:
+        """Return the protocol for a client of a port; an IPv4 client on an IPv6 socket keeps its IPv4 address."""
         address = str(getattr(addr, "host", "")).removeprefix("::ffff:").partition("%")[0]
         client = Client(address, self._trusted(address))
         refusal = STOPPING if self.stopping else self._limiter.refusal(client)
         if refusal is None:
-            return self.serve(client)
+            return self.serve(client, rule)
         self._rejections.turned_away(address, refusal)
-        return RejectedClient(refusal)
+        return RejectedClient(rule.refusal(refusal))
 
-    def serve(self, client: Client) -> Protocol:
+    def serve(self, client: Client, rule: PortRule) -> Protocol:
         """Return the protocol for a client that is let in."""
-        return SmtpServerProtocol(client, self)
+        return SmtpServerProtocol(client, rule, self)
 
     def no_room(self, address: str, refusal: Reply, trouble: str) -> None:
         """Log that the system has no room for more clients, and the remedy."""
@@ -148,3 +162,29 @@ class SmtpServerFactory(Factory):
         for protocol in list(self._open):
             protocol.check_deadlines(now)
         self._timer = self.clock.callLater(_CHECK_INTERVAL, self._check_deadlines) if self._open else None
+
+
+class PortFactory(Factory):
+    """The factory of one port: admits clients by the rule of the port."""
+
+    noisy = False
+
+    def __init__(self, listener: SmtpServerFactory, rule: PortRule) -> None:
+        self.rule = rule
+        self._listener = listener
+
+    def doStart(self) -> None:  # noqa: N802  Twisted names it
+        """Count the port as open."""
+        self._listener.doStart()
+
+    def doStop(self) -> None:  # noqa: N802  Twisted names it
+        """Count the port as closed."""
+        self._listener.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """Return the protocol for a client at this address."""
+        return self._listener.admit(addr, self.rule)
+
+    def no_room(self, address: str, refusal: Reply, trouble: str) -> None:
+        """Log that the system has no room for more clients."""
+        self._listener.no_room(address, refusal, trouble)

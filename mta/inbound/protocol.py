@@ -16,6 +16,7 @@ from zope.interface import implementer
 from mta.inbound.limits import InboundLimits
 from mta.inbound.policy import Client
 from mta.inbound.session import HANDLERS, Session
+from mta.inbound.sockets.port_rule import PortRule
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server.events import WAITING
 from mta.smtp.server.machine import ServerMachine
@@ -104,8 +105,9 @@ class SmtpServerProtocol(Protocol):
 
     transport: Connection
 
-    def __init__(self, client: Client, listener: "SmtpServerFactory") -> None:
+    def __init__(self, client: Client, rule: PortRule, listener: "SmtpServerFactory") -> None:
         self.client = client
+        self._rule = rule
         #: None before the connection is made and after it is lost.
         self.session: Session | None = None
         self._listener = listener
@@ -127,16 +129,19 @@ class SmtpServerProtocol(Protocol):
         self._closing = False
 
     def connectionMade(self) -> None:
-        """Begin the session with the greeting."""
+        """Begin the session with the greeting, or with TLS if the rule of the port says so."""
         listener = self._listener
         listener.enter(self)
         self._writer = PromptWriter(self.transport)
         self._deadlines = SessionDeadlines(listener.limits, listener.clock.seconds())
         self.transport.registerProducer(self, True)
         self.transport.bufferSize = _COMMAND_READ
-        self._machine = listener.new_machine(self.client)
-        self.session = listener.new_session(self.client, self.reply_ready)
-        self.greet()
+        self._machine = listener.new_machine(self.client, self._rule)
+        self.session = listener.new_session(self.client, self._rule, self.reply_ready)
+        if self._rule.implicit_tls:
+            self._start_tls()
+        else:
+            self.greet()
 
     def greet(self) -> None:
         """Send the greeting."""
@@ -172,11 +177,14 @@ class SmtpServerProtocol(Protocol):
             self.wind_up()
 
     def handshakeCompleted(self) -> None:
-        """Begin the session anew inside TLS: the session in clear does not count any more (RFC 3207 section 4.2)."""
+        """Begin the session inside TLS, or anew: that in clear does not count any more (RFC 3207 section 4.2)."""
         self._handshaking = False
         if self.session is not None:
             self.session.tls_started(protocol_and_cipher(self.transport))
-            self._machine.tls_started()
+            if self._rule.implicit_tls:
+                self.greet()
+            else:
+                self._machine.tls_started()
 
     def readConnectionLost(self) -> None:
         """Reply to everything that the client sent before it closed its sending side; then close.
@@ -281,11 +289,15 @@ class SmtpServerProtocol(Protocol):
             self._close(session)
         elif session.tls_due and self._listener.certificate is not None:
             session.tls_due = False
-            self._handshaking = True
-            self._set_deadline(self._listener.limits.handshake_timeout)
-            self._writer.start_tls(self._listener.certificate)
+            self._start_tls()
         elif (self._waiting and self._machine.buffered > _MAX_BUFFERED) is not self._input_paused:
             self._pause_or_resume_input()
+
+    def _start_tls(self) -> None:
+        """Begin the TLS handshake, which `handshakeCompleted` ends."""
+        self._handshaking = True
+        self._set_deadline(self._listener.limits.handshake_timeout)
+        self._writer.start_tls(self._listener.certificate)
 
     def _close(self, session: Session) -> None:
         """Close the connection, or only the sending side while the client may still be sending.

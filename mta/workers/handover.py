@@ -1,4 +1,4 @@
-"""Hands settings, certificate and key from the parent to each worker.
+"""Hands settings, the rules of the ports, certificate and key from the parent to each worker.
 
 The handover has passwords and a private key, so it is in an anonymous file in memory whose descriptor the worker
 inherits, not in a command line or an environment. It also serves workers that are restarted after the parent has lost
@@ -12,6 +12,7 @@ from io import BytesIO
 
 import mta
 from mta.config.settings import Settings
+from mta.inbound.sockets.port_rule import PortRule
 from mta.tls.server import CertificateSnapshot
 
 
@@ -24,6 +25,8 @@ class Handover:
     """The data that every worker gets."""
 
     settings: Settings
+    #: The rules of the listening sockets, in the order in which the worker inherits those.
+    rules: tuple[PortRule, ...]
     certificate: CertificateSnapshot | None
     #: Seconds between two heartbeats to the parent; None if it does not expect them.
     heartbeat: float | None

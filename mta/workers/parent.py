@@ -1,7 +1,6 @@
 """Prepares the parent of several workers: their handover, command line and environment."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from mta.config.table import SETTINGS
 from mta.delivery.destinations.window import window_limits
 from mta.event_log.log import EventLog
 from mta.inbound.sockets.balance import Balance, shared_memory
+from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.ids import Tags
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, write_handover
@@ -26,7 +26,7 @@ _NOT_INHERITED = _MANAGERS | {setting.name for setting in SETTINGS if setting.se
 
 def supervise(
     settings: Settings,
-    sockets: Sequence[socket.socket],
+    sockets: Sequence[ListeningSocket],
     certificate: ServerCertificate | None,
     *,
     watchdog: float | None,
@@ -38,6 +38,7 @@ def supervise(
     """Return the service that keeps the workers running. The sockets stay open in the parent for restarted workers."""
     handover = Handover(
         settings,
+        tuple(each.rule for each in sockets),
         None if certificate is None else certificate.snapshot,
         None if watchdog is None else watchdog / _HEARTBEATS,
     )
@@ -48,7 +49,7 @@ def supervise(
         return [sys.executable, "-P", "-m", "mta.workers.worker", str(number), str(tags.new(number))]
 
     counts = shared_memory(settings.workers)
-    inherited = [write_handover(handover), counts, *(each.fileno() for each in sockets)]
+    inherited = [write_handover(handover), counts, *(each.socket.fileno() for each in sockets)]
     return Supervisor(
         reactor,
         Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),

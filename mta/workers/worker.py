@@ -27,6 +27,7 @@ from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output, TwistedObserver
 from mta.inbound.sockets.balance import Balance
+from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
@@ -54,7 +55,7 @@ class Worker(MultiService):
         number: int,
         ids: IdSource,
         handover: Handover,
-        sockets: Sequence[socket.socket],
+        sockets: Sequence[ListeningSocket],
         *,
         balance: Balance,
         event_log: EventLog,
@@ -155,7 +156,10 @@ def main(arguments: Sequence[str]) -> None:
     output.open()
     globalLogBeginner.beginLoggingTo([TwistedObserver(EventLog(output.write, time.time, render), output.flush)])
     event_log = (EventLog if number == 1 else QuietEventLog)(output.write, time.time, render, flush=output.flush)
-    listening = [socket.socket(fileno=descriptor) for descriptor in sockets]
+    listening = [
+        ListeningSocket(socket.socket(fileno=descriptor), rule)
+        for descriptor, rule in zip(sockets, handover.rules, strict=True)
+    ]
     balance = Balance(counts, number)
     worker = Worker(number, IdSource(tag), handover, listening, balance=balance, event_log=event_log, reactor=reactor)
     open_channel(reactor, socket.socket(fileno=channel), worker.channel)

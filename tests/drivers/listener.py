@@ -11,10 +11,11 @@ from twisted.internet.testing import StringTransport
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
-from mta.inbound.listener import SmtpServerFactory
+from mta.inbound.listener import PortFactory, SmtpServerFactory
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.protocol import SmtpServerProtocol
 from mta.inbound.session import CheckDomain, Policy, Session
+from mta.inbound.sockets.port_rule import RELAY_PORT, PortRule
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
@@ -102,11 +103,17 @@ class Listening:
         )
         self.factory = Factory(self)
 
-    def machine(self, client: Client) -> ServerMachine:
-        leniency = self.leniency if client.trusted else STRICT
-        return ServerMachine(self.smtp_limits, NAME, starttls=self.starttls, dsn=client.trusted, leniency=leniency)
+    def machine(self, client: Client, rule: PortRule) -> ServerMachine:
+        return ServerMachine(
+            self.smtp_limits,
+            NAME,
+            starttls=self.starttls,
+            tls=rule.implicit_tls,
+            dsn=client.trusted,
+            leniency=self.leniency if client.trusted else STRICT,
+        )
 
-    def session(self, client: Client, reply_ready: Callable[[Reply], None]) -> Session:
+    def session(self, client: Client, _rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
         return Session(
             client,
             self.policy,
@@ -116,8 +123,8 @@ class Listening:
             reply_ready=reply_ready,
         )
 
-    def connect(self, address: str = FRIEND) -> "Wire":
-        return Wire(self.factory, address)
+    def connect(self, address: str = FRIEND, rule: PortRule = RELAY_PORT) -> "Wire":
+        return Wire(self.factory.for_port(rule), address)
 
 
 class Factory(SmtpServerFactory):
@@ -137,8 +144,8 @@ class Factory(SmtpServerFactory):
         )
         self._parts = parts
 
-    def serve(self, client: Client) -> SmtpServerProtocol:
-        return self._parts.protocol(client, self)
+    def serve(self, client: Client, rule: PortRule) -> SmtpServerProtocol:
+        return self._parts.protocol(client, rule, self)
 
 
 class Transport(StringTransport):
@@ -168,7 +175,7 @@ class Transport(StringTransport):
 class Wire:
     """One client's end of a connection in memory."""
 
-    def __init__(self, factory: SmtpServerFactory, address: str) -> None:
+    def __init__(self, factory: PortFactory, address: str) -> None:
         self.protocol: Any = factory.buildProtocol(IPv4Address("TCP", address, 40000))
         self.transport = Transport()
         self.protocol.makeConnection(self.transport)

@@ -2,11 +2,14 @@
 
 from twisted.internet.protocol import Factory, Protocol
 
+from mta.inbound.sockets.port_rule import RELAY_PORT
+
 
 class GreeterFactory(Factory):
     """Knows which of its connections are open."""
 
     noisy = False
+    rule = RELAY_PORT
 
     def __init__(self) -> None:
         self.open: list[Greeter] = []

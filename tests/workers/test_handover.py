@@ -9,6 +9,7 @@ import pytest
 import mta
 from harness.certificates import self_signed
 from mta.config.settings import read_settings
+from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_TLS_PORT
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, HandoverError, read_handover, write_handover
 
@@ -32,7 +33,7 @@ def silent(_: str) -> None:
 
 
 def test_each_worker_gets_the_handover_of_the_parent() -> None:
-    given = Handover(settings(), None, 15.0)
+    given = Handover(settings(), (RELAY_PORT, SUBMISSION_TLS_PORT), None, 15.0)
     descriptor = write_handover(given)
     for _ in range(3):
         assert read_handover(os.dup(descriptor)) == given
@@ -40,7 +41,7 @@ def test_each_worker_gets_the_handover_of_the_parent() -> None:
 
 
 def test_the_descriptor_is_inherited_only_if_passed() -> None:
-    descriptor = write_handover(Handover(settings(), None, None))
+    descriptor = write_handover(Handover(settings(), (RELAY_PORT,), None, None))
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
 
@@ -48,7 +49,7 @@ def test_the_descriptor_is_inherited_only_if_passed() -> None:
 def test_a_certificate_works_where_its_files_cannot_be_read(tmp_path: Path) -> None:
     paths = self_signed(["mail.example.test"]).write(tmp_path)
     certificate = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent)
-    handed = read_handover(write_handover(Handover(settings(), certificate.snapshot, None))).certificate
+    handed = read_handover(write_handover(Handover(settings(), (RELAY_PORT,), certificate.snapshot, None))).certificate
     assert handed is not None
     for path in paths:
         path.unlink()

@@ -18,6 +18,7 @@ from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mta.inbound.sockets.port_rule import PortRule
 from mta.smtp.replies import Reply, reply
 
 _log = Logger()
@@ -37,6 +38,10 @@ _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class ClientFactory(Protocol):
     """The factory of a ClientPort."""
 
+    @property
+    def rule(self) -> PortRule:
+        """The rule of the port."""
+
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:  # noqa: N802  Twisted names it
         """Return the protocol of a client, or a RejectedClient."""
 
@@ -48,15 +53,15 @@ class ClientFactory(Protocol):
 
 
 class RejectedClient(TwistedProtocol):
-    """The protocol of a client that is rejected: it sends the refusal and closes."""
+    """The protocol of a client that is rejected: it sends the octets of a refusal and closes."""
 
-    def __init__(self, refusal: Reply) -> None:
+    def __init__(self, refusal: bytes) -> None:
         self.refusal = refusal
 
     def connectionMade(self) -> None:
         """Send the refusal, if the port has not sent it."""
         assert self.transport is not None
-        self.transport.write(self.refusal.wire)
+        self.transport.write(self.refusal)
         self.transport.loseConnection()
 
 
@@ -167,8 +172,9 @@ class ClientPort(Port):
         self.pause(PAUSE)
 
     def _reject(self, connection: socket.socket, address: Any, trouble: str) -> None:
-        _send_and_close(connection, NO_DESCRIPTORS)
-        cast("ClientFactory", self.factory).no_room(str(address[0]), NO_DESCRIPTORS, trouble)
+        factory = cast("ClientFactory", self.factory)
+        _send_and_close(connection, factory.rule.refusal(NO_DESCRIPTORS))
+        factory.no_room(str(address[0]), NO_DESCRIPTORS, trouble)
 
     def _reserve_descriptor(self) -> None:
         if self._reserved is None:
@@ -179,10 +185,10 @@ class ClientPort(Port):
                 self._reserved = None
 
 
-def _send_and_close(connection: socket.socket, refusal: Reply) -> None:
+def _send_and_close(connection: socket.socket, refusal: bytes) -> None:
     """Send a refusal, for which a new connection always has room, and close at once without a transport."""
     try:
-        connection.send(refusal.wire, socket.MSG_DONTWAIT)
+        connection.send(refusal, socket.MSG_DONTWAIT)
     except OSError:
         # The client is gone.
         pass

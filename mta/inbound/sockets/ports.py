@@ -30,8 +30,10 @@ class NoSuchProtocol(PortError):
     """The kernel does not support IPv6, or IPv4."""
 
 
-def bind(address: str, port: int, setting: str, patience: float = 0.0) -> socket.socket:
-    """Return a listening socket on an IPv4 or IPv6 address literal. `setting` names the setting of the address.
+def bind(address: str, port: int, setting: str, patience: float = 0.0, *, port_setting: str = "PORT") -> socket.socket:
+    """Return a listening socket on an IPv4 or IPv6 address literal.
+
+    `setting` and `port_setting` name the settings of the address and of the port.
 
     An IPv6 socket accepts IPv6 only, so that `0.0.0.0` and `::0` can both be bound. If another program has the port,
     this blocks for up to `patience` seconds until it is free. Raises PortError.
@@ -42,7 +44,8 @@ def bind(address: str, port: int, setting: str, patience: float = 0.0) -> socket
             return _bind(address, port, setting)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise PortError(f"cannot listen on {address} port {port}: {_advice(error, setting)}") from None
+                advice = _advice(error, setting, port_setting)
+                raise PortError(f"cannot listen on {address} port {port}: {advice}") from None
         select.select((), (), (), _RETRY)
 
 
@@ -67,14 +70,14 @@ def _bind(address: str, port: int, setting: str) -> socket.socket:
     return listening
 
 
-def _advice(error: OSError, setting: str) -> str:
+def _advice(error: OSError, setting: str, port_setting: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another program listens there; stop it or choose another PORT"
+        return f"another program listens there; stop it or choose another {port_setting}"
     if error.errno == errno.EACCES:
-        return "a port below 1024 needs root, CAP_NET_BIND_SERVICE, or another PORT such as 2525"
+        return f"a port below 1024 needs root, CAP_NET_BIND_SERVICE, or another {port_setting} such as 2525"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"this host has no such address; check {setting}"
-    return f"{error.strerror}; check {setting} and PORT"
+    return f"{error.strerror}; check {setting} and {port_setting}"
 
 
 def listen(reactor: Any, listening: socket.socket, factory: Factory, balance: Balance | None = None) -> ClientPort:

@@ -31,7 +31,7 @@ class ServerMachine:
     """One session, from the greeting to the end.
 
     `name` is the server's own name; `starttls` and `dsn` offer those extensions; `leniency` has the deviations from
-    RFC 5321 that the client is allowed.
+    RFC 5321 that the client is allowed. `tls` means that the session is inside TLS from the start.
 
     The driver first answers with the greeting. Then it repeats: `receive` input; take `next_event` until it is
     NEED_DATA or WAITING, and `answer` the events that ask; write `to_send`; close when `closing`.
@@ -40,9 +40,16 @@ class ServerMachine:
     __slots__ = ("_state",)
 
     def __init__(
-        self, limits: SmtpLimits, name: str, *, starttls: bool = False, dsn: bool = True, leniency: Leniency = STRICT
+        self,
+        limits: SmtpLimits,
+        name: str,
+        *,
+        starttls: bool = False,
+        tls: bool = False,
+        dsn: bool = True,
+        leniency: Leniency = STRICT,
     ) -> None:
-        self._state = ServerState(limits, name, starttls=starttls, dsn=dsn, leniency=leniency)
+        self._state = ServerState(limits, name, starttls=starttls, tls=tls, dsn=dsn, leniency=leniency)
 
     @property
     def closing(self) -> bool:

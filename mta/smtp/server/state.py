@@ -80,13 +80,15 @@ class ServerState:
         "transaction",
     )
 
-    def __init__(self, limits: SmtpLimits, name: str, *, starttls: bool, dsn: bool, leniency: Leniency) -> None:
+    def __init__(
+        self, limits: SmtpLimits, name: str, *, starttls: bool, tls: bool, dsn: bool, leniency: Leniency
+    ) -> None:
         self.limits = limits
         self.leniency = leniency
         self.name = name
         self.starttls = starttls
         self.dsn = dsn
-        self.tls = False
+        self.tls = tls
         #: Whether the client sent EHLO.
         self.extended = False
         #: Whether the last DATA was refused, so that the next lines may be a message that was sent all the same.

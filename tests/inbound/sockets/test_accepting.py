@@ -35,7 +35,7 @@ class Host(GreeterFactory):
         if self.faulty:
             raise RuntimeError("a fault of ours")
         if self.full:
-            return RejectedClient(AWAY)
+            return RejectedClient(AWAY.wire)
         return super().buildProtocol(addr)
 
     def note_turn(self):

@@ -47,3 +47,10 @@ def test_a_kernel_without_ipv6_is_distinguished_from_a_port_in_use(monkeypatch: 
     monkeypatch.setattr(socket, "socket", unsupported)
     with pytest.raises(NoSuchProtocol, match="cannot listen on ::0: Address family not supported by protocol"):
         bind("::0", 2525, "BIND_IP6")
+
+
+def test_an_error_names_the_setting_of_its_port() -> None:
+    with bind("127.0.0.1", 0, "BIND_IP") as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(PortError, match=r"choose another SUBMISSION_PORT$"):
+            bind("127.0.0.1", port, "BIND_IP", port_setting="SUBMISSION_PORT")

@@ -332,3 +332,11 @@ def test_no_input_makes_the_machine_raise(pieces, starttls):
     machine = ready(starttls=starttls)
     events, _ = play(machine, *pieces)
     assert machine.closing == any(isinstance(event, Closed) for event in events)
+
+
+def test_a_session_that_begins_inside_tls_offers_no_second_one():
+    machine = ServerMachine(SmtpLimits(), "mx.test", starttls=True, tls=True)
+    machine.answer(HELLO)
+    _, said = play(machine, b"EHLO c.test\r\nSTARTTLS\r\n")
+    assert b"STARTTLS" not in said.partition(b"\r\n503 ")[0]
+    assert b"\r\n503 5.5.1" in said
