@@ -48,6 +48,14 @@ MAY_IMPORT = {
     "mta.message": {"mta.fast_value", "mta.smtp"},
     "mta.dkim": _VALUES - {"mta.connection_errors"},
     "mta.dns": {"mta.file_stamp", "mta.smtp.address", "mta.connection_errors"},
+    "mta.https": {
+        "mta.connection_errors",
+        "mta.smtp.address",
+        "mta.dns.answers",
+        "mta.routing.mx_order",
+        "mta.routing.route",
+        "mta.tls.client",
+    },
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",

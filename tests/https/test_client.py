@@ -1,0 +1,320 @@
+"""The HTTPS client against real servers on loopback: answers, faults of every stage, and bounds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from harness.certificates import Leaf, authority, self_signed
+from harness.processes import free_port
+from harness.waiting import eventually
+from mta.dns.answers import AddressAnswer, Found, LookupFailed, NoSuchName
+from mta.https.client import OVERHEAD, HttpsClient, HttpsOptions
+from mta.https.interface import HttpAnswer, HttpsError
+from mta.tls.client import TrustAnchors
+
+HOST = "login.example.test"
+ROOT = authority()
+TRUST = TrustAnchors(ROOT.certificate_pem, system=False)
+GOOD = ROOT.leaf([HOST])
+FOUND = Found(("127.0.0.1",), 60.0, HOST)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Two: a\r\nx-two: b\r\n\r\nhello"
+
+
+class FixedResolver:
+    """Gives one answer, and records the questions."""
+
+    def __init__(self, answer: AddressAnswer = FOUND) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, bool, bool]] = []
+
+    async def mx(self, name: str) -> Any:
+        raise NotImplementedError
+
+    async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
+        self.asked.append((name, ipv6, search))
+        return self.answer
+
+
+class SilentResolver(FixedResolver):
+    """Never answers."""
+
+    async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
+        await Deferred()
+        return self.answer
+
+
+class Script(Protocol):
+    """Plays the server's side: records the request, then calls `reply` with itself, once."""
+
+    transport: Any
+
+    def __init__(self, reply: Callable[["Script"], object]) -> None:
+        self.reply = reply
+        self.heard = b""
+        self.replied = False
+        self.lost = False
+        self.timer: Any = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+        if not self.replied and b"\r\n\r\n" in self.heard:
+            self.replied = True
+            self.reply(self)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = True
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def repeat(self, octets: bytes, seconds: float = 0.0) -> None:
+        """Write these octets again and again until the connection is lost."""
+        self.transport.write(octets)
+        self.timer = reactor.callLater(seconds, self.repeat, octets, seconds)  # type: ignore[attr-defined]
+
+
+def says(*pieces: bytes, then: str = "") -> Callable[[Script], object]:
+    """Return a reply of these octets, after which the connection is closed properly, or cut."""
+
+    def reply(script: Script) -> None:
+        for piece in pieces:
+            script.transport.write(piece)
+        if then == "close":
+            script.transport.loseConnection()
+        elif then == "cut":
+            # The end of the TCP connection without the alert that ends TLS (RFC 8446 section 6.1).
+            script.transport.transport.loseConnection()
+
+    return reply
+
+
+class _Servers(TestCase):
+    def setUp(self) -> None:
+        self.scripts: list[Script] = []
+        self.resolver = FixedResolver()
+
+    def serve(self, reply: Callable[[Script], object], leaf: Leaf | None = GOOD) -> str:
+        """Serve on a port of loopback and return the URL."""
+
+        def build() -> Script:
+            self.scripts.append(Script(reply))
+            return self.scripts[-1]
+
+        factory = Factory.forProtocol(build)  # type: ignore[arg-type]
+        factory.noisy = False
+        net: Any = reactor
+        if leaf is None:
+            port = net.listenTCP(0, factory, interface="127.0.0.1")
+        else:
+            port = net.listenSSL(0, factory, leaf.server_options(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return f"https://{HOST}:{port.getHost().port}/token"
+
+    def client(self, **options: Any) -> HttpsClient:
+        return HttpsClient(reactor, self.resolver, HttpsOptions(trust=TRUST, **options))
+
+    async def get(self, url: str, *, limit: int = 100, seconds: float = 30.0, **options: Any) -> HttpAnswer:
+        try:
+            return await self.client(**options).request("GET", url, {}, limit=limit, timeout=seconds)
+        finally:
+            await eventually(reactor, lambda: all(script.lost for script in self.scripts))
+
+    async def failure(self, url: str, **options: Any) -> str:
+        with pytest.raises(HttpsError) as caught:
+            await self.get(url, **options)
+        said = str(caught.value)
+        assert said.isprintable()
+        return said
+
+
+class AnswerTests(_Servers):
+    async def test_an_answer_has_status_headers_and_body(self) -> None:
+        answer = await self.get(self.serve(says(OK)))
+        assert answer == HttpAnswer(200, {"x-two": "a, b"}, b"hello")
+
+    async def test_a_request_has_its_method_host_headers_and_body(self) -> None:
+        url = self.serve(says(OK))
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        await self.client().request("POST", url, form, b"a=b", limit=100)
+        await eventually(reactor, lambda: self.scripts[0].lost)
+        head, _, body = self.scripts[0].heard.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0] == b"POST /token HTTP/1.1"
+        assert {line.lower() for line in lines[1:]} == {
+            b"host: " + url.encode().split(b"/")[2],
+            b"user-agent: smtprelay",
+            b"content-type: application/x-www-form-urlencoded",
+            b"content-length: 3",
+            b"connection: close",
+        }
+        assert body == b"a=b"
+
+    async def test_a_redirect_is_an_answer_and_is_not_followed(self) -> None:
+        moved = b"HTTP/1.1 302 Found\r\nLocation: https://other.test/\r\nContent-Length: 0\r\n\r\n"
+        answer = await self.get(self.serve(says(moved)))
+        assert (answer.status, answer.headers["location"]) == (302, "https://other.test/")
+        assert len(self.scripts) == 1
+
+    async def test_an_answer_in_pieces_and_chunks_is_whole(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await self.get(self.serve(says(head, b"3\r\nhel\r\n", b"2\r\nlo\r\n0\r\n\r\n")))
+        assert answer.body == b"hello"
+
+    async def test_an_answer_without_body(self) -> None:
+        assert await self.get(self.serve(says(b"HTTP/1.1 204 No Content\r\n\r\n"))) == HttpAnswer(204)
+
+    async def test_a_body_without_length_ends_with_a_connection_that_is_closed_properly(self) -> None:
+        answer = await self.get(self.serve(says(b"HTTP/1.1 200 OK\r\n\r\n", b"hello", then="close")))
+        assert answer.body == b"hello"
+
+    async def test_the_operators_names_may_use_the_search_list(self) -> None:
+        await self.get(self.serve(says(OK)), ipv6=False, search=True)
+        assert self.resolver.asked == [(HOST, False, True)]
+
+    async def test_the_next_address_is_tried_if_one_refuses(self) -> None:
+        self.resolver.answer = Found(("127.0.0.9", "127.0.0.1"), 60.0, HOST)
+        for _ in range(4):
+            assert (await self.get(self.serve(says(OK)))).status == 200
+
+
+class FaultTests(_Servers):
+    async def test_a_body_without_length_on_a_connection_that_is_cut_is_no_answer(self) -> None:
+        said = await self.failure(self.serve(says(b"HTTP/1.1 200 OK\r\n\r\n", b"hello", then="cut")))
+        assert said.endswith(": connection lost before the end of the answer")
+
+    async def test_a_body_that_ends_before_its_length_is_no_answer(self) -> None:
+        for then in ("close", "cut"):
+            said = await self.failure(self.serve(says(OK[:-1], then=then)))
+            assert said.endswith(": connection lost before the end of the answer")
+
+    async def test_a_connection_that_is_closed_without_an_answer(self) -> None:
+        url = self.serve(says(then="close"))
+        said = await self.failure(url)
+        assert said == f"{url.split('/')[2]}: connection lost before the answer"
+
+    async def test_the_certificate_must_prove_the_name(self) -> None:
+        for leaf, words in (
+            (ROOT.leaf(["other.test"]), f"certificate is for other.test, not for {HOST}"),
+            (ROOT.leaf([HOST], expired=True), "certificate expired on "),
+            (self_signed([HOST]), "self-signed certificate"),
+            (authority("Other").leaf([HOST]), "certificate is signed by an authority not trusted here"),
+        ):
+            said = await self.failure(self.serve(says(OK), leaf))
+            assert f": certificate not trusted: {words}" in said
+            assert self.scripts[-1].heard == b""
+
+    async def test_a_server_without_tls(self) -> None:
+        def babble(script: Script) -> None:
+            script.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        url = self.serve(babble, None)
+        Script.connectionMade = babble  # type: ignore[method-assign]
+        self.addCleanup(lambda: delattr(Script, "connectionMade"))
+        assert (await self.failure(url)).endswith(": TLS failed: the host answers with something that is not TLS")
+
+    async def test_a_port_that_is_closed(self) -> None:
+        port = free_port()
+        said = await self.failure(f"https://{HOST}:{port}/")
+        assert said == f"{HOST}:{port}: connection refused (127.0.0.1)"
+
+    async def test_a_host_that_the_dns_does_not_know(self) -> None:
+        self.resolver.answer = NoSuchName(60.0)
+        assert await self.failure(f"https://{HOST}/") == f"{HOST}: there is no such host, or it has no address"
+        self.resolver.answer = LookupFailed("SERVFAIL from 192.0.2.1")
+        assert await self.failure(f"https://{HOST}/") == (
+            f"{HOST}: looking up its address failed: SERVFAIL from 192.0.2.1"
+        )
+
+    async def test_a_url_that_is_malformed(self) -> None:
+        assert "does not begin with https://" in await self.failure("http://a.test/")
+
+    async def test_an_answer_that_is_not_http(self) -> None:
+        for octets in (
+            b"220 mail\r\n\r\n",
+            b"HTTP/1.1 abc OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: secret\r\n\r\n",
+            b"\0" * 20_000,
+            b"x" * 20_000 + b"\r\n",
+        ):
+            said = await self.failure(self.serve(says(octets)))
+            assert said.endswith((": the answer is not HTTP", ": connection lost before the answer")), (
+                octets[:40],
+                said,
+            )
+
+    async def test_chunks_that_are_malformed(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert "connection lost before the end" in await self.failure(self.serve(says(head, b"zz\r\n")))
+
+    async def test_an_address_that_is_refused_is_not_connected_to(self) -> None:
+        url = self.serve(says(OK))
+        refused = await self.failure(url, refuses=lambda address: address == "127.0.0.1")
+        assert refused.endswith(": no connection may be made to its address 127.0.0.1")
+        assert self.scripts == []
+        self.resolver.answer = Found(("127.0.0.2", "127.0.0.1"), 60.0, HOST)
+        assert (await self.get(url, refuses=lambda address: address == "127.0.0.2")).status == 200
+
+
+class BoundTests(_Servers):
+    async def test_a_body_may_have_as_many_octets_as_the_limit_and_no_more(self) -> None:
+        assert (await self.get(self.serve(says(OK)), limit=5)).body == b"hello"
+        said = await self.failure(self.serve(says(OK)), limit=4)
+        assert said.endswith(": the answer is longer than 4 octets")
+
+    async def test_a_body_without_end_is_cut_at_the_limit(self) -> None:
+        def reply(script: Script) -> None:
+            script.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            script.repeat(b"x" * 1000)
+
+        assert "longer than 5000 octets" in await self.failure(self.serve(reply), limit=5000)
+
+    async def test_headers_without_end_are_cut(self) -> None:
+        for line in (b"X-Header: value\r\n", b" folded\r\n"):
+            octets = b"HTTP/1.1 200 OK\r\nA: b\r\n" + line * (2 * OVERHEAD // len(line))
+            assert "longer than 100 octets" in await self.failure(self.serve(says(octets)))
+
+    async def test_interim_answers_without_end_are_cut(self) -> None:
+        octets = b"HTTP/1.1 100 Continue\r\n\r\n" * (OVERHEAD // 20)
+        assert "longer than 100 octets" in await self.failure(self.serve(says(octets)))
+
+    async def test_a_silent_server_is_given_up_in_time(self) -> None:
+        for octets in (b"", b"HTTP/1.1 200 OK\r\n", OK[:-1]):
+            assert (await self.failure(self.serve(says(octets)), seconds=0.2)).endswith(": no answer within 0.2 s")
+
+    async def test_a_server_that_dribbles_gets_no_more_time(self) -> None:
+        def reply(script: Script) -> None:
+            script.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            script.repeat(b"x", 0.01)
+
+        assert "no answer within 0.2 s" in await self.failure(self.serve(reply), limit=200_000, seconds=0.2)
+
+    async def test_a_look_up_without_answer_is_given_up_in_time(self) -> None:
+        self.resolver = SilentResolver()
+        assert await self.failure(f"https://{HOST}/", seconds=0.05) == f"{HOST}: no answer within 0.05 s"
+
+    async def test_a_body_without_length_is_not_whole_because_the_time_is_over(self) -> None:
+        url = self.serve(says(b"HTTP/1.1 200 OK\r\n\r\nhello"))
+        assert "no answer within 0.2 s" in await self.failure(url, seconds=0.2)
+
+    async def test_cancelling_closes_the_connection(self) -> None:
+        running = Deferred.fromCoroutine(self.get(self.serve(says(b""))))
+        await eventually(reactor, lambda: self.scripts and self.scripts[0].replied)
+        running.cancel()
+        with pytest.raises(CancelledError):
+            await running
+        assert self.scripts[0].lost
+
+    async def test_cancelling_ends_a_look_up(self) -> None:
+        self.resolver = SilentResolver()
+        running = Deferred.fromCoroutine(self.get(f"https://{HOST}/"))
+        running.cancel()
+        with pytest.raises(CancelledError):
+            await running
+        await deferLater(reactor, 0)
