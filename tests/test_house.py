@@ -56,6 +56,7 @@ MAY_IMPORT = {
         "mta.routing.route",
         "mta.tls.client",
     },
+    "mta.oauth": {"mta.https.interface", "mta.smtp.address"},
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",
