@@ -61,6 +61,7 @@ MAY_IMPORT = {
         "mta.file_stamp",
         "mta.message.dates",
         "mta.smtp.address",
+        "mta.smtp.sasl.logins",
         "mta.routing.route",
         "mta.connection_errors",
     },

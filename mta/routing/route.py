@@ -34,12 +34,31 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCredentials:
+    """A smarthost login by an OAuth 2 token, which is fetched when it is needed."""
+
+    user: str = field(repr=False)
+    #: The prefix of the settings that it came from: `O365`, `GMAIL` or `SMARTHOST`.
+    settings: str = field(default="SMARTHOST", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateCredentials:
+    """A smarthost login by the client certificate alone."""
+
+    settings: str = field(default="SMARTHOST", compare=False)
+
+
+AnyCredentials = Credentials | TokenCredentials | CertificateCredentials
+
+
+@dataclass(frozen=True, slots=True)
 class Smarthost:
     """The host that takes all outgoing mail: names and ports in the order to try them, and the login."""
 
     hosts: tuple[tuple[str, int], ...]
     tls: TlsRule
-    credentials: Credentials | None = None
+    credentials: AnyCredentials | None = None
     #: Host patterns as in SMARTHOST_ALIASES; a matching host gets the credentials. None: every host above gets them.
     aliases: tuple[str, ...] | None = None
     #: Whether TLS begins with the first byte. None: depends on the port.
@@ -57,7 +76,7 @@ class Route:
     tls: TlsRule = TlsRule.OPPORTUNISTIC
     #: TLS from the first byte, as on port 465 (RFC 8314 section 3.3).
     implicit_tls: bool = False
-    credentials: Credentials | None = None
+    credentials: AnyCredentials | None = None
     #: Whether the host is a local mail store that speaks LMTP (RFC 2033).
     lmtp: bool = False
     #: The preference of its MX record; None for a host from the settings or an address literal.

@@ -20,6 +20,7 @@ from mta.connection_errors import connect_error_text
 from mta.delivery.remote.connection import SmtpConnection
 from mta.delivery.remote.in_flight import InFlightLog
 from mta.delivery.remote.interface import Connection
+from mta.delivery.remote.logins import LoginSource, TokensMissing, is_refused, login_for
 from mta.delivery.remote.protocol import SmtpClientProtocol
 from mta.delivery.remote.timeouts import Timeouts
 from mta.delivery.remote.walk import untried
@@ -30,7 +31,8 @@ from mta.routing.route import Plan, Route, TlsRule
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
-from mta.smtp.sasl.logins import PasswordLogin
+from mta.smtp.sasl.logins import ChannelBinding, Login, TokenLogin
+from mta.tls.binding import channel_binding
 from mta.tls.client import describe
 
 
@@ -51,6 +53,8 @@ class ConnectorOptions:
     timeouts: Timeouts = field(default_factory=Timeouts)
     #: Whether BDAT is used if the host offers it.
     bdat: bool = True
+    #: Gives the tokens of routes that log in by token.
+    logins: LoginSource = field(default_factory=TokensMissing)
     #: Called with each connection that `open` returned, once it is down.
     lost: Callable[[Connection], None] | None = None
     #: Called with the reason when a connection is in clear although the host offers STARTTLS.
@@ -69,21 +73,33 @@ class SmtpConnector:
 
     async def _open(self, routes: Sequence[Route]) -> Connection | TryLater:
         """Try the routes in order, and after them, in clear, those whose opportunistic TLS handshake failed."""
+        options = self._options
         last = TryLater("there is no host to try", status="4.4.4")
         # The last refusal because of a limit. It says more about the destination than an unreachable host does.
         limit: TryLater | None = None
         tried: set[str] = set()
+        # Whether a route was tried again with a new token.
+        renewed = False
         # Each route with the reason why it is tried in clear, "" at the first attempt.
         waiting = deque((route, "") for route in routes)
         while waiting:
             route, no_tls = waiting.popleft()
             tried.add(route.label)
-            attempt = _Attempt(self._options, route, clear=no_tls != "")
+            login = None if route.credentials is None else await login_for(route, route.credentials, options.logins)
+            if isinstance(login, TryLater):
+                last = login
+                continue
+            attempt = _Attempt(options, route, login, clear=no_tls != "")
             failure = await attempt.start()
             if failure is None:
                 return self._connection(attempt.smtp_protocol, route, no_tls, frozenset(tried))
             if failure.kind is FailureKind.TLS_FAILED and _is_opportunistic(route) and not no_tls:
                 waiting.append((route, failure.text))
+                continue
+            refused_token = isinstance(login, TokenLogin) and is_refused(failure)
+            if login is not None and refused_token and options.logins.rejected(route, login) and not renewed:
+                renewed = True
+                waiting.appendleft((route, no_tls))
                 continue
             last = operator_hint(failure, route, attempt.smtp_protocol.fault)
             if throttle_of(last) is not None:
@@ -111,9 +127,10 @@ class _Attempt(ClientFactory):
 
     noisy = False
 
-    def __init__(self, options: ConnectorOptions, route: Route, *, clear: bool) -> None:
+    def __init__(self, options: ConnectorOptions, route: Route, login: Login | None, *, clear: bool) -> None:
         implicit = route.implicit_tls
-        client = ClientMachine(_terms(options.ehlo_name, route, clear=clear), secured=implicit, bdat=options.bdat)
+        terms = _terms(options.ehlo_name, route, login, self._binding, clear=clear)
+        client = ClientMachine(terms, secured=implicit, bdat=options.bdat)
         self.smtp_protocol = SmtpClientProtocol(
             options.reactor, client, options.timeouts, lambda: options.tls_options(route), implicit_tls=implicit
         )
@@ -153,6 +170,9 @@ class _Attempt(ClientFactory):
     def connection_lost(self) -> None:
         """Do nothing, because the event CLOSED came before."""
 
+    def _binding(self) -> ChannelBinding | None:
+        return channel_binding(self.smtp_protocol.transport)
+
     def _finish(self, failure: SessionFailure | None) -> None:
         if self._result is not None:
             result, self._result = self._result, None
@@ -171,15 +191,17 @@ def _is_opportunistic(route: Route) -> bool:
     return route.tls is TlsRule.OPPORTUNISTIC and not route.implicit_tls
 
 
-def _terms(ehlo_name: str, route: Route, *, clear: bool) -> Terms:
+def _terms(
+    ehlo_name: str, route: Route, login: Login | None, binding: Callable[[], ChannelBinding | None], *, clear: bool
+) -> Terms:
     """Return the terms of a session on a route. `clear` is true after an opportunistic TLS handshake has failed."""
-    login = route.credentials
     return Terms(
         ehlo_name,
         lmtp=route.lmtp,
         starttls=route.tls is not TlsRule.NONE and not clear,
         tls_required=route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY),
-        login=None if login is None else PasswordLogin(login.user, login.password),
+        login=login,
         # Only if the operator asked for it, because with credentials the default rule is VERIFY.
         login_in_clear=route.tls is TlsRule.OPPORTUNISTIC,
+        binding=binding,
     )

@@ -6,8 +6,9 @@ goes in clear: the operator gets a notice once a day, and a refusal of mail in c
 
 import re
 
+from mta.delivery.replies.login_hints import no_mechanism_hint, refused_login_hint
 from mta.message.outcome import TryLater
-from mta.routing.route import Route, TlsRule
+from mta.routing.route import CertificateCredentials, Route, TlsRule, TokenCredentials
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.replies import Reply
 from mta.tls.client import Fault
@@ -29,10 +30,9 @@ def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = N
 def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
     match failure.kind:
         case FailureKind.LOGIN_REFUSED:
-            return f"login refused: {failure.text}; mail stays queued. Check {_login(route)}"
+            return f"login refused: {failure.text}; mail stays queued. {refused_login_hint(failure, route.credentials)}"
         case FailureKind.NO_MECHANISM:
-            advice = f"Ask the smarthost's operator for one of these, or unset {_login(route)}"
-            return f"{failure.text}; mail stays queued. {advice}"
+            return f"{failure.text}; mail stays queued. {no_mechanism_hint(route)}"
         case FailureKind.LOOPS_BACK:
             advice = "Correct the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
             return (
@@ -62,16 +62,14 @@ def _is_provider(route: Route) -> bool:
     return route.credentials is not None and route.credentials.settings != "SMARTHOST"
 
 
-def _login(route: Route) -> str:
-    prefix = route.credentials.settings if route.credentials else "SMARTHOST"
-    return f"{prefix}_USER and {prefix}_PASSWORD"
-
-
 def _without_tls(route: Route) -> str:
     if _is_provider(route):
         return f"Find out what keeps TLS from {route.host}: a firewall between here and there may"
-    exposed = "mail and password" if route.credentials else "mail"
     ports = _OTHER_PORTS.get(route.port, "587 or 465")
+    if isinstance(route.credentials, TokenCredentials | CertificateCredentials):
+        # Neither is ever used in clear.
+        return f"Try port {ports}"
+    exposed = "mail and password" if route.credentials else "mail"
     return f"Try port {ports}; only SMARTHOST_TLS=opportunistic sends {exposed} in clear"
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from mta.delivery.replies.login_hints import account, login_settings
 from mta.routing.route import Route
 from mta.smtp.replies import Reply
 
@@ -216,9 +217,8 @@ class OwnSmarthost:
             relaying = f"the smarthost does not relay for this host: {ask}, or have it allow this host's address"
             sender = f"the smarthost does not take the sender: have it allow that address, or {ask}"
         else:
-            user = f"{self.route.credentials.settings}_USER"
-            password = f"{self.route.credentials.settings}_PASSWORD"
-            login = f"the smarthost does not accept the login: check {user} and {password}"
+            user = account(self.route.credentials)
+            login = f"the smarthost does not accept the login: check {login_settings(self.route.credentials)}"
             relaying = f"the smarthost does not relay for this login: check the rights of the account in {user}"
             sender = f"the smarthost does not take the sender: verify or allow that address for the account in {user}"
         return {

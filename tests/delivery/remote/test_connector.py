@@ -1,13 +1,22 @@
 """Tests how connections are opened: the order of routes, TLS, login, time limits and cancelling."""
 
+import base64
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from mta.delivery.remote.connector import SmtpConnector
 from mta.message.outcome import TryLater
-from mta.routing.route import Credentials, Plan, Route, TlsRule
+from mta.routing.route import (
+    CertificateCredentials,
+    Credentials,
+    Plan,
+    Route,
+    TlsRule,
+    TokenCredentials,
+)
+from mta.smtp.sasl.logins import Login, TokenLogin
 from tests.drivers.connector_case import CLEAR, EHLO, OTHER, ROUTE, Case
 from tests.fakes.memory_reactor import Wire
 
@@ -256,6 +265,135 @@ class LoginTests(Case):
         opening, wire = self.login(TlsRule.VERIFY, tls=True, offer="XOAUTH2")
         self.assertNotIn(b"AUTH", wire.heard())
         self.assertIn("offered XOAUTH2; usable SCRAM-SHA-256, CRAM-MD5, PLAIN or LOGIN", self.trouble(opening).text)
+
+
+class Tokens:
+    """A LoginSource with tokens in advance; notes each refused one."""
+
+    def __init__(self, *tokens: str | TryLater, renews: bool = True) -> None:
+        self._tokens = list(tokens)
+        self._renews = renews
+        self.asked = 0
+        self.refused: list[Login] = []
+
+    async def login(self, route: Route) -> Login | TryLater:
+        self.asked += 1
+        token = self._tokens.pop(0)
+        return token if isinstance(token, TryLater) else TokenLogin("me", token)
+
+    def rejected(self, route: Route, login: Login) -> bool:
+        self.refused.append(login)
+        return self._renews
+
+
+class TokenTests(Case):
+    NO_TOKEN = TryLater("the token endpoint does not answer", status="4.7.0")
+
+    def begin(self, source: Tokens, *routes: Route) -> Any:
+        credentials = TokenCredentials("me", "O365")
+        return self.open(
+            *(
+                replace(route, tls=TlsRule.VERIFY, implicit_tls=True, credentials=credentials)
+                for route in routes or (ROUTE,)
+            ),
+            logins=source,
+        )
+
+    def meet(self) -> Wire:
+        wire = self.net.accept()
+        wire.shake_hands()
+        wire.says("220 hi", "250-mx.test", "250 AUTH LOGIN XOAUTH2")
+        return wire
+
+    def shown(self, wire: Wire) -> bytes:
+        return base64.b64decode(wire.heard().rpartition(b"AUTH XOAUTH2 ")[2])
+
+    def test_the_token_is_asked_for_before_the_connection_is_opened(self) -> None:
+        source, waiting = Tokens(), Deferred[Login]()
+        source.login = lambda route: waiting  # type: ignore[assignment,method-assign,return-value]
+        opening = self.begin(source)
+        self.assertEqual(self.net.targets, [])
+        waiting.callback(TokenLogin("me", "first"))
+        wire = self.meet()
+        self.assertEqual(self.shown(wire), b"user=me\1auth=Bearer first\1\1")
+        wire.says("235 in")
+        self.assertTrue(self.successResultOf(opening).usable)
+
+    def test_mail_waits_with_the_words_of_the_source_without_a_connection(self) -> None:
+        opening = self.begin(Tokens(self.NO_TOKEN))
+        self.assertEqual(self.trouble(opening), self.NO_TOKEN)
+        self.assertEqual(self.net.targets, [])
+
+    def test_after_a_refusal_one_new_token_is_tried(self) -> None:
+        source = Tokens("first", "second")
+        opening = self.begin(source)
+        self.meet().says("334 eyJzdGF0dXMiOiI0MDEifQ==", "535 5.7.3 no")
+        wire = self.meet()
+        self.assertEqual(self.shown(wire), b"user=me\1auth=Bearer second\1\1")
+        wire.says("235 in")
+        self.successResultOf(opening)
+        self.assertEqual(source.refused, [TokenLogin("me", "first")])
+
+    def test_after_a_second_refusal_the_mail_waits(self) -> None:
+        source = Tokens("first", "second")
+        opening = self.begin(source, ROUTE)
+        self.meet().says("535 5.7.3 no")
+        self.meet().says("535 5.7.3 never")
+        self.assertIn("535 5.7.3 never", self.trouble(opening).text)
+        self.assertEqual(source.asked, 2)
+        self.assertEqual(source.refused, [TokenLogin("me", "first"), TokenLogin("me", "second")])
+
+    def test_no_route_is_tried_again_when_the_source_has_no_other_token(self) -> None:
+        source = Tokens("first", renews=False)
+        opening = self.begin(source)
+        self.meet().says("535 5.7.3 no")
+        self.assertIn("535 5.7.3 no", self.trouble(opening).text)
+
+    def test_one_more_try_is_for_the_whole_plan(self) -> None:
+        source = Tokens("1", "2", "3")
+        opening = self.begin(source, ROUTE, OTHER)
+        for _ in range(3):
+            self.meet().says("535 5.7.3 no")
+        self.trouble(opening)
+        self.assertEqual([address for address, _ in self.net.targets], [ROUTE.address, ROUTE.address, OTHER.address])
+
+    def test_a_temporary_refusal_says_nothing_about_the_token(self) -> None:
+        source = Tokens("first")
+        opening = self.begin(source)
+        self.meet().says("454 4.7.0 later")
+        self.assertIn("454 4.7.0 later", self.trouble(opening).text)
+        self.assertEqual(source.refused, [])
+
+    def test_a_server_without_a_mechanism_for_tokens_sees_none(self) -> None:
+        opening = self.begin(Tokens("first"))
+        wire = self.net.accept()
+        wire.shake_hands()
+        wire.says("220 hi", "250-mx.test", "250 AUTH LOGIN PLAIN")
+        self.assertEqual(wire.heard(), b"EHLO me.test\r\n")
+        self.assertIn(
+            "offered LOGIN PLAIN; usable OAUTHBEARER or XOAUTH2; mail stays queued. The token was not shown",
+            self.trouble(opening).text,
+        )
+
+    def test_a_relay_without_a_source_of_tokens_says_so(self) -> None:
+        opening = self.open(replace(ROUTE, credentials=TokenCredentials("me")))
+        self.assertIn("there is no source of tokens", self.trouble(opening).text)
+
+    def test_a_certificate_is_a_login_without_auth_where_external_is_not_offered(self) -> None:
+        opening = self.open(replace(ROUTE, implicit_tls=True, credentials=CertificateCredentials()))
+        wire = self.net.accept()
+        wire.shake_hands()
+        wire.says("220 hi", "250-mx.test", "250 AUTH PLAIN")
+        self.successResultOf(opening)
+
+    def test_external_uses_the_certificate(self) -> None:
+        opening = self.open(replace(ROUTE, implicit_tls=True, credentials=CertificateCredentials()))
+        wire = self.net.accept()
+        wire.shake_hands()
+        wire.says("220 hi", "250-mx.test", "250 AUTH EXTERNAL PLAIN")
+        self.assertIn(b"AUTH EXTERNAL =\r\n", wire.heard())
+        wire.says("235 in")
+        self.successResultOf(opening)
 
 
 class BrokenTlsTests(Case):

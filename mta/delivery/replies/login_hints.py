@@ -1,0 +1,104 @@
+"""One-line hints that tell an operator how to fix a login that a smarthost refuses."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mta.routing.route import AnyCredentials, CertificateCredentials, Credentials, Route, TokenCredentials
+from mta.smtp.client.dialogue import SessionFailure
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefusal:
+    """A provider's wording for a refused login. `pattern` is a regular expression that ignores case."""
+
+    pattern: str
+    #: By the type of the credentials; {user} stands for the setting with the user.
+    advice: Mapping[type[AnyCredentials], str]
+
+
+_SMTP_AUTH = (
+    "Have the administrator of Microsoft 365 allow authenticated SMTP for the mailbox in {user}"
+    " (Set-CASMailbox -SmtpClientAuthenticationDisabled $false)"
+)
+_BY_TOKEN = "Microsoft 365 accepts no password here: log in with a token, by O365_USER and O365_CLIENT_ID"  # noqa: S105
+REFUSALS = (
+    LoginRefusal(
+        r"smtpclientauthentication is disabled|smtp_auth_disabled",
+        {Credentials: _SMTP_AUTH, TokenCredentials: _SMTP_AUTH},
+    ),
+    LoginRefusal(r"basic authentication is disabled", {Credentials: _BY_TOKEN}),
+    LoginRefusal(
+        r"\b5\.7\.139\b",
+        {
+            Credentials: "Check {login}; a rule of Microsoft 365 may also forbid the login from here, or by password",
+            TokenCredentials: (
+                "See that Microsoft 365 allows authenticated SMTP for the mailbox in {user}, and that no rule of"
+                " conditional access forbids the login from here"
+            ),
+        },
+    ),
+    LoginRefusal(
+        r"\b5\.7\.3\b",
+        {
+            TokenCredentials: (
+                "The token was issued, but gives no right on the mailbox in {user}: at Microsoft 365, grant the"
+                " application SMTP.SendAsApp and full access to the mailbox, or get the refresh token as that user"
+            )
+        },
+    ),
+    LoginRefusal(
+        r"gsmtp|support\.google\.com|mail\.google\.com",
+        {
+            Credentials: "Check {login}; Google takes an app password here, not that of the account",
+            TokenCredentials: (
+                "The token was issued, but not for the account in {user}: get it as that user with the scope"
+                " https://mail.google.com/; a service account needs that scope in the domain-wide delegation"
+            ),
+        },
+    ),
+)
+_COMPILED = [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for refusal in REFUSALS]
+
+
+def refused_login_hint(failure: SessionFailure, credentials: AnyCredentials | None) -> str:
+    """Return what an operator can do about a login that was refused, in one sentence."""
+    user, login = f"{_prefix(credentials)}_USER", login_settings(credentials)
+    for pattern, advice in _COMPILED:
+        if credentials is not None and type(credentials) in advice and pattern.search(failure.text):
+            return advice[type(credentials)].format(user=user, login=login)
+    if isinstance(credentials, TokenCredentials):
+        return f"The token was issued, but the smarthost does not take it: check {user} and the rights of the account"
+    return f"Check {login}"
+
+
+def no_mechanism_hint(route: Route) -> str:
+    """Return what an operator can do about a server without a usable mechanism, in one sentence."""
+    login = login_settings(route.credentials)
+    if isinstance(route.credentials, TokenCredentials):
+        return "The token was not shown to it. Ask its operator for one of these, or log in with a password"
+    if isinstance(route.credentials, CertificateCredentials):
+        return f"Set SMARTHOST_TLS=verify, or unset {login}"
+    return f"Ask the smarthost's operator for one of these, or unset {login}"
+
+
+def login_settings(credentials: AnyCredentials | None) -> str:
+    """Return the names of the settings with the login."""
+    prefix = _prefix(credentials)
+    match credentials:
+        case CertificateCredentials():
+            return f"{prefix}_CERTIFICATE_PATH and {prefix}_KEY_PATH"
+        case TokenCredentials():
+            return f"{prefix}_USER and the settings of its token"
+    return f"{prefix}_USER and {prefix}_PASSWORD"
+
+
+def account(credentials: AnyCredentials) -> str:
+    """Return the setting that names the account at the smarthost."""
+    if isinstance(credentials, CertificateCredentials):
+        return f"{credentials.settings}_CERTIFICATE_PATH"
+    return f"{credentials.settings}_USER"
+
+
+def _prefix(credentials: AnyCredentials | None) -> str:
+    return "SMARTHOST" if credentials is None else credentials.settings
