@@ -39,7 +39,7 @@ from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
 from mta.event_log.output import Output, TwistedObserver
-from mta.inbound.sockets.port_rule import RELAY_PORT, ListeningSocket, PortRule
+from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT, SUBMISSION_TLS_PORT, ListeningSocket, PortRule
 from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
 from mta.queue.disk.permissions import restrict_to_owner
 from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker_home
@@ -249,7 +249,12 @@ def _open_sockets(settings: Settings, event_log: EventLog) -> list[ListeningSock
 
 
 def _ports(settings: Settings) -> list[tuple[int, PortRule]]:
-    return [(settings.port, RELAY_PORT)]
+    ports = (
+        (settings.port, RELAY_PORT),
+        (settings.submission_port, SUBMISSION_PORT),
+        (settings.submission_tls_port, SUBMISSION_TLS_PORT),
+    )
+    return [(port, rule) for port, rule in ports if port is not None]
 
 
 def _listen(address: str, port: int, setting: str, rule: PortRule, patience: float) -> ListeningSocket:
