@@ -66,11 +66,12 @@ class InputBuffer:
     Only the unfinished line is bounded; the driver must stop reading from the socket while `size` is large.
     """
 
-    __slots__ = ("_at", "_data", "_end", "_end_size", "_limit", "_overlong")
+    __slots__ = ("_at", "_data", "_end", "_end_size", "_overlong", "limit")
 
     def __init__(self, line_limit: int, *, line_feeds: bool = False) -> None:
         """With `line_feeds` a bare LF ends a line too."""
-        self._limit = line_limit
+        #: The length of a line with its CRLF above which it is refused.
+        self.limit = line_limit
         self._end = b"\n" if line_feeds else b"\r\n"
         self._end_size = len(self._end)
         self._data = b""
@@ -104,7 +105,7 @@ class InputBuffer:
         if _LF in line or _CR in line or _NUL in line:
             raise BareControl(bare(line))
         self._at = after
-        if self._overlong or after - start > self._limit:
+        if self._overlong or after - start > self.limit:
             self._overlong = False
             raise LineTooLong
         return line
@@ -114,7 +115,7 @@ class InputBuffer:
         whole = len(self._data) - self._data.endswith(b"\r", self._at)
         if name := bare(self._data[self._at : whole]):
             raise BareControl(name)
-        if whole + self._end_size - self._at > self._limit:
+        if whole + self._end_size - self._at > self.limit:
             self._overlong = True
             self._at = whole
 

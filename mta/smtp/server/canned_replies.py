@@ -28,6 +28,9 @@ NO_TLS = reply(503, "5.5.1", "STARTTLS is not offered")
 TLS_ALREADY = reply(503, "5.5.1", "TLS is already on")
 NO_DSN = reply(555, "5.5.4", "DSN is not offered: RET, ENVID, NOTIFY and ORCPT are not taken")
 NO_AUTH = reply(503, "5.5.1", "AUTH is not offered")
+LOGGED_IN_ALREADY = reply(503, "5.5.1", "you are logged in already")
+LOGIN_FIRST = reply(530, "5.7.0", "authentication required: this port is for clients that log in")
+TLS_FIRST = reply(538, "5.7.11", "encryption required: AUTH is offered after STARTTLS")
 NO_EXPN = reply(550, "5.7.1", "EXPN is not permitted")
 NO_ETRN = reply(458, "4.7.1", "ETRN is not permitted")
 NO_TURN = reply(502, "5.5.1", "TURN is not offered")
@@ -41,6 +44,11 @@ NO_FROM = reply(501, "5.5.4", "syntax is MAIL FROM:<address>")
 NO_TO = reply(501, "5.5.4", "syntax is RCPT TO:<address>")
 NO_CHUNK_SIZE = reply(501, "5.5.4", "syntax is BDAT size [LAST]")
 NO_VRFY_ARGUMENT = reply(501, "5.5.4", "syntax is VRFY address")
+NO_MECHANISM = reply(501, "5.5.4", "syntax is AUTH mechanism [initial-response]")
+UNKNOWN_MECHANISM = reply(504, "5.5.4", "this mechanism is not offered")
+NOT_BASE64 = reply(501, "5.5.2", "the response is not valid base64")
+RESPONSE_TOO_LONG = reply(500, "5.5.6", "the response is too long")
+LOGIN_CANCELLED = reply(501, "5.7.0", "login cancelled")
 NOT_UTF8 = reply(501, "5.5.2", "the command is not valid UTF-8")
 UTF8_UNASKED = reply(553, "5.6.7", "a non-ASCII address needs SMTPUTF8 at MAIL")
 
@@ -69,9 +77,12 @@ def hello(name: str) -> Reply:
 
 
 @lru_cache(maxsize=64)
-def extended_hello(name: str, message_size: int, *, starttls: bool, dsn: bool = True) -> Reply:
+def extended_hello(
+    name: str, message_size: int, *, starttls: bool, dsn: bool = True, mechanisms: tuple[str, ...] = ()
+) -> Reply:
     """Return the positive reply to EHLO: the server's name, then one extension a line (RFC 5321 section 4.1.1.1)."""
     tls = ("STARTTLS",) if starttls else ()
+    auth = (f"AUTH {' '.join(mechanisms)}",) if mechanisms else ()
     return reply(
         250,
         "",
@@ -84,6 +95,7 @@ def extended_hello(name: str, message_size: int, *, starttls: bool, dsn: bool = 
         *(("DSN",) if dsn else ()),
         "ENHANCEDSTATUSCODES",
         *tls,
+        *auth,
         "HELP",
     )
 

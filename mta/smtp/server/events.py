@@ -1,7 +1,7 @@
 """The events of the server's machine. Those marked "asks" wait for `ServerMachine.answer`."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mta.fast_value import fast_value
@@ -91,6 +91,25 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthBegin:
+    """AUTH with an offered mechanism; asks. `initial` is the decoded initial response, or None without one.
+
+    The answer 334 has a challenge in base64 as its text and is followed by AuthResponse or, if the client cancels the
+    login, by CommandRefused. After 235 the client is logged in. All other answers end the login.
+    """
+
+    mechanism: str
+    initial: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse:
+    """The decoded response to a challenge; asks, as AuthBegin does."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """STARTTLS; asks. After a positive answer the driver sends it, does the handshake and calls `tls_started`."""
 
@@ -113,6 +132,8 @@ Event = (
     | BodyRefused
     | CommandRefused
     | Reset
+    | AuthBegin
+    | AuthResponse
     | StartTls
     | Closed
 )

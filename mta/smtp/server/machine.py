@@ -2,7 +2,7 @@
 
 RFC 5321, 2920, 3030 and 3207. An event that asks is followed by no other event until it is answered: pipelined input
 waits in the buffer, so that no reply can overtake another. The state of the session is in `state`, the commands are in
-`verbs`.
+`verbs`, the effects of the driver's answers in `answers`.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,11 @@ from mta.smtp.framing import BareControl, LineTooLong
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
+from mta.smtp.server.answers import answer
+from mta.smtp.server.auth import NO_LOGINS, LoginTerms, parse_response
 from mta.smtp.server.commands import split_command
-from mta.smtp.server.events import NEED_DATA, WAITING, Event, NoEvent
-from mta.smtp.server.phases import COMMAND_PHASES, Phase
+from mta.smtp.server.events import NEED_DATA, WAITING, AuthResponse, Event, NoEvent
+from mta.smtp.server.phases import COMMAND_PHASES, PendingQuestion, Phase
 from mta.smtp.server.state import ServerState
 from mta.smtp.server.verbs import OUT_OF_PLACE, VERBS, unknown_verb
 
@@ -31,7 +33,8 @@ class ServerMachine:
     """One session, from the greeting to the end.
 
     `name` is the server's own name; `starttls` and `dsn` offer those extensions; `leniency` has the deviations from
-    RFC 5321 that the client is allowed. `tls` means that the session is inside TLS from the start.
+    RFC 5321 that the client is allowed; `logins` tells how it may log in. `tls` means that the session is inside TLS
+    from the start.
 
     The driver first answers with the greeting. Then it repeats: `receive` input; take `next_event` until it is
     NEED_DATA or WAITING, and `answer` the events that ask; write `to_send`; close when `closing`.
@@ -48,8 +51,9 @@ class ServerMachine:
         tls: bool = False,
         dsn: bool = True,
         leniency: Leniency = STRICT,
+        logins: LoginTerms = NO_LOGINS,
     ) -> None:
-        self._state = ServerState(limits, name, starttls=starttls, tls=tls, dsn=dsn, leniency=leniency)
+        self._state = ServerState(limits, name, starttls=starttls, dsn=dsn, leniency=leniency, logins=logins, tls=tls)
 
     @property
     def closing(self) -> bool:
@@ -90,7 +94,7 @@ class ServerMachine:
         An answer that comes after the end of the session is dropped. Raises LocalProtocolError if no question is
         pending.
         """
-        self._state.answer(reply)
+        answer(self._state, reply)
 
     def to_send(self) -> bytes:
         """Return the octets for the client: all replies since the last call, in one piece."""
@@ -104,6 +108,10 @@ class ServerMachine:
     def tls_started(self) -> None:
         """Begin anew inside TLS (RFC 3207 section 4.2). Raises LocalProtocolError unless STARTTLS was accepted."""
         self._state.tls_started()
+
+    def offer_logins(self, mechanisms: tuple[str, ...]) -> None:
+        """Offer these mechanisms in place of those of `logins`, because they depend on the handshake of TLS."""
+        self._state.offer_logins(mechanisms)
 
     def eof(self) -> None:
         """Note that the client sends no more. Everything it sent is still answered, then the session ends."""
@@ -134,13 +142,33 @@ def _read_command(state: ServerState) -> Event | NoEvent | None:
     except LineTooLong:
         state.count_error(b"", canned_replies.line_too_long(state.limits))
     except BareControl as control:
-        if state.input.begins(_TLS_RECORD):
-            state.close(canned_replies.NOT_TLS, "began TLS without STARTTLS")
-        else:
-            state.close(canned_replies.bare_in_command(str(control)), f"{control} in a command")
+        _close_on_control(state, str(control))
     except ProtocolRefusal as refusal:
         _refuse_command(state, line or b"", refusal)
     return None
+
+
+def _read_response(state: ServerState) -> Event | NoEvent | None:
+    """Read a line of a login. It is never logged, because it may be a password."""
+    try:
+        line = state.input.line()
+        if line is None:
+            return NEED_DATA
+        return state.ask(PendingQuestion.AUTH, AuthResponse(parse_response(line)))
+    except LineTooLong:
+        state.end_login(canned_replies.RESPONSE_TOO_LONG)
+    except BareControl as control:
+        _close_on_control(state, str(control))
+    except ProtocolRefusal as refusal:
+        state.end_login(refusal.reply)
+    return None
+
+
+def _close_on_control(state: ServerState, control: str) -> None:
+    if state.input.begins(_TLS_RECORD):
+        state.close(canned_replies.NOT_TLS, "began TLS without STARTTLS")
+    else:
+        state.close(canned_replies.bare_in_command(control), f"{control} in a command")
 
 
 def _perform(state: ServerState, line: bytes) -> Event | None:
@@ -177,6 +205,7 @@ _READERS: dict[Phase, Callable[[ServerState], Event | NoEvent | None]] = {
     Phase.CHUNK: ServerState.read_chunk,
     Phase.SKIP: ServerState.read_skipped,
     Phase.DONE: ServerState.read_done,
+    Phase.SASL: _read_response,
     Phase.TLS: _read_nothing,
     Phase.CLOSED: _read_nothing,
 }

@@ -14,6 +14,8 @@ class Phase(enum.IntEnum):
     GREETING = enum.auto()
     #: HELO or EHLO.
     HELLO = enum.auto()
+    #: A login, because clients of this port must log in.
+    LOGIN = enum.auto()
     #: A new message.
     READY = enum.auto()
     #: A sender was accepted, and no recipient yet.
@@ -30,6 +32,8 @@ class Phase(enum.IntEnum):
     SKIP = enum.auto()
     #: The verdict on a body that has ended.
     DONE = enum.auto()
+    #: A response of the client to a challenge of its login.
+    SASL = enum.auto()
     #: The TLS handshake, because STARTTLS was accepted.
     TLS = enum.auto()
     CLOSED = enum.auto()
@@ -45,11 +49,14 @@ class PendingQuestion(enum.IntEnum):
     DATA = enum.auto()
     CHUNK = enum.auto()
     MESSAGE = enum.auto()
+    AUTH = enum.auto()
     TLS = enum.auto()
 
 
 #: The phases in which commands are read.
-COMMAND_PHASES = frozenset((Phase.HELLO, Phase.READY, Phase.MAIL, Phase.RCPT, Phase.CHUNKS))
+COMMAND_PHASES = frozenset((Phase.HELLO, Phase.LOGIN, Phase.READY, Phase.MAIL, Phase.RCPT, Phase.CHUNKS))
+#: The phases between messages.
+IDLE_PHASES = frozenset((Phase.LOGIN, Phase.READY))
 #: The phases with a transaction that RSET or EHLO ends.
 TRANSACTION_PHASES = frozenset((Phase.MAIL, Phase.RCPT, Phase.CHUNKS))
 

@@ -1,21 +1,18 @@
-"""The state of a server's session, with every change of it.
+"""The state of a server's session, and its changes by commands and input.
 
-Only the methods in this module change the phase, the counts and the other fields; `verbs` and `machine` read them and
-call the methods. The three queues (input, events, output) are filled and emptied by `machine` too.
-
-The table AFTER_ANSWER has the phase that follows the driver's answer to each question; VERBS, in `verbs`, has the
-phases in which each command is allowed.
+Only the methods in this module and the functions of `answers` change the phase, the counts and the other fields;
+`verbs` and `machine` read them and call the methods. The three queues (input, events, output) are filled and emptied by
+`machine` too. VERBS, in `verbs`, has the phases in which each command is allowed.
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import BareControl, ChunkReader, DotReader, InputBuffer, TextCheck
 from mta.smtp.limits import Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
+from mta.smtp.server.auth import MAX_RESPONSE, LoginTerms
 from mta.smtp.server.commands import shown
 from mta.smtp.server.events import (
     NEED_DATA,
@@ -35,13 +32,15 @@ from mta.smtp.server.phases import TRANSACTION_PHASES, Chunk, PendingQuestion, P
 _BODY_END = BodyEnd()
 _RESET = Reset()
 # In Python 3.11, reading a member off its Enum costs as much as a call. All of them were 3 % of a relayed message.
-_HELLO, _READY, _CHUNK, _CHUNKS, _SKIP, _DONE, _TLS, _CLOSED = (
+_HELLO, _LOGIN, _READY, _CHUNK, _CHUNKS, _SKIP, _DONE, _SASL, _TLS, _CLOSED = (
     Phase.HELLO,
+    Phase.LOGIN,
     Phase.READY,
     Phase.CHUNK,
     Phase.CHUNKS,
     Phase.SKIP,
     Phase.DONE,
+    Phase.SASL,
     Phase.TLS,
     Phase.CLOSED,
 )
@@ -57,6 +56,7 @@ class ServerState:
     """The state of one session."""
 
     __slots__ = (
+        "before_login",
         "check",
         "chunk",
         "chunks",
@@ -70,6 +70,9 @@ class ServerState:
         "input_ended",
         "leniency",
         "limits",
+        "logged_in",
+        "logins",
+        "mechanisms",
         "name",
         "outgoing",
         "pending_events",
@@ -81,7 +84,15 @@ class ServerState:
     )
 
     def __init__(
-        self, limits: SmtpLimits, name: str, *, starttls: bool, tls: bool, dsn: bool, leniency: Leniency
+        self,
+        limits: SmtpLimits,
+        name: str,
+        *,
+        starttls: bool,
+        tls: bool,
+        dsn: bool,
+        leniency: Leniency,
+        logins: LoginTerms,
     ) -> None:
         self.limits = limits
         self.leniency = leniency
@@ -89,6 +100,12 @@ class ServerState:
         self.starttls = starttls
         self.dsn = dsn
         self.tls = tls
+        self.logins = logins
+        #: The mechanisms that are offered now.
+        self.mechanisms = logins.in_tls if tls else logins.in_clear
+        self.logged_in = False
+        #: `dsn` and `leniency` as they were before the login.
+        self.before_login = (dsn, leniency)
         #: Whether the client sent EHLO.
         self.extended = False
         #: Whether the last DATA was refused, so that the next lines may be a message that was sent all the same.
@@ -133,6 +150,9 @@ class ServerState:
             raise LocalProtocolError("TLS began unasked")
         self.tls = True
         self.phase = _HELLO
+        self.logged_in = False
+        self.dsn, self.leniency = self.before_login
+        self.mechanisms = self.logins.in_tls
 
     # Commands
 
@@ -189,6 +209,33 @@ class ServerState:
             return None
         self.phase = _READY
         return _RESET
+
+    def offer_logins(self, mechanisms: tuple[str, ...]) -> None:
+        """Offer these mechanisms until the client has logged in."""
+        if not self.logged_in:
+            self.mechanisms = mechanisms
+
+    def end_login(self, reply: Reply) -> None:
+        """End a login that the client began, and refuse its response."""
+        self.leave_login()
+        self.count_error(b"AUTH", reply)
+
+    def expect_response(self) -> None:
+        """Read a response to a challenge next."""
+        self.phase = _SASL
+        self.input.limit = MAX_RESPONSE
+
+    def log_in(self) -> None:
+        """Note that the client has logged in."""
+        self.logged_in = True
+        self.mechanisms = ()
+        self.dsn, self.leniency = True, self.logins.leniency
+        self.leave_login()
+
+    def leave_login(self) -> None:
+        """Read commands again, because the login succeeded or failed."""
+        self.input.limit = self.limits.command_line
+        self.phase = _LOGIN if self.logins.required and not self.logged_in else _READY
 
     def note_data_refused(self) -> None:
         """Note that DATA was refused."""
@@ -281,96 +328,7 @@ class ServerState:
         self.outgoing.append(refusal.wire)
         return BodyRefused(refusal)
 
-    def _begin_body(self) -> None:
+    def begin_body(self) -> None:
+        """Prepare the checks of the next body."""
         limits = self.limits
         self.check = TextCheck(limits.message_size, limits.text_line, line_feeds=self.leniency.line_feeds)
-
-    # Answers of the driver
-
-    def answer(self, reply: Reply) -> None:
-        """Answer the pending question. Raises LocalProtocolError if there is none."""
-        question, self.question = self.question, None
-        if question is None:
-            raise LocalProtocolError(f"nothing was asked that {reply} could answer")
-        if self.phase is _CLOSED:
-            return
-        if reply.code == 421:
-            self.close(reply, reply.text)
-            return
-        after = AFTER_ANSWER[question]
-        phase = after.positive if reply.positive else after.negative
-        if phase is not None:
-            self.phase = phase
-        after.effect(self, reply)
-
-    def _greeted(self, reply: Reply) -> None:
-        if not reply.positive:
-            self.close(reply, reply.text)
-        elif self.input.size and not self.leniency.haste:
-            self.close(canned_replies.SPOKE_TOO_SOON, "input before the greeting")
-        else:
-            self.outgoing.append(reply.wire)
-
-    def _hello_answered(self, reply: Reply) -> None:
-        if not reply.positive:
-            self.say(reply)
-        elif self.extended:
-            offer_tls = self.starttls and not self.tls
-            size = self.limits.message_size
-            self.say(canned_replies.extended_hello(self.name, size, starttls=offer_tls, dsn=self.dsn))
-        else:
-            self.say(canned_replies.hello(self.name))
-
-    def _recipient_answered(self, reply: Reply) -> None:
-        self.outgoing.append(reply.wire)
-        if reply.positive:
-            self.transaction.accepted += 1
-        else:
-            self.transaction.refused += 1
-
-    def _data_answered(self, reply: Reply) -> None:
-        if self.input.size and not (self.leniency.haste and reply.positive):
-            self.close(canned_replies.INPUT_BEHIND_DATA, "input behind DATA")
-            return
-        self.data_refused = not reply.positive
-        self._begin_body()
-        self.dots = DotReader()
-        self.outgoing.append(reply.wire)
-
-    def _chunk_answered(self, reply: Reply) -> None:
-        self._begin_body()
-        self.chunks = ChunkReader()
-        if not reply.positive:
-            self.chunk.refusal = reply
-
-    def _message_answered(self, reply: Reply) -> None:
-        self.outgoing.append(reply.wire)
-        if reply.positive:
-            self.idle = 0
-
-    def _tls_answered(self, reply: Reply) -> None:
-        if reply.positive and self.input.size:
-            self.close(canned_replies.INPUT_BEHIND_STARTTLS, "input behind STARTTLS")
-        else:
-            self.outgoing.append(reply.wire)
-
-
-@dataclass(frozen=True, slots=True)
-class AfterAnswer:
-    """The phases after a positive and after a negative answer (None: no change), and a further effect."""
-
-    positive: Phase
-    negative: Phase | None
-    effect: Callable[[ServerState, Reply], None] = ServerState.say
-
-
-AFTER_ANSWER = {
-    PendingQuestion.GREETING: AfterAnswer(Phase.HELLO, Phase.CLOSED, ServerState._greeted),
-    PendingQuestion.HELLO: AfterAnswer(Phase.READY, None, ServerState._hello_answered),
-    PendingQuestion.SENDER: AfterAnswer(Phase.MAIL, Phase.READY),
-    PendingQuestion.RECIPIENT: AfterAnswer(Phase.RCPT, None, ServerState._recipient_answered),
-    PendingQuestion.DATA: AfterAnswer(Phase.DATA, Phase.READY, ServerState._data_answered),
-    PendingQuestion.CHUNK: AfterAnswer(Phase.CHUNK, Phase.SKIP, ServerState._chunk_answered),
-    PendingQuestion.MESSAGE: AfterAnswer(Phase.READY, Phase.READY, ServerState._message_answered),
-    PendingQuestion.TLS: AfterAnswer(Phase.TLS, None, ServerState._tls_answered),
-}

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
+from mta.smtp.server.auth import parse_auth
 from mta.smtp.server.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt
-from mta.smtp.server.events import DataBegin, Event, Hello, StartTls
-from mta.smtp.server.phases import COMMAND_PHASES, PendingQuestion, Phase
+from mta.smtp.server.events import AuthBegin, DataBegin, Event, Hello, StartTls
+from mta.smtp.server.phases import COMMAND_PHASES, IDLE_PHASES, PendingQuestion, Phase
 from mta.smtp.server.state import ServerState
 
 _BY_DATA = DataBegin(chunking=False)
@@ -31,7 +32,7 @@ def _helo(state: ServerState, argument: bytes) -> Event | None:
 
 
 def _mail(state: ServerState, argument: bytes) -> Event:
-    if state.phase is Phase.HELLO and not state.leniency.names:
+    if state.phase is Phase.HELLO and (state.logins.required or not state.leniency.names):
         raise ProtocolRefusal(canned_replies.HELLO_FIRST)
     command = parse_mail(argument, state.leniency)
     if not state.dsn and (command.ret is not None or command.envid is not None):
@@ -90,6 +91,16 @@ def _quit(state: ServerState, argument: bytes) -> Event | None:
     parse_nothing(argument)
     state.close(canned_replies.GOODBYE, "QUIT")
     return None
+
+
+def _auth(state: ServerState, argument: bytes) -> Event:
+    offered = state.mechanisms
+    if state.logged_in:
+        raise ProtocolRefusal(canned_replies.LOGGED_IN_ALREADY)
+    if not offered:
+        in_tls = state.starttls and not state.tls and state.logins.in_tls
+        raise ProtocolRefusal(canned_replies.TLS_FIRST if in_tls else canned_replies.NO_AUTH)
+    return state.ask(PendingQuestion.AUTH, AuthBegin(*parse_auth(argument, offered)))
 
 
 def _starttls(state: ServerState, argument: bytes) -> Event:
@@ -165,14 +176,14 @@ VERBS = {
     b"RSET": Verb(_rset, idle=True),
     b"NOOP": Verb(_always_reply(canned_replies.NOTHING_DONE), idle=True),
     b"QUIT": Verb(_quit),
-    b"VRFY": Verb(_vrfy, idle=True),
+    b"VRFY": Verb(_vrfy, COMMAND_PHASES - {Phase.LOGIN}, idle=True),
     b"HELP": Verb(_always_reply(canned_replies.HELP), idle=True),
     b"EXPN": Verb(_always_reply(canned_replies.NO_EXPN), idle=True),
     b"ETRN": Verb(_always_reply(canned_replies.NO_ETRN), idle=True),
     b"TURN": Verb(_always_refuse(canned_replies.NO_TURN)),
-    b"AUTH": Verb(_always_refuse(canned_replies.NO_AUTH)),
+    b"AUTH": Verb(_auth, IDLE_PHASES, idle=True),
     b"PROXY": Verb(_proxy),
-    b"STARTTLS": Verb(_starttls, frozenset((Phase.READY,)), idle=True),
+    b"STARTTLS": Verb(_starttls, IDLE_PHASES, idle=True),
     # An attacker can make a browser or a proxy send commands in the body of a request.
     **dict.fromkeys((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"), Verb(_http)),
 }
@@ -194,6 +205,7 @@ def unknown_verb(word: bytes, argument: bytes) -> Verb:
 #: The reply to a command that is not allowed in a phase.
 OUT_OF_PLACE = {
     Phase.HELLO: canned_replies.HELLO_FIRST,
+    Phase.LOGIN: canned_replies.LOGIN_FIRST,
     Phase.READY: canned_replies.SENDER_FIRST,
     Phase.MAIL: canned_replies.SENDER_GIVEN,
     Phase.RCPT: canned_replies.SENDER_GIVEN,

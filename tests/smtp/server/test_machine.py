@@ -12,6 +12,7 @@ from mta.smtp.limits import SmtpLimits
 from mta.smtp.parameters import Recipient
 from mta.smtp.replies import reply
 from mta.smtp.server import canned_replies
+from mta.smtp.server.answers import AFTER_ANSWER
 from mta.smtp.server.events import (
     NEED_DATA,
     WAITING,
@@ -28,7 +29,6 @@ from mta.smtp.server.events import (
 )
 from mta.smtp.server.machine import ServerMachine
 from mta.smtp.server.phases import COMMAND_PHASES, PendingQuestion
-from mta.smtp.server.state import AFTER_ANSWER
 from mta.smtp.server.verbs import OUT_OF_PLACE, VERBS
 from tests.strategies import splits, wild_bytes
 

@@ -1,4 +1,4 @@
-"""The state of a session changes in one module."""
+"""The state of a session changes in two modules."""
 
 import ast
 from pathlib import Path
@@ -11,7 +11,7 @@ FOLDER = Path(mta.smtp.server.__file__).parent
 def test_no_other_module_assigns_to_a_field_of_the_state() -> None:
     written = []
     for path in FOLDER.glob("*.py"):
-        if path.name == "state.py":
+        if path.name in {"state.py", "answers.py"}:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
