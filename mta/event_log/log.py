@@ -166,8 +166,26 @@ class EventLog:
         fields = {"client": client, "helo": helo, "reason": text}
         self._emit_limited("session-ended", (client, kind_of(text)), fields, {"client": client, "reason": text})
 
-    def accepted(self, id: QueueId, envelope: Envelope, size: int) -> None:
-        """A message of `size` octets is on disk and the client was told so."""
+    def login(self, client: str, user: str, mechanism: str, tls: str) -> None:
+        """A client has logged in, under this protection by TLS. Programs that read logs rely on this line."""
+        self._emit("login", client=client, user=user, mechanism=mechanism, tls=tls or None)
+
+    def login_failed(self, client: str, user: str, mechanism: str, tls: str, reply: Reply) -> None:
+        """A client could not log in. Programs that ban clients by the log rely on this line.
+
+        `user` is "" for a name that does not exist, because people type passwords there.
+        """
+        fields = {
+            "client": client,
+            "user": user or None,
+            "mechanism": mechanism,
+            "tls": tls or None,
+            "reply": str(reply),
+        }
+        self._emit_limited("login-failed", (client, "login"), fields, {"client": client})
+
+    def accepted(self, id: QueueId, envelope: Envelope, size: int, user: str = "") -> None:
+        """A message of `size` octets is on disk and the client was told so; `user` is its login."""
         origin = envelope.origin
         fields: dict[str, Field] = {
             "id": id,
@@ -176,6 +194,7 @@ class EventLog:
             "from": _path(envelope.sender),
             "recipients": len(envelope.recipients),
             "size": size,
+            "user": user or None,
         }
         self._emit_fields("accepted", fields)
 

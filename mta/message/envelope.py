@@ -8,8 +8,8 @@ from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
 
 __all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
 
-# The protocol of an alias expansion, in the place of a keyword of RFC 3848.
-_ALIAS = "alias"
+# The protocols of an alias expansion, in the place of a keyword of RFC 3848: without and with a login of the client.
+_ALIAS, _ALIAS_OF_USER = "alias", "alias-A"
 
 
 @fast_value(frozen=True, slots=True)
@@ -27,12 +27,18 @@ class Origin:
 
     def by_alias(self) -> "Origin":
         """Return the origin of a message whose recipients come from an alias and are not expanded again."""
-        return replace(self, protocol=_ALIAS)
+        return replace(self, protocol=_ALIAS_OF_USER if self.authenticated else _ALIAS)
 
     @property
     def is_by_alias(self) -> bool:
         """Whether `by_alias` made this origin."""
-        return self.protocol == _ALIAS
+        return self.protocol in (_ALIAS, _ALIAS_OF_USER)
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the client had logged in."""
+        # Of the keywords of RFC 3848 and RFC 6531 section 4.3, those end so; the relay itself makes each protocol.
+        return self.protocol.endswith("A")
 
 
 @fast_value(frozen=True, slots=True)

@@ -186,11 +186,11 @@ def needs_utf8(block: bytes) -> bool:
     return not (block.isascii() or _TRACE_FIELDS.sub(b"", block).isascii())
 
 
-def protocol_keyword(*, esmtp: bool, tls: bool = False, smtputf8: bool = False) -> str:
-    """Return the keyword for a client's protocol (RFC 3848, RFC 6531 section 4.3)."""
-    if not esmtp:
+def protocol_keyword(*, esmtp: bool, tls: bool = False, login: bool = False, smtputf8: bool = False) -> str:
+    """Return the keyword for a client's protocol (RFC 3848, RFC 6531 section 4.3). A `login` is a feature of ESMTP."""
+    if not (esmtp or login):
         return "SMTP"
-    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "")
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "") + ("A" if login else "")
 
 
 def received_field(

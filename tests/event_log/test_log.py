@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.event_log.log import EventLog, Stages, render_json, render_text
+from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId
 from mta.smtp.address import Address
@@ -61,6 +62,36 @@ def test_nothing_a_remote_says_can_make_a_second_line(helo: str, sender: str) ->
         event_log.refused("192.0.2.1", helo, sender, None, reply(550, "5.7.1", "no"))
         assert len(lines[0].splitlines()) == 1
         assert lines[0].isascii()
+
+
+def test_logins_are_lines_that_other_programs_can_read() -> None:
+    lines, event_log = lines_of()
+    event_log.login("192.0.2.1", "alice", "PLAIN", "TLSv1.3 TLS_AES_256_GCM_SHA384")
+    event_log.login_failed("192.0.2.1", "alice", "LOGIN", "", reply(535, "5.7.8", "wrong"))
+    event_log.login_failed("192.0.2.1", "", "PLAIN", "", reply(421, "4.7.0", "too many"))
+    assert [line.partition(" ")[2] for line in lines] == [
+        'login client=192.0.2.1 user=alice mechanism=PLAIN tls="TLSv1.3 TLS_AES_256_GCM_SHA384"\n',
+        'login-failed client=192.0.2.1 user=alice mechanism=LOGIN reply="535 5.7.8 wrong"\n',
+        'login-failed client=192.0.2.1 mechanism=PLAIN reply="421 4.7.0 too many"\n',
+    ]
+
+
+def test_mail_of_a_user_names_the_user() -> None:
+    lines, event_log = lines_of()
+    envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", "app", "ESMTPSA"))
+    event_log.accepted(ID, envelope, 9, "alice")
+    event_log.accepted(ID, envelope, 9)
+    assert lines[0].endswith(" from=<> recipients=1 size=9 user=alice\n")
+    assert lines[1].endswith(" from=<> recipients=1 size=9\n")
+
+
+def test_failed_logins_of_a_client_fill_no_log() -> None:
+    lines, event_log = lines_of()
+    for _ in range(60):
+        event_log.login_failed("192.0.2.1", "", "PLAIN", "", reply(535, "5.7.8", "wrong"))
+    event_log.stopped()
+    assert len(lines) == 50 + 2
+    assert lines[50].partition(" ")[2] == "login-failed client=192.0.2.1 more=10\n"
 
 
 def test_a_possible_duplicate_is_logged_before_the_message_can_be_sent_again() -> None:

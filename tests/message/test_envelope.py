@@ -27,6 +27,24 @@ def test_a_message_of_the_relay_itself_has_no_client() -> None:
     assert Origin.of_relay("relay.test") == Origin("", "relay.test", "local")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "authenticated"),
+    [
+        *((name, False) for name in ("SMTP", "ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS", "local")),
+        *((name, True) for name in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")),
+    ],
+)
+def test_an_origin_tells_whether_the_client_had_logged_in_after_an_alias_too(
+    protocol: str, *, authenticated: bool
+) -> None:
+    origin = Origin("203.0.113.9", "app", protocol)
+    by_alias = origin.by_alias()
+    assert (origin.authenticated, by_alias.authenticated) == (authenticated, authenticated)
+    assert by_alias.is_by_alias
+    assert by_alias.by_alias() == by_alias
+    assert not origin.is_by_alias
+
+
 def test_an_envelope_has_no_parameters_by_default() -> None:
     envelope = Envelope(None, (Recipient(BOB),), Origin.of_relay("relay.test"))
     assert (envelope.body_type, envelope.smtputf8, envelope.ret, envelope.envid) == (

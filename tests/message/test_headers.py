@@ -310,6 +310,10 @@ def test_no_client_can_break_a_trace_field(helo: str, tls: str, client: str) -> 
         ({"esmtp": True, "tls": True}, "ESMTPS"),
         ({"esmtp": True, "smtputf8": True}, "UTF8SMTP"),
         ({"esmtp": True, "smtputf8": True, "tls": True}, "UTF8SMTPS"),
+        ({"esmtp": True, "login": True}, "ESMTPA"),
+        ({"esmtp": True, "tls": True, "login": True}, "ESMTPSA"),
+        ({"esmtp": True, "smtputf8": True, "tls": True, "login": True}, "UTF8SMTPSA"),
+        ({"esmtp": False, "tls": True, "login": True}, "ESMTPSA"),
     ],
 )
 def test_the_protocol_is_a_registered_keyword(flags: dict[str, bool], keyword: str) -> None:
