@@ -166,7 +166,7 @@ class Incoming:
         finally:
             self._release_memory()
         self._stored = True
-        intake.event_log.accepted(self.id, self._envelope, body.size)
+        intake.event_log.accepted(self.id, self._envelope, body.size, self._client.user)
         return reply(250, "2.0.0", f"Ok: queued as {self.id}")
 
     def deliver(self) -> None:
@@ -253,6 +253,10 @@ class Incoming:
             return
         if not self._client.trusted and self._is_loop(block):
             self._refuse(MAIL_LOOP)
+            return
+        rule = self._client.senders
+        if rule is not None and (refusal := rule.refusal_of_header(block, self._envelope.sender)) is not None:
+            self._refuse(refusal)
             return
         kept = headers.strip(block, found, trusted=self._client.trusted)
         blank_line = b"\r\n" if headers.needs_blank_line(head, end) else b""

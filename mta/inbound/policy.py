@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mta.fast_value import fast_value
+from mta.inbound.sender_rule import SenderRule
 from mta.message.outcome import Failed, TryLater
 from mta.routing.route import Router, Routing
 from mta.smtp.address import Address, is_postmaster
@@ -33,10 +34,16 @@ _RESTRICTED_BEYOND = re.compile(r"^[./|]|[@%!`#&?]|/\.\./")
 
 @fast_value(frozen=True, slots=True)
 class Client:
-    """The client of a connection: its IP address, and whether RELAY_NETWORKS or a local network trusts it."""
+    """The client of a connection: its IP address, and whether it may send anywhere.
+
+    It may if RELAY_NETWORKS or a local network trusts it, or after it has logged in as a `user`. `senders` is the rule
+    of a user who may not use all senders.
+    """
 
     address: str
     trusted: bool
+    user: str = ""
+    senders: SenderRule | None = None
 
 
 class RelayPolicy:
@@ -60,10 +67,15 @@ class RelayPolicy:
         self._may_be_trusted = may_be_trusted
 
     def sender(self, client: Client, address: Address | None) -> Reply:
-        """Return the reply to MAIL. Senders are not verified, because the applications of a relay invent them."""
+        """Return the reply to MAIL.
+
+        Only the senders of a user with a list are verified, because the applications of a relay invent theirs.
+        """
         if address is not None and address.is_literal and not client.trusted:
             return self._refuse_literal(client)
-        return SENDER_OK
+        if client.senders is None:
+            return SENDER_OK
+        return client.senders.refusal_of_sender(address) or SENDER_OK
 
     def recipient(self, client: Client, address: Address) -> Reply | None:
         """Return the reply to RCPT, or None if it depends on the routing of the domain.
