@@ -28,7 +28,9 @@ from mta.connection_errors import connection_loss_text, handshake_error_text
 from mta.routing.route import Route, TlsRule
 from mta.smtp.address import is_ip
 from mta.tls.certificate_text import Fault, Problem, certificate_problem, mismatch
+from mta.tls.client_certificate import ClientCertificate
 from mta.tls.context import new_context, openssl_error_text, protocol_and_cipher
+from mta.tls.pem_files import ChainAndKey
 
 __all__ = [
     "CertificateRejected",
@@ -72,14 +74,17 @@ _CIPHERS = {
 }
 
 
-def client_options(route: Route, trust: TrustAnchors | None = None) -> "ClientOptions":
+def client_options(
+    route: Route, trust: TrustAnchors | None = None, certificate: ChainAndKey | None = None
+) -> "ClientOptions":
     """Return the options for `startTLS` or `wrapClientTLS`, for one connection to this route.
 
     Under TlsRule.VERIFY a certificate that does not prove `route.host` ends the handshake with CertificateRejected as
     the reason of `connectionLost`. Under other rules every certificate is accepted, and `describe` says whether it is
-    valid. VERIFY and REQUIRE need a cipher suite with forward secrecy and an AEAD (RFC 9325 section 4.1).
+    valid. VERIFY and REQUIRE need a cipher suite with forward secrecy and an AEAD (RFC 9325 section 4.1). The
+    `certificate`, if there is one, is shown to a server that asks for one.
     """
-    return ClientOptions(route, trust or _SYSTEM)
+    return ClientOptions(route, trust or _SYSTEM, certificate)
 
 
 def describe(transport: Any) -> str:
@@ -109,11 +114,12 @@ class ClientOptions:
     `verified` is False until a certificate has proved the host; `problem` is the reason if it did not.
     """
 
-    def __init__(self, route: Route, trust: TrustAnchors) -> None:
+    def __init__(self, route: Route, trust: TrustAnchors, certificate: ChainAndKey | None = None) -> None:
         self._host = route.host.rstrip(".")
         self._rule = route.tls
         self._strict = route.tls is TlsRule.VERIFY
         self._trust = trust
+        self._certificate = certificate
         self._protocol: weakref.ref[TLSMemoryBIOProtocol] | None = None
         self._leaf_checked = False
         self.problem: Problem | None = None
@@ -134,7 +140,7 @@ class ClientOptions:
         """Create the connection; called by Twisted."""
         # A weak reference, because the protocol owns the connection, which owns this object.
         self._protocol = weakref.ref(protocol)
-        connection = _Connection(self, _context(self._trust, self._rule))
+        connection = _Connection(self, _context(self._trust, self._rule, self._certificate))
         if not is_ip(self._host):
             connection.set_tlsext_host_name(self._host.encode("ascii"))
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
@@ -186,7 +192,7 @@ def clear_contexts() -> None:
 
 
 @lru_cache(maxsize=16)
-def _context(trust: TrustAnchors, rule: TlsRule) -> SSL.Context:
+def _context(trust: TrustAnchors, rule: TlsRule, certificate: ChainAndKey | None = None) -> SSL.Context:
     """Return the context for a rule, which is cached because reading the system's authorities takes long."""
     context = new_context(SSL.TLS_CLIENT_METHOD)
     context.set_cipher_list(_CIPHERS[rule])
@@ -196,24 +202,32 @@ def _context(trust: TrustAnchors, rule: TlsRule) -> SSL.Context:
     assert store is not None
     for root in x509.load_pem_x509_certificates(trust.roots) if trust.roots else ():
         store.add_cert(crypto.X509.from_cryptography(root))
+    if certificate is not None:
+        certificate.present(context)
     return context
 
 
 class TrustStore:
     """The certificate authorities that the relay trusts: those of SMARTHOST_CA_FILE, or else the system's.
 
-    `trouble` takes lines for the operator.
+    `trouble` takes lines for the operator. The smarthost is shown `certificate`, if there is one.
     """
 
-    def __init__(self, path: Path | None, trouble: Callable[[str], object]) -> None:
+    def __init__(
+        self, path: Path | None, trouble: Callable[[str], object], certificate: ClientCertificate | None = None
+    ) -> None:
         """Read the file, if there is one. Raises OSError."""
+        self._certificate = certificate
         self._path = path
         self._trouble = trouble
         self._trust = TrustAnchors() if path is None else TrustAnchors(path.read_bytes(), system=False)
 
     def options(self, route: Route) -> ClientOptions:
         """Return the options for TLS on a connection to this route."""
-        return client_options(route, self._trust)
+        certificate = self._certificate
+        if certificate is None or not (route.smarthost and route.credentials):
+            return client_options(route, self._trust)
+        return client_options(route, self._trust, certificate.pair)
 
     def reload(self) -> None:
         """Read the authorities again for new connections; if the file cannot be used, keep those known so far."""
