@@ -18,9 +18,9 @@ from mta.queue.interface import QueueError
 _OTHERS = 0o077
 _EVERYONE = 0o007
 # The relay's entries in QUEUE_DIR and in the homes of workers, with their types. The name of the queue file is a prefix
-# of the names of its WAL and its copies.
+# of the names of its WAL and its copies. The files of `mta/oauth/token_file.py` lie beside it.
 _KINDS = (
-    (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?"), stat.S_IFREG),
+    (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?|oauth\.(?:json(?:\.new)?|lock)"), stat.S_IFREG),
     (re.compile(rf"{BODIES}|worker-[0-9]+"), stat.S_IFDIR),
 )
 # The daemon reads no file under this name. A foreign entry here only delays the effect of an operator's commands.

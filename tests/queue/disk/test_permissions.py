@@ -51,7 +51,10 @@ def put_socket(path: Path) -> None:
         it.bind(str(path))
 
 
-FILES = ("lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.new")
+FILES = (
+    *("lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.new"),
+    *("oauth.json", "oauth.json.new", "oauth.lock"),
+)
 THINGS = {
     "symbolic link": put_symlink,
     "symbolic link to nowhere": put_dangling_link,
@@ -143,11 +146,11 @@ def test_all_files_are_for_the_owner_only_with_any_umask(tmp_path, umask):
 
 def test_files_that_came_back_open_from_a_backup_are_closed(tmp_path):
     prepare(tmp_path)
-    for name, wide in (("queue.sqlite", 0o644), ("lock", 0o666), ("bodies", 0o755)):
+    for name, wide in (("queue.sqlite", 0o644), ("lock", 0o666), ("oauth.json", 0o640), ("bodies", 0o755)):
         (tmp_path / name).touch()
         (tmp_path / name).chmod(wide)
     prepare(tmp_path)
-    assert [mode(tmp_path / name) for name in ("queue.sqlite", "lock", "bodies")] == [0o600, 0o600, 0o700]
+    assert [mode(tmp_path / name) for name in ("queue.sqlite", "oauth.json", "lock", "bodies")] == [0o600] * 3 + [0o700]
 
 
 @pytest.mark.parametrize(("was", "now"), [(0o755, 0o700), (0o770, 0o700), (0o777, 0o700), (0o2770, 0o2700)])
