@@ -17,6 +17,7 @@ PAGES = {
     "server": "server.md",
     "tls": "server.md",
     "secondary": "secondary.md",
+    "microsoft365": "microsoft365.md",
     "gmail": "gmail.md",
     "ses": "ses.md",
     "smarthost": "smarthost.md",
