@@ -67,6 +67,7 @@ MAY_IMPORT = {
     },
     "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
+    "mta.users": {"mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.config": {
         "mta.config.logins",
         "mta.config.sources",

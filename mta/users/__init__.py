@@ -1,0 +1,1 @@
+"""The users that may log in: their file, the checks of their passwords, and the limits of failed logins."""
