@@ -60,7 +60,7 @@ def _discard_output() -> None:
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"mta.cli.{name}" for name in ("config", "dkim", "health", "queue")}
+    modules={name: f"mta.cli.{name}" for name in ("config", "dkim", "health", "queue", "user")}
     | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim"),
 )
 @env_file_option
