@@ -72,6 +72,8 @@ MAY_IMPORT = {
         "mta.config.logins",
         "mta.config.sources",
         "mta.smtp",
+        "mta.oauth.grants",
+        "mta.oauth.providers",
         "mta.routing.route",
         "mta.routing.hostpatterns",
         "mta.delivery.retry",
@@ -82,6 +84,9 @@ MAY_IMPORT = {
         "mta.config.setting",
         "mta.config.table",
         "mta.config.value_types",
+        "mta.oauth.grants",
+        "mta.oauth.providers",
+        "mta.routing.route",
     },
     "mta.config.sources": {
         "mta.config.setting",

@@ -20,6 +20,7 @@ from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes
 from mta.delivery.local.rule import LocalKind, LocalRule
 from mta.delivery.retry import RetrySchedule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
+from mta.oauth.grants import Grant
 from mta.routing.route import Smarthost
 from mta.smtp.address import AddressError, parse_domain
 from mta.smtp.domains import DomainList
@@ -79,6 +80,10 @@ class Settings:
     port_out: int
     #: None for direct delivery.
     smarthost: Smarthost | None
+    #: The grant of access tokens for the smarthost; None if it gets none.
+    grant: Grant | None
+    #: The certificate that the smarthost is shown, and its key.
+    client_certificate: tuple[Path, Path] | None
     #: The authorities that the smarthost's certificate must come from. None: the system's.
     smarthost_ca_file: Path | None
     #: A key or a directory of keys. None: mail is not signed.
@@ -162,10 +167,10 @@ def _assemble(
     mailname = _mailname(reader, host_name)
     certificate, key = files.certificate(reader)
     submission = read_submission(reader, certificate=certificate is not None)
-    smarthost = read_smarthost(reader, macros)
+    choice = read_smarthost(reader, macros, files.client_certificate(reader))
     aliases = files.aliases(reader)
     run_as = _run_as(reader, submission)
-    stand_ins = _stand_ins(mailname, run_as, aliases, macros.path, smarthost)
+    stand_ins = _stand_ins(mailname, run_as, aliases, macros.path, choice.smarthost)
     return Settings(
         port=get(table.PORT),
         bind_ip=get(table.BIND_IP),
@@ -187,7 +192,9 @@ def _assemble(
         auth_users_file=submission.users_file,
         auth_in_clear=submission.in_clear,
         port_out=get(table.SMTPPORTOUT),
-        smarthost=smarthost,
+        smarthost=choice.smarthost,
+        grant=choice.grant,
+        client_certificate=choice.certificate,
         smarthost_ca_file=files.authorities(reader),
         dkim_key_path=files.dkim_keys(reader),
         dkim_selector=get(table.DKIM_SELECTOR),

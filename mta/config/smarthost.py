@@ -1,22 +1,41 @@
-"""Chooses the smarthost: Gmail, Amazon SES, SMARTHOST_ADDRESS, or none for direct delivery, in this order."""
+"""Chooses the smarthost: Gmail, Microsoft 365, Amazon SES, SMARTHOST_ADDRESS, or none for direct delivery."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mta.config import table
-from mta.config.setting import FILE_SUFFIX, Setting, SettingsReader
+from mta.config.logins.smarthost_login import (
+    O365,
+    SES,
+    SMARTHOST,
+    SmarthostLogin,
+    gmail_login,
+    o365_login,
+    own_login,
+    ses_login,
+)
+from mta.config.setting import Setting, SettingsReader
 from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
+from mta.oauth.grants import Grant
+from mta.oauth.providers import CLOUDS, Cloud
 from mta.routing.hostpatterns import host_address, matches
-from mta.routing.route import Credentials, Smarthost, TlsRule
+from mta.routing.route import Credentials, Smarthost, TlsRule, TokenCredentials
 
-_GMAIL_PORT = 587
-_GMAIL = (table.GMAIL_USER, table.GMAIL_PASSWORD)
-_SES = (table.SES_USER, table.SES_PASSWORD)
+_SUBMISSION = 587
 _SES_DETAILS = (table.SES_REGION, table.SES_PORT)
-_SMARTHOST = (table.SMARTHOST_USER, table.SMARTHOST_PASSWORD)
-_SMARTHOST_DETAILS = (table.SMARTHOST_PORT, table.SMARTHOST_ALIASES, table.SMARTHOST_TLS)
+_SMARTHOST_DETAILS = (
+    table.SMARTHOST_PORT,
+    table.SMARTHOST_ALIASES,
+    table.SMARTHOST_TLS,
+    table.SMARTHOST_TOKEN_SCOPE,
+    table.SMARTHOST_CERTIFICATE_PATH,
+    table.SMARTHOST_KEY_PATH,
+)
+_OWN = (table.SMARTHOST_ADDRESS, *SMARTHOST, *_SMARTHOST_DETAILS)
 _DIRECT = (table.SMTPPORTOUT, table.PRIVATE_DESTINATIONS)
-_LAX = {
+_LAX: Mapping[TlsRule, str] = {
     TlsRule.NONE: "the password is used with CRAM-MD5 only; mail stays queued if the smarthost does not offer that",
     TlsRule.OPPORTUNISTIC: (
         "the password is sent in clear if the smarthost, or a host that impersonates it, does not offer TLS"
@@ -25,56 +44,84 @@ _LAX = {
         "the password is sent to any host that impersonates the smarthost, because no certificate is checked"
     ),
 }
+# A token is never sent in clear.
+_LAX_GRANT = "the token is sent to any host that impersonates the smarthost, because no certificate is checked"
 
 
-def read_smarthost(reader: SettingsReader, macros: Macros | None = None) -> Smarthost | None:
-    """Return the smarthost, or None for direct delivery. Add a notice about each setting without effect."""
+@dataclass(frozen=True, slots=True)
+class SmarthostChoice:
+    """The smarthost, None for direct delivery, with the grant of its tokens and the certificate that it is shown."""
+
+    smarthost: Smarthost | None = None
+    grant: Grant | None = None
+    certificate: tuple[Path, Path] | None = None
+
+
+def read_smarthost(
+    reader: SettingsReader, macros: Macros | None = None, certificate: tuple[Path, Path] | None = None
+) -> SmarthostChoice:
+    """Return the choice of the smarthost. Add a notice about each setting without effect.
+
+    `certificate` is the client certificate and its key, if they are set.
+    """
     macros = macros or Macros()
-    gmail = _login(reader, _GMAIL)
-    if gmail:
-        first = "GMAIL_USER and GMAIL_PASSWORD take precedence"
-        _unused(reader, (*_SES, *_SES_DETAILS, table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
-        return _provider(reader, macros, ("smtp.gmail.com", _GMAIL_PORT), gmail, "*.gmail.com")
-    ses = _login(reader, _SES)
-    if ses:
-        first = "SES_USER and SES_PASSWORD take precedence"
-        _unused(reader, (table.SMARTHOST_ADDRESS, *_SMARTHOST, *_SMARTHOST_DETAILS), first)
+    if login := gmail_login(reader):
+        _unused(reader, (*O365, table.O365_CLOUD, *SES, *_SES_DETAILS, *_OWN), f"{login.given} take precedence")
+        return _provider(reader, macros, ("smtp.gmail.com", _SUBMISSION), login)
+    if login := o365_login(reader):
+        _unused(reader, (*SES, *_SES_DETAILS, *_OWN), f"{login.given} take precedence")
+        host = CLOUDS[Cloud(reader.get(table.O365_CLOUD))].smtp
+        return _provider(reader, macros, (host, _SUBMISSION), login)
+    _unused(reader, (table.O365_CLOUD,), "O365_USER is not set")
+    if login := ses_login(reader):
+        _unused(reader, _OWN, f"{login.given} take precedence")
         host = f"email-smtp.{reader.get(table.SES_REGION)}.amazonaws.com"
-        return _provider(reader, macros, (host, reader.get(table.SES_PORT)), ses, "*.amazonaws.com")
+        return _provider(reader, macros, (host, reader.get(table.SES_PORT)), login, "*.amazonaws.com")
     _unused(reader, _SES_DETAILS, "SES_USER and SES_PASSWORD are not both set")
-    login = _login(reader, _SMARTHOST)
-    if not reader.get(table.SMARTHOST_ADDRESS):
-        if login:
-            # Direct delivery would lose mail if port 25 is blocked or other hosts reject this host's address.
-            reader.mistake(table.SMARTHOST_ADDRESS, "it is not set although SMARTHOST_USER and SMARTHOST_PASSWORD are")
-        _unused(reader, _SMARTHOST_DETAILS, "SMARTHOST_ADDRESS is not set")
-        _unused(reader, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
-        _unhonoured(reader, macros, {PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS}, "there is no smarthost")
-        return None
-    return _own_smarthost(reader, macros, login)
+    login = own_login(reader, certificate=certificate is not None)
+    if reader.get(table.SMARTHOST_ADDRESS):
+        return _own_smarthost(reader, macros, login, certificate)
+    if login:
+        # Direct delivery would lose mail if port 25 is blocked or other hosts reject this host's address.
+        reader.mistake(table.SMARTHOST_ADDRESS, f"it is not set although {login.given} are")
+    _unused(reader, _SMARTHOST_DETAILS, "SMARTHOST_ADDRESS is not set")
+    _unused(reader, (table.SMARTHOST_CA_FILE,), "there is no smarthost")
+    _unhonoured(reader, macros, {PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS}, "there is no smarthost")
+    return SmarthostChoice()
 
 
 def _provider(
-    reader: SettingsReader, macros: Macros, host: tuple[str, int], login: Credentials, aliases: str
-) -> Smarthost:
+    reader: SettingsReader, macros: Macros, host: tuple[str, int], login: SmarthostLogin, aliases: str = ""
+) -> SmarthostChoice:
+    """Return a provider's host. `aliases` is the pattern of its hosts, by default the others beside this one."""
     _unused(reader, _DIRECT, "all mail goes to the smarthost")
-    _unhonoured(reader, macros, {VERIFY_HOSTS}, "the certificates of Gmail and Amazon SES are always verified")
-    _unhonoured(reader, macros, {PROTOCOL}, "with Gmail and Amazon SES the port determines the protocol")
-    return Smarthost((host,), TlsRule.VERIFY, login, (aliases,))
+    providers = "Gmail, Microsoft 365 and Amazon SES"
+    _unhonoured(reader, macros, {VERIFY_HOSTS}, f"the certificates of {providers} are always verified")
+    _unhonoured(reader, macros, {PROTOCOL}, f"with {providers} the port determines the protocol")
+    aliases = aliases or f"*.{host[0].partition('.')[2]}"
+    return SmarthostChoice(Smarthost((host,), TlsRule.VERIFY, login.credentials, (aliases,)), login.grant)
 
 
-def _own_smarthost(reader: SettingsReader, macros: Macros, login: Credentials | None) -> Smarthost:
+def _own_smarthost(
+    reader: SettingsReader, macros: Macros, login: SmarthostLogin | None, certificate: tuple[Path, Path] | None
+) -> SmarthostChoice:
     _unused(reader, _DIRECT, "all mail goes to the smarthost")
     tls = _tls_rule(reader, macros, login)
     if tls is not TlsRule.VERIFY:
         _unused(reader, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
     if tls is TlsRule.NONE:
         _unhonoured(reader, macros, {PROTOCOL}, "SMARTHOST_TLS=none")
+        _unused(reader, (table.SMARTHOST_CERTIFICATE_PATH,), "SMARTHOST_TLS=none")
+        certificate = None
+    if not (login and login.grant):
+        _unused(reader, (table.SMARTHOST_TOKEN_SCOPE,), "SMARTHOST_TOKEN_URL is not set")
     implicit = True if PROTOCOL in macros.changes else None
-    return Smarthost(_hosts(reader), tls, login, _aliases(reader, login), implicit)
+    aliases = _aliases(reader, login)
+    smarthost = Smarthost(_hosts(reader), tls, login.credentials if login else None, aliases, implicit)
+    return SmarthostChoice(smarthost, login.grant if login else None, certificate)
 
 
-def _tls_rule(reader: SettingsReader, macros: Macros, login: Credentials | None) -> TlsRule:
+def _tls_rule(reader: SettingsReader, macros: Macros, login: SmarthostLogin | None) -> TlsRule:
     """Return the rule of SMARTHOST_TLS or, if it is unset, the safest rule that Exim applied with these macros."""
     tls = reader.get(table.SMARTHOST_TLS)
     if tls:
@@ -84,9 +131,23 @@ def _tls_rule(reader: SettingsReader, macros: Macros, login: Credentials | None)
     else:
         tls = TlsRule.OPPORTUNISTIC
     if login and tls in _LAX:
-        said_by = f"SMARTHOST_TLS={tls.value}" if reader.is_set(table.SMARTHOST_TLS) else f"{VERIFY_HOSTS} is empty"
-        reader.notice(f"{said_by}: {_LAX[tls]}")
+        _weigh(reader, tls, login)
     return tls
+
+
+def _weigh(reader: SettingsReader, tls: TlsRule, login: SmarthostLogin) -> None:
+    """Add a notice about a login over TLS that proves nothing. Without TLS, only a password can be used."""
+    if isinstance(login.credentials, Credentials):
+        words = _LAX[tls]
+    elif tls is TlsRule.NONE:
+        reader.mistake(table.SMARTHOST_TLS, f"the login of {login.given} needs TLS")
+        return
+    elif isinstance(login.credentials, TokenCredentials):
+        words = _LAX_GRANT
+    else:
+        return
+    said_by = f"SMARTHOST_TLS={tls.value}" if reader.is_set(table.SMARTHOST_TLS) else f"{VERIFY_HOSTS} is empty"
+    reader.notice(f"{said_by}: {words}")
 
 
 def _hosts(reader: SettingsReader) -> tuple[tuple[str, int], ...]:
@@ -99,7 +160,7 @@ def _hosts(reader: SettingsReader) -> tuple[tuple[str, int], ...]:
     return (*ports, (last, reader.get(table.SMARTHOST_PORT) if own_port is None else own_port))
 
 
-def _aliases(reader: SettingsReader, login: Credentials | None) -> tuple[str, ...] | None:
+def _aliases(reader: SettingsReader, login: SmarthostLogin | None) -> tuple[str, ...] | None:
     """Return the patterns, None if unset. Add a notice if no configured host may be given the login."""
     aliases = reader.get(table.SMARTHOST_ALIASES)
     hosts = [host for host, _ in reader.get(table.SMARTHOST_ADDRESS)]
@@ -113,22 +174,6 @@ def _aliases(reader: SettingsReader, login: Credentials | None) -> tuple[str, ..
             f" queued{unless}; name the host in SMARTHOST_ALIASES, or unset it"
         )
     return aliases or None
-
-
-def _login(reader: SettingsReader, pair: tuple[Setting[str], Setting[str]]) -> Credentials | None:
-    """Return the credentials, or None. A user without a password, or the reverse, is a mistake.
-
-    Mail that is sent without the login, or by another route, may be rejected permanently.
-    """
-    user, password = map(reader.get, pair)
-    if user and password:
-        return Credentials(user, password, pair[0].name.removesuffix("_USER"))
-    given, missing = pair if user else reversed(pair)
-    if (user or password) and not reader.is_mistaken(missing):
-        file = missing.name + FILE_SUFFIX
-        empty = f"the file that {file} names is empty" if file in reader.names() else "it is not set"
-        reader.mistake(missing, f"{empty} although {given.name} is set: half a login is none")
-    return None
 
 
 def _unused(reader: SettingsReader, settings: Sequence[Setting[Any]], because: str) -> None:

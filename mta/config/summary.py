@@ -1,13 +1,14 @@
 """Summarizes the settings in lines for the log: who may send, to whom, by which route and with which security."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from mta.config import table
 from mta.config.schedule import write_schedule
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
 from mta.delivery.local.rule import LocalKind
-from mta.routing.route import Smarthost, TlsRule
+from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
 from mta.smtp.address import bracketed
 
 _TLS = {
@@ -106,12 +107,20 @@ def _smarthost(settings: Settings, smarthost: Smarthost) -> Iterator[str]:
         yield "TLS from the first byte on every port"
     if smarthost.tls is TlsRule.VERIFY:
         yield f"authorities of {settings.smarthost_ca_file or 'the system'}"
+    if settings.client_certificate:
+        yield f"shows the certificate {settings.client_certificate[0]}"
     if smarthost.credentials is None:
         yield "without login"
     elif smarthost.aliases is None:
-        yield "login at each of these hosts"
+        yield f"{_login(settings, smarthost.credentials)} at each of these hosts"
     else:
-        yield f"login at hosts that match {' ; '.join(smarthost.aliases)}"
+        yield f"{_login(settings, smarthost.credentials)} at hosts that match {' ; '.join(smarthost.aliases)}"
+
+
+def _login(settings: Settings, credentials: AnyCredentials) -> str:
+    if isinstance(credentials, TokenCredentials) and settings.grant:
+        return f"login with access tokens from {urlsplit(settings.grant.url).hostname}"
+    return "login with the certificate" if isinstance(credentials, CertificateCredentials) else "login"
 
 
 def _dkim(settings: Settings) -> str:

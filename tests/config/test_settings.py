@@ -59,6 +59,8 @@ def test_a_relay_works_without_settings() -> None:
         auth_in_clear=False,
         port_out=25,
         smarthost=None,
+        grant=None,
+        client_certificate=None,
         smarthost_ca_file=None,
         dkim_key_path=None,
         dkim_selector="dkim",

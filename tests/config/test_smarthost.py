@@ -7,7 +7,8 @@ import pytest
 from mta.config.setting import SettingsError, SettingsReader
 from mta.config.smarthost import read_smarthost
 from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
-from mta.routing.route import Credentials, Smarthost, TlsRule
+from mta.oauth.grants import ClientCredentials, RefreshToken
+from mta.routing.route import CertificateCredentials, Credentials, Smarthost, TlsRule, TokenCredentials
 
 GMAIL = {"GMAIL_USER": "g", "GMAIL_PASSWORD": "gp"}
 SES = {"SES_USER": "s", "SES_PASSWORD": "sp"}
@@ -18,9 +19,9 @@ LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "up"}
 def mode(*environs: dict[str, str], **more: str) -> tuple[Smarthost | None, list[str]]:
     environ = {name: text for environ in environs for name, text in environ.items()} | more
     reader = SettingsReader(environ)
-    smarthost = read_smarthost(reader)
+    choice = read_smarthost(reader)
     reader.check()
-    return smarthost, reader.notices
+    return choice.smarthost, reader.notices
 
 
 def smarthost(*environs: dict[str, str], **more: str) -> Smarthost:
@@ -212,7 +213,7 @@ LAX_REQUIRE = "the password is sent to any host that impersonates the smarthost,
 
 def with_macros(*changes: str, **environ: str) -> tuple[Smarthost | None, list[str]]:
     reader = SettingsReader(environ)
-    return read_smarthost(reader, Macros(changes=frozenset(changes))), reader.notices
+    return read_smarthost(reader, Macros(changes=frozenset(changes))).smarthost, reader.notices
 
 
 @pytest.mark.parametrize(
@@ -249,16 +250,16 @@ def test_the_environment_wins_over_macros() -> None:
     ]
 
 
+PROVIDERS = "Gmail, Microsoft 365 and Amazon SES"
+
+
 def test_no_macro_can_weaken_the_tls_of_a_provider() -> None:
     found, said = with_macros(ANY_CERTIFICATE, TLS_ONLY, SMTPS, **GMAIL)
     assert found is not None
     assert (found.tls, found.implicit_tls) == (TlsRule.VERIFY, None)
     assert said == [
-        (
-            f"{ANY_CERTIFICATE} in the macros file has no effect: the certificates of Gmail and Amazon SES are always"
-            " verified"
-        ),
-        f"{SMTPS} in the macros file has no effect: with Gmail and Amazon SES the port determines the protocol",
+        f"{ANY_CERTIFICATE} in the macros file has no effect: the certificates of {PROVIDERS} are always verified",
+        f"{SMTPS} in the macros file has no effect: with {PROVIDERS} the port determines the protocol",
     ]
 
 
@@ -278,3 +279,101 @@ def test_settings_for_mx_hosts_have_no_effect_with_a_smarthost() -> None:
     assert notices(HOST, PRIVATE_DESTINATIONS="allow") == [
         "PRIVATE_DESTINATIONS has no effect: all mail goes to the smarthost"
     ]
+
+
+O365 = {"O365_USER": "o", "O365_TENANT": "a.test", "O365_CLIENT_ID": "id", "O365_CLIENT_SECRET": "os"}
+TOKEN = {
+    "SMARTHOST_USER": "u",
+    "SMARTHOST_TOKEN_URL": "https://login.test/token",
+    "SMARTHOST_CLIENT_ID": "id",
+    "SMARTHOST_CLIENT_SECRET": "s",
+}
+
+
+def test_microsoft_365_comes_after_gmail_and_before_ses() -> None:
+    expected = Smarthost((("smtp.office365.com", 587),), TlsRule.VERIFY, TokenCredentials("o"), ("*.office365.com",))
+    assert smarthost(O365, SES, HOST, LOGIN) == expected
+    assert smarthost(GMAIL, O365).hosts == (("smtp.gmail.com", 587),)
+    assert notices(O365, SES, HOST) == [
+        "SES_USER has no effect: O365_USER and O365_TENANT take precedence",
+        "SES_PASSWORD has no effect: O365_USER and O365_TENANT take precedence",
+        "SMARTHOST_ADDRESS has no effect: O365_USER and O365_TENANT take precedence",
+    ]
+    assert notices(GMAIL, O365, O365_CLOUD="usgov")[-1] == (
+        "O365_CLOUD has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence"
+    )
+    assert notices(O365_CLOUD="usgov") == ["O365_CLOUD has no effect: O365_USER is not set"]
+
+
+@pytest.mark.parametrize(("cloud", "host"), [("usgov", "smtp.office365.us"), ("china", "smtp.partner.outlook.cn")])
+def test_a_cloud_of_microsoft_has_its_own_smarthost(cloud: str, host: str) -> None:
+    found = smarthost(O365, O365_CLOUD=cloud)
+    assert found.hosts == ((host, 587),)
+    assert found.aliases == (f"*.{host.partition('.')[2]}",)
+
+
+def test_gmail_and_microsoft_365_have_the_grant_of_their_tokens() -> None:
+    choice = read_smarthost(SettingsReader(O365))
+    assert isinstance(choice.grant, ClientCredentials)
+    tokens = {"GMAIL_CLIENT_ID": "i", "GMAIL_CLIENT_SECRET": "s", "GMAIL_REFRESH_TOKEN": "t"}
+    choice = read_smarthost(SettingsReader({"GMAIL_USER": "g", **tokens}))
+    assert isinstance(choice.grant, RefreshToken)
+    assert choice.smarthost is not None
+    assert choice.smarthost.credentials == TokenCredentials("g")
+
+
+def test_tokens_for_a_smarthost_need_its_address_and_verified_tls_unless_said_otherwise() -> None:
+    assert mistakes(TOKEN)[0].startswith(
+        "SMARTHOST_ADDRESS='': it is not set although SMARTHOST_USER and SMARTHOST_TOKEN_URL are;"
+    )
+    assert smarthost(HOST, TOKEN).tls is TlsRule.VERIFY
+    assert notices(HOST, TOKEN) == []
+
+
+@pytest.mark.parametrize("tls", ["opportunistic", "require"])
+def test_a_token_without_verified_tls_is_warned_of(tls: str) -> None:
+    assert notices(HOST, TOKEN, SMARTHOST_TLS=tls) == [
+        f"SMARTHOST_TLS={tls}: {LAX_REQUIRE}".replace("password", "token")
+    ]
+
+
+def test_a_token_or_a_certificate_without_tls_is_a_mistake(tmp_path: Path) -> None:
+    (line,) = mistakes(HOST, TOKEN, SMARTHOST_TLS="none")
+    assert line.startswith("SMARTHOST_TLS='none': the login of SMARTHOST_USER and SMARTHOST_TOKEN_URL needs TLS")
+    reader = SettingsReader({**HOST, "SMARTHOST_TLS": "none"})
+    read_smarthost(reader, certificate=(tmp_path, tmp_path))
+    assert reader.mistakes[0].startswith("SMARTHOST_TLS='none': the login of SMARTHOST_CERTIFICATE_PATH and SMARTHOST_")
+
+
+def test_a_scope_without_a_token_has_no_effect() -> None:
+    assert notices(HOST, LOGIN, SMARTHOST_TOKEN_SCOPE="a") == [
+        "SMARTHOST_TOKEN_SCOPE has no effect: SMARTHOST_TOKEN_URL is not set"
+    ]
+    assert notices(SMARTHOST_TOKEN_SCOPE="a") == ["SMARTHOST_TOKEN_SCOPE has no effect: SMARTHOST_ADDRESS is not set"]
+
+
+def test_a_certificate_is_shown_to_the_own_smarthost_only(tmp_path: Path) -> None:
+    pair = (tmp_path / "crt", tmp_path / "key")
+    shown = {"SMARTHOST_CERTIFICATE_PATH": str(pair[0]), "SMARTHOST_KEY_PATH": str(pair[1])}
+    reader = SettingsReader({**HOST, **shown})
+    choice = read_smarthost(reader, certificate=pair)
+    assert choice.certificate == pair
+    assert choice.smarthost is not None
+    assert choice.smarthost.credentials == CertificateCredentials()
+    assert choice.smarthost.tls is TlsRule.VERIFY
+    reader = SettingsReader({**GMAIL, **shown})
+    assert read_smarthost(reader, certificate=pair).certificate is None
+    assert reader.notices == [
+        "SMARTHOST_CERTIFICATE_PATH has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
+        "SMARTHOST_KEY_PATH has no effect: GMAIL_USER and GMAIL_PASSWORD take precedence",
+    ]
+    reader = SettingsReader({**HOST, **LOGIN, **shown, "SMARTHOST_TLS": "none"})
+    assert read_smarthost(reader, certificate=pair).certificate is None
+    assert "SMARTHOST_CERTIFICATE_PATH has no effect: SMARTHOST_TLS=none" in reader.notices
+
+
+def test_a_certificate_without_a_smarthost_is_a_mistake_rather_than_direct_delivery(tmp_path: Path) -> None:
+    reader = SettingsReader({})
+    read_smarthost(reader, certificate=(tmp_path, tmp_path))
+    (line,) = reader.mistakes
+    assert line.startswith("SMARTHOST_ADDRESS='': it is not set although SMARTHOST_CERTIFICATE_PATH and SMARTHOST_KEY")

@@ -142,6 +142,20 @@ LOGIN = {"SMARTHOST_USER": "u", "SMARTHOST_PASSWORD": "p"}
             f"the smarthost smtp.gmail.com::587, {VERIFIED}; login at hosts that match *.gmail.com",
         ),
         (
+            {"O365_USER": "me", "O365_TENANT": "t", "O365_CLIENT_ID": "i", "O365_REFRESH_TOKEN": "hidden"},
+            (
+                f"the smarthost smtp.office365.com::587, {VERIFIED}; login with access tokens from"
+                " login.microsoftonline.com at hosts that match *.office365.com"
+            ),
+        ),
+        (
+            {"SMARTHOST_ADDRESS": "a.test", "SMARTHOST_CERTIFICATE_PATH": __file__, "SMARTHOST_KEY_PATH": __file__},
+            (
+                f"the smarthost a.test::25, {VERIFIED}; shows the certificate {__file__}; login with the certificate"
+                " at each of these hosts"
+            ),
+        ),
+        (
             {"SMARTHOST_ADDRESS": "a.test", "SMARTHOST_TLS": "none"},
             "the smarthost a.test::25, without TLS; without login",
         ),

@@ -28,6 +28,25 @@ def certificate(reader: SettingsReader) -> tuple[Path | None, Path | None]:
     return (found, key) if found and key else (None, None)
 
 
+def client_certificate(reader: SettingsReader) -> tuple[Path, Path] | None:
+    """Return the certificate that the relay shows to the smarthost and its key, or None.
+
+    One without the other, and a file that cannot be read, are mistakes. Their contents are not checked.
+    """
+    pair = (table.SMARTHOST_CERTIFICATE_PATH, table.SMARTHOST_KEY_PATH)
+    found, key = map(reader.get, pair)
+    for setting, other in (pair, pair[::-1]):
+        path = reader.get(setting)
+        if path is None and reader.is_set(other):
+            reader.mistake(setting, f"it is not set although {other.name} is: a certificate needs its key")
+        elif path is not None and (problem := _file_problem(path)):
+            reader.mistake(setting, problem)
+    if found is None or key is None:
+        return None
+    _notice_if_open(reader, table.SMARTHOST_KEY_PATH, [key])
+    return found, key
+
+
 def authorities(reader: SettingsReader) -> Path | None:
     """Return the file of the authorities for the smarthost. A file without certificates is a mistake."""
     path = reader.get(table.SMARTHOST_CA_FILE)

@@ -34,6 +34,27 @@ def test_a_certificate_without_a_key_or_the_reverse_is_reported(pair: dict[str, 
     assert reader.notices == [f"{given} is set but {missing} is not: STARTTLS is not offered"]
 
 
+@pytest.mark.parametrize("given", ["CERTIFICATE_PATH", "KEY_PATH"])
+def test_a_client_certificate_without_its_key_or_the_reverse_is_a_mistake(pair: dict[str, str], given: str) -> None:
+    other = {"CERTIFICATE_PATH": "KEY_PATH", "KEY_PATH": "CERTIFICATE_PATH"}[given]
+    reader = SettingsReader({f"SMARTHOST_{given}": pair[given]})
+    assert files.client_certificate(reader) is None
+    (line,) = reader.mistakes
+    assert line.startswith(f"SMARTHOST_{other}='': it is not set although SMARTHOST_{given} is")
+
+
+def test_a_client_certificate_and_its_key_must_be_files(pair: dict[str, str], tmp_path: Path) -> None:
+    reader = SettingsReader({f"SMARTHOST_{name}": path for name, path in pair.items()})
+    assert files.client_certificate(reader) == (Path(pair["CERTIFICATE_PATH"]), Path(pair["KEY_PATH"]))
+    assert reader.mistakes == []
+    for name in pair:
+        paths = {f"SMARTHOST_{each}": path for each, path in pair.items()} | {f"SMARTHOST_{name}": str(tmp_path)}
+        reader = SettingsReader(paths)
+        files.client_certificate(reader)
+        (line,) = reader.mistakes
+        assert line.startswith(f"SMARTHOST_{name}={str(tmp_path)!r}: it is a directory, not a file")
+
+
 @pytest.mark.parametrize(("file", "words"), [("none", "there is no such file"), ("empty", "the file is empty")])
 def test_a_missing_or_empty_file_means_no_starttls_as_in_the_image(
     pair: dict[str, str], tmp_path: Path, file: str, words: str
