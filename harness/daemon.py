@@ -116,6 +116,19 @@ class Daemon:
         until(lambda: len(self.events(name)) >= number, seconds, what=what)
         return self.events(name)
 
+    def workers(self) -> dict[int, int]:
+        """Return the processes of its workers by their numbers."""
+        found = {}
+        for path in (f"/proc/{pid}" for pid in os.listdir("/proc") if pid.isdigit()):
+            try:
+                parent = int(Path(path, "stat").read_text().rpartition(")")[2].split()[1])
+                words = Path(path, "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if parent == self.child.pid and b"mta.workers.worker" in words:
+                found[int(words[words.index(b"mta.workers.worker") + 1])] = int(path.rpartition("/")[2])
+        return found
+
     def client(self, source: str = "127.0.0.1") -> smtplib.SMTP:
         """Connect as a mail client, from this address."""
         return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=PATIENCE, source_address=(source, 0))

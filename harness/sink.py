@@ -7,13 +7,16 @@ bare CR or LF, a line over 998 octets, an unstuffed dot or anything sent in clea
 import socket
 import ssl
 import threading
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from harness.exporting_socket import ExportingSocket
 from harness.processes import free_port
 from harness.sink_rules import Login, Message, Rule
-from harness.sink_session import GoneError, Session
+from harness.sink_session import Session
+from harness.sink_wire import GoneError
 
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES")
 
@@ -27,7 +30,12 @@ class Sink:
     #: Certificate chain and key, PEM. STARTTLS is offered when given, unless `implicit` makes TLS come first.
     tls: tuple[str, str] | None = None
     implicit: bool = False
+    #: A PEM file. Clients may show a certificate that this authority has signed, or must with `certificate_required`.
+    client_authority: str | None = None
+    certificate_required: bool = False
+    #: Passwords by user, and the tokens that XOAUTH2 and OAUTHBEARER accept. Without any, only EXTERNAL is offered.
     users: dict[str, str] = field(default_factory=dict)
+    tokens: Container[str] | None = None
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "CRAM-MD5")
     name: str = "sink.example.test"
     address: str = "127.0.0.1"
@@ -40,12 +48,20 @@ class Sink:
         self.connections = 0
         #: How many answers were held back so far.
         self.waiting = 0
-        self.open_connections: set[socket.socket] = set()
+        self.open_connections: set[socket.socket | ExportingSocket] = set()
         self.lock = threading.Lock()
         self.context: ssl.SSLContext | None = None
         if self.tls:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*self.tls)
+        if self.context is not None and self.client_authority is not None:
+            self.context.load_verify_locations(self.client_authority)
+            self.context.verify_mode = ssl.CERT_REQUIRED if self.certificate_required else ssl.CERT_OPTIONAL
+
+    @property
+    def offers_login(self) -> bool:
+        """Whether EHLO names mechanisms."""
+        return bool(self.users) or self.tokens is not None or "EXTERNAL" in self.mechanisms
 
     def __enter__(self) -> Self:
         # Not one that the kernel gives to clients: a test may close the sink and open it again.

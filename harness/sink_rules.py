@@ -28,9 +28,14 @@ class Login:
 
     mechanism: str
     user: str
+    #: A password, or a token; "" where the mechanism shows neither.
     password: str
     accepted: bool
     tls: bool
+    #: Each response of the client without its base64.
+    responses: tuple[bytes, ...] = ()
+    #: The common name of the client's certificate, or "".
+    certificate: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Message:
     connection: int
     #: DATA or BDAT.
     verb: str
+    #: The common name of the client's certificate, or "".
+    certificate: str = ""
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header field of this name, unfolded."""

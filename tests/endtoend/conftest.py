@@ -52,6 +52,11 @@ def dns(dns_process: Dns) -> Dns:
 
 @pytest.fixture
 def world(dns: Dns, tmp_path: Path) -> Iterator[World]:
-    """Return a maker of sinks and relays; when the test is over they end, the last made first."""
+    """Return a maker of sinks and relays; when the test is over they end, the last made first.
+
+    Before that all words of the relays are searched for the secrets of the test.
+    """
     with ExitStack() as stack:
-        yield World(dns, tmp_path, stack)
+        world = World(dns, tmp_path, stack)
+        yield world
+        assert world.leaks() == []

@@ -3,7 +3,7 @@
 import socket
 
 from harness.waiting import PATIENCE
-from tests.endtoend.test_smuggling import Wire
+from tests.endtoend.wire import Wire
 from tests.endtoend.world import received
 
 ODD = (

@@ -12,7 +12,6 @@ from harness.certificates import self_signed
 from harness.daemon import Daemon, program
 from harness.network import Network, NoNetworkError
 from harness.processes import find_program
-from tests.endtoend.test_workers import children
 from tests.programs.open_python import NOBODY, with_open_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives root up")
@@ -76,7 +75,7 @@ def test_it_opens_port_25_and_reads_files_of_root_and_then_changes_its_user_for_
     settings = {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(key), "WORKERS": workers}
     with network.entered(), relay(home, PORT="25", RUN_AS=SOMEBODY, **settings) as daemon:
         daemon.wait_for_events("started")
-        for pid in [daemon.child.pid, *children(daemon).values()]:
+        for pid in [daemon.child.pid, *daemon.workers().values()]:
             assert identity(pid) == NOBODY_AT_ALL
         with daemon.client() as client:
             client.starttls()
@@ -185,7 +184,7 @@ def test_twistds_own_options_win(home):
 def test_a_relay_that_keeps_its_user_can_get_no_new_rights(home, workers):
     with relay(home, WORKERS=workers) as daemon:
         daemon.wait_for_events("started")
-        for pid in [daemon.child.pid, *children(daemon).values()]:
+        for pid in [daemon.child.pid, *daemon.workers().values()]:
             assert identity(pid)["NoNewPrivs"] == [1]
 
 

@@ -11,7 +11,6 @@ from harness.processes import greets
 from harness.waiting import until
 from mta.dkim.keys import new_key, to_pem
 from tests.endtoend.mails import mail
-from tests.endtoend.test_workers import children
 from tests.endtoend.world import TO, received
 
 HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN)
@@ -64,7 +63,7 @@ def test_sighup_reads_certificate_keys_and_aliases_again(world, tmp_path, worker
 def test_other_signals_have_no_effect(tmp_path, workers):
     with Daemon(tmp_path / "relay", WORKERS=workers) as relay:
         relay.wait_for_events("started")
-        processes = [relay.child.pid, *children(relay).values()]
+        processes = [relay.child.pid, *relay.workers().values()]
         for pid in processes:
             for number in (*HARMLESS, signal.SIGHUP):
                 os.kill(pid, number)
@@ -73,7 +72,7 @@ def test_other_signals_have_no_effect(tmp_path, workers):
         relay.wait_for_events("reloaded")
         with relay.client() as client:
             assert client.noop()[0] == 250
-        assert [relay.child.pid, *children(relay).values()] == processes
+        assert [relay.child.pid, *relay.workers().values()] == processes
         assert relay.stop() == 0
         assert relay.events("trouble") == []
         assert relay.events("stopped")

@@ -1,14 +1,13 @@
 """The real daemon and a lying client, by sockets: smuggled octets become neither mail nor command."""
 
-import socket
 import sqlite3
 import ssl
 
 import pytest
 
 from harness.certificates import authority
-from harness.waiting import PATIENCE
 from tests.endtoend.mails import mail
+from tests.endtoend.wire import Wire
 from tests.endtoend.world import TO, received
 
 EVIL = b"MAIL FROM:<evil@sender.test>\r\nRCPT TO:<someone@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx"
@@ -22,41 +21,6 @@ ENDINGS = {
     "CRCRLF.CRCRLF": (b"\r\r\n.\r\r\n", "bare CR"),
     "CRLF NUL.CRLF": (b"\r\n\0.\r\n", "NUL"),
 }
-
-
-class Wire:
-    """A client that sends any octets."""
-
-    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.reply()
-
-    def say(self, data: bytes) -> str:
-        self.socket.sendall(data)
-        return self.reply()
-
-    def reply(self) -> str:
-        """Return the last line of the next reply; "" when the server has hung up."""
-        line = b""
-        while not line.endswith(b"\r\n"):
-            octet = self.rest(1)
-            if not octet:
-                return ""
-            line += octet
-        return self.reply() if line[3:4] == b"-" else line.decode().rstrip()
-
-    def rest(self, limit: int = 65536) -> bytes:
-        try:
-            return self.socket.recv(limit)
-        except ConnectionResetError:
-            return b""
-
-    def to_data(self) -> "Wire":
-        for command in (b"EHLO client.test", b"MAIL FROM:<a@sender.test>", b"RCPT TO:<someone@example.test>", b"DATA"):
-            said = self.say(command + b"\r\n")
-        assert said.startswith("354")
-        return self
 
 
 def test_no_false_end_of_data_brings_a_second_message_or_a_command(world):

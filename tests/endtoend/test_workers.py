@@ -20,22 +20,6 @@ from tests.programs.open_python import NOBODY, with_open_python
 SLOW = Rule("RCPT", "451 4.3.0 come back")
 
 
-def children(relay):
-    """Return the processes of the relay's workers by their numbers."""
-    found = {}
-    for path in (f"/proc/{pid}" for pid in os.listdir("/proc") if pid.isdigit()):
-        try:
-            with open(f"{path}/stat", encoding="utf-8") as file:
-                parent = int(file.read().rpartition(")")[2].split()[1])
-            with open(f"{path}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
-        except OSError:
-            continue
-        if parent == relay.child.pid and b"mta.workers.worker" in words:
-            found[int(words[words.index(b"mta.workers.worker") + 1])] = int(os.path.basename(path))
-    return found
-
-
 def gone(pid):
     """Whether a process has ended, even if its status was not read yet."""
     try:
@@ -121,10 +105,10 @@ def test_a_worker_killed_under_load_starts_again_and_no_accepted_mail_is_lost(wo
         for count, number in enumerate([2, 1, 2], 1):
             begun = len(load.accepted)
             until(lambda begun=begun: len(load.accepted) > begun + 20, what="accepted messages")
-            old = until(lambda number=number: children(relay).get(number), what=f"worker {number}")
+            old = until(lambda number=number: relay.workers().get(number), what=f"worker {number}")
             os.kill(old, signal.SIGKILL)
             relay.wait_for_events("trouble", count)
-            until(lambda old=old, number=number: children(relay).get(number, old) != old, what="the next process")
+            until(lambda old=old, number=number: relay.workers().get(number, old) != old, what="the next process")
     relay.wait_until_empty()
     assert load.accepted - set(tokens(sink)) == set()
     assert sink.faults == []
@@ -143,7 +127,7 @@ def test_the_workers_end_with_their_parent_and_the_next_start_takes_over(world):
             load.up.set()
             begun = len(load.accepted)
             until(lambda begun=begun: len(load.accepted) > begun + 20, what="accepted messages")
-            workers = children(relay)
+            workers = relay.workers()
             assert sorted(workers) == [1, 2]
             load.up.clear()
             relay.kill()
@@ -164,7 +148,7 @@ def test_a_stop_under_load_ends_with_status_0_and_loses_no_mail(world):
     with Load(relay, sink) as load:
         load.up.set()
         until(lambda: len(load.accepted) > 50, what="accepted messages")
-        workers = children(relay)
+        workers = relay.workers()
         status = relay.stop()
         load.up.clear()
         assert status == 0
@@ -218,14 +202,14 @@ def test_workers_run_as_the_user_that_the_parent_became_and_serve_a_certificate_
     relay.start()
     # A worker that is killed before it listens would end the start.
     relay.wait_for_events("started")
-    workers = children(relay)
+    workers = relay.workers()
     assert sorted(workers) == [1, 2]
     for pid in workers.values():
         with open(f"/proc/{pid}/status", encoding="utf-8") as file:
             lines = dict(line.split(":", 1) for line in file)
         assert lines["Uid"].split() == [str(NOBODY)] * 4
     os.kill(workers[2], signal.SIGKILL)
-    until(lambda: children(relay).get(2, workers[2]) != workers[2], what="the next process")
+    until(lambda: relay.workers().get(2, workers[2]) != workers[2], what="the next process")
     for _ in range(6):
         with relay.client() as client:
             client.starttls()

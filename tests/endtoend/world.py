@@ -10,6 +10,7 @@ from harness.dns_process import Dns
 from harness.sink import Sink
 from harness.sink_rules import Message, Rule
 from harness.waiting import PATIENCE, until
+from tests.endtoend.secret_search import search
 
 #: Whom most messages are for.
 TO = "someone@example.test"
@@ -22,10 +23,25 @@ class World:
         self.dns = dns
         self.home = home
         self._stack = stack
+        #: The secrets of this test that neither a setting of a relay nor a sink knows.
+        self.secrets: set[str] = set()
+        self._relays: list[Daemon] = []
+        self._sinks: list[Sink] = []
 
     def sink(self, *rules: Rule, **options: Any) -> Sink:
         """Return a running sink that follows these rules."""
-        return self._stack.enter_context(Sink(list(rules), **options))
+        sink = self._stack.enter_context(Sink(list(rules), **options))
+        self._sinks.append(sink)
+        return sink
+
+    def secret(self, text: str) -> str:
+        """Return a secret that no word of a relay may contain when the test ends."""
+        self.secrets.add(text)
+        return text
+
+    def leaks(self) -> list[bytes]:
+        """Return the secrets that the relays of this test have shown, in the forms found."""
+        return search(self.secrets, self._relays, self._sinks)
 
     def relay(self, out: Any, **settings: str) -> Daemon:
         """Return a running relay that delivers by MX to the port of `out`."""
@@ -41,6 +57,7 @@ class World:
         }
         daemon = Daemon(self.home / "relay", **{**common, **settings})
         self._stack.callback(daemon.__exit__)
+        self._relays.append(daemon)
         return daemon
 
 
