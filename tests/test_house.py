@@ -97,7 +97,7 @@ MAY_IMPORT = {
     },
     "mta.inbound": {"mta.coroutines", "mta.fast_value", "mta.smtp", "mta.message", "mta.tls", "mta.inbound.sockets"}
     | _SEAMS,
-    "mta.inbound.sockets": {"mta.smtp.replies"},
+    "mta.inbound.sockets": {"mta.inbound.networks", "mta.smtp.replies"},
     "mta.delivery": (
         _VALUES
         | _SEAMS

@@ -147,6 +147,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         limits=limits,
         clock=clock,
         certificate=context.certificate,
+        is_balancer=_balancers(settings),
     )
     services = (trusted, delivery, *_periodic_services(context, queue, delivery))
     control = ControlService(clock, context.home, delivery.applied, event_log.trouble)
@@ -240,6 +241,12 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
         )
 
     return was_delivered_here
+
+
+def _balancers(settings: Settings) -> Callable[[str], bool] | None:
+    """Return the callable that tells whether an address is in PROXY_NETWORKS; None if that is not set."""
+    networks = settings.proxy_networks
+    return (lambda address: bool(networks.verdict(address, {}))) if networks.items else None
 
 
 def _machine_factory(context: RelayContext, trusted: TrustedClients) -> Callable[[Client, PortRule], ServerMachine]:

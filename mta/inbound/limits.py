@@ -1,6 +1,7 @@
 """The listener's limits: times, rates, memory and connections, and the counter that decides who may connect."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Network
@@ -45,14 +46,21 @@ class InboundLimits:
     connections: int = 6000
     #: For one address that is not trusted (of IPv6: one /64, and four times as many for a /48).
     connections_per_stranger: int = 50
+    #: Connections of load balancers that have not yet named their clients.
+    unfinished_headers: int = 500
     #: The share of all connections that strangers may have together; the rest is kept for trusted clients.
     stranger_share: float = 0.75
 
 
 class ConnectionLimiter:
-    """Counts connections and decides which clients may connect. Strangers can never use all connections."""
+    """Counts connections and decides which clients may connect. Strangers can never use all connections.
 
-    def __init__(self, limits: InboundLimits) -> None:
+    `is_balancer` tells whether an address is that of a load balancer. Its own connections, and those whose clients it
+    does not know, are limited as those of a trusted client.
+    """
+
+    def __init__(self, limits: InboundLimits, is_balancer: Callable[[str], bool] | None = None) -> None:
+        self._is_balancer = is_balancer
         self._max = limits.connections
         self._max_strangers = max(1, int(limits.connections * limits.stranger_share))
         self._per_stranger = limits.connections_per_stranger
@@ -64,7 +72,7 @@ class ConnectionLimiter:
         """Return the reply that rejects a client, or None if the client may connect."""
         if self._total >= self._max:
             return TOO_MANY_CONNECTIONS
-        if client.trusted:
+        if self._is_unlimited(client):
             return None
         for source, share in zip(_sources(client.address), _SHARES, strict=False):
             if self._by_source[source] >= self._per_stranger * share:
@@ -74,20 +82,23 @@ class ConnectionLimiter:
     def enter(self, client: Client) -> None:
         """Count a new connection."""
         self._total += 1
-        if not client.trusted:
+        if not self._is_unlimited(client):
             self._strangers += 1
             self._by_source.update(_sources(client.address))
 
     def leave(self, client: Client) -> None:
         """Count the end of a connection."""
         self._total -= 1
-        if client.trusted:
+        if self._is_unlimited(client):
             return
         self._strangers -= 1
         for source in _sources(client.address):
             self._by_source[source] -= 1
             if not self._by_source[source]:
                 del self._by_source[source]
+
+    def _is_unlimited(self, client: Client) -> bool:
+        return client.trusted or (self._is_balancer is not None and self._is_balancer(client.address))
 
 
 # The limits of a client's sources, in multiples of the limit for one stranger.

@@ -1,6 +1,7 @@
 """All client connections of all ports: admits clients, checks deadlines, and ends the sessions at a stop."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
@@ -8,13 +9,14 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IOpenSSLServerCo
 from twisted.internet.protocol import Factory, Protocol
 
 from mta.event_log.log import EventLog
-from mta.inbound.limits import ConnectionLimiter, InboundLimits
+from mta.inbound.limits import TOO_MANY_CONNECTIONS, ConnectionLimiter, InboundLimits
 from mta.inbound.policy import Client
 from mta.inbound.protocol import STOPPING, SmtpServerProtocol
 from mta.inbound.rejection_log import RejectionLog
 from mta.inbound.session import Session
 from mta.inbound.sockets.accepting import RejectedClient
 from mta.inbound.sockets.port_rule import RELAY_PORT, PortRule
+from mta.inbound.sockets.proxied import PendingHeaders, ProxiedConnection
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server.machine import ServerMachine
 
@@ -52,10 +54,12 @@ class SmtpServerFactory(Factory):
         limits: InboundLimits,
         clock: IReactorTime,
         certificate: IOpenSSLServerConnectionCreator | None = None,
+        is_balancer: Callable[[str], bool] | None = None,
     ) -> None:
         """`certificate` is used by TLS; if it is given, `new_machine` must offer STARTTLS.
 
-        It must be given if a port has implicit TLS.
+        It must be given if a port has implicit TLS. `is_balancer`, if given, tells whether the connections of an
+        address must begin with a PROXY header.
         """
         self.certificate = certificate
         self.new_machine = new_machine
@@ -65,8 +69,10 @@ class SmtpServerFactory(Factory):
         self.clock = clock
         self.greeting = reply(220, "", f"{name} ESMTP smtprelay")
         self._trusted = trusted
-        self._limiter = ConnectionLimiter(limits)
+        self._is_balancer = is_balancer
+        self._limiter = ConnectionLimiter(limits, is_balancer)
         self._rejections = RejectionLog(event_log, clock)
+        self._headers = PendingHeaders(clock, self._no_header, limits.unfinished_headers)
         self._open: set[SmtpServerProtocol] = set()
         # The next check of all deadlines; when the relay stops, the next step of the stop.
         self._timer: IDelayedCall | None = None
@@ -86,12 +92,27 @@ class SmtpServerFactory(Factory):
     def admit(self, addr: IAddress | None, rule: PortRule) -> Protocol:
         """Return the protocol for a client of a port; an IPv4 client on an IPv6 socket keeps its IPv4 address."""
         address = str(getattr(addr, "host", "")).removeprefix("::ffff:").partition("%")[0]
+        if self._is_balancer is None or self.stopping or not self._is_balancer(address):
+            return self._admit_client(rule, address)
+        if self._headers.full:
+            return self._reject(address, rule, TOO_MANY_CONNECTIONS)
+        return ProxiedConnection(address, self._headers, partial(self._admit_client, rule))
+
+    def _admit_client(self, rule: PortRule, address: str) -> Protocol:
         client = Client(address, self._trusted(address))
         refusal = STOPPING if self.stopping else self._limiter.refusal(client)
-        if refusal is None:
-            return self.serve(client, rule)
+        return self.serve(client, rule) if refusal is None else self._reject(address, rule, refusal)
+
+    def _reject(self, address: str, rule: PortRule, refusal: Reply) -> RejectedClient:
         self._rejections.turned_away(address, refusal)
         return RejectedClient(rule.refusal(refusal))
+
+    def _no_header(self, balancer: str, reason: str) -> None:
+        """Log that a connection of a load balancer was closed, but not again before the minute is over."""
+        words = (
+            f"a connection from {balancer}, which PROXY_NETWORKS names, was closed: {reason} (docs/load-balancer.md)"
+        )
+        self._rejections.trouble(words, self.event_log.trouble, kind="PROXY header")
 
     def serve(self, client: Client, rule: PortRule) -> Protocol:
         """Return the protocol for a client that is let in."""
@@ -124,6 +145,7 @@ class SmtpServerFactory(Factory):
         That takes at most GRACE and GOODBYE. Clients that connect meanwhile are told to try later.
         """
         self.stopping = True
+        self._headers.abort()
         self._stopped = stopped = Deferred[None]()
         for protocol in list(self._open):
             protocol.wind_up()

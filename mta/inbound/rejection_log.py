@@ -37,10 +37,10 @@ class RejectionLog:
             self._others += 1
         self._start_window()
 
-    def trouble(self, text: str, log: Callable[[str], object]) -> None:
-        """Log a trouble, but not again before the minute is over."""
-        if text not in self._troubles:
-            self._troubles.add(text)
+    def trouble(self, text: str, log: Callable[[str], object], kind: str = "") -> None:
+        """Log a trouble, but neither it nor another one of its kind again before the minute is over."""
+        if (kind or text) not in self._troubles:
+            self._troubles.add(kind or text)
             log(text)
         self._start_window()
 

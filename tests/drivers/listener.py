@@ -87,6 +87,8 @@ class Listening:
         self.queue = queue or MemoryQueue()
         self.delivery = Delivery()
         self.starttls = starttls
+        #: The load balancers, whose connections begin with a PROXY header.
+        self.balancers = frozenset[str]()
         self.protocol: type[SmtpServerProtocol] = SmtpServerProtocol
         self.check_domain: CheckDomain = lambda _domain, done: done(RECIPIENT_OK)
         self.policy: Policy = RelayPolicy(DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob")
@@ -141,6 +143,7 @@ class Factory(SmtpServerFactory):
             limits=parts.limits,
             clock=parts.clock,
             certificate=certificate,
+            is_balancer=lambda address: address in parts.balancers,
         )
         self._parts = parts
 
@@ -154,6 +157,7 @@ class Transport(StringTransport):
     half_closed = False
     aborted = False
     tls_options: object = None
+    protocol: Any
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
@@ -176,9 +180,14 @@ class Wire:
     """One client's end of a connection in memory."""
 
     def __init__(self, factory: PortFactory, address: str) -> None:
-        self.protocol: Any = factory.buildProtocol(IPv4Address("TCP", address, 40000))
         self.transport = Transport()
+        self.transport.protocol = factory.buildProtocol(IPv4Address("TCP", address, 40000))
         self.protocol.makeConnection(self.transport)
+
+    @property
+    def protocol(self) -> Any:
+        """The server's protocol; another one takes over from one that read a PROXY header."""
+        return self.transport.protocol
 
     def say(self, *lines: str) -> str:
         """Send lines in one segment and return the reply octets since the last call."""

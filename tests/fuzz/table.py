@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.fuzz import address, client, dns, framing, header, server, settings
+from tests.fuzz import address, client, dns, framing, header, proxy, server, settings
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target[Any]] = {
@@ -15,5 +15,6 @@ TARGETS: dict[str, Target[Any]] = {
         settings.TARGET,
         dns.TARGET,
         framing.TARGET,
+        proxy.TARGET,
     )
 }

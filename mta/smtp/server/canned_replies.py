@@ -63,7 +63,7 @@ TOO_MANY_BAD_RECIPIENTS = reply(550, "5.7.1", "too many bad recipients")
 
 NOT_HTTP = reply(554, "5.5.1", "this is a mail server and speaks no HTTP")
 NOT_SMTP = reply(554, "5.5.1", "this is a mail server and speaks SMTP only")
-NO_PROXY = reply(554, "5.5.1", "the PROXY protocol is not taken here; turn it off at the load balancer")
+NO_PROXY = reply(554, "5.5.1", "the PROXY protocol is accepted only from addresses in PROXY_NETWORKS")
 NOT_TLS = reply(554, "5.5.1", "TLS begins with STARTTLS here; set the client to use that")
 SPOKE_TOO_SOON = reply(554, "5.5.1", "you spoke before the greeting")
 INPUT_BEHIND_DATA = reply(554, "5.5.0", "input came before the go-ahead to DATA")
