@@ -23,7 +23,8 @@ MAX_ITERATIONS = 1_000_000
 KEY_OCTETS = 32
 
 _PREFIX = "{SCRAM-SHA-256}"
-_MAX_SALT_OCTETS = 1024
+# With a longer one the challenge of a server would not fit a reply line (RFC 5321 section 4.5.3.1.5).
+_MAX_SALT_OCTETS = 128
 _NUMBER = re.compile(r"[1-9][0-9]{0,6}")
 # RFC 5802 section 7: value-safe-char is any character but NUL, "=" and ",".
 _ESCAPE = re.compile(r"=(2C|3D)|=")
