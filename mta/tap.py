@@ -46,6 +46,7 @@ from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.worker_queues.merge import merge
+from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError, ServerCertificate
 from mta.workers.parent import supervise
@@ -127,6 +128,7 @@ class Daemon(MultiService):
             identity = target_identity(settings) if self._may_become and is_root() else None
             self._sockets = _open_sockets(settings, event_log)
             self._certificate = _read_certificate(settings, event_log)
+            self._client_certificate = _read_client_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
             if identity is not None:
                 create_for(settings.queue_dir, identity.uid, identity.gid)
@@ -164,6 +166,7 @@ class Daemon(MultiService):
             keyring=self._keyring,
             home=self._settings.queue_dir,
             ids=IdSource(),
+            client_certificate=self._client_certificate,
         )
         return Relay(context)
 
@@ -176,6 +179,7 @@ class Daemon(MultiService):
             self._settings,
             self._sockets,
             certificate,
+            self._client_certificate,
             watchdog=watchdog,
             event_log=self._event_log,
             pass_on=self._output.write_lines,
@@ -266,6 +270,16 @@ def _read_certificate(settings: Settings, event_log: EventLog) -> ServerCertific
         return None
     paths = settings.certificate_path, settings.key_path
     return ServerCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
+
+
+def _read_client_certificate(settings: Settings, event_log: EventLog) -> ClientCertificate | None:
+    if settings.client_certificate is None:
+        return None
+    certificate = read_client_certificate(settings.client_certificate, event_log.trouble)
+    problem = certificate.problem(time.time())
+    if problem:
+        event_log.notice(problem)
+    return certificate
 
 
 def _publish_settings(settings: Settings, event_log: EventLog) -> None:

@@ -153,6 +153,7 @@ MAY_IMPORT = {
         "mta.daemon.runtime_settings",
         "mta.delivery.local.aliases",
         "mta.dkim",
+        "mta.tls.client_certificate",
         "mta.tls.keypair",
         "mta.users",
     },

@@ -20,6 +20,7 @@ from mta.config.summary import startup_summary
 from mta.config.table import MACROS_FILE, SETTINGS
 from mta.delivery.local.aliases import AliasesFile
 from mta.dkim.keyring import DkimKeyError, open_keyring
+from mta.tls.client_certificate import read_client_certificate
 from mta.tls.keypair import CertificateError, read_pair
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -43,6 +44,12 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
         try:
             problem = read_pair(settings.certificate_path, settings.key_path).problem(now)
             notices += [f"CERTIFICATE_PATH={settings.certificate_path}: {problem}"] if problem else []
+        except CertificateError as error:
+            mistakes.append(str(error))
+    if settings.client_certificate:
+        try:
+            client_problem = read_client_certificate(settings.client_certificate, notices.append).problem(now)
+            notices += [client_problem] if client_problem else []
         except CertificateError as error:
             mistakes.append(str(error))
     if settings.dkim_key_path:

@@ -60,6 +60,7 @@ from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server.machine import ServerMachine
 from mta.tls.client import TrustStore
+from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import ServerCertificate
 
@@ -78,6 +79,8 @@ class RelayContext:
     #: The directory of the queue and of the control socket.
     home: Path
     ids: IdSource
+    #: Shown to the smarthost, if there is one.
+    client_certificate: ClientCertificate | None = None
     #: Given if other processes share the limits of destinations.
     windows: NewWindow | None = None
     #: Given if other processes accept connections from the same sockets.
@@ -106,7 +109,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
     trusted = TrustedClients(settings.trusted, trust_lookup(resolver), clock, event_log)
     rules = _router_rules(context)
-    trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble)
+    trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble, context.client_certificate)
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
     delivery_context = DeliveryContext(clock, time.time, event_log)
@@ -304,6 +307,8 @@ def _reloads(
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     if context.certificate is not None:
         yield "CERTIFICATE_PATH and KEY_PATH", context.certificate.reload
+    if context.client_certificate is not None:
+        yield "SMARTHOST_CERTIFICATE_PATH and SMARTHOST_KEY_PATH", context.client_certificate.reload
     if context.keyring is not None:
         yield "DKIM_KEY_PATH", context.keyring.reload
     if aliases is not None:

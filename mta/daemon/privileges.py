@@ -144,3 +144,5 @@ def _read_again(settings: Settings) -> Iterator[tuple[str, Path | None]]:
     yield "CERTIFICATE_PATH", settings.certificate_path
     yield "KEY_PATH", settings.key_path
     yield "DKIM_KEY_PATH", settings.dkim_key_path
+    if settings.client_certificate is not None:
+        yield from zip(("SMARTHOST_CERTIFICATE_PATH", "SMARTHOST_KEY_PATH"), settings.client_certificate, strict=True)

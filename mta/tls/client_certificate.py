@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
 from OpenSSL import SSL
 
@@ -16,54 +17,46 @@ _SOON = dt.timedelta(days=7)
 
 
 class ClientCertificate:
-    """Keeps the pair in use, in `pair`.
+    """Keeps the pair in use, in `pair`, and its files. `trouble` takes lines for the operator."""
 
-    `wall_clock` gives seconds since 1970; `notice` and `trouble` take lines for the operator.
-    """
-
-    def __init__(
-        self,
-        files: PemFiles,
-        *,
-        wall_clock: Callable[[], float],
-        notice: Callable[[str], object],
-        trouble: Callable[[str], object],
-    ) -> None:
+    def __init__(self, files: PemFiles, trouble: Callable[[str], object]) -> None:
         """Use the pair in these files. Raises CertificateError if they hold none that can be used."""
-        self._files = files
-        self._wall_clock = wall_clock
-        self._notice = notice
+        self.files = files
         self._trouble = trouble
-        self.pair = checked(files)
-        self._tell_dates()
+        self.pair = _usable(files)
+
+    def problem(self, now: float) -> str:
+        """Return one line about the dates of the certificate at this time (seconds since 1970), or ""."""
+        leaf = self.pair.chain[0]
+        at, begin, end = utc(now), leaf.not_valid_before_utc, leaf.not_valid_after_utc
+        if at > end:
+            text = f"expired on {end:%Y-%m-%d}, and the smarthost may refuse it; renew it"
+        elif at < begin:
+            text = f"is valid from {begin:%Y-%m-%d %H:%M} UTC only; check this host's clock"
+        elif end - at < min(_SOON, (end - begin) / 3):
+            text = f"expires on {end:%Y-%m-%d}; renew it, and send the relay SIGHUP"
+        else:
+            return ""
+        return f"{self.files.certificate_setting}: the certificate {text}"
 
     def reload(self) -> None:
         """Read the files again; if they cannot be used, report that and keep the pair in use."""
         try:
-            files = read_files(self._files.certificate_path, self._files.key_path, PREFIX)
-            self.pair = checked(files)
+            files = read_files(self.files.certificate_path, self.files.key_path, PREFIX)
+            self.pair = _usable(files)
         except CertificateError as error:
             self._trouble(f"{error}; until then the old certificate is shown to the smarthost")
             return
-        self._files = files
-        self._tell_dates()
-
-    def _tell_dates(self) -> None:
-        leaf = self.pair.chain[0]
-        now, begin, end = utc(self._wall_clock()), leaf.not_valid_before_utc, leaf.not_valid_after_utc
-        if now > end:
-            problem = f"expired on {end:%Y-%m-%d}, and the smarthost may refuse it; renew it"
-        elif now < begin:
-            problem = f"is valid from {begin:%Y-%m-%d %H:%M} UTC only; check this host's clock"
-        elif end - now < min(_SOON, (end - begin) / 3):
-            problem = f"expires on {end:%Y-%m-%d}; renew it, and send the relay SIGHUP"
-        else:
-            return
-        self._notice(f"{self._files.certificate_setting}: the certificate {problem}")
+        self.files = files
 
 
-def checked(files: PemFiles) -> ChainAndKey:
-    """Return the pair in these files. Raises CertificateError if it cannot be used by a client."""
+def read_client_certificate(paths: tuple[Path, Path], trouble: Callable[[str], object]) -> ClientCertificate:
+    """Read the files of a certificate and its key. Raises CertificateError."""
+    return ClientCertificate(read_files(*paths, PREFIX), trouble)
+
+
+def _usable(files: PemFiles) -> ChainAndKey:
+    """Return the pair in these files. Raises CertificateError if a client cannot use it."""
     pair = load(files)
     pair.present(new_context(SSL.TLS_CLIENT_METHOD))
     return pair

@@ -13,6 +13,7 @@ from io import BytesIO
 import mta
 from mta.config.settings import Settings
 from mta.inbound.sockets.port_rule import PortRule
+from mta.tls.pem_files import PemFiles
 from mta.tls.server import CertificateSnapshot
 
 
@@ -30,6 +31,8 @@ class Handover:
     certificate: CertificateSnapshot | None
     #: Seconds between two heartbeats to the parent; None if it does not expect them.
     heartbeat: float | None
+    #: The certificate that is shown to the smarthost, and its key.
+    client_certificate: PemFiles | None = None
     version: str = field(default=mta.__version__)
 
 

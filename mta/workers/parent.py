@@ -12,6 +12,7 @@ from mta.event_log.log import EventLog
 from mta.inbound.sockets.balance import Balance, shared_memory
 from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.ids import Tags
+from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, write_handover
 from mta.workers.process import Launch, OutputSinks
@@ -28,6 +29,7 @@ def supervise(
     settings: Settings,
     sockets: Sequence[ListeningSocket],
     certificate: ServerCertificate | None,
+    client_certificate: ClientCertificate | None,
     *,
     watchdog: float | None,
     event_log: EventLog,
@@ -41,6 +43,7 @@ def supervise(
         tuple(each.rule for each in sockets),
         None if certificate is None else certificate.snapshot,
         None if watchdog is None else watchdog / _HEARTBEATS,
+        None if client_certificate is None else client_certificate.files,
     )
     tags = Tags()
 

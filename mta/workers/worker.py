@@ -31,6 +31,7 @@ from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
+from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
@@ -86,6 +87,7 @@ class Worker(MultiService):
             keyring=read_keys(settings, self._reactor, self._notice),
             home=worker_home(settings.queue_dir, self._number),
             ids=self._ids,
+            client_certificate=self._client_certificate(),
             windows=windows.new,
             balance=self._balance,
         )
@@ -125,6 +127,10 @@ class Worker(MultiService):
         )
         certificate.check()
         return certificate
+
+    def _client_certificate(self) -> ClientCertificate | None:
+        files = self._handover.client_certificate
+        return None if files is None else ClientCertificate(files, self._event_log.trouble)
 
     def _notice(self, text: str) -> None:
         """Log a notice about keys that were read again. Those about the start are logged by the parent."""

@@ -12,15 +12,14 @@ from OpenSSL import SSL
 from harness.certificates import Leaf, authority
 from mta.routing.route import CertificateCredentials, Credentials, Route, TlsRule, TokenCredentials
 from mta.tls.client import TrustStore
-from mta.tls.client_certificate import ClientCertificate
+from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.context import new_context
-from mta.tls.pem_files import CertificateError, read_files
+from mta.tls.pem_files import CertificateError
 
 ROOT = authority()
 SERVER = ROOT.leaf(["smtp.x.test"])
-OWN, NEWER, EXPIRED = ROOT.leaf(["relay.test"]), ROOT.leaf(["newer.test"]), ROOT.leaf(["old.test"], expired=True)
+OWN, NEWER = ROOT.leaf(["relay.test"]), ROOT.leaf(["newer.test"])
 ROUTE = Route("smtp.x.test", "192.0.2.1", 587, TlsRule.REQUIRE, credentials=CertificateCredentials(), smarthost=True)
-NOW = OWN.certificate.not_valid_after_utc.timestamp() - 20 * 86400.0
 
 
 class Anything:
@@ -40,8 +39,7 @@ def told() -> list[str]:
 @pytest.fixture
 def make(tmp_path: Path, told: list[str]) -> Make:
     def make_it(leaf: Leaf) -> ClientCertificate:
-        files = read_files(*leaf.write(tmp_path, "client"), "SMARTHOST_")
-        return ClientCertificate(files, wall_clock=lambda: NOW, notice=told.append, trouble=told.append)
+        return read_client_certificate(leaf.write(tmp_path, "client"), told.append)
 
     return make_it
 
@@ -124,21 +122,21 @@ def test_a_pair_that_cannot_be_used_is_told_with_its_settings(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CertificateError) as caught:
-        ClientCertificate(
-            read_files(*paths, "SMARTHOST_"), wall_clock=lambda: NOW, notice=lambda _: None, trouble=lambda _: None
-        )
+        read_client_certificate(paths, lambda _: None)
     assert words.format(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("leaf", "words"),
+    ("leaf", "days", "words"),
     [
-        (OWN, []),
-        (EXPIRED, ["expires on", "expired on"]),
+        (OWN, 20, ""),
+        (OWN, 6, "expires on {}; renew it, and send the relay SIGHUP"),
+        (OWN, -1, "expired on {}, and the smarthost may refuse it; renew it"),
+        (OWN, 70, "UTC only; check this host's clock"),
     ],
 )
-def test_the_end_of_its_validity_is_told(make: Make, told: list[str], leaf: Leaf, words: list[str]) -> None:
-    make(leaf)
-    assert len(told) == (1 if words else 0)
-    assert not words or any(word in told[0] for word in words)
-    assert all(line.startswith("SMARTHOST_CERTIFICATE_PATH=") for line in told)
+def test_the_dates_of_its_validity_are_told(make: Make, leaf: Leaf, days: int, words: str) -> None:
+    end = leaf.certificate.not_valid_after_utc
+    problem = make(leaf).problem(end.timestamp() - days * 86400.0)
+    assert problem.endswith(words.format(f"{end:%Y-%m-%d}"))
+    assert not words or problem.startswith("SMARTHOST_CERTIFICATE_PATH=")

@@ -10,6 +10,7 @@ import mta
 from harness.certificates import self_signed
 from mta.config.settings import read_settings
 from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_TLS_PORT
+from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, HandoverError, read_handover, write_handover
 
@@ -56,6 +57,18 @@ def test_a_certificate_works_where_its_files_cannot_be_read(tmp_path: Path) -> N
     copied = ServerCertificate(*paths, wall_clock=lambda: 0.0, notice=silent, trouble=silent, snapshot=handed)
     copied.check()
     assert str(copied) == str(certificate)
+
+
+def test_the_certificate_for_the_smarthost_works_where_its_files_cannot_be_read(tmp_path: Path) -> None:
+    paths = self_signed(["relay.example.test"]).write(tmp_path)
+    given = read_client_certificate(paths, silent)
+    handover = Handover(settings(), (RELAY_PORT,), None, None, given.files)
+    assert "PRIVATE KEY" not in repr(handover)
+    for path in paths:
+        path.unlink()
+    handed = read_handover(write_handover(handover)).client_certificate
+    assert handed is not None
+    assert ClientCertificate(handed, silent).pair.chain == given.pair.chain
 
 
 def test_files_that_changed_since_are_taken_up(tmp_path: Path) -> None:

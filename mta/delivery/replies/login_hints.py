@@ -27,7 +27,7 @@ REFUSALS = (
         r"smtpclientauthentication is disabled|smtp_auth_disabled",
         {Credentials: _SMTP_AUTH, TokenCredentials: _SMTP_AUTH},
     ),
-    LoginRefusal(r"basic authentication is disabled", {Credentials: _BY_TOKEN}),
+    LoginRefusal(r"basic authentication is (?:disabled|not supported)|\b5\.7\.30\b", {Credentials: _BY_TOKEN}),
     LoginRefusal(
         r"\b5\.7\.139\b",
         {

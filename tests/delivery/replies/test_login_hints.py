@@ -45,6 +45,7 @@ def hint(kind: FailureKind, text: str, credentials: AnyCredentials, rule: TlsRul
         (TENANT, O365, "allow authenticated SMTP for the mailbox in O365_USER (Set-CASMailbox"),
         (TENANT, PASSWORD, "allow authenticated SMTP for the mailbox in SMARTHOST_USER (Set-CASMailbox"),
         (BASIC, PASSWORD, "Microsoft 365 accepts no password here: log in with a token, by O365_USER"),
+        ("550 5.7.30 Basic authentication is not supported for Client Submission.", PASSWORD, "by O365_USER and"),
         (BASIC, O365, "See that Microsoft 365 allows authenticated SMTP for the mailbox in O365_USER"),
         (CRITERIA, O365, "no rule of conditional access forbids the login"),
         (CRITERIA, PASSWORD, "Check SMARTHOST_USER and SMARTHOST_PASSWORD; a rule of Microsoft 365"),
