@@ -16,7 +16,6 @@ from mta.users.users_file import (
     BadLine,
     User,
     describe_bad_lines,
-    lines_of_variable,
     read_users,
 )
 
@@ -159,7 +158,7 @@ class Users:
 
     def _first(self, text: str) -> _Contents:
         if self._path is None:
-            octets, source = lines_of_variable(text).encode("utf-8", "surrogateescape"), TEXT_SETTING
+            octets, source = text.encode("utf-8", "surrogateescape"), TEXT_SETTING
         else:
             source = f"{FILE_SETTING}={self._path}"
             try:
@@ -176,7 +175,8 @@ class Users:
             raise UsersError([f"{source}: {error}"]) from None
         if contents.bad:
             raise UsersError([f"{source}, {line}" for line in describe_bad_lines(contents.bad)])
-        if not contents.users:
+        # An empty file is told when the settings are read.
+        if not contents.users and octets.strip():
             self._notice(f"{source}: it has no users, so that no client can log in; add one by smtprelay user add")
         return contents
 

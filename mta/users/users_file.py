@@ -114,17 +114,6 @@ def user_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, stripped
 
 
-def lines_of_variable(text: str) -> str:
-    """Return the text of a variable with a user a line. On one line, users may be parted by blanks.
-
-    Senders cannot be told from users then, so the blanks count only if each word looks like a user.
-    """
-    words = text.split()
-    if "\n" not in text.strip() and all(_SEPARATOR.search(word) and not word.startswith("@") for word in words):
-        return "\n".join(words)
-    return text
-
-
 def read_user(line: str, missing: Support = missing_support) -> User:
     """Return the user of a line without blanks around it. Raises UserLineError."""
     parts = split_line(line)

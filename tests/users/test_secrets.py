@@ -47,6 +47,7 @@ def test_a_secret_knows_its_password(text, scheme):
     assert not verify(secret, PASSWORD + " ")
     assert not verify(secret, "")
     assert not verify(secret, PASSWORD + "\0")
+    assert not verify(secret, "x" * 600)
     assert not verify(secret, "x" * (MAX_OCTETS + 1))
     assert not verify(secret, "\ud800")
 

@@ -62,7 +62,7 @@ def test_a_name_with_a_domain_comes_before_one_without():
 
 
 def test_the_users_of_a_variable_never_change():
-    users = of_text(f"alice:{BCRYPT} bob:{SHA512}")
+    users = of_text(f"alice:{BCRYPT}\nbob:{SHA512}")
     assert len(users) == 2
     assert users.check() is users.reload() is None
 
@@ -158,8 +158,8 @@ def test_a_start_without_users_is_told_and_users_may_follow(tmp_path, text):
     assert len(file.users) == 0
     assert not file.users.scram_only
     assert not verify(file.users.stand_in("x"), PASSWORD)
-    (line,) = file.told
-    assert line.startswith(f"AUTH_USERS_FILE={tmp_path}/users: it has no users, so that no client can log in; ")
+    line = f"AUTH_USERS_FILE={tmp_path}/users: it has no users, so that no client can log in; add one by smtprelay user"
+    assert [told.removesuffix(" add") for told in file.told] == [line] * bool(text.strip())
     file.change(f"alice:{BCRYPT}\n")
     assert file.names() == ["alice"]
 
@@ -176,12 +176,12 @@ def test_a_start_with_bad_lines_fails_and_tells_each(tmp_path):
 
 
 def test_scram_is_for_all_users_or_none():
-    assert of_text(f"a:{SCRAM} b:{OTHER_SCRAM}").scram_only
-    assert not of_text(f"a:{SCRAM} b:{BCRYPT}").scram_only
+    assert of_text(f"a:{SCRAM}\nb:{OTHER_SCRAM}").scram_only
+    assert not of_text(f"a:{SCRAM}\nb:{BCRYPT}").scram_only
 
 
 def test_an_unknown_name_has_a_scram_secret_that_looks_like_a_users():
-    users = of_text(f"a:{SCRAM} b:{OTHER_SCRAM}")
+    users = of_text(f"a:{SCRAM}\nb:{OTHER_SCRAM}")
     assert users.scram_secret("a") == read_secret(SCRAM)
     assert users.scram_secret("a@mail.test") == read_secret(SCRAM)
     made_up = [users.scram_secret(f"x{number}") for number in range(100)]
@@ -200,7 +200,7 @@ def test_an_unknown_name_has_the_same_salt_in_all_processes_and_after_most_chang
 
 
 def test_an_unknown_name_costs_as_much_as_some_user_and_always_the_same():
-    users = of_text(f"a:{BCRYPT} b:{BCRYPT} c:{ARGON2}")
+    users = of_text(f"a:{BCRYPT}\nb:{BCRYPT}\nc:{ARGON2}")
     costs = [users.stand_in(f"x{number}") for number in range(300)]
     assert costs == [users.stand_in(f"x{number}") for number in range(300)]
     assert 150 < costs.count(read_secret(BCRYPT)) < 250

@@ -15,7 +15,6 @@ from mta.users.users_file import (
     SenderList,
     User,
     describe_bad_lines,
-    lines_of_variable,
     read_senders,
     read_user,
     read_users,
@@ -157,12 +156,6 @@ def test_a_list_allows_its_addresses_and_domains(words, allowed, others):
 def test_a_star_or_no_list_allows_any_sender():
     assert read_senders([]) is None
     assert read_senders(["a@b.test", "*"]) is None
-
-
-def test_users_of_a_variable_may_be_parted_by_blanks():
-    assert lines_of_variable("a:{PLAIN}x b|{PLAIN}y") == "a:{PLAIN}x\nb|{PLAIN}y"
-    for text in ("a:{PLAIN}x @b.test", "a:{PLAIN}x c@b.test", "a:{PLAIN}x\nb:{PLAIN}y c:d", "a:{PLAIN}x\n"):
-        assert lines_of_variable(text).strip() == text.strip()
 
 
 names = st.text("abcXYZ0129._-+@", min_size=1, max_size=20)
