@@ -68,6 +68,11 @@ class LoginAttempt:
         self.start()
         return False
 
+    def masked(self, failure: SessionFailure) -> SessionFailure:
+        """Return a failure that may quote the server, with its secrets masked."""
+        reply = None if failure.reply is None else self._mask.reply(failure.reply)
+        return SessionFailure(failure.kind, failure.status, self._mask.text(failure.text), reply)
+
     def _refused(self, reply: Reply, mechanism: Mechanism) -> SessionFailure:
         failure = refused(FailureKind.LOGIN_REFUSED, self._mask.reply(reply), "4.7.8").failure
         if not mechanism.failure:

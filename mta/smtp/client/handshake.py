@@ -114,8 +114,9 @@ class Handshake:
 
     def fail(self, failure: SessionFailure) -> tuple[ClientEvent, SessionFailure]:
         """End. A refused login stays the reason even if the server then closed the connection."""
-        refusal = self._login.refusal if self._login is not None else None
-        return ClientEvent.CLOSED, refusal or self._tls_failure(failure)
+        if self._login is None:
+            return ClientEvent.CLOSED, self._tls_failure(failure)
+        return ClientEvent.CLOSED, self._login.refusal or self._login.masked(failure)
 
     def _tls_failure(self, failure: SessionFailure) -> SessionFailure:
         """Return a failure at STARTTLS, or at the first command under TLS, as a failed handshake.

@@ -252,6 +252,20 @@ def test_a_login_that_a_server_repeats_is_masked(quoted: str) -> None:
     assert text.startswith("535 5.7.8 wrong: ****")
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("421 4.7.0 pass:word AHVzZXIAcGFzczp3b3Jk", "421 4.7.0 **** ****"),
+        ("pass:word AHVzZXIAcGFzczp3b3Jk", "protocol error: not a reply: '**** ****'"),
+    ],
+)
+def test_a_login_that_a_server_repeats_as_it_closes_is_masked(line: str, shown: str) -> None:
+    client = secured(LOGIN, "PLAIN")
+    play(client, f"C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: {line}\n! CLOSED")
+    assert ended(client).text == shown
+    assert ended(client).reply is None or "pass:word" not in str(ended(client).reply)
+
+
 def test_a_challenge_out_of_place_that_repeats_the_password_is_masked() -> None:
     client = secured(LOGIN, "PLAIN")
     play(client, "C: AUTH PLAIN AHVzZXIAcGFzczp3b3Jk\nS: 334 cGFzczp3b3Jk\n! CLOSED")
