@@ -44,6 +44,18 @@ _HANDSHAKE_TEXTS = {
     "packet length too long": _NO_TLS,
     "http request": _NO_TLS,
     "alert certificate required": "the host demands a client certificate",
+    # These alerts of a server are about the certificate that was shown to it (RFC 8446 section 6.2).
+    "alert unknown ca": "the host does not know the authority of this relay's certificate",
+    "alert certificate expired": "the host refuses this relay's certificate, because it has expired",
+    **dict.fromkeys(
+        (
+            "alert bad certificate",
+            "alert unsupported certificate",
+            "alert certificate revoked",
+            "alert certificate unknown",
+        ),
+        "the host refuses this relay's certificate",
+    ),
     # TLS 1.2 has no separate alert for a client without a certificate.
     "alert handshake failure": _REFUSED,
     "dh key too small": "the host's Diffie-Hellman key is too short",

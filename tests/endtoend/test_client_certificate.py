@@ -45,7 +45,8 @@ def test_the_relay_shows_its_certificate_and_a_new_one_after_sighup(world, tmp_p
     relay = world.relay(sink, **settings(tmp_path, SMARTHOST_PORT=str(sink.port), WORKERS=workers))
     relay.submit(mail(), TO)
     (first, *_) = relay.wait_for_events("deferred")
-    assert "TLS failed" in first["reply"]
+    # The alert with the reason may be lost, because the sink resets the connection.
+    assert "TLS failed: " in first["reply"]
     assert sink.messages == []
     ROOT.leaf(["relay.test"]).write(tmp_path, "client")
     os.kill(relay.child.pid, signal.SIGHUP)

@@ -6,7 +6,7 @@ goes in clear: the operator gets a notice once a day, and a refusal of mail in c
 
 import re
 
-from mta.delivery.replies.login_hints import no_mechanism_hint, refused_login_hint
+from mta.delivery.replies.login_hints import client_certificate_hint, no_mechanism_hint, refused_login_hint
 from mta.message.outcome import TryLater
 from mta.routing.route import CertificateCredentials, Route, TlsRule, TokenCredentials
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
@@ -32,7 +32,7 @@ def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
         case FailureKind.LOGIN_REFUSED:
             return f"login refused: {failure.text}; mail stays queued. {refused_login_hint(failure, route.credentials)}"
         case FailureKind.NO_MECHANISM:
-            return f"{failure.text}; mail stays queued. {no_mechanism_hint(route)}"
+            return f"{failure.text}; mail stays queued. {no_mechanism_hint(failure, route)}"
         case FailureKind.LOOPS_BACK:
             advice = "Correct the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
             return (
@@ -43,6 +43,8 @@ def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
             return f"TLS is required{rule}, but: {failure.text}; mail stays queued. {_without_tls(route)}"
         case FailureKind.NOT_TRUSTED:
             return f"certificate not trusted: {failure.text}; mail stays queued. {_to_trust(route, fault)}"
+        case FailureKind.TLS_FAILED if advice := client_certificate_hint(failure, route):
+            return f"TLS failed: {failure.text}; mail stays queued. {advice}"
         case FailureKind.TLS_FAILED if route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY):
             return f"TLS failed: {failure.text}; mail stays queued. {_without_tls(route)}"
         case FailureKind.TLS_FAILED if route.smarthost and route.port in _IMPLICIT_TLS_PORTS:

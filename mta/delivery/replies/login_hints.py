@@ -58,6 +58,8 @@ REFUSALS = (
         },
     ),
 )
+# The words of `mta.connection_errors` for a server that wants a certificate of the client, or does not accept it.
+_ABOUT_CLIENT = re.compile(r"^the host demands a client certificate|this relay's certificate")
 _COMPILED = [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for refusal in REFUSALS]
 
 
@@ -72,14 +74,21 @@ def refused_login_hint(failure: SessionFailure, credentials: AnyCredentials | No
     return f"Check {login}"
 
 
-def no_mechanism_hint(route: Route) -> str:
+def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:
     """Return what an operator can do about a server without a usable mechanism, in one sentence."""
-    login = login_settings(route.credentials)
+    by_password = isinstance(route.credentials, Credentials)
+    if not by_password and "in clear" in failure.text:
+        return "Set SMARTHOST_TLS=verify"
     if isinstance(route.credentials, TokenCredentials):
         return "The token was not shown to it. Ask its operator for one of these, or log in with a password"
-    if isinstance(route.credentials, CertificateCredentials):
-        return f"Set SMARTHOST_TLS=verify, or unset {login}"
-    return f"Ask the smarthost's operator for one of these, or unset {login}"
+    return f"Ask the smarthost's operator for one of these, or unset {login_settings(route.credentials)}"
+
+
+def client_certificate_hint(failure: SessionFailure, route: Route) -> str:
+    """Return what an operator can do if TLS failed because of the client's certificate; "" if it did not."""
+    if route.smarthost and _ABOUT_CLIENT.search(failure.text):
+        return "Check SMARTHOST_CERTIFICATE_PATH and SMARTHOST_KEY_PATH"
+    return ""
 
 
 def login_settings(credentials: AnyCredentials | None) -> str:

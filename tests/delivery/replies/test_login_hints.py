@@ -2,6 +2,7 @@
 
 import pytest
 
+from mta.connection_errors import handshake_error_text
 from mta.delivery.replies.hints import operator_hint
 from mta.delivery.replies.smarthost_refusals import OwnSmarthost
 from mta.routing.route import AnyCredentials, CertificateCredentials, Credentials, Route, TlsRule, TokenCredentials
@@ -66,13 +67,34 @@ def test_the_words_of_a_provider_have_advice_of_their_own(text: str, credentials
     ("credentials", "words"),
     [
         (O365, "The token was not shown to it. Ask its operator for one of these"),
-        (CERTIFICATE, "Set SMARTHOST_TLS=verify, or unset SMARTHOST_CERTIFICATE_PATH"),
         (PASSWORD, "Ask the smarthost's operator for one of these, or unset SMARTHOST_USER and SMARTHOST_PASSWORD"),
     ],
 )
 def test_the_advice_without_a_mechanism_follows_the_login(credentials: AnyCredentials, words: str) -> None:
     text = "no usable login mechanism: offered LOGIN; usable OAUTHBEARER or XOAUTH2"
     assert hint(FailureKind.NO_MECHANISM, text, credentials).startswith(words)
+
+
+@pytest.mark.parametrize("credentials", [OWN, CERTIFICATE])
+def test_tls_is_the_remedy_where_the_login_is_never_used_in_clear(credentials: AnyCredentials) -> None:
+    text = "no usable login mechanism: offered XOAUTH2 EXTERNAL; usable none, since the connection is in clear"
+    assert hint(FailureKind.NO_MECHANISM, text, credentials) == "Set SMARTHOST_TLS=verify"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "tlsv13 alert certificate required",
+        "tlsv1 alert unknown ca",
+        "ssl/tls alert bad certificate",
+        "sslv3 alert certificate expired",
+        "sslv3 alert certificate unknown",
+    ],
+)
+@pytest.mark.parametrize("rule", [TlsRule.OPPORTUNISTIC, TlsRule.VERIFY])
+def test_a_smarthost_that_does_not_accept_the_certificate_is_told_from_others(reason: str, rule: TlsRule) -> None:
+    advice = hint(FailureKind.TLS_FAILED, handshake_error_text(reason), CERTIFICATE, rule)
+    assert advice == "Check SMARTHOST_CERTIFICATE_PATH and SMARTHOST_KEY_PATH"
 
 
 @pytest.mark.parametrize("kind", [FailureKind.NO_TLS, FailureKind.TLS_FAILED])
