@@ -87,6 +87,7 @@ MAY_IMPORT = {
         "mta.oauth.grants",
         "mta.oauth.providers",
         "mta.routing.route",
+        "mta.users.users_file",
     },
     "mta.config.sources": {
         "mta.config.setting",

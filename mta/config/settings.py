@@ -72,6 +72,8 @@ class Settings:
     submission_tls_port: int | None
     #: The users that may log in: lines as in a users' file, "" for none.
     auth_users: str = field(repr=False)
+    #: The number of users at start.
+    auth_user_count: int
     #: The regular file that the users were read from, which may change; None if there is none.
     auth_users_file: Path | None
     #: Whether trusted clients may log in without TLS.
@@ -189,6 +191,7 @@ def _assemble(
         submission_port=submission.port,
         submission_tls_port=submission.tls_port,
         auth_users=submission.users,
+        auth_user_count=submission.count,
         auth_users_file=submission.users_file,
         auth_in_clear=submission.in_clear,
         port_out=get(table.SMTPPORTOUT),

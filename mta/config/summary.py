@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from mta.config import table
 from mta.config.schedule import write_schedule
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
@@ -64,9 +63,12 @@ def _balancers(settings: Settings) -> Iterator[str]:
 
 def _logins(settings: Settings) -> Iterator[str]:
     """Yield the ports that need a login and those that do not, because users do not lock the other ports."""
-    if not settings.auth_users and settings.auth_users_file is None:
+    file, count = settings.auth_users_file, settings.auth_user_count
+    if not settings.ports[1:] and not count and file is None:
         return
-    users = f"the users of {settings.auth_users_file or table.AUTH_USERS.name}"
+    # A command that reads the settings of a running relay does not know the users of the variable.
+    users = f"{count} user{'s' * (count != 1)}" if count or file else "the users of AUTH_USERS"
+    users += f" in {file}" if file else ""
     ports = [
         f"port {port} ({tls})"
         for port, tls in (
@@ -76,10 +78,10 @@ def _logins(settings: Settings) -> Iterator[str]:
         if port
     ]
     if ports:
-        said = f"required on {' and '.join(ports)}, of {users}; port {settings.port} needs and takes none"
+        said = f"required on {' and '.join(ports)}, for {users}; port {settings.port} needs and takes none"
     else:
         inside = "" if settings.auth_in_clear else " inside TLS"
-        said = f"possible on port {settings.port}{inside}, of {users}; required nowhere: other clients send as before"
+        said = f"possible on port {settings.port}{inside}, for {users}; other clients send without, as before"
     yield f"logins: {said}" + ("; trusted clients may log in without TLS" if settings.auth_in_clear else "")
 
 

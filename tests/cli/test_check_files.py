@@ -69,7 +69,7 @@ def test_a_bad_line_of_the_users_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as refused:
         check_files(read(AUTH_USERS_FILE=users), NOW)
     (line,) = refused.value.mistakes
-    assert line.startswith(f"AUTH_USERS_FILE={users}, line 2: its secret is a plain word")
+    assert line.startswith(f"AUTH_USERS: {users}, line 2: its secret is a plain word")
     assert "hunter2" not in line
     users.write_text("alice:{PLAIN}hunter2\n")
     assert check_files(read(AUTH_USERS_FILE=users), NOW) == ()

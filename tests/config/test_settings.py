@@ -55,6 +55,7 @@ def test_a_relay_works_without_settings() -> None:
         submission_port=None,
         submission_tls_port=None,
         auth_users="",
+        auth_user_count=0,
         auth_users_file=None,
         auth_in_clear=False,
         port_out=25,

@@ -89,23 +89,25 @@ def test_the_summary_of_a_relay_without_settings() -> None:
         (
             {"SUBMISSION_PORT": "587", **USERS},
             "logins",
-            "required on port 587 (STARTTLS), of the users of AUTH_USERS; port 25 needs and takes none",
+            "required on port 587 (STARTTLS), for 1 user; port 25 needs and takes none",
         ),
         (
             {"SUBMISSION_PORT": "587", "SUBMISSION_TLS_PORT": "465", "AUTH_IN_CLEAR": "trusted", **USERS},
             "logins",
             (
-                "required on port 587 (STARTTLS) and port 465 (TLS from the first byte), of the users of AUTH_USERS;"
+                "required on port 587 (STARTTLS) and port 465 (TLS from the first byte), for 1 user;"
                 " port 25 needs and takes none; trusted clients may log in without TLS"
             ),
         ),
         (
             USERS,
             "logins",
-            (
-                "possible on port 25 inside TLS, of the users of AUTH_USERS; required nowhere: other clients send as"
-                " before"
-            ),
+            "possible on port 25 inside TLS, for 1 user; other clients send without, as before",
+        ),
+        (
+            {"SUBMISSION_TLS_PORT": "465", **USERS, "AUTH_USERS": "****"},
+            "logins",
+            "required on port 465 (TLS from the first byte), for the users of AUTH_USERS; port 25 needs and takes none",
         ),
         (
             {"PROXY_NETWORKS": "10.0.0.5,10.1.0.0/16"},
@@ -116,6 +118,15 @@ def test_the_summary_of_a_relay_without_settings() -> None:
 )
 def test_the_summary_has_the_settings(environ: dict[str, str], subject: str, words: str) -> None:
     assert said(**environ)[subject] == words
+
+
+def test_the_file_of_the_users_is_said(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text("# none yet\n")
+    environ = USERS | {"AUTH_USERS": "", "AUTH_USERS_FILE": str(users), "SUBMISSION_PORT": "587"}
+    assert said(**environ)["logins"] == (
+        f"required on port 587 (STARTTLS), for 0 users in {users}; port 25 needs and takes none"
+    )
 
 
 VERIFIED = "with TLS only, the certificate must prove the host's name; authorities of the system"

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mta.config import table
-from mta.config.setting import FILE_SUFFIX, Setting, SettingsReader
+from mta.config.setting import FILE_SUFFIX, MASK, Setting, SettingsReader
+from mta.users.users_file import describe_bad_lines, read_users
 
 _PORTS = (table.SUBMISSION_PORT, table.SUBMISSION_TLS_PORT)
 
@@ -17,6 +18,8 @@ class Submission:
     tls_port: int | None
     #: Lines as in a users' file; "" if there are no users.
     users: str = field(repr=False)
+    #: The number of users.
+    count: int
     #: The file that the users come from and that may change; None for the variable and for a pipe.
     users_file: Path | None
     #: Whether trusted clients may log in without TLS.
@@ -29,7 +32,7 @@ def read_submission(reader: SettingsReader, *, certificate: bool) -> Submission:
     `certificate` tells whether the relay has one for its clients.
     """
     _check_ports(reader, certificate)
-    users = _users(reader)
+    users, count = _users(reader)
     in_clear = reader.get(table.AUTH_IN_CLEAR)
     if users and not certificate and not in_clear and not _ports_set(reader):
         reader.notice(
@@ -42,6 +45,7 @@ def read_submission(reader: SettingsReader, *, certificate: bool) -> Submission:
         reader.get(table.SUBMISSION_PORT),
         reader.get(table.SUBMISSION_TLS_PORT),
         users,
+        count,
         reader.file_of(table.AUTH_USERS),
         in_clear,
     )
@@ -60,7 +64,9 @@ def _check_ports(reader: SettingsReader, certificate: bool) -> None:
             because = "the port needs a certificate, because its clients log in inside TLS"
             reader.mistake(setting, f"{because}; set CERTIFICATE_PATH and KEY_PATH")
         if not _is_given(reader):
-            reader.mistake(table.AUTH_USERS, f"it is not set although {setting.name} is: no client could log in")
+            file = table.AUTH_USERS.name + FILE_SUFFIX
+            empty = f"the file that {file} names is empty" if file in reader.names() else "it is not set"
+            reader.mistake(table.AUTH_USERS, f"{empty} although {setting.name} is set: no client could log in")
 
 
 def _ports_set(reader: SettingsReader) -> list[Setting[int | None]]:
@@ -68,23 +74,30 @@ def _ports_set(reader: SettingsReader) -> list[Setting[int | None]]:
 
 
 def _is_given(reader: SettingsReader) -> bool:
-    """Whether users are given. An empty file counts, because it may get users while the relay runs."""
-    file = table.AUTH_USERS.name + FILE_SUFFIX
-    return reader.is_set(table.AUTH_USERS) or file in reader.names() or reader.is_mistaken(table.AUTH_USERS)
+    """Whether users are given. An empty regular file counts, because it may get users while the relay runs."""
+    users = table.AUTH_USERS
+    return reader.is_set(users) or reader.file_of(users) is not None or reader.is_mistaken(users)
 
 
-def _users(reader: SettingsReader) -> str:
-    """Return the users, one a line. In the variable, blanks may separate users without a list of senders."""
-    text = reader.text(table.AUTH_USERS)
-    if not text and _is_given(reader) and not reader.is_mistaken(table.AUTH_USERS):
-        reader.notice("the file that AUTH_USERS_FILE names is empty: no client can log in until it has a user")
-    if reader.file_of(table.AUTH_USERS) is not None:
-        return text
-    return "\n".join(map(_separated, text.splitlines()))
+def _users(reader: SettingsReader) -> tuple[str, int]:
+    """Return the users, one a line, and their number. A line that cannot be used is a mistake.
+
+    A mask in their place, as in the settings that a relay publishes, counts as no users.
+    """
+    text, file = reader.text(table.AUTH_USERS), reader.file_of(table.AUTH_USERS)
+    if text == MASK:
+        return "", 0
+    if file is None:
+        text = "\n".join(map(_separated, text.splitlines()))
+    users, bad = read_users(text)
+    if bad:
+        where = "" if file is None else f"{file}, "
+        reader.mistake(table.AUTH_USERS, where + "; ".join(describe_bad_lines(bad)))
+    return text, len(users)
 
 
 def _separated(line: str) -> str:
-    """Return a line with each word on a line of its own if every word is a user with a secret."""
+    """Return a line of the variable with a line for each word if every word is a user with a secret."""
     words = line.split()
-    alone = len(words) > 1 and not line.startswith("#") and all(":" in word or "|" in word for word in words)
+    alone = not line.startswith("#") and all(":" in word or "|" in word for word in words)
     return "\n".join(words) if alone else line

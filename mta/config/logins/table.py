@@ -28,7 +28,7 @@ AUTH_USERS = Setting(
     "",
     "The users that may log in, one a line: `name:secret`, where `smtprelay user add` makes the secret. The users of"
     " a file may change while the relay runs.",
-    "app:$6$salt$hash",
+    "app:$5$example$x8pwtGLQXeiqvpY5Aq8je3FZeq2cy1wCQq.8M1WFxD9",
     secret=True,
     max_octets=1 << 25,
     multiline=True,

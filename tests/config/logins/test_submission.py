@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mta.config.logins.submission import Submission, read_submission
-from mta.config.setting import SettingsError, SettingsReader
+from mta.config.setting import MASK, SettingsError, SettingsReader
+from mta.config.table import AUTH_USERS
 from mta.config.unknown_variables import notice_quotes
 
 USERS = {"AUTH_USERS": "app:{PLAIN}hidden"}
@@ -26,12 +27,12 @@ def mistakes(certificate: bool = True, **environ: str) -> list[str]:
 
 
 def test_without_settings_there_is_no_port_and_no_user() -> None:
-    assert submission() == (Submission(None, None, "", None, in_clear=False), [])
+    assert submission() == (Submission(None, None, "", 0, None, in_clear=False), [])
 
 
 def test_ports_and_users_are_read() -> None:
     found, notices = submission(SUBMISSION_PORT="587", SUBMISSION_TLS_PORT="465", AUTH_IN_CLEAR="Trusted", **USERS)
-    assert found == Submission(587, 465, "app:{PLAIN}hidden", None, in_clear=True)
+    assert found == Submission(587, 465, "app:{PLAIN}hidden", 1, None, in_clear=True)
     assert notices == []
 
 
@@ -51,7 +52,9 @@ def test_a_port_without_a_certificate_is_a_mistake(name: str) -> None:
 @pytest.mark.parametrize("name", ["SUBMISSION_PORT", "SUBMISSION_TLS_PORT"])
 def test_a_port_without_users_is_a_mistake(name: str) -> None:
     (line,) = mistakes(**{name: "587"})
-    assert line == f"AUTH_USERS: it is not set although {name} is: no client could log in"
+    assert line == f"AUTH_USERS: it is not set although {name} is set: no client could log in"
+    (line,) = mistakes(AUTH_USERS_FILE="/dev/null", **{name: "587"})
+    assert line.startswith("AUTH_USERS: the file that AUTH_USERS_FILE names is empty although")
 
 
 def test_a_port_that_another_setting_has_is_a_mistake() -> None:
@@ -78,7 +81,7 @@ def test_users_come_from_a_file_that_may_change(tmp_path: Path) -> None:
     file.write_text("# applications\napp:{PLAIN}one two@example.org\nweb:{PLAIN}three\n")
     found, notices = submission(SUBMISSION_PORT="587", AUTH_USERS_FILE=str(file))
     assert found.users == "# applications\napp:{PLAIN}one two@example.org\nweb:{PLAIN}three"
-    assert found.users_file == file
+    assert (found.users_file, found.count) == (file, 2)
     assert notices == []
 
 
@@ -90,12 +93,30 @@ def test_a_file_of_users_may_be_larger_than_that_of_another_secret(tmp_path: Pat
     assert "AUTH_USERS_FILE" in mistakes(AUTH_USERS_FILE=str(file))[0]
 
 
-def test_an_empty_file_is_a_notice_because_it_may_get_users_later(tmp_path: Path) -> None:
+def test_an_empty_file_is_accepted_because_it_may_get_users_later(tmp_path: Path) -> None:
     file = tmp_path / "users"
     file.touch()
     found, notices = submission(SUBMISSION_PORT="587", AUTH_USERS_FILE=str(file))
-    assert found.users_file == file
-    assert notices == ["the file that AUTH_USERS_FILE names is empty: no client can log in until it has a user"]
+    assert (found.users_file, found.count) == (file, 0)
+    assert notices == []
+
+
+def test_lines_that_cannot_be_used_are_a_mistake_with_numbers_and_reasons_only(tmp_path: Path) -> None:
+    text = "app:{PLAIN}one\nhidden\nweb:hidden\n\nold:$1$hidden$hidden\nhidden\n"
+    file = tmp_path / "users"
+    file.write_text(text)
+    (line,) = mistakes(AUTH_USERS=text)
+    assert mistakes(AUTH_USERS_FILE=str(file))[0].startswith(f"AUTH_USERS: {file}, lines 2, 6: ")
+    assert line.startswith("AUTH_USERS: lines 2, 6: it has no : between a name and a secret; line 3: ")
+    assert "hidden" not in line
+
+
+def test_a_mask_as_a_relay_publishes_it_is_no_mistake() -> None:
+    assert submission(AUTH_USERS=MASK)[0].count == 0
+
+
+def test_the_example_is_a_user() -> None:
+    assert submission(AUTH_USERS=AUTH_USERS.example)[0].count == 1
 
 
 def test_a_file_that_is_missing_is_one_mistake() -> None:
