@@ -153,6 +153,8 @@ MAY_IMPORT = {
         "mta.daemon.control",
         "mta.daemon.runtime_settings",
         "mta.delivery.local.aliases",
+        "mta.inbound.networks",
+        "mta.inbound.sockets.proxy_header",
         "mta.dkim",
         "mta.tls.client_certificate",
         "mta.tls.keypair",

@@ -1,6 +1,7 @@
 """Chooses the environment of a command: its own, a file's, or the settings that a running relay has published."""
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from mta.config.setting import SettingsReader
 from mta.config.sources.env_file import read_env_file
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR
 from mta.daemon.runtime_settings import NAMES, published_settings, settings_path
+from mta.inbound.networks import TrustList
+from mta.inbound.sockets.proxy_header import LOCAL_HEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,6 +44,15 @@ def relay_address(reader: SettingsReader) -> tuple[str, int]:
     """Return the IP address and the port at which a command on this host reaches the relay."""
     host = reader.get(BIND_IP)
     return (_LOOPBACK if host == _ANY else host), reader.get(PORT)
+
+
+def introduce(connection: socket.socket, balancers: TrustList) -> None:
+    """Begin a connection to the relay with a PROXY header if the relay expects one from this host.
+
+    `balancers` is the value of PROXY_NETWORKS. Raises OSError.
+    """
+    if balancers.verdict(connection.getsockname()[0], {}):
+        connection.sendall(LOCAL_HEADER)
 
 
 def where_to_look(environ: Mapping[str, str]) -> str:

@@ -12,15 +12,17 @@ from typing import BinaryIO
 
 import click
 
-from mta.cli.environment import current_environment, relay_address, where_to_look
+from mta.cli.environment import current_environment, introduce, relay_address, where_to_look
 from mta.config.setting import SettingsError, SettingsReader
-from mta.config.table import QUEUE_DIR
+from mta.config.table import PROXY_NETWORKS, QUEUE_DIR
+from mta.inbound.networks import TrustList
 from mta.queue.disk.files import BODIES, wal_of
 from mta.queue.disk.queue_dir import FILE_NAME, homes
 from mta.queue.disk.space import require_room
 from mta.queue.errors import as_queue_error, primary_code, with_home
 from mta.queue.interface import QueueError
 
+_NO_BALANCERS = TrustList()
 #: Seconds that each step may take.
 PATIENCE = 5.0
 
@@ -64,15 +66,20 @@ def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
     """
     reader = SettingsReader(environ)
     (host, port), directory = relay_address(reader), reader.get(QUEUE_DIR)
+    balancers = reader.get(PROXY_NETWORKS)
     reader.check()
-    accepts(host, port, patience)
+    accepts(host, port, patience, balancers)
     all_can_be_written(directory, patience)
 
 
-def accepts(host: str, port: int, patience: float = PATIENCE) -> None:
-    """Check that a mail server greets there and answers EHLO with 250. Raises UnhealthyError."""
+def accepts(host: str, port: int, patience: float = PATIENCE, balancers: TrustList = _NO_BALANCERS) -> None:
+    """Check that a mail server greets there and answers EHLO with 250. Raises UnhealthyError.
+
+    If `balancers` contains this host, the connection begins with a PROXY header.
+    """
     try:
         with socket.create_connection((host, port), patience) as connection, connection.makefile("rb") as replies:
+            introduce(connection, balancers)
             _expect(replies, b"220", "the greeting")
             # An address literal needs no DNS look-up (RFC 5321 section 4.1.3).
             connection.sendall(b"EHLO [127.0.0.1]\r\n")

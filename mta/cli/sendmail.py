@@ -5,6 +5,7 @@ import getpass
 import os
 import re
 import smtplib
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from typing import NoReturn
 
 import click
 
-from mta.cli.environment import current_environment, relay_address
+from mta.cli.environment import current_environment, introduce, relay_address
 from mta.cli.errors import CommandError, command_errors
 from mta.config.setting import SettingsReader
-from mta.config.table import MAILNAME
+from mta.config.table import MAILNAME, PROXY_NETWORKS
+from mta.inbound.networks import TrustList
 
 _PATIENCE = 600.0
 _RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
@@ -124,17 +126,31 @@ def without_bcc(message: bytes) -> bytes:
     return _BCC.sub(b"", header + b"\r\n").removesuffix(b"\r\n") + blank + body
 
 
+class _Client(smtplib.SMTP):
+    """A connection to the relay, which may have to begin with a PROXY header."""
+
+    def __init__(self, host: str, port: int, balancers: TrustList) -> None:
+        self._balancers = balancers
+        super().__init__(host, port, "localhost", _PATIENCE)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        connection: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        introduce(connection, self._balancers)
+        return connection
+
+
 def _submit(command_line: _CommandLine, recipients: list[str], message: bytes) -> None:
     with command_errors():
         reader = SettingsReader(current_environment())
         (host, port), name = relay_address(reader), reader.get(MAILNAME)
+        balancers = reader.get(PROXY_NETWORKS)
         reader.check()
     sender = command_line.sender if command_line.sender is not None else _own_address(name)
     options = ["BODY=8BITMIME"] if not message.isascii() else []
     if not all(address.isascii() for address in (sender, *recipients)):
         options.append("SMTPUTF8")
     try:
-        with smtplib.SMTP(host, port, "localhost", _PATIENCE) as client:
+        with _Client(host, port, balancers) as client:
             notify = [f"NOTIFY={command_line.notify}"] if command_line.notify else []
             refused = client.sendmail(sender, recipients, message, options, notify)
     except smtplib.SMTPRecipientsRefused as error:

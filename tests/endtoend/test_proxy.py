@@ -160,3 +160,14 @@ def test_a_stop_does_not_wait_for_headers(world):
         assert relay.stop() == 0
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
+
+
+def test_the_commands_of_the_host_reach_a_relay_that_expects_headers_from_it(world):
+    relay = world.stopped_relay(world.sink(), PROXY_NETWORKS="127.0.0.1")
+    relay.child.start()
+    relay.wait_for_events("started")
+    assert relay.tool("health").returncode == 0
+    assert relay.tool("sendmail", "-f", "a@sender.test", TO).returncode == 0
+    (event,) = relay.wait_for_events("accepted")
+    assert event["client"] == "127.0.0.1"
+    assert relay.events("trouble") == []

@@ -20,6 +20,8 @@ MAX_V2 = 2048
 _V1 = b"PROXY "
 _V2 = b"\r\n\r\n\0\r\nQUIT\n"
 _V2_FIXED = 16
+#: The header of a connection that its program makes for itself, and not for a client (version 2, LOCAL).
+LOCAL_HEADER = _V2 + b"\x20\0\0\0"
 _LOCAL, _PROXY = 0, 1
 # Section 2.2: the highest assigned address family and transport protocol.
 _MAX_FAMILY, _MAX_PROTOCOL = 3, 2
