@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred, execute
 
 from mta.file_stamp import FileStamp, read_if_changed
-from mta.smtp.sasl.scram import KEY_OCTETS, ScramSecret
+from mta.smtp.sasl.scram import KEY_OCTETS, MIN_ITERATIONS, ScramSecret
 from mta.users.secrets import PasswordSecret, PlainSecret, Support, missing_support, stored_octets
 from mta.users.users_file import (
     MAX_OCTETS,
@@ -29,6 +29,8 @@ FILE_SETTING = "AUTH_USERS_FILE"
 
 # Has no password, because the empty one is never checked.
 _NO_SECRET = PlainSecret("")
+# The salt of a made-up SCRAM secret without a user to take after.
+_SALT_OCTETS = 16
 
 
 class UsersError(Exception):
@@ -126,17 +128,20 @@ class Users:
     def scram_secret(self, name: str) -> ScramSecret:
         """Return the SCRAM secret of a user, or a made-up one that no password matches.
 
-        An unknown name has the same salt each time, as a user has, so that a client cannot tell them apart. Call this
-        only while `scram_only` is true.
+        An unknown name has the same salt each time, as a user has, so that a client cannot tell them apart. A user
+        without a SCRAM secret is one that the file got after SCRAM was offered.
         """
         user = self.find(name)
         like = self.stand_in(name) if user is None else user.secret
-        assert isinstance(like, ScramSecret)
-        if user is not None:
-            return like
-        salt = hashlib.shake_256(self._digest(b"salt", name, 32)).digest(len(like.salt))
+        if isinstance(like, ScramSecret):
+            if user is not None:
+                return like
+            octets, iterations = len(like.salt), like.iterations
+        else:
+            octets, iterations = _SALT_OCTETS, MIN_ITERATIONS
+        salt = hashlib.shake_256(self._digest(b"salt", name, KEY_OCTETS)).digest(octets)
         stored_key, server_key = (self._digest(use, name, KEY_OCTETS) for use in (b"stored", b"server"))
-        return ScramSecret(salt, like.iterations, stored_key, server_key)
+        return ScramSecret(salt, iterations, stored_key, server_key)
 
     def check(self) -> "Deferred[Any] | None":
         """Read the file if it has changed. Returns a Deferred that fires when it is read, or None."""

@@ -191,6 +191,14 @@ def test_an_unknown_name_has_a_scram_secret_that_looks_like_a_users():
     assert not verify(made_up[0], PASSWORD)
 
 
+def test_a_user_without_scram_has_a_made_up_scram_secret_because_the_file_may_change_in_a_session():
+    users = of_text(f"a:{SCRAM}\nb:{BCRYPT}")
+    for name in ("b", "x", "y", "z"):
+        secret = users.scram_secret(name)
+        assert secret == users.scram_secret(name)
+        assert not verify(secret, PASSWORD)
+
+
 def test_an_unknown_name_has_the_same_salt_in_all_processes_and_after_most_changes():
     lines = [f"u{number}:{SCRAM.replace('30D4', f'{number:04d}')}" for number in range(20)]
     salt = of_text("\n".join(lines)).scram_secret("x").salt
