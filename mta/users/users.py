@@ -108,11 +108,7 @@ class Users:
     def find(self, name: str) -> User | None:
         """Return the user of a name. `name@MAILNAME` also finds `name`; otherwise names compare exactly."""
         users = self._contents.users
-        user = users.get(name)
-        if user is None and "@" in name:
-            local, _, domain = name.rpartition("@")
-            return users.get(local) if domain.lower() == self._mailname else None
-        return user
+        return users.get(name) or users.get(self._without_mailname(name))
 
     def stand_in(self, name: str) -> PasswordSecret:
         """Return the secret whose check costs an unknown name as much time as a known one would cost.
@@ -227,8 +223,13 @@ class Users:
             self._last_notice = problem
             self._notice(f"{FILE_SETTING}={self._path}: {problem}; the users known so far stay in force")
 
+    def _without_mailname(self, name: str) -> str:
+        local, _, domain = name.rpartition("@")
+        return local if domain.lower() == self._mailname else name
+
     def _digest(self, use: bytes, name: str, octets: int) -> bytes:
-        text = name.encode("utf-8", "surrogatepass")
+        # Both names of an unknown user have the same answers, because both names of a user have.
+        text = self._without_mailname(name).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self._contents.key, person=use, digest_size=octets).digest()
 
 

@@ -189,6 +189,8 @@ def test_an_unknown_name_has_a_scram_secret_that_looks_like_a_users():
     assert {len(secret.salt) for secret in made_up} == {len(read_secret(SCRAM).salt)}
     assert {secret.iterations for secret in made_up} == {4096, 8192}
     assert not verify(made_up[0], PASSWORD)
+    assert users.scram_secret("x1@MAIL.test") == made_up[1]
+    assert users.scram_secret("x1@other.test") != made_up[1]
 
 
 def test_a_user_without_scram_has_a_made_up_scram_secret_because_the_file_may_change_in_a_session():
