@@ -22,7 +22,6 @@ from mta.delivery.local.aliases import AliasesFile
 from mta.dkim.keyring import DkimKeyError, open_keyring
 from mta.tls.client_certificate import read_client_certificate
 from mta.tls.keypair import CertificateError, read_pair
-from mta.users.users import Users, UsersError
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _SOURCES = {
@@ -35,7 +34,7 @@ _INDENT = "    "
 
 
 def check_files(settings: Settings, now: float) -> tuple[str, ...]:
-    """Return notices about certificate, DKIM keys, aliases and users. Raises SettingsError if a start would fail.
+    """Return notices about certificate, DKIM keys and aliases. Raises SettingsError if a start would fail.
 
     `now` is seconds since 1970.
     """
@@ -60,15 +59,6 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
             mistakes.append(str(error))
     if settings.aliases_file:
         AliasesFile(settings.aliases_file, notices.append)
-    try:
-        Users(
-            text=settings.auth_users,
-            path=settings.auth_users_file,
-            mailname=settings.mailname,
-            notice=notices.append,
-        )
-    except UsersError as error:
-        mistakes += error.mistakes
     if mistakes:
         raise SettingsError(mistakes)
     return tuple(notices)

@@ -1,4 +1,4 @@
-"""The check of certificate, DKIM keys, aliases and users by `smtprelay config check`."""
+"""The check of certificate, DKIM keys and aliases by `smtprelay config check`."""
 
 import time
 from pathlib import Path
@@ -61,15 +61,3 @@ def test_a_file_that_a_start_tolerates_is_a_notice(tmp_path: Path) -> None:
     expired, line = check_files(read(CERTIFICATE_PATH=certificate, KEY_PATH=key, ALIASES_FILE=aliases), NOW)
     assert expired.startswith(f"CERTIFICATE_PATH={certificate}: the certificate expired on ")
     assert line.startswith(f"aliases file {aliases}, ")
-
-
-def test_a_bad_line_of_the_users_is_a_mistake(tmp_path: Path) -> None:
-    users = tmp_path / "users"
-    users.write_text("# people\nalice:hunter2\n")
-    with pytest.raises(SettingsError) as refused:
-        check_files(read(AUTH_USERS_FILE=users), NOW)
-    (line,) = refused.value.mistakes
-    assert line.startswith(f"AUTH_USERS: {users}, line 2: its secret is a plain word")
-    assert "hunter2" not in line
-    users.write_text("alice:{PLAIN}hunter2\n")
-    assert check_files(read(AUTH_USERS_FILE=users), NOW) == ()
