@@ -5,7 +5,7 @@ SSL_CERT_DIR, variables of OpenSSL, name others.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.https.interface import TIMEOUT, HttpAnswer, HttpsError, HttpsUrl, parse_url
 from mta.routing.mx_order import interleave
 from mta.routing.route import Route, TlsRule
+from mta.smtp.address import is_ip
 from mta.tls.client import CertificateRejected, TrustAnchors, client_options, handshake_failure_text
 
 #: Octets that an answer may have besides its body, for headers and the lengths of chunks.
@@ -256,15 +257,22 @@ class _HostEndpoint:
         return connection
 
     async def _addresses(self) -> list[str]:
-        options, host = self._options, self._url.host
+        options = self._options
+        known = await self._known_addresses(self._url.host)
+        refuses = options.refuses or _refuses_none
+        allowed = [address for address in interleave(known, options.rng) if not refuses(address)]
+        if not allowed:
+            raise HttpsError(f"no connection may be made to its address {known[0]}")
+        return allowed[:MAX_ADDRESSES]
+
+    async def _known_addresses(self, host: str) -> Sequence[str]:
+        if is_ip(host):
+            return (host,)
+        options = self._options
         answer = await self._resolver.addresses(host, ipv6=options.ipv6, search=options.search)
         if not isinstance(answer, Found) or not answer.records:
             raise HttpsError(_no_address(answer))
-        refuses = options.refuses or _refuses_none
-        allowed = [address for address in interleave(answer.records, options.rng) if not refuses(address)]
-        if not allowed:
-            raise HttpsError(f"no connection may be made to its address {answer.records[0]}")
-        return allowed[:MAX_ADDRESSES]
+        return answer.records
 
 
 @implementer(IAgentEndpointFactory)

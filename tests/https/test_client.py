@@ -176,6 +176,13 @@ class AnswerTests(_Servers):
         await self.get(self.serve(says(OK)), ipv6=False, search=True)
         assert self.resolver.asked == [(HOST, False, True)]
 
+    async def test_a_host_may_be_an_address(self) -> None:
+        url = self.serve(says(OK), ROOT.leaf(ips=["127.0.0.1"])).replace(HOST, "127.0.0.1")
+        assert (await self.get(url)).status == 200
+        assert self.resolver.asked == []
+        assert "certificate is for" in await self.failure(self.serve(says(OK)).replace(HOST, "127.0.0.1"))
+        assert "no connection may be made" in await self.failure(url, refuses=lambda _: True)
+
     async def test_the_next_address_is_tried_if_one_refuses(self) -> None:
         self.resolver.answer = Found(("127.0.0.9", "127.0.0.1"), 60.0, HOST)
         for _ in range(4):
