@@ -56,7 +56,13 @@ MAY_IMPORT = {
         "mta.routing.route",
         "mta.tls.client",
     },
-    "mta.oauth": {"mta.https.interface", "mta.message.outcome", "mta.smtp.address", "mta.smtp.sasl.logins"},
+    "mta.oauth": {
+        "mta.https.interface",
+        "mta.message.outcome",
+        "mta.routing.route",
+        "mta.smtp.address",
+        "mta.smtp.sasl.logins",
+    },
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",

@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from mta.config.settings import Settings
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
-from mta.daemon.control import ControlService
+from mta.daemon.control import ControlService, OnAction
 from mta.daemon.lookups import store_lookup, trust_lookup
 from mta.daemon.periodic import PeriodicService
 from mta.delivery.context import DeliveryContext
@@ -27,6 +27,7 @@ from mta.delivery.local.rule import LocalKind
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.remote.interface import Connector
+from mta.delivery.remote.logins import TokensMissing
 from mta.delivery.replies.hints import ClearTextNotices
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
@@ -47,7 +48,11 @@ from mta.inbound.sockets.port_rule import ListeningSocket, PortRule
 from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import TrustedClients
 from mta.message.envelope import Envelope
+from mta.oauth.grants import Grant
+from mta.oauth.token_file import TokenFile
+from mta.oauth.token_source import SourceParts, TokenSource
 from mta.queue.ids import IdSource
+from mta.queue.interface import Action, QueueId
 from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
 from mta.routing.private_addresses import OwnSockets
@@ -113,10 +118,11 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
     delivery_context = DeliveryContext(clock, time.time, event_log)
+    tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant)
     delivery = DeliveryService(
         queue,
         MailRouter(rules, resolver, clock.seconds),
-        _connector(context, queue, resolver, trust_store),
+        _connector(context, queue, resolver, trust_store, tokens),
         local,
         _settler(context, queue, delivery_context),
         context=delivery_context,
@@ -152,8 +158,10 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         certificate=context.certificate,
         is_balancer=_balancers(settings),
     )
-    services = (trusted, delivery, *_periodic_services(context, queue, delivery))
-    control = ControlService(clock, context.home, delivery.applied, event_log.trouble)
+    services = [trusted, delivery, *_periodic_services(context, queue, delivery)]
+    if tokens is not None:
+        services.append(tokens)
+    control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble)
     return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)))
 
 
@@ -192,12 +200,50 @@ def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile 
     )
 
 
-def _connector(context: RelayContext, queue: SqliteQueue, resolver: DnsResolver, trust_store: TrustStore) -> Connector:
+def _on_action(delivery: DeliveryService, tokens: TokenSource | None) -> OnAction:
+    """Return the callable that takes note of an operator's actions."""
+    if tokens is None:
+        return delivery.applied
+
+    def applied(action: Action, ids: list[QueueId], by: str) -> None:
+        if action is Action.RETRY:
+            tokens.retry()
+        delivery.applied(action, ids, by)
+
+    return applied
+
+
+def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant) -> TokenSource:
+    """Return the source of tokens for the smarthost, whose file all workers share."""
+    # Imported if needed, because the HTTP client of Twisted is large.
+    from mta.https.client import HttpsClient, HttpsOptions  # noqa: PLC0415
+
+    settings = context.settings
+    https = HttpsClient(context.reactor, resolver, HttpsOptions(ipv6=settings.ipv6, search=True))
+    file = TokenFile(settings.queue_dir)
+    trouble = context.event_log.trouble
+    return TokenSource(grant, SourceParts(https, file, context.in_thread, context.reactor, time.time, trouble))
+
+
+def _connector(
+    context: RelayContext,
+    queue: SqliteQueue,
+    resolver: DnsResolver,
+    trust_store: TrustStore,
+    tokens: TokenSource | None,
+) -> Connector:
     """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
     settings = context.settings
     in_flight = QueueInFlightLog(queue, context.event_log)
     in_clear = partial(_notice_clear_text, context, ClearTextNotices())
-    options = ConnectorOptions(context.reactor, settings.mailname, trust_store.options, in_flight, in_clear=in_clear)
+    options = ConnectorOptions(
+        context.reactor,
+        settings.mailname,
+        trust_store.options,
+        in_flight,
+        in_clear=in_clear,
+        logins=tokens or TokensMissing(),
+    )
     connector = SmtpConnector(options)
     store = mail_store(settings.local_delivery)
     if store is None:

@@ -29,7 +29,8 @@ from mta.oauth.answers import (
 )
 from mta.oauth.grants import Grant, RefreshToken, secrets_of
 from mta.oauth.token_file import Refusal, SavedTokens, TokenFile
-from mta.smtp.sasl.logins import TokenLogin
+from mta.routing.route import Route, TokenCredentials
+from mta.smtp.sasl.logins import Login, TokenLogin
 
 #: Seconds before the endpoint is asked again after a refusal, which only an operator can end.
 REFUSAL_SECONDS = 600.0
@@ -39,6 +40,8 @@ FIRST_WAIT, LONGEST_WAIT = 10.0, 300.0
 STOP_PATIENCE = 5.0
 #: Seconds in which only one token is discarded because a host refused it.
 REJECTION_SECONDS = 60.0
+#: Seconds after a request before an operator's retry causes the next one.
+RETRY_SECONDS = 60.0
 
 # Seconds between two attempts to take the lock, and the seconds after which a worker gives up.
 _LOCK_INTERVAL, _LOCK_PATIENCE = 0.1, 60.0
@@ -73,44 +76,59 @@ class SourceParts:
 
 
 class TokenSource(Service):
-    """Gives out the access token of one grant. As a service, it waits at the stop for the answer to its request."""
+    """The LoginSource of mta.delivery.remote.logins for the routes whose credentials are TokenCredentials.
+
+    As a service, it waits at the stop for the answer to its request.
+    """
 
     def __init__(self, grant: Grant, parts: SourceParts) -> None:
         self._grant = grant
         self._parts = parts
+        # Refusals that were saved before this time do not count.
         self._started = parts.wall_clock()
         self._current: AccessToken | None = None
         self._waiting: list[Deferred[AccessToken | TryLater]] | None = None
         self._failure = TryLater("no token has been asked for", status=_STATUS)
         self._next_try = self._wait = 0.0
+        self._asked = float("-inf")
         # The last token that a host refused, and the monotonic time from which another may be discarded.
         self._rejected = ""
         self._next_rejection = 0.0
         # Content that could not be written, which is newer than the file.
         self._unsaved: SavedTokens | None = None
 
-    async def login(self, user: str) -> TokenLogin | TryLater:
-        """Return the login with the current token, fetched if needed, or the reason why there is none.
+    async def login(self, route: Route) -> TokenLogin | TryLater:
+        """Return the login for a route with the current token, fetched if needed, or the reason why there is none.
 
         Callers that come while a token is fetched wait for it. This does not fail for anything an endpoint does.
         """
         token = self._fresh() or await self._fetched()
-        return token if isinstance(token, TryLater) else TokenLogin(user, token.token)
+        if isinstance(token, TryLater):
+            return token
+        assert isinstance(route.credentials, TokenCredentials)
+        return TokenLogin(route.credentials.user, token.token)
 
-    def rejected(self, token: str) -> bool:
+    def rejected(self, route: Route, login: Login) -> bool:  # noqa: ARG002  one token serves all routes
         """Discard a token that a host refused; return whether one more try with a new one is worth it.
 
         At most one token a minute is discarded, so that a host that refuses each causes no flood of requests.
         """
-        if self._current is None or self._current.token != token:
+        if not isinstance(login, TokenLogin):
+            return False
+        if self._current is None or self._current.token != login.token:
             return True
         now = self._parts.clock.seconds()
         if now < self._next_rejection:
             return False
         self._next_rejection = now + REJECTION_SECONDS
-        self._rejected = token
+        self._rejected = login.token
         self._current = None
         return True
+
+    def retry(self) -> None:
+        """Forget the last failure, because an operator may have removed its cause; wait a minute since the request."""
+        self._next_try = min(self._next_try, self._asked + RETRY_SECONDS)
+        self._started = self._parts.wall_clock()
 
     def stopService(self) -> "Deferred[object]":
         """Wait a few seconds for a request that is running, because its answer may replace the refresh token."""
@@ -217,6 +235,7 @@ class TokenSource(Service):
     async def _post(self, grant: Grant) -> TokenAnswer:
         form = grant.form(self._parts.wall_clock())
         body = urlencode(form).encode("ascii")
+        self._asked = self._parts.clock.seconds()
         try:
             answer = await self._parts.https.request("POST", grant.url, _HEADERS, body, limit=MAX_ANSWER)
         except HttpsError as error:

@@ -17,11 +17,13 @@ from mta.message.outcome import TryLater
 from mta.oauth.grants import ClientCredentials, Grant, RefreshToken, ServiceAccount
 from mta.oauth.token_file import TokenFile
 from mta.oauth.token_source import SourceParts, TokenSource
+from mta.routing.route import Route, TokenCredentials
 from mta.smtp.sasl.logins import TokenLogin
 from mta.tls.client import TrustAnchors
 from tests.oauth.test_grants import KEY, pem
 
 ROOT = authority()
+ROUTE = Route("smtp.test", "192.0.2.1", 587, credentials=TokenCredentials("boss@example.test"))
 
 
 class Loopback:
@@ -56,14 +58,14 @@ class EndpointTests(TestCase):
         return TokenSource(grant, parts)
 
     async def text(self, source: TokenSource) -> str:
-        result = await source.login("boss@example.test")
+        result = await source.login(ROUTE)
         assert isinstance(result, TryLater)
         return result.text
 
     async def test_client_credentials_of_a_hundred_callers_cost_one_request(self) -> None:
         self.endpoint.clients = {"id": "se/cr+t %"}
         source = self.source(ClientCredentials(self.url, "id", "se/cr+t %", "https://mail.test/.default"))
-        asked = [Deferred.fromCoroutine(source.login("boss@example.test")) for _ in range(100)]
+        asked = [Deferred.fromCoroutine(source.login(ROUTE)) for _ in range(100)]
         assert await gatherResults(asked) == [TokenLogin("boss@example.test", "token-1")] * 100
         [request] = self.endpoint.requests
         assert request.form["scope"] == "https://mail.test/.default"
@@ -75,7 +77,7 @@ class EndpointTests(TestCase):
         self.endpoint.expires_in = 60
         for number in (1, 2, 3):
             source = self.source(RefreshToken(self.url, "id", "", "configured"))
-            assert await source.login("boss") == TokenLogin("boss", f"token-{number}")
+            assert await source.login(ROUTE) == TokenLogin("boss@example.test", f"token-{number}")
             self.wall_clock += 60
 
     async def test_the_assertion_of_a_service_account_is_verified_with_its_public_key(self) -> None:
@@ -83,7 +85,7 @@ class EndpointTests(TestCase):
         self.endpoint.issuers["relay@project.test"] = KEY.public_key()
         self.endpoint.address = "login.example.test"
         grant = ServiceAccount(self.url, "relay@project.test", "boss@example.test", pem(KEY), scope="mail")
-        assert await self.source(grant).login("boss") == TokenLogin("boss", "token-1")
+        assert await self.source(grant).login(ROUTE) == TokenLogin("boss@example.test", "token-1")
         [claims] = self.endpoint.claims
         assert (claims["sub"], claims["scope"]) == ("boss@example.test", "mail")
 

@@ -16,10 +16,12 @@ from mta.oauth.grants import RefreshToken
 from mta.oauth.token_file import FILE_NAME, SavedTokens, TokenFile
 from mta.oauth.token_source import SourceParts, TokenSource
 from mta.queue.disk.threads import run_inline
+from mta.routing.route import Route, TokenCredentials
 from mta.smtp.sasl.logins import TokenLogin
 from tests.fakes.https import FakeHttps, answer, token
 from tests.oauth.test_grants import OWN, USERS
 
+ROUTE = Route("smtp.test", "192.0.2.1", 587, credentials=TokenCredentials("boss@example.test"))
 NOW = 1_800_000_000.0
 REFUSED = answer({"error": "invalid_grant", "error_description": "hush-refresh of hush-id is revoked"}, 400)
 
@@ -59,7 +61,7 @@ def world(tmp_path):
 
 
 def ask(source: TokenSource) -> "Deferred[TokenLogin | TryLater]":
-    return Deferred.fromCoroutine(source.login("boss@example.test"))
+    return Deferred.fromCoroutine(source.login(ROUTE))
 
 
 def got(asked: "Deferred[TokenLogin | TryLater] | TokenSource") -> TokenLogin | TryLater:
@@ -194,6 +196,23 @@ def test_a_refusal_is_told_once_in_ten_minutes_with_advice_and_without_secrets(w
         assert "hush" not in line
 
 
+def test_an_operators_retry_asks_again_but_not_within_a_minute(world):
+    source = world.source()
+    world.https.answers += [REFUSED, REFUSED, token("one")]
+    told(source)
+    world.later(30)
+    source.retry()
+    told(source)
+    assert len(world.https.requests) == 1
+    world.later(30)
+    told(source)
+    assert len(world.https.requests) == 2
+    world.later(120)
+    told(source)
+    source.retry()
+    assert got(source) == login("one")
+
+
 def test_junk_of_the_endpoint_is_a_refusal(world):
     world.https.answers.append(HttpAnswer(200, {}, b"<html>log in here</html>"))
     assert "it answers with status 200 and no token" in told(world.source())
@@ -204,12 +223,12 @@ def test_a_rejected_token_is_replaced_once(world):
     source = world.source()
     world.https.answers += [token("one"), token("two"), token("three")]
     got(source)
-    assert source.rejected("one")
+    assert source.rejected(ROUTE, login("one"))
     # All connections that were refused with the first one may try again.
-    assert source.rejected("one")
+    assert source.rejected(ROUTE, login("one"))
     assert got(source) == login("two")
-    assert source.rejected("one")
-    assert not source.rejected("two")
+    assert source.rejected(ROUTE, login("one"))
+    assert not source.rejected(ROUTE, login("two"))
     assert got(source) == login("two")
     assert len(world.https.requests) == 2
 
@@ -219,7 +238,7 @@ def test_a_host_that_refuses_every_token_causes_one_request_a_minute(world):
     world.https.answers += [token(f"token-{number}") for number in range(100)]
     for _ in range(600):
         current = got(source)
-        source.rejected(current.token)
+        source.rejected(ROUTE, current)
         world.clock.advance(1)
     assert len(world.https.requests) == 11
 
@@ -228,9 +247,9 @@ def test_an_endpoint_that_gives_the_rejected_token_again_causes_no_loop(world):
     source = world.source()
     world.https.answers += [token("one")] * 3
     got(source)
-    assert source.rejected("one")
+    assert source.rejected(ROUTE, login("one"))
     assert got(source) == login("one")
-    assert not source.rejected("one")
+    assert not source.rejected(ROUTE, login("one"))
 
 
 class Threads:
@@ -301,7 +320,7 @@ def test_workers_share_a_token_and_its_successor(world):
     assert [got(worker) for worker in workers] == [login("one")] * 4
     world.later(2701)
     assert [got(worker) for worker in workers] == [login("two")] * 4
-    assert [worker.rejected("two") for worker in workers] == [True] * 4
+    assert [worker.rejected(ROUTE, login("two")) for worker in workers] == [True] * 4
     assert [got(worker) for worker in workers] == [login("three")] * 4
     assert len(world.https.requests) == 3
 
