@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from mta.smtp.framing import bare
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
+from mta.smtp.server.auth import MAX_RESPONSE, NO_LOGINS, LoginTerms
 from mta.smtp.server.events import (
     NEED_DATA,
     WAITING,
+    AuthBegin,
+    AuthResponse,
     BodyEnd,
     BodyPart,
     BodyRefused,
@@ -26,6 +29,7 @@ from mta.smtp.server.events import (
     StartTls,
 )
 from mta.smtp.server.machine import ServerMachine
+from tests.fuzz.login_model import RESPONSE_TOO_LONG, LoginModel
 from tests.fuzz.target import Growth, Tape, Target, each_octet, is_line, pieces, sentences
 
 _SMALL = SmtpLimits(command_line=128, text_line=40, message_size=200, recipients=3, errors=4, bad_recipients=2)
@@ -39,7 +43,16 @@ _LENIENT = Leniency("relay.test", names=True, line_feeds=True)
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _YES, _LATER, _NO, _GO, _YES_SLOWLY, _NO_SLOWLY = range(6)
 _CODES = {_YES: 250, _LATER: 451, _NO: 550, _GO: 421, _YES_SLOWLY: 250, _NO_SLOWLY: 550}
-_ASKING = (Hello, MailFrom, RcptTo, DataBegin, BodyEnd, StartTls)
+_ASKING = (Hello, MailFrom, RcptTo, DataBegin, BodyEnd, StartTls, AuthBegin, AuthResponse)
+# The answers to a login: it succeeds, fails in several ways, or goes on with a challenge.
+_LOGIN_CODES = {_YES: 235, _LATER: 454, _NO: 535, _GO: 421, _YES_SLOWLY: 334, _NO_SLOWLY: 334}
+_BOTH = ("PLAIN", "LOGIN")
+_LOGINS = (
+    NO_LOGINS,
+    LoginTerms(in_tls=_BOTH, leniency=_LENIENT),
+    LoginTerms(in_clear=_BOTH, in_tls=_BOTH, required=True),
+    LoginTerms(in_clear=("PLAIN",), in_tls=_BOTH, leniency=_LENIENT),
+)
 # Ends of a session that depend on when the octets came, which is their purpose.
 _BY_TIMING = {
     "input behind DATA",
@@ -61,12 +74,18 @@ class Visit:
     handshake: bool = True
     lost: bool = False
     leniency: Leniency = STRICT
+    logins: LoginTerms = NO_LOGINS
+    #: Whether the connection begins with TLS.
+    tls: bool = False
 
-    def answer(self, number: int) -> tuple[Reply, bool]:
+    def answer(self, number: int, *, login: bool = False) -> tuple[Reply, bool]:
         """Return the answer to a question, counted from 0, and whether it comes late. The greeting is positive."""
         kind = self.answers[number % len(self.answers)] if number else _YES
-        code = _CODES[kind]
-        return reply(code, f"{code // 100}.0.0", f"answer {number}"), kind in {_YES_SLOWLY, _NO_SLOWLY}
+        late = kind in {_YES_SLOWLY, _NO_SLOWLY}
+        code = (_LOGIN_CODES if login else _CODES)[kind]
+        if code == 334:
+            return reply(code, "", "Y2hhbGxlbmdl"), late
+        return reply(code, f"{code // 100}.0.0", f"answer {number}"), late
 
 
 @dataclass(slots=True)
@@ -96,9 +115,17 @@ class _Driver:
         #: Told after each piece: the piece, how many replies there were so far, and whether the session is over.
         self.after: Callable[[bytes, int, bool], None] | None = None
         self._asked = 0
-        self._late: Reply | None = None
+        self._late: tuple[Event | None, Reply] | None = None
+        self._login = LoginModel(required=visit.logins.required)
         self._shaking = False
-        self.machine = ServerMachine(visit.limits, "mx.test", starttls=visit.starttls, leniency=visit.leniency)
+        self.machine = ServerMachine(
+            visit.limits,
+            "mx.test",
+            starttls=visit.starttls,
+            leniency=visit.leniency,
+            logins=visit.logins,
+            tls=visit.tls,
+        )
         self.seen = _Seen()
 
     def run(self, sent: Sequence[bytes]) -> _Seen:
@@ -118,7 +145,8 @@ class _Driver:
             self.machine.receive(piece)
         if self._late is not None:
             late, self._late = self._late, None
-            self.machine.answer(late)
+            self.machine.answer(late[1])
+            self._login.answered(*late)
         self._work()
         if self.after is not None:
             self.after(piece, len(self.seen.replies), self.machine.closing)
@@ -127,24 +155,29 @@ class _Driver:
         while (event := self.machine.next_event()) is not NEED_DATA and event is not WAITING:
             assert not isinstance(event, type(NEED_DATA))
             self.seen.events.append(event)
+            self._login.check(event)
             if isinstance(event, _ASKING):
                 self._answer(event)
         if event is NEED_DATA:
-            assert self.machine.buffered <= self._visit.limits.command_line
+            assert self.machine.buffered <= (
+                MAX_RESPONSE if self._login.challenged else self._visit.limits.command_line
+            )
         if said := self.machine.to_send():
             self.seen.say(said)
         if self._shaking and self._visit.handshake and not self.machine.closing:
             self._shaking = False
             self.machine.tls_started()
+            self._login.tls_started()
 
     def _answer(self, event: Event | None = None) -> None:
-        answer, late = self._visit.answer(self._asked)
+        answer, late = self._visit.answer(self._asked, login=isinstance(event, AuthBegin | AuthResponse))
         self._asked += 1
         if late:
-            self._late = answer
+            self._late = (event, answer)
             self._shaking = False
         else:
             self.machine.answer(answer)
+            self._login.answered(event, answer)
             self._shaking = isinstance(event, StartTls) and answer.positive and not self.machine.closing
 
 
@@ -161,6 +194,7 @@ class _Count:
         self._line = b""
         self._body: bytes | None = None
         self._left = 0
+        self._challenged = False
         # Replies that wait until blank lines are known to be no signature of the PROXY protocol, and the last octets.
         self._owed = 0
         self._recent = b""
@@ -176,6 +210,7 @@ class _Count:
         waits = any(_SIGNATURE.startswith(self._recent[-size:]) for size in range(2, len(_SIGNATURE) + 1))
         assert self._owed == 0 or (self._owed > 0 and waits), "a reply too many or too few"
         events = self._seen.events
+        self._challenged = self._seen.replies[-1].startswith(b"334")
         if heard and events and events[-1] == DataBegin(chunking=False) and self._seen.said[-1].startswith(b"2"):
             self._body = b"\r\n"
 
@@ -193,7 +228,7 @@ class _Count:
         if not self._line.endswith(self._line_end):
             return 0
         line, self._line = self._line[:-1].removesuffix(b"\r"), b""
-        chunk = self._BDAT.fullmatch(line)
+        chunk = None if self._challenged else self._BDAT.fullmatch(line)
         self._left = int(chunk[1]) if chunk else 0
         return not self._left
 
@@ -207,7 +242,7 @@ def check(visit: Visit) -> None:
     apart = driver.run(each_octet(b"".join(visit.sent)))
     for seen in (cut, apart):
         _check_replies(seen, visit)
-        _check_events(seen.events, visit.limits)
+        _check_events(seen.events, visit.limits, sum(map(len, visit.sent)))
     _compare(cut, apart)
 
 
@@ -223,10 +258,12 @@ def _check_replies(seen: _Seen, visit: Visit) -> None:
 
 
 # The allowed orders of events. A chunk may be refused without an event, and then no body comes.
-_ORDER = re.compile(r"(?:H|S|T|M[RT]*|R|D(?:P|D)*(?:E|X|T|(?=[HSMRC])|$))*C?")
+_ORDER = re.compile(r"(?:H|S|T|AB*|M[RT]*|R|D(?:P|D)*(?:E|X|T|(?=[HSAMRC])|$))*C?")
 _LETTERS = {
     Hello: "H",
     StartTls: "S",
+    AuthBegin: "A",
+    AuthResponse: "B",
     Reset: "T",
     MailFrom: "M",
     RcptTo: "R",
@@ -240,7 +277,7 @@ _LETTERS = {
 }
 
 
-def _check_events(events: list[Event], limits: SmtpLimits) -> None:
+def _check_events(events: list[Event], limits: SmtpLimits, octets: int) -> None:
     order = "".join(_LETTERS[type(event)] for event in events)
     assert _ORDER.fullmatch(order), order
     body = b""
@@ -253,10 +290,17 @@ def _check_events(events: list[Event], limits: SmtpLimits) -> None:
             body += event.data
         elif isinstance(event, BodyEnd):
             _check_body(body, limits)
+        elif isinstance(event, AuthBegin):
+            assert event.mechanism in _BOTH
+            assert repr(event) == f"AuthBegin(mechanism={event.mechanism!r})"
+        elif isinstance(event, AuthResponse):
+            assert repr(event) == "AuthResponse()"
         elif isinstance(event, CommandRefused):
             assert is_line(event.command)
+            assert event.command == "AUTH" or not event.command.upper().startswith("AUTH")
             assert len(event.command) <= 300
             assert not event.reply.positive
+            assert event.reply.status != RESPONSE_TOO_LONG or octets > MAX_RESPONSE
 
 
 def _check_body(body: bytes, limits: SmtpLimits) -> None:
@@ -330,6 +374,8 @@ def read(tape: Tape) -> Visit:
         not flags & 2,
         bool(flags & 4),
         _LENIENT if flags & 16 else STRICT,
+        _LOGINS[flags // 32 % 4],
+        flags >= 128,
     )
 
 
@@ -370,21 +416,31 @@ _VOCABULARY = (
     ),
     *(b"MAIL FROM:Name < a@x.test > (c)\r\n", b"PROXY TCP4 a b\r\n", b"BDAT 4 LAST\na\nb\n"),
 )
+_AUTH = b"AUTH PLAIN AGEAYg==\r\n"
+_LOGIN_WORDS = (
+    *(b"EHLO c.test\r\n", b"EHLO c.test\r\n" + _AUTH, b"EHLO c.test\r\nAUTH LOGIN\r\n", _AUTH, b"AUTH LOGIN\r\n"),
+    *(b"YQ==\r\n", b"YQ==\r\n", b"\r\n", b"*\r\n", b"=\r\n", b"A" * 200 + b"\r\n", b"y" * 200, b"!\r\n", b"\xff\r\n"),
+    *(b"AUTH PLAIN =\r\n", b"AUTH PLAIN A\r\n", b"AUTH\r\n", b"auth plain\r\n", b"AUTH X\r\n", b"STARTTLS\r\n"),
+    *(_ENVELOPE, _ENVELOPE + b"DATA\r\na\r\n.\r\n", b"NOOP\r\n", b"RSET\r\n", b"QUIT\r\n", b"BDAT 3\r\n", b"\n", b"\0"),
+)
 #: Visits that are mostly good manners.
 visits = st.builds(
     Visit,
-    st.builds(pieces, sentences(_VOCABULARY), st.integers(0, 255)),
+    st.builds(pieces, sentences(_VOCABULARY) | sentences(_LOGIN_WORDS), st.integers(0, 255)),
     st.sampled_from(_LIMITS),
     st.just((_YES,)) | st.binary(min_size=1, max_size=8).map(lambda drawn: tuple(number % 6 for number in drawn)),
     st.booleans(),
     st.integers(0, 7).map(bool),
     st.booleans(),
     st.sampled_from((STRICT, _LENIENT)),
+    st.sampled_from(_LOGINS),
+    st.booleans(),
 )
 
 _WORDS = (
     *(b"EHLO c\r\n", b"HELO c\r\n", b"MAIL FROM:<a@b.c>\r\n", b"RCPT TO:<a@b.c>\r\n", b"DATA\r\n", b"\r\n.\r\n"),
     *(b"BDAT 3\r\n", b"BDAT 0 LAST\r\n", b"BDAT 5 LAST\r\n", b"RSET\r\n", b"NOOP\r\n", b"QUIT\r\n", b"STARTTLS\r\n"),
+    *(b"AUTH PLAIN ", b"AUTH LOGIN\r\n", b"YQ==\r\n", b"*\r\n", b"=\r\n", b"AGEAYg=="),
     *(b"VRFY x\r\n", b"HELP\r\n", b"AUTH PLAIN\r\n", b"EXPN\r\n", b"ETRN\r\n", b"TURN\r\n", b"GET / HTTP/1.1\r\n"),
     *(b" SIZE=1", b" BODY=8BITMIME", b" SMTPUTF8", b" RET=HDRS", b" ENVID=a", b" AUTH=<>", b" NOTIFY=NEVER"),
     *(b" ORCPT=rfc822;a", b"\r\n", b"\r", b"\n", b"\0", b"\n.\n", b"\r\n..", b"\xc3\xbc"),
@@ -403,6 +459,17 @@ def _shape(name: str, make: Callable[[int], Visit]) -> Growth[Visit]:
     return Growth(name, make, work=_alone)
 
 
+def _login(text: bytes, *, way: int = 0) -> Visit:
+    """A login whose challenges never end."""
+    begin = _HELLO + b"AUTH PLAIN\r\n"
+    return Visit((begin, *pieces(text, way)), _WIDE, answers=(_YES_SLOWLY,), logins=_LOGINS[2])
+
+
+def _refused_logins(count: int) -> Visit:
+    answers = (_YES, _YES, *[_NO] * count)
+    return Visit((_HELLO + b"AUTH PLAIN AGEAYg==\r\n" * count,), _WIDE, answers, logins=_LOGINS[2])
+
+
 def _body(text: bytes, *, limits: SmtpLimits = _NO_LINES, way: int = 0) -> Visit:
     return Visit((_HELLO + _TO_DATA, *pieces(text + b"\r\n.\r\n", way)), limits)
 
@@ -412,6 +479,11 @@ GROWTH = (
     _shape("a command line without an end, by octets", lambda n: Visit((_HELLO, *each_octet(b"x" * n)), _WIDE)),
     _shape("empty commands in one piece", lambda n: Visit((_HELLO, b"\r\n" * (n // 2)), _WIDE)),
     _shape("commands by octets", lambda n: Visit(each_octet(_HELLO + b"NOOP\r\n" * (n // 6)), _WIDE)),
+    _shape("refused logins", lambda n: _refused_logins(n // 21)),
+    _shape("responses", lambda n: _login(b"YQ==\r\n" * (n // 6))),
+    _shape("responses by octets", lambda n: _login(b"YQ==\r\n" * (n // 6), way=1)),
+    _shape("a response without an end, by octets", lambda n: _login(b"x" * n, way=1)),
+    _shape("a long response", lambda n: _login(b"A" * n + b"\r\n")),
     _shape("recipients", lambda n: Visit((_HELLO, _TO_DATA[:19] + b"RCPT TO:<a@b.c>\r\n" * (n // 17)), _WIDE)),
     _shape("a body of dots", lambda n: _body(b".\r\n"[:1] * n)),
     _shape("a body of lines with dots", lambda n: _body(b"..\r\n" * (n // 4))),

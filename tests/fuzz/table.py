@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.fuzz import address, client, dns, framing, header, proxy, server, settings
+from tests.fuzz import address, client, dns, framing, header, proxy, sasl, scram, server, settings, users
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target[Any]] = {
@@ -16,5 +16,8 @@ TARGETS: dict[str, Target[Any]] = {
         dns.TARGET,
         framing.TARGET,
         proxy.TARGET,
+        sasl.TARGET,
+        scram.TARGET,
+        users.TARGET,
     )
 }
