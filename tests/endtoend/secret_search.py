@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from harness.daemon import Daemon
 from harness.sink import Sink
+from harness.token_endpoint import TokenEndpoint
 from mta.cli.main import main
 from mta.config.setting import FILE_SUFFIX
 from mta.config.table import SETTINGS
@@ -33,6 +34,7 @@ COMMANDS = [
 # Shorter ones stand in words that have nothing to do with them.
 _SHORTEST = 8
 _SECRET_NAMES = [setting.name for setting in SETTINGS if setting.secret]
+_SECRET_FIELDS = {"client_secret", "refresh_token", "assertion", "code", "device_code"}
 # The part of a line of users behind the name: up to a list of senders, or a further field of Dovecot's.
 _USERS_SECRET = re.compile(r"(?m)^[^#:|\s][^:|]*[:|](?:\{[A-Z0-9.-]+\})?([^\s:]+)")
 
@@ -113,13 +115,24 @@ def of_sink(sink: Sink) -> Iterator[str]:
     yield from (login.password for login in list(sink.logins))
 
 
-def search(secrets: Iterable[str], relays: Sequence[Daemon], sinks: Sequence[Sink]) -> list[bytes]:
+def of_endpoint(endpoint: TokenEndpoint) -> Iterator[str]:
+    """Yield the tokens that an endpoint has given out, and the secrets that it was shown."""
+    yield from (*endpoint.tokens, *endpoint.refresh_tokens)
+    for request in list(endpoint.requests):
+        yield from (text for name, text in request.form.items() if name in _SECRET_FIELDS)
+
+
+def search(
+    secrets: Iterable[str], relays: Sequence[Daemon], sinks: Sequence[Sink], endpoints: Sequence[TokenEndpoint]
+) -> list[bytes]:
     """Return the forms of secrets in all that relays said, show in the list of processes, and left behind.
 
-    Their own secrets and those of the sinks are sought too. A token that a relay keeps in a file may be there alone.
+    Their own secrets, those of the sinks and those of the token endpoints are sought too. Only the file in which a
+    relay keeps its tokens may hold some.
     """
     known = {*secrets, *(each for relay in relays for each in of_settings(relay))}
     known |= {each for sink in sinks for each in of_sink(sink)}
+    known |= {each for endpoint in endpoints for each in of_endpoint(endpoint)}
     sought = {secret for secret in known if len(secret) >= _SHORTEST}
     return sorted({form for relay in relays for form in _search(sought, relay)}) if sought else []
 

@@ -9,6 +9,7 @@ from harness.daemon import Daemon
 from harness.dns_process import Dns
 from harness.sink import Sink
 from harness.sink_rules import Message, Rule
+from harness.token_endpoint import TokenEndpoint
 from harness.waiting import PATIENCE, until
 from tests.endtoend.secret_search import search
 
@@ -27,12 +28,19 @@ class World:
         self.secrets: set[str] = set()
         self._relays: list[Daemon] = []
         self._sinks: list[Sink] = []
+        self._endpoints: list[TokenEndpoint] = []
 
     def sink(self, *rules: Rule, **options: Any) -> Sink:
         """Return a running sink that follows these rules."""
         sink = self._stack.enter_context(Sink(list(rules), **options))
         self._sinks.append(sink)
         return sink
+
+    def token_endpoint(self, **options: Any) -> TokenEndpoint:
+        """Return a running token endpoint of an OAuth 2 provider."""
+        endpoint = self._stack.enter_context(TokenEndpoint(**options))
+        self._endpoints.append(endpoint)
+        return endpoint
 
     def secret(self, text: str) -> str:
         """Return a secret that no word of a relay may contain when the test ends."""
@@ -41,7 +49,7 @@ class World:
 
     def leaks(self) -> list[bytes]:
         """Return the secrets that the relays of this test have shown, in the forms found."""
-        return search(self.secrets, self._relays, self._sinks)
+        return search(self.secrets, self._relays, self._sinks, self._endpoints)
 
     def relay(self, out: Any, **settings: str) -> Daemon:
         """Return a running relay that delivers by MX to the port of `out`."""
@@ -59,6 +67,12 @@ class World:
         self._stack.callback(daemon.__exit__)
         self._relays.append(daemon)
         return daemon
+
+
+def outcome(relay: Daemon) -> str:
+    """Wait for the first attempt to deliver a message; return "" after a success, else the remote's words."""
+    until(lambda: relay.events("delivered") or relay.events("deferred") or relay.events("failed"), what="an outcome")
+    return "".join(event["reply"] for name in ("deferred", "failed") for event in relay.events(name))
 
 
 def received(sink: Sink, number: int = 1, seconds: float = PATIENCE) -> Sequence[Message]:
