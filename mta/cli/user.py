@@ -3,7 +3,6 @@
 No command shows a secret. A password is never an argument, because other users of the host can read the arguments.
 """
 
-import errno
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -16,7 +15,7 @@ import click
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
 from mta.users.crypt_strings import SecretError
-from mta.users.edit_file import locked, read_text, replace_text, with_user, without_user
+from mta.users.edit_file import UsersFileError, locked, read_text, replace_text, with_user, without_user
 from mta.users.secrets import (
     MAX_OCTETS,
     NEW_SCHEMES,
@@ -41,12 +40,6 @@ from mta.users.users_file import (
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SCRAM = "scram-sha-256"
-
-# Errors of a file that is mounted by itself, or of a mount that is read-only, as a secret of Kubernetes is.
-_MOUNT_ADVICE = {
-    errno.EBUSY: "it is mounted by itself and cannot be replaced: mount its folder instead",
-    errno.EROFS: "its folder is mounted read-only: change the file where it comes from",
-}
 
 
 @click.group()
@@ -143,16 +136,11 @@ def check(name: str, path: Path | None) -> None:
 
 @contextmanager
 def _user_errors() -> Iterator[None]:
-    """Turn errors of the users' file, of secrets and of files into a CommandError."""
+    """Turn errors of the users' file, of secrets and of settings into a CommandError."""
     try:
         with command_errors():
-            try:
-                yield
-            except OSError as error:
-                if error.errno in _MOUNT_ADVICE and error.filename is not None:
-                    raise CommandError(f"{error.filename}: {_MOUNT_ADVICE[error.errno]}") from None
-                raise
-    except (UserLineError, SecretError, CheckUnavailable) as error:
+            yield
+    except (UserLineError, UsersFileError, SecretError, CheckUnavailable) as error:
         raise CommandError(str(error)) from None
 
 

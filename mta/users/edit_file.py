@@ -3,6 +3,7 @@
 The new text is written beside the file and renamed, so that the relay never reads half of it.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -22,7 +23,17 @@ from mta.users.users_file import (
 )
 
 _NEW_MODE = 0o600
+_REMEDIES = {
+    errno.EACCES: "; run this as a user who may write to its folder",
+    errno.EPERM: "; it belongs to another user: run this as root, or as that user",
+    errno.EBUSY: ", because it is mounted by itself: mount its folder instead",
+    errno.EROFS: ", because it is mounted read-only: change it where it comes from",
+}
 _BOM = "\ufeff"
+
+
+class UsersFileError(Exception):
+    """The file cannot be read or replaced. The text is one line with the path, the reason and the remedy."""
 
 
 def with_user(text: str, name: str, secret: str, senders: SenderList | None, *, keep_senders: bool) -> str:
@@ -78,12 +89,18 @@ def _checked(line: UserLine) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[Path]:
-    """Lock a users' file against other commands, and yield its path with all links followed. Raises OSError.
+    """Lock a users' file against other commands, and yield its path with all links followed. Raises UsersFileError.
 
     The lock is on the folder, because the file itself is replaced. It ends with the process.
     """
-    target = path.resolve()
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        target = path.resolve()
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsersFileError(f"the folder of {path} cannot be opened: {error.strerror}") from None
+    except RuntimeError:
+        # Python before 3.13 reports a loop of links so.
+        raise UsersFileError(f"{path} is a link to itself") from None
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield target
@@ -92,32 +109,43 @@ def locked(path: Path) -> Iterator[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a users' file, with octets that are not UTF-8 as surrogates. Raises OSError, UserLineError."""
-    with path.open("rb") as file:
-        octets = file.read(MAX_OCTETS + 1)
+    """Return the text of a users' file, with octets that are not UTF-8 as surrogates. Raises UsersFileError."""
+    try:
+        with path.open("rb") as file:
+            octets = file.read(MAX_OCTETS + 1)
+    except OSError as error:
+        raise UsersFileError(f"{path} cannot be read: {error.strerror}") from None
     if len(octets) > MAX_OCTETS:
-        raise UserLineError(f"{path} has more than {MAX_OCTETS >> 20} MiB")
+        raise UsersFileError(f"{path} has more than {MAX_OCTETS >> 20} MiB")
     return octets.decode("utf-8", "surrogateescape")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a users' file at once and durably; `locked` must be held. Owner and mode stay. Raises OSError.
+    """Replace a users' file at once and durably; `locked` must be held. Owner and mode stay. Raises UsersFileError.
 
     A new file can be read by its owner alone.
     """
     new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _NEW_MODE), "wb") as file:
-            _copy_permissions(path, file.fileno())
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
         new.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+        try:
+            _write(new, text, like=path)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        raise UsersFileError(f"{path} cannot be replaced: {error.strerror}{remedy}") from None
+
+
+def _write(new: Path, text: str, *, like: Path) -> None:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _NEW_MODE), "wb") as file:
+        _copy_permissions(like, file.fileno())
+        file.write(text.encode("utf-8", "surrogateescape"))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _copy_permissions(path: Path, descriptor: int) -> None:

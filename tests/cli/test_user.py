@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_replaced_is_told_with_a_remedy(run, path, monkeyp
     path.write_text(f"bob:{BCRYPT}\n")
 
     def fail(self, target):
-        raise OSError(16, "Device or resource busy", str(self))
+        raise OSError(16, "Device or resource busy")
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     result = run("add", "alice", input="x\n")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.users import edit_file
-from mta.users.edit_file import locked, read_text, replace_text, with_user, without_user
+from mta.users.edit_file import UsersFileError, locked, read_text, replace_text, with_user, without_user
 from mta.users.users_file import UserLineError, read_senders, read_users
 from tests.users.made_secrets import BCRYPT, SCRAM, SHA512
 
@@ -109,7 +109,7 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(edit_file.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UsersFileError, match="cannot be replaced: No space"):
         replace_text(path, "new\n")
     assert path.read_text() == FILE
     assert os.listdir(path.parent) == ["users"]
@@ -136,5 +136,28 @@ def test_octets_that_are_not_utf8_are_kept(path):
 
 def test_a_file_that_is_too_large_is_not_read(path, monkeypatch):
     monkeypatch.setattr(edit_file, "MAX_OCTETS", 10)
-    with pytest.raises(UserLineError, match="MiB"):
+    with pytest.raises(UsersFileError, match="MiB"):
         read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(16, "mount its folder instead"), (30, "read-only"), (1, "run this as root"), (13, "its folder")],
+)
+def test_a_file_that_cannot_be_replaced_is_told_with_a_remedy(path, monkeypatch, number, told):
+    def fail(self, target):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(UsersFileError) as caught:
+        replace_text(path, "new\n")
+    assert str(caught.value).startswith(f"{path} cannot be replaced: {os.strerror(number)}")
+    assert told in str(caught.value)
+    assert os.listdir(path.parent) == ["users"]
+
+
+def test_a_folder_that_is_missing_and_a_link_to_itself_are_told(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "none" / "users", tmp_path / "loop"):
+        with pytest.raises(UsersFileError, match=str(path)), locked(path) as target:
+            read_text(target)
