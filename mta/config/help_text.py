@@ -43,7 +43,7 @@ local.""",
 For HAProxy, Traefik, Envoy or a cloud's balancer that sends a PROXY header, version 1 or 2, before anything else.
 Trust, limits and log follow the client that it names. The header is expected on every port from these addresses, within
 five seconds, and from no other address. Items are written as in `RELAY_NETWORKS`, but host names are not possible.
-`*` would let every client choose its address.""",
+`*` would let every client choose its address. See docs/load-balancer.md.""",
     "OTHER_HOSTNAMES": """\
 Separate items by colons, `;`, commas or blanks. Mail for an unknown user is refused with 550. Mail for `postmaster` is
 always accepted.""",

@@ -3,12 +3,15 @@
 import smtplib
 import socket
 import ssl
+import subprocess
 
 import pytest
 
 from harness.certificates import authority
-from harness.processes import free_port
+from harness.processes import find_program, free_port
 from harness.waiting import PATIENCE, until
+from tests.deploy.manifests import ROOT as ROOT_FOLDER
+from tests.deploy.pages import blocks
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 from tests.programs import haproxy
@@ -171,3 +174,14 @@ def test_the_commands_of_the_host_reach_a_relay_that_expects_headers_from_it(wor
     (event,) = relay.wait_for_events("accepted")
     assert event["client"] == "127.0.0.1"
     assert relay.events("trouble") == []
+
+
+@needs_haproxy
+def test_haproxy_takes_the_example_of_the_page(tmp_path):
+    (example,) = (block for block in blocks(ROOT_FOLDER / "docs" / "load-balancer.md") if block.language == "haproxy")
+    configuration = tmp_path / "haproxy.cfg"
+    configuration.write_text(example.text)
+    checked = subprocess.run(
+        [str(find_program("haproxy")), "-c", "-f", str(configuration)], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
