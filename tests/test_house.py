@@ -102,7 +102,15 @@ MAY_IMPORT = {
         "mta.smtp",
         "mta.inbound.networks",
     },
-    "mta.inbound": {"mta.coroutines", "mta.fast_value", "mta.smtp", "mta.message", "mta.tls", "mta.inbound.sockets"}
+    "mta.inbound": {
+        "mta.coroutines",
+        "mta.fast_value",
+        "mta.smtp",
+        "mta.message",
+        "mta.tls",
+        "mta.users",
+        "mta.inbound.sockets",
+    }
     | _SEAMS,
     "mta.inbound.sockets": {"mta.inbound.networks", "mta.smtp.replies"},
     "mta.delivery": (

@@ -11,6 +11,7 @@ from mta.smtp.replies import Reply, reply
 
 TOO_MANY_CONNECTIONS = reply(421, "4.3.2", "Too many connections, please try again later")
 TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many connections from your address, please try again later")
+SHUT_OUT = reply(421, "4.7.0", "Too many failed logins from your address, please try again later")
 
 
 @dataclass(frozen=True, slots=True)

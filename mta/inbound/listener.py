@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IOpenSSLServerCo
 from twisted.internet.protocol import Factory, Protocol
 
 from mta.event_log.log import EventLog
-from mta.inbound.limits import TOO_MANY_CONNECTIONS, ConnectionLimiter, InboundLimits
+from mta.inbound.limits import SHUT_OUT, TOO_MANY_CONNECTIONS, ConnectionLimiter, InboundLimits
 from mta.inbound.policy import Client
 from mta.inbound.protocol import STOPPING, SmtpServerProtocol
 from mta.inbound.rejection_log import RejectionLog
@@ -55,11 +55,13 @@ class SmtpServerFactory(Factory):
         clock: IReactorTime,
         certificate: IOpenSSLServerConnectionCreator | None = None,
         is_balancer: Callable[[str], bool] | None = None,
+        is_shut_out: Callable[[str], bool] | None = None,
     ) -> None:
         """`certificate` is used by TLS; if it is given, `new_machine` must offer STARTTLS.
 
         It must be given if a port has implicit TLS. `is_balancer`, if given, tells whether the connections of an
-        address must begin with a PROXY header.
+        address must begin with a PROXY header. `is_shut_out`, if given, tells whether an address has failed to log in
+        so often that ports for logins reject it.
         """
         self.certificate = certificate
         self.new_machine = new_machine
@@ -70,6 +72,7 @@ class SmtpServerFactory(Factory):
         self.greeting = reply(220, "", f"{name} ESMTP smtprelay")
         self._trusted = trusted
         self._is_balancer = is_balancer
+        self._is_shut_out = is_shut_out
         self._limiter = ConnectionLimiter(limits, is_balancer)
         self._rejections = RejectionLog(event_log, clock)
         self._headers = PendingHeaders(clock, self._no_header, limits.unfinished_headers)
@@ -101,6 +104,8 @@ class SmtpServerFactory(Factory):
     def _admit_client(self, rule: PortRule, address: str) -> Protocol:
         client = Client(address, self._trusted(address))
         refusal = STOPPING if self.stopping else self._limiter.refusal(client)
+        if rule.login_required and self._is_shut_out is not None and self._is_shut_out(address):
+            refusal = refusal or SHUT_OUT
         return self.serve(client, rule) if refusal is None else self._reject(address, rule, refusal)
 
     def _reject(self, address: str, rule: PortRule, refusal: Reply) -> RejectedClient:

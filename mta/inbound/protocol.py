@@ -20,6 +20,7 @@ from mta.inbound.sockets.port_rule import PortRule
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server.events import WAITING
 from mta.smtp.server.machine import ServerMachine
+from mta.tls.binding import channel_binding
 from mta.tls.context import protocol_and_cipher
 from mta.tls.prompt_writer import PromptWriter
 from mta.tls.server import tls_failure_text
@@ -179,12 +180,18 @@ class SmtpServerProtocol(Protocol):
     def handshakeCompleted(self) -> None:
         """Begin the session inside TLS, or anew: that in clear does not count any more (RFC 3207 section 4.2)."""
         self._handshaking = False
-        if self.session is not None:
-            self.session.tls_started(protocol_and_cipher(self.transport))
-            if self._rule.implicit_tls:
-                self.greet()
-            else:
-                self._machine.tls_started()
+        session = self.session
+        if session is None:
+            return
+        protection = protocol_and_cipher(self.transport)
+        session.tls_started(protection)
+        if not self._rule.implicit_tls:
+            self._machine.tls_started()
+        if session.login is not None:
+            binding = channel_binding(self.transport, server=True)
+            self._machine.offer_logins(session.login.tls_started(protection, binding))
+        if self._rule.implicit_tls:
+            self.greet()
 
     def readConnectionLost(self) -> None:
         """Reply to everything that the client sent before it closed its sending side; then close.

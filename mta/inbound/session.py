@@ -14,12 +14,15 @@ from twisted.python.failure import Failure
 from mta.coroutines import start
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
+from mta.inbound.login import Logins, SessionLogin
 from mta.inbound.policy import Client
+from mta.inbound.sender_rule import SenderRule
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import protocol_keyword
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
+from mta.users.users_file import User
 
 #: Recipients that each message may have (RFC 5321 section 4.5.3.1.8), however many other messages are under way.
 MIN_RECIPIENTS = 100
@@ -55,7 +58,8 @@ class CheckDomain(TypingProtocol):
 class Session:
     """The session of one client.
 
-    `reply_ready` is called with each reply that was not known when its event was handled.
+    `reply_ready` is called with each reply that was not known when its event was handled. `logins` must be given if the
+    machine may offer AUTH.
     """
 
     def __init__(
@@ -67,8 +71,11 @@ class Session:
         check_domain: CheckDomain,
         event_log: EventLog,
         reply_ready: Callable[[Reply], None],
+        logins: Logins | None = None,
     ) -> None:
         self.client = client
+        # The client without a login.
+        self._unknown = client
         self._policy = policy
         self._intake = intake
         self._check_domain = check_domain
@@ -78,6 +85,10 @@ class Session:
         self._extended = False
         # Protocol and cipher, for the trace header; "" in clear.
         self._tls = ""
+        #: The logins of the client, if AUTH may be offered.
+        self.login: SessionLogin | None = None
+        if logins is not None:
+            self.login = SessionLogin(logins, client, reply_ready=reply_ready, logged_in=self._logged_in)
         #: Whether TLS is to begin once the reply to STARTTLS is written.
         self.tls_due = False
         self._mail = events.MailFrom(None)
@@ -97,9 +108,10 @@ class Session:
         self.storing = False
 
     def tls_started(self, protection: str) -> None:
-        """Note the protocol and cipher of TLS. The name that the client gave in clear does not count any more."""
+        """Note the protocol and cipher of TLS. Name and login that the client gave in clear do not count any more."""
         self._tls = protection
         self._helo, self._extended = "", False
+        self.client = self._unknown
 
     def log_end(self, reason: str) -> None:
         """Log why the connection ends."""
@@ -145,7 +157,9 @@ class Session:
 
     def _data_begin(self, _event: events.DataBegin) -> Reply:
         mail = self._mail
-        protocol = protocol_keyword(esmtp=self._extended, tls=bool(self._tls), smtputf8=mail.smtputf8)
+        protocol = protocol_keyword(
+            esmtp=self._extended, tls=bool(self._tls), login=bool(self.client.user), smtputf8=mail.smtputf8
+        )
         envelope = Envelope(
             mail.sender,
             tuple(self._recipients.values()),
@@ -192,6 +206,20 @@ class Session:
 
     def _command_refused(self, event: events.CommandRefused) -> None:
         self._event_log.refused_command(self.client.address, self._helo, event.command, event.reply)
+        if event.reply is canned_replies.TLS_FIRST and self.login is not None:
+            self.login.refused_in_clear()
+
+    def _auth_begin(self, event: events.AuthBegin) -> Reply | None:
+        assert self.login is not None, "AUTH is offered"
+        return self.login.begin(event)
+
+    def _auth_response(self, event: events.AuthResponse) -> Reply | None:
+        assert self.login is not None, "AUTH is offered"
+        return self.login.respond(event)
+
+    def _logged_in(self, user: User) -> None:
+        senders = None if user.senders is None else SenderRule(user.name, user.senders)
+        self.client = Client(self.client.address, trusted=True, user=user.name, senders=senders)
 
     def _reset(self, _event: events.Reset) -> None:
         self._drop_transaction()
@@ -203,6 +231,8 @@ class Session:
     def _closed(self, event: events.Closed) -> None:
         unfinished = self.in_body
         self.closed = True
+        if self.login is not None:
+            self.login.end()
         self._drop_transaction()
         self.said_goodbye = event.reply is not None and event.reply.positive
         if event.reply is not None and not event.reply.positive:
@@ -240,6 +270,8 @@ HANDLERS: dict[type, Callable[[Session, Any], Reply | None]] = {
     events.BodyRefused: Session._body_refused,
     events.CommandRefused: Session._command_refused,
     events.Reset: Session._reset,
+    events.AuthBegin: Session._auth_begin,
+    events.AuthResponse: Session._auth_response,
     events.StartTls: Session._start_tls,
     events.Closed: Session._closed,
 }

@@ -12,6 +12,7 @@ from mta.event_log.log import EventLog
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import PortFactory, SmtpServerFactory
+from mta.inbound.login import LoginPolicy, Logins
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.protocol import SmtpServerProtocol
 from mta.inbound.session import CheckDomain, Policy, Session
@@ -22,12 +23,18 @@ from mta.queue.memory import MemoryQueue
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
+from mta.smtp.server.auth import NO_LOGINS
 from mta.smtp.server.canned_replies import RECIPIENT_OK
 from mta.smtp.server.machine import ServerMachine
+from mta.users.failure_limits import FailureLimits
+from mta.users.password_check import PasswordCheck
+from mta.users.users import Users, run_at_once
 
 NAME = "mx.example.test"
 FRIEND = "127.0.0.1"
 STRANGER = "203.0.113.9"
+#: Users may log in to the port for all clients, inside TLS.
+INSIDE_TLS = LoginPolicy(on_relay_port=True, in_clear=False)
 
 
 def _is_here(domain: str) -> bool:
@@ -68,7 +75,10 @@ class SlowQueue(MemoryQueue):
 
 
 class Listening:
-    """A listening side with its parts. Mail for `relay.test` is taken from strangers; `here.test` is local."""
+    """A listening side with its parts. Mail for `relay.test` is taken from strangers; `here.test` is local.
+
+    With `users`, the text of a users' file, they may log in; their passwords are checked at once.
+    """
 
     def __init__(
         self,
@@ -77,6 +87,8 @@ class Listening:
         *,
         starttls: bool = False,
         leniency: Leniency = STRICT,
+        users: str = "",
+        logins: LoginPolicy = INSIDE_TLS,
     ) -> None:
         self.leniency = leniency
         self.clock = Clock()
@@ -103,7 +115,14 @@ class Listening:
             limits=self.limits,
             was_delivered_here=lambda addresses, marks: any(str(address).encode() in marks for address in addresses),
         )
+        self.logins = self._logins(users, logins) if users else None
         self.factory = Factory(self)
+
+    def _logins(self, text: str, policy: LoginPolicy) -> Logins:
+        users = Users(text=text, mailname=NAME, notice=self.lines.append)
+        passwords = PasswordCheck(users, run_at_once, self.clock.seconds)
+        failures = FailureLimits(FRIEND.__eq__)
+        return Logins(users, passwords, failures, policy, event_log=self.event_log, clock=self.clock)
 
     def machine(self, client: Client, rule: PortRule) -> ServerMachine:
         return ServerMachine(
@@ -113,9 +132,10 @@ class Listening:
             tls=rule.implicit_tls,
             dsn=client.trusted,
             leniency=self.leniency if client.trusted else STRICT,
+            logins=NO_LOGINS if self.logins is None else self.logins.terms(client, rule, self.leniency),
         )
 
-    def session(self, client: Client, _rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
+    def session(self, client: Client, rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
         return Session(
             client,
             self.policy,
@@ -123,6 +143,7 @@ class Listening:
             check_domain=self.check_domain,
             event_log=self.event_log,
             reply_ready=reply_ready,
+            logins=self.logins if self.logins is not None and self.logins.offered_on(rule) else None,
         )
 
     def connect(self, address: str = FRIEND, rule: PortRule = RELAY_PORT) -> "Wire":
@@ -144,6 +165,7 @@ class Factory(SmtpServerFactory):
             clock=parts.clock,
             certificate=certificate,
             is_balancer=lambda address: address in parts.balancers,
+            is_shut_out=None if parts.logins is None else parts.logins.is_shut_out,
         )
         self._parts = parts
 
