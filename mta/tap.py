@@ -18,9 +18,9 @@ import mta
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
-from mta.daemon.assembly import RelayContext
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.mounts import is_container_volume, volatility_notice
+from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.privileges import (
     PrivilegeError,
@@ -33,7 +33,7 @@ from mta.daemon.privileges import (
     target_identity,
 )
 from mta.daemon.process_end import Signals, exit_with, fail, ignore_signals, write_stderr
-from mta.daemon.relay import Relay, read_keys
+from mta.daemon.relay import Relay, read_keys, read_users
 from mta.daemon.runtime_settings import publish_settings
 from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
@@ -49,6 +49,7 @@ from mta.queue.worker_queues.merge import merge
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError, ServerCertificate
+from mta.users.users import UsersError
 from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
@@ -56,7 +57,7 @@ from mta.workers.supervisor import Supervisor, WorkersFailed
 # Seconds to wait until workers of an earlier parent have closed the ports.
 _PORT_PATIENCE = 5.0
 # Errors that last until the operator corrects a setting or its file. A port or a disk may be free again later.
-_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError)
+_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError, UsersError)
 
 
 class Options(usage.Options):
@@ -130,6 +131,7 @@ class Daemon(MultiService):
             self._certificate = _read_certificate(settings, event_log)
             self._client_certificate = _read_client_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
+            self._users = read_users(settings, self._reactor, event_log.notice)
             if identity is not None:
                 create_for(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)
@@ -164,6 +166,7 @@ class Daemon(MultiService):
             sockets=self._sockets,
             certificate=self._certificate,
             keyring=self._keyring,
+            users=self._users,
             home=self._settings.queue_dir,
             ids=IdSource(),
             client_certificate=self._client_certificate,
@@ -231,8 +234,8 @@ class Daemon(MultiService):
 
 
 def _end_with(error: Exception) -> NoReturn:
-    """End the program with one line, and a status that tells its manager whether to restart it."""
-    fail(str(error), status=os.EX_CONFIG if isinstance(error, _MISTAKES) else 1)
+    """End the program with a line for each mistake, and a status that tells its manager whether to restart it."""
+    fail(*str(error).splitlines(), status=os.EX_CONFIG if isinstance(error, _MISTAKES) else 1)
 
 
 def _open_sockets(settings: Settings, event_log: EventLog) -> list[ListeningSocket]:

@@ -4,21 +4,18 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 
-from mta.config.settings import Settings
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService, OnAction
-from mta.daemon.lookups import store_lookup, trust_lookup
+from mta.daemon.parts.context import RelayContext
+from mta.daemon.parts.listening import listener
+from mta.daemon.parts.lookups import store_lookup, trust_lookup
 from mta.daemon.periodic import PeriodicService
 from mta.delivery.context import DeliveryContext
-from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
+from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.local.lmtp import LmtpConnector, mail_store
@@ -32,26 +29,21 @@ from mta.delivery.replies.hints import ClearTextNotices
 from mta.delivery.reports import DsnReporter
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
-from mta.dkim.keyring import Keyring
 from mta.dkim.signature import Canon
 from mta.dkim.signer import DkimSigner, Signer, UnsignedNotices
 from mta.dns.resolver import DnsResolver, make_resolver
-from mta.event_log.log import EventLog
 from mta.event_log.repeats import WINDOW as REPEATS_ROUND
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
-from mta.inbound.policy import Client, DomainCheck, RelayPolicy
+from mta.inbound.policy import DomainCheck, RelayPolicy
 from mta.inbound.session import Session
-from mta.inbound.sockets.balance import Balance
-from mta.inbound.sockets.port_rule import ListeningSocket, PortRule
 from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import TrustedClients
 from mta.message.envelope import Envelope
 from mta.oauth.grants import Grant
 from mta.oauth.token_file import TokenFile
 from mta.oauth.token_source import SourceParts, TokenSource
-from mta.queue.ids import IdSource
 from mta.queue.interface import Action, QueueId
 from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
@@ -61,39 +53,10 @@ from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
-from mta.smtp.limits import STRICT, Leniency, SmtpLimits
-from mta.smtp.replies import Reply
-from mta.smtp.server.machine import ServerMachine
 from mta.tls.client import TrustStore
-from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
-from mta.tls.server import ServerCertificate
-
-
-@dataclass(frozen=True, slots=True)
-class RelayContext:
-    """The settings, resources and services from which one relay is built."""
-
-    settings: Settings
-    reactor: Any
-    event_log: EventLog
-    #: Bound and listening; the relay closes them.
-    sockets: Sequence[ListeningSocket]
-    certificate: ServerCertificate | None
-    keyring: Keyring | None
-    #: The directory of the queue and of the control socket.
-    home: Path
-    ids: IdSource
-    #: Shown to the smarthost, if there is one.
-    client_certificate: ClientCertificate | None = None
-    #: Given if other processes share the limits of destinations.
-    windows: NewWindow | None = None
-    #: Given if other processes accept connections from the same sockets.
-    balance: Balance | None = None
-
-    def in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
-        """Run work that may block in the reactor's thread pool."""
-        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), work)
+from mta.users.password_check import CheckThreads
+from mta.users.users import CHECK_INTERVAL as USERS_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +106,10 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     policy = RelayPolicy(settings.relay_domains, rules.is_local, local.accepts, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
-
-    def new_session(client: Client, rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:  # noqa: ARG001
-        return Session(client, policy, intake, check_domain=check, event_log=event_log, reply_ready=reply_ready)
-
-    factory = SmtpServerFactory(
-        _machine_factory(context, trusted),
-        new_session,
-        trusted,
-        event_log,
-        name=settings.mailname,
-        limits=limits,
-        clock=clock,
-        certificate=context.certificate,
-        is_balancer=_balancers(settings),
-    )
-    services = [trusted, delivery, *_periodic_services(context, queue, delivery)]
+    threads = CheckThreads(clock)
+    new_session = partial(Session, policy=policy, intake=intake, check_domain=check, event_log=event_log)
+    factory = listener(context, trusted, threads, limits, new_session)
+    services = [trusted, delivery, threads, *_periodic_services(context, queue, delivery)]
     if tokens is not None:
         services.append(tokens)
     control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble)
@@ -264,11 +215,11 @@ def _settler(context: RelayContext, queue: SqliteQueue, delivery_context: Delive
 
 
 def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:
-    """Return the signer of reports and of mail from trusted clients, or None if mail is not signed."""
+    """Return the signer of reports and of mail from trusted clients and users, or None if mail is not signed."""
 
     def ours(envelope: Envelope) -> bool:
-        client = envelope.origin.client
-        return not client or trusted(client)
+        origin = envelope.origin
+        return not origin.client or origin.authenticated or trusted(origin.client)
 
     if context.keyring is None:
         return None
@@ -292,40 +243,6 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
     return was_delivered_here
 
 
-def _balancers(settings: Settings) -> Callable[[str], bool] | None:
-    """Return the callable that tells whether an address is in PROXY_NETWORKS; None if that is not set."""
-    networks = settings.proxy_networks
-    return (lambda address: bool(networks.verdict(address, {}))) if networks.items else None
-
-
-def _machine_factory(context: RelayContext, trusted: TrustedClients) -> Callable[[Client, PortRule], ServerMachine]:
-    """Return the callable that makes the SMTP machine of each client, by the rule of its port."""
-    settings = context.settings
-    limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
-    line_feeds = settings.line_endings == "normalize"
-    for_trusted = Leniency(settings.mailname, names=True, haste=True, line_feeds=line_feeds)
-    # A look-up may still show that the client is trusted, so no command is refused for good.
-    for_undecided = Leniency(settings.mailname, names=True)
-
-    def leniency(client: Client) -> Leniency:
-        if client.trusted:
-            return for_trusted
-        return for_undecided if trusted.may_be_trusted(client.address) else STRICT
-
-    def new_machine(client: Client, rule: PortRule) -> ServerMachine:
-        return ServerMachine(
-            limits,
-            settings.mailname,
-            starttls=context.certificate is not None,
-            tls=rule.implicit_tls,
-            # A report of success goes to the sender that the client names, so strangers must not ask for one.
-            dsn=client.trusted,
-            leniency=leniency(client),
-        )
-
-    return new_machine
-
-
 def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService) -> Iterator[IService]:
     event_log, clock = context.event_log, context.reactor
     history = HistoryKeeper(queue, context.settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
@@ -346,6 +263,8 @@ def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: Deli
     yield PeriodicService(clocks.look, CLOCK_INTERVAL, clock)
     if context.certificate is not None:
         yield PeriodicService(context.certificate.check, CERTIFICATE_INTERVAL, clock)
+    if context.users is not None:
+        yield PeriodicService(context.users.check, USERS_INTERVAL, clock)
 
 
 def _reloads(
@@ -359,5 +278,7 @@ def _reloads(
         yield "DKIM_KEY_PATH", context.keyring.reload
     if aliases is not None:
         yield "ALIASES_FILE", aliases.reload
+    if context.users is not None and context.settings.auth_users_file is not None:
+        yield "AUTH_USERS_FILE", context.users.reload
     own = context.settings.smarthost_ca_file is not None
     yield "SMARTHOST_CA_FILE" if own else "the system's authorities", trust_store.reload

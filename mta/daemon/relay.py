@@ -4,18 +4,21 @@ It is the whole daemon, or one of its workers. Its sockets are bound already.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.config.settings import Settings
-from mta.daemon.assembly import RelayContext, wire_up
+from mta.daemon.assembly import wire_up
 from mta.daemon.malloc_trim import BUSY_INTERVAL as TRIM_INTERVAL
 from mta.daemon.malloc_trim import HeapTrimmer
+from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
 from mta.dkim.keyring import Keyring, Notice, open_keyring
 from mta.event_log.log import EventLog
@@ -27,6 +30,7 @@ from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.recovery import Recovery
 from mta.queue.sqlite.wal import INTERVAL as WAL_INTERVAL
 from mta.queue.sqlite.wal import WAL_OCTETS, WalMonitor
+from mta.users.users import Users
 
 _log = Logger()
 
@@ -107,6 +111,19 @@ def read_keys(settings: Settings, reactor: Any, notice: Notice) -> Keyring | Non
     if settings.dkim_key_path is None:
         return None
     return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, notice=notice)
+
+
+def read_users(settings: Settings, reactor: Any, notice: Notice) -> Users | None:
+    """Return the users that may log in, or None if AUTH_USERS is not set. Raises UsersError."""
+    if not settings.auth_users and settings.auth_users_file is None:
+        return None
+    return Users(
+        text=settings.auth_users,
+        path=settings.auth_users_file,
+        mailname=settings.mailname,
+        notice=notice,
+        run=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+    )
 
 
 def _messages(summary: Summary) -> int:

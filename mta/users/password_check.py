@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
@@ -34,8 +35,8 @@ class CheckQueueFull(CheckUnavailable):
     """Too many checks wait already."""
 
 
-class CheckThreads:
-    """The threads of the checks. They start with the first check."""
+class CheckThreads(Service):
+    """The threads of the checks, which start with the first check and end with the service."""
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         self._reactor = reactor
@@ -46,8 +47,9 @@ class CheckThreads:
         """Run work in a thread; the Deferred fires in the reactor's thread."""
         return deferToThreadPool(self._reactor, self._pool, work)
 
-    def stop(self) -> None:
+    def stopService(self) -> None:
         """Wait for the work that runs, and end the threads."""
+        super().stopService()
         self._pool.stop()
 
 

@@ -18,10 +18,10 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import globalLogBeginner
 
-from mta.daemon.assembly import RelayContext
 from mta.daemon.clocks import use_monotonic_timers
+from mta.daemon.parts.context import RelayContext
 from mta.daemon.process_end import Signals, fail, ignore_signals
-from mta.daemon.relay import Relay, read_keys
+from mta.daemon.relay import Relay, read_keys, read_users
 from mta.delivery.destinations.window import window_limits
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.log import FORMATS, EventLog
@@ -33,6 +33,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
+from mta.users.users import UsersError
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
 from mta.workers.window_client import SharedWindows
@@ -74,7 +75,7 @@ class Worker(MultiService):
         self.channel = Channel({}, ended=self.stop, trouble=event_log.trouble)
 
     def startService(self) -> None:
-        """Start the relay, and tell the parent when it listens. Raises QueueError or DkimKeyError."""
+        """Start the relay, and tell the parent when it listens. Raises QueueError, DkimKeyError or UsersError."""
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         self.channel.handlers.update(windows.handlers())
@@ -85,6 +86,7 @@ class Worker(MultiService):
             sockets=self._sockets,
             certificate=self._certificate(),
             keyring=read_keys(settings, self._reactor, self._notice),
+            users=read_users(settings, self._reactor, self._notice),
             home=worker_home(settings.queue_dir, self._number),
             ids=self._ids,
             client_certificate=self._client_certificate(),
@@ -171,8 +173,8 @@ def main(arguments: Sequence[str]) -> None:
     open_channel(reactor, socket.socket(fileno=channel), worker.channel)
     try:
         worker.startService()
-    except (QueueError, DkimKeyError) as error:
-        fail(str(error))
+    except (QueueError, DkimKeyError, UsersError) as error:
+        fail(*str(error).splitlines())
     reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
     reactor.run()
     output.close()

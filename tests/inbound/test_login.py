@@ -284,7 +284,9 @@ class BruteForceTests(LoginCase):
     def test_an_address_that_is_shut_out_logs_in_on_no_port(self) -> None:
         self.listen(submission=False)
         self.fail(20)
-        assert self.secure(rule=RELAY_PORT).say(plain()).startswith("421 4.7.0 Too many failed logins from your address")
+        assert (
+            self.secure(rule=RELAY_PORT).say(plain()).startswith("421 4.7.0 Too many failed logins from your address")
+        )
         assert self.lines("login") == []
 
     def test_trusted_networks_are_late_but_not_shut_out(self) -> None:

@@ -224,7 +224,7 @@ class ThreadsTests(TestCase):
 
     def test_the_checks_run_in_two_threads_beside_the_reactor(self):
         threads = CheckThreads(reactor)
-        self.addCleanup(threads.stop)
+        self.addCleanup(threads.stopService)
         users = Users(text=f"alice:{BCRYPT}", mailname="mail.test", notice=lambda _line: None)
         check = PasswordCheck(users, threads, reactor.seconds)
         names = set()
