@@ -61,7 +61,7 @@ def _discard_output() -> None:
 @click.group(
     cls=LazyGroup,
     modules={name: f"mta.cli.{name}" for name in ("config", "dkim", "health", "queue", "user")}
-    | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim"),
+    | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim.commands"),
 )
 @env_file_option
 @click.version_option(__version__, prog_name="smtprelay")

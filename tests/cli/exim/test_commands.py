@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from harness import mail as mails
 from mta import __version__
-from mta.cli.exim import exim_lines
+from mta.cli.exim.commands import exim_lines
 from mta.cli.main import main
 from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Entry, QueueId

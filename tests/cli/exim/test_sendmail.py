@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.processes import free_port
+from mta.cli.exim.sendmail import header_recipients, message_of, without_bcc
 from mta.cli.main import main
-from mta.cli.sendmail import header_recipients, message_of, without_bcc
 
 MESSAGE = (
     b"To: Bob <bob@b.test>, eve@b.test\nCc: zoe@c.test\nBcc: max@d.test,\n  ida@d.test\nSubject: x\n\nhello\nBcc: y\n"

@@ -12,8 +12,8 @@ import click
 
 from mta import __version__
 from mta.cli.errors import CommandError
+from mta.cli.exim.sendmail import send
 from mta.cli.queue import apply, content, find, opened, queue_list, queue_show, result
-from mta.cli.sendmail import send
 from mta.queue.interface import Action, Entry, Query, Status
 
 _UNPARSED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
