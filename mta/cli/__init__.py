@@ -1,1 +1,1 @@
-"""The `smtprelay` command: settings, queue, DKIM keys, health, and the Exim and sendmail commands."""
+"""The `smtprelay` command: settings, queue, DKIM keys, users, tokens, health, and the Exim and sendmail commands."""

@@ -60,7 +60,7 @@ def _discard_output() -> None:
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"mta.cli.{name}" for name in ("config", "dkim", "health", "queue", "user")}
+    modules={name: f"mta.cli.{name}" for name in ("config", "dkim", "health", "oauth", "queue", "user")}
     | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim.commands"),
 )
 @env_file_option

@@ -1,1 +1,1 @@
-"""The commands that Exim's image and other mail servers have under these names: sendmail, mailq, exim and their like."""
+"""The commands that Exim and other mail servers have under the same names: sendmail, mailq, exim and their like."""
