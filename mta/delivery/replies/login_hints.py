@@ -48,6 +48,15 @@ REFUSALS = (
         },
     ),
     LoginRefusal(
+        r"\(SCRAM-SHA-256-PLUS: ",
+        {
+            Credentials: (
+                "Check {login}; if they are right, a proxy ends TLS in front of the smarthost, or another host answers"
+                " in its place"
+            )
+        },
+    ),
+    LoginRefusal(
         r"gsmtp|support\.google\.com|mail\.google\.com",
         {
             Credentials: "Check {login}; Google takes an app password here, not that of the account",
@@ -58,6 +67,7 @@ REFUSALS = (
         },
     ),
 )
+_TAKES_TOKENS = re.compile(r"offered\b[^;]*\b(?:XOAUTH2|OAUTHBEARER)\b")
 # The words of `mta.connection_errors` for a server that wants a certificate of the client, or does not accept it.
 _ABOUT_CLIENT = re.compile(r"^the host demands a client certificate|this relay's certificate")
 _COMPILED = [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for refusal in REFUSALS]
@@ -81,6 +91,8 @@ def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:
         return "Set SMARTHOST_TLS=verify"
     if isinstance(route.credentials, TokenCredentials):
         return "The token was not shown to it. Ask its operator for one of these, or log in with a password"
+    if by_password and _TAKES_TOKENS.search(failure.text):
+        return "It accepts tokens: set SMARTHOST_TOKEN_URL in place of the password, or the settings of its provider"
     return f"Ask the smarthost's operator for one of these, or unset {login_settings(route.credentials)}"
 
 

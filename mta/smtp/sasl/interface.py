@@ -24,7 +24,10 @@ class Mechanism(Protocol):
 
     @property
     def failure(self) -> str:
-        """The reason for a refusal, if the server gave one in a challenge: printable, at most 100 characters."""
+        """The reason for a refusal: that of the server's challenge, or that of the mechanism itself, or "".
+
+        It is printable and has at most 100 characters.
+        """
 
     def respond(self, challenge: bytes) -> bytes:
         """Return the response to a challenge. Raises SaslError if the mechanism has no such challenge."""

@@ -38,7 +38,7 @@ class ScramClient:
     ) -> None:
         """Prepare; a random `nonce` is made unless one is given. Raises ValueError for `plus` without `binding`."""
         self.name = scram.PLUS_NAME if plus else scram.NAME
-        self.failure = ""
+        self.failure = "the login is bound to this TLS connection" if plus else ""
         self._password = login.password
         self._nonce = nonce or secrets.token_urlsafe(_NONCE_OCTETS)
         self._header, self._bound = _header(binding, plus=plus)

@@ -55,6 +55,11 @@ def hint(kind: FailureKind, text: str, credentials: AnyCredentials, rule: TlsRul
         (GOOGLE, Credentials("the-user", "the-password", "GMAIL"), "Google takes an app password here"),
         (GOOGLE, GMAIL, "not for the account in GMAIL_USER"),
         (GOOGLE_TOKEN, GMAIL, "https://mail.google.com/; a service account needs that scope"),
+        (
+            "535 no (SCRAM-SHA-256-PLUS: other-error)",
+            PASSWORD,
+            "SMARTHOST_PASSWORD; if they are right, a proxy ends TLS",
+        ),
         ("535 no", OWN, "the smarthost does not take it: check SMARTHOST_USER and the rights"),
         ("535 no", CERTIFICATE, "Check SMARTHOST_CERTIFICATE_PATH and SMARTHOST_KEY_PATH"),
     ],
@@ -73,6 +78,11 @@ def test_the_words_of_a_provider_have_advice_of_their_own(text: str, credentials
 def test_the_advice_without_a_mechanism_follows_the_login(credentials: AnyCredentials, words: str) -> None:
     text = "no usable login mechanism: offered LOGIN; usable OAUTHBEARER or XOAUTH2"
     assert hint(FailureKind.NO_MECHANISM, text, credentials).startswith(words)
+
+
+def test_a_password_is_replaced_by_a_token_where_only_tokens_are_accepted() -> None:
+    text = "no usable login mechanism: offered OAUTHBEARER XOAUTH2; usable SCRAM-SHA-256, CRAM-MD5, PLAIN or LOGIN"
+    assert hint(FailureKind.NO_MECHANISM, text, PASSWORD).startswith("It accepts tokens: set SMARTHOST_TOKEN_URL")
 
 
 @pytest.mark.parametrize("credentials", [OWN, CERTIFICATE])
