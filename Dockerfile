@@ -55,7 +55,8 @@ ENV PATH=/opt/smtprelay/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
     PORT=25 BIND_IP=0.0.0.0 BIND_IP6=::0 RUN_AS=smtprelay
 USER 10025:0
 WORKDIR /
-EXPOSE 25
+# 465 and 587 are for SUBMISSION_TLS_PORT and SUBMISSION_PORT.
+EXPOSE 25 465 587
 VOLUME /var/spool/smtprelay
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=20s --start-period=20s --retries=3 CMD ["smtprelay", "health"]

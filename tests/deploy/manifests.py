@@ -42,5 +42,5 @@ def understood(environ: Mapping[str, str], folder: Path) -> Settings:
 def _made(name: str, folder: Path) -> str:
     path = folder / name.lstrip("/")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"content of {path.name}\n")
+    path.write_text("app:{PLAIN}secret\n" if path.name == "users" else f"content of {path.name}\n")
     return str(path)

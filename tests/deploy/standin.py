@@ -57,6 +57,9 @@ def kubectl(arguments: Sequence[str]) -> None:
         case ["create", "secret", "generic", "smtprelay", *files]:
             for name in files:
                 assert Path(name.removeprefix("--from-file=").rpartition("=")[2]).is_file()
+        case ["create", "secret", "tls", "smtprelay-tls", *files]:
+            for name in files:
+                assert Path(name.partition("=")[2]).is_file()
         case ["exec", "statefulset/smtprelay", "--", *command]:
             run(command, {})
         case _:

@@ -21,7 +21,9 @@ PAGES = {
     "gmail": "gmail.md",
     "ses": "ses.md",
     "smarthost": "smarthost.md",
+    "submission": "submission.md",
 }
+SUBMISSION = {"submission"}
 # The part of the Compose Specification that these files use.
 TOP = {"services", "volumes", "secrets"}
 SERVICE = {
@@ -94,16 +96,17 @@ def test_the_queue_is_on_a_volume_and_the_rest_is_read_only(path):
 @each_file
 def test_the_port_is_the_relays_and_may_be_opened_without_rights(path):
     found = service(path)
-    (port,) = found["ports"]
-    inside = found["environment"].get("PORT", PORT.default)
-    assert port.rpartition(":")[2] == inside
-    assert found["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": int(inside)}
+    names = ("SUBMISSION_PORT", "SUBMISSION_TLS_PORT") if path.stem in SUBMISSION else ("PORT",)
+    inside = [found["environment"].get(name, PORT.default) for name in names]
+    assert [port.rpartition(":")[2] for port in found["ports"]] == inside
+    lowest = found["environment"].get("PORT", PORT.default)
+    assert found["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": int(lowest)}
 
 
 @each_file
-def test_only_the_secondary_mx_is_open_to_the_world(path):
-    (port,) = service(path)["ports"]
-    assert port.startswith("127.0.0.1:") is (path.stem != "secondary")
+def test_only_the_secondary_mx_and_ports_with_a_login_are_open_to_the_world(path):
+    for port in service(path)["ports"]:
+        assert port.startswith("127.0.0.1:") is (path.stem not in {"secondary", *SUBMISSION})
 
 
 @each_file
@@ -111,7 +114,9 @@ def test_every_secret_is_declared_mounted_and_read(path):
     (whole,) = documents(path)
     found = whole["services"]["smtp"]
     read = {
-        value.removeprefix("/run/secrets/") for name, value in found["environment"].items() if name.endswith("_FILE")
+        value.removeprefix("/run/secrets/")
+        for name, value in found["environment"].items()
+        if name.endswith("_FILE") and name != "AUTH_USERS_FILE"
     }
     assert read == set(found.get("secrets", [])) == set(whole.get("secrets", {}))
     assert all(declared == {"file": f"./secrets/{name}"} for name, declared in whole.get("secrets", {}).items())
@@ -123,7 +128,7 @@ def test_docker_waits_long_enough_for_running_deliveries(path):
     assert int(period.removesuffix("s")) >= 3 * DeliveryLimits().grace
 
 
-@pytest.mark.parametrize("name", ["server", "tls", "secondary", "dkim"])
+@pytest.mark.parametrize("name", ["server", "tls", "secondary", "dkim", "submission"])
 def test_mail_goes_to_the_mx_hosts(name, tmp_path):
     assert settings(name, tmp_path).smarthost is None
 
@@ -156,6 +161,16 @@ def test_starttls_has_its_files_in_a_folder_that_is_mounted(tmp_path):
     assert certificate.rpartition("/")[0] == found["environment"]["KEY_PATH"].rpartition("/")[0]
     assert f"./tls:{certificate.rpartition('/')[0]}:ro" in found["volumes"]
     assert settings("tls", tmp_path).certificate_path is not None
+
+
+def test_applications_must_log_in_inside_tls_on_the_ports_of_submission(tmp_path):
+    found = settings("submission", tmp_path)
+    assert (found.submission_port, found.submission_tls_port) == (587, 465)
+    assert found.auth_user_count == 1
+    assert not found.auth_in_clear
+    volumes = service(FOLDER / "submission.yaml")["volumes"]
+    for name, path in (("tls", found.certificate_path), ("users", found.auth_users_file)):
+        assert f"./{name}:/{path.parent.relative_to(tmp_path)}:ro" in volumes
 
 
 @pytest.mark.parametrize(("name", "page"), PAGES.items())

@@ -31,8 +31,8 @@ def home(tmp_path: Path) -> Path:
     return bin
 
 
-def run(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    environ = {"PATH": f"{home}:/usr/bin:/bin"}
+def run(home: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    environ = {"PATH": f"{home}:/usr/bin:/bin", **environ}
     return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -60,3 +60,29 @@ def test_any_other_command_is_run_as_it_is(words: list[str], home: Path) -> None
         f"smtprelay {words[0].removesuffix('4')} {' '.join(words[1:])}".rstrip() + "\n",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("ports", "program"),
+    [
+        ({"PORT": "1023"}, "python-port25"),
+        ({"PORT": "2525"}, "python"),
+        ({"PORT": "2525", "SUBMISSION_PORT": "587"}, "python-port25"),
+        ({"PORT": "2525", "SUBMISSION_TLS_PORT": "465"}, "python-port25"),
+        ({"PORT": "2525", "SUBMISSION_PORT": "2587", "SUBMISSION_TLS_PORT": ""}, "python"),
+        ({"PORT": "x"}, "python"),
+    ],
+)
+def test_the_python_with_the_capability_is_used_if_any_port_needs_it(
+    home: Path, ports: dict[str, str], program: str
+) -> None:
+    (home / "id").write_text("#!/bin/sh\necho 10025\n")
+    (home / "cat").write_text("#!/bin/sh\necho 1024\n")
+    for name in ("id", "cat"):
+        (home / name).chmod(0o755)
+    done = run(home, str(home / "entrypoint"), **ports)
+    assert (done.stdout, done.stderr) == (f"{program} {home}/twistd -n --pidfile= smtprelay\n", "")
+
+
+def test_the_image_names_the_ports_of_relaying_and_submission() -> None:
+    assert re.findall(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE) == ["25 465 587"]

@@ -28,6 +28,7 @@ OTHER_NAMES = {
     "NET_BIND_SERVICE",
     "SETUID",
     "SETGID",
+    "CONTAINER_NAME",
     "RELAY_SEED",
     "RELAY_KILLS",
     "RELAY_TESTS",

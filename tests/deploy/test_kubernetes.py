@@ -1,5 +1,6 @@
 """The Kubernetes manifests, against the schemas of several versions where these are installed."""
 
+import difflib
 import importlib
 import re
 
@@ -10,9 +11,11 @@ from mta.delivery.limits import DeliveryLimits
 from tests.deploy.manifests import MOUNTED, ROOT, documents, understood
 
 FILE = ROOT / "deploy" / "kubernetes" / "smtprelay.yaml"
+SUBMISSION = ROOT / "deploy" / "kubernetes" / "submission.yaml"
 PAGE = ROOT / "docs" / "kubernetes.md"
 VERSIONS = ("1.28", "1.31", "1.34")
 OBJECTS = {found["kind"]: found for found in documents(FILE)}
+WITH_LOGIN = {found["kind"]: found for found in documents(SUBMISSION)}
 POD = OBJECTS["StatefulSet"]["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 DATA = OBJECTS["ConfigMap"]["data"]
@@ -30,6 +33,7 @@ except ImportError:
 )
 def test_the_manifest_follows_the_schemas_of_kubernetes(kind, version):
     kubernetes_validate.validate(OBJECTS[kind], version, strict=True)
+    kubernetes_validate.validate(WITH_LOGIN[kind], version, strict=True)
 
 
 def test_there_is_one_object_of_each_kind_and_all_have_our_name():
@@ -106,3 +110,34 @@ def test_kubernetes_waits_long_enough_for_running_deliveries():
 
 def test_variables_of_services_do_not_look_like_settings():
     assert POD["enableServiceLinks"] is False
+
+
+def test_the_manifest_with_a_login_opens_its_ports_by_the_service(tmp_path):
+    data = WITH_LOGIN["ConfigMap"]["data"]
+    settings = understood(data, tmp_path)
+    assert settings.notices == ()
+    assert settings.auth_user_count == 1
+    (container,) = WITH_LOGIN["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    inside = {port["name"]: port["containerPort"] for port in container["ports"]}
+    ports = {port["port"]: inside[port["targetPort"]] for port in WITH_LOGIN["Service"]["spec"]["ports"]}
+    assert ports == {25: settings.port, 587: settings.submission_port, 465: settings.submission_tls_port}
+    assert min(settings.ports) >= 1024, "all capabilities are dropped"
+
+
+def test_the_manifest_with_a_login_reads_users_and_certificate_from_secrets():
+    data, pod = WITH_LOGIN["ConfigMap"]["data"], WITH_LOGIN["StatefulSet"]["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    for name, secret in (("AUTH_USERS_FILE", "smtprelay"), ("CERTIFICATE_PATH", "smtprelay-tls")):
+        assert secrets[mounts[data[name].rpartition("/")[0]]] == secret
+
+
+def test_the_manifest_with_a_login_is_the_other_one_with_additions():
+    """So a change of one file is not forgotten in the other."""
+    plain, more = (_without_comments(path) for path in (FILE, SUBMISSION))
+    removed = [line for line in difflib.ndiff(plain, more) if line.startswith("- ")]
+    assert [line.strip("- ") for line in removed] == ["optional: true"]
+
+
+def _without_comments(path):
+    return [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import mta
+from harness.certificates import self_signed
 from harness.processes import free_port, greets
 from harness.waiting import until
 from tests.image.buildah import disk_usage
-from tests.image.container import USER, daemon_of, locked_up, resident
+from tests.image.container import QUEUE, USER, daemon_of, locked_up, resident
 
 MEGABYTE = 1_000_000
 ANYONE = 1234567890
@@ -72,7 +73,7 @@ def test_it_says_how_to_run_it(image):
     says = image.configuration
     assert says["User"] == f"{USER}:0"
     assert says["StopSignal"] == "SIGTERM"
-    assert set(says["ExposedPorts"]) == {"25/tcp"}
+    assert set(says["ExposedPorts"]) == {"25/tcp", "465/tcp", "587/tcp"}
     assert set(says["Volumes"]) == {"/var/spool/smtprelay"}
     assert says["Healthcheck"]["Test"] == ["CMD", "smtprelay", "health"]
     assert {"PORT=25", "BIND_IP=0.0.0.0", "BIND_IP6=::0"} <= set(says["Env"])
@@ -116,6 +117,24 @@ def test_an_ordinary_user_may_open_port_25_where_the_container_may(image, tmp_pa
     ) as child:
         until(lambda: "port=25" in child.text or not child.running, what="port 25")
         assert child.running, child.text
+
+
+def test_an_ordinary_user_may_open_the_ports_of_submission_where_the_container_may(image, tmp_path):
+    volume = tmp_path / "queue"
+    volume.mkdir()
+    pair = self_signed(["mail.example.org"]).write(volume)
+    for path in pair:
+        os.chown(path, USER, 0)
+    certificate, key = (f"{QUEUE}/{path.name}" for path in pair)
+    more = {"QUEUE_DIR": f"{QUEUE}/queue", "CERTIFICATE_PATH": certificate, "KEY_PATH": key}
+    more |= {"SUBMISSION_PORT": "587", "SUBMISSION_TLS_PORT": "465", "AUTH_USERS": "app:{PLAIN}correct-horse"}
+    rights = ("--bounding-set=-all,+net_bind_service",)
+    with locked_up(
+        image.root, tmp_path, *image.start, user=USER, rights=rights, network=False, **settings(2525), **more
+    ) as child:
+        until(lambda: " started " in child.text or not child.running, what="the start")
+        assert child.running, child.text
+        assert {"port=2525", "port=587", "port=465"} <= set(child.text.split())
 
 
 def test_started_as_root_it_takes_the_volume_over_and_gives_root_up(image, tmp_path):
