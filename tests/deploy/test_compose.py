@@ -8,7 +8,7 @@ import pytest
 
 from mta.config.table import PORT, QUEUE_DIR, SETTINGS
 from mta.delivery.limits import DeliveryLimits
-from mta.routing.route import TlsRule
+from mta.routing.route import TlsRule, TokenCredentials
 from tests.deploy.manifests import ROOT, documents, understood
 
 FOLDER = ROOT / "deploy" / "compose"
@@ -146,6 +146,14 @@ def test_all_mail_goes_to_the_smarthost_with_a_login_and_a_verified_certificate(
     assert smarthost.hosts == (host,)
     assert smarthost.tls is TlsRule.VERIFY
     assert smarthost.credentials.user == f"content of {name}_user"
+
+
+def test_microsoft_365_gets_a_token_in_place_of_a_password(tmp_path):
+    found = settings("microsoft365", tmp_path)
+    assert found.smarthost.hosts == (("smtp.office365.com", 587),)
+    assert found.smarthost.tls is TlsRule.VERIFY
+    assert found.smarthost.credentials == TokenCredentials("relay@example.org", "O365")
+    assert found.grant.client_secret == "content of o365_client_secret"
 
 
 def test_the_secondary_mx_takes_mail_for_its_domain_and_trusts_no_neighbour(tmp_path):

@@ -5,14 +5,17 @@ import importlib
 import re
 
 import pytest
+import yaml
 
 from mta.config.table import QUEUE_DIR, SETTINGS
 from mta.delivery.limits import DeliveryLimits
 from tests.deploy.manifests import MOUNTED, ROOT, documents, understood
+from tests.deploy.pages import blocks
 
 FILE = ROOT / "deploy" / "kubernetes" / "smtprelay.yaml"
 SUBMISSION = ROOT / "deploy" / "kubernetes" / "submission.yaml"
 PAGE = ROOT / "docs" / "kubernetes.md"
+MICROSOFT = ROOT / "docs" / "microsoft365.md"
 VERSIONS = ("1.28", "1.31", "1.34")
 OBJECTS = {found["kind"]: found for found in documents(FILE)}
 WITH_LOGIN = {found["kind"]: found for found in documents(SUBMISSION)}
@@ -53,6 +56,15 @@ def test_every_variable_is_a_setting_and_the_relay_finds_no_mistake(tmp_path):
     assert set(DATA) <= {setting.name for setting in SETTINGS}
     assert CONTAINER["envFrom"] == [{"configMapRef": {"name": OBJECTS["ConfigMap"]["metadata"]["name"]}}]
     assert understood(DATA, tmp_path).notices == ()
+
+
+def test_the_settings_for_microsoft_365_and_the_manifest_fit_together(tmp_path):
+    (block,) = [block for block in blocks(MICROSOFT) if block.text.startswith("data:")]
+    data = yaml.safe_load(block.text)["data"]
+    found = understood(DATA | data, tmp_path)
+    assert found.notices == ()
+    assert found.smarthost.hosts == (("smtp.office365.com", 587),)
+    assert found.grant.client_secret == "content of client-secret"
 
 
 def test_the_service_leads_to_the_port_that_the_relay_opens():
