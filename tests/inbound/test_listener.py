@@ -2,6 +2,7 @@
 
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import GOODBYE, GRACE
+from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT
 from mta.smtp.limits import SmtpLimits
 from tests.drivers.listener import STRANGER, SlowQueue
 from tests.inbound.listener_case import GREET, MAIL, RCPT, ListenerCase
@@ -71,6 +72,18 @@ class ListenerTests(ListenerCase):
         listening.clock.pump([5] * 12)
         assert len(listening.lines) == 21
         assert "4980 more connections, of other addresses" in listening.lines[-1]
+
+    def test_the_rejections_that_were_only_counted_are_logged_when_the_last_port_closes(self) -> None:
+        listening = self.listen(InboundLimits(connections_per_stranger=1))
+        first, second = (listening.factory.for_port(rule) for rule in (RELAY_PORT, SUBMISSION_PORT))
+        first.doStart()
+        second.doStart()
+        for _ in range(4):
+            listening.connect(STRANGER)
+        first.doStop()
+        assert len(listening.lines) == 1
+        second.doStop()
+        assert "turned-away client=203.0.113.9 more=2" in listening.lines[-1]
 
     def test_stopping_says_goodbye_and_turns_newcomers_away(self) -> None:
         wire = self.wire()

@@ -94,7 +94,8 @@ BAD = (
     v1("UNKNOWN " + "x" * (MAX_V1 - 15)),
     b"PROXY " + b"x" * (MAX_V1 - 6),
     b"PROXY UNKNOWN\n",
-    b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n",
+    b"PROXY UNKNOWN x\n",
+    b"PROXY TCP4 1.2.3.4 1.2.3.4 1 22\n",
     # Version 2.
     v2(V4, family=0x11, command=0x11),
     v2(V4, family=0x11, command=0x31),
