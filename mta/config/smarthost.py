@@ -36,7 +36,9 @@ _SMARTHOST_DETAILS = (
 _OWN = (table.SMARTHOST_ADDRESS, *SMARTHOST, *_SMARTHOST_DETAILS)
 _DIRECT = (table.SMTPPORTOUT, table.PRIVATE_DESTINATIONS)
 _LAX: Mapping[TlsRule, str] = {
-    TlsRule.NONE: "the password is used with CRAM-MD5 only; mail stays queued if the smarthost does not offer that",
+    TlsRule.NONE: (
+        "the password is used with SCRAM-SHA-256 or CRAM-MD5 only; mail stays queued if the smarthost offers neither"
+    ),
     TlsRule.OPPORTUNISTIC: (
         "the password is sent in clear if the smarthost, or a host that impersonates it, does not offer TLS"
     ),

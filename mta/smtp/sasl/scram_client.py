@@ -103,7 +103,7 @@ class ScramClient:
             self.failure = re.sub(r"[^ -~]", "?", match[2][:_MAX_FAILURE])
             return b""
         if not hmac.compare_digest(match[2].encode(), scram.encode(self._server_signature).encode()):
-            raise SaslError("the server does not know the password: it may be another host in place of the smarthost")
+            raise SaslError("the server does not know the password; another host may answer in its place")
         self._verified = True
         return b""
 
