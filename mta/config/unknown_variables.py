@@ -26,19 +26,15 @@ _WORDS = {
     "PORT": ("PORT",),
 }
 _SMARTHOSTS = ("SMARTHOST", "SMART_HOST", "SMART", "RELAYHOST", "RELAY_HOST", "RELAY", "DEFAULT_RELAY")
-# Names of other images, such as boky/postfix and docker-mailserver, for settings that are in place of other ones here.
-_IN_OTHER_IMAGES = {
+#: The names that boky/postfix and docker-mailserver have for settings of the relay. docs/migrating.md lists them.
+IN_OTHER_IMAGES = {
     "XOAUTH2_CLIENT_ID": table.SMARTHOST_CLIENT_ID.name,
     "XOAUTH2_SECRET": table.SMARTHOST_CLIENT_SECRET.name,
-    "XOAUTH2_CLIENT_SECRET": table.SMARTHOST_CLIENT_SECRET.name,
     "XOAUTH2_INITIAL_REFRESH_TOKEN": table.SMARTHOST_REFRESH_TOKEN.name,
-    "XOAUTH2_REFRESH_TOKEN": table.SMARTHOST_REFRESH_TOKEN.name,
     "XOAUTH2_TOKEN_ENDPOINT": table.SMARTHOST_TOKEN_URL.name,
     "SASL_PASSWD": table.SMARTHOST_PASSWORD.name,
     "RELAYHOST_TLS_LEVEL": table.SMARTHOST_TLS.name,
     "SMTPD_SASL_USERS": table.AUTH_USERS.name,
-    "SMTP_SASL_USERS": table.AUTH_USERS.name,
-    "SASL_USERS": table.AUTH_USERS.name,
     "PERMIT_DOCKER": table.RELAY_NETWORKS.name,
     "OVERRIDE_HOSTNAME": table.MAILNAME.name,
 }
@@ -56,7 +52,9 @@ _ALSO_CALLED = {
         for suffix in ("", FILE_SUFFIX)
     },
     **dict.fromkeys(("SMARTHOST", "SMART_HOST", "RELAYHOST", "RELAY_HOST"), table.SMARTHOST_ADDRESS.name),
-    **_IN_OTHER_IMAGES,
+    **IN_OTHER_IMAGES,
+    "SASL_USERS": table.AUTH_USERS.name,
+    "SMTP_SASL_USERS": table.AUTH_USERS.name,
     **{f"OFFICE365_{part}": f"O365_{part}" for part in ("USER", "TENANT", "CLIENT_ID", "CLIENT_SECRET")},
     "O365_TENANT_ID": table.O365_TENANT.name,
     "O365_USERNAME": table.O365_USER.name,

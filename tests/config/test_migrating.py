@@ -1,10 +1,12 @@
 """docs/migrating.md against the variables of the image we replace, as they were listed from its entry script."""
 
+import re
 from pathlib import Path
 
 from mta.config.setting import FILE_SUFFIX
 from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS
 from mta.config.table import SETTINGS
+from mta.config.unknown_variables import IN_OTHER_IMAGES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
 SECRETS = ("GMAIL_USER", "GMAIL_PASSWORD", "SES_USER", "SES_PASSWORD", "SMARTHOST_USER", "SMARTHOST_PASSWORD")
@@ -63,3 +65,14 @@ def test_the_macros_that_are_honoured_are_named() -> None:
     named = " ".join(row[0] for row in rows("The macros file"))
     for name in (PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, "MESSAGE_SIZE_LIMIT", "DKIM_PRIVATE_KEY", "DKIM_DOMAIN"):
         assert name in named
+
+
+def test_every_name_of_other_images_that_is_hinted_at_stands_on_the_page_with_its_setting() -> None:
+    told = {
+        name: row[1]
+        for image in ("boky/postfix", "docker-mailserver")
+        for row in rows(f"Coming from {image}")
+        for name in re.findall(r"`(\w+)", row[0])
+    }
+    for name, setting in IN_OTHER_IMAGES.items():
+        assert f"`{setting}" in told[name], name
