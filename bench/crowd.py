@@ -6,9 +6,11 @@ Prints "ready" when all clients are connected. From then on each kind acts `rate
 """
 
 import argparse
+import base64
 import itertools
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from harness.crowd import STRANGER, Deaf, Silent, connect, descriptors
+
+#: The password of the users that log in: user0, user1 and so on.
+LOGIN_PASSWORD = "correct horse"
 
 # Descriptors that a crowd needs beyond those of its connections.
 _OTHERS = 100
@@ -87,12 +92,37 @@ def _deaf(port: int, count: int, rate: int) -> None:  # noqa: ARG001
         signal.pause()
 
 
+def _login(port: int, count: int, rate: int) -> None:
+    """Log in inside TLS as one of `count` users after the other, each in a session of its own.
+
+    Few users have all logged in once before the crowd is ready, so that the relay remembers their passwords.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    names = itertools.cycle([f"user{number}" for number in range(count)])
+    if count <= _TAKEN:
+        for _ in range(count):
+            _log_in(port, context, next(names))
+    _ready()
+    _steadily(rate, lambda: _log_in(port, context, next(names)))
+
+
+def _log_in(port: int, context: ssl.SSLContext, name: str) -> None:
+    response = base64.b64encode(f"\0{name}\0{LOGIN_PASSWORD}".encode())
+    with connect(port) as plain, context.wrap_socket(plain) as client:
+        _say(client, b"", b"220")
+        _say(client, b"EHLO client.example.test\r\n", b"250 ")
+        _say(client, b"AUTH PLAIN " + response + b"\r\n", b"235")
+        client.sendall(b"QUIT\r\n")
+
+
 _KINDS: dict[str, Callable[[int, int, int], None]] = {
     "silent": _silent,
     "slow": _slow,
     "flood": _flood,
     "knock": _knock_on,
     "deaf": _deaf,
+    "login": _login,
 }
 
 

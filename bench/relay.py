@@ -13,6 +13,7 @@ from bench.processes import family
 from bench.server import LeftOut, Place, settled
 from harness.daemon import Daemon
 from mta.config import table
+from mta.config.setting import FILE_SUFFIX
 
 #: Seconds for a stop before the relay is killed; late deliveries are not measured.
 _GRACE_SECONDS = 3.0
@@ -58,7 +59,7 @@ class Relay:
         return len(self.daemon.queue())
 
     def __enter__(self) -> Self:
-        if unknown := [name for name in self._settings if not hasattr(table, name) and name not in HOOKS]:
+        if unknown := [name for name in self._settings if not _is_setting(name) and name not in HOOKS]:
             raise LeftOut(f"this relay has no setting {', '.join(unknown)}")
         try:
             self.daemon.start()
@@ -75,3 +76,8 @@ class Relay:
                 with suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _is_setting(name: str) -> bool:
+    """Whether a variable sets a setting, or names the file of a secret."""
+    return hasattr(table, name) or hasattr(table, name.removesuffix(FILE_SUFFIX))

@@ -1,4 +1,4 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B15."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B16."""
 
 from bench.row import Row
 from bench.rows import (
@@ -12,6 +12,7 @@ from bench.rows import (
     intake,
     large_messages,
     latency,
+    logins,
     mailing_list,
     many_sessions,
     new_connections,
@@ -36,4 +37,5 @@ ROWS: tuple[Row, ...] = (
     idle_connections.ROW,
     idle_relay.ROW,
     bad_clients.ROW,
+    logins.ROW,
 )

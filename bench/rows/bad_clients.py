@@ -38,14 +38,14 @@ class Crowd:
             sink = stack.enter_context(bench.sink())
             server = stack.enter_context(bench.server(contender, sink.port))
             client = stack.enter_context(Client(server.port))
-            _times(client, _WARM)
+            times(client, _WARM)
             for kind in _KINDS:
-                quiet = _times(client, half)
+                quiet = times(client, half)
                 with _crowd(kind, server, silent, bench.amount(10, 2)):
-                    amid = _times(client, 2 * half)
-                quiet += _times(client, half)
-                figures |= {f"{kind}/quiet": _p99(amid) / _p99(quiet), f"p99 ms {kind}": _p99(amid)}
-                figures.setdefault("p99 ms quiet", _p99(quiet))
+                    amid = times(client, 2 * half)
+                quiet += times(client, half)
+                figures |= {f"{kind}/quiet": p99(amid) / p99(quiet), f"p99 ms {kind}": p99(amid)}
+                figures.setdefault("p99 ms quiet", p99(quiet))
         return figures
 
 
@@ -65,14 +65,14 @@ def _crowd(kind: str, server: Server, silent: int, deaf: int) -> AbstractContext
     return stack
 
 
-def _times(client: Client, number: int) -> list[float]:
+def times(client: Client, number: int) -> list[float]:
     """Return how long each of so many messages waited for its 250, in milliseconds."""
     message = content()
     gc.collect()
     return [client.send(["someone@example.test"], message) * 1000 for _ in range(number)]
 
 
-def _p99(times: Sequence[float]) -> float:
+def p99(times: Sequence[float]) -> float:
     return quantiles(times, n=100)[98]
 
 
