@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.inbound.login import LoginPolicy
 from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT, PortRule
 from mta.smtp.limits import Leniency
+from mta.smtp.sasl import scram
 from mta.users.password_check import CheckQueueFull
 from mta.users.secrets import CheckUnavailable
 from mta.users.users_file import User
@@ -161,6 +162,13 @@ class SubmissionTests(LoginCase):
         ]
         wire = self.secure()
         assert [line[:3] for line in wire.say(plain(password="x"), MAIL, RCPT).splitlines()] == ["535", "530", "530"]
+
+    def test_scram_is_offered_only_if_every_user_has_a_scram_secret(self) -> None:
+        secret = scram.format_secret(scram.derive("wonder", b"salt"))
+        self.listen(f"alice:{secret}\n")
+        assert "250-AUTH PLAIN LOGIN SCRAM-SHA-256\r\n" in self.secure().say(GREET)
+        self.listen(f"alice:{secret}\nbob:{{PLAIN}}builder\n")
+        assert "250-AUTH PLAIN LOGIN\r\n" in self.secure().say(GREET)
 
     def test_starttls_forgets_the_login(self) -> None:
         self.listen(in_clear=True)

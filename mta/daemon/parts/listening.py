@@ -91,8 +91,9 @@ def _machine_factory(
             settings.mailname,
             starttls=context.certificate is not None,
             tls=rule.implicit_tls,
-            # A report of success goes to the sender that the client names, so strangers must not ask for one.
-            dsn=client.trusted,
+            # A report of success goes to the sender that the client names, so strangers must not ask for one. Where
+            # only users send, it is offered before the login, because few clients send EHLO again.
+            dsn=client.trusted or rule.login_required,
             leniency=leniency(client),
             logins=NO_LOGINS if logins is None else logins.terms(client, rule, for_trusted),
         )
