@@ -14,6 +14,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.https.interface import HttpsError, HttpsRequester
@@ -50,6 +51,8 @@ _STARTING = 5.0
 _STATUS = "4.7.0"
 _NO_TOKEN = "no token for the smarthost's login"  # noqa: S105  not a secret
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+
+_log = Logger()
 
 T = TypeVar("T")
 
@@ -182,6 +185,9 @@ class TokenSource(Service):
             return await self._fetch_alone()
         except OSError as error:
             return self._failed(f"{_of_file(error)}; mail stays queued")
+        except Exception:  # noqa: BLE001  a bug here must not cause a request for each message
+            _log.failure("the token was not fetched")
+            return self._failed("an error of the relay, which the log shows; mail stays queued")
         finally:
             close(lock)
 

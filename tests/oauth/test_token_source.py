@@ -442,6 +442,17 @@ def test_a_stop_waits_for_the_answer_but_not_for_long(world):
     world.https.arrive(token("two"))
 
 
+def test_a_bug_makes_mail_wait_and_causes_no_flood_of_requests(world):
+    # No HTTPS answer has a body that is text.
+    world.https.answers += [HttpAnswer(200, {}, object()), token("one")]
+    source = world.source()
+    assert "an error of the relay, which the log shows" in told(source)
+    told(source)
+    assert len(world.https.requests) == 1
+    world.later(10)
+    assert got(source) == login("one")
+
+
 def test_nothing_of_a_source_shows_a_secret(world):
     source = world.source()
     world.https.answers.append(token("hush-token", refresh_token="hush-second"))
