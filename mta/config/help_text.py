@@ -105,7 +105,8 @@ in the queue and the reason is logged. `require`: TLS with any certificate, so a
 gets the password. `opportunistic`: TLS if offered; an attacker between the hosts can prevent it. `none`: TLS is not
 used. On the ports 465 and 2465 TLS begins with the first byte.""",
     "SMARTHOST_CA_FILE": """\
-For a smarthost whose certificate is issued by a private authority. The system's authorities are not trusted then.""",
+For a smarthost whose certificate is issued by a private authority. The system's authorities are not trusted then. A
+token endpoint may have a certificate of either.""",
     "SMARTHOST_TOKEN_URL": """\
 `SMARTHOST_USER` and `SMARTHOST_CLIENT_ID` are then needed as well, and no password may be set. With
 `SMARTHOST_REFRESH_TOKEN` the grant is that token, otherwise the client's own credentials. Tokens are shown to the

@@ -109,7 +109,7 @@ def _own_smarthost(
 ) -> SmarthostChoice:
     _unused(reader, _DIRECT, "all mail goes to the smarthost")
     tls = _tls_rule(reader, macros, login)
-    if tls is not TlsRule.VERIFY:
+    if tls is not TlsRule.VERIFY and not (login and login.grant):
         _unused(reader, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")
     if tls is TlsRule.NONE:
         _unhonoured(reader, macros, {PROTOCOL}, "SMARTHOST_TLS=none")

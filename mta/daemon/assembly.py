@@ -81,7 +81,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
     delivery_context = DeliveryContext(clock, time.time, event_log)
-    tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant)
+    tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant, trust_store)
     delivery = DeliveryService(
         queue,
         MailRouter(rules, resolver, clock.seconds),
@@ -164,13 +164,14 @@ def _on_action(delivery: DeliveryService, tokens: TokenSource | None) -> OnActio
     return applied
 
 
-def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant) -> TokenSource:
+def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> TokenSource:
     """Return the source of tokens for the smarthost, whose file all workers share."""
     # Imported if needed, because the HTTP client of Twisted is large.
     from mta.https.client import HttpsClient, HttpsOptions  # noqa: PLC0415
 
     settings = context.settings
-    https = HttpsClient(context.reactor, resolver, HttpsOptions(ipv6=settings.ipv6, search=True))
+    options = HttpsOptions(trust=trust_store.for_https, ipv6=settings.ipv6, search=True)
+    https = HttpsClient(context.reactor, resolver, options)
     file = TokenFile(settings.queue_dir)
     trouble = context.event_log.trouble
     return TokenSource(grant, SourceParts(https, file, context.in_thread, context.reactor, time.time, trouble))

@@ -1,7 +1,6 @@
 """A client for HTTPS requests by Twisted's Agent: the relay's own look-ups, verified TLS, bounds on time and octets.
 
-It follows no redirect, keeps no connection and no cookie. The authorities are the system's; SSL_CERT_FILE and
-SSL_CERT_DIR, variables of OpenSSL, name others.
+It follows no redirect, keeps no connection and no cookie.
 """
 
 import random
@@ -43,8 +42,8 @@ _USER_AGENT = "smtprelay"
 class HttpsOptions:
     """The options of a HttpsClient."""
 
-    #: The authorities that may sign certificates; None for the system's.
-    trust: TrustAnchors | None = None
+    #: Returns the authorities that may sign certificates, for each connection; by default the system's.
+    trust: Callable[[], TrustAnchors] = TrustAnchors
     #: Whether IPv6 addresses are used.
     ipv6: bool = True
     #: Whether the system's search list applies to names, as is usual for those that an operator wrote.
@@ -243,7 +242,9 @@ class _HostEndpoint:
             plain = kind(self._reactor, address, self._url.port, CONNECT_SECONDS)
             route = Route(self._url.host, address, self._url.port, TlsRule.VERIFY)
             try:
-                wrapper: Any = await wrapClientTLS(client_options(route, self._options.trust), plain).connect(counting)
+                wrapper: Any = await wrapClientTLS(client_options(route, self._options.trust()), plain).connect(
+                    counting
+                )
             except ConnectError as error:
                 failure = f"{connect_error_text(error, CONNECT_SECONDS)} ({address})"
             else:

@@ -9,7 +9,7 @@ The trusted authorities are the system's; SSL_CERT_FILE and SSL_CERT_DIR, variab
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,10 @@ class TrustStore:
         if certificate is None or not (route.smarthost and route.credentials):
             return client_options(route, self._trust)
         return client_options(route, self._trust, certificate.pair)
+
+    def for_https(self) -> TrustAnchors:
+        """Return the authorities for HTTPS: those of SMARTHOST_CA_FILE as well as the system's."""
+        return replace(self._trust, system=True)
 
     def reload(self) -> None:
         """Read the authorities again for new connections; if the file cannot be used, keep those known so far."""

@@ -116,7 +116,7 @@ class _Servers(TestCase):
         return f"https://{HOST}:{port.getHost().port}/token"
 
     def client(self, **options: Any) -> HttpsClient:
-        return HttpsClient(reactor, self.resolver, HttpsOptions(trust=TRUST, **options))
+        return HttpsClient(reactor, self.resolver, HttpsOptions(trust=lambda: TRUST, **options))
 
     async def get(self, url: str, *, limit: int = 100, seconds: float = 30.0, **options: Any) -> HttpAnswer:
         try:

@@ -50,7 +50,7 @@ class EndpointTests(TestCase):
 
     def source(self, grant: Grant, root: Any = ROOT) -> TokenSource:
         trust = TrustAnchors(root.certificate_pem, system=False)
-        https = HttpsClient(reactor, Loopback(), HttpsOptions(trust=trust))
+        https = HttpsClient(reactor, Loopback(), HttpsOptions(trust=lambda: trust))
         seconds: Any = reactor
         parts = SourceParts(
             https, TokenFile(self.folder), deferToThread, seconds, lambda: self.wall_clock, self.troubles.append

@@ -296,6 +296,12 @@ def test_a_file_that_cannot_be_used_is_reported_and_changes_nothing(tmp_path, sp
     assert line.endswith("the authorities known so far stay in use")
 
 
+def test_an_https_host_may_have_a_certificate_of_the_systems_authorities_as_well(tmp_path):
+    trust_store = TrustStore(FIRST.write(tmp_path), pytest.fail)
+    assert trust_store.for_https() == TrustAnchors(FIRST.certificate_pem, system=True)
+    assert TrustStore(None, pytest.fail).for_https() == TrustAnchors()
+
+
 def test_the_systems_authorities_are_read_again_for_the_next_connection():
     trust_store = TrustStore(None, pytest.fail)
     protocol: Any = Protocol()
