@@ -64,6 +64,7 @@ _TAIL = """\
 | clients at a time | 6,000 | `421 4.3.2` |
 | untrusted clients at a time | 4,500 | `421 4.3.2` |
 | connections at a time from one untrusted address | 50 | `421 4.7.0` |
+| connections that wait for a PROXY header | 500, each for 5 s | `421 4.3.2`, or the connection is closed |
 | connections to a destination | 20; 5 at first, more while it answers well | mail waits for a connection |
 | recipients of an outgoing transaction | 100 | the rest in the next transaction |
 | reserve on the queue's disk and in its file | 10 MiB | `452 4.3.1` |

@@ -73,7 +73,7 @@ class ConnectionLimiter:
         """Return the reply that rejects a client, or None if the client may connect."""
         if self._total >= self._max:
             return TOO_MANY_CONNECTIONS
-        if client.trusted or self._is_balancers(client):
+        if client.trusted or self.is_balancers(client):
             return None
         for source, share in zip(_sources(client.address), _SHARES, strict=False):
             if self._by_source[source] >= self._per_stranger * share:
@@ -83,14 +83,14 @@ class ConnectionLimiter:
     def enter(self, client: Client) -> None:
         """Count a new connection."""
         self._total += 1
-        if not (client.trusted or self._is_balancers(client)):
+        if not (client.trusted or self.is_balancers(client)):
             self._strangers += 1
             self._by_source.update(_sources(client.address))
 
     def leave(self, client: Client) -> None:
         """Count the end of a connection."""
         self._total -= 1
-        if client.trusted or self._is_balancers(client):
+        if client.trusted or self.is_balancers(client):
             return
         self._strangers -= 1
         for source in _sources(client.address):
@@ -98,7 +98,8 @@ class ConnectionLimiter:
             if not self._by_source[source]:
                 del self._by_source[source]
 
-    def _is_balancers(self, client: Client) -> bool:
+    def is_balancers(self, client: Client) -> bool:
+        """Return whether a connection counts as one of a load balancer itself."""
         return self._is_balancer is not None and self._is_balancer(client.address)
 
 

@@ -104,9 +104,15 @@ class SmtpServerFactory(Factory):
     def _admit_client(self, rule: PortRule, address: str) -> Protocol:
         client = Client(address, self._trusted(address))
         refusal = STOPPING if self.stopping else self._limiter.refusal(client)
-        if rule.login_required and self._is_shut_out is not None and self._is_shut_out(address):
-            refusal = refusal or SHUT_OUT
+        if refusal is None and rule.login_required and self._must_stay_out(client):
+            refusal = SHUT_OUT
         return self.serve(client, rule) if refusal is None else self._reject(address, rule, refusal)
+
+    def _must_stay_out(self, client: Client) -> bool:
+        """Whether a client has failed to log in too often; a load balancer, whose checks must succeed, never has."""
+        if self._is_shut_out is None or self._limiter.is_balancers(client):
+            return False
+        return self._is_shut_out(client.address)
 
     def _reject(self, address: str, rule: PortRule, refusal: Reply) -> RejectedClient:
         self._rejections.turned_away(address, refusal)

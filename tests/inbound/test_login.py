@@ -297,6 +297,16 @@ class BruteForceTests(LoginCase):
         )
         assert self.lines("login") == []
 
+    def test_a_client_behind_a_load_balancer_is_shut_out_and_its_checks_are_not(self) -> None:
+        self.listen()
+        self.fail(20)
+        self.fail(20, "10.0.0.2")
+        self.listening.balancers = frozenset(("10.0.0.2",))
+        for header, code in ((f"PROXY TCP4 {STRANGER} 10.0.0.9 1 2\r\n", "421"), ("PROXY UNKNOWN\r\n", "220")):
+            wire = self.listening.connect("10.0.0.2", SUBMISSION_PORT)
+            wire.protocol.dataReceived(header.encode())
+            assert wire.heard().startswith(code)
+
     def test_trusted_networks_are_late_but_not_shut_out(self) -> None:
         self.listen()
         assert self.fail(25, FRIEND) == [WRONG] * 25

@@ -7,6 +7,7 @@ from mta.config.table import SETTINGS
 from mta.delivery.destinations.window import WindowLimits
 from mta.delivery.limits import DeliveryLimits
 from mta.inbound.limits import InboundLimits
+from mta.inbound.sockets.proxied import HEADER_TIMEOUT
 from mta.queue.disk.space import RESERVE
 from mta.smtp.limits import SmtpLimits
 from tools.settings_page import configuration_page, essential_table
@@ -52,6 +53,7 @@ def test_the_limits_without_a_setting_are_those_of_the_program() -> None:
         "clients at a time": f"{limits.connections:,}",
         "untrusted clients at a time": f"{int(limits.connections * limits.stranger_share):,}",
         "connections at a time from one untrusted address": str(limits.connections_per_stranger),
+        "connections that wait for a PROXY header": (f"{limits.unfinished_headers}, each for {HEADER_TIMEOUT:.0f} s"),
         "connections to a destination": f"{window.most}; {window.start} at first, more while it answers well",
         "recipients of an outgoing transaction": str(DeliveryLimits().recipients_per_transaction),
         "reserve on the queue's disk and in its file": f"{RESERVE >> 20} MiB",
