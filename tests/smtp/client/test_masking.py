@@ -29,6 +29,7 @@ def mask() -> SecretMask:
         (f"line too long: {RESPONSE[:40]}...", "line too long: ****..."),
         (f"XOAUTH2={RESPONSE[20:60]}:x", "XOAUTH2=****:x"),
         (f"{RESPONSE[30:47]}", "****"),
+        (f"{RESPONSE[30:47].swapcase()}", "****"),
         (f"{TOKEN[:20]} {TOKEN[20:40]}", "**** ****"),
         ("nothing secret in Me@Example.org's line", "nothing secret in ****'s line"),
         ("5.7.8 Username and Password not accepted", "5.7.8 Username and Password not accepted"),
