@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from weakref import ref
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -31,7 +32,7 @@ from mta.routing.route import Plan, Route, TlsRule
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
-from mta.smtp.sasl.logins import ChannelBinding, Login, TokenLogin
+from mta.smtp.sasl.logins import ChannelBinding, Login, PasswordLogin, TokenLogin
 from mta.tls.binding import channel_binding
 from mta.tls.client import describe
 
@@ -129,7 +130,9 @@ class _Attempt(ClientFactory):
 
     def __init__(self, options: ConnectorOptions, route: Route, login: Login | None, *, clear: bool) -> None:
         implicit = route.implicit_tls
-        terms = _terms(options.ehlo_name, route, login, self._binding, clear=clear)
+        terms = _terms(options.ehlo_name, route, login, clear=clear)
+        if isinstance(login, PasswordLogin):
+            terms = replace(terms, binding=_binding_of(ref(self)))
         client = ClientMachine(terms, secured=implicit, bdat=options.bdat)
         self.smtp_protocol = SmtpClientProtocol(
             options.reactor, client, options.timeouts, lambda: options.tls_options(route), implicit_tls=implicit
@@ -170,9 +173,6 @@ class _Attempt(ClientFactory):
     def connection_lost(self) -> None:
         """Do nothing, because the event CLOSED came before."""
 
-    def _binding(self) -> ChannelBinding | None:
-        return channel_binding(self.smtp_protocol.transport)
-
     def _finish(self, failure: SessionFailure | None) -> None:
         if self._result is not None:
             result, self._result = self._result, None
@@ -191,9 +191,20 @@ def _is_opportunistic(route: Route) -> bool:
     return route.tls is TlsRule.OPPORTUNISTIC and not route.implicit_tls
 
 
-def _terms(
-    ehlo_name: str, route: Route, login: Login | None, binding: Callable[[], ChannelBinding | None], *, clear: bool
-) -> Terms:
+def _binding_of(attempt: "ref[_Attempt]") -> Callable[[], ChannelBinding | None]:
+    """Return the callable that gives the channel binding of an attempt.
+
+    The reference is weak, because the protocol of the attempt owns the callable.
+    """
+
+    def binding() -> ChannelBinding | None:
+        alive = attempt()
+        return None if alive is None else channel_binding(alive.smtp_protocol.transport)
+
+    return binding
+
+
+def _terms(ehlo_name: str, route: Route, login: Login | None, *, clear: bool) -> Terms:
     """Return the terms of a session on a route. `clear` is true after an opportunistic TLS handshake has failed."""
     return Terms(
         ehlo_name,
@@ -203,5 +214,4 @@ def _terms(
         login=login,
         # Only if the operator asked for it, because with credentials the default rule is VERIFY.
         login_in_clear=route.tls is TlsRule.OPPORTUNISTIC,
-        binding=binding,
     )
