@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.waiting import PATIENCE
+from mta.config.sources.env_file import read_env_file
 from mta.config.table import SETTINGS
+from tests.deploy.manifests import understood
+from tests.deploy.pages import blocks
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "systemd"
@@ -48,6 +51,30 @@ def test_systemd_finds_no_fault_in_the_unit(installed: Path) -> None:
 def test_systemd_rates_the_unit_below_two(installed: Path) -> None:
     done = analyze("security", "--offline=true", "--threshold=20", str(installed))
     assert done.returncode == 0, done.stdout
+
+
+@needs_systemd
+@pytest.mark.parametrize("page", ["systemd.md", "submission.md"])
+def test_systemd_finds_no_fault_in_the_drop_ins_of_a_page(installed: Path, page: str) -> None:
+    drop_ins = [block.text for block in blocks(ROOT / "docs" / page) if block.text.startswith("[Service]\n")]
+    assert drop_ins
+    folder = installed.with_name("smtprelay.service.d")
+    folder.mkdir()
+    for number, text in enumerate(drop_ins):
+        (folder / f"{number}.conf").write_text(text.replace("/usr/local/bin", str(installed.parent / "bin")))
+    done = analyze("verify", str(installed))
+    assert [line for line in done.stderr.splitlines() if "smtprelay" in line] == []
+    assert done.returncode == 0
+
+
+def test_the_settings_of_submission_under_systemd_make_a_relay_with_a_login(tmp_path: Path) -> None:
+    texts = [block.text for block in blocks(ROOT / "docs" / "submission.md")]
+    (text,) = [text for text in texts if text.startswith("CERTIFICATE_PATH=/etc/smtprelay/")]
+    file = tmp_path / "default"
+    file.write_text(text)
+    settings = understood({"MAILNAME": "mail.example.org", **read_env_file(file, {}, lambda _: None)}, tmp_path)
+    assert (settings.submission_port, settings.submission_tls_port, settings.auth_user_count) == (587, 465, 1)
+    assert settings.notices == ()
 
 
 def test_the_settings_in_the_shipped_file_exist_and_are_commented_out() -> None:
