@@ -183,7 +183,8 @@ VERBS = {
     b"TURN": Verb(_always_refuse(canned_replies.NO_TURN)),
     b"AUTH": Verb(_auth, IDLE_PHASES, idle=True),
     b"PROXY": Verb(_proxy),
-    b"STARTTLS": Verb(_starttls, IDLE_PHASES, idle=True),
+    # Some clients begin with it, and inside TLS all of them greet again.
+    b"STARTTLS": Verb(_starttls, IDLE_PHASES | {Phase.HELLO}, idle=True),
     # An attacker can make a browser or a proxy send commands in the body of a request.
     **dict.fromkeys((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"), Verb(_http)),
 }
