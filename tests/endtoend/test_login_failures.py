@@ -1,0 +1,164 @@
+"""Logins that fail: by guesses, by broken exchanges, and at the wrong moment."""
+
+import select
+import time
+
+import pytest
+
+from harness.waiting import until
+from tests.endtoend.mails import mail
+from tests.endtoend.submission import SECOND, STRANGER, THIRD, TRUSTING, in_clear_users, plain, submission
+from tests.endtoend.wire import Wire
+from tests.endtoend.world import received
+
+USER = "alice"
+PASSWORD = "open-sesame/+9"
+GUESS = "guess-the-word"
+USERS = in_clear_users({USER: PASSWORD})
+
+
+@pytest.fixture(autouse=True)
+def _hidden(world):
+    """Have the passwords sought in all words of the relay."""
+    world.secret(PASSWORD)
+    world.secret(GUESS)
+
+
+def guess(site, source, number=1):
+    """Fail so often from an address, and return the replies and the seconds that each of them needed."""
+    replies = []
+    wire = None
+    for _ in range(number):
+        wire = wire or site.in_tls(source)
+        began = time.monotonic()
+        said = wire.say(plain(USER, GUESS))
+        replies.append((said, time.monotonic() - began))
+        if said.startswith("421"):
+            wire = None
+    return replies
+
+
+def test_three_failures_end_the_session(world):
+    site = submission(world, world.sink(), USERS)
+    wire = site.in_tls(STRANGER)
+    codes = [wire.say(plain(USER, GUESS))[:9] for _ in range(3)]
+    assert codes == ["535 5.7.8", "535 5.7.8", "421 4.7.0"]
+    assert wire.rest() == b""
+
+
+def test_who_guesses_is_answered_ever_later_and_neither_another_address_nor_the_user_is(world):
+    site = submission(world, world.sink(), USERS)
+    # The user has been at this address before.
+    assert site.in_tls(STRANGER).say(plain(USER, PASSWORD)).startswith("235")
+    seconds = [needed for _, needed in guess(site, SECOND, 6)]
+    assert seconds[4] >= 1
+    assert seconds[5] >= 2
+    other, user, guesser = site.in_tls(THIRD), site.in_tls(STRANGER), site.in_tls(SECOND)
+    guesser.socket.sendall(plain(USER, GUESS))
+    assert other.say(plain(USER, GUESS)).startswith("535")
+    assert user.say(plain(USER, PASSWORD)).startswith("235")
+    # The answer to the guess comes after 4 seconds.
+    assert select.select([guesser.socket], [], [], 0)[0] == []
+
+
+def test_an_address_that_guesses_on_is_shut_out_of_the_ports_of_submission_and_of_no_other(world):
+    site = submission(world, world.sink(), USERS)
+    guessers = [site.in_tls(SECOND) for _ in range(20)]
+    for wire in guessers:
+        wire.socket.sendall(plain(USER, GUESS))
+    until(lambda: Wire(site.starttls.port, SECOND).greeting.startswith("421 4.7.0"), what="a refusal by the greeting")
+    assert Wire(site.relay.port, SECOND).greeting.startswith("220")
+    assert Wire(site.starttls.port, THIRD).greeting.startswith("220")
+    assert site.in_tls(THIRD).say(plain(USER, PASSWORD)).startswith("235")
+
+
+def test_our_own_networks_are_not_shut_out(world):
+    site = submission(world, world.sink(), USERS)
+    guessers = [site.in_tls() for _ in range(21)]
+    for wire in guessers:
+        wire.socket.sendall(plain(USER, GUESS))
+    site.relay.wait_for_events("login-failed", 5)
+    assert site.in_tls().say(b"NOOP\r\n").startswith("250")
+
+
+def test_an_unknown_user_is_answered_in_the_same_words_and_its_name_is_not_logged(world):
+    site = submission(world, world.sink(), USERS)
+    # People type their password in the place of their name.
+    unknown = world.secret("a-password-typed-as-name")
+    wire = site.in_tls(STRANGER)
+    assert wire.say(plain(unknown, GUESS)) == wire.say(plain(USER, GUESS))
+    events = site.relay.wait_for_events("login-failed", 2)
+    assert [event.get("user", "") for event in events] == ["", USER]
+
+
+EXCHANGES = {
+    "cancelled": (b"AUTH PLAIN\r\n", b"*\r\n", "501 5.7.0"),
+    "cancelled later": (b"AUTH LOGIN\r\n", b"*\r\n", "501 5.7.0"),
+    "bad base64": (b"AUTH PLAIN\r\n", b"not base64!\r\n", "501 5.5.2"),
+    "padding amiss": (b"AUTH LOGIN\r\n", b"YWxpY2U\r\n", "501 5.5.2"),
+    "a command as response": (b"AUTH LOGIN\r\n", b"MAIL FROM:<a@sender.test>\r\n", "501 5.5.2"),
+}
+
+
+def test_a_broken_exchange_gets_one_reply_and_no_command_in_it_is_executed(world):
+    sink = world.sink()
+    site = submission(world, sink, USERS)
+    for name, (command, response, reply) in EXCHANGES.items():
+        wire = site.in_tls()
+        assert wire.say(command).startswith("334"), name
+        assert wire.say(response).startswith(reply), name
+        # The next reply is that of the next command.
+        assert wire.say(b"NOOP\r\n").startswith("250"), name
+        assert wire.say(b"RCPT TO:<someone@example.test>\r\n").startswith("5"), name
+        assert wire.say(plain(USER, PASSWORD)).startswith("235"), name
+    wire = site.in_tls()
+    assert wire.say(b"AUTH PLAIN bad!\r\n").startswith("501 5.5.2")
+    assert wire.say(b"AUTH NTLM\r\n").startswith("504 5.5.4")
+    assert wire.say(b"AUTH\r\n").startswith("501 5.5.4")
+    assert wire.say(plain(USER, PASSWORD)).startswith("235")
+
+
+def test_auth_comes_once_and_between_messages(world):
+    sink = world.sink()
+    site = submission(world, sink, USERS)
+    wire = site.in_tls()
+    assert wire.say(plain(USER, PASSWORD)).startswith("235")
+    assert wire.say(plain(USER, PASSWORD)).startswith("503 5.5.1")
+    assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("250")
+    assert wire.say(plain(USER, PASSWORD)).startswith("503 5.5.1")
+    assert wire.say(b"RCPT TO:<someone@example.test>\r\n").startswith("250")
+    assert wire.say(b"DATA\r\n").startswith("354")
+    assert wire.say(mail() + b".\r\n").startswith("250")
+    received(sink)
+
+
+def test_auth_within_a_transaction_of_port_25_is_refused(world):
+    site = submission(world, world.sink(), USERS, SUBMISSION_PORT="", AUTH_IN_CLEAR="trusted", SUBMISSION_TLS_PORT="")
+    wire = Wire(site.relay.port)
+    wire.say(b"EHLO client.test\r\n")
+    assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("250")
+    assert wire.say(plain(USER, PASSWORD)).startswith("503 5.5.1")
+    assert wire.say(b"RCPT TO:<someone@example.test>\r\n").startswith("250")
+
+
+def test_commands_behind_auth_wait_for_its_end(world):
+    site = submission(world, world.sink(), USERS)
+    wire = site.in_tls()
+    said = wire.say(plain(USER, PASSWORD) + b"MAIL FROM:<a@sender.test>\r\nRSET\r\n")
+    assert [said[:3], wire.reply()[:3], wire.reply()[:3]] == ["235", "250", "250"]
+    wire = site.in_tls()
+    said = wire.say(plain(USER, GUESS) + b"MAIL FROM:<a@sender.test>\r\nNOOP\r\n")
+    assert [said[:3], wire.reply()[:3], wire.reply()[:3]] == ["535", "530", "250"]
+
+
+def test_starttls_forgets_a_login_in_clear(world):
+    site = submission(world, world.sink(), USERS, AUTH_IN_CLEAR="trusted")
+    wire = Wire(site.starttls.port)
+    wire.say(b"EHLO client.test\r\n")
+    assert wire.say(plain(USER, PASSWORD)).startswith("235")
+    assert wire.say(b"STARTTLS\r\n").startswith("220")
+    wire.socket = TRUSTING.wrap_socket(wire.socket, server_hostname="localhost")
+    wire.say(b"EHLO client.test\r\n")
+    assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("530 5.7.0")
+    assert wire.say(plain(USER, PASSWORD)).startswith("235")
+    assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("250")
