@@ -35,7 +35,7 @@ _MAX_WORDS = 300
 _TOKEN = re.compile(r"[ -~]{1,16384}")
 _ERROR = re.compile(r"[\w.:/-]{1,80}", re.ASCII)
 # Behind these words, Microsoft's descriptions have numbers for its own support.
-_NUMBERS = re.compile(r"\s*(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
+_NUMBERS = re.compile(r"(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
 _LATER_STATUS = frozenset({408, 425, 429})
 _LATER_ERRORS = frozenset({"temporarily_unavailable", "server_error", "slow_down", "rate_limit_exceeded"})
 
