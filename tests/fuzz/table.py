@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.fuzz import address, client, dns, framing, header, proxy, sasl, scram, server, settings, users
+from tests.fuzz import address, client, dns, framing, header, oauth, proxy, sasl, scram, server, settings, users
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target[Any]] = {
@@ -15,6 +15,7 @@ TARGETS: dict[str, Target[Any]] = {
         settings.TARGET,
         dns.TARGET,
         framing.TARGET,
+        oauth.TARGET,
         proxy.TARGET,
         sasl.TARGET,
         scram.TARGET,
