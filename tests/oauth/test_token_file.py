@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from harness.daemon import ROOT
 from mta.oauth.answers import AccessToken
 from mta.oauth.token_file import FILE_NAME, LOCK_NAME, NEW_NAME, Refusal, SavedTokens, TokenFile
+from tests.length import choose
 
 OLD = SavedTokens("digest", "lineage", "hush-refresh-1", AccessToken("hush-token-1", 1.0, 2.5))
 NEW = SavedTokens("digest", "lineage", "hush-refresh-2", AccessToken("hush-token-2", 3, 4), Refusal("no", 5.0, 6.0))
@@ -145,6 +147,29 @@ def test_the_content_that_the_next_tests_spoil_is_good(tmp_path):
 def test_a_damaged_file_counts_as_none(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
     assert TokenFile(tmp_path).read() is None
+
+
+WRITER = """
+import sys, pathlib
+from mta.oauth.token_file import SavedTokens, TokenFile
+file = TokenFile(pathlib.Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), 1_000_000):
+    file.write(SavedTokens("digest", "lineage", str(number) * 1000))
+    print(number, flush=True)
+"""
+
+
+def test_a_process_that_is_killed_at_any_moment_leaves_the_last_content_or_the_next(tmp_path):
+    last = 0
+    for _ in range(choose(5, 100)):
+        arguments = [sys.executable, "-c", WRITER, str(tmp_path), str(last + 1)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}) as writer:
+            said = [writer.stdout.readline() for _ in range(random.randrange(1, 30))]
+            writer.kill()
+            said += writer.stdout.readlines()
+        last = int([line for line in said if line.endswith(b"\n")][-1])
+        number = TokenFile(tmp_path).read().refresh_token
+        assert number in {str(last) * 1000, str(last + 1) * 1000}
 
 
 class Stopped(BaseException):
