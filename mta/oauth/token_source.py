@@ -37,6 +37,8 @@ from mta.smtp.sasl.logins import Login, TokenLogin
 REFUSAL_SECONDS = 600.0
 #: The bounds of the seconds before it is asked again after another failure; the wait doubles with each.
 FIRST_WAIT, LONGEST_WAIT = 10.0, 300.0
+#: Seconds for which a token must be valid to be used while a new one is fetched: a host of Microsoft demands them.
+LASTING = 600.0
 #: Seconds that a stop waits for a request that is running.
 STOP_PATIENCE = 5.0
 #: Seconds in which only one token is discarded because a host refused it.
@@ -103,9 +105,13 @@ class TokenSource(Service):
     async def login(self, route: Route) -> TokenLogin | TryLater:
         """Return the login for a route with the current token, fetched if needed, or the reason why there is none.
 
-        Callers that come while a token is fetched wait for it. This does not fail for anything an endpoint does.
+        Callers that come while a token is fetched wait for it, unless the old one is valid for long enough. This does
+        not fail for anything an endpoint does.
         """
-        token = self._fresh() or await self._fetched()
+        token: AccessToken | TryLater | None = self._fresh()
+        if token is None:
+            fetching = self._fetched()
+            token = self._fresh() or self._valid(LASTING) or await fetching
         if isinstance(token, TryLater):
             return token
         assert isinstance(route.credentials, TokenCredentials)
@@ -146,13 +152,14 @@ class TokenSource(Service):
         return done.addTimeout(STOP_PATIENCE, self._parts.clock, onTimeoutCancel=_give_up)
 
     def _fresh(self) -> AccessToken | None:
+        """Return the token that need not be renewed yet."""
         token = self._current
         return token if token is not None and self._parts.wall_clock() < token.renewal else None
 
-    def _valid(self) -> AccessToken | None:
-        """Return a token that is to be renewed but can still be used, for as long as no new one is to be had."""
+    def _valid(self, seconds: float = 0.0) -> AccessToken | None:
+        """Return a token that is to be renewed but can be used for more than these seconds."""
         token = self._current
-        return token if token is not None and self._parts.wall_clock() < token.expires else None
+        return token if token is not None and self._parts.wall_clock() < token.expires - seconds else None
 
     def _fetched(self) -> "Deferred[AccessToken | TryLater]":
         """Return the result of the fetch that runs; start one if none does and the last failure is long enough ago."""

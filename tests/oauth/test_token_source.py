@@ -121,6 +121,21 @@ def test_a_token_is_renewed_when_fifteen_minutes_are_left(world):
     assert got(source) == login("two")
 
 
+def test_no_caller_waits_for_a_renewal_as_long_as_the_old_token_is_valid_for_ten_minutes(world):
+    source = world.source()
+    world.https.answers.append(token("one"))
+    got(source)
+    world.later(2701)
+    assert [got(source) for _ in range(3)] == [login("one")] * 3
+    assert len(world.https.requests) == 2
+    world.later(300)
+    waiting = ask(source)
+    assert not waiting.called
+    world.https.arrive(token("two"))
+    assert got(waiting) == got(source) == login("two")
+    assert len(world.https.requests) == 2
+
+
 def test_a_short_life_causes_no_request_for_each_message(world):
     source = world.source()
     world.https.answers += [token(f"token {number}", expires_in=1) for number in range(100)]
