@@ -179,7 +179,7 @@ class SessionLogin:
         self._exchange = server.start(
             event.mechanism,
             secret_of=self._logins.users.scram_secret,
-            binding=self._binding if self._logins.users.scram_only else None,
+            binding=self._binding,
             nonce=secrets.token_urlsafe(_NONCE_OCTETS),
         )
         return self._take(self._exchange.respond(event.initial))
@@ -206,36 +206,45 @@ class SessionLogin:
         return None
 
     async def _decide(self, step: PasswordGiven | LoggedIn | ExchangeFailed) -> None:
-        """Answer the end of an exchange, late if the address has failed often. A client that is gone counts as well."""
+        """Answer the end of an exchange, late if the address has failed often.
+
+        A failure counts and is logged at once, because a client may be gone before the answer.
+        """
         logins, address, now = self._logins, self._client.address, self._logins.clock.seconds
         known = logins.users.find(step.user)
         user = known if isinstance(step, LoggedIn) else None
         if isinstance(step, PasswordGiven):
             user = await logins.passwords.check(step.user, step.password)
-        if user is None:
-            logins.limits.failed(address, now())
+        verdict = SUCCEEDED if user is not None else self._failed(step, known)
         delay = logins.limits.delay(address, step.user if known is None else known.name, now())
         if delay and not self._ended:
             await self._wait(delay)
         if user is not None:
             self._succeeded(user)
-            return
+        self._answer(verdict)
+
+    def _failed(self, step: PasswordGiven | LoggedIn | ExchangeFailed, known: User | None) -> Reply:
+        """Count a failure and return the reply to it."""
+        self._logins.limits.failed(self._client.address, self._logins.clock.seconds())
         self._failures += 1
-        malformed = isinstance(step, ExchangeFailed) and step.kind is ExchangeFailure.MALFORMED
-        verdict = MALFORMED if malformed else WRONG
-        self._fail(known, TOO_MANY_FAILURES if self._failures >= MAX_FAILURES else verdict)
+        verdict = WRONG
+        if self._failures >= MAX_FAILURES:
+            verdict = TOO_MANY_FAILURES
+        elif isinstance(step, ExchangeFailed) and step.kind is ExchangeFailure.MALFORMED:
+            verdict = MALFORMED
+        self._log_failure(known, verdict)
+        return verdict
 
     def _decided(self, failure: Failure | None) -> None:
         if failure is None:
             return
-        if failure.check(CheckQueueFull):
-            self._fail(None, BUSY)
-            return
-        if failure.check(CheckUnavailable):
-            self._logins.event_log.trouble(f"a login could not be checked: {failure.getErrorMessage()}")
-        else:
+        verdict = BUSY if failure.check(CheckQueueFull) else BROKEN
+        self._log_failure(None, verdict)
+        if not failure.check(CheckUnavailable):
             _log.failure("a login could not be checked", failure)
-        self._fail(None, BROKEN)
+        elif verdict is BROKEN:
+            self._logins.event_log.trouble(f"a login could not be checked: {failure.getErrorMessage()}")
+        self._answer(verdict)
 
     def _wait(self, seconds: float) -> "Deferred[None]":
         waited: Deferred[None] = Deferred()
@@ -252,12 +261,10 @@ class SessionLogin:
         logins.event_log.login(address, user.name, self._mechanism, self._tls)
         if not self._ended:
             self._logged_in(user)
-        self._answer(SUCCEEDED)
 
-    def _fail(self, known: User | None, verdict: Reply) -> None:
+    def _log_failure(self, known: User | None, verdict: Reply) -> None:
         name = "" if known is None else known.name
         self._logins.event_log.login_failed(self._client.address, name, self._mechanism, self._tls, verdict)
-        self._answer(verdict)
 
     def _answer(self, verdict: Reply) -> None:
         if not self._ended:

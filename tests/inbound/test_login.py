@@ -10,10 +10,12 @@ from mta.inbound.login import LoginPolicy
 from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT, PortRule
 from mta.smtp.limits import Leniency
 from mta.smtp.sasl import scram
+from mta.smtp.sasl.logins import ChannelBinding
 from mta.users.password_check import CheckQueueFull
 from mta.users.secrets import CheckUnavailable
+from mta.users.users import Users
 from mta.users.users_file import User
-from tests.drivers.listener import FRIEND, STRANGER, Listening, Wire
+from tests.drivers.listener import FRIEND, NAME, STRANGER, Listening, Wire
 
 USERS = "alice:{PLAIN}wonder\nbob:{PLAIN}builder alice@a.test @b.test\n"
 GREET, MAIL, RCPT = "EHLO app.test", "MAIL FROM:<alice@a.test>", "RCPT TO:<bob@far.test>"
@@ -170,6 +172,19 @@ class SubmissionTests(LoginCase):
         self.listen(f"alice:{secret}\nbob:{{PLAIN}}builder\n")
         assert "250-AUTH PLAIN LOGIN\r\n" in self.secure().say(GREET)
 
+    def test_a_login_that_was_offered_before_the_users_changed_fails_as_a_wrong_one(self) -> None:
+        secret = scram.format_secret(scram.derive("wonder", b"salt"))
+        logins = self.listen(f"alice:{secret}\n").logins
+        assert logins is not None
+        wire = self.secure()
+        wire.protocol._machine.offer_logins((scram.NAME, scram.PLUS_NAME))
+        wire.protocol.session.login.tls_started("TLSv1.3", ChannelBinding("tls-exporter", b"x"))
+        logins.users = Users(text=USERS, mailname=NAME, notice=self.listening.lines.append)
+        for name, header in ((scram.NAME, "n,,"), (scram.PLUS_NAME, "p=tls-exporter,,")):
+            challenge = base64.b64decode(wire.say(f"AUTH {name} {text(header + 'n=alice,r=abc')}")[4:]).decode()
+            nonce = challenge.partition(",")[0]
+            assert wire.say(text(f"c=,{nonce},p={scram.encode(bytes(32))}")) == WRONG
+
     def test_starttls_forgets_the_login(self) -> None:
         self.listen(in_clear=True)
         wire = self.listening.connect(FRIEND, SUBMISSION_PORT)
@@ -321,6 +336,7 @@ class BruteForceTests(LoginCase):
         assert len(self.listening.clock.getDelayedCalls()) == timers + 1
         wire.protocol.connectionLost()
         assert len(self.listening.clock.getDelayedCalls()) <= timers
+        assert len(self.lines("login-failed")) == 7
         gc.collect()
 
 
