@@ -105,6 +105,9 @@ class SmtpConnector:
             last = operator_hint(failure, route, attempt.smtp_protocol.fault)
             if throttle_of(last) is not None:
                 limit = last
+            if is_refused(failure):
+                # The other addresses of the host have the same accounts, and count failed logins together.
+                waiting = deque(each for each in waiting if each[0].host != route.host)
             if failure.kind is FailureKind.LOOPS_BACK and route.preference is not None:
                 # RFC 5321 section 5.1: hosts that are not preferred to this relay would send the mail back to it.
                 waiting = deque(each for each in waiting if each[1])

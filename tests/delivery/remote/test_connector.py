@@ -357,6 +357,14 @@ class TokenTests(Case):
         self.trouble(opening)
         self.assertEqual([address for address, _ in self.net.targets], [ROUTE.address, ROUTE.address, OTHER.address])
 
+    def test_other_addresses_of_the_host_are_not_asked_after_a_refusal(self) -> None:
+        source = Tokens("1", "2", "3")
+        opening = self.begin(source, ROUTE, replace(ROUTE, address="192.0.2.2"), OTHER)
+        for _ in range(3):
+            self.meet().says("535 5.7.3 no")
+        self.trouble(opening)
+        self.assertEqual([address for address, _ in self.net.targets], [ROUTE.address, ROUTE.address, OTHER.address])
+
     def test_a_temporary_refusal_says_nothing_about_the_token(self) -> None:
         source = Tokens("first")
         opening = self.begin(source)
