@@ -84,6 +84,7 @@ class Users:
     ) -> None:
         """Read the users of `path`, otherwise of `text`. Raises UsersError for a bad line or an unreadable file.
 
+        With both, `text` is the content of the file as root has read it, which counts if the relay's user cannot.
         `mailname` is the domain that a client may append to a name. `notice` gets lines for the operator later on,
         about changed files. `run` reads changed files.
         """
@@ -162,24 +163,28 @@ class Users:
             octets, source = text.encode("utf-8", "surrogateescape"), TEXT_SETTING
         else:
             source = f"{FILE_SETTING}={self._path}"
-            try:
-                changed = read_if_changed(self._path, None, MAX_OCTETS + 1)
-            except OSError as error:
-                raise UsersError(
-                    [f"{source}: cannot be read: {error.strerror}; let the relay's user read it"]
-                ) from None
-            assert changed is not None
-            octets, self._stamp = changed
+            octets = self._read_first(self._path, text, source)
         try:
             contents = _contents(octets, self._missing)
         except ValueError as error:
             raise UsersError([f"{source}: {error}"]) from None
         if contents.bad:
             raise UsersError([f"{source}, {line}" for line in describe_bad_lines(contents.bad)])
-        # An empty file is told when the settings are read.
-        if not contents.users and octets.strip():
-            self._notice(f"{source}: it has no users, so that no client can log in; add one by smtprelay user add")
         return contents
+
+    def _read_first(self, path: Path, text: str, source: str) -> bytes:
+        """Return the file, or the `text` that root has read of it before. Raises UsersError if there is neither."""
+        try:
+            changed = read_if_changed(path, None, MAX_OCTETS + 1)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+            if text:
+                self._keep(problem)
+                return text.encode("utf-8", "surrogateescape")
+            raise UsersError([f"{source}: {problem}; let the relay's user read it"]) from None
+        assert changed is not None
+        octets, self._stamp = changed
+        return octets
 
     def _read(self, path: Path) -> "Deferred[Any]":
         self._reading += 1

@@ -93,6 +93,11 @@ def _users(reader: SettingsReader) -> tuple[str, int]:
     if bad:
         where = "" if file is None else f"{file}, "
         reader.mistake(table.AUTH_USERS, where + "; ".join(describe_bad_lines(bad)))
+    elif file and not users:
+        reader.notice(
+            f"{table.AUTH_USERS.name}{FILE_SUFFIX}={file}: it has no users, so that no client can log in; add one by"
+            " smtprelay user add"
+        )
     return text, len(users)
 
 

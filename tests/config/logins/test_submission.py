@@ -93,12 +93,15 @@ def test_a_file_of_users_may_be_larger_than_that_of_another_secret(tmp_path: Pat
     assert "AUTH_USERS_FILE" in mistakes(AUTH_USERS_FILE=str(file))[0]
 
 
-def test_an_empty_file_is_accepted_because_it_may_get_users_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "# none yet\n"])
+def test_a_file_without_users_is_a_notice_because_it_may_get_users_later(tmp_path: Path, text: str) -> None:
     file = tmp_path / "users"
-    file.touch()
+    file.write_text(text)
     found, notices = submission(SUBMISSION_PORT="587", AUTH_USERS_FILE=str(file))
     assert (found.users_file, found.count) == (file, 0)
-    assert notices == []
+    assert notices == [
+        f"AUTH_USERS_FILE={file}: it has no users, so that no client can log in; add one by smtprelay user add"
+    ]
 
 
 def test_lines_that_cannot_be_used_are_a_mistake_with_numbers_and_reasons_only(tmp_path: Path) -> None:
