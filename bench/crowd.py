@@ -107,13 +107,26 @@ def _login(port: int, count: int, rate: int) -> None:
     _steadily(rate, lambda: _log_in(port, context, next(names)))
 
 
-def _log_in(port: int, context: ssl.SSLContext, name: str) -> None:
-    response = base64.b64encode(f"\0{name}\0{LOGIN_PASSWORD}".encode())
+def _greet(port: int, count: int, rate: int) -> None:  # noqa: ARG001
+    """Have the sessions of the kind "login" without the login."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _ready()
+    _steadily(rate, lambda: _visit(port, context))
+
+
+def _visit(port: int, context: ssl.SSLContext, command: bytes = b"NOOP\r\n", expected: bytes = b"250 ") -> None:
+    """Have a session with one command behind EHLO, inside TLS."""
     with connect(port) as plain, context.wrap_socket(plain) as client:
         _say(client, b"", b"220")
         _say(client, b"EHLO client.example.test\r\n", b"250 ")
-        _say(client, b"AUTH PLAIN " + response + b"\r\n", b"235")
+        _say(client, command, expected)
         client.sendall(b"QUIT\r\n")
+
+
+def _log_in(port: int, context: ssl.SSLContext, name: str) -> None:
+    response = base64.b64encode(f"\0{name}\0{LOGIN_PASSWORD}".encode())
+    _visit(port, context, b"AUTH PLAIN " + response + b"\r\n", b"235")
 
 
 _KINDS: dict[str, Callable[[int, int, int], None]] = {
@@ -123,6 +136,7 @@ _KINDS: dict[str, Callable[[int, int, int], None]] = {
     "knock": _knock_on,
     "deaf": _deaf,
     "login": _login,
+    "greet": _greet,
 }
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B16."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B17."""
 
 from bench.row import Row
 from bench.rows import (
@@ -12,6 +12,7 @@ from bench.rows import (
     intake,
     large_messages,
     latency,
+    login_rate,
     logins,
     mailing_list,
     many_sessions,
@@ -38,4 +39,5 @@ ROWS: tuple[Row, ...] = (
     idle_relay.ROW,
     bad_clients.ROW,
     logins.ROW,
+    login_rate.ROW,
 )
