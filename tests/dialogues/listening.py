@@ -10,8 +10,10 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 
 from harness.waiting import PATIENCE
+from mta.inbound.login import LoginPolicy
 from mta.inbound.policy import Client
 from mta.inbound.protocol import SmtpServerProtocol
+from mta.inbound.sockets.port_rule import SUBMISSION_PORT
 from mta.message.envelope import Envelope
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
@@ -19,7 +21,7 @@ from mta.smtp.address import Address
 from mta.smtp.limits import STRICT, SmtpLimits
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies
-from tests.dialogues.script import LENIENCY, Happen, unescape
+from tests.dialogues.script import LENIENCY, PASSWORD, USER, Happen, unescape
 from tests.drivers.listener import Listening, Wire
 
 REFUSED = reply(550, "5.7.1", "not permitted")
@@ -99,8 +101,17 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
     }
     queue = GatedQueue(gate)
     policy = ScriptPolicy()
-    leniency = LENIENCY if "lenient" in opening else STRICT
-    parts = Listening(replace(SmtpLimits(), **limits), queue, starttls="starttls" in opening, leniency=leniency)
+    logins = opening.get("logins", "").split()
+    parts = Listening(
+        replace(SmtpLimits(), **limits),
+        queue,
+        starttls="starttls" in opening,
+        leniency=LENIENCY if "lenient" in opening else STRICT,
+        users=f"{USER}:{{PLAIN}}{PASSWORD}" if "logins" in opening else "",
+        logins=LoginPolicy(on_relay_port=True, in_clear="in_clear" in logins),
+    )
+    if "required" in logins:
+        parts.rule = SUBMISSION_PORT
     parts.policy = policy
     parts.check_domain = lambda domain, done: gate(lambda: done(policy.look_up(domain)))
     parts.protocol = type("GatedProtocol", (PatientProtocol,), {"gate": gate})

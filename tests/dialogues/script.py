@@ -13,7 +13,8 @@ Before it sends again, and at the end, the client has read all replies: an unexp
 
 Events before the greeting come first: `! client ADDRESS`, `! limits name=number ...`, `! starttls` (it is
 offered), `! lenient` (the client is trusted; an address without a domain gets `relay.test`), `! whole` (the
-script is about segments, so it cannot be cut otherwise), `! greeting pending`.
+script is about segments, so it cannot be cut otherwise), `! greeting pending`, `! logins WORD ...` (alice logs in with
+the password `wonder`, inside TLS; `in_clear`: without it too; `required`: before she sends).
 Then: `! verdict pending` (answers of the policy and of the queue wait from here on), `! verdict given` (the one that
 waits is given, and later ones no longer wait; the greeting too), `! tls` (the handshake is done), `! connection lost`
 (the client is gone), `! connection half_closed` (the client sends no more, but reads), `! connection closed` (the
@@ -33,7 +34,9 @@ from mta.smtp.limits import Leniency
 
 SCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
 LENIENCY = Leniency("relay.test", names=True, haste=True, line_feeds=True)
-OPENING = ("client", "limits", "starttls", "whole", "greeting", "lenient")
+OPENING = ("client", "limits", "starttls", "whole", "greeting", "lenient", "logins")
+#: The user of `! logins`.
+USER, PASSWORD = "alice", "wonder"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,21 @@
 """Every script, straight into the machine: whole, and one octet at a time."""
 
+import base64
 from dataclasses import replace
 
 import pytest
 
 from mta.smtp.limits import STRICT, SmtpLimits
 from mta.smtp.replies import Reply, reply
+from mta.smtp.sasl import server
+from mta.smtp.sasl.scram import ScramSecret
 from mta.smtp.server import canned_replies
+from mta.smtp.server.auth import NO_LOGINS, LoginTerms
 from mta.smtp.server.events import (
     NEED_DATA,
     WAITING,
+    AuthBegin,
+    AuthResponse,
     BodyEnd,
     BodyPart,
     BodyRefused,
@@ -24,12 +30,33 @@ from mta.smtp.server.events import (
     StartTls,
 )
 from mta.smtp.server.machine import ServerMachine
-from tests.dialogues.script import LENIENCY, SCRIPTS, Happen, octets, read_script, run, unescape, whole
+from tests.dialogues.script import LENIENCY, PASSWORD, SCRIPTS, USER, Happen, octets, read_script, run, unescape, whole
 
+MECHANISMS = ("PLAIN", "LOGIN")
+LOGGED_IN = reply(235, "2.7.0", "logged in")
+WRONG = reply(535, "5.7.8", "wrong")
 GREETING = reply(220, "", "mx.example.test ESMTP")
 QUEUED = reply(250, "2.0.0", "queued")
 REFUSED = reply(550, "5.7.1", "not permitted")
 LATER = reply(451, "4.3.0", "try later")
+
+
+def _logins(words: list[str]) -> LoginTerms:
+    in_clear = MECHANISMS if "in_clear" in words else ()
+    return LoginTerms(in_clear, MECHANISMS, required="required" in words)
+
+
+def _no_secret(user: str) -> ScramSecret:
+    raise AssertionError(user)
+
+
+def _reply_to(step: server.Step) -> Reply:
+    match step:
+        case server.Challenge(data):
+            return reply(334, "", base64.b64encode(data).decode())
+        case server.PasswordGiven(user, password) if (user, password) == (USER, PASSWORD):
+            return LOGGED_IN
+    return WRONG
 
 
 class MachineDriver:
@@ -45,9 +72,12 @@ class MachineDriver:
         limits = {
             name: int(number) for name, _, number in (item.partition("=") for item in opening.get("limits", "").split())
         }
-        leniency = LENIENCY if "lenient" in opening else STRICT
         self._machine = ServerMachine(
-            replace(SmtpLimits(), **limits), "mx.example.test", starttls="starttls" in opening, leniency=leniency
+            replace(SmtpLimits(), **limits),
+            "mx.example.test",
+            starttls="starttls" in opening,
+            leniency=LENIENCY if "lenient" in opening else STRICT,
+            logins=_logins(opening["logins"].split()) if "logins" in opening else NO_LOGINS,
         )
         self._held = [] if "greeting" in opening else None
         self._answer(GREETING)
@@ -133,6 +163,11 @@ class MachineDriver:
                 self._answer(QUEUED)
             case StartTls():
                 self._answer(canned_replies.READY_FOR_TLS)
+            case AuthBegin(mechanism, initial):
+                self._exchange = server.start(mechanism, secret_of=_no_secret, binding=None, nonce="")
+                self._answer(_reply_to(self._exchange.respond(initial)))
+            case AuthResponse(response):
+                self._answer(_reply_to(self._exchange.respond(response)))
             case Reset() | Closed() | BodyRefused():
                 self._forget()
             case CommandRefused():

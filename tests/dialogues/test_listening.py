@@ -34,7 +34,7 @@ class SocketTests(TestCase):
 
         def serve(parts: Listening) -> int:
             parts.factory.certificate = OPTIONS
-            ports.append(reactor.listenTCP(0, parts.factory, interface="127.0.0.1"))
+            ports.append(reactor.listenTCP(0, parts.factory.for_port(parts.rule), interface="127.0.0.1"))
             self.addCleanup(ports[-1].stopListening)
             self.addCleanup(parts.factory.stop)
             return ports[-1].getHost().port

@@ -101,6 +101,8 @@ class Listening:
         self.starttls = starttls
         #: The load balancers, whose connections begin with a PROXY header.
         self.balancers = frozenset[str]()
+        #: The rule of connections for which a test names no other.
+        self.rule = RELAY_PORT
         self.protocol: type[SmtpServerProtocol] = SmtpServerProtocol
         self.check_domain: CheckDomain = lambda _domain, done: done(RECIPIENT_OK)
         self.policy: Policy = RelayPolicy(DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob")
@@ -146,8 +148,8 @@ class Listening:
             logins=self.logins if self.logins is not None and self.logins.offered_on(rule) else None,
         )
 
-    def connect(self, address: str = FRIEND, rule: PortRule = RELAY_PORT) -> "Wire":
-        return Wire(self.factory.for_port(rule), address)
+    def connect(self, address: str = FRIEND, rule: PortRule | None = None) -> "Wire":
+        return Wire(self.factory.for_port(rule or self.rule), address)
 
 
 class Factory(SmtpServerFactory):
