@@ -36,6 +36,8 @@ OVERHEAD = 64 * 1024
 MAX_ADDRESSES, CONNECT_SECONDS = 3, 8.0
 
 _USER_AGENT = "smtprelay"
+_LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
+_NOT_HTTP = "the answer is not HTTP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,10 @@ class _Exchange:
         self._abort()
 
     def _answered(self, response: IResponse) -> None:
+        # The Agent takes any number.
+        if not _LOWEST_STATUS <= response.code <= _HIGHEST_STATUS:
+            self.fail(_NOT_HTTP)
+            return
         self._status = response.code
         self._headers = {
             name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
@@ -323,7 +329,7 @@ def _failure_text(failure: Failure) -> str:
         return f"TLS failed: {handshake_failure_text(reasons[0])}"
     if isinstance(error, ConnectionDone | ConnectionLost):
         return "connection lost before the answer"
-    return "the answer is not HTTP"
+    return _NOT_HTTP
 
 
 def _no_address(answer: AddressAnswer) -> str:

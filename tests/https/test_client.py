@@ -244,6 +244,8 @@ class FaultTests(_Servers):
         for octets in (
             b"220 mail\r\n\r\n",
             b"HTTP/1.1 abc OK\r\n\r\n",
+            b"HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: secret\r\n\r\n",
