@@ -1,7 +1,8 @@
 """Runs coroutines that await Deferreds, for the work that is done once a message.
 
-`Deferred.fromCoroutine` costs each message more: a Deferred that can be cancelled, a copy of the context, and several
-checks a wait (measured: 5 % of a relayed message). A coroutine that is cancelled, or whose result is awaited, needs it.
+`Deferred.fromCoroutine` makes a Deferred that can be cancelled, copies the context, and checks the type of each result
+(measured: 36 of 985 calls that Python makes for a relayed message). A coroutine that is cancelled, or whose result is
+awaited, needs it.
 """
 
 from collections.abc import Callable, Coroutine
@@ -16,7 +17,7 @@ def start(coroutine: Coroutine[Any, Any, None], ended: Callable[[Failure | None]
 
     `ended` is called once, with None or with the Failure of the exception that ended the coroutine.
     """
-    _Run(coroutine, ended).resume(None)
+    _Run(coroutine, ended).resume()
 
 
 class _Run:
@@ -26,24 +27,16 @@ class _Run:
         self._coroutine = coroutine
         self._ended = ended
 
-    def resume(self, result: Any) -> None:
-        """Go on with the result of the Deferred that was awaited."""
+    def resume(self, result: Any = None) -> None:
+        """Go on with the result of the Deferred that was awaited, or with its exception."""
         try:
-            awaited: Deferred[Any] = self._coroutine.send(result)
+            if isinstance(result, Failure):
+                awaited: Deferred[Any] = result.throwExceptionIntoGenerator(self._coroutine)
+            else:
+                awaited = self._coroutine.send(None)
         except StopIteration:
             self._ended(None)
         except Exception:  # noqa: BLE001  `ended` gets it
             self._ended(Failure())
         else:
-            awaited.addCallbacks(self.resume, self._throw)
-
-    def _throw(self, failure: Failure) -> None:
-        """Go on with the exception of the Deferred that was awaited."""
-        try:
-            awaited: Deferred[Any] = failure.throwExceptionIntoGenerator(self._coroutine)
-        except StopIteration:
-            self._ended(None)
-        except Exception:  # noqa: BLE001  `ended` gets it
-            self._ended(Failure())
-        else:
-            awaited.addCallbacks(self.resume, self._throw)
+            awaited.addBoth(self.resume)

@@ -7,6 +7,7 @@ from functools import partial
 
 from twisted.application.service import IService
 
+from mta.config.settings import Settings
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService, OnAction
@@ -76,7 +77,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     settings, event_log, clock = context.settings, context.event_log, context.reactor
     resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
     trusted = TrustedClients(settings.trusted, trust_lookup(resolver), clock, event_log)
-    rules = _router_rules(context)
+    rules = router_rules(settings, OwnSockets(each.address for each in context.sockets))
     trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble, context.client_certificate)
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
@@ -116,8 +117,8 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)))
 
 
-def _router_rules(context: RelayContext) -> RouterRules:
-    settings = context.settings
+def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
+    """Return the rules of routing that the settings ask for; `listening` are the sockets of the relay itself."""
     return RouterRules(
         mailname=settings.mailname,
         local_domains=settings.local_domains,
@@ -126,7 +127,7 @@ def _router_rules(context: RelayContext) -> RouterRules:
         port_out=settings.port_out,
         ipv6=settings.ipv6,
         private=settings.private_destinations,
-        listening=OwnSockets(each.address for each in context.sockets),
+        listening=listening,
     )
 
 

@@ -11,9 +11,11 @@ from twisted.internet.defer import Deferred
 from harness.zone import Zone, ZoneResolver
 from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS as TABLE
+from mta.daemon.assembly import router_rules
 from mta.delivery.local.rule import LocalKind
 from mta.inbound.policy import Client, RelayPolicy
 from mta.message.outcome import Failed
+from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
@@ -82,16 +84,7 @@ class Relay:
         return MailRouter(self._rules(), ZoneResolver(zone, suffix="test"), lambda: 0.0, random.Random(0))
 
     def _rules(self) -> RouterRules:
-        settings = self.settings
-        return RouterRules(
-            mailname=settings.mailname,
-            local_domains=settings.local_domains,
-            relay_domains=settings.relay_domains,
-            smarthost=settings.smarthost,
-            port_out=settings.port_out,
-            ipv6=settings.ipv6,
-            private=settings.private_destinations,
-        )
+        return router_rules(self.settings, OwnSockets())
 
 
 def _networks(device: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
