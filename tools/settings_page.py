@@ -65,6 +65,10 @@ _TAIL = """\
 | untrusted clients at a time | 4,500 | `421 4.3.2` |
 | connections at a time from one untrusted address | 50 | `421 4.7.0` |
 | connections that wait for a PROXY header | 500, each for 5 s | `421 4.3.2`, or the connection is closed |
+| failed logins in a session | 3 | `421 4.7.0`, and the session ends |
+| failed logins in an hour from one untrusted address | 20 | `421 4.7.0` for an hour |
+| passwords that wait to be checked | 100 | `454 4.7.0` |
+| users in `AUTH_USERS` | 100,000 | an error; while the relay runs, they are passed over |
 | connections to a destination | 20; 5 at first, more while it answers well | mail waits for a connection |
 | recipients of an outgoing transaction | 100 | the rest in the next transaction |
 | reserve on the queue's disk and in its file | 10 MiB | `452 4.3.1` |

@@ -91,19 +91,19 @@ as in Exim.""",
     "SMARTHOST_PORT": """\
 Hosts before the last one use port 25, unless they are written with a port.""",
     "SMARTHOST_USER": """\
-User and password must be set together; one without the other is an error at start, and so are both without
-`SMARTHOST_ADDRESS`.""",
+With `SMARTHOST_PASSWORD`, or with the settings of `SMARTHOST_TOKEN_URL`. A part of a login without the others is an
+error at start, and so are a password and a token at once, and a login without `SMARTHOST_ADDRESS`.""",
     "SMARTHOST_PASSWORD": """\
 Every character counts except blanks and line ends at the end, in the variable and in a file. The password is used with
 SCRAM-SHA-256, CRAM-MD5, PLAIN or LOGIN. If the smarthost refuses it, mail stays in the queue.""",
     "SMARTHOST_ALIASES": """\
 A pattern is compared with the name as configured and with the name that it is a CNAME for; one match is enough. Set it
-only if the password is for some of several hosts. If no host may be given the password, mail stays in the queue.""",
+only if the login is for some of several hosts. If no host may be given the login, mail stays in the queue.""",
     "SMARTHOST_TLS": """\
 `verify`: the certificate must be issued by a known authority and contain the name as configured; otherwise mail stays
 in the queue and the reason is logged. `require`: TLS with any certificate, so a host that impersonates the smarthost
-gets the password. `opportunistic`: TLS if offered; an attacker between the hosts can prevent it. `none`: TLS is not
-used. On the ports 465 and 2465 TLS begins with the first byte.""",
+gets the login. `opportunistic`: TLS if offered; an attacker between the hosts can prevent it. `none`: TLS is not used,
+which is an error with a token or a certificate. On the ports 465 and 2465 TLS begins with the first byte.""",
     "SMARTHOST_CA_FILE": """\
 For a smarthost whose certificate is issued by a private authority. The system's authorities are not trusted then. A
 token endpoint may have a certificate of either.""",

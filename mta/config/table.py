@@ -144,7 +144,7 @@ SMARTHOST_ALIASES = Setting(
     "SMARTHOST_ALIASES",
     value_types.PATTERNS,
     "",
-    "Patterns, separated by `;`, of the hosts that may be given the password: a name, `*.example.com`, `*`,"
+    "Patterns, separated by `;`, of the hosts that may be given the login: a name, `*.example.com`, `*`,"
     " or a regular expression that starts with `^`.",
     "*.example.com; smtp.example.org",
     default_meaning="the smarthosts themselves",
@@ -156,7 +156,7 @@ SMARTHOST_TLS = Setting(
     "TLS to the smarthost: `verify` (TLS with a certificate that proves the host's name),"
     " `require` (TLS with any certificate), `opportunistic` (TLS if offered) or `none`.",
     "verify",
-    default_meaning="`verify` with a password, else `opportunistic`",
+    default_meaning="`verify` with a login, else `opportunistic`",
 )
 SMARTHOST_CA_FILE = Setting(
     "SMARTHOST_CA_FILE",

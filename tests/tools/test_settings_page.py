@@ -7,9 +7,13 @@ from mta.config.table import SETTINGS
 from mta.delivery.destinations.window import WindowLimits
 from mta.delivery.limits import DeliveryLimits
 from mta.inbound.limits import InboundLimits
+from mta.inbound.login import MAX_FAILURES
 from mta.inbound.sockets.proxied import HEADER_TIMEOUT
 from mta.queue.disk.space import RESERVE
 from mta.smtp.limits import SmtpLimits
+from mta.users.failure_limits import SHUT_OUT_FROM
+from mta.users.password_check import MAX_WAITING
+from mta.users.users_file import MAX_USERS
 from tools.settings_page import configuration_page, essential_table
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +58,10 @@ def test_the_limits_without_a_setting_are_those_of_the_program() -> None:
         "untrusted clients at a time": f"{int(limits.connections * limits.stranger_share):,}",
         "connections at a time from one untrusted address": str(limits.connections_per_stranger),
         "connections that wait for a PROXY header": (f"{limits.unfinished_headers}, each for {HEADER_TIMEOUT:.0f} s"),
+        "failed logins in a session": str(MAX_FAILURES),
+        "failed logins in an hour from one untrusted address": str(SHUT_OUT_FROM),
+        "passwords that wait to be checked": str(MAX_WAITING),
+        "users in `AUTH_USERS`": f"{MAX_USERS:,}",
         "connections to a destination": f"{window.most}; {window.start} at first, more while it answers well",
         "recipients of an outgoing transaction": str(DeliveryLimits().recipients_per_transaction),
         "reserve on the queue's disk and in its file": f"{RESERVE >> 20} MiB",
