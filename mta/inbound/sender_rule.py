@@ -20,11 +20,18 @@ _MAX_SHOWN = 100
 # RFC 5322 section 3.2: escapes, quoted strings and the parentheses of comments. The last octet is an open quote.
 _PART = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|[()]|[^\\"()]++|.', re.DOTALL)
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
-_ATOM = r'[^\s<>,;:@"]++'
-# A word, which is an address if a domain follows, or an `@` without a word before it.
-_WORD = re.compile(rf"({_QUOTED}|{_ATOM})(?:\s*+@\s*+({_ATOM}))?|@", re.DOTALL)
+# Only these are blanks: other readers take a blank that ASCII does not have as a part of a word.
+_BLANKS = r"[ \t\r\n]*+"
+_ATOM = r'[^ \t\r\n<>,;:@"]++'
+# A word, which is an address if a domain follows; or a separator, or an `@` without a word before it.
+_TOKEN = re.compile(rf"({_QUOTED}|{_ATOM})(?:{_BLANKS}@{_BLANKS}({_ATOM}))?|[<>,;:@]", re.DOTALL)
 _QUOTED_STRING = re.compile(_QUOTED, re.DOTALL)
-_IN_BRACKETS = re.compile(rf"<\s*+{_ATOM}\s*+@\s*+{_ATOM}\s*+>")
+_IN_BRACKETS = re.compile(rf"<{_BLANKS}{_ATOM}{_BLANKS}@{_BLANKS}{_ATOM}{_BLANKS}>")
+# The tokens that may stand before an address, directly behind it, and behind its brackets. A word beside an address is
+# part of another one for some readers: in the obsolete syntax, `a@b .c` is an address of the domain b.c.
+_BEFORE = frozenset(("", "<", ",", ";", ":"))
+_ENDS = frozenset((",", ";"))
+_BEHIND = {True: _ENDS | {"<", ">"}, False: _ENDS}
 
 
 class AllowedSenders(Protocol):
@@ -75,19 +82,33 @@ def authors(value: bytes) -> Iterator[Address]:
         text = _without_comments(value.decode())
     except UnicodeDecodeError:
         raise AddressError("not valid UTF-8") from None
-    found = False
-    for word in _WORD.finditer(text):
-        local, domain = word.groups()
-        if local is None:
+    yield from _addresses(text)
+    unquoted = _QUOTED_STRING.sub("quoted", text)
+    if not unquoted.count("<") == unquoted.count(">") == len(_IN_BRACKETS.findall(unquoted)):
+        raise AddressError("brackets without an address")
+
+
+def _addresses(text: str) -> Iterator[Address]:
+    """Yield the addresses in a text without comments. Raises AddressError if there is none, or a word beside one."""
+    found = is_address = False
+    before = ""
+    for token in _TOKEN.finditer(f"{text},"):
+        local, domain = token.groups()
+        if token[0] == "@":
             raise AddressError("an @ without a local part")
-        if domain is not None:
+        if (is_address or before == ">") and token[0] not in _BEHIND[is_address]:
+            raise AddressError("a word behind an address")
+        if not is_address and before[:1] == '"' and "@" in before and token[0] != "<":
+            raise AddressError("a quoted string with an @ that is not the name before an address")
+        is_address = domain is not None
+        if is_address:
+            if before not in _BEFORE:
+                raise AddressError("a word before an address")
             found = True
             yield parse_address(f"{local}@{domain}")
+        before = token[0]
     if not found:
         raise AddressError("no address")
-    unquoted = _QUOTED_STRING.sub("quoted", text)
-    if unquoted.count("<") != len(_IN_BRACKETS.findall(unquoted)):
-        raise AddressError("brackets without an address")
 
 
 def _without_comments(text: str) -> str:
