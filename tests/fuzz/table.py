@@ -2,7 +2,21 @@
 
 from typing import Any
 
-from tests.fuzz import address, client, dns, framing, header, oauth, proxy, sasl, scram, server, settings, users
+from tests.fuzz import (
+    address,
+    client,
+    dns,
+    framing,
+    header,
+    oauth,
+    proxy,
+    sasl,
+    scram,
+    senders,
+    server,
+    settings,
+    users,
+)
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target[Any]] = {
@@ -19,6 +33,7 @@ TARGETS: dict[str, Target[Any]] = {
         proxy.TARGET,
         sasl.TARGET,
         scram.TARGET,
+        senders.TARGET,
         users.TARGET,
     )
 }
