@@ -144,5 +144,6 @@ def _read_again(settings: Settings) -> Iterator[tuple[str, Path | None]]:
     yield "CERTIFICATE_PATH", settings.certificate_path
     yield "KEY_PATH", settings.key_path
     yield "DKIM_KEY_PATH", settings.dkim_key_path
+    yield "AUTH_USERS_FILE", settings.auth_users_file
     if settings.client_certificate is not None:
         yield from zip(("SMARTHOST_CERTIFICATE_PATH", "SMARTHOST_KEY_PATH"), settings.client_certificate, strict=True)

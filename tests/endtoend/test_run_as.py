@@ -12,6 +12,7 @@ from harness.certificates import self_signed
 from harness.daemon import Daemon, program
 from harness.network import Network, NoNetworkError
 from harness.processes import find_program
+from tests.endtoend.submission import TlsWire, certificate, plain
 from tests.programs.open_python import NOBODY, with_open_python
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives root up")
@@ -202,3 +203,21 @@ def test_root_without_the_right_to_drop_capabilities_changes_its_user(home):
 def test_a_user_that_is_not_there_is_a_mistake_in_the_settings(home):
     words = Daemon(home, RUN_AS="nosuchuser").start_and_fail()
     assert "RUN_AS='nosuchuser': there is no user 'nosuchuser' on this host" in words
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ports_of_submission_and_a_file_of_users_are_opened_as_root_too(home, network, workers):
+    (home / "secret").mkdir(0o700)
+    users = home / "secret" / "users"
+    users.write_text("app:{PLAIN}open-sesame/+9\n")
+    settings = {**certificate(home / "secret"), "AUTH_USERS_FILE": str(users), "WORKERS": workers}
+    ports = {"SUBMISSION_PORT": "587", "SUBMISSION_TLS_PORT": "465"}
+    with network.entered(), relay(home, PORT="25", RUN_AS=SOMEBODY, **settings, **ports) as daemon:
+        for _ in range(4):
+            wire = TlsWire(465)
+            wire.say(b"EHLO client.test\r\n")
+            assert wire.say(plain("app", "open-sesame/+9")).startswith("235")
+        notices = [event["text"] for event in daemon.wait_for_events("notice")]
+        assert len([text for text in notices if "may not read it" in text and "AUTH_USERS_FILE" in text]) == 1
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.child.text
