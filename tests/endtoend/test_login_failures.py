@@ -14,7 +14,8 @@ from tests.endtoend.world import received
 USER = "alice"
 PASSWORD = "open-sesame/+9"
 GUESS = "guess-the-word"
-USERS = in_clear_users({USER: PASSWORD})
+VICTIM = "bob"
+USERS = in_clear_users({USER: PASSWORD, VICTIM: PASSWORD})
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def guess(site, source, number=1):
     for _ in range(number):
         wire = wire or site.in_tls(source)
         began = time.monotonic()
-        said = wire.say(plain(USER, GUESS))
+        said = wire.say(plain(VICTIM, GUESS))
         replies.append((said, time.monotonic() - began))
         if said.startswith("421"):
             wire = None
@@ -46,16 +47,16 @@ def test_three_failures_end_the_session(world):
     assert wire.rest() == b""
 
 
-def test_who_guesses_is_answered_ever_later_and_neither_another_address_nor_the_user_is(world):
+def test_who_guesses_is_answered_ever_later_and_neither_another_address_nor_a_known_user_is(world):
     site = submission(world, world.sink(), USERS)
-    # The user has been at this address before.
-    assert site.in_tls(STRANGER).say(plain(USER, PASSWORD)).startswith("235")
+    # The user has logged in at the address of the guesses before.
+    assert site.in_tls(SECOND).say(plain(USER, PASSWORD)).startswith("235")
     seconds = [needed for _, needed in guess(site, SECOND, 6)]
     assert seconds[4] >= 1
     assert seconds[5] >= 2
-    other, user, guesser = site.in_tls(THIRD), site.in_tls(STRANGER), site.in_tls(SECOND)
-    guesser.socket.sendall(plain(USER, GUESS))
-    assert other.say(plain(USER, GUESS)).startswith("535")
+    other, user, guesser = site.in_tls(THIRD), site.in_tls(SECOND), site.in_tls(SECOND)
+    guesser.socket.sendall(plain(VICTIM, GUESS))
+    assert other.say(plain(VICTIM, GUESS)).startswith("535")
     assert user.say(plain(USER, PASSWORD)).startswith("235")
     # The answer to the guess comes after 4 seconds.
     assert select.select([guesser.socket], [], [], 0)[0] == []

@@ -100,11 +100,12 @@ def msmtp(server: Server, account: Account, *, message: str = MESSAGE, certifica
         return _run(["msmtp", "-C", str(configuration), TO], text=message.replace("\r\n", "\n"))
 
 
-def gsasl(server: Server, account: Account) -> Done:
-    """Log in with GNU SASL, whose output ends as soon as the login is over."""
+def gsasl(server: Server, account: Account, priority: str = "NORMAL") -> Done:
+    """Log in with GNU SASL; `priority` chooses versions and ciphers of TLS, in the language of GnuTLS."""
     words = [f"--connect=localhost:{server.port}", "--smtp", "--client", f"--mechanism={account.mechanism}"]
     words += [f"--authentication-id={account.user}", f"--password={account.password}"]
     words += ["--no-starttls"] if server.tls == "none" else ["--starttls", f"--x509-ca-file={server.authority}"]
+    words.append(f"--priority={priority}")
     if not account.mechanism.endswith("-PLUS"):
         # With channel binding at hand it refuses the mechanism without.
         words.append("--no-cb")
