@@ -110,6 +110,8 @@ class NewMail:
     id: QueueId
     envelope: Envelope
     body: Body
+    #: Whether it is added held, so that it is not delivered until an operator releases it.
+    held: bool = False
 
 
 @fast_value(frozen=True, slots=True)
@@ -303,7 +305,8 @@ class Queue(Protocol):
         """Store a message, which survives a power cut once the Deferred has fired.
 
         With `lease` (seconds) the message is claimed from the start and the result is the Claim. Otherwise the result
-        is None, and the message is due at `due` or at once. Fails with QueueFull, and then the body is deleted.
+        is None, and the message is due at `due` or at once. A held message is never claimed here, whatever `lease` is.
+        Fails with QueueFull, and then the body is deleted.
         """
 
     def claim(

@@ -53,6 +53,8 @@ class _Store:
         recipients = [MemoryRecipient(Pending(i, one), due) for i, one in enumerate(mail.envelope.recipients)]
         body = MemoryBody(b"".join(mail.body.chunks()))
         message = MemoryMessage(replace(mail, body=body), body.size, now, due, recipients)
+        if mail.held:
+            message.held, message.held_since, lease = True, now, None
         self._messages[to_number(mail.id)] = message
         self._accepted += len(recipients)
         return None if lease is None else message.lease(now, now + lease)

@@ -33,9 +33,14 @@ def envelope(*recipients: str | Recipient, sender: str | None = "alice@example.o
     )
 
 
-def mail(*recipients: str | Recipient, body: Body | bytes = b"Subject: hi\r\n\r\nhello\r\n", **parts: Any) -> NewMail:
+def mail(
+    *recipients: str | Recipient,
+    body: Body | bytes = b"Subject: hi\r\n\r\nhello\r\n",
+    held: bool = False,
+    **parts: Any,
+) -> NewMail:
     content = MemoryBody(body) if isinstance(body, bytes) else body
-    return NewMail(_ids.new(NOW), envelope(*recipients, **parts), content)
+    return NewMail(_ids.new(NOW), envelope(*recipients, **parts), content, held)
 
 
 def scratch(case: SynchronousTestCase) -> Path:

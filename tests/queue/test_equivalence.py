@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,13 @@ class TwoQueues(RuleBasedStateMachine):
         assert plain(found) == plain(expected)
         return expected
 
-    def new(self, recipients: int, size: int) -> NewMail:
-        return mail(*(f"r{number}@example.test" for number in range(recipients)), body=bytes(size))
+    def new(self, recipients: int, size: int, *, held: bool = False) -> NewMail:
+        return mail(*(f"r{number}@example.test" for number in range(recipients)), body=bytes(size), held=held)
 
     def at_disk(self, new: NewMail) -> NewMail:
         writer = self.sqlite.writer(new.id)
         writer.write(b"".join(new.body.chunks()))
-        return NewMail(new.id, new.envelope, writer.finish())
+        return replace(new, body=writer.finish())
 
     @rule(wait=seconds)
     def time_passes(self, wait):
@@ -107,6 +108,13 @@ class TwoQueues(RuleBasedStateMachine):
         claim = result(self.sqlite.add(self.at_disk(new), self.clock, lease=LEASE))
         assert plain(claim) == plain(expected)
         return claim
+
+    @rule(target=ids, size=st.sampled_from([0, 65]), lease=st.none() | seconds)
+    def add_held(self, size, lease):
+        new = self.new(1, size, held=True)
+        assert result(self.memory.add(new, self.clock, lease=lease)) is None
+        assert result(self.sqlite.add(self.at_disk(new), self.clock, lease=lease)) is None
+        return new.id
 
     @rule(id=ids)
     def add_again(self, id):

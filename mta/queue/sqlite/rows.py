@@ -54,6 +54,8 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         int(leased),
         leased,
         due,
+        mail.held,
+        now if mail.held else None,
     )
 
 

@@ -58,6 +58,8 @@ class Tables:
         """Insert a message. A FileBody must be in its final place already."""
         number = to_number(mail.id)
         due = now if due is None else due
+        if mail.held:
+            lease = None
         until = due if lease is None else now + lease
         in_file = isinstance(mail.body, FileBody)
         self._step("add message")

@@ -5,6 +5,7 @@ import random
 from mta.message.body import MemoryBody
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.queue.interface import (
+    Action,
     NewMail,
     Pending,
     Query,
@@ -39,6 +40,34 @@ class AddContract(QueueCase):
         self.assertEqual(self.claims(NOW + LEASE - 1), [])
         (again,) = self.claims(NOW + LEASE)
         self.assertEqual((again.id, again.token), (born.id, 2))
+
+    def test_a_message_added_held_is_not_claimed_until_it_is_released(self):
+        for lease in (None, LEASE):
+            new = mail(held=True)
+            self.assertIsNone(self.now(self.queue.add(new, NOW, lease=lease)))
+            self.assertEqual(self.claims(NOW + 2 * LEASE), [])
+            self.assertIsNone(self.now(self.queue.next_due()))
+            entry = self.entry(new.id)
+            self.assertEqual((entry.held, entry.held_since, entry.claimed), (True, NOW, False))
+            self.assertEqual(self.now(self.queue.summary()).held, 1)
+            self.assertEqual(self.applied(Action.RELEASE), [new.id])
+            (claim,) = self.claims()
+            self.assertEqual(
+                (claim.id, claim.token, claim.pending), (new.id, 1, (Pending(0, new.envelope.recipients[0]),))
+            )
+            self.settled(claim, Verdict(0, TOOK))
+            self.assertFalse(self.entry(new.id).held)
+
+    def test_a_large_message_added_held_keeps_its_body(self):
+        data = random.Random(6).randbytes(700_000)
+        new = mail(held=True)
+        writer = self.queue.writer(new.id)
+        writer.write(data)
+        self.now(self.queue.add(NewMail(new.id, new.envelope, writer.finish(), held=True), NOW, lease=LEASE))
+        self.assertEqual(self.claims(), [])
+        self.applied(Action.RELEASE, new.id)
+        (claim,) = self.claims()
+        self.assertEqual(octets(claim.body), data)
 
     def test_every_part_of_an_envelope_comes_back(self):
         whole = Envelope(
