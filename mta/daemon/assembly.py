@@ -7,11 +7,11 @@ from functools import partial
 
 from twisted.application.service import IService
 
-from mta.config.settings import Settings
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService, OnAction
 from mta.daemon.parts.context import RelayContext
+from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
 from mta.daemon.parts.listening import listener
 from mta.daemon.parts.lookups import store_lookup, trust_lookup
 from mta.daemon.periodic import PeriodicService
@@ -21,7 +21,6 @@ from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.local.lmtp import LmtpConnector, mail_store
 from mta.delivery.local.local import LocalMail
-from mta.delivery.local.rule import LocalKind
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.remote.interface import Connector
@@ -37,7 +36,7 @@ from mta.event_log.repeats import WINDOW as REPEATS_ROUND
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
-from mta.inbound.policy import DomainCheck, RelayPolicy
+from mta.inbound.policy import DomainCheck
 from mta.inbound.session import Session
 from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import TrustedClients
@@ -51,7 +50,6 @@ from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, A
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Route
 from mta.routing.router import MailRouter
-from mta.routing.rules import RouterRules
 from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
 from mta.tls.client import TrustStore
@@ -104,7 +102,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         limits=limits,
         was_delivered_here=_loop_check(local, settings.local_domains),
     )
-    policy = RelayPolicy(settings.relay_domains, rules.is_local, local.accepts, trusted.may_be_trusted)
+    policy = relay_policy(settings, rules, local, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
     threads = CheckThreads(clock)
@@ -117,20 +115,6 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)))
 
 
-def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
-    """Return the rules of routing that the settings ask for; `listening` are the sockets of the relay itself."""
-    return RouterRules(
-        mailname=settings.mailname,
-        local_domains=settings.local_domains,
-        relay_domains=settings.relay_domains,
-        smarthost=settings.smarthost,
-        port_out=settings.port_out,
-        ipv6=settings.ipv6,
-        private=settings.private_destinations,
-        listening=listening,
-    )
-
-
 def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile | None) -> LocalMail:
     settings, forwarding = context.settings, None
     if aliases is not None:
@@ -141,15 +125,7 @@ def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile 
             writer=queue.writer,
             require_room=queue.require_room,
         )
-    return LocalMail(
-        settings.mail_dir,
-        settings.mailname,
-        run=context.in_thread,
-        wall_clock=time.time,
-        create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
-        store=mail_store(settings.local_delivery),
-        forwarding=forwarding,
-    )
+    return local_mail(settings, context.in_thread, time.time, forwarding)
 
 
 def _on_action(delivery: DeliveryService, tokens: TokenSource | None) -> OnAction:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from harness.zone import Zone, ZoneResolver
 from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS as TABLE
-from mta.daemon.assembly import router_rules
+from mta.daemon.parts.deciding import router_rules
 from mta.delivery.local.rule import LocalKind
 from mta.inbound.policy import Client, RelayPolicy
 from mta.message.outcome import Failed

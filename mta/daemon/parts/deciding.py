@@ -1,0 +1,60 @@
+"""Builds the parts of a relay that decide on senders, recipients and routes from its settings.
+
+`smtprelay explain` uses the same functions, so that its answers are those of the relay.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from mta.config.settings import Settings
+from mta.delivery.local.forward import Forwarding
+from mta.delivery.local.lmtp import mail_store
+from mta.delivery.local.local import LocalMail
+from mta.delivery.local.rule import LocalKind
+from mta.inbound.policy import RelayPolicy
+from mta.routing.private_addresses import OwnSockets
+from mta.routing.rules import RouterRules
+
+
+def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
+    """Return the rules of routing that the settings ask for; `listening` are the sockets of the relay itself."""
+    return RouterRules(
+        mailname=settings.mailname,
+        local_domains=settings.local_domains,
+        relay_domains=settings.relay_domains,
+        smarthost=settings.smarthost,
+        port_out=settings.port_out,
+        ipv6=settings.ipv6,
+        private=settings.private_destinations,
+        listening=listening,
+    )
+
+
+def local_mail(
+    settings: Settings,
+    run: Callable[[Callable[[], Any]], "Deferred[Any]"],
+    wall_clock: Callable[[], float],
+    forwarding: Forwarding | None,
+) -> LocalMail:
+    """Return the local delivery. `run` runs work that may block; `forwarding` is None without an aliases file."""
+    return LocalMail(
+        settings.mail_dir,
+        settings.mailname,
+        run=run,
+        wall_clock=wall_clock,
+        create=settings.local_delivery.kind is LocalKind.MAILDIR_CREATE,
+        store=mail_store(settings.local_delivery),
+        forwarding=forwarding,
+    )
+
+
+def relay_policy(
+    settings: Settings, rules: RouterRules, local: LocalMail, may_be_trusted: Callable[[str], bool]
+) -> RelayPolicy:
+    """Return the policy for senders and recipients.
+
+    `may_be_trusted` tells whether a client's IP address may prove to be trusted once all look-ups are complete.
+    """
+    return RelayPolicy(settings.relay_domains, rules.is_local, local.accepts, may_be_trusted)
