@@ -104,6 +104,9 @@ def _addresses(text: str) -> Iterator[Address]:
         if is_address:
             if before not in _BEFORE:
                 raise AddressError("a word before an address")
+            if "=?" in local:
+                # RFC 2047 section 5 forbids it, but some readers decode it, and show an address that is not this one.
+                raise AddressError("an encoded word in an address")
             found = True
             yield parse_address(f"{local}@{domain}")
         before = token[0]

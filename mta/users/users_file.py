@@ -35,14 +35,18 @@ class UserLineError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SenderList:
-    """The senders that a user may use: addresses, and domains with all their addresses. Case does not matter."""
+    """The senders that a user may use: addresses, and domains with all their addresses.
+
+    The case of ASCII letters does not matter; that of others does, because some of them have an ASCII letter, such as
+    the k of the Kelvin sign, as their lower case.
+    """
 
     addresses: frozenset[str]
     domains: frozenset[str]
 
     def allows(self, address: Address) -> bool:
         """Whether the user may send as this address."""
-        return address.domain in self.domains or str(address).lower() in self.addresses
+        return address.domain in self.domains or _comparable(address) in self.addresses
 
     def __str__(self) -> str:
         """Return the list as it is written in the file."""
@@ -177,12 +181,16 @@ def read_senders(words: Sequence[str]) -> SenderList | None:
             if word.startswith(("@", "*@")):
                 domains.add(parse_domain(word.partition("@")[2]))
             elif word != "*":
-                addresses.add(str(parse_address(word)).lower())
+                addresses.add(_comparable(parse_address(word)))
         except AddressError:
             raise UserLineError("a word behind its secret is not a sender: an address, @domain or *") from None
     if not words or "*" in words:
         return None
     return SenderList(frozenset(addresses), frozenset(domains))
+
+
+def _comparable(address: Address) -> str:
+    return str(address).encode().lower().decode()
 
 
 def describe_bad_lines(bad: Iterable[BadLine]) -> list[str]:

@@ -99,6 +99,8 @@ def test_a_from_field_with_senders_of_the_list_passes(value: bytes) -> None:
         b"",
         b"undisclosed:;",
         b"alice@own..test",
+        b"=?utf-8?q?eve=40evil.test?==?utf-8?q?=00?=@shop.test",
+        b'"=?utf-8?q?eve=40evil.test?="@shop.test',
         b"alice@own.test," * (MAX_FROM // 10),
     ],
 )

@@ -145,6 +145,8 @@ def test_bad_lines_are_told_by_reason():
         (["*@b.test"], ["a@b.test"], ["a@c.test"]),
         (["A@b.test", "@c.test"], ["a@b.test", "x@c.test"], ["x@b.test", "postmaster"]),
         (["@bücher.test"], ["a@xn--bcher-kva.test"], ["a@b.test"]),
+        # The Kelvin sign, whose lower case is the letter k.
+        (["mark@b.test"], ["Mark@b.test"], ["mar\u212a@b.test"]),
     ],
 )
 def test_a_list_allows_its_addresses_and_domains(words, allowed, others):
