@@ -124,8 +124,10 @@ class InputBuffer:
         return self._data.startswith(octets, self._at)
 
     def begun(self, octets: bytes) -> bool:
-        """Return whether the input begins with these octets, or is a beginning of them."""
-        return self._at < len(self._data) and octets.startswith(self._data[self._at : self._at + len(octets)])
+        """Return whether the input begins with these octets, or is a beginning of them, at the start of a line."""
+        if self._overlong or self._at == len(self._data):
+            return False
+        return octets.startswith(self._data[self._at : self._at + len(octets)])
 
     def take(self, most: int | None = None) -> bytes:
         """Return up to `most` octets, or all octets."""

@@ -267,6 +267,11 @@ def test_an_overlong_command_gets_one_reply_and_is_kept_nowhere(length):
         assert codes(serving.hear(RCPT + b"DATA\r\n")) == [250, 354]
 
 
+def test_the_end_of_an_overlong_first_command_is_answered_at_once():
+    serving = Serving()
+    assert serving.hear(b"x" * 5000, b"\r\n") == ["500 5.5.2 command line longer than 2048 octets"]
+
+
 @pytest.mark.parametrize("length", [999, 1000, 100_000, 1_000_000])
 @pytest.mark.parametrize("place", [b"%b\r\n", b"Subject: %b\r\n\r\nbody\r\n", b"Subject: x\r\n\r\n%b\r\n", b".%b\r\n"])
 def test_an_overlong_line_of_text_is_refused_at_the_end_of_the_message(length, place):
