@@ -48,7 +48,7 @@ def main(name: str, inputs: str, folder: str) -> None:
 def _words(name: str, folder: str) -> Path:
     """Write the words of a target as libFuzzer reads them, and return the file."""
     path = Path(folder) / f"{name}.dict"
-    escaped = ("".join(f"\\x{octet:02x}" for octet in word) for word in TARGETS[name].words if len(word) < 64)
+    escaped = ("".join(f"\\x{octet:02x}" for octet in word) for word in TARGETS[name].words if 0 < len(word) < 64)
     path.write_text("".join(f'"{word}"\n' for word in escaped))
     return path
 
