@@ -74,6 +74,7 @@ MAY_IMPORT = {
     "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
     "mta.users": {"mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
+    "mta.rules": {"mta.fast_value", "mta.inbound.networks", "mta.message", "mta.smtp"},
     "mta.config": {
         "mta.config.logins",
         "mta.config.sources",

@@ -1,0 +1,1 @@
+"""The rules of an operator: patterns, conditions and decisions as values."""

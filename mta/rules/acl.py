@@ -1,0 +1,179 @@
+"""`[[acl]]`: the messages and recipients that the relay takes. Of all rules that apply, the first decides.
+
+The rules are asked about what the policy would take, after it, so they never let anyone relay. A rule that asks for the
+header or the size decides on the message as a whole after its data, or at MAIL if the announced size is enough; every
+other rule decides on each recipient at RCPT.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mta.rules.actions import Accept, Action, Defer, Deny, Hold
+from mta.rules.conditions import Condition, HostNotLookedUp, RecipientCondition, Rule, SizeCondition, Stage
+from mta.rules.facts import Facts
+from mta.smtp.address import Address
+from mta.smtp.replies import Reply, reply
+
+#: The reply while the addresses of a host name decide and are not known.
+HOST_UNKNOWN = reply(
+    451, "4.4.3", "a host name in the rules of this relay cannot be looked up now, please try again later"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AclRule:
+    """A rule and its action. Raises ValueError if it asks for both a recipient and the data."""
+
+    rule: Rule
+    action: Action
+
+    def __post_init__(self) -> None:
+        """Check that the rule can be asked."""
+        if self.after_data and self.asks_for(RecipientCondition):
+            raise ValueError(
+                "recipient and header. or larger cannot stand in one rule, because a message has one answer"
+            )
+
+    @property
+    def after_data(self) -> bool:
+        """Whether the rule decides on the message as a whole."""
+        return any(condition.stage is Stage.DATA for condition in self.rule.all_conditions)
+
+    def asks_for(self, kind: type[Condition]) -> bool:
+        """Whether the rule has a condition of this kind."""
+        return any(isinstance(condition, kind) for condition in self.rule.all_conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The decision of a rule."""
+
+    rule: Rule
+    action: Action
+
+    @property
+    def refusal(self) -> Reply | None:
+        """The reply if the message or recipient is refused."""
+        return self.action.reply if isinstance(self.action, Deny | Defer) else None
+
+    @property
+    def held(self) -> bool:
+        """Whether the message is to be held."""
+        return isinstance(self.action, Hold)
+
+
+class Acl:
+    """The rules in their order."""
+
+    __slots__ = ("_at_data", "_at_mail", "_at_recipient", "rules")
+
+    def __init__(self, rules: Iterable[AclRule]) -> None:
+        #: All rules in their order.
+        self.rules = tuple(rules)
+        self._at_recipient = tuple((rule.rule.applies, Ruling(rule.rule, rule.action)) for rule in self.recipient_rules)
+        # The rules that decide after the data, and those before them that take recipients out of their reach.
+        self._at_data = tuple(
+            rule
+            for rule in _up_to_last(self.rules, lambda rule: rule.after_data)
+            if rule.after_data or isinstance(rule.action, Accept | Hold)
+        )
+        self._at_mail = tuple(map(_RuleAtMail, _up_to_last(self.rules, lambda rule: rule.asks_for(SizeCondition))))
+
+    @property
+    def recipient_rules(self) -> tuple[AclRule, ...]:
+        """The rules that decide on each recipient, in their order."""
+        return tuple(rule for rule in self.rules if not rule.after_data)
+
+    @property
+    def data_rules(self) -> tuple[AclRule, ...]:
+        """The rules that decide on the message as a whole, in their order."""
+        return tuple(rule for rule in self.rules if rule.after_data)
+
+    @property
+    def asks_at_mail(self) -> bool:
+        """Whether `at_mail` can decide."""
+        return bool(self._at_mail)
+
+    @property
+    def asks_at_data(self) -> bool:
+        """Whether `at_data` can decide."""
+        return bool(self._at_data)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The host names in `client` conditions, each once, whose addresses `Facts.host_addresses` must tell."""
+        return tuple(dict.fromkeys(name for rule in self.rules for name in rule.rule.host_names))
+
+    def at_mail(self, facts: Facts) -> Ruling | None:
+        """Return the refusal at MAIL by the announced size, which is `facts.size`, or None.
+
+        A refusal is given so early only if no other rule could still give the message a different kind of answer.
+        """
+        kinds: set[type[Action]] = set()
+        for rule in self._at_mail:
+            try:
+                if not rule.may_apply(facts):
+                    continue
+            except HostNotLookedUp:
+                return None
+            kinds.add(type(rule.ruling.action))
+            if rule.decides:
+                return rule.ruling if len(kinds) == 1 and rule.ruling.refusal is not None else None
+            if rule.complete or rule.ruling.refusal is None:
+                return None
+        return None
+
+    def at_recipient(self, facts: Facts) -> Ruling | None:
+        """Return the decision on `facts.recipient`, or None if no rule applies."""
+        for applies, ruling in self._at_recipient:
+            try:
+                if applies(facts):
+                    return ruling
+            except HostNotLookedUp:
+                return Ruling(ruling.rule, Defer(HOST_UNKNOWN))
+        return None
+
+    def at_data(self, facts: Facts, recipients: Sequence[Address]) -> Ruling | None:
+        """Return the decision on the whole message by its header and size, or None.
+
+        `recipients` are those that were accepted. A rule is asked unless rules before it accepted or held all of them.
+        """
+        undecided = recipients
+        for rule in self._at_data:
+            try:
+                if rule.after_data:
+                    if rule.rule.applies(facts):
+                        return Ruling(rule.rule, rule.action)
+                elif rule.asks_for(RecipientCondition):
+                    undecided = [one for one in undecided if not rule.rule.applies(replace(facts, recipient=one))]
+                elif rule.rule.applies(facts):
+                    return None
+            except HostNotLookedUp:
+                return Ruling(rule.rule, Defer(HOST_UNKNOWN))
+            if not undecided:
+                return None
+        return None
+
+
+class _RuleAtMail:
+    """A rule by those of its conditions that can be answered at MAIL from the announced size."""
+
+    __slots__ = ("complete", "decides", "may_apply", "ruling")
+
+    def __init__(self, rule: AclRule) -> None:
+        self.ruling = Ruling(rule.rule, rule.action)
+        known = rule.rule.only(_is_known_at_mail)
+        self.may_apply = known.applies
+        # Whether the rule applies if it may apply.
+        self.complete = len(known.all_conditions) == len(rule.rule.all_conditions)
+        self.decides = self.complete and rule.asks_for(SizeCondition)
+
+
+def _is_known_at_mail(condition: Condition) -> bool:
+    return condition.stage is Stage.MAIL or isinstance(condition, SizeCondition)
+
+
+def _up_to_last(rules: tuple[AclRule, ...], wanted: Callable[[AclRule], bool]) -> tuple[AclRule, ...]:
+    """Return the rules up to the last wanted one, which is the last that can decide."""
+    places = [place for place, rule in enumerate(rules) if wanted(rule)]
+    return rules[: places[-1] + 1] if places else ()

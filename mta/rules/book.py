@@ -1,0 +1,27 @@
+"""The rules in force: one value for all stages, and the cell in which a reload replaces it."""
+
+from dataclasses import dataclass
+
+from mta.rules.acl import Acl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleBook:
+    """All rules. A stage without rules is None, so that it costs one comparison. `digest` tells two books apart."""
+
+    acl: Acl | None = None
+    digest: str = ""
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The host names in `client` conditions, each once, whose addresses the relay must look up."""
+        return () if self.acl is None else self.acl.host_names
+
+
+class CurrentRules:
+    """The rules in force; `book` is None without rules. The parts of the relay that ask rules share one of these."""
+
+    __slots__ = ("book",)
+
+    def __init__(self, book: RuleBook | None = None) -> None:
+        self.book = book

@@ -1,0 +1,245 @@
+"""The conditions of rules, one class each, and the rule that they make up."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import ClassVar, Protocol
+
+from mta.inbound.networks import IPAddress, TrustList
+from mta.rules.facts import Facts
+from mta.rules.pattern_lists import AddressPatterns, TextPatterns
+
+#: The list of a `client` condition that names no network.
+NO_NETWORKS = TrustList()
+_NO_LOOKUPS: Mapping[str, frozenset[IPAddress]] = {}
+
+
+class HostNotLookedUp(Exception):  # noqa: N818  an answer that is not known yet
+    """The addresses of a host name are not known yet, and the answer of a `client` condition depends on them."""
+
+
+class Stage(IntEnum):
+    """The moments of a session at which a condition can be answered, in their order."""
+
+    MAIL = 1
+    RECIPIENT = 2
+    DATA = 3
+
+
+class Condition(Protocol):
+    """A condition of a rule."""
+
+    @property
+    def key(self) -> str:
+        """The key of the condition in a rule, such as `sender` or `header.Subject`."""
+
+    @property
+    def stage(self) -> Stage:
+        """The first moment at which the condition can be answered."""
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the condition holds. Raises HostNotLookedUp."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCondition:
+    """`client`: an address, a network or a host name of the list; `trusted` or `stranger`."""
+
+    networks: TrustList = NO_NETWORKS
+    trusted: bool = False
+    stranger: bool = False
+    key: ClassVar[str] = "client"
+    stage: ClassVar[Stage] = Stage.MAIL
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the client is one of these. Raises HostNotLookedUp."""
+        if self.trusted if facts.trusted else self.stranger:
+            return True
+        if not self.networks.items:
+            return False
+        lookups, unknown = _NO_LOOKUPS, []
+        if self.networks.names:
+            found = {name: facts.host_addresses(name) for name in self.networks.names}
+            lookups = {name: addresses for name, addresses in found.items() if addresses is not None}
+            unknown = [name for name in found if name not in lookups]
+        verdict = self.networks.verdict(facts.client, lookups, unknown)
+        if verdict is None:
+            raise HostNotLookedUp(", ".join(unknown))
+        return verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCondition:
+    """`login`: the name of the user that logged in. Without a login it matches no pattern."""
+
+    users: TextPatterns
+    key: ClassVar[str] = "login"
+    stage: ClassVar[Stage] = Stage.MAIL
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the client logged in as one of these users."""
+        return bool(facts.login) and self.users.matches(facts.login)
+
+
+@dataclass(frozen=True, slots=True)
+class HeloCondition:
+    """`helo`: the name that the client gave in EHLO or HELO."""
+
+    names: TextPatterns
+    key: ClassVar[str] = "helo"
+    stage: ClassVar[Stage] = Stage.MAIL
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the name matches."""
+        return self.names.matches(facts.helo)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsCondition:
+    """`tls`: whether the session is encrypted."""
+
+    tls: bool
+    key: ClassVar[str] = "tls"
+    stage: ClassVar[Stage] = Stage.MAIL
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the session is as the rule asks."""
+        return facts.tls is self.tls
+
+
+@dataclass(frozen=True, slots=True)
+class SenderCondition:
+    """`sender`: the sender of the envelope."""
+
+    patterns: AddressPatterns
+    key: ClassVar[str] = "sender"
+    stage: ClassVar[Stage] = Stage.MAIL
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the sender matches."""
+        return self.patterns.matches(facts.sender)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientCondition:
+    """`recipient`: a recipient of the envelope."""
+
+    patterns: AddressPatterns
+    key: ClassVar[str] = "recipient"
+    stage: ClassVar[Stage] = Stage.RECIPIENT
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the recipient matches."""
+        return facts.recipient is not None and self.patterns.matches(facts.recipient)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderCondition:
+    """`header.NAME`: the fields of this name, of which one must match."""
+
+    name: str
+    patterns: TextPatterns
+    stage: ClassVar[Stage] = Stage.DATA
+
+    @property
+    def key(self) -> str:
+        """The key with the name of the field."""
+        return f"header.{self.name}"
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether a field matches."""
+        return any(map(self.patterns.matches, facts.header_texts(self.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class SizeCondition:
+    """`larger`: whether the message has more than so many octets."""
+
+    octets: int
+    key: ClassVar[str] = "larger"
+    stage: ClassVar[Stage] = Stage.DATA
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the message is larger."""
+        return facts.size > self.octets
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlace:
+    """The place of a rule: a file and the line of its table; a variable that stands for a rule has line 0."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        """Return `10-acl.toml:5`, or the name of the variable."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, which applies if all `conditions` hold and no condition of `unless` does.
+
+    `name` is the operator's, or "".
+    """
+
+    where: RulePlace
+    name: str = ""
+    conditions: tuple[Condition, ...] = ()
+    unless: tuple[Condition, ...] = ()
+    # The questions to all conditions, and the answers that they must give.
+    _checks: tuple[tuple[Callable[[Facts], bool], bool], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put the conditions into the order in which they are asked."""
+        checks = tuple((condition.matches, wanted) for condition, wanted in self._in_order())
+        object.__setattr__(self, "_checks", checks)
+
+    @property
+    def always_applies(self) -> bool:
+        """Whether the rule has no condition."""
+        return not self._checks
+
+    @property
+    def all_conditions(self) -> tuple[Condition, ...]:
+        """The conditions and exceptions."""
+        return self.conditions + self.unless
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The host names in its `client` conditions."""
+        clients = [one for one in self.all_conditions if isinstance(one, ClientCondition)]
+        return tuple(name for client in clients for name in client.networks.names)
+
+    def only(self, chosen: Callable[[Condition], bool]) -> "Rule":
+        """Return the rule with a part of its conditions."""
+        return replace(
+            self, conditions=tuple(filter(chosen, self.conditions)), unless=tuple(filter(chosen, self.unless))
+        )
+
+    def applies(self, facts: Facts) -> bool:
+        """Return whether the rule applies. Raises HostNotLookedUp if that depends on an address not known yet."""
+        for matches, wanted in self._checks:  # noqa: SIM110  a generator costs as much as a condition
+            if matches(facts) is not wanted:
+                return False
+        return True
+
+    def obstacle(self, facts: Facts) -> str:
+        """Return the key of the first condition by which the rule does not apply, or "". Raises HostNotLookedUp."""
+        for condition, wanted in self._in_order():
+            if condition.matches(facts) is not wanted:
+                return condition.key if wanted else f"unless.{condition.key}"
+        return ""
+
+    def _in_order(self) -> list[tuple[Condition, bool]]:
+        checks = [(one, True) for one in self.conditions] + [(one, False) for one in self.unless]
+        # A host name whose addresses are not known matters only if all the others are as they must be.
+        return sorted(checks, key=lambda check: _asks_for_hosts(check[0]))
+
+    def __str__(self) -> str:
+        """Return the place of the rule, with its name in quotation marks."""
+        return f'{self.where} "{self.name}"' if self.name else str(self.where)
+
+
+def _asks_for_hosts(condition: Condition) -> bool:
+    return isinstance(condition, ClientCondition) and bool(condition.networks.names)

@@ -1,0 +1,54 @@
+"""The facts about a message and its client that the conditions of rules ask for."""
+
+from collections.abc import Callable
+from dataclasses import field
+
+from mta.fast_value import fast_value
+from mta.inbound.networks import IPAddress
+from mta.message import headers
+from mta.message.encoded_words import decoded_text
+from mta.rules.patterns import MAX_TEXT
+from mta.smtp.address import Address
+
+#: Returns the present addresses of a host name in lower case; None if they are not yet known.
+HostAddresses = Callable[[str], frozenset[IPAddress] | None]
+
+
+def not_looked_up(_name: str) -> None:
+    """Return None, the answer without any look-ups."""
+
+
+@fast_value(frozen=True, slots=True)
+class Facts:
+    """The facts at one moment of a session.
+
+    `client` is an IP address, and `trusted` whether it may send anywhere, by its network or a login. `sender` None is
+    the null sender. `recipient` is None except while one recipient is decided on. `header` is the header block, or None
+    before the data. `size` is that of the message in octets: the announced one at MAIL, 0 if it is not known.
+    """
+
+    client: str
+    trusted: bool
+    sender: Address | None
+    recipient: Address | None = None
+    login: str = ""
+    helo: str = ""
+    tls: bool = False
+    header: bytes | None = None
+    size: int = 0
+    host_addresses: HostAddresses = not_looked_up
+    # The texts of header fields that were read, because several rules may ask for the same field.
+    _texts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def header_texts(self, name: str) -> tuple[str, ...]:
+        """Return the texts of the fields with this name: unfolded, decoded, and cut to MAX_TEXT characters.
+
+        The number of fields is bounded by `mta.message.headers.MAX_VALUES`.
+        """
+        if self.header is None:
+            return ()
+        found = self._texts.get(name)
+        if found is None:
+            found = tuple(decoded_text(value, MAX_TEXT) for value in headers.values(self.header, name))
+            self._texts[name] = found
+        return found
