@@ -1,6 +1,6 @@
-"""Decides which clients are trusted, and keeps the addresses of the host names in RELAY_NETWORKS up to date."""
+"""Keeps the addresses of host names that stand for clients up to date, and decides which clients are trusted."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from twisted.application.service import Service
@@ -36,38 +36,40 @@ class Addresses:
         return self.found is None or bool(self.found and self.reason)
 
 
-class TrustedClients(Service):
-    """Tells whether a client is trusted. While look-ups fail, a name keeps its last addresses."""
+class HostAddresses(Service):
+    """The present addresses of host names. While look-ups fail, a name keeps its last addresses.
+
+    `subject` begins the notices about names that do not resolve: the setting with the names.
+    """
 
     def __init__(
         self,
-        trust: TrustList,
+        names: Sequence[str],
         look_up: Callable[[str], Awaitable[Addresses]],
         clock: IReactorTime,
         event_log: EventLog,
+        *,
+        subject: str,
     ) -> None:
-        self._trust = trust
+        self._names = names
         self._look_up = look_up
         self._clock = clock
         self._event_log = event_log
+        self._subject = subject
         self._known: dict[str, frozenset[IPAddress]] = {}
         # The names without a complete answer of the DNS so far, and the last notice on each name in the log.
-        self._unsettled = set(trust.names)
+        self._unsettled = set(names)
         self._last_notice: dict[str, str] = {}
         self._timers: dict[str, IDelayedCall] = {}
 
-    def __call__(self, address: str) -> bool:
-        """Return whether the client at this IP address is trusted."""
-        return bool(self._trust.verdict(address, self._known, self._unsettled))
-
-    def may_be_trusted(self, address: str) -> bool:
-        """Return whether the client at this IP address is trusted, or may prove to be once all names are looked up."""
-        return self._trust.verdict(address, self._known, self._unsettled) is not False
+    def addresses(self, name: str) -> frozenset[IPAddress] | None:
+        """Return the addresses of one of the names, or None if it has never been looked up completely."""
+        return None if name in self._unsettled else self._known.get(name)
 
     def startService(self) -> None:
         """Look the names up, and again at the end of each lifetime."""
         super().startService()
-        for name in self._trust.names:
+        for name in self._names:
             self._refresh(name)
 
     def stopService(self) -> None:
@@ -113,9 +115,31 @@ class TrustedClients(Service):
             return
         self._last_notice[name] = effect
         if effect:
-            self._event_log.notice(f"RELAY_NETWORKS: {name} does not resolve ({addresses.reason}): {effect}")
+            self._event_log.notice(f"{self._subject}: {name} does not resolve ({addresses.reason}): {effect}")
         else:
-            self._event_log.notice(f"RELAY_NETWORKS: {name} resolves again")
+            self._event_log.notice(f"{self._subject}: {name} resolves again")
 
     def _lookup_failed(self, failure: Failure, name: str) -> None:
         self._store(Addresses(None, reason=failure.getErrorMessage()), name)
+
+
+class TrustedClients(HostAddresses):
+    """Tells whether a client is trusted."""
+
+    def __init__(
+        self,
+        trust: TrustList,
+        look_up: Callable[[str], Awaitable[Addresses]],
+        clock: IReactorTime,
+        event_log: EventLog,
+    ) -> None:
+        super().__init__(trust.names, look_up, clock, event_log, subject="RELAY_NETWORKS")
+        self._trust = trust
+
+    def __call__(self, address: str) -> bool:
+        """Return whether the client at this IP address is trusted."""
+        return bool(self._trust.verdict(address, self._known, self._unsettled))
+
+    def may_be_trusted(self, address: str) -> bool:
+        """Return whether the client at this IP address is trusted, or may prove to be once all names are looked up."""
+        return self._trust.verdict(address, self._known, self._unsettled) is not False

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.event_log.log import EventLog
 from mta.inbound.networks import HostName, TrustItem, TrustList, network
-from mta.inbound.trust import Addresses, TrustedClients
+from mta.inbound.trust import Addresses, HostAddresses, TrustedClients
 
 LIST = TrustList((TrustItem(network("127.0.0.1")), TrustItem(HostName("app.test"))))
 
@@ -73,6 +73,26 @@ class TrustedClientsTests(SynchronousTestCase):
             self.answer = Addresses(frozenset(found), reason="" if len(found) == 2 else "SERVFAIL")
             self.clock.advance(120)
             assert [text for text in addresses if self.trusted(text)] == list(map(str, trusted))
+
+    def test_the_addresses_of_a_name_are_known_after_the_first_complete_answer(self) -> None:
+        answers = {"a.test": Addresses(None, reason="SERVFAIL"), "b.test": self.answer}
+
+        async def look_up(name: str) -> Addresses:
+            return answers[name]
+
+        event_log = EventLog(self.lines.append, self.clock.seconds)
+        hosts = HostAddresses(("a.test", "b.test"), look_up, self.clock, event_log, subject="the rules")
+        assert hosts.addresses("b.test") is None
+        hosts.startService()
+        self.addCleanup(hosts.stopService)
+        assert (hosts.addresses("a.test"), hosts.addresses("b.test")) == (None, self.answer.found)
+        assert "the rules: a.test does not resolve (SERVFAIL)" in self.lines[0]
+        answers["a.test"] = Addresses(frozenset(), reason="there is no such host")
+        self.clock.advance(5)
+        assert hosts.addresses("a.test") == frozenset()
+        answers["a.test"] = Addresses(None, reason="SERVFAIL")
+        self.clock.advance(120)
+        assert hosts.addresses("a.test") == frozenset()
 
 
 class UnknownNameTests(SynchronousTestCase):
