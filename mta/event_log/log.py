@@ -150,11 +150,17 @@ class EventLog:
         """A connection was not served; or, a minute later, `more` connections of this address got the same reply."""
         self._emit("turned-away", client=client, more=more, reply=str(reply))
 
-    def refused(self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply) -> None:
-        """A sender, a recipient (if one is named) or a message was answered with a negative reply."""
+    def refused(
+        self, client: str, helo: str, sender: str, recipient: str | None, reply: Reply, *, rule: str | None = None
+    ) -> None:
+        """A sender, a recipient (if one is named) or a message was answered with a negative reply, perhaps by a rule.
+
+        `rule` is the place of the rule.
+        """
         to = None if recipient is None else f"<{recipient}>"
-        fields = {"client": client, "helo": helo, "from": f"<{sender}>", "to": to, "reply": str(reply)}
-        self._emit_limited("refused", (client, reply.code, reply.status), fields, _others(client, reply))
+        fields = {"client": client, "helo": helo, "from": f"<{sender}>", "to": to, "rule": rule, "reply": str(reply)}
+        others = {"client": client, "rule": rule, "reply": str(reply)}
+        self._emit_limited("refused", (client, reply.code, reply.status, rule), fields, others)
 
     def refused_command(self, client: str, helo: str, command: str, reply: Reply) -> None:
         """A command got a negative reply before the relay's policy was asked."""
@@ -184,8 +190,20 @@ class EventLog:
         }
         self._emit_limited("login-failed", (client, "login"), fields, {"client": client})
 
-    def accepted(self, id: QueueId, envelope: Envelope, size: int, user: str = "") -> None:
-        """A message of `size` octets is on disk and the client was told so; `user` is its login."""
+    def accepted(
+        self,
+        id: QueueId,
+        envelope: Envelope,
+        size: int,
+        user: str = "",
+        rules: str | None = None,
+        *,
+        held: bool = False,
+    ) -> None:
+        """A message of `size` octets is on disk and the client was told so; `user` is its login.
+
+        `rules` are the places of the rules that decided on it, and `held` tells whether one of them had it held.
+        """
         origin = envelope.origin
         fields: dict[str, Field] = {
             "id": id,
@@ -195,6 +213,8 @@ class EventLog:
             "recipients": len(envelope.recipients),
             "size": size,
             "user": user or None,
+            "rules": rules,
+            "held": "yes" if held else None,
         }
         self._emit_fields("accepted", fields)
 

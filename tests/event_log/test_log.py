@@ -85,6 +85,34 @@ def test_mail_of_a_user_names_the_user() -> None:
     assert lines[1].endswith(" from=<> recipients=1 size=9\n")
 
 
+def test_a_refusal_and_an_acceptance_name_their_rules() -> None:
+    lines, event_log = lines_of()
+    no = reply(550, "5.7.1", "no")
+    event_log.refused("192.0.2.1", "app", "a@b.test", "c@d.test", no, rule="10-acl.toml:5")
+    event_log.refused("192.0.2.1", "app", "a@b.test", None, no)
+    envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", "app", "ESMTP"))
+    event_log.accepted(ID, envelope, 9, rules="10-acl.toml:5,10-acl.toml:9", held=True)
+    event_log.accepted(ID, envelope, 9, rules="ALLOWED_SENDERS")
+    assert [line.partition(" from=")[2] for line in lines] == [
+        '<a@b.test> to=<c@d.test> rule=10-acl.toml:5 reply="550 5.7.1 no"\n',
+        '<a@b.test> reply="550 5.7.1 no"\n',
+        "<> recipients=1 size=9 rules=10-acl.toml:5,10-acl.toml:9 held=yes\n",
+        "<> recipients=1 size=9 rules=ALLOWED_SENDERS\n",
+    ]
+
+
+def test_refusals_of_two_rules_are_counted_apart() -> None:
+    lines, event_log = lines_of()
+    for rule in ("a.toml:1", "a.toml:2"):
+        for _ in range(60):
+            event_log.refused("192.0.2.1", "app", "a@b.test", None, reply(550, "5.7.1", "no"), rule=rule)
+    event_log.stopped()
+    assert len(lines) == 2 * 50 + 2 + 1
+    assert [line.partition(" ")[2] for line in lines[100:102]] == [
+        f'refused client=192.0.2.1 rule=a.toml:{line} reply="550 5.7.1 no" more=10\n' for line in (1, 2)
+    ]
+
+
 def test_failed_logins_of_a_client_fill_no_log() -> None:
     lines, event_log = lines_of()
     for _ in range(60):
