@@ -21,6 +21,7 @@ from tests.systemd.unit import UNIT, Unit, blocks
 
 FOLDER = os.environ.get("RELAY_SYSTEMD_TEST", "")
 PAGE = ROOT / "docs" / "systemd.md"
+SUBMISSION = ROOT / "docs" / "submission.md"
 PASSWORD = "correct-horse-battery-staple"
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="needs root and a Debian of its own: make systemd-test")
@@ -183,6 +184,40 @@ def test_a_secret_is_handed_over_where_no_other_user_sees_it(unit: Unit, world: 
     )
     assert "smarthost-password" in seen
     assert PASSWORD not in seen
+
+
+def test_clients_log_in_as_the_page_of_submission_says(unit: Unit, tmp_path: Path) -> None:
+    chain, key = authority().leaf(["mail.example.test"]).write(tmp_path)
+    unit.machine.write("/etc/smtprelay/fullchain.pem", chain.read_text())
+    unit.machine.write("/etc/smtprelay/privkey.pem", key.read_text())
+    (commands,) = blocks(SUBMISSION, "Under systemd", "sh")
+    lines, drop_in = blocks(SUBMISSION, "Under systemd", "ini")
+    settings = dict(line.split("=", 1) for line in lines.splitlines())
+    unit.configure(**settings)
+    unit.machine.shell("chgrp smtprelay /etc/smtprelay/*.pem && chmod 640 /etc/smtprelay/*.pem")
+    for name in ("app", "other"):
+        add = commands.replace(" user add app ", f" user add {name} ").replace("\n/opt/", f"\necho {PASSWORD} | /opt/")
+        # Only the first user needs a start.
+        unit.machine.shell(add if name == "app" else add.replace("systemctl restart smtprelay", ""))
+        until(
+            lambda name=name: logs_in(smtplib.SMTP_SSL("127.0.0.1", 465, timeout=20), name), what=f"a login of {name}"
+        )
+    unit.machine.shell("chown root:root /etc/smtprelay/users && chmod 600 /etc/smtprelay/users")
+    unit.configure(drop_in, **{name: text for name, text in settings.items() if name != "AUTH_USERS_FILE"})
+    unit.systemctl("restart")
+    client = smtplib.SMTP("127.0.0.1", 587, timeout=20)
+    client.starttls()
+    assert logs_in(client, "app")
+    assert PASSWORD not in unit.machine.shell("journalctl --no-pager")
+
+
+def logs_in(client: smtplib.SMTP, name: str) -> bool:
+    """Return whether a user can log in, and end the session."""
+    with client:
+        try:
+            return client.login(name, PASSWORD)[0] == 235
+        except smtplib.SMTPAuthenticationError:
+            return False
 
 
 def test_wrong_settings_are_named_in_the_journal(unit: Unit) -> None:
