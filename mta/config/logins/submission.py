@@ -1,5 +1,6 @@
 """Reads the settings of submission: the ports whose clients must log in, the users, and logins without TLS."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from mta.config import table
 from mta.config.setting import FILE_SUFFIX, MASK, Setting, SettingsReader
 from mta.users.users_file import describe_bad_lines, read_users
 
+# A comma before another user, as some images separate them. It may be part of a password, although that is unlikely.
+_COMMA = re.compile(r",[^\s,:|{}$]+[:|][{$]")
 _PORTS = (table.SUBMISSION_PORT, table.SUBMISSION_TLS_PORT)
 
 
@@ -88,6 +91,8 @@ def _users(reader: SettingsReader) -> tuple[str, int]:
     if text == MASK:
         return "", 0
     if file is None:
+        if _COMMA.search(text):
+            reader.notice("AUTH_USERS: a comma does not separate users; write each on a line of its own")
         text = "\n".join(map(_separated, text.splitlines()))
     users, bad = read_users(text)
     if bad:
