@@ -3,6 +3,7 @@
 import enum
 import errno
 import os
+import re
 import select
 import shlex
 import stat
@@ -24,6 +25,8 @@ _MAX_SECRET_OCTETS = 1 << 16
 _PIPE_PATIENCE = 10.0
 # Other white space may belong to a password.
 _BLANKS = " \t\r\n"
+# A password in a URL, where no setting takes one.
+_PASSWORD = re.compile(r":([^\s/:@]++)@")
 _QUOTES = ('""', "''", "\u201c\u201d")
 
 
@@ -151,8 +154,16 @@ class SettingsReader:
 
     def mistake(self, setting: Setting[Any], words: str) -> None:
         """Add a mistake in a setting whose value could be parsed, such as the path of a missing file."""
-        shown = "" if setting.secret else f"={shorten(repr(self.text(setting)))}"
-        self._mistake(setting.name, f"{setting.name}{shown}: {shorten(words)}", setting.example)
+        text = self.text(setting)
+        shown = "" if setting.secret else f"={shorten(repr(_PASSWORD.sub(f':{MASK}@', text)))}"
+        for password in _PASSWORD.findall(text):
+            words = words.replace(f"{password}@", f"{MASK}@")
+        line = f"{setting.name}{shown}: {shorten(words)}"
+        if text == setting.example:
+            # The mistake is about another setting.
+            self._mistakes.setdefault(setting.name, line)
+        else:
+            self._mistake(setting.name, line, setting.example)
 
     def is_mistaken(self, setting: Setting[Any]) -> bool:
         """Whether there is a mistake in a setting, or in the file of a secret."""

@@ -194,6 +194,19 @@ def test_a_mistake_found_after_parsing_is_reported_like_others() -> None:
     ]
 
 
+def test_a_value_that_is_the_example_is_not_its_own_correction() -> None:
+    reader = SettingsReader({"PORT": "2525"})
+    reader.mistake(PORT, "it needs a certificate")
+    assert reader.mistakes == ["PORT='2525': it needs a certificate"]
+
+
+def test_a_mistake_shows_no_password_of_a_url() -> None:
+    reader = SettingsReader({"PORT": "smtp://me:hid'den@host.test:25"})
+    reader.mistake(PORT, "'hid'den@host.test' is no port")
+    (line,) = reader.mistakes
+    assert line.startswith("PORT='smtp://me:****@host.test:25': '****@host.test' is no port; a correct example")
+
+
 @pytest.mark.parametrize(("text", "differs"), [("", False), ("25", False), ("025", False), ("26", True), ("x", False)])
 def test_a_default_that_is_spelled_out_does_not_differ(text: str, differs: bool) -> None:
     assert SettingsReader({"PORT": text}).is_non_default(PORT) is differs

@@ -69,6 +69,8 @@ def _service_account(reader: SettingsReader) -> ServiceAccount:
     if text == MASK:
         # A command reads the settings that a relay has published.
         return ServiceAccount(GOOGLE_TOKEN_URL, MASK, user, MASK)
+    if text.startswith(("/", "./")):
+        raise ValueError(f"it is a path, not the JSON file itself: set {table.GMAIL_SERVICE_ACCOUNT.name}{FILE_SUFFIX}")
     return google_service_account(text, user)
 
 

@@ -107,6 +107,11 @@ def test_a_text_that_is_not_the_key_of_a_service_account_is_a_mistake_that_does_
     assert "hidden" not in line
 
 
+def test_a_path_in_place_of_a_service_account_names_the_setting_for_files() -> None:
+    _, (line,) = read({"GMAIL_USER": "me@a.test", "GMAIL_SERVICE_ACCOUNT": "/run/secrets/key.json"})
+    assert line.endswith(": it is a path, not the JSON file itself: set GMAIL_SERVICE_ACCOUNT_FILE")
+
+
 def test_a_service_account_needs_an_rsa_key() -> None:
     for key in ("hidden", private_key("ec")):
         found, (line,) = read({"GMAIL_USER": "me@a.test", "GMAIL_SERVICE_ACCOUNT": account(key)})
