@@ -6,7 +6,6 @@ from harness import gsasl
 from harness.certificates import authority
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, outcome, received
-from tests.length import choose
 from tests.programs.sasl_postfix import Login, SaslPostfix, why_not
 
 ROOT = authority()
@@ -31,8 +30,9 @@ def login(**more):
     return {"SMARTHOST_USER": USER, "SMARTHOST_PASSWORD": PASSWORD, **more}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-@pytest.mark.parametrize("mechanism", choose(PASSWORDS[:1], PASSWORDS))
+@pytest.mark.parametrize("mechanism", PASSWORDS)
 def test_dovecot_accepts_the_password_by_each_mechanism(world, mechanism):
     certificate = ROOT.leaf([NAME]).write(world.home, "smarthost")
     with SaslPostfix(certificate, {USER: PASSWORD}, {}, (mechanism,)) as server:

@@ -1,13 +1,17 @@
 """Files of users as other programs write them, and the senders that each user may have."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
+from click.testing import CliRunner
 
 from harness.processes import find_program
 from harness.waiting import until
+from mta.cli.main import main
 from tests.endtoend.submission import Submission, in_clear_users, plain, submission, users_file
 from tests.endtoend.world import received
 
@@ -110,6 +114,18 @@ def test_a_file_is_read_again_when_it_changes_and_a_bad_line_is_told_and_passed_
     assert site.in_tls().say(plain("first", PASSWORD)).startswith("535")
     assert site.in_tls().say(plain("third", PASSWORD)).startswith("535")
     assert len(told_of(site, "line 2")) == 1
+
+
+def test_a_user_that_the_command_adds_may_log_in_while_the_relay_runs(world):
+    site = submission(world, world.sink(), in_clear_users({"first": PASSWORD}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTH_USERS_FILE", site.relay.environment["AUTH_USERS_FILE"])
+        done = CliRunner().invoke(main, ["user", "add", "second"], input=f"{PASSWORD}\n")
+    assert done.exit_code == 0, done.output
+    assert PASSWORD not in done.output
+    os.kill(site.relay.child.pid, signal.SIGHUP)
+    site.relay.wait_for_events("reloaded")
+    until(lambda: site.in_tls().say(plain("second", PASSWORD)).startswith("235"), what="a login of the new user")
 
 
 AUTHORS = b"From: %s\r\nTo: someone@example.test\r\nSubject: x\r\nMessage-ID: <%d@sender.test>\r\n\r\nHello\r\n.\r\n"
