@@ -7,7 +7,7 @@ import pytest
 
 from harness.waiting import until
 from tests.endtoend.mails import mail
-from tests.endtoend.submission import SECOND, STRANGER, THIRD, TRUSTING, in_clear_users, plain, submission
+from tests.endtoend.submission import SECOND, STRANGER, THIRD, TRUSTING, TlsWire, in_clear_users, plain, submission
 from tests.endtoend.wire import Wire
 from tests.endtoend.world import received
 
@@ -163,3 +163,45 @@ def test_starttls_forgets_a_login_in_clear(world):
     assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("530 5.7.0")
     assert wire.say(plain(USER, PASSWORD)).startswith("235")
     assert wire.say(b"MAIL FROM:<a@sender.test>\r\n").startswith("250")
+
+
+def test_a_stop_ends_logins_under_way_and_leaves_no_traceback(world):
+    site = submission(world, world.sink(), USERS)
+    guess(site, SECOND, 4)
+    late, begun, gone = site.in_tls(SECOND), site.in_tls(), site.in_tls(THIRD)
+    late.socket.sendall(plain(VICTIM, GUESS))
+    begun.socket.sendall(b"AUTH LOGIN\r\n")
+    gone.socket.sendall(plain(VICTIM, GUESS))
+    gone.socket.close()
+    assert begun.reply().startswith("334")
+    assert site.relay.stop() == 0
+    assert begun.reply().startswith("421")
+    assert "Traceback" not in site.relay.child.text
+    assert site.relay.events("fault") == []
+
+
+class Balanced(TlsWire):
+    """A client behind a load balancer at 127.0.0.5, which names the client's address."""
+
+    def __init__(self, port, client):
+        self._header = b"PROXY TCP4 " + client + b" 127.0.0.1 40000 465\r\n"
+        super().__init__(port, "127.0.0.5")
+
+    def connected(self, plain):
+        plain.sendall(self._header)
+        return super().connected(plain)
+
+
+def test_logins_behind_a_load_balancer_count_for_the_client_that_the_header_names(world):
+    site = submission(world, world.sink(), USERS, PROXY_NETWORKS="127.0.0.5")
+
+    def login(client: bytes, password: str) -> str:
+        """Return the reply to a login of a client behind the load balancer."""
+        wire = Balanced(site.implicit.port, client)
+        wire.say(b"EHLO client.test\r\n")
+        return wire.say(plain(USER, password))
+
+    assert login(b"192.0.2.1", PASSWORD).startswith("235")
+    assert login(b"192.0.2.2", GUESS).startswith("535")
+    assert [event["client"] for event in site.relay.events("login")] == ["192.0.2.1"]
+    assert [event["client"] for event in site.relay.wait_for_events("login-failed")] == ["192.0.2.2"]
