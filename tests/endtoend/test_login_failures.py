@@ -203,5 +203,5 @@ def test_logins_behind_a_load_balancer_count_for_the_client_that_the_header_name
 
     assert login(b"192.0.2.1", PASSWORD).startswith("235")
     assert login(b"192.0.2.2", GUESS).startswith("535")
-    assert [event["client"] for event in site.relay.events("login")] == ["192.0.2.1"]
+    assert [event["client"] for event in site.relay.wait_for_events("login")] == ["192.0.2.1"]
     assert [event["client"] for event in site.relay.wait_for_events("login-failed")] == ["192.0.2.2"]
