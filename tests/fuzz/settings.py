@@ -62,7 +62,7 @@ def check(environment: Environment) -> None:
         assert _CANARY.decode() not in line
     assert _CANARY.decode() not in " ".join(map(str, settings.effective))
     # A user's name is masked in lines, and shown for debugging.
-    assert not re.search(rf"{_CANARY.decode()}\w+_PASSWORD", repr(settings))
+    assert not re.search(rf"{_CANARY.decode()}\w+_(PASSWORD|SECRET|TOKEN|ACCOUNT|USERS)", repr(settings))
     _check_round_trip(environment.decoded())
 
 
@@ -184,6 +184,8 @@ _VALUES = (
         b".",
         b"%eth0",
     ),
+    *(b":{PLAIN}x", b"|{PLAIN}x", b"{", b"}", b"|", b"$5$", b" @x.test", b"never", b"trusted", b"usgov", b"465"),
+    *(b"https://x.test/token", b"http://x.test/", b"https://[::1]:1/", b"?x=1", b"@", b"x.onmicrosoft.com"),
     *(b"1", b"9" * 12, b"'", b'"', b"=", b"#", b"a b", b"\xe3\x80\x82", b"\xd9\xa0", b"\xc2\xb2"),
 )
 _MACROS = (
@@ -226,6 +228,15 @@ def _macro(name: str, make: Callable[[int], bytes]) -> Growth[Environment]:
 
 
 GROWTH = (
+    _shape("users", "AUTH_USERS", lambda n: b" a:{PLAIN}x" * (n // 11)),
+    _shape("lines of users", "AUTH_USERS", lambda n: b"\na:{PLAIN}x" * (n // 11)),
+    _shape("commas", "AUTH_USERS", lambda n: b":{PLAIN}" + b"," * n),
+    _shape("names behind commas", "AUTH_USERS", lambda n: b",a" * (n // 2)),
+    _shape("networks", "PROXY_NETWORKS", lambda n: b"10.0.0.1;" * (n // 9)),
+    _shape("a host", "SMARTHOST_TOKEN_URL", lambda n: b"https://" + b"a" * n),
+    _shape("brackets", "SMARTHOST_TOKEN_URL", lambda n: b"https://" + b"[" * n),
+    _shape("scopes", "SMARTHOST_TOKEN_SCOPE", lambda n: b"a " * (n // 2)),
+    _shape("a tenant", "O365_TENANT", lambda n: b"a." * (n // 2)),
     _shape("names", "RELAY_NETWORKS", lambda n: b"x.test:" * (n // 7)),
     _shape("addresses", "RELAY_NETWORKS", lambda n: b"10.0.0.1;" * (n // 9)),
     _shape("colons", "RELAY_NETWORKS", lambda n: b":" * n),
