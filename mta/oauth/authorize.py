@@ -18,6 +18,7 @@ from mta.https.interface import HttpsError, HttpsRequester
 from mta.oauth.answers import MAX_ANSWER, AccessToken, TokenAnswer, TokenLater, json_object, masked, read_answer
 from mta.oauth.grants import secrets_of
 from mta.oauth.providers import GOOGLE_CONSENT_URL, GOOGLE_SCOPE, GOOGLE_TOKEN_URL
+from mta.smtp.address import printable
 
 #: The address to which Google sends the browser: no program listens there, and the user copies it from the browser.
 REDIRECT_URL = "http://127.0.0.1:8085/"
@@ -27,7 +28,7 @@ _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 # The bounds of the seconds between two polls, and of the life of a device code.
 _INTERVALS, _LIVES = (1.0, 60.0), (60.0, 1800.0)
 _USUAL_INTERVAL, _USUAL_LIFE, _SLOWER = 5.0, 900.0, 5.0
-_MAX_PASTED = 8192
+_MAX_PASTED, _MAX_SHOWN = 8192, 300
 
 
 class AuthorizeError(Exception):
@@ -100,7 +101,8 @@ async def _device_code(https: HttpsRequester, client: DeviceClient) -> DeviceCod
     code, shown, address = map(str, texts)
     life = _seconds(fields.get("expires_in"), _USUAL_LIFE, _LIVES)
     interval = _seconds(fields.get("interval"), _USUAL_INTERVAL, _INTERVALS)
-    return DeviceCode(code, masked(shown), masked(address), life, interval)
+    # Not masked: an address may be longer than the words that could be tokens.
+    return DeviceCode(code, printable(shown[:_MAX_SHOWN]), printable(address[:_MAX_SHOWN]), life, interval)
 
 
 @dataclass(frozen=True, slots=True)

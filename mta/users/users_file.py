@@ -183,7 +183,7 @@ def read_senders(words: Sequence[str]) -> SenderList | None:
             elif word != "*":
                 addresses.add(_comparable(parse_address(word)))
         except AddressError:
-            raise UserLineError("a word behind its secret is not a sender: an address, @domain or *") from None
+            raise UserLineError("one of its senders is not an address, @domain or *") from None
     if not words or "*" in words:
         return None
     return SenderList(frozenset(addresses), frozenset(domains))

@@ -166,6 +166,12 @@ def landed(**fields: str) -> str:
     return f"{REDIRECT_URL}?{urlencode(fields)}"
 
 
+def test_a_long_address_is_shown_whole():
+    address = "https://login.partner.microsoftonline.cn/common/oauth2/deviceauth"
+    (code,) = Flow(answer(CODE | {"verification_uri": address})).shown
+    assert code.address == address
+
+
 def test_the_address_for_consent_asks_for_a_refresh_token_with_state_and_pkce():
     parts = urlsplit(CONSENT.address)
     fields = {name: value for name, [value] in parse_qs(parts.query).items()}

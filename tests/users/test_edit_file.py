@@ -50,7 +50,7 @@ def test_a_line_that_could_not_be_read_is_not_written():
     for name in ("", "a b", "a:b", "#a"):
         with pytest.raises(UserLineError):
             with_user(FILE, name, SCRAM, None, keep_senders=True)
-    with pytest.raises(UserLineError, match="not a sender"):
+    with pytest.raises(UserLineError, match="not an address"):
         with_user(f"alice:{BCRYPT} nonsense\n", "alice", SCRAM, None, keep_senders=True)
 
 
