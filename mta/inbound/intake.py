@@ -141,7 +141,8 @@ class Incoming:
             self._write(data)
         else:
             self._add_to_header(data, ended=False)
-        self._account_memory()
+        if self._refusal is None:
+            self._account_memory()
 
     async def store(self) -> Reply:
         """Store the message and return the reply, which is positive once the message is on disk.
@@ -189,7 +190,7 @@ class Incoming:
         held = self._buffers + (self._writer.in_memory if self._head is None else len(self._head))
         intake.in_memory += held - self._held
         self._held = held
-        if intake.in_memory > intake.limits.octets_in_memory and self._refusal is None:
+        if intake.in_memory > intake.limits.octets_in_memory:
             self._spill()
 
     def _spill(self) -> None:

@@ -268,6 +268,18 @@ def test_the_buffers_of_tls_count_while_a_message_comes_in_and_not_after() -> No
     assert parts.intake.in_memory == 0
 
 
+@pytest.mark.parametrize("pieces", [(b"a" * 2000,), (b"A: b\r\n\r\n", b"x"), (b"Received: a\r\n" * 3 + b"\r\n",)])
+def test_a_message_that_is_refused_takes_no_memory_any_more(pieces: tuple[bytes, ...]) -> None:
+    parts = Listening(InboundLimits(header_size=1000, hops=2))
+    incoming = parts.intake.begin(envelope("bob@b.test"), Client(FRIEND, trusted=True), "TLSv1.3")
+    if len(pieces) > 1:
+        incoming._writer = FailingWriter(QueueFull("full"))  # type: ignore[assignment]
+    for piece in pieces:
+        incoming.write(piece)
+    assert store(incoming).code in {452, 552, 554}
+    assert parts.intake.in_memory == 0
+
+
 class FailingWriter:
     size = 0
     in_memory = 0
