@@ -110,6 +110,7 @@ MAY_IMPORT = {
         "mta.message",
         "mta.tls",
         "mta.users",
+        "mta.rules",
         "mta.inbound.sockets",
     }
     | _SEAMS,

@@ -1,11 +1,12 @@
 """Puts the parts of a relay together around its open queue. `mta.daemon.relay` starts and stops them."""
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from twisted.application.service import IService
+from twisted.internet.interfaces import IReactorTime
 
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
@@ -32,6 +33,7 @@ from mta.delivery.settlement import Settler
 from mta.dkim.signature import Canon
 from mta.dkim.signer import DkimSigner, Signer, UnsignedNotices
 from mta.dns.resolver import DnsResolver, make_resolver
+from mta.event_log.log import EventLog
 from mta.event_log.repeats import WINDOW as REPEATS_ROUND
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
@@ -39,7 +41,7 @@ from mta.inbound.listener import SmtpServerFactory
 from mta.inbound.policy import DomainCheck
 from mta.inbound.session import Session
 from mta.inbound.sockets.ports import room_for_clients
-from mta.inbound.trust import TrustedClients
+from mta.inbound.trust import Addresses, HostAddresses, TrustedClients
 from mta.message.envelope import Envelope
 from mta.oauth.grants import Grant
 from mta.oauth.token_file import TokenFile
@@ -50,6 +52,7 @@ from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, A
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Route
 from mta.routing.router import MailRouter
+from mta.rules.book import CurrentRules
 from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
 from mta.tls.client import TrustStore
@@ -106,13 +109,31 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
     threads = CheckThreads(clock)
-    new_session = partial(Session, policy=policy, intake=intake, check_domain=check, event_log=event_log)
+    current_rules = CurrentRules()
+    rule_hosts = _rule_hosts(current_rules, trust_lookup(resolver), clock, event_log)
+    new_session = partial(
+        Session,
+        policy=policy,
+        intake=intake,
+        check_domain=check,
+        rules=current_rules,
+        host_addresses=rule_hosts.addresses,
+        event_log=event_log,
+    )
     factory = listener(context, trusted, threads, limits, new_session)
-    services = [trusted, delivery, threads, *_periodic_services(context, queue, delivery)]
+    services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
     if tokens is not None:
         services.append(tokens)
     control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble)
     return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)))
+
+
+def _rule_hosts(
+    current: CurrentRules, look_up: Callable[[str], Awaitable[Addresses]], clock: IReactorTime, event_log: EventLog
+) -> HostAddresses:
+    """Return the addresses of the host names by which rules name clients."""
+    names = () if current.book is None else current.book.host_names
+    return HostAddresses(names, look_up, clock, event_log, subject="the rules")
 
 
 def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile | None) -> LocalMail:

@@ -7,6 +7,7 @@ from twisted.logger import Logger
 
 from mta.event_log.log import EventLog
 from mta.inbound.limits import InboundLimits
+from mta.inbound.message_rules import MessageRules
 from mta.inbound.policy import Client
 from mta.message import headers
 from mta.message.envelope import Envelope
@@ -86,9 +87,9 @@ class Intake:
         """Return whether a message that has a hundred recipients may have one more."""
         return self.surplus_recipients < self.limits.surplus_recipients
 
-    def begin(self, envelope: Envelope, client: Client, tls: str = "") -> "Incoming":
-        """Begin a message. `tls` names protocol and cipher for the trace header."""
-        return Incoming(self, envelope, client, tls)
+    def begin(self, envelope: Envelope, client: Client, tls: str = "", rules: MessageRules | None = None) -> "Incoming":
+        """Begin a message. `tls` names protocol and cipher for the trace header, `rules` decide after the data."""
+        return Incoming(self, envelope, client, tls, rules)
 
 
 class Incoming:
@@ -103,24 +104,28 @@ class Incoming:
         "_buffers",
         "_claim",
         "_client",
+        "_deliverable",
         "_envelope",
         "_head",
         "_held",
         "_intake",
         "_refusal",
+        "_rules",
         "_seen",
-        "_stored",
         "_tls",
         "_writer",
         "id",
     )
 
-    def __init__(self, intake: Intake, envelope: Envelope, client: Client, tls: str) -> None:
+    def __init__(
+        self, intake: Intake, envelope: Envelope, client: Client, tls: str, rules: MessageRules | None
+    ) -> None:
         self._intake = intake
         self._envelope = envelope
         self._client = client
         self._tls = tls
         self._buffers = SESSION_OCTETS if tls else 0
+        self._rules = rules
         self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
         # The octets up to the end of the header block and behind it; None once they are passed on.
@@ -129,7 +134,8 @@ class Incoming:
         self._refusal: Reply | None = None
         # Octets of memory that this message takes, as counted in `Intake.in_memory`.
         self._held = 0
-        self._stored = False
+        # Whether the message is stored and not held.
+        self._deliverable = False
         # The lease of the stored message; None if there is no room for its delivery now.
         self._claim: Claim | None = None
 
@@ -151,13 +157,18 @@ class Incoming:
         """
         if self._refusal is None and self._head is not None:
             self._add_to_header(b"", ended=True)
+        rules = self._rules
+        if rules is not None and self._refusal is None and (denial := rules.refusal(self._writer.size)) is not None:
+            self._refuse(denial)
         if self._refusal is not None:
             return self._refusal
         intake = self._intake
+        held = rules is not None and rules.rulings.held
         try:
             body = self._writer.finish()
-            mail = NewMail(self.id, self._envelope, body)
-            self._claim = await intake.queue.add(mail, intake.wall_clock(), intake.delivery.lease(body.size))
+            mail = NewMail(self.id, self._envelope, body, held)
+            lease = None if held else intake.delivery.lease(body.size)
+            self._claim = await intake.queue.add(mail, intake.wall_clock(), lease)
         except QueueError as error:
             return self._refuse_error(error)
         except Exception as error:  # noqa: BLE001  a bug costs the client no reply
@@ -166,13 +177,19 @@ class Incoming:
             return QUEUE_BROKEN
         finally:
             self._release_memory()
-        self._stored = True
-        intake.event_log.accepted(self.id, self._envelope, body.size, self._client.user)
+        self._deliverable = not held
+        places = None if rules is None else rules.rulings.places
+        intake.event_log.accepted(self.id, self._envelope, body.size, self._client.user, places, held=held)
         return reply(250, "2.0.0", f"Ok: queued as {self.id}")
 
+    @property
+    def refused_by(self) -> str | None:
+        """The place of the rule that refused the message; None if no rule did."""
+        return None if self._rules is None else self._rules.refused_by
+
     def deliver(self) -> None:
-        """Hand the message to the delivery if it was stored."""
-        if not self._stored:
+        """Hand the message to the delivery if it was stored and is not held."""
+        if not self._deliverable:
             return
         if self._claim is None:
             self._intake.delivery.wake()
@@ -194,10 +211,12 @@ class Incoming:
             self._spill()
 
     def _spill(self) -> None:
-        """Move the body to its file, or refuse the message if its header is large and unfinished."""
+        """Move the body to its file, or refuse the message if its header is large and must stay in memory."""
+        kept = 0 if self._rules is None else self._rules.in_memory
+        if max(kept, 0 if self._head is None else len(self._head)) > _SMALL_HEADER:
+            self._refuse(LOW_MEMORY)
+            return
         if self._head is not None:
-            if len(self._head) > _SMALL_HEADER:
-                self._refuse(LOW_MEMORY)
             return
         try:
             self._writer.spill()
@@ -261,7 +280,11 @@ class Incoming:
             return
         kept = headers.strip(block, found, trusted=self._client.trusted)
         blank_line = b"\r\n" if headers.needs_blank_line(head, end) else b""
-        self._write(b"".join((self._trace(found), kept, blank_line, head[end:])))
+        stored = b"".join((self._trace(found), kept, blank_line, head[end:]))
+        if (rules := self._rules) is not None:
+            rules.read_header(block, len(stored) - len(head))
+            self._buffers += rules.in_memory
+        self._write(stored)
 
     def _is_loop(self, block: bytes) -> bool:
         """Return whether a stranger's message was delivered here before.

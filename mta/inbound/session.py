@@ -15,10 +15,14 @@ from mta.coroutines import start
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
 from mta.inbound.login import Logins, SessionLogin
+from mta.inbound.message_rules import MessageRules, Rulings
 from mta.inbound.policy import Client
 from mta.inbound.sender_rule import SenderRule
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import protocol_keyword
+from mta.rules.acl import Acl
+from mta.rules.book import CurrentRules
+from mta.rules.facts import Facts, HostAddresses
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
@@ -58,6 +62,7 @@ class CheckDomain(TypingProtocol):
 class Session:
     """The session of one client.
 
+    `rules` are asked about mail that the policy accepts, and `host_addresses` answers for the host names in them.
     `reply_ready` is called with each reply that was not known when its event was handled. `logins` must be given if the
     machine may offer AUTH.
     """
@@ -69,6 +74,8 @@ class Session:
         intake: Intake,
         *,
         check_domain: CheckDomain,
+        rules: CurrentRules,
+        host_addresses: HostAddresses,
         event_log: EventLog,
         reply_ready: Callable[[Reply], None],
         logins: Logins | None = None,
@@ -79,6 +86,8 @@ class Session:
         self._policy = policy
         self._intake = intake
         self._check_domain = check_domain
+        self._rules = rules
+        self._host_addresses = host_addresses
         self._event_log = event_log
         self._reply_ready = reply_ready
         self._helo = ""
@@ -93,6 +102,8 @@ class Session:
         self.tls_due = False
         self._mail = events.MailFrom(None)
         self._recipients: dict[Address, Recipient] = {}
+        # The decisions of rules on these recipients, if there are any.
+        self._rulings: Rulings | None = None
         self._incoming: Incoming | None = None
         #: Whether the client is sending a body.
         self.in_body = False
@@ -129,7 +140,31 @@ class Session:
         verdict = self._policy.sender(self.client, event.sender)
         if not verdict.positive:
             self._log_refusal(None, verdict)
+        elif event.size and (book := self._rules.book) is not None and book.acl is not None:
+            return self._refusal_of_size(book.acl, event.size) or verdict
         return verdict
+
+    def _refusal_of_size(self, acl: Acl, size: int) -> Reply | None:
+        """Return the refusal of a message by its announced size, or None."""
+        ruling = acl.at_mail(self._facts(size=size))
+        if ruling is None or ruling.refusal is None:
+            return None
+        self._log_refusal(None, ruling.refusal, str(ruling.rule.where))
+        return ruling.refusal
+
+    def _facts(self, recipient: Address | None = None, size: int = 0) -> Facts:
+        client = self.client
+        return Facts(
+            client.address,
+            client.trusted,
+            self._mail.sender,
+            recipient,
+            client.user,
+            self._helo,
+            bool(self._tls),
+            size=size,
+            host_addresses=self._host_addresses,
+        )
 
     def _rcpt_to(self, event: events.RcptTo) -> Reply | None:
         recipient = event.recipient
@@ -147,6 +182,11 @@ class Session:
         if not verdict.positive:
             self._log_refusal(str(recipient.address), verdict)
         elif not self.closed:
+            book = self._rules.book
+            if book is not None and book.acl is not None:
+                refusal = self._refusal_of_recipient(book.acl, recipient.address)
+                if refusal is not None:
+                    return refusal
             # A recipient that is given twice gets the message once, with the DSN parameters of the first RCPT.
             recipients = self._recipients
             before = len(recipients)
@@ -154,6 +194,19 @@ class Session:
             if len(recipients) > max(before, MIN_RECIPIENTS):
                 self._intake.surplus_recipients += 1
         return verdict
+
+    def _refusal_of_recipient(self, acl: Acl, address: Address) -> Reply | None:
+        """Return the refusal of a recipient by the rules, or None."""
+        ruling = acl.at_recipient(self._facts(address))
+        if ruling is None:
+            return None
+        if ruling.refusal is not None:
+            self._log_refusal(str(address), ruling.refusal, str(ruling.rule.where))
+            return ruling.refusal
+        if self._rulings is None:
+            self._rulings = Rulings()
+        self._rulings.add(ruling)
+        return None
 
     def _data_begin(self, _event: events.DataBegin) -> Reply:
         mail = self._mail
@@ -169,9 +222,17 @@ class Session:
             mail.ret,
             mail.envid,
         )
-        self._incoming = self._intake.begin(envelope, self.client, self._tls)
+        rules = None
+        if self._rules.book is not None or self._rulings is not None:
+            rules = self._message_rules()
+        self._incoming = self._intake.begin(envelope, self.client, self._tls, rules)
         self.in_body = True
         return canned_replies.SEND_DATA
+
+    def _message_rules(self) -> MessageRules:
+        book = self._rules.book
+        acl = None if book is None else book.acl
+        return MessageRules(acl, self._facts(), tuple(self._recipients), self._rulings or Rulings())
 
     def _body_part(self, event: events.BodyPart) -> None:
         assert self._incoming is not None, "a body part comes after its beginning"
@@ -192,7 +253,7 @@ class Session:
         if verdict.positive:
             self.accepted += 1
         else:
-            self._log_refusal(None, verdict)
+            self._log_refusal(None, verdict, incoming.refused_by)
         self._clear_recipients()
         try:
             self._reply_ready(verdict)
@@ -240,15 +301,16 @@ class Session:
         elif unfinished:
             self.log_end(event.reason)
 
-    def _log_refusal(self, recipient: str | None, verdict: Reply) -> None:
+    def _log_refusal(self, recipient: str | None, verdict: Reply, rule: str | None = None) -> None:
         sender = "" if self._mail.sender is None else str(self._mail.sender)
-        self._event_log.refused(self.client.address, self._helo, sender, recipient, verdict)
+        self._event_log.refused(self.client.address, self._helo, sender, recipient, verdict, rule=rule)
 
     def _clear_recipients(self) -> None:
         surplus = len(self._recipients) - MIN_RECIPIENTS
         if surplus > 0:
             self._intake.surplus_recipients -= surplus
         self._recipients.clear()
+        self._rulings = None
 
     def _drop_transaction(self) -> None:
         self._clear_recipients()

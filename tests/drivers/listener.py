@@ -20,6 +20,8 @@ from mta.inbound.sockets.port_rule import RELAY_PORT, PortRule
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
+from mta.rules.book import CurrentRules, RuleBook
+from mta.rules.facts import HostAddresses, not_looked_up
 from mta.smtp.domains import DomainList
 from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
@@ -77,7 +79,8 @@ class SlowQueue(MemoryQueue):
 class Listening:
     """A listening side with its parts. Mail for `relay.test` is taken from strangers; `here.test` is local.
 
-    With `users`, the text of a users' file, they may log in; their passwords are checked at once.
+    With `users`, the text of a users' file, they may log in; their passwords are checked at once. `rules` are the
+    operator's.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Listening:
         leniency: Leniency = STRICT,
         users: str = "",
         logins: LoginPolicy = INSIDE_TLS,
+        rules: RuleBook | None = None,
     ) -> None:
         self.leniency = leniency
         self.clock = Clock()
@@ -106,6 +110,9 @@ class Listening:
         self.protocol: type[SmtpServerProtocol] = SmtpServerProtocol
         self.check_domain: CheckDomain = lambda _domain, done: done(RECIPIENT_OK)
         self.policy: Policy = RelayPolicy(DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob")
+        #: The rules of the operator; a test may replace the book.
+        self.rules = CurrentRules(rules)
+        self.host_addresses: HostAddresses = not_looked_up
         self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.intake = Intake(
             self.queue,
@@ -143,6 +150,8 @@ class Listening:
             self.policy,
             self.intake,
             check_domain=self.check_domain,
+            rules=self.rules,
+            host_addresses=self.host_addresses,
             event_log=self.event_log,
             reply_ready=reply_ready,
             logins=self.logins if self.logins is not None and self.logins.offered_on(rule) else None,
