@@ -33,7 +33,7 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         f"may send anywhere: {settings.trusted}",
         f"anyone may send to: {_for_all(settings)}",
         *_logins(settings),
-        f"local domains: {settings.local_domains}, delivered to {_local(settings)}",
+        f"local domains: {settings.local_domains}, delivered to {describe_local_delivery(settings)}",
         f"all other mail goes to: {'; '.join(_route(settings))}",
         f"DKIM: {_dkim(settings)}",
         f"limits: {write_size(settings.message_size_limit)} a message, {_line_length(settings)}",
@@ -89,7 +89,8 @@ def _for_all(settings: Settings) -> str:
     return f"the local domains, {settings.relay_domains}" if settings.relay_domains.patterns else "the local domains"
 
 
-def _local(settings: Settings) -> str:
+def describe_local_delivery(settings: Settings) -> str:
+    """Return the place that local mail is delivered to, in words."""
     rule = settings.local_delivery
     words = _LOCAL[rule.kind].format(mail_dir=settings.mail_dir, rule=rule)
     return words + (f", aliases from {settings.aliases_file}" if settings.aliases_file else "")

@@ -6,14 +6,13 @@ They are here because neither `inbound` nor `delivery` may import `dns`.
 from collections.abc import Awaitable, Callable, Sequence
 
 from mta.delivery.local.lmtp import LookUp
-from mta.dns.answers import AddressAnswer, Found, LookupFailed
-from mta.dns.resolver import DnsResolver
+from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.inbound.networks import client_address
 from mta.inbound.trust import Addresses
 from mta.message.outcome import TryLater
 
 
-def trust_lookup(resolver: DnsResolver) -> Callable[[str], Awaitable[Addresses]]:
+def trust_lookup(resolver: Resolver) -> Callable[[str], Awaitable[Addresses]]:
     """Return the look-up of a host name in RELAY_NETWORKS."""
 
     async def look_up(name: str) -> Addresses:
@@ -27,7 +26,7 @@ def trust_lookup(resolver: DnsResolver) -> Callable[[str], Awaitable[Addresses]]
     return look_up
 
 
-def store_lookup(resolver: DnsResolver, *, ipv6: bool) -> LookUp:
+def store_lookup(resolver: Resolver, *, ipv6: bool) -> LookUp:
     """Return the look-up of the mail store's host."""
 
     async def look_up(host: str) -> Sequence[str] | TryLater:

@@ -1,0 +1,147 @@
+"""The parts of a relay that decide about a message, built from its settings as the daemon builds them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from twisted.internet.defer import Deferred, execute
+
+from mta.cli.explain.trust import Lookups, Trust, trust_of
+from mta.config.settings import Settings
+from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
+from mta.delivery.local.aliases import AliasesFile
+from mta.delivery.local.forward import Forwarding
+from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver
+from mta.inbound.policy import Client, RelayPolicy
+from mta.inbound.sender_rule import SenderRule
+from mta.routing.private_addresses import OwnSockets
+from mta.routing.router import MailRouter
+from mta.routing.rules import RouterRules
+from mta.rules.book import RuleBook
+from mta.rules.facts import HostAddresses
+from mta.smtp.address import Address
+from mta.smtp.limits import STRICT, Leniency
+from mta.users.users_file import User
+
+
+class NoLookups:
+    """The resolver of a run without DNS: every look-up fails."""
+
+    async def mx(self, name: str) -> MxAnswer:
+        """Return a failure."""
+        return LookupFailed(f"{name} is not looked up without --dns")
+
+    async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:  # noqa: ARG002  the interface
+        """Return a failure."""
+        return LookupFailed(f"{name} is not looked up without --dns")
+
+
+@dataclass(frozen=True, slots=True)
+class DecidingParts:
+    """The deciding parts of one relay."""
+
+    settings: Settings
+    policy: RelayPolicy
+    rules: RouterRules
+    router: MailRouter
+    #: Whether the router may ask the DNS.
+    dns: bool
+    trust: Callable[[str], Trust]
+    #: The user that has logged in; None without a login.
+    user: User | None = field(repr=False)
+    #: None if there are no rules.
+    book: RuleBook | None
+    #: The addresses of a host name in a rule; None if they are not known.
+    host_addresses: HostAddresses
+
+    def can_route(self, address: Address) -> bool:
+        """Return whether the route of an address can be found now: with the DNS, or without asking it."""
+        return self.dns or (address.is_literal and self.settings.smarthost is None)
+
+    def leniency(self, client: Client) -> Leniency:
+        """Return the leniency with which the relay reads the commands of a client."""
+        lenient = client.trusted or self.trust(client.address).verdict is None
+        return Leniency(self.settings.mailname, names=True) if lenient else STRICT
+
+    def client(self, address: str) -> Client:
+        """Return the client at an address, after the login if there is one."""
+        user = self.user
+        if user is None:
+            return Client(address, bool(self.trust(address).verdict))
+        senders = None if user.senders is None else SenderRule(user.name, user.senders)
+        return Client(address, trusted=True, user=user.name, senders=senders)
+
+    def reason(self, client: Client, address: Address) -> str:
+        """Return why the policy accepts mail of a client for an address."""
+        if self.rules.is_local(address.domain):
+            return f"{address.domain or address.local} is local"
+        if client.user:
+            return f"the user {client.user} may send anywhere"
+        if client.trusted:
+            return self.trust(client.address).words
+        found = "" if self.can_route(address) else ", if the DNS has a host for its mail (--dns looks)"
+        return f"{address.domain} is in RELAY_DOMAINS{found}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of a relay's decisions besides its settings."""
+
+    book: RuleBook | None
+    #: The user that has logged in; None without a login.
+    user: User | None = field(default=None, repr=False)
+    #: Without one, no name is looked up.
+    resolver: Resolver | None = None
+    #: The known addresses of host names in RELAY_NETWORKS and in rules.
+    lookups: Lookups = field(default_factory=dict)
+
+
+def deciding_parts(settings: Settings, sources: Sources, notice: Callable[[str], None]) -> DecidingParts:
+    """Return the deciding parts of the relay of some settings.
+
+    `notice` gets a line for each problem in the aliases file.
+    """
+    lookups, resolver = sources.lookups, sources.resolver
+    unsettled = frozenset(settings.trusted.names) - lookups.keys()
+
+    def trust(address: str) -> Trust:
+        return trust_of(settings, address, lookups, unsettled)
+
+    def may_be_trusted(address: str) -> bool:
+        return trust(address).verdict is not False
+
+    rules = router_rules(settings, _own_sockets(settings))
+    local = local_mail(settings, _run, time.time, _forwarding(settings, notice))
+    policy = relay_policy(settings, rules, local, may_be_trusted)
+    router = MailRouter(rules, resolver or NoLookups(), time.monotonic)
+    return DecidingParts(
+        settings, policy, rules, router, resolver is not None, trust, sources.user, sources.book, lookups.get
+    )
+
+
+def _own_sockets(settings: Settings) -> OwnSockets:
+    addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
+    return OwnSockets((address, port) for address in addresses for port in settings.ports)
+
+
+def _forwarding(settings: Settings, notice: Callable[[str], None]) -> Forwarding | None:
+    """Return the aliases for questions about recipients; no message is ever forwarded."""
+    if settings.aliases_file is None:
+        return None
+    aliases = AliasesFile(settings.aliases_file, notice)
+    return Forwarding(
+        aliases.current,
+        settings.local_domains.matches,
+        new_id=_never,
+        writer=_never,
+        require_room=_never,
+    )
+
+
+def _run(work: Callable[[], Any]) -> "Deferred[Any]":
+    return execute(work)
+
+
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("a dry run delivers nothing")

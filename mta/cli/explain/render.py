@@ -1,0 +1,97 @@
+"""Prints explanations: for a reader, each stage with its decisions, and as JSON."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from mta.cli.explain.values import Explanation, MailVerdict, Moment, RouteVerdict
+
+_STAGE_WIDTH = 11
+_MAX_PASSED_OVER = 10
+_WHEN = {
+    Moment.EHLO: "at EHLO",
+    Moment.MAIL: "at MAIL",
+    Moment.RCPT: "at RCPT",
+    Moment.DATA: "after the data",
+}
+
+
+def as_lines(explanation: Explanation) -> Iterator[str]:
+    """Yield the lines for a reader: the name of each stage, and beside it what is decided."""
+    yield from _stage("acl", _merged((each.recipient, _acl_words(each)) for each in explanation.acl))
+    yield from _passed_over(explanation.acl)
+    if explanation.router:
+        yield from _stage("router", _merged((each.recipient, _route_words(each)) for each in explanation.router))
+        yield from _stage("retry", [f"{explanation.retry} (RETRY_SCHEDULE)"])
+    for hint in explanation.hints:
+        yield f"note: {hint}"
+
+
+def as_object(explanation: Explanation) -> dict[str, object]:
+    """Return the explanation as an object for JSON."""
+    return {
+        "goes_on": explanation.goes_on,
+        "acl": [_acl_object(each) for each in explanation.acl],
+        "router": [_route_object(each) for each in explanation.router],
+        "retry": {"schedule": explanation.retry, "setting": "RETRY_SCHEDULE"},
+        "hints": list(explanation.hints),
+    }
+
+
+def _stage(name: str, lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield f"{name:{_STAGE_WIDTH}}{line}"
+        name = ""
+
+
+def _passed_over(decisions: Iterable[MailVerdict]) -> Iterator[str]:
+    """Yield a line for each rule that was asked and does not apply, up to a number of lines."""
+    told = list(dict.fromkeys(text for decision in decisions for text in decision.passed_over))
+    for text in told[:_MAX_PASSED_OVER]:
+        yield f"{'':{_STAGE_WIDTH}}passes over {text}"
+    if len(told) > _MAX_PASSED_OVER:
+        yield f"{'':{_STAGE_WIDTH}}and {len(told) - _MAX_PASSED_OVER} more rules (--json lists them)"
+
+
+def _merged(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield a line for each run of subjects with the same words. One run for all subjects names no subject."""
+    runs = [(words, [subject for subject, _ in run]) for words, run in groupby(pairs, lambda pair: pair[1])]
+    for words, subjects in runs:
+        named = ", ".join(filter(None, subjects))
+        yield f"{named}: {words}" if named and len(runs) > 1 else words
+
+
+def _acl_words(decision: MailVerdict) -> str:
+    moment = "" if decision.moment is Moment.RCPT and decision.reply is None else f" {_WHEN[decision.moment]}"
+    rule = f"by {decision.rule}" if decision.rule else ""
+    otherwise = f"without that rule: {decision.otherwise}" if decision.otherwise else ""
+    reply = "" if decision.reply is None else str(decision.reply)
+    told = "; ".join(filter(None, (reply, decision.reason, rule, otherwise)))
+    return f"{decision.verdict}{moment}: {told}"
+
+
+def _route_words(decision: RouteVerdict) -> str:
+    return f"{decision.words} ({decision.setting})" if decision.setting else decision.words
+
+
+def _acl_object(decision: MailVerdict) -> dict[str, object]:
+    return {
+        "command": decision.moment.value,
+        "recipient": decision.recipient or None,
+        "verdict": decision.verdict,
+        "reply": None if decision.reply is None else str(decision.reply),
+        "reason": decision.reason or None,
+        "rule": decision.rule or None,
+        "without_rule": decision.otherwise or None,
+        "passed_over": list(decision.passed_over),
+    }
+
+
+def _route_object(decision: RouteVerdict) -> dict[str, object]:
+    return {
+        "recipient": decision.recipient,
+        "route": decision.kind.value,
+        "hosts": list(decision.hosts),
+        "setting": decision.setting or None,
+        "returned": decision.failed,
+        "text": decision.words,
+    }
