@@ -28,6 +28,14 @@ def test_a_process_with_any_root_id_may_not_hold_a_low_port(monkeypatch: pytest.
     require_allowed_user(settings(PORT="1024"))
 
 
+def test_the_lowest_of_all_ports_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_user(monkeypatch, 0, 0, 0)
+    login = {"CERTIFICATE_PATH": __file__, "KEY_PATH": __file__, "AUTH_USERS": "app:{PLAIN}secret", "RUN_AS": "0:0"}
+    with pytest.raises(PrivilegeError, match="hold port 465 as root"):
+        require_allowed_user(settings(PORT="2525", SUBMISSION_PORT="587", SUBMISSION_TLS_PORT="465", **login))
+    require_allowed_user(settings(PORT="2525", SUBMISSION_PORT="2587", **login))
+
+
 def test_a_process_without_root_may_hold_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, 7, 7, 7)
     require_allowed_user(settings(PORT="25"))
