@@ -136,8 +136,6 @@ class SettingsReader:
 
     def file_of(self, setting: Setting[Any]) -> Path | None:
         """Return the regular file that a secret comes from, or None: also for a pipe, which can be read only once."""
-        if self.source(setting) is Source.ENVIRONMENT:
-            return None
         path = Path(self._environ.get(setting.name + FILE_SUFFIX, "").strip(_BLANKS))
         try:
             return path.absolute() if path.is_file() else None

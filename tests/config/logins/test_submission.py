@@ -151,6 +151,7 @@ def test_users_from_a_pipe_are_read_once_and_do_not_change() -> None:
         ("a:{PLAIN}x\nb:{PLAIN}y", ["a:{PLAIN}x", "b:{PLAIN}y"]),
         ("a:{PLAIN}x a@example.org @example.net", ["a:{PLAIN}x a@example.org @example.net"]),
         ("a:{PLAIN}x *", ["a:{PLAIN}x *"]),
+        ("#a:{PLAIN}x b:{PLAIN}y", ["#a:{PLAIN}x b:{PLAIN}y"]),
         ("# a:b c:d\na:{PLAIN}x b:{PLAIN}y", ["# a:b c:d", "a:{PLAIN}x", "b:{PLAIN}y"]),
     ],
 )
