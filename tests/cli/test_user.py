@@ -88,7 +88,7 @@ def test_the_file_is_that_of_the_option_or_of_the_setting(run, path, tmp_path):
     ("words", "input", "told"),
     [
         (["add", "al ice"], "x\n", "the name of a user"),
-        (["add", "alice", "--senders", "nonsense"], "x\n", "not a sender"),
+        (["add", "alice", "--senders", "nonsense"], "x\n", "not an address"),
         (["add", "alice"], "", "no password in its first line"),
         (["add", "alice"], "\nx\n", "no password in its first line"),
         (["add", "alice"], "x" * 1025, "1 to 1024 octets"),
