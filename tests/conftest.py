@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.length import FULL, SHORT_EXAMPLES
+from tests.said_secrets import LoggedText, said, secrets_of
 
 _EXAMPLES = DirectoryBasedExampleDatabase(Path(__file__).parent.parent / ".hypothesis" / "examples")
 # On a busy machine, and in a fresh clone where Hypothesis first makes its tables of characters, slowness is no fault.
@@ -20,6 +21,22 @@ settings.load_profile("relay")
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run at the same time: more than there are cores, because those of the daemon also wait."""
     return max(2, len(os.sched_getaffinity(0)) * 3 // 2)
+
+
+_logged = LoggedText()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Fail a test whose output, or Twisted's log of it, contains a secret of its module."""
+    report = yield
+    logged = _logged.take()
+    if report.when == "call" and report.passed and isinstance(item, pytest.Function):
+        found = said(secrets_of(item.module), "\n".join([logged, *(text for _, text in report.sections)]))
+        if found:
+            report.outcome = "failed"
+            report.longrepr = f"the test made the code say secrets: {found}"
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
