@@ -96,6 +96,15 @@ MAY_IMPORT = {
         "mta.routing.route",
         "mta.users.users_file",
     },
+    "mta.config.rules": {
+        "mta.config.setting",
+        "mta.config.table",
+        "mta.config.trust",
+        "mta.config.sources.exim",
+        "mta.inbound.networks",
+        "mta.rules",
+        "mta.smtp.address",
+    },
     "mta.config.sources": {
         "mta.config.setting",
         "mta.config.table",

@@ -1,0 +1,1 @@
+"""The operator's rules: the files and settings that have them, and the reader that makes values of them."""

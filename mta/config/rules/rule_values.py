@@ -1,0 +1,181 @@
+"""Makes conditions and actions of the values in rules. Mistakes are told with the place and a correct example."""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from mta.config.rules.keys import RuleKey, ValueForm
+from mta.config.rules.pattern_items import PatternItems, PlacedItem
+from mta.config.rules.toml_tables import TableEntry
+from mta.config.setting import shorten
+from mta.config.sources.exim import read_size
+from mta.config.trust import read_trust
+from mta.inbound.networks import TrustItem, TrustList, network
+from mta.rules.actions import Accept, Action, Hold, read_defer, read_deny
+from mta.rules.conditions import (
+    ClientCondition,
+    Condition,
+    HeaderCondition,
+    HeloCondition,
+    LoginCondition,
+    RecipientCondition,
+    RulePlace,
+    SenderCondition,
+    SizeCondition,
+    TlsCondition,
+)
+from mta.rules.pattern_lists import AddressPatterns, TextPatterns
+from mta.rules.patterns import read_address_pattern, read_text_pattern
+
+Pattern = TypeVar("Pattern")
+Patterns = TypeVar("Patterns")
+
+#: The words of `client` that name no network.
+TRUSTED, STRANGER = "trusted", "stranger"
+_MAX_HEADER_NAME = 76
+_SHOWN = 60
+# The usual client, which can be read in one way only.
+_IPV4 = re.compile(r"[1-9][0-9]*(?:\.[0-9]+){3}(?:/[0-9]+)?")
+
+
+class RuleValueError(ValueError):
+    """A value cannot be used. The message has words for the operator, without the key."""
+
+
+class ValueReader:
+    """Reads the values of one file of rules."""
+
+    def __init__(self, path: str, items: PatternItems) -> None:
+        self._path = path
+        self._items = items
+
+    def condition(self, key: RuleKey, entry: TableEntry) -> Condition | None:
+        """Return the condition of an entry, or None if a part of it could not be read, which was told then.
+
+        Raises RuleValueError for a value of the wrong form.
+        """
+        if key.form is ValueForm.BOOLEAN:
+            return TlsCondition(_boolean(entry.value))
+        if key.form is ValueForm.SIZE:
+            return SizeCondition(_size(entry.value))
+        told = self._items.told
+        items = self._placed(key, entry)
+        condition = _MAKERS[key.name.partition(".")[0]](self, entry, items)
+        return condition if self._items.told == told else None
+
+    def _placed(self, key: RuleKey, entry: TableEntry) -> list[PlacedItem]:
+        return placed_items(self._path, entry, f"{key.form.value}, {entry.name} = {key.example}")
+
+    def addresses(self, entry: TableEntry, items: list[PlacedItem]) -> AddressPatterns:
+        """Return a list of address patterns."""
+        return self._patterns(entry, items, read_address_pattern, AddressPatterns)
+
+    def texts(self, entry: TableEntry, items: list[PlacedItem]) -> TextPatterns:
+        """Return a list of text patterns."""
+        return self._patterns(entry, items, read_text_pattern, TextPatterns)
+
+    def clients(self, entry: TableEntry, items: list[PlacedItem]) -> ClientCondition:
+        """Return the condition on the client."""
+        words = {text.lower() for text, _ in items}
+        others = [item for item in items if item[0].lower() not in (TRUSTED, STRANGER)]
+        networks = self._items.read(entry.name, others, _network)
+        return ClientCondition(TrustList(tuple(networks)), TRUSTED in words, STRANGER in words)
+
+    def header(self, entry: TableEntry, items: list[PlacedItem]) -> HeaderCondition:
+        """Return the condition on header fields. Raises RuleValueError."""
+        name = entry.key[-1]
+        if not 0 < len(name) <= _MAX_HEADER_NAME or not all("!" <= each <= "~" and each != ":" for each in name):
+            raise RuleValueError("this is not the name of a header field, header.Subject")
+        return HeaderCondition(name, self.texts(entry, items))
+
+    def _patterns(
+        self,
+        entry: TableEntry,
+        items: list[PlacedItem],
+        read: Callable[[str], Pattern],
+        make: Callable[[list[Pattern]], Patterns],
+    ) -> Patterns:
+        """Return a list of patterns. Rules with the same items share it, because it may be long."""
+        identity = (make, tuple(text for text, _ in items))
+        known: Patterns | None = self._items.compiled.get(identity)
+        if known is not None:
+            return known
+        try:
+            made = make(self._items.read(entry.name, items, read))
+        except ValueError as error:
+            raise RuleValueError(str(error)) from None
+        self._items.compiled[identity] = made
+        return made
+
+
+_MAKERS: dict[str, Callable[[ValueReader, TableEntry, list[PlacedItem]], Condition]] = {
+    "client": ValueReader.clients,
+    "login": lambda reader, entry, items: LoginCondition(reader.texts(entry, items)),
+    "helo": lambda reader, entry, items: HeloCondition(reader.texts(entry, items)),
+    "sender": lambda reader, entry, items: SenderCondition(reader.addresses(entry, items)),
+    "recipient": lambda reader, entry, items: RecipientCondition(reader.addresses(entry, items)),
+    "header": ValueReader.header,
+}
+
+
+def placed_items(path: str, entry: TableEntry, right: str) -> list[PlacedItem]:
+    """Return the texts of an entry, which is a text or an array of texts, with their places.
+
+    `right` describes a correct value. Raises RuleValueError.
+    """
+    items = entry.value if isinstance(entry.value, list) else [entry.value]
+    if not items or "" in items:
+        raise RuleValueError("it is empty, which could mean all or none; leave the key out, or name a pattern")
+    wrong = [item for item in items if not isinstance(item, str)]
+    if wrong:
+        raise RuleValueError(f"{shown(wrong[0])} is no text; the value is {right}")
+    lines = entry.item_lines()
+    return [(item, RulePlace(path, lines.get(item, entry.line))) for item in items]
+
+
+def action(key: RuleKey, value: object) -> Action:
+    """Return the action of a rule. Raises RuleValueError."""
+    if key.form is ValueForm.TRUE:
+        if value is not True:
+            raise RuleValueError(f"{shown(value)} has no meaning; write {key.name} = true, or leave the key out")
+        return Hold() if key.name == "hold" else Accept()
+    if not isinstance(value, str):
+        raise RuleValueError(f'{shown(value)} is no text; the words stand in quotes, {key.name} = "no"')
+    try:
+        return read_deny(value) if key.name == "deny" else read_defer(value)
+    except ValueError as error:
+        raise RuleValueError(f"{error}; {key.name} = {key.example}") from None
+
+
+def shown(value: object) -> str:
+    """Return a value as TOML has it, shortened."""
+    return str(value).lower() if isinstance(value, bool) else shorten(repr(value), _SHOWN)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise RuleValueError(f"{shown(value)} is neither true nor false, which stand without quotes")
+    return value
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    try:
+        return read_size(value.strip() if isinstance(value, str) else "")
+    except ValueError as error:
+        raise RuleValueError(f'{error}; larger = "10M"') from None
+
+
+def _network(text: str) -> TrustItem:
+    if _IPV4.fullmatch(text):
+        try:
+            return TrustItem(network(text))
+        except ValueError:
+            raise ValueError(f"{text!r} is not a network or an address") from None
+    if text.startswith("!"):
+        raise ValueError("an exception stands in a key of its own, unless.client")
+    items = read_trust(text).items
+    if len(items) != 1:
+        raise ValueError("several clients are an array of texts")
+    return items[0]
