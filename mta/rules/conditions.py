@@ -48,8 +48,14 @@ class ClientCondition:
     networks: TrustList = NO_NETWORKS
     trusted: bool = False
     stranger: bool = False
+    #: The host names in the list.
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     key: ClassVar[str] = "client"
     stage: ClassVar[Stage] = Stage.MAIL
+
+    def __post_init__(self) -> None:
+        """Find the host names once."""
+        object.__setattr__(self, "names", self.networks.names)
 
     def matches(self, facts: Facts) -> bool:
         """Return whether the client is one of these. Raises HostNotLookedUp."""
@@ -58,8 +64,8 @@ class ClientCondition:
         if not self.networks.items:
             return False
         lookups, unknown = _NO_LOOKUPS, []
-        if self.networks.names:
-            found = {name: facts.host_addresses(name) for name in self.networks.names}
+        if self.names:
+            found = {name: facts.host_addresses(name) for name in self.names}
             lookups = {name: addresses for name, addresses in found.items() if addresses is not None}
             unknown = [name for name in found if name not in lookups]
         verdict = self.networks.verdict(facts.client, lookups, unknown)
@@ -209,7 +215,7 @@ class Rule:
     def host_names(self) -> tuple[str, ...]:
         """The host names in its `client` conditions."""
         clients = [one for one in self.all_conditions if isinstance(one, ClientCondition)]
-        return tuple(name for client in clients for name in client.networks.names)
+        return tuple(name for client in clients for name in client.names)
 
     def only(self, chosen: Callable[[Condition], bool]) -> "Rule":
         """Return the rule with a part of its conditions."""
@@ -242,4 +248,4 @@ class Rule:
 
 
 def _asks_for_hosts(condition: Condition) -> bool:
-    return isinstance(condition, ClientCondition) and bool(condition.networks.names)
+    return isinstance(condition, ClientCondition) and bool(condition.names)

@@ -43,7 +43,7 @@ class AddressPatterns:
         # By their domains, the local parts with a wildcard.
         self._other_domains: dict[str, list[Pieces]] = {}
         self._others: list[tuple[Pieces, Pieces]] = []
-        self._expressions: list[Callable[[str], object]] = []
+        self._expressions: list[Callable[[str], bool]] = []
         for pattern in self.patterns:
             self._add(pattern)
         self._check_size()
@@ -54,7 +54,7 @@ class AddressPatterns:
     def _add(self, pattern: AddressPattern) -> None:
         local, domain = pattern.local, pattern.domain
         if pattern.expression is not None:
-            self._expressions.append(pattern.expression.fullmatch)
+            self._expressions.append(pattern.expression.matches)
         elif not domain:
             self._null = True
         elif local == ANY:
@@ -105,13 +105,15 @@ class AddressPatterns:
         return False
 
     def _matches_local(self, address: Address, local: str, domain: str) -> bool:
-        return (
-            local in self._locals
-            or (local, domain) in self._addresses
-            or any(matches_pieces(pieces, local) for pieces in self._other_domains.get(domain, ()))
-            or any(matches_pieces(there, domain) and matches_pieces(here, local) for here, there in self._others)
-            or any(fullmatch(str(address)) for fullmatch in self._expressions)
-        )
+        if local in self._locals or (local, domain) in self._addresses:
+            return True
+        for pieces in self._other_domains.get(domain, ()):
+            if matches_pieces(pieces, local):
+                return True
+        for here, there in self._others:
+            if matches_pieces(there, domain) and matches_pieces(here, local):
+                return True
+        return any(matches(str(address)) for matches in self._expressions) if self._expressions else False
 
     def __eq__(self, other: object) -> bool:
         """Whether another list has the same patterns in the same order."""
@@ -139,8 +141,8 @@ class TextPatterns:
         self.patterns = tuple(dict.fromkeys(patterns))
         self._exact = frozenset(pattern.pieces[0] for pattern in self.patterns if len(pattern.pieces) == 1)
         self._globs = tuple(pattern.pieces for pattern in self.patterns if len(pattern.pieces) > 1)
-        self._expressions: tuple[Callable[[str], object], ...] = tuple(
-            pattern.expression.fullmatch for pattern in self.patterns if pattern.expression is not None
+        self._expressions: tuple[Callable[[str], bool], ...] = tuple(
+            pattern.expression.matches for pattern in self.patterns if pattern.expression is not None
         )
         if len(self._globs) + len(self._expressions) > MAX_SLOW_PATTERNS:
             raise ValueError(_TOO_SLOW)
@@ -148,11 +150,12 @@ class TextPatterns:
     def matches(self, text: str) -> bool:
         """Return whether a text of up to `mta.rules.patterns.MAX_TEXT` characters matches one of the patterns."""
         lower = text.lower()
-        return (
-            lower in self._exact
-            or any(matches_pieces(pieces, lower) for pieces in self._globs)
-            or any(fullmatch(text) for fullmatch in self._expressions)
-        )
+        if lower in self._exact:
+            return True
+        for pieces in self._globs:
+            if matches_pieces(pieces, lower):
+                return True
+        return any(matches(text) for matches in self._expressions) if self._expressions else False
 
     def __eq__(self, other: object) -> bool:
         """Whether another list has the same patterns in the same order."""

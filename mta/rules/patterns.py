@@ -9,9 +9,8 @@ regular expression that must match the whole address). Text patterns: a text, in
 import re
 from dataclasses import dataclass
 
-from mta.rules.expressions import read_expression
+from mta.rules.expressions import Expression
 from mta.smtp.address import (
-    MAX_ADDRESS_OCTETS,
     MAX_DOMAIN_OCTETS,
     is_deceptive,
     is_ip,
@@ -42,7 +41,7 @@ class AddressPattern:
     text: str
     local: Pieces = ()
     domain: Pieces = ()
-    expression: re.Pattern[str] | None = None
+    expression: Expression | None = None
 
     def __str__(self) -> str:
         """Return the pattern as it was written."""
@@ -55,7 +54,7 @@ class TextPattern:
 
     text: str
     pieces: Pieces = ()
-    expression: re.Pattern[str] | None = None
+    expression: Expression | None = None
 
     def __str__(self) -> str:
         """Return the pattern as it was written."""
@@ -69,7 +68,7 @@ def read_address_pattern(text: str) -> AddressPattern:
     if text == "*":
         return AddressPattern(text, ANY, ANY)
     if text.startswith("^"):
-        return AddressPattern(text, expression=read_expression(text, MAX_ADDRESS_OCTETS))
+        return AddressPattern(text, expression=Expression(text))
     try:
         return AddressPattern(text, *_read_parts(text))
     except ValueError as error:
@@ -79,7 +78,7 @@ def read_address_pattern(text: str) -> AddressPattern:
 def read_text_pattern(text: str) -> TextPattern:
     """Read a pattern of texts. Raises ValueError with words for its author."""
     if text.startswith("^"):
-        return TextPattern(text, expression=read_expression(text, MAX_TEXT))
+        return TextPattern(text, expression=Expression(text))
     if not text or len(text) > _MAX_TEXT_PATTERN:
         raise ValueError(f"a text pattern has 1 to {_MAX_TEXT_PATTERN} characters")
     if is_deceptive(text):
@@ -97,7 +96,8 @@ def _read_parts(text: str) -> tuple[Pieces, Pieces]:
         raise ValueError("an exception stands in a key of its own, unless.sender or unless.recipient")
     local, at, domain = text.rpartition("@")
     if not at:
-        if is_ip(text):
+        # A domain does not end in a digit, and most lists have many domains.
+        if (text[-1].isdigit() or ":" in text) and is_ip(text):
             raise ValueError(f"the addresses of a host are *@[{'IPv6:' * (':' in text)}{text}]")
         if "." not in text and not text.startswith("["):
             raise ValueError(f"write {text}@* if it is a local part, *@{text} if it is a domain")
@@ -144,12 +144,12 @@ def matches_pieces(pieces: Pieces, text: str) -> bool:
     """Return whether a text in lower case matches pieces. Its time is linear in the text for each piece."""
     if len(pieces) == 1:
         return text == pieces[0]
-    first, *middle, last = pieces
+    first, last = pieces[0], pieces[-1]
     position, end = len(first), len(text) - len(last)
     if position > end or not text.startswith(first) or not text.endswith(last):
         return False
     # The leftmost place of each piece leaves most room for those behind it.
-    for piece in middle:
+    for piece in pieces[1:-1]:
         found = text.find(piece, position, end)
         if found < 0:
             return False
