@@ -71,7 +71,7 @@ class Expression:
         if len(text) > MAX_EXPRESSION:
             raise ValueError(f"a regular expression has at most {MAX_EXPRESSION} characters")
         _check_syntax(text)
-        node = _Parser(text).parse()
+        node = _ExpressionParser(text).parse()
         if _size(node) > MAX_STATES:
             raise ValueError(f"{text!r} is too large: write it with fewer or smaller numbers in {{}}")
         self.text = text
@@ -147,7 +147,7 @@ def _check_syntax(text: str) -> None:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
 
 
-class _Parser:
+class _ExpressionParser:
     """Reads the structure of an expression that Python can compile."""
 
     def __init__(self, text: str) -> None:
