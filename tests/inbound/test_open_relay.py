@@ -13,17 +13,26 @@ from mta.config.settings import Settings, read_settings
 from mta.config.table import SETTINGS as TABLE
 from mta.daemon.parts.deciding import router_rules
 from mta.delivery.local.rule import LocalKind
-from mta.inbound.policy import Client, RelayPolicy
+from mta.inbound.policy import Client, DomainCheck, RelayPolicy
+from mta.inbound.session import HANDLERS, Session
 from mta.message.outcome import Failed
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
+from mta.rules.actions import Accept, Hold, read_deny
+from mta.rules.book import CurrentRules, RuleBook
+from mta.rules.facts import not_looked_up
 from mta.smtp.address import Address, parse_address
 from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.limits import STRICT, Leniency
+from mta.smtp.replies import Reply
 from mta.smtp.server.commands import parse_rcpt
+from mta.smtp.server.events import MailFrom
+from tests.drivers import rule_books
+from tests.drivers.listener import Listening
 from tests.inbound.relaying import CLIENTS, OPEN, OWN, RECIPIENTS, SETTINGS
+from tests.length import choose
 
 PORTS = ("25", "587", "2525")
 # Settings that have no say in who may send what where; a new one must be put here or into the table of the matrix.
@@ -59,6 +68,8 @@ class Relay:
             self._rules().is_local,
             lambda address: everyone or address.local.lower() == "bob",
         )
+        self._listening = Listening()
+        self._cached_router = self.router()
 
     def takes(self, client: str, recipient: str) -> Address | None:
         """Return the address that a client's RCPT was taken for; None, it was refused for good."""
@@ -75,6 +86,30 @@ class Relay:
             return None
         assert verdict is None or verdict.code == 250 or 500 <= verdict.code < 600
         return address if verdict is None or verdict.code == 250 else None
+
+    def takes_by_rules(self, client: str, recipient: str, rules: RuleBook | None) -> Address | None:
+        """Return the address for which a session under these rules accepted a client's RCPT, or None."""
+        trusted = bool(self.settings.trusted.verdict(client, {}))
+        leniency = Leniency(self.settings.mailname, names=True) if trusted else STRICT
+        try:
+            command = parse_rcpt(f"TO:<{recipient}>".encode(), leniency, smtputf8=True)
+        except ProtocolRefusal:
+            return None
+        replies: list[Reply] = []
+        session = Session(
+            Client(client, trusted),
+            self._policy,
+            self._listening.intake,
+            check_domain=DomainCheck(self._cached_router),
+            rules=CurrentRules(rules),
+            host_addresses=not_looked_up,
+            event_log=self._listening.event_log,
+            reply_ready=replies.append,
+        )
+        for event in (MailFrom(Address("a", "a.test"), 100), command):
+            replies.extend(filter(None, [HANDLERS[type(event)](session, event)]))
+        assert len(replies) == 2
+        return command.recipient.address if replies[1].positive else None
 
     def router(self) -> MailRouter:
         """Return the router of these settings, in a world where every domain has a mail host."""
@@ -129,6 +164,34 @@ def test_each_client_reaches_the_recipients_of_the_table(name: str, port: str) -
         for group, client in clients()
         for what, recipient, _ in recipients()
         if (relay.takes(client, recipient) is not None) is not may(name, group, what)
+    ]
+    assert wrong == []
+
+
+#: Rules that accept all that they are asked about, each in another way.
+ACCEPTING = {
+    "no rules": None,
+    "accept": rule_books.book((Accept(), [])),
+    "hold": rule_books.book((Hold(), [])),
+    "accept each": rule_books.book(
+        (Accept(), [rule_books.client("stranger")]),
+        (Accept(), [rule_books.client("0.0.0.0/0", "trusted")]),
+        (Hold(), [rule_books.sender("*"), rule_books.recipient("*")]),
+        (read_deny("no"), [rule_books.sender("<>")]),
+        (Accept(), [rule_books.larger(1)]),
+    ),
+}
+
+
+@pytest.mark.parametrize("rules", ACCEPTING.values(), ids=ACCEPTING)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_rules_that_accept_everything_open_no_relay(name: str, rules: RuleBook | None) -> None:
+    relay = Relay(SETTINGS[name][0])
+    wrong = [
+        (client, recipient)
+        for group, client in choose([(group, texts[0]) for group, texts in CLIENTS.items()], list(clients()))
+        for what, recipient, _ in recipients()
+        if (relay.takes_by_rules(client, recipient, rules) is not None) is not may(name, group, what)
     ]
     assert wrong == []
 
