@@ -64,7 +64,11 @@ def test_all_mistakes_in_the_settings_are_reported_together_and_no_file_is_creat
 
 
 @pytest.mark.parametrize(
-    ("wrong", "workers"), [("pair", "1"), ("dkim", "2"), *choose([], [("pair", "2"), ("dkim", "1")])]
+    ("wrong", "workers"),
+    [
+        *(("pair", "1"), ("dkim", "2"), ("users", "1"), ("shown", "2")),
+        *choose([], [("pair", "2"), ("dkim", "1"), ("users", "2"), ("shown", "1")]),
+    ],
 )
 def test_a_mistake_in_a_file_that_a_setting_names_has_the_status_of_one_in_the_settings(tmp_path, wrong, workers):
     certificate, _ = self_signed(["a.test"]).write(tmp_path)
@@ -73,6 +77,12 @@ def test_a_mistake_in_a_file_that_a_setting_names_has_the_status_of_one_in_the_s
     settings = {
         "pair": {"CERTIFICATE_PATH": str(certificate), "KEY_PATH": str(other)},
         "dkim": {"DKIM_KEY_PATH": str(tmp_path / "broken.pem")},
+        "users": {"AUTH_USERS_FILE": str(tmp_path / "broken.pem"), "AUTH_IN_CLEAR": "trusted"},
+        "shown": {
+            "SMARTHOST_ADDRESS": "a.test",
+            "SMARTHOST_CERTIFICATE_PATH": str(certificate),
+            "SMARTHOST_KEY_PATH": str(other),
+        },
     }
     words = Daemon(tmp_path / "relay", WORKERS=workers, **settings[wrong]).start_and_fail(os.EX_CONFIG)
     assert len([line for line in words.splitlines() if line.startswith("smtprelay: ")]) == 1
