@@ -217,6 +217,8 @@ def test_the_code_is_taken_from_the_pasted_address():
         ("", "this is not the address"),
         ("http://[", "this is not the address"),
     ],
+    # The state is random, so that it must not be part of a name: several processes collect the same tests.
+    ids=["other-state", "not-ascii", "no-state", "no-code", "refused", "code-alone", "empty", "no-url"],
 )
 def test_another_address_is_refused(pasted, words):
     with pytest.raises(AuthorizeError, match=words):
