@@ -40,9 +40,11 @@ def dns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dns]:
 
 @pytest.fixture
 def stage(dns: Dns, root: Authority, tmp_path: Path) -> Iterator[Stage]:
-    """Return a maker of sinks and relays on loopback."""
+    """Return a maker of sinks and relays on loopback, which have shown no secret when the test ends."""
     with ExitStack() as stack:
-        yield Stage(dns, root, tmp_path, stack)
+        stage = Stage(dns, root, tmp_path, stack)
+        yield stage
+        assert stage.leaks() == []
 
 
 @pytest.fixture(scope="session")

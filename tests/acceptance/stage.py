@@ -15,6 +15,7 @@ from harness.dns_process import Dns
 from harness.sink import Sink
 from harness.sink_rules import Message, Rule
 from harness.waiting import PATIENCE, until
+from tests.endtoend.secret_search import search
 from tests.programs.shifted_clock import WallClock
 
 #: Another address of this host; only 127.0.0.1 is trusted unless a scenario says more.
@@ -31,10 +32,18 @@ class Stage:
         self.home = home
         self._root = root
         self._stack = stack
+        self._sinks: list[Sink] = []
+        self._relays: list[Daemon] = []
 
     def sink(self, *rules: Rule, **options: Any) -> Sink:
         """Return a running sink that follows these rules."""
-        return self._stack.enter_context(Sink(list(rules), **options))
+        sink = self._stack.enter_context(Sink(list(rules), **options))
+        self._sinks.append(sink)
+        return sink
+
+    def leaks(self) -> list[bytes]:
+        """Return the secrets that the relays of this scenario have shown, in the forms found."""
+        return search((), self._relays, self._sinks, ())
 
     def stopped_relay(self, **settings: str) -> Daemon:
         """Return a relay with these settings before its start; its processes end with the test."""
@@ -42,6 +51,7 @@ class Stage:
         relay = Daemon(self.home / "relay", **{**common, **settings})
         relay.port = int(settings.get("PORT", relay.port))
         self._stack.callback(relay.__exit__)
+        self._relays.append(relay)
         return relay
 
     def relay(self, **settings: str) -> Daemon:
