@@ -5,6 +5,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar, Self
@@ -13,6 +14,15 @@ from bench.debian import end, start_server
 from harness import postfix
 from harness.processes import free_port
 from tests.clients.packages import HOME, NAME, PACKAGE, command_in, prepare, unpacked
+
+
+@dataclass(frozen=True)
+class RelayLogin:
+    """A login at the relay, inside TLS, whose certificate an authority (PEM) has signed for `localhost`."""
+
+    user: str
+    password: str = field(repr=False)
+    authority: str
 
 
 class ForeignServer(ABC):
@@ -24,9 +34,10 @@ class ForeignServer(ABC):
     package: ClassVar[str]
     users: ClassVar[Sequence[str]]
 
-    def __init__(self, relay_port: int) -> None:
+    def __init__(self, relay_port: int, login: RelayLogin | None = None) -> None:
         self.port = free_port()
         self._relay_port = relay_port
+        self._login = login
 
     def __enter__(self) -> Self:
         package = unpacked(self.package)
@@ -83,6 +94,10 @@ class Exim(ForeignServer):
         for folder in ("var/spool/exim", "var/spool/log"):
             self._folder(folder, "Debian-exim")
         text = _EXIM.format(name=NAME, package=PACKAGE, port=self.port, relay_port=self._relay_port)
+        if self._login is not None:
+            (self._home / "authority.pem").write_text(self._login.authority)
+            login = _EXIMS_LOGIN.format(home=HOME, user=self._login.user, password=self._login.password)
+            text = text.replace("  allow_localhost\n", f"  allow_localhost\n{login}")
         (self._home / "exim.conf").write_text(text)
 
     def _command(self) -> Sequence[str]:
@@ -124,6 +139,21 @@ begin retry
 """
 
 
+# The options of a transport, and the section that follows it.
+_EXIMS_LOGIN = """\
+  hosts_require_auth = *
+  hosts_require_tls = *
+  tls_verify_certificates = {home}/authority.pem
+  tls_verify_cert_hostnames =
+
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  client_send = ^{user}^{password}
+"""
+
+
 class OpenSmtpd(ForeignServer):
     """OpenSMTPD."""
 
@@ -137,9 +167,14 @@ class OpenSmtpd(ForeignServer):
     def _configure(self) -> None:
         self._folder("var/lib/opensmtpd/empty", mode=0o755)
         self._folder("var/spool/smtpd", mode=0o711)
+        onward = f"host smtp://127.0.0.1:{self._relay_port}"
+        secrets = ""
+        if self._login is not None:
+            secrets = f'table secrets {{ site = "{self._login.user}:{self._login.password}" }}\n'
+            onward = f"host smtp+tls://site@127.0.0.1:{self._relay_port} auth <secrets> tls no-verify"
         (self._home / "smtpd.conf").write_text(
-            f"listen on 127.0.0.1 port {self.port} hostname {NAME}\n"
-            f'action "onward" relay host smtp://127.0.0.1:{self._relay_port} helo {NAME}\n'
+            f"{secrets}listen on 127.0.0.1 port {self.port} hostname {NAME}\n"
+            f'action "onward" relay {onward} helo {NAME}\n'
             'match from any for any action "onward"\n'
         )
 
@@ -190,16 +225,30 @@ MAILER(`smtp')dnl
 class Postfix:
     """The host's own Postfix. Raises NoPackageError if it is not installed."""
 
-    def __init__(self, relay_port: int) -> None:
-        self._server = postfix.Postfix(
-            settings={
-                "relayhost": f"[127.0.0.1]:{relay_port}",
-                "disable_dns_lookups": "yes",
-                "smtp_tls_security_level": "may",
-                "minimal_backoff_time": "1s",
-                "queue_run_delay": "1s",
+    def __init__(self, relay_port: int, login: RelayLogin | None = None) -> None:
+        settings = {
+            "relayhost": f"[127.0.0.1]:{relay_port}",
+            "disable_dns_lookups": "yes",
+            "smtp_tls_security_level": "may",
+            "minimal_backoff_time": "1s",
+            "queue_run_delay": "1s",
+        }
+        self._authority: Path | None = None
+        if login is not None:
+            with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
+                file.write(login.authority)
+            self._authority = Path(file.name)
+            self._authority.chmod(0o644)
+            settings |= {
+                "relayhost": f"[localhost]:{relay_port}",
+                "smtp_host_lookup": "native",
+                "smtp_sasl_auth_enable": "yes",
+                "smtp_sasl_password_maps": f"static:{login.user}:{login.password}",
+                "smtp_sasl_security_options": "noanonymous",
+                "smtp_tls_security_level": "verify",
+                "smtp_tls_CAfile": file.name,
             }
-        )
+        self._server = postfix.Postfix(settings=settings)
         self.port = self._server.port
 
     def __enter__(self) -> Self:
@@ -208,6 +257,8 @@ class Postfix:
 
     def __exit__(self, *exc: object) -> None:
         self._server.stop()
+        if self._authority is not None:
+            self._authority.unlink()
 
     def waiting(self) -> int:
         """Return how many messages are in the queue."""
