@@ -105,10 +105,12 @@ class Acl:
         return tuple(dict.fromkeys(name for rule in self.rules for name in rule.rule.host_names))
 
     def at_mail(self, facts: Facts) -> Ruling | None:
-        """Return the refusal at MAIL by the announced size, which is `facts.size`, or None.
+        """Return the refusal at MAIL by the announced size, which is `facts.size`, or None; 0 is no announced size.
 
         A refusal is given so early only if no other rule could still give the message a different kind of answer.
         """
+        if not facts.size:
+            return None
         kinds: set[type[Action]] = set()
         for rule in self._at_mail:
             try:
@@ -138,23 +140,20 @@ class Acl:
 
         `recipients` are those that were accepted. A rule is asked unless rules before it accepted or held all of them.
         """
-        # Made once and only if needed, because a message may have a thousand recipients.
-        undecided: list[Facts] | None = None
+        undecided = recipients
         for rule in self._at_data:
             try:
                 if rule.after_data:
                     if rule.rule.applies(facts):
                         return Ruling(rule.rule, rule.action)
                 elif rule.asks_for(RecipientCondition):
-                    if undecided is None:
-                        undecided = [replace(facts, recipient=one) for one in recipients]
-                    undecided = [one for one in undecided if not rule.rule.applies(one)]
-                    if not undecided:
-                        return None
+                    undecided = [one for one in undecided if not rule.rule.applies(replace(facts, recipient=one))]
                 elif rule.rule.applies(facts):
                     return None
             except HostNotLookedUp:
                 return Ruling(rule.rule, Defer(HOST_UNKNOWN))
+            if not undecided:
+                return None
         return None
 
 

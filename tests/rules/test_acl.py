@@ -9,6 +9,7 @@ from mta.rules.conditions import (
     Rule,
     RulePlace,
     SenderCondition,
+    SizeCondition,
 )
 from mta.rules.facts import Facts
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
@@ -60,3 +61,8 @@ def test_the_first_rule_that_applies_decides():
     assert at_recipient(rules, BOB) == 1
     assert at_recipient(rules, EVE) == 2
     assert at_recipient(rules, parse_address("eve@c.test")) == 3
+
+
+def test_only_an_announced_size_is_answered_at_mail():
+    rules = Acl([AclRule(Rule(RulePlace("a.toml", 1), unless=(SizeCondition(500),)), DENY)])
+    assert [line(rules.at_mail(facts(size=size))) for size in (0, 500, 501)] == [0, 1, 0]
