@@ -140,20 +140,23 @@ class Acl:
 
         `recipients` are those that were accepted. A rule is asked unless rules before it accepted or held all of them.
         """
-        undecided = recipients
+        # Made once and only if needed, because a message may have a thousand recipients.
+        undecided: list[Facts] | None = None
         for rule in self._at_data:
             try:
                 if rule.after_data:
                     if rule.rule.applies(facts):
                         return Ruling(rule.rule, rule.action)
                 elif rule.asks_for(RecipientCondition):
-                    undecided = [one for one in undecided if not rule.rule.applies(replace(facts, recipient=one))]
+                    if undecided is None:
+                        undecided = [replace(facts, recipient=one) for one in recipients]
+                    undecided = [one for one in undecided if not rule.rule.applies(one)]
+                    if not undecided:
+                        return None
                 elif rule.rule.applies(facts):
                     return None
             except HostNotLookedUp:
                 return Ruling(rule.rule, Defer(HOST_UNKNOWN))
-            if not undecided:
-                return None
         return None
 
 
