@@ -15,6 +15,7 @@ import dkim
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.defer import Deferred
 
+from mta.blocking import run_inline
 from mta.dkim.canonical import RELAXED, SIMPLE, body_hash
 from mta.dkim.keyring import KeyName
 from mta.dkim.keys import SigningKey, new_key
@@ -22,7 +23,6 @@ from mta.dkim.signature import Canon
 from mta.dkim.signer import DkimSigner
 from mta.message.body import CHUNK_BYTES, MemoryBody
 from mta.message.envelope import Envelope, Origin
-from mta.queue.disk.threads import run_inline
 
 HEADER = b"""\
 Received: from app.example.org ([192.0.2.1])\r

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "mta.smtp.client": {"mta.fast_value", "mta.smtp"},
     "mta.smtp.server": {"mta.fast_value", "mta.smtp"},
     "mta.message": {"mta.fast_value", "mta.smtp"},
-    "mta.dkim": _VALUES - {"mta.connection_errors"},
+    "mta.dkim": (_VALUES | {"mta.blocking"}) - {"mta.connection_errors"},
     "mta.dns": {"mta.file_stamp", "mta.smtp.address", "mta.connection_errors"},
     "mta.https": {
         "mta.connection_errors",
@@ -57,6 +57,7 @@ MAY_IMPORT = {
         "mta.tls.client",
     },
     "mta.oauth": {
+        "mta.blocking",
         "mta.https.interface",
         "mta.message.outcome",
         "mta.routing.route",
@@ -73,7 +74,7 @@ MAY_IMPORT = {
     },
     "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
-    "mta.users": {"mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
+    "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {"mta.fast_value", "mta.inbound.networks", "mta.message", "mta.smtp"},
     "mta.config": {
         "mta.config.logins",
@@ -144,6 +145,7 @@ MAY_IMPORT = {
     - {"mta.file_stamp", "mta.queue.ids"},
     "mta.delivery.replies": {"mta.smtp", "mta.message.outcome", "mta.routing.route", "mta.tls.client"},
     "mta.delivery.local": {
+        "mta.blocking",
         "mta.file_stamp",
         "mta.smtp",
         "mta.message",
@@ -155,6 +157,7 @@ MAY_IMPORT = {
     "mta.queue": {"mta.message"},
     "mta.queue.disk": {"mta.queue.interface", "mta.queue.errors"},
     "mta.queue.sqlite": {
+        "mta.blocking",
         "mta.smtp",
         "mta.message",
         "mta.queue.interface",
@@ -163,6 +166,7 @@ MAY_IMPORT = {
         "mta.queue.disk",
     },
     "mta.queue.worker_queues": {
+        "mta.blocking",
         "mta.queue.interface",
         "mta.queue.ids",
         "mta.queue.errors",
@@ -190,6 +194,7 @@ MAY_IMPORT = {
     },
     "mta.cli": {
         "mta.__version__",
+        "mta.blocking",
         "mta.smtp",
         "mta.message",
         "mta.queue",

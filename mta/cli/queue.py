@@ -15,13 +15,13 @@ import click
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mta.blocking import run_inline
 from mta.cli import render
 from mta.cli.environment import current_environment, where_to_look
 from mta.cli.errors import CommandError, command_errors
 from mta.config.setting import SettingsReader
 from mta.config.table import HISTORY_DAYS, QUEUE_DIR
 from mta.daemon import control
-from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_number
 from mta.queue.interface import Action, Entry, Query, QueueError, QueueId
 from mta.queue.worker_queues.combined import Applied, CombinedQueue, open_queues

@@ -9,11 +9,12 @@ that a single message does not wait and a busy relay switches threads rarely.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from mta.blocking import RunBlocking
 from mta.dkim.author import author_domain
 from mta.dkim.keyring import Keyring
 from mta.dkim.keys import SigningKey
@@ -30,7 +31,6 @@ DAY = 86400.0
 MAX_UNSIGNED_DOMAINS = 100
 
 #: Runs a blocking function in a thread; the Deferred fires in the reactor thread.
-Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 _Fields = Sequence[UnsignedField]
 _Waiting = list[tuple[_Fields, "Deferred[bytes]"]]
@@ -63,7 +63,7 @@ class DkimSigner:
         canon: Canon,
         *,
         ours: Callable[[Envelope], bool],
-        run: Run,
+        run: RunBlocking,
         unsigned: Callable[[str], object] = lambda _: None,
     ) -> None:
         """Prepare. `ours` tells which mail is signed; `run` hashes large messages and signs with RSA keys.
@@ -124,7 +124,7 @@ def _unsigned(reason: str) -> Signature:
 class BatchSigner:
     """Signs fields in the order in which they come, those with slow keys in batches in a thread."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunBlocking) -> None:
         self._run = run
         self._waiting: _Waiting = []
         self._busy = False

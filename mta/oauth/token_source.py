@@ -7,7 +7,7 @@ the provider replaces is on disk before the access token that came with it is us
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import close
-from typing import Any, Protocol, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 from twisted.application.service import Service
@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mta.blocking import RunBlocking
 from mta.https.interface import HttpsError, HttpsRequester
 from mta.message.outcome import TryLater
 from mta.oauth.advice import advice
@@ -56,15 +57,6 @@ _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "appl
 
 _log = Logger()
 
-T = TypeVar("T")
-
-
-class InThread(Protocol):
-    """Runs work that may block in a thread."""
-
-    def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
-        """Return the result of the work."""
-
 
 @dataclass(frozen=True, slots=True)
 class SourceParts:
@@ -72,7 +64,7 @@ class SourceParts:
 
     https: HttpsRequester
     file: TokenFile
-    in_thread: InThread
+    in_thread: RunBlocking
     clock: IReactorTime
     #: Returns seconds since 1970.
     wall_clock: Callable[[], float]

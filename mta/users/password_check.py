@@ -17,8 +17,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from mta.blocking import RunBlocking
 from mta.users.secrets import CheckUnavailable, PasswordSecret, stored_octets, verify
-from mta.users.users import RunBlocking, Users
+from mta.users.users import Users
 from mta.users.users_file import User
 
 T = TypeVar("T")

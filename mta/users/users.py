@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 
+from mta.blocking import RunBlocking, run_inline
 from mta.file_stamp import FileStamp, read_if_changed
 from mta.smtp.sasl.scram import KEY_OCTETS, MIN_ITERATIONS, ScramSecret
 from mta.users.secrets import PasswordSecret, PlainSecret, Support, missing_support, stored_octets
@@ -41,18 +42,6 @@ class UsersError(Exception):
         self.mistakes = tuple(mistakes)
 
 
-class RunBlocking(Protocol):
-    """Runs work that blocks, in a thread or at once."""
-
-    def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
-        """Return a Deferred that fires in the reactor's thread with the result of the work."""
-
-
-def run_at_once(work: Callable[[], T], /) -> "Deferred[T]":
-    """Run work in the calling thread, for a start and for tests."""
-    return execute(work)
-
-
 @dataclass(frozen=True, slots=True)
 class _Contents:
     """The users of one state of the file."""
@@ -79,7 +68,7 @@ class Users:
         path: Path | None = None,
         mailname: str,
         notice: Callable[[str], object],
-        run: RunBlocking = run_at_once,
+        run: RunBlocking = run_inline,
         missing: Support = missing_support,
     ) -> None:
         """Read the users of `path`, otherwise of `text`. Raises UsersError for a bad line or an unreadable file.

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from mta.blocking import run_inline
 from mta.cli.environment import command_environment
 from mta.cli.main import main
 from mta.daemon.runtime_settings import publish_settings
-from mta.queue.disk.threads import run_inline
 from mta.queue.sqlite.queue import open_queue
 
 EMPTY = "Nothing is waiting. 0 messages finished in the last 3 days.\n"

@@ -15,10 +15,10 @@ from harness.processes import free_port
 from harness.sink import Sink
 from harness.sink_rules import Rule
 from harness.waiting import until
+from mta.blocking import run_inline
 from mta.cli.health import UnhealthyError, accepts, all_can_be_written, can_be_written, check
 from mta.cli.main import main
 from mta.queue.disk.queue_dir import FILE_NAME
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.sqlite.queue import open_queue
 

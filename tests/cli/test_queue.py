@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IReactorUNIX
 from twisted.trial.unittest import TestCase
 
 from harness.mail import mail
+from mta.blocking import run_inline
 from mta.cli.main import main
 from mta.cli.queue import queue_directory
 from mta.config.setting import SettingsError
 from mta.daemon.control import SOCKET_NAME, ControlService, operator_name
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
-from mta.queue.disk.threads import run_inline
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Claim, NewMail, QueueId, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue

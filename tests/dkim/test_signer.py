@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from harness.dkim_verifiers import dkimpy_accepts, records
 from harness.mail import BODY, ORIGIN, claim, envelope, mail
+from mta.blocking import run_inline
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.destinations.window import WindowLimits, own_windows, window_limits
@@ -38,7 +39,6 @@ from mta.event_log.log import EventLog
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
-from mta.queue.disk.threads import run_inline
 from mta.queue.ids import IdSource
 from mta.queue.memory import MemoryQueue
 from mta.routing.route import Local, Plan, Route, TlsRule

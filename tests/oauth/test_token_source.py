@@ -9,13 +9,13 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
+from mta.blocking import run_inline
 from mta.https.interface import HttpAnswer, HttpsError
 from mta.message.outcome import TryLater
 from mta.oauth.answers import AccessToken
 from mta.oauth.grants import RefreshToken
 from mta.oauth.token_file import FILE_NAME, SavedTokens, TokenFile
 from mta.oauth.token_source import SourceParts, TokenSource
-from mta.queue.disk.threads import run_inline
 from mta.routing.route import Route, TokenCredentials
 from mta.smtp.sasl.logins import TokenLogin
 from tests.fakes.https import FakeHttps, answer, token

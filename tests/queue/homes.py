@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME, homes
-from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_id
 from mta.queue.interface import Action, Claim, NewMail, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.blocking import run_inline
 from mta.message.body import MemoryBody
-from mta.queue.disk.threads import run_inline
 from mta.queue.ids import to_id
 from mta.queue.interface import Action, Claim, NewMail, Query, Settlement, Verdict
 from mta.queue.sqlite.ledger import read_marks, stored_marks

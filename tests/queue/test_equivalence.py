@@ -13,8 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mta.blocking import run_inline
 from mta.message.body import MemoryBody
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Action, Claim, NewMail, Query, QueueError, QueueId, Settlement, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import SqliteQueue, open_queue

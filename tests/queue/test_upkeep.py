@@ -4,8 +4,8 @@ import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Settlement, Verdict
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.upkeep import AUDIT_INTERVAL, Auditor

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from harness.mail import mail as new_mail
 from harness.sink_rules import Rule
 from harness.waiting import until
-from mta.queue.disk.threads import run_inline
+from mta.blocking import run_inline
 from mta.queue.interface import Query, QueueError
 from mta.queue.sqlite.queue import open_queue
 from tests.endtoend.mails import mail

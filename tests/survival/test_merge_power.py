@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import worker_home
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.worker_queues.merge import merge

@@ -17,7 +17,7 @@ from mta.users.password_check import (
     PasswordCheck,
 )
 from mta.users.secrets import CheckUnavailable
-from mta.users.users import Users, run_at_once
+from mta.users.users import Users
 from tests.users.made_secrets import BCRYPT, PASSWORD
 
 RIGHT = "a-secret"
@@ -241,6 +241,3 @@ class ThreadsTests(TestCase):
             self.assertNotIn(threading.current_thread().name, names)
 
         return done.addCallback(compare)
-
-    def test_work_may_also_run_at_once(self):
-        self.assertEqual(self.successResultOf(run_at_once(lambda: 3)), 3)

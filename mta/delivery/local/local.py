@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from mta.blocking import RunBlocking
 from mta.delivery.local.aliases import Expansion
 from mta.delivery.local.forward import (
     AddressKey,
@@ -25,7 +26,6 @@ from mta.routing.route import Plan
 from mta.smtp.address import Address, is_postmaster
 
 #: Runs a blocking function in a thread; the Deferred fires with its result.
-Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 #: Returns the expansion of an alias, or None if the address is not an alias.
 Expand = Callable[[Address], Expansion | None]
 
@@ -38,7 +38,7 @@ class LocalMail:
         mail_dir: Path,
         host: str,
         *,
-        run: Run,
+        run: RunBlocking,
         wall_clock: Callable[[], float],
         create: bool = False,
         store: Plan | None = None,
@@ -114,7 +114,7 @@ class LocalMail:
             sorting.forwarded.append((pending, expansion))
 
     def _save(self, claim: Claim, copies: Sequence[Copy]) -> LocalPart:
-        saving = self._run(lambda: self._mailboxes.save(claim, copies))
+        saving: Deferred[Any] = self._run(lambda: self._mailboxes.save(claim, copies))
         return LocalPart(tuple(copy.pending for copy in copies), saving)
 
     def _one_user(self, expansion: Expansion) -> Address | None:

@@ -1,4 +1,4 @@
-"""Runs blocking work in a few threads of the queue, or in the calling thread."""
+"""Runs blocking work in a few threads of the queue."""
 
 from collections import deque
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
@@ -16,11 +16,6 @@ T = TypeVar("T")
 THREADS = 4
 
 _Task = tuple[Callable[[], Any], "Deferred[Any]"]
-
-
-def run_inline(work: Callable[[], T], /) -> "Deferred[T]":
-    """Run work at once in the calling thread, for commands and tests."""
-    return execute(work)
 
 
 class _Worker:

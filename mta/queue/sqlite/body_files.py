@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, fail
 from twisted.logger import Logger
 
+from mta.blocking import RunBlocking
 from mta.message.body import Body, FileBody
 from mta.queue.disk.files import PART
 from mta.queue.errors import as_queue_error
 from mta.queue.interface import BodyLost, NewMail, QueueId
 from mta.queue.sqlite.bodies import Bodies
-from mta.queue.sqlite.group_commit import CommitUnknown, GroupCommit, Run
+from mta.queue.sqlite.group_commit import CommitUnknown, GroupCommit
 
 T = TypeVar("T")
 #: Gets the messages with their placed bodies. Returns a result, and the messages whose files are removed after the
@@ -29,7 +30,7 @@ class BodyFiles:
     faster (measured: behind 20 bodies of 10 MiB a small message waited 100 ms for its commit; now it waits 7 ms).
     """
 
-    def __init__(self, bodies: Bodies, commit: GroupCommit, run: Run) -> None:
+    def __init__(self, bodies: Bodies, commit: GroupCommit, run: RunBlocking) -> None:
         self._bodies = bodies
         self._commit = commit
         self._run = run

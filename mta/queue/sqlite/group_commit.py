@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from mta.blocking import RunBlocking
 from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.statements import SQL
@@ -33,13 +34,6 @@ DELIVERY = 0.002
 
 class CommitUnknown(QueueError):
     """A sync failed. The change must not be relied on, but the next start may find it in the file."""
-
-
-class Run(Protocol):
-    """Runs a callable where blocking is allowed; the Deferred fires in the reactor thread."""
-
-    def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
-        """Run `work` once; an exception becomes the Failure."""
 
 
 class CallLater(Protocol):
@@ -219,7 +213,7 @@ class GroupCommit:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        run: Run,
+        run: RunBlocking,
         step: Step = no_step,
         patience: float = 30.0,
         *,

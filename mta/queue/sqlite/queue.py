@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from mta.blocking import RunBlocking
 from mta.message.body import MAX_MEMORY_BODY, Body, FileBody
 from mta.queue.disk.files import BODIES, fsync_path
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, check_contents, prepare
@@ -29,7 +30,7 @@ from mta.queue.interface import (
 )
 from mta.queue.sqlite.bodies import Bodies, Writer
 from mta.queue.sqlite.body_files import BodyFiles
-from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, CallLater, GroupCommit, Run, Step, no_step
+from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, CallLater, GroupCommit, Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
@@ -43,7 +44,7 @@ __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
 def open_queue(
     directory: Path,
     *,
-    run: Run,
+    run: RunBlocking,
     now: float,
     create: bool = True,
     recover: bool = True,
@@ -121,7 +122,7 @@ class SqliteQueue:
         ledger: LedgerDelta,
         commit: GroupCommit,
         reader: Reader,
-        run: Run,
+        run: RunBlocking,
         lock: Lock | None,
         recovery: Recovery,
     ) -> None:

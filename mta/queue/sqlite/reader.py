@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock, fail
 
+from mta.blocking import RunBlocking
 from mta.queue.disk.files import BODIES
 from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
-from mta.queue.sqlite.group_commit import Run
 from mta.queue.sqlite.rows import Row, ids_json, known_numbers, read_state
 from mta.queue.sqlite.schema import PAGE_SIZE, connect_for_reading
 from mta.queue.sqlite.statements import SQL
@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Reader:
     """Reads committed rows in a thread; the Deferreds fail with QueueError."""
 
-    def __init__(self, path: Path, run: Run) -> None:
+    def __init__(self, path: Path, run: RunBlocking) -> None:
         self._path = path
         self._run = run
         self._lock = DeferredLock()

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
 
+from mta.blocking import RunBlocking
 from mta.queue.disk.files import wal_of
 from mta.queue.disk.space import free_octets
-from mta.queue.sqlite.group_commit import Run
 from mta.queue.sqlite.schema import CHECKPOINT_PAGES, PAGE_SIZE, checkpoint_pages, connect
 from mta.queue.sqlite.statements import SQL
 
@@ -77,7 +77,7 @@ class WalMonitor:
     """Checkpoints the WAL of a database when it is too long. `trouble` gets a line for the operator if that fails."""
 
     def __init__(
-        self, database: Path, run: Run, *, trouble: Callable[[str], object], usual_octets: int = USUAL_OCTETS
+        self, database: Path, run: RunBlocking, *, trouble: Callable[[str], object], usual_octets: int = USUAL_OCTETS
     ) -> None:
         self._database = database
         self._wal = wal_of(database)

@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from mta.blocking import RunBlocking
 from mta.queue.disk.queue_dir import homes, is_without_queue
 from mta.queue.errors import with_home
 from mta.queue.interface import Action, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
-from mta.queue.sqlite.group_commit import Run
 from mta.queue.sqlite.queue import open_queue
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class OperatorQueue(Protocol):
         """Finish all earlier requests, then close."""
 
 
-def open_queues(directory: Path, *, run: Run, now: float, applied: Applied) -> "CombinedQueue":
+def open_queues(directory: Path, *, run: RunBlocking, now: float, applied: Applied) -> "CombinedQueue":
     """Open the queue of each home in QUEUE_DIR beside a relay that may be running. Raises QueueError.
 
     A home without a queue file is left out, because its worker has not started yet or its queue was just merged. If no

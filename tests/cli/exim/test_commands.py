@@ -7,9 +7,9 @@ from click.testing import CliRunner, Result
 
 from harness import mail as mails
 from mta import __version__
+from mta.blocking import run_inline
 from mta.cli.exim.commands import exim_lines
 from mta.cli.main import main
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Entry, QueueId
 from mta.queue.sqlite.queue import open_queue
 from tests.cli.test_queue import fill, listed

@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness import mail
+from mta.blocking import run_inline
 from mta.delivery.local.aliases import Aliases, parse_aliases
 from mta.delivery.local.forward import MAX_IN_MEMORY, Forwarding
 from mta.delivery.local.interface import Expanded
 from mta.delivery.local.local import LocalMail
 from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.queue.disk.threads import run_inline
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, QueueFull
 from mta.queue.memory import MemoryQueue

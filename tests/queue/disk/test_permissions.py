@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mta.blocking import run_inline
 from mta.queue.disk.permissions import chown_queue, restrict_to_owner, secure_contents
 from mta.queue.disk.queue_dir import lock_relay, prepare
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.queue.homes import Home

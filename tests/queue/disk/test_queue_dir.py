@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import RELAY_LOCK, Lock, homes, lock_relay, prepare, worker_home, worker_numbers
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.queue import open_queue
 from tests.queue.messages import NOW

@@ -4,10 +4,10 @@ import threading
 
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from harness.waiting import PATIENCE
-from mta.queue.disk.threads import THREADS, Threads, run_inline
+from mta.queue.disk.threads import THREADS, Threads
 
 
 class Oops(Exception):
@@ -16,12 +16,6 @@ class Oops(Exception):
 
 def fail() -> None:
     raise Oops
-
-
-class InlineTests(SynchronousTestCase):
-    def test_work_is_done_when_it_is_asked_for(self):
-        self.assertEqual(self.successResultOf(run_inline(threading.get_ident)), threading.get_ident())
-        self.failureResultOf(run_inline(fail), Oops)
 
 
 class WorkersTests(TestCase):

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.queue.disk.threads import run_inline
+from mta.blocking import run_inline
 from mta.queue.interface import BodyLost, Claim, NewMail, QueueError, Settlement, Verdict
 from mta.queue.sqlite import bodies
 from mta.queue.sqlite.queue import open_queue

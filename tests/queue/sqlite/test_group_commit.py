@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.queue.disk.threads import run_inline
+from mta.blocking import run_inline
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, MAX_BATCH, GroupCommit
 from mta.queue.sqlite.schema import connect

@@ -7,7 +7,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mta.queue.disk.threads import Threads, run_inline
+from mta.blocking import run_inline
+from mta.queue.disk.threads import Threads
 from mta.queue.interface import Action, Query, Queue, QueueError, QueueFull, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.queue.contract.queue_contract import QueueContract

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.queue.disk.threads import run_inline
+from mta.blocking import run_inline
 from mta.queue.interface import QueueError
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import open_queue

@@ -4,7 +4,7 @@ import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.queue.disk.threads import run_inline
+from mta.blocking import run_inline
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.wal import WalMonitor
 from tests.queue.messages import NOW, mail, scratch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.queue.disk.threads import run_inline
+from mta.blocking import run_inline
 from mta.queue.interface import Query
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.sqlite.schema import CHECKPOINT_PAGES, PAGE_SIZE, connect

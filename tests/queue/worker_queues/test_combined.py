@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Action, NewMail, Query, QueueError, QueueFull, QueueId, Settlement, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite import schema

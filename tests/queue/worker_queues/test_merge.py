@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, homes, lock_relay, worker_home
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Action, Ledger, QueueError, QueueFull
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.schema import connect

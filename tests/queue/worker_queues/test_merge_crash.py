@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME, homes, worker_home, worker_numbers
-from mta.queue.disk.threads import run_inline
 from mta.queue.interface import Claim
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.sqlite.recovery import read_merge_mark

@@ -1,0 +1,20 @@
+"""The interface by which packages run work that blocks. The process decides on the threads."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, execute
+
+T = TypeVar("T")
+
+
+class RunBlocking(Protocol):
+    """Runs work where blocking is allowed: in a thread, or at once."""
+
+    def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
+        """Return a Deferred that fires in the reactor's thread with the result of the work, or with its exception."""
+
+
+def run_inline(work: Callable[[], T], /) -> "Deferred[T]":
+    """Run work at once in the calling thread, for commands and tests."""
+    return execute(work)
