@@ -39,20 +39,23 @@ def decoded_text(value: bytes, longest: int) -> str:
 def _parts(text: str) -> Iterator[str]:
     """Yield the parts of a text: its encoded words, decoded, and the texts between them."""
     # Neighbouring words with the same charset are decoded together.
-    charset, words = "", list[re.Match[str]]()
+    charset, octets = "ascii", list[bytes]()
     position = 0
     for word in _WORD.finditer(text):
+        name = word[1].lower().partition("*")[0]
+        if name not in _CHARSETS:
+            continue
         between = text[position : word.start()]
         position = word.end()
-        name = word[1].lower().partition("*")[0]
         # RFC 2047 section 6.2: blanks between two encoded words are not shown.
-        adjacent = bool(words) and _BLANKS.fullmatch(between) is not None
-        if not adjacent or name != charset:
-            yield _decode(charset, words)
-            yield "" if adjacent else between
-            charset, words = name, []
-        words.append(word)
-    yield _decode(charset, words)
+        adjacent = bool(octets) and _BLANKS.fullmatch(between) is not None
+        if octets and not (adjacent and name == charset):
+            yield b"".join(octets).decode(charset, errors="replace")
+            octets = []
+        yield "" if adjacent else between
+        charset = name
+        octets.append(_octets(word[2], word[3]))
+    yield b"".join(octets).decode(charset, errors="replace")
     yield text[position:]
 
 
@@ -64,9 +67,3 @@ def _octets(encoding: str, encoded: str) -> bytes:
         return binascii.a2b_base64(digits + "=" * (-len(digits) % 4))
     raw = encoded.replace("_", " ").encode(errors="replace")
     return _HEX.sub(lambda digits: bytes([int(digits[1], 16)]), raw)
-
-
-def _decode(charset: str, words: list[re.Match[str]]) -> str:
-    if charset not in _CHARSETS:
-        return " ".join(word[0] for word in words)
-    return b"".join(_octets(word[2], word[3]) for word in words).decode(charset, errors="replace")
