@@ -7,7 +7,7 @@ from mta.smtp.address import is_deceptive
 from mta.smtp.replies import MAX_REPLY_LINE, Reply, reply
 
 _MAX_WORDS = MAX_REPLY_LINE - 32
-_CODE = re.compile(r"([245][0-9]{2})(?: |$)")
+_CODE = re.compile(r"([245][0-5][0-9])(?: |$)")
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 # RFC 5321 section 3.8: 421 announces that the connection is closed.
 _CLOSING = 421
