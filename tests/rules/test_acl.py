@@ -106,6 +106,11 @@ def test_a_rule_about_the_size_decides_after_the_data_and_at_mail_by_the_announc
     assert at_mail(rules, size=1000) == at_data(rules, BOB, size=1000) == 0
 
 
+def test_only_an_announced_size_is_answered_at_mail():
+    rules = Acl([AclRule(rule(unless=(SizeCondition(500),)), DENY)])
+    assert [at_mail(rules, size=size) for size in (0, 500, 501)] == [0, 1, 0]
+
+
 def test_an_acl_without_such_rules_asks_nothing_more():
     rules = acl((DENY, sender("a.test")), (ACCEPT, recipient("a.test")))
     assert not rules.asks_at_mail
