@@ -78,8 +78,10 @@ MAY_IMPORT = {
     "mta.rules": {"mta.fast_value", "mta.inbound.networks", "mta.message", "mta.smtp"},
     "mta.config": {
         "mta.config.logins",
+        "mta.config.rules",
         "mta.config.sources",
         "mta.smtp",
+        "mta.rules.book",
         "mta.oauth.grants",
         "mta.oauth.providers",
         "mta.routing.route",
@@ -101,6 +103,7 @@ MAY_IMPORT = {
         "mta.config.setting",
         "mta.config.table",
         "mta.config.trust",
+        "mta.config.value_types",
         "mta.config.sources.exim",
         "mta.inbound.networks",
         "mta.rules",

@@ -78,6 +78,7 @@ _TAIL = """\
 _SECTIONS: Mapping[str, str] = {
     table.PORT.name: "Ports, addresses and the relay's name",
     table.NET_DEV.name: "Clients and the domains that they may send to",
+    table.RULES_DIR.name: "Rules of your own",
     table.OTHER_HOSTNAMES.name: "Local mail",
     table.CERTIFICATE_PATH.name: "STARTTLS for clients",
     table.SUBMISSION_PORT.name: "Submission: clients that log in",

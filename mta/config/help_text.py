@@ -44,6 +44,20 @@ For HAProxy, Traefik, Envoy or a cloud's balancer that sends a PROXY header, ver
 Trust, limits and log follow the client that it names. The header is expected on every port from these addresses, within
 five seconds, and from no other address. Items are written as in `RELAY_NETWORKS`, but host names are not possible.
 `*` would let every client choose its address. See docs/load-balancer.md.""",
+    "RULES_DIR": """\
+The files are TOML: tables `[[acl]]` refuse, defer or hold mail by client, login, sender, recipient, header or size,
+after `RELAY_NETWORKS` and `RELAY_DOMAINS` have accepted it; tables `[lists]` have names for lists. Links are followed.
+Names that begin with a dot and other endings are not read. All mistakes in all files are reported together with those
+of the settings, with file and line. Limits: 200 files of 1 MiB, 2,000 rules, 100,000 entries of a list. The files are
+read at start. See docs/rules.md.""",
+    "ALLOWED_SENDERS": """\
+Separate items by colons, `;`, commas or blanks. An item is a domain (`example.com`, without its sub-domains), an
+address, `noreply-*@example.com`, `bob@*`, `+NAME` for a list in `RULES_DIR`, or `file:/path` with a pattern a line.
+It holds for the clients of `RELAY_NETWORKS` and for users that have logged in; mail of strangers to `RELAY_DOMAINS` may
+come from any sender. Others get `550 5.7.1` at `RCPT`. The rules of `RULES_DIR` are asked first.""",
+    "ALLOWED_RECIPIENTS": """\
+It holds for all clients, and for mail to local domains too. Others get `550 5.7.1` at `RCPT`. The rules of `RULES_DIR`
+are asked first.""",
     "OTHER_HOSTNAMES": """\
 Separate items by colons, `;`, commas or blanks. Mail for an unknown user is refused with 550. Mail for `postmaster` is
 always accepted.""",

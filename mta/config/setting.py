@@ -163,6 +163,10 @@ class SettingsReader:
         else:
             self._mistake(setting.name, line, setting.example)
 
+    def file_mistake(self, line: str) -> None:
+        """Add a mistake in a file, as a whole line that begins with the place."""
+        self._mistakes.setdefault(line, line)
+
     def is_mistaken(self, setting: Setting[Any]) -> bool:
         """Whether there is a mistake in a setting, or in the file of a secret."""
         return not self._mistakes.keys().isdisjoint((setting.name, setting.name + FILE_SUFFIX))

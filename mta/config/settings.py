@@ -11,17 +11,26 @@ from typing import Any
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
+from mta.config.rules.shorthands import read_rules, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import read_smarthost
 from mta.config.sources import files
 from mta.config.sources.interfaces import interface_networks
+from mta.config.sources.macros import Macros
 from mta.config.table import SETTINGS
-from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes, notice_unknown_variables
+from mta.config.unknown_variables import (
+    is_negative,
+    notice_exim,
+    notice_quotes,
+    notice_split_config,
+    notice_unknown_variables,
+)
 from mta.delivery.local.rule import LocalKind, LocalRule
 from mta.delivery.retry import RetrySchedule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
 from mta.oauth.grants import Grant
 from mta.routing.route import Smarthost
+from mta.rules.book import RuleBook
 from mta.smtp.address import AddressError, parse_domain
 from mta.smtp.domains import DomainList
 
@@ -64,6 +73,8 @@ class Settings:
     local_delivery: LocalRule
     #: None if there is no aliases file.
     aliases_file: Path | None
+    #: The operator's own rules; None if there are none.
+    rules: RuleBook | None
     #: For STARTTLS: both are set, or both are None.
     certificate_path: Path | None
     key_path: Path | None
@@ -144,7 +155,7 @@ def read_settings(
     """Return the settings of an environment. Raises SettingsError with all mistakes.
 
     `host_name` returns the name of this host; `networks` returns the networks of an interface or raises OSError. Exim's
-    mounted files are looked for below `root`.
+    mounted files and the usual directory of rules are looked for below `root`.
     """
     reader = SettingsReader(environ)
     for setting in table.SETTINGS:
@@ -152,19 +163,16 @@ def read_settings(
     notice_unknown_variables(reader)
     notice_quotes(reader)
     notice_exim(reader, root)
-    settings = _assemble(reader, host_name, networks)
+    settings = _assemble(reader, host_name, networks, root)
     reader.check()
     return settings
 
 
 def _assemble(
-    reader: SettingsReader, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]]
+    reader: SettingsReader, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]], root: Path
 ) -> Settings:
     get = reader.get
-    macros = files.macros(reader)
-    reader.add_macros(macros.texts)
-    for notice in macros.notices:
-        reader.notice(notice)
+    macros = _macros(reader)
     ipv6 = _ipv6(reader)
     mailname = _mailname(reader, host_name)
     certificate, key = files.certificate(reader)
@@ -186,6 +194,7 @@ def _assemble(
         local_domains=_local_domains(reader),
         local_delivery=_local_delivery(reader),
         aliases_file=aliases,
+        rules=_rules(reader, root),
         certificate_path=certificate,
         key_path=key,
         submission_port=submission.port,
@@ -215,8 +224,16 @@ def _assemble(
         private_destinations=get(table.PRIVATE_DESTINATIONS),
         verbose=_verbose(reader),
         notices=tuple(dict.fromkeys(reader.notices)),
-        effective=effective_settings(reader, stand_ins),
+        effective=effective_settings(reader, {**stand_ins, **_rules_dir(reader, root)}),
     )
+
+
+def _macros(reader: SettingsReader) -> Macros:
+    macros = files.macros(reader)
+    reader.add_macros(macros.texts)
+    for notice in macros.notices:
+        reader.notice(notice)
+    return macros
 
 
 def _stand_ins(
@@ -246,6 +263,17 @@ def _effective_text(setting: Setting[Any], reader: SettingsReader) -> str:
     if setting.secret:
         return MASK if reader.is_set(setting) else ""
     return setting.value_type.show(reader.get(setting))
+
+
+def _rules(reader: SettingsReader, root: Path) -> RuleBook | None:
+    book = read_rules(reader, root)
+    if book is None:
+        notice_split_config(reader)
+    return book
+
+
+def _rules_dir(reader: SettingsReader, root: Path) -> dict[str, str]:
+    return {table.RULES_DIR.name: str(used_directory(reader, root) or "")}
 
 
 def _ipv6(reader: SettingsReader) -> bool:

@@ -1,5 +1,6 @@
 """Summarizes the settings in lines for the log: who may send, to whom, by which route and with which security."""
 
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         f"STARTTLS: {_starttls(settings)}",
         f"may send anywhere: {settings.trusted}",
         f"anyone may send to: {_for_all(settings)}",
+        *_rules(settings),
         *_logins(settings),
         f"local domains: {settings.local_domains}, delivered to {describe_local_delivery(settings)}",
         f"all other mail goes to: {'; '.join(_route(settings))}",
@@ -59,6 +61,12 @@ def _starttls(settings: Settings) -> str:
 def _balancers(settings: Settings) -> Iterator[str]:
     if settings.proxy_networks.items:
         yield f"load balancers: connections from {settings.proxy_networks} must begin with a PROXY header"
+
+
+def _rules(settings: Settings) -> Iterator[str]:
+    if settings.rules and settings.rules.acl:
+        files = Counter(rule.rule.where.file for rule in settings.rules.acl.rules)
+        yield f"rules: {', '.join(f'{count} in {name}' if count > 1 else name for name, count in files.items())}"
 
 
 def _logins(settings: Settings) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from mta.config import value_types
 from mta.config.logins import table as logins
+from mta.config.rules import table as rules
 from mta.config.setting import Setting
 from mta.routing.route import TlsRule
 
@@ -65,6 +66,9 @@ PROXY_NETWORKS = Setting(
     "10.0.0.5; 192.168.7.0/24",
     default_meaning="none",
 )
+RULES_DIR = rules.RULES_DIR
+ALLOWED_SENDERS = rules.ALLOWED_SENDERS
+ALLOWED_RECIPIENTS = rules.ALLOWED_RECIPIENTS
 OTHER_HOSTNAMES = Setting(
     "OTHER_HOSTNAMES",
     value_types.DOMAINS,
@@ -269,7 +273,7 @@ USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",
     value_types.TRUE,
     "",
-    "Has no effect, because Exim's configuration files are not used; a notice says so.",
+    "Has no effect, because Exim's configuration files are not used. A notice names `RULES_DIR` if there are no rules.",
     "true",
     default_meaning="no",
 )

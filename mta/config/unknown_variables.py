@@ -37,6 +37,7 @@ IN_OTHER_IMAGES = {
     "SMTPD_SASL_USERS": table.AUTH_USERS.name,
     "PERMIT_DOCKER": table.RELAY_NETWORKS.name,
     "OVERRIDE_HOSTNAME": table.MAILNAME.name,
+    "ALLOWED_SENDER_DOMAINS": table.ALLOWED_SENDERS.name,
 }
 _ALSO_CALLED = {
     **{
@@ -179,15 +180,21 @@ def _is_service_port(name: str, names: list[str]) -> bool:
 
 
 def notice_exim(reader: SettingsReader, root: Path) -> None:
-    """Add notices about USE_SPLIT_CONFIG and, unless Exim is installed here, about mounted files of Exim's."""
-    split = reader.text(table.USE_SPLIT_CONFIG)
-    if split and not is_negative(split):
-        reader.notice("USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold")
+    """Add notices about mounted files of Exim's, unless Exim is installed here."""
     if _is_there(root / _EXIM):
         return
     for path, instead in _MOUNTED:
         if _is_there(root / path):
             reader.notice(f"/{path} is there but is not read: {instead}")
+
+
+def notice_split_config(reader: SettingsReader) -> None:
+    """Add a notice about USE_SPLIT_CONFIG. Call this if there are no rules, which do what Exim's files did."""
+    split = reader.text(table.USE_SPLIT_CONFIG)
+    if split and not is_negative(split):
+        reader.notice(
+            "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; rules of your own stand in RULES_DIR"
+        )
 
 
 def _is_there(path: Path) -> bool:

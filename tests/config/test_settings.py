@@ -50,6 +50,7 @@ def test_a_relay_works_without_settings() -> None:
         local_domains=defaults.local_domains,
         local_delivery=LocalRule(LocalKind.MAILDIR),
         aliases_file=defaults.aliases_file,
+        rules=None,
         certificate_path=None,
         key_path=None,
         submission_port=None,
@@ -318,7 +319,7 @@ def test_a_denial_that_says_no_is_warned_of() -> None:
         ({"VERBOSE": "1"}, "VERBOSE has no effect: only the value true turns it on"),
         (
             {"USE_SPLIT_CONFIG": "true"},
-            "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold",
+            "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; rules of your own stand in RULES_DIR",
         ),
         ({"KEY_PATH": __file__}, "KEY_PATH is set but CERTIFICATE_PATH is not: STARTTLS is not offered"),
     ],

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from mta.config.setting import SettingsReader
-from mta.config.unknown_variables import is_negative, notice_exim, notice_quotes, notice_unknown_variables
+from mta.config.unknown_variables import (
+    is_negative,
+    notice_exim,
+    notice_quotes,
+    notice_split_config,
+    notice_unknown_variables,
+)
 
 
 def notices(**environ: str) -> list[str]:
@@ -193,14 +199,18 @@ def test_a_secret_with_a_leading_blank_is_reported() -> None:
 
 @pytest.mark.parametrize("text", ["true", "TRUE", "1", "yes"])
 def test_split_config_is_reported_to_have_no_effect(text: str) -> None:
-    assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == [
-        "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; all other settings hold"
+    reader = SettingsReader({"USE_SPLIT_CONFIG": text})
+    notice_split_config(reader)
+    assert reader.notices == [
+        "USE_SPLIT_CONFIG has no effect: Exim's files cannot be run; rules of your own stand in RULES_DIR"
     ]
 
 
 @pytest.mark.parametrize("text", ["", "false", "0", "No"])
 def test_split_config_that_is_off_is_not_reported(text: str) -> None:
-    assert exim(Path("/nowhere"), USE_SPLIT_CONFIG=text) == []
+    reader = SettingsReader({"USE_SPLIT_CONFIG": text})
+    notice_split_config(reader)
+    assert reader.notices == []
     assert is_negative(text) is bool(text)
 
 

@@ -48,6 +48,8 @@ NO_SAY = {
     *("GMAIL_CLIENT_SECRET", "GMAIL_REFRESH_TOKEN", "GMAIL_SERVICE_ACCOUNT"),
     # A client of the matrix does not log in, and is one that a load balancer has named.
     *("SUBMISSION_PORT", "SUBMISSION_TLS_PORT", "AUTH_USERS", "AUTH_IN_CLEAR", "PROXY_NETWORKS"),
+    # Rules refuse mail that the policy accepts, and accept none that it refuses.
+    *("RULES_DIR", "ALLOWED_SENDERS", "ALLOWED_RECIPIENTS"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,23 @@ def test_each_worker_gets_the_handover_of_the_parent() -> None:
     for _ in range(3):
         assert read_handover(os.dup(descriptor)) == given
     os.close(descriptor)
+
+
+def test_each_worker_gets_the_rules_of_the_parent(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text(
+        "[[acl]]\nclient = 'host.test'\nsender = ['^x@.*', '+ours']\nheader.A = '*b'\nhold = true\n"
+    )
+    (tmp_path / "2.toml").write_text("[lists]\nours = ['a.test', '*@*.b.test']\n")
+    environ = {**SETTINGS, "RULES_DIR": str(tmp_path), "ALLOWED_SENDERS": "c.test"}
+    given = read_settings(environ, host_name=lambda: "host.test", networks=lambda _: (), root=Path("/nowhere")).rules
+    found = read_handover(
+        write_handover(Handover(replace(settings(), rules=given), (RELAY_PORT,), None, None))
+    ).settings.rules
+    assert given
+    assert found
+    assert given.acl
+    assert found.acl
+    assert (found.digest, found.acl.rules) == (given.digest, given.acl.rules)
 
 
 def test_the_descriptor_is_inherited_only_if_passed() -> None:

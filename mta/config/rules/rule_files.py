@@ -88,7 +88,7 @@ def _notices(directory: Path, others: list[str]) -> list[str]:
         return []
     names = ", ".join(shorten(name, 40) for name in others[:_LISTED])
     more = f" and {len(others) - _LISTED} more" if others[_LISTED:] else ""
-    return [f"{directory}: {names}{more} are not read, because a file of rules ends in {SUFFIX}"]
+    return [f"{directory}: not read, because the name of a file of rules ends in {SUFFIX}: {names}{more}"]
 
 
 def _read_source(path: Path, mistakes: RuleMistakes) -> Iterator[RuleSource]:

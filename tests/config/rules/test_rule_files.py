@@ -26,9 +26,10 @@ def test_other_files_and_directories_are_one_notice(tmp_path: Path) -> None:
     for name in ("README", "10.toml.bak", "a.TOML", "z"):
         (tmp_path / name).touch()
     (tmp_path / "sub.toml").mkdir()
+    names = "10.toml.bak, README, a.TOML and 2 more"
     assert read_directory(tmp_path, RuleMistakes()) == (
         [],
-        [f"{tmp_path}: 10.toml.bak, README, a.TOML and 2 more are not read, because a file of rules ends in .toml"],
+        [f"{tmp_path}: not read, because the name of a file of rules ends in .toml: {names}"],
     )
 
 

@@ -1,0 +1,144 @@
+"""RULES_DIR and the variables that stand for rules: their order, their mistakes, and the notices."""
+
+from pathlib import Path
+
+import pytest
+
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
+from mta.config.summary import startup_summary
+from mta.rules.acl import Acl
+from mta.rules.facts import Facts
+from mta.smtp.address import parse_address
+
+
+def read(root: Path = Path("/nowhere"), **environ: str) -> Settings:
+    return read_settings(environ, host_name=lambda: "host.test", networks=lambda _: (), root=root)
+
+
+def acl(root: Path = Path("/nowhere"), **environ: str) -> Acl:
+    book = read(root, **environ).rules
+    assert book
+    assert book.acl
+    return book.acl
+
+
+def mistakes(**environ: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        read(**environ)
+    return [line.partition("; a correct example")[0] for line in refused.value.mistakes]
+
+
+def answer(rules: Acl, sender: str, recipient: str = "b@b.test", *, trusted: bool = True) -> str:
+    """Return the place of the rule that decides, with its reply; "" if no rule does."""
+    facts = Facts("192.0.2.1", trusted, parse_address(sender) if sender else None, parse_address(recipient))
+    ruling = rules.at_recipient(facts)
+    return f"{ruling.rule}: {ruling.refusal}" if ruling else ""
+
+
+def test_without_rules_there_is_no_book() -> None:
+    assert read().rules is None
+
+
+def test_allowed_senders_refuse_other_senders_of_trusted_clients() -> None:
+    rules = acl(ALLOWED_SENDERS="example.com : printer@b.test, *@*.c.test")
+    refused = "ALLOWED_SENDERS: 550 5.7.1 this sender address may not be used at this relay"
+    for sender in ("x@example.com", "", "printer@B.test", "x@y.c.test"):
+        assert answer(rules, sender) == ""
+    for sender in ("x@other.test", "x@sub.example.com", "x@b.test", "x@c.test"):
+        assert answer(rules, sender) == refused
+        assert answer(rules, sender, trusted=False) == ""
+
+
+def test_allowed_recipients_refuse_other_recipients_of_all_clients() -> None:
+    rules = acl(ALLOWED_RECIPIENTS="b.test;c@d.test")
+    refused = "ALLOWED_RECIPIENTS: 550 5.7.1 this relay takes no mail for this recipient address"
+    for trusted in (True, False):
+        assert answer(rules, "", "x@b.test", trusted=trusted) == ""
+        assert answer(rules, "", "c@d.test", trusted=trusted) == ""
+        assert answer(rules, "", "x@d.test", trusted=trusted) == refused
+
+
+def test_variables_stand_behind_the_rules_of_files(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("a.test\n")
+    (tmp_path / "1.toml").write_text('[lists]\nours = "b.test"\n[[acl]]\nsender = "boss@*"\naccept = true\n')
+    rules = acl(RULES_DIR=str(tmp_path), ALLOWED_SENDERS=f"+ours file:{tmp_path}/list", ALLOWED_RECIPIENTS="*")
+    assert [rule.rule.where.file for rule in rules.rules] == ["1.toml", "ALLOWED_SENDERS", "ALLOWED_RECIPIENTS"]
+    assert answer(rules, "boss@x.test").startswith("1.toml:3: None")
+    assert answer(rules, "x@a.test") == answer(rules, "x@b.test") == ""
+    assert answer(rules, "x@x.test").startswith("ALLOWED_SENDERS: 550")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("bob", "'bob' is not an address pattern: write bob@* if it is a local part, *@bob if it is a domain"),
+        ("!a.test", "'!a.test' is not an address pattern: an exception stands in a key of its own"),
+        ("^x", "'^x': a regular expression stands in a file of rules, sender = '^...'"),
+        ("a.test +ours", "+ours: [lists] has no such list"),
+        ("file:/nowhere/x", "file:/nowhere/x: the file cannot be read: No such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("name", ["ALLOWED_SENDERS", "ALLOWED_RECIPIENTS"])
+def test_mistakes_in_variables_name_the_variable(name: str, value: str, words: str) -> None:
+    (told,) = mistakes(**{name: value})
+    assert told.startswith(f"{name}='{value}': {words}")
+
+
+def test_a_variable_behind_a_rule_without_conditions_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text("[[acl]]\naccept = true\n")
+    assert mistakes(RULES_DIR=str(tmp_path), ALLOWED_SENDERS="a.test") == [
+        "ALLOWED_SENDERS='a.test': this rule can never apply: the one in 1.toml:1 has no condition"
+    ]
+
+
+def test_a_directory_that_is_set_must_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, reason in ((tmp_path / "none", "No such file or directory"), (file, "Not a directory")):
+        assert mistakes(RULES_DIR=str(path)) == [f"RULES_DIR='{path}': the directory cannot be read: {reason}"]
+
+
+def test_the_usual_directory_is_read_if_it_is_there(tmp_path: Path) -> None:
+    usual = tmp_path / "etc/smtprelay/rules.d"
+    usual.mkdir(parents=True)
+    assert read(tmp_path).rules is None
+    (usual / "1.toml").write_text("[[acl]]\nhold = true\n")
+    settings = read(tmp_path)
+    assert settings.rules
+    assert f"RULES_DIR = {usual}" in map(str, settings.effective)
+    assert "RULES_DIR =" in map(str, read().effective)
+
+
+def test_a_usual_directory_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "etc").symlink_to("etc")
+    with pytest.raises(SettingsError, match=r"RULES_DIR='': the directory cannot be read: Too many levels"):
+        read(tmp_path)
+
+
+def test_other_files_in_the_directory_are_a_notice(tmp_path: Path) -> None:
+    (tmp_path / "README").touch()
+    assert read(RULES_DIR=str(tmp_path)).notices == (
+        f"{tmp_path}: not read, because the name of a file of rules ends in .toml: README",
+    )
+
+
+def test_split_config_names_the_directory_only_without_rules() -> None:
+    (notice,) = read(USE_SPLIT_CONFIG="true").notices
+    assert "RULES_DIR" in notice
+    assert read(USE_SPLIT_CONFIG="true", ALLOWED_SENDERS="a.test").notices == ()
+
+
+def test_the_summary_counts_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text('[[acl]]\nsender = "a.test"\nhold = true\n' * 3)
+    lines = startup_summary(read(RULES_DIR=str(tmp_path), ALLOWED_RECIPIENTS="b.test"))
+    assert "rules: 3 in 1.toml, ALLOWED_RECIPIENTS" in lines
+    assert not any(line.startswith("rules:") for line in startup_summary(read()))
+
+
+def test_mistakes_of_files_and_of_settings_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text("[[acl]]\ndeny = no\n")
+    assert mistakes(RULES_DIR=str(tmp_path), PORT="x") == [
+        "PORT='x': 'x' is not a port, a number from 1 to 65535",
+        f'{tmp_path}/1.toml:2: deny = no: text stands in quotes, deny = "no"',
+    ]
