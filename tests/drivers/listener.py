@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from mta.blocking import run_inline
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits
@@ -30,7 +31,7 @@ from mta.smtp.server.canned_replies import RECIPIENT_OK
 from mta.smtp.server.machine import ServerMachine
 from mta.users.failure_limits import FailureLimits
 from mta.users.password_check import PasswordCheck
-from mta.users.users import Users, run_at_once
+from mta.users.users import Users
 
 NAME = "mx.example.test"
 FRIEND = "127.0.0.1"
@@ -129,7 +130,7 @@ class Listening:
 
     def _logins(self, text: str, policy: LoginPolicy) -> Logins:
         users = Users(text=text, mailname=NAME, notice=self.lines.append)
-        passwords = PasswordCheck(users, run_at_once, self.clock.seconds)
+        passwords = PasswordCheck(users, run_inline, self.clock.seconds)
         failures = FailureLimits(FRIEND.__eq__)
         return Logins(users, passwords, failures, policy, event_log=self.event_log, clock=self.clock)
 
