@@ -1,4 +1,5 @@
 // Sends messages as Go programs do, each with smtp.SendMail: MAIL has SMTPUTF8 wherever the server offers it.
+// With SUBMIT_USER and SUBMIT_PASSWORD in the environment it logs in.
 package main
 
 import (
@@ -15,10 +16,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	var auth smtp.Auth
+	if user := os.Getenv("SUBMIT_USER"); user != "" {
+		auth = smtp.PlainAuth("", user, os.Getenv("SUBMIT_PASSWORD"), "localhost")
+	}
 	for number := 0; number < count; number++ {
 		message := fmt.Sprintf("From: %s\r\nTo: %s\r\nSubject: from Go\r\nMessage-ID: <%d@sender.test>\r\n\r\nHello\r\n",
 			sender, recipient, number)
-		if err := smtp.SendMail(server, nil, sender, []string{recipient}, []byte(message)); err != nil {
+		if err := smtp.SendMail(server, auth, sender, []string{recipient}, []byte(message)); err != nil {
 			log.Fatalf("message %d: %v", number, err)
 		}
 	}

@@ -13,9 +13,11 @@ import pytest
 from harness.sink import EXTENSIONS
 from harness.waiting import PATIENCE
 from tests.clients.packages import CACHE
+from tests.endtoend.submission import in_clear_users, submission
 from tests.endtoend.world import TO, received
 
 SENDER = "sender@sender.test"
+PASSWORD = "open-sesame/+9"
 HEAD = "From: sender@sender.test\nTo: someone@example.test\nSubject: plain\nMessage-ID: <1@sender.test>\n"
 BODY = "Hello\n.\nend\n"
 GO_PROGRAM = Path(__file__).with_name("sendmail.go")
@@ -107,3 +109,49 @@ def test_each_of_gos_ascii_messages_passes_a_smarthost_without_smtputf8(world):
     ids = Counter(message.header("Message-ID") for message in messages)
     assert ids == {f"<{number}@sender.test>": 1 for number in range(count)}
     assert relay.events("failed") == []
+
+
+@pytest.mark.long
+@needs("go")
+def test_go_logs_in(world):
+    sink = world.sink()
+    site = submission(world, sink, in_clear_users({"app": PASSWORD}))
+    login = {"SUBMIT_USER": "app", "SUBMIT_PASSWORD": PASSWORD, "SSL_CERT_FILE": str(site.starttls.authority)}
+    settings = {"GOCACHE": str(CACHE / "go"), "GO111MODULE": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+    run("go", "run", str(GO_PROGRAM), f"localhost:{site.starttls.port}", SENDER, TO, "2", **settings, **login)
+    assert all(" with UTF8SMTPSA " in message.header("Received") for message in received(sink, 2))
+    assert [event["user"] for event in site.relay.wait_for_events("accepted", 2)] == ["app", "app"]
+
+
+@pytest.mark.long
+@needs("curl")
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_curl_logs_in(world, tmp_path, scheme):
+    sink = world.sink()
+    site = submission(world, sink, in_clear_users({"app": PASSWORD}))
+    server = site.implicit if scheme == "smtps" else site.starttls
+    (tmp_path / "mail").write_text(f"{HEAD}\n{BODY}")
+    options = ["--ssl-reqd", "--cacert", str(server.authority), "--user", f"app:{PASSWORD}", "--crlf"]
+    envelope = ["--mail-from", SENDER, "--mail-rcpt", TO, "-T", str(tmp_path / "mail")]
+    run("curl", "-sS", f"{scheme}://localhost:{server.port}/client.test", *options, *envelope)
+    assert the_message(sink) in {BODY, f"{BODY}\n"}
+    assert [event["user"] for event in site.relay.wait_for_events("accepted")] == ["app"]
+
+
+@pytest.mark.long
+@needs("mutt")
+def test_mutt_logs_in(world, tmp_path):
+    sink = world.sink()
+    site = submission(world, sink, in_clear_users({"app": PASSWORD}))
+    settings = [
+        f"set smtp_url=smtp://app@localhost:{site.starttls.port}",
+        f"set smtp_pass={PASSWORD}",
+        f"set ssl_ca_certificates_file={site.starttls.authority}",
+        "set ssl_force_tls=yes",
+        f"set from={SENDER}",
+        "set copy=no",
+    ]
+    options = [word for setting in settings for word in ("-e", setting)]
+    run("mutt", "-n", "-F", "/dev/null", *options, "-s", "plain", TO, text=BODY, HOME=str(tmp_path))
+    assert the_message(sink) == BODY
+    assert [event["user"] for event in site.relay.wait_for_events("accepted")] == ["app"]
