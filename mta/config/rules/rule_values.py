@@ -1,5 +1,6 @@
 """Makes conditions and actions of the values in rules. Mistakes are told with the place and a correct example."""
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -31,7 +32,8 @@ Pattern = TypeVar("Pattern")
 Patterns = TypeVar("Patterns")
 
 #: The words of `client` that name no network.
-TRUSTED, STRANGER = "trusted", "stranger"
+TRUSTED, STRANGER = _WORDS = ("trusted", "stranger")
+_MISSPELLED = 0.8
 _MAX_HEADER_NAME = 76
 _SHOWN = 60
 # The usual client, which can be read in one way only.
@@ -77,7 +79,7 @@ class ValueReader:
     def clients(self, entry: TableEntry, items: list[PlacedItem]) -> ClientCondition:
         """Return the condition on the client."""
         words = {text.lower() for text, _ in items}
-        others = [item for item in items if item[0].lower() not in (TRUSTED, STRANGER)]
+        others = [item for item in items if item[0].lower() not in _WORDS]
         networks = self._items.read(entry.name, others, _network)
         return ClientCondition(TrustList(tuple(networks)), TRUSTED in words, STRANGER in words)
 
@@ -173,6 +175,10 @@ def _network(text: str) -> TrustItem:
             return TrustItem(network(text))
         except ValueError:
             raise ValueError(f"{text!r} is not a network or an address") from None
+    if text.lower() in _WORDS:
+        raise ValueError("the word stands in the rule itself, not in a list")
+    if meant := difflib.get_close_matches(text.lower(), _WORDS, n=1, cutoff=_MISSPELLED):
+        raise ValueError(f"did you mean {meant[0]}? A host name that is like it ends in a dot, {text}.")
     if text.startswith("!"):
         raise ValueError("an exception stands in a key of its own, unless.client")
     items = read_trust(text).items

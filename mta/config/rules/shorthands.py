@@ -53,6 +53,8 @@ def _files(reader: SettingsReader, root: Path, mistakes: RuleMistakes) -> list[R
         return []
     for notice in notices:
         reader.notice(notice)
+    if directory is not None and not sources and not mistakes:
+        reader.notice(f"{table.RULES_DIR.name}={directory} has no effect: the directory has no files of rules, *.toml")
     return sources
 
 

@@ -14,6 +14,7 @@ _COLON = re.compile(r"[ \t]*([\w.\-\"']+)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _KEY = re.compile(r"[ \t]*([\w.\-\"']+)[ \t]*")
 _POSITION = re.compile(r" \(at [^()]*\)$")
 _VALUE = re.compile(r"[ \t]*([^=]*?)[ \t]*=[ \t]*(.*)", re.DOTALL)
+_LINE = re.compile(r"\(at line ([0-9]+), ")
 _BARE_VALUE = re.compile(r"[^\s\"'\[{#,][^\"'\[\]{}#,\n]*")
 _STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+'")
 _COMMENT = re.compile(r"#[^\n]*")
@@ -21,6 +22,14 @@ _SECRET = re.compile(
     r"([\w.\-\"']*(?:pass|pwd|secret|token)[\w.\-\"']*[ \t]*+[=:]?[ \t]*+).*", re.IGNORECASE | re.DOTALL
 )
 _ODD_QUOTES = "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb`"
+
+
+class StatementError(ValueError):
+    """A key has no value that is TOML. `lines_below` is the distance of the mistake from the line of the key."""
+
+    def __init__(self, words: str, lines_below: int = 0) -> None:
+        super().__init__(words)
+        self.lines_below = lines_below
 
 
 def check_header(source: str) -> None:
@@ -44,13 +53,22 @@ def no_assignment(source: str) -> str:
     return f"{_shown(source)} is no line of a rule; the form is key = value"
 
 
-def of_statement(source: str, problem: str, *, is_open: bool) -> str:
-    """Return words for a key whose value is not TOML.
+def of_statement(source: str, problem: str, *, is_open: bool) -> StatementError:
+    """Return the error for a key whose value is not TOML.
 
     `problem` is the text of tomllib's error; `is_open` tells whether a bracket of the value is not closed.
     """
     match = _VALUE.match(_without_secret(source[:_LOOKED_AT]))
     key, value = (match[1], match[2]) if match else ("key", source)
+    found = _LINE.search(problem)
+    below = int(found[1]) - 1 if found and value.startswith("[") and not is_open else 0
+    if below and MASK not in value:
+        item = _shown(source.split("\n", below + 1)[below])
+        return StatementError(f"{key}: {item}: {_of_array(key, is_open=False)}", below)
+    return StatementError(_of_value(key, value, problem, is_open=is_open))
+
+
+def _of_value(key: str, value: str, problem: str, *, is_open: bool) -> str:
     if MASK in value:
         return f'{key}: the value cannot be read; text stands in quotes, {key} = "..."'
     bare = _COMMENT.sub("", _STRING.sub("", value))
@@ -64,7 +82,7 @@ def of_statement(source: str, problem: str, *, is_open: bool) -> str:
     if "\\" in value and _is_about_escape(problem):
         return f"{shown}: in double quotes \\ begins an escape; use single quotes, {key} = '...'"
     if value.startswith("["):
-        return f"{shown}: {_of_array(key, is_open)}"
+        return f"{shown}: {_of_array(key, is_open=is_open)}"
     if not value.strip():
         return f'{key} has no value; {key} = "..."'
     words = _POSITION.sub("", problem)
@@ -78,7 +96,7 @@ def _of_bare_word(key: str, word: str) -> str:
     return f'text stands in quotes, {key} = "{_shown(word)}"'
 
 
-def _of_array(key: str, is_open: bool) -> str:  # noqa: FBT001
+def _of_array(key: str, *, is_open: bool) -> str:
     if is_open:
         return f'the array is not closed; {key} = ["..."]'
     return f'the items of an array are texts in quotes with commas between them, {key} = ["..."]'

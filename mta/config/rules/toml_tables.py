@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config.rules import syntax_words
+from mta.config.rules.syntax_words import StatementError
 
 #: A key in parts: `("unless", "sender")`.
 KeyParts = tuple[str, ...]
@@ -174,7 +175,8 @@ def read_tables(text: str) -> tuple[list[TomlTable], list[FileMistake]]:
                     tables[-1].add(TableEntry(key, value, statement.line, source))
         except ValueError as error:
             tables[-1].damaged = True
-            mistakes.append(FileMistake(statement.line, str(error)))
+            line = statement.line + (error.lines_below if isinstance(error, StatementError) else 0)
+            mistakes.append(FileMistake(line, str(error)))
     return tables, mistakes
 
 
@@ -222,7 +224,7 @@ def _parse(statement: _Statement, source: str) -> list[tuple[KeyParts, Any]]:
     try:
         return list(_flat((), tomllib.loads(source)))
     except ValueError as error:
-        raise ValueError(syntax_words.of_statement(source, str(error), is_open=statement.depth > 0)) from None
+        raise syntax_words.of_statement(source, str(error), is_open=statement.depth > 0) from None
 
 
 def _flat(before: KeyParts, values: dict[str, Any]) -> Iterator[tuple[KeyParts, Any]]:

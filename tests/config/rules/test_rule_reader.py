@@ -152,6 +152,16 @@ def test_lists_that_cannot_be_read_are_told_where_they_are_named(tmp_path: Path)
     ]
 
 
+def test_a_list_has_clients_and_not_the_words_for_them() -> None:
+    rule = '[[acl]]\nclient = ["+office", "trusted"]\nhold = true\n'
+    (only,) = acl(rule, '[lists]\noffice = ["192.0.2.0/24", "trust.test"]\n').rules
+    assert only.rule.applies(facts())
+    assert only.rule.host_names == ("trust.test",)
+    assert read(rule, '[lists]\noffice = ["stranger"]\n')[1] == [
+        "/r/2.toml:2: client = 'stranger': the word stands in the rule itself, not in a list"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -200,6 +210,10 @@ def test_a_list_has_one_place_and_names_no_other() -> None:
         ("client = '!10.0.0.1'", "client = '!10.0.0.1': an exception stands in a key of its own, unless.client"),
         ("client = '10.0.0.1 10.0.0.2'", "client = '10.0.0.1 10.0.0.2': several clients are an array of texts"),
         ("client = '10.0.0.300'", "client: '10.0.0.300' is not a network or an address"),
+        (
+            "client = 'trustd'",
+            "client = 'trustd': did you mean trusted? A host name that is like it ends in a dot, trustd.",
+        ),
         ("name = 5", 'name: 5 is no text of 1 to 100 printable characters, name = "staff"'),
         ("login = '^(a'", "login: '^(a'"),
     ],

@@ -116,8 +116,15 @@ def test_a_usual_directory_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> N
         read(tmp_path)
 
 
+def test_a_directory_that_is_set_and_has_no_files_is_a_notice(tmp_path: Path) -> None:
+    assert read(RULES_DIR=str(tmp_path)).notices == (
+        f"RULES_DIR={tmp_path} has no effect: the directory has no files of rules, *.toml",
+    )
+
+
 def test_other_files_in_the_directory_are_a_notice(tmp_path: Path) -> None:
     (tmp_path / "README").touch()
+    (tmp_path / "1.toml").touch()
     assert read(RULES_DIR=str(tmp_path)).notices == (
         f"{tmp_path}: not read, because the name of a file of rules ends in .toml: README",
     )

@@ -92,6 +92,15 @@ def test_usual_mistakes_are_told_in_words_of_their_own(line: str, words: str) ->
     assert mistakes(f'[[acl]]\nsender = "x"\n{line}\n') == [f"3: {words}"]
 
 
+def test_a_mistake_in_an_array_of_several_lines_is_told_at_its_item() -> None:
+    words = 'the items of an array are texts in quotes with commas between them, sender = ["..."]'
+    assert mistakes('sender = [\n  "a.test",\n  example.com,\n]\nx = no\n') == [
+        f"3: sender: example.com,: {words}",
+        '5: x = no: text stands in quotes, x = "no"',
+    ]
+    assert mistakes('sender = [\n  "a.test"\n  "b.test",\n]\n')[0].startswith(("2: sender: ", "3: sender: "))
+
+
 def test_one_mistake_does_not_hide_the_next() -> None:
     text = '[[acl]]\na = no\nb = ["x",\nc = "y\n\n[[acl]\nd: 1\n[[acl]]\ne = "z"\n'
     found, told = read_tables(text)
