@@ -121,7 +121,7 @@ class Acl:
             kinds.add(type(rule.ruling.action))
             if rule.decides:
                 return rule.ruling if len(kinds) == 1 and rule.ruling.refusal is not None else None
-            if rule.complete or rule.ruling.refusal is None:
+            if rule.complete:
                 return None
         return None
 

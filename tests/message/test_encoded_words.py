@@ -28,6 +28,7 @@ def decoded(value: bytes) -> str:
         (b"(=?ISO-8859-1?Q?a?= b)", "(a b)"),
         (b"(=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?=)", "(ab)"),
         (b"=?utf-8?q?a?=\t=?iso-8859-1?q?=E9?= c", "a\u00e9 c"),
+        (b"=?utf-8?q?=C3=A9?= =?iso-8859-1?q?=E9?=", "\u00e9\u00e9"),
         (b"=?utf-8?q?a?= x =?utf-8?q?b?=", "a x b"),
         # A character that is divided between two words, blanks in a word, and a language (RFC 2231 section 5).
         (b"=?utf-8?q?=C3?= =?utf-8?q?=BC?=", "\u00fc"),

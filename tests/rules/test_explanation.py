@@ -51,6 +51,13 @@ def test_a_message_that_is_refused_after_the_data_has_no_recipients():
     assert passed_over(held.data) == [(1, "header.X")]
 
 
+def test_a_message_is_held_for_one_recipient_unless_it_is_refused_in_the_end():
+    rules = acl((Hold(), recipient("bob@*")), (DENY, header("X", "a")))
+    assert explain(rules, BOB, EVE).held
+    assert not explain(rules, EVE).held
+    assert not explain(rules, BOB, EVE, header=b"X: a\r\n").held
+
+
 def test_a_message_that_is_refused_at_mail_does_not_reach_the_other_stages():
     found = explain(
         acl(

@@ -30,6 +30,8 @@ _TEXTS = st.text(st.sampled_from("abcABC1. ]{}\u00e9\u00c9\n"), max_size=7)
 
 @given(st.lists(_EXPRESSIONS, min_size=1, max_size=2), _TEXTS, st.booleans())
 @example(["(a|ab)(c|bcd)(d*)"], "abcd", False)
+@example(["ab?"], "a", False)
+@example(["a.b"], "a\nb", False)
 @example(["(?:a?){3}b"], "aab", True)
 @example(["(?:(?:a|)b?)*"], "", True)
 def test_the_answer_is_that_of_python(branches, text, anchored):
