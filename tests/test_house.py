@@ -177,6 +177,7 @@ MAY_IMPORT = {
         "mta.queue.sqlite",
     },
     "mta.cli.explain": {
+        "mta.blocking",
         "mta.cli.environment",
         "mta.cli.errors",
         "mta.config",

@@ -78,8 +78,13 @@ class _DryRun:
         if not explained.accepted_at_rcpt:
             return Verdicts(tuple(decisions))
         last = self._after_data(explained, facts)
-        taken = explained.accepted_at_rcpt if last is None or last.reply is None else ()
-        return Verdicts((*decisions, *filter(None, (last,))), taken)
+        if last is None:
+            asked = _texts(explained.data)
+            decided = (
+                each if each.reply else replace(each, passed_over=each.passed_over + asked) for each in decisions
+            )
+            return Verdicts(tuple(decided), explained.accepted_at_rcpt)
+        return Verdicts((*decisions, last), explained.accepted_at_rcpt if last.reply is None else ())
 
     def _hello(self) -> None:
         if self._question.helo:

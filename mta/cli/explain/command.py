@@ -110,13 +110,14 @@ def _mistakes() -> Iterator[None]:
 
 def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanation:
     """Return the decisions on a message. Raises CommandError if there is no such user."""
-    sources = Sources(None, _user(settings, question.login))
+    sources = Sources(settings.rules, _user(settings, question.login))
 
     async def decide() -> Explanation:
         return await _decide(question, deciding_parts(settings, sources, _warn))
 
     async def look_up_and_decide(resolver: Resolver) -> Explanation:
-        lookups = await _look_up(resolver, settings.trusted.names)
+        names = (*settings.trusted.names, *(settings.rules.host_names if settings.rules else ()))
+        lookups = await _look_up(resolver, dict.fromkeys(names))
         found = replace(sources, resolver=resolver, lookups=lookups)
         return await _decide(question, deciding_parts(settings, found, _warn))
 

@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from twisted.internet.defer import Deferred, execute
-
+from mta.blocking import run_inline
 from mta.cli.explain.trust import Lookups, Trust, trust_of
 from mta.config.settings import Settings
 from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
@@ -112,7 +111,7 @@ def deciding_parts(settings: Settings, sources: Sources, notice: Callable[[str],
         return trust(address).verdict is not False
 
     rules = router_rules(settings, _own_sockets(settings))
-    local = local_mail(settings, _run, time.time, _forwarding(settings, notice))
+    local = local_mail(settings, run_inline, time.time, _forwarding(settings, notice))
     policy = relay_policy(settings, rules, local, may_be_trusted)
     router = MailRouter(rules, resolver or NoLookups(), time.monotonic)
     return DecidingParts(
@@ -137,10 +136,6 @@ def _forwarding(settings: Settings, notice: Callable[[str], None]) -> Forwarding
         writer=_never,
         require_room=_never,
     )
-
-
-def _run(work: Callable[[], Any]) -> "Deferred[Any]":
-    return execute(work)
 
 
 def _never(*_: object) -> NoReturn:

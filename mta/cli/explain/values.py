@@ -49,7 +49,7 @@ class MailVerdict:
     rule: str = ""
     #: The decision without that rule, or "".
     otherwise: str = ""
-    #: The rules that were asked before and do not apply, each with the condition that is the reason.
+    #: The rules that were asked and do not apply, each with the condition that is the reason.
     passed_over: tuple[str, ...] = ()
     #: Whether the message is held in the queue until an operator releases it.
     held: bool = False

@@ -4,10 +4,8 @@
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from twisted.internet.defer import Deferred
-
+from mta.blocking import RunBlocking
 from mta.config.settings import Settings
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.local.lmtp import mail_store
@@ -34,7 +32,7 @@ def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
 
 def local_mail(
     settings: Settings,
-    run: Callable[[Callable[[], Any]], "Deferred[Any]"],
+    run: RunBlocking,
     wall_clock: Callable[[], float],
     forwarding: Forwarding | None,
 ) -> LocalMail:
