@@ -109,7 +109,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
     threads = CheckThreads(clock)
-    current_rules = CurrentRules()
+    current_rules = CurrentRules(settings.rules)
     rule_hosts = _rule_hosts(current_rules, trust_lookup(resolver), clock, event_log)
     new_session = partial(
         Session,
