@@ -76,6 +76,14 @@ MAY_IMPORT = {
     "mta.event_log": set(),
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {"mta.fast_value", "mta.inbound.networks", "mta.message", "mta.smtp"},
+    "mta.rules.rewriting": {
+        "mta.message",
+        "mta.smtp",
+        "mta.rules.conditions",
+        "mta.rules.facts",
+        "mta.rules.pattern_lists",
+        "mta.rules.patterns",
+    },
     "mta.config": {
         "mta.config.logins",
         "mta.config.rules",

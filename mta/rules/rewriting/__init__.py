@@ -1,0 +1,1 @@
+"""`[[rewrite]]`: rules that change envelope and header of a message before it is stored."""

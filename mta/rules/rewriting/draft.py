@@ -1,0 +1,278 @@
+"""A message while rules rewrite it: its envelope and its header fields, and one method for each action."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from mta.message.address_fields import mailboxes, replace_addresses
+from mta.message.encoded_words import decoded_text
+from mta.message.envelope import Envelope, Notify, Recipient
+from mta.message.header_fields import HeaderFields, unfolded
+from mta.rules.facts import Facts
+from mta.rules.rewriting.actions import (
+    AddField,
+    Bcc,
+    Hide,
+    MapAddresses,
+    MapPlace,
+    RemoveFields,
+    RewriteAction,
+    SetFrom,
+    SetRecipients,
+    SetReplyTo,
+    SetSender,
+    named,
+)
+from mta.smtp.address import Address, printable
+
+#: The X-Original-To fields that a message gets.
+MAX_ORIGINALS = 100
+
+_SHOWN = 120
+_EVENTS = (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
+_MAPPED_FIELDS = {
+    MapPlace.FROM: (b"from", b"sender"),
+    MapPlace.REPLY_TO: (b"reply-to",),
+    MapPlace.TO: (b"to",),
+    MapPlace.CC: (b"cc",),
+}
+# RFC 5322 section 3.3, without the comments of its obsolete form.
+_DATE = re.compile(
+    rb";[ \t]*((?:[A-Za-z]{3},?[ \t]+)?[0-9]{1,2}[ \t]+[A-Za-z]{3}[ \t]+[0-9]{2,4}[ \t]+[0-9:]{4,8})"
+    rb"[ \t]+([+\-][0-9]{4}|[A-Z]{1,4})(?:[ \t]*\([A-Za-z]{1,5}\))?\Z"
+)
+
+
+class Draft:
+    """The message as the rules so far left it."""
+
+    __slots__ = ("_block", "_envelope", "_fields", "_originals", "_recipients", "_replaced", "hide_client", "sender")
+
+    def __init__(self, envelope: Envelope, block: bytes) -> None:
+        self._envelope = envelope
+        self._block = block
+        # Made for the first change of a field.
+        self._fields: HeaderFields | None = None
+        self.sender = envelope.sender
+        self._recipients = {one.address: one for one in envelope.recipients}
+        # The recipients that were replaced, and those in their places.
+        self._originals: dict[Address, None] = {}
+        self._replaced: set[Address] = set()
+        #: Whether the relay's own Received field names no client.
+        self.hide_client = False
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """The recipients."""
+        return tuple(self._recipients.values())
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope."""
+        before = self._envelope
+        if self.sender == before.sender and self.recipients == before.recipients:
+            return before
+        return replace(before, sender=self.sender, recipients=self.recipients)
+
+    @property
+    def header_changed(self) -> bool:
+        """Whether a field may have changed since the last call of `take_block`."""
+        return self._fields is not None
+
+    def take_block(self) -> bytes:
+        """Return the header block."""
+        if self._fields is not None:
+            self._block, self._fields = self._fields.block, None
+        return self._block
+
+    def finished_block(self) -> bytes:
+        """Return the header block with the addresses of recipients that were replaced."""
+        originals = list(self._originals)[:MAX_ORIGINALS]
+        return b"".join((*(f"X-Original-To: {one}\r\n".encode() for one in originals), self.take_block()))
+
+    def change(
+        self, actions: tuple[RewriteAction, ...], facts: Facts, matched: tuple[Recipient, ...]
+    ) -> tuple[str, ...]:
+        """Carry out the actions of a rule that applies to these recipients. Return the changes in words."""
+        run = _RuleRun(self, facts, matched)
+        for action in actions:
+            _METHODS[type(action)](run, action)
+        return tuple(run.changes)
+
+    @property
+    def fields(self) -> HeaderFields:
+        """The header fields, to be changed."""
+        if self._fields is None:
+            self._fields = HeaderFields(self._block)
+        return self._fields
+
+    def replace_recipient(self, old: Recipient, new: list[Address]) -> None:
+        """Put addresses in the place of a recipient. The same address is one recipient only."""
+        found: dict[Address, Recipient] = {}
+        for one in self._recipients.values():
+            for each in [one] if one.address != old.address else [replace(old, address=address) for address in new]:
+                earlier = found.get(each.address)
+                found[each.address] = each if earlier is None else _merged(earlier, each)
+        self._recipients = found
+        if old.address not in self._replaced:
+            self._originals[old.address] = None
+        self._replaced.update(new)
+
+    def add_recipient(self, recipient: Recipient) -> bool:
+        """Add a recipient. Return whether it was not there."""
+        return self._recipients.setdefault(recipient.address, recipient) is recipient
+
+
+class _RuleRun:
+    """The actions of one rule on a draft."""
+
+    def __init__(self, draft: Draft, facts: Facts, matched: tuple[Recipient, ...]) -> None:
+        self._draft = draft
+        self._facts = facts
+        self._matched = matched
+        #: The author and sender before the rule; the author is None until it is needed.
+        self._author: bytes | None = None
+        self._sender = draft.sender
+        self.changes: list[str] = []
+
+    def set_sender(self, action: SetSender) -> None:
+        if self._draft.sender is not None:
+            self._put_sender(self._draft.sender, action.replacement.of(self._draft.sender))
+
+    def _put_sender(self, old: Address, new: Address) -> None:
+        if new != old:
+            self._draft.sender = new
+            self.changes.append(f"sender {old} -> {new}")
+
+    def set_from(self, action: SetFrom) -> None:
+        self._keep_author()
+        fields, replacement = self._draft.fields, action.replacement
+        values = fields.values(b"from")
+        if replacement.local is None:
+            if fields.change(b"from", lambda value: replace_addresses(value, replacement.of)):
+                self._tell(b"From")
+        else:
+            value = _author(values, action)
+            if values != [value]:
+                fields.put(b"From", value) if not values else fields.put(b"from", value)
+                self._tell(b"From")
+        if fields.remove(b"sender"):
+            self.changes.append("Sender removed")
+
+    def set_reply_to(self, action: SetReplyTo) -> None:
+        fields = self._draft.fields
+        value = action.value
+        if value is None:
+            value = self._author_before()
+            if not value or fields.values(b"reply-to"):
+                return
+        if fields.values(b"reply-to") != [value]:
+            fields.put(b"reply-to" if fields.values(b"reply-to") else b"Reply-To", value)
+            self._tell(b"Reply-To")
+
+    def _keep_author(self) -> None:
+        if self._author is None:
+            self._author = b", ".join(self._draft.fields.values(b"from"))
+
+    def _author_before(self) -> bytes:
+        """Return what From was before the rule, if the rule changed it and it was a list of addresses, else b""."""
+        if self._author is None or b", ".join(self._draft.fields.values(b"from")) == self._author:
+            return b""
+        if not self._author:
+            return b"" if self._sender is None else str(self._sender).encode()
+        found = mailboxes(self._author)
+        return self._author if found and all(one.address is not None for one in found) else b""
+
+    def set_recipients(self, action: SetRecipients) -> None:
+        for one in self._matched:
+            new = list(dict.fromkeys(each.of(one.address) for each in action.replacements))
+            self._replace_recipient(one, new)
+
+    def _replace_recipient(self, old: Recipient, new: list[Address]) -> None:
+        if new != [old.address]:
+            self._draft.replace_recipient(old, new)
+            self.changes.append(f"recipient {old.address} -> {', '.join(map(str, new))}")
+
+    def map_addresses(self, action: MapAddresses) -> None:
+        change = action.map.replace
+        for place in action.places:
+            if place is MapPlace.SENDER:
+                if self._draft.sender is not None:
+                    self._put_sender(self._draft.sender, change(self._draft.sender))
+            elif place is MapPlace.RECIPIENT:
+                for one in self._matched:
+                    self._replace_recipient(one, [change(one.address)])
+            else:
+                if place is MapPlace.FROM:
+                    self._keep_author()
+                for name in _MAPPED_FIELDS[place]:
+                    if self._draft.fields.change(name, lambda value: replace_addresses(value, change)):
+                        self._tell(name.title())
+
+    def add_field(self, action: AddField) -> None:
+        value = action.value(self._facts.client, self._facts.login, self._draft.sender)
+        self._draft.fields.add(action.name.encode(), value)
+        self._tell(action.name.encode())
+
+    def remove_fields(self, action: RemoveFields) -> None:
+        removed = [name for name in action.names if self._draft.fields.remove(name.encode())]
+        if removed:
+            self.changes.append(f"{', '.join(name.title() for name in removed)} removed")
+
+    def hide(self, action: Hide) -> None:
+        if action.client and not self._draft.hide_client:
+            self._draft.hide_client = True
+            self.changes.append("the client is hidden")
+        if action.trace and self._draft.fields.change(b"received", _hidden_trace):
+            self.changes.append("earlier hosts are hidden")
+
+    def bcc(self, action: Bcc) -> None:
+        if self._draft.add_recipient(Recipient(action.address, Notify.NEVER)):
+            self.changes.append(f"a copy to {action.address}")
+
+    def _tell(self, name: bytes) -> None:
+        """Note the new value of a field."""
+        value = self._draft.fields.values(name.lower())[0]
+        self.changes.append(f"{name.decode()}: {printable(decoded_text(unfolded(value), _SHOWN))}")
+
+
+_METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
+    SetSender: _RuleRun.set_sender,
+    SetFrom: _RuleRun.set_from,
+    SetReplyTo: _RuleRun.set_reply_to,
+    SetRecipients: _RuleRun.set_recipients,
+    MapAddresses: _RuleRun.map_addresses,
+    AddField: _RuleRun.add_field,
+    RemoveFields: _RuleRun.remove_fields,
+    Hide: _RuleRun.hide,
+    Bcc: _RuleRun.bcc,
+}
+
+
+def _author(values: list[bytes], action: SetFrom) -> bytes:
+    """Return the value of a From field with one author, in place of these values."""
+    address = str(Address(action.replacement.local or "", action.replacement.domain))
+    if action.name:
+        return named(action.name, address)
+    found = mailboxes(values[0]) if values else ()
+    if found and len(found) == len(values) == 1 and found[0].address is not None:
+        return replace_addresses(values[0], action.replacement.of)
+    return named(next((one.phrase for one in found or () if one.phrase), b""), address)
+
+
+def _hidden_trace(value: bytes) -> bytes:
+    """Return the value of a Received field that keeps its date only."""
+    date = _DATE.search(unfolded(value).rstrip())
+    return b" (hidden); %b %b" % (date[1], date[2]) if date else b" (hidden)"
+
+
+def _merged(first: Recipient, second: Recipient) -> Recipient:
+    """Return one recipient in place of two with the same address. It is reported if one of them would be."""
+    if first.notify == second.notify:
+        return first
+    notify = Notify.NEVER
+    for event in _EVENTS:
+        if first.wants(event) or second.wants(event):
+            notify |= event
+    return replace(first, notify=notify)

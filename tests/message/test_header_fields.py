@@ -1,0 +1,64 @@
+"""Header blocks as lists of fields."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta.message.header_fields import HeaderFields, unfolded
+
+BLOCK = b"From: a@b.test\r\nX-Mailer : x\r\n\tfolded\r\nsubject: hi\r\nX-MAILER:y\r\nTo:\r\n c@d.test\r\n"
+
+
+def test_a_block_that_is_not_changed_keeps_its_octets() -> None:
+    assert HeaderFields(BLOCK).block == BLOCK
+    assert HeaderFields(b"").block == b""
+
+
+def test_values_have_their_folds() -> None:
+    assert HeaderFields(BLOCK).values(b"x-mailer") == [b"x\r\n\tfolded", b"y"]
+    assert HeaderFields(BLOCK).values(b"absent") == []
+    assert unfolded(b"x\r\n\tfolded\r\n  twice") == b"x\tfolded  twice"
+
+
+def test_a_changed_value_stands_in_its_place() -> None:
+    fields = HeaderFields(BLOCK)
+    assert fields.change(b"x-mailer", lambda value: value.replace(b"x", b"other"))
+    assert fields.block == BLOCK.replace(b": x\r\n", b": other\r\n")
+    assert not fields.change(b"x-mailer", lambda value: value)
+    assert not fields.change(b"absent", lambda _: b"x")
+
+
+def test_a_field_that_is_put_replaces_all_of_its_name() -> None:
+    fields = HeaderFields(BLOCK)
+    fields.put(b"x-mailer", b"one")
+    assert fields.values(b"x-mailer") == [b"one"]
+    assert fields.block.startswith(b"From: a@b.test\r\nX-Mailer: one\r\nsubject: hi\r\nTo:")
+
+
+def test_a_field_that_was_not_there_stands_on_top() -> None:
+    fields = HeaderFields(BLOCK)
+    fields.put(b"Reply-To", b"x@y.test")
+    fields.add(b"X-Tag", b"main")
+    assert fields.block == b"X-Tag: main\r\nReply-To: x@y.test\r\n" + BLOCK
+
+
+def test_all_fields_of_a_name_are_removed() -> None:
+    fields = HeaderFields(BLOCK)
+    assert fields.remove(b"x-mailer")
+    assert not fields.remove(b"x-mailer")
+    assert fields.block == b"From: a@b.test\r\nsubject: hi\r\nTo:\r\n c@d.test\r\n"
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_end_of_the_last_line_stays_as_it_is(end: bytes) -> None:
+    fields = HeaderFields(b"A: b\r\n c" + end)
+    assert fields.block == b"A: b\r\n c" + end
+    fields.change(b"a", lambda _: b"x")
+    assert fields.block == b"A:x" + end
+
+
+@given(st.lists(st.sampled_from([b"a: x\r\n", b"b:\r\n", b" y\r\n", b"\t\r\n", b"c :z\r\n"])))
+def test_no_octet_of_a_block_is_lost(lines: list[bytes]) -> None:
+    while lines and lines[0][:1] in b" \t":
+        del lines[0]
+    assert HeaderFields(b"".join(lines)).block == b"".join(lines)
