@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mta.smtp.address import printable
+
 #: The characters of an expression.
 MAX_EXPRESSION = 200
 #: The states of its automaton, one for each character that is not repeated.
@@ -144,7 +146,7 @@ def _check_syntax(text: str) -> None:
             warnings.simplefilter("error")
             re.compile(text, _FLAGS)
     except (re.error, OverflowError, RecursionError, Warning) as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+        raise ValueError(f"{text!r} is not a regular expression: {printable(str(error))}") from None
 
 
 class _ExpressionParser:

@@ -16,6 +16,7 @@ from mta.smtp.address import (
     is_ip,
     parse_address,
     parse_domain,
+    printable,
 )
 
 #: The characters of a text that are compared with patterns.
@@ -96,11 +97,12 @@ def _read_parts(text: str) -> tuple[Pieces, Pieces]:
         raise ValueError("an exception stands in a key of its own, unless.sender or unless.recipient")
     local, at, domain = text.rpartition("@")
     if not at:
+        shown = printable(text)
         # A domain does not end in a digit, and most lists have many domains.
         if (text[-1].isdigit() or ":" in text) and is_ip(text):
-            raise ValueError(f"the addresses of a host are *@[{'IPv6:' * (':' in text)}{text}]")
+            raise ValueError(f"the addresses of a host are *@[{'IPv6:' * (':' in text)}{shown}]")
         if "." not in text and not text.startswith("["):
-            raise ValueError(f"write {text}@* if it is a local part, *@{text} if it is a domain")
+            raise ValueError(f"write {shown}@* if it is a local part, *@{shown} if it is a domain")
         return ANY, _read_domain(text)
     if local == "*":
         return ANY, _read_domain(domain)

@@ -154,6 +154,8 @@ def test_no_quoting_of_a_local_part_avoids_a_pattern():
     [
         ("", "'' is not an address pattern: it is empty"),
         ("bob", r"write bob@\* if it is a local part, \*@bob if it is a domain"),
+        ('\t"', r"write \?\"@\* if it is a local part"),
+        ("fe80::1%\x07", r"the addresses of a host are \*@\[IPv6:fe80::1%\?\]"),
         ("!bob@a.test", "an exception stands in a key of its own, unless.sender"),
         ("a.test, b.test", "several patterns are an array of texts"),
         ("a.test b.test", "several patterns are an array of texts"),
