@@ -105,7 +105,7 @@ class _BookReader:
                 self._read_top(source, table)
             elif table.name[0] in STAGES:
                 self._read_stage(source, table)
-            elif table.name != (LISTS,) and table.name[0]:
+            elif table.name != (LISTS,) and not (table.damaged and table.name == ("",)):
                 self._tell(source, table.line, _other_table(table))
 
     def _read_top(self, source: RuleSource, table: TomlTable) -> None:

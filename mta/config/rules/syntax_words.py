@@ -8,7 +8,6 @@ _SHOWN = 60
 # Characters in which the mistake is looked for.
 _LOOKED_AT = 2000
 _RULE_KINDS = ("acl", "rewrite", "router", "transport", "retry")
-_HEADER = re.compile(r"[ \t]*(?:\[\[[^\[\]]+\]\]|\[[^\[\]]+\])[ \t\r]*(?:#.*)?")
 _HEADER_NAME = re.compile(r"[\s\[]*([A-Za-z_][\w.\-]*)")
 _COLON = re.compile(r"[ \t]*([\w.\-\"']+)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _KEY = re.compile(r"[ \t]*([\w.\-\"']+)[ \t]*")
@@ -19,7 +18,8 @@ _BARE_VALUE = re.compile(r"[^\s\"'\[{#,][^\"'\[\]{}#,\n]*")
 _STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+'")
 _COMMENT = re.compile(r"#[^\n]*")
 _SECRET = re.compile(
-    r"([\w.\-\"']*(?:pass|pwd|secret|token)[\w.\-\"']*[ \t]*+[=:]?[ \t]*+).*", re.IGNORECASE | re.DOTALL
+    r"""(?<![\w.\-"'])([\w.\-"']*(?:pass|pwd|secret|token)[\w.\-]*["']?[ \t]*+[=:]?[ \t]*+).*""",
+    re.IGNORECASE | re.DOTALL,
 )
 _ODD_QUOTES = "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb`"
 
@@ -32,14 +32,12 @@ class StatementError(ValueError):
         self.lines_below = lines_below
 
 
-def check_header(source: str) -> None:
-    """Raise ValueError with words for the operator if a line that begins with `[` is not the header of a table."""
-    if _HEADER.fullmatch(source):
-        return
+def no_header(source: str) -> str:
+    """Return words for a line that begins with `[` and is not the header of a table."""
     name = _HEADER_NAME.match(source)
     first = name[1].partition(".")[0] if name else "acl"
     right = f"[[{first}]]" if first in _RULE_KINDS else f"[{name[1] if name else first}]"
-    raise ValueError(f"{_shown(source)} begins no table; the line must be {right} alone")
+    return f"{_shown(_without_secret(source[:_LOOKED_AT]))} begins no table; the line must be {right} alone"
 
 
 def no_assignment(source: str) -> str:

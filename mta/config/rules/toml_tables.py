@@ -26,18 +26,21 @@ _MAX_INLINE_TABLE = 2000
 _MAX_MISTAKES = 50
 _ONE_KEY = r"""(?:[A-Za-z0-9_\-]++|"[^"\\]*+"|'[^']*+')"""
 _PATH = rf"{_ONE_KEY}(?:[ \t]*+\.[ \t]*+{_ONE_KEY}){{0,{_MAX_PARTS - 1}}}"
+# Without control characters.
+_COMMENT_TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
 _ASSIGNMENT = re.compile(rf"[ \t]*+{_PATH}[ \t]*+=")
-_HEADER = re.compile(rf"[ \t]*+(\[\[?)[ \t]*+({_PATH})[ \t]*+(\]\]?)[ \t\r]*+(?:\#.*)?")
+_HEADER = re.compile(rf"[ \t]*+(\[\[?)[ \t]*+({_PATH})[ \t]*+(\]\]?)[ \t]*+(?:\#{_COMMENT_TEXT})?")
 # In an array that is not closed, such a line is the next table or key. No item of an array looks like it.
 _NEXT_STATEMENT = re.compile(r"[ \t]*+(?:\[\[?[ \t]*+(?!(?:true|false|inf|nan)\b)[A-Za-z_]|[A-Za-z_][\w.\-]*+[ \t]*+=)")
-_BLANK = re.compile(r"[ \t\r]*+(?:#.*)?")
+_BLANK = re.compile(rf"[ \t]*+(?:#{_COMMENT_TEXT})?")
 _TOKEN = re.compile(r""" \"{3} | '{3} | "(?:[^"\\]|\\.)*+" | '[^']*+' | [\[{] | [\]}] | ["'\#] """, re.VERBOSE)
 _STRING_ENDS = {'"""': re.compile(r'\\.|("{3,5})'), "'''": re.compile(r"('{3,5})")}
 # The usual values, a text and an array of texts in one line, which need no parser: a third of its time.
 _TEXT = r"""(?:"[^"\\\x00-\x1f\x7f]*+"|'[^'\x00-\x1f\x7f]*+')"""
 _PLAIN = re.compile(
     rf"""[ \t]*+([A-Za-z0-9_\-.]++)[ \t]*+=[ \t]*+
-        (?:({_TEXT})|\[([ \t]*+{_TEXT}[ \t]*+(?:,[ \t]*+{_TEXT}[ \t]*+)*+),?[ \t]*+\])(?=[ \t\r]*+(?:\#|$))""",
+        (?:({_TEXT})|\[([ \t]*+{_TEXT}[ \t]*+(?:,[ \t]*+{_TEXT}[ \t]*+)*+),?[ \t]*+\])
+        (?=[ \t]*+(?:\#{_COMMENT_TEXT})?$)""",
     re.VERBOSE,
 )
 _ONE_TEXT = re.compile(_TEXT)
@@ -169,7 +172,7 @@ def read_tables(text: str) -> tuple[list[TomlTable], list[FileMistake]]:
         try:
             if source.lstrip(" \t").startswith("["):
                 tables.append(_header(source, statement.line))
-                syntax_words.check_header(source)
+                _check_header(source)
             else:
                 for key, value in _parse(statement, source):
                     tables[-1].add(TableEntry(key, value, statement.line, source))
@@ -199,6 +202,12 @@ def _statements(text: str) -> Iterator[_Statement]:
             statement = None
     if statement:
         yield statement
+
+
+def _check_header(source: str) -> None:
+    match = _HEADER.fullmatch(source)
+    if match is None or len(match[1]) != len(match[3]):
+        raise ValueError(syntax_words.no_header(source))
 
 
 def _header(source: str, line: int) -> TomlTable:

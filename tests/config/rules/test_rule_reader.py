@@ -263,6 +263,8 @@ def test_each_mistake_of_an_action_is_told_with_its_line(rule: str, words: str) 
         ("[main]", "[main] is no table of rules; named lists stand in [lists], and options are environment variables"),
         ("[auth]", "[auth] is no table of rules, and logins in rules ([smarthost.NAME]) are not supported"),
         ("[[alc]]", "[[alc]] is no table of rules; did you mean acl?"),
+        ("[[acl rules]]", "[[acl rules]] begins no table; the line must be [[acl]] alone"),
+        ('[""]', "[] is no table of rules; a rule begins with [[acl]]"),
         ("[something]", "[something] is no table of rules; a rule begins with [[acl]]"),
         ("[acl.unless]", "[acl.unless] is no table of rules; write unless.KEY = ... in the rule itself"),
         ("PORT = 25", "PORT is a setting, and settings are environment variables"),

@@ -85,6 +85,8 @@ def test_dotted_keys_and_inline_tables_are_flat() -> None:
         ("[[acl]", "[[acl] begins no table; the line must be [[acl]] alone"),
         ("[acl]]", "[acl]] begins no table; the line must be [[acl]] alone"),
         ("[lists]]", "[lists]] begins no table; the line must be [lists] alone"),
+        ("[[acl rules]]", "[[acl rules]] begins no table; the line must be [[acl]] alone"),
+        ("[]", "[] begins no table; the line must be [[acl]] alone"),
         ("[[acl]] x = 1", "[[acl]] x = 1 begins no table; the line must be [[acl]] alone"),
     ],
 )
