@@ -117,6 +117,15 @@ def test_a_size_is_refused_at_mail_if_no_other_rule_could_decide_otherwise(direc
     assert (late.exit_code, early.exit_code) == (1, 1)
 
 
+def test_a_login_is_a_fact_that_rules_know(directory: Path) -> None:
+    users = {"AUTH_USERS": "app:{PLAIN}a-secret\nother:{PLAIN}a-secret", "AUTH_IN_CLEAR": "trusted"}
+    excepted = explain(directory, *mail(to="x@other.test", client=STRANGER), "--login", "app", **users)
+    assert excepted.stdout.startswith("acl        accepted: the user app may send anywhere\n")
+    assert "passes over 10-acl.toml:14: unless.login matches" in excepted.stdout
+    refused = explain(directory, *mail(to="x@other.test", client=STRANGER), "--login", "other", **users)
+    assert refused.stdout.startswith("acl        deferred at RCPT: 451 4.7.1 partners only; by 10-acl.toml:14")
+
+
 def test_a_stranger_is_refused_by_the_settings_before_any_rule(directory: Path) -> None:
     shown = explain(directory, *mail("boss@a.test", "x@other.test", STRANGER))
     assert shown.stdout.startswith("acl        refused at RCPT: 550 5.7.1 relay not permitted")
