@@ -1,9 +1,12 @@
 """Rules of the operator in the running relay: the replies, the lines of the log, and messages that are held."""
 
+import json
 import smtplib
 
 import pytest
+from click.testing import CliRunner
 
+from mta.cli.main import main
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 
@@ -94,6 +97,25 @@ def test_each_kind_of_rule_decides_with_its_words_and_the_log_names_it(world, di
         name, field = ("accepted", "rules") if reply == "250" else ("refused", "rule")
         event = relay.wait_for_events(name, before[name] + 1)[-1]
         assert event.get(field) == (None if line is None else f"10-acl.toml:{line}"), changes
+
+
+def explained(relay, content=None, *, source="127.0.0.1", sender="ann@sender.test", to=TO):
+    """Return the reply and the place of the rule that `smtprelay explain` tells for the same message."""
+    message = content or mail()
+    fields = message.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    words = ["--from", sender, "--to", to, "--client", source, "--size", str(len(message)), "--json"]
+    words += [word for field in fields for word in ("--header", field)]
+    told = CliRunner().invoke(main, ["explain", *words], env=relay.environment)
+    decision = json.loads(told.stdout)["acl"][-1]
+    assert told.exit_code == (decision["reply"] is not None), told.output
+    return decision["reply"] or "250", decision["rule"]
+
+
+def test_explain_tells_the_decisions_of_the_running_relay(world, directory):
+    relay = world.relay(world.sink(), RULES_DIR=str(directory), RELAY_DOMAINS="example.test")
+    for changes, reply, line in CASES:
+        assert attempt(relay, **changes) == reply, changes
+        assert explained(relay, **changes) == (reply, None if line is None else f"10-acl.toml:{line}"), changes
 
 
 def test_a_message_that_a_rule_holds_waits_for_its_release_across_a_restart(world, directory):
