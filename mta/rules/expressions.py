@@ -20,7 +20,7 @@ MAX_EXPRESSION = 200
 MAX_STATES = 200
 
 # Sets of states and characters whose successors are kept.
-_MAX_KEPT = 2000
+_MAX_KEPT = 500
 _FLAGS = re.IGNORECASE | re.DOTALL
 _TOKEN = re.compile(
     r"""(?P<unusable>\\[0-9AbB]|\(\?(?!:)|(?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\})\+)
