@@ -1,4 +1,4 @@
-"""Advice to the operator about a refusal of a token endpoint: the likely reason, and the setting or page to change.
+"""Advice to the operator about a token endpoint without a token: the likely reason, and the setting or page to change.
 
 Microsoft's descriptions begin with a number (AADSTS), which says more than the error; Google's words do.
 """
@@ -46,6 +46,13 @@ def advice(refusal: TokenRefused, grant: Grant) -> str:
     if isinstance(grant, ServiceAccount):
         return _service_account(refusal)
     return _BY_ERROR.get(refusal.error, _unknown)(grant)
+
+
+def unreachable(grant: Grant) -> str:
+    """Return one sentence, without the final period, that names what to do about an endpoint that gives no answer."""
+    if grant.provider is Provider.OTHER:
+        return "See that SMARTHOST_TOKEN_URL is right, and that no firewall or proxy is in the way"
+    return "See that no firewall or proxy is in the way"
 
 
 def _no_oauth(grant: Grant) -> str:

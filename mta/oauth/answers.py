@@ -142,7 +142,7 @@ def _words(answer: HttpAnswer, error: str, fields: Mapping[str, Any], secrets: I
     description = fields.get("error_description")
     if not error:
         place = masked(answer.headers.get("location", ""), secrets)
-        return f"it answers with status {answer.status} and no token" + (
+        return f"the token endpoint answers with status {answer.status} and no token" + (
             f", but with another place: {place}" * bool(place)
         )
     told = _NUMBERS.sub("", description) if isinstance(description, str) else ""

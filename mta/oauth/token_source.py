@@ -20,12 +20,11 @@ from twisted.python.failure import Failure
 from mta.blocking import RunBlocking
 from mta.https.interface import HttpsError, HttpsRequester
 from mta.message.outcome import TryLater
-from mta.oauth.advice import advice
+from mta.oauth.advice import advice, unreachable
 from mta.oauth.answers import (
     MAX_ANSWER,
     AccessToken,
     TokenAnswer,
-    TokenLater,
     TokenRefused,
     read_answer,
 )
@@ -222,7 +221,10 @@ class TokenSource(Service):
         grant: Grant = self._grant
         if isinstance(grant, RefreshToken) and saved.refresh_token:
             grant = grant.rotated(saved.refresh_token)
-        answer = await self._post(grant)
+        try:
+            answer = await self._post(grant)
+        except HttpsError as error:
+            return self._failed(f"{error}; mail stays queued. {unreachable(grant)}")
         match answer:
             case AccessToken():
                 access = replace(answer, refresh_token="")
@@ -238,13 +240,11 @@ class TokenSource(Service):
         return self._failed(f"{answer.words}; mail stays queued", answer.wait)
 
     async def _post(self, grant: Grant) -> TokenAnswer:
+        """Return the answer of the endpoint. Raises HttpsError."""
         form = grant.form(self._parts.wall_clock())
         body = urlencode(form).encode("ascii")
         self._asked = self._parts.clock.seconds()
-        try:
-            answer = await self._parts.https.request("POST", grant.url, _HEADERS, body, limit=MAX_ANSWER)
-        except HttpsError as error:
-            return TokenLater(str(error))
+        answer = await self._parts.https.request("POST", grant.url, _HEADERS, body, limit=MAX_ANSWER)
         return read_answer(answer, self._parts.wall_clock(), secrets_of(form))
 
     async def _save(self, saved: SavedTokens) -> None:

@@ -75,7 +75,9 @@ def test_a_refresh_token_that_cannot_be_one_is_ignored():
 
 @pytest.mark.parametrize("status", [500, 502, 503, 599, 429, 408, 425])
 def test_an_endpoint_in_trouble_is_asked_later(status):
-    assert read(status, b"<html>busy</html>") == TokenLater(f"it answers with status {status} and no token")
+    assert read(status, b"<html>busy</html>") == TokenLater(
+        f"the token endpoint answers with status {status} and no token"
+    )
 
 
 def test_an_error_that_passes_is_asked_later_with_any_status():
@@ -109,13 +111,16 @@ def test_a_refusal_has_the_code_and_the_words_of_the_endpoint(status):
 
 @pytest.mark.parametrize("status", [200, 204, 301, 400, 404])
 def test_an_answer_without_token_or_error_is_a_refusal(status):
-    assert read(status, b"<html>hello</html>") == TokenRefused("", f"it answers with status {status} and no token")
+    assert read(status, b"<html>hello</html>") == TokenRefused(
+        "", f"the token endpoint answers with status {status} and no token"
+    )
 
 
 def test_a_redirect_is_refused_with_the_place():
     answer = read(302, b"", {"location": "https://portal.test/\nlogin"})
     assert answer == TokenRefused(
-        "", "it answers with status 302 and no token, but with another place: https://portal.test/ login"
+        "",
+        "the token endpoint answers with status 302 and no token, but with another place: https://portal.test/ login",
     )
 
 
@@ -213,7 +218,7 @@ def test_microsofts_numbers_have_advice_of_their_own(number, words):
         (TokenRefused("invalid_grant", "Invalid JWT Signature."), ACCOUNT, "The key was deleted"),
         (TokenRefused("invalid_grant", "Invalid email"), ACCOUNT, "GMAIL_USER is a mailbox"),
         (TokenRefused("invalid_scope", ""), OWN, "SMARTHOST_TOKEN_SCOPE"),
-        (TokenRefused("", "it answers with status 404"), OWN, "SMARTHOST_TOKEN_URL"),
+        (TokenRefused("", "the token endpoint answers with status 404"), OWN, "SMARTHOST_TOKEN_URL"),
         (TokenRefused("odd", ""), OWN, "the SMARTHOST_ settings"),
     ],
 )

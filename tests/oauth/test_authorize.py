@@ -133,9 +133,9 @@ def test_a_token_without_a_refresh_token_is_an_error():
     [
         (HttpsError("login.test: connection refused"), "login.test: connection refused"),
         (answer({"error": "invalid_scope", "error_description": "hush-id wants too much"}, 400), "**** wants too much"),
-        (answer({}), "it answers with status 200"),
-        (answer(CODE | {"user_code": 5}), "it answers with status 200"),
-        (answer([]), "it answers with status 200"),
+        (answer({}), "the token endpoint answers with status 200"),
+        (answer(CODE | {"user_code": 5}), "the token endpoint answers with status 200"),
+        (answer([]), "the token endpoint answers with status 200"),
     ],
 )
 def test_without_a_device_code_the_flow_ends(first, words):

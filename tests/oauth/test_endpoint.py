@@ -106,5 +106,8 @@ class EndpointTests(TestCase):
     async def test_a_redirect_is_not_followed(self) -> None:
         self.endpoint.answers.append(CannedAnswer(307, b"", {"Location": self.url}))
         text = await self.text(self.source(ClientCredentials(self.url, "id", "secret", "")))
-        assert "it answers with status 307 and no token, but with another place: https://login.example.test:" in text
+        assert (
+            "the token endpoint answers with status 307 and no token, but with another place: https://login.example.test:"
+            in text
+        )
         assert len(self.endpoint.requests) == 1

@@ -19,7 +19,7 @@ from mta.oauth.token_source import SourceParts, TokenSource
 from mta.routing.route import Route, TokenCredentials
 from mta.smtp.sasl.logins import TokenLogin
 from tests.fakes.https import FakeHttps, answer, token
-from tests.oauth.test_grants import OWN, USERS
+from tests.oauth.test_grants import ACCOUNT, OWN, USERS
 
 ROUTE = Route("smtp.test", "192.0.2.1", 587, credentials=TokenCredentials("boss@example.test"))
 NOW = 1_800_000_000.0
@@ -228,9 +228,18 @@ def test_an_operators_retry_asks_again_but_not_within_a_minute(world):
     assert got(source) == login("one")
 
 
+@pytest.mark.parametrize(("grant", "words"), [(OWN, "that SMARTHOST_TOKEN_URL is right, and "), (ACCOUNT, "")])
+def test_an_endpoint_without_answer_is_told_with_the_setting_to_check(world, grant, words):
+    world.https.answers.append(HttpsError("login.test: connection refused"))
+    assert told(world.source(grant)) == (
+        "no token for the smarthost's login: login.test: connection refused; mail stays queued."
+        f" See {words}that no firewall or proxy is in the way"
+    )
+
+
 def test_junk_of_the_endpoint_is_a_refusal(world):
     world.https.answers.append(HttpAnswer(200, {}, b"<html>log in here</html>"))
-    assert "it answers with status 200 and no token" in told(world.source())
+    assert "the token endpoint answers with status 200 and no token" in told(world.source())
     assert len(world.troubles) == 1
 
 
