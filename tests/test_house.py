@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "mta.config.sources",
         "mta.smtp",
         "mta.rules.book",
+        "mta.rules.conditions",
         "mta.oauth.grants",
         "mta.oauth.providers",
         "mta.routing.route",

@@ -16,7 +16,7 @@ from mta.cli.errors import command_errors
 from mta.config.help_text import DETAILS
 from mta.config.setting import FILE_SUFFIX, Setting, SettingsError, Source
 from mta.config.settings import EffectiveSetting, Settings, read_settings
-from mta.config.summary import startup_summary
+from mta.config.summary import rule_lines, startup_summary
 from mta.config.table import MACROS_FILE, SETTINGS
 from mta.delivery.local.aliases import AliasesFile
 from mta.dkim.keyring import DkimKeyError, open_keyring
@@ -71,12 +71,12 @@ def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...
 
 
 def check_settings(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the summary and the notices that a start logs.
+    """Return the summary that a start logs with a line for each rule, and the notices.
 
     The files that settings name are read, too. Raises SettingsError if a start would fail.
     """
     settings = read_settings(environ)
-    return startup_summary(settings), (*settings.notices, *check_files(settings, time.time()))
+    return (*startup_summary(settings), *rule_lines(settings)), (*settings.notices, *check_files(settings, time.time()))
 
 
 def explain_settings(environ: Mapping[str, str], names: Sequence[str] = ()) -> Iterator[str]:
@@ -147,7 +147,8 @@ def config_show() -> None:
 def config_check() -> None:
     """Check the settings and print their summary.
 
-    The summary is the one that a start logs. Notices go to standard error. Mistakes end the command with exit status 1.
+    The summary is the one that a start logs, and then come the rules of RULES_DIR. Notices go to standard error.
+    Mistakes end the command with exit status 1.
     """
     with command_errors():
         _print_settings(*check_settings(current_environment()))

@@ -9,6 +9,7 @@ from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
 from mta.delivery.local.rule import LocalKind
 from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
+from mta.rules.conditions import Rule
 from mta.smtp.address import bracketed
 
 _TLS = {
@@ -44,6 +45,17 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         f"queue: {settings.queue_dir}, keeps results of messages for {settings.history_days:.12g} days",
     )
     return (*lines, *map(str, settings.effective)) if settings.verbose else lines
+
+
+def rule_lines(settings: Settings) -> tuple[str, ...]:
+    """Return a line for each rule in order: place and name, action, and the keys of its conditions."""
+    acl = settings.rules.acl if settings.rules else None
+    return tuple(f"rule {one.rule}: {one.action}{_conditions(one.rule)}" for one in acl.rules) if acl else ()
+
+
+def _conditions(rule: Rule) -> str:
+    keys = [*(each.key for each in rule.conditions), *(f"unless.{each.key}" for each in rule.unless)]
+    return f", by {', '.join(keys)}" if keys else ", always"
 
 
 def _listening(settings: Settings) -> str:

@@ -17,12 +17,20 @@ _CLOSING = 421
 class Accept:
     """`accept = true`: the recipient or message is taken, and no further rule is asked."""
 
+    def __str__(self) -> str:
+        """Return the action for the operator."""
+        return "accept"
+
 
 @dataclass(frozen=True, slots=True)
 class Deny:
     """`deny`: refused for good."""
 
     reply: Reply
+
+    def __str__(self) -> str:
+        """Return the action for the operator."""
+        return f"deny {self.reply}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +39,18 @@ class Defer:
 
     reply: Reply
 
+    def __str__(self) -> str:
+        """Return the action for the operator."""
+        return f"defer {self.reply}"
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """`hold = true`: the message is taken and held until the operator releases it."""
+
+    def __str__(self) -> str:
+        """Return the action for the operator."""
+        return "hold"
 
 
 Action = Accept | Deny | Defer | Hold

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mta.cli.config import check_settings
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
-from mta.config.summary import startup_summary
+from mta.config.summary import rule_lines, startup_summary
 from mta.rules.acl import Acl
 from mta.rules.facts import Facts
 from mta.smtp.address import parse_address
@@ -141,6 +142,21 @@ def test_the_summary_counts_the_rules(tmp_path: Path) -> None:
     lines = startup_summary(read(RULES_DIR=str(tmp_path), ALLOWED_RECIPIENTS="b.test"))
     assert "rules: 3 in 1.toml, ALLOWED_RECIPIENTS" in lines
     assert not any(line.startswith("rules:") for line in startup_summary(read()))
+
+
+def test_config_check_lists_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text(
+        "[[acl]]\nname = 'in doubt'\nsender = 'a.test'\nunless.client = 'trusted'\nheader.A = 'b'\nhold = true\n"
+        "[[acl]]\ntls = true\naccept = true\n[[acl]]\ndefer = 'later'\n"
+    )
+    assert rule_lines(read(RULES_DIR=str(tmp_path))) == (
+        'rule 1.toml:1 "in doubt": hold, by sender, header.A, unless.client',
+        "rule 1.toml:7: accept, by tls",
+        "rule 1.toml:10: defer 451 4.7.1 later, always",
+    )
+    lines, _ = check_settings({"ALLOWED_RECIPIENTS": "b.test", "NET_DEV": "none0", "MAILNAME": "a.test"})
+    assert lines[-1].startswith("rule ALLOWED_RECIPIENTS: deny 550 5.7.1 this relay takes no mail for")
+    assert rule_lines(read()) == ()
 
 
 def test_mistakes_of_files_and_of_settings_are_told_together(tmp_path: Path) -> None:
