@@ -118,6 +118,17 @@ def test_explain_tells_the_decisions_of_the_running_relay(world, directory):
         assert explained(relay, **changes) == (reply, None if line is None else f"10-acl.toml:{line}"), changes
 
 
+def test_explain_looks_names_up_in_the_dns_of_the_relay(world, directory):
+    relay = world.relay(world.sink(), RULES_DIR=str(directory), RELAY_DOMAINS="example.test : gone.test")
+    asked = ("explain", "--from", "known@sender.test", "--client", STRANGER, "--dns", "--to")
+    known = relay.tool(*asked, TO)
+    assert known.returncode == 0, known.stderr
+    assert f"router     the MX hosts of example.test, port {relay.environment['SMTPPORTOUT']}: " in known.stdout
+    missing = relay.tool(*asked, "x@gone.test")
+    assert missing.returncode == 1, missing.stderr
+    assert "refused at RCPT: 550 5.1.2 Unrouteable address: domain gone.test does not exist" in missing.stdout
+
+
 def test_a_message_that_a_rule_holds_waits_for_its_release_across_a_restart(world, directory):
     sink = world.sink()
     relay = world.relay(sink, RULES_DIR=str(directory))
