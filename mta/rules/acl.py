@@ -1,6 +1,6 @@
-"""`[[acl]]`: the messages and recipients that the relay takes. Of all rules that apply, the first decides.
+"""`[[acl]]`: the messages and recipients that the relay accepts. Of all rules that apply, the first decides.
 
-The rules are asked about what the policy would take, after it, so they never let anyone relay. A rule that asks for the
+Rules are asked only about mail that the policy has accepted, so no rule opens the relay. A rule that asks for the
 header or the size decides on the message as a whole after its data, or at MAIL if the announced size is enough; every
 other rule decides on each recipient at RCPT.
 """

@@ -1,4 +1,4 @@
-"""Regular expressions that match a whole text in linear time, whatever the text is.
+"""Regular expressions that match any whole text in linear time.
 
 Python's matcher tries the ways in which a text can be divided among repetitions one after another, so that a stranger
 could choose a text that takes it hours. Here the expression becomes an automaton without empty moves (Glushkov), whose

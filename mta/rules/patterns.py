@@ -34,7 +34,7 @@ ANY: Pieces = ("", "")
 
 @dataclass(frozen=True, slots=True)
 class AddressPattern:
-    """A pattern of addresses as it was written, and what it means; `read_address_pattern` makes it.
+    """A pattern of addresses as it was written, with its meaning; `read_address_pattern` makes it.
 
     It is a pair of pieces for local part and domain, a regular expression, or neither for the null sender.
     """
@@ -51,7 +51,7 @@ class AddressPattern:
 
 @dataclass(frozen=True, slots=True)
 class TextPattern:
-    """A pattern of texts as it was written, and what it means; `read_text_pattern` makes it."""
+    """A pattern of texts as it was written, with its meaning; `read_text_pattern` makes it."""
 
     text: str
     pieces: Pieces = ()

@@ -1,4 +1,4 @@
-"""The rules about what is taken: the first that applies decides, on each recipient or on the whole message."""
+"""The rules about accepted mail: the first that applies decides, on each recipient or on the whole message."""
 
 from dataclasses import replace
 from ipaddress import ip_address
@@ -111,7 +111,7 @@ def test_only_an_announced_size_is_answered_at_mail():
     assert [at_mail(rules, size=size) for size in (0, 500, 501)] == [0, 1, 0]
 
 
-def test_an_acl_without_such_rules_asks_nothing_more():
+def test_an_acl_without_such_rules_is_asked_at_rcpt_only():
     rules = acl((DENY, sender("a.test")), (ACCEPT, recipient("a.test")))
     assert not rules.asks_at_mail
     assert not rules.asks_at_data
