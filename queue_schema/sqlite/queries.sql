@@ -16,7 +16,7 @@ ROLLBACK;
 -- name: add_message
 INSERT INTO message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
                      smtputf8, ret, envid, token, leased, due, held, held_since)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CASE ?17 WHEN 1 THEN ?2 END);
 
 -- name: add_recipient
 INSERT INTO recipient (message_id, idx, local, domain, notify, original, due, status, attempts, reply, host)

@@ -54,8 +54,8 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         int(leased),
         leased,
         due,
-        mail.held,
-        now if mail.held else None,
+        # Not a bool, for which sqlite3 calls an adapter.
+        1 if mail.held else 0,
     )
 
 
