@@ -6,6 +6,7 @@ import smtplib
 import pytest
 from click.testing import CliRunner
 
+from harness.waiting import until
 from mta.cli.main import main
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
@@ -171,3 +172,11 @@ def test_other_recipients_than_the_allowed_ones_are_refused(world):
     assert attempt(relay) == "250"
     assert attempt(relay, to="x@other.test").startswith("550 5.7.1")
     assert [event["rule"] for event in relay.wait_for_events("refused")] == ["ALLOWED_RECIPIENTS"]
+
+
+def test_a_client_that_a_rule_names_by_its_host_name_is_found_by_the_dns(world, directory):
+    (directory / "10-acl.toml").write_text('[[acl]]\nclient = ["mx.sender.test"]\ndeny = "not this host"\n')
+    relay = world.relay(world.sink(), RULES_DIR=str(directory), RELAY_DOMAINS="example.test")
+    # Until the name is looked up, the reply is a 451.
+    until(lambda: attempt(relay) == "550 5.7.1 not this host", what="the refusal of the host")
+    assert attempt(relay, source=STRANGER) == "250"
