@@ -138,7 +138,7 @@ class _BookReader:
         values = ValueReader(source.path, self.items)
         for entry in table.entries.values():
             try:
-                complete &= found.add(table.name[0], entry, values)
+                found.add(table.name[0], entry, values)
             except RuleValueError as error:
                 self._tell(source, entry.line, str(error))
                 complete = False
@@ -175,27 +175,23 @@ class _RuleParts:
         self.exceptions: list[Condition] = []
         self.actions: dict[str, Action] = {}
 
-    def add(self, stage: str, entry: TableEntry, values: ValueReader) -> bool:
-        """Add the part that an entry is. Return whether all of it could be read. Raises RuleValueError."""
+    def add(self, stage: str, entry: TableEntry, values: ValueReader) -> None:
+        """Add the part that an entry is. Raises RuleValueError."""
         key, negated = find_key(entry.key)
         if key is None or stage not in key.stages:
             raise RuleValueError(_unknown(stage, entry))
         try:
-            return self._add(key, entry, values, negated=negated)
+            self._add(key, entry, values, negated=negated)
         except RuleValueError as error:
             raise RuleValueError(f"{entry.name}: {error}") from None
 
-    def _add(self, key: RuleKey, entry: TableEntry, values: ValueReader, *, negated: bool) -> bool:
+    def _add(self, key: RuleKey, entry: TableEntry, values: ValueReader, *, negated: bool) -> None:
         if key.role is KeyRole.LABEL:
             self.name = _name(entry.value)
         elif key.role is KeyRole.ACTION:
             self.actions[key.name] = action(key, entry.value)
         else:
-            condition = values.condition(key, entry)
-            if condition is None:
-                return False
-            (self.exceptions if negated else self.conditions).append(condition)
-        return True
+            (self.exceptions if negated else self.conditions).append(values.condition(key, entry))
 
 
 def _name(value: object) -> str:

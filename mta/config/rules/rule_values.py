@@ -51,8 +51,8 @@ class ValueReader:
         self._path = path
         self._items = items
 
-    def condition(self, key: RuleKey, entry: TableEntry) -> Condition | None:
-        """Return the condition of an entry, or None if a part of it could not be read, which was told then.
+    def condition(self, key: RuleKey, entry: TableEntry) -> Condition:
+        """Return the condition of an entry. Items that cannot be read are left out and told.
 
         Raises RuleValueError for a value of the wrong form.
         """
@@ -60,10 +60,7 @@ class ValueReader:
             return TlsCondition(_boolean(entry.value))
         if key.form is ValueForm.SIZE:
             return SizeCondition(_size(entry.value))
-        told = self._items.told
-        items = self._placed(key, entry)
-        condition = _MAKERS[key.name.partition(".")[0]](self, entry, items)
-        return condition if self._items.told == told else None
+        return _MAKERS[key.name.partition(".")[0]](self, entry, self._placed(key, entry))
 
     def _placed(self, key: RuleKey, entry: TableEntry) -> list[PlacedItem]:
         return placed_items(self._path, entry, f"{key.form.value}, {entry.name} = {key.example}")

@@ -94,6 +94,12 @@ def test_usual_mistakes_are_told_in_words_of_their_own(line: str, words: str) ->
     assert mistakes(f'[[acl]]\nsender = "x"\n{line}\n') == [f"3: {words}"]
 
 
+def test_a_key_and_a_part_of_it_cannot_both_have_a_value() -> None:
+    assert mistakes('[[acl]]\nunless.sender = "x"\nunless = "y"\n') == [
+        "3: unless is there twice in this table; several values are an array, [..., ...]"
+    ]
+
+
 def test_a_mistake_in_an_array_of_several_lines_is_told_at_its_item() -> None:
     words = 'the items of an array are texts in quotes with commas between them, sender = ["..."]'
     assert mistakes('sender = [\n  "a.test",\n  example.com,\n]\nx = no\n') == [
