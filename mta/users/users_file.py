@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mta.smtp.address import Address, AddressError, is_deceptive, parse_address, parse_domain
 from mta.users.crypt_strings import SecretError
-from mta.users.secrets import PasswordSecret, Support, missing_support, read_secret
+from mta.users.secrets import PasswordSecret, PlainSecret, Support, missing_support, read_secret
 
 #: The largest file that is read, in octets, the users that it may have, and the characters of a line.
 MAX_OCTETS = 32 << 20
@@ -24,6 +24,8 @@ MAX_LINE = 8192
 _MAX_BAD_LINES = 1000
 _MAX_NAME_OCTETS = 255
 _SEPARATOR = re.compile(r"[:|]")
+# What follows a password in clear is a further field if it can be Dovecot's user id: digits, or empty.
+_IN_PASSWORD = re.compile(r"([:|])(?![0-9]*+(?:\1|\s|$))")
 _BETWEEN_SENDERS = re.compile(r"[\s,]+")
 # The numbers of lines that one message lists.
 _LISTED = 5
@@ -128,6 +130,9 @@ def read_user(line: str, missing: Support = missing_support) -> User:
         raise UserLineError(str(error)) from None
     if lack := missing(secret):
         raise UserLineError(lack)
+    if isinstance(secret, PlainSecret) and _IN_PASSWORD.match(parts.rest):
+        # Otherwise a part of the password would be taken for the whole.
+        raise UserLineError("its password in clear contains the : or | that separates the parts of the line")
     return User(parts.name, secret, read_senders(split_rest(parts.rest)[1]) if parts.rest else None)
 
 

@@ -79,8 +79,16 @@ def test_senders_before_a_further_field_are_a_mistake_and_not_passed_over(rest):
 
 
 def test_a_plain_password_ends_at_the_separator_of_its_line():
-    assert only("a:{PLAIN}b|c:d").secret == PlainSecret("b|c")
-    assert only("a|{PLAIN}b:c|d").secret == PlainSecret("b:c")
+    assert only("a:{PLAIN}b|c:1000:1000::/home/a").secret == PlainSecret("b|c")
+    assert only("a|{PLAIN}b:c|").secret == PlainSecret("b:c")
+    assert only("a:{PLAIN}b: a@b.test").secret == PlainSecret("b")
+
+
+@pytest.mark.parametrize("line", ["a:{PLAIN}hunter2:hunter2", "a|{PLAIN}hunter|2x", "a:{plain}b:2hunter a@b.test"])
+def test_a_part_of_a_plain_password_is_not_taken_for_the_whole(line):
+    words = problem(line)
+    assert "separates the parts" in words
+    assert "hunter" not in words
 
 
 @pytest.mark.parametrize(

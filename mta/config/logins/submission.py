@@ -8,7 +8,7 @@ from mta.config import table
 from mta.config.setting import FILE_SUFFIX, MASK, Setting, SettingsReader
 from mta.users.users_file import describe_bad_lines, read_users
 
-# A comma before another user, as some images separate them. It may be part of a password, although that is unlikely.
+# A comma before another user, as some images separate them.
 _COMMA = re.compile(r",[^\s,:|{}$]+[:|][{$]")
 _PORTS = (table.SUBMISSION_PORT, table.SUBMISSION_TLS_PORT)
 
@@ -91,13 +91,12 @@ def _users(reader: SettingsReader) -> tuple[str, int]:
     if text == MASK:
         return "", 0
     if file is None:
-        if _COMMA.search(text):
-            reader.notice("AUTH_USERS: a comma does not separate users; write each on a line of its own")
         text = "\n".join(map(_separated, text.splitlines()))
     users, bad = read_users(text)
     if bad:
         where = "" if file is None else f"{file}, "
-        reader.mistake(table.AUTH_USERS, where + "; ".join(describe_bad_lines(bad)))
+        comma = "; a comma does not separate users: write each on a line of its own" if _COMMA.search(text) else ""
+        reader.mistake(table.AUTH_USERS, where + "; ".join(describe_bad_lines(bad)) + comma)
     elif file and not users:
         reader.notice(
             f"{table.AUTH_USERS.name}{FILE_SUFFIX}={file}: it has no users, so that no client can log in; add one by"
