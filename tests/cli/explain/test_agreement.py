@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from mta.cli.explain.acl_stage import Verdicts, decide_acl
 from mta.cli.explain.parts import Sources, deciding_parts
+from mta.cli.explain.trust import Lookups
 from mta.cli.explain.values import MailVerdict, Moment, Question
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
@@ -40,7 +42,7 @@ PATTERNS = (
     "bob@here.test",
 )
 TEXTS = ("*urgent*", "hello", "^h.*o", "*")
-CLIENTS = ("trusted", "stranger", "203.0.113.0/24", "127.0.0.1", "192.0.2.0/24")
+CLIENTS = ("trusted", "stranger", "203.0.113.0/24", "127.0.0.1", "192.0.2.0/24", "office.test")
 # Octets between those of a header and those of a message in this test.
 LARGE, SMALL = 3000, 500
 FROM = "From: app@a.test"
@@ -57,6 +59,12 @@ class Mail:
     recipients: tuple[str, ...]
     subject: str
     large: bool
+    #: Whether the address of office.test, which is that of a stranger, has been looked up.
+    looked_up: bool
+
+    @property
+    def lookups(self) -> Lookups:
+        return {"office.test": frozenset({ip_address(STRANGER)})} if self.looked_up else {}
 
     @property
     def header(self) -> bytes:
@@ -133,6 +141,7 @@ MAILS = st.builds(
     ).map(tuple),
     subject=st.sampled_from(("hello", "most urgent", "=?utf-8?q?hello?=")),
     large=st.booleans(),
+    looked_up=st.booleans(),
 )
 
 
@@ -165,7 +174,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def explained(relay: Settings, book: RuleBook | None, mail: Mail) -> tuple[Verdicts, RelayPolicy]:
     """Return the decisions that the command tells, and the policy that has made a part of them."""
     (user,), _ = read_users(USERS)
-    parts = deciding_parts(relay, Sources(book, user if logs_in(mail) else None), print)
+    parts = deciding_parts(relay, Sources(book, user if logs_in(mail) else None, lookups=mail.lookups), print)
     question = Question(mail.sender, mail.recipients, mail.client, helo=mail.helo, header=mail.header, size=mail.size)
     results: list[Verdicts] = []
     Deferred.fromCoroutine(decide_acl(question, parts)).addCallback(results.append)
@@ -177,10 +186,11 @@ def logs_in(mail: Mail) -> bool:
     return mail.login and mail.client == FRIEND
 
 
-def listener(book: RuleBook | None, policy: RelayPolicy) -> Listening:
+def listener(book: RuleBook | None, policy: RelayPolicy, mail: Mail) -> Listening:
     in_clear = LoginPolicy(on_relay_port=True, in_clear=True)
     listening = Listening(leniency=Leniency(NAME, names=True), users=USERS, logins=in_clear, rules=book)
     listening.policy = policy
+    listening.host_addresses = mail.lookups.get
     return listening
 
 
@@ -223,7 +233,7 @@ def expected(verdicts: Sequence[MailVerdict], mail: Mail) -> list[tuple[Moment, 
 def test_explain_and_a_listener_agree(relay: Settings, text: str, mail: Mail) -> None:
     book = book_of(text)
     told, policy = explained(relay, book, mail)
-    listening = listener(book, policy)
+    listening = listener(book, policy, mail)
     heard = [
         (moment, said[:3] if said.startswith("250") else said)
         for moment, said in replies(listening.connect(mail.client), mail)
@@ -240,8 +250,8 @@ def test_explain_and_a_listener_agree(relay: Settings, text: str, mail: Mail) ->
 @settings(max_examples=500, deadline=None)
 def test_no_rules_accept_mail_that_the_settings_refuse(relay: Settings, text: str, mail: Mail) -> None:
     _, policy = explained(relay, None, mail)
-    said = [said for moment, said in replies(listener(book_of(text), policy).connect(mail.client), mail)]
-    allowed = [said for _, said in replies(listener(None, policy).connect(mail.client), mail)]
+    said = [said for moment, said in replies(listener(book_of(text), policy, mail).connect(mail.client), mail)]
+    allowed = [said for _, said in replies(listener(None, policy, mail).connect(mail.client), mail)]
     for heard, alone in zip(said, allowed, strict=False):
         assert alone.startswith("250") or heard == alone
     if mail.client == STRANGER:
