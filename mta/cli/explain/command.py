@@ -1,6 +1,7 @@
 """The command `smtprelay explain`."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,9 @@ Work = Callable[[Resolver], Coroutine[Any, Any, Explanation]]
 #: Runs such work with a resolver of these settings.
 Runner = Callable[[Settings, Work], Explanation]
 
+# RFC 5322 section 2.2, on one line.
+_FIELD = re.compile(r"[!-9;-~]+:[^\r\n]*")
+
 
 class MistakeError(CommandError):
     """The settings, the rules or the arguments are wrong."""
@@ -58,8 +62,7 @@ def _size(_context: click.Context, _parameter: click.Parameter, text: str | None
 def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[str, ...]) -> bytes:
     """Return the header block of fields, each of which is one line here."""
     for field in fields:
-        name, colon, _ = field.partition(":")
-        if not colon or not name.isascii() or not name.isprintable() or " " in name or "\n" in field or "\r" in field:
+        if not _FIELD.fullmatch(field):
             raise click.BadParameter(f"{field!r} is not a field such as 'Subject: words'")
     return "".join(f"{field}\r\n" for field in fields).encode("utf-8", "surrogateescape")
 

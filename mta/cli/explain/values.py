@@ -32,7 +32,7 @@ class Moment(enum.Enum):
     EHLO = "EHLO"
     MAIL = "MAIL"
     RCPT = "RCPT"
-    DATA = "the data"
+    DATA = "DATA"
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,7 @@ def test_the_replies_of_the_protocol_are_those_of_a_session(words: list[str], to
         (["--size", "big"], "not a size"),
         (["--header", "Subject"], "'Subject' is not a field such as 'Subject: words'"),
         (["--header", "Subject: a\nBcc: b"], "is not a field"),
+        (["--header", ": a"], "is not a field"),
     ],
 )
 def test_a_mistake_in_the_arguments_has_status_2(words: list[str], told: str) -> None:

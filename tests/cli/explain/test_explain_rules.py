@@ -138,7 +138,7 @@ def test_a_held_message_goes_on_when_it_is_released(directory: Path) -> None:
     assert (shown.exit_code, found["goes_on"]) == (0, True)
     assert [each["verdict"] for each in found["acl"]] == ["accepted", "held"]
     assert found["acl"][1] == {
-        "command": "the data",
+        "command": "DATA",
         "recipient": None,
         "verdict": "held",
         "reply": None,
