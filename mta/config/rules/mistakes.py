@@ -17,7 +17,7 @@ class RuleMistakes:
 
     def add(self, path: str, line: int, words: str) -> None:
         """Add a mistake in a line of a file; line 0 is the file as a whole."""
-        self._found.setdefault((path, line, shorten(words, _MAX_WORDS)))
+        self._found.setdefault((shorten(path, _MAX_WORDS), line, shorten(words, _MAX_WORDS)))
 
     def add_variable(self, name: str, words: str) -> None:
         """Add a mistake in a variable. Further ones of the same variable are not told."""

@@ -15,6 +15,8 @@ from mta.rules.conditions import RulePlace
 
 T = TypeVar("T")
 
+# The line is not shown, because a file that was named by mistake may have passwords.
+_IN_FILE = "the line is no pattern for this key; a line has one, such as example.com or bob@example.com"
 #: The entries of all lists and conditions together.
 MAX_ENTRIES = 500_000
 
@@ -72,9 +74,7 @@ class PatternItems:
             try:
                 yield read(text)
             except ValueError as error:
-                said = str(error)
-                shown = shorten(repr(text), 80)
-                self.tell(where, f"{key}: {said}" if repr(text) in said else f"{key} = {shown}: {said}")
+                self.tell(where, f"{key}: {_IN_FILE}" if where.file in self.files else _words(key, text, str(error)))
 
     def _members(self, item: PlacedItem) -> list[PlacedItem]:
         """Return the items of a list that an item names. A list of [lists] may name files."""
@@ -105,3 +105,7 @@ class PatternItems:
             except ValueError as error:
                 self.tell(where, f"{FILE_PREFIX}{shorten(path)}: {error}")
         return self.files[path]
+
+
+def _words(key: str, text: str, problem: str) -> str:
+    return f"{key}: {problem}" if repr(text) in problem else f"{key} = {shorten(repr(text), 80)}: {problem}"

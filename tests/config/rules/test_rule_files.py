@@ -46,6 +46,14 @@ def test_files_that_cannot_be_read_are_mistakes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_with_control_characters_is_told_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "1\n\x1b.toml").write_text("x y\n")
+    mistakes = RuleMistakes()
+    read_directory(tmp_path, mistakes)
+    (line,) = mistakes.lines
+    assert line.isprintable()
+
+
 def test_the_number_of_files_is_bounded(tmp_path: Path) -> None:
     for number in range(201):
         (tmp_path / f"{number}.toml").touch()
