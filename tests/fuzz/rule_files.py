@@ -24,7 +24,8 @@ _OF_TABLES = re.compile("Cannot (?:declare|overwrite|mutate|append)|already|name
 
 def check(octets: bytes) -> None:
     """Read octets as a file of rules."""
-    text = octets.decode("utf-8", "replace")
+    # The relay takes the first of several CRs before a LF as a part of the line's end, and Python does not.
+    text = re.sub("\r+\n", "\r\n", octets.decode("utf-8", "replace"))
     tables, told = read_tables(text)
     last = text.count("\n") + 1
     assert all(1 <= each.line <= last for each in told)
