@@ -16,7 +16,8 @@ _BEGIN, _END = "<!-- keys -->\n", "<!-- /keys -->"
 def keys_table() -> str:
     """Return the table of all keys of the kinds of rules that the relay has."""
     keys = [key for key in KEYS if set(key.stages) & set(SUPPORTED)]
-    return "".join(f"{line}\n" for line in ("| key | kind | value | meaning |", "|---|---|---|---|", *map(_row, keys)))
+    lines = ("| key | rules | kind | value | meaning |", "|---|---|---|---|---|", *map(_row, keys))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def page_with(text: str, table: str) -> str:
@@ -34,6 +35,7 @@ def _row(key: RuleKey) -> str:
 
 def _cells(key: RuleKey) -> Iterator[str]:
     yield f"`{key.name}`"
+    yield ", ".join(stage for stage in key.stages if stage in SUPPORTED)
     yield key.role.value
     yield f"{key.form.value}: `{key.name} = {key.example}`"
     yield key.help

@@ -58,6 +58,19 @@ come from any sender. Others get `550 5.7.1` at `RCPT`. The rules of `RULES_DIR`
     "ALLOWED_RECIPIENTS": """\
 It holds for all clients, and for mail to local domains too. Others get `550 5.7.1` at `RCPT`. The rules of `RULES_DIR`
 are asked first.""",
+    "FORCE_SENDER": """\
+For providers that accept one sender only. An address, or a name and an address. Without a name, the one in `From`
+stays; `*@example.com` keeps the local part. `Sender` is removed, a `Reply-To` of the client stays, and bounces keep the
+null sender. DKIM signs for the new domain. See docs/rules.md.""",
+    "MASQUERADE_DOMAINS": """\
+Separate items by colons, `;`, commas or blanks. It holds for clients that may send anywhere, and for the sender of the
+envelope, `From`, `Sender` and `Reply-To`.""",
+    "REDIRECT_TO": """\
+For test systems that must not write to customers. A field `X-Original-To` names each recipient that was replaced.
+`*@test.example.com` keeps the local part. Mail of strangers to `RELAY_DOMAINS` is not redirected; with
+`ALLOWED_RECIPIENTS` its other recipients are refused.""",
+    "HIDE_CLIENTS": """\
+The relay's own log and queue still have them. `hide = "trace"` in a rule does the same for earlier hosts.""",
     "OTHER_HOSTNAMES": """\
 Separate items by colons, `;`, commas or blanks. Mail for an unknown user is refused with 550. Mail for `postmaster` is
 always accepted.""",

@@ -9,6 +9,7 @@ from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
 from mta.delivery.local.rule import LocalKind
 from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
+from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule
 from mta.smtp.address import bracketed
 
@@ -49,8 +50,15 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
 
 def rule_lines(settings: Settings) -> tuple[str, ...]:
     """Return a line for each rule in order: place and name, action, and the keys of its conditions."""
-    acl = settings.rules.acl if settings.rules else None
-    return tuple(f"rule {one.rule}: {one.action}{_conditions(one.rule)}" for one in acl.rules) if acl else ()
+    return tuple(_rule_lines(settings.rules)) if settings.rules else ()
+
+
+def _rule_lines(book: RuleBook) -> Iterator[str]:
+    for one in book.acl.rules if book.acl else ():
+        yield f"rule {one.rule}: {one.action}{_conditions(one.rule)}"
+    for change in book.rewrite.rules if book.rewrite else ():
+        keys = [*(action.key for action in change.actions), *(["last"] if change.last else [])]
+        yield f"rule {change.rule}: {', '.join(keys)}{_conditions(change.rule)}"
 
 
 def _conditions(rule: Rule) -> str:
@@ -76,8 +84,8 @@ def _balancers(settings: Settings) -> Iterator[str]:
 
 
 def _rules(settings: Settings) -> Iterator[str]:
-    if settings.rules and settings.rules.acl:
-        files = Counter(rule.rule.where.file for rule in settings.rules.acl.rules)
+    if settings.rules:
+        files = Counter(rule.where.file for rule in settings.rules.rules)
         yield f"rules: {', '.join(f'{count} in {name}' if count > 1 else name for name, count in files.items())}"
 
 

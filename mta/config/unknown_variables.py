@@ -38,6 +38,7 @@ IN_OTHER_IMAGES = {
     "PERMIT_DOCKER": table.RELAY_NETWORKS.name,
     "OVERRIDE_HOSTNAME": table.MAILNAME.name,
     "ALLOWED_SENDER_DOMAINS": table.ALLOWED_SENDERS.name,
+    "MASQUERADED_DOMAINS": table.MASQUERADE_DOMAINS.name,
 }
 _ALSO_CALLED = {
     **{
@@ -91,7 +92,7 @@ _NEGATIVE = {"0", "false", "no", "off"}
 _EXIM = "usr/sbin/exim4"
 # Files that users of the Exim image mount, relative to the root, and the effect that they do not have here.
 _MOUNTED = (
-    ("etc/email-addresses", "addresses are not rewritten"),
+    ("etc/email-addresses", "a [[rewrite]] rule with map does the same"),
     ("etc/exim4/conf.d", "Exim's files are not run"),
     ("etc/exim4/exim4.conf.template", "Exim's files are not run"),
     ("etc/exim4/hubbed_hosts", "routes for single domains do not exist"),

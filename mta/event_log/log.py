@@ -199,10 +199,12 @@ class EventLog:
         rules: str | None = None,
         *,
         held: bool = False,
+        was_from: Address | None = None,
     ) -> None:
         """A message of `size` octets is on disk and the client was told so; `user` is its login.
 
-        `rules` are the places of the rules that decided on it, and `held` tells whether one of them had it held.
+        `rules` are the places of the rules that decided on it or changed it, `held` tells whether one of them had it
+        held, and `was_from` is the sender that the client gave if a rule has set another one.
         """
         origin = envelope.origin
         fields: dict[str, Field] = {
@@ -214,6 +216,7 @@ class EventLog:
             "size": size,
             "user": user or None,
             "rules": rules,
+            "was-from": None if was_from is None else _path(was_from),
             "held": "yes" if held else None,
         }
         self._emit_fields("accepted", fields)

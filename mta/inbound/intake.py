@@ -13,6 +13,8 @@ from mta.message import headers
 from mta.message.envelope import Envelope
 from mta.queue.ids import IdSource
 from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
+from mta.rules.acl import HOST_UNKNOWN
+from mta.rules.conditions import HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.tls.layer import SESSION_OCTETS
@@ -113,6 +115,7 @@ class Incoming:
         "_rules",
         "_seen",
         "_tls",
+        "_was_from",
         "_writer",
         "id",
     )
@@ -138,6 +141,8 @@ class Incoming:
         self._deliverable = False
         # The lease of the stored message; None if there is no room for its delivery now.
         self._claim: Claim | None = None
+        # The sender that the client gave, if a rule has set another one.
+        self._was_from: Address | None = None
 
     def write(self, data: bytes) -> None:
         """Add octets of the message. An error of the queue is remembered, and the message refused at its end."""
@@ -179,7 +184,8 @@ class Incoming:
             self._release_memory()
         self._deliverable = not held
         places = None if rules is None else rules.rulings.places
-        intake.event_log.accepted(self.id, self._envelope, body.size, self._client.user, places, held=held)
+        user, was_from = self._client.user, self._was_from
+        intake.event_log.accepted(self.id, self._envelope, body.size, user, places, held=held, was_from=was_from)
         return reply(250, "2.0.0", f"Ok: queued as {self.id}")
 
     @property
@@ -280,11 +286,29 @@ class Incoming:
             return
         kept = headers.strip(block, found, trusted=self._client.trusted)
         blank_line = b"\r\n" if headers.needs_blank_line(head, end) else b""
-        stored = b"".join((self._trace(found), kept, blank_line, head[end:]))
-        if (rules := self._rules) is not None:
+        rules, hide_client = self._rules, False
+        if rules is not None:
+            try:
+                rewritten = rules.rewrite(self._envelope, kept)
+            except HostNotLookedUp:
+                self._refuse(HOST_UNKNOWN)
+                return
+            if rewritten is not None:
+                kept, hide_client = rewritten.block, rewritten.hide_client
+                found = headers.scan(kept)
+                self._take_envelope(rewritten.envelope)
+        trace = self._trace(found, hide_client=hide_client)
+        stored = b"".join((trace, kept, blank_line, head[end:]))
+        if rules is not None:
             rules.read_header(block, len(stored) - len(head))
             self._buffers += rules.in_memory
         self._write(stored)
+
+    def _take_envelope(self, envelope: Envelope) -> None:
+        """Put a rewritten envelope in the place of the client's."""
+        if envelope.sender != self._envelope.sender:
+            self._was_from = self._envelope.sender
+        self._envelope = envelope
 
     def _is_loop(self, block: bytes) -> bool:
         """Return whether a stranger's message was delivered here before.
@@ -297,12 +321,18 @@ class Incoming:
             (each.address for each in self._envelope.recipients), delivered_to
         )
 
-    def _trace(self, found: headers.HeaderScan) -> bytes:
+    def _trace(self, found: headers.HeaderScan, *, hide_client: bool) -> bytes:
         """Return the fields to add: Received, and for a trusted client those that its mail program left out."""
         intake, envelope = self._intake, self._envelope
         now = intake.wall_clock()
         trace = headers.received_field(
-            envelope.origin, intake.name, self.id, envelope.recipients, now=now, tls=self._tls
+            envelope.origin,
+            intake.name,
+            self.id,
+            envelope.recipients,
+            now=now,
+            tls=self._tls,
+            hide_client=hide_client,
         )
         if self._client.trusted and not (found.has_date and found.has_message_id and found.has_from):
             if not found.has_date:

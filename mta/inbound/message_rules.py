@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mta.message.envelope import Envelope
 from mta.rules.acl import Acl, Ruling
+from mta.rules.conditions import Rule
 from mta.rules.facts import Facts
+from mta.rules.rewriting.rewriting import Rewriting, Rewritten
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
 
@@ -25,8 +28,12 @@ class Rulings:
 
     def add(self, ruling: Ruling) -> None:
         """Note a decision that is not a refusal."""
-        self._places[str(ruling.rule.where)] = None
+        self.note(ruling.rule)
         self.held |= ruling.held
+
+    def note(self, rule: Rule) -> None:
+        """Note a rule that has had an effect."""
+        self._places[str(rule.where)] = None
 
     @property
     def places(self) -> str | None:
@@ -43,9 +50,17 @@ class MessageRules:
     `facts` are those before the data, and `rulings` the decisions on the accepted `recipients`.
     """
 
-    __slots__ = ("_acl", "_added", "_facts", "_recipients", "refused_by", "rulings")
+    __slots__ = ("_acl", "_added", "_facts", "_recipients", "_rewriting", "refused_by", "rulings")
 
-    def __init__(self, acl: Acl | None, facts: Facts, recipients: Sequence[Address], rulings: Rulings) -> None:
+    def __init__(
+        self,
+        acl: Acl | None,
+        facts: Facts,
+        recipients: Sequence[Address],
+        rulings: Rulings,
+        rewriting: Rewriting | None = None,
+    ) -> None:
+        self._rewriting = rewriting
         self._acl = acl if acl is not None and acl.asks_at_data else None
         self._facts = facts
         self._recipients = recipients
@@ -53,6 +68,15 @@ class MessageRules:
         self.rulings = rulings
         #: The place of the rule that refused the message.
         self.refused_by: str | None = None
+
+    def rewrite(self, envelope: Envelope, block: bytes) -> Rewritten | None:
+        """Return the message as the rules change it, or None if no rule changes it. Raises HostNotLookedUp."""
+        if self._rewriting is None:
+            return None
+        found = self._rewriting.apply(self._facts, envelope, block)
+        for note in found.notes:
+            self.rulings.note(note.rule)
+        return found if found.notes else None
 
     def read_header(self, block: bytes, added: int) -> None:
         """Keep the header block if a rule may ask for it.

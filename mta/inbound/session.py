@@ -231,8 +231,9 @@ class Session:
 
     def _message_rules(self) -> MessageRules:
         book = self._rules.book
-        acl = None if book is None else book.acl
-        return MessageRules(acl, self._facts(), tuple(self._recipients), self._rulings or Rulings())
+        acl, rewriting = (None, None) if book is None else (book.acl, book.rewrite)
+        rulings = self._rulings or Rulings()
+        return MessageRules(acl, self._facts(), tuple(self._recipients), rulings, rewriting)
 
     def _body_part(self, event: events.BodyPart) -> None:
         assert self._incoming is not None, "a body part comes after its beginning"

@@ -194,18 +194,27 @@ def protocol_keyword(*, esmtp: bool, tls: bool = False, login: bool = False, smt
 
 
 def received_field(
-    origin: Origin, name: str, id: str, recipients: Sequence[Recipient], *, now: float, tls: str = ""
+    origin: Origin,
+    name: str,
+    id: str,
+    recipients: Sequence[Recipient],
+    *,
+    now: float,
+    tls: str = "",
+    hide_client: bool = False,
 ) -> bytes:
     """Return the relay's trace field (RFC 5321 section 4.4), with its CRLF.
 
     `name` is the relay's host name, `tls` the protocol and cipher or "". The field names a single recipient, but not
-    one of several, because that would disclose it to the others.
+    one of several, because that would disclose it to the others. With `hide_client` there is no From-domain: RFC 5322
+    section 3.6.7 allows that, and RFC 5321 does not.
     """
     protocol = f"{origin.protocol} ({_comment(tls)})" if tls else origin.protocol
     by = _joined(f"\tby {name} with {protocol}", f"id {id}")
     ends = f"\tfor <{recipients[0].address}>;" if len(recipients) == 1 else ""
     dated = _joined(ends, mail_date(now)) if ends else f"\t{mail_date(now)}"
-    return f"Received: from {_client(origin)}\r\n{by}{'' if ends else ';'}\r\n{dated}\r\n".encode()
+    begin = "Received:" if hide_client else f"Received: from {_client(origin)}"
+    return f"{begin}\r\n{by}{'' if ends else ';'}\r\n{dated}\r\n".encode()
 
 
 def _client(origin: Origin) -> str:

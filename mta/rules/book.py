@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from mta.rules.acl import Acl
+from mta.rules.conditions import Rule
+from mta.rules.rewriting.rewriting import Rewriting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,12 +12,20 @@ class RuleBook:
     """All rules. A stage without rules is None, so that it costs one comparison. `digest` tells two books apart."""
 
     acl: Acl | None = None
+    rewrite: Rewriting | None = None
     digest: str = ""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, those of each stage in their order."""
+        stages = (self.acl, self.rewrite)
+        return tuple(one.rule for stage in stages if stage is not None for one in stage.rules)
 
     @property
     def host_names(self) -> tuple[str, ...]:
         """The host names in `client` conditions, each once, whose addresses the relay must look up."""
-        return () if self.acl is None else self.acl.host_names
+        stages = (self.acl, self.rewrite)
+        return tuple(dict.fromkeys(name for stage in stages if stage is not None for name in stage.host_names))
 
 
 class CurrentRules:

@@ -20,8 +20,8 @@ BASE = {"QUEUE_DIR": "/nonexistent", "MAILNAME": "relay.example.com", "NET_DEV":
 _HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 _FILE_NAME = re.compile(r"# (\S+\.toml)\n")
 # A rule in a cell of the table: code with line breaks between its lines.
-_RULE = re.compile(r"`\[\[acl\]\]`(?:<br>`[^`]*`)+")
-_SETTING = re.compile(r"`(ALLOWED_\w+=[^`]*)`")
+_RULE = re.compile(r"`\[\[(?:acl|rewrite)\]\]`(?:<br>`[^`]*`)+")
+_SETTING = re.compile(r"`((?:ALLOWED_\w+|FORCE_SENDER|MASQUERADE_DOMAINS|REDIRECT_TO|BCC_TO)=[^`]*)`")
 
 
 @dataclass
@@ -151,15 +151,45 @@ ROWS = {
     "Postfix: `check_helo_access`": Case(
         "--from a@b.test --to x@example.org --client 192.0.2.7 --helo localhost.localdomain", "give your own name"
     ),
-    "Postfix: `header_checks` with `/^Subject": Case(f"{USUAL} --header 'Subject: lottery'", "after the data: 550"),
-    "Postfix: `header_checks` with `/^X-Mailer": Case(
+    "Postfix: `header_checks` with `/^Subject: .*lottery": Case(
+        f"{USUAL} --header 'Subject: lottery'", "after the data: 550"
+    ),
+    "Postfix: `header_checks` with `/^X-Mailer: Bulk": Case(
         f"{USUAL} --header 'X-Mailer: BulkMailer 2.1'", "held after the data: "
     ),
     "Postfix: `HOLD`": Case(f"{USUAL} --from trainee@example.com", "held: 10.0.3.7 may send anywhere"),
     "Postfix: `reject_plaintext_session`": Case(
         "--from a@b.test --to x@example.org --client 192.0.2.7", "530 5.7.0 use STARTTLS"
     ),
-    "boky/postfix": Case(f"{USUAL} --from a@other.test", "by ALLOWED_SENDERS"),
+    "boky/postfix: `ALLOWED": Case(f"{USUAL} --from a@other.test", "by ALLOWED_SENDERS"),
+    "Exim: `email-addresses`": Case(f"{USUAL} --from app@x.lan", "sender app@x.lan -> noreply@example.com"),
+    "Exim: a rewriting rule `*@*": Case(
+        USUAL, "FORCE_SENDER: sender app@example.com -> noreply@example.com; From: nor"
+    ),
+    "Exim: a rewriting rule `root": Case(f"{USUAL} --from root@x.lan", "sender root@x.lan -> ops@example.com"),
+    "Exim: `return_path`": Case(USUAL, "10-acl.toml:1: sender app@example.com -> bounces@example.com\n"),
+    "Exim: `headers_remove": Case(f"{USUAL} --header 'X-Mailer: x'", "X-Mailer removed"),
+    "Exim: `headers_add`": Case(USUAL, "X-Tag: main"),
+    "Postfix: `sender_canonical_maps`": Case(
+        f"{USUAL} --from app@host1.lan --header 'From: A <app@host1.lan>'",
+        "sender app@host1.lan -> noreply@example.com; From: A <noreply@example.com>",
+    ),
+    "Postfix: `recipient_canonical_maps`": Case(
+        f"{USUAL} --to a@old.test --header 'To: a@old.test'",
+        "To: a@example.com",
+    ),
+    "Postfix: `smtp_generic_maps`": Case(f"{USUAL} --from x@host1.lan", "sender x@host1.lan -> noreply@example.com"),
+    "Postfix: `masquerade_domains": Case(f"{USUAL} --from x@host1.example.com", "-> x@example.com"),
+    "Postfix: `virtual_alias_maps": Case(USUAL, "recipient bob@example.net -> dev@example.com"),
+    "Postfix: `always_bcc": Case(USUAL, "BCC_TO: a copy to archive@example.com"),
+    "Postfix: `sender_bcc_maps`": Case(USUAL, "a copy to archive@example.com"),
+    "Postfix: `recipient_bcc_maps`": Case(USUAL, "a copy to archive@example.com"),
+    "Postfix: `header_checks` with `/^X-Mailer:/": Case(f"{USUAL} --header 'X-Mailer: x'", "X-Mailer removed"),
+    "Postfix: `header_checks` with `/^Subject: .*report": Case(f"{USUAL} --header 'Subject: a report'", "X-Tag: main"),
+    "Postfix: `header_checks` with `/^From": Case(USUAL, "From: Shop <noreply@example.com>"),
+    "Postfix: `header_checks` with `/^Received": Case(
+        f"{USUAL} --header 'Received: from x by y'", "the client is hidden; earlier hosts are hidden"
+    ),
 }
 COMMON = {"RELAY_NETWORKS": "10.0.0.0/8", "RELAY_DOMAINS": "example.org"}
 

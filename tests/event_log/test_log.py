@@ -92,12 +92,12 @@ def test_a_refusal_and_an_acceptance_name_their_rules() -> None:
     event_log.refused("192.0.2.1", "app", "a@b.test", None, no)
     envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", "app", "ESMTP"))
     event_log.accepted(ID, envelope, 9, rules="10-acl.toml:5,10-acl.toml:9", held=True)
-    event_log.accepted(ID, envelope, 9, rules="ALLOWED_SENDERS")
+    event_log.accepted(ID, envelope, 9, rules="ALLOWED_SENDERS", was_from=Address("app", "host1.lan"))
     assert [line.partition(" from=")[2] for line in lines] == [
         '<a@b.test> to=<c@d.test> rule=10-acl.toml:5 reply="550 5.7.1 no"\n',
         '<a@b.test> reply="550 5.7.1 no"\n',
         "<> recipients=1 size=9 rules=10-acl.toml:5,10-acl.toml:9 held=yes\n",
-        "<> recipients=1 size=9 rules=ALLOWED_SENDERS\n",
+        "<> recipients=1 size=9 rules=ALLOWED_SENDERS was-from=<app@host1.lan>\n",
     ]
 
 

@@ -13,9 +13,12 @@ from mta.rules.acl import HOST_UNKNOWN, Ruling
 from mta.rules.actions import Accept, Hold, read_defer, read_deny
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule, RulePlace
+from mta.rules.rewriting.actions import RemoveFields, RewriteAction, SetSender, read_set_from
+from mta.rules.rewriting.address_map import read_replacement
+from mta.rules.rewriting.rewriting import RewriteRule, Rewriting
 from mta.smtp.server.canned_replies import RECIPIENT_OK
 from tests.drivers.listener import STRANGER, Listening, Wire
-from tests.drivers.rule_books import book, client, header, larger, login, recipient, sender, tls
+from tests.drivers.rule_books import Conditions, book, client, header, larger, login, recipient, sender, tls
 from tests.inbound.listener_case import GREET, MAIL, RCPT
 
 NO, LATER = read_deny("not here"), read_defer("come back")
@@ -331,3 +334,40 @@ def test_a_message_whose_large_header_rules_need_is_refused_if_memory_is_short()
         wire.say("X-A: b", *["\t" + "c" * 98] * (size // 100), "", "hello")
         assert wire.say(".")[:3] == code
         assert listening.intake.in_memory == 0
+
+
+# Rewrite rules
+
+
+def rewriting(*actions: RewriteAction, conditions: Conditions = ()) -> RuleBook:
+    return RuleBook(
+        acl=book((NO, [header("Subject", "*lottery*")])).acl,
+        rewrite=Rewriting([RewriteRule(Rule(RulePlace("20-x.toml", 3), "", tuple(conditions)), actions)]),
+    )
+
+
+def test_a_message_is_stored_as_the_rules_have_changed_it() -> None:
+    listening = listen(rewriting(read_set_from("new@example.com"), SetSender(read_replacement("new@example.com"))))
+    assert send(greet(listening), "From: old@x.lan", "Subject: x", "", "body").startswith("250")
+    (line,) = logged(listening, "accepted")
+    assert line.endswith("rules=20-x.toml:3 was-from=<alice@a.test>")
+    (claim,) = result(listening.queue.claim(2e9, 1, 60))
+    assert str(claim.envelope.sender) == "new@example.com"
+    assert b"From: new@example.com\r\nSubject: x\r\n\r\nbody\r\n" in b"".join(claim.body.chunks())
+
+
+def test_a_client_without_from_gets_that_of_the_new_sender() -> None:
+    listening = listen(rewriting(SetSender(read_replacement("new@example.com"))))
+    assert send(greet(listening), "Subject: x", "", "body").startswith("250")
+    (claim,) = result(listening.queue.claim(2e9, 1, 60))
+    assert b"\r\nFrom: <new@example.com>\r\n" in b"".join(claim.body.chunks())
+
+
+def test_acl_rules_see_the_message_as_it_was_sent() -> None:
+    listening = listen(rewriting(RemoveFields(("subject",))))
+    assert send(greet(listening), "Subject: lottery", "", "body").startswith("550")
+
+
+def test_an_unknown_host_name_in_a_rewrite_rule_defers_the_message() -> None:
+    listening = listen(rewriting(SetSender(read_replacement("new@example.com")), conditions=[client("app.test")]))
+    assert send(greet(listening), "Subject: x", "", "body") == HOST_UNKNOWN.wire.decode()

@@ -50,6 +50,8 @@ NO_SAY = {
     *("SUBMISSION_PORT", "SUBMISSION_TLS_PORT", "AUTH_USERS", "AUTH_IN_CLEAR", "PROXY_NETWORKS"),
     # Rules refuse mail that the policy accepts, and accept none that it refuses.
     *("RULES_DIR", "ALLOWED_SENDERS", "ALLOWED_RECIPIENTS"),
+    # These change mail that is accepted, of clients that may send anywhere.
+    *("FORCE_SENDER", "MASQUERADE_DOMAINS", "REDIRECT_TO", "BCC_TO", "HIDE_CLIENTS"),
 }
 
 

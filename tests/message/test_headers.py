@@ -368,3 +368,14 @@ def test_the_first_line_of_a_mailbox_file_ends_where_the_header_begins(line: byt
 )
 def test_ordinary_text_is_no_first_line_of_a_mailbox_file(text: bytes) -> None:
     assert headers.mailbox_line_end(text, ended=True) == 0
+
+
+def test_a_received_field_may_hide_the_client() -> None:
+    origin = Origin("192.0.2.1", "host1.lan", "ESMTPS")
+    field = headers.received_field(
+        origin, "relay.test", "0123456789abc", (BOB,), now=NOW, tls="TLSv1.3", hide_client=True
+    )
+    assert field.startswith(b"Received:\r\n\tby relay.test with ESMTPS (TLSv1.3) id 0123456789abc\r\n\tfor <bob@")
+    assert b"192.0.2.1" not in field
+    assert b"host1.lan" not in field
+    assert headers.scan(field).hops == 1

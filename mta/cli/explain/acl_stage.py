@@ -31,6 +31,8 @@ class Verdicts:
 
     decisions: tuple[MailVerdict, ...]
     accepted: tuple[Address, ...] = ()
+    #: The facts by which the rules decided, if they were asked about recipients.
+    facts: Facts | None = None
 
 
 async def decide_acl(question: Question, relay: DecidingParts) -> Verdicts:
@@ -83,8 +85,8 @@ class _DryRun:
             decided = (
                 each if each.reply else replace(each, passed_over=each.passed_over + asked) for each in decisions
             )
-            return Verdicts(tuple(decided), explained.accepted_at_rcpt)
-        return Verdicts((*decisions, last), explained.accepted_at_rcpt if last.reply is None else ())
+            return Verdicts(tuple(decided), explained.accepted_at_rcpt, facts)
+        return Verdicts((*decisions, last), explained.accepted_at_rcpt if last.reply is None else (), facts)
 
     def _hello(self) -> None:
         if self._question.helo:

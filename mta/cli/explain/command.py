@@ -16,6 +16,7 @@ from mta.cli.errors import CommandError, command_errors
 from mta.cli.explain.acl_stage import decide_acl
 from mta.cli.explain.parts import DecidingParts, Sources, deciding_parts
 from mta.cli.explain.render import as_lines, as_object
+from mta.cli.explain.rewrite_stage import decide_rewrite
 from mta.cli.explain.route_stage import decide_route
 from mta.cli.explain.trust import Lookups
 from mta.cli.explain.values import Explanation, Question
@@ -131,10 +132,10 @@ def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanat
 
 
 async def _decide(question: Question, relay: DecidingParts) -> Explanation:
-    acl = await decide_acl(question, relay)
+    acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
     routes = [await decide_route(address, relay) for address in acl.accepted]
     schedule = write_schedule(relay.settings.retry_schedule)
-    return Explanation(acl.decisions, tuple(routes), schedule, tuple(_hints(question, relay)))
+    return Explanation(acl.decisions, rewritten, tuple(routes), schedule, tuple(_hints(question, relay)))
 
 
 async def _look_up(resolver: Resolver, names: Iterable[str]) -> Lookups:
@@ -148,11 +149,11 @@ def _hints(question: Question, relay: DecidingParts) -> Iterator[str]:
     """Yield remarks about facts that decide and are not known."""
     if not relay.dns and not question.login and relay.trust(question.client).verdict is None:
         yield "a host name in RELAY_NETWORKS decides; --dns looks it up"
-    if relay.book is None or relay.book.acl is None:
+    if relay.book is None:
         return
     if relay.book.host_names and not relay.dns:
         yield f"rules ask for the addresses of {', '.join(relay.book.host_names)}; --dns looks them up"
-    conditions = [each for rule in relay.book.acl.rules for each in rule.rule.all_conditions]
+    conditions = [each for rule in relay.book.rules for each in rule.all_conditions]
     fields = dict.fromkeys(each.key for each in conditions if isinstance(each, HeaderCondition))
     if fields and not question.header:
         yield f"rules ask for {', '.join(fields)}, and the message has no header; give it by --header"

@@ -19,6 +19,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     """Yield the lines for a reader: the name of each stage, and beside it what is decided."""
     yield from _stage("acl", _merged((each.recipient, _acl_words(each)) for each in explanation.acl))
     yield from _passed_over(explanation.acl)
+    yield from _stage("rewrite", (f"{each.rule}: {'; '.join(each.changes)}" for each in explanation.rewrite))
     if explanation.router:
         yield from _stage("router", _merged((each.recipient, _route_words(each)) for each in explanation.router))
         yield from _stage("retry", [f"{explanation.retry} (RETRY_SCHEDULE)"])
@@ -31,6 +32,7 @@ def as_object(explanation: Explanation) -> dict[str, object]:
     return {
         "goes_on": explanation.goes_on,
         "acl": [_acl_object(each) for each in explanation.acl],
+        "rewrite": [{"rule": each.rule, "changes": list(each.changes)} for each in explanation.rewrite],
         "router": [_route_object(each) for each in explanation.router],
         "retry": {"schedule": explanation.retry, "setting": "RETRY_SCHEDULE"},
         "hints": list(explanation.hints),

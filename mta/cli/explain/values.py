@@ -87,11 +87,20 @@ class RouteVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RewriteVerdict:
+    """The changes that one rule makes, in words; `rule` is `FILE:LINE "name"`."""
+
+    rule: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """All decisions on a message."""
 
     acl: tuple[MailVerdict, ...]
-    #: One for each recipient that is accepted.
+    rewrite: tuple[RewriteVerdict, ...]
+    #: One for each recipient that is accepted, after the rules have changed the envelope.
     router: tuple[RouteVerdict, ...]
     #: The retry schedule as text.
     retry: str

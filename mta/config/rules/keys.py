@@ -20,7 +20,7 @@ FILE_PREFIX = "file:"
 #: The kinds of rules, each in tables with double brackets.
 STAGES = ("acl", "rewrite", "router", "transport", "retry")
 #: The kinds that this version supports.
-SUPPORTED = ("acl",)
+SUPPORTED = ("acl", "rewrite")
 _MISSPELLED = 0.6
 
 
@@ -30,6 +30,8 @@ class KeyRole(enum.Enum):
     LABEL = "label"
     CONDITION = "condition"
     ACTION = "action"
+    #: A key that says more about an action.
+    OPTION = "option"
 
 
 class ValueForm(enum.Enum):
@@ -43,6 +45,15 @@ class ValueForm(enum.Enum):
     TEXT = "a text"
     REPLY = "the words of the reply, before which a code and a status may stand"
     TRUE = "`true`"
+    REPLACEMENT = "an address, or `*@DOMAIN`, which keeps the local part"
+    AUTHOR = "an address, `*@DOMAIN`, which keeps the local part, or a name and an address"
+    REPLY_TO = "`from`, an address, or a name and an address"
+    RECIPIENTS = "an address, or an array of them; `*@DOMAIN` keeps the local part"
+    MAP = "lines of a pattern, `->` and an address, or `file:/path` with such lines"
+    PLACES = "an array of `sender`, `recipient`, `from`, `reply_to`, `to`, `cc`"
+    FIELDS = "the name of a header field, or an array of them"
+    HIDE = "`client`, `trace`, or both in an array"
+    ADDRESS = "an address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,92 @@ class RuleKey:
 
 
 _LATER_STAGES = ("rewrite", "router")
+_REWRITE = (
+    RuleKey(
+        "set.sender",
+        KeyRole.ACTION,
+        ValueForm.REPLACEMENT,
+        ("rewrite",),
+        "The sender of the envelope. The null sender stays.",
+        '"noreply@example.com"',
+    ),
+    RuleKey(
+        "set.from",
+        KeyRole.ACTION,
+        ValueForm.AUTHOR,
+        ("rewrite",),
+        "The only author in `From`. The name that was there stays unless this has one. `Sender` is removed.",
+        '"Example Shop <noreply@example.com>"',
+    ),
+    RuleKey(
+        "set.reply_to",
+        KeyRole.ACTION,
+        ValueForm.REPLY_TO,
+        ("rewrite",),
+        "`Reply-To`. `from` is what `From` was before the rule changed it, unless the message has a `Reply-To`.",
+        '"from"',
+    ),
+    RuleKey(
+        "set.recipient",
+        KeyRole.ACTION,
+        ValueForm.RECIPIENTS,
+        ("rewrite",),
+        "The recipients in the place of those that `recipient` matches, of all without that condition. A field"
+        " `X-Original-To` names each that was replaced.",
+        '["dev@example.com"]',
+    ),
+    RuleKey(
+        "map",
+        KeyRole.ACTION,
+        ValueForm.MAP,
+        ("rewrite",),
+        "Replaces each address in the places of `in` by the first line that matches it.",
+        '["root@*.lan -> ops@example.com", "*@*.lan -> *@example.com"]',
+    ),
+    RuleKey(
+        "in",
+        KeyRole.OPTION,
+        ValueForm.PLACES,
+        ("rewrite",),
+        "The places of `map`; without it `sender`, `from` (with `Sender`) and `reply_to`.",
+        '["recipient", "to", "cc"]',
+    ),
+    RuleKey(
+        "add.NAME",
+        KeyRole.ACTION,
+        ValueForm.TEXT,
+        ("rewrite",),
+        "Adds a header field. `{client}`, `{login}` and `{sender}` are filled in.",
+        '"main"',
+    ),
+    RuleKey(
+        "remove",
+        KeyRole.ACTION,
+        ValueForm.FIELDS,
+        ("rewrite",),
+        "Removes header fields, before `add.NAME` of the same rule. `Received`, `Return-Path` and `DKIM-Signature` can"
+        " be neither removed nor added.",
+        '["X-Mailer", "User-Agent"]',
+    ),
+    RuleKey(
+        "hide",
+        KeyRole.ACTION,
+        ValueForm.HIDE,
+        ("rewrite",),
+        "`client`: the relay's own `Received` field does not name the client. `trace`: those of earlier hosts keep"
+        " their number, by which loops are found, and their dates.",
+        '"client"',
+    ),
+    RuleKey(
+        "bcc",
+        KeyRole.ACTION,
+        ValueForm.ADDRESS,
+        ("rewrite",),
+        "One more recipient, whose failure is logged and never reported to the sender.",
+        '"archive@example.com"',
+    ),
+    RuleKey("last", KeyRole.OPTION, ValueForm.TRUE, ("rewrite",), "No further `[[rewrite]]` rule is asked.", "true"),
+)
 KEYS = (
     RuleKey(
         "name", KeyRole.LABEL, ValueForm.TEXT, STAGES, "Words for the rule in the log and in `explain`.", '"staff"'
@@ -106,7 +203,7 @@ KEYS = (
         ValueForm.TEXTS,
         ("acl", "rewrite"),
         "A header field of this name, unfolded and decoded, its first 2,000 characters; one of several such fields is"
-        " enough. The rule is asked after the data, and cannot have `recipient`.",
+        " enough. An `[[acl]]` rule with it is asked after the data, and cannot have `recipient`.",
         '"*invoice*"',
     ),
     RuleKey(
@@ -143,12 +240,12 @@ KEYS = (
         "Accepts the mail, and holds it in the queue until `smtprelay queue release`.",
         "true",
     ),
+    *_REWRITE,
 )
 #: The keys that belong to stages which this version does not support, and `over` and `per` of [[acl]].
 LATER = {
     "over": ("acl",),
     "per": ("acl",),
-    **dict.fromkeys(("set", "map", "in", "add", "remove", "hide", "bcc", "last"), ("rewrite",)),
     **dict.fromkeys(("hosts", "ca_file", "mx", "discard", "fail"), ("router",)),
     "smarthost": ("router", "transport"),
     **dict.fromkeys(
@@ -163,14 +260,13 @@ _BY_NAME = {key.name: key for key in KEYS}
 def find_key(parts: tuple[str, ...]) -> tuple[RuleKey | None, bool]:
     """Return the key that these parts are, or None, and whether it is an exception, `unless.KEY`.
 
-    The rest of `header.NAME` may be any name.
+    The rest of `header.NAME` and `add.NAME` may be any name.
     """
     negated = parts[0] == UNLESS and len(parts) > 1
     rest = parts[1:] if negated else parts
-    if rest[0] == HEADER and len(rest) == 2:
-        key = _BY_NAME.get(f"{HEADER}.NAME")
-    else:
-        key = _BY_NAME.get(rest[0]) if len(rest) == 1 else None
+    key = _BY_NAME.get(".".join(rest)) if len(rest) <= 2 else None
+    if key is None and len(rest) == 2:
+        key = _BY_NAME.get(f"{rest[0]}.NAME")
     if key and negated and key.role is not KeyRole.CONDITION:
         return None, negated
     return key, negated

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 # The line is not shown, because a file that was named by mistake may have passwords.
 _IN_FILE = "the line is no pattern for this key; a line has one, such as example.com or bob@example.com"
+_MAP_LINE = "the line is no pattern with an address behind it, such as root@*.lan ops@example.com"
 #: The entries of all lists and conditions together.
 MAX_ENTRIES = 500_000
 
@@ -74,7 +75,8 @@ class PatternItems:
             try:
                 yield read(text)
             except ValueError as error:
-                self.tell(where, f"{key}: {_IN_FILE}" if where.file in self.files else _words(key, text, str(error)))
+                in_file = _MAP_LINE if key == "map" else _IN_FILE
+                self.tell(where, f"{key}: {in_file}" if where.file in self.files else _words(key, text, str(error)))
 
     def _members(self, item: PlacedItem) -> list[PlacedItem]:
         """Return the items of a list that an item names. A list of [lists] may name files."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mta.config.rules.keys import (
     HEADER,
@@ -18,6 +19,7 @@ from mta.config.rules.keys import (
 )
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.pattern_items import PatternItems
+from mta.config.rules.rewrite_values import RewriteParts
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, RuleSource
 from mta.config.rules.rule_values import RuleValueError, ValueReader, action, placed_items, shown
 from mta.config.rules.toml_tables import TableEntry, TomlTable
@@ -26,7 +28,8 @@ from mta.config.table import SETTINGS
 from mta.rules.acl import Acl, AclRule
 from mta.rules.actions import Action
 from mta.rules.book import RuleBook
-from mta.rules.conditions import Condition, Rule, RulePlace
+from mta.rules.conditions import ClientCondition, Condition, Rule, RulePlace
+from mta.rules.rewriting.rewriting import RewriteRule, Rewriting
 from mta.smtp.address import is_deceptive
 
 #: The rules of all files together.
@@ -49,9 +52,11 @@ def read_book(sources: Sequence[RuleSource], mistakes: RuleMistakes) -> RuleBook
         reader.read_lists(source)
     for source in sources:
         reader.read_rules(source)
-    if mistakes or not reader.rules:
+    if mistakes or not (reader.rules or reader.rewrites):
         return None
-    return RuleBook(acl=Acl(reader.rules), digest=_digest(sources, reader.items))
+    acl = Acl(reader.rules) if reader.rules else None
+    rewrite = Rewriting(reader.rewrites) if reader.rewrites else None
+    return RuleBook(acl=acl, rewrite=rewrite, digest=_digest(sources, reader.items))
 
 
 def _digest(sources: Sequence[RuleSource], items: PatternItems) -> str:
@@ -68,9 +73,10 @@ class _BookReader:
         self._mistakes = mistakes
         self.items = PatternItems(mistakes)
         self.rules: list[AclRule] = []
+        self.rewrites: list[RewriteRule] = []
         self._count = 0
-        #: The rule that leaves no mail to those behind it, until that has been told.
-        self._last: Rule | None = None
+        #: For each stage, the rule that leaves no mail to those behind it, until that has been told.
+        self._last: dict[str, Rule] = {}
 
     def read_lists(self, source: RuleSource) -> None:
         """Read the tables [lists], which rules of other files may name."""
@@ -142,25 +148,51 @@ class _BookReader:
             except RuleValueError as error:
                 self._tell(source, entry.line, str(error))
                 complete = False
-        if len(found.actions) > 1 or (complete and not found.actions):
+        if table.name[0] == "rewrite":
+            if complete:
+                self._add_rewrite(source, table, found)
+        elif len(found.actions) > 1 or (complete and not found.actions):
             actions = ", ".join(conditions_and_actions(table.name[0])[1])
             words = f"a rule has one action of {actions}, and this one has "
             self._tell(source, table.line, words + (" and ".join(found.actions) or "none"))
         elif complete:
             self._add(source, table, found)
 
-    def _add(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> None:
-        rule = Rule(RulePlace(source.name, table.line), found.name, tuple(found.conditions), tuple(found.exceptions))
-        if self._last:
-            place = f"line {self._last.where.line}" if self._last.where.file == source.name else str(self._last.where)
+    def _add_rewrite(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> None:
+        try:
+            actions = found.rewrite.finish()
+        except RuleValueError as error:
+            self._tell(source, table.line, str(error))
+            return
+        self._check_reached(source, table)
+        rule = self._rule(source, table, found)
+        if rule.always_applies and found.rewrite.last:
+            self._last["rewrite"] = rule
+        # Without this, a rule would break the signatures of strangers.
+        if not any(isinstance(one, ClientCondition) for one in rule.conditions):
+            rule = replace(rule, conditions=(ClientCondition(trusted=True), *rule.conditions))
+        self.rewrites.append(RewriteRule(rule, actions, found.rewrite.last))
+
+    def _rule(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> Rule:
+        where = RulePlace(source.name, table.line)
+        return Rule(where, found.name, tuple(found.conditions), tuple(found.exceptions))
+
+    def _check_reached(self, source: RuleSource, table: TomlTable) -> None:
+        """Tell of a rule that is never asked."""
+        last = self._last.pop(table.name[0], None)
+        if last is not None:
+            place = f"line {last.where.line}" if last.where.file == source.name else str(last.where)
             self._tell(source, table.line, f"this rule can never apply: the one in {place} has no condition")
-            self._last = None
+
+    def _add(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> None:
+        rule = self._rule(source, table, found)
+        self._check_reached(source, table)
         try:
             self.rules.append(AclRule(rule, *found.actions.values()))
         except ValueError as error:
             self._tell(source, table.line, str(error))
         if rule.always_applies:
-            self._last = rule
+            self._last["acl"] = rule
 
     def _tell(self, source: RuleSource, line: int, words: str) -> None:
         self.items.tell(RulePlace(source.path, line), words)
@@ -174,6 +206,7 @@ class _RuleParts:
         self.conditions: list[Condition] = []
         self.exceptions: list[Condition] = []
         self.actions: dict[str, Action] = {}
+        self.rewrite = RewriteParts()
 
     def add(self, stage: str, entry: TableEntry, values: ValueReader) -> None:
         """Add the part that an entry is. Raises RuleValueError."""
@@ -181,7 +214,10 @@ class _RuleParts:
         if key is None or stage not in key.stages:
             raise RuleValueError(_unknown(stage, entry))
         try:
-            self._add(key, entry, values, negated=negated)
+            if stage == "rewrite" and key.role in {KeyRole.ACTION, KeyRole.OPTION}:
+                self.rewrite.add(key, entry, values)
+            else:
+                self._add(key, entry, values, negated=negated)
         except RuleValueError as error:
             raise RuleValueError(f"{entry.name}: {error}") from None
 
@@ -229,6 +265,10 @@ def _unknown(stage: str, entry: TableEntry) -> str:
     first = entry.key[0]
     if stage in LATER.get(first, ()):
         return f"{name} is not supported by this version; remove it"
+    if first == "add":
+        return f"{name}: add is followed by the name of a field, add.X-Tag = ..."
+    if (known_key := find_key(entry.key)[0]) is not None:
+        return f"{name} belongs to [[{known_key.stages[0]}]], not to [[{stage}]]"
     if first in LATER:
         return f"{name} belongs to [[{LATER[first][0]}]], not to [[{stage}]]"
     if words := _setting(entry):

@@ -62,6 +62,13 @@ class ValueReader:
             return SizeCondition(_size(entry.value))
         return _MAKERS[key.name.partition(".")[0]](self, entry, self._placed(key, entry))
 
+    def items(self, entry: TableEntry, read: Callable[[str], Pattern]) -> list[Pattern]:
+        """Return what `read` makes of the texts of an entry. Those that cannot be read are left out and told.
+
+        Raises RuleValueError for a value of the wrong form.
+        """
+        return self._items.read(entry.name, placed_items(self._path, entry, "a text or an array of texts"), read)
+
     def _placed(self, key: RuleKey, entry: TableEntry) -> list[PlacedItem]:
         return placed_items(self._path, entry, f"{key.form.value}, {entry.name} = {key.example}")
 

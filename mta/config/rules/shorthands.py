@@ -1,8 +1,9 @@
 """Reads all rules: those of the files in RULES_DIR, and behind them those that variables stand for."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mta.config import table
 from mta.config.rules.mistakes import RuleMistakes
@@ -11,10 +12,19 @@ from mta.config.rules.rule_reader import read_book
 from mta.config.rules.toml_tables import KeyParts, TableEntry, TomlTable
 from mta.config.setting import Setting, SettingsReader
 from mta.rules.book import RuleBook
+from mta.rules.rewriting.actions import read_set_from
 
 #: The usual directory of rules, below the root.
 USUAL_DIRECTORY = "etc/smtprelay/rules.d"
-_VARIABLES = (table.ALLOWED_SENDERS, table.ALLOWED_RECIPIENTS)
+_VARIABLES: tuple[Setting[Any], ...] = (
+    table.ALLOWED_SENDERS,
+    table.ALLOWED_RECIPIENTS,
+    table.MASQUERADE_DOMAINS,
+    table.FORCE_SENDER,
+    table.REDIRECT_TO,
+    table.BCC_TO,
+    table.HIDE_CLIENTS,
+)
 _NULL_SENDER = "<>"
 
 
@@ -72,16 +82,43 @@ def _shorthands(reader: SettingsReader) -> Iterator[RuleSource]:
         )
     recipients = reader.get(table.ALLOWED_RECIPIENTS)
     if recipients:
+        # The mail of other clients for other recipients is redirected.
+        strangers: dict[KeyParts, object] = {("client",): "stranger"} if reader.get(table.REDIRECT_TO) else {}
         yield _rule(
             table.ALLOWED_RECIPIENTS,
             {
+                **strangers,
                 ("unless", "recipient"): list(recipients),
                 ("deny",): "this relay takes no mail for this recipient address",
             },
         )
+    yield from _rewriting(reader)
 
 
-def _rule(setting: Setting[tuple[str, ...]], values: dict[KeyParts, object]) -> RuleSource:
+def _rewriting(reader: SettingsReader) -> Iterator[RuleSource]:
+    """Yield the rewrite rules. A copy comes behind the redirection, which would take its recipient away."""
+    if domains := reader.get(table.MASQUERADE_DOMAINS):
+        lines = [f"*@*.{domain} -> *@{domain}" for domain in domains]
+        yield _rule(table.MASQUERADE_DOMAINS, {("map",): lines}, "rewrite")
+    if author := reader.get(table.FORCE_SENDER):
+        address = str(read_set_from(author).replacement)
+        values: dict[KeyParts, object] = {
+            ("set", "sender"): address,
+            ("set", "from"): author,
+            ("set", "reply_to"): "from",
+        }
+        yield _rule(table.FORCE_SENDER, values, "rewrite")
+    if redirect := reader.get(table.REDIRECT_TO):
+        allowed = reader.get(table.ALLOWED_RECIPIENTS)
+        exceptions: dict[KeyParts, object] = {("unless", "recipient"): list(allowed)} if allowed else {}
+        yield _rule(table.REDIRECT_TO, {**exceptions, ("set", "recipient"): list(redirect)}, "rewrite")
+    if copy := reader.get(table.BCC_TO):
+        yield _rule(table.BCC_TO, {("bcc",): copy}, "rewrite")
+    if reader.get(table.HIDE_CLIENTS):
+        yield _rule(table.HIDE_CLIENTS, {("hide",): "client"}, "rewrite")
+
+
+def _rule(setting: Setting[Any], values: Mapping[KeyParts, object], stage: str = "acl") -> RuleSource:
     entries = {key: TableEntry(key, value, 0, "") for key, value in values.items()}
     text = repr(list(values.items()))
-    return RuleSource(setting.name, setting.name, [TomlTable(("acl",), is_array=True, line=0, entries=entries)], text)
+    return RuleSource(setting.name, setting.name, [TomlTable((stage,), is_array=True, line=0, entries=entries)], text)

@@ -3,6 +3,7 @@
 import enum
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mta.rules.rewriting.address_map import AddressMap, Replacement, read_replacement
 from mta.smtp.address import Address, is_deceptive
@@ -41,6 +42,7 @@ class SetSender:
     """`set.sender`: the sender of the envelope, unless it is the null sender."""
 
     replacement: Replacement
+    key: ClassVar[str] = "set.sender"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class SetFrom:
 
     replacement: Replacement
     name: bytes = b""
+    key: ClassVar[str] = "set.from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class SetReplyTo:
     """`set.reply_to`: the value of Reply-To. None is that of From before the rule, unless there is a Reply-To."""
 
     value: bytes | None
+    key: ClassVar[str] = "set.reply_to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class SetRecipients:
     """`set.recipient`: the addresses in the place of each recipient that the rule matches."""
 
     replacements: tuple[Replacement, ...]
+    key: ClassVar[str] = "set.recipient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class MapAddresses:
 
     map: AddressMap
     places: tuple[MapPlace, ...] = USUAL_PLACES
+    key: ClassVar[str] = "map"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,11 @@ class AddField:
 
     name: str
     text: str
+
+    @property
+    def key(self) -> str:
+        """The key with the name of the field."""
+        return f"add.{self.name}"
 
     def value(self, client: str, login: str, sender: Address | None) -> bytes:
         """Return the value of the field. Characters that a field cannot have become `?`."""
@@ -92,6 +103,7 @@ class RemoveFields:
     """`remove`: the fields with these names, in lower case, go."""
 
     names: tuple[str, ...]
+    key: ClassVar[str] = "remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,7 @@ class Hide:
 
     client: bool = False
     trace: bool = False
+    key: ClassVar[str] = "hide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,7 @@ class Bcc:
     """`bcc`: one more recipient, about which the sender hears nothing."""
 
     address: Address
+    key: ClassVar[str] = "bcc"
 
 
 RewriteAction = SetSender | SetFrom | SetReplyTo | SetRecipients | MapAddresses | AddField | RemoveFields | Hide | Bcc

@@ -190,7 +190,8 @@ class _RuleRun:
             self._replace_recipient(one, new)
 
     def _replace_recipient(self, old: Recipient, new: list[Address]) -> None:
-        if new != [old.address]:
+        # A message always has a recipient.
+        if new and new != [old.address]:
             self._draft.replace_recipient(old, new)
             self.changes.append(f"recipient {old.address} -> {', '.join(map(str, new))}")
 

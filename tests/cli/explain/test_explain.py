@@ -251,6 +251,7 @@ def test_the_json_tells_all_stages() -> None:
                 "passed_over": [],
             }
         ],
+        "rewrite": [],
         "router": [
             {
                 "recipient": "bob@b.test",

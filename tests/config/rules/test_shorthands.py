@@ -8,8 +8,10 @@ from mta.cli.config import check_settings
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import rule_lines, startup_summary
+from mta.message.envelope import Envelope, Origin, Recipient
 from mta.rules.acl import Acl
 from mta.rules.facts import Facts
+from mta.rules.rewriting.rewriting import Rewritten
 from mta.smtp.address import parse_address
 
 
@@ -164,4 +166,71 @@ def test_mistakes_of_files_and_of_settings_are_told_together(tmp_path: Path) -> 
     assert mistakes(RULES_DIR=str(tmp_path), PORT="x") == [
         "PORT='x': 'x' is not a port, a number from 1 to 65535",
         f'{tmp_path}/1.toml:2: deny = no: text stands in quotes, deny = "no"',
+    ]
+
+
+# Variables that stand for rewrite rules
+
+
+def rewritten(sender: str, *recipients: str, block: bytes = b"", trusted: bool = True, **environ: str) -> Rewritten:
+    book = read(**environ).rules
+    assert book
+    assert book.rewrite
+    address = parse_address(sender) if sender else None
+    to = tuple(Recipient(parse_address(each)) for each in recipients)
+    facts = Facts("192.0.2.1", trusted, address)
+    return book.rewrite.apply(facts, Envelope(address, to, Origin("192.0.2.1", "host", "ESMTP")), block)
+
+
+def test_force_sender_sets_sender_author_and_reply_to() -> None:
+    found = rewritten("a@x.lan", "b@b.test", block=b"From: A <a@x.lan>\r\n", FORCE_SENDER="S <no@example.com>")
+    assert str(found.envelope.sender) == "no@example.com"
+    assert found.block == b"Reply-To: A <a@x.lan>\r\nFrom: S <no@example.com>\r\n"
+    assert rewritten("", "b@b.test", FORCE_SENDER="no@example.com").envelope.sender is None
+    assert not rewritten("a@x.lan", "b@b.test", trusted=False, FORCE_SENDER="no@example.com").notes
+
+
+def test_masqueraded_domains_lose_the_names_of_hosts() -> None:
+    environ = {"MASQUERADE_DOMAINS": "example.com : b.test"}
+    for before, after in (
+        ("a@x.y.example.com", "a@example.com"),
+        ("a@example.com", "a@example.com"),
+        ("a@c.b.test", "a@b.test"),
+    ):
+        assert str(rewritten(before, "x@c.b.test", **environ).envelope.sender) == after
+
+
+def test_redirection_leaves_the_allowed_recipients() -> None:
+    environ = {"REDIRECT_TO": "dev@x.test", "ALLOWED_RECIPIENTS": "ok@b.test", "BCC_TO": "archive@x.test"}
+    found = rewritten("a@a.test", "c@c.test", "ok@b.test", **environ)
+    assert [str(each.address) for each in found.envelope.recipients] == ["dev@x.test", "ok@b.test", "archive@x.test"]
+    rules = acl(**environ)
+    assert answer(rules, "a@a.test", "c@c.test") == ""
+    assert answer(rules, "a@a.test", "c@c.test", trusted=False).startswith("ALLOWED_RECIPIENTS: 550")
+
+
+def test_clients_are_hidden_only_if_the_variable_says_so() -> None:
+    for text in ("true", "YES", "1"):
+        assert rewritten("a@a.test", "b@b.test", HIDE_CLIENTS=text).hide_client
+    for text in ("no", "False", ""):
+        assert read(HIDE_CLIENTS=text).rules is None
+
+
+def test_the_rules_of_variables_stand_behind_those_of_files(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text('[[rewrite]]\nsender = "a.test"\nlast = true\n')
+    environ = {"RULES_DIR": str(tmp_path), "BCC_TO": "archive@x.test"}
+    assert len(rewritten("a@a.test", "b@b.test", **environ).envelope.recipients) == 1
+    assert len(rewritten("a@b.test", "b@b.test", **environ).envelope.recipients) == 2
+    assert "rules: 1.toml, BCC_TO" in startup_summary(read(**environ))
+    assert rule_lines(read(**environ)) == ("rule 1.toml:1: last, by client, sender", "rule BCC_TO: bcc, by client")
+
+
+def test_mistakes_in_these_variables_are_told() -> None:
+    found = mistakes(FORCE_SENDER="x", MASQUERADE_DOMAINS="x_!", REDIRECT_TO="y", BCC_TO="*@x.test", HIDE_CLIENTS="ja")
+    assert [line.partition("=")[0] for line in found] == [
+        "FORCE_SENDER",
+        "MASQUERADE_DOMAINS",
+        "REDIRECT_TO",
+        "BCC_TO",
+        "HIDE_CLIENTS",
     ]

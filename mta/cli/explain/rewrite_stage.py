@@ -1,0 +1,33 @@
+"""How a message is rewritten: the changes of `[[rewrite]]` rules, and the recipients after them."""
+
+from dataclasses import replace
+
+from mta.cli.explain.acl_stage import Verdicts
+from mta.cli.explain.values import MailVerdict, Moment, RewriteVerdict
+from mta.message import headers
+from mta.message.envelope import Envelope, Origin, Recipient
+from mta.rules.acl import HOST_UNKNOWN
+from mta.rules.book import RuleBook
+from mta.rules.conditions import HostNotLookedUp
+
+
+def decide_rewrite(verdicts: Verdicts, book: RuleBook | None) -> tuple[Verdicts, tuple[RewriteVerdict, ...]]:
+    """Return the decisions with the recipients after the rules, and the changes that each rule makes.
+
+    The message is deferred if a rule depends on the addresses of a host name that are not known.
+    """
+    facts = verdicts.facts
+    if book is None or book.rewrite is None or facts is None or not verdicts.accepted:
+        return verdicts, ()
+    origin = Origin(facts.client, facts.helo, "ESMTP")
+    envelope = Envelope(facts.sender, tuple(map(Recipient, verdicts.accepted)), origin)
+    block = facts.header or b""
+    block = headers.strip(block, headers.scan(block), trusted=facts.trusted)
+    try:
+        rewritten = book.rewrite.apply(facts, envelope, block)
+    except HostNotLookedUp:
+        deferred = MailVerdict(Moment.DATA, "", HOST_UNKNOWN, "a [[rewrite]] rule depends on a host name")
+        return Verdicts((*verdicts.decisions, deferred)), ()
+    recipients = tuple(each.address for each in rewritten.envelope.recipients)
+    changes = tuple(RewriteVerdict(str(note.rule), note.changes) for note in rewritten.notes)
+    return replace(verdicts, accepted=recipients), changes
