@@ -14,8 +14,10 @@ FIXED_FIELDS = frozenset({"received", "return-path", "dkim-signature"})
 _MAX_FIELD_NAME = 76
 # RFC 5322 section 2.1.1 allows lines of 998 octets; the values that are filled in need room.
 _MAX_FIELD_TEXT = 600
+_MAX_FIELD_VALUE = 900
 _MAX_NAME = 200
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _BLANK = re.compile(r"\{([a-z_]+)\}")
 _FILLED = ("client", "login", "sender")
 _NAME_AND_ADDRESS = re.compile(r"(.*?)[ ]*<([^<>]+)>")
@@ -93,9 +95,11 @@ class AddField:
 
     def value(self, client: str, login: str, sender: Address | None) -> bytes:
         """Return the value of the field. Characters that a field cannot have become `?`."""
-        filled = {"client": client, "login": login, "sender": "<>" if sender is None else str(sender)}
-        text = _BLANK.sub(lambda found: filled[found[1]], self.text)
-        return re.sub(r"[^ -~]", "?", text).encode()
+        text = self.text
+        if "{" in text:
+            filled = {"client": client, "login": login, "sender": "<>" if sender is None else str(sender)}
+            text = _UNPRINTABLE.sub("?", _BLANK.sub(lambda found: filled.get(found[1], ""), text))[:_MAX_FIELD_VALUE]
+        return text.encode()
 
 
 @dataclass(frozen=True, slots=True)

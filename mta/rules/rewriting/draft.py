@@ -44,6 +44,10 @@ _DATE = re.compile(
 )
 
 
+#: Makes the words of a change.
+Words = Callable[[], str]
+
+
 class Draft:
     """The message as the rules so far left it."""
 
@@ -93,8 +97,8 @@ class Draft:
 
     def change(
         self, actions: tuple[RewriteAction, ...], facts: Facts, matched: tuple[Recipient, ...]
-    ) -> tuple[str, ...]:
-        """Carry out the actions of a rule that applies to these recipients. Return the changes in words."""
+    ) -> tuple[Words, ...]:
+        """Carry out the actions of a rule that applies to these recipients. Return the changes."""
         run = _RuleRun(self, facts, matched)
         for action in actions:
             _METHODS[type(action)](run, action)
@@ -134,7 +138,7 @@ class _RuleRun:
         #: The author and sender before the rule; the author is None until it is needed.
         self._author: bytes | None = None
         self._sender = draft.sender
-        self.changes: list[str] = []
+        self.changes: list[Words] = []
 
     def set_sender(self, action: SetSender) -> None:
         if self._draft.sender is not None:
@@ -143,7 +147,7 @@ class _RuleRun:
     def _put_sender(self, old: Address, new: Address) -> None:
         if new != old:
             self._draft.sender = new
-            self.changes.append(f"sender {old} -> {new}")
+            self.changes.append(lambda: f"sender {old} -> {new}")
 
     def set_from(self, action: SetFrom) -> None:
         self._keep_author()
@@ -158,7 +162,7 @@ class _RuleRun:
                 fields.put(b"From", value) if not values else fields.put(b"from", value)
                 self._tell(b"From")
         if fields.remove(b"sender"):
-            self.changes.append("Sender removed")
+            self.changes.append(lambda: "Sender removed")
 
     def set_reply_to(self, action: SetReplyTo) -> None:
         fields = self._draft.fields
@@ -193,7 +197,7 @@ class _RuleRun:
         # A message always has a recipient.
         if new and new != [old.address]:
             self._draft.replace_recipient(old, new)
-            self.changes.append(f"recipient {old.address} -> {', '.join(map(str, new))}")
+            self.changes.append(lambda: f"recipient {old.address} -> {', '.join(map(str, new))}")
 
     def map_addresses(self, action: MapAddresses) -> None:
         change = action.map.replace
@@ -212,30 +216,31 @@ class _RuleRun:
                         self._tell(name.title())
 
     def add_field(self, action: AddField) -> None:
+        name = action.name.encode()
         value = action.value(self._facts.client, self._facts.login, self._draft.sender)
-        self._draft.fields.add(action.name.encode(), value)
-        self._tell(action.name.encode())
+        self._draft.fields.add(name, value)
+        self._tell(name, value)
 
     def remove_fields(self, action: RemoveFields) -> None:
         removed = [name for name in action.names if self._draft.fields.remove(name.encode())]
         if removed:
-            self.changes.append(f"{', '.join(name.title() for name in removed)} removed")
+            self.changes.append(lambda: f"{', '.join(name.title() for name in removed)} removed")
 
     def hide(self, action: Hide) -> None:
         if action.client and not self._draft.hide_client:
             self._draft.hide_client = True
-            self.changes.append("the client is hidden")
+            self.changes.append(lambda: "the client is hidden")
         if action.trace and self._draft.fields.change(b"received", _hidden_trace):
-            self.changes.append("earlier hosts are hidden")
+            self.changes.append(lambda: "earlier hosts are hidden")
 
     def bcc(self, action: Bcc) -> None:
         if self._draft.add_recipient(Recipient(action.address, Notify.NEVER)):
-            self.changes.append(f"a copy to {action.address}")
+            self.changes.append(lambda: f"a copy to {action.address}")
 
-    def _tell(self, name: bytes) -> None:
-        """Note the new value of a field."""
-        value = self._draft.fields.values(name.lower())[0]
-        self.changes.append(f"{name.decode()}: {printable(decoded_text(unfolded(value), _SHOWN))}")
+    def _tell(self, name: bytes, value: bytes | None = None) -> None:
+        """Note the new value of a field; without `value`, that of the topmost one."""
+        found = self._draft.fields.values(name.lower())[0] if value is None else value
+        self.changes.append(lambda: f"{name.decode()}: {printable(decoded_text(unfolded(found), _SHOWN))}")
 
 
 _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
@@ -257,7 +262,8 @@ def _author(values: list[bytes], action: SetFrom) -> bytes:
     if action.name:
         return named(action.name, address)
     found = mailboxes(values[0]) if values else ()
-    if found and len(found) == len(values) == 1 and found[0].address is not None:
+    # A colon may begin a group, which is no place for a single author.
+    if found and len(found) == len(values) == 1 and found[0].address is not None and b":" not in values[0]:
         return replace_addresses(values[0], action.replacement.of)
     return named(next((one.phrase for one in found or () if one.phrase), b""), address)
 

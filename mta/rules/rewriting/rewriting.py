@@ -11,7 +11,8 @@ from mta.message.envelope import Envelope, Recipient
 from mta.rules.conditions import Condition, HeaderCondition, RecipientCondition, Rule
 from mta.rules.facts import Facts
 from mta.rules.rewriting.actions import RewriteAction
-from mta.rules.rewriting.draft import Draft
+from mta.rules.rewriting.draft import Draft, Words
+from mta.smtp.address import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,35 @@ class RewriteRule:
         asks_header = any(isinstance(one, HeaderCondition) for one in self.rule.all_conditions)
         object.__setattr__(self, "asks_header", asks_header)
 
-    def matched(self, facts: Facts, recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
-        """Return the recipients for which the rule applies. Raises HostNotLookedUp."""
+    def matched(
+        self, facts: Facts, recipients: tuple[Recipient, ...], asked: dict[Address, Facts]
+    ) -> tuple[Recipient, ...]:
+        """Return the recipients for which the rule applies. Raises HostNotLookedUp.
+
+        `asked` keeps the facts of each recipient for further rules.
+        """
         if not self._of_message.applies(facts):
             return ()
         if self._of_recipient.always_applies:
             return recipients
+        for one in recipients:
+            if one.address not in asked:
+                asked[one.address] = replace(facts, recipient=one.address)
         applies = self._of_recipient.applies
-        return tuple(one for one in recipients if applies(replace(facts, recipient=one.address)))
+        return tuple(one for one in recipients if applies(asked[one.address]))
 
 
 @dataclass(frozen=True, slots=True)
 class RewriteNote:
-    """The changes that one rule made, in words."""
+    """The changes that one rule made. Their words are made when they are read, because only `explain` does that."""
 
     rule: Rule
-    changes: tuple[str, ...]
+    words: tuple[Words, ...] = field(repr=False, compare=False)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The changes in words."""
+        return tuple(words() for words in self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +97,12 @@ class Rewriting:
         """
         draft = Draft(envelope, block)
         notes = []
+        asked: dict[Address, Facts] = {}
         facts = replace(facts, sender=draft.sender, header=block)
         for rule in self.rules:
             if rule.asks_header and draft.header_changed:
                 facts = replace(facts, header=draft.take_block())
-            matched = rule.matched(facts, draft.recipients)
+            matched = rule.matched(facts, draft.recipients, asked)
             if not matched:
                 continue
             changes = draft.change(rule.actions, facts, matched)

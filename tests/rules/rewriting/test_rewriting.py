@@ -103,6 +103,7 @@ def test_the_sender_is_set_but_never_the_null_sender() -> None:
         (b"From: a@x.test\r\nFrom: b@x.test\r\n", b"From: noreply@example.com\r\n"),
         (b'From: "open <a@x.test>\r\n', b"From: noreply@example.com\r\n"),
         (b"From:\r\n", b"From: noreply@example.com\r\n"),
+        (b"From: team: A <a@x.test>;\r\n", b"From: A <noreply@example.com>\r\n"),
         (b"", b"From: noreply@example.com\r\n"),
     ],
 )
@@ -225,6 +226,8 @@ def test_fields_are_removed_and_added() -> None:
 def test_a_value_that_is_filled_in_cannot_end_the_line() -> None:
     assert AddField("X-A", "{client}{login}").value("a\r\nB: c", "jür\0", None) == b"a??B: cj?r?"
     assert AddField("X-A", "{sender}").value("", "", None) == b"<>"
+    long = AddField("X-A", "{login}" * 80).value("", "x" * 250, None)
+    assert len(long) == 900
 
 
 def test_hidden_hosts_keep_their_number_and_dates() -> None:
