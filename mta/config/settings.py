@@ -11,7 +11,7 @@ from typing import Any
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
-from mta.config.rules.shorthands import read_rules, used_directory
+from mta.config.rules.table import has_rules, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import read_smarthost
 from mta.config.sources import files
@@ -266,7 +266,11 @@ def _effective_text(setting: Setting[Any], reader: SettingsReader) -> str:
 
 
 def _rules(reader: SettingsReader, root: Path) -> RuleBook | None:
-    book = read_rules(reader, root)
+    book = None
+    if has_rules(reader, root):
+        from mta.config.rules.shorthands import read_rules  # noqa: PLC0415  2 MiB that a relay without rules can save
+
+        book = read_rules(reader, root)
     if book is None:
         notice_split_config(reader)
     return book

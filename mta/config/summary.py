@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mta.config.schedule import write_schedule
@@ -10,8 +11,10 @@ from mta.config.sources.exim import write_hosts, write_size
 from mta.delivery.local.rule import LocalKind
 from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
 from mta.rules.book import RuleBook
-from mta.rules.conditions import Rule
 from mta.smtp.address import bracketed
+
+if TYPE_CHECKING:
+    from mta.rules.conditions import Rule
 
 _TLS = {
     TlsRule.NONE: "without TLS",
@@ -61,7 +64,7 @@ def _rule_lines(book: RuleBook) -> Iterator[str]:
         yield f"rule {change.rule}: {', '.join(keys)}{_conditions(change.rule)}"
 
 
-def _conditions(rule: Rule) -> str:
+def _conditions(rule: "Rule") -> str:
     keys = [*(each.key for each in rule.conditions), *(f"unless.{each.key}" for each in rule.unless)]
     return f", by {', '.join(keys)}" if keys else ", always"
 

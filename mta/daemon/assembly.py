@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
@@ -44,8 +45,6 @@ from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import Addresses, HostAddresses, TrustedClients
 from mta.message.envelope import Envelope
 from mta.oauth.grants import Grant
-from mta.oauth.token_file import TokenFile
-from mta.oauth.token_source import SourceParts, TokenSource
 from mta.queue.interface import Action, QueueId
 from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
@@ -59,6 +58,9 @@ from mta.tls.client import TrustStore
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.users.password_check import CheckThreads
 from mta.users.users import CHECK_INTERVAL as USERS_INTERVAL
+
+if TYPE_CHECKING:
+    from mta.oauth.token_source import TokenSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile 
     return local_mail(settings, context.in_thread, time.time, forwarding)
 
 
-def _on_action(delivery: DeliveryService, tokens: TokenSource | None) -> OnAction:
+def _on_action(delivery: DeliveryService, tokens: "TokenSource | None") -> OnAction:
     """Return the callable that takes note of an operator's actions."""
     if tokens is None:
         return delivery.applied
@@ -162,17 +164,11 @@ def _on_action(delivery: DeliveryService, tokens: TokenSource | None) -> OnActio
     return applied
 
 
-def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> TokenSource:
-    """Return the source of tokens for the smarthost, whose file all workers share."""
+def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> "TokenSource":
     # Imported if needed, because the HTTP client of Twisted is large.
-    from mta.https.client import HttpsClient, HttpsOptions  # noqa: PLC0415
+    from mta.daemon.parts.tokens import token_source  # noqa: PLC0415
 
-    settings = context.settings
-    options = HttpsOptions(trust=trust_store.for_https, ipv6=settings.ipv6, search=True)
-    https = HttpsClient(context.reactor, resolver, options)
-    file = TokenFile(settings.queue_dir)
-    trouble = context.event_log.trouble
-    return TokenSource(grant, SourceParts(https, file, context.in_thread, context.reactor, time.time, trouble))
+    return token_source(context, resolver, grant, trust_store)
 
 
 def _connector(
@@ -180,7 +176,7 @@ def _connector(
     queue: SqliteQueue,
     resolver: DnsResolver,
     trust_store: TrustStore,
-    tokens: TokenSource | None,
+    tokens: "TokenSource | None",
 ) -> Connector:
     """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
     settings = context.settings

@@ -13,8 +13,7 @@ from mta.message import headers
 from mta.message.envelope import Envelope
 from mta.queue.ids import IdSource
 from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
-from mta.rules.acl import HOST_UNKNOWN
-from mta.rules.conditions import HostNotLookedUp
+from mta.rules.facts import HOST_UNKNOWN, HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.tls.layer import SESSION_OCTETS

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mta.message.envelope import Envelope
-from mta.rules.acl import Acl, Ruling
-from mta.rules.conditions import Rule
 from mta.rules.facts import Facts
-from mta.rules.rewriting.rewriting import Rewriting, Rewritten
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
+
+if TYPE_CHECKING:
+    from mta.rules.acl import Acl, Ruling
+    from mta.rules.conditions import Rule
+    from mta.rules.rewriting.rewriting import Rewriting, Rewritten
 
 # Rules that one line of the log names.
 _MAX_NAMED = 20
@@ -26,12 +29,12 @@ class Rulings:
         #: Whether the message is to be held.
         self.held = False
 
-    def add(self, ruling: Ruling) -> None:
+    def add(self, ruling: "Ruling") -> None:
         """Note a decision that is not a refusal."""
         self.note(ruling.rule)
         self.held |= ruling.held
 
-    def note(self, rule: Rule) -> None:
+    def note(self, rule: "Rule") -> None:
         """Note a rule that has had an effect."""
         self._places[str(rule.where)] = None
 
@@ -54,11 +57,11 @@ class MessageRules:
 
     def __init__(
         self,
-        acl: Acl | None,
+        acl: "Acl | None",
         facts: Facts,
         recipients: Sequence[Address],
         rulings: Rulings,
-        rewriting: Rewriting | None = None,
+        rewriting: "Rewriting | None" = None,
     ) -> None:
         self._rewriting = rewriting
         self._acl = acl if acl is not None and acl.asks_at_data else None
@@ -69,7 +72,7 @@ class MessageRules:
         #: The place of the rule that refused the message.
         self.refused_by: str | None = None
 
-    def rewrite(self, envelope: Envelope, block: bytes) -> Rewritten | None:
+    def rewrite(self, envelope: Envelope, block: bytes) -> "Rewritten | None":
         """Return the message as the rules change it, or None if no rule changes it. Raises HostNotLookedUp."""
         if self._rewriting is None:
             return None

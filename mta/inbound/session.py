@@ -5,7 +5,7 @@ and takes its reply.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as TypingProtocol
 
 from twisted.logger import Logger
@@ -20,13 +20,15 @@ from mta.inbound.policy import Client
 from mta.inbound.sender_rule import SenderRule
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import protocol_keyword
-from mta.rules.acl import Acl
 from mta.rules.book import CurrentRules
 from mta.rules.facts import Facts, HostAddresses
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
 from mta.users.users_file import User
+
+if TYPE_CHECKING:
+    from mta.rules.acl import Acl
 
 #: Recipients that each message may have (RFC 5321 section 4.5.3.1.8), however many other messages are under way.
 MIN_RECIPIENTS = 100
@@ -144,7 +146,7 @@ class Session:
             return self._refusal_of_size(book.acl, event.size) or verdict
         return verdict
 
-    def _refusal_of_size(self, acl: Acl, size: int) -> Reply | None:
+    def _refusal_of_size(self, acl: "Acl", size: int) -> Reply | None:
         """Return the refusal of a message by its announced size, or None."""
         ruling = acl.at_mail(self._facts(size=size))
         if ruling is None or ruling.refusal is None:
@@ -195,7 +197,7 @@ class Session:
                 self._intake.surplus_recipients += 1
         return verdict
 
-    def _refusal_of_recipient(self, acl: Acl, address: Address) -> Reply | None:
+    def _refusal_of_recipient(self, acl: "Acl", address: Address) -> Reply | None:
         """Return the refusal of a recipient by the rules, or None."""
         ruling = acl.at_recipient(self._facts(address))
         if ruling is None:

@@ -9,15 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mta.rules.actions import Accept, Action, Defer, Deny, Hold
-from mta.rules.conditions import Condition, HostNotLookedUp, RecipientCondition, Rule, SizeCondition, Stage
-from mta.rules.facts import Facts
+from mta.rules.conditions import Condition, RecipientCondition, Rule, SizeCondition, Stage
+from mta.rules.facts import HOST_UNKNOWN, Facts, HostNotLookedUp
 from mta.smtp.address import Address
-from mta.smtp.replies import Reply, reply
-
-#: The reply while the addresses of a host name decide and are not known.
-HOST_UNKNOWN = reply(
-    451, "4.4.3", "a host name in the rules of this relay cannot be looked up now, please try again later"
-)
+from mta.smtp.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)

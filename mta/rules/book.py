@@ -1,22 +1,25 @@
 """The rules in force: one value for all stages, and the cell in which a reload replaces it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mta.rules.acl import Acl
-from mta.rules.conditions import Rule
-from mta.rules.rewriting.rewriting import Rewriting
+# A relay without rules has a cell for them, but need not have the rest of this package in memory.
+if TYPE_CHECKING:
+    from mta.rules.acl import Acl
+    from mta.rules.conditions import Rule
+    from mta.rules.rewriting.rewriting import Rewriting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleBook:
     """All rules. A stage without rules is None, so that it costs one comparison. `digest` tells two books apart."""
 
-    acl: Acl | None = None
-    rewrite: Rewriting | None = None
+    acl: "Acl | None" = None
+    rewrite: "Rewriting | None" = None
     digest: str = ""
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> "tuple[Rule, ...]":
         """All rules, those of each stage in their order."""
         stages = (self.acl, self.rewrite)
         return tuple(one.rule for stage in stages if stage is not None for one in stage.rules)

@@ -6,16 +6,12 @@ from enum import IntEnum
 from typing import ClassVar, Protocol
 
 from mta.inbound.networks import IPAddress, TrustList
-from mta.rules.facts import Facts
+from mta.rules.facts import Facts, HostNotLookedUp
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 
 #: The list of a `client` condition that names no network.
 NO_NETWORKS = TrustList()
 _NO_LOOKUPS: Mapping[str, frozenset[IPAddress]] = {}
-
-
-class HostNotLookedUp(Exception):  # noqa: N818  an answer that is not known yet
-    """The addresses of a host name are not known yet, and the answer of a `client` condition depends on them."""
 
 
 class Stage(IntEnum):

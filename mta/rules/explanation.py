@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from mta.rules.acl import AclRule, Ruling
 from mta.rules.book import RuleBook
-from mta.rules.conditions import HostNotLookedUp, Rule
-from mta.rules.facts import Facts
+from mta.rules.conditions import Rule
+from mta.rules.facts import Facts, HostNotLookedUp
 from mta.smtp.address import Address
 
 

@@ -7,11 +7,21 @@ from mta.fast_value import fast_value
 from mta.inbound.networks import IPAddress
 from mta.message import headers
 from mta.message.encoded_words import decoded_text
-from mta.rules.patterns import MAX_TEXT
 from mta.smtp.address import Address
+from mta.smtp.replies import reply
 
+#: The characters of a header field that are compared with patterns.
+MAX_TEXT = 2000
+#: The reply while the addresses of a host name decide and are not known.
+HOST_UNKNOWN = reply(
+    451, "4.4.3", "a host name in the rules of this relay cannot be looked up now, please try again later"
+)
 #: Returns the present addresses of a host name in lower case; None if they are not yet known.
 HostAddresses = Callable[[str], frozenset[IPAddress] | None]
+
+
+class HostNotLookedUp(Exception):  # noqa: N818  an answer that is not known yet
+    """The addresses of a host name are not known yet, and the answer of a `client` condition depends on them."""
 
 
 def not_looked_up(_name: str) -> None:

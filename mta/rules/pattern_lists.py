@@ -148,7 +148,7 @@ class TextPatterns:
             raise ValueError(_TOO_SLOW)
 
     def matches(self, text: str) -> bool:
-        """Return whether a text of up to `mta.rules.patterns.MAX_TEXT` characters matches one of the patterns."""
+        """Return whether a text of up to `mta.rules.facts.MAX_TEXT` characters matches one of the patterns."""
         lower = text.lower()
         if lower in self._exact:
             return True

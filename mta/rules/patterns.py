@@ -19,9 +19,6 @@ from mta.smtp.address import (
     printable,
 )
 
-#: The characters of a text that are compared with patterns.
-MAX_TEXT = 2000
-
 _MAX_TEXT_PATTERN = 200
 _SEPARATOR = re.compile(r"[,;\s]")
 _LABEL_WITH_WILDCARD = re.compile(r"[A-Za-z0-9_*\-]{1,63}")

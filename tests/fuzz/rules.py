@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from mta.message import headers
 from mta.message.encoded_words import decoded_text
 from mta.rules.expressions import Expression
+from mta.rules.facts import MAX_TEXT
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
-from mta.rules.patterns import MAX_TEXT, matches_pieces, read_address_pattern, read_text_pattern
+from mta.rules.patterns import matches_pieces, read_address_pattern, read_text_pattern
 from mta.smtp.address import AddressError, parse_address
 from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 

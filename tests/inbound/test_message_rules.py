@@ -9,10 +9,11 @@ from twisted.internet.defer import Deferred
 from mta.inbound.limits import InboundLimits
 from mta.inbound.message_rules import Rulings
 from mta.queue.interface import Action, Query
-from mta.rules.acl import HOST_UNKNOWN, Ruling
+from mta.rules.acl import Ruling
 from mta.rules.actions import Accept, Hold, read_defer, read_deny
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule, RulePlace
+from mta.rules.facts import HOST_UNKNOWN
 from mta.rules.rewriting.actions import RemoveFields, RewriteAction, SetSender, read_set_from
 from mta.rules.rewriting.address_map import read_replacement
 from mta.rules.rewriting.rewriting import RewriteRule, Rewriting

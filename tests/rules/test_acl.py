@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mta.rules.acl import HOST_UNKNOWN, Acl, AclRule
+from mta.rules.acl import Acl, AclRule
 from mta.rules.actions import Accept, Defer, Deny, Hold, read_defer, read_deny
 from mta.rules.conditions import SizeCondition
+from mta.rules.facts import HOST_UNKNOWN
 from tests.rules.made_rules import BOB, EVE, acl, client, facts, header, recipient, rule, sender
 
 ACCEPT, DENY, DEFER, HOLD = Accept(), read_deny("no"), read_defer("later"), Hold()

@@ -8,12 +8,12 @@ import pytest
 from mta.rules.conditions import (
     ClientCondition,
     HeloCondition,
-    HostNotLookedUp,
     LoginCondition,
     RulePlace,
     SizeCondition,
     TlsCondition,
 )
+from mta.rules.facts import HostNotLookedUp
 from mta.smtp.address import parse_address
 from tests.rules.made_rules import BOB, EVE, client, facts, header, recipient, rule, sender, texts
 

@@ -1,7 +1,7 @@
 """The facts that conditions ask for: the texts of header fields."""
 
 from mta.message.headers import MAX_VALUES
-from mta.rules.patterns import MAX_TEXT
+from mta.rules.facts import MAX_TEXT
 from tests.rules.made_rules import facts
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mta.rules.facts import MAX_TEXT
 from mta.rules.pattern_lists import MAX_SLOW_PATTERNS, AddressPatterns, TextPatterns
-from mta.rules.patterns import MAX_TEXT, read_address_pattern, read_text_pattern
+from mta.rules.patterns import read_address_pattern, read_text_pattern
 from mta.smtp.address import Address, parse_address
 from tests.strategies import domains, dot_strings
 

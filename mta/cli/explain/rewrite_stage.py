@@ -6,9 +6,8 @@ from mta.cli.explain.acl_stage import Verdicts
 from mta.cli.explain.values import MailVerdict, Moment, RewriteVerdict
 from mta.message import headers
 from mta.message.envelope import Envelope, Origin, Recipient
-from mta.rules.acl import HOST_UNKNOWN
 from mta.rules.book import RuleBook
-from mta.rules.conditions import HostNotLookedUp
+from mta.rules.facts import HOST_UNKNOWN, HostNotLookedUp
 
 
 def decide_rewrite(verdicts: Verdicts, book: RuleBook | None) -> tuple[Verdicts, tuple[RewriteVerdict, ...]]:

@@ -9,22 +9,12 @@ from mta.config import table
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource, read_directory
 from mta.config.rules.rule_reader import read_book
+from mta.config.rules.table import USUAL_DIRECTORY, VARIABLES
 from mta.config.rules.toml_tables import KeyParts, TableEntry, TomlTable
 from mta.config.setting import Setting, SettingsReader
 from mta.rules.book import RuleBook
 from mta.rules.rewriting.actions import read_set_from
 
-#: The usual directory of rules, below the root.
-USUAL_DIRECTORY = "etc/smtprelay/rules.d"
-_VARIABLES: tuple[Setting[Any], ...] = (
-    table.ALLOWED_SENDERS,
-    table.ALLOWED_RECIPIENTS,
-    table.MASQUERADE_DOMAINS,
-    table.FORCE_SENDER,
-    table.REDIRECT_TO,
-    table.BCC_TO,
-    table.HIDE_CLIENTS,
-)
 _NULL_SENDER = "<>"
 
 
@@ -36,21 +26,12 @@ def read_rules(reader: SettingsReader, root: Path = Path("/")) -> RuleBook | Non
     mistakes = RuleMistakes()
     sources = [*_files(reader, root, mistakes), *_shorthands(reader)]
     book = read_book(sources, mistakes)
-    for setting in _VARIABLES:
+    for setting in VARIABLES:
         if words := mistakes.of_variables.get(setting.name):
             reader.mistake(setting, words)
     for line in mistakes.lines:
         reader.file_mistake(line)
     return book
-
-
-def used_directory(reader: SettingsReader, root: Path = Path("/")) -> Path | None:
-    """Return the directory of rules: the one that is set, or the usual one if it is there."""
-    usual = root / USUAL_DIRECTORY
-    try:
-        return reader.get(table.RULES_DIR) or (usual if usual.is_dir() else None)
-    except OSError:
-        return None
 
 
 def _files(reader: SettingsReader, root: Path, mistakes: RuleMistakes) -> list[RuleSource]:

@@ -1,55 +1,59 @@
 """The settings of rules: the directory of their files, and variables that stand for the commonest rules."""
 
-import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from mta.config import value_types
-from mta.config.rules.keys import FILE_PREFIX, LIST_PREFIX
-from mta.config.setting import Setting, ValueType
-from mta.rules.patterns import read_address_pattern
-from mta.rules.rewriting.actions import read_bcc, read_set_from
-from mta.rules.rewriting.address_map import read_replacement
-from mta.smtp.address import parse_domain
+from mta.config.setting import Setting, SettingsReader, ValueType
 
-# The colons in a literal, in a quoted local part and in the path of a file separate no items.
-_ITEM = re.compile(rf'{FILE_PREFIX}[^;,\s]+|(?:\[[^\]\s]*+\]|"[^"\s]*+"|[^:;,\s\["]|[\["])+')
+T = TypeVar("T")
+
+#: The usual directory of rules, below the root.
+USUAL_DIRECTORY = "etc/smtprelay/rules.d"
 
 
-def read_address_list(text: str) -> tuple[str, ...]:
-    """Read address patterns, lists of [lists] and lists in files, separated as in RELAY_DOMAINS. Raises ValueError."""
-    items = tuple(dict.fromkeys(_ITEM.findall(text)))
-    for item in items:
-        if item.startswith("^"):
-            raise ValueError(f"{item!r}: a regular expression stands in a file of rules, sender = '^...'")
-        if not item.startswith((LIST_PREFIX, FILE_PREFIX)):
-            read_address_pattern(item)
-    return items
+def used_directory(reader: SettingsReader, root: Path = Path("/")) -> Path | None:
+    """Return the directory of rules: the one that is set, or the usual one if it is there."""
+    usual = root / USUAL_DIRECTORY
+    try:
+        return reader.get(RULES_DIR) or (usual if usual.is_dir() else None)
+    except OSError:
+        return None
 
 
-def read_replacements(text: str) -> tuple[str, ...]:
-    """Read addresses that take the place of others, separated as in RELAY_DOMAINS. Raises ValueError."""
-    items = tuple(dict.fromkeys(_ITEM.findall(text)))
-    for item in items:
-        read_replacement(item)
-    return items
+def has_rules(reader: SettingsReader, root: Path = Path("/")) -> bool:
+    """Whether there may be rules: a variable that stands for rules is set, or RULES_DIR, or its usual directory exists.
+
+    `is_dir` would hide a directory that cannot be looked into, so any error but its absence counts as rules.
+    """
+    if any(map(reader.is_set, (RULES_DIR, *VARIABLES))):
+        return True
+    try:
+        (root / USUAL_DIRECTORY).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
-def read_parent_domains(text: str) -> tuple[str, ...]:
-    """Read domains, separated as in RELAY_DOMAINS. Raises ValueError."""
-    return tuple(dict.fromkeys(map(parse_domain, _ITEM.findall(text))))
+def _lazily(name: str, empty: T) -> Callable[[str], T]:
+    """Return a reader that returns `empty` for empty text, and otherwise uses the reader of a name.
+
+    A relay without rules need not have the grammar of rules in memory, which takes 2 MiB (measured).
+    """
+
+    def read(text: str) -> T:
+        if not text:
+            return empty
+        return cast("T", getattr(import_module("mta.config.rules.setting_values"), name)(text))
+
+    return read
 
 
-def read_author(text: str) -> str:
-    """Return an address, `*@` with a domain, or a name and an address, after a check. Raises ValueError."""
-    if text:
-        read_set_from(text)
-    return text
-
-
-def read_copy(text: str) -> str:
-    """Return the address of a copy after a check. Raises ValueError."""
-    if text:
-        read_bcc(text)
-    return text
+_NO_ITEMS: tuple[str, ...] = ()
 
 
 def read_flag(text: str) -> bool:
@@ -61,7 +65,7 @@ def read_flag(text: str) -> bool:
     raise ValueError(f"{text!r} is neither true nor false")
 
 
-_ADDRESS_LIST = ValueType(read_address_list, " : ".join)
+_ADDRESS_LIST = ValueType(_lazily("read_address_list", _NO_ITEMS), " : ".join)
 
 RULES_DIR = Setting(
     "RULES_DIR",
@@ -91,7 +95,7 @@ ALLOWED_RECIPIENTS = Setting(
 )
 FORCE_SENDER = Setting(
     "FORCE_SENDER",
-    ValueType(read_author),
+    ValueType(_lazily("read_author", "")),
     "",
     "The sender and the author of all mail of clients that may send anywhere. Replies go to the address that the"
     " client gave in `From`.",
@@ -100,7 +104,7 @@ FORCE_SENDER = Setting(
 )
 MASQUERADE_DOMAINS = Setting(
     "MASQUERADE_DOMAINS",
-    ValueType(read_parent_domains, " : ".join),
+    ValueType(_lazily("read_parent_domains", _NO_ITEMS), " : ".join),
     "",
     "Domains whose sub-domains are left out of senders and authors: `app@host1.example.com` becomes `app@example.com`.",
     "example.com",
@@ -108,7 +112,7 @@ MASQUERADE_DOMAINS = Setting(
 )
 REDIRECT_TO = Setting(
     "REDIRECT_TO",
-    ValueType(read_replacements, " : ".join),
+    ValueType(_lazily("read_replacements", _NO_ITEMS), " : ".join),
     "",
     "The addresses that get all mail of clients that may send anywhere, in place of its recipients. With"
     " `ALLOWED_RECIPIENTS`, those recipients get their mail, and only the others are replaced.",
@@ -117,7 +121,7 @@ REDIRECT_TO = Setting(
 )
 BCC_TO = Setting(
     "BCC_TO",
-    ValueType(read_copy),
+    ValueType(_lazily("read_copy", "")),
     "",
     "The address that gets a copy of all mail of clients that may send anywhere. Its failure is logged, and never"
     " reported to the sender.",
@@ -131,4 +135,15 @@ HIDE_CLIENTS = Setting(
     "Leaves name and address of clients that may send anywhere out of the relay's `Received` field: `true`.",
     "true",
     default_meaning="no",
+)
+
+#: The variables that stand for rules.
+VARIABLES: tuple[Setting[Any], ...] = (
+    ALLOWED_SENDERS,
+    ALLOWED_RECIPIENTS,
+    MASQUERADE_DOMAINS,
+    FORCE_SENDER,
+    REDIRECT_TO,
+    BCC_TO,
+    HIDE_CLIENTS,
 )

@@ -11,13 +11,12 @@ from mta.rules.conditions import (
     ClientCondition,
     Condition,
     HeaderCondition,
-    HostNotLookedUp,
     RecipientCondition,
     Rule,
     RulePlace,
     SenderCondition,
 )
-from mta.rules.facts import Facts
+from mta.rules.facts import Facts, HostNotLookedUp
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 from mta.rules.patterns import read_address_pattern, read_text_pattern
 from mta.rules.rewriting.actions import (

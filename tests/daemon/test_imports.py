@@ -1,0 +1,40 @@
+"""A feature that is off takes no memory: its modules are not imported."""
+
+import subprocess
+import sys
+
+from harness.daemon import ROOT
+
+# Packages and modules that only relays with certain settings need, and that are large together.
+NOT_NEEDED = (
+    "mta.config.rules.rule_reader",
+    "mta.https.client",
+    "mta.oauth.token_source",
+    "mta.rules.acl",
+    "mta.rules.rewriting",
+    "tomllib",
+    "twisted.web",
+)
+_SHOW = """
+import sys
+import mta.tap, mta.workers.parent, mta.daemon.relay
+from mta.config.settings import read_settings
+from mta.config.summary import startup_summary
+startup_summary(read_settings({"NET_DEV": "none0", **dict(pair.split("=", 1) for pair in sys.argv[1:])}))
+print(*sys.modules)
+"""
+
+
+def modules(**settings: str) -> set[str]:
+    """Return the modules that are imported by the time at which a relay with these settings starts."""
+    command = [sys.executable, "-c", _SHOW, *(f"{name}={value}" for name, value in settings.items())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_a_relay_without_tokens_and_rules_does_not_import_them():
+    assert not modules().intersection(NOT_NEEDED)
+
+
+def test_a_relay_with_rules_imports_them():
+    assert {"mta.config.rules.rule_reader", "mta.rules.acl"} <= modules(ALLOWED_SENDERS="example.com")
