@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.fuzz import (
     address,
+    address_fields,
     client,
     dns,
     framing,
@@ -27,6 +28,7 @@ TARGETS: dict[str, Target[Any]] = {
         server.TARGET,
         client.TARGET,
         address.TARGET,
+        address_fields.TARGET,
         header.TARGET,
         settings.TARGET,
         dns.TARGET,
