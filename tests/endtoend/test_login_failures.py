@@ -47,7 +47,7 @@ def test_three_failures_end_the_session(world):
     assert wire.rest() == b""
 
 
-def test_who_guesses_is_answered_ever_later_and_neither_another_address_nor_a_known_user_is(world):
+def test_an_address_that_guesses_is_answered_later_and_later_but_no_other_address_and_no_known_user(world):
     site = submission(world, world.sink(), USERS)
     # The user has logged in at the address of the guesses before.
     assert site.in_tls(SECOND).say(plain(USER, PASSWORD)).startswith("235")
