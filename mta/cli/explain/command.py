@@ -85,10 +85,10 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 @click.option("--dns", is_flag=True, help="Look names up in the DNS.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(dns: bool, as_json: bool, **described: Any) -> None:
-    """Explain the decisions of the relay on a message, without sending one.
+    """Explain the decisions on a message.
 
-    The exit status is 0 if the mail would go on, 1 if it would be refused or returned for a recipient, and 2 for a
-    mistake in the settings, the rules or the arguments.
+    No message is sent. The exit status is 0 if the mail would go on, 1 if it would be refused or returned for a
+    recipient, and 2 for a mistake in the settings, the rules or the arguments.
     """
     question = Question(**described)
     with _mistakes():
