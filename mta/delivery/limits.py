@@ -22,7 +22,7 @@ class DeliveryLimits:
     waiting_unconnected: int = 50
     #: The share of the room for mail to destinations that never took mail, or did not take it the last time.
     unproven: float = 0.75
-    #: The longest time for which mail that its destination has no room for goes back to the queue.
+    #: The longest time for which mail that its destination has no room for goes back to the queue; more than 2.
     longest_requeue: float = 60.0
     #: Recipients of one transaction (RFC 5321 section 4.5.3.1.8: every server takes 100).
     recipients_per_transaction: int = 100

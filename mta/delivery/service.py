@@ -59,6 +59,8 @@ class DeliveryService(Service):
             new=lambda name: Destination(name, windows, connector, context),
             room=self._work.room,
             owed=settler.owed,
+            release=queue.release_deferred,
+            wake=self.wake,
             context=context,
             limits=limits,
         )

@@ -342,6 +342,13 @@ class Queue(Protocol):
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back without results; the message is due at `due`. The result is False if the lease was lost."""
 
+    def release_deferred(self, due: float, now: float, limit: int) -> "Deferred[int]":
+        """Make messages due `now` whose due time is exactly `due`, and return their number.
+
+        At most `limit` are made due, in the order of their arrival; held and leased ones are left. If there were
+        fewer, none is left with that due time that is neither held nor leased.
+        """
+
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message is due (a leased one: when its lease ends), or None if there is none."""
 

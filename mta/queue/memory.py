@@ -122,6 +122,12 @@ class _Store:
         message.leased, message.due = False, due
         return True
 
+    def release_deferred(self, due: float, now: float, limit: int) -> int:
+        found = [one for _, one in sorted(self._messages.items()) if one.due == due and not (one.held or one.leased)]
+        for message in found[:limit]:
+            message.due = now
+        return len(found[:limit])
+
     def next_due(self) -> float | None:
         waiting = (one.due for one in self._messages.values() if one.due is not None and not one.held)
         return min(waiting, default=None)
@@ -268,6 +274,10 @@ class MemoryQueue:
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back without results."""
         return self._do(lambda: self._store.release(claim, due))
+
+    def release_deferred(self, due: float, now: float, limit: int) -> "Deferred[int]":
+        """Make messages due now that have exactly this due time."""
+        return self._do(lambda: self._store.release_deferred(due, now, limit))
 
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message is due."""

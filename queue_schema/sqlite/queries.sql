@@ -209,6 +209,11 @@ SELECT max(id) FROM (SELECT id FROM message WHERE id > ? AND id <= ? ORDER BY id
 UPDATE message NOT INDEXED SET due = ?1
 WHERE id > ?2 AND id <= ?3 AND leased = 0 AND held = 0 AND due > ?1;
 
+-- name: release_deferred
+UPDATE message NOT INDEXED SET due = ?2
+WHERE id IN (SELECT id FROM message INDEXED BY waiting
+             WHERE held = 0 AND due = ?1 AND leased = 0 ORDER BY id LIMIT ?3);
+
 -- name: waiting_files
 SELECT id FROM message INDEXED BY waiting_in_file WHERE in_file = 1 AND due IS NOT NULL;
 

@@ -26,6 +26,7 @@ from mta.queue.interface import (
     Action,
     Claim,
     DeferralFilter,
+    DueMessage,
     Entry,
     NewMail,
     Pending,
@@ -367,7 +368,8 @@ class CrowdTests(ServiceTests):
         for connection in list(self.connector.connections):
             if connection.pending is not None:
                 connection.answer()
-        self.clock.pump([0.1] * 200)
+        # No message waits for the due time of a destination's overflow.
+        self.clock.pump([0.0] * 50)
         assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
 
     def test_a_crowd_at_one_destination_leaves_room_for_the_others(self) -> None:
@@ -464,6 +466,79 @@ class CrowdTests(ServiceTests):
         self.router.slow.clear()
         self.clock.pump([1.0] * 120)
         assert all(self.statuses(each) == [Status.DELIVERED] for each in crowd[3:])
+
+
+class LookingQueue(MemoryQueue):
+    """Counts how often a deferral filter looked at a message, and the messages that were made due before their time."""
+
+    looks = 0
+    released = 0
+    failing = False
+
+    def claim(
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
+    ) -> Deferred[list[Claim]]:
+        def look(message: DueMessage) -> float | None:
+            self.looks += 1
+            return None if deferral_filter is None else deferral_filter(message)
+
+        return super().claim(now, limit, lease, look)
+
+    def release_deferred(self, due: float, now: float, limit: int) -> Deferred[int]:
+        if self.failing:
+            return fail(QueueError("disk on fire"))
+        return super().release_deferred(due, now, limit).addCallback(self.count)
+
+    def count(self, released: int) -> int:
+        self.released += released
+        return released
+
+
+class OverflowTests(ServiceTests):
+    limits = DeliveryLimits(jobs=100, claims=10, waiting_unconnected=5)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = self.looking = LookingQueue()
+        self.service = self.new_service()
+
+    def fill(self, count: int) -> list[NewMail]:
+        """Have so many messages wait for one host that has taken mail before, and answers none now."""
+        self.start()
+        self.hand_over("first@b.test")
+        self.connector.held = True
+        new = [self.add(f"u{number}@b.test") for number in range(count)]
+        self.service.wake()
+        self.clock.pump([0.0] * 200)
+        return new
+
+    def answer(self) -> None:
+        """Have the host answer what it was sent, and take note of what follows without any time passing."""
+        for connection in list(self.connector.connections):
+            if connection.pending is not None:
+                connection.answer()
+        self.clock.pump([0.0] * 5)
+
+    def test_a_backlog_is_delivered_without_a_pause_and_each_message_looked_at_a_few_times(self) -> None:
+        new = self.fill(2000)
+        assert self.looking.looks <= 2 * len(new)
+        for _ in range(len(new)):
+            self.answer()
+            if all(connection.pending is None for connection in self.connector.connections):
+                break
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
+        assert self.looking.looks <= 4 * len(new)
+        assert self.looking.released >= len(new) - 100
+
+    def test_mail_that_is_not_made_due_comes_after_a_minute_at_the_latest(self) -> None:
+        self.looking.failing = True
+        new = self.fill(200)
+        self.connector.held = False
+        self.answer()
+        assert Status.WAITING in {status for each in new for status in self.statuses(each)}
+        assert any("disk on fire" in line for line in self.events("trouble"))
+        self.clock.pump([1.0] * 60)
+        assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
 
 
 class FailingDiskTests(ServiceTests):

@@ -159,6 +159,10 @@ class TwoQueues(RuleBasedStateMachine):
     def release(self, claim, due):
         self.both("release", claim, self.clock + due)
 
+    @rule(wait=seconds, later=seconds, limit=st.integers(1, 3))
+    def release_deferred(self, wait, later, limit):
+        self.both("release_deferred", self.clock + wait, self.clock + later, limit)
+
     @rule(claim=claims, indexes=st.sets(st.integers(0, 2), min_size=1))
     def mark(self, claim, indexes):
         self.both("note_in_flight", claim.id, indexes)

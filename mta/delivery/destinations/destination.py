@@ -49,11 +49,6 @@ class Destination:
         return len(self._pool.busy)
 
     @property
-    def started(self) -> int:
-        """How many transactions were started since the relay knows the destination."""
-        return self._pool.started
-
-    @property
     def connected(self) -> bool:
         """Whether a connection is open."""
         return bool(self._pool.busy or self._pool.idle)

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 
 from mta.delivery.context import DeliveryContext
-from mta.delivery.destinations.admission import RequeuePacer, UnprovenBudget
+from mta.delivery.destinations.admission import Overflow, Overflows, ReleaseDeferred, UnprovenBudget
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.job import Group, Job
 from mta.delivery.limits import DeliveryLimits
@@ -30,13 +30,15 @@ class Destinations:
         new: Callable[[str], Destination],
         room: Callable[[], int],
         owed: Callable[[DueMessage], float],
+        release: ReleaseDeferred,
+        wake: Callable[[], None],
         context: DeliveryContext,
         limits: DeliveryLimits,
     ) -> None:
         """`new` makes a destination; `room` returns how many more messages may be taken into work.
 
         `owed` returns the time from which on a waiting message has to be claimed although it cannot be tried, because
-        its sender must be told about it.
+        its sender must be told about it. `release` makes deferred messages due in the queue; then `wake` is called.
         """
         self._router = router
         self._new = new
@@ -47,10 +49,13 @@ class Destinations:
         self._known: dict[str, Destination] = {}
         # The number of destinations at which some are forgotten.
         self._max_known = limits.jobs
-        # The destinations that may be down or full, each with the pacer of the mail that it cannot take.
-        self._suspects: dict[str, RequeuePacer] = {}
+        # The destinations that may be down or full.
+        self._suspects: set[str] = set()
+        self._overflows = Overflows(release, wake, longest=limits.longest_requeue, context=context)
+        # By destination, while messages wait for their shared due time.
+        self._overflow_of: dict[str, Overflow] = {}
         #: The messages for unproven destinations. The owner of a message removes it when it is out of work.
-        self.unproven = UnprovenBudget(limits)
+        self.unproven = UnprovenBudget(limits, self._overflows)
         self._closed = False
 
     def all(self) -> list[Destination]:
@@ -72,25 +77,29 @@ class Destinations:
         if not last_delivery_ok:
             self.unproven.add(group.job)
         if destination.paced or not destination.connected:
-            self._suspects.setdefault(plan.destination, RequeuePacer(self._limits.longest_requeue))
+            self._suspects.add(plan.destination)
         await destination.send(group, plan)
+        if self._overflow_of and (overflow := self._overflow_of.get(plan.destination)) is not None:
+            overflow.release_if_wanted()
 
     def deferral_filter(self) -> DeferralFilter | None:
         """Return the filter for mail that cannot be tried now; None if all mail can be tried."""
-        self._suspects = {name: pacer for name, pacer in self._suspects.items() if self._takes_no_mail(name)}
+        self._suspects = {name for name in self._suspects if self._takes_no_mail(name)}
+        if self._overflow_of:
+            self._overflow_of = {name: overflow for name, overflow in self._overflow_of.items() if overflow.needed}
         return self._defer_until if self._suspects or self.unproven.full else None
 
     def may_look_up(self, job: Job) -> bool:
         """Whether the domains of a message may be looked up now; if not, set the time of its next try."""
         if self.unproven.refuses(job):
-            job.next_try = self._unproven_next_try()
+            job.next_try = self.unproven.next_try()
             return False
         self.unproven.add(job)
         return True
 
     def close(self) -> None:
         """Give back the groups that wait, and those that come from now on; running transactions go on."""
-        self._closed = True
+        self._closed = self._overflows.closed = True
         for destination in self.all():
             destination.close()
 
@@ -148,20 +157,34 @@ class Destinations:
         """Return a callable that gives the next retry time, or None if the message can be queued now."""
         if self._full(destination):
             return partial(self._next_try, destination)
-        return self._unproven_next_try if not last_delivery_ok and self.unproven.refuses(job) else None
+        return self.unproven.next_try if not last_delivery_ok and self.unproven.refuses(job) else None
 
     def _takes_no_mail(self, name: str) -> bool:
         destination = self._known.get(name)
         return destination is not None and (destination.blocked is not None or self._full(destination))
 
     def _next_try(self, destination: Destination) -> float:
-        pacer = self._suspects.setdefault(destination.name, RequeuePacer(self._limits.longest_requeue))
+        name = destination.name
+        self._suspects.add(name)
         if destination.long_wait:
             return destination.next_try()
-        return pacer.next_try(self._wall_clock(), destination.waiting, destination.started)
+        overflow = self._overflow_of.get(name)
+        if overflow is None:
+            overflow = self._overflow_of[name] = self._overflows.new(partial(self._wanted, name))
+        return overflow.put()
 
-    def _unproven_next_try(self) -> float:
-        return self.unproven.next_try(self._wall_clock())
+    def _wanted(self, name: str) -> int:
+        """Return how many messages of a destination's overflow should be made due now.
+
+        There are none while it is down or throttles, and until its backlog has fallen to half of what may wait.
+        """
+        destination = self._known.get(name)
+        if destination is None or destination.long_wait or not (destination.connected or destination.last_delivery_ok):
+            return 0
+        most, waiting = self._limits.waiting_unconnected, destination.waiting
+        if destination.connected:
+            most = max(most, self._room())
+        return max((most - waiting) // 2, self._limits.claims) if 2 * waiting <= most else 0
 
     def _defer_until(self, message: DueMessage) -> float | None:
         """Return the time before which no recipient of a message can be tried; None if one can be tried now."""
@@ -186,7 +209,7 @@ class Destinations:
         if destination is not None and destination.name in self._suspects:
             return partial(self._next_chance, destination)
         last_delivery_ok = destination is not None and destination.last_delivery_ok
-        return self._unproven_next_try if self.unproven.full and not last_delivery_ok else None
+        return self.unproven.next_try if self.unproven.full and not last_delivery_ok else None
 
     def _next_chance(self, destination: Destination) -> float:
         return destination.blocked or self._next_try(destination)

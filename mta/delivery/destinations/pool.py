@@ -127,8 +127,6 @@ class ConnectionPool:
         self._opening: set[Deferred[Connection | TryLater]] = set()
         self.busy: set[PooledConnection] = set()
         self.idle = IdlePool(context.clock, self.count)
-        #: How many transactions were started.
-        self.started = 0
         #: Whether no connection is kept or opened any more.
         self.closed = False
 
@@ -164,7 +162,6 @@ class ConnectionPool:
         """Count a connection as busy with a transaction, until `keep`."""
         self.busy.add(connection)
         connection.used += 1
-        self.started += 1
 
     def keep(self, connection: PooledConnection) -> None:
         """Keep a connection for the next transaction, for a while, or end it if it has done enough."""

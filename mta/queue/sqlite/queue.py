@@ -35,7 +35,17 @@ from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
-from mta.queue.sqlite.tables import Candidate, Selection, Tables, apply_action, defer, due_messages, forget, select_due
+from mta.queue.sqlite.tables import (
+    Candidate,
+    Selection,
+    Tables,
+    apply_action,
+    defer,
+    due_messages,
+    forget,
+    release_deferred,
+    select_due,
+)
 from mta.queue.sqlite.wal import preallocate
 
 __all__ = ["FILE_NAME", "RESERVE", "SqliteQueue", "open_queue"]
@@ -211,6 +221,10 @@ class SqliteQueue:
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
         """Give a claim back without results."""
         return self._commit.submit(partial(self._tables.release, claim, due))
+
+    def release_deferred(self, due: float, now: float, limit: int) -> "Deferred[int]":
+        """Make messages due now that have exactly this due time."""
+        return self._commit.submit(partial(release_deferred, self._connection, due, now, limit), True)
 
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message is due."""

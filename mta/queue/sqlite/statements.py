@@ -65,6 +65,7 @@ class Statements:
     newest: str
     slice_end: str
     make_due: str
+    release_deferred: str
     waiting_files: str
     merge_mark: str
     set_merge_mark: str

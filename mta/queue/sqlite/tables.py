@@ -232,6 +232,11 @@ def defer(connection: sqlite3.Connection, deferred: Sequence[tuple[int, float]],
         connection.execute(SQL.defer, (json.dumps(deferred), now))
 
 
+def release_deferred(connection: sqlite3.Connection, due: float, now: float, limit: int) -> int:
+    """Make up to `limit` messages due now that were to be due at `due`; return their number. Raises sqlite3.Error."""
+    return connection.execute(SQL.release_deferred, (due, now, limit)).rowcount
+
+
 def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
     return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains))
 

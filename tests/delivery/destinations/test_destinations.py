@@ -1,6 +1,6 @@
 """All destinations together: the mail that may wait for each, and the mail that is deferred."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,7 +22,7 @@ from tests.fakes.sending import SentJobs
 
 NOW = 1_000_000.0
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
-LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_requeue=60.0)
+LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_requeue=60.0, claims=5)
 NEVER_OWED = NOW + 1e9
 
 
@@ -35,11 +35,15 @@ class DestinationsTests(SynchronousTestCase):
         self.context = DeliveryContext(self.clock, self.clock.seconds, event_log)
         self.room = 100
         self.owed = NEVER_OWED
+        # The due times and numbers of the messages that the queue was asked to make due.
+        self.releases: list[tuple[float, int]] = []
         self.destinations = Destinations(
             self.router,
             new=self.new,
             room=lambda: self.room,
             owed=lambda _: self.owed,
+            release=self.release,
+            wake=lambda: None,
             context=self.context,
             limits=LIMITS,
         )
@@ -47,6 +51,10 @@ class DestinationsTests(SynchronousTestCase):
     def new(self, name: str) -> Destination:
         windows = own_windows(WindowLimits(start=1, most=1))
         return Destination(name, windows, self.connector, self.context)
+
+    def release(self, due: float, _: float, limit: int) -> "Deferred[int]":
+        self.releases.append((due, limit))
+        return succeed(limit)
 
     def enter(self, count: int = 1, host: str = "mx.test") -> None:
         for _ in range(count):
@@ -109,6 +117,80 @@ class DestinationsTests(SynchronousTestCase):
         until = self.until("b.test")
         assert until is not None
         assert NOW < until <= NOW + 60
+
+    def test_all_mail_for_a_full_destination_gets_the_same_time(self) -> None:
+        self.connector.slow = True
+        self.enter(6)
+        times = {job.next_try for job in self.sent.given_back}
+        self.clock.advance(1)
+        assert times == {self.until("b.test")}
+
+    def fill_up(self, room: int, waiting: int) -> float:
+        """Have a destination with a connection get mail until it is full; return the due time of the mail beyond."""
+        self.fall_silent()
+        self.room = room
+        self.enter(waiting + 2)
+        assert len(self.sent.given_back) == 1
+        return self.sent.given_back[0].next_try
+
+    def answer(self, count: int) -> None:
+        for _ in range(count):
+            self.connector.connections[-1].answer()
+
+    def test_mail_is_made_due_when_half_of_the_backlog_is_gone(self) -> None:
+        due = self.fill_up(room=20, waiting=19)
+        self.answer(9)
+        assert self.releases == []
+        # One transaction runs, and ten groups wait.
+        self.answer(1)
+        assert self.releases == [(due, 5)]
+
+    def test_as_much_mail_is_made_due_as_there_is_room_for_in_half_of_the_rest(self) -> None:
+        due = self.fill_up(room=20, waiting=19)
+        self.room = 80
+        self.answer(1)
+        assert self.releases == [(due, (80 - 19) // 2)]
+
+    def test_a_host_that_takes_one_message_a_connection_gets_its_mail_too(self) -> None:
+        self.enter()
+        self.connector.held = True
+        self.enter()
+        self.connector.connections[-1].answer(usable=False)
+        self.connector.slow = True
+        self.enter(4)
+        assert len(self.sent.given_back) == 1
+        while self.connector.connecting:
+            self.connector.connect()
+            self.connector.connections[-1].answer(usable=False)
+        assert self.releases[0] == (self.sent.given_back[0].next_try, 5)
+
+    def test_mail_of_a_destination_that_is_down_is_not_made_due(self) -> None:
+        self.connector.slow = True
+        self.enter(4)
+        assert len(self.sent.given_back) == 1
+        self.connector.down = DOWN
+        self.connector.connect()
+        assert len(self.sent.ended) == 4
+        assert self.releases == []
+        self.clock.advance(31)
+        self.connector.slow, self.connector.down = False, None
+        self.enter()
+        assert self.releases == [(self.sent.given_back[0].next_try, 50)]
+
+    def test_an_overflow_is_forgotten_when_its_mail_is_due(self) -> None:
+        due = self.fill_up(room=20, waiting=19)
+        assert self.until("b.test") == due
+        assert self.destinations._overflow_of
+        self.clock.advance(LIMITS.longest_requeue)
+        self.room = 100
+        self.destinations.deferral_filter()
+        assert not self.destinations._overflow_of
+
+    def test_after_the_close_no_mail_is_made_due(self) -> None:
+        self.fill_up(room=20, waiting=19)
+        self.destinations.close()
+        self.answer(1)
+        assert self.releases == []
 
     def test_a_message_without_waiting_recipients_is_not_deferred(self) -> None:
         self.connector.down = DOWN

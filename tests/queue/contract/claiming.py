@@ -92,6 +92,43 @@ class ReleaseContract(QueueCase):
         self.assertEqual(self.now(self.queue.next_due()), NOW + 50)
 
 
+class DeferredContract(QueueCase):
+    """`release_deferred`."""
+
+    def test_messages_with_exactly_that_due_time_become_due_in_the_order_of_their_arrival(self):
+        others = [self.added(due=when) for when in (NOW + 58.122, NOW + 58.124)]
+        first, second, third = (self.added(due=NOW + 58.123) for _ in range(3))
+        self.assertEqual(self.now(self.queue.release_deferred(NOW + 58.123, NOW + 1, 2)), 2)
+        self.assertEqual([claim.id for claim in self.claims(NOW + 1)], [first.id, second.id])
+        self.assertEqual(self.now(self.queue.release_deferred(NOW + 58.123, NOW + 2, 2)), 1)
+        self.assertEqual([claim.id for claim in self.claims(NOW + 2)], [third.id])
+        self.assertEqual(self.now(self.queue.release_deferred(NOW + 58.123, NOW + 3, 2)), 0)
+        self.assertEqual({claim.id for claim in self.claims(NOW + 59)}, {other.id for other in others})
+
+    def test_messages_that_a_filter_deferred_or_a_claim_gave_back_are_found_by_that_time(self):
+        for fraction in range(0, 1000, 37):
+            due = 1_764_447_385 + fraction / 1000
+            filtered, claim = self.added(), self.claimed()
+            self.assertEqual(self.now(self.queue.claim(NOW, 10, LEASE, lambda _, due=due: due)), [])
+            self.now(self.queue.release(claim, due))
+            self.assertEqual(self.now(self.queue.release_deferred(due, NOW, 10)), 2)
+            self.assertEqual({each.id for each in self.claims()}, {filtered.id, claim.id})
+
+    def test_held_and_leased_messages_are_left(self):
+        held, leased = self.added(due=NOW + LEASE), self.claimed()
+        self.applied(Action.HOLD, held.id)
+        self.assertEqual(self.now(self.queue.release_deferred(NOW + LEASE, NOW, 10)), 0)
+        self.applied(Action.RELEASE, held.id)
+        self.assertEqual(self.now(self.queue.next_due()), NOW + LEASE)
+        self.assertTrue(self.released(leased))
+
+    def test_a_release_is_not_an_attempt(self):
+        new = self.added(due=NOW + 60)
+        self.now(self.queue.release_deferred(NOW + 60, NOW, 10))
+        (state,) = self.entry(new.id).recipients
+        self.assertEqual((state.attempts, state.due), (0, NOW))
+
+
 class InFlightContract(QueueCase):
     """`note_in_flight`."""
 

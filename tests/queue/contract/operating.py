@@ -214,6 +214,7 @@ class EndContract(QueueCase):
             self.queue.settle(Settlement(claim, [Verdict(0, TOOK)], NOW)),
             self.queue.release(claim, NOW),
             self.queue.note_in_flight(claim.id, [0]),
+            self.queue.release_deferred(NOW, NOW, 1),
             self.queue.next_due(),
             self.queue.audit(),
             self.queue.apply(Action.HOLD, None, NOW),

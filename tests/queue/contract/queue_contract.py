@@ -1,7 +1,7 @@
 """The contract of a Queue, which the tests of each implementation inherit."""
 
 from tests.queue.contract.adding import AddContract, BodyContract
-from tests.queue.contract.claiming import ClaimContract, InFlightContract, ReleaseContract
+from tests.queue.contract.claiming import ClaimContract, DeferredContract, InFlightContract, ReleaseContract
 from tests.queue.contract.operating import ActionContract, EndContract, ReadContract
 from tests.queue.contract.settling import SettleContract
 
@@ -11,6 +11,7 @@ class QueueContract(
     BodyContract,
     ClaimContract,
     ReleaseContract,
+    DeferredContract,
     InFlightContract,
     SettleContract,
     ActionContract,
