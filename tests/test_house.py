@@ -62,6 +62,7 @@ MAY_IMPORT = {
         "mta.message.outcome",
         "mta.routing.route",
         "mta.smtp.address",
+        "mta.smtp.masking",
         "mta.smtp.sasl.logins",
     },
     "mta.tls": {

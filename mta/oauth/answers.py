@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 
 from mta.https.interface import HttpAnswer
 from mta.smtp.address import printable
+from mta.smtp.masking import MASK, SecretMask
 
 #: Octets that are read of an answer.
 MAX_ANSWER = 64 * 1024
@@ -25,9 +26,6 @@ MAX_RETRY_AFTER = 3600.0
 #: The error of an answer that is not one of RFC 6749, such as a web page.
 NO_OAUTH = ""
 
-_MASK = "****"
-# Shorter texts are not masked, because they occur in ordinary words.
-_MIN_MASKED = 4
 # No word of an error is as long as this, but tokens, keys and parts of them are.
 _LONG = re.compile(r"[A-Za-z0-9._~+/=-]{41,}")
 _MAX_WORDS = 300
@@ -110,9 +108,8 @@ def json_object(body: bytes) -> Mapping[str, Any]:
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a remote's words on one line, without secrets in any usual form and without words as long as a token."""
-    forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
-    known = re.compile("|".join(map(re.escape, forms)) or "(?!)", re.IGNORECASE)
-    line = " ".join(_LONG.sub(_MASK, known.sub(_MASK, text)).split())
+    mask = SecretMask(form for secret in secrets for form in _forms(secret))
+    line = " ".join(_LONG.sub(MASK, mask.text(text)).split())
     shown = printable(line)
     return shown if len(shown) <= _MAX_WORDS else f"{shown[:_MAX_WORDS]}..."
 
@@ -163,5 +160,4 @@ def _forms(secret: str) -> set[str]:
     """Return a secret as it is, and in the encodings of forms, of Basic logins and of JSON."""
     octets = secret.encode("utf-8", "replace")
     encoded = base64.b64encode(octets).decode("ascii").rstrip("=")
-    forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), encoded, json.dumps(secret)[1:-1]}
-    return {form for form in forms if len(form) >= _MIN_MASKED}
+    return {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), encoded, json.dumps(secret)[1:-1]}

@@ -145,6 +145,11 @@ def test_words_that_repeat_a_secret_are_masked(secret, encode):
     assert said.replace("=", "") == "the client sent ****!"
 
 
+def test_a_part_of_a_secret_is_masked():
+    secret = "a-client-secret.of-thirty-characters"
+    assert masked(f"invalid: {secret[3:27]}...", [secret]) == "invalid: ****..."
+
+
 def test_words_as_long_as_a_token_are_masked_whoever_made_them():
     assert masked("bad eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ token") == "bad **** token"
     numbered = "AADSTS50034: the account 12345678-90ab-cdef-1234-567890abcdef is unknown"

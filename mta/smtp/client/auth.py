@@ -12,7 +12,7 @@ from mta.smtp.client.dialogue import (
     protocol_error,
     refused,
 )
-from mta.smtp.client.masking import SecretMask
+from mta.smtp.masking import SecretMask
 from mta.smtp.replies import Reply
 from mta.smtp.sasl.interface import Mechanism, SaslError
 

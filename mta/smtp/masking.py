@@ -1,4 +1,4 @@
-"""Masks the secrets of a login in texts of the server, because those are logged and some servers repeat a command."""
+"""Masks secrets in texts of a remote host, because those are logged and some hosts repeat the secrets of a request."""
 
 import base64
 import re
@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from mta.smtp.replies import Reply
 
-_MASK = "****"
+#: The text in place of a secret.
+MASK = "****"
 # Shorter texts are not masked, because they occur in ordinary words.
 _MIN_MASKED = 4
-# A server may cut a long response, or spread it over several lines: so many characters in a row are a part of it.
+# A host may cut a long text, or spread it over several lines: so many characters in a row are a part of it.
 _MIN_PART = 16
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -43,14 +44,14 @@ class SecretMask:
             words = sorted(self._secrets, key=len, reverse=True)
             self._whole = re.compile("|".join(map(re.escape, words)) or "(?!)", re.IGNORECASE)
             self._parts = {part for word in words for part in _parts(word)}
-        return self._without_parts(self._whole.sub(_MASK, text))
+        return self._without_parts(self._whole.sub(MASK, text))
 
     def _without_parts(self, text: str) -> str:
         shown, end = "", 0
         for start, part in enumerate(_parts(text)):
             if part in self._parts:
                 if start >= end:
-                    shown += text[end:start] + _MASK
+                    shown += text[end:start] + MASK
                 end = start + _MIN_PART
         return shown + text[end:]
 

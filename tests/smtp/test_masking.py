@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.smtp.client.masking import SecretMask
+from mta.smtp.masking import SecretMask
 from mta.smtp.replies import Reply
 
 TOKEN = "ya29.a0AfH6SMBx-abc_DEFghiJKLmnoPQRstuVWXyz0123456789"
