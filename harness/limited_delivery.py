@@ -11,13 +11,13 @@ from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 from mta.routing.route import Plan, Routing
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows

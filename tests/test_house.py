@@ -96,7 +96,7 @@ MAY_IMPORT = {
         "mta.oauth.providers",
         "mta.routing.route",
         "mta.routing.hostpatterns",
-        "mta.delivery.retry",
+        "mta.retry_schedule",
         "mta.delivery.local.rule",
         "mta.inbound.networks",
     },
@@ -142,13 +142,14 @@ MAY_IMPORT = {
         _VALUES
         | _SEAMS
         | {"mta.coroutines", "mta.delivery.destinations", "mta.delivery.remote", "mta.delivery.local", "mta.dkim"}
+        | {"mta.retry_schedule"}
     )
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
     "mta.delivery.destinations": {
         "mta.message",
         "mta.queue.interface",
         "mta.routing.route",
-        "mta.delivery.retry",
+        "mta.retry_schedule",
         "mta.delivery.remote.interface",
         "mta.delivery.remote.walk",
         "mta.delivery.replies",
@@ -234,7 +235,6 @@ MAY_IMPORT_EXACTLY = {
     "mta.routing.route": {"mta.message.outcome"},
     "mta.routing.hostpatterns": set(),
     "mta.event_log.log": {"mta.smtp", "mta.message", "mta.queue.interface", "mta.event_log.repeats"},
-    "mta.delivery.retry": set(),
     "mta.delivery.local.rule": {"mta.smtp"},
     "mta.inbound.networks": set(),
 }

@@ -2,7 +2,7 @@
 
 import re
 
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _TIME = re.compile(r"(?:[0-9]{1,6}[wdhms])+")

@@ -26,9 +26,9 @@ from mta.config.unknown_variables import (
     notice_unknown_variables,
 )
 from mta.delivery.local.rule import LocalKind, LocalRule
-from mta.delivery.retry import RetrySchedule
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
 from mta.oauth.grants import Grant
+from mta.retry_schedule import RetrySchedule
 from mta.routing.route import Smarthost
 from mta.rules.book import RuleBook
 from mta.smtp.address import AddressError, parse_domain

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Sequence
 
-from mta.delivery.retry import RetrySchedule
 from mta.delivery.settlement import NO_REPORTS, Reports
 from mta.message import dsn
 from mta.message.body import MemoryBody
@@ -11,6 +10,7 @@ from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail, Verdict
+from mta.retry_schedule import RetrySchedule
 
 #: Seconds after which the sender is told, once, that a message is late.
 DELAY_SECONDS = 24 * 3600.0

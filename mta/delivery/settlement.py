@@ -6,11 +6,11 @@ from typing import Protocol
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
-from mta.delivery.retry import RetrySchedule
 from mta.event_log.log import Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Settlement, Verdict
+from mta.retry_schedule import RetrySchedule
 
 
 @dataclass(frozen=True, slots=True)

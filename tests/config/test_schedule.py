@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.schedule import read_schedule, read_time, write_schedule, write_time
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 
 DEFAULT = RetrySchedule(
     (

@@ -11,7 +11,6 @@ from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.reports import DsnReporter
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
@@ -19,6 +18,7 @@ from mta.message.outcome import Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Claim, NewMail, Pending, Query, Status
 from mta.queue.memory import MemoryQueue
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 

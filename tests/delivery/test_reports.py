@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from harness.mail import claim
 from mta.delivery.reports import DELAY_SECONDS, DsnReporter
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Verdict
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 from mta.smtp.address import parse_address
 
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))

@@ -15,7 +15,6 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Expanded, LocalPart, Outcomes
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.reports import DsnReporter
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
@@ -36,6 +35,7 @@ from mta.queue.interface import (
     Status,
 )
 from mta.queue.memory import MemoryQueue
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 from mta.routing.route import Local, Plan, Routing
 from mta.smtp.address import parse_address
 from tests.fakes.connector import FakeConnector, delivers

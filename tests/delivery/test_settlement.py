@@ -10,12 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from harness.mail import mail
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Group, Job, RecipientResult
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.settlement import Reports, Settler
 from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, Claim, DueMessage, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 3600.0, 900.0),))

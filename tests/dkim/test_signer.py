@@ -18,7 +18,6 @@ from mta.delivery.job import Job
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import TransactionResult
 from mta.delivery.reports import DsnReporter
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.dkim.keyring import KeyName
@@ -41,6 +40,7 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.memory import MemoryQueue
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 from mta.routing.route import Local, Plan, Route, TlsRule
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter

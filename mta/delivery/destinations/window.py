@@ -10,8 +10,8 @@ from typing import Protocol
 
 from mta.delivery.destinations.pace import Pace
 from mta.delivery.replies.throttle_table import LimitKind
-from mta.delivery.retry import RetrySchedule
 from mta.message.outcome import TryLater
+from mta.retry_schedule import RetrySchedule
 
 #: Seconds without a refusal after which one more connection is tried: at first, and at most.
 FIRST_TRIAL, LONGEST_TRIAL = 60.0, 3600.0

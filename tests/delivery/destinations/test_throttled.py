@@ -7,8 +7,8 @@ import pytest
 from harness.limited_delivery import NOW, DeliverySide
 from harness.limited_server import AtRandom, FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.retry import RetryRule, RetrySchedule, Shape
 from mta.queue.interface import Action, Status
+from mta.retry_schedule import RetryRule, RetrySchedule, Shape
 from mta.smtp.replies import Reply, reply
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mta.delivery.retry import MAX_INTERVAL, RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import MAX_INTERVAL, RetryRule, RetrySchedule, Shape
 
 HOUR = 3600.0
 EXIM = RetrySchedule(
