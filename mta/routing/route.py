@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from mta.message.outcome import Failed, TryLater
@@ -29,7 +30,8 @@ class Credentials:
 
     user: str = field(repr=False)
     password: str = field(repr=False)
-    #: The prefix of the settings that it came from: `SMARTHOST`, `GMAIL` or `SES`.
+    #: Where it is set: the prefix of the settings, `SMARTHOST`, `GMAIL` or `SES`, or a place in a rules file in words,
+    #: `[smarthost.office] in 20-routes.toml:1`.
     settings: str = field(default="SMARTHOST", compare=False)
 
 
@@ -54,7 +56,7 @@ AnyCredentials = Credentials | TokenCredentials | CertificateCredentials
 
 @dataclass(frozen=True, slots=True)
 class Smarthost:
-    """The host that takes all outgoing mail: names and ports in the order to try them, and the login."""
+    """Hosts that take mail for any domain: names and ports in the order to try them, and the login."""
 
     hosts: tuple[tuple[str, int], ...]
     tls: TlsRule
@@ -63,6 +65,14 @@ class Smarthost:
     aliases: tuple[str, ...] | None = None
     #: Whether TLS begins with the first byte. None: depends on the port.
     implicit_tls: bool | None = None
+    #: The name of its destination, also in the log: without a dot, as `office`, or of hosts in a rule,
+    #: `mail.a.test:25`.
+    name: str = "smarthost"
+    #: Where it is set, in words that fit behind "check": `[smarthost.office] in 20-routes.toml:1`, or of hosts in a
+    #: rule, `the rule in 20-routes.toml:7`.
+    place: str = field(default="SMARTHOST_ADDRESS", compare=False)
+    #: The authorities that the hosts' certificates must come from. None: the system's.
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
