@@ -218,7 +218,7 @@ class Session:
         envelope = Envelope(
             mail.sender,
             tuple(self._recipients.values()),
-            Origin(self.client.address, self._helo, protocol),
+            Origin(self.client.address, self._helo, protocol, self.client.user),
             mail.body_type,
             mail.smtputf8,
             mail.ret,

@@ -19,6 +19,8 @@ class Origin:
     client: str
     helo: str
     protocol: str
+    #: The user that had logged in, or "".
+    login: str = ""
 
     @classmethod
     def of_relay(cls, name: str) -> "Origin":

@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": distinguishes a queue file from other SQLite files.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with the number of a worker
@@ -37,6 +37,7 @@ CREATE TABLE message (
     finished REAL,                                       -- when its last recipient became final
     held_since REAL,                                     -- when the hold began; NULL: not held, or by an older program
     leased_since REAL,                                   -- when the last claim began; NULL: none since the add
+    login TEXT NOT NULL DEFAULT '',                      -- the user that had logged in; '': none, or an older program
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL)),
     -- A lease has an end and a token; a finished message is neither leased nor held.

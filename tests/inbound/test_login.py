@@ -74,7 +74,7 @@ class SubmissionTests(LoginCase):
         assert self.lines("login")[0] == "login client=203.0.113.9 user=alice mechanism=PLAIN"
         assert self.lines("login")[2] == "login client=203.0.113.9 user=alice mechanism=LOGIN"
 
-    def test_the_origin_of_a_users_mail_says_that_it_logged_in(self) -> None:
+    def test_the_origin_of_a_users_mail_says_that_it_logged_in_and_as_which_user(self) -> None:
         self.listen()
         wire = self.secure()
         wire.say(plain(), MAIL, RCPT, "DATA")
@@ -82,6 +82,7 @@ class SubmissionTests(LoginCase):
         (claim,) = self.listening.delivery.taken
         assert claim.envelope.origin.protocol == "ESMTPA"
         assert claim.envelope.origin.authenticated
+        assert claim.envelope.origin.login == "alice"
 
     def test_without_a_login_nobody_sends_and_own_networks_neither(self) -> None:
         self.listen()

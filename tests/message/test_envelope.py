@@ -37,10 +37,11 @@ def test_a_message_of_the_relay_itself_has_no_client() -> None:
 def test_an_origin_tells_whether_the_client_had_logged_in_after_an_alias_too(
     protocol: str, *, authenticated: bool
 ) -> None:
-    origin = Origin("203.0.113.9", "app", protocol)
+    origin = Origin("203.0.113.9", "app", protocol, "alice" if authenticated else "")
     by_alias = origin.by_alias()
     assert (origin.authenticated, by_alias.authenticated) == (authenticated, authenticated)
     assert by_alias.is_by_alias
+    assert by_alias.login == origin.login
     assert by_alias.by_alias() == by_alias
     assert not origin.is_by_alias
 

@@ -30,7 +30,7 @@ class Home:
     def added(
         self, *recipients: str, large: bool = False, lease: float | None = None, **times: float
     ) -> NewMail | Claim:
-        new = mail(*recipients)
+        new = mail(*recipients, login="alice")
         writer = self.queue.writer(new.id)
         writer.write(f"Subject: {new.id}\r\n\r\n".encode() + b"x" * (2 * SMALL if large else 20))
         new = NewMail(new.id, new.envelope, writer.finish())

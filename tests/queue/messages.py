@@ -22,14 +22,14 @@ LATER = TryLater("451 4.7.1 Greylisted", "mx.example.test[192.0.2.1]:25")
 NEVER = Failed("550 5.1.1 No such user", "mx.example.test[192.0.2.1]:25")
 
 
-def envelope(*recipients: str | Recipient, sender: str | None = "alice@example.org") -> Envelope:
+def envelope(*recipients: str | Recipient, sender: str | None = "alice@example.org", login: str = "") -> Envelope:
     return Envelope(
         sender=None if sender is None else parse_address(sender),
         recipients=tuple(
             one if isinstance(one, Recipient) else Recipient(parse_address(one))
             for one in recipients or ("bob@example.test",)
         ),
-        origin=Origin("192.0.2.7", "client.example.org", "ESMTP"),
+        origin=Origin("192.0.2.7", "client.example.org", "ESMTP", login),
     )
 
 

@@ -56,6 +56,7 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         due,
         # Not a bool, for which sqlite3 calls an adapter.
         1 if mail.held else 0,
+        storable(origin.login),
     )
 
 
@@ -96,6 +97,7 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
     """Return the claim for a row of `claimable` and its rows of `recipients`."""
     number, token, created, _size, _in_file, local, domain, client, helo, protocol = row[:10]
     body_type, smtputf8, ret, envid, delay_reported = row[10:15]
+    login: str = row[16]
     all_recipients: list[Recipient] = []
     pending: list[Pending] = []
     for _, index, *parts, status, attempts in recipients:
@@ -104,7 +106,7 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
         if status == "waiting":
             pending.append(Pending(index, recipient, attempts))
     sender = None if local is None else Address(local, domain)
-    origin = Origin(client, helo, protocol)
+    origin = Origin(client, helo, protocol, login)
     envelope = Envelope(
         sender, tuple(all_recipients), origin, _BODY_TYPES[body_type], bool(smtputf8), _RETS[ret], envid
     )

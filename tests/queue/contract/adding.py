@@ -77,7 +77,7 @@ class AddContract(QueueCase):
                 Recipient(Address("jürgen", "xn--bcher-kva.example"), Notify.NEVER, "utf-8;jürgen@bücher.example"),
                 Recipient(Address("..dots..", "example.test"), Notify.SUCCESS | Notify.DELAY, "rfc822;d@example.test"),
             ),
-            origin=Origin("2001:db8::7", "[192.0.2.9]", "UTF8SMTPSA"),
+            origin=Origin("2001:db8::7", "[192.0.2.9]", "UTF8SMTPSA", "jürgen@bücher.example"),
             body_type=BodyType.EIGHT_BIT,
             smtputf8=True,
             ret=Ret.HEADERS,

@@ -24,6 +24,7 @@ DROP INDEX history;
 ALTER TABLE message DROP COLUMN delay_reported;
 ALTER TABLE message DROP COLUMN held_since;
 ALTER TABLE message DROP COLUMN leased_since;
+ALTER TABLE message DROP COLUMN login;
 ALTER TABLE recipient DROP COLUMN signed_by;
 PRAGMA user_version = 0;
 """
@@ -145,11 +146,28 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         connection.execute("DROP TABLE ledger")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
+        connection.execute("ALTER TABLE message DROP COLUMN login")
         connection.execute("ALTER TABLE recipient DROP COLUMN signed_by")
         connection.execute("PRAGMA user_version = 1")
     with closing(open_file(path, create=True, upgrade=True)) as connection:
         assert shape(connection) == fresh
         assert fresh["meta"] == [("oldest_compatible", 3)]
+
+
+def test_a_message_of_version_4_has_no_login_afterwards(path):
+    (path.parent / "bodies").mkdir()
+    queue = open_queue(path.parent, run=run_inline, now=NOW)
+    old = mail()
+    queue.add(old, NOW)
+    queue.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE message DROP COLUMN login")
+        connection.execute("PRAGMA user_version = 4")
+    queue = open_queue(path.parent, run=run_inline, now=NOW)
+    claims = []
+    queue.claim(NOW, 1, 60.0).addCallback(claims.extend)
+    assert [(claim.id, claim.envelope.origin.login) for claim in claims] == [(old.id, "")]
+    queue.close()
 
 
 def test_an_older_file_is_unchanged_without_leave_to_upgrade(older, scripts):

@@ -192,6 +192,7 @@ def made_older(home: Path) -> None:
         connection.execute("DROP TABLE ledger")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
+        connection.execute("ALTER TABLE message DROP COLUMN login")
         connection.execute("ALTER TABLE recipient DROP COLUMN signed_by")
         connection.execute("PRAGMA user_version = 1")
 
@@ -199,7 +200,7 @@ def made_older(home: Path) -> None:
 def forget_since_when(home: Path) -> None:
     """Make the rows of a home as an older version keeps them."""
     with closing(connect(home / FILE_NAME)) as connection:
-        connection.execute("UPDATE message SET held_since = NULL, leased_since = NULL")
+        connection.execute("UPDATE message SET held_since = NULL, leased_since = NULL, login = ''")
 
 
 def test_an_older_queue_is_upgraded_on_the_way(spool):
