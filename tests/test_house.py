@@ -110,6 +110,8 @@ MAY_IMPORT = {
         "mta.users.users_file",
     },
     "mta.config.rules": {
+        "mta.config.rules.keys",
+        "mta.config.rules.stages",
         "mta.config.setting",
         "mta.config.table",
         "mta.config.trust",
@@ -117,6 +119,13 @@ MAY_IMPORT = {
         "mta.smtp.address",
         "mta.config.sources.exim",
         "mta.inbound.networks",
+        "mta.rules",
+    },
+    "mta.config.rules.keys": set(),
+    "mta.config.rules.stages": {
+        "mta.config.rules.keys",
+        "mta.config.rules.rule_values",
+        "mta.config.rules.toml_tables",
         "mta.rules",
     },
     "mta.config.sources": {

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mta.config.rules.keys import KEYS, SUPPORTED, RuleKey
+from mta.config.rules.keys.key import RuleKey
+from mta.config.rules.keys.table import KEYS, SUPPORTED
 
 PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 _BEGIN, _END = "<!-- keys -->\n", "<!-- /keys -->"

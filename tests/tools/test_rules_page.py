@@ -4,7 +4,8 @@ import tomllib
 
 import pytest
 
-from mta.config.rules.keys import KEYS, SUPPORTED, KeyRole, RuleKey
+from mta.config.rules.keys.key import KeyRole, RuleKey
+from mta.config.rules.keys.table import KEYS, SUPPORTED
 from tools.rules_page import PAGE, keys_table, page_with
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from mta.config.rules.keys import FILE_PREFIX, LIST_PREFIX, did_you_mean
+from mta.config.rules.keys.table import FILE_PREFIX, LIST_PREFIX, did_you_mean
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, read_list
 from mta.config.setting import shorten

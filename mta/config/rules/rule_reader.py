@@ -2,34 +2,21 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
-from mta.config.rules.keys import (
-    HEADER,
-    LATER,
-    LISTS,
-    STAGES,
-    SUPPORTED,
-    UNLESS,
-    KeyRole,
-    RuleKey,
-    conditions_and_actions,
-    did_you_mean,
-    find_key,
-)
+from mta.config.rules.keys.key import HEADER, STAGES, KeyRole
+from mta.config.rules.keys.table import LATER, LISTS, SUPPORTED, UNLESS, conditions_and_actions, did_you_mean, find_key
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.pattern_items import PatternItems
-from mta.config.rules.rewrite_values import RewriteParts
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, RuleSource
-from mta.config.rules.rule_values import RuleValueError, ValueReader, action, placed_items, shown
+from mta.config.rules.rule_values import RuleValueError, ValueReader, placed_items, shown
+from mta.config.rules.stages.acl import AclStage
+from mta.config.rules.stages.rewrite import RewriteStage
+from mta.config.rules.stages.stage import OpenRule, StageReader
 from mta.config.rules.toml_tables import TableEntry, TomlTable
 from mta.config.setting import shorten
 from mta.config.table import SETTINGS
-from mta.rules.acl import Acl, AclRule
-from mta.rules.actions import Action
 from mta.rules.book import RuleBook
-from mta.rules.conditions import ClientCondition, Condition, Rule, RulePlace
-from mta.rules.rewriting.rewriting import RewriteRule, Rewriting
+from mta.rules.conditions import Condition, Rule, RulePlace
 from mta.smtp.address import is_deceptive
 
 #: The rules of all files together.
@@ -52,11 +39,9 @@ def read_book(sources: Sequence[RuleSource], mistakes: RuleMistakes) -> RuleBook
         reader.read_lists(source)
     for source in sources:
         reader.read_rules(source)
-    if mistakes or not (reader.rules or reader.rewrites):
+    if mistakes or not any(stage.rules for stage in reader.stages.values()):
         return None
-    acl = Acl(reader.rules) if reader.rules else None
-    rewrite = Rewriting(reader.rewrites) if reader.rewrites else None
-    return RuleBook(acl=acl, rewrite=rewrite, digest=_digest(sources, reader.items))
+    return RuleBook(acl=reader.acl.made(), rewrite=reader.rewrite.made(), digest=_digest(sources, reader.items))
 
 
 def _digest(sources: Sequence[RuleSource], items: PatternItems) -> str:
@@ -72,8 +57,9 @@ class _BookReader:
     def __init__(self, mistakes: RuleMistakes) -> None:
         self._mistakes = mistakes
         self.items = PatternItems(mistakes)
-        self.rules: list[AclRule] = []
-        self.rewrites: list[RewriteRule] = []
+        self.acl = AclStage()
+        self.rewrite = RewriteStage()
+        self.stages: dict[str, StageReader] = {"acl": self.acl, "rewrite": self.rewrite}
         self._count = 0
         #: For each stage, the rule that leaves no mail to those behind it, until that has been told.
         self._last: dict[str, Rule] = {}
@@ -139,43 +125,34 @@ class _BookReader:
             self._tell(source, table.line, f"there are more than {MAX_RULES} rules; name many addresses by a list")
 
     def _read_rule(self, source: RuleSource, table: TomlTable) -> None:
-        found = _RuleParts()
+        stage = table.name[0]
+        found = _RuleParts(self.stages[stage].open_rule())
         complete = not table.damaged
         values = ValueReader(source.path, self.items)
         for entry in table.entries.values():
             try:
-                found.add(table.name[0], entry, values)
+                found.add(stage, entry, values)
             except RuleValueError as error:
                 self._tell(source, entry.line, str(error))
                 complete = False
-        if table.name[0] == "rewrite":
-            if complete:
-                self._add_rewrite(source, table, found)
-        elif len(found.actions) > 1 or (complete and not found.actions):
-            actions = ", ".join(conditions_and_actions(table.name[0])[1])
-            words = f"a rule has one action of {actions}, and this one has "
-            self._tell(source, table.line, words + (" and ".join(found.actions) or "none"))
-        elif complete:
-            self._add(source, table, found)
-
-    def _add_rewrite(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> None:
         try:
-            actions = found.rewrite.finish()
+            found.actions.check(complete=complete)
         except RuleValueError as error:
             self._tell(source, table.line, str(error))
             return
-        self._check_reached(source, table)
-        rule = self._rule(source, table, found)
-        if rule.always_applies and found.rewrite.last:
-            self._last["rewrite"] = rule
-        # Without this, a rule would break the signatures of strangers.
-        if not any(isinstance(one, ClientCondition) for one in rule.conditions):
-            rule = replace(rule, conditions=(ClientCondition(trusted=True), *rule.conditions))
-        self.rewrites.append(RewriteRule(rule, actions, found.rewrite.last))
+        if complete:
+            self._finish(source, table, found)
 
-    def _rule(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> Rule:
+    def _finish(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> None:
+        self._check_reached(source, table)
         where = RulePlace(source.name, table.line)
-        return Rule(where, found.name, tuple(found.conditions), tuple(found.exceptions))
+        rule = Rule(where, found.name, tuple(found.conditions), tuple(found.exceptions))
+        try:
+            found.actions.finish(rule)
+        except RuleValueError as error:
+            self._tell(source, table.line, str(error))
+        if rule.always_applies and found.actions.ends_search:
+            self._last[table.name[0]] = rule
 
     def _check_reached(self, source: RuleSource, table: TomlTable) -> None:
         """Tell of a rule that is never asked."""
@@ -184,16 +161,6 @@ class _BookReader:
             place = f"line {last.where.line}" if last.where.file == source.name else str(last.where)
             self._tell(source, table.line, f"this rule can never apply: the one in {place} has no condition")
 
-    def _add(self, source: RuleSource, table: TomlTable, found: "_RuleParts") -> None:
-        rule = self._rule(source, table, found)
-        self._check_reached(source, table)
-        try:
-            self.rules.append(AclRule(rule, *found.actions.values()))
-        except ValueError as error:
-            self._tell(source, table.line, str(error))
-        if rule.always_applies:
-            self._last["acl"] = rule
-
     def _tell(self, source: RuleSource, line: int, words: str) -> None:
         self.items.tell(RulePlace(source.path, line), words)
 
@@ -201,12 +168,11 @@ class _BookReader:
 class _RuleParts:
     """The parts of one rule."""
 
-    def __init__(self) -> None:
+    def __init__(self, actions: OpenRule) -> None:
         self.name = ""
         self.conditions: list[Condition] = []
         self.exceptions: list[Condition] = []
-        self.actions: dict[str, Action] = {}
-        self.rewrite = RewriteParts()
+        self.actions = actions
 
     def add(self, stage: str, entry: TableEntry, values: ValueReader) -> None:
         """Add the part that an entry is. Raises RuleValueError."""
@@ -214,20 +180,14 @@ class _RuleParts:
         if key is None or stage not in key.stages:
             raise RuleValueError(_unknown(stage, entry))
         try:
-            if stage == "rewrite" and key.role in {KeyRole.ACTION, KeyRole.OPTION}:
-                self.rewrite.add(key, entry, values)
+            if key.role is KeyRole.LABEL:
+                self.name = _name(entry.value)
+            elif key.role is KeyRole.CONDITION:
+                (self.exceptions if negated else self.conditions).append(values.condition(key, entry))
             else:
-                self._add(key, entry, values, negated=negated)
+                self.actions.add(key, entry, values)
         except RuleValueError as error:
             raise RuleValueError(f"{entry.name}: {error}") from None
-
-    def _add(self, key: RuleKey, entry: TableEntry, values: ValueReader, *, negated: bool) -> None:
-        if key.role is KeyRole.LABEL:
-            self.name = _name(entry.value)
-        elif key.role is KeyRole.ACTION:
-            self.actions[key.name] = action(key, entry.value)
-        else:
-            (self.exceptions if negated else self.conditions).append(values.condition(key, entry))
 
 
 def _name(value: object) -> str:

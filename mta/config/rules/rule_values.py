@@ -1,18 +1,17 @@
-"""Makes conditions and actions of the values in rules. Mistakes are told with the place and a correct example."""
+"""Makes conditions of the values in rules. Mistakes are told with the place and a correct example."""
 
 import difflib
 import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from mta.config.rules.keys import RuleKey, ValueForm
+from mta.config.rules.keys.key import RuleKey, ValueForm
 from mta.config.rules.pattern_items import PatternItems, PlacedItem
 from mta.config.rules.toml_tables import TableEntry
 from mta.config.setting import shorten
 from mta.config.sources.exim import read_size
 from mta.config.trust import read_trust
 from mta.inbound.networks import TrustItem, TrustList, network
-from mta.rules.actions import Accept, Action, Hold, read_defer, read_deny
 from mta.rules.conditions import (
     ClientCondition,
     Condition,
@@ -137,20 +136,6 @@ def placed_items(path: str, entry: TableEntry, right: str) -> list[PlacedItem]:
         raise RuleValueError(f"{shown(wrong[0])} is no text; the value is {right}")
     lines = entry.item_lines()
     return [(item, RulePlace(path, lines.get(item, entry.line))) for item in items]
-
-
-def action(key: RuleKey, value: object) -> Action:
-    """Return the action of a rule. Raises RuleValueError."""
-    if key.form is ValueForm.TRUE:
-        if value is not True:
-            raise RuleValueError(f"{shown(value)} has no meaning; write {key.name} = true, or leave the key out")
-        return Hold() if key.name == "hold" else Accept()
-    if not isinstance(value, str):
-        raise RuleValueError(f'{shown(value)} is no text; the words stand in quotes, {key.name} = "no"')
-    try:
-        return read_deny(value) if key.name == "deny" else read_defer(value)
-    except ValueError as error:
-        raise RuleValueError(f"{error}; {key.name} = {key.example}") from None
 
 
 def shown(value: object) -> str:

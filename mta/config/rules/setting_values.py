@@ -2,7 +2,7 @@
 
 import re
 
-from mta.config.rules.keys import FILE_PREFIX, LIST_PREFIX
+from mta.config.rules.keys.table import FILE_PREFIX, LIST_PREFIX
 from mta.rules.patterns import read_address_pattern
 from mta.rules.rewriting.actions import read_bcc, read_set_from
 from mta.rules.rewriting.address_map import read_replacement

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.rules.keys import KEYS, SUPPORTED, KeyRole, RuleKey
+from mta.config.rules.keys.key import KeyRole, RuleKey
+from mta.config.rules.keys.table import KEYS, SUPPORTED
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import MAX_RULES, read_book

@@ -1,0 +1,55 @@
+"""The values that describe one key of rules: its part in a rule, its stages, the form of its value, and its help."""
+
+import enum
+from dataclasses import dataclass
+
+#: The kinds of rules, each in tables with double brackets.
+STAGES = ("acl", "rewrite", "router", "transport", "retry")
+#: The first part of the key of a condition on a header field: `header.Subject`.
+HEADER = "header"
+
+
+class KeyRole(enum.Enum):
+    """The part that a key has in its rule."""
+
+    LABEL = "label"
+    CONDITION = "condition"
+    ACTION = "action"
+    #: A key that says more about an action.
+    OPTION = "option"
+
+
+class ValueForm(enum.Enum):
+    """The form of a value; its text describes it to an operator."""
+
+    ADDRESSES = "an address pattern, or an array of them"
+    TEXTS = "a text pattern, or an array of them"
+    CLIENTS = "`trusted`, `stranger`, a network, an address or a host name, or an array of them"
+    BOOLEAN = "`true` or `false`"
+    SIZE = 'a size in quotes, `"10M"`'
+    TEXT = "a text"
+    REPLY = "the words of the reply, before which a code and a status may stand"
+    TRUE = "`true`"
+    REPLACEMENT = "an address, or `*@DOMAIN`, which keeps the local part"
+    AUTHOR = "an address, `*@DOMAIN`, which keeps the local part, or a name and an address"
+    REPLY_TO = "`from`, an address, or a name and an address"
+    RECIPIENTS = "an address, or an array of them; `*@DOMAIN` keeps the local part"
+    MAP = "lines of a pattern, `->` and an address, or `file:/path` with such lines"
+    PLACES = "an array of `sender`, `recipient`, `from`, `reply_to`, `to`, `cc`"
+    FIELDS = "the name of a header field, or an array of them"
+    HIDE = "`client`, `trace`, or both in an array"
+    ADDRESS = "an address"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleKey:
+    """One key. `name` is `header.NAME` for the key of a condition on a header field."""
+
+    name: str
+    role: KeyRole
+    form: ValueForm
+    stages: tuple[str, ...]
+    #: One line of Markdown.
+    help: str
+    #: A correct value, as TOML.
+    example: str
