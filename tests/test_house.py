@@ -76,7 +76,14 @@ MAY_IMPORT = {
     "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
-    "mta.rules": {"mta.fast_value", "mta.inbound.networks", "mta.message", "mta.smtp", "mta.rules.rewriting"},
+    "mta.rules": {
+        "mta.fast_value",
+        "mta.inbound.networks",
+        "mta.message",
+        "mta.routing.choice",
+        "mta.smtp",
+        "mta.rules.rewriting",
+    },
     "mta.rules.rewriting": {
         "mta.message",
         "mta.smtp",

@@ -95,6 +95,11 @@ class AddressPatterns:
             return True
         return self._with_local and self._matches_local(address, address.local.lower(), domain)
 
+    @property
+    def asks_for_local(self) -> bool:
+        """Whether two addresses of one domain may match differently."""
+        return bool(self._expressions) or any(pattern.domain and pattern.local != ANY for pattern in self.patterns)
+
     def _is_below(self, domain: str) -> bool:
         # The first label may be empty nowhere, so each dot begins an ending.
         dot = domain.find(".")
