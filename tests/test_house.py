@@ -73,7 +73,7 @@ MAY_IMPORT = {
         "mta.routing.route",
         "mta.connection_errors",
     },
-    "mta.routing": {"mta.smtp", "mta.message.outcome", "mta.dns"},
+    "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": set(),
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
@@ -248,7 +248,7 @@ MAY_IMPORT = {
 MAY_IMPORT_EXACTLY = {
     "mta.queue.interface": {"mta.fast_value", "mta.message"},
     "mta.queue.ids": {"mta.queue.interface"},
-    "mta.routing.route": {"mta.message.outcome"},
+    "mta.routing.route": {"mta.message.outcome", "mta.routing.carriage"},
     "mta.routing.hostpatterns": set(),
     "mta.event_log.log": {"mta.smtp", "mta.message", "mta.queue.interface", "mta.event_log.repeats"},
     "mta.delivery.local.rule": {"mta.smtp"},

@@ -4,9 +4,13 @@ import enum
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mta.message.outcome import Failed, TryLater
+
+# A relay without rules has no carriages.
+if TYPE_CHECKING:
+    from mta.routing.carriage import Carriage
 
 # Octets of memory that Python needs besides the text, for a routing and for a route.
 _ROUTING_OCTETS, _ROUTE_OCTETS = 200, 250
@@ -104,10 +108,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Routes in the order to try them. Domains with the same `destination` share connections and limits."""
+    """Routes in the order to try them. Domains with the same `destination` share connections and limits.
+
+    `carriage` is None without rules; plans of the same destination have the same.
+    """
 
     destination: str
     routes: tuple[Route, ...]
+    carriage: "Carriage | None" = None
 
 
 @dataclass(frozen=True, slots=True)
