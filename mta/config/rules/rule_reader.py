@@ -4,7 +4,16 @@ import hashlib
 from collections.abc import Sequence
 
 from mta.config.rules.keys.key import HEADER, STAGES, KeyRole
-from mta.config.rules.keys.table import LATER, LISTS, SUPPORTED, UNLESS, conditions_and_actions, did_you_mean, find_key
+from mta.config.rules.keys.table import (
+    LATER,
+    LISTS,
+    SUPPORTED,
+    UNLESS,
+    conditions_and_actions,
+    did_you_mean,
+    find_key,
+    stages_of_key,
+)
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.pattern_items import PatternItems
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, RuleSource
@@ -41,7 +50,8 @@ def read_book(sources: Sequence[RuleSource], mistakes: RuleMistakes) -> RuleBook
         reader.read_rules(source)
     if mistakes or not any(stage.rules for stage in reader.stages.values()):
         return None
-    return RuleBook(acl=reader.acl.made(), rewrite=reader.rewrite.made(), digest=_digest(sources, reader.items))
+    made = {name: stage.made() for name, stage in reader.stages.items()}
+    return RuleBook(**made, digest=_digest(sources, reader.items))
 
 
 def _digest(sources: Sequence[RuleSource], items: PatternItems) -> str:
@@ -57,9 +67,8 @@ class _BookReader:
     def __init__(self, mistakes: RuleMistakes) -> None:
         self._mistakes = mistakes
         self.items = PatternItems(mistakes)
-        self.acl = AclStage()
-        self.rewrite = RewriteStage()
-        self.stages: dict[str, StageReader] = {"acl": self.acl, "rewrite": self.rewrite}
+        #: By their names, which are those of the fields of RuleBook.
+        self.stages: dict[str, StageReader] = {"acl": AclStage(), "rewrite": RewriteStage()}
         self._count = 0
         #: For each stage, the rule that leaves no mail to those behind it, until that has been told.
         self._last: dict[str, Rule] = {}
@@ -176,8 +185,8 @@ class _RuleParts:
 
     def add(self, stage: str, entry: TableEntry, values: ValueReader) -> None:
         """Add the part that an entry is. Raises RuleValueError."""
-        key, negated = find_key(entry.key)
-        if key is None or stage not in key.stages:
+        key, negated = find_key(entry.key, stage)
+        if key is None:
             raise RuleValueError(_unknown(stage, entry))
         try:
             if key.role is KeyRole.LABEL:
@@ -227,8 +236,8 @@ def _unknown(stage: str, entry: TableEntry) -> str:
         return f"{name} is not supported by this version; remove it"
     if first == "add":
         return f"{name}: add is followed by the name of a field, add.X-Tag = ..."
-    if (known_key := find_key(entry.key)[0]) is not None:
-        return f"{name} belongs to [[{known_key.stages[0]}]], not to [[{stage}]]"
+    if others := stages_of_key(entry.key):
+        return f"{name} belongs to [[{others[0]}]], not to [[{stage}]]"
     if first in LATER:
         return f"{name} belongs to [[{LATER[first][0]}]], not to [[{stage}]]"
     if words := _setting(entry):

@@ -35,22 +35,35 @@ LATER = {
     ),
     **dict.fromkeys(("error", "schedule", "warn_after"), ("retry",)),
 }
-_BY_NAME = {key.name: key for key in KEYS}
+# A name may belong to different keys of several stages.
+_BY_STAGE = {(stage, key.name): key for key in reversed(KEYS) for stage in key.stages}
+_BY_NAME = {key.name: key for key in reversed(KEYS)}
 
 
-def find_key(parts: tuple[str, ...]) -> tuple[RuleKey | None, bool]:
-    """Return the key that these parts are, or None, and whether it is an exception, `unless.KEY`.
+def find_key(parts: tuple[str, ...], stage: str) -> tuple[RuleKey | None, bool]:
+    """Return the key of a stage that these parts are, or None, and whether it is an exception, `unless.KEY`.
 
     The rest of `header.NAME` and `add.NAME` may be any name.
     """
-    negated = parts[0] == UNLESS and len(parts) > 1
-    rest = parts[1:] if negated else parts
-    key = _BY_NAME.get(".".join(rest)) if len(rest) <= 2 else None
-    if key is None and len(rest) == 2:
-        key = _BY_NAME.get(f"{rest[0]}.NAME")
+    names, negated = _names(parts)
+    key = next((found for name in names if (found := _BY_STAGE.get((stage, name)))), None)
     if key and negated and key.role is not KeyRole.CONDITION:
         return None, negated
     return key, negated
+
+
+def stages_of_key(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the stages that have a key of this name; none if no stage has one."""
+    return next((found.stages for name in _names(parts)[0] if (found := _BY_NAME.get(name))), ())
+
+
+def _names(parts: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """Return the names that a key of these parts may have in the table, and whether it is an exception."""
+    negated = parts[0] == UNLESS and len(parts) > 1
+    rest = parts[1:] if negated else parts
+    if len(rest) > 2:
+        return (), negated
+    return (".".join(rest), *([f"{rest[0]}.NAME"] if len(rest) == 2 else [])), negated
 
 
 def conditions_and_actions(stage: str) -> tuple[list[str], list[str]]:

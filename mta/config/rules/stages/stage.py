@@ -41,3 +41,6 @@ class StageReader(Protocol):
 
     def open_rule(self) -> OpenRule:
         """Begin a rule."""
+
+    def made(self) -> Any:
+        """Return the stage as a value of RuleBook, or None if it has no rules."""
