@@ -46,6 +46,7 @@ from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.worker_queues.merge import merge
+from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError, ServerCertificate
@@ -169,6 +170,7 @@ class Daemon(MultiService):
             users=self._users,
             home=self._settings.queue_dir,
             ids=IdSource(),
+            rules=CurrentRules(self._settings.rules),
             client_certificate=self._client_certificate,
         )
         return Relay(context)

@@ -111,14 +111,13 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
     threads = CheckThreads(clock)
-    current_rules = CurrentRules(settings.rules)
-    rule_hosts = _rule_hosts(current_rules, trust_lookup(resolver), clock, event_log)
+    rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
     new_session = partial(
         Session,
         policy=policy,
         intake=intake,
         check_domain=check,
-        rules=current_rules,
+        rules=context.rules,
         host_addresses=rule_hosts.addresses,
         event_log=event_log,
     )
@@ -133,9 +132,14 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
 def _rule_hosts(
     current: CurrentRules, look_up: Callable[[str], Awaitable[Addresses]], clock: IReactorTime, event_log: EventLog
 ) -> HostAddresses:
-    """Return the addresses of the host names by which rules name clients."""
-    names = () if current.book is None else current.book.host_names
-    return HostAddresses(names, look_up, clock, event_log, subject="the rules")
+    """Return the addresses of the host names by which the rules in force name clients."""
+
+    def names() -> tuple[str, ...]:
+        return () if current.book is None else current.book.host_names
+
+    hosts = HostAddresses(names(), look_up, clock, event_log, subject="the rules")
+    current.when_changed(lambda: hosts.follow(names()))
+    return hosts
 
 
 def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile | None) -> LocalMail:

@@ -20,7 +20,7 @@ from mta.inbound.policy import Client
 from mta.inbound.sender_rule import SenderRule
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import protocol_keyword
-from mta.rules.book import CurrentRules
+from mta.rules.book import CurrentRules, RuleBook
 from mta.rules.facts import Facts, HostAddresses
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
@@ -64,7 +64,9 @@ class CheckDomain(TypingProtocol):
 class Session:
     """The session of one client.
 
-    `rules` are asked about mail that the policy accepts, and `host_addresses` answers for the host names in them.
+    `rules` are asked about mail that the policy accepts, and `host_addresses` answers for the host names in them. Those
+    in force when the first recipient of a message is accepted decide on the whole message, so that no message is
+    decided on by a mixture of two rule sets.
     `reply_ready` is called with each reply that was not known when its event was handled. `logins` must be given if the
     machine may offer AUTH.
     """
@@ -106,6 +108,8 @@ class Session:
         self._recipients: dict[Address, Recipient] = {}
         # The decisions of rules on these recipients, if there are any.
         self._rulings: Rulings | None = None
+        # The rules that decide on the message; they count once a recipient was accepted.
+        self._book: RuleBook | None = None
         self._incoming: Incoming | None = None
         #: Whether the client is sending a body.
         self.in_body = False
@@ -184,13 +188,15 @@ class Session:
         if not verdict.positive:
             self._log_refusal(str(recipient.address), verdict)
         elif not self.closed:
-            book = self._rules.book
+            recipients = self._recipients
+            if not recipients:
+                self._book = self._rules.book
+            book = self._book
             if book is not None and book.acl is not None:
                 refusal = self._refusal_of_recipient(book.acl, recipient.address)
                 if refusal is not None:
                     return refusal
             # A recipient that is given twice gets the message once, with the DSN parameters of the first RCPT.
-            recipients = self._recipients
             before = len(recipients)
             recipients.setdefault(recipient.address, recipient)
             if len(recipients) > max(before, MIN_RECIPIENTS):
@@ -224,18 +230,14 @@ class Session:
             mail.ret,
             mail.envid,
         )
-        rules = None
-        if self._rules.book is not None or self._rulings is not None:
-            rules = self._message_rules()
+        rules = None if self._book is None else self._message_rules(self._book)
         self._incoming = self._intake.begin(envelope, self.client, self._tls, rules)
         self.in_body = True
         return canned_replies.SEND_DATA
 
-    def _message_rules(self) -> MessageRules:
-        book = self._rules.book
-        acl, rewriting = (None, None) if book is None else (book.acl, book.rewrite)
+    def _message_rules(self, book: RuleBook) -> MessageRules:
         rulings = self._rulings or Rulings()
-        return MessageRules(acl, self._facts(), tuple(self._recipients), rulings, rewriting)
+        return MessageRules(book.acl, self._facts(), tuple(self._recipients), rulings, book.rewrite)
 
     def _body_part(self, event: events.BodyPart) -> None:
         assert self._incoming is not None, "a body part comes after its beginning"
@@ -313,7 +315,7 @@ class Session:
         if surplus > 0:
             self._intake.surplus_recipients -= surplus
         self._recipients.clear()
-        self._rulings = None
+        self._rulings = self._book = None
 
     def _drop_transaction(self) -> None:
         self._clear_recipients()

@@ -72,6 +72,33 @@ class HostAddresses(Service):
         for name in self._names:
             self._refresh(name)
 
+    def follow(self, names: Sequence[str]) -> None:
+        """Take other names in place of those so far. New ones are looked up now.
+
+        The last addresses of a name that is left out are known until the next call, because a message may still be
+        decided on by the rules that named it.
+        """
+        old, self._names = set(self._names), names
+        for name in self._known.keys() - old - set(names):
+            del self._known[name]
+        for name in old.difference(names):
+            if name in self._unsettled:
+                self._unsettled.discard(name)
+                self._known.pop(name, None)
+            self._last_notice.pop(name, None)
+            self._cancel(name)
+        for name in dict.fromkeys(names):
+            if name not in old:
+                if name not in self._known:
+                    self._unsettled.add(name)
+                if self.running:
+                    self._refresh(name)
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
     def stopService(self) -> None:
         """Stop looking names up."""
         super().stopService()
@@ -89,6 +116,8 @@ class HostAddresses(Service):
         return await self._look_up(name)
 
     def _store(self, addresses: Addresses, name: str) -> None:
+        if name not in self._names:
+            return
         found = addresses.found or frozenset()
         if addresses.failed:
             families = {address.version for address in found}
@@ -101,6 +130,8 @@ class HostAddresses(Service):
             wait = min(max(addresses.ttl, _MIN_INTERVAL), _MAX_INTERVAL)
             if name in self._unsettled:
                 wait = _UNTIL_KNOWN
+            # A name that was left out and taken again may have had two look-ups under way.
+            self._cancel(name)
             self._timers[name] = self._clock.callLater(wait, self._refresh, name)
 
     def _log_effect(self, name: str, addresses: Addresses) -> None:

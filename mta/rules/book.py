@@ -1,5 +1,6 @@
 """The rules in force: one value for all stages, and the cell in which a reload replaces it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,23 @@ class RuleBook:
 
 
 class CurrentRules:
-    """The rules in force; `book` is None without rules. The parts of the relay that ask rules share one of these."""
+    """The rules in force; `book` is None without rules. The parts of the relay that ask rules share one of these.
 
-    __slots__ = ("book",)
+    They read `book` at each use, and keep nothing of it beyond the message that they use it for.
+    """
+
+    __slots__ = ("_changed", "book")
 
     def __init__(self, book: RuleBook | None = None) -> None:
         self.book = book
+        self._changed: list[Callable[[], object]] = []
+
+    def when_changed(self, call: Callable[[], object]) -> None:
+        """Have `call` called after each change of the book, so that a cache made from it can be cleared."""
+        self._changed.append(call)
+
+    def replace(self, book: RuleBook | None) -> None:
+        """Put other rules in force."""
+        self.book = book
+        for call in self._changed:
+            call()

@@ -31,6 +31,7 @@ from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
+from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.users.users import UsersError
@@ -89,6 +90,7 @@ class Worker(MultiService):
             users=read_users(settings, self._reactor, self._notice),
             home=worker_home(settings.queue_dir, self._number),
             ids=self._ids,
+            rules=CurrentRules(settings.rules),
             client_certificate=self._client_certificate(),
             windows=windows.new,
             balance=self._balance,

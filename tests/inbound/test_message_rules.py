@@ -271,18 +271,51 @@ def test_new_rules_decide_from_the_next_command_on_and_a_message_keeps_those_of_
     listening = listen(book((ACCEPT, [])))
     wire = greet(listening)
     wire.say(MAIL, RCPT, "DATA")
-    listening.rules.book = book((NO, [header("subject", "*")]), (LATER, []))
+    listening.rules.replace(book((NO, [header("subject", "*")]), (LATER, [])))
     assert wire.say("Subject: x", "", "hello", ".").startswith("250")
     assert wire.say(MAIL, RCPT).splitlines()[1] == "451 4.7.1 come back"
-    listening.rules.book = None
+    listening.rules.replace(None)
     assert wire.say(RCPT).startswith("250")
+
+
+def test_the_rules_that_accepted_the_first_recipient_decide_on_the_whole_message() -> None:
+    first = book((NO, [recipient("eve@*")]), (HOLD, [header("subject", "look")]))
+    second = book((LATER, [recipient("bob@*")]), (LATER, [header("subject", "*")]))
+    listening = listen(first)
+    wire = greet(listening)
+    wire.say(MAIL, RCPT)
+    listening.rules.replace(second)
+    assert wire.say("RCPT TO:<eve@b.test>") == "550 5.7.1 not here\r\n"
+    wire.say("DATA")
+    assert wire.say("Subject: look", "", ".").startswith("250")
+    assert logged(listening, "accepted")[0].partition(" ")[2] == "rules=10-acl.toml:2 held=yes"
+    assert wire.say(MAIL, RCPT).splitlines()[1] == "451 4.7.1 come back"
+
+
+@pytest.mark.parametrize("end", ["RSET", MAIL.replace("MAIL", "EHLO x\r\nMAIL")])
+def test_a_message_that_is_given_up_keeps_no_rules_for_the_next(end: str) -> None:
+    listening = listen(book((ACCEPT, [])))
+    wire = greet(listening)
+    wire.say(MAIL, RCPT)
+    listening.rules.replace(book((LATER, [])))
+    assert wire.say(end, MAIL, RCPT).splitlines()[-1] == "451 4.7.1 come back"
+
+
+def test_a_message_that_began_without_rules_is_accepted_without_them() -> None:
+    listening = Listening()
+    wire = greet(listening)
+    wire.say(MAIL, RCPT)
+    listening.rules.replace(book((NO, [header("subject", "*")]), (LATER, [])))
+    assert wire.say("RCPT TO:<eve@b.test>", "DATA").splitlines()[0].startswith("250")
+    assert wire.say("Subject: x", "", ".").startswith("250")
+    assert wire.say(MAIL, RCPT).splitlines()[1] == "451 4.7.1 come back"
 
 
 def test_a_held_recipient_stays_held_though_the_rules_go() -> None:
     listening = listen(book((HOLD, [])))
     wire = greet(listening)
     wire.say(MAIL, RCPT)
-    listening.rules.book = None
+    listening.rules.replace(None)
     wire.say("DATA")
     wire.say("hello", ".")
     (entry,) = result(listening.queue.find(Query()))

@@ -2,6 +2,7 @@
 
 import ipaddress
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,6 +11,7 @@ from mta.inbound.networks import HostName, TrustItem, TrustList, network
 from mta.inbound.trust import Addresses, HostAddresses, TrustedClients
 
 LIST = TrustList((TrustItem(network("127.0.0.1")), TrustItem(HostName("app.test"))))
+ADDRESSES = Addresses(frozenset({ipaddress.ip_address("192.0.2.7")}), ttl=120.0)
 
 
 class TrustedClientsTests(SynchronousTestCase):
@@ -93,6 +95,67 @@ class TrustedClientsTests(SynchronousTestCase):
         answers["a.test"] = Addresses(None, reason="SERVFAIL")
         self.clock.advance(120)
         assert hosts.addresses("a.test") == frozenset()
+
+
+class FollowTests(SynchronousTestCase):
+    """Host names of rules that are replaced."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.asked: list[str] = []
+        self.answers: dict[str, Deferred[Addresses]] = {}
+
+        async def look_up(name: str) -> Addresses:
+            self.asked.append(name)
+            return await self.answers.setdefault(name, succeed(ADDRESSES))
+
+        event_log = EventLog(self.fail, self.clock.seconds)
+        self.hosts = HostAddresses(("a.test", "b.test"), look_up, self.clock, event_log, subject="the rules")
+        self.hosts.startService()
+        self.addCleanup(self.hosts.stopService)
+
+    def test_new_names_are_looked_up_and_those_left_out_are_not_any_more(self) -> None:
+        self.hosts.follow(("b.test", "c.test"))
+        assert self.asked == ["a.test", "b.test", "c.test"]
+        assert self.hosts.addresses("c.test") == ADDRESSES.found
+        self.clock.advance(120)
+        assert self.asked[3:] == ["b.test", "c.test"]
+
+    def test_a_name_that_is_left_out_keeps_its_addresses_until_the_next_change(self) -> None:
+        self.hosts.follow(("b.test",))
+        assert self.hosts.addresses("a.test") == ADDRESSES.found
+        self.hosts.follow(("b.test",))
+        assert self.hosts.addresses("a.test") is None
+
+    def test_a_new_name_has_no_addresses_before_its_first_answer(self) -> None:
+        self.answers["c.test"] = Deferred()
+        self.hosts.follow(("c.test",))
+        assert self.hosts.addresses("c.test") is None
+        self.answers["c.test"].callback(ADDRESSES)
+        assert self.hosts.addresses("c.test") == ADDRESSES.found
+
+    def test_an_answer_that_comes_after_its_name_was_left_out_is_dropped(self) -> None:
+        self.answers["c.test"] = Deferred()
+        self.hosts.follow(("c.test",))
+        self.hosts.follow(())
+        self.answers["c.test"].callback(ADDRESSES)
+        assert self.hosts.addresses("c.test") is None
+        self.clock.advance(4000)
+        assert self.asked == ["a.test", "b.test", "c.test"]
+
+    def test_a_name_that_was_left_out_for_a_while_is_looked_up_once_in_each_lifetime(self) -> None:
+        first, second = Deferred[Addresses](), Deferred[Addresses]()
+        self.answers["c.test"] = first
+        self.hosts.follow(("c.test",))
+        self.hosts.follow(())
+        self.answers["c.test"] = second
+        self.hosts.follow(("c.test",))
+        self.answers["c.test"] = succeed(ADDRESSES)
+        first.callback(ADDRESSES)
+        second.callback(ADDRESSES)
+        asked = len(self.asked)
+        self.clock.advance(120)
+        assert len(self.asked) == asked + 1
 
 
 class UnknownNameTests(SynchronousTestCase):

@@ -15,6 +15,7 @@ from mta.event_log.log import EventLog
 from mta.inbound.sockets.balance import Balance
 from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.ids import IdSource
+from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.users.users import Users
@@ -35,6 +36,8 @@ class RelayContext:
     #: The directory of the queue and of the control socket.
     home: Path
     ids: IdSource
+    #: The operator's own rules, which change while the relay runs.
+    rules: CurrentRules
     #: Shown to the smarthost, if there is one.
     client_certificate: ClientCertificate | None = None
     #: Given if other processes share the limits of destinations.
