@@ -17,14 +17,14 @@ from mta.event_log.log import EventLog
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 from mta.routing.route import Plan, Routing
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
 
 # Any time will do that is no multiple of a server's period.
 NOW = 1_000_000.3
-FOUR_DAYS = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))
+FOUR_DAYS = RetrySchedule((RetryStep(Shape.FIXED, 4 * 86400.0, 900.0),))
 
 
 class _OneHost:

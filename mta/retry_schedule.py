@@ -4,7 +4,7 @@ import enum
 import itertools
 from dataclasses import dataclass
 
-#: The longest wait in seconds, also by a growing rule. Exim's retry_interval_max has the same bound.
+#: The longest wait in seconds, also by a growing step. Exim's retry_interval_max has the same bound.
 MAX_INTERVAL = 86400.0
 # After an outage of the relay a message may be past its schedule before it was tried. One refusal is then not enough to
 # give up, because a greylisting host refuses every first attempt.
@@ -12,15 +12,15 @@ _LEAST_ATTEMPTS = 2
 
 
 class Shape(enum.Enum):
-    """How the waits of a rule change. The values are Exim's letters."""
+    """How the waits of a step change. The values are Exim's letters."""
 
     FIXED = "F"
     GROWING = "G"
 
 
 @dataclass(frozen=True, slots=True)
-class RetryRule:
-    """One rule: until the message is `until` seconds old, wait `interval` seconds, growing by `factor` if GROWING."""
+class RetryStep:
+    """One step: until the message is `until` seconds old, wait `interval` seconds, growing by `factor` if GROWING."""
 
     shape: Shape
     until: float
@@ -28,18 +28,18 @@ class RetryRule:
     factor: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a rule that would never end or never wait."""
+        """Raise ValueError for a step that would never end or never wait."""
         if self.until <= 0:
-            raise ValueError("a retry rule must last longer than 0 seconds")
+            raise ValueError("a step of a retry schedule must last longer than 0 seconds")
         if self.interval <= 0:
-            raise ValueError("a retry rule must wait longer than 0 seconds between attempts")
+            raise ValueError("a step of a retry schedule must wait longer than 0 seconds between attempts")
         if self.factor < 1 or (self.shape is Shape.FIXED and self.factor != 1):
-            raise ValueError("the factor of a retry rule must be 1 or more, and of a fixed one 1")
+            raise ValueError("the factor of a retry schedule must be 1 or more, and with F 1")
 
     def wait(self, since: float, age: float) -> float:
-        """Return the seconds from an attempt at this age to the next, for a rule that took over at age `since`.
+        """Return the seconds from an attempt at this age to the next, for a step that took over at age `since`.
 
-        A growing rule needs no record of earlier waits. After n waits of i, i*f, i*f*f... the age has grown by
+        A growing step needs no record of earlier waits. After n waits of i, i*f, i*f*f... the age has grown by
         i*(f**n - 1)/(f - 1), so the next wait, i*f**n, is i plus that growth times (f - 1). The formula holds between
         those points too, so an attempt that came late shifts the series and does not break it.
         """
@@ -48,31 +48,31 @@ class RetryRule:
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """Rules in their order. The first rule with an `until` above the age of the message applies."""
+    """Steps in their order. The first one with an `until` above the age of the message applies."""
 
-    rules: tuple[RetryRule, ...]
+    steps: tuple[RetryStep, ...]
 
     def __post_init__(self) -> None:
-        """Raise ValueError if there is no rule, or if a rule could never apply."""
-        if not self.rules:
-            raise ValueError("a retry schedule needs at least one rule")
-        if any(later.until <= rule.until for rule, later in itertools.pairwise(self.rules)):
-            raise ValueError("each retry rule must end later than the one before it")
+        """Raise ValueError if there is no step, or if a step could never apply."""
+        if not self.steps:
+            raise ValueError("a retry schedule needs at least one step, F,4d,1h")
+        if any(later.until <= step.until for step, later in itertools.pairwise(self.steps)):
+            raise ValueError("each step of a retry schedule must end later than the one before it")
 
     def next_due(self, created: float, attempts: int, now: float) -> float | None:
         """Return when to try again after an attempt that ended now; None means give up.
 
         `attempts` includes the one that ended now. The last attempt is the first one at or after the end of the last
-        rule, so that a schedule ends with an attempt and not with a wait.
+        step, so that a schedule ends with an attempt and not with a wait.
         """
         age = max(0.0, now - created)
         since = 0.0
-        for rule in self.rules:
-            if age < rule.until:
-                return now + rule.wait(since, age)
-            since = rule.until
-        return now + self.rules[0].wait(0.0, 0.0) if attempts < _LEAST_ATTEMPTS else None
+        for step in self.steps:
+            if age < step.until:
+                return now + step.wait(since, age)
+            since = step.until
+        return now + self.steps[0].wait(0.0, 0.0) if attempts < _LEAST_ATTEMPTS else None
 
     def ends(self, created: float) -> float:
         """Return the time from which on a failed attempt is the last one."""
-        return created + self.rules[-1].until
+        return created + self.steps[-1].until

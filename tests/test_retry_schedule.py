@@ -6,14 +6,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mta.retry_schedule import MAX_INTERVAL, RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import MAX_INTERVAL, RetrySchedule, RetryStep, Shape
 
 HOUR = 3600.0
 EXIM = RetrySchedule(
     (
-        RetryRule(Shape.FIXED, 2 * HOUR, HOUR / 4),
-        RetryRule(Shape.GROWING, 16 * HOUR, HOUR, 1.5),
-        RetryRule(Shape.FIXED, 96 * HOUR, 6 * HOUR),
+        RetryStep(Shape.FIXED, 2 * HOUR, HOUR / 4),
+        RetryStep(Shape.GROWING, 16 * HOUR, HOUR, 1.5),
+        RetryStep(Shape.FIXED, 96 * HOUR, 6 * HOUR),
     )
 )
 
@@ -26,10 +26,10 @@ def attempts(schedule: RetrySchedule, late: float = 0.0) -> list[float]:
     return ages
 
 
-def rules() -> st.SearchStrategy[tuple[RetryRule, ...]]:
+def rules() -> st.SearchStrategy[tuple[RetryStep, ...]]:
     seconds = st.floats(1, 1e5)
-    fixed = st.builds(RetryRule, st.just(Shape.FIXED), st.floats(1, 1e6), seconds)
-    growing = st.builds(RetryRule, st.just(Shape.GROWING), st.floats(1, 1e6), seconds, st.floats(1, 4))
+    fixed = st.builds(RetryStep, st.just(Shape.FIXED), st.floats(1, 1e6), seconds)
+    growing = st.builds(RetryStep, st.just(Shape.GROWING), st.floats(1, 1e6), seconds, st.floats(1, 4))
     unordered = st.lists(fixed | growing, min_size=1, max_size=5, unique_by=lambda rule: rule.until)
     return unordered.map(lambda found: tuple(sorted(found, key=lambda rule: rule.until)))
 
@@ -49,7 +49,7 @@ def test_the_last_attempt_is_the_first_one_after_the_end() -> None:
 
 @given(rules(), st.floats(0, 1e4))
 @settings(max_examples=150, deadline=None)
-def test_every_schedule_moves_on_and_ends_however_late_the_attempts(found: tuple[RetryRule, ...], late: float) -> None:
+def test_every_schedule_moves_on_and_ends_however_late_the_attempts(found: tuple[RetryStep, ...], late: float) -> None:
     assume(found[-1].until / min(rule.interval for rule in found) < 5000)
     ages = attempts(RetrySchedule(found), late)
     assert all(earlier < later for earlier, later in itertools.pairwise(ages))
@@ -61,13 +61,13 @@ def test_every_schedule_moves_on_and_ends_however_late_the_attempts(found: tuple
 @given(st.floats(1, 1e4), st.floats(1, 4), st.integers(0, 8))
 @settings(max_examples=150)
 def test_a_growing_rule_multiplies_each_wait_without_remembering_any(interval: float, factor: float, n: int) -> None:
-    rule = RetryRule(Shape.GROWING, 1e12, interval, factor)
+    rule = RetryStep(Shape.GROWING, 1e12, interval, factor)
     age = sum(interval * factor**step for step in range(n))
     assert rule.wait(100.0, 100.0 + age) == pytest.approx(min(interval * factor**n, MAX_INTERVAL))
 
 
 def test_a_growing_rule_waits_a_day_at_most() -> None:
-    assert RetryRule(Shape.GROWING, 30 * 24 * HOUR, HOUR, 2).wait(0, 20 * 24 * HOUR) == 24 * HOUR
+    assert RetryStep(Shape.GROWING, 30 * 24 * HOUR, HOUR, 2).wait(0, 20 * 24 * HOUR) == 24 * HOUR
 
 
 def test_a_message_older_than_the_schedule_gets_a_second_attempt() -> None:
@@ -94,18 +94,18 @@ def test_the_schedule_tells_when_it_ends() -> None:
         (Shape.GROWING, 60, -1, 2),
     ],
 )
-def test_a_rule_that_would_not_wait_or_not_end_is_refused(
+def test_a_step_that_would_not_wait_or_not_end_is_refused(
     shape: Shape, until: float, interval: float, factor: float
 ) -> None:
-    with pytest.raises(ValueError, match="retry rule must"):
-        RetryRule(shape, until, interval, factor)
+    with pytest.raises(ValueError, match="of a retry schedule must"):
+        RetryStep(shape, until, interval, factor)
 
 
-def test_rules_out_of_order_are_refused() -> None:
+def test_steps_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="end later than the one before"):
-        RetrySchedule((EXIM.rules[1], EXIM.rules[0]))
+        RetrySchedule((EXIM.steps[1], EXIM.steps[0]))
 
 
-def test_a_schedule_without_rules_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one rule"):
+def test_a_schedule_without_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one step"):
         RetrySchedule(())

@@ -2,7 +2,7 @@
 
 import re
 
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _TIME = re.compile(r"(?:[0-9]{1,6}[wdhms])+")
@@ -11,17 +11,17 @@ _FACTOR = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?")
 
 
 def read_schedule(text: str) -> RetrySchedule:
-    """Read rules separated by `;`. Raises ValueError with words for the operator."""
-    return RetrySchedule(tuple(_rule(part.strip()) for part in text.split(";") if part.strip()))
+    """Read steps separated by `;`. Raises ValueError with words for the operator."""
+    return RetrySchedule(tuple(_step(part.strip()) for part in text.split(";") if part.strip()))
 
 
-def _rule(text: str) -> RetryRule:
+def _step(text: str) -> RetryStep:
     letter, *fields = re.split(r"\s*,\s*|\s+", text)
     match letter.upper(), fields:
         case "F", [until, interval]:
-            return RetryRule(Shape.FIXED, read_time(until), read_time(interval))
+            return RetryStep(Shape.FIXED, read_time(until), read_time(interval))
         case "G", [until, interval, factor] if _FACTOR.fullmatch(factor):
-            return RetryRule(Shape.GROWING, read_time(until), read_time(interval), float(factor))
+            return RetryStep(Shape.GROWING, read_time(until), read_time(interval), float(factor))
     raise ValueError(f"{text!r} is neither F,until,interval nor G,until,interval,factor")
 
 
@@ -34,12 +34,12 @@ def read_time(text: str) -> float:
 
 def write_schedule(schedule: RetrySchedule) -> str:
     """Return the text of a schedule."""
-    return "; ".join(map(_write_rule, schedule.rules))
+    return "; ".join(map(_write_step, schedule.steps))
 
 
-def _write_rule(rule: RetryRule) -> str:
-    factor = f",{rule.factor:.10g}" if rule.shape is Shape.GROWING else ""
-    return f"{rule.shape.value},{write_time(rule.until)},{write_time(rule.interval)}{factor}"
+def _write_step(step: RetryStep) -> str:
+    factor = f",{step.factor:.10g}" if step.shape is Shape.GROWING else ""
+    return f"{step.shape.value},{write_time(step.until)},{write_time(step.interval)}{factor}"
 
 
 def write_time(seconds: float) -> str:

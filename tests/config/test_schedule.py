@@ -1,17 +1,17 @@
-"""RETRY_SCHEDULE: reading and writing of retry rules and times."""
+"""RETRY_SCHEDULE: reading and writing of retry schedules and times."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.schedule import read_schedule, read_time, write_schedule, write_time
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 
 DEFAULT = RetrySchedule(
     (
-        RetryRule(Shape.FIXED, 7200, 900),
-        RetryRule(Shape.GROWING, 57600, 3600, 1.5),
-        RetryRule(Shape.FIXED, 345600, 21600),
+        RetryStep(Shape.FIXED, 7200, 900),
+        RetryStep(Shape.GROWING, 57600, 3600, 1.5),
+        RetryStep(Shape.FIXED, 345600, 21600),
     )
 )
 
@@ -51,7 +51,7 @@ def test_times_add_up_their_units(text: str, seconds: float) -> None:
         ("F,0s,5m", "must last longer than 0 seconds"),
         ("G,16h,1h,0.5", "must be 1 or more"),
         ("F,4h,15m; F,2h,5m", "must end later than the one before it"),
-        (" ; ", "at least one rule"),
+        (" ; ", "at least one step"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_refused_in_words(text: str, words: str) -> None:

@@ -18,14 +18,14 @@ from mta.message.outcome import Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Claim, NewMail, Pending, Query, Status
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
 DAY = 86400.0
 YEAR = 366 * DAY
-SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 4 * DAY, 900.0),))
+SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 4 * DAY, 900.0),))
 LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
 DOWN = TryLater("cannot connect: refused", "mx.test[192.0.2.1]:25", "4.4.1")
 

@@ -8,10 +8,10 @@ from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Verdict
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 from mta.smtp.address import parse_address
 
-SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 4 * 86400.0, 900.0),))
+SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 4 * 86400.0, 900.0),))
 REPORTER = DsnReporter("relay.test", IdSource(tag=1), SCHEDULE, lambda: "token")
 NO = Failed("550 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 LATER = TryLater("451 try later", "mx.test[192.0.2.1]:25", "4.3.0")

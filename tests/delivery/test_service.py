@@ -35,14 +35,14 @@ from mta.queue.interface import (
     Status,
 )
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 from mta.routing.route import Local, Plan, Routing
 from mta.smtp.address import parse_address
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
-SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 7200.0, 900.0),))
+SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 7200.0, 900.0),))
 LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
 NO = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 

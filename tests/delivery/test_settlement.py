@@ -15,10 +15,10 @@ from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, Claim, DueMessage, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 
 NOW = 1_000_000.0
-SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 3600.0, 900.0),))
+SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 3600.0, 900.0),))
 YES = RecipientResult(Delivered("250 ok", "mx"))
 LATER = RecipientResult(TryLater("451 later", "mx"))
 

@@ -40,7 +40,7 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 from mta.routing.route import Local, Plan, Route, TlsRule
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
@@ -50,7 +50,7 @@ KEY = new_key("s1", "ed25519")
 DNS = records("a.test", [KEY]) | records("relay.test", [KEY])
 PLAN = Plan("mx.test", ())
 ENVELOPE = envelope("bob@b.test")
-SCHEDULE = RetrySchedule((RetryRule(Shape.FIXED, 7200.0, 900.0),))
+SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 7200.0, 900.0),))
 
 
 def from_app(envelope: Envelope) -> bool:

@@ -82,8 +82,8 @@ class WindowLimits:
 def window_limits(schedule: RetrySchedule) -> WindowLimits:
     """Return window limits whose penalties are no longer than the waits of the schedule."""
     standard = WindowLimits()
-    longest = min(standard.longest_penalty, max(rule.interval for rule in schedule.rules))
-    return WindowLimits(first_penalty=min(standard.first_penalty, schedule.rules[0].interval), longest_penalty=longest)
+    longest = min(standard.longest_penalty, max(step.interval for step in schedule.steps))
+    return WindowLimits(first_penalty=min(standard.first_penalty, schedule.steps[0].interval), longest_penalty=longest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from harness.limited_delivery import NOW, DeliverySide
 from harness.limited_server import AtRandom, FixedWindow, Limit, LimitedServer, SlidingWindow, TokenBucket, Unlimited
 from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import Action, Status
-from mta.retry_schedule import RetryRule, RetrySchedule, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 from mta.smtp.replies import Reply, reply
 
 
@@ -157,7 +157,7 @@ def test_mail_that_would_wait_long_is_in_the_queue_and_not_in_memory() -> None:
 
 
 def test_mail_that_is_only_throttled_is_reported_late_and_settled_when_its_time_is_over() -> None:
-    relay = DeliverySide(schedule=RetrySchedule((RetryRule(Shape.FIXED, 2 * 86400.0, 900.0),)))
+    relay = DeliverySide(schedule=RetrySchedule((RetryStep(Shape.FIXED, 2 * 86400.0, 900.0),)))
     relay.to(LimitedServer(relay.clock, FixedWindow(0, 1), refusal=reply(452, "4.7.1", "Rate limit exceeded")))
     relay.send(3)
     for _ in range(4 * 24 * 4):
