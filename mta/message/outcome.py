@@ -1,5 +1,6 @@
 """The outcome of one delivery attempt for one recipient: delivered, temporary failure, or permanent failure."""
 
+import enum
 from dataclasses import dataclass, field
 
 from mta.fast_value import fast_value
@@ -20,6 +21,19 @@ class Delivered:
     reports_success: bool = False
 
 
+class ErrorKind(enum.Enum):
+    """The kinds of temporary failures that are not the reply to a mail. The values are the operator's words."""
+
+    #: No connection could be made, or it ended without a reply.
+    CONNECT = "connect"
+    #: TLS failed, is not offered although it is required, or the certificate is not trusted.
+    TLS = "tls"
+    #: The login was refused, or could not be tried.
+    LOGIN = "login"
+    #: A look-up in the DNS failed.
+    DNS = "dns"
+
+
 @dataclass(frozen=True, slots=True)
 class TryLater:
     """A temporary failure: a 4yz reply, or a failure of the connection or the DNS."""
@@ -32,6 +46,18 @@ class TryLater:
     advice: str = ""
     #: The remote's reply; None if the connection, the DNS or this relay is the reason.
     reply: Reply | None = field(default=None, compare=False, repr=False, kw_only=True)
+    #: None if the failure is of no such kind: a reply to the mail, or a failure of this relay.
+    kind: ErrorKind | None = field(default=None, kw_only=True)
+
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """Text, host, status and kind as plain values, which `of_words` turns back."""
+        return self.text, self.host, self.status, self.kind.value if self.kind else ""
+
+    @classmethod
+    def of_words(cls, text: str, host: str, status: str, kind: str = "") -> "TryLater":
+        """Return the failure with these words. Raises ValueError for a kind that there is not."""
+        return cls(text, host, status, kind=ErrorKind(kind) if kind else None)
 
 
 @dataclass(frozen=True, slots=True)

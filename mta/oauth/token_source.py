@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.https.interface import HttpsError, HttpsRequester
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.oauth.advice import advice, unreachable
 from mta.oauth.answers import (
     MAX_ANSWER,
@@ -84,7 +84,7 @@ class TokenSource(Service):
         self._started = parts.wall_clock()
         self._current: AccessToken | None = None
         self._waiting: list[Deferred[AccessToken | TryLater]] | None = None
-        self._failure = TryLater("no token has been asked for", status=_STATUS)
+        self._failure = TryLater("no token has been asked for", status=_STATUS, kind=ErrorKind.LOGIN)
         self._next_try = self._wait = 0.0
         self._asked = float("-inf")
         # The last token that a host refused, and the monotonic time from which another may be discarded.
@@ -268,7 +268,7 @@ class TokenSource(Service):
 
     def _refused(self, text: str, wait: float) -> AccessToken | TryLater:
         """Keep a refusal for `wait` seconds; return the last token as long as it is valid, otherwise the refusal."""
-        self._failure = TryLater(f"{_NO_TOKEN}: {text}", status=_STATUS)
+        self._failure = TryLater(f"{_NO_TOKEN}: {text}", status=_STATUS, kind=ErrorKind.LOGIN)
         self._next_try = self._parts.clock.seconds() + wait
         return self._valid() or self._failure
 

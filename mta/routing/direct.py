@@ -18,7 +18,7 @@ from mta.dns.answers import (
     Resolver,
 )
 from mta.dns.message import MAX_EXCHANGERS
-from mta.message.outcome import Failed, TryLater
+from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.mx_order import by_preference, fair_shares, interleave, preferred_to
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Plan, Route, Routing
@@ -161,7 +161,9 @@ class DirectRouting:
         for host in hosts:
             if host.failure:
                 name = host.record.host
-                return TryLater(f"looking up {name}, MX of {domain}, failed: {host.failure}", status="4.4.3")
+                return TryLater(
+                    f"looking up {name}, MX of {domain}, failed: {host.failure}", status="4.4.3", kind=ErrorKind.DNS
+                )
         refused = [address for host in hosts for address in host.addresses]
         if refused:
             return _private_only(domain, refused)
@@ -183,7 +185,7 @@ def _mx_records(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed 
     """Return the MX records of a domain without the root, or why there are none."""
     match answer:
         case LookupFailed(reason=reason):
-            return TryLater(f"looking up the MX of {domain} failed: {reason}", status="4.4.3")
+            return TryLater(f"looking up the MX of {domain} failed: {reason}", status="4.4.3", kind=ErrorKind.DNS)
         case NoSuchName():
             return Failed(f"domain {domain} does not exist", status="5.1.2")
         case NoData():

@@ -5,7 +5,7 @@ import random
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.hostpatterns import host_address, matches
 from mta.routing.mx_order import fair_shares, interleave
 from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
@@ -90,11 +90,15 @@ class SmarthostRouting:
         names = ", ".join(host for host, _ in self._smarthost.hosts)
         for answer in answers:
             if isinstance(answer, LookupFailed):
-                return TryLater(f"looking up the smarthost {names} failed: {answer.reason}", status="4.4.3")
+                return TryLater(
+                    f"looking up the smarthost {names} failed: {answer.reason}", status="4.4.3", kind=ErrorKind.DNS
+                )
         if any(isinstance(answer, Found) for answer in answers):
             why = "this relay itself, or an IPv6 address while IPv6 is off"
             return TryLater(f"the smarthost {names} is {why}: check SMARTHOST_ADDRESS", status="4.4.6")
-        return TryLater(f"the smarthost {names} has no address: check SMARTHOST_ADDRESS", status="4.4.4")
+        return TryLater(
+            f"the smarthost {names} has no address: check SMARTHOST_ADDRESS", status="4.4.4", kind=ErrorKind.DNS
+        )
 
 
 def _limited(found: list[list[Route]], total: int) -> list[list[Route]]:

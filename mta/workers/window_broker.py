@@ -13,7 +13,7 @@ from typing import Protocol
 
 from mta.delivery.destinations.window import ConcurrencyWindow, LimitRefusal, WindowLimits
 from mta.delivery.replies.throttle_table import LimitKind
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 
 #: Destinations that are kept. Above this number, those without connections are deleted once their penalty has ended.
 MAX_REMEMBERED = 10_000
@@ -87,14 +87,14 @@ class WindowBroker:
             self._serve(shared, now)
 
     def failed(self, worker: int, now: float, name: str, returned: int, *words: str) -> None:
-        """Handle a failure that ended `returned` connections; `words` are its text, host and status."""
+        """Handle a failure that ended `returned` connections; `words` are those of its TryLater."""
         shared = self._shared.get(name)
         if shared is None:
             return
         self._release(shared, worker, returned)
         shared.window.failed(now, shared.held.total())
         if shared.window.blocked(now) is not None:
-            shared.trouble = TryLater(*words)
+            shared.trouble = TryLater.of_words(*words)
             # It is told at once, so that it defers the groups that wait.
             shared.asking[worker] = None
             shared.asking.update(dict.fromkeys(shared.held))
@@ -229,10 +229,10 @@ class WindowBroker:
             self._send(worker, "turn", shared.name, at, rate)
 
     def _refuse(self, shared: _SharedLimit, until: float) -> None:
-        trouble = shared.trouble or TryLater("the destination is down", status="4.4.1")
+        trouble = shared.trouble or TryLater("the destination is down", status="4.4.1", kind=ErrorKind.CONNECT)
         asking = {**shared.asking, **shared.turns}
         for worker in asking:
-            self._send(worker, "down", shared.name, until, trouble.text, trouble.host, trouble.status)
+            self._send(worker, "down", shared.name, until, *trouble.words)
         shared.knows_down.update(asking)
         shared.asking.clear()
         shared.turns.clear()

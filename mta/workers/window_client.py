@@ -106,7 +106,8 @@ class SharedWindow:
         ended = max(0, self._granted - others)
         self._granted -= ended
         self._spare = max(0, self._spare - ended)
-        self._send("failed", self._name, ended, trouble.text[:_MAX_TEXT], trouble.host, trouble.status)
+        text, *rest = trouble.words
+        self._send("failed", self._name, ended, text[:_MAX_TEXT], *rest)
 
     def refused(self, now: float, refusal: LimitRefusal) -> None:  # noqa: ARG002
         """Report a refusal because of a limit. If it limits connections, give back the grants of ended ones."""
@@ -254,7 +255,7 @@ class SharedWindows:
 
     def _down(self, name: str, until: float, *words: str) -> None:
         if (window := self._windows.get(name)) is not None:
-            window.on_down(until, TryLater(*words))
+            window.on_down(until, TryLater.of_words(*words))
 
     def _up(self, name: str) -> None:
         if (window := self._windows.get(name)) is not None:

@@ -2,7 +2,9 @@
 
 import typing
 
-from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+import pytest
+
+from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
 
 
 def test_there_are_three_outcomes_and_each_has_a_status_of_its_class() -> None:
@@ -17,3 +19,10 @@ def test_the_relay_reports_success_unless_the_next_host_does() -> None:
 def test_outcomes_with_the_same_text_are_equal() -> None:
     assert Failed("550 no", "mx.test") == Failed("550 no", "mx.test")
     assert Failed("451 no", "mx.test") != TryLater("451 no", "mx.test")  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize("kind", [None, *ErrorKind])
+def test_a_failure_can_be_sent_to_another_process_as_words(kind: ErrorKind | None) -> None:
+    failure = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1", kind=kind)
+    assert all(type(word) is str for word in failure.words)
+    assert TryLater.of_words(*failure.words) == failure

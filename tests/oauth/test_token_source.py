@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from mta.blocking import run_inline
 from mta.https.interface import HttpAnswer, HttpsError
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.oauth.answers import AccessToken
 from mta.oauth.grants import RefreshToken
 from mta.oauth.token_file import FILE_NAME, SavedTokens, TokenFile
@@ -76,6 +76,7 @@ def told(source: TokenSource) -> str:
     """Return the text of a failure, which must be the result, without secrets."""
     result = got(source)
     assert isinstance(result, TryLater)
+    assert result.kind is ErrorKind.LOGIN
     assert result.text.isprintable()
     assert "hush" not in repr(result)
     assert result.status == "4.7.0"

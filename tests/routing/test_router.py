@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import FAILURE_TTL
 from mta.dns.message import MAX_EXCHANGERS
-from mta.message.outcome import Failed, TryLater
+from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.direct import MAX_DESTINATION_LENGTH
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
@@ -89,6 +89,8 @@ class RouterCase(SynchronousTestCase):
         assert isinstance(routing, Failed | TryLater), routing
         assert routing.status == status
         assert isinstance(routing, TryLater if status.startswith("4") else Failed)
+        if isinstance(routing, TryLater):
+            assert (routing.kind is ErrorKind.DNS) is (status == "4.4.3")
         for word in words:
             assert word in routing.text
         assert "\n" not in routing.text

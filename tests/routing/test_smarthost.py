@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Credentials, Local, Plan, Route, Smarthost, TlsRule
 from mta.routing.router import MailRouter
@@ -26,6 +26,7 @@ class SmarthostCase(RouterCase):
         routing = self.found(router, "anything.invalid")
         assert isinstance(routing, TryLater), routing
         assert routing.status == status
+        assert (routing.kind is ErrorKind.DNS) is (status in {"4.4.3", "4.4.4"})
         for word in words:
             assert word in routing.text
 

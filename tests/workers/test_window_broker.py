@@ -9,7 +9,7 @@ from mta.workers.window_broker import MAX_REMEMBERED, WindowBroker
 
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
 MX = "mx.test"
-REFUSED = ("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+REFUSED = ("connection refused", "mx.test[192.0.2.1]:25", "4.4.1", "connect")
 
 
 class Parent:

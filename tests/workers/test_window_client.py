@@ -16,7 +16,7 @@ from mta.delivery.job import Job, RecipientResult
 from mta.delivery.remote.commands import outcome
 from mta.delivery.remote.interface import TransactionResult
 from mta.event_log.log import EventLog
-from mta.message.outcome import Delivered, TryLater
+from mta.message.outcome import Delivered, ErrorKind, TryLater
 from mta.routing.route import Plan
 from mta.smtp.replies import Reply, reply
 from mta.workers.window_broker import WindowBroker
@@ -31,7 +31,7 @@ BUSY = reply(421, "4.7.0", "Too many concurrent SMTP connections")
 THROTTLED = reply(454, "", "Throttling failure")
 QUOTA = reply(450, "4.7.0", "Daily SMTP relay limit exceeded")
 ENOUGH = reply(421, "4.7.0", "Too many messages on this connection")
-DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
+DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1", kind=ErrorKind.CONNECT)
 LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0)
 
 

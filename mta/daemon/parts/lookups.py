@@ -9,7 +9,7 @@ from mta.delivery.local.lmtp import LookUp
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.inbound.networks import client_address
 from mta.inbound.trust import Addresses
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 
 
 def trust_lookup(resolver: Resolver) -> Callable[[str], Awaitable[Addresses]]:
@@ -33,7 +33,7 @@ def store_lookup(resolver: Resolver, *, ipv6: bool) -> LookUp:
         answer = await resolver.addresses(host, ipv6=ipv6, search=True)
         if isinstance(answer, Found):
             return answer.records
-        return TryLater(f"looking up {host} failed: {_failure(answer)}", status="4.4.3")
+        return TryLater(f"looking up {host} failed: {_failure(answer)}", status="4.4.3", kind=ErrorKind.DNS)
 
     return look_up
 

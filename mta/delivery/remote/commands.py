@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from mta.delivery.remote.interface import DeliveryRequest, ExcessRecipients
+from mta.delivery.replies.hints import error_kind
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.delivery.replies.throttling import limit_of, throttling
 from mta.fast_value import fast_value
@@ -97,7 +98,7 @@ def outcome(reply: RecipientReply, host: str, *, dsn: bool = False, advise: Advi
         failure = reply
         # The outcome names the host only if the host is the reason, because only then another host may do better.
         host = "" if failure.kind is FailureKind.LOCAL else host
-        return TryLater(failure.text, host, failure.status, reply=failure.reply)
+        return TryLater(failure.text, host, failure.status, reply=failure.reply, kind=error_kind(failure.kind))
     kind = reply.code // 100
     if kind == 2:
         return Delivered(str(reply), host, reply.status or "2.0.0", reports_success=dsn)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Protocol
 
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.route import AnyCredentials, CertificateCredentials, Credentials, Route
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.sasl.logins import CertificateLogin, Login, PasswordLogin
@@ -27,7 +27,7 @@ class TokensMissing:
 
     async def login(self, route: Route) -> Login | TryLater:
         """Return a TryLater, because there is no token."""
-        return TryLater(f"there is no source of tokens for {route.label}", route.label, "4.7.0")
+        return TryLater(f"there is no source of tokens for {route.label}", route.label, "4.7.0", kind=ErrorKind.LOGIN)
 
     def rejected(self, route: Route, login: Login) -> bool:  # noqa: ARG002  the signature of LoginSource
         """Return that another login is not to be had."""

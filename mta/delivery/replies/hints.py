@@ -7,7 +7,7 @@ goes in clear: the operator gets a notice once a day, and a refusal of mail in c
 import re
 
 from mta.delivery.replies.login_hints import client_certificate_hint, no_mechanism_hint, refused_login_hint
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.route import CertificateCredentials, Route, TlsRule, TokenCredentials
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.replies import Reply
@@ -16,6 +16,15 @@ from mta.tls.client import Fault
 # The other port on which a smarthost may offer TLS: 465 from the first byte, 587 by STARTTLS (RFC 8314 section 3).
 _OTHER_PORTS = {587: "465", 465: "587", 2587: "2465", 2465: "2587"}
 _IMPLICIT_TLS_PORTS = (465, 2465)
+_ERROR_KINDS = {
+    FailureKind.LOST: ErrorKind.CONNECT,
+    FailureKind.TIMEOUT: ErrorKind.CONNECT,
+    FailureKind.NO_TLS: ErrorKind.TLS,
+    FailureKind.TLS_FAILED: ErrorKind.TLS,
+    FailureKind.NOT_TRUSTED: ErrorKind.TLS,
+    FailureKind.LOGIN_REFUSED: ErrorKind.LOGIN,
+    FailureKind.NO_MECHANISM: ErrorKind.LOGIN,
+}
 
 
 def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = None) -> TryLater:
@@ -24,7 +33,12 @@ def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = N
     `fault` is the reason for which the host's certificate was rejected, if it was.
     """
     text = _text(failure, route, fault or Fault.UNUSABLE)
-    return TryLater(text, route.label, failure.status, reply=failure.reply)
+    return TryLater(text, route.label, failure.status, reply=failure.reply, kind=error_kind(failure.kind))
+
+
+def error_kind(of_session: FailureKind) -> ErrorKind | None:
+    """Return the kind of a session's failure; None if its reply tells more, or this relay is the reason."""
+    return _ERROR_KINDS.get(of_session)
 
 
 def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:

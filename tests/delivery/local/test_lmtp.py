@@ -14,7 +14,7 @@ from mta.delivery.local.rule import LocalKind, LocalRule
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.body import MemoryBody
-from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from mta.tls.client import client_options
 from tests.drivers.connector_case import AlwaysNoted, Case, request
@@ -115,6 +115,7 @@ class StoreTests(Case):
                 "mail stays queued. Check LOCAL_DELIVERY=lmtp:192.0.2.7:24",
                 "192.0.2.7[192.0.2.7]:24",
                 "4.4.1",
+                kind=ErrorKind.CONNECT,
             ),
         )
 

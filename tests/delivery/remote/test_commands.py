@@ -10,7 +10,7 @@ from mta.delivery.remote.commands import ONE_WRITE_BYTES, outcome, outcomes, pre
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.message.body import Body, MemoryBody
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient, Ret
-from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
 from mta.queue.interface import Pending, QueueId
 from mta.smtp.address import Address, parse_address
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
@@ -193,7 +193,10 @@ def test_a_body_that_cannot_be_read_is_tried_later() -> None:
         (reply(550, "", "no"), Failed("550 no", HOST, "5.0.0")),
         (reply(552, "5.5.3", "too many"), TryLater("552 5.5.3 too many", HOST, "4.5.3")),
         (reply(552, "5.2.2", "mailbox full"), Failed("552 5.2.2 mailbox full", HOST, "5.2.2")),
-        (SessionFailure(FailureKind.LOST, "4.4.2", "connection lost"), TryLater("connection lost", HOST, "4.4.2")),
+        (
+            SessionFailure(FailureKind.LOST, "4.4.2", "connection lost"),
+            TryLater("connection lost", HOST, "4.4.2", kind=ErrorKind.CONNECT),
+        ),
     ],
 )
 def test_every_reply_has_one_outcome(reply: Reply | SessionFailure, expected: Outcome) -> None:

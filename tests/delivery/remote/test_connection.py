@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from harness import mail
 from mta.delivery.remote.interface import Connection, TransactionResult
-from mta.message.outcome import Delivered, Failed, TryLater
+from mta.message.outcome import Delivered, ErrorKind, Failed, TryLater
 from tests.drivers.connector_case import ROUTE, TAKEN, Case, request
 from tests.fakes.memory_reactor import Wire
 
@@ -112,7 +112,12 @@ class DeliverTests(Case):
         wire.lost()
         self.assertEqual(
             self.successResultOf(delivering).outcomes[0],
-            TryLater("connection lost after end of data; the message may have been taken", ROUTE.label, "4.4.2"),
+            TryLater(
+                "connection lost after end of data; the message may have been taken",
+                ROUTE.label,
+                "4.4.2",
+                kind=ErrorKind.CONNECT,
+            ),
         )
 
     def test_a_remote_that_breaks_the_protocol_is_disconnected(self) -> None:

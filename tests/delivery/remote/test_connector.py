@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from mta.delivery.remote.connector import SmtpConnector
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.route import (
     CertificateCredentials,
     Credentials,
@@ -83,7 +83,8 @@ class OpeningTests(Case):
         self.assertNoResult(opening)
         self.net.advance(1)
         self.assertEqual(
-            self.trouble(opening), TryLater("no reply to greeting within 300 seconds", ROUTE.label, "4.4.2")
+            self.trouble(opening),
+            TryLater("no reply to greeting within 300 seconds", ROUTE.label, "4.4.2", kind=ErrorKind.CONNECT),
         )
         self.assertTrue(wire.aborting)
 
@@ -168,7 +169,9 @@ class TlsTests(Case):
         wire.says("220 go")
         wire.lost()
         self.net.refuse()
-        self.assertEqual(self.trouble(opening), TryLater("connection refused", ROUTE.label, "4.4.1"))
+        self.assertEqual(
+            self.trouble(opening), TryLater("connection refused", ROUTE.label, "4.4.1", kind=ErrorKind.CONNECT)
+        )
 
     def test_a_handshake_that_never_ends_counts_as_failed(self) -> None:
         _, wire = self.starttls(ROUTE)

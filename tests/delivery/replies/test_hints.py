@@ -2,8 +2,8 @@
 
 import pytest
 
-from mta.delivery.replies.hints import operator_hint
-from mta.message.outcome import TryLater
+from mta.delivery.replies.hints import error_kind, operator_hint
+from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.route import Credentials, Route, TlsRule
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.tls.client import Fault
@@ -49,7 +49,29 @@ SECRET = Credentials("the-user", "the-password")
 def test_the_text_says_what_failed_and_what_to_set(kind: FailureKind, text: str, words: str) -> None:
     route = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
     outcome = operator_hint(SessionFailure(kind, "4.7.0", text), route)
-    assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0")
+    assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0", kind=error_kind(kind))
+
+
+@pytest.mark.parametrize(
+    ("of_session", "kind"),
+    [
+        (FailureKind.LOST, ErrorKind.CONNECT),
+        (FailureKind.TIMEOUT, ErrorKind.CONNECT),
+        (FailureKind.NO_TLS, ErrorKind.TLS),
+        (FailureKind.TLS_FAILED, ErrorKind.TLS),
+        (FailureKind.NOT_TRUSTED, ErrorKind.TLS),
+        (FailureKind.LOGIN_REFUSED, ErrorKind.LOGIN),
+        (FailureKind.NO_MECHANISM, ErrorKind.LOGIN),
+        (FailureKind.REFUSED, None),
+        (FailureKind.CLOSING, None),
+        (FailureKind.PROTOCOL, None),
+        (FailureKind.LOOPS_BACK, None),
+        (FailureKind.LOCAL, None),
+    ],
+)
+def test_a_failed_session_has_the_kind_that_retry_rules_name(of_session: FailureKind, kind: ErrorKind | None) -> None:
+    assert error_kind(of_session) is kind
+    assert operator_hint(SessionFailure(of_session, "4.4.0", "x"), Route("h.test", "192.0.2.1", 25)).kind is kind
 
 
 def test_a_smarthost_that_refuses_the_session_is_asked_to_allow_this_host() -> None:
