@@ -73,16 +73,28 @@ class Claim:
 
 @fast_value(frozen=True, slots=True)
 class DueMessage:
-    """A due message before it is claimed. `domains` are the domains of its waiting recipients."""
+    """A due message before it is claimed. `domains` are the domains of its waiting recipients, each once."""
 
     created: float
     #: Whether no report of delay is to be sent: the sender was told already, or is the null sender.
     delay_reported: bool
     domains: tuple[str, ...]
+    #: The sender, the origin and the waiting recipients, without parameters of MAIL and RCPT. None if the filter does
+    #: not ask for them, and for a message with more than MAX_DUE_RECIPIENTS waiting recipients.
+    envelope: Envelope | None = None
 
 
-#: Returns the wall-clock time to which a due message is deferred, or None if it may be claimed.
-DeferralFilter = Callable[[DueMessage], float | None]
+#: The waiting recipients up to which a DueMessage has an envelope.
+MAX_DUE_RECIPIENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DeferralFilter:
+    """Decides which due messages are deferred. `with_envelopes` tells whether it asks for `DueMessage.envelope`."""
+
+    #: Returns the wall-clock time to which a due message is deferred, or None if it may be claimed.
+    until: Callable[[DueMessage], float | None]
+    with_envelopes: bool = False
 
 
 @fast_value(frozen=True, slots=True)
@@ -315,7 +327,7 @@ class Queue(Protocol):
         """Claim up to `limit` messages that are due, not held and not under a running lease, longest due first.
 
         If messages are due, at least one is claimed; `limit` may not be reached, to bound the memory of their bodies.
-        A message for which `deferral_filter` returns a time is not claimed but becomes due then, which costs a fraction
+        A message for which `deferral_filter` gives a time is not claimed but becomes due then, which costs a fraction
         of a claim; the list may then be empty although messages are due. The filter is not asked about a message whose
         lease ran out.
         """

@@ -74,7 +74,7 @@ class _Store:
         claims: list[Claim] = []
         for *_, number in ready:
             message = self._messages[number]
-            until = None if deferral_filter is None or message.leased else deferral_filter(message.due_message())
+            until = None if deferral_filter is None or message.leased else message.deferred_until(deferral_filter)
             if until is not None:
                 message.due = until
             elif len(claims) < limit:

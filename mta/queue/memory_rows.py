@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mta.message.body import MemoryBody
+from mta.message.envelope import Envelope, Recipient
 from mta.queue.interface import (
+    MAX_DUE_RECIPIENTS,
     Action,
     Claim,
+    DeferralFilter,
     DueMessage,
     Entry,
     NewMail,
@@ -68,11 +71,16 @@ class MemoryMessage:
         mail = self.mail
         return Claim(mail.id, self.token, mail.envelope, mail.body, self.created, pending, self.delay_reported)
 
-    def due_message(self) -> DueMessage:
-        """Return the message as a deferral filter sees it."""
-        domains = {one.pending.recipient.address.domain: None for one in self.recipients if one.due is not None}
-        delay_reported = self.delay_reported or self.mail.envelope.sender is None
-        return DueMessage(self.created, delay_reported, tuple(domains))
+    def deferred_until(self, deferral_filter: DeferralFilter) -> float | None:
+        """Return the answer of a filter about the message."""
+        waiting = [one.pending.recipient.address for one in self.recipients if one.due is not None]
+        whole = self.mail.envelope
+        envelope = None
+        if deferral_filter.with_envelopes and len(waiting) <= MAX_DUE_RECIPIENTS:
+            envelope = Envelope(whole.sender, tuple(map(Recipient, waiting)), whole.origin)
+        domains = tuple(dict.fromkeys(address.domain for address in waiting))
+        delay_reported = self.delay_reported or whole.sender is None
+        return deferral_filter.until(DueMessage(self.created, delay_reported, domains, envelope))
 
     def lease(self, now: float, end: float) -> Claim:
         """Begin a lease that ends at `end`, and return its claim."""

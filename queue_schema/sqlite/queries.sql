@@ -49,6 +49,21 @@ SELECT json_group_array(json_array(id, leased, created, delay_reported, domains)
     FROM message AS m WHERE held = 0 AND due <= ? ORDER BY due, leased, id LIMIT ?
 );
 
+-- As due_messages, for rules that ask for more than domains. A message with too many recipients comes with NULL for them.
+
+-- name: due_envelopes
+SELECT json_group_array(json_array(id, leased, created, delay_reported, domains, sender_local, sender_domain,
+                                   client, helo, protocol, login, recipients)) FROM (
+    SELECT id, leased, created, max(delay_reported, sender_local IS NULL) AS delay_reported,
+           sender_local, sender_domain, client, helo, protocol, login,
+           (SELECT json_group_array(DISTINCT r.domain) FROM recipient AS r
+            WHERE r.message_id = m.id AND r.due IS NOT NULL) AS domains,
+           (SELECT CASE WHEN count(*) <= ?3 THEN json_group_array(json_array(r.local, r.domain)) END
+            FROM (SELECT local, domain FROM recipient
+                  WHERE message_id = m.id AND due IS NOT NULL ORDER BY idx LIMIT ?3 + 1) AS r) AS recipients
+    FROM message AS m WHERE held = 0 AND due <= ?1 ORDER BY due, leased, id LIMIT ?2
+);
+
 -- name: defer
 UPDATE message NOT INDEXED SET due = deferred.due
 FROM (SELECT value ->> 0 AS id, value ->> 1 AS due FROM json_each(?1)) AS deferred

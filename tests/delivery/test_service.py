@@ -480,9 +480,9 @@ class LookingQueue(MemoryQueue):
     ) -> Deferred[list[Claim]]:
         def look(message: DueMessage) -> float | None:
             self.looks += 1
-            return None if deferral_filter is None else deferral_filter(message)
+            return None if deferral_filter is None else deferral_filter.until(message)
 
-        return super().claim(now, limit, lease, look)
+        return super().claim(now, limit, lease, DeferralFilter(look))
 
     def release_deferred(self, due: float, now: float, limit: int) -> Deferred[int]:
         if self.failing:

@@ -15,7 +15,19 @@ from twisted.python.failure import Failure
 
 from mta.blocking import run_inline
 from mta.message.body import MemoryBody
-from mta.queue.interface import Action, Claim, NewMail, Query, QueueError, QueueId, Settlement, Status, Verdict
+from mta.queue.interface import (
+    Action,
+    Claim,
+    DeferralFilter,
+    DueMessage,
+    NewMail,
+    Query,
+    QueueError,
+    QueueId,
+    Settlement,
+    Status,
+    Verdict,
+)
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.length import choose
@@ -120,14 +132,20 @@ class TwoQueues(RuleBasedStateMachine):
     def add_again(self, id):
         assert self.both("add", NewMail(id, envelope(), MemoryBody(b"")), self.clock) in ("refused", None)
 
-    @rule(target=claims, limit=st.integers(1, 4), wait=st.none() | seconds)
-    def claim(self, limit, wait):
-        deferral_filter = (
-            None if wait is None else lambda waiting: self.clock + wait if len(waiting.domains) == 1 else None
-        )
-        expected = result(self.memory.claim(self.clock, limit, LEASE, deferral_filter))
-        found = result(self.sqlite.claim(self.clock, limit, LEASE, deferral_filter))
-        assert plain(found) == plain(expected)
+    @rule(target=claims, limit=st.integers(1, 4), wait=st.none() | seconds, whole=st.booleans())
+    def claim(self, limit, wait, whole):
+        answers = []
+        for queue in (self.memory, self.sqlite):
+            asked: list[DueMessage] = []
+
+            def until(message: DueMessage, asked: list[DueMessage] = asked) -> float | None:
+                asked.append(message)
+                return self.clock + wait if len(message.domains) == 1 else None
+
+            deferral_filter = None if wait is None else DeferralFilter(until, whole)
+            found = result(queue.claim(self.clock, limit, LEASE, deferral_filter))
+            answers.append((plain(found), asked))
+        assert answers[0] == answers[1]
         return multiple(*found)
 
     @rule(

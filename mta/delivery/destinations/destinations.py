@@ -87,7 +87,7 @@ class Destinations:
         self._suspects = {name for name in self._suspects if self._takes_no_mail(name)}
         if self._overflow_of:
             self._overflow_of = {name: overflow for name, overflow in self._overflow_of.items() if overflow.needed}
-        return self._defer_until if self._suspects or self.unproven.full else None
+        return DeferralFilter(self._defer_until) if self._suspects or self.unproven.full else None
 
     def may_look_up(self, job: Job) -> bool:
         """Whether the domains of a message may be looked up now; if not, set the time of its next try."""

@@ -192,7 +192,8 @@ class SqliteQueue:
             selection = select_due(due, limit, deferral_filter)
             return self._commit.submit(partial(self._claim_selection, now, lease, selection), True)
 
-        return self._commit.submit(partial(due_messages, self._connection, now), True).addCallback(select_and_claim)
+        look = partial(due_messages, self._connection, now, with_envelopes=deferral_filter.with_envelopes)
+        return self._commit.submit(look, True).addCallback(select_and_claim)
 
     def _claim_selection(self, now: float, lease: float, selection: Selection) -> list[Claim]:
         defer(self._connection, selection.deferred, now)

@@ -1,5 +1,6 @@
 """Conversion between values and rows. An address is stored in its two parts, so that it need not be parsed again."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -111,6 +112,16 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
         sender, tuple(all_recipients), origin, _BODY_TYPES[body_type], bool(smtputf8), _RETS[ret], envid
     )
     return Claim(to_id(number), token, envelope, body, created, tuple(pending), bool(delay_reported))
+
+
+def read_due_envelope(row: Sequence[Any]) -> Envelope | None:
+    """Return the envelope of a due message, from the last seven columns of `due_envelopes`."""
+    local, domain, client, helo, protocol, login, recipients = row
+    if recipients is None:
+        return None
+    sender = None if local is None else Address(local, domain)
+    addresses = (Recipient(Address(*parts)) for parts in json.loads(recipients))
+    return Envelope(sender, tuple(addresses), Origin(client, helo, protocol, login))
 
 
 def read_state(due: float | None, row: Sequence[Any]) -> RecipientState:

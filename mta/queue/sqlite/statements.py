@@ -24,6 +24,7 @@ class Statements:
     claimable: str
     claimable_among: str
     due_messages: str
+    due_envelopes: str
     defer: str
     lease: str
     recipients: str

@@ -15,7 +15,17 @@ from functools import lru_cache
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.outcome import Delivered
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Action, Claim, DeferralFilter, DueMessage, NewMail, QueueId, Settlement, Verdict
+from mta.queue.interface import (
+    MAX_DUE_RECIPIENTS,
+    Action,
+    Claim,
+    DeferralFilter,
+    DueMessage,
+    NewMail,
+    QueueId,
+    Settlement,
+    Verdict,
+)
 from mta.queue.sqlite.group_commit import Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.rows import (
@@ -25,6 +35,7 @@ from mta.queue.sqlite.rows import (
     message_row,
     pending_of,
     read_claim,
+    read_due_envelope,
     recipient_row,
     verdict_row,
 )
@@ -34,6 +45,8 @@ from mta.queue.sqlite.statements import SQL
 CLAIM_BYTES = 16 * 1024 * 1024
 #: Messages that a claim with a filter looks at, which bounds how long it occupies the two threads.
 LOOKED_AT = 500
+#: The same if the filter asks for envelopes.
+LOOKED_AT_WHOLE = 100
 
 
 class Tables:
@@ -205,8 +218,12 @@ class Selection:
     deferred: Sequence[tuple[int, float]]
 
 
-def due_messages(connection: sqlite3.Connection, now: float) -> list[Candidate]:
+def due_messages(connection: sqlite3.Connection, now: float, *, with_envelopes: bool = False) -> list[Candidate]:
     """Return the messages that are due, longest due first. Raises sqlite3.Error."""
+    if with_envelopes:
+        parameters = (now, LOOKED_AT_WHOLE, MAX_DUE_RECIPIENTS)
+        (found,) = connection.execute(SQL.due_envelopes, parameters).fetchone()
+        return [_whole_candidate(*row) for row in json.loads(found)]
     (found,) = connection.execute(SQL.due_messages, (now, LOOKED_AT)).fetchone()
     return [_candidate(*row) for row in json.loads(found)]
 
@@ -216,7 +233,7 @@ def select_due(due: Sequence[Candidate], limit: int, deferral_filter: DeferralFi
     claim: list[int] = []
     deferred: list[tuple[int, float]] = []
     for number, message in due:
-        until = None if message is None else deferral_filter(message)
+        until = None if message is None else deferral_filter.until(message)
         if until is not None:
             deferred.append((number, until))
         elif len(claim) < limit:
@@ -239,6 +256,13 @@ def release_deferred(connection: sqlite3.Connection, due: float, now: float, lim
 
 def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
     return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains))
+
+
+def _whole_candidate(
+    number: int, leased: int, created: float, delay_reported: int, domains: str, *parts: str | None
+) -> Candidate:
+    envelope = read_due_envelope(parts)
+    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains), envelope)
 
 
 @lru_cache(maxsize=4096)

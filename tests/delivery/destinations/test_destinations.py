@@ -66,7 +66,7 @@ class DestinationsTests(SynchronousTestCase):
     def until(self, *domains: str) -> float | None:
         """Return until when a message for these domains would be left alone."""
         put_off = self.destinations.deferral_filter()
-        return None if put_off is None else put_off(DueMessage(NOW, delay_reported=False, domains=domains))
+        return None if put_off is None else put_off.until(DueMessage(NOW, delay_reported=False, domains=domains))
 
     def fall_silent(self) -> None:
         """Have what was sent so far leave a connection that answers nothing more."""

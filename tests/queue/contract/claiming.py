@@ -1,15 +1,22 @@
 """Claims, their release, due times, and the marks of copies in flight."""
 
+from collections.abc import Callable
+
+from mta.message.body import MemoryBody
+from mta.message.envelope import Envelope, Notify, Origin, Recipient
 from mta.queue.interface import (
+    MAX_DUE_RECIPIENTS,
     Action,
     Claim,
     DeferralFilter,
     DueMessage,
+    NewMail,
     Pending,
     Verdict,
 )
+from mta.smtp.address import Address
 from tests.queue.contract.case import QueueCase
-from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK
+from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, new_id
 
 
 class ClaimContract(QueueCase):
@@ -21,8 +28,15 @@ class ClaimContract(QueueCase):
         self.assertEqual([claim.id for claim in self.claims(NOW + 60, limit=2)], [late.id])
         self.assertEqual(self.claims(NOW + 60), [])
 
-    def claim_with_filter(self, deferral_filter: DeferralFilter, now: float = NOW, limit: int = 10) -> list[Claim]:
-        return self.now(self.queue.claim(now, limit, LEASE, deferral_filter))
+    def claim_with_filter(
+        self,
+        until: Callable[[DueMessage], float | None],
+        now: float = NOW,
+        limit: int = 10,
+        *,
+        with_envelopes: bool = False,
+    ) -> list[Claim]:
+        return self.now(self.queue.claim(now, limit, LEASE, DeferralFilter(until, with_envelopes)))
 
     def test_a_deferred_message_is_not_claimed_but_due_at_its_new_time(self):
         left, taken = self.added("a@dead.test"), self.added("b@live.test")
@@ -46,6 +60,49 @@ class ClaimContract(QueueCase):
         self.assertEqual(len(self.claim_with_filter(asked.append, NOW + 1)), 2)
         self.assertEqual([set(waiting.domains) for waiting in asked], [{"one.test", "three.test"}, {"four.test"}])
         self.assertEqual([(waiting.created, waiting.delay_reported) for waiting in asked], [(NOW, False), (NOW, True)])
+        self.assertEqual([waiting.envelope for waiting in asked], [None, None])
+
+    def test_a_filter_that_asks_for_envelopes_gets_the_waiting_recipients_and_the_origin(self):
+        whole = Envelope(
+            Address("alice", "a.test"),
+            tuple(
+                Recipient(Address(local, domain), Notify.SUCCESS, "rfc822;x@y.test")
+                for local, domain in (('odd" one', "b.test"), ("jürgen", "c.test"), ("postmaster", ""))
+            ),
+            Origin("2001:db8::7", "h.test", "ESMTPSA", "alice"),
+            smtputf8=True,
+            envid="QQ",
+        )
+        claim = self.now(self.queue.add(NewMail(new_id(), whole, MemoryBody(b"")), NOW, lease=LEASE))
+        self.settled(claim, Verdict(1, TOOK), Verdict(0, LATER, NOW), Verdict(2, LATER, NOW))
+        self.added("e@four.test", sender=None, due=NOW + 1)
+        asked: list[DueMessage] = []
+        self.assertEqual(len(self.claim_with_filter(asked.append, NOW + 1, with_envelopes=True)), 2)
+        waiting = tuple(Recipient(whole.recipients[index].address) for index in (0, 2))
+        self.assertEqual(asked[0].envelope, Envelope(whole.sender, waiting, whole.origin))
+        self.assertEqual((set(asked[0].domains), asked[0].delay_reported), ({"b.test", ""}, False))
+        assert asked[1].envelope is not None
+        self.assertEqual((asked[1].envelope.sender, asked[1].delay_reported), (None, True))
+
+    def test_a_message_with_very_many_recipients_comes_without_its_envelope(self):
+        for count in (MAX_DUE_RECIPIENTS, MAX_DUE_RECIPIENTS + 1):
+            self.added(*(f"r{number}@b.test" for number in range(count)))
+        asked: list[DueMessage] = []
+        self.claim_with_filter(asked.append, with_envelopes=True)
+        first, second = asked
+        assert first.envelope is not None
+        self.assertEqual(len(first.envelope.recipients), MAX_DUE_RECIPIENTS)
+        self.assertEqual((second.envelope, second.domains), (None, ("b.test",)))
+
+    def test_a_filter_that_asks_for_envelopes_defers_messages_as_any_other(self):
+        left, taken = self.added("a@b.test"), self.added("a@b.test", sender="carol@c.test")
+
+        def until(message: DueMessage) -> float | None:
+            assert message.envelope is not None
+            return NOW + 90 if str(message.envelope.sender) == "alice@example.org" else None
+
+        self.assertEqual([claim.id for claim in self.claim_with_filter(until, with_envelopes=True)], [taken.id])
+        self.assertEqual([claim.id for claim in self.claims(NOW + 90)], [left.id])
 
     def test_a_held_message_and_one_claimed_before_are_not_deferred(self):
         held, born = self.added("a@dead.test"), self.claimed("b@dead.test")
@@ -109,7 +166,7 @@ class DeferredContract(QueueCase):
         for fraction in range(0, 1000, 37):
             due = 1_764_447_385 + fraction / 1000
             filtered, claim = self.added(), self.claimed()
-            self.assertEqual(self.now(self.queue.claim(NOW, 10, LEASE, lambda _, due=due: due)), [])
+            self.assertEqual(self.now(self.queue.claim(NOW, 10, LEASE, DeferralFilter(lambda _, due=due: due))), [])
             self.now(self.queue.release(claim, due))
             self.assertEqual(self.now(self.queue.release_deferred(due, NOW, 10)), 2)
             self.assertEqual({each.id for each in self.claims()}, {filtered.id, claim.id})

@@ -1,6 +1,6 @@
 """The selection of due messages by a deferral filter."""
 
-from mta.queue.interface import DueMessage
+from mta.queue.interface import DeferralFilter, DueMessage
 from mta.queue.sqlite.tables import select_due
 
 
@@ -14,15 +14,15 @@ def dead_until_nine(message: DueMessage) -> float | None:
 
 def test_deferred_messages_make_way_for_those_behind_them():
     due = [(1, due_message("dead.test")), (2, due_message("live.test")), (3, due_message("dead.test"))]
-    selection = select_due(due, 10, dead_until_nine)
+    selection = select_due(due, 10, DeferralFilter(dead_until_nine))
     assert (selection.claim, selection.deferred) == ([2], [(1, 9.0), (3, 9.0)])
 
 
 def test_the_filter_is_not_asked_about_a_message_that_must_be_claimed():
-    assert select_due([(1, None)], 10, lambda _: 9.0).claim == [1]
+    assert select_due([(1, None)], 10, DeferralFilter(lambda _: 9.0)).claim == [1]
 
 
 def test_the_selection_ends_when_it_has_enough_messages():
     due = [(number, due_message("live.test")) for number in range(5)] + [(5, due_message("dead.test"))]
-    selection = select_due(due, 2, dead_until_nine)
+    selection = select_due(due, 2, DeferralFilter(dead_until_nine))
     assert (selection.claim, selection.deferred) == ([0, 1], [])
