@@ -8,7 +8,7 @@ from mta.delivery.task_group import TaskGroup
 from mta.dkim.signer import SignedBody, Signer
 from mta.fast_value import fast_value
 from mta.message.body import Body
-from mta.message.outcome import Outcome, TryLater
+from mta.message.outcome import Discarded, Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
 
 
@@ -21,7 +21,7 @@ class RecipientResult:
     recipients may share one.
     """
 
-    outcome: Outcome
+    outcome: Outcome | Discarded
     waited: float = 0.0
     transfer: float = 0.0
     security: str = ""
@@ -43,6 +43,7 @@ class Job:
         "next_try",
         "outgoing",
         "results",
+        "route_rules",
         "settled_early",
         "taken",
         "tasks",
@@ -64,6 +65,8 @@ class Job:
         self.cancelled = False
         #: When the recipients that were not tried are due again, wall-clock seconds; 0 means at once.
         self.next_try = 0.0
+        #: The places of the rules that decided on the ways of recipients, by index; None if no rule did.
+        self.route_rules: dict[int, str] | None = None
         #: The message as remote hosts get it; None for the body as it is.
         self.outgoing = SignedBody(signer) if signer else None
 

@@ -7,7 +7,7 @@ from mta.delivery.settlement import NO_REPORTS, Reports
 from mta.message import dsn
 from mta.message.body import MemoryBody
 from mta.message.envelope import Notify
-from mta.message.outcome import Delivered, Failed, TryLater
+from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail, Verdict
 from mta.retry_schedule import RetrySchedule
@@ -41,11 +41,14 @@ class DsnReporter:
         if claim.envelope.sender is None:
             return NO_REPORTS
         late = now - claim.created >= DELAY_SECONDS and not claim.delay_reported
-        told: dict[Notify, list[Verdict]] = {}
+        told: dict[Notify, list[dsn.ReportedRecipient]] = {}
         for verdict in verdicts:
+            if isinstance(verdict.outcome, Discarded):
+                continue
             event = _EVENTS[type(verdict.outcome)]
-            if (event is not Notify.DELAY or late) and claim.envelope.recipients[verdict.index].wants(event):
-                told.setdefault(event, []).append(verdict)
+            recipient = claim.envelope.recipients[verdict.index]
+            if (event is not Notify.DELAY or late) and recipient.wants(event):
+                told.setdefault(event, []).append(dsn.ReportedRecipient(recipient, verdict.outcome))
         if not told:
             return NO_REPORTS
         mails: list[NewMail] = []
@@ -57,8 +60,9 @@ class DsnReporter:
                 kinds.append(_KINDS[event])
         return Reports(mails, kinds, delay_reported=Notify.DELAY in told)
 
-    def _mail(self, event: Notify, claim: Claim, told: Sequence[Verdict], now: float) -> NewMail | None:
-        results = [dsn.ReportedRecipient(claim.envelope.recipients[verdict.index], verdict.outcome) for verdict in told]
+    def _mail(
+        self, event: Notify, claim: Claim, results: Sequence[dsn.ReportedRecipient], now: float
+    ) -> NewMail | None:
         id = self._ids.new(now)
         original = dsn.OriginalMessage(claim.id, claim.envelope, claim.body, claim.created)
         identity = dsn.ReportIdentity(self._name, id, self._token(), now)

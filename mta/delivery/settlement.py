@@ -8,7 +8,7 @@ from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
 from mta.event_log.log import Stages
 from mta.message.envelope import Notify
-from mta.message.outcome import Delivered, Failed, TryLater
+from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Settlement, Verdict
 from mta.retry_schedule import RetrySchedule
 
@@ -148,23 +148,33 @@ class Settler:
         if not in_time:
             self._event_log.lease_lost(job.claim.id)
             return
-        recipients = job.claim.envelope.recipients
+        recipients, rules = job.claim.envelope.recipients, job.route_rules
         for verdict in verdicts:
             address = recipients[verdict.index].address
             outcome = verdict.outcome
             result = job.results[verdict.index]
             earlier = result.earlier
+            rule = None if rules is None else rules.get(verdict.index)
             if isinstance(outcome, Delivered):
                 stages, signed_by = _stages(job, result, now), result.signed_by
                 self._event_log.delivered(
-                    job.claim.id, address, outcome, stages, result.security, signed_by=signed_by, earlier=earlier
+                    job.claim.id,
+                    address,
+                    outcome,
+                    stages,
+                    result.security,
+                    signed_by=signed_by,
+                    earlier=earlier,
+                    rule=rule,
                 )
             elif isinstance(outcome, TryLater):
-                self._event_log.deferred(job.claim.id, address, outcome, verdict.due or now, earlier=earlier)
+                self._event_log.deferred(job.claim.id, address, outcome, verdict.due or now, earlier=earlier, rule=rule)
                 if outcome.advice:
                     self._advise(outcome, now)
+            elif isinstance(outcome, Discarded):
+                self._event_log.discarded(job.claim.id, address, rule or outcome.rule)
             else:
-                self._event_log.failed(job.claim.id, address, outcome, earlier=earlier)
+                self._event_log.failed(job.claim.id, address, outcome, earlier=earlier, rule=rule)
                 if job.claim.envelope.sender is None:
                     self._event_log.unreported(job.claim.id, f"the report to <{address}> failed: {outcome.text}")
 

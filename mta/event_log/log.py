@@ -233,10 +233,12 @@ class EventLog:
         *,
         signed_by: str = "",
         earlier: TryLater | None = None,
+        rule: str | None = None,
     ) -> None:
         """The next host took the message for a recipient, under this protection and DKIM signature.
 
-        `earlier`, here and below, is the answer of the host that was tried before in the same attempt.
+        `earlier`, here and below, is the answer of the host that was tried before in the same attempt. `rule` is the
+        place of the rule that decided on the way of the mail.
         """
         fields: dict[str, Field] = {
             "id": id,
@@ -248,6 +250,7 @@ class EventLog:
             "transfer": stages.transfer,
             "tls": security or None,
             "dkim": signed_by or None,
+            "rule": rule,
             "earlier": _earlier(earlier),
             "reply": outcome.text,
         }
@@ -265,7 +268,14 @@ class EventLog:
         self._emit("alarm", id=id, text=text)
 
     def deferred(
-        self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float, *, earlier: TryLater | None = None
+        self,
+        id: QueueId,
+        to: Address,
+        outcome: TryLater,
+        next_attempt: float,
+        *,
+        earlier: TryLater | None = None,
+        rule: str | None = None,
     ) -> None:
         """An attempt failed for now; the next one is due at `next_attempt`."""
         self._emit(
@@ -275,11 +285,20 @@ class EventLog:
             host=outcome.host or None,
             status=outcome.status,
             next=timestamp(next_attempt),
+            rule=rule,
             earlier=_earlier(earlier),
             reply=outcome.text,
         )
 
-    def failed(self, id: QueueId, to: Address, outcome: Failed, *, earlier: TryLater | None = None) -> None:
+    def failed(
+        self,
+        id: QueueId,
+        to: Address,
+        outcome: Failed,
+        *,
+        earlier: TryLater | None = None,
+        rule: str | None = None,
+    ) -> None:
         """A recipient will not get the message."""
         self._emit(
             "failed",
@@ -287,9 +306,14 @@ class EventLog:
             to=_path(to),
             host=outcome.host or None,
             status=outcome.status,
+            rule=rule,
             earlier=_earlier(earlier),
             reply=outcome.text,
         )
+
+    def discarded(self, id: QueueId, to: Address, rule: str) -> None:
+        """A rule had a recipient discarded, so that the message is not sent there."""
+        self._emit("discarded", id=id, to=_path(to), rule=rule)
 
     def reported(self, id: QueueId, report: QueueId, kind: str, to: Address) -> None:
         """A report about a message was queued under an id of its own."""

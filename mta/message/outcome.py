@@ -1,7 +1,11 @@
-"""The outcome of one delivery attempt for one recipient: delivered, temporary failure, or permanent failure."""
+"""The outcome of one delivery attempt for one recipient: delivered, temporary failure, or permanent failure.
+
+A rule of the operator may have a recipient discarded instead of an attempt.
+"""
 
 import enum
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mta.fast_value import fast_value
 from mta.smtp.replies import Reply
@@ -71,3 +75,18 @@ class Failed:
 
 
 Outcome = Delivered | TryLater | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """The recipient is done without a delivery and without a report, because a rule of the operator says so."""
+
+    #: The place of the rule, and its name if it has one: `20-routes.toml:3 "no newsletters"`.
+    rule: str
+    #: No host was asked.
+    host: ClassVar[str] = ""
+
+    @property
+    def text(self) -> str:
+        """The words for the history."""
+        return f"discarded by the rule {self.rule}"

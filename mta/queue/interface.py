@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NewType, Protocol
 from mta.fast_value import fast_value
 from mta.message.body import Body
 from mta.message.envelope import Envelope, Recipient
-from mta.message.outcome import Delivered, Outcome
+from mta.message.outcome import Delivered, Discarded, Outcome
 
 if TYPE_CHECKING:
     # Without this import a health check costs half as much; it uses the errors here, but no queue.
@@ -102,7 +102,7 @@ class Verdict:
     """The outcome of one attempt for one recipient. `due` is the time of the next attempt, None if it is final."""
 
     index: int
-    outcome: Outcome
+    outcome: Outcome | Discarded
     due: float | None = None
     #: The DKIM signer of the copy that was sent, or the reason why it was not signed; "" if the relay does not sign.
     signed_by: str = ""
@@ -112,7 +112,9 @@ class Verdict:
         """The state of the recipient after this verdict."""
         if self.due is not None:
             return Status.WAITING
-        return Status.DELIVERED if isinstance(self.outcome, Delivered) else Status.FAILED
+        if isinstance(self.outcome, Delivered):
+            return Status.DELIVERED
+        return Status.REMOVED if isinstance(self.outcome, Discarded) else Status.FAILED
 
 
 @fast_value(frozen=True, slots=True)

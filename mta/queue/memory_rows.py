@@ -36,8 +36,9 @@ class MemoryRecipient:
         """Record a verdict, unless this recipient is final already."""
         if self.status is not Status.WAITING:
             return
-        self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
         self.status, self.due = verdict.status, verdict.due
+        if self.status is not Status.REMOVED:
+            self.pending = replace(self.pending, attempts=self.pending.attempts + 1)
         self.reply, self.host = verdict.outcome.text, verdict.outcome.host
         self.finished = now if self.due is None else None
         self.signed_by = verdict.signed_by

@@ -83,7 +83,7 @@ ORDER BY message_id, idx;
 UPDATE message SET delay_reported = max(delay_reported, ?) WHERE id = ? AND token = ? AND leased = 1;
 
 -- name: settle_recipient
-UPDATE recipient SET status = ?, attempts = attempts + 1, due = ?, reply = ?, host = ?, finished = ?, signed_by = ?
+UPDATE recipient SET status = ?1, attempts = attempts + (?1 <> 'removed'), due = ?, reply = ?, host = ?, finished = ?, signed_by = ?
 WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
 
 -- name: earliest_due

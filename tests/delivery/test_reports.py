@@ -5,7 +5,7 @@ from dataclasses import replace
 from harness.mail import claim
 from mta.delivery.reports import DELAY_SECONDS, DsnReporter
 from mta.message.envelope import Notify, Recipient
-from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.message.outcome import Delivered, Discarded, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Verdict
 from mta.retry_schedule import RetrySchedule, RetryStep, Shape
@@ -57,6 +57,13 @@ def test_success_is_reported_only_when_asked_and_not_passed_on() -> None:
     passed_on = Delivered("250 ok", "mx", reports_success=True)
     assert REPORTER.reports(mail, [Verdict(0, passed_on)], mail.created).kinds == []
     assert kinds(YES) == []
+
+
+def test_a_discarded_recipient_is_in_no_report() -> None:
+    asked = Recipient(parse_address("bob@b.test"), Notify.SUCCESS | Notify.FAILURE | Notify.DELAY)
+    mail = claim(asked)
+    verdicts = [Verdict(0, Discarded("20-routes.toml:3"))]
+    assert REPORTER.reports(mail, verdicts, mail.created + DELAY_SECONDS).kinds == ()
 
 
 def test_a_sender_that_wants_no_report_gets_none() -> None:

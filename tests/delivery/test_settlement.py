@@ -12,7 +12,7 @@ from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.settlement import Reports, Settler
 from mta.event_log.log import EventLog
-from mta.message.outcome import Delivered, Failed, TryLater
+from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.interface import Action, Claim, DueMessage, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.retry_schedule import RetrySchedule, RetryStep, Shape
@@ -20,6 +20,7 @@ from mta.retry_schedule import RetrySchedule, RetryStep, Shape
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 3600.0, 900.0),))
 YES = RecipientResult(Delivered("250 ok", "mx"))
+NO = RecipientResult(Failed("550 no", "mx"))
 LATER = RecipientResult(TryLater("451 later", "mx"))
 
 
@@ -113,6 +114,29 @@ class SettlerTests(SynchronousTestCase):
         assert self.settler.owed(DueMessage(NOW, delay_reported=True, domains=())) == NOW + 3600
         self.reporter.delay_seconds = 7200.0
         assert self.settler.owed(DueMessage(NOW, delay_reported=False, domains=())) == NOW + 3600
+
+    def test_the_log_names_the_rule_that_decided_on_the_way_of_a_recipient(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test", "joe@d.test", "ann@e.test", "tom@f.test")
+        job.route_rules = {index: f"20-routes.toml:{index}" for index in range(4)}
+        outcomes = (YES, LATER, RecipientResult(Discarded('20-routes.toml:2 "no news"')), NO, YES)
+        for index, result in enumerate(outcomes):
+            record(job, index, result)
+        self.successResultOf(self.settler.settle(job))
+        told = [line.split(" ", 1)[1] for line in self.lines]
+        assert [line.split()[0] for line in told] == ["delivered", "deferred", "discarded", "failed", "delivered"]
+        assert [f" rule=20-routes.toml:{index} " in line.replace("\n", " ") for index, line in enumerate(told)] == [
+            *[True] * 4,
+            False,
+        ]
+        assert told[2] == f"discarded id={job.claim.id} to=<joe@d.test> rule=20-routes.toml:2\n"
+        assert [state.status for state in self.states()] == [
+            Status.DELIVERED,
+            Status.WAITING,
+            Status.REMOVED,
+            Status.FAILED,
+            Status.DELIVERED,
+        ]
+        assert self.states()[2].reply == 'discarded by the rule 20-routes.toml:2 "no news"'
 
     def test_recipients_that_were_not_tried_stay_due(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")

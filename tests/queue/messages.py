@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.message.body import Body, MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
-from mta.message.outcome import Delivered, Failed, TryLater
+from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail, QueueId
 from mta.smtp.address import parse_address
@@ -19,6 +19,7 @@ _ids = IdSource(7)
 
 TOOK = Delivered("250 2.0.0 Ok: queued as 1A", "mx.example.test[192.0.2.1]:25")
 LATER = TryLater("451 4.7.1 Greylisted", "mx.example.test[192.0.2.1]:25")
+GONE = Discarded("20-routes.toml:3")
 NEVER = Failed("550 5.1.1 No such user", "mx.example.test[192.0.2.1]:25")
 
 

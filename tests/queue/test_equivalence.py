@@ -31,11 +31,11 @@ from mta.queue.interface import (
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.length import choose
-from tests.queue.messages import LATER, NEVER, NOW, TOOK, envelope, mail, octets
+from tests.queue.messages import GONE, LATER, NEVER, NOW, TOOK, envelope, mail, octets
 
 LEASE = 50.0
 seconds = st.integers(0, 120)
-outcomes = st.sampled_from([TOOK, LATER, NEVER])
+outcomes = st.sampled_from([TOOK, LATER, NEVER, GONE])
 verdict_parts = st.lists(st.tuples(st.integers(0, 2), outcomes, st.none() | seconds), max_size=4)
 _directories = itertools.count()
 

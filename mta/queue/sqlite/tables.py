@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mta.message.body import Body, FileBody, MemoryBody
-from mta.message.outcome import Delivered
+from mta.message.outcome import Delivered, Discarded
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
@@ -147,6 +147,8 @@ class Tables:
     def _count(self, verdict: Verdict) -> None:
         if isinstance(verdict.outcome, Delivered):
             self._ledger.delivered += 1
+        elif isinstance(verdict.outcome, Discarded):
+            self._ledger.removed += 1
         else:
             self._ledger.failed += 1
 

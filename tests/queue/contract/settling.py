@@ -2,6 +2,7 @@
 
 from mta.message.body import MemoryBody
 from mta.queue.interface import (
+    Ledger,
     NewMail,
     Query,
     QueueError,
@@ -10,7 +11,7 @@ from mta.queue.interface import (
     Verdict,
 )
 from tests.queue.contract.case import QueueCase
-from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, envelope, mail, octets
+from tests.queue.messages import GONE, LATER, LEASE, NEVER, NOW, TOOK, envelope, mail, octets
 
 
 class SettleContract(QueueCase):
@@ -57,6 +58,19 @@ class SettleContract(QueueCase):
         claim = self.claimed()
         self.settled(claim, Verdict(0, LATER))
         self.assertEqual(self.entry(claim.id).recipients[0].status, Status.FAILED)
+
+    def test_a_discarded_recipient_is_removed_and_its_rule_is_in_the_history(self):
+        claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
+        self.settled(claim, Verdict(0, GONE), Verdict(1, TOOK), now=NOW + 3)
+        first = self.entry(claim.id).recipients[0]
+        self.assertEqual((first.status, first.finished, first.due), (Status.REMOVED, NOW + 3, None))
+        self.assertEqual((first.reply, first.host, first.attempts), ("discarded by the rule 20-routes.toml:3", "", 0))
+        (again,) = self.claims()
+        self.settled(again, Verdict(2, GONE))
+        self.assertEqual(self.now(self.queue.find(Query())), [])
+        summary = self.now(self.queue.summary())
+        self.assertEqual(summary.ledger, Ledger(accepted=3, delivered=1, removed=2))
+        self.assertEqual((summary.failed, summary.unreported), (0, 0))
 
     def test_a_recipient_that_is_final_stays_so(self):
         claim = self.claimed("a@example.test", "b@example.test")
