@@ -80,6 +80,7 @@ MAY_IMPORT = {
         "mta.fast_value",
         "mta.inbound.networks",
         "mta.message",
+        "mta.routing.carriage",
         "mta.routing.choice",
         "mta.smtp",
         "mta.rules.rewriting",

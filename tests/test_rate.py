@@ -86,6 +86,12 @@ def test_a_clock_that_is_set_back_stops_nothing_for_that_span():
     assert window.next_start(5000.0) == 5060.0
 
 
+def test_a_clock_that_was_set_back_before_a_restart_stops_nothing_for_that_span():
+    window = RateWindow(Rate(1, 60))
+    window.load([(9000.0, 1), (10_000.0, 1)], 5000.0)
+    assert window.next_start(5000.0) == 5060.0
+
+
 def test_a_clock_that_is_a_little_behind_stands_still():
     window = RateWindow(Rate(1, 60))
     window.count(100.0)

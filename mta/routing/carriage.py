@@ -24,6 +24,9 @@ class Carriage:
 
     #: The places of the rules that any of the settings come from, each once, in the order of the rules.
     places: tuple[str, ...] = ()
+    #: Those of them that may not apply to another domain with the same hosts. Two domains with the same hosts whose
+    #: `apart` is different are different destinations; if it is the same, so is their carriage.
+    apart: tuple[str, ...] = ()
     #: The largest number of connections to the destination at the same time.
     connections: int | None = None
     #: The messages after which a connection is closed.

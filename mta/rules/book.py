@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mta.rules.conditions import Rule
     from mta.rules.rewriting.rewriting import Rewriting
     from mta.rules.routes import Routes
+    from mta.rules.transport import TransportRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,18 +20,19 @@ class RuleBook:
     acl: "Acl | None" = None
     rewrite: "Rewriting | None" = None
     router: "Routes | None" = None
+    transport: "TransportRules | None" = None
     digest: str = ""
 
     @property
     def rules(self) -> "tuple[Rule, ...]":
         """All rules, those of each stage in their order."""
-        stages = (self.acl, self.rewrite, self.router)
+        stages = (self.acl, self.rewrite, self.router, self.transport)
         return tuple(one.rule for stage in stages if stage is not None for one in stage.rules)
 
     @property
     def host_names(self) -> tuple[str, ...]:
         """The host names in `client` conditions, each once, whose addresses the relay must look up."""
-        stages = (self.acl, self.rewrite, self.router)
+        stages = (self.acl, self.rewrite, self.router, self.transport)
         return tuple(dict.fromkeys(name for stage in stages if stage is not None for name in stage.host_names))
 
 

@@ -167,6 +167,32 @@ class SizeCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class HostCondition:
+    """`host`: the hosts that mail may go to, of which one must match."""
+
+    names: TextPatterns
+    key: ClassVar[str] = "host"
+    stage: ClassVar[Stage] = Stage.RECIPIENT
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether a host matches."""
+        return any(map(self.names.matches, facts.hosts))
+
+
+@dataclass(frozen=True, slots=True)
+class SmarthostCondition:
+    """`smarthost`: the smarthost that takes the mail. Mail that goes to MX hosts has none."""
+
+    names: frozenset[str]
+    key: ClassVar[str] = "smarthost"
+    stage: ClassVar[Stage] = Stage.RECIPIENT
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether the smarthost is one of these."""
+        return facts.smarthost in self.names
+
+
+@dataclass(frozen=True, slots=True)
 class RulePlace:
     """The place of a rule: a file and the line of its table; a variable that stands for a rule has line 0."""
 

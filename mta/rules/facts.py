@@ -30,11 +30,12 @@ def not_looked_up(_name: str) -> None:
 
 @fast_value(frozen=True, slots=True)
 class Facts:
-    """The facts at one moment of a session.
+    """The facts at one moment of a session, or of a delivery.
 
     `client` is an IP address, and `trusted` whether it may send anywhere, by its network or a login. `sender` None is
     the null sender. `recipient` is None except while one recipient is decided on. `header` is the header block, or None
-    before the data. `size` is that of the message in octets: the announced one at MAIL, 0 if it is not known.
+    before the data. `size` is that of the message in octets: the announced one at MAIL, 0 if it is not known. `hosts`
+    and `smarthost` are names, known when mail is carried.
     """
 
     client: str
@@ -47,6 +48,8 @@ class Facts:
     header: bytes | None = None
     size: int = 0
     host_addresses: HostAddresses = not_looked_up
+    hosts: tuple[str, ...] = ()
+    smarthost: str = ""
     # The texts of header fields that were read, because several rules may ask for the same field.
     _texts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
