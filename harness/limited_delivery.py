@@ -18,6 +18,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
 from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.routing.choice import RouteChoice
 from mta.routing.route import Plan, Routing
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
@@ -30,11 +31,11 @@ FOUR_DAYS = RetrySchedule((RetryStep(Shape.FIXED, 4 * 86400.0, 900.0),))
 class _OneHost:
     """A router for which every domain has the one server as its host."""
 
-    def cached(self, _: str) -> Routing:
+    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing:  # noqa: ARG002
         return Plan("mx.test", ())
 
-    def resolve(self, domain: str) -> "Deferred[Routing]":
-        return succeed(self.cached(domain))
+    def resolve(self, domain: str, choice: RouteChoice | None = None) -> "Deferred[Routing]":
+        return succeed(self.cached(domain, choice))
 
 
 class _NoMailboxes:

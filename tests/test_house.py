@@ -158,7 +158,14 @@ MAY_IMPORT = {
     "mta.delivery": (
         _VALUES
         | _SEAMS
-        | {"mta.coroutines", "mta.delivery.destinations", "mta.delivery.remote", "mta.delivery.local", "mta.dkim"}
+        | {
+            "mta.coroutines",
+            "mta.routing.choice",
+            "mta.delivery.destinations",
+            "mta.delivery.remote",
+            "mta.delivery.local",
+            "mta.dkim",
+        }
         | {"mta.retry_schedule"}
     )
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
@@ -249,7 +256,8 @@ MAY_IMPORT = {
 MAY_IMPORT_EXACTLY = {
     "mta.queue.interface": {"mta.fast_value", "mta.message"},
     "mta.queue.ids": {"mta.queue.interface"},
-    "mta.routing.route": {"mta.message.outcome", "mta.routing.carriage"},
+    "mta.routing.route": {"mta.message.outcome", "mta.routing.carriage", "mta.routing.choice"},
+    "mta.routing.choice": {"mta.routing.route"},
     "mta.routing.hostpatterns": set(),
     "mta.event_log.log": {"mta.smtp", "mta.message", "mta.queue.interface", "mta.event_log.repeats"},
     "mta.delivery.local.rule": {"mta.smtp"},

@@ -101,7 +101,10 @@ def _provider(
     _unhonoured(reader, macros, {VERIFY_HOSTS}, f"the certificates of {providers} are always verified")
     _unhonoured(reader, macros, {PROTOCOL}, f"with {providers} the port determines the protocol")
     aliases = aliases or f"*.{host[0].partition('.')[2]}"
-    return SmarthostChoice(Smarthost((host,), TlsRule.VERIFY, login.credentials, (aliases,)), login.grant)
+    place = f"{login.credentials.settings}_USER"
+    ca_file = reader.get(table.SMARTHOST_CA_FILE)
+    smarthost = Smarthost((host,), TlsRule.VERIFY, login.credentials, (aliases,), place=place, ca_file=ca_file)
+    return SmarthostChoice(smarthost, login.grant)
 
 
 def _own_smarthost(
@@ -119,7 +122,15 @@ def _own_smarthost(
         _unused(reader, (table.SMARTHOST_TOKEN_SCOPE,), "SMARTHOST_TOKEN_URL is not set")
     implicit = True if PROTOCOL in macros.changes else None
     aliases = _aliases(reader, login)
-    smarthost = Smarthost(_hosts(reader), tls, login.credentials if login else None, aliases, implicit)
+    smarthost = Smarthost(
+        _hosts(reader),
+        tls,
+        login.credentials if login else None,
+        aliases,
+        implicit,
+        ca_file=reader.get(table.SMARTHOST_CA_FILE),
+        client_certificate=certificate is not None,
+    )
     return SmarthostChoice(smarthost, login.grant if login else None, certificate)
 
 

@@ -13,8 +13,9 @@ from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Expanded, LocalDelivery, Outcomes
 from mta.delivery.task_group import TaskGroup
-from mta.message.outcome import Outcome, TryLater
+from mta.message.outcome import Failed, Outcome, TryLater
 from mta.queue.interface import Pending
+from mta.routing.choice import Discard, Fail
 from mta.routing.route import Local, Plan, Router, Routing
 
 #: Seconds for which recipients wait for the look-ups of others, so that those who share a destination share a
@@ -128,6 +129,10 @@ class Dispatcher:
         for routing, recipients in routed:
             if isinstance(routing, Local):
                 local += recipients
+            elif isinstance(routing, Fail):
+                yield Failed(routing.text, status=routing.status), recipients
+            elif isinstance(routing, Discard):
+                raise NotImplementedError("no rule discards mail yet")
             else:
                 yield routing, recipients
         for part in self._local.deliver(job.claim, local) if local else ():

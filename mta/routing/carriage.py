@@ -1,13 +1,20 @@
 """The carriage of mail as the operator's rules want it: connections, rates, TLS, names and addresses of the relay.
 
-A router puts it on a plan. Routing applies `tls`, `port` and `ipv6`, the connector `helo` and `source`, and the
-destination the rest.
+A router puts it on a plan, which then has a destination of its own. Routing applies `tls`, `port` and `ipv6`, the
+connector `helo` and `source`, and the destination the rest.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from mta.message.outcome import TryLater
 from mta.rate import Rate
-from mta.routing.route import TlsRule
+from mta.routing.destination_names import carried_destination
+from mta.routing.route import Plan, Route, TlsRule
+from mta.routing.rules import RouterRules
+
+# Each is stricter than the one before.
+_BY_STRICTNESS = (TlsRule.NONE, TlsRule.OPPORTUNISTIC, TlsRule.REQUIRE, TlsRule.VERIFY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +52,40 @@ class Carriage:
     source: tuple[str, ...] = ()
     #: Whether IPv6 addresses are used.
     ipv6: bool | None = None
+
+
+def carried(plan: Plan, carriage: Carriage, rules: RouterRules) -> Plan | TryLater:
+    """Return a plan as the carriage wants it, or the reason why no route of it can be used."""
+    routes = tuple(_routes(plan, carriage, rules))
+    if routes:
+        return Plan(carried_destination(plan.destination, carriage.places), routes, carriage)
+    return TryLater(_why_none(plan, carriage), status="4.4.4")
+
+
+def _routes(plan: Plan, carriage: Carriage, rules: RouterRules) -> Iterator[Route]:
+    for route in plan.routes:
+        port, tls = route.port, _tls(route, carriage.tls)
+        if carriage.port is not None and route.smarthost is None:
+            port = carriage.port
+        by_wrong_family = carriage.ipv6 is False and ":" in route.address
+        if not by_wrong_family and (port == route.port or not rules.listening.includes(route.address, port)):
+            implicit = route.implicit_tls and tls is not TlsRule.NONE
+            yield replace(route, port=port, tls=tls, implicit_tls=implicit)
+
+
+def _tls(route: Route, wanted: TlsRule | None) -> TlsRule:
+    """Return the TLS rule of a route. A login gets what its smarthost demands, or stricter, because it is a secret."""
+    if wanted is None:
+        return route.tls
+    if route.credentials is None:
+        return wanted
+    return max(route.tls, wanted, key=_BY_STRICTNESS.index)
+
+
+def _why_none(plan: Plan, carriage: Carriage) -> str:
+    hosts = ", ".join(dict.fromkeys(route.host for route in plan.routes))
+    why = "this relay itself" if carriage.port is not None else ""
+    if carriage.ipv6 is False:
+        why = f"{why}, or an IPv6 address while IPv6 is off" if why else "an IPv6 address while IPv6 is off"
+    port = "" if carriage.port is None else f", port {carriage.port},"
+    return f"{hosts}{port} is {why}: check {' and '.join(carriage.places)}"

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -19,6 +18,7 @@ from mta.dns.answers import (
 )
 from mta.dns.message import MAX_EXCHANGERS
 from mta.message.outcome import ErrorKind, Failed, TryLater
+from mta.routing.destination_names import mx_destination
 from mta.routing.mx_order import by_preference, fair_shares, interleave, preferred_to
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Plan, Route, Routing
@@ -27,10 +27,6 @@ from mta.smtp.address import literal_ip
 
 #: MX hosts whose addresses are looked up at a time. The next ones follow if no address of these can be used.
 PARALLEL_LOOKUPS = 10
-#: Characters up to which a destination's name lists all its hosts; a longer list becomes the first host and a digest.
-MAX_DESTINATION_LENGTH = 200
-# Hexadecimal digits kept of the digest: 128 bits, so that a host list with the same digest cannot be constructed.
-_DIGEST_LENGTH = 32
 #: Seconds for which a routing is valid that does not depend on the DNS.
 STATIC_TTL = 3600.0
 
@@ -133,7 +129,7 @@ class DirectRouting:
             if addresses and (limit is None or host.record.preference < limit)
         ][: self._rules.max_hosts]
         if chosen:
-            return Plan(_destination(preferred_to(candidates, limit)), self._routes(chosen))
+            return Plan(mx_destination(record.host for record in preferred_to(candidates, limit)), self._routes(chosen))
         before = [host for host in hosts if limit is None or host.record.preference < limit]
         return self._why_none(domain, before, looped=looped or limit is not None)
 
@@ -197,19 +193,6 @@ def _mx_records(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed 
     # RFC 7505 section 3: the root besides other hosts has no meaning.
     named = tuple(record for record in answer.records if record.host)
     return named or Failed(f"domain {domain} accepts no mail (null MX)", status="5.1.10")
-
-
-def _destination(records: Sequence[MxRecord]) -> str:
-    """Return a name for this set of hosts, which is the same for all domains that have it, whatever the preferences.
-
-    The name depends on all hosts, because two domains that share only some hosts must not share limits. Its length is
-    bounded, because with several workers it is sent over a channel for each connection.
-    """
-    hosts = sorted(record.host for record in records)
-    text = ",".join(hosts)
-    if len(hosts) == 1 or len(text) <= MAX_DESTINATION_LENGTH:
-        return text
-    return f"{hosts[0]} and {len(hosts) - 1} more ({sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]})"
 
 
 def _private_only(domain: str, addresses: Sequence[str]) -> Failed:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mta.message.outcome import Failed, TryLater
+from mta.routing.choice import Discard, Fail, RouteChoice
 
 # A relay without rules has no carriages.
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Smarthost:
     place: str = field(default="SMARTHOST_ADDRESS", compare=False)
     #: The authorities that the hosts' certificates must come from. None: the system's.
     ca_file: Path | None = None
+    #: Whether the hosts that get the credentials are shown the client certificate of the relay too.
+    client_certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ class Route:
     lmtp: bool = False
     #: The preference of its MX record; None for a host from the settings or an address literal.
     preference: int | None = None
-    #: Whether the host is the smarthost, whose refusals may be about this relay instead of the message.
-    smarthost: bool = False
+    #: The smarthost that the host belongs to; its refusals may be about this relay instead of the message.
+    smarthost: Smarthost | None = None
 
     @property
     def label(self) -> str:
@@ -123,7 +126,7 @@ class Local:
     """The domain is local: its mail goes to mailboxes on this host."""
 
 
-Routing = Plan | Local | Failed | TryLater
+Routing = Plan | Local | Failed | TryLater | Discard | Fail
 
 
 def memory_size(routing: Routing) -> int:
@@ -132,7 +135,7 @@ def memory_size(routing: Routing) -> int:
         case Plan():
             texts = sum(len(route.host) + len(route.address) for route in routing.routes)
             return _ROUTING_OCTETS + len(routing.destination) + texts + _ROUTE_OCTETS * len(routing.routes)
-        case Local():
+        case Local() | Discard():
             return _ROUTING_OCTETS
     return _ROUTING_OCTETS + len(routing.text)
 
@@ -140,8 +143,11 @@ def memory_size(routing: Routing) -> int:
 class Router(Protocol):
     """Finds the routing of mail for a recipient domain."""
 
-    def cached(self, domain: str) -> Routing | None:
-        """Return the routing if it is known without a DNS look-up; otherwise None, and `resolve` must be used."""
+    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+        """Return the routing if it is known without a DNS look-up; otherwise None, and `resolve` must be used.
 
-    def resolve(self, domain: str) -> Awaitable[Routing]:
+        `choice` is that of an operator's rule, if one applies; local domains stay local whatever it is.
+        """
+
+    def resolve(self, domain: str, choice: RouteChoice | None = None) -> Awaitable[Routing]:
         """Return the routing, with DNS look-ups if needed. Does not raise for any behaviour of the DNS."""

@@ -2,24 +2,41 @@
 
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from mta.dns.answers import Resolver
 from mta.dns.cache import SingleFlight, TtlCache
+from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.direct import DirectRouting
 from mta.routing.nat64 import Nat64
-from mta.routing.route import Local, Routing, memory_size
+from mta.routing.route import Local, Plan, Routing, Smarthost, memory_size
 from mta.routing.rules import Decision, RouterRules
-from mta.routing.smarthost import DESTINATION, SmarthostRouting
+from mta.routing.smarthost import SmarthostRouting
+
+if TYPE_CHECKING:
+    from mta.routing.carriage import Carriage
 
 #: Seconds after which the random order of equal hosts changes, even if the DNS answers have a longer TTL.
 MAX_PLAN_TTL = 60.0
 MAX_PLANS = 50_000
 
 _LOCAL = Local()
+# The key of the plan for all domains that are not local, in place of a domain.
+_ALL = " "
+
+#: Returns the carriage of mail for a domain, by the name of the smarthost, "" for MX hosts, and the hosts of the plan.
+CarriageOf: TypeAlias = Callable[[str, str, tuple[str, ...]], "Carriage | None"]
+# Where mail goes: to the MX hosts of a domain, or to a smarthost.
+_Way: TypeAlias = str | Smarthost
+# The key of a plan: its way, _ALL for the smarthost of the settings, or with a carriage the recipient's domain as well.
+_Key: TypeAlias = _Way | tuple[str, _Way]
 
 
 class MailRouter:
-    """Routes local domains to mailboxes, all others to the smarthost, or without a smarthost to their MX hosts."""
+    """Routes local domains to mailboxes, all others to the smarthost, or without a smarthost to their MX hosts.
+
+    A choice, which an operator's rule makes, routes a domain that is not local differently.
+    """
 
     def __init__(
         self,
@@ -27,32 +44,78 @@ class MailRouter:
         resolver: Resolver,
         seconds: Callable[[], float],
         rng: random.Random | None = None,
+        carriage_of: CarriageOf | None = None,
     ) -> None:
         """Prepare; `seconds` is a monotonic clock, `rng` draws the order of equal hosts."""
         rng = rng or random.SystemRandom()
+        self._rules = rules
         self._is_local = rules.is_local
+        self._shared_key = _ALL if rules.smarthost else ""
+        self._seconds = seconds
         self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), rng)
-        self._smarthost = SmarthostRouting(rules.smarthost, rules, resolver, rng) if rules.smarthost else None
-        self._plans: TtlCache[str, Routing] = TtlCache(MAX_PLANS, seconds, memory_size)
-        self._running: SingleFlight[str, Routing] = SingleFlight()
+        self._by_smarthost = SmarthostRouting(rules, resolver, rng)
+        self.use(carriage_of)
 
-    def cached(self, domain: str) -> Routing | None:
-        """Return the routing if it is local or cached; otherwise None, and `resolve` must be used."""
+    def use(self, carriage_of: CarriageOf | None) -> None:
+        """Use other rules for the carriage from now on, and forget all routings, which other rules may have made."""
+        self._carriage_of = carriage_of
+        # New objects, because look-ups that are running still put their routings into the old ones.
+        self._plans: TtlCache[_Key, Routing] = TtlCache(MAX_PLANS, self._seconds, memory_size)
+        self._running: SingleFlight[_Key, Routing] = SingleFlight()
+
+    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+        """Return the routing if it needs no look-up or is cached; otherwise None, and `resolve` must be used."""
         if self._is_local(domain):
             return _LOCAL
-        return self._plans.get(DESTINATION if self._smarthost else domain)
+        if choice is None and self._carriage_of is None:
+            return self._plans.get(self._shared_key or domain)
+        if isinstance(choice, Discard | Fail):
+            return choice
+        return self._plans.get(self._key(domain, self._way(domain, choice)))
 
-    async def resolve(self, domain: str) -> Routing:
+    async def resolve(self, domain: str, choice: RouteChoice | None = None) -> Routing:
         """Return the routing, with DNS look-ups if needed; equal hosts are in a new random order."""
         if self._is_local(domain):
             return _LOCAL
-        key = DESTINATION if self._smarthost else domain
-        return await self._running.run(key, lambda: self._resolve(key))
+        if isinstance(choice, Discard | Fail):
+            return choice
+        way = self._way(domain, choice)
+        key = self._key(domain, way)
+        return await self._running.run(key, lambda: self._resolve(domain, way, key))
 
-    async def _resolve(self, key: str) -> Routing:
-        decision = await self._ask(key)
-        self._plans.put(key, decision.routing, min(decision.ttl, MAX_PLAN_TTL))
-        return decision.routing
+    def _way(self, domain: str, choice: RouteChoice | None) -> _Way:
+        """Return where mail for a domain goes by a choice, or without one."""
+        match choice:
+            case MxOf(other):
+                return other or domain
+            case ViaSmarthost(smarthost):
+                return smarthost
+        return self._rules.smarthost or domain
 
-    async def _ask(self, key: str) -> Decision:
-        return await (self._smarthost.resolve() if self._smarthost else self._direct.resolve(key))
+    def _key(self, domain: str, way: _Way) -> _Key:
+        if self._carriage_of is not None:
+            return domain, way
+        return _ALL if way == self._rules.smarthost else way
+
+    async def _resolve(self, domain: str, way: _Way, key: _Key) -> Routing:
+        plans, carriage_of = self._plans, self._carriage_of
+        decision = await self._ask(way)
+        routing = decision.routing
+        if carriage_of is not None and isinstance(routing, Plan):
+            name = "" if isinstance(way, str) else way.name
+            hosts = tuple(dict.fromkeys(route.host for route in routing.routes))
+            carriage = carriage_of(domain, name, hosts)
+            if carriage is not None:
+                routing = _carried(routing, carriage, self._rules)
+        plans.put(key, routing, min(decision.ttl, MAX_PLAN_TTL))
+        return routing
+
+    async def _ask(self, way: _Way) -> Decision:
+        return await (self._direct.resolve(way) if isinstance(way, str) else self._by_smarthost.resolve(way))
+
+
+def _carried(plan: Plan, carriage: "Carriage", rules: RouterRules) -> Routing:
+    # Imported if needed, because a relay without rules has no carriages.
+    from mta.routing.carriage import carried  # noqa: PLC0415
+
+    return carried(plan, carriage, rules)

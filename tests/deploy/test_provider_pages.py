@@ -13,10 +13,11 @@ from mta.oauth.grants import Provider, RefreshToken
 from mta.routing.route import Route, TokenCredentials
 from mta.smtp.replies import Reply
 from tests.deploy.manifests import ROOT
+from tests.fakes.smarthosts import SMARTHOST
 
 PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("microsoft365", "gmail")}
 GRANT = RefreshToken("https://login.test/token", "id", "", "token", provider=Provider.MICROSOFT)
-ROUTE = Route("smtp.test", "192.0.2.1", 587, credentials=TokenCredentials("a@x.test", "O365"), smarthost=True)
+ROUTE = Route("smtp.test", "192.0.2.1", 587, credentials=TokenCredentials("a@x.test", "O365"), smarthost=SMARTHOST)
 # The first cells of the tables that quote a remote.
 CELLS = [cell for page in PAGES.values() for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)]
 QUOTED = [quote for cell in CELLS for quote in re.findall(r"`([^`]*)`", cell)]

@@ -2,21 +2,29 @@
 
 from twisted.internet.defer import Deferred, succeed
 
+from mta.routing.choice import Discard, Fail, RouteChoice, ViaSmarthost
 from mta.routing.route import Plan, Routing
 
 
 class FakeRouter:
-    """Every domain goes to `mx.test` unless `routings` says otherwise; domains in `slow` must be asked for."""
+    """Every domain goes to `mx.test` unless `routings` says otherwise; domains in `slow` must be asked for.
+
+    A choice of no host is the routing itself, one of a smarthost a plan for the destination of its name.
+    """
 
     def __init__(self) -> None:
         self.routings: dict[str, Routing] = {}
         self.slow: dict[str, Deferred[Routing]] = {}
 
-    def cached(self, domain: str) -> Routing | None:
-        return None if domain in self.slow else self._routing(domain)
+    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+        return None if domain in self.slow else self._routing(domain, choice)
 
-    def resolve(self, domain: str) -> Deferred[Routing]:
-        return self.slow[domain] if domain in self.slow else succeed(self._routing(domain))
+    def resolve(self, domain: str, choice: RouteChoice | None = None) -> Deferred[Routing]:
+        return self.slow[domain] if domain in self.slow else succeed(self._routing(domain, choice))
 
-    def _routing(self, domain: str) -> Routing:
+    def _routing(self, domain: str, choice: RouteChoice | None) -> Routing:
+        if isinstance(choice, Discard | Fail):
+            return choice
+        if isinstance(choice, ViaSmarthost):
+            return Plan(choice.smarthost.name, ())
         return self.routings.get(domain, Plan("mx.test", ()))

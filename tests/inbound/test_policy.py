@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred
 
 from mta.inbound.policy import Client, DomainCheck, RelayPolicy
 from mta.message.outcome import Failed, TryLater
+from mta.routing.choice import RouteChoice
 from mta.routing.route import Plan, Routing
 from mta.smtp.address import Address
 from mta.smtp.domains import domain_list
@@ -119,10 +120,10 @@ class SlowRouter:
         self.memory = memory
         self.finding: Deferred[Routing] = Deferred()
 
-    def cached(self, domain: str) -> Routing | None:
+    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
         return self.memory
 
-    def resolve(self, domain: str) -> Deferred[Routing]:
+    def resolve(self, domain: str, choice: RouteChoice | None = None) -> Deferred[Routing]:
         return self.finding
 
 

@@ -11,7 +11,7 @@ from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import FAILURE_TTL
 from mta.dns.message import MAX_EXCHANGERS
 from mta.message.outcome import ErrorKind, Failed, TryLater
-from mta.routing.direct import MAX_DESTINATION_LENGTH
+from mta.routing.destination_names import MAX_DESTINATION_LENGTH
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan, Router, Routing, TlsRule
 from mta.routing.router import MAX_PLAN_TTL, MailRouter

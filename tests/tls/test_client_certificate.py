@@ -15,11 +15,14 @@ from mta.tls.client import TrustStore
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.context import new_context
 from mta.tls.pem_files import CertificateError
+from tests.fakes.smarthosts import SMARTHOST
 
 ROOT = authority()
 SERVER = ROOT.leaf(["smtp.x.test"])
 OWN, NEWER = ROOT.leaf(["relay.test"]), ROOT.leaf(["newer.test"])
-ROUTE = Route("smtp.x.test", "192.0.2.1", 587, TlsRule.REQUIRE, credentials=CertificateCredentials(), smarthost=True)
+ROUTE = Route(
+    "smtp.x.test", "192.0.2.1", 587, TlsRule.REQUIRE, credentials=CertificateCredentials(), smarthost=SMARTHOST
+)
 
 
 class Anything:
@@ -72,7 +75,7 @@ def test_it_is_shown_to_the_smarthost_that_may_be_given_the_login(
     assert shown(store, replace(ROUTE, credentials=credentials, tls=rule)) == "CN=relay.test"
 
 
-@pytest.mark.parametrize("route", [replace(ROUTE, credentials=None), replace(ROUTE, smarthost=False)])
+@pytest.mark.parametrize("route", [replace(ROUTE, credentials=None), replace(ROUTE, smarthost=None)])
 def test_it_is_shown_to_no_other_host(make: Make, told: list[str], route: Route) -> None:
     assert shown(TrustStore(None, told.append, make(OWN)), route) == ""
     assert shown(TrustStore(None, told.append), ROUTE) == ""

@@ -4,6 +4,7 @@ from mta.cli.explain.parts import DecidingParts
 from mta.cli.explain.values import RouteKind, RouteVerdict
 from mta.config.summary import describe_local_delivery
 from mta.message.outcome import Failed, TryLater
+from mta.routing.choice import Discard, Fail
 from mta.routing.route import Local, Smarthost
 from mta.smtp.address import Address, bracketed, literal_ip
 
@@ -25,6 +26,10 @@ async def decide_route(address: Address, relay: DecidingParts) -> RouteVerdict:
             return RouteVerdict(recipient, kind, f"waits: {routing.text}", (), setting)
         case Local():
             return _local(recipient, domain, relay)
+        case Fail(text):
+            return RouteVerdict(recipient, kind, f"returned: {text}", (), setting, failed=True)
+        case Discard():
+            return RouteVerdict(recipient, kind, "discarded", (), setting)
     labels = tuple(route.label for route in routing.routes)
     return RouteVerdict(recipient, kind, f"{words}: {', '.join(labels)}" if relay.dns else words, labels, setting)
 
@@ -46,15 +51,9 @@ def _configured(address: Address, relay: DecidingParts) -> tuple[str, tuple[str,
     settings = relay.settings
     if settings.smarthost is not None:
         hosts = tuple(f"{bracketed(host)}:{port}" for host, port in settings.smarthost.hosts)
-        return f"the smarthost {', '.join(hosts)}", hosts, _smarthost_setting(settings.smarthost)
+        return f"the smarthost {', '.join(hosts)}", hosts, settings.smarthost.place
     port = settings.port_out
     if address.is_literal:
         host = f"{bracketed(literal_ip(address.domain))}:{port}"
         return "the host of the address literal", (host,), ""
     return f"the MX hosts of {address.domain}, port {port}", (), ""
-
-
-def _smarthost_setting(smarthost: Smarthost) -> str:
-    """Return the setting that has named the smarthost."""
-    prefix = "SMARTHOST" if smarthost.credentials is None else smarthost.credentials.settings
-    return "SMARTHOST_ADDRESS" if prefix == "SMARTHOST" else f"{prefix}_USER"

@@ -7,6 +7,7 @@ from mta.delivery.remote.interface import Connection, TransactionResult
 from mta.message.outcome import Delivered, ErrorKind, Failed, TryLater
 from tests.drivers.connector_case import ROUTE, TAKEN, Case, request
 from tests.fakes.memory_reactor import Wire
+from tests.fakes.smarthosts import SMARTHOST
 
 
 class DeliverTests(Case):
@@ -44,7 +45,7 @@ class DeliverTests(Case):
 
     def test_no_refusal_of_mail_by_the_smarthost_is_final_and_each_has_advice(self) -> None:
         for line in ("530 5.7.0 authentication required", "550 5.7.1 not owned by user", "554 no", "501 5.1.7 bad"):
-            connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
+            connection, wire = self.ready(route=replace(ROUTE, smarthost=SMARTHOST))
             delivering = connection.deliver(request("bob@b.test", "eve@b.test"))
             wire.says(line, *["503 MAIL first"] * 3)
             for outcome in self.successResultOf(delivering).outcomes.values():
@@ -54,7 +55,7 @@ class DeliverTests(Case):
             self.assertTrue(connection.usable)
 
     def test_a_smarthost_that_refuses_the_sender_later_is_tried_later_and_a_recipient_fails(self) -> None:
-        connection, wire = self.ready(route=replace(ROUTE, smarthost=True))
+        connection, wire = self.ready(route=replace(ROUTE, smarthost=SMARTHOST))
         delivering = connection.deliver(request("bob@b.test", "eve@b.test", "joe@b.test"))
         wire.says(
             "250 ok",

@@ -7,6 +7,7 @@ from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.route import Credentials, Route, TlsRule
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.tls.client import Fault
+from tests.fakes.smarthosts import SMARTHOST
 
 SECRET = Credentials("the-user", "the-password")
 
@@ -76,7 +77,7 @@ def test_a_failed_session_has_the_kind_that_retry_rules_name(of_session: Failure
 
 def test_a_smarthost_that_refuses_the_session_is_asked_to_allow_this_host() -> None:
     text = operator_hint(
-        SessionFailure(FailureKind.REFUSED, "4.7.1", "554 no"), Route("h.test", "192.0.2.1", 25, smarthost=True)
+        SessionFailure(FailureKind.REFUSED, "4.7.1", "554 no"), Route("h.test", "192.0.2.1", 25, smarthost=SMARTHOST)
     ).text
     assert text.startswith(
         "the smarthost refuses this relay: 554 no; mail stays queued. Have it allow this host's address"
@@ -84,7 +85,7 @@ def test_a_smarthost_that_refuses_the_session_is_asked_to_allow_this_host() -> N
 
 
 def test_a_smarthost_without_tls_on_a_port_that_begins_with_it_is_tried_on_another_port() -> None:
-    route = Route("h.test", "192.0.2.1", 2465, smarthost=True)
+    route = Route("h.test", "192.0.2.1", 2465, smarthost=SMARTHOST)
     text = operator_hint(SessionFailure(FailureKind.TLS_FAILED, "4.7.5", "not TLS"), route).text
     assert text == "TLS failed: not TLS; mail stays queued. Port 2465 begins with TLS: try port 2587"
 

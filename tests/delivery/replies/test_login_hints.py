@@ -8,6 +8,7 @@ from mta.delivery.replies.smarthost_refusals import OwnSmarthost
 from mta.routing.route import AnyCredentials, CertificateCredentials, Credentials, Route, TlsRule, TokenCredentials
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.replies import Reply
+from tests.fakes.smarthosts import SMARTHOST
 
 PASSWORD = Credentials("the-user", "the-password")
 O365, GMAIL, OWN = (TokenCredentials("the-user", settings) for settings in ("O365", "GMAIL", "SMARTHOST"))
@@ -30,7 +31,7 @@ GOOGLE_TOKEN = f"{GOOGLE} (XOAUTH2: status 400, scope https://mail.google.com/)"
 
 def hint(kind: FailureKind, text: str, credentials: AnyCredentials, rule: TlsRule = TlsRule.VERIFY) -> str:
     """Return the advice, which is the text behind that of the failure."""
-    route = Route("smtp.x.test", "192.0.2.1", 587, rule, credentials=credentials, smarthost=True)
+    route = Route("smtp.x.test", "192.0.2.1", 587, rule, credentials=credentials, smarthost=SMARTHOST)
     whole = operator_hint(SessionFailure(kind, "4.7.8", text), route).text
     assert "the-" not in whole
     assert "\n" not in whole

@@ -6,8 +6,9 @@ from mta.delivery.replies.smarthost_refusals import WORDS, Blame, OwnSmarthost, 
 from mta.routing.route import Credentials, Route
 from mta.smtp.client.reply_reader import ReplyReader
 from mta.smtp.replies import Reply
+from tests.fakes.smarthosts import SMARTHOST
 
-ROUTE = Route("smtp.test", "192.0.2.1", 587, smarthost=True)
+ROUTE = Route("smtp.test", "192.0.2.1", 587, smarthost=SMARTHOST)
 LOGIN, RELAYING, SENDER, ACCOUNT, NAME = Blame.LOGIN, Blame.RELAYING, Blame.SENDER, Blame.ACCOUNT, Blame.NAME
 CLEAR = Blame.CLEAR
 

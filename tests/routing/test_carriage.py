@@ -1,0 +1,66 @@
+"""A plan as the carriage of rules wants it: TLS, port and address families of its routes."""
+
+from dataclasses import replace
+
+import pytest
+
+from mta.message.outcome import TryLater
+from mta.routing.carriage import Carriage, carried
+from mta.routing.private_addresses import OwnSockets
+from mta.routing.route import Credentials, Plan, Route, TlsRule
+from mta.routing.rules import RouterRules
+from mta.smtp.domains import domain_list
+from tests.fakes.smarthosts import SMARTHOST
+
+RULES = RouterRules("relay.test", domain_list([]), domain_list([]), listening=OwnSockets([("192.0.2.1", 2525)]))
+MX = (Route("mx.test", "192.0.2.1", 25), Route("mx.test", "2001:db8::1", 25))
+OWN = Route("smtp.test", "192.0.2.1", 465, TlsRule.VERIFY, implicit_tls=True, smarthost=SMARTHOST)
+WITH_LOGIN = replace(OWN, credentials=Credentials("u", "p"))
+PLACES = ("r.toml:1",)
+
+
+def routes(carriage: Carriage, *given: Route) -> tuple[Route, ...]:
+    plan = carried(Plan("mx.test", given), carriage, RULES)
+    assert isinstance(plan, Plan)
+    assert plan.carriage is carriage
+    return plan.routes
+
+
+def test_an_empty_carriage_changes_no_route() -> None:
+    assert routes(Carriage(places=PLACES), *MX, OWN, WITH_LOGIN) == (*MX, OWN, WITH_LOGIN)
+
+
+@pytest.mark.parametrize("rule", TlsRule)
+def test_the_tls_rule_holds_for_routes_without_login(rule: TlsRule) -> None:
+    assert [route.tls for route in routes(Carriage(tls=rule), *MX)] == [rule, rule]
+
+
+def test_a_login_is_never_protected_less_than_its_smarthost_demands() -> None:
+    for rule in TlsRule:
+        assert routes(Carriage(tls=rule), WITH_LOGIN) == (WITH_LOGIN,)
+    lax = replace(WITH_LOGIN, tls=TlsRule.OPPORTUNISTIC)
+    assert routes(Carriage(tls=TlsRule.VERIFY), lax)[0].tls is TlsRule.VERIFY
+
+
+def test_without_tls_no_session_begins_with_it() -> None:
+    [route] = routes(Carriage(tls=TlsRule.NONE), OWN)
+    assert not route.implicit_tls
+
+
+def test_the_port_is_that_of_mx_hosts_only() -> None:
+    assert [route.port for route in routes(Carriage(port=26), *MX, OWN)] == [26, 26, 465]
+
+
+def test_routes_to_the_relay_itself_are_left_out() -> None:
+    assert [route.address for route in routes(Carriage(port=2525), *MX)] == ["2001:db8::1"]
+    plan = carried(Plan("mx.test", MX[:1]), Carriage(port=2525, places=PLACES), RULES)
+    assert isinstance(plan, TryLater)
+    assert plan.text == "mx.test, port 2525, is this relay itself: check r.toml:1"
+
+
+def test_ipv6_can_be_left_out() -> None:
+    assert routes(Carriage(ipv6=False), *MX) == MX[:1]
+    assert routes(Carriage(ipv6=True), *MX) == MX
+    plan = carried(Plan("mx.test", MX[1:]), Carriage(ipv6=False, places=PLACES), RULES)
+    assert isinstance(plan, TryLater)
+    assert plan.text == "mx.test is an IPv6 address while IPv6 is off: check r.toml:1"

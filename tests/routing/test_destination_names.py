@@ -1,0 +1,51 @@
+"""The names of destinations: different for mail that must not share connections, the same for mail that should."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mta.routing.destination_names import (
+    MAX_DESTINATION_LENGTH,
+    carried_destination,
+    mx_destination,
+    smarthost_destination,
+)
+from mta.routing.route import Smarthost, TlsRule
+
+HOSTS = Smarthost((("mail.a.test", 25),), TlsRule.OPPORTUNISTIC, name="mail.a.test:25", place="the rule in r.toml:7")
+
+
+def test_no_dns_record_names_the_destination_of_a_smarthost() -> None:
+    for name in ("smarthost", "office"):
+        assert mx_destination([name]) != smarthost_destination(replace(HOSTS, name=name)) == name
+    assert mx_destination(["mail.a.test"]) != smarthost_destination(HOSTS)
+
+
+def test_hosts_of_rules_are_one_destination_if_they_are_reached_in_the_same_way() -> None:
+    assert smarthost_destination(HOSTS) == "mail.a.test:25"
+    elsewhere = replace(HOSTS, place="the rule in r.toml:9")
+    assert smarthost_destination(elsewhere) == "mail.a.test:25"
+    others = [
+        replace(HOSTS, tls=TlsRule.VERIFY),
+        replace(HOSTS, ca_file=Path("/ca.pem")),
+        replace(HOSTS, tls=TlsRule.VERIFY, ca_file=Path("/ca.pem")),
+        replace(HOSTS, tls=TlsRule.NONE),
+    ]
+    assert len({smarthost_destination(each) for each in (HOSTS, *others)}) == 5
+    assert smarthost_destination(others[2]) == "mail.a.test:25 tls=verify ca_file=/ca.pem"
+
+
+def test_a_long_name_becomes_a_digest_of_all_of_it() -> None:
+    hosts = tuple((f"mail{n}.a-long-name.test", 25) for n in range(40))
+    names = [f"{host}:{port}" for host, port in hosts]
+    listed = replace(HOSTS, hosts=hosts, name=",".join(names))
+    short = smarthost_destination(listed)
+    assert short.startswith(f"{names[0]} and 39 more (")
+    assert len(short) < MAX_DESTINATION_LENGTH
+    assert smarthost_destination(replace(listed, tls=TlsRule.VERIFY)) != short
+    places = [f"{n}.toml:1" for n in range(100)]
+    assert len(carried_destination("mx.test", places)) < MAX_DESTINATION_LENGTH
+    assert carried_destination("mx.test", places) != carried_destination("mx.test", places[:-1])
+
+
+def test_the_places_of_a_carriage_are_part_of_the_name() -> None:
+    assert carried_destination("mx.test", ["a.toml:1", "b.toml:2"]) == "mx.test (a.toml:1, b.toml:2)"
