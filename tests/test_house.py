@@ -134,7 +134,11 @@ MAY_IMPORT = {
         "mta.config.rules.keys",
         "mta.config.rules.rule_values",
         "mta.config.rules.toml_tables",
+        "mta.rate",
+        "mta.routing.carriage",
+        "mta.routing.route",
         "mta.rules",
+        "mta.smtp.address",
     },
     "mta.config.sources": {
         "mta.config.setting",

@@ -21,6 +21,7 @@ from mta.config.rules.rule_values import RuleValueError, ValueReader, placed_ite
 from mta.config.rules.stages.acl import AclStage
 from mta.config.rules.stages.rewrite import RewriteStage
 from mta.config.rules.stages.stage import OpenRule, StageReader
+from mta.config.rules.stages.transport import TransportStage
 from mta.config.rules.toml_tables import TableEntry, TomlTable
 from mta.config.setting import shorten
 from mta.config.table import SETTINGS
@@ -68,7 +69,11 @@ class _BookReader:
         self._mistakes = mistakes
         self.items = PatternItems(mistakes)
         #: By their names, which are those of the fields of RuleBook.
-        self.stages: dict[str, StageReader] = {"acl": AclStage(), "rewrite": RewriteStage()}
+        self.stages: dict[str, StageReader] = {
+            "acl": AclStage(),
+            "rewrite": RewriteStage(),
+            "transport": TransportStage(),
+        }
         self._count = 0
         #: For each stage, the rule that leaves no mail to those behind it, until that has been told.
         self._last: dict[str, Rule] = {}

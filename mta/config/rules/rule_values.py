@@ -17,15 +17,17 @@ from mta.rules.conditions import (
     Condition,
     HeaderCondition,
     HeloCondition,
+    HostCondition,
     LoginCondition,
     RecipientCondition,
     RulePlace,
     SenderCondition,
     SizeCondition,
+    SmarthostCondition,
     TlsCondition,
 )
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
-from mta.rules.patterns import read_address_pattern, read_text_pattern
+from mta.rules.patterns import ANY, AddressPattern, read_address_pattern, read_text_pattern
 
 Pattern = TypeVar("Pattern")
 Patterns = TypeVar("Patterns")
@@ -59,7 +61,8 @@ class ValueReader:
             return TlsCondition(_boolean(entry.value))
         if key.form is ValueForm.SIZE:
             return SizeCondition(_size(entry.value))
-        return _MAKERS[key.name.partition(".")[0]](self, entry, self._placed(key, entry))
+        maker = ValueReader.domains if key.form is ValueForm.DOMAINS else _MAKERS[key.name.partition(".")[0]]
+        return maker(self, entry, self._placed(key, entry))
 
     def items(self, entry: TableEntry, read: Callable[[str], Pattern]) -> list[Pattern]:
         """Return what `read` makes of the texts of an entry. Those that cannot be read are left out and told.
@@ -86,6 +89,14 @@ class ValueReader:
         networks = self._items.read(entry.name, others, _network)
         return ClientCondition(TrustList(tuple(networks)), TRUSTED in words, STRANGER in words)
 
+    def domains(self, entry: TableEntry, items: list[PlacedItem]) -> RecipientCondition:
+        """Return the condition on the domain of a recipient."""
+        return RecipientCondition(self._patterns(entry, items, _domain_pattern, AddressPatterns))
+
+    def smarthosts(self, entry: TableEntry, items: list[PlacedItem]) -> SmarthostCondition:
+        """Return the condition on the smarthost."""
+        return SmarthostCondition(frozenset(self._items.read(entry.name, items, str)))
+
     def header(self, entry: TableEntry, items: list[PlacedItem]) -> HeaderCondition:
         """Return the condition on header fields. Raises RuleValueError."""
         name = entry.key[-1]
@@ -101,7 +112,7 @@ class ValueReader:
         make: Callable[[list[Pattern]], Patterns],
     ) -> Patterns:
         """Return a list of patterns. Rules with the same items share it, because it may be long."""
-        identity = (make, tuple(text for text, _ in items))
+        identity = (read, make, tuple(text for text, _ in items))
         known: Patterns | None = self._items.compiled.get(identity)
         if known is not None:
             return known
@@ -120,6 +131,8 @@ _MAKERS: dict[str, Callable[[ValueReader, TableEntry, list[PlacedItem]], Conditi
     "sender": lambda reader, entry, items: SenderCondition(reader.addresses(entry, items)),
     "recipient": lambda reader, entry, items: RecipientCondition(reader.addresses(entry, items)),
     "header": ValueReader.header,
+    "host": lambda reader, entry, items: HostCondition(reader.texts(entry, items)),
+    "smarthost": ValueReader.smarthosts,
 }
 
 
@@ -156,6 +169,13 @@ def _size(value: object) -> int:
         return read_size(value.strip() if isinstance(value, str) else "")
     except ValueError as error:
         raise RuleValueError(f'{error}; larger = "10M"') from None
+
+
+def _domain_pattern(text: str) -> AddressPattern:
+    pattern = read_address_pattern(text)
+    if pattern.local != ANY:
+        raise ValueError(f"{text!r} names more than a domain, and mail is carried by domains; write *@example.org")
+    return pattern
 
 
 def _network(text: str) -> TrustItem:

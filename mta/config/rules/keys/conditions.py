@@ -39,7 +39,7 @@ CONDITIONS = (
         "recipient",
         KeyRole.CONDITION,
         ValueForm.ADDRESSES,
-        STAGES,
+        ("acl", *_LATER_STAGES, "retry"),
         "A recipient of the envelope (`RCPT TO`).",
         '"*@example.org"',
     ),

@@ -15,6 +15,8 @@ class KeyRole(enum.Enum):
     LABEL = "label"
     CONDITION = "condition"
     ACTION = "action"
+    #: A value that the rule gives to mail, besides which it has no action.
+    SETTING = "setting"
     #: A key that says more about an action.
     OPTION = "option"
 
@@ -39,6 +41,15 @@ class ValueForm(enum.Enum):
     FIELDS = "the name of a header field, or an array of them"
     HIDE = "`client`, `trace`, or both in an array"
     ADDRESS = "an address"
+    DOMAINS = "a domain, `*@DOMAIN` or `*@*.DOMAIN`, or an array of them"
+    SMARTHOSTS = "the name of a smarthost, or an array of them"
+    CONNECTIONS = "1 to 100"
+    MESSAGES = "1 to 10000"
+    RATES = "a rate, or an array of rates that hold together"
+    TLS = "`verify`, `require`, `opportunistic` or `none`"
+    PORT = "1 to 65535"
+    HOST_NAME = "the name of a host"
+    SOURCES = "an IP address, or an array of an IPv4 and an IPv6 address"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from mta.config.rules.keys.acl import ACL
 from mta.config.rules.keys.conditions import CONDITIONS
 from mta.config.rules.keys.key import KeyRole, RuleKey
 from mta.config.rules.keys.rewrite import REWRITE
+from mta.config.rules.keys.transport import TRANSPORT
 
 #: The first part of the key of an exception: `unless.sender`.
 UNLESS = "unless"
@@ -19,20 +20,16 @@ LISTS = "lists"
 LIST_PREFIX = "+"
 FILE_PREFIX = "file:"
 #: The kinds of rules that this version supports.
-SUPPORTED = ("acl", "rewrite")
+SUPPORTED = ("acl", "rewrite", "transport")
 _MISSPELLED = 0.6
 
-KEYS = (*CONDITIONS, *ACL, *REWRITE)
+KEYS = (*CONDITIONS, *ACL, *REWRITE, *TRANSPORT)
 #: The keys that belong to stages which this version does not support, and `over` and `per` of [[acl]].
 LATER = {
     "over": ("acl",),
     "per": ("acl",),
     **dict.fromkeys(("hosts", "ca_file", "mx", "discard", "fail"), ("router",)),
-    "smarthost": ("router", "transport"),
-    **dict.fromkeys(
-        ("host", "connections", "messages_per_connection", "rate", "rate_each", "port", "source", "ipv6"),
-        ("transport",),
-    ),
+    "smarthost": ("router",),
     **dict.fromkeys(("error", "schedule", "warn_after"), ("retry",)),
 }
 # A name may belong to different keys of several stages.
@@ -67,10 +64,10 @@ def _names(parts: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
 
 
 def conditions_and_actions(stage: str) -> tuple[list[str], list[str]]:
-    """Return the names of the conditions and of the actions of a stage."""
+    """Return the names of the conditions of a stage, and of its actions or settings."""
     of_stage = [key for key in KEYS if stage in key.stages]
     conditions = [key.name for key in of_stage if key.role is KeyRole.CONDITION]
-    return conditions, [key.name for key in of_stage if key.role is KeyRole.ACTION]
+    return conditions, [key.name for key in of_stage if key.role in {KeyRole.ACTION, KeyRole.SETTING}]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
