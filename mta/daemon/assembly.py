@@ -54,8 +54,8 @@ from mta.routing.router import MailRouter
 from mta.rules.book import CurrentRules
 from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
-from mta.tls.client import TrustStore
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
+from mta.tls.trust_store import TrustStore
 from mta.users.password_check import CheckThreads
 from mta.users.users import CHECK_INTERVAL as USERS_INTERVAL
 

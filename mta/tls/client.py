@@ -8,10 +8,8 @@ The trusted authorities are the system's; SSL_CERT_FILE and SSL_CERT_DIR, variab
 """
 
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -28,7 +26,6 @@ from mta.connection_errors import connection_loss_text, handshake_error_text
 from mta.routing.route import Route, TlsRule
 from mta.smtp.address import is_ip
 from mta.tls.certificate_text import Fault, Problem, certificate_problem, mismatch
-from mta.tls.client_certificate import ClientCertificate
 from mta.tls.context import new_context, openssl_error_text, protocol_and_cipher
 from mta.tls.pem_files import ChainAndKey
 
@@ -37,7 +34,7 @@ __all__ = [
     "ClientOptions",
     "Fault",
     "TrustAnchors",
-    "TrustStore",
+    "clear_contexts",
     "client_options",
     "describe",
     "handshake_failure_text",
@@ -191,7 +188,7 @@ def clear_contexts() -> None:
     _context.cache_clear()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _context(trust: TrustAnchors, rule: TlsRule, certificate: ChainAndKey | None = None) -> SSL.Context:
     """Return the context for a rule, which is cached because reading the system's authorities takes long."""
     context = new_context(SSL.TLS_CLIENT_METHOD)
@@ -205,43 +202,3 @@ def _context(trust: TrustAnchors, rule: TlsRule, certificate: ChainAndKey | None
     if certificate is not None:
         certificate.present(context)
     return context
-
-
-class TrustStore:
-    """The certificate authorities that the relay trusts: those of SMARTHOST_CA_FILE, or else the system's.
-
-    `trouble` takes lines for the operator. The smarthost is shown `certificate`, if there is one.
-    """
-
-    def __init__(
-        self, path: Path | None, trouble: Callable[[str], object], certificate: ClientCertificate | None = None
-    ) -> None:
-        """Read the file, if there is one. Raises OSError."""
-        self._certificate = certificate
-        self._path = path
-        self._trouble = trouble
-        self._trust = TrustAnchors() if path is None else TrustAnchors(path.read_bytes(), system=False)
-
-    def options(self, route: Route) -> ClientOptions:
-        """Return the options for TLS on a connection to this route."""
-        certificate = self._certificate
-        if certificate is None or not (route.smarthost and route.credentials):
-            return client_options(route, self._trust)
-        return client_options(route, self._trust, certificate.pair)
-
-    def for_https(self) -> TrustAnchors:
-        """Return the authorities for HTTPS: those of SMARTHOST_CA_FILE as well as the system's."""
-        return replace(self._trust, system=True)
-
-    def reload(self) -> None:
-        """Read the authorities again for new connections; if the file cannot be used, keep those known so far."""
-        if self._path is not None:
-            try:
-                roots = self._path.read_bytes()
-                x509.load_pem_x509_certificates(roots)
-            except (OSError, ValueError) as error:
-                why = error.strerror if isinstance(error, OSError) else "it holds no certificates as PEM"
-                self._trouble(f"SMARTHOST_CA_FILE={self._path}: {why}; the authorities known so far stay in use")
-                return
-            self._trust = TrustAnchors(roots, system=False)
-        clear_contexts()

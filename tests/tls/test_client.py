@@ -24,7 +24,6 @@ from mta.tls import client
 from mta.tls.client import (
     CertificateRejected,
     TrustAnchors,
-    TrustStore,
     client_options,
     describe,
     handshake_failure_text,
@@ -262,54 +261,3 @@ class TestWords(_Loopback):
 class _Babbler(Protocol):
     def connectionMade(self) -> None:
         self.transport.write(b"220 mx.example.test ESMTP\r\n")
-
-
-FIRST, SECOND = authority("First"), authority("Second")
-
-
-def roots(trust_store):
-    return trust_store.options(_route(TlsRule.VERIFY))._trust.roots
-
-
-def test_a_new_file_counts_after_a_reload_and_not_before(tmp_path):
-    path = FIRST.write(tmp_path)
-    trust_store = TrustStore(path, pytest.fail)
-    path.write_bytes(SECOND.certificate_pem)
-    assert roots(trust_store) == FIRST.certificate_pem
-    trust_store.reload()
-    assert roots(trust_store) == SECOND.certificate_pem
-
-
-@pytest.mark.parametrize("spoil", ["nonsense", "gone"])
-def test_a_file_that_cannot_be_used_is_reported_and_changes_nothing(tmp_path, spoil):
-    path = FIRST.write(tmp_path)
-    told = []
-    trust_store = TrustStore(path, told.append)
-    if spoil == "gone":
-        path.unlink()
-    else:
-        path.write_text(spoil)
-    trust_store.reload()
-    assert roots(trust_store) == FIRST.certificate_pem
-    (line,) = told
-    assert line.startswith(f"SMARTHOST_CA_FILE={path}: ")
-    assert line.endswith("the authorities known so far stay in use")
-
-
-def test_an_https_host_may_have_a_certificate_of_the_systems_authorities_as_well(tmp_path):
-    trust_store = TrustStore(FIRST.write(tmp_path), pytest.fail)
-    assert trust_store.for_https() == TrustAnchors(FIRST.certificate_pem, system=True)
-    assert TrustStore(None, pytest.fail).for_https() == TrustAnchors()
-
-
-def test_the_systems_authorities_are_read_again_for_the_next_connection():
-    trust_store = TrustStore(None, pytest.fail)
-    protocol: Any = Protocol()
-
-    def context():
-        return trust_store.options(_route(TlsRule.VERIFY)).clientConnectionForTLS(protocol).get_context()
-
-    first = context()
-    assert context() is first
-    trust_store.reload()
-    assert context() is not first

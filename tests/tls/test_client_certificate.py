@@ -11,10 +11,10 @@ from OpenSSL import SSL
 
 from harness.certificates import Leaf, authority
 from mta.routing.route import CertificateCredentials, Credentials, Route, TlsRule, TokenCredentials
-from mta.tls.client import TrustStore
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.context import new_context
 from mta.tls.pem_files import CertificateError
+from mta.tls.trust_store import TrustStore
 from tests.fakes.smarthosts import SMARTHOST
 
 ROOT = authority()
@@ -75,7 +75,15 @@ def test_it_is_shown_to_the_smarthost_that_may_be_given_the_login(
     assert shown(store, replace(ROUTE, credentials=credentials, tls=rule)) == "CN=relay.test"
 
 
-@pytest.mark.parametrize("route", [replace(ROUTE, credentials=None), replace(ROUTE, smarthost=None)])
+@pytest.mark.parametrize(
+    "route",
+    [
+        replace(ROUTE, credentials=None),
+        replace(ROUTE, smarthost=None),
+        # A smarthost of a rule, with a login of its own.
+        replace(ROUTE, smarthost=replace(SMARTHOST, name="office", client_certificate=False)),
+    ],
+)
 def test_it_is_shown_to_no_other_host(make: Make, told: list[str], route: Route) -> None:
     assert shown(TrustStore(None, told.append, make(OWN)), route) == ""
     assert shown(TrustStore(None, told.append), ROUTE) == ""

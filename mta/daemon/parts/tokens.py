@@ -8,7 +8,7 @@ from mta.https.client import HttpsClient, HttpsOptions
 from mta.oauth.grants import Grant
 from mta.oauth.token_file import TokenFile
 from mta.oauth.token_source import SourceParts, TokenSource
-from mta.tls.client import TrustStore
+from mta.tls.trust_store import TrustStore
 
 
 def token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> TokenSource:
