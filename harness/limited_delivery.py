@@ -11,15 +11,17 @@ from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.routing.choice import RouteChoice
 from mta.routing.route import Plan, Routing
+from mta.rules.book import CurrentRules
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
 
@@ -87,7 +89,8 @@ class DeliverySide:
     def _service(self, windows: NewWindow) -> DeliveryService:
         seconds = self.clock.seconds
         event_log = EventLog(self.lines.append, seconds)
-        reporter = DsnReporter("relay.test", IdSource(tag=3), self.schedule)
+        retry = RetryPolicy(RetryTerms(self.schedule), CurrentRules())
+        reporter = DsnReporter("relay.test", IdSource(tag=3), retry)
         queue = MemoryQueue()
         self.queues.append(queue)
         context = DeliveryContext(self.clock, seconds, event_log)
@@ -96,7 +99,7 @@ class DeliverySide:
             _OneHost(),
             self.server,
             _NoMailboxes(),  # type: ignore[arg-type]
-            Settler(queue, reporter, self.schedule, context),
+            Settler(queue, reporter, retry, context),
             context=context,
             windows=windows,
             limits=self.limits,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: The longest wait in seconds, also by a growing step. Exim's retry_interval_max has the same bound.
 MAX_INTERVAL = 86400.0
+#: The age in seconds at which the sender of a message that waits is told, unless a rule says otherwise.
+WARN_AFTER = 86400.0
 # After an outage of the relay a message may be past its schedule before it was tried. One refusal is then not enough to
 # give up, because a greylisting host refuses every first attempt.
 _LEAST_ATTEMPTS = 2
@@ -76,3 +78,12 @@ class RetrySchedule:
     def ends(self, created: float) -> float:
         """Return the time from which on a failed attempt is the last one."""
         return created + self.steps[-1].until
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTerms:
+    """The terms for one recipient after an attempt that failed for now."""
+
+    schedule: RetrySchedule
+    #: The age of the message in seconds at which its sender is told, once, that it is late; None means never.
+    warn_after: float | None = WARN_AFTER

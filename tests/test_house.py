@@ -80,6 +80,7 @@ MAY_IMPORT = {
         "mta.fast_value",
         "mta.inbound.networks",
         "mta.message",
+        "mta.retry_schedule",
         "mta.routing.carriage",
         "mta.routing.choice",
         "mta.smtp",
@@ -164,13 +165,15 @@ MAY_IMPORT = {
         | _SEAMS
         | {
             "mta.coroutines",
+            "mta.retry_schedule",
             "mta.routing.choice",
+            "mta.rules",
+            "mta.smtp.address",
             "mta.delivery.destinations",
             "mta.delivery.remote",
             "mta.delivery.local",
             "mta.dkim",
         }
-        | {"mta.retry_schedule"}
     )
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
     "mta.delivery.destinations": {

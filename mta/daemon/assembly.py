@@ -29,6 +29,7 @@ from mta.delivery.remote.interface import Connector
 from mta.delivery.remote.logins import TokensMissing
 from mta.delivery.replies.hints import ClearTextNotices
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.dkim.signature import Canon
@@ -48,6 +49,7 @@ from mta.oauth.grants import Grant
 from mta.queue.interface import Action, QueueId
 from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
+from mta.retry_schedule import RetryTerms
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Route
 from mta.routing.router import MailRouter
@@ -208,9 +210,9 @@ def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: 
 
 
 def _settler(context: RelayContext, queue: SqliteQueue, delivery_context: DeliveryContext) -> Settler:
-    schedule = context.settings.retry_schedule
-    reporter = DsnReporter(context.settings.mailname, context.ids, schedule)
-    return Settler(queue, reporter, schedule, delivery_context)
+    retry = RetryPolicy(RetryTerms(context.settings.retry_schedule), context.rules)
+    reporter = DsnReporter(context.settings.mailname, context.ids, retry)
+    return Settler(queue, reporter, retry, delivery_context)
 
 
 def _signer(context: RelayContext, trusted: TrustedClients) -> Signer | None:

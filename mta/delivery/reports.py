@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.settlement import NO_REPORTS, Reports
 from mta.message import dsn
 from mta.message.body import MemoryBody
@@ -10,10 +11,7 @@ from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail, Verdict
-from mta.retry_schedule import RetrySchedule
-
-#: Seconds after which the sender is told, once, that a message is late.
-DELAY_SECONDS = 24 * 3600.0
+from mta.retry_schedule import RetryTerms
 
 _EVENTS: dict[type, Notify] = {Failed: Notify.FAILURE, Delivered: Notify.SUCCESS, TryLater: Notify.DELAY}
 _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "success"}
@@ -22,43 +20,58 @@ _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "suc
 class DsnReporter:
     """Writes the reports as messages of the relay."""
 
-    delay_seconds = DELAY_SECONDS
-
     def __init__(
         self,
         name: str,
         ids: IdSource,
-        schedule: RetrySchedule,
+        retry: RetryPolicy,
         token: Callable[[], str] = lambda: secrets.token_hex(12),
     ) -> None:
         self._name = name
         self._ids = ids
-        self._schedule = schedule
+        self._retry = retry
         self._token = token
 
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
-        """Return the reports due after these verdicts: one for all failures, one for all successes, one of delay."""
+        """Return the reports due after these verdicts: one for all failures, one for all successes, one of delay.
+
+        The report of delay comes once. It names all recipients that wait, except those whose terms have none.
+        """
         if claim.envelope.sender is None:
             return NO_REPORTS
-        late = now - claim.created >= DELAY_SECONDS and not claim.delay_reported
         told: dict[Notify, list[dsn.ReportedRecipient]] = {}
         for verdict in verdicts:
             if isinstance(verdict.outcome, Discarded):
                 continue
             event = _EVENTS[type(verdict.outcome)]
             recipient = claim.envelope.recipients[verdict.index]
-            if (event is not Notify.DELAY or late) and recipient.wants(event):
+            if recipient.wants(event):
                 told.setdefault(event, []).append(dsn.ReportedRecipient(recipient, verdict.outcome))
-        if not told:
+        if Notify.DELAY in told:
+            told[Notify.DELAY] = self._late(claim, told[Notify.DELAY], now)
+        if not any(told.values()):
             return NO_REPORTS
         mails: list[NewMail] = []
         kinds: list[str] = []
         for event, wanted in told.items():
-            mail = self._mail(event, claim, wanted, now)
+            mail = self._mail(event, claim, wanted, now) if wanted else None
             if mail is not None:
                 mails.append(mail)
                 kinds.append(_KINDS[event])
-        return Reports(mails, kinds, delay_reported=Notify.DELAY in told)
+        return Reports(mails, kinds, delay_reported=bool(told.get(Notify.DELAY)))
+
+    def _late(self, claim: Claim, waiting: Sequence[dsn.ReportedRecipient], now: float) -> list[dsn.ReportedRecipient]:
+        """Return the recipients that a report of delay names; none if it is not time for one."""
+        if claim.delay_reported:
+            return []
+        warnings = [self._terms(claim, each).warn_after for each in waiting]
+        if not any(after is not None and now - claim.created >= after for after in warnings):
+            return []
+        return [each for each, after in zip(waiting, warnings, strict=True) if after is not None]
+
+    def _terms(self, claim: Claim, waiting: dsn.ReportedRecipient) -> RetryTerms:
+        assert isinstance(waiting.outcome, TryLater), "the recipient is tried again"
+        return self._retry.terms(claim, waiting.recipient, waiting.outcome)
 
     def _mail(
         self, event: Notify, claim: Claim, results: Sequence[dsn.ReportedRecipient], now: float
@@ -66,7 +79,10 @@ class DsnReporter:
         id = self._ids.new(now)
         original = dsn.OriginalMessage(claim.id, claim.envelope, claim.body, claim.created)
         identity = dsn.ReportIdentity(self._name, id, self._token(), now)
-        report = dsn.make_report(event, original, results, identity, self._schedule.ends(claim.created))
+        # The time at which the first of these recipients is given up.
+        ends = (self._terms(claim, each).schedule.ends(claim.created) for each in results)
+        retry_until = min(ends) if event is Notify.DELAY else None
+        report = dsn.make_report(event, original, results, identity, retry_until)
         if report is None:
             return None
         envelope, message = report

@@ -58,7 +58,7 @@ class DeliveryService(Service):
             router,
             new=lambda name: Destination(name, windows, connector, context),
             room=self._work.room,
-            owed=settler.owed,
+            owed=settler.retry.owed,
             release=queue.release_deferred,
             wake=self.wake,
             context=context,

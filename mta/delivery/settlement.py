@@ -6,11 +6,11 @@ from typing import Protocol
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
+from mta.delivery.retry_policy import RetryPolicy
 from mta.event_log.log import Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
-from mta.queue.interface import Claim, DueMessage, NewMail, Pending, Queue, Settlement, Verdict
-from mta.retry_schedule import RetrySchedule
+from mta.queue.interface import Claim, NewMail, Pending, Queue, Settlement, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,6 @@ _MOST_ADVICE = 100
 class Reporter(Protocol):
     """Writes the reports that a sender must get."""
 
-    @property
-    def delay_seconds(self) -> float:
-        """The age in seconds at which a message that still waits is reported as late."""
-
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         """Return the reports due after these verdicts, NO_REPORTS for a null sender. Raise OSError for a lost body."""
 
@@ -48,21 +44,17 @@ class Settler:
         self,
         queue: Queue,
         reporter: Reporter,
-        schedule: RetrySchedule,
+        retry: RetryPolicy,
         context: DeliveryContext,
     ) -> None:
         self._queue = queue
         self._reporter = reporter
-        self._schedule = schedule
+        #: When messages are tried again, given up and reported as late.
+        self.retry = retry
         self._wall_clock = context.wall_clock
         self._event_log = context.event_log
         # The wall-clock time at which each piece of advice was logged, by host and text.
         self._advised: dict[tuple[str, str], float] = {}
-
-    def owed(self, waiting: DueMessage) -> float:
-        """Return the time from which on a message is settled even if untried, because its sender must be told."""
-        ends = self._schedule.ends(waiting.created)
-        return ends if waiting.delay_reported else min(ends, waiting.created + self._reporter.delay_seconds)
 
     def settle_delivered(self, job: Job) -> None:
         """Record which recipients are delivered so far, and keep the claim, so that a crash delivers no copy again.
@@ -123,7 +115,8 @@ class Settler:
         outcome = result.outcome
         if not isinstance(outcome, TryLater):
             return Verdict(pending.index, outcome, signed_by=result.signed_by)
-        due = self._schedule.next_due(job.claim.created, pending.attempts + 1, now)
+        terms = self.retry.terms(job.claim, pending.recipient, outcome)
+        due = terms.schedule.next_due(job.claim.created, pending.attempts + 1, now)
         if due is not None:
             return Verdict(pending.index, outcome, max(due, result.not_before), result.signed_by)
         hours = (now - job.claim.created) / 3600

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mta.rules.acl import Acl
     from mta.rules.conditions import Rule
+    from mta.rules.retries import Retries
     from mta.rules.rewriting.rewriting import Rewriting
     from mta.rules.routes import Routes
     from mta.rules.transport import TransportRules
@@ -21,18 +22,19 @@ class RuleBook:
     rewrite: "Rewriting | None" = None
     router: "Routes | None" = None
     transport: "TransportRules | None" = None
+    retry: "Retries | None" = None
     digest: str = ""
 
     @property
     def rules(self) -> "tuple[Rule, ...]":
         """All rules, those of each stage in their order."""
-        stages = (self.acl, self.rewrite, self.router, self.transport)
+        stages = (self.acl, self.rewrite, self.router, self.transport, self.retry)
         return tuple(one.rule for stage in stages if stage is not None for one in stage.rules)
 
     @property
     def host_names(self) -> tuple[str, ...]:
         """The host names in `client` conditions, each once, whose addresses the relay must look up."""
-        stages = (self.acl, self.rewrite, self.router, self.transport)
+        stages = (self.acl, self.rewrite, self.router, self.transport, self.retry)
         return tuple(dict.fromkeys(name for stage in stages if stage is not None for name in stage.host_names))
 
 

@@ -15,11 +15,13 @@ _NO_LOOKUPS: Mapping[str, frozenset[IPAddress]] = {}
 
 
 class Stage(IntEnum):
-    """The moments of a session at which a condition can be answered, in their order."""
+    """The moments at which a condition can be answered, in their order: of a session, and later of an attempt."""
 
     MAIL = 1
     RECIPIENT = 2
     DATA = 3
+    #: An attempt to deliver the message, after the session.
+    ATTEMPT = 4
 
 
 class Condition(Protocol):

@@ -7,6 +7,7 @@ from mta.fast_value import fast_value
 from mta.inbound.networks import IPAddress
 from mta.message import headers
 from mta.message.encoded_words import decoded_text
+from mta.message.outcome import TryLater
 from mta.smtp.address import Address
 from mta.smtp.replies import reply
 
@@ -35,7 +36,7 @@ class Facts:
     `client` is an IP address, and `trusted` whether it may send anywhere, by its network or a login. `sender` None is
     the null sender. `recipient` is None except while one recipient is decided on. `header` is the header block, or None
     before the data. `size` is that of the message in octets: the announced one at MAIL, 0 if it is not known. `hosts`
-    and `smarthost` are names, known when mail is carried.
+    and `smarthost` are names, known when mail is carried. `error` is the outcome of an attempt, None before one.
     """
 
     client: str
@@ -50,6 +51,7 @@ class Facts:
     host_addresses: HostAddresses = not_looked_up
     hosts: tuple[str, ...] = ()
     smarthost: str = ""
+    error: TryLater | None = None
     # The texts of header fields that were read, because several rules may ask for the same field.
     _texts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -11,6 +11,7 @@ from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
@@ -18,7 +19,8 @@ from mta.message.outcome import Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Claim, NewMail, Pending, Query, Status
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
+from mta.rules.book import CurrentRules
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
@@ -26,6 +28,7 @@ NOW = 1_000_000.0
 DAY = 86400.0
 YEAR = 366 * DAY
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 4 * DAY, 900.0),))
+RETRY = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules())
 LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
 DOWN = TryLater("cannot connect: refused", "mx.test[192.0.2.1]:25", "4.4.1")
 
@@ -52,14 +55,14 @@ class JumpTests(SynchronousTestCase):
         event_log = EventLog(self.lines.append, self.wall_clock)
         self.queue = MemoryQueue()
         self.connector = FakeConnector()
-        reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        reporter = DsnReporter("relay.test", IdSource(tag=3), RETRY)
         context = DeliveryContext(self.clock, self.wall_clock, event_log)
         self.service = DeliveryService(
             self.queue,
             FakeRouter(),
             self.connector,
             Nowhere(),
-            Settler(self.queue, reporter, SCHEDULE, context),
+            Settler(self.queue, reporter, RETRY, context),
             context=context,
             windows=own_windows(window_limits(SCHEDULE)),
         )

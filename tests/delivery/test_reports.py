@@ -3,16 +3,21 @@
 from dataclasses import replace
 
 from harness.mail import claim
-from mta.delivery.reports import DELAY_SECONDS, DsnReporter
+from mta.delivery.reports import DsnReporter
+from mta.delivery.retry_policy import RetryPolicy
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Discarded, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Verdict
-from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.retry_schedule import WARN_AFTER, RetrySchedule, RetryStep, RetryTerms, Shape
+from mta.rules.book import CurrentRules, RuleBook
+from mta.rules.retries import Retries, RetryRule
 from mta.smtp.address import parse_address
+from tests.rules.made_rules import recipient, rule
 
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 4 * 86400.0, 900.0),))
-REPORTER = DsnReporter("relay.test", IdSource(tag=1), SCHEDULE, lambda: "token")
+RETRY = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules())
+REPORTER = DsnReporter("relay.test", IdSource(tag=1), RETRY, lambda: "token")
 NO = Failed("550 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 LATER = TryLater("451 try later", "mx.test[192.0.2.1]:25", "4.3.0")
 YES = Delivered("250 ok", "mx.test[192.0.2.1]:25")
@@ -45,9 +50,45 @@ def test_a_report_never_answers_a_report() -> None:
 
 
 def test_a_delay_is_reported_once_after_a_day() -> None:
-    assert kinds(LATER, age=DELAY_SECONDS - 1) == []
-    assert kinds(LATER, age=DELAY_SECONDS) == ["delay"]
-    assert kinds(LATER, age=DELAY_SECONDS, delay_reported=True) == []
+    assert kinds(LATER, age=WARN_AFTER - 1) == []
+    assert kinds(LATER, age=WARN_AFTER) == ["delay"]
+    assert kinds(LATER, age=WARN_AFTER, delay_reported=True) == []
+
+
+def reporter(*rules: RetryRule) -> DsnReporter:
+    """Return a reporter of a relay with these rules."""
+    retry = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules(RuleBook(retry=Retries(rules))))
+    return DsnReporter("relay.test", IdSource(tag=1), retry, lambda: "token")
+
+
+def late(found: DsnReporter, age: float) -> tuple[bool, bytes]:
+    """Return whether a message of this age counts as reported late, and the report."""
+    mail = claim("bob@b.test", "eve@c.test")
+    reports = found.reports(mail, [Verdict(0, LATER, 1.0), Verdict(1, LATER, 1.0)], mail.created + age)
+    assert reports.delay_reported is bool(reports.mails)
+    return reports.delay_reported, b"".join(b"".join(report.body.chunks()) for report in reports.mails)
+
+
+def test_the_operators_rule_says_when_a_delay_is_reported_and_names_the_end() -> None:
+    two_days = RetrySchedule((RetryStep(Shape.FIXED, 2 * 86400.0, 900.0),))
+    found = reporter(RetryRule(rule(recipient("b.test")), two_days, warn_after=3600.0))
+    assert late(found, 3599.0) == (False, b"")
+    reported, report = late(found, 3600.0)
+    assert reported
+    # The report comes once, so it names the other recipient too; 1970-01-12 13:46:40 and two days.
+    assert b"bob@b.test" in report
+    assert b"eve@c.test" in report
+    assert b"Will-Retry-Until: Wed, 14 Jan 1970 13:46:40" in report
+
+
+def test_a_recipient_without_warning_is_in_no_report_of_delay() -> None:
+    found = reporter(RetryRule(rule(recipient("b.test")), warn_after=None))
+    reported, report = late(found, WARN_AFTER)
+    assert reported
+    assert b"bob@b.test" not in report
+    assert b"eve@c.test" in report
+    silent = reporter(RetryRule(rule(), warn_after=None))
+    assert late(silent, 10 * WARN_AFTER) == (False, b"")
 
 
 def test_success_is_reported_only_when_asked_and_not_passed_on() -> None:
@@ -63,7 +104,7 @@ def test_a_discarded_recipient_is_in_no_report() -> None:
     asked = Recipient(parse_address("bob@b.test"), Notify.SUCCESS | Notify.FAILURE | Notify.DELAY)
     mail = claim(asked)
     verdicts = [Verdict(0, Discarded("20-routes.toml:3"))]
-    assert REPORTER.reports(mail, verdicts, mail.created + DELAY_SECONDS).kinds == ()
+    assert REPORTER.reports(mail, verdicts, mail.created + WARN_AFTER).kinds == ()
 
 
 def test_a_sender_that_wants_no_report_gets_none() -> None:

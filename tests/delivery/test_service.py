@@ -15,6 +15,7 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Expanded, LocalPart, Outcomes
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
@@ -35,14 +36,16 @@ from mta.queue.interface import (
     Status,
 )
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.routing.route import Local, Plan, Routing
+from mta.rules.book import CurrentRules
 from mta.smtp.address import parse_address
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 7200.0, 900.0),))
+RETRY = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules())
 LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
 NO = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 
@@ -110,14 +113,14 @@ class ServiceTests(SynchronousTestCase):
         self.service = self.new_service()
 
     def new_service(self) -> DeliveryService:
-        reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        reporter = DsnReporter("relay.test", IdSource(tag=3), RETRY)
         context = DeliveryContext(self.clock, self.clock.seconds, self.event_log)
         return DeliveryService(
             self.queue,
             self.router,
             self.connector,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, context),
+            Settler(self.queue, reporter, RETRY, context),
             context=context,
             windows=own_windows(window_limits(SCHEDULE)),
             limits=self.limits,

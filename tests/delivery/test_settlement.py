@@ -10,15 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from harness.mail import mail
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Group, Job, RecipientResult
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.settlement import Reports, Settler
 from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
-from mta.queue.interface import Action, Claim, DueMessage, Query, RecipientState, Status, Verdict
+from mta.queue.interface import Action, Claim, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
+from mta.rules.book import CurrentRules
 
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 3600.0, 900.0),))
+RETRY = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules())
 YES = RecipientResult(Delivered("250 ok", "mx"))
 NO = RecipientResult(Failed("550 no", "mx"))
 LATER = RecipientResult(TryLater("451 later", "mx"))
@@ -32,7 +35,6 @@ def record(job: Job, index: int, result: RecipientResult) -> None:
 
 class NoReports:
     error: OSError | None = None
-    delay_seconds = 1800.0
 
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         if self.error is not None:
@@ -48,7 +50,7 @@ class SettlerTests(SynchronousTestCase):
         self.now = NOW
         event_log = EventLog(self.lines.append, lambda: self.now)
         context = DeliveryContext(Clock(), lambda: self.now, event_log)
-        self.settler = Settler(self.queue, self.reporter, SCHEDULE, context)
+        self.settler = Settler(self.queue, self.reporter, RETRY, context)
 
     def job(self, *recipients: str) -> Job:
         claim = self.successResultOf(self.queue.add(mail(*recipients), NOW, 60.0))
@@ -108,12 +110,6 @@ class SettlerTests(SynchronousTestCase):
         entries = self.successResultOf(self.queue.find(Query(finished=True)))
         assert [entry.id for entry in entries] == [job.claim.id, shared.id]
         assert [state.status for state in entries[0].recipients] == [Status.DELIVERED, Status.DELIVERED, Status.WAITING]
-
-    def test_a_message_is_owed_a_verdict_when_its_sender_is_to_hear_of_it(self) -> None:
-        assert self.settler.owed(DueMessage(NOW, delay_reported=False, domains=())) == NOW + 1800
-        assert self.settler.owed(DueMessage(NOW, delay_reported=True, domains=())) == NOW + 3600
-        self.reporter.delay_seconds = 7200.0
-        assert self.settler.owed(DueMessage(NOW, delay_reported=False, domains=())) == NOW + 3600
 
     def test_the_log_names_the_rule_that_decided_on_the_way_of_a_recipient(self) -> None:
         job = self.job("bob@b.test", "eve@c.test", "joe@d.test", "ann@e.test", "tom@f.test")

@@ -18,6 +18,7 @@ from mta.delivery.job import Job
 from mta.delivery.local.interface import LocalPart
 from mta.delivery.remote.interface import TransactionResult
 from mta.delivery.reports import DsnReporter
+from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.dkim.keyring import KeyName
@@ -40,8 +41,9 @@ from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetrySchedule, RetryStep, Shape
+from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.routing.route import Local, Plan, Route, TlsRule
+from mta.rules.book import CurrentRules
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 from tests.fakes.sending import SentJobs
@@ -51,6 +53,7 @@ DNS = records("a.test", [KEY]) | records("relay.test", [KEY])
 PLAN = Plan("mx.test", ())
 ENVELOPE = envelope("bob@b.test")
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 7200.0, 900.0),))
+RETRY = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules())
 
 
 def from_app(envelope: Envelope) -> bool:
@@ -325,14 +328,14 @@ class ServiceTests(SynchronousTestCase):
         self.router = FakeRouter()
         self.mailboxes = Mailboxes()
         wall_clock, event_log = self.clock.seconds, EventLog(lambda _: None, self.clock.seconds)
-        reporter = DsnReporter("relay.test", IdSource(tag=3), SCHEDULE)
+        reporter = DsnReporter("relay.test", IdSource(tag=3), RETRY)
         context = DeliveryContext(self.clock, wall_clock, event_log)
         self.service = DeliveryService(
             self.queue,
             self.router,
             self.connector,
             self.mailboxes,
-            Settler(self.queue, reporter, SCHEDULE, context),
+            Settler(self.queue, reporter, RETRY, context),
             context=context,
             windows=own_windows(window_limits(SCHEDULE)),
             signer=DkimSigner(Keys("a.test", "relay.test"), Canon(), ours=from_app, run=run_inline),
