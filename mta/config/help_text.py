@@ -71,6 +71,11 @@ For test systems that must not write to customers. A field `X-Original-To` names
 `ALLOWED_RECIPIENTS` its other recipients are refused.""",
     "HIDE_CLIENTS": """\
 The relay's own log and queue still have them. `hide = "trace"` in a rule does the same for earlier hosts.""",
+    "SEND_RATE": """\
+For providers with a limit on the account. A rate counts `messages` or `recipients` in a `second`, `minute`, `hour` or
+`day`, or in several, `1 message / 5 seconds`; several rates, separated by `;` or commas, hold together. There is never
+more in any span of that length. Waiting is no attempt, and delays no report. Rules in `RULES_DIR` may slow mail to some
+hosts down further, but not speed it up. See docs/rules.md.""",
     "OTHER_HOSTNAMES": """\
 Separate items by colons, `;`, commas or blanks. Mail for an unknown user is refused with 550. Mail for `postmaster` is
 always accepted.""",

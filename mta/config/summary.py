@@ -62,6 +62,8 @@ def _rule_lines(book: RuleBook) -> Iterator[str]:
     for change in book.rewrite.rules if book.rewrite else ():
         keys = [*(action.key for action in change.actions), *(["last"] if change.last else [])]
         yield f"rule {change.rule}: {', '.join(keys)}{_conditions(change.rule)}"
+    for carried in book.transport.rules if book.transport else ():
+        yield f"rule {carried.rule}: {', '.join(carried.words)}{_conditions(carried.rule)}"
 
 
 def _conditions(rule: "Rule") -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mta.routing.carriage import Carriage
+from mta.routing.carriage import Carriage, CarriageRate
+from mta.routing.route import TlsRule
 from mta.rules.conditions import HostCondition, RecipientCondition, Rule, SmarthostCondition
 from mta.rules.facts import Facts
 from mta.smtp.address import Address
@@ -15,6 +16,8 @@ SETTINGS = (
     *("connections", "messages_per_connection", "rates", "rates_each"),
     *("tls", "port", "helo", "source", "ipv6"),
 )
+# The keys of settings that have another name in a carriage.
+_KEYS = {"rates": "rate", "rates_each": "rate_each"}
 # Its name in `mta.routing.route.Smarthost`.
 _NAME_OF_DEFAULT = "smarthost"
 
@@ -40,6 +43,11 @@ class TransportRule:
     def given(self) -> tuple[str, ...]:
         """The names of its settings."""
         return tuple(name for name in SETTINGS if getattr(self.settings, name) not in (None, ()))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its settings as an operator writes them, without quotes: `connections 2`."""
+        return tuple(f"{_KEYS.get(name, name)} {_shown(getattr(self.settings, name))}" for name in self.given)
 
     @property
     def tells_apart(self) -> bool:
@@ -116,6 +124,19 @@ class TransportRules:
 
     def _asks_for(self, kind: type[RecipientCondition | HostCondition]) -> bool:
         return any(isinstance(one, kind) for rule in self.rules for one in rule.rule.all_conditions)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case TlsRule():
+            return value.value
+        case tuple():
+            return " and ".join(map(_shown, value))
+        case CarriageRate(limits=limits):
+            return " and ".join(map(str, limits))
+    return str(value)
 
 
 def _only(settings: Carriage, names: Iterable[str]) -> Carriage:

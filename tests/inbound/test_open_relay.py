@@ -52,6 +52,8 @@ NO_SAY = {
     *("RULES_DIR", "ALLOWED_SENDERS", "ALLOWED_RECIPIENTS"),
     # These change mail that is accepted, of clients that may send anywhere.
     *("FORCE_SENDER", "MASQUERADE_DOMAINS", "REDIRECT_TO", "BCC_TO", "HIDE_CLIENTS"),
+    # This limits mail that leaves.
+    "SEND_RATE",
 }
 
 

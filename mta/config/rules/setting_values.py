@@ -3,6 +3,7 @@
 import re
 
 from mta.config.rules.keys.table import FILE_PREFIX, LIST_PREFIX
+from mta.rate import read_rate
 from mta.rules.patterns import read_address_pattern
 from mta.rules.rewriting.actions import read_bcc, read_set_from
 from mta.rules.rewriting.address_map import read_replacement
@@ -34,6 +35,11 @@ def read_replacements(text: str) -> tuple[str, ...]:
 def read_parent_domains(text: str) -> tuple[str, ...]:
     """Read domains, separated as in RELAY_DOMAINS. Raises ValueError."""
     return tuple(dict.fromkeys(map(parse_domain, _ITEM.findall(text))))
+
+
+def read_rates(text: str) -> tuple[str, ...]:
+    """Read rates, separated by `;` or commas. Raises ValueError."""
+    return tuple(dict.fromkeys(str(read_rate(item)) for item in re.split("[;,]", text) if item.strip()))
 
 
 def read_author(text: str) -> str:

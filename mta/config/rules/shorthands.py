@@ -74,6 +74,8 @@ def _shorthands(reader: SettingsReader) -> Iterator[RuleSource]:
             },
         )
     yield from _rewriting(reader)
+    if rates := reader.get(table.SEND_RATE):
+        yield _rule(table.SEND_RATE, {("rate",): list(rates)}, "transport")
 
 
 def _rewriting(reader: SettingsReader) -> Iterator[RuleSource]:

@@ -136,6 +136,14 @@ HIDE_CLIENTS = Setting(
     "true",
     default_meaning="no",
 )
+SEND_RATE = Setting(
+    "SEND_RATE",
+    ValueType(_lazily("read_rates", _NO_ITEMS), "; ".join),
+    "",
+    "The fastest rate of all mail that leaves, to all hosts together. Mail beyond it waits in the queue.",
+    "14 messages/second; 50000 recipients/day",
+    default_meaning="as fast as the hosts take it",
+)
 
 #: The variables that stand for rules.
 VARIABLES: tuple[Setting[Any], ...] = (
@@ -146,4 +154,5 @@ VARIABLES: tuple[Setting[Any], ...] = (
     REDIRECT_TO,
     BCC_TO,
     HIDE_CLIENTS,
+    SEND_RATE,
 )

@@ -9,6 +9,8 @@ from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import rule_lines, startup_summary
 from mta.message.envelope import Envelope, Origin, Recipient
+from mta.rate import Rate, RateUnit
+from mta.routing.carriage import Carriage, CarriageRate
 from mta.rules.acl import Acl
 from mta.rules.facts import Facts
 from mta.rules.rewriting.rewriting import Rewritten
@@ -216,6 +218,23 @@ def test_clients_are_hidden_only_if_the_variable_says_so() -> None:
         assert read(HIDE_CLIENTS=text).rules is None
 
 
+def test_the_send_rate_holds_for_all_mail_beside_the_rates_of_other_rules(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text('[[transport]]\nrecipient = "a.test"\nrate = "1 message/hour"\n')
+    environ = {"RULES_DIR": str(tmp_path), "SEND_RATE": "14 messages/second;  50000 recipients / 1 day,"}
+    book = read(**environ).rules
+    assert book
+    assert book.transport
+    of_all = CarriageRate("SEND_RATE", (Rate(14, 1), Rate(50000, 86400, RateUnit.RECIPIENTS)))
+    slow = book.transport.carriage("a.test", "smarthost", ())
+    assert slow
+    assert slow.rates == (CarriageRate("1.toml:1", (Rate(1, 3600),)), of_all)
+    assert book.transport.carriage("b.test", "", ()) == Carriage(places=("SEND_RATE",), rates=(of_all,))
+    assert rule_lines(read(**environ)) == (
+        "rule 1.toml:1: rate 1 message/hour, by recipient",
+        "rule SEND_RATE: rate 14 messages/second and 50000 recipients/day, always",
+    )
+
+
 def test_the_rules_of_variables_stand_behind_those_of_files(tmp_path: Path) -> None:
     (tmp_path / "1.toml").write_text('[[rewrite]]\nsender = "a.test"\nlast = true\n')
     environ = {"RULES_DIR": str(tmp_path), "BCC_TO": "archive@x.test"}
@@ -227,10 +246,12 @@ def test_the_rules_of_variables_stand_behind_those_of_files(tmp_path: Path) -> N
 
 def test_mistakes_in_these_variables_are_told() -> None:
     found = mistakes(FORCE_SENDER="x", MASQUERADE_DOMAINS="x_!", REDIRECT_TO="y", BCC_TO="*@x.test", HIDE_CLIENTS="ja")
+    found += mistakes(SEND_RATE="100/hour")
     assert [line.partition("=")[0] for line in found] == [
         "FORCE_SENDER",
         "MASQUERADE_DOMAINS",
         "REDIRECT_TO",
         "BCC_TO",
         "HIDE_CLIENTS",
+        "SEND_RATE",
     ]
