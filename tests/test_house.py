@@ -175,6 +175,10 @@ MAY_IMPORT = {
             "mta.delivery.remote",
             "mta.delivery.local",
             "mta.dkim",
+            "mta.rules.book",
+            "mta.rules.conditions",
+            "mta.rules.facts",
+            "mta.rules.routes",
         }
     )
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
@@ -183,6 +187,7 @@ MAY_IMPORT = {
         "mta.queue.interface",
         "mta.routing.route",
         "mta.retry_schedule",
+        "mta.delivery.route_rules",
         "mta.delivery.remote.interface",
         "mta.delivery.remote.walk",
         "mta.delivery.replies",

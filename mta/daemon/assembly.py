@@ -30,6 +30,7 @@ from mta.delivery.remote.logins import TokensMissing
 from mta.delivery.replies.hints import ClearTextNotices
 from mta.delivery.reports import DsnReporter
 from mta.delivery.retry_policy import RetryPolicy
+from mta.delivery.route_rules import RouteRules
 from mta.delivery.service import DeliveryService
 from mta.delivery.settlement import Settler
 from mta.dkim.signature import Canon
@@ -88,6 +89,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     local = _local_mail(context, queue, aliases)
     delivery_context = DeliveryContext(clock, time.time, event_log)
     tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant, trust_store)
+    rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
     delivery = DeliveryService(
         queue,
         MailRouter(rules, resolver, clock.seconds),
@@ -97,6 +99,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         context=delivery_context,
         windows=context.windows or own_windows(window_limits(settings.retry_schedule)),
         signer=_signer(context, trusted),
+        rules=RouteRules(context.rules, trusted.verdict, rule_hosts.addresses),
     )
     limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
     intake = Intake(
@@ -113,7 +116,6 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
     threads = CheckThreads(clock)
-    rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
     new_session = partial(
         Session,
         policy=policy,

@@ -12,8 +12,9 @@ from mta.delivery.destinations.destinations import Destinations
 from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Expanded, LocalDelivery, Outcomes
+from mta.delivery.route_rules import RouteRules, Way
 from mta.delivery.task_group import TaskGroup
-from mta.message.outcome import Failed, Outcome, TryLater
+from mta.message.outcome import Discarded, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.choice import Discard, Fail
 from mta.routing.route import Local, Plan, Router, Routing
@@ -23,7 +24,7 @@ from mta.routing.route import Local, Plan, Router, Routing
 PATIENCE = 1.0
 
 Routed = list[tuple[Routing, Sequence[Pending]]]
-Unrouted = list[tuple[str, Sequence[Pending]]]
+ByWay = Sequence[tuple[Way, Sequence[Pending]]]
 
 
 class Dispatcher:
@@ -37,12 +38,15 @@ class Dispatcher:
         *,
         limits: DeliveryLimits,
         clock: IReactorTime,
+        rules: RouteRules,
     ) -> None:
         self._router = router
         self._local = local
         self._destinations = destinations
         self._limits = limits
         self._clock = clock
+        self._rules = rules
+        self._current_rules = rules.current
         # Look-ups that are running; they end with the service.
         self._lookups: set[Deferred[Routing]] = set()
 
@@ -50,36 +54,63 @@ class Dispatcher:
         """Return the plan of a message with one recipient whose routing is known; None for any other message."""
         if len(job.claim.pending) != 1:
             return None
+        if self._current_rules.book is not None:
+            return self._only_plan_by_rules(job)
         routing = self._router.cached(job.claim.pending[0].recipient.address.domain)
         return routing if isinstance(routing, Plan) else None
 
+    def _only_plan_by_rules(self, job: Job) -> Plan | None:
+        (pending,) = job.claim.pending
+        way = self._rules.way(job.claim.envelope, pending.recipient.address)
+        routing = None if way is None else self._router.cached(way.domain, way.choice)
+        if way is None or not isinstance(routing, Plan):
+            return None
+        if way.rule is not None:
+            job.note_rule(way.rule, job.claim.pending)
+        return routing
+
     async def dispatch(self, job: Job) -> None:
         """Start the groups whose routing is known, and a task that starts the others as the DNS answers."""
-        by_domain: dict[str, list[Pending]] = {}
-        for pending in job.claim.pending:
-            by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
         known: Routed = []
-        unknown: Unrouted = []
-        for domain, recipients in by_domain.items():
-            routing = self._router.cached(domain)
+        unknown: list[tuple[Way, Sequence[Pending]]] = []
+        for way, recipients in _by_domain(job) if self._current_rules.book is None else self._by_rules(job):
+            routing = self._router.cached(way.domain, way.choice)
             if routing is None:
-                unknown.append((domain, recipients))
+                unknown.append((way, recipients))
             else:
                 known.append((routing, recipients))
+            # A local domain stays local whatever a rule says.
+            if way.rule is not None and not isinstance(routing, Local):
+                job.note_rule(way.rule, recipients)
         if unknown and self._destinations.may_look_up(job):
             job.tasks.start(self._look_up(job, unknown))
         self._start_groups(job, known)
+
+    def _by_rules(self, job: Job) -> ByWay:
+        """Return the recipients by their ways, without those whose way is not known yet."""
+        # By the identity of the rule, because its value is large.
+        by_way: dict[tuple[str, int], tuple[Way, list[Pending]]] = {}
+        not_known: list[Pending] = []
+        for pending in job.claim.pending:
+            way = self._rules.way(job.claim.envelope, pending.recipient.address)
+            if way is None:
+                not_known.append(pending)
+            else:
+                by_way.setdefault((way.domain, id(way.rule)), (way, []))[1].append(pending)
+        if not_known:
+            self._destinations.wait_for_host_name(self._group(job, not_known))
+        return list(by_way.values())
 
     def close(self) -> None:
         """Cancel the look-ups; the recipients that wait for them stay in the queue."""
         for lookup in list(self._lookups):
             lookup.cancel()
 
-    async def _look_up(self, job: Job, unknown: Unrouted) -> None:
+    async def _look_up(self, job: Job, unknown: ByWay) -> None:
         """Look domains up; start the groups of the answers of the first second together, the others one by one."""
         lookups, answers = TaskGroup(), Routed()
-        for domain, recipients in unknown:
-            lookups.start(self._resolve(domain, recipients, answers))
+        for way, recipients in unknown:
+            lookups.start(self._resolve(way, recipients, answers))
         patience = self._clock.callLater(PATIENCE, lookups.wake)
         running = True
         while running and patience.active():
@@ -92,9 +123,9 @@ class Dispatcher:
             running = await lookups.next_end()
             self._start_groups(job, answers)
 
-    async def _resolve(self, domain: str, recipients: Sequence[Pending], answers: Routed) -> None:
-        """Add the routing of a domain to the answers, unless the service stops before it is known."""
-        lookup = Deferred.fromCoroutine(self._ask(domain))
+    async def _resolve(self, way: Way, recipients: Sequence[Pending], answers: Routed) -> None:
+        """Add the routing of a way to the answers, unless the service stops before it is known."""
+        lookup = Deferred.fromCoroutine(self._ask(way))
         self._lookups.add(lookup)
         try:
             answers.append((await lookup, recipients))
@@ -105,8 +136,8 @@ class Dispatcher:
         finally:
             self._lookups.discard(lookup)
 
-    async def _ask(self, domain: str) -> Routing:
-        return await self._router.resolve(domain)
+    async def _ask(self, way: Way) -> Routing:
+        return await self._router.resolve(way.domain, way.choice)
 
     def _start_groups(self, job: Job, routed: Routed) -> None:
         """Start a task for each group; recipients with one destination share groups of bounded size."""
@@ -123,7 +154,7 @@ class Dispatcher:
             for start in range(0, len(recipients), most):
                 job.tasks.start(self._destinations.send(self._group(job, recipients[start : start + most]), plan))
 
-    def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome, Sequence[Pending]]]:
+    def _deliver_here(self, job: Job, routed: Routed) -> Iterator[tuple[Plan | Outcome | Discarded, Sequence[Pending]]]:
         """Deliver to local mailboxes; yield the other recipients, and those with mailboxes on another server."""
         local: list[Pending] = []
         for routing, recipients in routed:
@@ -132,7 +163,7 @@ class Dispatcher:
             elif isinstance(routing, Fail):
                 yield Failed(routing.text, status=routing.status), recipients
             elif isinstance(routing, Discard):
-                raise NotImplementedError("no rule discards mail yet")
+                yield _discarded(job, recipients), recipients
             else:
                 yield routing, recipients
         for part in self._local.deliver(job.claim, local) if local else ():
@@ -151,6 +182,20 @@ class Dispatcher:
 
     def _group(self, job: Job, recipients: Sequence[Pending]) -> Group:
         return Group(job, tuple(recipients), self._clock.seconds())
+
+
+def _by_domain(job: Job) -> ByWay:
+    """Return the recipients by their domains."""
+    by_domain: dict[str, list[Pending]] = {}
+    for pending in job.claim.pending:
+        by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
+    return [(Way(domain), recipients) for domain, recipients in by_domain.items()]
+
+
+def _discarded(job: Job, recipients: Sequence[Pending]) -> Discarded:
+    """Return the outcome for recipients that a rule discards."""
+    assert job.route_rules is not None, "the rule was noted when it was asked"
+    return Discarded(str(job.route_rules[recipients[0].index]))
 
 
 def _result(outcome: Outcome | Expanded, transfer: float) -> RecipientResult:

@@ -1,6 +1,7 @@
 """One claimed message while it is in work: the groups of its recipients, and their results so far."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.delivery.remote.walk import FIRST_STEP, Walk
@@ -10,6 +11,10 @@ from mta.fast_value import fast_value
 from mta.message.body import Body
 from mta.message.outcome import Discarded, Outcome, TryLater
 from mta.queue.interface import Claim, NewMail, Pending
+
+# A relay without rules need not have this in memory.
+if TYPE_CHECKING:
+    from mta.rules.conditions import Rule
 
 
 @fast_value(frozen=True, slots=True)
@@ -65,14 +70,20 @@ class Job:
         self.cancelled = False
         #: When the recipients that were not tried are due again, wall-clock seconds; 0 means at once.
         self.next_try = 0.0
-        #: The places of the rules that decided on the ways of recipients, by index; None if no rule did.
-        self.route_rules: dict[int, str] | None = None
+        #: The rules that decided on the ways of recipients, by index; None if no rule did.
+        self.route_rules: dict[int, Rule] | None = None
         #: The message as remote hosts get it; None for the body as it is.
         self.outgoing = SignedBody(signer) if signer else None
 
     def renew(self, claim: Claim) -> None:
         """Go on under a newer lease of the same message."""
         self.claim = claim
+
+    def note_rule(self, rule: "Rule", recipients: Sequence[Pending]) -> None:
+        """Note the rule that decided on the way of recipients."""
+        if self.route_rules is None:
+            self.route_rules = {}
+        self.route_rules.update((pending.index, rule) for pending in recipients)
 
     def put_off(self, text: str) -> None:
         """Give a result to each recipient that has none, because of a bug in the relay."""

@@ -20,6 +20,7 @@ from mta.delivery.job import Group, Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import LocalDelivery
 from mta.delivery.remote.interface import Connector
+from mta.delivery.route_rules import RouteRules
 from mta.delivery.settle_retry import SettlementRetrier
 from mta.delivery.settlement import Settler
 from mta.delivery.task_group import TaskGroup
@@ -43,8 +44,10 @@ class DeliveryService(Service):
         windows: NewWindow,
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
+        rules: RouteRules | None = None,
     ) -> None:
-        """`windows` makes the window of each destination."""
+        """`windows` makes the window of each destination. `rules` None: no rule decides on the way of mail."""
+        rules = rules or RouteRules()
         limits = self._limits = limits or DeliveryLimits()
         self._settler = settler
         self._clock = context.clock
@@ -59,12 +62,16 @@ class DeliveryService(Service):
             new=lambda name: Destination(name, windows, connector, context),
             room=self._work.room,
             owed=settler.retry.owed,
+            owed_by_envelope=lambda: settler.retry.asks_for_envelopes,
             release=queue.release_deferred,
             wake=self.wake,
             context=context,
             limits=limits,
+            rules=rules,
         )
-        self._dispatcher = Dispatcher(router, local, self._destinations, limits=limits, clock=context.clock)
+        self._dispatcher = Dispatcher(
+            router, local, self._destinations, limits=limits, clock=context.clock, rules=rules
+        )
         self._claimer = Claimer(
             queue, self.take, work=self._work, destinations=self._destinations, limits=limits, context=context
         )

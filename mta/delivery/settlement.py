@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
@@ -11,6 +11,9 @@ from mta.event_log.log import Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.interface import Claim, NewMail, Pending, Queue, Settlement, Verdict
+
+if TYPE_CHECKING:
+    from mta.rules.conditions import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class Settler:
             outcome = verdict.outcome
             result = job.results[verdict.index]
             earlier = result.earlier
-            rule = None if rules is None else rules.get(verdict.index)
+            rule = None if rules is None else _place(rules.get(verdict.index))
             if isinstance(outcome, Delivered):
                 stages, signed_by = _stages(job, result, now), result.signed_by
                 self._event_log.delivered(
@@ -186,6 +189,10 @@ class Settler:
 def _stages(job: Job, result: RecipientResult, now: float) -> Stages:
     created = job.claim.created
     return Stages(now - created, job.taken - created, result.waited, result.transfer)
+
+
+def _place(rule: "Rule | None") -> str | None:
+    return None if rule is None else str(rule.where)
 
 
 def _may_settle_early(job: Job, pending: Pending) -> bool:

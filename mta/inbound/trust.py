@@ -169,8 +169,12 @@ class TrustedClients(HostAddresses):
 
     def __call__(self, address: str) -> bool:
         """Return whether the client at this IP address is trusted."""
-        return bool(self._trust.verdict(address, self._known, self._unsettled))
+        return bool(self.verdict(address))
+
+    def verdict(self, address: str) -> bool | None:
+        """Return whether the client at this IP address is trusted; None while that depends on a name not looked up."""
+        return self._trust.verdict(address, self._known, self._unsettled)
 
     def may_be_trusted(self, address: str) -> bool:
         """Return whether the client at this IP address is trusted, or may prove to be once all names are looked up."""
-        return self._trust.verdict(address, self._known, self._unsettled) is not False
+        return self.verdict(address) is not False

@@ -4,70 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from harness.mail import mail
-from mta.delivery.context import DeliveryContext
-from mta.delivery.destinations.window import own_windows, window_limits
+from mta.delivery.destinations.window import window_limits
 from mta.delivery.dispatch import PATIENCE
 from mta.delivery.limits import DeliveryLimits
-from mta.delivery.local.interface import Expanded, LocalPart, Outcomes
-from mta.delivery.remote.interface import DeliveryRequest
-from mta.delivery.reports import DsnReporter
-from mta.delivery.retry_policy import RetryPolicy
-from mta.delivery.service import DeliveryService
-from mta.delivery.settlement import Settler
-from mta.event_log.log import EventLog
+from mta.delivery.local.interface import Outcomes
 from mta.message.envelope import Notify, Recipient
-from mta.message.outcome import Delivered, Failed, Outcome, TryLater
-from mta.queue.ids import IdSource
+from mta.message.outcome import Failed, TryLater
 from mta.queue.interface import (
     Action,
     Claim,
     DeferralFilter,
-    DueMessage,
-    Entry,
     NewMail,
-    Pending,
-    Query,
     QueueError,
     Settlement,
     Status,
 )
 from mta.queue.memory import MemoryQueue
-from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
-from mta.routing.route import Local, Plan, Routing
-from mta.rules.book import CurrentRules
+from mta.routing.route import Local, Plan
 from mta.smtp.address import parse_address
-from tests.fakes.connector import FakeConnector, delivers
-from tests.fakes.router import FakeRouter
-
-NOW = 1_000_000.0
-SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 7200.0, 900.0),))
-RETRY = RetryPolicy(RetryTerms(SCHEDULE), CurrentRules())
-LATER = TryLater("451 4.3.0 later", "mx.test[192.0.2.1]:25", "4.3.0")
-NO = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
-
-
-class Mailboxes:
-    """Takes everything, but what `others` says is to become another message, or to go another way."""
-
-    def __init__(self) -> None:
-        self.delivered: list[str] = []
-        self.others: dict[str, NewMail | Plan] = {}
-
-    def deliver(self, claim: Claim, recipients: Sequence[Pending]) -> list[LocalPart]:
-        return [LocalPart((pending,), self.way(pending)) for pending in recipients]
-
-    def way(self, pending: Pending) -> Deferred[Outcomes] | Plan:
-        other = self.others.get(pending.recipient.address.local)
-        if isinstance(other, Plan):
-            return other
-        if other is not None:
-            return succeed({pending.index: Expanded(Delivered("passed on", ""), (other,))})
-        self.delivered.append(str(pending.recipient.address))
-        return succeed({pending.index: Delivered("delivered to the mailbox", "")})
+from tests.delivery.service_case import LATER, NO, NOW, SCHEDULE, LookingQueue, ServiceCase
+from tests.fakes.connector import delivers
 
 
 class SlowQueue(MemoryQueue):
@@ -98,84 +56,7 @@ class FailingQueue(MemoryQueue):
         return fail(QueueError("disk on fire")) if self.failing else super().claim(*arguments)
 
 
-class ServiceTests(SynchronousTestCase):
-    limits = DeliveryLimits()
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(NOW)
-        self.lines: list[str] = []
-        self.event_log = EventLog(self.lines.append, self.clock.seconds)
-        self.queue: MemoryQueue = MemoryQueue()
-        self.connector = FakeConnector()
-        self.router = FakeRouter()
-        self.mailboxes = Mailboxes()
-        self.service = self.new_service()
-
-    def new_service(self) -> DeliveryService:
-        reporter = DsnReporter("relay.test", IdSource(tag=3), RETRY)
-        context = DeliveryContext(self.clock, self.clock.seconds, self.event_log)
-        return DeliveryService(
-            self.queue,
-            self.router,
-            self.connector,
-            self.mailboxes,
-            Settler(self.queue, reporter, RETRY, context),
-            context=context,
-            windows=own_windows(window_limits(SCHEDULE)),
-            limits=self.limits,
-        )
-
-    def start(self) -> None:
-        self.service.startService()
-        self.clock.advance(0)
-
-    def add(self, *recipients: str | Recipient, sender: str | None = "alice@a.test") -> NewMail:
-        new = mail(*recipients, sender=sender)
-        self.successResultOf(self.queue.add(new, self.clock.seconds()))
-        return new
-
-    def hand_over(self, *recipients: str) -> NewMail:
-        """Take a message the way the intake does."""
-        new = mail(*recipients)
-        lease = self.service.lease(new.body.size)
-        claim = self.successResultOf(self.queue.add(new, self.clock.seconds(), lease))
-        if claim is None:
-            self.service.wake()
-        else:
-            self.service.take(claim)
-        self.clock.advance(0)
-        return new
-
-    def look_up(self, domain: str) -> Deferred[Routing]:
-        """Have a domain's routing come from the DNS, when the test says so."""
-        finding: Deferred[Routing] = Deferred()
-        self.router.slow[domain] = finding
-        return finding
-
-    def entries(self) -> list[Entry]:
-        return self.successResultOf(self.queue.find(Query(finished=True)))
-
-    def statuses(self, new: NewMail) -> list[Status]:
-        (entry,) = self.successResultOf(self.queue.find(Query(ids=[new.id], finished=True)))
-        return [recipient.status for recipient in entry.recipients]
-
-    def events(self, name: str) -> list[str]:
-        return [line for line in self.lines if line.split(" ")[1] == name]
-
-    def refuse(self, **by_user: Outcome) -> None:
-        """Let the remote give these outcomes, and take everyone else."""
-
-        def answer(request: DeliveryRequest) -> dict[int, Outcome]:
-            outcomes = delivers(request)
-            for pending in request.recipients:
-                outcomes[pending.index] = by_user.get(pending.recipient.address.local, outcomes[pending.index])
-            return outcomes
-
-        self.connector.answer = answer
-
-
-class DeliveryTests(ServiceTests):
+class DeliveryTests(ServiceCase):
     def test_what_is_in_the_queue_at_start_is_delivered(self) -> None:
         new = self.add("bob@b.test")
         self.start()
@@ -304,7 +185,7 @@ class DeliveryTests(ServiceTests):
         assert "total=2.0 queued=0.0 waited=0.0 transfer=2.0" in self.events("delivered")[0]
 
 
-class DeadDestinationTests(ServiceTests):
+class DeadDestinationTests(ServiceCase):
     def test_a_dead_destination_costs_one_probe_a_step_and_all_is_delivered_when_it_is_back(self) -> None:
         self.connector.down = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
         new = [self.add("bob@b.test") for _ in range(50)]
@@ -358,7 +239,7 @@ class DeadDestinationTests(ServiceTests):
         assert self.statuses(new) == [Status.DELIVERED]
 
 
-class CrowdTests(ServiceTests):
+class CrowdTests(ServiceCase):
     limits = DeliveryLimits(jobs=4, claims=2, waiting_unconnected=2)
 
     def test_what_does_not_fit_in_memory_waits_in_the_queue_and_is_claimed_when_there_is_room(self) -> None:
@@ -471,33 +352,7 @@ class CrowdTests(ServiceTests):
         assert all(self.statuses(each) == [Status.DELIVERED] for each in crowd[3:])
 
 
-class LookingQueue(MemoryQueue):
-    """Counts how often a deferral filter looked at a message, and the messages that were made due before their time."""
-
-    looks = 0
-    released = 0
-    failing = False
-
-    def claim(
-        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
-    ) -> Deferred[list[Claim]]:
-        def look(message: DueMessage) -> float | None:
-            self.looks += 1
-            return None if deferral_filter is None else deferral_filter.until(message)
-
-        return super().claim(now, limit, lease, DeferralFilter(look))
-
-    def release_deferred(self, due: float, now: float, limit: int) -> Deferred[int]:
-        if self.failing:
-            return fail(QueueError("disk on fire"))
-        return super().release_deferred(due, now, limit).addCallback(self.count)
-
-    def count(self, released: int) -> int:
-        self.released += released
-        return released
-
-
-class OverflowTests(ServiceTests):
+class OverflowTests(ServiceCase):
     limits = DeliveryLimits(jobs=100, claims=10, waiting_unconnected=5)
 
     def setUp(self) -> None:
@@ -544,7 +399,7 @@ class OverflowTests(ServiceTests):
         assert all(self.statuses(each) == [Status.DELIVERED] for each in new)
 
 
-class FailingDiskTests(ServiceTests):
+class FailingDiskTests(ServiceCase):
     def setUp(self) -> None:
         super().setUp()
         self.queue = self.failing = FailingQueue()
@@ -582,7 +437,7 @@ class FailingDiskTests(ServiceTests):
         assert self.statuses(self.new) == [Status.DELIVERED]
 
 
-class EarlySettlementTests(ServiceTests):
+class EarlySettlementTests(ServiceCase):
     """One group of a message is delivered, the other one takes longer, and the disk fails."""
 
     def setUp(self) -> None:
@@ -610,7 +465,7 @@ class EarlySettlementTests(ServiceTests):
         assert len(self.events("delivered")) == 2
 
 
-class BugTests(ServiceTests):
+class BugTests(ServiceCase):
     """A bug in the relay loses no message: it is logged, and the mail is tried later."""
 
     def assert_is_tried_later(self, new: NewMail, statuses: Sequence[Status]) -> None:
@@ -652,7 +507,7 @@ def fault(_: object) -> Any:
     raise ZeroDivisionError("oops")
 
 
-class StopTests(ServiceTests):
+class StopTests(ServiceCase):
     def test_mail_whose_routing_is_being_looked_up_is_given_back_at_once(self) -> None:
         self.look_up("slow.test")
         self.start()
@@ -729,7 +584,7 @@ class StopTests(ServiceTests):
         assert not self.entries()[0].claimed
 
 
-class OperatorTests(ServiceTests):
+class OperatorTests(ServiceCase):
     def test_a_removed_message_that_waits_for_a_connection_is_not_sent(self) -> None:
         self.start()
         self.connector.slow = True
@@ -774,7 +629,7 @@ class OperatorTests(ServiceTests):
         assert len(self.events("lease-lost")) == 1
 
 
-class LocalTests(ServiceTests):
+class LocalTests(ServiceCase):
     def setUp(self) -> None:
         super().setUp()
         self.router.routings["here.test"] = Local()
@@ -822,6 +677,3 @@ class LocalTests(ServiceTests):
         assert self.connector.plans == [store]
         assert [len(request.recipients) for request in self.connector.requests] == [2]
         assert self.mailboxes.delivered == ["dan@here.test"]
-
-
-del ServiceTests

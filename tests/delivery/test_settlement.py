@@ -18,6 +18,7 @@ from mta.queue.interface import Action, Claim, Query, RecipientState, Status, Ve
 from mta.queue.memory import MemoryQueue
 from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.rules.book import CurrentRules
+from mta.rules.conditions import Rule, RulePlace
 
 NOW = 1_000_000.0
 SCHEDULE = RetrySchedule((RetryStep(Shape.FIXED, 3600.0, 900.0),))
@@ -113,18 +114,18 @@ class SettlerTests(SynchronousTestCase):
 
     def test_the_log_names_the_rule_that_decided_on_the_way_of_a_recipient(self) -> None:
         job = self.job("bob@b.test", "eve@c.test", "joe@d.test", "ann@e.test", "tom@f.test")
-        job.route_rules = {index: f"20-routes.toml:{index}" for index in range(4)}
-        outcomes = (YES, LATER, RecipientResult(Discarded('20-routes.toml:2 "no news"')), NO, YES)
+        job.route_rules = {index: Rule(RulePlace("20-routes.toml", index + 1), "no news") for index in range(4)}
+        outcomes = (YES, LATER, RecipientResult(Discarded('20-routes.toml:3 "no news"')), NO, YES)
         for index, result in enumerate(outcomes):
             record(job, index, result)
         self.successResultOf(self.settler.settle(job))
         told = [line.split(" ", 1)[1] for line in self.lines]
         assert [line.split()[0] for line in told] == ["delivered", "deferred", "discarded", "failed", "delivered"]
-        assert [f" rule=20-routes.toml:{index} " in line.replace("\n", " ") for index, line in enumerate(told)] == [
+        assert [f" rule=20-routes.toml:{index + 1} " in line.replace("\n", " ") for index, line in enumerate(told)] == [
             *[True] * 4,
             False,
         ]
-        assert told[2] == f"discarded id={job.claim.id} to=<joe@d.test> rule=20-routes.toml:2\n"
+        assert told[2] == f"discarded id={job.claim.id} to=<joe@d.test> rule=20-routes.toml:3\n"
         assert [state.status for state in self.states()] == [
             Status.DELIVERED,
             Status.WAITING,
@@ -132,7 +133,7 @@ class SettlerTests(SynchronousTestCase):
             Status.FAILED,
             Status.DELIVERED,
         ]
-        assert self.states()[2].reply == 'discarded by the rule 20-routes.toml:2 "no news"'
+        assert self.states()[2].reply == 'discarded by the rule 20-routes.toml:3 "no news"'
 
     def test_recipients_that_were_not_tried_stay_due(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mta.inbound.networks import HostName, TrustItem, TrustList, network
+from mta.routing.choice import RouteChoice
 from mta.rules.acl import Acl, AclRule
 from mta.rules.actions import Action
 from mta.rules.book import RuleBook
@@ -20,6 +21,7 @@ from mta.rules.conditions import (
 )
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 from mta.rules.patterns import read_address_pattern, read_text_pattern
+from mta.rules.routes import RouteRule, Routes
 
 Conditions = Sequence[Condition]
 
@@ -61,5 +63,15 @@ def book(*rules: tuple[Action, Conditions] | tuple[Action, Conditions, Condition
         acl=Acl(
             AclRule(Rule(RulePlace("10-acl.toml", line), "", tuple(conditions), tuple(*unless)), action)
             for line, (action, conditions, *unless) in enumerate(rules, 1)
+        )
+    )
+
+
+def router_book(*rules: tuple[RouteChoice, Conditions] | tuple[RouteChoice, Conditions, Conditions]) -> RuleBook:
+    """Return the rules of `20-routes.toml`: a choice, its conditions and, if given, its exceptions."""
+    return RuleBook(
+        router=Routes(
+            RouteRule(Rule(RulePlace("20-routes.toml", line), "", tuple(conditions), tuple(*unless)), choice)
+            for line, (choice, conditions, *unless) in enumerate(rules, 1)
         )
     )

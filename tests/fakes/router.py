@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred, succeed
 
 from mta.routing.choice import Discard, Fail, RouteChoice, ViaSmarthost
-from mta.routing.route import Plan, Routing
+from mta.routing.route import Local, Plan, Routing
 
 
 class FakeRouter:
@@ -23,8 +23,10 @@ class FakeRouter:
         return self.slow[domain] if domain in self.slow else succeed(self._routing(domain, choice))
 
     def _routing(self, domain: str, choice: RouteChoice | None) -> Routing:
+        if isinstance(routing := self.routings.get(domain), Local):
+            return routing
         if isinstance(choice, Discard | Fail):
             return choice
         if isinstance(choice, ViaSmarthost):
             return Plan(choice.smarthost.name, ())
-        return self.routings.get(domain, Plan("mx.test", ()))
+        return routing or Plan("mx.test", ())

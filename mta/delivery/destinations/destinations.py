@@ -11,13 +11,21 @@ from itertools import islice
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.admission import Overflow, Overflows, ReleaseDeferred, UnprovenBudget
 from mta.delivery.destinations.destination import Destination
-from mta.delivery.job import Group, Job
+from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.limits import DeliveryLimits
-from mta.queue.interface import DeferralFilter, DueMessage
+from mta.delivery.route_rules import RouteRules, Way
+from mta.message.envelope import Envelope
+from mta.message.outcome import ErrorKind, TryLater
+from mta.queue.interface import Claim, DeferralFilter, DueMessage
 from mta.routing.route import Plan, Router
 
 #: Returns when mail may come again, wall-clock seconds.
 NextTry = Callable[[], float]
+
+#: Seconds after which mail comes again whose way depends on a host name in a rule that is not looked up yet.
+UNTIL_LOOKED_UP = 5.0
+#: The reason while it waits.
+NOT_LOOKED_UP = "a host name in the rules of this relay could not be looked up"
 
 
 class Destinations:
@@ -30,22 +38,27 @@ class Destinations:
         new: Callable[[str], Destination],
         room: Callable[[], int],
         owed: Callable[[DueMessage], float],
+        owed_by_envelope: Callable[[], bool],
         release: ReleaseDeferred,
         wake: Callable[[], None],
         context: DeliveryContext,
         limits: DeliveryLimits,
+        rules: RouteRules,
     ) -> None:
         """`new` makes a destination; `room` returns how many more messages may be taken into work.
 
         `owed` returns the time from which on a waiting message has to be claimed although it cannot be tried, because
-        its sender must be told about it. `release` makes deferred messages due in the queue; then `wake` is called.
+        its sender must be told about it, and `owed_by_envelope` whether that depends on its envelope. `release` makes
+        deferred messages due in the queue; then `wake` is called.
         """
         self._router = router
         self._new = new
         self._room = room
         self._owed = owed
+        self._owed_by_envelope = owed_by_envelope
         self._wall_clock = context.wall_clock
         self._limits = limits
+        self._rules = rules
         self._known: dict[str, Destination] = {}
         # The number of destinations at which some are forgotten.
         self._max_known = limits.jobs
@@ -87,7 +100,9 @@ class Destinations:
         self._suspects = {name for name in self._suspects if self._takes_no_mail(name)}
         if self._overflow_of:
             self._overflow_of = {name: overflow for name, overflow in self._overflow_of.items() if overflow.needed}
-        return DeferralFilter(self._defer_until) if self._suspects or self.unproven.full else None
+        if not (self._suspects or self.unproven.full):
+            return None
+        return DeferralFilter(self._defer_until, self._rules.asks_for_envelopes or self._owed_by_envelope())
 
     def may_look_up(self, job: Job) -> bool:
         """Whether the domains of a message may be looked up now; if not, set the time of its next try."""
@@ -96,6 +111,16 @@ class Destinations:
             return False
         self.unproven.add(job)
         return True
+
+    def wait_for_host_name(self, group: Group) -> None:
+        """Give a group back whose way depends on a host name in a rule that is not looked up yet.
+
+        If its sender must be told now that the message is late, the group gets a result instead.
+        """
+        if self._owes_verdict(group.job.claim):
+            group.record(RecipientResult(TryLater(NOT_LOOKED_UP, status="4.4.3", kind=ErrorKind.DNS)))
+        else:
+            group.job.next_try = self._until_looked_up()
 
     def close(self) -> None:
         """Give back the groups that wait, and those that come from now on; running transactions go on."""
@@ -133,12 +158,18 @@ class Destinations:
 
     def _turn_away(self, group: Group, destination: Destination, next_try: float) -> None:
         """Give a group back until then, unless its sender must be told now that the message waits for a pace."""
-        claim = group.job.claim
-        told = claim.delay_reported or claim.envelope.sender is None
-        if destination.long_wait and self._owed(DueMessage(claim.created, told, ())) <= self._wall_clock():
+        if destination.long_wait and self._owes_verdict(group.job.claim):
             destination.put_off_overdue(group)
         else:
             group.job.next_try = next_try
+
+    def _owes_verdict(self, claim: Claim) -> bool:
+        """Whether a message must be settled now even if it is not tried, because its sender must be told about it."""
+        whole = claim.envelope
+        envelope = Envelope(whole.sender, tuple(pending.recipient for pending in claim.pending), whole.origin)
+        domains = tuple({recipient.address.domain: None for recipient in envelope.recipients})
+        told = claim.delay_reported or whole.sender is None
+        return self._owed(DueMessage(claim.created, told, domains, envelope)) <= self._wall_clock()
 
     def _full(self, destination: Destination) -> bool:
         """Whether no more groups may wait for a destination.
@@ -189,8 +220,8 @@ class Destinations:
     def _defer_until(self, message: DueMessage) -> float | None:
         """Return the time before which no recipient of a message can be tried; None if one can be tried now."""
         next_tries: list[NextTry] = []
-        for domain in message.domains:
-            next_try = self._refusal_of_domain(domain)
+        for way in self._rules.ways(message):
+            next_try = self._refusal_of_way(way)
             if next_try is None:
                 return None
             next_tries.append(next_try)
@@ -200,9 +231,11 @@ class Destinations:
         owed = self._owed(message)
         return min(until, owed) if owed > self._wall_clock() else None
 
-    def _refusal_of_domain(self, domain: str) -> NextTry | None:
-        """Return a callable that gives the next retry time of a domain's mail, or None if it can be tried now."""
-        routing = self._router.cached(domain)
+    def _refusal_of_way(self, way: Way | None) -> NextTry | None:
+        """Return a callable that gives the next retry time of mail on this way, or None if it can be tried now."""
+        if way is None:
+            return self._until_looked_up
+        routing = self._router.cached(way.domain, way.choice)
         if routing is not None and not isinstance(routing, Plan):
             return None
         destination = None if routing is None else self._known.get(routing.destination)
@@ -210,6 +243,9 @@ class Destinations:
             return partial(self._next_chance, destination)
         last_delivery_ok = destination is not None and destination.last_delivery_ok
         return self.unproven.next_try if self.unproven.full and not last_delivery_ok else None
+
+    def _until_looked_up(self) -> float:
+        return self._wall_clock() + UNTIL_LOOKED_UP
 
     def _next_chance(self, destination: Destination) -> float:
         return destination.blocked or self._next_try(destination)

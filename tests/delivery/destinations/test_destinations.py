@@ -12,6 +12,7 @@ from mta.delivery.destinations.window import WindowLimits, own_windows
 from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.remote.interface import TransactionResult
+from mta.delivery.route_rules import RouteRules
 from mta.event_log.log import EventLog
 from mta.message.outcome import TryLater
 from mta.queue.interface import DueMessage
@@ -42,10 +43,12 @@ class DestinationsTests(SynchronousTestCase):
             new=self.new,
             room=lambda: self.room,
             owed=lambda _: self.owed,
+            owed_by_envelope=lambda: False,
             release=self.release,
             wake=lambda: None,
             context=self.context,
             limits=LIMITS,
+            rules=RouteRules(),
         )
 
     def new(self, name: str) -> Destination:
