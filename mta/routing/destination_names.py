@@ -31,13 +31,12 @@ def smarthost_destination(smarthost: Smarthost) -> str:
 
     Rules may list the same hosts with another TLS rule or other authorities; these do not share connections.
     """
-    name = smarthost.name
-    if ":" not in name:
-        return name
+    if not smarthost.lists_hosts:
+        return smarthost.name
     details = [] if smarthost.tls is TlsRule.OPPORTUNISTIC else [f"tls={smarthost.tls.value}"]
     if smarthost.ca_file is not None:
         details.append(f"ca_file={smarthost.ca_file}")
-    return _bounded(" ".join((name, *details)), [f"{host}:{port}" for host, port in smarthost.hosts])
+    return _bounded(" ".join((smarthost.name, *details)), [f"{host}:{port}" for host, port in smarthost.hosts])
 
 
 def carried_destination(name: str, places: Sequence[str]) -> str:

@@ -81,6 +81,11 @@ class Smarthost:
     #: Whether the hosts that get the credentials are shown the client certificate of the relay too.
     client_certificate: bool = False
 
+    @property
+    def lists_hosts(self) -> bool:
+        """Whether a rule lists its hosts, so that it has no name but theirs."""
+        return ":" in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

@@ -46,5 +46,5 @@ def test_mail_waits_after_each_reply_of_the_tables(quote: str) -> None:
     reply = Reply(int(match[1]), match[2] or "", (match[3],))
     # A reply to AUTH is never final.
     to_login = any(re.search(refusal.pattern, quote, re.IGNORECASE) for refusal in REFUSALS)
-    waits = OwnSmarthost(ROUTE).advice(reply, to_mail=False) or limit_of(reply) or to_login
+    waits = OwnSmarthost(ROUTE, SMARTHOST).advice(reply, to_mail=False) or limit_of(reply) or to_login
     assert reply.code < 500 or waits

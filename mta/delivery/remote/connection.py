@@ -54,7 +54,7 @@ class SmtpConnection:
     ) -> None:
         """Take over a protocol whose session is ready; `lost` is called once, when the connection is down."""
         self.peer = route.label
-        self._smarthost = OwnSmarthost(route) if route.smarthost else None
+        self._smarthost = OwnSmarthost(route, route.smarthost) if route.smarthost else None
         self.tried = tried or frozenset((self.peer,))
         self.security = security
         self._protocol = protocol

@@ -7,6 +7,7 @@ goes in clear: the operator gets a notice once a day, and a refusal of mail in c
 import re
 
 from mta.delivery.replies.login_hints import client_certificate_hint, no_mechanism_hint, refused_login_hint
+from mta.delivery.replies.setting_names import is_provider, setting_names, tls_setting
 from mta.message.outcome import ErrorKind, TryLater
 from mta.routing.route import CertificateCredentials, Route, TlsRule, TokenCredentials
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
@@ -48,12 +49,13 @@ def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
         case FailureKind.NO_MECHANISM:
             return f"{failure.text}; mail stays queued. {no_mechanism_hint(failure, route)}"
         case FailureKind.LOOPS_BACK:
-            advice = "Correct the DNS or SMARTHOST_ADDRESS, or give this relay a MAILNAME that no other host has"
+            hosts = "the DNS" if route.smarthost is None else f"the DNS or {setting_names(route.smarthost).hosts}"
+            advice = f"Correct {hosts}, or give this relay a MAILNAME that no other host has"
             return (
                 f"mail loops back to this relay: {route.label} answers, but {failure.text}; mail stays queued. {advice}"
             )
         case FailureKind.NO_TLS:
-            rule = "" if _is_provider(route) else f" by SMARTHOST_TLS={route.tls.value}"
+            rule = "" if is_provider(route) else f" by {tls_setting(route, route.tls)}"
             return f"TLS is required{rule}, but: {failure.text}; mail stays queued. {_without_tls(route)}"
         case FailureKind.NOT_TRUSTED:
             return f"certificate not trusted: {failure.text}; mail stays queued. {_to_trust(route, fault)}"
@@ -73,43 +75,53 @@ def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
             return failure.text
 
 
-def _is_provider(route: Route) -> bool:
-    """Whether this is Gmail or Amazon SES, whose rule for TLS no setting changes."""
-    return route.credentials is not None and route.credentials.settings != "SMARTHOST"
-
-
 def _without_tls(route: Route) -> str:
-    if _is_provider(route):
+    if is_provider(route):
         return f"Find out what keeps TLS from {route.host}: a firewall between here and there may"
+    if route.smarthost is None:
+        return f"Ask its operator for TLS; only {tls_setting(route, TlsRule.OPPORTUNISTIC)} sends mail in clear"
     ports = _OTHER_PORTS.get(route.port, "587 or 465")
     if isinstance(route.credentials, TokenCredentials | CertificateCredentials):
         # Neither is ever used in clear.
         return f"Try port {ports}"
     exposed = "mail and password" if route.credentials else "mail"
-    return f"Try port {ports}; only SMARTHOST_TLS=opportunistic sends {exposed} in clear"
+    return f"Try port {ports}; only {tls_setting(route, TlsRule.OPPORTUNISTIC)} sends {exposed} in clear"
 
 
 def _to_trust(route: Route, fault: Fault) -> str:
     """Return the remedy for a certificate that was rejected."""
-    if _is_provider(route):
+    if is_provider(route):
         return _AT_PROVIDER[fault].format(host=route.host)
-    return f"{_AT_SMARTHOST[fault].format(host=route.host)}; SMARTHOST_TLS=require takes any certificate"
+    if route.smarthost is None:
+        remedy = _AT_MX_HOST[fault].format(host=route.host)
+    else:
+        names = setting_names(route.smarthost)
+        remedy = _AT_SMARTHOST[fault].format(host=route.host, hosts=names.hosts, ca_file=names.ca_file)
+    return f"{remedy}; {tls_setting(route, TlsRule.REQUIRE)} takes any certificate"
 
 
 _RENEW = "Have the operator of {host} renew it; if that was done, check this host's clock"
 _REPLACE = "Have the operator of {host} replace it"
+_REPLACE_NAME = f"{_REPLACE} by one that has its name as subjectAltName"
+_REPLACE_ISSUER = f"{_REPLACE} by one of an authority that this host knows"
+_REPLACE_WEAK = f"{_REPLACE} by one with RSA of 2048 bits or a curve of 256, signed with SHA-256"
 _AT_SMARTHOST = {
     Fault.EXPIRED: _RENEW,
     Fault.NOT_YET_VALID: "Check this host's clock, which may be behind",
-    Fault.OTHER_NAME: "If such a name is your smarthost's, set SMARTHOST_ADDRESS to it; else another host answers",
-    Fault.NO_NAME: f"{_REPLACE} by one that has its name as subjectAltName",
+    Fault.OTHER_NAME: "If such a name is your smarthost's, set {hosts} to it; else another host answers",
+    Fault.NO_NAME: _REPLACE_NAME,
     Fault.UNKNOWN_ISSUER: (
-        "Name its authority in SMARTHOST_CA_FILE; if that is a public one, have {host} send its whole chain,"
+        "Name its authority in {ca_file}; if that is a public one, have {host} send its whole chain,"
         " or update this host's authorities"
     ),
-    Fault.SELF_SIGNED: "If it is your smarthost's own, name the certificate in SMARTHOST_CA_FILE",
-    Fault.WEAK: f"{_REPLACE} by one with RSA of 2048 bits or a curve of 256, signed with SHA-256",
+    Fault.SELF_SIGNED: "If it is your smarthost's own, name the certificate in {ca_file}",
+    Fault.WEAK: _REPLACE_WEAK,
     Fault.UNUSABLE: _REPLACE,
+}
+_AT_MX_HOST = _AT_SMARTHOST | {
+    Fault.OTHER_NAME: _REPLACE_NAME,
+    Fault.UNKNOWN_ISSUER: _REPLACE_ISSUER,
+    Fault.SELF_SIGNED: _REPLACE_ISSUER,
 }
 # A provider renews its certificates in time and issues them for the right names, so the fault lies between the hosts or
 # on this one.

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mta.routing.route import AnyCredentials, CertificateCredentials, Credentials, Route, TokenCredentials
+from mta.delivery.replies.setting_names import is_of_rules, login_settings, tls_setting, user_setting
+from mta.routing.route import AnyCredentials, Credentials, Route, TlsRule, TokenCredentials
 from mta.smtp.client.dialogue import SessionFailure
 
 
@@ -75,7 +76,7 @@ _COMPILED = [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for re
 
 def refused_login_hint(failure: SessionFailure, credentials: AnyCredentials | None) -> str:
     """Return what an operator can do about a login that was refused, in one sentence."""
-    user, login = f"{_prefix(credentials)}_USER", login_settings(credentials)
+    user, login = user_setting(credentials), login_settings(credentials)
     for pattern, advice in _COMPILED:
         if credentials is not None and type(credentials) in advice and pattern.search(failure.text):
             return advice[type(credentials)].format(user=user, login=login)
@@ -88,10 +89,14 @@ def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:
     """Return what an operator can do about a server without a usable mechanism, in one sentence."""
     by_password = isinstance(route.credentials, Credentials)
     if not by_password and "in clear" in failure.text:
-        return "Set SMARTHOST_TLS=verify"
+        return f"Set {tls_setting(route, TlsRule.VERIFY)}"
     if isinstance(route.credentials, TokenCredentials):
         return "The token was not shown to it. Ask its operator for one of these, or log in with a password"
     if by_password and _TAKES_TOKENS.search(failure.text):
+        if is_of_rules(route.credentials):
+            return (
+                "It accepts tokens, but only the smarthost of SMARTHOST_ADDRESS logs in with them, not that of a rule"
+            )
         return "It accepts tokens: set SMARTHOST_TOKEN_URL in place of the password, or the settings of its provider"
     return f"Ask the smarthost's operator for one of these, or unset {login_settings(route.credentials)}"
 
@@ -99,27 +104,7 @@ def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:
 def client_certificate_hint(failure: SessionFailure, route: Route) -> str:
     """Return what an operator can do if TLS failed because of the client's certificate; "" if it did not."""
     if route.smarthost and _ABOUT_CLIENT.search(failure.text):
+        if not route.smarthost.place.isidentifier():
+            return "A certificate is shown to the host of SMARTHOST_ADDRESS only: set it there, or have it demand none"
         return "Check SMARTHOST_CERTIFICATE_PATH and SMARTHOST_KEY_PATH"
     return ""
-
-
-def login_settings(credentials: AnyCredentials | None) -> str:
-    """Return the names of the settings with the login."""
-    prefix = _prefix(credentials)
-    match credentials:
-        case CertificateCredentials():
-            return f"{prefix}_CERTIFICATE_PATH and {prefix}_KEY_PATH"
-        case TokenCredentials():
-            return f"{prefix}_USER and the settings of its token"
-    return f"{prefix}_USER and {prefix}_PASSWORD"
-
-
-def account(credentials: AnyCredentials) -> str:
-    """Return the setting that names the account at the smarthost."""
-    if isinstance(credentials, CertificateCredentials):
-        return f"{credentials.settings}_CERTIFICATE_PATH"
-    return f"{credentials.settings}_USER"
-
-
-def _prefix(credentials: AnyCredentials | None) -> str:
-    return "SMARTHOST" if credentials is None else credentials.settings

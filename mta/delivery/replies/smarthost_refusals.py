@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from mta.delivery.replies.login_hints import account, login_settings
-from mta.routing.route import Route
+from mta.delivery.replies.setting_names import account, login_settings, setting_names, tls_setting
+from mta.routing.route import Route, Smarthost, TlsRule
 from mta.smtp.replies import Reply
 
 
@@ -203,6 +203,7 @@ class OwnSmarthost:
     """Gives advice about refusals by the smarthost of a route."""
 
     route: Route
+    smarthost: Smarthost
 
     def advice(self, reply: Reply, *, to_mail: bool) -> str:
         """Return advice for an operator about a 5yz reply, in one line; "" if the reply is final for the recipient."""
@@ -211,8 +212,9 @@ class OwnSmarthost:
 
     @cached_property
     def _advice(self) -> dict[Blame, str]:
+        names = setting_names(self.smarthost)
         if self.route.credentials is None:
-            ask = "set SMARTHOST_USER and SMARTHOST_PASSWORD"
+            ask = names.add_login
             login = f"the smarthost wants a login: {ask}"
             relaying = f"the smarthost does not relay for this host: {ask}, or have it allow this host's address"
             sender = f"the smarthost does not take the sender: have it allow that address, or {ask}"
@@ -227,7 +229,8 @@ class OwnSmarthost:
             Blame.SENDER: sender,
             Blame.ACCOUNT: "the smarthost's provider has blocked or limited the account: ask the provider",
             Blame.CLEAR: (
-                "the smarthost wants TLS: set SMARTHOST_TLS=require, and SMARTHOST_PORT to the port where it offers TLS"
+                f"the smarthost wants TLS: set {tls_setting(self.route, TlsRule.REQUIRE)},"
+                f" and {names.port} where it offers TLS"
             ),
             Blame.NAME: "the smarthost does not take this relay's name: set MAILNAME to a name that the DNS knows",
         }

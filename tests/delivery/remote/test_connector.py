@@ -19,6 +19,7 @@ from mta.routing.route import (
 from mta.smtp.sasl.logins import Login, TokenLogin
 from tests.drivers.connector_case import CLEAR, EHLO, OTHER, ROUTE, Case
 from tests.fakes.memory_reactor import Wire
+from tests.fakes.smarthosts import SMARTHOST
 
 
 class OpeningTests(Case):
@@ -192,7 +193,7 @@ class TlsTests(Case):
 
     def test_a_route_that_demands_tls_never_goes_on_in_clear(self) -> None:
         for rule in (TlsRule.REQUIRE, TlsRule.VERIFY):
-            route = replace(ROUTE, tls=rule)
+            route = replace(ROUTE, tls=rule, smarthost=replace(SMARTHOST, tls=rule))
             opening, wire = self.starttls(route)
             wire.says("220 go")
             wire.lost()

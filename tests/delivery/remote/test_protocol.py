@@ -19,6 +19,7 @@ from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.tls.client import TrustAnchors, client_options
 from tests.drivers.connector_case import AlwaysNoted
+from tests.fakes.smarthosts import SMARTHOST
 
 USER = Credentials("the-user", 'p"\\%&/ :^$#x')
 AUTHORITY = certificates.authority()
@@ -116,7 +117,7 @@ class LoopbackTests(TestCase):
 
     async def test_credentials_are_never_sent_to_an_unverified_host(self) -> None:
         sink = self.sink(tls=self.tls(certificates.self_signed(["sink.test"])), users={USER.user: USER.password})
-        outcome = await self.open(sink, TlsRule.VERIFY, credentials=USER)
+        outcome = await self.open(sink, TlsRule.VERIFY, credentials=USER, smarthost=SMARTHOST)
         self.assertEqual(
             outcome.text,
             "certificate not trusted: self-signed certificate; mail stays queued. "

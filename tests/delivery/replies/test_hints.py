@@ -1,5 +1,7 @@
 """Tests the hints that tell an operator which setting to change."""
 
+from dataclasses import replace
+
 import pytest
 
 from mta.delivery.replies.hints import error_kind, operator_hint
@@ -44,11 +46,10 @@ SECRET = Credentials("the-user", "the-password")
             "535 5.7.8 no",
             "login refused: 535 5.7.8 no; mail stays queued. Check SMARTHOST_USER and SMARTHOST_PASSWORD",
         ),
-        (FailureKind.REFUSED, "554 no", "554 no"),
     ],
 )
 def test_the_text_says_what_failed_and_what_to_set(kind: FailureKind, text: str, words: str) -> None:
-    route = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
+    route = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET, smarthost=SMARTHOST)
     outcome = operator_hint(SessionFailure(kind, "4.7.0", text), route)
     assert outcome == TryLater(words, "smtp.x.test[1.2.3.4]:587", "4.7.0", kind=error_kind(kind))
 
@@ -75,6 +76,11 @@ def test_a_failed_session_has_the_kind_that_retry_rules_name(of_session: Failure
     assert operator_hint(SessionFailure(of_session, "4.4.0", "x"), Route("h.test", "192.0.2.1", 25)).kind is kind
 
 
+def test_another_host_that_refuses_the_session_speaks_for_itself() -> None:
+    failure = SessionFailure(FailureKind.REFUSED, "4.7.1", "554 no")
+    assert operator_hint(failure, Route("h.test", "192.0.2.1", 25)).text == "554 no"
+
+
 def test_a_smarthost_that_refuses_the_session_is_asked_to_allow_this_host() -> None:
     text = operator_hint(
         SessionFailure(FailureKind.REFUSED, "4.7.1", "554 no"), Route("h.test", "192.0.2.1", 25, smarthost=SMARTHOST)
@@ -95,7 +101,8 @@ def test_a_smarthost_without_tls_on_a_port_that_begins_with_it_is_tried_on_anoth
 )
 @pytest.mark.parametrize("kind", [FailureKind.NO_TLS, FailureKind.TLS_FAILED])
 def test_without_tls_another_port_is_advised_before_the_clear(kind: FailureKind, port: int, words: str) -> None:
-    route = Route("smtp.x.test", "1.2.3.4", port, TlsRule.REQUIRE)
+    smarthost = replace(SMARTHOST, tls=TlsRule.REQUIRE)
+    route = Route("smtp.x.test", "1.2.3.4", port, TlsRule.REQUIRE, smarthost=smarthost)
     advice = operator_hint(SessionFailure(kind, "4.7.0", "x"), route).text.partition("mail stays queued. ")[2]
     assert advice == f"Try port {words}; only SMARTHOST_TLS=opportunistic sends mail in clear"
 
@@ -125,7 +132,7 @@ def test_no_advice_holds_a_secret_or_a_line_end(kind: FailureKind) -> None:
 )
 def test_the_advice_about_a_provider_names_its_own_settings(kind: FailureKind, words: str) -> None:
     login = Credentials("the-user", "the-password", "GMAIL")
-    route = Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login)
+    route = Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login, smarthost=SMARTHOST)
     text = operator_hint(SessionFailure(kind, "4.7.0", "x"), route).text
     assert words in text
     assert "SMARTHOST_TLS" not in text
@@ -150,13 +157,13 @@ def test_the_advice_about_a_provider_names_its_own_settings(kind: FailureKind, w
 )
 def test_the_advice_about_a_certificate_follows_its_fault(fault: Fault, own: str, gmail: str) -> None:
     trouble = SessionFailure(FailureKind.NOT_TRUSTED, "4.7.5", "x")
-    smarthost = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET)
+    smarthost = Route("smtp.x.test", "1.2.3.4", 587, TlsRule.VERIFY, credentials=SECRET, smarthost=SMARTHOST)
     advice = operator_hint(trouble, smarthost, fault).text
     assert own in advice
     assert advice.endswith("; SMARTHOST_TLS=require takes any certificate")
     login = Credentials("the-user", "the-password", "GMAIL")
     advice = operator_hint(
-        trouble, Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login), fault
+        trouble, Route("smtp.gmail.com", "1.2.3.4", 587, TlsRule.VERIFY, credentials=login, smarthost=SMARTHOST), fault
     ).text
     assert gmail in advice
     assert "SMARTHOST_TLS" not in advice

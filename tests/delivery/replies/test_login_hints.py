@@ -130,6 +130,6 @@ def test_clear_text_is_no_advice_where_the_login_is_never_used_in_clear(
 def test_refusals_after_the_login_name_the_settings_of_the_login(
     credentials: AnyCredentials, login: str, sender: str
 ) -> None:
-    smarthost = OwnSmarthost(Route("h", "192.0.2.1", 587, credentials=credentials))
+    smarthost = OwnSmarthost(Route("h", "192.0.2.1", 587, credentials=credentials), SMARTHOST)
     assert login in smarthost.advice(Reply(530, "5.7.57", ("log in",)), to_mail=True)
     assert sender in smarthost.advice(Reply(550, "5.7.60", ("SendAsDenied",)), to_mail=False)

@@ -164,8 +164,8 @@ def test_every_row_has_a_source() -> None:
 def test_advice_names_the_settings_of_the_login_that_was_used() -> None:
     reply = said("535 5.7.8 no")
     bare, gmail = (
-        OwnSmarthost(ROUTE),
-        OwnSmarthost(Route("h", "192.0.2.1", 587, credentials=Credentials("u", "p", "GMAIL"))),
+        OwnSmarthost(ROUTE, SMARTHOST),
+        OwnSmarthost(Route("h", "192.0.2.1", 587, credentials=Credentials("u", "p", "GMAIL")), SMARTHOST),
     )
     assert "set SMARTHOST_USER and SMARTHOST_PASSWORD" in bare.advice(reply, to_mail=True)
     assert "check GMAIL_USER and GMAIL_PASSWORD" in gmail.advice(reply, to_mail=True)
