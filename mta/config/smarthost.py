@@ -35,7 +35,8 @@ _SMARTHOST_DETAILS = (
 )
 _OWN = (table.SMARTHOST_ADDRESS, *SMARTHOST, *_SMARTHOST_DETAILS)
 _DIRECT = (table.SMTPPORTOUT, table.PRIVATE_DESTINATIONS)
-_LAX: Mapping[TlsRule, str] = {
+#: The risk of a password by the TLS that is required, if that is less than a proof of the host's name.
+LAX_LOGIN: Mapping[TlsRule, str] = {
     TlsRule.NONE: (
         "the password is used with SCRAM-SHA-256 or CRAM-MD5 only; mail stays queued if the smarthost offers neither"
     ),
@@ -143,7 +144,7 @@ def _tls_rule(reader: SettingsReader, macros: Macros, login: SmarthostLogin | No
         tls = TlsRule.REQUIRE if VERIFY_HOSTS in macros.changes else TlsRule.VERIFY
     else:
         tls = TlsRule.OPPORTUNISTIC
-    if login and tls in _LAX:
+    if login and tls in LAX_LOGIN:
         _weigh(reader, tls, login)
     return tls
 
@@ -151,7 +152,7 @@ def _tls_rule(reader: SettingsReader, macros: Macros, login: SmarthostLogin | No
 def _weigh(reader: SettingsReader, tls: TlsRule, login: SmarthostLogin) -> None:
     """Add a notice about a login over TLS that proves nothing. Without TLS, only a password can be used."""
     if isinstance(login.credentials, Credentials):
-        words = _LAX[tls]
+        words = LAX_LOGIN[tls]
     elif tls is TlsRule.NONE:
         reader.mistake(table.SMARTHOST_TLS, f"the login of {login.given} needs TLS")
         return

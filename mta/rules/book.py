@@ -24,6 +24,8 @@ class RuleBook:
     transport: "TransportRules | None" = None
     retry: "Retries | None" = None
     digest: str = ""
+    #: The names of the environment variables with passwords of smarthosts.
+    secret_variables: tuple[str, ...] = ()
 
     @property
     def rules(self) -> "tuple[Rule, ...]":

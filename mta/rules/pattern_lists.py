@@ -23,6 +23,7 @@ class AddressPatterns:
         "_below",
         "_domains",
         "_expressions",
+        "_hash",
         "_locals",
         "_null",
         "_other_domains",
@@ -34,6 +35,8 @@ class AddressPatterns:
     def __init__(self, patterns: Iterable[AddressPattern]) -> None:
         #: The patterns in their order, each once.
         self.patterns = tuple(dict.fromkeys(patterns))
+        # Counted once, because a list may be long and many rules may share it.
+        self._hash = hash(self.patterns)
         self._null = self._all = False
         self._domains: set[str] = set()
         # The endings of sub-domains, with their dot.
@@ -126,7 +129,7 @@ class AddressPatterns:
 
     def __hash__(self) -> int:
         """Return the hash of the patterns."""
-        return hash(self.patterns)
+        return self._hash
 
     def __repr__(self) -> str:
         """Return the patterns as they were written."""
@@ -139,11 +142,12 @@ class TextPatterns:
     Raises ValueError if more than MAX_SLOW_PATTERNS must be tried one by one.
     """
 
-    __slots__ = ("_exact", "_expressions", "_globs", "patterns")
+    __slots__ = ("_exact", "_expressions", "_globs", "_hash", "patterns")
 
     def __init__(self, patterns: Iterable[TextPattern]) -> None:
         #: The patterns in their order, each once.
         self.patterns = tuple(dict.fromkeys(patterns))
+        self._hash = hash(self.patterns)
         self._exact = frozenset(pattern.pieces[0] for pattern in self.patterns if len(pattern.pieces) == 1)
         self._globs = tuple(pattern.pieces for pattern in self.patterns if len(pattern.pieces) > 1)
         self._expressions: tuple[Callable[[str], bool], ...] = tuple(
@@ -168,7 +172,7 @@ class TextPatterns:
 
     def __hash__(self) -> int:
         """Return the hash of the patterns."""
-        return hash(self.patterns)
+        return self._hash
 
     def __repr__(self) -> str:
         """Return the patterns as they were written."""

@@ -57,7 +57,7 @@ TOLD = (
     "10-acl.toml:11: [acl] would be one table; a rule begins with [[acl]]",
     "20-routes.toml:2: +stuff: [lists] has no such list; did you mean staff?",
     "20-routes.toml:6: hosts belongs to [[router]], not to [[acl]]",
-    "20-routes.toml:9: [[router]] is not supported by this version",
+    "20-routes.toml:11: smarthost: there is no [smarthost.office]",
     '20-routes.toml:14: recipient = ["example.net",: the array is not closed',
     "30-auth.toml:1: [auth] is no table of rules",
     "30-auth.toml:5: deny: 450 does not fit: ",

@@ -14,6 +14,8 @@ class RuleMistakes:
         self._found: dict[tuple[str, int, str], None] = {}
         #: The words of the first mistake in each variable, by its name.
         self.of_variables: dict[str, str] = {}
+        #: Lines about rules that are no mistakes.
+        self.notices: list[str] = []
 
     def add(self, path: str, line: int, words: str) -> None:
         """Add a mistake in a line of a file; line 0 is the file as a whole."""

@@ -37,11 +37,14 @@ class PatternItems:
     files: dict[str, list[PlacedItem]] = field(default_factory=dict)
     #: Lists of patterns that several conditions may share.
     compiled: dict[Hashable, Any] = field(default_factory=dict)
+    #: The number of mistakes that were told.
+    told: int = 0
     _patterns: dict[tuple[Hashable, str], list[object]] = field(default_factory=dict)
     _count: int = 0
 
     def tell(self, where: RulePlace, words: str) -> None:
         """Add a mistake at a place."""
+        self.told += 1
         if where.line:
             self.mistakes.add(where.file, where.line, words)
         else:

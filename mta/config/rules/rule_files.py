@@ -59,7 +59,7 @@ def read_list(path: str) -> list[tuple[int, str]]:
     if not path.startswith("/") or "\0" in path:
         raise ValueError("the path of a list begins with /, file:/etc/smtprelay/lists/staff")
     try:
-        text = _text(_content(Path(path), MAX_LIST_OCTETS))
+        text = _text(read_regular_file(Path(path), MAX_LIST_OCTETS))
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8 text") from None
     lines = enumerate(map(str.strip, text.split("\n")), 1)
@@ -93,7 +93,7 @@ def _notices(directory: Path, others: list[str]) -> list[str]:
 
 def _read_source(path: Path, mistakes: RuleMistakes) -> Iterator[RuleSource]:
     try:
-        content = _content(path, MAX_OCTETS)
+        content = read_regular_file(path, MAX_OCTETS)
     except ValueError as error:
         mistakes.add(str(path), 1, str(error))
         return
@@ -117,8 +117,8 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _content(path: Path, limit: int) -> bytes:
-    """Return the octets of a regular file. Raises ValueError with words for the operator."""
+def read_regular_file(path: Path, limit: int) -> bytes:
+    """Return the octets of a regular file, at most `limit`. Raises ValueError with words for the operator."""
     try:
         # Without O_NONBLOCK, opening a named pipe waits for its writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:

@@ -50,12 +50,13 @@ def client_certificate(reader: SettingsReader) -> tuple[Path, Path] | None:
 def authorities(reader: SettingsReader) -> Path | None:
     """Return the file of the authorities for the smarthost. A file without certificates is a mistake."""
     path = reader.get(table.SMARTHOST_CA_FILE)
-    if path is not None and (problem := _authorities_problem(path)):
+    if path is not None and (problem := authorities_problem(path)):
         reader.mistake(table.SMARTHOST_CA_FILE, problem)
     return path
 
 
-def _authorities_problem(path: Path) -> str:
+def authorities_problem(path: Path) -> str:
+    """Return the reason why a file cannot be used as certificates of authorities, or ""."""
     if problem := _file_problem(path):
         return problem
     try:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.rules.keys.key import KeyRole, RuleKey
+from harness.certificates import authority
+from mta.config.rules.keys.key import KeyRole, RuleKey, ValueForm
 from mta.config.rules.keys.table import KEYS, SUPPORTED
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
@@ -133,7 +134,8 @@ def test_lists_may_stand_in_another_file_and_name_files(tmp_path: Path) -> None:
 def test_a_mistake_in_a_list_is_told_once_where_it_stands(tmp_path: Path) -> None:
     file = tmp_path / "domains"
     file.write_text("a.test\nno good\n")
-    rules = f'[[acl]]\nsender = "+staff"\nrecipient = "file:{file}"\naccept = true\n' * 2
+    rules = f'[[acl]]\nsender = "+staff"\nrecipient = "file:{file}"\naccept = true\n'
+    rules += '[[acl]]\nsender = "+staff"\nhold = true\n'
     assert read(rules, '[lists]\nstaff = [\n "a.test",\n "b c",\n]\n')[1] == [
         "/r/2.toml:4: sender: 'b c' is not an address pattern: several patterns are an array of texts",
         f"{file}:2: recipient: {IN_FILE}",
@@ -255,14 +257,9 @@ def test_each_mistake_of_an_action_is_told_with_its_line(rule: str, words: str) 
     ("table", "words"),
     [
         ("[acl]", "[acl] would be one table; a rule begins with [[acl]]"),
-        ("[[router]]", "[[router]] is not supported by this version; it has [[acl]], "),
         ("[[retry]]", "[[retry]] is not supported by this version; it has [[acl]], "),
-        (
-            "[smarthost.a]",
-            "[smarthost.NAME] is not supported by this version; the smarthost is that of SMARTHOST_ADDRESS",
-        ),
         ("[main]", "[main] is no table of rules; named lists stand in [lists], and options are environment variables"),
-        ("[auth]", "[auth] is no table of rules, and logins in rules ([smarthost.NAME]) are not supported"),
+        ("[auth]", "[auth] is no table of rules; the login at a smarthost stands in [smarthost.NAME]"),
         ("[[alc]]", "[[alc]] is no table of rules; did you mean acl?"),
         ("[[acl rules]]", "[[acl rules]] begins no table; the line must be [[acl]] alone"),
         ('[""]', "[] is no table of rules; a rule begins with [[acl]]"),
@@ -288,10 +285,27 @@ def test_a_rule_behind_one_without_conditions_is_a_mistake() -> None:
     ]
 
 
+def test_a_special_case_behind_the_general_one_is_a_mistake() -> None:
+    rule = "[[acl]]\nrecipient = {}\nhold = true\n"
+    general, special = rule.format("['a.test', 'b.test']"), rule.format("'bob@a.test'")
+    assert read(special + general)[1] == []
+    assert read(general + special)[1] == [
+        "/r/1.toml:4: this rule can never apply: the one in line 1 applies whenever it does"
+    ]
+    assert read(rule.format("'a.test'"), rule.format("'b.test'"), general)[1] == [
+        "/r/3.toml:1: this rule can never apply: those in 1.toml:1 and 2.toml:1 apply whenever it does"
+    ]
+
+
+def test_a_rule_whose_patterns_cannot_be_read_is_not_compared() -> None:
+    rule = "[[acl]]\nsender = '{}'\nhold = true\n"
+    assert len(read(rule.format("a b") + rule.format("c d"))[1]) == 2
+
+
 def test_there_may_be_2000_rules() -> None:
-    rule = "[[acl]]\nsender = 'a.test'\naccept = true\n"
-    assert len(acl(rule * MAX_RULES).rules) == MAX_RULES
-    assert read(rule * (MAX_RULES + 2))[1] == [
+    rules = [f"[[acl]]\nsender = '{number}.test'\naccept = true\n" for number in range(MAX_RULES + 2)]
+    assert len(acl("".join(rules[:MAX_RULES])).rules) == MAX_RULES
+    assert read("".join(rules))[1] == [
         f"/r/1.toml:{3 * MAX_RULES + 1}: there are more than 2000 rules; name many addresses by a list"
     ]
 
@@ -335,15 +349,19 @@ def test_the_digest_follows_files_and_lists(tmp_path: Path) -> None:
     [(stage, key) for key in KEYS for stage in key.stages if stage in SUPPORTED],
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
-def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey) -> None:
+def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey, tmp_path: Path) -> None:
+    example = key.example
+    if key.form is ValueForm.PATH:
+        example = f"'{authority().write(tmp_path)}'"
     name = key.name.replace("NAME", "Subject")
     actions = {
         "acl": "hold = true\n",
         "rewrite": "add.X-Tag = 'x'\nmap = 'a.test -> b@c.test'\n",
+        "router": "hosts = 'a.test'\n",
         "transport": "connections = 1\n",
     }
     rest = "" if key.role in {KeyRole.ACTION, KeyRole.SETTING} else actions[stage]
-    book, told = read(f"[[{stage}]]\n{name} = {key.example}\n{rest}")
+    book, told = read(f"[[{stage}]]\n{name} = {example}\n{rest}[smarthost.office]\nhosts = 'a.test'\n")
     assert told == []
     assert book
     assert len(book.rules) == 1

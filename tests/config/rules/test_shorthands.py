@@ -142,7 +142,8 @@ def test_split_config_names_the_directory_only_without_rules() -> None:
 
 
 def test_the_summary_counts_the_rules(tmp_path: Path) -> None:
-    (tmp_path / "1.toml").write_text('[[acl]]\nsender = "a.test"\nhold = true\n' * 3)
+    rule = '[[acl]]\nsender = "{}.test"\nhold = true\n'
+    (tmp_path / "1.toml").write_text("".join(map(rule.format, "abc")))
     lines = startup_summary(read(RULES_DIR=str(tmp_path), ALLOWED_RECIPIENTS="b.test"))
     assert "rules: 3 in 1.toml, ALLOWED_RECIPIENTS" in lines
     assert not any(line.startswith("rules:") for line in startup_summary(read()))

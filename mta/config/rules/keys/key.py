@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 #: The kinds of rules, each in tables with double brackets.
 STAGES = ("acl", "rewrite", "router", "transport", "retry")
+#: The first part of the name of a table of a smarthost, `[smarthost.NAME]`.
+SMARTHOST = "smarthost"
 #: The first part of the key of a condition on a header field: `header.Subject`.
 HEADER = "header"
 
@@ -50,6 +52,12 @@ class ValueForm(enum.Enum):
     PORT = "1 to 65535"
     HOST_NAME = "the name of a host"
     SOURCES = "an IP address, or an array of an IPv4 and an IPv6 address"
+    HOSTS = "a host or an array of them, each with a port or without (25)"
+    SMARTHOST_NAME = "the name of a smarthost"
+    MX = "`true`, or the name of a domain"
+    FAILURE = "words, before which a status may stand"
+    PATH = "the path of a file"
+    VARIABLE = "the name of a variable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from mta.config.rules.keys.acl import ACL
 from mta.config.rules.keys.conditions import CONDITIONS
 from mta.config.rules.keys.key import KeyRole, RuleKey
 from mta.config.rules.keys.rewrite import REWRITE
+from mta.config.rules.keys.router import ROUTER
 from mta.config.rules.keys.transport import TRANSPORT
 
 #: The first part of the key of an exception: `unless.sender`.
@@ -20,16 +21,14 @@ LISTS = "lists"
 LIST_PREFIX = "+"
 FILE_PREFIX = "file:"
 #: The kinds of rules that this version supports.
-SUPPORTED = ("acl", "rewrite", "transport")
+SUPPORTED = ("acl", "rewrite", "router", "transport")
 _MISSPELLED = 0.6
 
-KEYS = (*CONDITIONS, *ACL, *REWRITE, *TRANSPORT)
+KEYS = (*CONDITIONS, *ACL, *REWRITE, *ROUTER, *TRANSPORT)
 #: The keys that belong to stages which this version does not support, and `over` and `per` of [[acl]].
 LATER = {
     "over": ("acl",),
     "per": ("acl",),
-    **dict.fromkeys(("hosts", "ca_file", "mx", "discard", "fail"), ("router",)),
-    "smarthost": ("router",),
     **dict.fromkeys(("error", "schedule", "warn_after"), ("retry",)),
 }
 # A name may belong to different keys of several stages.
@@ -68,6 +67,11 @@ def conditions_and_actions(stage: str) -> tuple[list[str], list[str]]:
     of_stage = [key for key in KEYS if stage in key.stages]
     conditions = [key.name for key in of_stage if key.role is KeyRole.CONDITION]
     return conditions, [key.name for key in of_stage if key.role in {KeyRole.ACTION, KeyRole.SETTING}]
+
+
+def keys_of(stage: str) -> list[str]:
+    """Return the names of all keys of a stage."""
+    return [key.name for key in KEYS if stage in key.stages]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

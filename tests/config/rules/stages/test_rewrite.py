@@ -159,7 +159,7 @@ def test_no_rule_leaves_a_message_without_recipients(tmp_path: Path) -> None:
 
 def test_a_rule_behind_the_last_one_is_a_mistake() -> None:
     text = '[[rewrite]]\nlast = true\n[[acl]]\nsender = "a.test"\nhold = true\n[[rewrite]]\nhide = "client"\n'
-    assert read(text)[1] == ["6: this rule can never apply: the one in line 1 has no condition"]
+    assert read(text)[1] == ["6: this rule can never apply: the one in line 1 applies whenever it does"]
 
 
 def test_keys_of_rewrite_rules_are_told_in_other_rules() -> None:

@@ -1,0 +1,104 @@
+"""Reads the hosts of a [[router]] rule or of a smarthost, and the TLS to them."""
+
+import ipaddress
+import re
+from hashlib import sha256
+from pathlib import Path
+
+from mta.config.rules.keys.key import RuleKey
+from mta.config.rules.keys.table import did_you_mean
+from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
+from mta.config.rules.stages.secrets import RuleSecrets
+from mta.config.rules.toml_tables import TableEntry
+from mta.config.sources.exim import read_host, read_port
+from mta.config.sources.files import authorities_problem
+from mta.routing.route import Credentials, Smarthost, TlsRule
+from mta.smtp.address import bracketed, is_ip
+
+#: The hosts of one rule or smarthost.
+MAX_HOSTS = 100
+_SMTP = 25
+# Two colons before the port are those of SMARTHOST_ADDRESS.
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]\s,;]+)(?:::?([^:]*))?")
+_TLS = {rule.value: rule for rule in reversed(TlsRule)}
+
+
+class OpenHosts:
+    """Hosts, and the TLS to them, while the entries of their table are read."""
+
+    def __init__(self, secrets: RuleSecrets) -> None:
+        self._secrets = secrets
+        self.hosts: tuple[tuple[str, int], ...] = ()
+        self._tls: TlsRule | None = None
+        self._ca_file: Path | None = None
+        #: The keys that were read.
+        self.given: list[str] = []
+
+    def add(self, key: RuleKey, entry: TableEntry, values: ValueReader) -> None:
+        """Read `hosts`, `tls` or `ca_file`. Items that cannot be read are left out and told. Raises RuleValueError."""
+        self.given.append(key.name)
+        if key.name == "hosts":
+            self.hosts = tuple(values.items(entry, read_host_and_port))
+            if len(self.hosts) > MAX_HOSTS:
+                raise RuleValueError(f"there are more than {MAX_HOSTS} hosts")
+        elif key.name == "tls":
+            self._tls = _read_tls(key, entry)
+        else:
+            self._ca_file = self._read_ca_file(key, entry)
+
+    def made(self, name: str, place: str, credentials: Credentials | None = None) -> Smarthost:
+        """Return the smarthost. Without `tls`, a login needs the proof of the host's name."""
+        usual = TlsRule.OPPORTUNISTIC if credentials is None else TlsRule.VERIFY
+        return Smarthost(self.hosts, self._tls or usual, credentials, name=name, place=place, ca_file=self._ca_file)
+
+    @property
+    def name(self) -> str:
+        """The hosts with their ports, `mail.a.test:25`."""
+        return ",".join(f"{bracketed(host)}:{port}" for host, port in self.hosts)
+
+    def _read_ca_file(self, key: RuleKey, entry: TableEntry) -> Path:
+        path = text_of(key, entry)
+        if not path.startswith("/") or "\0" in path:
+            raise RuleValueError(f"{shown(path)} is no path, which begins with /; {key.name} = {key.example}")
+        self._secrets.files[path] = None
+        if problem := authorities_problem(Path(path)):
+            raise RuleValueError(f"{path}: {problem}")
+        # Its certificates may change without the rules.
+        self._secrets.add(sha256(Path(path).read_bytes()).hexdigest())
+        return Path(path)
+
+
+def text_of(key: RuleKey, entry: TableEntry) -> str:
+    """Return the value of an entry, which is a text. Raises RuleValueError, whose words do not show the value."""
+    if not isinstance(entry.value, str) or not entry.value:
+        raise RuleValueError(f"the value is {key.form.value}, in quotes; {key.name} = {key.example}")
+    return entry.value
+
+
+def read_host_and_port(text: str) -> tuple[str, int]:
+    """Read `a.test:587`, `192.0.2.1` or `[2001:db8::1]:25`; without a port it is 25. Raises ValueError."""
+    if ":" in text and is_ip(text):
+        raise ValueError(f"an IPv6 address stands in brackets, [{text}]:{_SMTP}")
+    match = _HOST.fullmatch(text)
+    if match is None:
+        raise ValueError("this is not a host, with or without a port; several hosts are an array of texts")
+    return _read_host(match[1]), _SMTP if match[2] is None else read_port(match[2])
+
+
+def _read_host(text: str) -> str:
+    if not text.startswith("["):
+        return read_host(text)
+    try:
+        return str(ipaddress.ip_address(text[1:-1]))
+    except ValueError:
+        raise ValueError(f"{text} is not an address in brackets; a name stands without them") from None
+
+
+def _read_tls(key: RuleKey, entry: TableEntry) -> TlsRule:
+    if isinstance(entry.value, bool):
+        raise RuleValueError(f"{shown(entry.value)} is not one of {', '.join(_TLS)}; {key.name} = {key.example}")
+    text = text_of(key, entry).lower()
+    if text not in _TLS:
+        hint = did_you_mean(text, _TLS) or f"; {key.name} = {key.example}"
+        raise RuleValueError(f"{shown(text)} is not one of {', '.join(_TLS)}{hint}")
+    return _TLS[text]
