@@ -175,6 +175,10 @@ class SettingsReader:
         """Return all variables that are set, also those of other programs."""
         return sorted(name for name, text in self._environ.items() if text)
 
+    def variable(self, name: str) -> str:
+        """Return the text of any variable, "" if it is unset."""
+        return self._environ.get(name, "")
+
     def notice(self, words: str) -> None:
         """Add a line for the log."""
         self.notices.append(shorten(words, 2 * _MAX_SHOWN))

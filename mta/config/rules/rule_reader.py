@@ -14,6 +14,7 @@ from mta.config.rules.stages.acl import AclStage
 from mta.config.rules.stages.rewrite import RewriteStage
 from mta.config.rules.stages.router import RouterStage
 from mta.config.rules.stages.secrets import RuleSecrets
+from mta.config.rules.stages.shadowing import EarlierRules
 from mta.config.rules.stages.smarthosts import Smarthosts
 from mta.config.rules.stages.stage import OpenRule, StageReader
 from mta.config.rules.stages.transport import TransportStage
@@ -21,7 +22,6 @@ from mta.config.rules.toml_tables import TableEntry, TomlTable
 from mta.config.setting import shorten
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Condition, Rule, RulePlace
-from mta.rules.shadowing import EarlierRules
 from mta.smtp.address import is_deceptive
 
 #: The rules of all files together.

@@ -25,7 +25,9 @@ def read_rules(reader: SettingsReader, root: Path = Path("/")) -> RuleBook | Non
     """
     mistakes = RuleMistakes()
     sources = [*_files(reader, root, mistakes), *_shorthands(reader)]
-    book = read_book(sources, mistakes)
+    book = read_book(sources, mistakes, reader.variable)
+    for notice in mistakes.notices:
+        reader.notice(notice)
     for setting in VARIABLES:
         if words := mistakes.of_variables.get(setting.name):
             reader.mistake(setting, words)

@@ -256,3 +256,16 @@ def test_mistakes_in_these_variables_are_told() -> None:
         "HIDE_CLIENTS",
         "SEND_RATE",
     ]
+
+
+def test_a_password_comes_from_a_variable_and_a_weak_login_is_a_notice(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text(
+        "[smarthost.a]\nhosts = 'a.test'\nuser = 'u'\npassword_env = 'OFFICE'\ntls = 'none'\n"
+        "[[router]]\nsmarthost = 'a'\n"
+    )
+    settings = read(RULES_DIR=str(tmp_path), OFFICE="hush-hush")
+    assert settings.rules
+    assert settings.rules.secret_variables == ("OFFICE",)
+    (notice,) = (line for line in settings.notices if "smarthost.a" in line)
+    assert notice.startswith("[smarthost.a] in 1.toml:1: tls = none: the password is used with SCRAM")
+    assert "hush" not in repr(settings)

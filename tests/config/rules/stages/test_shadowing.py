@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rules.shadowing import EarlierRules
+from mta.config.rules.stages.shadowing import EarlierRules
 from mta.smtp.address import Address
 from tests.rules.made_rules import client, facts, recipient, rule, sender
 
