@@ -13,7 +13,7 @@ from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService, OnAction
 from mta.daemon.parts.context import RelayContext
-from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
+from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
 from mta.daemon.parts.listening import listener
 from mta.daemon.parts.lookups import store_lookup, trust_lookup
 from mta.daemon.periodic import PeriodicService
@@ -90,9 +90,11 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     delivery_context = DeliveryContext(clock, time.time, event_log)
     tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant, trust_store)
     rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
+    router = MailRouter(rules, resolver, clock.seconds)
+    follow_transport_rules(router, context.rules)
     delivery = DeliveryService(
         queue,
-        MailRouter(rules, resolver, clock.seconds),
+        router,
         _connector(context, queue, resolver, trust_store, tokens),
         local,
         _settler(context, queue, delivery_context),

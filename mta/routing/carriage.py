@@ -1,6 +1,6 @@
 """The carriage of mail as the operator's rules want it: connections, rates, TLS, names and addresses of the relay.
 
-A router puts it on a plan, which then has a destination of its own. Routing applies `tls`, `port` and `ipv6`, the
+A router puts it on a plan, which may then have a destination of its own. Routing applies `tls`, `port` and `ipv6`, the
 connector `helo` and `source`, and the destination the rest.
 """
 
@@ -58,7 +58,7 @@ def carried(plan: Plan, carriage: Carriage, rules: RouterRules) -> Plan | TryLat
     """Return a plan as the carriage wants it, or the reason why no route of it can be used."""
     routes = tuple(_routes(plan, carriage, rules))
     if routes:
-        return Plan(carried_destination(plan.destination, carriage.places), routes, carriage)
+        return Plan(carried_destination(plan.destination, carriage.apart), routes, carriage)
     return TryLater(_why_none(plan, carriage), status="4.4.4")
 
 

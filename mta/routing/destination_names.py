@@ -40,7 +40,9 @@ def smarthost_destination(smarthost: Smarthost) -> str:
 
 
 def carried_destination(name: str, places: Sequence[str]) -> str:
-    """Return the name for a destination whose carriage the rules in these places have changed."""
+    """Return the name for a destination that the rules in these places tell apart from others with the same hosts."""
+    if not places:
+        return name
     return f"{name} ({_bounded(', '.join(places), places)})"
 
 

@@ -28,7 +28,8 @@ _ALL = " "
 CarriageOf: TypeAlias = Callable[[str, str, tuple[str, ...]], "Carriage | None"]
 # Where mail goes: to the MX hosts of a domain, or to a smarthost.
 _Way: TypeAlias = str | Smarthost
-# The key of a plan: its way, _ALL for the smarthost of the settings, or with a carriage the recipient's domain as well.
+# The key of a plan: its way, _ALL for the smarthost of the settings, or with a carriage by the recipient's domain that
+# domain as well.
 _Key: TypeAlias = _Way | tuple[str, _Way]
 
 
@@ -56,9 +57,13 @@ class MailRouter:
         self._by_smarthost = SmarthostRouting(rules, resolver, rng)
         self.use(carriage_of)
 
-    def use(self, carriage_of: CarriageOf | None) -> None:
-        """Use other rules for the carriage from now on, and forget all routings, which other rules may have made."""
+    def use(self, carriage_of: CarriageOf | None, *, by_domain: bool = True) -> None:
+        """Use other rules for the carriage from now on, and forget all routings, which other rules may have made.
+
+        `by_domain` says that the carriage may depend on the recipient's domain, besides the hosts.
+        """
         self._carriage_of = carriage_of
+        self._by_domain = by_domain and carriage_of is not None
         # New objects, because look-ups that are running still put their routings into the old ones.
         self._plans: TtlCache[_Key, Routing] = TtlCache(MAX_PLANS, self._seconds, memory_size)
         self._running: SingleFlight[_Key, Routing] = SingleFlight()
@@ -67,7 +72,7 @@ class MailRouter:
         """Return the routing if it needs no look-up or is cached; otherwise None, and `resolve` must be used."""
         if self._is_local(domain):
             return _LOCAL
-        if choice is None and self._carriage_of is None:
+        if choice is None and not self._by_domain:
             return self._plans.get(self._shared_key or domain)
         if isinstance(choice, Discard | Fail):
             return choice
@@ -93,7 +98,7 @@ class MailRouter:
         return self._rules.smarthost or domain
 
     def _key(self, domain: str, way: _Way) -> _Key:
-        if self._carriage_of is not None:
+        if self._by_domain:
             return domain, way
         return _ALL if way == self._rules.smarthost else way
 

@@ -146,7 +146,7 @@ class TestCarriage(ChoiceCase):
 
     def test_a_domain_with_a_carriage_has_a_destination_of_its_own(self) -> None:
         router = self.make()
-        slowly = Carriage(places=("30-pace.toml:1",), connections=1)
+        slowly = Carriage(places=("30-pace.toml:1", "40.toml:2"), apart=("30-pace.toml:1",), connections=1)
         router.use(lambda domain, *_: slowly if domain == "sister.test" else None)
         apart, plain = self.plan_of(router, "sister.test", None), self.plan_of(router, "example.test", None)
         assert apart.carriage is slowly
@@ -156,7 +156,15 @@ class TestCarriage(ChoiceCase):
 
     def test_domains_of_one_smarthost_are_told_apart_too(self) -> None:
         router = self.make(smarthost=DEFAULT)
-        slowly = Carriage(places=("r.toml:1",), connections=1)
+        slowly = Carriage(places=("r.toml:1",), apart=("r.toml:1",), connections=1)
         router.use(lambda domain, *_: slowly if domain == "slow.test" else None)
         found = [self.plan_of(router, domain, None) for domain in ("slow.test", "fast.test", "faster.test")]
         assert [plan.destination for plan in found] == ["smarthost (r.toml:1)", "smarthost", "smarthost"]
+
+    def test_a_carriage_of_the_hosts_alone_is_one_plan_for_all_domains_of_a_smarthost(self) -> None:
+        router = self.make(smarthost=DEFAULT)
+        router.use(lambda *_: Carriage(places=("SEND_RATE",), connections=1), by_domain=False)
+        plan = self.plan_of(router, "one.test", None)
+        assert router.cached("two.test") is plan
+        assert plan.destination == "smarthost"
+        assert plan.carriage == Carriage(places=("SEND_RATE",), connections=1)

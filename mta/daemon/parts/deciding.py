@@ -13,7 +13,9 @@ from mta.delivery.local.local import LocalMail
 from mta.delivery.local.rule import LocalKind
 from mta.inbound.policy import RelayPolicy
 from mta.routing.private_addresses import OwnSockets
+from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
+from mta.rules.book import CurrentRules
 
 
 def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
@@ -28,6 +30,21 @@ def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
         private=settings.private_destinations,
         listening=listening,
     )
+
+
+def follow_transport_rules(router: MailRouter, current: CurrentRules) -> None:
+    """Have a router give its plans the carriage that the rules in force want, now and after each change of them."""
+
+    def follow() -> None:
+        book = current.book
+        transport = None if book is None else book.transport
+        if transport is None:
+            router.use(None)
+        else:
+            router.use(transport.carriage, by_domain=transport.asks_for_domains)
+
+    follow()
+    current.when_changed(follow)
 
 
 def local_mail(
