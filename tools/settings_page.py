@@ -7,7 +7,7 @@ table of the ten settings that most installations need.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from mta.cli.config import names_and_default
+from mta.cli.config.command import names_and_default
 from mta.config import table
 from mta.config.help_text import DETAILS
 from mta.config.setting import Setting

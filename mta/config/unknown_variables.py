@@ -90,16 +90,18 @@ _ROUTE = {
 }
 _NEGATIVE = {"0", "false", "no", "off"}
 _EXIM = "usr/sbin/exim4"
+_IMPORTED = "smtprelay config import makes rules of it"
 # Files that users of the Exim image mount, relative to the root, and the effect that they do not have here.
 _MOUNTED = (
-    ("etc/email-addresses", "a [[rewrite]] rule with map does the same"),
+    ("etc/email-addresses", _IMPORTED),
     ("etc/exim4/conf.d", "Exim's files are not run"),
     ("etc/exim4/exim4.conf.template", "Exim's files are not run"),
-    ("etc/exim4/hubbed_hosts", "routes for single domains do not exist"),
-    ("etc/exim4/local_host_blacklist", "hosts are not blocked"),
-    ("etc/exim4/host_local_deny_exceptions", "hosts are not blocked"),
-    ("etc/exim4/local_sender_blacklist", "senders are not blocked"),
-    ("etc/exim4/sender_local_deny_exceptions", "senders are not blocked"),
+    ("etc/exim4/hubbed_hosts", _IMPORTED),
+    ("etc/exim4/local_host_blacklist", _IMPORTED),
+    ("etc/exim4/host_local_deny_exceptions", _IMPORTED),
+    ("etc/exim4/local_sender_blacklist", _IMPORTED),
+    ("etc/exim4/passwd.client", _IMPORTED),
+    ("etc/exim4/sender_local_deny_exceptions", _IMPORTED),
     ("etc/exim4/local_sender_callout", "no callouts are made"),
     ("etc/exim4/local_rcpt_callout", "no callouts are made"),
 )

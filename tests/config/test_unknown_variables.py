@@ -218,7 +218,7 @@ def test_mounted_files_of_exim_are_reported_unless_exim_is_installed(tmp_path: P
     (tmp_path / "etc/exim4/conf.d").mkdir(parents=True)
     (tmp_path / "etc/email-addresses").touch()
     assert exim(tmp_path) == [
-        "/etc/email-addresses is there but is not read: a [[rewrite]] rule with map does the same",
+        "/etc/email-addresses is there but is not read: smtprelay config import makes rules of it",
         "/etc/exim4/conf.d is there but is not read: Exim's files are not run",
     ]
     (tmp_path / "usr/sbin").mkdir(parents=True)

@@ -94,7 +94,7 @@ def run(command: str, environ: dict[str, str], rules: dict[str, str], folder: Pa
     return CliRunner().invoke(main, words, env=BASE | {"RULES_DIR": str(directory)} | environ)
 
 
-EXAMPLES = list(examples())
+EXAMPLES = [example for example in examples() if not example.command.startswith("smtprelay config import ")]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
@@ -111,6 +111,17 @@ def test_the_page_has_examples_of_the_verdicts() -> None:
     shown = "\n".join(line for each in EXAMPLES for line in each.output)
     for verdict in ("accepted: ", "refused at RCPT: ", "refused at MAIL: ", "held after the data: ", "passes over "):
         assert verdict in shown
+
+
+def test_the_imported_file_of_the_page_becomes_the_rules_of_the_page(tmp_path: Path) -> None:
+    (file,) = (block.text for block in blocks(PAGE) if block.language == "text" and block.text.startswith("# /etc/"))
+    (example,) = (each for each in examples() if each.command.startswith("smtprelay config import "))
+    heading, _, text = file.partition("\n")
+    path = Path(heading.removeprefix("# "))
+    (tmp_path / path.name).write_text(text)
+    words = shlex.split(example.command.replace(str(path.parent), str(tmp_path)))[1:]
+    shown = iter(CliRunner().invoke(main, words).stdout.splitlines())
+    assert [line for line in example.output if line not in shown] == []
 
 
 @dataclass(frozen=True)

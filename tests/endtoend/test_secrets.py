@@ -14,7 +14,7 @@ from harness.certificates import authority, self_signed
 from harness.daemon import Daemon
 from harness.sink_rules import Rule
 from harness.waiting import until
-from mta.cli.config import check_settings, explain_settings, show_settings
+from mta.cli.config.command import check_settings, explain_settings, show_settings
 from mta.config.setting import SettingsError
 from mta.config.table import SETTINGS
 from tests.endtoend import secret_search

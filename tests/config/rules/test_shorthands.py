@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.cli.config import check_settings
+from mta.cli.config.command import check_settings
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import rule_lines, startup_summary

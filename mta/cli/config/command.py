@@ -1,4 +1,4 @@
-"""`smtprelay config`: prints the settings, a summary of them, and their documentation.
+"""`smtprelay config`: prints the settings, a summary of them, and their documentation, and imports rules.
 
 A check also reads the files that settings name, as a start does, to find mistakes in them.
 """
@@ -11,6 +11,7 @@ from textwrap import wrap
 
 import click
 
+from mta.cli.config.importing import config_import
 from mta.cli.environment import current_environment, env_file_option
 from mta.cli.errors import command_errors
 from mta.config.help_text import DETAILS
@@ -128,7 +129,10 @@ def names_and_default(setting: Setting[object]) -> tuple[str, str]:
 
 @click.group()
 def config() -> None:
-    """Show and check the settings."""
+    """Show and check the settings, and import rules."""
+
+
+config.add_command(config_import)
 
 
 @config.command("show")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.cli.config import check_settings, explain_settings, show_settings
+from mta.cli.config.command import check_settings, explain_settings, show_settings
 from mta.config.setting import SettingsError
 from mta.config.table import SETTINGS
 

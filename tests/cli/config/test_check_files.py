@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.certificates import authority
-from mta.cli.config import check_files
+from mta.cli.config.command import check_files
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.dkim.keys import new_key, to_pem

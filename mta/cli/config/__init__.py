@@ -1,0 +1,1 @@
+"""`smtprelay config`: the settings, their documentation, and rules made of other servers' files."""

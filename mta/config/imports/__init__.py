@@ -1,0 +1,1 @@
+"""Rules made of the files of Exim and Postfix."""
