@@ -12,9 +12,9 @@ from mta.config.imports.logins import (
     PASSWD_CLIENT,
     SASL_PASSWD,
     USUAL_SECRETS,
+    ImportedSmarthosts,
     SaslPasswords,
     Secret,
-    Smarthosts,
     import_passwd_client,
 )
 from mta.config.imports.postfix_maps import (
@@ -74,7 +74,7 @@ def import_files(
     files of passwords in `secrets`. Raises ValueError, with words for the operator, if there are more rules than a file
     may have.
     """
-    smarthosts = Smarthosts(secrets, written=secrets_are_written)
+    smarthosts = ImportedSmarthosts(secrets, written=secrets_are_written)
     sections = list(_sections(files, domains, smarthosts))
     count = sum(len(section.blocks) for section in sections)
     text = "\n".join([_HEAD, *(section.text() for section in sections)])
@@ -86,7 +86,7 @@ def import_files(
     return Imported(text, tuple(smarthosts.secrets), sum(len(section.left_out) for section in sections))
 
 
-def _sections(files: Mapping[str, str], domains: Sequence[str], smarthosts: Smarthosts) -> Iterator[Section]:
+def _sections(files: Mapping[str, str], domains: Sequence[str], smarthosts: ImportedSmarthosts) -> Iterator[Section]:
     yield from import_lists(files)
     if EMAIL_ADDRESSES in files:
         yield import_email_addresses(files[EMAIL_ADDRESSES], domains)
@@ -97,7 +97,7 @@ def _sections(files: Mapping[str, str], domains: Sequence[str], smarthosts: Smar
     yield from _routes(files, smarthosts)
 
 
-def _routes(files: Mapping[str, str], smarthosts: Smarthosts) -> Iterator[Section]:
+def _routes(files: Mapping[str, str], smarthosts: ImportedSmarthosts) -> Iterator[Section]:
     logins = SaslPasswords(files.get(SASL_PASSWD, ""), smarthosts)
     found = []
     if HUBBED_HOSTS in files:

@@ -18,9 +18,11 @@ PASSWD_CLIENT, SASL_PASSWD = "passwd.client", "sasl_passwd"
 #: The directory of password files whose contents are not written.
 USUAL_SECRETS = PurePath("/run/secrets")
 
-_MAX_NAME = 60
+# With a number behind it, a name still has the 40 characters that a table may have.
+_MAX_NAME = 36
 _NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
-_RESERVED = "default"
+# Names of the smarthost of the settings.
+_RESERVED = ("default", "smarthost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Login:
     password: str = field(repr=False)
 
 
-class Smarthosts:
+class ImportedSmarthosts:
     """The tables [smarthost.NAME] that were made, each with a name of its own, and the files of their passwords."""
 
     def __init__(self, directory: PurePath = USUAL_SECRETS, *, written: bool = False) -> None:
@@ -49,7 +51,7 @@ class Smarthosts:
         self.secrets: list[Secret] = []
         self._directory = directory
         self._written = written
-        self._names: set[str] = {_RESERVED}
+        self._names: set[str] = set(_RESERVED)
 
     def add(
         self, file: str, login: Login, hosts: tuple[str, ...], *comments: str, words: str = ""
@@ -93,7 +95,7 @@ def read_logins(section: Section, lines: Iterator[TableLine]) -> Iterator[Login]
             yield Login(line.number, line.key, user, password)
 
 
-def import_passwd_client(text: str, smarthosts: Smarthosts) -> Section:
+def import_passwd_client(text: str, smarthosts: ImportedSmarthosts) -> Section:
     """Return a table for each host of passwd.client, to which Exim sends the login by the name of its address."""
     section = Section(PASSWD_CLIENT)
     for login in read_logins(section, lsearch_table(text)):
@@ -129,7 +131,7 @@ def _unused(hop: Nexthop) -> Iterator[str]:
 class SaslPasswords:
     """The logins of sasl_passwd, each of which becomes a table when a route uses it, or at the end."""
 
-    def __init__(self, text: str, smarthosts: Smarthosts) -> None:
+    def __init__(self, text: str, smarthosts: ImportedSmarthosts) -> None:
         self.section = Section(SASL_PASSWD)
         self._smarthosts = smarthosts
         self._logins = {login.key: login for login in read_logins(self.section, postfix_table(text))}

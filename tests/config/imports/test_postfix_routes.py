@@ -3,12 +3,12 @@
 import pytest
 
 from mta.config.imports.blocks import Section
-from mta.config.imports.logins import SaslPasswords, Smarthosts
+from mta.config.imports.logins import ImportedSmarthosts, SaslPasswords
 from mta.config.imports.postfix_routes import import_sender_relay, import_transport, takes_all
 
 
 def logins(text: str = "") -> SaslPasswords:
-    return SaslPasswords(text, Smarthosts())
+    return SaslPasswords(text, ImportedSmarthosts())
 
 
 def rules(section: Section) -> list[dict[str, object]]:
