@@ -10,6 +10,9 @@ from harness.mail import mail
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import NewWindow, own_windows, window_limits
 from mta.delivery.limits import DeliveryLimits
+from mta.delivery.rates.broker import RateBroker
+from mta.delivery.rates.journal import Journal, NoJournal
+from mta.delivery.rates.leave import Leaves
 from mta.delivery.reports import DsnReporter
 from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.service import DeliveryService
@@ -19,6 +22,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Entry, Query
 from mta.queue.memory import MemoryQueue
 from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
+from mta.routing.carriage import Carriage
 from mta.routing.choice import RouteChoice
 from mta.routing.route import Plan, Routing
 from mta.rules.book import CurrentRules
@@ -33,8 +37,11 @@ FOUR_DAYS = RetrySchedule((RetryStep(Shape.FIXED, 4 * 86400.0, 900.0),))
 class _OneHost:
     """A router for which every domain has the one server as its host."""
 
+    def __init__(self, carriage: Carriage | None) -> None:
+        self.carriage = carriage
+
     def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing:  # noqa: ARG002
-        return Plan("mx.test", ())
+        return Plan("mx.test" if self.carriage is None else f"{domain} by mx.test", (), self.carriage)
 
     def resolve(self, domain: str, choice: RouteChoice | None = None) -> "Deferred[Routing]":
         return succeed(self.cached(domain, choice))
@@ -59,16 +66,32 @@ class DeliverySide:
         self.limits = limits
         self.sent: list[str] = []
 
-    def to(self, server: LimitedServer, *, workers: int = 1) -> None:
-        """Start so many delivery sides with this server before them; several share their limits as workers do."""
+    def to(
+        self,
+        server: LimitedServer,
+        *,
+        workers: int = 1,
+        carriage: Carriage | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """Start so many delivery sides with this server before them; several share their limits as workers do.
+
+        With a carriage each domain is a destination of its own.
+        """
         self.server = server
+        self.router = _OneHost(carriage)
+        self.rates = RateBroker(self.clock, self._tell_rate, journal or NoJournal())
         schedule_limits = window_limits(self.schedule)
         if workers == 1:
-            self.services = [self._service(own_windows(schedule_limits))]
+            self._leaves = [self._new_leaves(0)]
+            self.services = [self._service(own_windows(schedule_limits), self._leaves[0])]
         else:
             self._shares = WindowBroker(schedule_limits, self._tell)
             self._windows = [SharedWindows(schedule_limits, partial(self._hear, number)) for number in range(workers)]
-            self.services = [self._service(windows.new) for windows in self._windows]
+            self._leaves = [self._new_leaves(number) for number in range(workers)]
+            self.services = [
+                self._service(windows.new, leaves) for windows, leaves in zip(self._windows, self._leaves, strict=True)
+            ]
         for service in self.services:
             service.startService()
 
@@ -86,7 +109,16 @@ class DeliverySide:
         handlers = self._shares.handlers(worker, self.clock.seconds)
         self.clock.callLater(0.0001, lambda: handlers[verb](*words))
 
-    def _service(self, windows: NewWindow) -> DeliveryService:
+    def _new_leaves(self, worker: int) -> Leaves:
+        return Leaves(partial(self._hear_rate, worker), self.clock.seconds)
+
+    def _tell_rate(self, worker: int, verb: str, /, *words: object) -> None:
+        self.clock.callLater(0.0001, lambda: self._leaves[worker].handlers()[verb](*words))
+
+    def _hear_rate(self, worker: int, verb: str, /, *words: object) -> None:
+        self.clock.callLater(0.0001, lambda: self.rates.handlers(worker)[verb](*words))
+
+    def _service(self, windows: NewWindow, leaves: Leaves) -> DeliveryService:
         seconds = self.clock.seconds
         event_log = EventLog(self.lines.append, seconds)
         retry = RetryPolicy(RetryTerms(self.schedule), CurrentRules())
@@ -96,21 +128,22 @@ class DeliverySide:
         context = DeliveryContext(self.clock, seconds, event_log)
         return DeliveryService(
             queue,
-            _OneHost(),
+            self.router,
             self.server,
             _NoMailboxes(),  # type: ignore[arg-type]
             Settler(queue, reporter, retry, context),
             context=context,
             windows=windows,
             limits=self.limits,
+            new_leave=leaves.new,
         )
 
-    def send(self, count: int) -> None:
+    def send(self, count: int, *recipients: str) -> None:
         """Take messages the way the intake does."""
         for number in range(count):
             index = number % len(self.services)
             service, queue = self.services[index], self.queues[index]
-            new = mail("bob@b.test")
+            new = mail(*(recipients or ("bob@b.test",)))
             lease = service.lease(new.body.size)
             queue.add(new, self.clock.seconds(), lease).addCallback(partial(_taken, service))
 

@@ -184,6 +184,9 @@ class LimitedConnection:
         self.usable = False
         self.server.open_now -= 1
 
+    def when_down(self, down: Callable[[], None]) -> None:
+        self.server.clock.callLater(0, down)
+
     def abort(self) -> None:
         self.usable = False
 

@@ -192,6 +192,7 @@ MAY_IMPORT = {
             "mta.rules",
             "mta.smtp.address",
             "mta.delivery.destinations",
+            "mta.delivery.rates",
             "mta.delivery.remote",
             "mta.delivery.local",
             "mta.dkim",
@@ -211,8 +212,11 @@ MAY_IMPORT = {
         "mta.delivery.remote.interface",
         "mta.delivery.remote.walk",
         "mta.delivery.replies",
+        "mta.delivery.rates",
+        "mta.routing.carriage",
     }
     | _JOBS,
+    "mta.delivery.rates": {"mta.rate", "mta.routing.carriage"},
     "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.tls"})
     - {"mta.file_stamp", "mta.queue.ids"},
     "mta.delivery.replies": {"mta.smtp", "mta.message.outcome", "mta.routing.route", "mta.tls.client"},
@@ -225,7 +229,12 @@ MAY_IMPORT = {
         "mta.routing.route",
         "mta.delivery.remote.interface",
     },
-    "mta.workers": {"mta.message.outcome", "mta.delivery.destinations.window", "mta.delivery.replies.throttle_table"},
+    "mta.workers": {
+        "mta.message.outcome",
+        "mta.delivery.destinations.window",
+        "mta.delivery.rates",
+        "mta.delivery.replies.throttle_table",
+    },
     "mta.queue": {"mta.message"},
     "mta.queue.disk": {"mta.queue.interface", "mta.queue.errors"},
     "mta.queue.sqlite": {

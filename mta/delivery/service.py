@@ -19,6 +19,7 @@ from mta.delivery.dispatch import Dispatcher
 from mta.delivery.job import Group, Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import LocalDelivery
+from mta.delivery.rates.leave import NewLeave
 from mta.delivery.remote.interface import Connector
 from mta.delivery.route_rules import RouteRules
 from mta.delivery.settle_retry import SettlementRetrier
@@ -45,8 +46,12 @@ class DeliveryService(Service):
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
         rules: RouteRules | None = None,
+        new_leave: NewLeave | None = None,
     ) -> None:
-        """`windows` makes the window of each destination. `rules` None: no rule decides on the way of mail."""
+        """`windows` makes the window of each destination, `new_leave` its leave to send if rules set a rate for it.
+
+        `rules` None: no rule decides on the way of mail.
+        """
         rules = rules or RouteRules()
         limits = self._limits = limits or DeliveryLimits()
         self._settler = settler
@@ -59,7 +64,9 @@ class DeliveryService(Service):
         self._tasks = TaskGroup()
         self._destinations = Destinations(
             router,
-            new=lambda name: Destination(name, windows, connector, context),
+            new=lambda plan: Destination(
+                plan.destination, windows, connector, context, carriage=plan.carriage, new_leave=new_leave
+            ),
             room=self._work.room,
             owed=settler.retry.owed,
             owed_by_envelope=lambda: settler.retry.asks_for_envelopes,

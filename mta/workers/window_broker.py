@@ -9,9 +9,9 @@ reports its end. The module does no I/O: time is an argument, and lines to worke
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
 
 from mta.delivery.destinations.window import ConcurrencyWindow, LimitRefusal, WindowLimits
+from mta.delivery.rates.broker import SendTo
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import ErrorKind, TryLater
 
@@ -19,13 +19,6 @@ from mta.message.outcome import ErrorKind, TryLater
 MAX_REMEMBERED = 10_000
 # Successes that one line can report; more do not open a window further.
 _MAX_SUCCESSES = 1000
-
-
-class SendTo(Protocol):
-    """Sends a line to a worker."""
-
-    def __call__(self, worker: int, verb: str, /, *arguments: object) -> None:
-        """Send the verb and its arguments. For a worker that has ended, do nothing."""
 
 
 class _SharedLimit:
@@ -63,9 +56,13 @@ class WindowBroker:
         self._send = send
         self._shared: dict[str, _SharedLimit] = {}
 
-    def want(self, worker: int, now: float, name: str, worked: int) -> None:
-        """Handle a request for a connection, after `worked` successes since the last one. Grant it now or later."""
+    def want(self, worker: int, now: float, name: str, worked: int, most: int | None = None) -> None:
+        """Handle a request for a connection, after `worked` successes since the last one. Grant it now or later.
+
+        `most` is the number of connections that a rule allows all workers together.
+        """
         shared = self._shared.get(name) or self._remember(name, now)
+        shared.window.limit(most)
         shared.asking[worker] = None
         self._note_successes(shared, now, worked)
         self._serve(shared, now)

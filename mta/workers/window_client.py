@@ -6,10 +6,10 @@ microseconds for it, and only before it opens a connection or, under a pace, bef
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 from weakref import WeakValueDictionary
 
 from mta.delivery.destinations.window import LimitRefusal, WindowLimits
+from mta.delivery.rates.leave import Send
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import TryLater
 
@@ -19,13 +19,6 @@ FEW_TRANSACTIONS = 20
 ASK_AGAIN_SECONDS = 60.0
 # Characters of a remote's reply that are sent to the other workers.
 _MAX_TEXT = 1000
-
-
-class Send(Protocol):
-    """Sends a line to the parent."""
-
-    def __call__(self, verb: str, /, *arguments: object) -> None:
-        """Send the verb and its arguments."""
 
 
 class SharedWindow:
@@ -49,6 +42,8 @@ class SharedWindow:
         self._send = send
         self._changed = changed
         self._longest_penalty = longest_penalty
+        # The connections that a rule allows all workers together.
+        self._most: int | None = None
         # Connections that the parent has granted.
         self._granted = 0
         # Connections that other workers wait for.
@@ -63,6 +58,15 @@ class SharedWindow:
         """Whether a request to the parent is pending."""
         return self._grant_pending or self._turn_pending
 
+    @property
+    def throttled(self) -> bool:
+        """Whether the destination refused because of a limit."""
+        return self.paced or self.limited
+
+    def limit(self, connections: int | None) -> None:
+        """Have the parent allow at most so many connections of all workers together."""
+        self._most = connections
+
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether one more connection is granted. If not, request it."""
         if waiting <= 0 or self.blocked(now) is not None:
@@ -71,7 +75,7 @@ class SharedWindow:
             return True
         if not self._grant_pending:
             self._grant_pending = True
-            self._send("want", self._name, self._successes)
+            self._send("want", self._name, self._successes, *([] if self._most is None else [self._most]))
             self._successes = 0
         return False
 

@@ -25,6 +25,8 @@ class FakeConnection:
         self.tried = frozenset((self.peer,))
         self.usable = True
         self.ended = ""
+        #: Called by the test once the connection is to be down.
+        self.downs: list[Callable[[], None]] = []
         self.pending: tuple[DeliveryRequest, Deferred[TransactionResult]] | None = None
 
     def deliver(self, request: DeliveryRequest) -> Deferred[TransactionResult]:
@@ -48,6 +50,9 @@ class FakeConnection:
     def quit(self) -> None:
         self.usable = False
         self.ended = "quit"
+
+    def when_down(self, down: Callable[[], None]) -> None:
+        self.downs.append(down)
 
     def abort(self) -> None:
         self.usable = False

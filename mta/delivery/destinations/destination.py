@@ -4,34 +4,56 @@ A destination that takes no connection costs one probe for all mail that waits. 
 `waiting` gives connections to groups, and `feedback` changes the limits with each answer.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.feedback import Feedback
-from mta.delivery.destinations.host_limits import HostLimits
+from mta.delivery.destinations.host_limits import TRANSACTIONS_PER_CONNECTION, HostLimits
 from mta.delivery.destinations.pool import ConnectionPool
+from mta.delivery.destinations.rated import RatedSender, RatedWindow
 from mta.delivery.destinations.sender import GroupSender
 from mta.delivery.destinations.waiting import CoalescedCalls
 from mta.delivery.destinations.window import NewWindow
 from mta.delivery.job import Group
+from mta.delivery.rates.leave import Leave, NewLeave
+from mta.delivery.rates.terms import keys_of
 from mta.delivery.remote.interface import Connector
+from mta.routing.carriage import Carriage
 from mta.routing.route import Plan
 
 
 class Destination:
     """The hosts that share connections and limits."""
 
-    def __init__(self, name: str, new_window: NewWindow, connector: Connector, context: DeliveryContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        new_window: NewWindow,
+        connector: Connector,
+        context: DeliveryContext,
+        *,
+        carriage: Carriage | None = None,
+        new_leave: NewLeave | None = None,
+    ) -> None:
+        """`new_leave` asks for leave to send if the carriage has rates, which hold only if it is given."""
         self.name = name
+        #: As in the plans of its mail.
+        self.carriage = carriage
         self._wall_clock = context.wall_clock
-        self._window = new_window(name, self.limits_changed)
-        self._pool = ConnectionPool(name, connector, self._window, HostLimits(), context)
         # Gives connections to the groups that wait.
         self._schedule = CoalescedCalls(self._schedule_once)
+        self._window = new_window(name, self.limits_changed)
+        self._leave: Leave | None = None
+        host_limits, down = HostLimits(), None
+        if carriage is not None:
+            host_limits = HostLimits(carriage.messages_per_connection or TRANSACTIONS_PER_CONNECTION)
+            down = self._obey(carriage, new_leave)
+        self._pool = ConnectionPool(name, connector, self._window, host_limits, context, down=down)
         self._feedback = Feedback(name, self._window, self._pool, self._schedule, context)
         self._pacer = self._feedback.pacer
-        self._sender = GroupSender(self._pool, self._window, self._feedback, self._schedule, context)
+        parts = self._pool, self._window, self._feedback, self._schedule, context
+        self._sender = GroupSender(*parts) if self._leave is None else RatedSender(*parts, leave=self._leave)
 
     @property
     def last_delivery_ok(self) -> bool:
@@ -62,6 +84,18 @@ class Destination:
     def paced(self) -> bool:
         """Whether it throttles, so that messages begin by a pace."""
         return self._window.paced
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the destination itself refused because of a limit."""
+        return self._window.throttled
+
+    @property
+    def rate_place(self) -> str | None:
+        """The place of the rule whose rate mail waits for now; None if it waits for no rate."""
+        if self._leave is None or not (self._leave.pending or self._leave.not_before > self._wall_clock()):
+            return None
+        return self._leave.place
 
     @property
     def long_wait(self) -> bool:
@@ -107,12 +141,18 @@ class Destination:
         for waiting in withdrawn:
             waiting.give_back()
 
+    def waiting_groups(self) -> Iterator[Group]:
+        """Yield the groups that wait for a connection."""
+        for waiting in (*self._sender.groups.waiting, *self._sender.walks.waiting):
+            yield waiting.group
+
     def close(self) -> None:
         """Give back the groups that wait, and end idle connections; running transactions go on."""
         self._pool.close()
         self._pacer.close()
         self.withdraw(lambda _: True)
         self._pool.idle.close()
+        self._window.needs_no_start()
         self._pool.count()
 
     def abort(self) -> None:
@@ -123,6 +163,26 @@ class Destination:
         if not self._pool.closed:
             self._serve()
         self._pool.count()
+
+    def _obey(self, carriage: Carriage, new_leave: NewLeave | None) -> Callable[[], object] | None:
+        """Bound the window as rules say; return a callable for connections that are down, if they count until then."""
+        if (carriage.rates or carriage.rates_each) and new_leave is not None:
+            self._leave = new_leave(self.name, keys_of(carriage, self.name), self._leave_changed)
+            self._window = RatedWindow(self._window, self._leave, self._next_recipients)
+        if carriage.connections is None:
+            return None
+        self._window.limit(carriage.connections)
+        return self._schedule
+
+    def _next_recipients(self) -> int:
+        groups = self._sender.groups.waiting
+        return len(groups[0].group.recipients) if groups else 1
+
+    def _leave_changed(self) -> None:
+        """Follow the leave: give groups that would wait for long back to the queue, or start the next transaction."""
+        if not self._pool.closed:
+            self._sender.trim()
+        self._schedule()
 
     def _serve(self) -> None:
         # Groups that go on to another host are served first, because they came earlier.

@@ -35,7 +35,7 @@ class Destinations:
         self,
         router: Router,
         *,
-        new: Callable[[str], Destination],
+        new: Callable[[Plan], Destination],
         room: Callable[[], int],
         owed: Callable[[DueMessage], float],
         owed_by_envelope: Callable[[], bool],
@@ -45,7 +45,7 @@ class Destinations:
         limits: DeliveryLimits,
         rules: RouteRules,
     ) -> None:
-        """`new` makes a destination; `room` returns how many more messages may be taken into work.
+        """`new` makes the destination of a plan; `room` returns how many more messages may be taken into work.
 
         `owed` returns the time from which on a waiting message has to be claimed although it cannot be tried, because
         its sender must be told about it, and `owed_by_envelope` whether that depends on its envelope. `release` makes
@@ -60,6 +60,8 @@ class Destinations:
         self._limits = limits
         self._rules = rules
         self._known: dict[str, Destination] = {}
+        # The destinations whose carriage has changed, while they end the transactions that they have begun.
+        self._replaced: list[Destination] = []
         # The number of destinations at which some are forgotten.
         self._max_known = limits.jobs
         # The destinations that may be down or full.
@@ -73,13 +75,13 @@ class Destinations:
 
     def all(self) -> list[Destination]:
         """Return the destinations that are known."""
-        return list(self._known.values())
+        return [*self._known.values(), *self._replaced]
 
     async def send(self, group: Group, plan: Plan) -> None:
         """Have the destination of a plan try a group; if it cannot, set the time of the job's next try."""
         destination = self._known.get(plan.destination)
-        if destination is None:
-            destination = self._create(plan.destination)
+        if destination is None or destination.carriage is not plan.carriage:
+            destination = self._destination_of(plan, destination)
         if self._closed or group.job.cancelled:
             return
         last_delivery_ok = destination.last_delivery_ok
@@ -128,10 +130,18 @@ class Destinations:
         for destination in self.all():
             destination.close()
 
-    def _create(self, name: str) -> Destination:
+    def _destination_of(self, plan: Plan, known: Destination | None) -> Destination:
+        """Return the destination of a plan: the known one, if rules want its mail carried as before, or a new one."""
+        if known is not None:
+            if known.carriage == plan.carriage:
+                # Later messages then need no comparison of all settings.
+                known.carriage = plan.carriage
+                return known
+            known.close()
+            self._replaced = [each for each in (*self._replaced, known) if not each.idle]
         if len(self._known) >= self._max_known:
             self._forget()
-        destination = self._known[name] = self._new(name)
+        destination = self._known[plan.destination] = self._new(plan)
         return destination
 
     def _forget(self) -> None:
@@ -157,8 +167,11 @@ class Destinations:
         self._max_known = max(most, len(kept) + most // 2)
 
     def _turn_away(self, group: Group, destination: Destination, next_try: float) -> None:
-        """Give a group back until then, unless its sender must be told now that the message waits for a pace."""
-        if destination.long_wait and self._owes_verdict(group.job.claim):
+        """Give a group back until then, unless its sender must be told now that the message waits for a pace.
+
+        To wait for the rate of a rule is no attempt, of which the sender would be told.
+        """
+        if destination.throttled and destination.long_wait and self._owes_verdict(group.job.claim):
             destination.put_off_overdue(group)
         else:
             group.job.next_try = next_try

@@ -131,7 +131,7 @@ class Feedback:
         elif goes_on and throttle.kind is not LimitKind.CONNECTIONS:
             self._host_limits.pass_over((connection.session.peer,), now)
             # Without this connection the next message goes to the other host at once.
-            connection.session.quit()
+            self._pool.end(connection.session)
         else:
             self._refused(throttle, limit, self._began(started), connection)
 

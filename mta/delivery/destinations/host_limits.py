@@ -20,12 +20,14 @@ EQUAL_CLOSES = 3
 class HostLimits:
     """The limits of one transaction and of one connection. Without limits they cost one comparison a transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_messages: int = TRANSACTIONS_PER_CONNECTION) -> None:
+        """`most_messages` is the number that one connection may carry at most, whatever the hosts answer."""
+        self._most_messages = most_messages
         #: The recipients that one transaction may have, unless the limit is old: see `recipients_now`.
         self.recipients = UNLIMITED
         self._recipients_until = 0.0
         #: The messages that one connection may carry, unless the limit is old: see `messages_now`.
-        self.messages = TRANSACTIONS_PER_CONNECTION
+        self.messages = most_messages
         self._messages_until = 0.0
         # The messages after which an idle connection was found closed, and how many times in a row it was this number.
         self._closed_after = (0, 0)
@@ -45,12 +47,12 @@ class HostLimits:
     def messages_now(self, now: float) -> int:
         """Return how many messages one connection may carry."""
         if now >= self._messages_until:
-            self.messages = TRANSACTIONS_PER_CONNECTION
+            self.messages = self._most_messages
         return self.messages
 
     def messages_refused(self, carried: int, now: float) -> None:
         """Note that a host refused more messages over a connection than those it had `carried`, one or more."""
-        self.messages = min(carried, TRANSACTIONS_PER_CONNECTION)
+        self.messages = min(carried, self._most_messages)
         self._messages_until = now + LIMIT_SECONDS
 
     def closed(self, carried: int, now: float) -> None:

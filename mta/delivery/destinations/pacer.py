@@ -91,7 +91,7 @@ class Pacer:
 
     def answered(self) -> None:
         """Log that the destination no longer throttles, if that is so."""
-        if not (self._window.paced or self._window.limited):
+        if not self._window.throttled:
             self.told = False
             self._event_log.destination_unthrottled(self._name)
 

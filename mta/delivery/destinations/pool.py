@@ -37,9 +37,10 @@ class PooledConnection:
 class IdlePool:
     """The idle connections, those that are idle for longest first. Each is ended after a while."""
 
-    def __init__(self, clock: IReactorTime, ended: Callable[[], object]) -> None:
-        """`ended` is called after connections were ended because they had been idle for too long."""
+    def __init__(self, clock: IReactorTime, end: Callable[[Connection], None], ended: Callable[[], object]) -> None:
+        """`end` ends a connection; `ended` is called after some were ended that had been idle for too long."""
         self._clock = clock
+        self._end = end
         self._ended = ended
         self._connections: list[PooledConnection] = []
         self._sweeper: IDelayedCall | None = None
@@ -75,13 +76,13 @@ class IdlePool:
 
     def end_oldest(self) -> None:
         """End the connection that is idle for longest."""
-        self._connections.pop(0).session.quit()
+        self._end(self._connections.pop(0).session)
 
     def close(self) -> None:
         """End all connections."""
         connections, self._connections = self._connections, []
         for connection in connections:
-            connection.session.quit()
+            self._end(connection.session)
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -93,7 +94,7 @@ class IdlePool:
         old = [connection for connection in usable if _idle_until(connection) <= now]
         self._connections = usable[len(old) :]
         for connection in old:
-            connection.session.quit()
+            self._end(connection.session)
         if self._connections:
             self._sweeper = self._clock.callLater(_idle_until(self._connections[0]) - now, self._sweep)
         self._ended()
@@ -115,8 +116,16 @@ class ConnectionPool:
     """Opens connections, as many as the window allows, and keeps them for the next transaction."""
 
     def __init__(
-        self, name: str, connector: Connector, window: SendWindow, host_limits: HostLimits, context: DeliveryContext
+        self,
+        name: str,
+        connector: Connector,
+        window: SendWindow,
+        host_limits: HostLimits,
+        context: DeliveryContext,
+        *,
+        down: Callable[[], object] | None = None,
     ) -> None:
+        """With `down` a connection that is being ended counts until it is down, and then `down` is called."""
         self._connector = connector
         self._window = window
         self._clock = context.clock
@@ -126,18 +135,22 @@ class ConnectionPool:
         self.plan = Plan(name, ())
         self._opening: set[Deferred[Connection | TryLater]] = set()
         self.busy: set[PooledConnection] = set()
-        self.idle = IdlePool(context.clock, self.count)
+        self.idle = IdlePool(context.clock, self.end, self.count)
+        self._down = down
+        # The connections that are being ended, if they count.
+        self._ending = 0
         #: Whether no connection is kept or opened any more.
         self.closed = False
 
     @property
     def total(self) -> int:
         """How many connections there are, including those being opened."""
-        return len(self.busy) + len(self._opening) + len(self.idle)
+        return len(self.busy) + len(self._opening) + len(self.idle) + self._ending
 
     def may_open(self, waiting: int) -> bool:
         """Whether a connection may be opened for so many groups that wait."""
-        return self._window.may_open(self._wall_clock(), len(self.busy) + len(self._opening), waiting)
+        open_connections = len(self.busy) + len(self._opening) + self._ending
+        return self._window.may_open(self._wall_clock(), open_connections, waiting)
 
     def open(self, tried: frozenset[str], opened: Opened) -> None:
         """Open a connection by the routes that are not in `tried`; `opened` gets the result, perhaps at once."""
@@ -170,8 +183,15 @@ class ConnectionPool:
             self.idle.keep(connection)
             return
         if usable:
-            connection.session.quit()
+            self.end(connection.session)
         self.count()
+
+    def end(self, session: Connection) -> None:
+        """End a session that runs no transaction."""
+        if self._down is not None:
+            self._ending += 1
+            session.when_down(self._is_down)
+        session.quit()
 
     def count(self) -> None:
         """Tell the window how many connections there are."""
@@ -197,6 +217,11 @@ class ConnectionPool:
         """Cut running transactions short."""
         for connection in list(self.busy):
             connection.session.abort()
+
+    def _is_down(self) -> None:
+        self._ending -= 1
+        if self._down is not None:
+            self._down()
 
     def _is_used_up(self, connection: PooledConnection) -> bool:
         """Whether a connection has carried as many messages as it may, or there are too many connections."""

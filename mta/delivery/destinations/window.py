@@ -5,10 +5,10 @@ The limits are learned from the answers of its hosts. Time is an argument, in wa
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mta.delivery.destinations.pace import Pace
+from mta.delivery.rates.pace import Pace
 from mta.delivery.replies.throttle_table import LimitKind
 from mta.message.outcome import TryLater
 from mta.retry_schedule import RetrySchedule
@@ -126,6 +126,13 @@ class SendWindow(Protocol):
     def limited(self) -> bool:
         """Whether connections were refused because there were too many; `excess` then says if one has to be ended."""
 
+    @property
+    def throttled(self) -> bool:
+        """Whether the destination itself refused because of a limit, of a rate or of connections."""
+
+    def limit(self, connections: int | None) -> None:
+        """Allow at most so many connections, because a rule of the operator says so; None: as many as without rules."""
+
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether one more connection may be opened.
 
@@ -200,7 +207,7 @@ class ConcurrencyWindow:
     trouble = None
 
     def __init__(self, limits: WindowLimits) -> None:
-        self._limits = limits
+        self._limits = self._own_limits = limits
         self._size = float(limits.start)
         self._penalty = 0.0
         self._blocked_until: float | None = None
@@ -215,6 +222,11 @@ class ConcurrencyWindow:
         return int(self._size)
 
     @property
+    def throttled(self) -> bool:
+        """Whether the destination itself refused because of a limit."""
+        return self.paced or self.limited
+
+    @property
     def is_default(self) -> bool:
         """Whether a new window would serve as well, because no failure or limit is remembered."""
         return self._blocked_until is None and self._size >= self._limits.start and not (self.paced or self.limited)
@@ -223,6 +235,13 @@ class ConcurrencyWindow:
     def down(self) -> bool:
         """Whether it was found dead and has not answered since."""
         return self._blocked_until is not None
+
+    def limit(self, connections: int | None) -> None:
+        """Allow at most so many connections, even if those are more than the relay allows by itself; None: as many."""
+        own, most = self._own_limits, self._own_limits.most if connections is None else connections
+        if most != self._limits.most:
+            self._limits = own if most == own.most else replace(own, start=min(own.start, most), most=most)
+            self._size = min(self._size, float(most))
 
     def may_open(self, now: float, open_connections: int, waiting: int) -> bool:
         """Whether one more connection may be opened."""

@@ -64,6 +64,8 @@ class SmtpConnection:
         self._transaction: _OpenTransaction | None = None
         self._used = False
         self._quitting = False
+        self._is_down = False
+        self._when_down: Callable[[], None] | None = None
         protocol.listener = self
 
     @property
@@ -96,6 +98,13 @@ class SmtpConnection:
             self._client.quit()
             self._protocol.close()
 
+    def when_down(self, down: Callable[[], None]) -> None:
+        """Have `down` called once the connection is down; now, if it is down already."""
+        if self._is_down:
+            down()
+        else:
+            self._when_down = down
+
     def abort(self) -> None:
         """Close the connection at once; a running `deliver` ends with TryLater."""
         self._protocol.end(SessionFailure(FailureKind.LOCAL, "4.4.2", "connection closed by this relay"))
@@ -113,9 +122,13 @@ class SmtpConnection:
 
     def connection_lost(self) -> None:
         """Report that the connection is down."""
+        self._is_down = True
         if self._lost is not None:
             lost, self._lost = self._lost, None
             lost(self)
+        if self._when_down is not None:
+            down, self._when_down = self._when_down, None
+            down()
 
     def _begin(self, transaction: _OpenTransaction, message: OutgoingMessage) -> None:
         transaction.begun = True

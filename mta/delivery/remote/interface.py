@@ -1,6 +1,6 @@
 """The seam between the code that schedules deliveries and the code that talks to a remote host."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -79,6 +79,9 @@ class Connection(Protocol):
 
     def quit(self) -> None:
         """Send QUIT and close the connection, after the transaction that is running."""
+
+    def when_down(self, down: Callable[[], None]) -> None:
+        """Have `down` called once the connection is down; now, if it is down already."""
 
     def abort(self) -> None:
         """Close the connection at once; a running `deliver` ends with TryLater."""

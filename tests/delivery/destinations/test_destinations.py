@@ -51,9 +51,9 @@ class DestinationsTests(SynchronousTestCase):
             rules=RouteRules(),
         )
 
-    def new(self, name: str) -> Destination:
+    def new(self, plan: Plan) -> Destination:
         windows = own_windows(WindowLimits(start=1, most=1))
-        return Destination(name, windows, self.connector, self.context)
+        return Destination(plan.destination, windows, self.connector, self.context)
 
     def release(self, due: float, _: float, limit: int) -> "Deferred[int]":
         self.releases.append((due, limit))

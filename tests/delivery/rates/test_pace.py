@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.delivery.destinations.pace import FORGET as FORGET_PACE
-from mta.delivery.destinations.pace import Pace
 from mta.delivery.destinations.window import FIRST_TRIAL, FORGET, LONGEST_TRIAL, Ceiling
+from mta.delivery.rates.pace import FORGET as FORGET_PACE
+from mta.delivery.rates.pace import Pace
 
 NOW = 1000.0
 
