@@ -26,6 +26,10 @@ class StatusPattern:
     subject: str = ""
     detail: str = ""
 
+    def __str__(self) -> str:
+        """Return the pattern as it is written."""
+        return f"4.{self.subject or '*'}.{self.detail or '*'}"
+
     def matches(self, status: str) -> bool:
         """Return whether a status matches."""
         subject, _, detail = status.partition(".")[2].partition(".")
@@ -39,6 +43,10 @@ class ErrorCondition:
     items: tuple[ErrorKind | StatusPattern, ...]
     key: ClassVar[str] = "error"
     stage: ClassVar[Stage] = Stage.ATTEMPT
+
+    def __str__(self) -> str:
+        """Return the errors as they are written."""
+        return ", ".join(str(item) if isinstance(item, StatusPattern) else item.value for item in self.items)
 
     def matches(self, facts: Facts) -> bool:
         """Return whether the error matches an item."""
@@ -80,6 +88,15 @@ class RetryRule:
     def may_apply(self, facts: Facts) -> bool:
         """Return whether the rule applies after some error."""
         return self._before_attempt.applies(facts)
+
+    @property
+    def errors(self) -> tuple[str, str]:
+        """The errors after which the rule applies, and those after which it does not, as they are written."""
+        listed = [
+            [str(one) for one in conditions if isinstance(one, ErrorCondition)]
+            for conditions in (self.rule.conditions, self.rule.unless)
+        ]
+        return ", ".join(listed[0]), ", ".join(listed[1])
 
     @property
     def asks_for_error(self) -> bool:

@@ -16,11 +16,11 @@ from mta.cli.errors import CommandError, command_errors
 from mta.cli.explain.acl_stage import decide_acl
 from mta.cli.explain.parts import DecidingParts, Sources, deciding_parts
 from mta.cli.explain.render import as_lines, as_object
+from mta.cli.explain.retry_stage import decide_retry
 from mta.cli.explain.rewrite_stage import decide_rewrite
 from mta.cli.explain.route_stage import decide_route
 from mta.cli.explain.trust import Lookups
 from mta.cli.explain.values import Explanation, Question
-from mta.config.schedule import write_schedule
 from mta.config.settings import Settings, read_settings
 from mta.config.sources.exim import read_size
 from mta.daemon.parts.lookups import trust_lookup
@@ -134,8 +134,8 @@ def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanat
 async def _decide(question: Question, relay: DecidingParts) -> Explanation:
     acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
     routes = [await decide_route(address, relay) for address in acl.accepted]
-    schedule = write_schedule(relay.settings.retry_schedule)
-    return Explanation(acl.decisions, rewritten, tuple(routes), schedule, tuple(_hints(question, relay)))
+    retries = decide_retry(acl, relay)
+    return Explanation(acl.decisions, rewritten, tuple(routes), retries, tuple(_hints(question, relay)))
 
 
 async def _look_up(resolver: Resolver, names: Iterable[str]) -> Lookups:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from mta.cli.explain.values import Explanation, MailVerdict, Moment, RouteVerdict
+from mta.cli.explain.values import Explanation, MailVerdict, Moment, RetryVerdict, RouteVerdict
 
 _STAGE_WIDTH = 11
 _MAX_PASSED_OVER = 10
+_SCHEDULE_SETTING = "RETRY_SCHEDULE"
 _WHEN = {
     Moment.EHLO: "at EHLO",
     Moment.MAIL: "at MAIL",
@@ -22,7 +23,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     yield from _stage("rewrite", (f"{each.rule}: {'; '.join(each.changes)}" for each in explanation.rewrite))
     if explanation.router:
         yield from _stage("router", _merged((each.recipient, _route_words(each)) for each in explanation.router))
-        yield from _stage("retry", [f"{explanation.retry} (RETRY_SCHEDULE)"])
+        yield from _stage("retry", _retry_lines(explanation.retry))
     for hint in explanation.hints:
         yield f"note: {hint}"
 
@@ -34,7 +35,7 @@ def as_object(explanation: Explanation) -> dict[str, object]:
         "acl": [_acl_object(each) for each in explanation.acl],
         "rewrite": [{"rule": each.rule, "changes": list(each.changes)} for each in explanation.rewrite],
         "router": [_route_object(each) for each in explanation.router],
-        "retry": {"schedule": explanation.retry, "setting": "RETRY_SCHEDULE"},
+        "retry": [_retry_object(each) for each in explanation.retry],
         "hints": list(explanation.hints),
     }
 
@@ -75,6 +76,25 @@ def _route_words(decision: RouteVerdict) -> str:
     return f"{decision.words} ({decision.setting})" if decision.setting else decision.words
 
 
+def _retry_lines(decisions: Iterable[RetryVerdict]) -> Iterator[str]:
+    """Yield the lines of all recipients; those of recipients with the same terms once."""
+    by_recipient = groupby(decisions, lambda each: each.recipient)
+    blocks = [(recipient, tuple(map(_retry_words, found))) for recipient, found in by_recipient]
+    runs = [(words, [name for name, _ in run]) for words, run in groupby(blocks, lambda block: block[1])]
+    for words, recipients in runs:
+        named = f"{', '.join(recipients)}: " if len(runs) > 1 else ""
+        yield from (f"{named}{line}" for line in words)
+
+
+def _retry_words(decision: RetryVerdict) -> str:
+    errors = f"after {decision.errors}: " if decision.errors else ""
+    schedule = f"{errors}{decision.schedule} ({decision.rule if decision.has_schedule else _SCHEDULE_SETTING})"
+    if not decision.rule:
+        return schedule
+    report = f"report of delay after {decision.warn_after}" if decision.warn_after else "no report of delay"
+    return f"{schedule}; {report}{'' if decision.has_schedule else f' ({decision.rule})'}"
+
+
 def _acl_object(decision: MailVerdict) -> dict[str, object]:
     return {
         "command": decision.moment.value,
@@ -96,4 +116,15 @@ def _route_object(decision: RouteVerdict) -> dict[str, object]:
         "setting": decision.setting or None,
         "returned": decision.failed,
         "text": decision.words,
+    }
+
+
+def _retry_object(decision: RetryVerdict) -> dict[str, object]:
+    return {
+        "recipient": decision.recipient,
+        "errors": decision.errors or None,
+        "schedule": decision.schedule,
+        "warn_after": decision.warn_after or None,
+        "rule": decision.rule or None,
+        "setting": None if decision.has_schedule else _SCHEDULE_SETTING,
     }

@@ -29,4 +29,4 @@ def decide_rewrite(verdicts: Verdicts, book: RuleBook | None) -> tuple[Verdicts,
         return Verdicts((*verdicts.decisions, deferred)), ()
     recipients = tuple(each.address for each in rewritten.envelope.recipients)
     changes = tuple(RewriteVerdict(str(note.rule), note.changes) for note in rewritten.notes)
-    return replace(verdicts, accepted=recipients), changes
+    return replace(verdicts, accepted=recipients, facts=replace(facts, sender=rewritten.envelope.sender)), changes

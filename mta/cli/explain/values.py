@@ -95,6 +95,25 @@ class RewriteVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryVerdict:
+    """When mail for a recipient is tried again after some errors.
+
+    A recipient has one verdict for each rule that an error may choose, and a last one for all other errors.
+    """
+
+    recipient: str
+    #: The errors in words, "" for all.
+    errors: str
+    schedule: str
+    #: The age of the mail at which its sender is told that it waits; "" if the sender is not told.
+    warn_after: str
+    #: The rule that decides, or "".
+    rule: str = ""
+    #: Whether the rule sets the schedule, which otherwise is that of RETRY_SCHEDULE.
+    has_schedule: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """All decisions on a message."""
 
@@ -102,8 +121,8 @@ class Explanation:
     rewrite: tuple[RewriteVerdict, ...]
     #: One for each recipient that is accepted, after the rules have changed the envelope.
     router: tuple[RouteVerdict, ...]
-    #: The retry schedule as text.
-    retry: str
+    #: For each of these recipients.
+    retry: tuple[RetryVerdict, ...]
     #: Remarks about facts that the question lacks.
     hints: tuple[str, ...] = ()
 

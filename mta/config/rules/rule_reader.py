@@ -11,6 +11,7 @@ from mta.config.rules.rule_files import MAX_LIST_ENTRIES, RuleSource
 from mta.config.rules.rule_values import RuleValueError, ValueReader, placed_items, shown
 from mta.config.rules.rule_words import other_table, setting_words, unknown_key
 from mta.config.rules.stages.acl import AclStage
+from mta.config.rules.stages.retry import RetryStage
 from mta.config.rules.stages.rewrite import RewriteStage
 from mta.config.rules.stages.router import RouterStage
 from mta.config.rules.stages.secrets import RuleSecrets
@@ -71,6 +72,7 @@ class _BookReader:
             "rewrite": RewriteStage(),
             "router": RouterStage(self._smarthosts, self.secrets),
             "transport": TransportStage(),
+            "retry": RetryStage(),
         }
         self._count = 0
         self._earlier = {stage: EarlierRules() for stage in self.stages}

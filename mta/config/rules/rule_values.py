@@ -28,6 +28,7 @@ from mta.rules.conditions import (
 )
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 from mta.rules.patterns import ANY, AddressPattern, read_address_pattern, read_text_pattern
+from mta.rules.retries import ErrorCondition, read_error
 
 Pattern = TypeVar("Pattern")
 Patterns = TypeVar("Patterns")
@@ -104,6 +105,10 @@ class ValueReader:
             raise RuleValueError("this is not the name of a header field, header.Subject")
         return HeaderCondition(name, self.texts(entry, items))
 
+    def errors(self, entry: TableEntry, items: list[PlacedItem]) -> ErrorCondition:
+        """Return the condition on the error of the last attempt."""
+        return ErrorCondition(tuple(self._items.read(entry.name, items, read_error)))
+
     def _patterns(
         self,
         entry: TableEntry,
@@ -133,6 +138,7 @@ _MAKERS: dict[str, Callable[[ValueReader, TableEntry, list[PlacedItem]], Conditi
     "header": ValueReader.header,
     "host": lambda reader, entry, items: HostCondition(reader.texts(entry, items)),
     "smarthost": ValueReader.smarthosts,
+    "error": ValueReader.errors,
 }
 
 

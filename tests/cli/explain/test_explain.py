@@ -262,6 +262,15 @@ def test_the_json_tells_all_stages() -> None:
                 "text": "the MX hosts of b.test, port 25",
             }
         ],
-        "retry": {"schedule": "F,2h,15m; G,16h,1h,1.5; F,4d,6h", "setting": "RETRY_SCHEDULE"},
+        "retry": [
+            {
+                "recipient": "bob@b.test",
+                "errors": None,
+                "schedule": "F,2h,15m; G,16h,1h,1.5; F,4d,6h",
+                "warn_after": "1d",
+                "rule": None,
+                "setting": "RETRY_SCHEDULE",
+            }
+        ],
         "hints": [],
     }

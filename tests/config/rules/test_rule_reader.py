@@ -257,7 +257,6 @@ def test_each_mistake_of_an_action_is_told_with_its_line(rule: str, words: str) 
     ("table", "words"),
     [
         ("[acl]", "[acl] would be one table; a rule begins with [[acl]]"),
-        ("[[retry]]", "[[retry]] is not supported by this version; it has [[acl]], "),
         ("[main]", "[main] is no table of rules; named lists stand in [lists], and options are environment variables"),
         ("[auth]", "[auth] is no table of rules; the login at a smarthost stands in [smarthost.NAME]"),
         ("[[alc]]", "[[alc]] is no table of rules; did you mean acl?"),
@@ -359,6 +358,7 @@ def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey, tmp_path:
         "rewrite": "add.X-Tag = 'x'\nmap = 'a.test -> b@c.test'\n",
         "router": "hosts = 'a.test'\n",
         "transport": "connections = 1\n",
+        "retry": "warn_after = false\n",
     }
     rest = "" if key.role in {KeyRole.ACTION, KeyRole.SETTING} else actions[stage]
     book, told = read(f"[[{stage}]]\n{name} = {example}\n{rest}[smarthost.office]\nhosts = 'a.test'\n")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from mta.config.rules.keys.acl import ACL
 from mta.config.rules.keys.conditions import CONDITIONS
 from mta.config.rules.keys.key import KeyRole, RuleKey
+from mta.config.rules.keys.retry import RETRY
 from mta.config.rules.keys.rewrite import REWRITE
 from mta.config.rules.keys.router import ROUTER
 from mta.config.rules.keys.transport import TRANSPORT
@@ -21,15 +22,14 @@ LISTS = "lists"
 LIST_PREFIX = "+"
 FILE_PREFIX = "file:"
 #: The kinds of rules that this version supports.
-SUPPORTED = ("acl", "rewrite", "router", "transport")
+SUPPORTED = ("acl", "rewrite", "router", "transport", "retry")
 _MISSPELLED = 0.6
 
-KEYS = (*CONDITIONS, *ACL, *REWRITE, *ROUTER, *TRANSPORT)
+KEYS = (*CONDITIONS, *ACL, *REWRITE, *ROUTER, *TRANSPORT, *RETRY)
 #: The keys that belong to stages which this version does not support, and `over` and `per` of [[acl]].
 LATER = {
     "over": ("acl",),
     "per": ("acl",),
-    **dict.fromkeys(("error", "schedule", "warn_after"), ("retry",)),
 }
 # A name may belong to different keys of several stages.
 _BY_STAGE = {(stage, key.name): key for key in reversed(KEYS) for stage in key.stages}
