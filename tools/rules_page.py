@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mta.config.rules.keys.key import RuleKey
-from mta.config.rules.keys.table import KEYS, SUPPORTED
+from mta.config.rules.keys.key import STAGES, RuleKey
+from mta.config.rules.keys.table import KEYS
 
 PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 _BEGIN, _END = "<!-- keys -->\n", "<!-- /keys -->"
@@ -16,7 +16,7 @@ _BEGIN, _END = "<!-- keys -->\n", "<!-- /keys -->"
 
 def keys_table() -> str:
     """Return the table of all keys of the kinds of rules that the relay has."""
-    keys = [key for key in KEYS if set(key.stages) & set(SUPPORTED)]
+    keys = [key for key in KEYS if set(key.stages) & set(STAGES)]
     lines = ("| key | rules | kind | value | meaning |", "|---|---|---|---|---|", *map(_row, keys))
     return "".join(f"{line}\n" for line in lines)
 
@@ -36,7 +36,7 @@ def _row(key: RuleKey) -> str:
 
 def _cells(key: RuleKey) -> Iterator[str]:
     yield f"`{key.name}`"
-    yield ", ".join(stage for stage in key.stages if stage in SUPPORTED)
+    yield ", ".join(stage for stage in key.stages if stage in STAGES)
     yield key.role.value
     yield f"{key.form.value}: `{key.name} = {key.example}`"
     yield key.help

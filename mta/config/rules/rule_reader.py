@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from mta.config.rules.keys.key import SMARTHOST, STAGES, KeyRole
-from mta.config.rules.keys.table import LISTS, SUPPORTED, find_key
+from mta.config.rules.keys.table import LISTS, find_key
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.pattern_items import PatternItems
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, RuleSource
@@ -135,10 +135,6 @@ class _BookReader:
             return
         if not table.is_array:
             self._tell(source, table.line, f"[{stage}] would be one table; a rule begins with [[{stage}]]")
-        if stage not in SUPPORTED:
-            words = f"[[{stage}]] is not supported by this version; it has [[{']], [['.join(SUPPORTED)}]] and [{LISTS}]"
-            self._tell(source, table.line, words)
-            return
         self._count += 1
         if self._count <= MAX_RULES:
             self._read_rule(source, table)

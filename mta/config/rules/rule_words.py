@@ -1,10 +1,9 @@
 """Words for keys and tables that no kind of rules has."""
 
-from mta.config.rules.keys.key import HEADER, SMARTHOST
+from mta.config.rules.keys.key import HEADER, SMARTHOST, STAGES
 from mta.config.rules.keys.table import (
     LATER,
     LISTS,
-    SUPPORTED,
     UNLESS,
     conditions_and_actions,
     did_you_mean,
@@ -41,7 +40,7 @@ def other_table(table: TomlTable) -> str:
         return _OTHER_TABLES[name]
     brackets = "[[{}]]" if table.is_array else "[{}]"
     shown_name = brackets.format(shorten(".".join(table.name), 60))
-    hint = did_you_mean(name, (*SUPPORTED, LISTS, SMARTHOST)) or "; a rule begins with [[acl]]"
+    hint = did_you_mean(name, (*STAGES, LISTS, SMARTHOST)) or "; a rule begins with [[acl]]"
     return f"{shown_name} is no table of rules{hint}"
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.certificates import authority
-from mta.config.rules.keys.key import KeyRole, RuleKey, ValueForm
-from mta.config.rules.keys.table import KEYS, SUPPORTED
+from mta.config.rules.keys.key import STAGES, KeyRole, RuleKey, ValueForm
+from mta.config.rules.keys.table import KEYS
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import MAX_RULES, read_book
@@ -345,7 +345,7 @@ def test_the_digest_follows_files_and_lists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "key"),
-    [(stage, key) for key in KEYS for stage in key.stages if stage in SUPPORTED],
+    [(stage, key) for key in KEYS for stage in key.stages if stage in STAGES],
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
 def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey, tmp_path: Path) -> None:

@@ -21,12 +21,10 @@ LISTS = "lists"
 #: The beginnings of items that stand for the items of a list: `+NAME`, `file:/path`.
 LIST_PREFIX = "+"
 FILE_PREFIX = "file:"
-#: The kinds of rules that this version supports.
-SUPPORTED = ("acl", "rewrite", "router", "transport", "retry")
 _MISSPELLED = 0.6
 
 KEYS = (*CONDITIONS, *ACL, *REWRITE, *ROUTER, *TRANSPORT, *RETRY)
-#: The keys that belong to stages which this version does not support, and `over` and `per` of [[acl]].
+#: Keys that this version does not support yet.
 LATER = {
     "over": ("acl",),
     "per": ("acl",),
