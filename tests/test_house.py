@@ -99,6 +99,7 @@ MAY_IMPORT = {
         "mta.config.logins",
         "mta.config.rules",
         "mta.config.sources",
+        "mta.file_states",
         "mta.smtp",
         "mta.rules.book",
         "mta.rules.conditions",
@@ -135,6 +136,7 @@ MAY_IMPORT = {
     "mta.config.rules.keys": set(),
     "mta.config.rules.stages": {
         "mta.config.rules.keys",
+        "mta.file_states",
         "mta.config.rules.pattern_items",
         "mta.config.rules.rule_files",
         "mta.config.rules.rule_values",

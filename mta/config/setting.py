@@ -211,7 +211,7 @@ def read_secret_file(path: str, limit: int = _MAX_SECRET_OCTETS) -> str:
         content = _read_file(path, limit)
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+        raise ValueError(cannot_read("file", error)) from None
     except ValueError:
         raise ValueError("the file is not UTF-8 text, or its name is not a path") from None
     if len(content) > limit:
@@ -238,6 +238,12 @@ def _read_pipe(descriptor: int, limit: int) -> bytes:
             break
         content += piece
     return content
+
+
+def cannot_read(kind: str, error: OSError) -> str:
+    """Return words for the operator about a file or directory that cannot be read, and by which user."""
+    remedy = f"; let user id {os.geteuid()} read it" if error.errno == errno.EACCES else ""
+    return f"the {kind} cannot be read: {error.strerror}{remedy}"
 
 
 def is_quoted(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
-from mta.config.rules.table import has_rules, used_directory
+from mta.config.rules.reading import read_current, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import read_smarthost
 from mta.config.sources import files
@@ -26,6 +26,7 @@ from mta.config.unknown_variables import (
     notice_unknown_variables,
 )
 from mta.delivery.local.rule import LocalKind, LocalRule
+from mta.file_states import FileStates
 from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
 from mta.oauth.grants import Grant
 from mta.retry_schedule import RetrySchedule
@@ -75,6 +76,8 @@ class Settings:
     aliases_file: Path | None
     #: The operator's own rules; None if there are none.
     rules: RuleBook | None
+    #: The files that they were read from, or that would have rules if they existed.
+    rule_files: FileStates
     #: For STARTTLS: both are set, or both are None.
     certificate_path: Path | None
     key_path: Path | None
@@ -180,6 +183,7 @@ def _assemble(
     choice = read_smarthost(reader, macros, files.client_certificate(reader))
     aliases = files.aliases(reader)
     run_as = _run_as(reader, submission)
+    rules, rule_files = _rules(reader, root)
     stand_ins = _stand_ins(mailname, run_as, aliases, macros.path, choice.smarthost)
     return Settings(
         port=get(table.PORT),
@@ -194,7 +198,8 @@ def _assemble(
         local_domains=_local_domains(reader),
         local_delivery=_local_delivery(reader),
         aliases_file=aliases,
-        rules=_rules(reader, root),
+        rules=rules,
+        rule_files=rule_files,
         certificate_path=certificate,
         key_path=key,
         submission_port=submission.port,
@@ -265,15 +270,11 @@ def _effective_text(setting: Setting[Any], reader: SettingsReader) -> str:
     return setting.value_type.show(reader.get(setting))
 
 
-def _rules(reader: SettingsReader, root: Path) -> RuleBook | None:
-    book = None
-    if has_rules(reader, root):
-        from mta.config.rules.shorthands import read_rules  # noqa: PLC0415  2 MiB that a relay without rules can save
-
-        book = read_rules(reader, root)
+def _rules(reader: SettingsReader, root: Path) -> tuple[RuleBook | None, FileStates]:
+    book, files = read_current(reader, root)
     if book is None:
         notice_split_config(reader)
-    return book
+    return book, files
 
 
 def _rules_dir(reader: SettingsReader, root: Path) -> dict[str, str]:

@@ -135,6 +135,15 @@ class EventLog:
         """The operator had these files read again (SIGHUP); each file that has changed gets a notice of its own."""
         self._emit("reloaded", files=files)
 
+    def rules_taken_up(self, text: str, digest: str | None) -> None:
+        """Other rules are in force; `text` says how many. Equal rules have the same digest."""
+        self._emit("rules", text=text, digest=digest)
+
+    def rules_not_taken_up(self, text: str, mistakes: Sequence[str]) -> None:
+        """Changed rules have mistakes, a line each, and so the rules before them stay in force."""
+        for line in (text, *mistakes):
+            self._emit("trouble", text=line)
+
     def stopping(self, running: int) -> None:
         """New sessions and claims end here; `running` transactions get some seconds to finish."""
         self._emit("stopping", running=running)

@@ -51,6 +51,7 @@ def test_a_relay_works_without_settings() -> None:
         local_delivery=LocalRule(LocalKind.MAILDIR),
         aliases_file=defaults.aliases_file,
         rules=None,
+        rule_files=defaults.rule_files,
         certificate_path=None,
         key_path=None,
         submission_port=None,

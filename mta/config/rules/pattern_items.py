@@ -11,6 +11,7 @@ from mta.config.rules.keys.table import FILE_PREFIX, LIST_PREFIX, did_you_mean
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, read_list
 from mta.config.setting import shorten
+from mta.file_states import FileRecord
 from mta.rules.conditions import RulePlace
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ class PatternItems:
     """The lists that rules may name, and the patterns that were read from them."""
 
     mistakes: RuleMistakes
+    #: Notes the files that rules name, each before it is read.
+    record: FileRecord
     #: The lists of [lists]: their items by name.
     named: dict[str, list[PlacedItem]] = field(default_factory=dict)
     #: The lists in files that were read: their items by path.
@@ -106,7 +109,7 @@ class PatternItems:
         if path not in self.files:
             self.files[path] = []
             try:
-                self.files[path] = [(text, RulePlace(path, number)) for number, text in read_list(path)]
+                self.files[path] = [(text, RulePlace(path, number)) for number, text in read_list(path, self.record)]
             except ValueError as error:
                 self.tell(where, f"{FILE_PREFIX}{shorten(path)}: {error}")
         return self.files[path]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.toml_tables import TomlTable, read_tables
-from mta.config.setting import shorten
+from mta.config.setting import cannot_read, shorten
+from mta.file_states import FileRecord
 
 #: The end of the name of a file of rules.
 SUFFIX = ".toml"
@@ -36,13 +37,15 @@ class RuleSource:
     text: str = field(repr=False)
 
 
-def read_directory(directory: Path, mistakes: RuleMistakes) -> tuple[list[RuleSource], list[str]]:
+def read_directory(directory: Path, mistakes: RuleMistakes, record: FileRecord) -> tuple[list[RuleSource], list[str]]:
     """Return the files of rules in a directory in the order of their names, and notices.
 
-    Symbolic links are followed. Raises OSError if the directory cannot be read.
+    Symbolic links are followed. `record` notes the directory and each file before it is read. Raises OSError if the
+    directory cannot be read.
     """
+    record.note(directory)
     names = _names(directory)
-    wanted = [name for name in names if name.endswith(SUFFIX) and not _is_directory(directory / name)]
+    wanted = [name for name in names if name.endswith(SUFFIX) and _is_file(directory / name, record)]
     if len(wanted) > MAX_FILES:
         mistakes.add(str(directory), 0, f"there are more than {MAX_FILES} files of rules; put more rules into each")
         return [], []
@@ -50,14 +53,15 @@ def read_directory(directory: Path, mistakes: RuleMistakes) -> tuple[list[RuleSo
     return sources, _notices(directory, sorted(set(names) - set(wanted)))
 
 
-def read_list(path: str) -> list[tuple[int, str]]:
-    """Return the entries of a list in a file with the numbers of their lines.
+def read_list(path: str, record: FileRecord) -> list[tuple[int, str]]:
+    """Return the entries of a list in a file with the numbers of their lines. `record` notes the file.
 
     An entry is a line; empty lines and those that begin with `#` do not count. Raises ValueError with words for the
     operator.
     """
     if not path.startswith("/") or "\0" in path:
         raise ValueError("the path of a list begins with /, file:/etc/smtprelay/lists/staff")
+    record.note(path)
     try:
         text = _text(read_regular_file(Path(path), MAX_LIST_OCTETS))
     except UnicodeDecodeError:
@@ -110,11 +114,13 @@ def _read_source(path: Path, mistakes: RuleMistakes) -> Iterator[RuleSource]:
     yield RuleSource(str(path), shorten(path.name), tables, text)
 
 
-def _is_directory(path: Path) -> bool:
+def _is_file(path: Path, record: FileRecord) -> bool:
+    """Whether a path is not that of a directory, so that it must be read."""
+    record.note(path)
     try:
-        return path.is_dir()
+        return not path.is_dir()
     except OSError:
-        return False
+        return True
 
 
 def read_regular_file(path: Path, limit: int) -> bytes:
@@ -126,7 +132,7 @@ def read_regular_file(path: Path, limit: int) -> bytes:
                 raise ValueError("it is not a regular file")
             content = file.read(limit + 1)
     except OSError as error:
-        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+        raise ValueError(cannot_read("file", error)) from None
     if len(content) > limit:
         raise ValueError(f"the file is longer than {limit} octets; divide it")
     return content

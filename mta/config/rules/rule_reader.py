@@ -21,6 +21,7 @@ from mta.config.rules.stages.stage import OpenRule, StageReader
 from mta.config.rules.stages.transport import TransportStage
 from mta.config.rules.toml_tables import TableEntry, TomlTable
 from mta.config.setting import shorten
+from mta.file_states import FileRecord
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Condition, Rule, RulePlace
 from mta.smtp.address import is_deceptive
@@ -32,13 +33,17 @@ _DIGEST_DIGITS = 8
 
 
 def read_book(
-    sources: Sequence[RuleSource], mistakes: RuleMistakes, variable: Callable[[str], str] = lambda _name: ""
+    sources: Sequence[RuleSource],
+    mistakes: RuleMistakes,
+    variable: Callable[[str], str] = lambda _name: "",
+    record: FileRecord | None = None,
 ) -> RuleBook | None:
     """Return the rules of these sources in order, or None if there are no rules or mistakes.
 
-    `variable` returns the text of an environment variable, which may be the password of a smarthost.
+    `variable` returns the text of an environment variable, which may be the password of a smarthost. `record` notes
+    each file that rules name before it is read.
     """
-    reader = _BookReader(mistakes, variable)
+    reader = _BookReader(mistakes, variable, record or FileRecord())
     for source in sources:
         reader.read_named(source)
     for source in sources:
@@ -61,10 +66,10 @@ def _digest(sources: Sequence[RuleSource], items: PatternItems, secrets: RuleSec
 
 
 class _BookReader:
-    def __init__(self, mistakes: RuleMistakes, variable: Callable[[str], str]) -> None:
+    def __init__(self, mistakes: RuleMistakes, variable: Callable[[str], str], record: FileRecord) -> None:
         self._mistakes = mistakes
-        self.items = PatternItems(mistakes)
-        self.secrets = RuleSecrets(variable)
+        self.items = PatternItems(mistakes, record)
+        self.secrets = RuleSecrets(variable, record)
         self._smarthosts = Smarthosts(self.items, self.secrets)
         #: By their names, which are those of the fields of RuleBook.
         self.stages: dict[str, StageReader] = {

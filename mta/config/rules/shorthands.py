@@ -1,7 +1,8 @@
 """Reads all rules: those of the files in RULES_DIR, and behind them those that variables stand for."""
 
 import errno
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +12,77 @@ from mta.config.rules.rule_files import RuleSource, read_directory
 from mta.config.rules.rule_reader import read_book
 from mta.config.rules.table import USUAL_DIRECTORY, VARIABLES
 from mta.config.rules.toml_tables import KeyParts, TableEntry, TomlTable
-from mta.config.setting import Setting, SettingsReader
+from mta.config.setting import Setting, SettingsReader, cannot_read
+from mta.file_states import FileRecord, FileStates
 from mta.rules.book import RuleBook
 from mta.rules.rewriting.actions import read_set_from
 
 _NULL_SENDER = "<>"
+# Readings of all files, and the seconds between two, until none has changed meanwhile.
+_ATTEMPTS = 20
+_PAUSE = 0.05
 
 
-def read_rules(reader: SettingsReader, root: Path = Path("/")) -> RuleBook | None:
-    """Return all rules, or None if there are none. Mistakes and notices are added to those of the settings.
+def read_rules(
+    reader: SettingsReader, root: Path = Path("/"), pause: Callable[[float], object] = time.sleep
+) -> tuple[RuleBook | None, FileStates]:
+    """Return all rules, None if there are none, and the files they were read from.
 
-    The usual directory of rules is looked for below `root`.
+    Mistakes and notices are added to those of the settings. The usual directory of rules is looked for below `root`.
+    Files that change while they are read are read again, after some time that `pause` waits, so that the rules are
+    those of one moment.
     """
-    mistakes = RuleMistakes()
-    sources = [*_files(reader, root, mistakes), *_shorthands(reader)]
-    book = read_book(sources, mistakes, reader.variable)
-    for notice in mistakes.notices:
-        reader.notice(notice)
-    for setting in VARIABLES:
-        if words := mistakes.of_variables.get(setting.name):
+    for _ in range(_ATTEMPTS):
+        attempt = _Attempt(reader, root)
+        if attempt.is_of_one_moment:
+            break
+        pause(_PAUSE)
+    else:
+        attempt.tell("the files of rules keep changing while they are read")
+    for setting in (table.RULES_DIR, *VARIABLES):
+        if words := attempt.mistakes.of_variables.get(setting.name):
             reader.mistake(setting, words)
-    for line in mistakes.lines:
+    for line in attempt.mistakes.lines:
         reader.file_mistake(line)
-    return book
-
-
-def _files(reader: SettingsReader, root: Path, mistakes: RuleMistakes) -> list[RuleSource]:
-    directory = reader.get(table.RULES_DIR)
-    try:
-        sources, notices = read_directory(directory or root / USUAL_DIRECTORY, mistakes)
-    except OSError as error:
-        if directory is not None or error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-            reader.mistake(table.RULES_DIR, f"the directory cannot be read: {error.strerror}")
-        return []
-    for notice in notices:
+    for notice in attempt.mistakes.notices:
         reader.notice(notice)
-    if directory is not None and not sources and not mistakes:
-        reader.notice(f"{table.RULES_DIR.name}={directory} has no effect: the directory has no files of rules, *.toml")
-    return sources
+    return None if attempt.mistakes else attempt.book, attempt.files
+
+
+class _Attempt:
+    """The rules, mistakes and notices of one reading of all files."""
+
+    def __init__(self, reader: SettingsReader, root: Path) -> None:
+        self._chosen = reader.get(table.RULES_DIR)
+        self._directory = self._chosen or root / USUAL_DIRECTORY
+        self.mistakes = RuleMistakes()
+        record = FileRecord()
+        self.book = read_book([*self._sources(record), *_shorthands(reader)], self.mistakes, reader.variable, record)
+        #: The files that were read.
+        self.files = record.states
+        #: Whether no file has changed since it was read.
+        self.is_of_one_moment = self.files.look() == self.files
+
+    def tell(self, words: str) -> None:
+        """Add a mistake about the directory of rules."""
+        if self._chosen is None:
+            self.mistakes.add(str(self._directory), 0, words)
+        else:
+            self.mistakes.add_variable(table.RULES_DIR.name, words)
+
+    def _sources(self, record: FileRecord) -> list[RuleSource]:
+        try:
+            sources, notices = read_directory(self._directory, self.mistakes, record)
+        except OSError as error:
+            if self._chosen is not None or error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                self.tell(cannot_read("directory", error))
+            return []
+        self.mistakes.notices += notices
+        if self._chosen is not None and not sources and not self.mistakes:
+            self.mistakes.notices.append(
+                f"{table.RULES_DIR.name}={self._chosen} has no effect: the directory has no files of rules, *.toml"
+            )
+        return sources
 
 
 def _shorthands(reader: SettingsReader) -> Iterator[RuleSource]:

@@ -2,41 +2,15 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mta.config import value_types
-from mta.config.setting import Setting, SettingsReader, ValueType
+from mta.config.setting import Setting, ValueType
 
 T = TypeVar("T")
 
 #: The usual directory of rules, below the root.
 USUAL_DIRECTORY = "etc/smtprelay/rules.d"
-
-
-def used_directory(reader: SettingsReader, root: Path = Path("/")) -> Path | None:
-    """Return the directory of rules: the one that is set, or the usual one if it is there."""
-    usual = root / USUAL_DIRECTORY
-    try:
-        return reader.get(RULES_DIR) or (usual if usual.is_dir() else None)
-    except OSError:
-        return None
-
-
-def has_rules(reader: SettingsReader, root: Path = Path("/")) -> bool:
-    """Whether there may be rules: a variable that stands for rules is set, or RULES_DIR, or its usual directory exists.
-
-    `is_dir` would hide a directory that cannot be looked into, so any error but its absence counts as rules.
-    """
-    if any(map(reader.is_set, (RULES_DIR, *VARIABLES))):
-        return True
-    try:
-        (root / USUAL_DIRECTORY).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _lazily(name: str, empty: T) -> Callable[[str], T]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mta.config import table
-from mta.config.setting import Setting, SettingsReader, Source
+from mta.config.setting import Setting, SettingsReader, Source, cannot_read
 from mta.config.sources.macros import Macros, parse_macros
 
 _ALIASES = Path("/etc/aliases")
@@ -64,7 +64,7 @@ def authorities_problem(path: Path) -> str:
     except ssl.SSLError:
         return "the file contains no PEM certificates"
     except OSError as error:
-        return f"the file cannot be read: {error.strerror}"
+        return cannot_read("file", error)
     return ""
 
 

@@ -10,6 +10,7 @@ from mta.config.rules.keys.table import did_you_mean
 from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
 from mta.config.rules.stages.secrets import RuleSecrets
 from mta.config.rules.toml_tables import TableEntry
+from mta.config.setting import cannot_read
 from mta.config.sources.exim import read_host, read_port
 from mta.config.sources.files import authorities_problem
 from mta.routing.route import Credentials, Smarthost, TlsRule
@@ -60,11 +61,14 @@ class OpenHosts:
         path = text_of(key, entry)
         if not path.startswith("/") or "\0" in path:
             raise RuleValueError(f"{shown(path)} is no path, which begins with /; {key.name} = {key.example}")
-        self._secrets.files[path] = None
+        self._secrets.record.note(path)
         if problem := authorities_problem(Path(path)):
             raise RuleValueError(f"{path}: {problem}")
-        # Its certificates may change without the rules.
-        self._secrets.add(sha256(Path(path).read_bytes()).hexdigest())
+        try:
+            # Its certificates may change without the rules.
+            self._secrets.add(sha256(Path(path).read_bytes()).hexdigest())
+        except OSError as error:
+            raise RuleValueError(f"{path}: {cannot_read('file', error)}") from None
         return Path(path)
 
 

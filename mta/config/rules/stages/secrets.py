@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mta.config.rules.rule_files import read_regular_file
 from mta.config.value_types import read_secret
+from mta.file_states import FileRecord
 
 _MAX_OCTETS = 1 << 16
 # Other white space may belong to a password.
@@ -22,12 +23,12 @@ _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 12, 8, 1
 class RuleSecrets:
     """The secrets of one rule book, and the places that they come from."""
 
-    def __init__(self, variable: Callable[[str], str]) -> None:
-        """Prepare; `variable` returns the text of an environment variable, "" if it is unset."""
+    def __init__(self, variable: Callable[[str], str], record: FileRecord) -> None:
+        """`variable` returns the text of an environment variable, "" if it is unset."""
         self._variable = variable
         self._texts: list[str] = []
-        #: The paths of the files that rules name, also of those that cannot be read.
-        self.files: dict[str, None] = {}
+        #: Notes each file before it is read.
+        self.record = record
         #: The variables that rules name.
         self.variables: dict[str, None] = {}
 
@@ -35,7 +36,7 @@ class RuleSecrets:
         """Return the content of a file without trailing blanks and line ends. Raises ValueError."""
         if not path.startswith("/") or "\0" in path:
             raise ValueError("this is not the path of a file; a path begins with /")
-        self.files[path] = None
+        self.record.note(path)
         try:
             text = read_regular_file(Path(path), _MAX_OCTETS).decode("utf-8-sig").rstrip(_BLANKS)
         except UnicodeDecodeError:
