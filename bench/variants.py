@@ -15,7 +15,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from mta.config.settings import Settings, read_settings
-from mta.event_log.log import FORMATS, EventLog
+from mta.event_log.lines import FORMATS
+from mta.event_log.log import EventLog
 from mta.event_log.output import Output
 from mta.inbound.intake import Intake
 from mta.inbound.limits import InboundLimits

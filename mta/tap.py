@@ -2,19 +2,23 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 import mta
+from mta.config.rules.reading import read_again
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
@@ -34,10 +38,12 @@ from mta.daemon.privileges import (
 )
 from mta.daemon.process_end import Signals, exit_with, fail, ignore_signals, write_stderr
 from mta.daemon.relay import Relay, read_keys, read_users
+from mta.daemon.rules_watch import LOOK_INTERVAL, RulesWatch
 from mta.daemon.runtime_settings import publish_settings
 from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
-from mta.event_log.log import FORMATS, EventLog
+from mta.event_log.lines import FORMATS
+from mta.event_log.log import EventLog
 from mta.event_log.output import Output, TwistedObserver
 from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT, SUBMISSION_TLS_PORT, ListeningSocket, PortRule
 from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
@@ -150,14 +156,31 @@ class Daemon(MultiService):
             forbid_new_privileges()
             self._lock = _take_directory(self._settings, self._event_log)
             _publish_settings(self._settings, self._event_log)
+            self._rules, watch = self._watched_rules()
             core = self._relay() if self._settings.workers == 1 else self._supervisor(manager.watchdog)
             core.setServiceParent(self)
             super().startService()
-            Signals(self._reactor, stop=self._stop_reactor, reload=core.reload, notice=self._event_log.notice).install()
+            reload = partial(_call_all, core.reload, watch.reload)
+            Signals(self._reactor, stop=self._stop_reactor, reload=reload, notice=self._event_log.notice).install()
         except (*_MISTAKES, QueueError) as error:
             _end_with(error)
         self._manager = ManagerService(manager, self._reactor, self._event_log.trouble, healthy=core.healthy)
         core.ready.addCallbacks(self._announce, self._cannot_start)
+
+    def _watched_rules(self) -> tuple[CurrentRules, RulesWatch]:
+        """Return the rules in force, and the watch that replaces them when their files change."""
+        settings, reactor = self._settings, self._reactor
+        rules = CurrentRules(settings.rules)
+        watch = RulesWatch(
+            rules,
+            settings.rule_files,
+            partial(read_again, os.environ),
+            run=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            wall_clock=time.time,
+            event_log=self._event_log,
+        )
+        PeriodicService(watch.look, LOOK_INTERVAL, reactor).setServiceParent(self)
+        return rules, watch
 
     def _relay(self) -> Relay:
         context = RelayContext(
@@ -170,7 +193,7 @@ class Daemon(MultiService):
             users=self._users,
             home=self._settings.queue_dir,
             ids=IdSource(),
-            rules=CurrentRules(self._settings.rules),
+            rules=self._rules,
             client_certificate=self._client_certificate,
         )
         return Relay(context)
@@ -233,6 +256,11 @@ class Daemon(MultiService):
         write_stderr(failed.words)
         exit_with(failed.status)
         self._reactor.callWhenRunning(self._stop_reactor)
+
+
+def _call_all(*calls: Callable[[], object]) -> None:
+    for call in calls:
+        call()
 
 
 def _end_with(error: Exception) -> NoReturn:

@@ -74,7 +74,7 @@ MAY_IMPORT = {
         "mta.connection_errors",
     },
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
-    "mta.event_log": set(),
+    "mta.event_log": {"mta.message.dates"},
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
         "mta.fast_value",
@@ -121,6 +121,7 @@ MAY_IMPORT = {
         "mta.users.users_file",
     },
     "mta.config.rules": {
+        "mta.file_states",
         "mta.config.rules.keys",
         "mta.config.rules.stages",
         "mta.config.setting",
@@ -314,7 +315,13 @@ MAY_IMPORT_EXACTLY = {
     "mta.routing.route": {"mta.message.outcome", "mta.routing.carriage", "mta.routing.choice"},
     "mta.routing.choice": {"mta.routing.route"},
     "mta.routing.hostpatterns": set(),
-    "mta.event_log.log": {"mta.smtp", "mta.message", "mta.queue.interface", "mta.event_log.repeats"},
+    "mta.event_log.log": {
+        "mta.smtp",
+        "mta.message",
+        "mta.queue.interface",
+        "mta.event_log.lines",
+        "mta.event_log.repeats",
+    },
     "mta.delivery.local.rule": {"mta.smtp"},
     "mta.inbound.networks": set(),
 }

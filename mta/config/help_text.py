@@ -48,8 +48,8 @@ five seconds, and from no other address. Items are written as in `RELAY_NETWORKS
 The files are TOML: tables `[[acl]]` refuse, defer or hold mail by client, login, sender, recipient, header or size,
 after `RELAY_NETWORKS` and `RELAY_DOMAINS` have accepted it; tables `[lists]` have names for lists. Links are followed.
 Names that begin with a dot and other endings are not read. All mistakes in all files are reported together with those
-of the settings, with file and line. Limits: 200 files of 1 MiB, 2,000 rules, 100,000 entries of a list. The files are
-read at start. `smtprelay config check` lists the rules. See docs/rules.md.""",
+of the settings, with file and line. Limits: 200 files of 1 MiB, 2,000 rules, 100,000 entries of a list. Changes
+are taken up within 25 seconds, or at once on SIGHUP. `smtprelay config check` lists the rules. See docs/rules.md.""",
     "ALLOWED_SENDERS": """\
 Separate items by colons, `;`, commas or blanks. An item is a domain (`example.com`, without its sub-domains), an
 address, `noreply-*@example.com`, `bob@*`, `+NAME` for a list in `RULES_DIR`, or `file:/path` with a pattern a line.

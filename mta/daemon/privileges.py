@@ -137,6 +137,13 @@ def privilege_notices(settings: Settings) -> Iterator[str]:
                 f"{name}={path}: user id {os.geteuid()} may not read it, so a new file is not used before the next"
                 " start; let that user read it"
             )
+    hidden = settings.rule_files.without_access()
+    if hidden:
+        more = f" and {len(hidden) - 1} more" if hidden[1:] else ""
+        yield (
+            f"rules: user id {os.geteuid()} may not read {hidden[0]}{more}, so changed rules are not taken up before"
+            " the next start; let that user read it"
+        )
 
 
 def _read_again(settings: Settings) -> Iterator[tuple[str, Path | None]]:

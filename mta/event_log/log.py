@@ -5,11 +5,9 @@ No event has a field for a secret; a server's words about a login are masked bef
 (`mta/smtp/client/auth.py`).
 """
 
-import json
-import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import lru_cache
 
+from mta.event_log.lines import Render, render_text
 from mta.event_log.repeats import MAX_LINES, MAX_OWN_LINES, Field, Repeats, kind_of
 from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
@@ -18,31 +16,7 @@ from mta.queue.interface import Action, QueueId
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
 
-Render = Callable[[float, str, Mapping[str, Field]], str]
-
 _IDS_A_LINE = 50
-# Values that follow `key=` unquoted; all others are quoted as JSON, which escapes line breaks and controls.
-_BARE = re.compile(r"[!#-\[\]-~]+")
-
-
-def render_text(now: float, event: str, fields: Mapping[str, Field]) -> str:
-    """Render an event as one line of text, for people and for grep."""
-    shown = [
-        f" {name}={_bare(value) if type(value) is str else value}"
-        for name, value in fields.items()
-        if value is not None
-    ]
-    return f"{timestamp(now)} {event}{''.join(shown)}\n"
-
-
-def render_json(now: float, event: str, fields: Mapping[str, Field]) -> str:
-    """Render an event as one JSON object."""
-    known = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps({"time": timestamp(now), "event": event, **known}) + "\n"
-
-
-#: The renderings by the values of LOG_FORMAT.
-FORMATS: Mapping[str, Render] = {"text": render_text, "json": render_json}
 
 
 def _no_flush() -> None:
@@ -401,9 +375,3 @@ def _earlier(answer: TryLater | None) -> str | None:
 
 def _path(address: Address | None) -> str:
     return "<>" if address is None else f"<{address}>"
-
-
-@lru_cache(maxsize=1024)
-def _bare(value: str) -> str:
-    """Quote a value if needed. Cached, because hosts, names and replies repeat from message to message."""
-    return value if _BARE.fullmatch(value) else json.dumps(value)

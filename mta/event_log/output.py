@@ -21,7 +21,8 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.event_log.log import EventLog, Render, render_text
+from mta.event_log.lines import Render, render_text
+from mta.event_log.log import EventLog
 
 # A pipe that `poll` reports as writable takes this many octets at once.
 _PIPE_OCTETS = select.PIPE_BUF

@@ -24,7 +24,8 @@ from mta.daemon.process_end import Signals, fail, ignore_signals
 from mta.daemon.relay import Relay, read_keys, read_users
 from mta.delivery.destinations.window import window_limits
 from mta.dkim.keyring import DkimKeyError
-from mta.event_log.log import FORMATS, EventLog
+from mta.event_log.lines import FORMATS
+from mta.event_log.log import EventLog
 from mta.event_log.output import Output, TwistedObserver
 from mta.inbound.sockets.balance import Balance
 from mta.inbound.sockets.port_rule import ListeningSocket

@@ -60,3 +60,14 @@ def test_a_relay_that_stays_root_says_so_unless_that_was_chosen(monkeypatch: pyt
     assert "runs as root" in notice
     assert list(privilege_notices(settings(PORT="2525", RUN_AS="0:0"))) == []
     assert running_as(settings(PORT="2525", RUN_AS="0:0")).startswith("runs as: 0:0, user id 0, group id ")
+
+
+def test_a_file_of_rules_that_the_user_may_not_read_is_a_notice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("1.toml", "2.toml"):
+        (tmp_path / name).touch()
+    as_user(monkeypatch, 7, 7, 7)
+    monkeypatch.setattr("mta.file_states.os.access", lambda path, _mode, **_: not str(path).endswith(".toml"))
+    (notice,) = (each for each in privilege_notices(settings(RULES_DIR=str(tmp_path))) if each.startswith("rules:"))
+    assert f"may not read {tmp_path}/1.toml and 1 more, so changed rules are not taken up" in notice

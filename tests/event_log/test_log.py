@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.event_log.log import EventLog, Stages, render_json, render_text
+from mta.event_log.lines import render_json, render_text
+from mta.event_log.log import EventLog, Stages
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId

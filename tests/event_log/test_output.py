@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.event_log.log import EventLog, render_json
+from mta.event_log.lines import render_json
+from mta.event_log.log import EventLog
 from mta.event_log.output import MAX_WAITING, Output, TwistedObserver
 
 

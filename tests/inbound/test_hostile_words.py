@@ -16,7 +16,7 @@ from mta.delivery.local.mailboxes import _as_file
 from mta.delivery.local.maildir import Maildirs
 from mta.delivery.remote.commands import prepare_transaction
 from mta.delivery.remote.interface import DeliveryRequest
-from mta.event_log.log import render_json, render_text
+from mta.event_log.lines import render_json, render_text
 from mta.message import dsn
 from mta.message.envelope import Notify
 from mta.message.outcome import Failed

@@ -33,7 +33,7 @@ def read_rules(
     those of one moment.
     """
     for _ in range(_ATTEMPTS):
-        attempt = _Attempt(reader, root)
+        attempt = _OneReading(reader, root)
         if attempt.is_of_one_moment:
             break
         pause(_PAUSE)
@@ -49,7 +49,7 @@ def read_rules(
     return None if attempt.mistakes else attempt.book, attempt.files
 
 
-class _Attempt:
+class _OneReading:
     """The rules, mistakes and notices of one reading of all files."""
 
     def __init__(self, reader: SettingsReader, root: Path) -> None:
