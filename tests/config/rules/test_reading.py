@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import self_signed
 from mta.config.rules import rule_files
 from mta.config.rules.reading import read_again
 from mta.config.rules.shorthands import read_rules
@@ -15,6 +16,7 @@ from mta.rules.book import RuleBook
 
 A = "[lists]\nours = ['a.test']\n"
 B = "[lists]\nours = ['b.test']\n"
+PASSWORD = "correct-horse-staple"
 RULE = "[[acl]]\nsender = '+ours'\nhold = true\n"
 
 
@@ -42,6 +44,8 @@ def test_the_files_are_the_directory_and_all_files_that_rules_name(tmp_path: Pat
     directory, lists = tmp_path / "rules.d", tmp_path / "lists"
     directory.mkdir()
     lists.mkdir()
+    self_signed(["mail.a.test"]).write(lists)
+    (lists / "password").write_text(PASSWORD)
     for name in ("senders", "allowed", "map"):
         (lists / name).write_text("x@a.test y@a.test\n" if name == "map" else "a.test\n")
     write(
@@ -49,16 +53,22 @@ def test_the_files_are_the_directory_and_all_files_that_rules_name(tmp_path: Pat
         one=f"[[acl]]\nsender = 'file:{lists}/senders'\nhold = true\n",
         two=f"[[rewrite]]\nmap = 'file:{lists}/map'\n",
     )
+    write(
+        directory,
+        three=f"""\
+[smarthost.office]
+hosts = "mail.a.test:587"
+user = "x"
+password_file = "{lists}/password"
+ca_file = "{lists}/server.pem"
+""",
+    )
     (directory / "README").touch()
     reading = read_again({"RULES_DIR": str(directory), "ALLOWED_SENDERS": f"file:{lists}/allowed"}, tmp_path)
     assert reading.mistakes == ()
     assert reading.book
-    wanted = [
-        directory,
-        directory / "one.toml",
-        directory / "two.toml",
-        *(lists / n for n in ("allowed", "map", "senders")),
-    ]
+    named = [lists / name for name in ("allowed", "map", "senders", "password", "server.pem")]
+    wanted = [directory, *(directory / f"{name}.toml" for name in ("one", "two", "three")), *named]
     assert sorted(reading.files.states) == sorted(map(str, wanted))
     assert reading.files.look() == reading.files
 
@@ -93,7 +103,7 @@ class Swapper:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *changes: Callable[[], object]) -> None:
         self.changes = list(changes)
         self.pauses = 0
-        read = rule_files._content
+        read = rule_files.read_regular_file
 
         def content(path: Path, limit: int) -> bytes:
             found = read(path, limit)
@@ -101,7 +111,7 @@ class Swapper:
                 self.changes.pop(0)()
             return found
 
-        monkeypatch.setattr(rule_files, "_content", content)
+        monkeypatch.setattr(rule_files, "read_regular_file", content)
 
     def pause(self, _seconds: float) -> None:
         self.pauses += 1
