@@ -182,6 +182,7 @@ MAY_IMPORT = {
         "mta.message",
         "mta.tls",
         "mta.users",
+        "mta.routing.choice",
         "mta.rules",
         "mta.inbound.sockets",
     }

@@ -92,6 +92,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
     router = MailRouter(rules, resolver, clock.seconds)
     follow_transport_rules(router, context.rules)
+    context.rules.when_changed(trust_store.forget_rules)
     delivery = DeliveryService(
         queue,
         router,

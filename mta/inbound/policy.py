@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from mta.fast_value import fast_value
 from mta.inbound.sender_rule import SenderRule
 from mta.message.outcome import Failed, TryLater
+from mta.routing.choice import Fail, RouteChoice
 from mta.routing.route import Router, Routing
 from mta.smtp.address import Address, is_postmaster
 from mta.smtp.domains import DomainList
@@ -132,21 +133,26 @@ class DomainCheck:
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
-        """Call `done` with the reply to RCPT, before returning if the routing is cached."""
-        routing = self._router.cached(domain)
+    def __call__(self, domain: str, done: Callable[[Reply], None], choice: RouteChoice | None = None) -> None:
+        """Call `done` with the reply to RCPT, before returning if the routing is cached.
+
+        `choice` is that of a router rule, if one applies to the recipient.
+        """
+        routing = self._router.cached(domain, choice)
         if routing is not None:
             done(_reply_to(routing))
             return
-        Deferred.fromCoroutine(self._resolve(domain)).addCallbacks(_reply_to, _failed).addCallback(done)
+        Deferred.fromCoroutine(self._resolve(domain, choice)).addCallbacks(_reply_to, _failed).addCallback(done)
 
-    async def _resolve(self, domain: str) -> Routing:
-        return await self._router.resolve(domain)
+    async def _resolve(self, domain: str, choice: RouteChoice | None) -> Routing:
+        return await self._router.resolve(domain, choice)
 
 
 def _reply_to(routing: Routing) -> Reply:
     if isinstance(routing, Failed):
         return reply(550, routing.status, f"Unrouteable address: {routing.text}")
+    if isinstance(routing, Fail):
+        return reply(550, routing.status, routing.text)
     return TRY_LATER if isinstance(routing, TryLater) else RECIPIENT_OK
 
 

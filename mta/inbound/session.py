@@ -20,8 +20,9 @@ from mta.inbound.policy import Client
 from mta.inbound.sender_rule import SenderRule
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import protocol_keyword
+from mta.routing.choice import Fail, RouteChoice
 from mta.rules.book import CurrentRules, RuleBook
-from mta.rules.facts import Facts, HostAddresses
+from mta.rules.facts import HOST_UNKNOWN, Facts, HostAddresses, HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
@@ -29,6 +30,7 @@ from mta.users.users_file import User
 
 if TYPE_CHECKING:
     from mta.rules.acl import Acl
+    from mta.rules.routes import RouteRule
 
 #: Recipients that each message may have (RFC 5321 section 4.5.3.1.8), however many other messages are under way.
 MIN_RECIPIENTS = 100
@@ -57,8 +59,8 @@ class Policy(TypingProtocol):
 class CheckDomain(TypingProtocol):
     """Checks that mail for a domain, or for an address literal, can be routed."""
 
-    def __call__(self, domain: str, done: Callable[[Reply], None]) -> None:
-        """Call `done` once with the reply to RCPT, before or after returning."""
+    def __call__(self, domain: str, done: Callable[[Reply], None], choice: RouteChoice | None = None) -> None:
+        """Call `done` once with the reply to RCPT, before or after returning. `choice` is that of a router rule."""
 
 
 class Session:
@@ -179,14 +181,22 @@ class Session:
         verdict = self._policy.recipient(self.client, recipient.address)
         if verdict is not None:
             return self._recipient_decided(recipient, verdict)
+        book = self._rules.book
+        try:
+            route = None if book is None or book.router is None else book.router.choose(self._facts(recipient.address))
+        except HostNotLookedUp:
+            return self._recipient_decided(recipient, HOST_UNKNOWN)
         self._check_domain(
-            recipient.address.domain, lambda found: self._reply_ready(self._recipient_decided(recipient, found))
+            recipient.address.domain,
+            lambda found: self._reply_ready(self._recipient_decided(recipient, found, route)),
+            None if route is None else route.choice,
         )
         return None
 
-    def _recipient_decided(self, recipient: Recipient, verdict: Reply) -> Reply:
+    def _recipient_decided(self, recipient: Recipient, verdict: Reply, route: "RouteRule | None" = None) -> Reply:
         if not verdict.positive:
-            self._log_refusal(str(recipient.address), verdict)
+            by_rule = route is not None and isinstance(route.choice, Fail)
+            self._log_refusal(str(recipient.address), verdict, str(route.rule.where) if route and by_rule else None)
         elif not self.closed:
             recipients = self._recipients
             if not recipients:

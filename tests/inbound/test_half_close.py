@@ -47,7 +47,7 @@ def test_the_replies_come_after_the_sync_and_then_the_connection_closes():
 def test_a_reply_that_waits_for_the_dns_arrives_with_the_replies_pipelined_behind_it():
     found: list[Callable[[], None]] = []
     parts = Listening()
-    parts.check_domain = lambda _domain, done: found.append(lambda: done(RECIPIENT_OK))
+    parts.check_domain = lambda _domain, done, choice=None: found.append(lambda: done(RECIPIENT_OK))
     client = parts.connect("203.0.113.9")
     client.protocol.dataReceived(MESSAGE.replace("b@b.test", "b@relay.test").encode())
     client.protocol.readConnectionLost()
@@ -69,7 +69,7 @@ def test_a_client_that_does_not_read_its_replies_is_dropped_in_time():
 
 def test_a_look_up_that_never_ends_does_not_keep_a_half_closed_session():
     parts = Listening()
-    parts.check_domain = lambda _domain, _done: None
+    parts.check_domain = lambda _domain, _done, choice=None: None
     client = parts.connect("203.0.113.9")
     client.protocol.dataReceived(MESSAGE.replace("b@b.test", "b@relay.test").encode())
     client.protocol.readConnectionLost()

@@ -288,7 +288,7 @@ def test_half_of_the_texts_are_accepted_so_that_both_ways_are_tested():
 def test_the_domain_that_is_judged_is_the_one_that_is_kept_and_looked_up(written, domain):
     parts, asked = Listening(), []
 
-    def exists(name, done):
+    def exists(name, done, choice=None):
         asked.append(name)
         done(RECIPIENT_OK)
 

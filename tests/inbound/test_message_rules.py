@@ -191,7 +191,7 @@ def test_rules_are_asked_after_the_policy_and_accept_nothing_that_it_refuses() -
 def test_a_refusal_of_the_routing_stands_though_a_rule_accepts() -> None:
     listening = listen(book((ACCEPT, [])))
     pending: list = []
-    listening.check_domain = lambda _domain, done: pending.append(done)
+    listening.check_domain = lambda _domain, done, choice=None: pending.append(done)
     wire = greet(listening, STRANGER)
     wire.say(MAIL)
     assert wire.say("RCPT TO:<x@relay.test>") == ""
@@ -202,7 +202,7 @@ def test_a_refusal_of_the_routing_stands_though_a_rule_accepts() -> None:
 def test_a_rule_refuses_a_recipient_whose_domain_was_looked_up() -> None:
     listening = listen(book((NO, [recipient("relay.test")])))
     pending: list = []
-    listening.check_domain = lambda _domain, done: pending.append(done)
+    listening.check_domain = lambda _domain, done, choice=None: pending.append(done)
     wire = greet(listening, STRANGER)
     wire.say(MAIL)
     wire.say("RCPT TO:<x@relay.test>")
