@@ -269,6 +269,7 @@ MAY_IMPORT = {
         "mta.daemon.parts.lookups",
         "mta.delivery.local.aliases",
         "mta.delivery.local.forward",
+        "mta.delivery.route_rules",
         "mta.dns.answers",
         "mta.dns.resolver",
         "mta.inbound.networks",

@@ -83,14 +83,15 @@ class RouteRules:
         origin = envelope.origin
         trusted = _is_ours(origin) or self._trusted(origin.client)
         if trusted is not None:
-            return routes.choose(self._facts(envelope, recipient, trusted=trusted))
+            return routes.choose(self.facts(envelope, recipient, trusted=trusted))
         # The trust matters only if it makes a difference.
-        chosen, other = (routes.choose(self._facts(envelope, recipient, trusted=either)) for either in (False, True))
+        chosen, other = (routes.choose(self.facts(envelope, recipient, trusted=either)) for either in (False, True))
         if chosen is not other:
             raise HostNotLookedUp
         return chosen
 
-    def _facts(self, envelope: Envelope, recipient: Address, *, trusted: bool) -> Facts:
+    def facts(self, envelope: Envelope, recipient: Address, *, trusted: bool) -> Facts:
+        """Return the facts by which rules decide on a recipient if the client is trusted, or if it is not."""
         origin = envelope.origin
         return Facts(
             origin.client,

@@ -7,6 +7,7 @@ from mta.rules.acl import AclRule, Ruling
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule
 from mta.rules.facts import Facts, HostNotLookedUp
+from mta.rules.routes import RouteRule, Routes
 from mta.smtp.address import Address
 
 
@@ -16,6 +17,10 @@ class PassedOver:
 
     rule: Rule
     key: str
+
+    def __str__(self) -> str:
+        """Return the rule and the reason in words."""
+        return f"{self.rule}: {self.key} {'matches' if self.key.startswith('unless.') else 'does not match'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,16 @@ class AclExplanation:
         return bool(self.accepted) and any(one.ruling is not None and one.ruling.held for one in decisions)
 
 
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """The decision of the router rules on a recipient; `chosen` is None if no rule applies."""
+
+    chosen: RouteRule | None
+    passed_over: tuple[PassedOver, ...] = ()
+    #: The rule that would decide if the chosen one did not exist; None if no other one applies.
+    otherwise: RouteRule | None = None
+
+
 def explain_acl(book: RuleBook | None, facts: Facts, recipients: Sequence[Address]) -> AclExplanation:
     """Return the decisions on a message by the functions with which the relay makes them.
 
@@ -80,15 +95,40 @@ def explain_acl(book: RuleBook | None, facts: Facts, recipients: Sequence[Addres
 _NO_DECISION = AclDecision(None)
 
 
+def explain_route(routes: Routes | None, facts: Facts) -> RouteDecision:
+    """Return the decision on `facts.recipient` by the function with which the relay makes it.
+
+    Raises HostNotLookedUp if that depends on the addresses of a host name which are not known.
+    """
+    if routes is None:
+        return RouteDecision(None)
+    chosen = routes.choose(facts)
+    passed_over = _passed_over((each.rule for each in routes.rules), None if chosen is None else chosen.rule, facts)
+    if chosen is None:
+        return RouteDecision(None, passed_over)
+    others = Routes(each for each in routes.rules if each is not chosen)
+    try:
+        otherwise = others.choose(facts)
+    except HostNotLookedUp:
+        otherwise = None
+    return RouteDecision(chosen, passed_over, otherwise)
+
+
 def _decision(ruling: Ruling | None, rules: Iterable[AclRule], facts: Facts) -> AclDecision:
-    passed_over = []
-    for acl_rule in rules:
-        if ruling is not None and acl_rule.rule is ruling.rule:
+    decisive = None if ruling is None else ruling.rule
+    return AclDecision(ruling, _passed_over((each.rule for each in rules), decisive, facts))
+
+
+def _passed_over(rules: Iterable[Rule], decisive: Rule | None, facts: Facts) -> tuple[PassedOver, ...]:
+    """Return the rules before the decisive one that do not apply."""
+    found = []
+    for rule in rules:
+        if rule is decisive:
             break
         try:
-            obstacle = acl_rule.rule.obstacle(facts)
+            obstacle = rule.obstacle(facts)
         except HostNotLookedUp:
             obstacle = "client"
         if obstacle:
-            passed_over.append(PassedOver(acl_rule.rule, obstacle))
-    return AclDecision(ruling, tuple(passed_over))
+            found.append(PassedOver(rule, obstacle))
+    return tuple(found)

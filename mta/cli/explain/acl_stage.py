@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from mta.cli.explain.parts import DecidingParts
 from mta.cli.explain.values import MailVerdict, Moment, Question
 from mta.inbound.policy import DomainCheck
+from mta.message.envelope import Envelope
 from mta.rules.acl import Acl, Ruling
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule
@@ -33,6 +34,8 @@ class Verdicts:
     accepted: tuple[Address, ...] = ()
     #: The facts by which the rules decided, if they were asked about recipients.
     facts: Facts | None = None
+    #: The envelope in the queue, if the message is accepted.
+    envelope: Envelope | None = None
 
 
 async def decide_acl(question: Question, relay: DecidingParts) -> Verdicts:
@@ -81,7 +84,7 @@ class _DryRun:
             return Verdicts(tuple(decisions))
         last = self._after_data(explained, facts)
         if last is None:
-            asked = _texts(explained.data)
+            asked = tuple(map(str, explained.data.passed_over))
             decided = (
                 each if each.reply else replace(each, passed_over=each.passed_over + asked) for each in decisions
             )
@@ -120,7 +123,7 @@ class _DryRun:
     def _on_recipient(self, address: Address, found: AclDecision, facts: Facts) -> MailVerdict:
         """Return the decision of the rules on a recipient that the policy has permitted."""
         reason = self._relay.reason(self._client, address)
-        passed_over = _texts(found)
+        passed_over = tuple(map(str, found.passed_over))
         if found.ruling is None:
             return MailVerdict(Moment.RCPT, str(address), None, reason, passed_over=passed_over)
         decision = self._ruled(Moment.RCPT, str(address), found.ruling, facts, (address,))
@@ -135,7 +138,7 @@ class _DryRun:
         if ruling is None:
             return None
         decision = self._ruled(Moment.DATA, "", ruling, facts, explained.accepted_at_rcpt)
-        return replace(decision, passed_over=_texts(explained.data))
+        return replace(decision, passed_over=tuple(map(str, explained.data.passed_over)))
 
     def _facts(self, sender: Address | None) -> Facts:
         question, client = self._question, self._client
@@ -179,14 +182,6 @@ def _without(book: RuleBook | None, rule: Rule) -> RuleBook | None:
 def _words(ruling: Ruling) -> str:
     """Return the decision of a rule that refuses or holds, in words."""
     return f"held by {ruling.rule}" if ruling.refusal is None else f"{ruling.refusal} by {ruling.rule}"
-
-
-def _texts(decision: AclDecision) -> tuple[str, ...]:
-    """Return the rules that were passed over in words, each with the condition that is the reason."""
-    return tuple(
-        f"{each.rule}: {each.key} {'matches' if each.key.startswith('unless.') else 'does not match'}"
-        for each in decision.passed_over
-    )
 
 
 async def _checked(relay: DecidingParts, domain: str) -> Reply:

@@ -133,7 +133,8 @@ def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanat
 
 async def _decide(question: Question, relay: DecidingParts) -> Explanation:
     acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
-    routes = [await decide_route(address, relay) for address in acl.accepted]
+    envelope = acl.envelope
+    routes = [await decide_route(each.address, envelope, relay) for each in envelope.recipients] if envelope else []
     retries = decide_retry(acl, relay)
     return Explanation(acl.decisions, rewritten, tuple(routes), retries, tuple(_hints(question, relay)))
 

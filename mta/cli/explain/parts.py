@@ -11,13 +11,14 @@ from mta.config.settings import Settings
 from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
+from mta.delivery.route_rules import RouteRules
 from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.sender_rule import SenderRule
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
-from mta.rules.book import RuleBook
+from mta.rules.book import CurrentRules, RuleBook
 from mta.rules.facts import HostAddresses
 from mta.smtp.address import Address
 from mta.smtp.limits import STRICT, Leniency
@@ -53,6 +54,7 @@ class DecidingParts:
     book: RuleBook | None
     #: The addresses of a host name in a rule; None if they are not known.
     host_addresses: HostAddresses
+    route_rules: RouteRules
 
     def can_route(self, address: Address) -> bool:
         """Return whether the route of an address can be found now: with the DNS, or without asking it."""
@@ -114,8 +116,10 @@ def deciding_parts(settings: Settings, sources: Sources, notice: Callable[[str],
     local = local_mail(settings, run_inline, time.time, _forwarding(settings, notice))
     policy = relay_policy(settings, rules, local, may_be_trusted)
     router = MailRouter(rules, resolver or NoLookups(), time.monotonic)
+    book = sources.book
+    route_rules = RouteRules(CurrentRules(book), lambda address: trust(address).verdict, lookups.get)
     return DecidingParts(
-        settings, policy, rules, router, resolver is not None, trust, sources.user, sources.book, lookups.get
+        settings, policy, rules, router, resolver is not None, trust, sources.user, book, lookups.get, route_rules
     )
 
 

@@ -23,6 +23,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     yield from _stage("rewrite", (f"{each.rule}: {'; '.join(each.changes)}" for each in explanation.rewrite))
     if explanation.router:
         yield from _stage("router", _merged((each.recipient, _route_words(each)) for each in explanation.router))
+        yield from _passed_over(explanation.router)
         yield from _stage("retry", _retry_lines(explanation.retry))
     for hint in explanation.hints:
         yield f"note: {hint}"
@@ -46,7 +47,7 @@ def _stage(name: str, lines: Iterable[str]) -> Iterator[str]:
         name = ""
 
 
-def _passed_over(decisions: Iterable[MailVerdict]) -> Iterator[str]:
+def _passed_over(decisions: Iterable[MailVerdict | RouteVerdict]) -> Iterator[str]:
     """Yield a line for each rule that was asked and does not apply, up to a number of lines."""
     told = list(dict.fromkeys(text for decision in decisions for text in decision.passed_over))
     for text in told[:_MAX_PASSED_OVER]:
@@ -73,7 +74,10 @@ def _acl_words(decision: MailVerdict) -> str:
 
 
 def _route_words(decision: RouteVerdict) -> str:
-    return f"{decision.words} ({decision.setting})" if decision.setting else decision.words
+    words = f"{decision.words} ({decision.setting})" if decision.setting else decision.words
+    if decision.rule:
+        return f"{decision.rule}: {words}; without that rule: {decision.otherwise}"
+    return f"no rule; {words}" if decision.passed_over else words
 
 
 def _retry_lines(decisions: Iterable[RetryVerdict]) -> Iterator[str]:
@@ -113,7 +117,11 @@ def _route_object(decision: RouteVerdict) -> dict[str, object]:
         "recipient": decision.recipient,
         "route": decision.kind.value,
         "hosts": list(decision.hosts),
+        "smarthost": decision.smarthost or None,
         "setting": decision.setting or None,
+        "rule": decision.rule or None,
+        "without_rule": decision.otherwise or None,
+        "passed_over": list(decision.passed_over),
         "returned": decision.failed,
         "text": decision.words,
     }

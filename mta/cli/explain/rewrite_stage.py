@@ -11,15 +11,18 @@ from mta.rules.facts import HOST_UNKNOWN, HostNotLookedUp
 
 
 def decide_rewrite(verdicts: Verdicts, book: RuleBook | None) -> tuple[Verdicts, tuple[RewriteVerdict, ...]]:
-    """Return the decisions with the recipients after the rules, and the changes that each rule makes.
+    """Return the decisions with the envelope and the recipients after the rules, and the changes that each rule makes.
 
     The message is deferred if a rule depends on the addresses of a host name that are not known.
     """
     facts = verdicts.facts
-    if book is None or book.rewrite is None or facts is None or not verdicts.accepted:
+    if facts is None or not verdicts.accepted:
         return verdicts, ()
-    origin = Origin(facts.client, facts.helo, "ESMTP")
+    protocol = "ESMTPA" if facts.login else "ESMTP"
+    origin = Origin(facts.client, facts.helo, protocol, facts.login)
     envelope = Envelope(facts.sender, tuple(map(Recipient, verdicts.accepted)), origin)
+    if book is None or book.rewrite is None:
+        return replace(verdicts, envelope=envelope), ()
     block = facts.header or b""
     block = headers.strip(block, headers.scan(block), trusted=facts.trusted)
     try:
@@ -29,4 +32,5 @@ def decide_rewrite(verdicts: Verdicts, book: RuleBook | None) -> tuple[Verdicts,
         return Verdicts((*verdicts.decisions, deferred)), ()
     recipients = tuple(each.address for each in rewritten.envelope.recipients)
     changes = tuple(RewriteVerdict(str(note.rule), note.changes) for note in rewritten.notes)
-    return replace(verdicts, accepted=recipients, facts=replace(facts, sender=rewritten.envelope.sender)), changes
+    facts = replace(facts, sender=rewritten.envelope.sender)
+    return replace(verdicts, accepted=recipients, facts=facts, envelope=rewritten.envelope), changes

@@ -1,37 +1,89 @@
-"""Where accepted mail goes: the decision of the relay's router on each recipient."""
+"""Where accepted mail goes: the decisions of `[[router]]` rules and of the relay's router on each recipient."""
+
+from dataclasses import dataclass, replace
 
 from mta.cli.explain.parts import DecidingParts
 from mta.cli.explain.values import RouteKind, RouteVerdict
 from mta.config.summary import describe_local_delivery
+from mta.message.envelope import Envelope
 from mta.message.outcome import Failed, TryLater
-from mta.routing.choice import Discard, Fail
+from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.route import Local, Smarthost
+from mta.rules.explanation import RouteDecision, explain_route
 from mta.smtp.address import Address, bracketed, literal_ip
 
+_DEFAULT = "default"
 
-async def decide_route(address: Address, relay: DecidingParts) -> RouteVerdict:
-    """Return the route of mail for a recipient."""
-    recipient, domain, smarthost = str(address), address.domain, relay.settings.smarthost
-    if relay.rules.is_local(domain):
-        return _local(recipient, domain, relay)
-    kind = _kind(address, smarthost)
-    words, hosts, setting = _configured(address, relay)
-    if not relay.can_route(address):
-        return RouteVerdict(recipient, kind, words, hosts, setting)
-    routing = await relay.router.resolve(domain)
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way as far as settings and rules tell it."""
+
+    kind: RouteKind
+    words: str
+    hosts: tuple[str, ...] = ()
+    #: The setting or table that has the hosts, or "".
+    setting: str = ""
+    smarthost: str = ""
+
+    def __str__(self) -> str:
+        """Return the words with the setting."""
+        return f"{self.words} ({self.setting})" if self.setting else self.words
+
+
+async def decide_route(address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:
+    """Return the route of mail for a recipient of an envelope in the queue."""
+    if relay.rules.is_local(address.domain):
+        return _local(str(address), address.domain, relay)
+    way = relay.route_rules.way(envelope, address)
+    if way is None:
+        words = "waits until a host name in the rules is looked up"
+        return RouteVerdict(str(address), RouteKind.UNDECIDED, words)
+    verdict = await _route(address, way.choice, relay)
+    return verdict if relay.route_rules.routes is None else _with_rules(verdict, address, envelope, relay)
+
+
+async def _route(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> RouteVerdict:
+    """Return the route of mail by the choice of a rule, or by the settings alone."""
+    recipient, way = str(address), _way(address, choice, relay)
+    verdict = RouteVerdict(recipient, way.kind, way.words, way.hosts, way.setting, smarthost=way.smarthost)
+    if isinstance(choice, Discard | Fail):
+        return replace(verdict, failed=isinstance(choice, Fail))
+    if not _can_resolve(address, choice, relay):
+        return verdict
+    routing = await relay.router.resolve(address.domain, choice)
     match routing:
-        case Failed():
-            return RouteVerdict(recipient, kind, f"returned: {routing.text}", (), setting, failed=True)
-        case TryLater():
-            return RouteVerdict(recipient, kind, f"waits: {routing.text}", (), setting)
+        case Failed(text) | Fail(text):
+            return replace(verdict, words=f"returned: {text}", hosts=(), failed=True)
+        case TryLater(text):
+            return replace(verdict, words=f"waits: {text}", hosts=())
         case Local():
-            return _local(recipient, domain, relay)
-        case Fail(text):
-            return RouteVerdict(recipient, kind, f"returned: {text}", (), setting, failed=True)
+            return _local(recipient, address.domain, relay)
         case Discard():
-            return RouteVerdict(recipient, kind, "discarded", (), setting)
+            return replace(verdict, words="discarded", hosts=())
     labels = tuple(route.label for route in routing.routes)
-    return RouteVerdict(recipient, kind, f"{words}: {', '.join(labels)}" if relay.dns else words, labels, setting)
+    return replace(verdict, words=f"{way.words}: {', '.join(labels)}" if relay.dns else way.words, hosts=labels)
+
+
+def _with_rules(verdict: RouteVerdict, address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:
+    """Return a verdict with the rule that has decided, the way without it, and the rules that were passed over."""
+    origin = envelope.origin
+    trusted = not origin.client or origin.authenticated or bool(relay.trust(origin.client).verdict)
+    facts = relay.route_rules.facts(envelope, address, trusted=trusted)
+    found: RouteDecision = explain_route(relay.route_rules.routes, facts)
+    passed_over = tuple(map(str, found.passed_over))
+    if found.chosen is None:
+        return replace(verdict, passed_over=passed_over)
+    other = found.otherwise
+    otherwise = str(_way(address, None if other is None else other.choice, relay))
+    by = "" if other is None else f" by {other.rule}"
+    return replace(verdict, rule=str(found.chosen.rule), otherwise=otherwise + by, passed_over=passed_over)
+
+
+def _can_resolve(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> bool:
+    """Whether the hosts can be found now: with the DNS, or without asking it."""
+    by_literal = address.is_literal and choice == MxOf()
+    return by_literal or (relay.can_route(address) if choice is None else relay.dns)
 
 
 def _local(recipient: str, domain: str, relay: DecidingParts) -> RouteVerdict:
@@ -40,20 +92,41 @@ def _local(recipient: str, domain: str, relay: DecidingParts) -> RouteVerdict:
     return RouteVerdict(recipient, RouteKind.LOCAL, f"local, {describe_local_delivery(relay.settings)}", (), setting)
 
 
-def _kind(address: Address, smarthost: Smarthost | None) -> RouteKind:
-    if smarthost is not None:
-        return RouteKind.SMARTHOST
-    return RouteKind.LITERAL if address.is_literal else RouteKind.MX
+def _way(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> _Way:
+    """Return the way of a choice, or without one that of the settings."""
+    smarthost = relay.settings.smarthost
+    match choice:
+        case Discard():
+            return _Way(RouteKind.DISCARD, "discarded, without a report")
+        case Fail(text, status):
+            return _Way(RouteKind.FAIL, f"returned to the sender: {status} {text}")
+        case ViaSmarthost(chosen):
+            return _by_rule(chosen)
+        case MxOf(domain):
+            return _by_mx(address, domain, relay)
+    if smarthost is None:
+        return _by_mx(address, None, relay)
+    hosts = _hosts(smarthost)
+    return _Way(RouteKind.SMARTHOST, f"the smarthost {', '.join(hosts)}", hosts, smarthost.place, _DEFAULT)
 
 
-def _configured(address: Address, relay: DecidingParts) -> tuple[str, tuple[str, ...], str]:
-    """Return words for the route, its hosts and its setting, as far as the settings tell them."""
-    settings = relay.settings
-    if settings.smarthost is not None:
-        hosts = tuple(f"{bracketed(host)}:{port}" for host, port in settings.smarthost.hosts)
-        return f"the smarthost {', '.join(hosts)}", hosts, settings.smarthost.place
-    port = settings.port_out
-    if address.is_literal:
+def _by_rule(smarthost: Smarthost) -> _Way:
+    hosts = _hosts(smarthost)
+    if ":" in smarthost.name:
+        # The hosts of a rule, whose place is told anyway.
+        return _Way(RouteKind.HOSTS, ", ".join(hosts), hosts, "", smarthost.name)
+    login = ", with its login" if smarthost.credentials is not None else ""
+    words = f"the smarthost {smarthost.name}, {', '.join(hosts)}{login}"
+    return _Way(RouteKind.SMARTHOST, words, hosts, smarthost.place, smarthost.name)
+
+
+def _by_mx(address: Address, other: str | None, relay: DecidingParts) -> _Way:
+    port = relay.settings.port_out
+    if address.is_literal and other is None:
         host = f"{bracketed(literal_ip(address.domain))}:{port}"
-        return "the host of the address literal", (host,), ""
-    return f"the MX hosts of {address.domain}, port {port}", (), ""
+        return _Way(RouteKind.LITERAL, "the host of the address literal", (host,))
+    return _Way(RouteKind.MX, f"the MX hosts of {other or address.domain}, port {port}")
+
+
+def _hosts(smarthost: Smarthost) -> tuple[str, ...]:
+    return tuple(f"{bracketed(host)}:{port}" for host, port in smarthost.hosts)

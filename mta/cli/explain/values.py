@@ -70,6 +70,12 @@ class RouteKind(enum.Enum):
     MX = "mx"
     #: The host of an address literal.
     LITERAL = "literal"
+    #: The hosts that a rule lists.
+    HOSTS = "hosts"
+    DISCARD = "discard"
+    FAIL = "fail"
+    #: It depends on a host name in a rule that is not looked up.
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,17 @@ class RouteVerdict:
     words: str
     #: Hosts with addresses and ports in the order to try them, if they were looked up or stand in the settings.
     hosts: tuple[str, ...] = ()
-    #: The setting that has decided, or "".
+    #: The setting that has decided, or the place of the smarthost in the rules, or "".
     setting: str = ""
     failed: bool = False
+    #: The name of the smarthost, "default" for that of the settings, or "".
+    smarthost: str = ""
+    #: The rule that has decided, as `FILE:LINE "name"`, or "".
+    rule: str = ""
+    #: The route without that rule, or "".
+    otherwise: str = ""
+    #: The rules that were asked and do not apply, each with the condition that is the reason.
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

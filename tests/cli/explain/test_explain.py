@@ -120,7 +120,11 @@ def test_the_hosts_of_a_route_are_looked_up_with_dns() -> None:
             "recipient": "bob@b.test",
             "route": "smarthost",
             "hosts": ["smart.test[192.0.2.9]:587"],
+            "smarthost": "default",
             "setting": "SMARTHOST_ADDRESS",
+            "rule": None,
+            "without_rule": None,
+            "passed_over": [],
             "returned": False,
             "text": "the smarthost smart.test:587: smart.test[192.0.2.9]:587",
         }
@@ -257,7 +261,11 @@ def test_the_json_tells_all_stages() -> None:
                 "recipient": "bob@b.test",
                 "route": "mx",
                 "hosts": [],
+                "smarthost": None,
                 "setting": None,
+                "rule": None,
+                "without_rule": None,
+                "passed_over": [],
                 "returned": False,
                 "text": "the MX hosts of b.test, port 25",
             }
