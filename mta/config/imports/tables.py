@@ -54,7 +54,8 @@ def _postfix_lines(text: str) -> Iterator[tuple[int, str]]:
 def lsearch_table(text: str) -> Iterator[TableLine]:
     """Yield the lines of a file that Exim searches with `lsearch` (Exim's specification, section 9.3).
 
-    A key may stand in quotes. A line that begins with white space continues the one before, or has no meaning.
+    A key may stand in quotes. A line that begins with white space continues the one before; behind an empty line or a
+    comment it has no meaning.
     """
     for number, line in _lsearch_lines(text):
         quoted = _QUOTED_KEY.match(line)
@@ -69,14 +70,13 @@ def _lsearch_lines(text: str) -> Iterator[tuple[int, str]]:
     first, parts = 0, list[str]()
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.rstrip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        if stripped[0].isspace():
+        if stripped and stripped[0].isspace():
             parts += [stripped.lstrip()] if parts else []
             continue
         if parts:
             yield first, " ".join(parts)
-        first, parts = number, [stripped]
+        is_entry = stripped and not stripped.startswith("#")
+        first, parts = number, [stripped] if is_entry else []
     if parts:
         yield first, " ".join(parts)
 

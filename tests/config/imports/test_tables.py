@@ -28,7 +28,9 @@ def test_a_postfix_line_is_continued_behind_a_comment() -> None:
         ("a:b:c d", TableLine(1, "a", "b:c d")),
         ("alone", TableLine(1, "alone", "")),
         ("\n# comment\na: one\n   two", TableLine(3, "a", "one two")),
-        ("a: one\n# comment\n two", TableLine(1, "a", "one two")),
+        ("a: one\n  # no comment", TableLine(1, "a", "one # no comment")),
+        ("a: one\n# comment\n two", TableLine(1, "a", "one")),
+        ("a: one\n\n two", TableLine(1, "a", "one")),
     ],
 )
 def test_a_line_of_lsearch(text: str, line: TableLine) -> None:
