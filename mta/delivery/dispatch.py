@@ -54,7 +54,8 @@ class Dispatcher:
         """Return the plan of a message with one recipient whose routing is known; None for any other message."""
         if len(job.claim.pending) != 1:
             return None
-        if self._current_rules.book is not None:
+        book = self._current_rules.book
+        if book is not None and book.router is not None:
             return self._only_plan_by_rules(job)
         routing = self._router.cached(job.claim.pending[0].recipient.address.domain)
         return routing if isinstance(routing, Plan) else None

@@ -13,7 +13,12 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail, Verdict
 from mta.retry_schedule import RetryTerms
 
-_EVENTS: dict[type, Notify] = {Failed: Notify.FAILURE, Delivered: Notify.SUCCESS, TryLater: Notify.DELAY}
+_EVENTS: dict[type, Notify | None] = {
+    Failed: Notify.FAILURE,
+    Delivered: Notify.SUCCESS,
+    TryLater: Notify.DELAY,
+    Discarded: None,
+}
 _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "success"}
 
 
@@ -41,11 +46,10 @@ class DsnReporter:
             return NO_REPORTS
         told: dict[Notify, list[dsn.ReportedRecipient]] = {}
         for verdict in verdicts:
-            if isinstance(verdict.outcome, Discarded):
-                continue
             event = _EVENTS[type(verdict.outcome)]
             recipient = claim.envelope.recipients[verdict.index]
-            if recipient.wants(event):
+            if event is not None and recipient.wants(event):
+                assert not isinstance(verdict.outcome, Discarded), "nobody is told of a discarded recipient"
                 told.setdefault(event, []).append(dsn.ReportedRecipient(recipient, verdict.outcome))
         if Notify.DELAY in told:
             told[Notify.DELAY] = self._late(claim, told[Notify.DELAY], now)

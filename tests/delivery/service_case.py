@@ -48,9 +48,10 @@ NO = Failed("550 5.1.1 no such user", "mx.test[192.0.2.1]:25", "5.1.1")
 
 
 class LookingQueue(MemoryQueue):
-    """Counts how often a deferral filter looked at a message, and the messages that were made due before their time."""
+    """Counts the looks of a deferral filter, the claims, and the messages that were made due before their time."""
 
     looks = 0
+    claimed = 0
     released = 0
     failing = False
 
@@ -63,7 +64,12 @@ class LookingQueue(MemoryQueue):
             self.looks += 1
             return wanted.until(message)
 
-        return super().claim(now, limit, lease, replace(wanted, until=look))
+        claiming = super().claim(now, limit, lease, replace(wanted, until=look))
+        return claiming.addCallback(self.count_claims)
+
+    def count_claims(self, claims: list[Claim]) -> list[Claim]:
+        self.claimed += len(claims)
+        return claims
 
     def release_deferred(self, due: float, now: float, limit: int) -> Deferred[int]:
         if self.failing:

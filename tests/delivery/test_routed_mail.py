@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred, succeed
 
 from harness.mail import envelope
-from mta.delivery.destinations.destinations import UNTIL_LOOKED_UP
+from mta.delivery.destinations.admission import UNTIL_LOOKED_UP
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.remote.interface import Connection
 from mta.delivery.route_rules import RouteRules
@@ -202,6 +202,20 @@ class UnknownHostTests(RoutedCase):
         assert self.statuses(new) == [Status.FAILED]
         (failed,) = self.events("failed")
         assert "a host name in the rules of this relay could not be looked up" in failed
+
+    def test_much_mail_that_waits_for_long_is_looked_at_once_a_minute_and_left_in_the_queue(self) -> None:
+        self.queue = looking = LookingQueue()
+        self.service = self.new_service()
+        waiting = [self.add("bob@b.test") for _ in range(300)]
+        self.start()
+        self.clock.pump([5.0] * 120)
+        looks, claimed = looking.looks, looking.claimed
+        self.clock.pump([5.0] * 24)
+        assert looking.looks - looks <= 2 * len(waiting)
+        assert looking.claimed - claimed == 0
+        self.known["app.test"] = frozenset()
+        self.clock.pump([5.0] * 13)
+        assert all(self.statuses(new) == [Status.DELIVERED] for new in waiting)
 
     def test_the_filter_defers_it_as_long(self) -> None:
         self.partly_dead.dead = {"mx.test"}

@@ -182,7 +182,9 @@ class UnknownNameTests(SynchronousTestCase):
         for _ in range(3):
             assert not trusted("192.0.2.7")
             assert trusted.may_be_trusted("192.0.2.7")
+            assert trusted.verdict("192.0.2.7") is None
             assert trusted("127.0.0.1")
+            assert trusted.verdict("127.0.0.1")
             self.clock.advance(5)
         assert self.asked == 4
         (line,) = self.lines
@@ -191,6 +193,7 @@ class UnknownNameTests(SynchronousTestCase):
         self.clock.advance(5)
         assert trusted("192.0.2.7")
         assert not trusted.may_be_trusted("192.0.2.8")
+        assert (trusted.verdict("192.0.2.7"), trusted.verdict("192.0.2.8")) == (True, False)
 
     def test_a_failed_family_leaves_other_clients_undecided(self) -> None:
         self.answer = Addresses(frozenset({ipaddress.ip_address("2001:db8::7")}), reason="SERVFAIL")

@@ -94,7 +94,8 @@ class TwoQueues(RuleBasedStateMachine):
         return expected
 
     def new(self, recipients: int, size: int, *, held: bool = False) -> NewMail:
-        return mail(*(f"r{number}@example.test" for number in range(recipients)), body=bytes(size), held=held)
+        addresses = [f"r{number}@example.test" for number in range(recipients)]
+        return mail(*addresses, body=bytes(size), held=held, login="alice" * (recipients - 1))
 
     def at_disk(self, new: NewMail) -> NewMail:
         writer = self.sqlite.writer(new.id)

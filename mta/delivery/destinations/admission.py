@@ -17,6 +17,9 @@ from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
 from mta.queue.interface import QueueId
 
+#: The shortest time after which mail comes again whose way is not known yet: names are looked up as often.
+UNTIL_LOOKED_UP = 5.0
+
 #: `Queue.release_deferred`.
 ReleaseDeferred = Callable[[float, float, int], "Deferred[int]"]
 
@@ -159,3 +162,27 @@ class UnprovenBudget:
         if 2 * messages > self._max_messages or 2 * self._octets > self._max_octets:
             return 0
         return max(int(self._max_messages) - messages, self._least_released)
+
+
+class UnknownWays:
+    """The mail whose way depends on a host name in a rule of the operator that is not looked up yet.
+
+    It comes again soon. If the name cannot be looked up for long, it comes less often, because there may be much of it.
+    """
+
+    def __init__(self, limits: DeliveryLimits, context: DeliveryContext) -> None:
+        self._longest = limits.longest_requeue
+        self._wall_clock = context.wall_clock
+        self._last_due = 0.0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether such mail may be in the queue."""
+        return self._wall_clock() <= self._last_due + self._longest
+
+    def next_try(self, created: float) -> float:
+        """Return when a message of this age comes again."""
+        now = self._wall_clock()
+        due = now + min(max(UNTIL_LOOKED_UP, (now - created) / 4), self._longest)
+        self._last_due = max(self._last_due, due)
+        return due

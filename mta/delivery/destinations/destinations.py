@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 
 from mta.delivery.context import DeliveryContext
-from mta.delivery.destinations.admission import Overflow, Overflows, ReleaseDeferred, UnprovenBudget
+from mta.delivery.destinations.admission import Overflow, Overflows, ReleaseDeferred, UnknownWays, UnprovenBudget
 from mta.delivery.destinations.destination import Destination
 from mta.delivery.job import Group, Job, RecipientResult
 from mta.delivery.limits import DeliveryLimits
@@ -22,9 +22,7 @@ from mta.routing.route import Plan, Router
 #: Returns when mail may come again, wall-clock seconds.
 NextTry = Callable[[], float]
 
-#: Seconds after which mail comes again whose way depends on a host name in a rule that is not looked up yet.
-UNTIL_LOOKED_UP = 5.0
-#: The reason while it waits.
+#: The reason while mail waits for the way that a rule by host name gives it.
 NOT_LOOKED_UP = "a host name in the rules of this relay could not be looked up"
 
 
@@ -67,6 +65,7 @@ class Destinations:
         # The destinations that may be down or full.
         self._suspects: set[str] = set()
         self._overflows = Overflows(release, wake, longest=limits.longest_requeue, context=context)
+        self._unknown_ways = UnknownWays(limits, context)
         # By destination, while messages wait for their shared due time.
         self._overflow_of: dict[str, Overflow] = {}
         #: The messages for unproven destinations. The owner of a message removes it when it is out of work.
@@ -102,7 +101,7 @@ class Destinations:
         self._suspects = {name for name in self._suspects if self._takes_no_mail(name)}
         if self._overflow_of:
             self._overflow_of = {name: overflow for name, overflow in self._overflow_of.items() if overflow.needed}
-        if not (self._suspects or self.unproven.full):
+        if not (self._suspects or self.unproven.full or self._unknown_ways.awaited):
             return None
         return DeferralFilter(self._defer_until, self._rules.asks_for_envelopes or self._owed_by_envelope())
 
@@ -122,7 +121,7 @@ class Destinations:
         if self._owes_verdict(group.job.claim):
             group.record(RecipientResult(TryLater(NOT_LOOKED_UP, status="4.4.3", kind=ErrorKind.DNS)))
         else:
-            group.job.next_try = self._until_looked_up()
+            group.job.next_try = self._unknown_ways.next_try(group.job.claim.created)
 
     def close(self) -> None:
         """Give back the groups that wait, and those that come from now on; running transactions go on."""
@@ -234,7 +233,7 @@ class Destinations:
         """Return the time before which no recipient of a message can be tried; None if one can be tried now."""
         next_tries: list[NextTry] = []
         for way in self._rules.ways(message):
-            next_try = self._refusal_of_way(way)
+            next_try = self._refusal_of_way(way) if way else partial(self._unknown_ways.next_try, message.created)
             if next_try is None:
                 return None
             next_tries.append(next_try)
@@ -244,10 +243,8 @@ class Destinations:
         owed = self._owed(message)
         return min(until, owed) if owed > self._wall_clock() else None
 
-    def _refusal_of_way(self, way: Way | None) -> NextTry | None:
+    def _refusal_of_way(self, way: Way) -> NextTry | None:
         """Return a callable that gives the next retry time of mail on this way, or None if it can be tried now."""
-        if way is None:
-            return self._until_looked_up
         routing = self._router.cached(way.domain, way.choice)
         if routing is not None and not isinstance(routing, Plan):
             return None
@@ -256,9 +253,6 @@ class Destinations:
             return partial(self._next_chance, destination)
         last_delivery_ok = destination is not None and destination.last_delivery_ok
         return self.unproven.next_try if self.unproven.full and not last_delivery_ok else None
-
-    def _until_looked_up(self) -> float:
-        return self._wall_clock() + UNTIL_LOOKED_UP
 
     def _next_chance(self, destination: Destination) -> float:
         return destination.blocked or self._next_try(destination)

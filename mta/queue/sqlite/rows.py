@@ -57,7 +57,7 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         due,
         # Not a bool, for which sqlite3 calls an adapter.
         1 if mail.held else 0,
-        storable(origin.login),
+        origin.login and storable(origin.login),
     )
 
 
