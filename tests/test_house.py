@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "mta.rules.conditions",
         "mta.oauth.grants",
         "mta.oauth.providers",
+        "mta.routing.choice",
         "mta.routing.route",
         "mta.routing.hostpatterns",
         "mta.retry_schedule",

@@ -9,6 +9,7 @@ from mta.config.schedule import write_schedule
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
 from mta.delivery.local.rule import LocalKind
+from mta.routing.choice import Discard, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
 from mta.rules.book import RuleBook
 from mta.smtp.address import bracketed
@@ -41,6 +42,7 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         *_rules(settings),
         *_logins(settings),
         f"local domains: {settings.local_domains}, delivered to {describe_local_delivery(settings)}",
+        *_smarthosts_of_rules(settings),
         f"all other mail goes to: {'; '.join(_route(settings))}",
         f"DKIM: {_dkim(settings)}",
         f"limits: {write_size(settings.message_size_limit)} a message, {_line_length(settings)}",
@@ -62,8 +64,21 @@ def _rule_lines(book: RuleBook) -> Iterator[str]:
     for change in book.rewrite.rules if book.rewrite else ():
         keys = [*(action.key for action in change.actions), *(["last"] if change.last else [])]
         yield f"rule {change.rule}: {', '.join(keys)}{_conditions(change.rule)}"
+    for route in book.router.rules if book.router else ():
+        yield f"rule {route.rule}: {_choice(route.choice)}{_conditions(route.rule)}"
     for carried in book.transport.rules if book.transport else ():
         yield f"rule {carried.rule}: {', '.join(carried.words)}{_conditions(carried.rule)}"
+
+
+def _choice(choice: RouteChoice) -> str:
+    match choice:
+        case MxOf(domain):
+            return f"mx of {domain or 'its own domain'}"
+        case ViaSmarthost(smarthost):
+            return f"hosts {_hosts(smarthost)}" if smarthost.lists_hosts else f"smarthost {smarthost.name}"
+        case Discard():
+            return "discard"
+    return f"fail {choice.status} {choice.text}"
 
 
 def _conditions(rule: "Rule") -> str:
@@ -135,6 +150,23 @@ def _route(settings: Settings) -> Iterator[str]:
         return
     yield f"the MX hosts of its domain, port {settings.port_out}, {_TLS[TlsRule.OPPORTUNISTIC]}"
     yield "private and loopback addresses " + ("allowed" if settings.private_destinations else "for RELAY_DOMAINS only")
+
+
+def _smarthosts_of_rules(settings: Settings) -> Iterator[str]:
+    """Yield the smarthosts with a name that rules use; those of the other hosts are told with their rules."""
+    routes = settings.rules.router if settings.rules else None
+    for smarthost in routes.smarthosts if routes else ():
+        if not smarthost.lists_hosts:
+            authorities = f"; authorities of {smarthost.ca_file or 'the system'}"
+            parts = (
+                f"{_hosts(smarthost)}, {_TLS[smarthost.tls]}{authorities if smarthost.tls is TlsRule.VERIFY else ''}",
+                "login at each of these hosts" if smarthost.credentials else "without login",
+            )
+            yield f"smarthost {smarthost.name}: {'; '.join(parts)}"
+
+
+def _hosts(smarthost: Smarthost) -> str:
+    return ", ".join(f"{bracketed(host)}:{port}" for host, port in smarthost.hosts)
 
 
 def _smarthost(settings: Settings, smarthost: Smarthost) -> Iterator[str]:

@@ -39,9 +39,19 @@ def target_identity(settings: Settings) -> Identity | None:
 def require_allowed_user(settings: Settings) -> None:
     """Raise PrivilegeError if a relay with these settings must not run as the current user."""
     _refuse_root(settings)
-    path = settings.smarthost_ca_file
-    if path is not None and not os.access(path, os.R_OK, effective_ids=True):
-        raise PrivilegeError(f"SMARTHOST_CA_FILE={path}: let user id {os.geteuid()} read it, which the relay runs as")
+    for path, name in _authorities(settings):
+        if not os.access(path, os.R_OK, effective_ids=True):
+            raise PrivilegeError(f"{name}: let user id {os.geteuid()} read it, which the relay runs as")
+
+
+def _authorities(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Yield the files of authorities, each with its setting in words."""
+    if path := settings.smarthost_ca_file:
+        yield path, f"SMARTHOST_CA_FILE={path}"
+    routes = settings.rules.router if settings.rules else None
+    for smarthost in routes.smarthosts if routes else ():
+        if path := smarthost.ca_file:
+            yield path, f"ca_file={path} of {smarthost.place}"
 
 
 def _refuse_root(settings: Settings) -> None:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mta.routing.choice import Fail, RouteChoice
+from mta.routing.choice import Fail, RouteChoice, ViaSmarthost
+from mta.routing.route import Smarthost
 from mta.rules.conditions import Condition, RecipientCondition, Rule
 from mta.rules.facts import Facts
 from mta.smtp.address import is_deceptive
@@ -42,6 +43,12 @@ class Routes:
     def host_names(self) -> tuple[str, ...]:
         """The host names in `client` conditions, each once, whose addresses `Facts.host_addresses` must tell."""
         return tuple(dict.fromkeys(name for route in self.rules for name in route.rule.host_names))
+
+    @property
+    def smarthosts(self) -> tuple[Smarthost, ...]:
+        """The smarthosts that mail may go to, also those without a name, each once."""
+        choices = (route.choice for route in self.rules)
+        return tuple(dict.fromkeys(each.smarthost for each in choices if isinstance(each, ViaSmarthost)))
 
     def choose(self, facts: Facts) -> RouteRule | None:
         """Return the rule that decides on `facts.recipient`, or None if no rule applies.

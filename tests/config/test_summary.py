@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.certificates import authority
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
-from mta.config.summary import startup_summary
+from mta.config.summary import rule_lines, startup_summary
 from mta.config.table import SETTINGS
 
 USERS = {"AUTH_USERS": "app:{PLAIN}hidden", "CERTIFICATE_PATH": __file__, "KEY_PATH": __file__}
@@ -180,6 +181,52 @@ def test_tls_from_the_first_byte_is_said(tmp_path: Path) -> None:
     (tmp_path / "macros").write_text("REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps\n")
     words = said(SMARTHOST_ADDRESS="a.test", MACROS_FILE=str(tmp_path / "macros"))["all other mail goes to"]
     assert "; TLS from the first byte on every port; " in words
+
+
+def test_the_smarthosts_and_ways_of_rules_are_said_without_their_logins(tmp_path: Path) -> None:
+    trusted, password = authority().write(tmp_path), tmp_path / "password"
+    password.write_text("hidden-word")
+    (tmp_path / "20-routes.toml").write_text(
+        f"""\
+[smarthost.office]
+hosts = ["a.test:587", "[2001:db8::1]:25"]
+user = "hidden-user"
+password_file = "{password}"
+ca_file = "{trusted}"
+[smarthost.unused]
+hosts = "u.test"
+[[router]]
+sender = "a.test"
+smarthost = "office"
+[[router]]
+recipient = "b.test"
+hosts = "b.test"
+[[router]]
+recipient = "c.test"
+mx = "d.test"
+[[router]]
+recipient = ["e.test", "f.test"]
+mx = true
+[[router]]
+recipient = "g.test"
+discard = true
+[[router]]
+fail = "gone"
+"""
+    )
+    found = read(RULES_DIR=str(tmp_path))
+    lines = (*startup_summary(found), *rule_lines(found))
+    verified = VERIFIED.replace("the system", str(trusted))
+    assert [line for line in lines if "smarthost " in line or line.startswith("rule ")] == [
+        f"smarthost office: a.test:587, [2001:db8::1]:25, {verified}; login at each of these hosts",
+        "rule 20-routes.toml:8: smarthost office, by sender",
+        "rule 20-routes.toml:11: hosts b.test:25, by recipient",
+        "rule 20-routes.toml:14: mx of d.test, by recipient",
+        "rule 20-routes.toml:17: mx of its own domain, by recipient",
+        "rule 20-routes.toml:20: discard, by recipient",
+        "rule 20-routes.toml:23: fail 5.7.1 gone, always",
+    ]
+    assert not any("hidden" in line for line in lines)
 
 
 def test_every_setting_is_said_if_one_asks_for_it() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import authority
 from mta.config.settings import Settings, read_settings
 from mta.daemon.privileges import PrivilegeError, privilege_notices, require_allowed_user, running_as, target_identity
 
@@ -40,6 +41,24 @@ def test_a_process_without_root_may_hold_any_port(monkeypatch: pytest.MonkeyPatc
     as_user(monkeypatch, 7, 7, 7)
     require_allowed_user(settings(PORT="25"))
     assert list(privilege_notices(settings(PORT="25"))) == []
+
+
+def test_the_user_must_be_able_to_read_the_authorities_of_all_smarthosts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trusted = authority().write(tmp_path)
+    (tmp_path / "r.toml").write_text(
+        f'[smarthost.office]\nhosts = "a.test"\nca_file = "{trusted}"\n[[router]]\nsmarthost = "office"\n'
+    )
+    of_setting = settings(PORT="2525", SMARTHOST_ADDRESS="a.test", SMARTHOST_CA_FILE=str(trusted))
+    of_rule = settings(PORT="2525", RULES_DIR=str(tmp_path))
+    for found in (of_setting, of_rule):
+        require_allowed_user(found)
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: path != trusted)
+    with pytest.raises(PrivilegeError, match=f"^SMARTHOST_CA_FILE={trusted}: let user id"):
+        require_allowed_user(of_setting)
+    with pytest.raises(PrivilegeError, match=rf"^ca_file={trusted} of \[smarthost.office\] in r.toml:1: let user id"):
+        require_allowed_user(of_rule)
 
 
 def test_root_becomes_the_named_user_but_never_root(monkeypatch: pytest.MonkeyPatch) -> None:
