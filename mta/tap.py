@@ -318,7 +318,7 @@ def _read_client_certificate(settings: Settings, event_log: EventLog) -> ClientC
 def _publish_settings(settings: Settings, event_log: EventLog) -> None:
     """Publish the settings to the operator's commands, if there is a runtime directory."""
     try:
-        publish_settings(os.environ, settings.queue_dir)
+        publish_settings(os.environ, settings.queue_dir, settings.rules.secret_variables if settings.rules else ())
     except OSError as error:
         event_log.notice(f"the settings cannot be published to the smtprelay command: {error}")
 

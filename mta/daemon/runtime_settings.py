@@ -6,7 +6,7 @@ the commands still find the queue. It holds no secrets.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mta.config.setting import FILE_SUFFIX, MASK, SettingsError
@@ -30,15 +30,17 @@ def settings_path(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or USUAL_DIRECTORY) / FILE_NAME
 
 
-def publish_settings(environ: Mapping[str, str], queue_dir: Path) -> None:
+def publish_settings(environ: Mapping[str, str], queue_dir: Path, secret_variables: Collection[str] = ()) -> None:
     """Write the settings of an environment into the runtime directory, if this process may write there.
 
-    A secret is masked; the path of a secret's file is written. Raises OSError.
+    A secret is masked; the path of a secret's file is written. `secret_variables` are those that rules name. Raises
+    OSError.
     """
     path = settings_path(environ)
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         return
     settings = {name: _without_secret(name, text) for name, text in environ.items() if name in NAMES and text}
+    settings |= {name: MASK for name in secret_variables if environ.get(name)}
     settings[QUEUE_DIR.name] = str(queue_dir.absolute())
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
@@ -66,4 +68,4 @@ def published_settings(path: Path) -> dict[str, str]:
         settings = None
     if not isinstance(settings, dict) or not all(isinstance(text, str) for text in settings.values()):
         raise SettingsError([f"{path} is not a file of settings: restart the relay, or set QUEUE_DIR"])
-    return {name: text for name, text in settings.items() if name in NAMES}
+    return {name: text for name, text in settings.items() if name in NAMES or text == MASK}

@@ -53,9 +53,10 @@ def supervise(
 
     counts = shared_memory(settings.workers)
     inherited = [write_handover(handover), counts, *(each.socket.fileno() for each in sockets)]
+    secrets = settings.rules.secret_variables if settings.rules else ()
     return Supervisor(
         reactor,
-        Launch(command, environment(os.environ, sys.path), inherited, Balance(counts).leave),
+        Launch(command, environment(os.environ, sys.path, secrets), inherited, Balance(counts).leave),
         settings.workers,
         limits=window_limits(settings.retry_schedule),
         sinks=OutputSinks(pass_on, complain, event_log.trouble),
@@ -64,10 +65,13 @@ def supervise(
     )
 
 
-def environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
+def environment(
+    environ: Mapping[str, str], path: Sequence[str], secret_variables: Sequence[str] = ()
+) -> dict[str, str]:
     """Return the environment of a worker: the parent's, with the parent's import paths and without secrets.
 
-    A worker gets the secrets with its settings.
+    A worker gets the secrets with its settings. `secret_variables` are those that rules name.
     """
-    inherited = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
+    left_out = _NOT_INHERITED.union(secret_variables)
+    inherited = {name: value for name, value in environ.items() if name not in left_out}
     return {**inherited, "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in path)}  # noqa: PTH100

@@ -42,6 +42,13 @@ def test_the_settings_are_published_without_secrets(tmp_path: Path) -> None:
     assert published_settings(path) == {"QUEUE_DIR": "/q"}
 
 
+def test_a_variable_that_rules_name_is_published_as_set(tmp_path: Path) -> None:
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path), "OFFICE_PASSWORD": "hidden", "EMPTY": ""}
+    publish_settings(environ, Path("/q"), ("OFFICE_PASSWORD", "EMPTY", "ABSENT"))
+    assert published_settings(settings_path(environ)) == {"QUEUE_DIR": "/q", "OFFICE_PASSWORD": "****"}
+    assert "hidden" not in settings_path(environ).read_text()
+
+
 def test_a_relative_queue_directory_is_published_as_absolute(tmp_path: Path) -> None:
     publish_settings({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("spool"))
     assert published_settings(tmp_path / "settings.json") == {"QUEUE_DIR": str(Path.cwd() / "spool")}

@@ -17,6 +17,7 @@ def test_a_worker_has_the_environment_of_its_parent_without_the_managers_variabl
 def test_no_secret_goes_to_a_worker_by_its_environment() -> None:
     secrets = {setting.name: "secret" for setting in SETTINGS if setting.secret}
     assert "secret" not in environment({"PATH": "/bin", **secrets}, []).values()
+    assert "secret" not in environment({"PATH": "/bin", "OFFICE_PASSWORD": "secret"}, [], ("OFFICE_PASSWORD",)).values()
 
 
 def test_a_worker_imports_from_the_parents_paths_in_any_directory() -> None:

@@ -112,7 +112,7 @@ def _way(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> 
 
 def _by_rule(smarthost: Smarthost) -> _Way:
     hosts = _hosts(smarthost)
-    if ":" in smarthost.name:
+    if smarthost.lists_hosts:
         # The hosts of a rule, whose place is told anyway.
         return _Way(RouteKind.HOSTS, ", ".join(hosts), hosts, "", smarthost.name)
     login = ", with its login" if smarthost.credentials is not None else ""

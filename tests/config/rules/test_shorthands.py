@@ -269,3 +269,36 @@ def test_a_password_comes_from_a_variable_and_a_weak_login_is_a_notice(tmp_path:
     (notice,) = (line for line in settings.notices if "smarthost.a" in line)
     assert notice.startswith("[smarthost.a] in 1.toml:1: tls = none: the password is used with SCRAM")
     assert "hush" not in repr(settings)
+
+
+TLS_WITH_LOGIN = (
+    "with TLS only, the certificate must prove the host's name; authorities of the system; login at each of these hosts"
+)
+
+
+def test_config_check_lists_routes_and_the_summary_their_smarthosts(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text(
+        "[smarthost.office]\nhosts = ['a.test:587', '[2001:db8::1]:587']\nuser = 'hush-u'\npassword_env = 'OFFICE'\n"
+        "[smarthost.plain]\nhosts = 'c.test'\n[smarthost.unused]\nhosts = 'd.test'\n"
+        "[[router]]\nsender = 'x@a.test'\nsmarthost = 'office'\n[[router]]\nsender = 'a.test'\nsmarthost = 'office'\n"
+        "[[router]]\nrecipient = 'b.test'\nhosts = ['a.test', 'b.test:26']\n[[router]]\nsender = 'c.test'\nmx = true\n"
+        "[[router]]\nsender = 'd.test'\nmx = 'e.test'\n[[router]]\nsender = 'e.test'\ndiscard = true\n"
+        "[[router]]\nsender = 'f.test'\nsmarthost = 'plain'\n[[router]]\nfail = '5.1.2 gone'\n"
+    )
+    settings = read(RULES_DIR=str(tmp_path), OFFICE="hush-p")
+    assert rule_lines(settings) == (
+        "rule 1.toml:9: smarthost office, by sender",
+        "rule 1.toml:12: smarthost office, by sender",
+        "rule 1.toml:15: hosts a.test:25, b.test:26, by recipient",
+        "rule 1.toml:18: mx of its own domain, by sender",
+        "rule 1.toml:21: mx of e.test, by sender",
+        "rule 1.toml:24: discard, by sender",
+        "rule 1.toml:27: smarthost plain, by sender",
+        "rule 1.toml:30: fail 5.1.2 gone, always",
+    )
+    lines = startup_summary(settings)
+    assert [line for line in lines if line.startswith("smarthost ")] == [
+        "smarthost office: a.test:587, [2001:db8::1]:587, " + TLS_WITH_LOGIN,
+        "smarthost plain: c.test:25, with TLS if it is offered, with any certificate; without login",
+    ]
+    assert not any("hush" in line for line in (*lines, *rule_lines(settings)))
