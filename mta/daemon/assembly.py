@@ -50,6 +50,7 @@ from mta.oauth.grants import Grant
 from mta.queue.interface import Action, QueueId
 from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
+from mta.rate_counts import RateCounts
 from mta.retry_schedule import RetryTerms
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Route
@@ -126,6 +127,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         check_domain=check,
         rules=context.rules,
         host_addresses=rule_hosts.addresses,
+        rate_counts=context.rate_counts or RateCounts(clock.seconds),
         event_log=event_log,
     )
     factory = listener(context, trusted, threads, limits, new_session)

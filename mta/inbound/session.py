@@ -15,14 +15,15 @@ from mta.coroutines import start
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
 from mta.inbound.login import Logins, SessionLogin
-from mta.inbound.message_rules import MessageRules, Rulings
+from mta.inbound.message_rules import MailRates, MessageRules, Rulings
 from mta.inbound.policy import Client
 from mta.inbound.sender_rule import SenderRule
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.headers import protocol_keyword
+from mta.rate_counts import RateCounts
 from mta.routing.choice import Fail, RouteChoice
 from mta.rules.book import CurrentRules, RuleBook
-from mta.rules.facts import HOST_UNKNOWN, Facts, HostAddresses, HostNotLookedUp
+from mta.rules.facts import HOST_UNKNOWN, Facts, HostAddresses, HostNotLookedUp, never_over
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
@@ -66,9 +67,9 @@ class CheckDomain(TypingProtocol):
 class Session:
     """The session of one client.
 
-    `rules` are asked about mail that the policy accepts, and `host_addresses` answers for the host names in them. Those
-    in force when the first recipient of a message is accepted decide on the whole message, so that no message is
-    decided on by a mixture of two rule sets.
+    `rules` are asked about mail that the policy accepts; `host_addresses` answers for the host names in them, and
+    `rate_counts` for the rates. Those in force when the first recipient of a message is accepted decide on the whole
+    message, so that no message is decided on by a mixture of two rule sets.
     `reply_ready` is called with each reply that was not known when its event was handled. `logins` must be given if the
     machine may offer AUTH.
     """
@@ -82,6 +83,7 @@ class Session:
         check_domain: CheckDomain,
         rules: CurrentRules,
         host_addresses: HostAddresses,
+        rate_counts: RateCounts,
         event_log: EventLog,
         reply_ready: Callable[[Reply], None],
         logins: Logins | None = None,
@@ -94,6 +96,7 @@ class Session:
         self._check_domain = check_domain
         self._rules = rules
         self._host_addresses = host_addresses
+        self._rate_counts = rate_counts
         self._event_log = event_log
         self._reply_ready = reply_ready
         self._helo = ""
@@ -112,6 +115,8 @@ class Session:
         self._rulings: Rulings | None = None
         # The rules that decide on the message; they count once a recipient was accepted.
         self._book: RuleBook | None = None
+        # The rates that these ask about for the message, if they do.
+        self._rates: MailRates | None = None
         self._incoming: Incoming | None = None
         #: Whether the client is sending a body.
         self.in_body = False
@@ -172,6 +177,7 @@ class Session:
             bool(self._tls),
             size=size,
             host_addresses=self._host_addresses,
+            over=never_over if self._rates is None else self._rates.over,
         )
 
     def _rcpt_to(self, event: events.RcptTo) -> Reply | None:
@@ -215,7 +221,11 @@ class Session:
 
     def _refusal_of_recipient(self, acl: "Acl", address: Address) -> Reply | None:
         """Return the refusal of a recipient by the rules, or None."""
+        if acl.asks_for_rates and self._rates is None:
+            self._rates = MailRates(self._rate_counts)
         ruling = acl.at_recipient(self._facts(address))
+        if self._rates is not None:
+            self._rates.decided(accepted=ruling is None or ruling.refusal is None)
         if ruling is None:
             return None
         if ruling.refusal is not None:
@@ -247,7 +257,9 @@ class Session:
 
     def _message_rules(self, book: RuleBook) -> MessageRules:
         rulings = self._rulings or Rulings()
-        return MessageRules(book.acl, self._facts(), tuple(self._recipients), rulings, book.rewrite)
+        return MessageRules(
+            book.acl, self._facts(), tuple(self._recipients), rulings, rewriting=book.rewrite, rates=self._rates
+        )
 
     def _body_part(self, event: events.BodyPart) -> None:
         assert self._incoming is not None, "a body part comes after its beginning"
@@ -259,12 +271,16 @@ class Session:
         assert incoming is not None, "a body ends after its beginning"
         self.in_body = False
         self.storing = True
-        start(self._store(incoming), _log_bug)
+        # A client that is gone meanwhile does not change the result.
+        rates, self._rates = self._rates, None
+        start(self._store(incoming, rates), _log_bug)
 
-    async def _store(self, incoming: Incoming) -> None:
+    async def _store(self, incoming: Incoming, rates: MailRates | None) -> None:
         """Store a message, send the reply, and only then have the message delivered."""
         verdict = await incoming.store()
         self.storing = False
+        if rates is not None:
+            rates.end(accepted=verdict.positive)
         if verdict.positive:
             self.accepted += 1
         else:
@@ -326,6 +342,9 @@ class Session:
             self._intake.surplus_recipients -= surplus
         self._recipients.clear()
         self._rulings = self._book = None
+        if self._rates is not None:
+            self._rates.end(accepted=False)
+            self._rates = None
 
     def _drop_transaction(self) -> None:
         self._clear_recipients()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mta.rules.actions import Accept, Action, Defer, Deny, Hold
-from mta.rules.conditions import Condition, RecipientCondition, Rule, SizeCondition, Stage
+from mta.rules.conditions import Condition, OverCondition, RecipientCondition, Rule, SizeCondition, Stage
 from mta.rules.facts import HOST_UNKNOWN, Facts, HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
@@ -28,11 +28,22 @@ class AclRule:
             raise ValueError(
                 "recipient and header. or larger cannot stand in one rule, because a message has one answer"
             )
+        if self.after_data and self.by_recipient:
+            raise ValueError("over counts messages in a rule with header. or larger, because a message has one answer")
 
     @property
     def after_data(self) -> bool:
         """Whether the rule decides on the message as a whole."""
         return any(condition.stage is Stage.DATA for condition in self.rule.all_conditions)
+
+    @property
+    def by_recipient(self) -> bool:
+        """Whether the rule may decide differently on two recipients of one message."""
+        return any(
+            isinstance(condition, RecipientCondition)
+            or (isinstance(condition, OverCondition) and condition.counts_recipients)
+            for condition in self.rule.all_conditions
+        )
 
     def asks_for(self, kind: type[Condition]) -> bool:
         """Whether the rule has a condition of this kind."""
@@ -60,7 +71,7 @@ class Ruling:
 class Acl:
     """The rules in their order."""
 
-    __slots__ = ("_at_data", "_at_mail", "_at_recipient", "rules")
+    __slots__ = ("_at_data", "_at_mail", "_at_recipient", "asks_for_rates", "rules")
 
     def __init__(self, rules: Iterable[AclRule]) -> None:
         #: All rules in their order.
@@ -72,6 +83,8 @@ class Acl:
             for rule in _up_to_last(self.rules, lambda rule: rule.after_data)
             if rule.after_data or isinstance(rule.action, Accept | Hold)
         )
+        #: Whether mail must be counted, so that `Facts.over` can tell whether a rate is exceeded.
+        self.asks_for_rates = any(rule.asks_for(OverCondition) for rule in self.rules)
         self._at_mail = tuple(map(_RuleAtMail, _up_to_last(self.rules, lambda rule: rule.asks_for(SizeCondition))))
 
     @property
@@ -142,7 +155,7 @@ class Acl:
                 if rule.after_data:
                     if rule.rule.applies(facts):
                         return Ruling(rule.rule, rule.action)
-                elif rule.asks_for(RecipientCondition):
+                elif rule.by_recipient:
                     if undecided is None:
                         undecided = [replace(facts, recipient=one) for one in recipients]
                     undecided = [one for one in undecided if not rule.rule.applies(one)]

@@ -1,16 +1,22 @@
 """The conditions of rules, one class each, and the rule that they make up."""
 
+import enum
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from mta.inbound.networks import IPAddress, TrustList
+from mta.rate import Rate, RateUnit
 from mta.rules.facts import Facts, HostNotLookedUp
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 
 #: The list of a `client` condition that names no network.
 NO_NETWORKS = TrustList()
+# The prefix of IPv6 that one client is taken to have.
+_V6_PREFIX = 64
 _NO_LOOKUPS: Mapping[str, frozenset[IPAddress]] = {}
 
 
@@ -168,6 +174,46 @@ class SizeCondition:
         return facts.size > self.octets
 
 
+class Per(enum.Enum):
+    """The mail that a rate counts together."""
+
+    #: That of one address, or of one /64 network of IPv6.
+    CLIENT = "client"
+    LOGIN = "login"
+    #: That of one sender of the envelope; all bounces are of the null sender.
+    SENDER = "sender"
+
+
+@dataclass(frozen=True, slots=True)
+class OverCondition:
+    """`over`: whether one more message or recipient would be beyond one of the rates."""
+
+    rates: tuple[Rate, ...]
+    per: Per = Per.CLIENT
+    #: A digest of the text of the rule, to which the counts belong.
+    rule: str = ""
+    key: ClassVar[str] = "over"
+    stage: ClassVar[Stage] = Stage.RECIPIENT
+
+    @property
+    def counts_recipients(self) -> bool:
+        """Whether a rate counts recipients."""
+        return any(rate.unit is RateUnit.RECIPIENTS for rate in self.rates)
+
+    def subject(self, facts: Facts) -> str:
+        """Return whose mail it is, or "" if it is not limited, because there is no login."""
+        match self.per:
+            case Per.CLIENT:
+                return _network(facts.client)
+            case Per.LOGIN:
+                return facts.login
+        return "<>" if facts.sender is None else str(facts.sender).lower()
+
+    def matches(self, facts: Facts) -> bool:
+        """Return whether a rate is exceeded. Mail about which it is asked must meet the other conditions."""
+        return facts.over(self, facts)
+
+
 @dataclass(frozen=True, slots=True)
 class HostCondition:
     """`host`: the hosts that mail may go to, of which one must match."""
@@ -263,13 +309,26 @@ class Rule:
 
     def _in_order(self) -> list[tuple[Condition, bool]]:
         checks = [(one, True) for one in self.conditions] + [(one, False) for one in self.unless]
-        # A host name whose addresses are not known matters only if all the others are as they must be.
-        return sorted(checks, key=lambda check: _asks_for_hosts(check[0]))
+        return sorted(checks, key=lambda check: _turn(check[0]))
 
     def __str__(self) -> str:
         """Return the place of the rule, with its name in quotation marks."""
         return f'{self.where} "{self.name}"' if self.name else str(self.where)
 
 
-def _asks_for_hosts(condition: Condition) -> bool:
-    return isinstance(condition, ClientCondition) and bool(condition.names)
+def _turn(condition: Condition) -> int:
+    """Return the place of a condition in the order of questions."""
+    # A host name whose addresses are not known matters only if all the others are as they must be, and the rates count
+    # the mail for which all the others are.
+    if isinstance(condition, OverCondition):
+        return 2
+    return int(isinstance(condition, ClientCondition) and bool(condition.names))
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    """Return the network with which a client is counted: its address, or the /64 of an IPv6 address."""
+    if ":" not in address:
+        return address
+    ip = ipaddress.IPv6Address(address)
+    return str(ip.ipv4_mapped or ipaddress.IPv6Network((int(ip), _V6_PREFIX), strict=False))

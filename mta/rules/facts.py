@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from mta.fast_value import fast_value
 from mta.inbound.networks import IPAddress
@@ -11,6 +12,9 @@ from mta.message.outcome import TryLater
 from mta.smtp.address import Address
 from mta.smtp.replies import reply
 
+if TYPE_CHECKING:
+    from mta.rules.conditions import OverCondition
+
 #: The characters of a header field that are compared with patterns.
 MAX_TEXT = 2000
 #: The reply while the addresses of a host name decide and are not known.
@@ -19,6 +23,8 @@ HOST_UNKNOWN = reply(
 )
 #: Returns the present addresses of a host name in lower case; None if they are not yet known.
 HostAddresses = Callable[[str], frozenset[IPAddress] | None]
+#: Returns whether mail would be beyond a rate of an `over` condition.
+Over = Callable[["OverCondition", "Facts"], bool]
 
 
 class HostNotLookedUp(Exception):  # noqa: N818  an answer that is not known yet
@@ -27,6 +33,11 @@ class HostNotLookedUp(Exception):  # noqa: N818  an answer that is not known yet
 
 def not_looked_up(_name: str) -> None:
     """Return None, the answer without any look-ups."""
+
+
+def never_over(_condition: "OverCondition", _facts: "Facts") -> bool:
+    """Return False, the answer where no mail is counted."""
+    return False
 
 
 @fast_value(frozen=True, slots=True)
@@ -49,6 +60,7 @@ class Facts:
     header: bytes | None = None
     size: int = 0
     host_addresses: HostAddresses = not_looked_up
+    over: Over = never_over
     hosts: tuple[str, ...] = ()
     smarthost: str = ""
     error: TryLater | None = None

@@ -21,6 +21,7 @@ from mta.inbound.sockets.port_rule import RELAY_PORT, PortRule
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
+from mta.rate_counts import RateCounts
 from mta.rules.book import CurrentRules, RuleBook
 from mta.rules.facts import HostAddresses, not_looked_up
 from mta.smtp.domains import DomainList
@@ -114,6 +115,7 @@ class Listening:
         #: The rules of the operator; a test may replace the book.
         self.rules = CurrentRules(rules)
         self.host_addresses: HostAddresses = not_looked_up
+        self.rate_counts = RateCounts(self.clock.seconds)
         self.event_log = EventLog(self.lines.append, self.clock.seconds)
         self.intake = Intake(
             self.queue,
@@ -153,6 +155,7 @@ class Listening:
             check_domain=self.check_domain,
             rules=self.rules,
             host_addresses=self.host_addresses,
+            rate_counts=self.rate_counts,
             event_log=self.event_log,
             reply_ready=reply_ready,
             logins=self.logins if self.logins is not None and self.logins.offered_on(rule) else None,

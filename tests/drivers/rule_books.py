@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mta.inbound.networks import HostName, TrustItem, TrustList, network
+from mta.rate import read_rate
 from mta.routing.choice import RouteChoice
 from mta.rules.acl import Acl, AclRule
 from mta.rules.actions import Action
@@ -12,6 +13,8 @@ from mta.rules.conditions import (
     Condition,
     HeaderCondition,
     LoginCondition,
+    OverCondition,
+    Per,
     RecipientCondition,
     Rule,
     RulePlace,
@@ -55,6 +58,11 @@ def larger(octets: int) -> SizeCondition:
 
 def tls(wanted: bool) -> TlsCondition:  # noqa: FBT001  it is the value of the condition
     return TlsCondition(wanted)
+
+
+def over(*rates: str, per: str = "client", rule: str = "") -> OverCondition:
+    """Return the condition on rates. Rules with the same `rule` count together."""
+    return OverCondition(tuple(map(read_rate, rates)), Per(per), rule)
 
 
 def book(*rules: tuple[Action, Conditions] | tuple[Action, Conditions, Conditions]) -> RuleBook:

@@ -16,6 +16,7 @@ from mta.delivery.local.rule import LocalKind
 from mta.inbound.policy import Client, DomainCheck, RelayPolicy
 from mta.inbound.session import HANDLERS, Session
 from mta.message.outcome import Failed
+from mta.rate_counts import RateCounts
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Local, Plan
 from mta.routing.router import MailRouter
@@ -109,6 +110,7 @@ class Relay:
             check_domain=DomainCheck(self._cached_router),
             rules=CurrentRules(rules),
             host_addresses=not_looked_up,
+            rate_counts=RateCounts(lambda: 0.0),
             event_log=self._listening.event_log,
             reply_ready=replies.append,
         )

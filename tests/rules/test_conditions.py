@@ -5,15 +5,18 @@ from ipaddress import ip_address
 
 import pytest
 
+from mta.rate import Rate
 from mta.rules.conditions import (
     ClientCondition,
     HeloCondition,
     LoginCondition,
+    OverCondition,
+    Per,
     RulePlace,
     SizeCondition,
     TlsCondition,
 )
-from mta.rules.facts import HostNotLookedUp
+from mta.rules.facts import Facts, HostNotLookedUp
 from mta.smtp.address import parse_address
 from tests.rules.made_rules import BOB, EVE, client, facts, header, recipient, rule, sender, texts
 
@@ -122,3 +125,44 @@ def test_a_rule_reaches_another_process():
     copy = pickle.loads(pickle.dumps(made))
     assert copy == made
     assert copy.applies(facts(recipient=parse_address("x@c.test"), header=b"X: ab\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
+    ],
+)
+def test_a_client_is_counted_with_its_network(address: str, same: str, other: str):
+    def subject(client_address: str) -> str:
+        return OverCondition((Rate(1, 60),)).subject(facts(client=client_address))
+
+    assert subject(address) == subject(same) != subject(other)
+
+
+def test_mail_is_counted_by_login_and_by_sender():
+    by_login, by_sender = (OverCondition((Rate(1, 60),), per) for per in (Per.LOGIN, Per.SENDER))
+    assert by_login.subject(facts(login="app")) == "app"
+    assert by_login.subject(facts()) == ""
+    assert by_sender.subject(facts(sender=parse_address("Bob@a.test"))) == "bob@a.test"
+    assert by_sender.subject(facts(sender=None)) == "<>"
+
+
+def test_a_rate_is_asked_about_last():
+    asked: list[OverCondition] = []
+
+    def over(condition: OverCondition, _facts: Facts) -> bool:
+        asked.append(condition)
+        return True
+
+    limited = rule(OverCondition((Rate(1, 60),)), client("host.test"), sender("b.test"))
+    known = {"over": over, "host_addresses": lambda _name: frozenset({ip_address("192.0.2.1")})}
+    assert not limited.applies(facts(**known))
+    assert asked == []
+    assert limited.applies(facts(sender=EVE, **known))
+    with pytest.raises(HostNotLookedUp):
+        limited.applies(facts(sender=EVE, over=over))
+    assert len(asked) == 1
+    assert limited.obstacle(facts(sender=EVE, host_addresses=known["host_addresses"])) == "over"

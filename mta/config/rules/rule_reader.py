@@ -1,7 +1,8 @@
 """Makes the rule book of the tables in all files of rules, and collects every mistake in them."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from mta.config.rules.keys.key import SMARTHOST, STAGES, KeyRole
 from mta.config.rules.keys.table import LISTS, find_key
@@ -23,13 +24,13 @@ from mta.config.rules.toml_tables import TableEntry, TomlTable
 from mta.config.setting import shorten
 from mta.file_states import FileRecord
 from mta.rules.book import RuleBook
-from mta.rules.conditions import Condition, Rule, RulePlace
+from mta.rules.conditions import Condition, OverCondition, Rule, RulePlace
 from mta.smtp.address import is_deceptive
 
 #: The rules of all files together.
 MAX_RULES = 2000
 _MAX_NAME = 100
-_DIGEST_DIGITS = 8
+_DIGEST_DIGITS, _RULE_DIGITS = 8, 16
 
 
 def read_book(
@@ -169,7 +170,7 @@ class _BookReader:
     def _finish(self, source: RuleSource, table: TomlTable, found: "_RuleParts", *, whole: bool) -> None:
         """Add a rule to its stage. It is compared with others unless patterns of it were left out."""
         where = RulePlace(source.name, table.line)
-        rule = Rule(where, found.name, tuple(found.conditions), tuple(found.exceptions))
+        rule = Rule(where, found.name, _identified(found.conditions, table), tuple(found.exceptions))
         stage = table.name[0]
         try:
             found.actions.finish(rule)
@@ -226,6 +227,18 @@ class _RuleParts:
                 self.actions.add(key, entry, values)
         except RuleValueError as error:
             raise RuleValueError(f"{entry.name}: {error}") from None
+
+
+def _identified(conditions: Iterable[Condition], table: TomlTable) -> tuple[Condition, ...]:
+    """Return conditions of which those that count mail know the text of their rule, apart from its name."""
+    return tuple(
+        replace(each, rule=_text_digest(table)) if isinstance(each, OverCondition) else each for each in conditions
+    )
+
+
+def _text_digest(table: TomlTable) -> str:
+    text = repr([(entry.key, entry.value) for entry in table.entries.values() if entry.name != "name"])
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_RULE_DIGITS]
 
 
 def _name(value: object) -> str:

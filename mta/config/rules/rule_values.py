@@ -12,6 +12,7 @@ from mta.config.setting import shorten
 from mta.config.sources.exim import read_size
 from mta.config.trust import read_trust
 from mta.inbound.networks import TrustItem, TrustList, network
+from mta.rate import read_rate
 from mta.rules.conditions import (
     ClientCondition,
     Condition,
@@ -19,6 +20,7 @@ from mta.rules.conditions import (
     HeloCondition,
     HostCondition,
     LoginCondition,
+    OverCondition,
     RecipientCondition,
     RulePlace,
     SenderCondition,
@@ -94,6 +96,10 @@ class ValueReader:
         """Return the condition on the domain of a recipient."""
         return RecipientCondition(self._patterns(entry, items, _domain_pattern, AddressPatterns))
 
+    def over(self, entry: TableEntry, items: list[PlacedItem]) -> OverCondition:
+        """Return the condition on rates."""
+        return OverCondition(tuple(dict.fromkeys(self._items.read(entry.name, items, read_rate))))
+
     def smarthosts(self, entry: TableEntry, items: list[PlacedItem]) -> SmarthostCondition:
         """Return the condition on the smarthost."""
         return SmarthostCondition(frozenset(self._items.read(entry.name, items, str)))
@@ -136,6 +142,7 @@ _MAKERS: dict[str, Callable[[ValueReader, TableEntry, list[PlacedItem]], Conditi
     "sender": lambda reader, entry, items: SenderCondition(reader.addresses(entry, items)),
     "recipient": lambda reader, entry, items: RecipientCondition(reader.addresses(entry, items)),
     "header": ValueReader.header,
+    "over": ValueReader.over,
     "host": lambda reader, entry, items: HostCondition(reader.texts(entry, items)),
     "smarthost": ValueReader.smarthosts,
     "error": ValueReader.errors,

@@ -2,7 +2,6 @@
 
 from mta.config.rules.keys.key import HEADER, SMARTHOST, STAGES
 from mta.config.rules.keys.table import (
-    LATER,
     LISTS,
     UNLESS,
     conditions_and_actions,
@@ -57,14 +56,10 @@ def unknown_key(stage: str, entry: TableEntry) -> str:
     if entry.key[0] == UNLESS:
         return f"{name}: {shorten(entry.key[1], 60)} is no condition{did_you_mean(entry.key[1], conditions)}"
     first = entry.key[0]
-    if stage in LATER.get(first, ()):
-        return f"{name} is not supported by this version; remove it"
     if first == "add":
         return f"{name}: add is followed by the name of a field, add.X-Tag = ..."
     if others := stages_of_key(entry.key):
         return f"{name} belongs to {in_brackets(others[0])}, not to [[{stage}]]"
-    if first in LATER:
-        return f"{name} belongs to [[{LATER[first][0]}]], not to [[{stage}]]"
     if words := setting_words(entry):
         return words
     known = [each for each in keys_of(stage) if not each.startswith(HEADER)]

@@ -15,6 +15,7 @@ from mta.event_log.log import EventLog
 from mta.inbound.sockets.balance import Balance
 from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.ids import IdSource
+from mta.rate_counts import RateCounts
 from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
@@ -42,6 +43,8 @@ class RelayContext:
     client_certificate: ClientCertificate | None = None
     #: Given if other processes share the limits of destinations.
     windows: NewWindow | None = None
+    #: Given if other processes count accepted mail too.
+    rate_counts: RateCounts | None = None
     #: Given if other processes accept connections from the same sockets.
     balance: Balance | None = None
 

@@ -15,9 +15,11 @@ from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import MAX_RULES, read_book
 from mta.config.rules.toml_tables import read_tables
+from mta.rate import Rate, RateUnit
 from mta.rules.acl import Acl, Ruling
 from mta.rules.actions import Accept, Hold
 from mta.rules.book import RuleBook
+from mta.rules.conditions import OverCondition, Per
 from mta.rules.facts import Facts
 from mta.smtp.address import parse_address
 
@@ -196,7 +198,6 @@ def test_a_list_has_one_place_and_names_no_other() -> None:
         ('Sender = "a.test"', "Sender is no condition or action of [[acl]]; did you mean sender?"),
         ('hosts = "a.test"', "hosts belongs to [[router]], not to [[acl]]"),
         ('set.sender = "a@a.test"', "set.sender belongs to [[rewrite]], not to [[acl]]"),
-        ('over = "1 message/day"', "over is not supported by this version; remove it"),
         ("PORT = 25", "PORT is a setting, and settings are environment variables"),
         ('unless = "x"', "unless: unless is followed by a condition, unless.sender = ..."),
         ('unless.sendr = "x"', "unless.sendr: sendr is no condition; did you mean sender?"),
@@ -361,6 +362,8 @@ def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey, tmp_path:
         "retry": "warn_after = false\n",
     }
     rest = "" if key.role in {KeyRole.ACTION, KeyRole.SETTING} else actions[stage]
+    if key.name == "per":
+        rest += "over = '1 message/day'\n"
     book, told = read(f"[[{stage}]]\n{name} = {example}\n{rest}[smarthost.office]\nhosts = 'a.test'\n")
     assert told == []
     assert book
@@ -403,3 +406,57 @@ def test_any_text_gives_a_book_or_mistakes_with_file_and_line(texts: list[str]) 
         found = re.match(r"/r/([0-9])\.toml:([0-9]+): .", line)
         assert found, line
         assert 1 <= int(found[2]) <= texts[int(found[1]) - 1].count("\n") + 1
+
+
+LIMIT = '[[acl]]\nname = "slow"\nover = ["100 messages/hour", "5 recipients/second"]\nper = "login"\ndefer = "slow"\n'
+
+
+def limits(*texts: str) -> list[OverCondition]:
+    return [one for each in acl(*texts).rules for one in each.rule.conditions if isinstance(one, OverCondition)]
+
+
+def test_a_rate_and_whose_it_is_are_read() -> None:
+    (limit,) = limits(LIMIT)
+    assert limit.rates == (Rate(100, 3600), Rate(5, 1, RateUnit.RECIPIENTS))
+    assert limit.per is Per.LOGIN
+    (by_client,) = limits('[[acl]]\nover = "1 message/hour"\ndefer = "slow"')
+    assert by_client.per is Per.CLIENT
+
+
+def test_the_counts_of_a_rule_belong_to_its_text_without_its_name() -> None:
+    (limit,) = limits(LIMIT)
+    same = (LIMIT, LIMIT.replace("slow", "fast", 1), f"[[acl]]\nsender = 'x.test'\naccept = true\n{LIMIT}")
+    for text in same:
+        assert limits(text)[0].rule == limit.rule
+    for text in (LIMIT.replace("100", "101"), LIMIT.replace('"slow"', '"slower"'), f"{LIMIT}\nsender = 'x.test'"):
+        changed = limits(text.replace("fast", "slow"))[0]
+        assert (changed.rule == limit.rule) == (text == same[1])
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            'over = "100/hour"\ndeny = "x"',
+            "2: over = '100/hour': a rate is a number of messages or recipients in a time",
+        ),
+        ('per = "login"\ndeny = "x"', "1: per belongs to over, and this rule has none"),
+        (
+            'over = "1 message/hour"\nper = "user"\ndeny = "x"',
+            "3: per: 'user' is none of client, login, sender",
+        ),
+        ('over = "1 message/hour"\nper = ["login"]\ndeny = "x"', "3: per: ['login'] is none of client, login, sender"),
+        (
+            'unless.over = "1 message/hour"\ndeny = "x"',
+            "1: a rate is no exception: mail beyond it is refused by a rule",
+        ),
+        (
+            'over = "1 recipient/hour"\nlarger = "1M"\ndeny = "x"',
+            "1: over counts messages in a rule with header. or larger, because a message has one answer",
+        ),
+        ('over = ""\ndeny = "x"', "2: over: it is empty"),
+    ],
+)
+def test_mistakes_about_rates_are_told(rule: str, told: str) -> None:
+    (mistake,) = mistakes_in(rule)
+    assert mistake.startswith(told)

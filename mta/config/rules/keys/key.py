@@ -43,6 +43,7 @@ class ValueForm(enum.Enum):
     FIELDS = "the name of a header field, or an array of them"
     HIDE = "`client`, `trace`, or both in an array"
     ADDRESS = "an address"
+    PER = "`client`, `login` or `sender`"
     DOMAINS = "a domain, `*@DOMAIN` or `*@*.DOMAIN`, or an array of them"
     SMARTHOSTS = "the name of a smarthost, or an array of them"
     CONNECTIONS = "1 to 100"

@@ -24,11 +24,6 @@ FILE_PREFIX = "file:"
 _MISSPELLED = 0.6
 
 KEYS = (*CONDITIONS, *ACL, *REWRITE, *ROUTER, *TRANSPORT, *RETRY)
-#: Keys that this version does not support yet.
-LATER = {
-    "over": ("acl",),
-    "per": ("acl",),
-}
 # A name may belong to different keys of several stages.
 _BY_STAGE = {(stage, key.name): key for key in reversed(KEYS) for stage in key.stages}
 _BY_NAME = {key.name: key for key in reversed(KEYS)}

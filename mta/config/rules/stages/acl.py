@@ -1,12 +1,14 @@
 """The rules of [[acl]]: one action each."""
 
+from dataclasses import replace
+
 from mta.config.rules.keys.key import RuleKey, ValueForm
-from mta.config.rules.keys.table import conditions_and_actions
+from mta.config.rules.keys.table import conditions_and_actions, did_you_mean
 from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
 from mta.config.rules.toml_tables import TableEntry
 from mta.rules.acl import Acl, AclRule
 from mta.rules.actions import Accept, Action, Hold, read_defer, read_deny
-from mta.rules.conditions import Rule
+from mta.rules.conditions import OverCondition, Per, Rule
 
 
 class AclStage:
@@ -33,9 +35,13 @@ class OpenAclRule:
     def __init__(self, rules: list[AclRule]) -> None:
         self._rules = rules
         self._actions: dict[str, Action] = {}
+        self._per: Per | None = None
 
     def add(self, key: RuleKey, entry: TableEntry, _values: ValueReader) -> None:
-        """Add an action. Raises RuleValueError."""
+        """Add an action or an option. Raises RuleValueError."""
+        if key.form is ValueForm.PER:
+            self._per = _per(entry.value)
+            return
         self._actions[key.name] = _action(key, entry.value)
 
     def check(self, *, complete: bool) -> None:
@@ -47,10 +53,26 @@ class OpenAclRule:
 
     def finish(self, rule: Rule) -> None:
         """Add the rule to the stage. Raises RuleValueError."""
+        over = next((each for each in rule.conditions if isinstance(each, OverCondition)), None)
+        if over is None and self._per is not None:
+            raise RuleValueError("per belongs to over, and this rule has none")
+        if any(isinstance(each, OverCondition) for each in rule.unless):
+            raise RuleValueError("a rate is no exception: mail beyond it is refused by a rule with over")
+        if over is not None and self._per is not None:
+            counted = replace(over, per=self._per)
+            rule = replace(rule, conditions=tuple(counted if each is over else each for each in rule.conditions))
         try:
             self._rules.append(AclRule(rule, *self._actions.values()))
         except ValueError as error:
             raise RuleValueError(str(error)) from None
+
+
+def _per(value: object) -> Per:
+    words = [per.value for per in Per]
+    if not isinstance(value, str) or value not in words:
+        hint = did_you_mean(value, words) if isinstance(value, str) else ""
+        raise RuleValueError(f"{shown(value)} is none of {', '.join(words)}{hint}")
+    return Per(value)
 
 
 def _action(key: RuleKey, value: object) -> Action:
