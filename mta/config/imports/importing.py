@@ -40,9 +40,9 @@ KNOWN_FILES = (
     *EXIM_LISTS,
     EMAIL_ADDRESSES,
     SENDER_CANONICAL,
-    GENERIC,
     SENDER_BCC,
     RECIPIENT_BCC,
+    GENERIC,
     PASSWD_CLIENT,
     SASL_PASSWD,
     HUBBED_HOSTS,
@@ -50,6 +50,10 @@ KNOWN_FILES = (
     SENDER_RELAY,
 )
 _HEAD = "# Rules made by smtprelay config import. A comment tells of each line that is left out.\n"
+_BEHIND_GENERIC = (
+    "Postfix looks for senders before generic changes them; here they are those that its rule leaves, so add the new"
+    " addresses."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,12 @@ def _sections(files: Mapping[str, str], domains: Sequence[str], smarthosts: Impo
     yield from import_lists(files)
     if EMAIL_ADDRESSES in files:
         yield import_email_addresses(files[EMAIL_ADDRESSES], domains)
-    yield from (import_address_map(name, files[name], domains) for name in (SENDER_CANONICAL, GENERIC) if name in files)
+    if SENDER_CANONICAL in files:
+        yield import_address_map(SENDER_CANONICAL, files[SENDER_CANONICAL], domains)
     yield from (import_copies(name, files[name], domains) for name in (SENDER_BCC, RECIPIENT_BCC) if name in files)
+    # Behind the copies, because Postfix changes addresses by it when a message leaves.
+    if GENERIC in files:
+        yield import_address_map(GENERIC, files[GENERIC], domains)
     if PASSWD_CLIENT in files:
         yield import_passwd_client(files[PASSWD_CLIENT], smarthosts)
     yield from _routes(files, smarthosts)
@@ -108,6 +116,8 @@ def _routes(files: Mapping[str, str], smarthosts: ImportedSmarthosts) -> Iterato
         is_reached = not takes_all(found[-1])
     if SENDER_RELAY in files:
         found.append(import_sender_relay(files[SENDER_RELAY], logins, is_reached=is_reached))
+        if GENERIC in files:
+            found[-1].comments.append(_BEHIND_GENERIC)
     if SASL_PASSWD in files:
         yield logins.finish()
     yield from found

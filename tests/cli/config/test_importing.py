@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mta.cli.main import main
+from mta.config.imports.importing import KNOWN_FILES
 from mta.config.settings import read_settings
 from tests.config.imports.test_importing import FILES
 
@@ -134,3 +135,72 @@ def test_rules_of_supported_stages_are_taken_by_the_relay(tmp_path: Path) -> Non
     assert book.acl is not None
     assert book.rewrite is not None
     assert (len(book.acl.rules), len(book.rewrite.rules)) == (2, 3)
+
+
+RELAY = {
+    "QUEUE_DIR": "/nonexistent",
+    "MAILNAME": "relay.example.com",
+    "NET_DEV": "none0",
+    "RELAY_NETWORKS": "10.0.0.0/8",
+    "RELAY_DOMAINS": "example.org",
+}
+USUAL = "--from app@example.com --to bob@other.test --client 10.0.3.7"
+#: By the file that it confirms: a message, and a part of its explanation.
+EXPLAINED = {
+    "local_host_blacklist": (
+        "--from a@b.test --to x@example.org --client 192.0.2.9",
+        "this host is locally blacklisted",
+    ),
+    "host_local_deny_exceptions": ("--from a@b.test --to x@example.org --client 192.0.2.7", "acl        accepted: "),
+    "local_host_whitelist": ("--from a@spam.test --to x@example.org --client 192.0.2.8", "acl        accepted: "),
+    "local_sender_blacklist": ("--from a@spam.test --to x@example.org --client 203.0.113.9", "this sender is locally"),
+    "sender_local_deny_exceptions": (
+        "--from boss@spam.test --to x@example.org --client 192.0.2.9",
+        "acl        accepted: ",
+    ),
+    "local_sender_whitelist": ("--from chief@spam.test --to x@example.org --client 192.0.2.9", "acl        accepted: "),
+    "email-addresses": (f"{USUAL} --from root@any.lan", "sender root@any.lan -> ops@example.com"),
+    "sender_canonical": (
+        f"{USUAL} --from app@host1.lan",
+        '"sender_canonical": sender app@host1.lan -> noreply@example.com',
+    ),
+    "generic": (f"{USUAL} --from x@host2.lan", "sender x@host2.lan -> noreply@example.com"),
+    "sender_bcc": (f"{USUAL} --from app@example.com", '"sender_bcc": a copy to archive@example.com'),
+    "recipient_bcc": (f"{USUAL} --to bob@example.net", '"recipient_bcc": a copy to copies@example.com'),
+    "passwd.client": (f"{USUAL} --to x@direct.test", "[smarthost.smtp-example-net]"),
+    "sasl_passwd": (f"{USUAL} --to x@out.test", "[smarthost.smtp-example-org]"),
+    "hubbed_hosts": (f"{USUAL} --to x@hub.test", "mail.hub.test:25"),
+    "transport": (f"{USUAL} --from a@b.test --to x@out.test", "smtp.example.org:587"),
+    "sender_relay": (USUAL, '"sender_relay": '),
+}
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the settings of a relay that has the rules of all known files."""
+    folder = tmp_path_factory.mktemp("etc")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    told = run(folder, "--secrets", folder / "secrets")
+    assert told.exit_code == 0
+    (folder / "rules.d").mkdir()
+    # passwd.client names no mail that goes by its login, so a rule of the operator's does here.
+    own = '[[router]]\nrecipient = "direct.test"\nsmarthost = "smtp-example-net"\n'
+    (folder / "rules.d" / "05-own.toml").write_text(own)
+    (folder / "rules.d" / "10-imported.toml").write_text(told.stdout)
+    return RELAY | {"RULES_DIR": str(folder / "rules.d")}
+
+
+def test_config_check_takes_the_rules_of_all_known_files(imported: dict[str, str]) -> None:
+    told = CliRunner().invoke(main, ["config", "check"], env=imported)
+    assert told.exit_code == 0, told.output
+    assert "10 in 10-imported.toml" in told.stdout
+    assert "-secret" not in told.output
+
+
+@pytest.mark.parametrize("name", KNOWN_FILES)
+def test_explain_confirms_the_rules_of_each_known_file(name: str, imported: dict[str, str]) -> None:
+    words, part = EXPLAINED[name]
+    told = CliRunner().invoke(main, ["explain", *words.split()], env=imported)
+    assert part in told.stdout, told.output
+    assert "-secret" not in told.output

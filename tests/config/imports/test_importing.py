@@ -15,11 +15,11 @@ FILES = {
     "local_sender_whitelist": "chief@spam.test\n+caseful\n",
     "local_host_blacklist": "192.0.2.0/24\n*.spam.test\n",
     "local_sender_blacklist": "spam.test\n@@lsearch;/x\n",
-    "email-addresses": "app: noreply@example.com\n*: x@y.test\n",
+    "email-addresses": "root: ops@example.com\n*: x@y.test\n",
     "sender_canonical": "app@host1.lan noreply@example.com\n/x/ y@z.test\n",
     "generic": "@host2.lan noreply@example.com\n/x/ y@z.test\n",
     "sender_bcc": "app@example.com archive@example.com\n/x/ y@z.test\n",
-    "recipient_bcc": "bob@example.net archive@example.com\n/x/ y@z.test\n",
+    "recipient_bcc": "bob@example.net copies@example.com\n/x/ y@z.test\n",
     "passwd.client": "smtp.example.net:relay:client-secret\n*:relay:any-secret\n",
     "sasl_passwd": "[smtp.example.org]:587 relay:sasl-secret\nx\n",
     "hubbed_hosts": "hub.test: mail.hub.test\nx.test: mail.x.test randomize\n",
@@ -52,6 +52,12 @@ def test_no_password_is_printed() -> None:
 def test_the_text_does_not_depend_on_the_order_of_the_files() -> None:
     backwards = dict(reversed(FILES.items()))
     assert import_files(backwards) == import_files(FILES)
+
+
+def test_a_comment_tells_that_senders_were_changed_before_their_route() -> None:
+    routes = {"sender_relay": FILES["sender_relay"]}
+    assert "generic" not in import_files(routes).text
+    assert "before generic changes them" in import_files(routes | {"generic": FILES["generic"]}).text
 
 
 def test_more_rules_than_a_file_may_have_are_refused() -> None:
