@@ -65,7 +65,13 @@ class DeliveryService(Service):
         self._destinations = Destinations(
             router,
             new=lambda plan: Destination(
-                plan.destination, windows, connector, context, carriage=plan.carriage, new_leave=new_leave
+                plan.destination,
+                windows,
+                connector,
+                context,
+                carriage=plan.carriage,
+                smarthost=plan.smarthost,
+                new_leave=new_leave,
             ),
             room=self._work.room,
             owed=settler.retry.owed,

@@ -58,7 +58,7 @@ def carried(plan: Plan, carriage: Carriage, rules: RouterRules) -> Plan | TryLat
     """Return a plan as the carriage wants it, or the reason why no route of it can be used."""
     routes = tuple(_routes(plan, carriage, rules))
     if routes:
-        return Plan(carried_destination(plan.destination, carriage.apart), routes, carriage)
+        return Plan(carried_destination(plan.destination, carriage.apart), routes, carriage, plan.smarthost)
     return TryLater(_why_none(plan, carriage), status="4.4.4")
 
 

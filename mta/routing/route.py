@@ -124,6 +124,8 @@ class Plan:
     destination: str
     routes: tuple[Route, ...]
     carriage: "Carriage | None" = None
+    #: The smarthost whose hosts these are.
+    smarthost: Smarthost | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class SmarthostRouting:
         routes = tuple(route for share in _limited(found, self._rules.max_addresses) for route in share)
         routing: Routing = _why_none(smarthost, answers)
         if routes:
-            routing = Plan(smarthost_destination(smarthost), routes)
+            routing = Plan(smarthost_destination(smarthost), routes, smarthost=smarthost)
         if routes and smarthost.credentials is not None and not _has_login(smarthost, routes):
             routing = _no_login(smarthost, answers)
         return Decision(routing, min((answer.ttl for answer in answers), default=_STATIC_TTL))

@@ -20,7 +20,7 @@ from mta.delivery.rates.leave import Leave, NewLeave
 from mta.delivery.rates.terms import keys_of
 from mta.delivery.remote.interface import Connector
 from mta.routing.carriage import Carriage
-from mta.routing.route import Plan
+from mta.routing.route import Plan, Smarthost
 
 
 class Destination:
@@ -34,12 +34,14 @@ class Destination:
         context: DeliveryContext,
         *,
         carriage: Carriage | None = None,
+        smarthost: Smarthost | None = None,
         new_leave: NewLeave | None = None,
     ) -> None:
         """`new_leave` asks for leave to send if the carriage has rates, which hold only if it is given."""
         self.name = name
         #: As in the plans of its mail.
         self.carriage = carriage
+        self.smarthost = smarthost
         self._wall_clock = context.wall_clock
         # Gives connections to the groups that wait.
         self._schedule = CoalescedCalls(self._schedule_once)

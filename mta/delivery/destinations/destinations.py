@@ -58,7 +58,7 @@ class Destinations:
         self._limits = limits
         self._rules = rules
         self._known: dict[str, Destination] = {}
-        # The destinations whose carriage has changed, while they end the transactions that they have begun.
+        # Those whose carriage or smarthost has changed, while they end the transactions that they have begun.
         self._replaced: list[Destination] = []
         # The number of destinations at which some are forgotten.
         self._max_known = limits.jobs
@@ -79,7 +79,11 @@ class Destinations:
     async def send(self, group: Group, plan: Plan) -> None:
         """Have the destination of a plan try a group; if it cannot, set the time of the job's next try."""
         destination = self._known.get(plan.destination)
-        if destination is None or destination.carriage is not plan.carriage:
+        if (
+            destination is None
+            or destination.carriage is not plan.carriage
+            or destination.smarthost is not plan.smarthost
+        ):
             destination = self._destination_of(plan, destination)
         if self._closed or group.job.cancelled:
             return
@@ -130,11 +134,14 @@ class Destinations:
             destination.close()
 
     def _destination_of(self, plan: Plan, known: Destination | None) -> Destination:
-        """Return the destination of a plan: the known one, if rules want its mail carried as before, or a new one."""
+        """Return the destination of a plan: the known one, if rules want its mail carried as before, or a new one.
+
+        A smarthost that has another login has connections of its own, even if its name is the same.
+        """
         if known is not None:
-            if known.carriage == plan.carriage:
+            if known.carriage == plan.carriage and known.smarthost == plan.smarthost:
                 # Later messages then need no comparison of all settings.
-                known.carriage = plan.carriage
+                known.carriage, known.smarthost = plan.carriage, plan.smarthost
                 return known
             known.close()
             self._replaced = [each for each in (*self._replaced, known) if not each.idle]

@@ -1,5 +1,7 @@
 """All destinations together: the mail that may wait for each, and the mail that is deferred."""
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +18,7 @@ from mta.delivery.route_rules import RouteRules
 from mta.event_log.log import EventLog
 from mta.message.outcome import TryLater
 from mta.queue.interface import DueMessage
-from mta.routing.route import Local, Plan
+from mta.routing.route import Credentials, Local, Plan, Smarthost, TlsRule
 from tests.fakes.connector import FakeConnector
 from tests.fakes.router import FakeRouter
 from tests.fakes.sending import SentJobs
@@ -25,6 +27,7 @@ NOW = 1_000_000.0
 DOWN = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1")
 LIMITS = DeliveryLimits(jobs=100, waiting_unconnected=3, longest_requeue=60.0, claims=5)
 NEVER_OWED = NOW + 1e9
+OFFICE = Smarthost((("smtp.test", 587),), TlsRule.VERIFY, Credentials("user", "old"), name="office")
 
 
 class DestinationsTests(SynchronousTestCase):
@@ -53,16 +56,17 @@ class DestinationsTests(SynchronousTestCase):
 
     def new(self, plan: Plan) -> Destination:
         windows = own_windows(WindowLimits(start=1, most=1))
-        return Destination(plan.destination, windows, self.connector, self.context)
+        return Destination(plan.destination, windows, self.connector, self.context, smarthost=plan.smarthost)
 
     def release(self, due: float, _: float, limit: int) -> "Deferred[int]":
         self.releases.append((due, limit))
         return succeed(limit)
 
-    def enter(self, count: int = 1, host: str = "mx.test") -> None:
+    def enter(self, count: int = 1, host: str = "mx.test", smarthost: Smarthost | None = None) -> None:
         for _ in range(count):
             job = Job(claim("bob@b.test"), NOW)
-            self.sent.send(self.destinations.send, job, Plan(host, ()), self.clock.seconds())
+            plan = Plan(host, (), smarthost=smarthost)
+            self.sent.send(self.destinations.send, job, plan, self.clock.seconds())
             if job in self.sent.ended:
                 self.destinations.unproven.remove(job)
 
@@ -75,6 +79,39 @@ class DestinationsTests(SynchronousTestCase):
         """Have what was sent so far leave a connection that answers nothing more."""
         self.connector.held = True
         self.enter()
+
+    def test_a_smarthost_that_stays_as_it_was_keeps_its_connection(self) -> None:
+        for _ in range(3):
+            self.enter(host="office", smarthost=replace(OFFICE, place="another place of the same"))
+        assert len(self.connector.connections) == 1
+        assert len(self.destinations.all()) == 1
+
+    def test_a_smarthost_with_another_login_gets_no_mail_over_connections_of_before(self) -> None:
+        other = replace(OFFICE, credentials=Credentials("user", "new"))
+        self.enter(host="office", smarthost=OFFICE)
+        self.enter(host="office", smarthost=other)
+        idle, second = self.connector.connections
+        assert (idle.ended, second.ended) == ("quit", "")
+        assert [plan.smarthost for plan in self.connector.plans] == [OFFICE, other]
+        assert self.destinations.all()[0].smarthost is other
+
+    def test_a_transaction_that_runs_while_the_login_changes_ends_with_its_connection(self) -> None:
+        self.connector.held = True
+        self.enter(host="office", smarthost=OFFICE)
+        self.enter(host="office", smarthost=replace(OFFICE, hosts=(("other.test", 587),)))
+        busy, second = self.connector.connections
+        assert busy.ended == ""
+        busy.answer()
+        assert (busy.ended, second.ended) == ("quit", "")
+        second.answer()
+        assert len(self.connector.requests) == 2
+
+    def test_smarthosts_with_the_same_hosts_share_no_connection(self) -> None:
+        other = replace(OFFICE, name="sales", credentials=Credentials("sales", "secret"))
+        for _ in range(3):
+            self.enter(host="office", smarthost=OFFICE)
+            self.enter(host="sales", smarthost=other)
+        assert [plan.smarthost for plan in self.connector.plans] == [OFFICE, other]
 
     def test_few_groups_may_wait_while_no_connection_is_open(self) -> None:
         self.connector.slow = True
