@@ -103,6 +103,7 @@ class Mailboxes:
 
 class ServiceCase(SynchronousTestCase):
     limits = DeliveryLimits()
+    retry = RETRY
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -119,14 +120,14 @@ class ServiceCase(SynchronousTestCase):
         return self.service_with()
 
     def service_with(self, rules: RouteRules | None = None) -> DeliveryService:
-        reporter = DsnReporter("relay.test", IdSource(tag=3), RETRY)
+        reporter = DsnReporter("relay.test", IdSource(tag=3), self.retry)
         context = DeliveryContext(self.clock, self.clock.seconds, self.event_log)
         return DeliveryService(
             self.queue,
             self.router,
             self.connector,
             self.mailboxes,
-            Settler(self.queue, reporter, RETRY, context),
+            Settler(self.queue, reporter, self.retry, context),
             context=context,
             windows=own_windows(window_limits(SCHEDULE)),
             limits=self.limits,
