@@ -208,6 +208,7 @@ class Daemon(MultiService):
             self._sockets,
             certificate,
             self._client_certificate,
+            self._rules,
             watchdog=watchdog,
             event_log=self._event_log,
             pass_on=self._output.write_lines,

@@ -240,6 +240,7 @@ MAY_IMPORT = {
         "mta.delivery.remote.interface",
     },
     "mta.workers": {
+        "mta.rules.book",
         "mta.message.outcome",
         "mta.delivery.destinations.window",
         "mta.delivery.rates",

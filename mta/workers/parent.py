@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mta.config.settings import Settings
@@ -12,10 +13,12 @@ from mta.event_log.log import EventLog
 from mta.inbound.sockets.balance import Balance, shared_memory
 from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.ids import Tags
+from mta.rules.book import CurrentRules, RuleBook
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, write_handover
 from mta.workers.process import Launch, OutputSinks
+from mta.workers.shared_rules import SharedRules
 from mta.workers.supervisor import Supervisor
 
 # Heartbeats of a worker in the period in which one is required.
@@ -30,6 +33,7 @@ def supervise(
     sockets: Sequence[ListeningSocket],
     certificate: ServerCertificate | None,
     client_certificate: ClientCertificate | None,
+    rules: CurrentRules,
     *,
     watchdog: float | None,
     event_log: EventLog,
@@ -37,9 +41,13 @@ def supervise(
     complain: Callable[[bytes], object],
     reactor: Any,
 ) -> Supervisor:
-    """Return the service that keeps the workers running. The sockets stay open in the parent for restarted workers."""
+    """Return the service that keeps the workers running. The sockets stay open in the parent for restarted workers.
+
+    A change of `rules` reaches all workers.
+    """
+    shared_rules = SharedRules.create(rules.book)
     handover = Handover(
-        settings,
+        replace(settings, rules=None),
         tuple(each.rule for each in sockets),
         None if certificate is None else certificate.snapshot,
         None if watchdog is None else watchdog / _HEARTBEATS,
@@ -52,17 +60,31 @@ def supervise(
         return [sys.executable, "-P", "-m", "mta.workers.worker", str(number), str(tags.new(number))]
 
     counts = shared_memory(settings.workers)
-    inherited = [write_handover(handover), counts, *(each.socket.fileno() for each in sockets)]
-    secrets = settings.rules.secret_variables if settings.rules else ()
-    return Supervisor(
+    sockets_of_all = [each.socket.fileno() for each in sockets]
+    inherited = [write_handover(handover), counts, shared_rules.descriptor, *sockets_of_all]
+    for_workers = environment(os.environ, sys.path, _secret_variables(rules.book))
+    supervisor = Supervisor(
         reactor,
-        Launch(command, environment(os.environ, sys.path, secrets), inherited, Balance(counts).leave),
+        Launch(command, for_workers, inherited, Balance(counts).leave),
         settings.workers,
         limits=window_limits(settings.retry_schedule),
         sinks=OutputSinks(pass_on, complain, event_log.trouble),
         patience=watchdog,
         reload=None if certificate is None else certificate.reload,
     )
+
+    def share() -> None:
+        for name in _secret_variables(rules.book):
+            for_workers.pop(name, None)
+        shared_rules.write(rules.book)
+        supervisor.tell_all("rules")
+
+    rules.when_changed(share)
+    return supervisor
+
+
+def _secret_variables(book: RuleBook | None) -> Sequence[str]:
+    return () if book is None else book.secret_variables
 
 
 def environment(

@@ -161,8 +161,12 @@ class Supervisor(Service):
         """Read the files of the parent and of all workers again. The first worker logs their names."""
         if self._reload is not None:
             self._reload()
+        self.tell_all("reload")
+
+    def tell_all(self, verb: str) -> None:
+        """Send a verb without arguments to all workers."""
         for worker in self._workers.values():
-            worker.channel.send("reload")
+            worker.channel.send(verb)
 
     def healthy(self) -> bool:
         """Whether every worker either sends heartbeats or has been killed in time."""

@@ -1,4 +1,4 @@
-"""One worker of a relay of several: `python -m mta.workers.worker NUMBER TAG CHANNEL HANDOVER BALANCE SOCKET...`.
+"""One worker of a relay of several: `python -m mta.workers.worker NUMBER TAG CHANNEL HANDOVER BALANCE RULES SOCKET...`.
 
 The tag distinguishes its queue ids from those of other workers; the other arguments are inherited descriptors. A worker
 is a whole relay with its own queue. The parent watches it and forwards its log. When the channel ends, the worker
@@ -38,6 +38,7 @@ from mta.tls.server import ServerCertificate
 from mta.users.users import UsersError
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
+from mta.workers.shared_rules import SharedRules
 from mta.workers.window_client import SharedWindows
 
 
@@ -62,6 +63,7 @@ class Worker(MultiService):
         sockets: Sequence[ListeningSocket],
         *,
         balance: Balance,
+        shared_rules: SharedRules,
         event_log: EventLog,
         reactor: Any,
     ) -> None:
@@ -71,6 +73,7 @@ class Worker(MultiService):
         self._handover = handover
         self._sockets = sockets
         self._balance = balance
+        self._shared_rules = shared_rules
         self._event_log = event_log
         self._reactor = reactor
         self._heartbeat: IDelayedCall | None = None
@@ -81,6 +84,8 @@ class Worker(MultiService):
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         self.channel.handlers.update(windows.handlers())
+        rules = CurrentRules(self._shared_rules.read())
+        self.channel.handlers["rules"] = lambda: rules.replace(self._shared_rules.read())
         context = RelayContext(
             settings=settings,
             reactor=self._reactor,
@@ -91,7 +96,7 @@ class Worker(MultiService):
             users=read_users(settings, self._reactor, self._notice),
             home=worker_home(settings.queue_dir, self._number),
             ids=self._ids,
-            rules=CurrentRules(settings.rules),
+            rules=rules,
             client_certificate=self._client_certificate(),
             windows=windows.new,
             balance=self._balance,
@@ -150,7 +155,7 @@ class Worker(MultiService):
 
 def main(arguments: Sequence[str]) -> None:
     """Run a worker until the parent stops it or is gone."""
-    number, tag, channel, handover_fd, counts, *sockets = map(int, arguments)
+    number, tag, channel, handover_fd, counts, rules, *sockets = map(int, arguments)
     ignore_signals()
     # Leave the terminal's process group, so that a signal from the terminal reaches the parent only.
     os.setsid()
@@ -171,8 +176,16 @@ def main(arguments: Sequence[str]) -> None:
         ListeningSocket(socket.socket(fileno=descriptor), rule)
         for descriptor, rule in zip(sockets, handover.rules, strict=True)
     ]
-    balance = Balance(counts, number)
-    worker = Worker(number, IdSource(tag), handover, listening, balance=balance, event_log=event_log, reactor=reactor)
+    worker = Worker(
+        number,
+        IdSource(tag),
+        handover,
+        listening,
+        balance=Balance(counts, number),
+        shared_rules=SharedRules(rules),
+        event_log=event_log,
+        reactor=reactor,
+    )
     open_channel(reactor, socket.socket(fileno=channel), worker.channel)
     try:
         worker.startService()

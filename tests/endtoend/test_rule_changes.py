@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,78 @@ def test_broken_rules_change_nothing_and_mended_ones_are_taken_up_without_a_sign
     until(lambda: attempt(relay, sender="second@sender.test") == "550 5.7.1 second", what="the mended rules")
     assert len(relay.wait_for_events("rules")) == 1
     assert len(relay.events("trouble")) == 3
+
+
+def answers(relay, sender):
+    """Return the replies to a recipient in many sessions at a time, so that all workers have some."""
+    clients = [relay.client() for _ in range(20)]
+    found = set()
+    for client in clients:
+        client.ehlo()
+        client.mail(sender)
+        found.add(client.rcpt(TO))
+    for client in clients:
+        client.quit()
+    return found
+
+
+def test_all_workers_have_the_new_rules_and_one_that_starts_later_has_those_in_force(world, rules):
+    relay = world.relay(world.sink(), RULES_DIR=str(rules.parent), WORKERS="2")
+    relay.wait_for_events("started")
+    assert answers(relay, "first@sender.test") == {(550, b"5.7.1 first")}
+    rules.write_text(SECOND)
+    reload(relay)
+    until(lambda: answers(relay, "second@sender.test") == {(550, b"5.7.1 second")}, 5.0, what="the new rules")
+    assert len(relay.wait_for_events("rules")) == 1
+    rules.write_text(BROKEN)
+    reload(relay)
+    assert "2 mistakes" in relay.wait_for_events("trouble", 3)[0]["text"]
+    workers = relay.workers()
+    for number, pid in workers.items():
+        os.kill(pid, signal.SIGKILL)
+        until(lambda number=number, pid=pid: relay.workers().get(number, pid) != pid, what="the next process")
+    until(lambda: answers(relay, "second@sender.test") == {(550, b"5.7.1 second")}, what="the rules in force")
+    assert answers(relay, "first@sender.test") == {(250, b"2.1.5 recipient ok")}
+    assert relay.stop() == 0
+    assert relay.events("fault") == []
+
+
+def test_rules_may_come_and_go_in_a_directory_that_appears_after_the_start(world, tmp_path):
+    directory = tmp_path / "rules.d"
+    directory.mkdir()
+    relay = world.relay(world.sink(), RULES_DIR=str(directory))
+    assert attempt(relay, sender="first@sender.test") == "250"
+    (directory / "10-acl.toml").write_text(FIRST)
+    reload(relay)
+    assert relay.wait_for_events("rules")[0]["text"] == "1 rule in 1 file is in force"
+    assert attempt(relay, sender="first@sender.test") == "550 5.7.1 first"
+    (directory / "10-acl.toml").unlink()
+    reload(relay)
+    assert relay.wait_for_events("rules", 2)[1]["text"] == "no rules are in force"
+    assert attempt(relay, sender="first@sender.test") == "250"
+
+
+OFFICE = """\
+[smarthost.office]
+hosts = "127.0.0.1:9"
+user = "relay"
+password_env = "OFFICE_LOGIN"
+[[router]]
+recipient = "*@office.test"
+smarthost = "office"
+"""
+
+
+def test_a_worker_gets_the_passwords_of_rules_with_the_rules_and_not_by_its_environment(world, rules):
+    password = world.secret("correct-horse-office")
+    relay = world.relay(world.sink(), RULES_DIR=str(rules.parent), WORKERS="2", OFFICE_LOGIN=password)
+    relay.wait_for_events("started")
+    rules.write_text(OFFICE)
+    reload(relay)
+    relay.wait_for_events("rules")
+    before = relay.workers()
+    os.kill(before[2], signal.SIGKILL)
+    pid = until(lambda: {2: 0, **relay.workers()}[2] not in {0, before[2]} and relay.workers().get(2), what="a worker")
+    until(lambda: b"mta.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes(), what="its command")
+    assert b"OFFICE_LOGIN" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert relay.stop() == 0
