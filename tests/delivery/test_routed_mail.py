@@ -128,6 +128,7 @@ class WayTests(RoutedCase):
         new = self.hand_over("bob@b.test")
         assert self.statuses(new) == [Status.WAITING]
         finding.callback(Plan("mx.other.test", ()))
+        assert self.router.asked == [("b.test", MxOf("other.test"))]
         assert self.destinations() == ["mx.other.test"]
         assert self.rules_on("delivered") == ["20-routes.toml:1"]
 

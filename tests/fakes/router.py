@@ -15,11 +15,14 @@ class FakeRouter:
     def __init__(self) -> None:
         self.routings: dict[str, Routing] = {}
         self.slow: dict[str, Deferred[Routing]] = {}
+        #: What `resolve` was asked for.
+        self.asked: list[tuple[str, RouteChoice | None]] = []
 
     def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
         return None if domain in self.slow else self._routing(domain, choice)
 
     def resolve(self, domain: str, choice: RouteChoice | None = None) -> Deferred[Routing]:
+        self.asked.append((domain, choice))
         return self.slow[domain] if domain in self.slow else succeed(self._routing(domain, choice))
 
     def _routing(self, domain: str, choice: RouteChoice | None) -> Routing:
