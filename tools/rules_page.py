@@ -15,9 +15,8 @@ _BEGIN, _END = "<!-- keys -->\n", "<!-- /keys -->"
 
 
 def keys_table() -> str:
-    """Return the table of all keys of the kinds of rules that the relay has."""
-    keys = [key for key in KEYS if set(key.stages) & set(STAGES)]
-    lines = ("| key | rules | kind | value | meaning |", "|---|---|---|---|---|", *map(_row, keys))
+    """Return the table of all keys of rules and of smarthosts."""
+    lines = ("| key | rules | kind | value | meaning |", "|---|---|---|---|---|", *map(_row, KEYS))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -36,7 +35,7 @@ def _row(key: RuleKey) -> str:
 
 def _cells(key: RuleKey) -> Iterator[str]:
     yield f"`{key.name}`"
-    yield ", ".join(stage for stage in key.stages if stage in STAGES)
+    yield ", ".join(stage if stage in STAGES else f"{stage}.NAME" for stage in key.stages)
     yield key.role.value
     yield f"{key.form.value}: `{key.name} = {key.example}`"
     yield key.help

@@ -46,7 +46,9 @@ five seconds, and from no other address. Items are written as in `RELAY_NETWORKS
 `*` would let every client choose its address. See docs/load-balancer.md.""",
     "RULES_DIR": """\
 The files are TOML: tables `[[acl]]` refuse, defer or hold mail by client, login, sender, recipient, header or size,
-after `RELAY_NETWORKS` and `RELAY_DOMAINS` have accepted it; tables `[lists]` have names for lists. Links are followed.
+after `RELAY_NETWORKS` and `RELAY_DOMAINS` have accepted it; `[[rewrite]]` changes it, `[[router]]` decides where it
+goes, `[[transport]]` how it is carried, `[[retry]]` when it is tried again. Rules name `[lists]` and
+`[smarthost.NAME]`, whose password stands in a file of its own. Links are followed.
 Names that begin with a dot and other endings are not read. All mistakes in all files are reported together with those
 of the settings, with file and line. Limits: 200 files of 1 MiB, 2,000 rules, 100,000 entries of a list. Changes
 are taken up within 25 seconds, or at once on SIGHUP. `smtprelay config check` lists the rules. See docs/rules.md.""",

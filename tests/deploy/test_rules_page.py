@@ -16,7 +16,14 @@ from tests.deploy.pages import blocks
 
 PAGE = ROOT / "docs" / "rules.md"
 LISTS = "/etc/smtprelay/lists"
-BASE = {"QUEUE_DIR": "/nonexistent", "MAILNAME": "relay.example.com", "NET_DEV": "none0"}
+SECRETS = "/run/secrets"
+BASE = {
+    "QUEUE_DIR": "/nonexistent",
+    "MAILNAME": "relay.example.com",
+    "NET_DEV": "none0",
+    # The password of a smarthost on the page.
+    "NEWS_PASSWORD": "correct-horse",
+}
 _HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 _FILE_NAME = re.compile(r"# (\S+\.toml)\n")
 # A rule in a cell of the table: code with line breaks between its lines.
@@ -85,10 +92,14 @@ def run(command: str, environ: dict[str, str], rules: dict[str, str], folder: Pa
     lists.mkdir()
     for name in ("former-staff", "local_sender_blacklist"):
         (lists / name).write_text("# gone\ncarl@example.com\n*@spam.test\n")
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    for name in ("office", "news-user"):
+        (secrets / name).write_text("battery-staple\n")
     directory = folder / "rules.d"
     directory.mkdir()
     for name, text in rules.items():
-        (directory / name).write_text(text.replace(LISTS, str(lists)))
+        (directory / name).write_text(text.replace(LISTS, str(lists)).replace(SECRETS, str(secrets)))
     program, *words = shlex.split(command)
     assert program == "smtprelay"
     return CliRunner().invoke(main, words, env=BASE | {"RULES_DIR": str(directory)} | environ)
@@ -103,7 +114,7 @@ def test_an_example_is_explained_as_the_page_says(example: Example, tmp_path: Pa
     shown = iter(told.stdout.splitlines())
     # The page may leave lines out.
     assert [line for line in example.output if line not in shown] == [], told.output
-    refused = any(" refused " in line for line in example.output)
+    refused = any(" refused " in line or ": returned " in line for line in example.output)
     assert told.exit_code == int(refused), told.output
 
 
@@ -240,6 +251,15 @@ def test_the_words_of_a_mistake_are_those_of_the_relay(tmp_path: Path) -> None:
     told = run("smtprelay explain --from a@b.test --to c@d.test", {}, rules, tmp_path)
     assert told.exit_code == 2
     assert shown.rpartition("/")[2] in told.stderr
+
+
+def test_the_mistake_of_a_wrong_order_is_told_in_the_words_of_the_page(tmp_path: Path) -> None:
+    (text,) = (block.text for block in blocks(PAGE) if block.text.startswith("# 20-providers.toml\n"))
+    smarthosts, first, second = text.rsplit("[[router]]", 2)
+    rules = {"20-providers.toml": f"{smarthosts}[[router]]{second}\n[[router]]{first}"}
+    told = run("smtprelay explain --from a@b.test --to c@d.test", {}, rules, tmp_path)
+    (shown,) = (block.text.strip() for block in blocks(PAGE) if "can never apply" in block.text)
+    assert shown in told.stderr
 
 
 def test_the_settings_of_the_page_have_no_mistakes() -> None:
