@@ -13,7 +13,7 @@ from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
 from mta.config.rules.reading import read_current, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
-from mta.config.smarthost import read_smarthost
+from mta.config.smarthost import note_unused_direct_settings, read_smarthost
 from mta.config.sources import files
 from mta.config.sources.interfaces import interface_networks
 from mta.config.sources.macros import Macros
@@ -183,7 +183,7 @@ def _assemble(
     choice = read_smarthost(reader, macros, files.client_certificate(reader))
     aliases = files.aliases(reader)
     run_as = _run_as(reader, submission)
-    rules, rule_files = _rules(reader, root)
+    rules, rule_files = _rules(reader, root, choice.smarthost)
     stand_ins = _stand_ins(mailname, run_as, aliases, macros.path, choice.smarthost)
     return Settings(
         port=get(table.PORT),
@@ -270,10 +270,12 @@ def _effective_text(setting: Setting[Any], reader: SettingsReader) -> str:
     return setting.value_type.show(reader.get(setting))
 
 
-def _rules(reader: SettingsReader, root: Path) -> tuple[RuleBook | None, FileStates]:
+def _rules(reader: SettingsReader, root: Path, smarthost: Smarthost | None) -> tuple[RuleBook | None, FileStates]:
     book, files = read_current(reader, root)
     if book is None:
         notice_split_config(reader)
+    if smarthost and not (book and book.router and book.router.by_mx):
+        note_unused_direct_settings(reader)
     return book, files
 
 

@@ -93,11 +93,15 @@ def read_smarthost(
     return SmarthostChoice()
 
 
+def note_unused_direct_settings(reader: SettingsReader) -> None:
+    """Add a notice about each setting that counts for hosts by MX alone, because no mail goes to such hosts."""
+    _unused(reader, _DIRECT, "all mail goes to the smarthost")
+
+
 def _provider(
     reader: SettingsReader, macros: Macros, host: tuple[str, int], login: SmarthostLogin, aliases: str = ""
 ) -> SmarthostChoice:
     """Return a provider's host. `aliases` is the pattern of its hosts, by default the others beside this one."""
-    _unused(reader, _DIRECT, "all mail goes to the smarthost")
     providers = "Gmail, Microsoft 365 and Amazon SES"
     _unhonoured(reader, macros, {VERIFY_HOSTS}, f"the certificates of {providers} are always verified")
     _unhonoured(reader, macros, {PROTOCOL}, f"with {providers} the port determines the protocol")
@@ -111,7 +115,6 @@ def _provider(
 def _own_smarthost(
     reader: SettingsReader, macros: Macros, login: SmarthostLogin | None, certificate: tuple[Path, Path] | None
 ) -> SmarthostChoice:
-    _unused(reader, _DIRECT, "all mail goes to the smarthost")
     tls = _tls_rule(reader, macros, login)
     if tls is not TlsRule.VERIFY and not (login and login.grant):
         _unused(reader, (table.SMARTHOST_CA_FILE,), "the smarthost's certificate is not checked; see SMARTHOST_TLS")

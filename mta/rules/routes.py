@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mta.routing.choice import Fail, RouteChoice, ViaSmarthost
+from mta.routing.choice import Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.route import Smarthost
 from mta.rules.conditions import Condition, RecipientCondition, Rule
 from mta.rules.facts import Facts
@@ -49,6 +49,11 @@ class Routes:
         """The smarthosts that mail may go to, also those without a name, each once."""
         choices = (route.choice for route in self.rules)
         return tuple(dict.fromkeys(each.smarthost for each in choices if isinstance(each, ViaSmarthost)))
+
+    @property
+    def by_mx(self) -> bool:
+        """Whether a rule sends mail to the MX hosts of a domain."""
+        return any(isinstance(route.choice, MxOf) for route in self.rules)
 
     def choose(self, facts: Facts) -> RouteRule | None:
         """Return the rule that decides on `facts.recipient`, or None if no rule applies.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.setting import SettingsError, SettingsReader
+from mta.config.settings import read_settings
 from mta.config.smarthost import read_smarthost
 from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
 from mta.oauth.grants import ClientCredentials, RefreshToken
@@ -196,7 +197,6 @@ def test_a_setting_that_depends_on_another_has_no_effect_alone() -> None:
         "SES_PORT has no effect: SES_USER and SES_PASSWORD are not both set",
         "SMARTHOST_PORT has no effect: SMARTHOST_ADDRESS is not set",
     ]
-    assert notices(HOST, SMTPPORTOUT="26") == ["SMTPPORTOUT has no effect: all mail goes to the smarthost"]
 
 
 @pytest.mark.parametrize("tls", ["none", "opportunistic", "require"])
@@ -275,10 +275,19 @@ def test_authorities_have_no_effect_where_no_certificate_is_checked() -> None:
     assert notices(HOST, LOGIN, SMARTHOST_CA_FILE="/ca") == notices(GMAIL, SMARTHOST_CA_FILE="/ca") == []
 
 
-def test_settings_for_mx_hosts_have_no_effect_with_a_smarthost() -> None:
-    assert notices(HOST, PRIVATE_DESTINATIONS="allow") == [
-        "PRIVATE_DESTINATIONS has no effect: all mail goes to the smarthost"
-    ]
+@pytest.mark.parametrize("action", ["discard = true", "mx = true", "mx = 'a.test'"])
+def test_settings_for_mx_hosts_have_no_effect_with_a_smarthost_unless_a_rule_names_such_hosts(
+    tmp_path: Path, action: str
+) -> None:
+    (tmp_path / "r.toml").write_text(f"[[router]]\nrecipient = 'b.test'\n{action}\n")
+    for environ in (HOST, GMAIL):
+        given = {**environ, "SMTPPORTOUT": "26", "PRIVATE_DESTINATIONS": "allow", "RULES_DIR": str(tmp_path)}
+        found = read_settings(given, host_name=lambda: "host.test", networks=lambda _: (), root=tmp_path)
+        useless = [notice.partition(":")[0] for notice in found.notices if notice.endswith(" goes to the smarthost")]
+        assert useless == ([] if "mx" in action else [f"{name} has no effect" for name in _DIRECT])
+
+
+_DIRECT = ("SMTPPORTOUT", "PRIVATE_DESTINATIONS")
 
 
 O365 = {"O365_USER": "o", "O365_TENANT": "a.test", "O365_CLIENT_ID": "id", "O365_CLIENT_SECRET": "os"}
