@@ -12,11 +12,12 @@ from mta.cli.explain.parts import DecidingParts
 from mta.cli.explain.values import MailVerdict, Moment, Question
 from mta.inbound.policy import DomainCheck
 from mta.message.envelope import Envelope
+from mta.routing.choice import Fail
 from mta.rules.acl import Acl, Ruling
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule
 from mta.rules.explanation import AclDecision, AclExplanation, explain_acl
-from mta.rules.facts import Facts
+from mta.rules.facts import HOST_UNKNOWN, Facts, HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.limits import SmtpLimits
@@ -69,9 +70,9 @@ class _DryRun:
         return await self._decide_on_recipients(mail)
 
     async def _decide_on_recipients(self, mail: MailFrom) -> Verdicts:
-        judged = [await self._policy(text) for text in self._question.recipients]
-        permitted = tuple(dict.fromkeys(found for found in judged if isinstance(found, Address)))
         facts = self._facts(mail.sender)
+        judged = [await self._policy(text, facts) for text in self._question.recipients]
+        permitted = tuple(dict.fromkeys(found for found in judged if isinstance(found, Address)))
         explained = explain_acl(self._relay.book, facts, permitted)
         if (early := explained.mail.ruling) is not None:
             return Verdicts((self._ruled(Moment.MAIL, "", early, facts, permitted),))
@@ -106,7 +107,7 @@ class _DryRun:
             raise ProtocolRefusal(canned_replies.message_too_large(limits))
         return mail
 
-    async def _policy(self, text: str) -> MailVerdict | Address:
+    async def _policy(self, text: str, facts: Facts) -> MailVerdict | Address:
         """Return the refusal of a recipient by the policy, or its address."""
         try:
             found = parse_rcpt(_octets(f"TO:<{_bare(text)}>"), self._leniency, smtputf8=self._utf8)
@@ -114,11 +115,28 @@ class _DryRun:
             return MailVerdict(Moment.RCPT, text, refusal.reply, "")
         address = found.recipient.address
         verdict = self._relay.policy.recipient(self._client, address)
-        if verdict is None and self._relay.can_route(address):
-            verdict = await _checked(self._relay, address.domain)
-        if verdict is not None and not verdict.positive:
-            return MailVerdict(Moment.RCPT, str(address), verdict, "")
-        return address
+        if verdict is None:
+            return await self._checked(address, facts)
+        return address if verdict.positive else MailVerdict(Moment.RCPT, str(address), verdict, "")
+
+    async def _checked(self, address: Address, facts: Facts) -> MailVerdict | Address:
+        """Return the refusal of a stranger's recipient whose mail can go nowhere, or its address."""
+        book = self._relay.book
+        routes = None if book is None else book.router
+        try:
+            route = None if routes is None else routes.choose(replace(facts, recipient=address))
+        except HostNotLookedUp:
+            return MailVerdict(Moment.RCPT, str(address), HOST_UNKNOWN, "")
+        choice = None if route is None else route.choice
+        if not self._relay.can_resolve(address, choice):
+            return address
+        found: Deferred[Reply] = Deferred()
+        DomainCheck(self._relay.router)(address.domain, found.callback, choice)
+        verdict = await found
+        if verdict.positive:
+            return address
+        rule = str(route.rule) if route is not None and isinstance(choice, Fail) else ""
+        return MailVerdict(Moment.RCPT, str(address), verdict, "", rule)
 
     def _on_recipient(self, address: Address, found: AclDecision, facts: Facts) -> MailVerdict:
         """Return the decision of the rules on a recipient that the policy has permitted."""
@@ -182,13 +200,6 @@ def _without(book: RuleBook | None, rule: Rule) -> RuleBook | None:
 def _words(ruling: Ruling) -> str:
     """Return the decision of a rule that refuses or holds, in words."""
     return f"held by {ruling.rule}" if ruling.refusal is None else f"{ruling.refusal} by {ruling.rule}"
-
-
-async def _checked(relay: DecidingParts, domain: str) -> Reply:
-    """Return the reply to RCPT that depends on the routing of a domain."""
-    found: Deferred[Reply] = Deferred()
-    DomainCheck(relay.router)(domain, found.callback)
-    return await found
 
 
 def _refused(moment: Moment, reply: Reply) -> Verdicts:

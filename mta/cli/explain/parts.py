@@ -15,6 +15,7 @@ from mta.delivery.route_rules import RouteRules
 from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.sender_rule import SenderRule
+from mta.routing.choice import Discard, Fail, MxOf, RouteChoice
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
@@ -59,6 +60,12 @@ class DecidingParts:
     def can_route(self, address: Address) -> bool:
         """Return whether the route of an address can be found now: with the DNS, or without asking it."""
         return self.dns or (address.is_literal and self.settings.smarthost is None)
+
+    def can_resolve(self, address: Address, choice: RouteChoice | None) -> bool:
+        """Return whether the hosts of a choice can be found now: with the DNS, or without asking it."""
+        if choice is None:
+            return self.can_route(address)
+        return self.dns or isinstance(choice, Discard | Fail) or (address.is_literal and choice == MxOf())
 
     def leniency(self, client: Client) -> Leniency:
         """Return the leniency with which the relay reads the commands of a client."""

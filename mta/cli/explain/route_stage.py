@@ -49,7 +49,7 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
     verdict = RouteVerdict(recipient, way.kind, way.words, way.hosts, way.setting, smarthost=way.smarthost)
     if isinstance(choice, Discard | Fail):
         return replace(verdict, failed=isinstance(choice, Fail))
-    if not _can_resolve(address, choice, relay):
+    if not relay.can_resolve(address, choice):
         return verdict
     routing = await relay.router.resolve(address.domain, choice)
     match routing:
@@ -78,12 +78,6 @@ def _with_rules(verdict: RouteVerdict, address: Address, envelope: Envelope, rel
     otherwise = str(_way(address, None if other is None else other.choice, relay))
     by = "" if other is None else f" by {other.rule}"
     return replace(verdict, rule=str(found.chosen.rule), otherwise=otherwise + by, passed_over=passed_over)
-
-
-def _can_resolve(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> bool:
-    """Whether the hosts can be found now: with the DNS, or without asking it."""
-    by_literal = address.is_literal and choice == MxOf()
-    return by_literal or (relay.can_route(address) if choice is None else relay.dns)
 
 
 def _local(recipient: str, domain: str, relay: DecidingParts) -> RouteVerdict:

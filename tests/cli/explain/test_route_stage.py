@@ -82,6 +82,17 @@ def router_lines(told: Result) -> list[str]:
     return [line[11:] for line in lines[begin:end]]
 
 
+def test_a_stranger_is_told_what_the_router_rules_make_of_the_recipient(directory: Path) -> None:
+    relayed = {"RELAY_DOMAINS": "partner.test;x.gone.test"}
+    stranger = ("--from", "x@y.test", "--client", STRANGER)
+    moved = explain(directory, *stranger, "--to", "a@x.gone.test", **relayed)
+    assert "refused at RCPT: 550 5.1.2 this domain has moved; by 20.toml:11" in moved.stdout
+    assert moved.exit_code == 1
+    # The DNS has no such domain.
+    partner = explain(directory, *stranger, "--to", "a@partner.test", "--dns", **relayed)
+    assert "acl        accepted: partner.test is in RELAY_DOMAINS" in partner.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
