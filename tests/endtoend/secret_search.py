@@ -26,6 +26,8 @@ COMMANDS = [
     ("config", "show"),
     ("config", "check"),
     ("config", "explain"),
+    ("explain", "--from", "ann@a.test", "--to", "bob@b.test"),
+    ("explain", "--from", "ann@a.test", "--to", "bob@b.test", "--json"),
     ("queue", "list", "--all"),
     ("queue", "list", "--json"),
     ("queue", "summary"),
@@ -35,6 +37,8 @@ COMMANDS = [
 _SHORTEST = 8
 _SECRET_NAMES = [setting.name for setting in SETTINGS if setting.secret]
 _SECRET_FIELDS = {"client_secret", "refresh_token", "assertion", "code", "device_code"}
+# A key of a smarthost in a file of rules, with its value.
+_RULES_SECRET = re.compile(r"""(?m)^\s*password_(file|env)\s*=\s*["']([^"']+)["']""")
 # The part of a line of users behind the name: up to a list of senders, or a further field of Dovecot's.
 _USERS_SECRET = re.compile(r"(?m)^[^#:|\s][^:|]*[:|](?:\{[A-Z0-9.-]+\})?([^\s:]+)")
 
@@ -101,6 +105,17 @@ def of_settings(daemon: Daemon) -> Iterator[str]:
             yield text.strip()
 
 
+def of_rules(daemon: Daemon) -> Iterator[str]:
+    """Yield the passwords of the smarthosts in the files of rules of a relay."""
+    directory = daemon.environment.get("RULES_DIR", "")
+    for file in sorted(Path(directory).glob("*.toml")) if directory else ():
+        for kind, value in _RULES_SECRET.findall(file.read_text(errors="replace")):
+            if kind == "env":
+                yield daemon.environment.get(value, "")
+            elif Path(value).is_file():
+                yield Path(value).read_text(errors="replace").strip()
+
+
 def _lines_of_key(text: str) -> list[str]:
     """Return the lines of the private key of a service account, without its frame."""
     try:
@@ -130,7 +145,7 @@ def search(
     Their own secrets, those of the sinks and those of the token endpoints are sought too. Only the file in which a
     relay keeps its tokens may hold some.
     """
-    known = {*secrets, *(each for relay in relays for each in of_settings(relay))}
+    known = {*secrets, *(each for relay in relays for each in (*of_settings(relay), *of_rules(relay)))}
     known |= {each for sink in sinks for each in of_sink(sink)}
     known |= {each for endpoint in endpoints for each in of_endpoint(endpoint)}
     sought = {secret for secret in known if len(secret) >= _SHORTEST}

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import signal
 import subprocess
 import traceback
 from collections.abc import Iterator
@@ -59,14 +60,21 @@ def echo(text: str) -> str:
 
 
 PLAIN = f"\0{VALUE['SMARTHOST_USER']}\0{VALUE['SMARTHOST_PASSWORD']}"
+
+
 # The answers of the smarthost at one attempt after the other.
-REFUSALS = [
-    Rule("STARTTLS", "454 4.7.0 not now", times=1),
-    Rule("AUTH", echo(VALUE["SMARTHOST_PASSWORD"]), times=1),
-    Rule("AUTH", "535 5.7.8 no " + PLAIN.replace("\0", " "), times=1),
-    Rule("AUTH", f"535 5.7.8 {base64.b64encode(PLAIN.encode()).decode()}", times=1),
-    Rule("AUTH", f"334 {base64.b64encode(PLAIN.encode()).decode()}", times=1),
-]
+def login_refusals() -> list[Rule]:
+    """Return the answers of a server that repeats the login which it refuses."""
+    encoded = base64.b64encode(PLAIN.encode()).decode()
+    return [
+        Rule("AUTH", echo(VALUE["SMARTHOST_PASSWORD"]), times=1),
+        Rule("AUTH", "535 5.7.8 no " + PLAIN.replace("\0", " "), times=1),
+        Rule("AUTH", f"535 5.7.8 {encoded}", times=1),
+        Rule("AUTH", f"334 {encoded}", times=1),
+    ]
+
+
+REFUSALS = [Rule("STARTTLS", "454 4.7.0 not now", times=1), *login_refusals()]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +113,60 @@ def test_a_login_that_fails_tells_no_secret(world, tmp_path, more, mechanisms, r
         assert not any(map(is_read_by_others, processes(relay)))
     assert relay.stop() == 0
     assert leaks(relay.child.text.encode(), *on_disk(relay.queue_dir)) == []
+
+
+RULES = """\
+[smarthost.office]
+hosts = "127.0.0.1:{port}"
+ca_file = "{ca_file}"
+user_file = "{user_file}"
+{password}
+[smarthost.unused]
+hosts = "127.0.0.1:1"
+user = "{user}"
+password_file = "{password_file}"
+
+[[router]]
+smarthost = "office"
+"""
+
+
+@pytest.mark.parametrize("more", [{}, {"LOG_FORMAT": "text", "WORKERS": "2"}], ids=["one process", "several workers"])
+def test_a_login_of_rules_that_fails_tells_no_secret(world, tmp_path, more):
+    user, password = VALUE["SMARTHOST_USER"], VALUE["SMARTHOST_PASSWORD"]
+    echoes = login_refusals()
+    server = tuple(map(str, ROOT.leaf(["localhost"], ["127.0.0.1"]).write(tmp_path, "sink")))
+    sink = world.sink(*echoes, tls=server, users={user: password}, mechanisms=("PLAIN",))
+    files = {"user_file": tmp_path / "user", "password_file": tmp_path / "password"}
+    for file, text in zip(files.values(), (user, password), strict=True):
+        file.write_text(text)
+    directory = tmp_path / "rules.d"
+    directory.mkdir()
+    rules = directory / "20-routes.toml"
+    places = {**files, "user": user, "port": sink.port, "ca_file": ROOT.write(tmp_path)}
+    rules.write_text(RULES.format(**places, password='password_env = "OFFICE_WORD"'))
+    relay = world.relay(sink, RULES_DIR=str(directory), OFFICE_WORD=password, VERBOSE="true", **more)
+    relay.submit(mail(), TO)
+    for count in range(1, len(echoes) + 1):
+        until(lambda count=count: len(DEFERRED.findall(relay.child.text)) >= count, what=f"deferral {count}")
+        commands(relay, ("queue", "retry", "--all"))
+    # A password in the place of each value.
+    for wrong in (
+        f'password = "{password}"',
+        f"password_file = {password}",
+        f'password_file = "{password}"',
+        f'password_env = "{password}"',
+        f'password_file = ["{password}"]',
+        f'ca_file = "{password}"',
+    ):
+        troubles = relay.child.text.count("are not taken up")
+        rules.write_text(RULES.format(**places, password=wrong))
+        os.kill(relay.child.pid, signal.SIGHUP)
+        until(lambda known=troubles: relay.child.text.count("are not taken up") > known, what="mistakes")
+        assert leaks(*said(relay)) == []
+    assert leaks(*on_disk(relay.queue_dir)) == []
+    assert leaks(*(of_process(pid, "cmdline") for pid in processes(relay))) == []
+    assert leaks(*(of_process(pid, "environ") for pid in relay.workers().values())) == []
 
 
 def wrong_settings(pair: str, folder: Path) -> list[dict[str, str]]:

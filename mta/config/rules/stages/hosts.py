@@ -60,7 +60,7 @@ class OpenHosts:
     def _read_ca_file(self, key: RuleKey, entry: TableEntry) -> Path:
         path = text_of(key, entry)
         if not path.startswith("/") or "\0" in path:
-            raise RuleValueError(f"{shown(path)} is no path, which begins with /; {key.name} = {key.example}")
+            raise RuleValueError(f"this is not the path of a file, which begins with /; {key.name} = {key.example}")
         self._secrets.record.note(path)
         if problem := authorities_problem(Path(path)):
             raise RuleValueError(f"{path}: {problem}")

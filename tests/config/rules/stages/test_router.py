@@ -210,7 +210,7 @@ def test_a_login_without_the_proof_of_the_name_is_told(tls: str) -> None:
         ("mx = true\ntls = 'verify'", "1: tls belongs to hosts, and this rule has none"),
         ("hosts = 'a.test'\ntls = true", "3: tls: true is not one of verify, require, opportunistic, none"),
         ("hosts = 'a.test'\ntls = 'verfy'", "3: tls: 'verfy' is not one of"),
-        ("hosts = 'a.test'\nca_file = 'ca.pem'", "3: ca_file: 'ca.pem' is no path, which begins with /"),
+        ("hosts = 'a.test'\nca_file = 'ca.pem'", "3: ca_file: this is not the path of a file, which begins with /"),
         ("hosts = 'a.test'\nca_file = '/nowhere'", "3: ca_file: /nowhere: there is no such file"),
         ("hosts = 'a.test'\nuser = 'x'", "3: user belongs to [smarthost.NAME], not to [[router]]"),
         ("hosts = 'a.test'\nhelo = 'x'", "3: helo belongs to [[acl]], not to [[router]]"),
