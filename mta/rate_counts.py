@@ -53,8 +53,9 @@ class RateCounts:
         self._usages: OrderedDict[Counted, _Usage] = OrderedDict()
         self._entries = 0
 
-    def __len__(self) -> int:
-        """Return the number of counts that are kept."""
+    @property
+    def kept(self) -> int:
+        """The number of counts that are kept."""
         return len(self._usages)
 
     def has_room(self, counted: Counted) -> bool:

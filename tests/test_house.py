@@ -245,6 +245,8 @@ MAY_IMPORT = {
         "mta.delivery.destinations.window",
         "mta.delivery.rates",
         "mta.delivery.replies.throttle_table",
+        "mta.rate",
+        "mta.rate_counts",
     },
     "mta.queue": {"mta.message"},
     "mta.queue.disk": {"mta.queue.interface", "mta.queue.errors"},

@@ -55,7 +55,7 @@ def test_room_is_kept_for_mail_under_way():
 def test_a_question_is_no_use():
     counts = RateCounts(Clock())
     counts.has_room(of("a"))
-    assert len(counts) == 0
+    assert counts.kept == 0
 
 
 def test_the_counts_that_were_used_the_longest_ago_are_forgotten():
@@ -65,7 +65,7 @@ def test_the_counts_that_were_used_the_longest_ago_are_forgotten():
     for number in range(MAX_COUNTS - 1):
         counts.count(of(f"{number}"))
         counts.count(of("first"))
-    assert len(counts) == MAX_COUNTS
+    assert counts.kept == MAX_COUNTS
     assert not counts.has_room(of("first"))
     assert counts.has_room(of("old"))
     # Its room is not kept any longer, and to give it back does no harm.
@@ -84,7 +84,7 @@ def test_the_entries_of_all_counts_are_bounded():
             clock.now = 86400 / ENTRIES_EACH * step
             counts.count(of(f"{number}", rate=many))
         clock.now = 0.0
-    assert MAX_ENTRIES // (ENTRIES_EACH + 2) <= len(counts) <= MAX_ENTRIES // ENTRIES_EACH
+    assert MAX_ENTRIES // (ENTRIES_EACH + 2) <= counts.kept <= MAX_ENTRIES // ENTRIES_EACH
 
 
 def test_other_processes_are_told_and_count_too():

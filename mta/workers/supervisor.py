@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -13,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mta.delivery.destinations.window import WindowLimits
 from mta.workers.process import End, Launch, OutputSinks, WorkerProcess
+from mta.workers.shared_counts import COUNTED
 from mta.workers.window_broker import WindowBroker
 
 # Checks of the heartbeats in the time that a worker may be silent.
@@ -201,11 +203,17 @@ class Supervisor(Service):
         if worker is not None:
             worker.channel.send(verb, *arguments)
 
+    def _pass_on(self, number: int, *arguments: object) -> None:
+        """Tell the mail that a worker has counted to the others."""
+        for worker in self._workers.values():
+            if worker.number != number:
+                worker.channel.send(COUNTED, *arguments)
+
     def _start(self, number: int) -> None:
         self._timers.pop(number, None)
-        worker = WorkerProcess(
-            number, self, self._sinks, self._reactor, self._broker.handlers(number, self._wall_clock)
-        )
+        handlers = self._broker.handlers(number, self._wall_clock)
+        handlers[COUNTED] = partial(self._pass_on, number)
+        worker = WorkerProcess(number, self, self._sinks, self._reactor, handlers)
         try:
             self._launch.start(self._reactor, worker)
         except OSError as error:

@@ -38,6 +38,7 @@ from mta.tls.server import ServerCertificate
 from mta.users.users import UsersError
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
+from mta.workers.shared_counts import SharedCounts
 from mta.workers.shared_rules import SharedRules
 from mta.workers.window_client import SharedWindows
 
@@ -77,13 +78,15 @@ class Worker(MultiService):
         self._event_log = event_log
         self._reactor = reactor
         self._heartbeat: IDelayedCall | None = None
+        self._counts: SharedCounts | None = None
         self.channel = Channel({}, ended=self.stop, trouble=event_log.trouble)
 
     def startService(self) -> None:
         """Start the relay, and tell the parent when it listens. Raises QueueError, DkimKeyError or UsersError."""
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
-        self.channel.handlers.update(windows.handlers())
+        counts = self._counts = SharedCounts(self._reactor, self.channel.send)
+        self.channel.handlers.update(windows.handlers() | counts.handlers())
         rules = CurrentRules(self._shared_rules.read())
         self.channel.handlers["rules"] = lambda: rules.replace(self._shared_rules.read())
         context = RelayContext(
@@ -99,6 +102,7 @@ class Worker(MultiService):
             rules=rules,
             client_certificate=self._client_certificate(),
             windows=windows.new,
+            rate_counts=counts.counts,
             balance=self._balance,
         )
         relay = Relay(context)
@@ -111,6 +115,8 @@ class Worker(MultiService):
     def stopService(self) -> Any:
         """Stop the heartbeats and the relay."""
         self._balance.leave(self._number)
+        if self._counts is not None:
+            self._counts.close()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             self._heartbeat = None

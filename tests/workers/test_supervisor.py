@@ -109,6 +109,12 @@ class SupervisorTests(SynchronousTestCase):
             self.supervisor.reload()
             self.assertEqual(process.told[-1], b'["reload"]')
 
+    def test_the_mail_that_a_worker_has_counted_is_told_to_the_others(self):
+        one, two = self.begin()
+        one.says(b'["counted","digest","app","messages"]')
+        self.assertEqual(one.told, [])
+        self.assertEqual(two.told, [b'["counted","digest","app","messages"]'])
+
     def test_a_worker_that_is_killed_starts_again_at_once_and_one_line_says_so(self):
         one, _ = self.begin()
         self.clock.advance(30)
