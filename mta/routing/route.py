@@ -81,6 +81,10 @@ class Smarthost:
     #: Whether the hosts that get the credentials are shown the client certificate of the relay too.
     client_certificate: bool = False
 
+    def __hash__(self) -> int:
+        # A part of the fields is enough, and that of all is slow: plans are cached by smarthost.
+        return hash((self.name, self.hosts))
+
     @property
     def lists_hosts(self) -> bool:
         """Whether a rule lists its hosts, so that it has no name but theirs."""

@@ -100,7 +100,7 @@ class MailRouter:
     def _key(self, domain: str, way: _Way) -> _Key:
         if self._by_domain:
             return domain, way
-        return _ALL if way == self._rules.smarthost else way
+        return _ALL if way is self._rules.smarthost else way
 
     async def _resolve(self, domain: str, way: _Way, key: _Key) -> Routing:
         plans, carriage_of = self._plans, self._carriage_of
