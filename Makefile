@@ -8,7 +8,7 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: kills soak run test test-all check docs fuzz bench image-test systemd-test power-loss disk-faults
+.PHONY: kills rule-swaps soak run test test-all check docs fuzz bench image-test systemd-test power-loss disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -59,6 +59,11 @@ disk-faults: $(VENV)/installed
 # Kills the daemon under load, at times chosen by a seed: about two seconds a cycle. RELAY_SEED=... repeats a run.
 kills: $(VENV)/installed
 	RELAY_KILLS=$(or $(CYCLES),300) $(BIN)/pytest tests/endtoend/test_kill.py
+
+# Replaces the rules of a daemon under load, CYCLES times with one process and with two workers: about five minutes each.
+# RELAY_SEED=... repeats a run.
+rule-swaps: $(VENV)/installed
+	RELAY_SWAPS=$(or $(CYCLES),1000) $(BIN)/pytest -s tests/survival/test_rule_swaps.py
 
 # Runs the daemon at half its top rate with 1 % of all faults, some minutes longer than MINUTES. RATE=... messages a second
 # skips the measurement of the top rate. Status 0 means no loss and flat memory. Samples go to .cache/soak.
