@@ -37,9 +37,11 @@ OTHER_NAMES = {
     "RUNTIME_DIRECTORY",
     "TLS_AES_256_GCM_SHA384",
     "CODE_OF_CONDUCT",
+    "OFFICE_PASSWORD",
+    "NEWS_PASSWORD",
 }
 # These pages also mention Exim's names, and have tests of their own.
-EXIM_PAGES = {"migrating.md", "configuration.md", "container.md"}
+EXIM_PAGES = {"migrating.md", "rules-migrating.md", "configuration.md", "container.md"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
