@@ -45,9 +45,14 @@ class TransportRule:
         return tuple(name for name in SETTINGS if getattr(self.settings, name) not in (None, ()))
 
     @property
+    def shown(self) -> dict[str, str]:
+        """Its settings by their keys, as an operator writes them, without quotes."""
+        return {_KEYS.get(name, name): _shown(getattr(self.settings, name)) for name in self.given}
+
+    @property
     def words(self) -> tuple[str, ...]:
-        """Its settings as an operator writes them, without quotes: `connections 2`."""
-        return tuple(f"{_KEYS.get(name, name)} {_shown(getattr(self.settings, name))}" for name in self.given)
+        """Its settings in words: `connections 2`."""
+        return tuple(f"{key} {value}" for key, value in self.shown.items())
 
     @property
     def tells_apart(self) -> bool:

@@ -19,6 +19,7 @@ from mta.cli.explain.render import as_lines, as_object
 from mta.cli.explain.retry_stage import decide_retry
 from mta.cli.explain.rewrite_stage import decide_rewrite
 from mta.cli.explain.route_stage import decide_route
+from mta.cli.explain.transport_stage import asks_for_unknown_hosts, decide_transport
 from mta.cli.explain.trust import Lookups
 from mta.cli.explain.values import Explanation, Question
 from mta.config.settings import Settings, read_settings
@@ -27,7 +28,7 @@ from mta.daemon.parts.lookups import trust_lookup
 from mta.dns.answers import Resolver
 from mta.dns.resolver import make_resolver
 from mta.inbound.networks import client_address
-from mta.rules.conditions import HeaderCondition, SizeCondition
+from mta.rules.conditions import HeaderCondition, OverCondition, SizeCondition
 from mta.users.users import Users
 from mta.users.users_file import User
 
@@ -134,9 +135,20 @@ def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanat
 async def _decide(question: Question, relay: DecidingParts) -> Explanation:
     acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
     envelope = acl.envelope
-    routes = [await decide_route(each.address, envelope, relay) for each in envelope.recipients] if envelope else []
-    retries = decide_retry(acl, relay)
-    return Explanation(acl.decisions, rewritten, tuple(routes), retries, tuple(_hints(question, relay)))
+    addresses = [each.address for each in envelope.recipients] if envelope else []
+    routes = [await decide_route(address, envelope, relay) for address in addresses] if envelope else []
+    carried = [decide_transport(*each, relay) for each in zip(addresses, routes, strict=True)]
+    hints = [*_hints(question, relay)]
+    if asks_for_unknown_hosts(routes, relay):
+        hints.append("[[transport]] rules ask for host, and MX hosts are not looked up; --dns looks them up")
+    return Explanation(
+        acl.decisions,
+        rewritten,
+        tuple(routes),
+        tuple(each for each in carried if each is not None),
+        decide_retry(acl, relay),
+        tuple(hints),
+    )
 
 
 async def _look_up(resolver: Resolver, names: Iterable[str]) -> Lookups:
@@ -158,6 +170,8 @@ def _hints(question: Question, relay: DecidingParts) -> Iterator[str]:
     fields = dict.fromkeys(each.key for each in conditions if isinstance(each, HeaderCondition))
     if fields and not question.header:
         yield f"rules ask for {', '.join(fields)}, and the message has no header; give it by --header"
+    if any(isinstance(each, OverCondition) for each in conditions):
+        yield "rules limit rates (over), and here no mail was sent before; the running relay counts"
     if any(isinstance(each, SizeCondition) for each in conditions) and not question.size:
         yield "rules ask for larger, and the message has no size; give it by --size"
 

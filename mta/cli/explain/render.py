@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from mta.cli.explain.values import Explanation, MailVerdict, Moment, RetryVerdict, RouteVerdict
+from mta.cli.explain.values import Explanation, MailVerdict, Moment, RetryVerdict, RouteVerdict, TransportVerdict
 
 _STAGE_WIDTH = 11
 _MAX_PASSED_OVER = 10
@@ -24,6 +24,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     if explanation.router:
         yield from _stage("router", _merged((each.recipient, _route_words(each)) for each in explanation.router))
         yield from _passed_over(explanation.router)
+        yield from _stage("transport", _merged((each.recipient, _carried(each)) for each in explanation.transport))
         yield from _stage("retry", _retry_lines(explanation.retry))
     for hint in explanation.hints:
         yield f"note: {hint}"
@@ -36,6 +37,7 @@ def as_object(explanation: Explanation) -> dict[str, object]:
         "acl": [_acl_object(each) for each in explanation.acl],
         "rewrite": [{"rule": each.rule, "changes": list(each.changes)} for each in explanation.rewrite],
         "router": [_route_object(each) for each in explanation.router],
+        "transport": [_transport_object(each) for each in explanation.transport],
         "retry": [_retry_object(each) for each in explanation.retry],
         "hints": list(explanation.hints),
     }
@@ -78,6 +80,14 @@ def _route_words(decision: RouteVerdict) -> str:
     if decision.rule:
         return f"{decision.rule}: {words}; without that rule: {decision.otherwise}"
     return f"no rule; {words}" if decision.passed_over else words
+
+
+def _carried(decision: TransportVerdict) -> str:
+    parts = (
+        f"{', '.join(f'{key} {value}' for key, value in settings.items())} ({rule})"
+        for rule, settings in decision.parts
+    )
+    return "; ".join(parts) or "no rule"
 
 
 def _retry_lines(decisions: Iterable[RetryVerdict]) -> Iterator[str]:
@@ -124,6 +134,13 @@ def _route_object(decision: RouteVerdict) -> dict[str, object]:
         "passed_over": list(decision.passed_over),
         "returned": decision.failed,
         "text": decision.words,
+    }
+
+
+def _transport_object(decision: TransportVerdict) -> dict[str, object]:
+    return {
+        "recipient": decision.recipient,
+        "settings": [{"rule": rule, **settings} for rule, settings in decision.parts],
     }
 
 

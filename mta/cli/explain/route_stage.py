@@ -8,6 +8,7 @@ from mta.config.summary import describe_local_delivery
 from mta.message.envelope import Envelope
 from mta.message.outcome import Failed, TryLater
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
+from mta.routing.hostpatterns import host_address
 from mta.routing.route import Local, Smarthost
 from mta.rules.explanation import RouteDecision, explain_route
 from mta.smtp.address import Address, bracketed, literal_ip
@@ -25,6 +26,7 @@ class _Way:
     #: The setting or table that has the hosts, or "".
     setting: str = ""
     smarthost: str = ""
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the words with the setting."""
@@ -46,7 +48,9 @@ async def decide_route(address: Address, envelope: Envelope, relay: DecidingPart
 async def _route(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> RouteVerdict:
     """Return the route of mail by the choice of a rule, or by the settings alone."""
     recipient, way = str(address), _way(address, choice, relay)
-    verdict = RouteVerdict(recipient, way.kind, way.words, way.hosts, way.setting, smarthost=way.smarthost)
+    verdict = RouteVerdict(
+        recipient, way.kind, way.words, way.hosts, way.setting, names=way.names, smarthost=way.smarthost
+    )
     if isinstance(choice, Discard | Fail):
         return replace(verdict, failed=isinstance(choice, Fail))
     if not relay.can_resolve(address, choice):
@@ -62,7 +66,9 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
         case Discard():
             return replace(verdict, words="discarded", hosts=())
     labels = tuple(route.label for route in routing.routes)
-    return replace(verdict, words=f"{way.words}: {', '.join(labels)}" if relay.dns else way.words, hosts=labels)
+    names = tuple(dict.fromkeys(route.host for route in routing.routes))
+    words = f"{way.words}: {', '.join(labels)}" if relay.dns else way.words
+    return replace(verdict, words=words, hosts=labels, names=names)
 
 
 def _with_rules(verdict: RouteVerdict, address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:
@@ -101,17 +107,18 @@ def _way(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> 
     if smarthost is None:
         return _by_mx(address, None, relay)
     hosts = _hosts(smarthost)
-    return _Way(RouteKind.SMARTHOST, f"the smarthost {', '.join(hosts)}", hosts, smarthost.place, _DEFAULT)
+    words = f"the smarthost {', '.join(hosts)}"
+    return _Way(RouteKind.SMARTHOST, words, hosts, smarthost.place, _DEFAULT, _names(smarthost))
 
 
 def _by_rule(smarthost: Smarthost) -> _Way:
     hosts = _hosts(smarthost)
     if smarthost.lists_hosts:
         # The hosts of a rule, whose place is told anyway.
-        return _Way(RouteKind.HOSTS, ", ".join(hosts), hosts, "", smarthost.name)
+        return _Way(RouteKind.HOSTS, ", ".join(hosts), hosts, "", smarthost.name, _names(smarthost))
     login = ", with its login" if smarthost.credentials is not None else ""
     words = f"the smarthost {smarthost.name}, {', '.join(hosts)}{login}"
-    return _Way(RouteKind.SMARTHOST, words, hosts, smarthost.place, smarthost.name)
+    return _Way(RouteKind.SMARTHOST, words, hosts, smarthost.place, smarthost.name, _names(smarthost))
 
 
 def _by_mx(address: Address, other: str | None, relay: DecidingParts) -> _Way:
@@ -124,3 +131,8 @@ def _by_mx(address: Address, other: str | None, relay: DecidingParts) -> _Way:
 
 def _hosts(smarthost: Smarthost) -> tuple[str, ...]:
     return tuple(f"{bracketed(host)}:{port}" for host, port in smarthost.hosts)
+
+
+def _names(smarthost: Smarthost) -> tuple[str, ...]:
+    """Return the names of the hosts as routes have them."""
+    return tuple(dict.fromkeys(host_address(host) or host.rstrip(".") for host, _ in smarthost.hosts))

@@ -90,6 +90,8 @@ class RouteVerdict:
     #: The setting that has decided, or the place of the smarthost in the rules, or "".
     setting: str = ""
     failed: bool = False
+    #: The names of these hosts.
+    names: tuple[str, ...] = ()
     #: The name of the smarthost, "default" for that of the settings, or "".
     smarthost: str = ""
     #: The rule that has decided, as `FILE:LINE "name"`, or "".
@@ -98,6 +100,15 @@ class RouteVerdict:
     otherwise: str = ""
     #: The rules that were asked and do not apply, each with the condition that is the reason.
     passed_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TransportVerdict:
+    """How the mail for a recipient is carried, as far as rules say."""
+
+    recipient: str
+    #: The rules, each as `FILE:LINE "name"` with the settings that it gives.
+    parts: tuple[tuple[str, dict[str, str]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,9 @@ class Explanation:
     rewrite: tuple[RewriteVerdict, ...]
     #: One for each recipient that is accepted, after the rules have changed the envelope.
     router: tuple[RouteVerdict, ...]
-    #: For each of these recipients.
+    #: For those of these recipients whose mail goes to other hosts, if there are rules about it.
+    transport: tuple[TransportVerdict, ...]
+    #: For each recipient in `router`.
     retry: tuple[RetryVerdict, ...]
     #: Remarks about facts that the question lacks.
     hints: tuple[str, ...] = ()

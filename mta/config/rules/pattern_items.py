@@ -38,6 +38,8 @@ class PatternItems:
     named: dict[str, list[PlacedItem]] = field(default_factory=dict)
     #: The lists in files that were read: their items by path.
     files: dict[str, list[PlacedItem]] = field(default_factory=dict)
+    #: The names of the smarthosts in tables [smarthost.NAME]. The values are not used.
+    smarthosts: dict[str, Any] = field(default_factory=dict)
     #: Lists of patterns that several conditions may share.
     compiled: dict[Hashable, Any] = field(default_factory=dict)
     #: The number of mistakes that were told.

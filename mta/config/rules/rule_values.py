@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mta.config.rules.keys.key import RuleKey, ValueForm
+from mta.config.rules.keys.table import did_you_mean
 from mta.config.rules.pattern_items import PatternItems, PlacedItem
 from mta.config.rules.toml_tables import TableEntry
 from mta.config.setting import shorten
@@ -31,6 +32,7 @@ from mta.rules.conditions import (
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 from mta.rules.patterns import ANY, AddressPattern, read_address_pattern, read_text_pattern
 from mta.rules.retries import ErrorCondition, read_error
+from mta.rules.transport import DEFAULT_SMARTHOST
 
 Pattern = TypeVar("Pattern")
 Patterns = TypeVar("Patterns")
@@ -102,7 +104,14 @@ class ValueReader:
 
     def smarthosts(self, entry: TableEntry, items: list[PlacedItem]) -> SmarthostCondition:
         """Return the condition on the smarthost."""
-        return SmarthostCondition(frozenset(self._items.read(entry.name, items, str)))
+        return SmarthostCondition(frozenset(self._items.read(entry.name, items, self._smarthost)))
+
+    def _smarthost(self, name: str) -> str:
+        known = self._items.smarthosts
+        if name != DEFAULT_SMARTHOST and name not in known:
+            hint = did_you_mean(name, (*known, DEFAULT_SMARTHOST))
+            raise ValueError(f"there is no [smarthost.{shorten(name, _SHOWN)}]{hint}")
+        return name
 
     def header(self, entry: TableEntry, items: list[PlacedItem]) -> HeaderCondition:
         """Return the condition on header fields. Raises RuleValueError."""

@@ -270,6 +270,7 @@ def test_the_json_tells_all_stages() -> None:
                 "text": "the MX hosts of b.test, port 25",
             }
         ],
+        "transport": [],
         "retry": [
             {
                 "recipient": "bob@b.test",

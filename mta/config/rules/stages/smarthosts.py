@@ -17,10 +17,10 @@ from mta.config.smarthost import LAX_LOGIN
 from mta.config.value_types import read_secret
 from mta.routing.route import Credentials, Smarthost, TlsRule
 from mta.rules.conditions import RulePlace
+from mta.rules.transport import DEFAULT_SMARTHOST
 
-#: The name of the smarthost of the settings in rules, and that of its destination in the log.
-DEFAULT = "default"
-_RESERVED = {DEFAULT, Smarthost((), TlsRule.VERIFY).name}
+# The name of the smarthost of the settings in rules, and that of its destination in the log.
+_RESERVED = {DEFAULT_SMARTHOST, Smarthost((), TlsRule.VERIFY).name}
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
 _USER, _PASSWORD = ("user", "user_file"), ("password_file", "password_env")
 
@@ -33,6 +33,7 @@ class Smarthosts:
         self._secrets = secrets
         #: By name; None for one that has mistakes.
         self.named: dict[str, Smarthost | None] = {}
+        items.smarthosts = self.named
 
     def read(self, source: RuleSource, table: TomlTable) -> None:
         """Read a table whose name begins with `smarthost`, and tell of its mistakes."""
@@ -67,7 +68,7 @@ class Smarthosts:
         """Return a smarthost; one that has mistakes has no hosts. Raises RuleValueError."""
         if name in self.named:
             return self.named[name] or Smarthost((), TlsRule.VERIFY, name=name)
-        if name == DEFAULT:
+        if name == DEFAULT_SMARTHOST:
             raise RuleValueError("the smarthost of the settings gets the mail for which no rule applies")
         hint = did_you_mean(name, self.named)
         raise RuleValueError(f"there is no [{SMARTHOST}.{shorten(name, 60)}]{hint}")

@@ -69,11 +69,13 @@ def test_every_setting_is_read():
         ('unless.recipient = "a.test"', ("b.test", ""), ("a.test", "")),
         ('host = "*.outlook.test"', ("a.test", "", "mx.outlook.test"), ("a.test", "", "mx.a.test")),
         ('smarthost = "default"', ("a.test", "smarthost", "smtp.test"), ("a.test", "")),
+        ('smarthost = ["office"]', ("a.test", "office", "smtp.test"), ("a.test", "smarthost", "smtp.test")),
         ('unless.smarthost = ["default"]', ("a.test", ""), ("a.test", "smarthost", "smtp.test")),
     ],
 )
 def test_conditions_are_read(condition: str, carried: tuple[str, ...], other: tuple[str, ...]):
-    text = f"[lists]\nours = ['ours.test']\n[[transport]]\n{condition}\nport = 2525\n"
+    named = "[lists]\nours = ['ours.test']\n[smarthost.office]\nhosts = 'smtp.test'\n"
+    text = f"{named}[[transport]]\n{condition}\nport = 2525\n"
     found = carriage(text, *carried)
     assert found
     assert found.port == 2525
@@ -91,6 +93,11 @@ def test_conditions_are_read(condition: str, carried: tuple[str, ...], other: tu
         ),
         ("recipient = '^.*@a\\.test'\nport = 25", "names more than a domain"),
         ('recipient = "<>"\nport = 25', "2: recipient: '<>' names more than a domain"),
+        (
+            'smarthost = ["default", "ofice"]\nport = 25\n[smarthost.office]\nhosts = "a.test"',
+            "2: smarthost = 'ofice': there is no [smarthost.ofice]; did you mean office?",
+        ),
+        ('unless.smarthost = "defalt"\nport = 25', "there is no [smarthost.defalt]; did you mean default?"),
         ("connections = 0", "2: connections: 0 is no whole number of 1 to 100, which stands without quotes"),
         ("connections = 101", "is no whole number of 1 to 100"),
         ('connections = "2"', "connections: '2' is no whole number of 1 to 100"),
