@@ -63,8 +63,8 @@ class Dispatcher:
     def _only_plan_by_rules(self, job: Job) -> Plan | None:
         (pending,) = job.claim.pending
         way = self._rules.way(job.claim.envelope, pending.recipient.address)
-        routing = None if way is None else self._router.cached(way.domain, way.choice)
-        if way is None or not isinstance(routing, Plan):
+        routing = None if way.open else self._router.cached(way.domain, way.choice)
+        if not isinstance(routing, Plan):
             return None
         if way.rule is not None:
             job.note_rule(way.rule, job.claim.pending)
@@ -88,18 +88,18 @@ class Dispatcher:
         self._start_groups(job, known)
 
     def _by_rules(self, job: Job) -> ByWay:
-        """Return the recipients by their ways, without those whose way is not known yet."""
+        """Return the recipients by their ways, without those whose way is open."""
         # By the identity of the rule, because its value is large.
         by_way: dict[tuple[str, int], tuple[Way, list[Pending]]] = {}
-        not_known: list[Pending] = []
+        waiting: list[Pending] = []
         for pending in job.claim.pending:
             way = self._rules.way(job.claim.envelope, pending.recipient.address)
-            if way is None:
-                not_known.append(pending)
+            if way.open and not isinstance(self._router.cached(way.domain), Local):
+                waiting.append(pending)
             else:
                 by_way.setdefault((way.domain, id(way.rule)), (way, []))[1].append(pending)
-        if not_known:
-            self._destinations.wait_for_host_name(self._group(job, not_known))
+        if waiting:
+            self._destinations.wait_for_host_name(self._group(job, waiting))
         return list(by_way.values())
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ class Way(NamedTuple):
     domain: str
     choice: RouteChoice | None = None
     rule: "Rule | None" = None
+    #: Whether it depends on a host name that is not looked up yet, so that it is the way of local mail at most.
+    open: bool = False
 
 
 def nobody(_address: str) -> bool:
@@ -59,18 +61,18 @@ class RouteRules:
         routes = self.routes
         return routes is not None and routes.asks_for_message
 
-    def way(self, envelope: Envelope, recipient: Address) -> Way | None:
-        """Return the way of a recipient; None if it depends on a host name that is not looked up yet."""
+    def way(self, envelope: Envelope, recipient: Address) -> Way:
+        """Return the way of a recipient."""
         routes = self.routes
         if routes is None:
             return Way(recipient.domain)
         try:
             return _way(recipient, self._choose(routes, envelope, recipient))
         except HostNotLookedUp:
-            return None
+            return Way(recipient.domain, open=True)
 
-    def ways(self, message: DueMessage) -> Sequence[Way | None]:
-        """Return the ways of a message's waiting recipients, as `way` does. They are missing without its envelope."""
+    def ways(self, message: DueMessage) -> Sequence[Way]:
+        """Return the ways of a message's waiting recipients; none if its envelope is missing and a rule asks for it."""
         routes = self.routes
         if routes is None:
             return [Way(domain) for domain in message.domains]

@@ -193,6 +193,12 @@ class UnknownHostTests(RoutedCase):
         assert self.statuses(new) == [Status.DELIVERED] * 2
         assert [state.attempts for state in self.entries()[0].recipients] == [1, 1]
 
+    def test_local_mail_does_not_wait_for_it(self) -> None:
+        self.router.routings = {"b.test": Local()}
+        self.start()
+        new = self.hand_over("bob@b.test")
+        assert self.statuses(new) == [Status.DELIVERED]
+
     def test_it_fails_at_the_end_of_the_schedule_as_any_other(self) -> None:
         self.start()
         new = self.hand_over("bob@b.test")

@@ -38,7 +38,7 @@ async def decide_route(address: Address, envelope: Envelope, relay: DecidingPart
     if relay.rules.is_local(address.domain):
         return _local(str(address), address.domain, relay)
     way = relay.route_rules.way(envelope, address)
-    if way is None:
+    if way.open:
         words = "waits until a host name in the rules is looked up"
         return RouteVerdict(str(address), RouteKind.UNDECIDED, words)
     verdict = await _route(address, way.choice, relay)

@@ -17,7 +17,7 @@ from mta.delivery.route_rules import RouteRules, Way
 from mta.message.envelope import Envelope
 from mta.message.outcome import ErrorKind, TryLater
 from mta.queue.interface import Claim, DeferralFilter, DueMessage
-from mta.routing.route import Plan, Router
+from mta.routing.route import Local, Plan, Router
 
 #: Returns when mail may come again, wall-clock seconds.
 NextTry = Callable[[], float]
@@ -240,7 +240,7 @@ class Destinations:
         """Return the time before which no recipient of a message can be tried; None if one can be tried now."""
         next_tries: list[NextTry] = []
         for way in self._rules.ways(message):
-            next_try = self._refusal_of_way(way) if way else partial(self._unknown_ways.next_try, message.created)
+            next_try = self._refusal_of_way(way, message.created)
             if next_try is None:
                 return None
             next_tries.append(next_try)
@@ -250,9 +250,11 @@ class Destinations:
         owed = self._owed(message)
         return min(until, owed) if owed > self._wall_clock() else None
 
-    def _refusal_of_way(self, way: Way) -> NextTry | None:
+    def _refusal_of_way(self, way: Way, created: float) -> NextTry | None:
         """Return a callable that gives the next retry time of mail on this way, or None if it can be tried now."""
         routing = self._router.cached(way.domain, way.choice)
+        if way.open and not isinstance(routing, Local):
+            return partial(self._unknown_ways.next_try, created)
         if routing is not None and not isinstance(routing, Plan):
             return None
         destination = None if routing is None else self._known.get(routing.destination)
