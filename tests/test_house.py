@@ -227,7 +227,7 @@ MAY_IMPORT = {
     }
     | _JOBS,
     "mta.delivery.rates": {"mta.rate", "mta.routing.carriage"},
-    "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.tls"})
+    "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.routing.carriage", "mta.tls"})
     - {"mta.file_stamp", "mta.queue.ids"},
     "mta.delivery.replies": {"mta.smtp", "mta.message.outcome", "mta.routing.route", "mta.tls.client"},
     "mta.delivery.local": {

@@ -27,6 +27,7 @@ from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.remote.interface import Connector
 from mta.delivery.remote.logins import TokensMissing
+from mta.delivery.remote.source import SourceTroubles
 from mta.delivery.replies.hints import ClearTextNotices
 from mta.delivery.reports import DsnReporter
 from mta.delivery.retry_policy import RetryPolicy
@@ -202,6 +203,7 @@ def _connector(
         in_flight,
         in_clear=in_clear,
         logins=tokens or TokensMissing(),
+        source_missing=SourceTroubles(context.event_log.trouble, context.reactor.seconds).tell,
     )
     connector = SmtpConnector(options)
     store = mail_store(settings.local_delivery)

@@ -5,6 +5,7 @@ it is due. From there on both are the same: `DeliveryService._deliver` is the wa
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -19,7 +20,6 @@ from mta.delivery.dispatch import Dispatcher
 from mta.delivery.job import Group, Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import LocalDelivery
-from mta.delivery.rates.leave import NewLeave
 from mta.delivery.remote.interface import Connector
 from mta.delivery.route_rules import RouteRules
 from mta.delivery.settle_retry import SettlementRetrier
@@ -28,6 +28,9 @@ from mta.delivery.task_group import TaskGroup
 from mta.dkim.signer import Signer
 from mta.queue.interface import Action, Claim, Queue, QueueId
 from mta.routing.route import Router
+
+if TYPE_CHECKING:
+    from mta.delivery.rates.leave import NewLeave
 
 
 class DeliveryService(Service):
@@ -46,7 +49,7 @@ class DeliveryService(Service):
         limits: DeliveryLimits | None = None,
         signer: Signer | None = None,
         rules: RouteRules | None = None,
-        new_leave: NewLeave | None = None,
+        new_leave: "NewLeave | None" = None,
     ) -> None:
         """`windows` makes the window of each destination, `new_leave` its leave to send if rules set a rate for it.
 

@@ -5,22 +5,22 @@ A destination that takes no connection costs one probe for all mail that waits. 
 """
 
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.feedback import Feedback
 from mta.delivery.destinations.host_limits import TRANSACTIONS_PER_CONNECTION, HostLimits
 from mta.delivery.destinations.pool import ConnectionPool
-from mta.delivery.destinations.rated import RatedSender, RatedWindow
 from mta.delivery.destinations.sender import GroupSender
 from mta.delivery.destinations.waiting import CoalescedCalls
 from mta.delivery.destinations.window import NewWindow
 from mta.delivery.job import Group
-from mta.delivery.rates.leave import Leave, NewLeave
-from mta.delivery.rates.terms import keys_of
 from mta.delivery.remote.interface import Connector
-from mta.routing.carriage import Carriage
 from mta.routing.route import Plan, Smarthost
+
+if TYPE_CHECKING:
+    from mta.delivery.rates.leave import Leave, NewLeave
+    from mta.routing.carriage import Carriage
 
 
 class Destination:
@@ -33,9 +33,9 @@ class Destination:
         connector: Connector,
         context: DeliveryContext,
         *,
-        carriage: Carriage | None = None,
+        carriage: "Carriage | None" = None,
         smarthost: Smarthost | None = None,
-        new_leave: NewLeave | None = None,
+        new_leave: "NewLeave | None" = None,
     ) -> None:
         """`new_leave` asks for leave to send if the carriage has rates, which hold only if it is given."""
         self.name = name
@@ -54,8 +54,7 @@ class Destination:
         self._pool = ConnectionPool(name, connector, self._window, host_limits, context, down=down)
         self._feedback = Feedback(name, self._window, self._pool, self._schedule, context)
         self._pacer = self._feedback.pacer
-        parts = self._pool, self._window, self._feedback, self._schedule, context
-        self._sender = GroupSender(*parts) if self._leave is None else RatedSender(*parts, leave=self._leave)
+        self._sender = self._new_sender(context)
 
     @property
     def last_delivery_ok(self) -> bool:
@@ -166,9 +165,21 @@ class Destination:
             self._serve()
         self._pool.count()
 
-    def _obey(self, carriage: Carriage, new_leave: NewLeave | None) -> Callable[[], object] | None:
+    def _new_sender(self, context: DeliveryContext) -> GroupSender:
+        parts = self._pool, self._window, self._feedback, self._schedule, context
+        if self._leave is None:
+            return GroupSender(*parts)
+        from mta.delivery.destinations.rated import RatedSender  # noqa: PLC0415
+
+        return RatedSender(*parts, leave=self._leave)
+
+    def _obey(self, carriage: "Carriage", new_leave: "NewLeave | None") -> Callable[[], object] | None:
         """Bound the window as rules say; return a callable for connections that are down, if they count until then."""
         if (carriage.rates or carriage.rates_each) and new_leave is not None:
+            # Imported if needed, because a relay without rules has no rates.
+            from mta.delivery.destinations.rated import RatedWindow  # noqa: PLC0415
+            from mta.delivery.rates.terms import keys_of  # noqa: PLC0415
+
             self._leave = new_leave(self.name, keys_of(carriage, self.name), self._leave_changed)
             self._window = RatedWindow(self._window, self._leave, self._next_recipients)
         if carriage.connections is None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from weakref import ref
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,7 @@ from mta.delivery.remote.in_flight import InFlightLog
 from mta.delivery.remote.interface import Connection
 from mta.delivery.remote.logins import LoginSource, TokensMissing, is_refused, login_for
 from mta.delivery.remote.protocol import SmtpClientProtocol
+from mta.delivery.remote.source import missing_source, source_of
 from mta.delivery.remote.timeouts import Timeouts
 from mta.delivery.remote.walk import untried
 from mta.delivery.replies.hints import brief, operator_hint, unprotected
@@ -35,6 +37,9 @@ from mta.smtp.client.machine import ClientMachine
 from mta.smtp.sasl.logins import ChannelBinding, Login, PasswordLogin, TokenLogin
 from mta.tls.binding import channel_binding
 from mta.tls.client import describe
+
+if TYPE_CHECKING:
+    from mta.routing.carriage import Carriage
 
 
 class IConnectingReactor(IReactorTCP, IReactorUNIX, IReactorTime):
@@ -60,6 +65,8 @@ class ConnectorOptions:
     lost: Callable[[Connection], None] | None = None
     #: Called with the reason when a connection is in clear although the host offers STARTTLS.
     in_clear: Callable[[Route, str], None] | None = None
+    #: Called with the reason when a connection was to be made from an address that this host does not have.
+    source_missing: Callable[[str], None] | None = None
 
 
 class SmtpConnector:
@@ -70,9 +77,9 @@ class SmtpConnector:
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in order until a connection is ready for mail, as the Connector interface says."""
-        return Deferred.fromCoroutine(self._open(untried(plan, tried)))
+        return Deferred.fromCoroutine(self._open(untried(plan, tried), plan.carriage))
 
-    async def _open(self, routes: Sequence[Route]) -> Connection | TryLater:
+    async def _open(self, routes: Sequence[Route], carriage: "Carriage | None") -> Connection | TryLater:
         """Try the routes in order, and after them, in clear, those whose opportunistic TLS handshake failed."""
         options = self._options
         last = TryLater("there is no host to try", status="4.4.4")
@@ -90,7 +97,7 @@ class SmtpConnector:
             if isinstance(login, TryLater):
                 last = login
                 continue
-            attempt = _Attempt(options, route, login, clear=no_tls != "")
+            attempt = _Attempt(options, route, login, carriage, clear=no_tls != "")
             failure = await attempt.start()
             if failure is None:
                 return self._connection(attempt.smtp_protocol, route, no_tls, frozenset(tried))
@@ -102,6 +109,8 @@ class SmtpConnector:
                 renewed = True
                 waiting.appendleft((route, no_tls))
                 continue
+            if attempt.source_missing and options.source_missing is not None:
+                options.source_missing(failure.text)
             last = operator_hint(failure, route, attempt.smtp_protocol.fault)
             if throttle_of(last) is not None:
                 limit = last
@@ -131,9 +140,12 @@ class _Attempt(ClientFactory):
 
     noisy = False
 
-    def __init__(self, options: ConnectorOptions, route: Route, login: Login | None, *, clear: bool) -> None:
+    def __init__(
+        self, options: ConnectorOptions, route: Route, login: Login | None, carriage: "Carriage | None", *, clear: bool
+    ) -> None:
         implicit = route.implicit_tls
-        terms = _terms(options.ehlo_name, route, login, clear=clear)
+        helo = None if carriage is None else carriage.helo
+        terms = _terms(helo or options.ehlo_name, route, login, clear=clear)
         if isinstance(login, PasswordLogin):
             terms = replace(terms, binding=_binding_of(ref(self)))
         client = ClientMachine(terms, secured=implicit, bdat=options.bdat)
@@ -143,6 +155,10 @@ class _Attempt(ClientFactory):
         self.smtp_protocol.listener = self
         self._reactor = options.reactor
         self._route = route
+        self._carriage = carriage
+        self._source = source_of(route, carriage)
+        #: Whether the attempt failed because this host does not have the address to connect from.
+        self.source_missing = False
         self._timeout = options.timeouts.connect
         self._connector: IConnector
         self._result: Deferred[SessionFailure | None] | None = None
@@ -154,7 +170,8 @@ class _Attempt(ClientFactory):
         if route.address.startswith("/"):
             self._connector = self._reactor.connectUNIX(route.address, self, self._timeout)
         else:
-            self._connector = self._reactor.connectTCP(route.address, route.port, self, self._timeout)
+            source = None if self._source is None else (self._source, 0)
+            self._connector = self._reactor.connectTCP(route.address, route.port, self, self._timeout, source)
         return result
 
     def buildProtocol(self, addr: IAddress | None) -> SmtpClientProtocol:  # noqa: ARG002  Twisted's signature
@@ -163,7 +180,10 @@ class _Attempt(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
         """End the attempt, because no connection was made."""
-        self._finish(SessionFailure(FailureKind.LOST, "4.4.1", connect_error_text(reason.value, self._timeout)))
+        missing = missing_source(reason.value, self._source, self._carriage)
+        self.source_missing = missing is not None
+        failed = SessionFailure(FailureKind.LOST, "4.4.1", connect_error_text(reason.value, self._timeout))
+        self._finish(missing or failed)
 
     def session_event(self, event: ClientEvent) -> None:
         """End the attempt when the session is ready or has ended."""
