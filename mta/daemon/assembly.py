@@ -16,6 +16,7 @@ from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
 from mta.daemon.parts.listening import listener
 from mta.daemon.parts.lookups import store_lookup, trust_lookup
+from mta.daemon.parts.rates import OwnRates
 from mta.daemon.periodic import PeriodicService
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import own_windows, window_limits
@@ -78,6 +79,8 @@ class RelayParts:
     services: Sequence[IService]
     #: The names of the files that are read again on SIGHUP, each with the callable that reads it.
     reloads: Sequence[tuple[str, Callable[[], object]]]
+    #: Called once all services have stopped.
+    close: Callable[[], object]
 
 
 def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
@@ -95,6 +98,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     router = MailRouter(rules, resolver, clock.seconds)
     follow_transport_rules(router, context.rules)
     context.rules.when_changed(trust_store.forget_rules)
+    rates = OwnRates(context)
     delivery = DeliveryService(
         queue,
         router,
@@ -105,7 +109,9 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         windows=context.windows or own_windows(window_limits(settings.retry_schedule)),
         signer=_signer(context, trusted),
         rules=RouteRules(context.rules, trusted.verdict, rule_hosts.addresses),
+        new_leave=context.new_leave or rates.new_leave,
     )
+    context.rules.when_changed(delivery.rules_changed)
     limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
     intake = Intake(
         queue,
@@ -136,7 +142,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     if tokens is not None:
         services.append(tokens)
     control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble)
-    return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)))
+    return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)), rates.close)
 
 
 def _rule_hosts(

@@ -67,6 +67,7 @@ class Relay(MultiService):
         parts = wire_up(context, self._queue)
         self._reloads = parts.reloads
         self._factory = parts.factory
+        self._close_parts = parts.close
         for service in parts.services:
             service.setServiceParent(self)
         wal = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
@@ -94,6 +95,7 @@ class Relay(MultiService):
         # The ports close last, because a client that connects meanwhile gets 421, and not a refused connection.
         await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        self._close_parts()
         await self._queue.close()
         self._threads.stop()
 

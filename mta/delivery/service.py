@@ -164,6 +164,12 @@ class DeliveryService(Service):
         self._destinations.unproven.remove(job)
         self._claimer.go_on()
 
+    def rules_changed(self) -> None:
+        """Have the mail that waits in memory under earlier rules routed and carried by the present ones."""
+        for destination in self._destinations.all():
+            if destination.carriage is not None:
+                destination.withdraw(lambda _: True)
+
     def applied(self, action: Action, ids: Sequence[QueueId], by: str = "") -> None:
         """Take note of an action that an operator, the user `by`, applied to messages in the queue."""
         self._event_log.amended(action, ids, by)

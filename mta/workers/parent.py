@@ -4,10 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from mta.blocking import run_inline
 from mta.config.settings import Settings
 from mta.config.table import SETTINGS
+from mta.daemon.parts.rates import rate_broker
 from mta.delivery.destinations.window import window_limits
 from mta.event_log.log import EventLog
 from mta.inbound.sockets.balance import Balance, shared_memory
@@ -71,6 +74,7 @@ def supervise(
         sinks=OutputSinks(pass_on, complain, event_log.trouble),
         patience=watchdog,
         reload=None if certificate is None else certificate.reload,
+        new_rates=partial(rate_broker, settings.queue_dir, reactor, run_inline, event_log),
     )
 
     def share() -> None:

@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mta.delivery.destinations.window import WindowLimits
+from mta.delivery.rates.broker import RateBroker, SendTo
+from mta.delivery.rates.journal import NoJournal
 from mta.workers.process import End, Launch, OutputSinks, WorkerProcess
 from mta.workers.shared_counts import COUNTED
 from mta.workers.window_broker import WindowBroker
@@ -116,9 +118,12 @@ class Supervisor(Service):
         sinks: OutputSinks,
         patience: float | None = None,
         reload: Callable[[], object] | None = None,
+        new_rates: Callable[[SendTo], RateBroker] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`limits` are those of each destination; `reload` reads the files of the parent again.
+
+        `new_rates` returns the broker of the rates that rules set.
 
         A worker that listens and sends no heartbeat for `patience` seconds is killed; None disables that.
         """
@@ -129,6 +134,7 @@ class Supervisor(Service):
         self._reload = reload
         self._wall_clock = wall_clock
         self._broker = WindowBroker(limits, self._send)
+        self._rates = (new_rates or partial(RateBroker, reactor, journal=NoJournal()))(self._send)
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
         self._timers: dict[int, IDelayedCall] = {}
@@ -185,6 +191,7 @@ class Supervisor(Service):
         del self._workers[worker.number]
         self._launch.ended(worker.number)
         self._broker.left(worker.number, self._wall_clock())
+        self._rates.left(worker.number)
         if end.status and not (worker.listens or self.ready.called or self._ending):
             self._give_up(worker.startup_errors, end.status)
         elif not self._ending:
@@ -211,7 +218,7 @@ class Supervisor(Service):
 
     def _start(self, number: int) -> None:
         self._timers.pop(number, None)
-        handlers = self._broker.handlers(number, self._wall_clock)
+        handlers = self._broker.handlers(number, self._wall_clock) | self._rates.handlers(number)
         handlers[COUNTED] = partial(self._pass_on, number)
         worker = WorkerProcess(number, self, self._sinks, self._reactor, handlers)
         try:
@@ -250,6 +257,7 @@ class Supervisor(Service):
         if self._workers:
             return
         if self._stopped is not None:
+            self._rates.close()
             gone, self._stopped = self._stopped, None
             gone.callback(None)
         if self._failure is not None and not self.ready.called:

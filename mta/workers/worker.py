@@ -23,6 +23,7 @@ from mta.daemon.parts.context import RelayContext
 from mta.daemon.process_end import Signals, fail, ignore_signals
 from mta.daemon.relay import Relay, read_keys, read_users
 from mta.delivery.destinations.window import window_limits
+from mta.delivery.rates.leave import Leaves
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.lines import FORMATS
 from mta.event_log.log import EventLog
@@ -86,7 +87,8 @@ class Worker(MultiService):
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         counts = self._counts = SharedCounts(self._reactor, self.channel.send)
-        self.channel.handlers.update(windows.handlers() | counts.handlers())
+        leaves = Leaves(self.channel.send, time.time)
+        self.channel.handlers.update(windows.handlers() | counts.handlers() | leaves.handlers())
         rules = CurrentRules(self._shared_rules.read())
         self.channel.handlers["rules"] = lambda: rules.replace(self._shared_rules.read())
         context = RelayContext(
@@ -103,6 +105,7 @@ class Worker(MultiService):
             client_certificate=self._client_certificate(),
             windows=windows.new,
             rate_counts=counts.counts,
+            new_leave=leaves.new,
             balance=self._balance,
         )
         relay = Relay(context)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -20,6 +20,9 @@ from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.users.users import Users
+
+if TYPE_CHECKING:
+    from mta.delivery.rates.leave import NewLeave
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class RelayContext:
     windows: NewWindow | None = None
     #: Given if other processes count accepted mail too.
     rate_counts: RateCounts | None = None
+    #: Given if other processes share the rates of rules.
+    new_leave: "NewLeave | None" = None
     #: Given if other processes accept connections from the same sockets.
     balance: Balance | None = None
 

@@ -220,6 +220,8 @@ class ConnectionPool:
 
     def _is_down(self) -> None:
         self._ending -= 1
+        # Another worker may have waited longer for the connection.
+        self.count()
         if self._down is not None:
             self._down()
 

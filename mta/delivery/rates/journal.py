@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from mta.blocking import RunBlocking
 from mta.delivery.rates.terms import limits_of
 from mta.rate import RateUnit
 
@@ -36,8 +37,6 @@ _MAX_KEYS = 10_000
 
 #: What was counted by one rate: times with a number each.
 Counted = list[tuple[float, int]]
-#: Runs work that may block.
-Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class RateFile:
         self,
         path: Path,
         *,
-        run: Run,
+        run: RunBlocking,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         trouble: Callable[[str], object],
@@ -178,9 +177,7 @@ class RateFile:
         def failed(failure: Failure) -> None:
             self._failed(failure.value)
 
-        writing: Deferred[None] = self._run(work)
-        writing.addErrback(failed)
-        return writing
+        return self._run(work).addErrback(failed)
 
     def _replace_now(self, text: str) -> None:
         try:

@@ -96,7 +96,7 @@ class SmtpConnection:
         self._quitting = True
         if self._transaction is None and self._client.ready:
             self._client.quit()
-            self._protocol.close()
+            self._protocol.close(by_host=self._when_down is not None)
 
     def when_down(self, down: Callable[[], None]) -> None:
         """Have `down` called once the connection is down; now, if it is down already."""

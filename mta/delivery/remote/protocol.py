@@ -198,11 +198,15 @@ class SmtpClientProtocol(TwistedProtocol):
         self._stop_streaming()
         self.transport.abortConnection()
 
-    def close(self) -> None:
-        """Close the connection once all written data is sent; at once if that takes longer than the time limit."""
+    def close(self, *, by_host: bool = False) -> None:
+        """Close the connection once all written data is sent; at once if that takes longer than the time limit.
+
+        With `by_host` the host closes it, so that it does not count it any more when it is down.
+        """
         self.flush()
         self._deadline.set(self._timeouts.close)
-        self.transport.loseConnection()
+        if not by_host:
+            self.transport.loseConnection()
 
     def _noted(self, _: object, last_piece: bytes) -> None:
         # The session may have ended while the note was being written.
