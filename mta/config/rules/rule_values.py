@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mta.config.rules.keys.key import RuleKey, ValueForm
-from mta.config.rules.keys.table import did_you_mean
 from mta.config.rules.pattern_items import PatternItems, PlacedItem
+from mta.config.rules.rule_words import no_smarthost
 from mta.config.rules.toml_tables import TableEntry
 from mta.config.setting import shorten
 from mta.config.sources.exim import read_size
@@ -109,8 +109,7 @@ class ValueReader:
     def _smarthost(self, name: str) -> str:
         known = self._items.smarthosts
         if name != DEFAULT_SMARTHOST and name not in known:
-            hint = did_you_mean(name, (*known, DEFAULT_SMARTHOST))
-            raise ValueError(f"there is no [smarthost.{shorten(name, _SHOWN)}]{hint}")
+            raise ValueError(no_smarthost(name, (*known, DEFAULT_SMARTHOST)))
         return name
 
     def header(self, entry: TableEntry, items: list[PlacedItem]) -> HeaderCondition:

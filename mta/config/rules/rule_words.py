@@ -1,5 +1,7 @@
 """Words for keys and tables that no kind of rules has."""
 
+from collections.abc import Iterable
+
 from mta.config.rules.keys.key import HEADER, SMARTHOST, STAGES
 from mta.config.rules.keys.table import (
     LISTS,
@@ -24,6 +26,11 @@ _PASSWORDS = {"password", "passwd", "pass", "passphrase", "pwd", "secret"}
 def in_brackets(stage: str) -> str:
     """Return the header of a table of this kind, `[[acl]]` or `[smarthost.NAME]`."""
     return f"[{SMARTHOST}.NAME]" if stage == SMARTHOST else f"[[{stage}]]"
+
+
+def no_smarthost(name: str, known: Iterable[str]) -> str:
+    """Return words for the name of a smarthost that has no table."""
+    return f"there is no [{SMARTHOST}.{shorten(name, 60)}]{did_you_mean(name, known)}"
 
 
 def setting_words(entry: TableEntry) -> str:

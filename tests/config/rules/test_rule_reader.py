@@ -352,7 +352,7 @@ def test_the_digest_follows_files_and_lists(tmp_path: Path) -> None:
 def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey, tmp_path: Path) -> None:
     example = key.example
     if key.form is ValueForm.PATH:
-        example = f"'{authority().write(tmp_path)}'"
+        example = f"'{authority().write(tmp_path)}'\ntls = 'verify'"
     name = key.name.replace("NAME", "Subject")
     actions = {
         "acl": "hold = true\n",
@@ -372,7 +372,7 @@ def test_the_example_of_each_key_can_be_read(stage: str, key: RuleKey, tmp_path:
 
 def words_of_rules() -> st.SearchStrategy[str]:
     names = [key.name.replace("NAME", "Subject") for key in KEYS]
-    keys = st.sampled_from([*names, *(f"unless.{name}" for name in names), "hosts", "set.from", "sendr", "x.y.z"])
+    keys = st.sampled_from([*names, *(f"unless.{name}" for name in names), "password", "sendr", "x.y.z"])
     values = st.sampled_from(
         [
             "true",
@@ -393,7 +393,7 @@ def words_of_rules() -> st.SearchStrategy[str]:
         ]
     )
     lines = st.tuples(keys, values).map(" = ".join) | st.sampled_from(
-        ["[[acl]]", "[lists]", "a = ['x']", "[[retry]]", "]"]
+        ["[[acl]]", "[lists]", "a = ['x']", "[[retry]]", "]", "[[router]]", "[smarthost.a]", "smarthost = 'a'"]
     )
     return st.lists(lines, max_size=12).map("\n".join)
 

@@ -48,9 +48,11 @@ class OpenHosts:
             self._ca_file = self._read_ca_file(key, entry)
 
     def made(self, name: str, place: str, credentials: Credentials | None = None) -> Smarthost:
-        """Return the smarthost. Without `tls`, a login needs the proof of the host's name."""
-        usual = TlsRule.OPPORTUNISTIC if credentials is None else TlsRule.VERIFY
-        return Smarthost(self.hosts, self._tls or usual, credentials, name=name, place=place, ca_file=self._ca_file)
+        """Return the smarthost. Without `tls`, a login needs the proof of the host's name. Raises RuleValueError."""
+        tls = self._tls or (TlsRule.OPPORTUNISTIC if credentials is None else TlsRule.VERIFY)
+        if self._ca_file is not None and tls is not TlsRule.VERIFY:
+            raise RuleValueError('ca_file has no effect, because no certificate is checked; add tls = "verify"')
+        return Smarthost(self.hosts, tls, credentials, name=name, place=place, ca_file=self._ca_file)
 
     @property
     def name(self) -> str:

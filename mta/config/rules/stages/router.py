@@ -67,7 +67,7 @@ class OpenRouterRule:
             raise RuleValueError(f"{options[0]} belongs to {_HOSTS}, and this rule has none{right}")
 
     def finish(self, rule: Rule) -> None:
-        """Add the rule to the stage."""
+        """Add the rule to the stage. Raises RuleValueError."""
         (choice,) = self._choices.values()
         if choice is None:
             choice = ViaSmarthost(self._hosts.made(self._hosts.name, f"the rule in {rule.where}"))

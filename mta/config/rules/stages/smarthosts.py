@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 
 from mta.config.rules.keys.key import SMARTHOST, RuleKey
-from mta.config.rules.keys.table import did_you_mean, find_key
+from mta.config.rules.keys.table import find_key
 from mta.config.rules.pattern_items import PatternItems
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_values import RuleValueError, ValueReader
-from mta.config.rules.rule_words import unknown_key
+from mta.config.rules.rule_words import no_smarthost, unknown_key
 from mta.config.rules.stages.hosts import OpenHosts, text_of
 from mta.config.rules.stages.secrets import RuleSecrets
 from mta.config.rules.toml_tables import TableEntry, TomlTable
@@ -19,7 +19,9 @@ from mta.routing.route import Credentials, Smarthost, TlsRule
 from mta.rules.conditions import RulePlace
 from mta.rules.transport import DEFAULT_SMARTHOST
 
-# The name of the smarthost of the settings in rules, and that of its destination in the log.
+#: The smarthosts of all files together.
+MAX_SMARTHOSTS = 1000
+# The names of the smarthost of the settings: in rules, and in the log.
 _RESERVED = {DEFAULT_SMARTHOST, Smarthost((), TlsRule.VERIFY).name}
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
 _USER, _PASSWORD = ("user", "user_file"), ("password_file", "password_env")
@@ -41,6 +43,10 @@ class Smarthosts:
         if words := self._name_problem(table, name):
             self._items.tell(RulePlace(source.path, table.line), words)
         if not name or name in self.named:
+            return
+        if len(self.named) >= MAX_SMARTHOSTS:
+            words = f"there are more than {MAX_SMARTHOSTS} smarthosts"
+            self._items.tell(RulePlace(source.path, table.line), words)
             return
         self.named[name] = None
         found = _OpenSmarthost(self._secrets)
@@ -70,8 +76,7 @@ class Smarthosts:
             return self.named[name] or Smarthost((), TlsRule.VERIFY, name=name)
         if name == DEFAULT_SMARTHOST:
             raise RuleValueError("the smarthost of the settings gets the mail for which no rule applies")
-        hint = did_you_mean(name, self.named)
-        raise RuleValueError(f"there is no [{SMARTHOST}.{shorten(name, 60)}]{hint}")
+        raise RuleValueError(no_smarthost(name, self.named))
 
     def _name_problem(self, table: TomlTable, name: str) -> str:
         """Return words for the header of a table, or ""."""

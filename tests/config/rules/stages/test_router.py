@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.certificates import authority
+from mta.config.rules.keys.key import SMARTHOST, RuleKey, ValueForm
+from mta.config.rules.keys.table import KEYS
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import read_book
 from mta.config.rules.stages.hosts import MAX_HOSTS, read_host_and_port
+from mta.config.rules.stages.smarthosts import MAX_SMARTHOSTS
 from mta.config.rules.toml_tables import read_tables
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.route import Credentials, Smarthost, TlsRule
@@ -131,7 +134,16 @@ def test_tls_and_authorities_may_stand_before_or_behind_hosts(tmp_path: Path) ->
     ca_file = authority().write(tmp_path)
     for entries in (f"tls = 'Verify'\nca_file = '{ca_file}'\nhosts = 'a.test'", "hosts = 'a.test'\ntls = 'verify'"):
         assert of_hosts(entries).tls is TlsRule.VERIFY
-    assert of_hosts(f"hosts = 'a.test'\nca_file = '{ca_file}'").ca_file == ca_file
+    assert of_hosts(f"hosts = 'a.test'\nca_file = '{ca_file}'\ntls = 'verify'").ca_file == ca_file
+
+
+def test_authorities_without_the_proof_of_the_name_are_a_mistake(tmp_path: Path) -> None:
+    ca_file = authority().write(tmp_path)
+    words = 'ca_file has no effect, because no certificate is checked; add tls = "verify"'
+    hosts = f"hosts = 'a.test'\nca_file = '{ca_file}'\n"
+    assert told(f"[[router]]\n{hosts}") == [f"1.toml:1: {words}"]
+    assert told(f"[[router]]\n{hosts}tls = 'require'\n") == [f"1.toml:1: {words}"]
+    assert told(f"[smarthost.a]\n{hosts}") == [f"1.toml:1: [smarthost.a] {words}"]
 
 
 def test_a_smarthost_of_one_file_is_used_by_rules_of_others() -> None:
@@ -272,6 +284,22 @@ def test_each_mistake_of_a_smarthost_is_told_with_its_line(table: str, words: st
     assert line.startswith(f"1.toml:{words}")
 
 
+def test_a_transport_rule_names_a_smarthost_that_is_there() -> None:
+    rule = "[[transport]]\nsmarthost = ['default', '{}']\nconnections = 1\n[smarthost.office]\nhosts = 'a.test'\n"
+    assert read(rule.format("office"))[1].lines == []
+    assert told(rule.format("ofice")) == [
+        "1.toml:2: smarthost = 'ofice': there is no [smarthost.ofice]; did you mean office?"
+    ]
+
+
+def test_the_number_of_smarthosts_is_bounded() -> None:
+    tables = "".join(f"[smarthost.a{number}]\nhosts = 'a.test'\n" for number in range(MAX_SMARTHOSTS + 2))
+    assert told(tables) == [
+        f"1.toml:{2 * number + 1}: there are more than {MAX_SMARTHOSTS} smarthosts"
+        for number in (MAX_SMARTHOSTS, MAX_SMARTHOSTS + 1)
+    ]
+
+
 def test_each_smarthost_has_a_name_of_its_own() -> None:
     table = "[smarthost.a]\nhosts = 'a.test'\n"
     assert told(table, table) == ["2.toml:1: there is another [smarthost.a]; each has a name of its own"]
@@ -348,3 +376,15 @@ def test_the_digest_follows_passwords_and_authorities(tmp_path: Path) -> None:
     book, _ = read(text)
     assert book
     assert book.digest not in digests
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if SMARTHOST in key.stages], ids=lambda key: key.name)
+def test_the_example_of_each_key_of_a_smarthost_can_be_read(key: RuleKey, tmp_path: Path) -> None:
+    file = authority().write(tmp_path)
+    example = f"'{file}'" if key.form is ValueForm.PATH else key.example
+    entries = {"hosts": "'a.test'", "user": "'u'", "password_env": "'OFFICE_PASSWORD'", "tls": "'verify'"}
+    other = {"user_file": "user", "password_file": "password_env"}.get(key.name)
+    lines = [f"{name} = {value}" for name, value in entries.items() if name not in {key.name, other}]
+    found = smarthost("\n".join([*lines, f"{key.name} = {example}"]))
+    assert found.hosts
+    assert found.credentials
