@@ -21,7 +21,7 @@ from mta.cli.explain.rewrite_stage import decide_rewrite
 from mta.cli.explain.route_stage import decide_route
 from mta.cli.explain.transport_stage import asks_for_unknown_hosts, decide_transport
 from mta.cli.explain.trust import Lookups
-from mta.cli.explain.values import Explanation, Question
+from mta.cli.explain.values import Explanation, MailVerdict, Question
 from mta.config.settings import Settings, read_settings
 from mta.config.sources.exim import read_size
 from mta.daemon.parts.lookups import trust_lookup
@@ -138,7 +138,7 @@ async def _decide(question: Question, relay: DecidingParts) -> Explanation:
     addresses = [each.address for each in envelope.recipients] if envelope else []
     routes = [await decide_route(address, envelope, relay) for address in addresses] if envelope else []
     carried = [decide_transport(*each, relay) for each in zip(addresses, routes, strict=True)]
-    hints = [*_hints(question, relay)]
+    hints = [*_hold_hint(acl.decisions), *_hints(question, relay)]
     if asks_for_unknown_hosts(routes, relay):
         hints.append("[[transport]] rules ask for host, and MX hosts are not looked up; --dns looks them up")
     return Explanation(
@@ -156,6 +156,15 @@ async def _look_up(resolver: Resolver, names: Iterable[str]) -> Lookups:
     look_up = trust_lookup(resolver)
     found = {name: (await look_up(name)) for name in names}
     return {name: each.found for name, each in found.items() if each.found is not None}
+
+
+def _hold_hint(decisions: Iterable[MailVerdict]) -> Iterator[str]:
+    """Yield a remark if a rule holds the message because of some of its recipients, which concerns all of them."""
+    decisions = list(decisions)
+    held = [each for each in decisions if each.held and each.recipient]
+    others = [each for each in decisions if each.recipient and each.reply is None and not each.held]
+    if held and others and not any(each.reply is not None and not each.recipient for each in decisions):
+        yield f"{held[0].rule} holds the whole message, so it waits for all its recipients"
 
 
 def _hints(question: Question, relay: DecidingParts) -> Iterator[str]:

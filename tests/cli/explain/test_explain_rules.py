@@ -132,6 +132,15 @@ def test_a_stranger_is_refused_by_the_settings_before_any_rule(directory: Path) 
     assert "10-acl.toml" not in shown.stdout
 
 
+def test_a_message_that_is_held_for_one_recipient_waits_for_all(directory: Path) -> None:
+    (directory / "10-acl.toml").write_text('[[acl]]\nrecipient = "ceo@b.test"\nhold = true\n')
+    words = ("--from", "x@a.test", "--client", FRIEND, "--to", "ceo@b.test")
+    note = "note: 10-acl.toml:1 holds the whole message, so it waits for all its recipients\n"
+    assert note in explain(directory, *words, "--to", "ann@b.test").stdout
+    assert note not in explain(directory, *words).stdout
+    assert note not in explain(directory, *words, "--to", "ann@b.test", "--size", "900M").stdout
+
+
 def test_a_held_message_goes_on_when_it_is_released(directory: Path) -> None:
     shown = explain(directory, *mail(), "--header", "Subject: =?utf-8?q?An_Invoice?=", "--json")
     found = json.loads(shown.stdout)
