@@ -3,7 +3,7 @@
 import base64
 import binascii
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -15,7 +15,11 @@ from mta.dkim.keys import SigningKey, dns_record, public_tag, record_name
 # RFC 1035 section 3.3: a character-string.
 _STRING = 255
 # The domains that large providers want their customers to include.
-_INCLUDES = {"gmail.com": "_spf.google.com", "amazonaws.com": "amazonses.com"}
+_INCLUDES = {
+    "gmail.com": "_spf.google.com",
+    "amazonaws.com": "amazonses.com",
+    "office365.com": "spf.protection.outlook.com",
+}
 
 
 class RecordVerdict(enum.Enum):
@@ -40,6 +44,7 @@ def new_key_lines(domain: str, key: SigningKey, settings: Settings) -> list[str]
         f"; DKIM: the public key. As one string: {dns_record(key)}",
         zone_line(name, dns_record(key), "\n\t"),
         f"; SPF: the hosts that send mail of {domain}. A domain has only one such record: extend it if it exists.",
+        *_of_rules(domain, settings),
         zone_line(domain, f"v=spf1 {_senders(settings)} ~all"),
     ]
 
@@ -48,8 +53,20 @@ def _senders(settings: Settings) -> str:
     """Return the SPF mechanisms for the hosts that send the mail (RFC 7208 section 5)."""
     if settings.smarthost is None:
         return f"a:{settings.mailname}" if "." in settings.mailname else "mx"
-    mechanisms = (_mechanism(host) for host, _ in settings.smarthost.hosts)
-    return " ".join(dict.fromkeys(mechanisms))
+    return _mechanisms(settings.smarthost.hosts)
+
+
+def _of_rules(domain: str, settings: Settings) -> Iterator[str]:
+    """Yield a comment about the smarthosts that rules choose, because a rule may leave this domain's mail out."""
+    routes = settings.rules.router if settings.rules else None
+    named = [each for each in routes.smarthosts if not each.lists_hosts] if routes else []
+    if named:
+        said = "; ".join(f"{_mechanisms(each.hosts)} ({each.name})" for each in named)
+        yield f"; Rules send mail by smarthosts of their own. Add those that send mail of {domain}: {said}"
+
+
+def _mechanisms(hosts: Iterable[tuple[str, int]]) -> str:
+    return " ".join(dict.fromkeys(_mechanism(host) for host, _ in hosts))
 
 
 def _mechanism(host: str) -> str:

@@ -45,10 +45,32 @@ def test_a_long_text_is_cut_into_strings_of_255_octets():
         ({"GMAIL_USER": "u", "GMAIL_PASSWORD": "p"}, "include:_spf.google.com"),
         ({"SES_USER": "u", "SES_PASSWORD": "p"}, "include:amazonses.com"),
         ({"SMARTHOST_ADDRESS": "smtp.b.test::587"}, "a:smtp.b.test"),
+        ({"SMARTHOST_ADDRESS": "smtp.office365.com::587"}, "include:spf.protection.outlook.com"),
     ],
 )
 def test_spf_names_the_hosts_that_others_get_our_mail_from(environ, mechanisms):
     assert spf(**environ) == f'a.test. IN TXT "v=spf1 {mechanisms} ~all"'
+
+
+def test_spf_is_said_of_the_smarthosts_that_rules_choose(tmp_path):
+    (tmp_path / "r.toml").write_text(
+        """\
+[smarthost.office]
+hosts = ["smtp.office365.com:587", "smtp.b.test"]
+[[router]]
+sender = "b.test"
+smarthost = "office"
+[[router]]
+recipient = "c.test"
+hosts = "mail.c.test"
+"""
+    )
+    *_, comment, record = new_key_lines("a.test", RSA, read_settings({**BASE, "RULES_DIR": str(tmp_path)}))
+    assert record == 'a.test. IN TXT "v=spf1 a:mail.test ~all"'
+    assert comment == (
+        "; Rules send mail by smarthosts of their own. Add those that send mail of a.test:"
+        " include:spf.protection.outlook.com a:smtp.b.test (office)"
+    )
 
 
 @pytest.mark.parametrize(
