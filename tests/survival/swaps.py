@@ -142,13 +142,16 @@ class Sessions:
                 client.ehlo()
                 while not self._over.is_set():
                     count += 1
-                    self._send(client, f"{number}.{count}", moments)
+                    self.send(client, f"{number}.{count}", moments)
         except (OSError, smtplib.SMTPException, AssertionError) as error:
             with self._lock:
                 self.faults.append(f"session {number} ended at message {count}: {error!r}")
 
-    def _send(self, client: smtplib.SMTP, token: str, moments: random.Random) -> None:
-        """Send one message slowly, so that rules change at each of its steps, and note the versions that it met."""
+    def send(self, client: smtplib.SMTP, token: str, moments: random.Random) -> int:
+        """Send one message slowly, so that rules change at each of its steps. Note and return the version that it met.
+
+        Raises AssertionError if a reply is not the one wanted.
+        """
         probe = moments.randrange(4) == 0
         client.mail("sender@sender.test")
         self._expect(client.rcpt(_TO), 250)
@@ -172,10 +175,11 @@ class Sessions:
             self.versions[rules] += 1
             if not probe:
                 self.expected[token] = Expected(rules, half)
-                return
+                return rules
             self.refused += 1
             if found != rules:
                 self.faults.append(f"{token}: a recipient was refused by rules {rules}, the data by {found}")
+        return rules
 
     def _expect(self, reply: tuple[int, bytes], code: int) -> int | None:
         assert reply[0] == code, f"{reply} is not {code}"
@@ -210,21 +214,26 @@ def mixtures(expected: dict[str, Expected], contents: list[bytes]) -> list[str]:
 
 
 class Idle:
-    """Connections that only stay open."""
+    """Connections that are silent for long, and send a message now and then."""
 
-    def __init__(self, relay: Daemon, number: int) -> None:
-        self._clients = [relay.client() for _ in range(number)]
+    def __init__(self, sessions: Sessions, number: int, seed: int) -> None:
+        self._sessions = sessions
+        self._moments = random.Random(seed)
+        self._clients = [sessions.relay.client() for _ in range(number)]
+        self._count = 0
         for client in self._clients:
             client.ehlo()
 
-    def versions(self) -> set[int | None]:
-        """Return the versions of the rules that these sessions meet now. Raises SMTPException if one has ended."""
-        found = set()
-        for client in self._clients:
-            client.mail("sender@sender.test")
-            found.add(_number(client.rcpt(_DENIED)[1]))
-            client.rset()
-        return found
+    def versions(self) -> set[int]:
+        """Send a message over each connection, and return the versions that they met.
+
+        Raises SMTPException if a connection has ended, and AssertionError for any other reply than those wanted.
+        """
+        self._count += 1
+        return {
+            self._sessions.send(client, f"idle{number}.{self._count}", self._moments)
+            for number, client in enumerate(self._clients)
+        }
 
 
 class Outcomes:

@@ -18,6 +18,8 @@ from tests.survival.swaps import ConfigMap, HalfWritten, Idle, Outcomes, Session
 SWAPS = int(os.environ.get("RELAY_SWAPS", choose("50", "200")))
 SEED = int(os.environ.get("RELAY_SEED", "0")) or random.randrange(1, 1 << 32)
 SESSIONS = 4
+#: Connections that are silent between two rounds.
+IDLE = 10
 #: After so many changes, all sessions must have the newest rules.
 ROUND = 10
 #: Seconds in which they must have them.
@@ -67,8 +69,8 @@ def test_no_connection_is_dropped_and_no_message_meets_two_rule_sets(world, tmp_
     swapper = Swapper(relay, folder)
     relay.start()
     relay.wait_for_events("started")
-    idle = Idle(relay, 20)
     with Sessions(relay, SESSIONS, SEED) as sessions:
+        idle = Idle(sessions, IDLE, SEED)
         for count in range(1, SWAPS + 1):
             swapper.change()
             if count % ROUND == 0:
