@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,3 +222,30 @@ def test_ports_of_submission_and_a_file_of_users_are_opened_as_root_too(home, ne
         assert len([text for text in notices if "may not read it" in text and "AUTH_USERS_FILE" in text]) == 1
         assert daemon.stop() == 0
     assert "Traceback" not in daemon.child.text
+
+
+def test_rules_that_the_user_may_not_read_stay_as_root_has_read_them_and_the_log_names_the_user(home):
+    rules = home / "rules.d" / "10-acl.toml"
+    rules.parent.mkdir()
+
+    def write(words: str) -> None:
+        rules.write_text(f'[[acl]]\nrecipient = "no@example.test"\ndeny = "{words}"\n')
+
+    write("first")
+    rules.chmod(0o600)
+    with relay(home, RUN_AS=SOMEBODY, RULES_DIR=str(rules.parent)) as daemon:
+        notices = [event["text"] for event in daemon.wait_for_events("notice")]
+        assert [f"rules: user id {NOBODY} may not read {rules}, so" in text for text in notices].count(True) == 1
+        write("second")
+        os.kill(daemon.child.pid, signal.SIGHUP)
+        told = [event["text"] for event in daemon.wait_for_events("trouble", 2)]
+        assert "1 mistake; those of" in told[0]
+        assert told[1] == f"{rules}:1: the file cannot be read: Permission denied; let user id {NOBODY} read it"
+        with daemon.client() as client:
+            client.ehlo()
+            client.mail("a@sender.test")
+            assert client.rcpt("no@example.test") == (550, b"5.7.1 first")
+            rules.chmod(0o644)
+            os.kill(daemon.child.pid, signal.SIGHUP)
+            daemon.wait_for_events("rules")
+            assert client.rcpt("no@example.test") == (550, b"5.7.1 second")
