@@ -89,6 +89,7 @@ MAY_IMPORT = {
         "mta.rules.rewriting",
     },
     "mta.rules.rewriting": {
+        "mta.fast_value",
         "mta.message",
         "mta.smtp",
         "mta.rules.conditions",

@@ -3,64 +3,86 @@
 import re
 from collections.abc import Callable
 
-# A field with its continuation lines; in a header block every other line is one (`mta.message.headers.header_end`).
-_FIELD = re.compile(rb"([^:\n]*+):?[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+")
+# A field with its continuation lines, and its name; in a header block every other line is one
+# (`mta.message.headers.header_end`).
+_FIELD = re.compile(rb"(([^:\n \t]*+)[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+)")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
 class HeaderFields:
     """The fields of one header block. Names are given in lower case. Fields that are not changed keep their octets."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_names", "changed")
 
     def __init__(self, block: bytes) -> None:
-        #: The names in lower case, and the fields with their line ends.
-        self._fields = [(found[1].rstrip(b" \t").lower(), found[0]) for found in _FIELD.finditer(block) if found[0]]
+        found = [each for each in _FIELD.findall(block) if each[0]]
+        # The fields with their line ends, and their names in lower case.
+        self._fields: list[bytes] = [field for field, _ in found]
+        self._names: list[bytes] = [name.lower() for _, name in found]
+        #: Whether a field was changed, added or removed. The owner may set it back.
+        self.changed = False
 
     @property
     def block(self) -> bytes:
         """The header block."""
-        return b"".join(field for _, field in self._fields)
+        return b"".join(self._fields)
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of the fields with a name, with their folds and without the blanks around them."""
-        return [_value(field).strip() for each, field in self._fields if each == name]
+        return [_value(self._fields[place]).strip() for place in self._places(name)]
+
+    def _places(self, name: bytes) -> list[int]:
+        # Most names are asked for in vain, and most others stand once.
+        names = self._names
+        if name not in names:
+            return []
+        if names.count(name) == 1:
+            return [names.index(name)]
+        return [place for place, each in enumerate(names) if each == name]
 
     def change(self, name: bytes, change: Callable[[bytes], bytes]) -> bool:
         """Replace the value of each field with a name, which has its folds and blanks. Return whether one changed."""
         changed = False
-        for number, (each, field) in enumerate(self._fields):
-            if each != name:
-                continue
+        for place in self._places(name):
+            field = self._fields[place]
             value = _value(field)
             new = change(value)
             if new != value:
                 start = len(field) - len(value) - _end(field)
-                self._fields[number] = (name, b"".join((field[:start], new, field[start + len(value) :])))
-                changed = True
+                self._fields[place] = b"".join((field[:start], new, field[start + len(value) :]))
+                self.changed = changed = True
         return changed
 
     def put(self, name: bytes, value: bytes) -> None:
         """Give a field a value in its place, on top if there is none. More fields with this name are removed."""
-        places = [number for number, (each, _) in enumerate(self._fields) if each == name]
+        places = self._places(name)
         if not places:
             self.add(name, value)
             return
-        field = self._fields[places[0]][1]
-        self._fields[places[0]] = (name, b"%b: %b\r\n" % (field.partition(b":")[0].rstrip(b" \t"), value))
-        for number in reversed(places[1:]):
-            del self._fields[number]
+        written = self._fields[places[0]].partition(b":")[0].rstrip(b" \t")
+        self._fields[places[0]] = b"%b: %b\r\n" % (written, value)
+        self._drop(places[1:])
+        self.changed = True
 
     def add(self, name: bytes, value: bytes) -> None:
         """Add a field on top. `name` is written as it is given."""
-        self._fields.insert(0, (name.lower(), b"%b: %b\r\n" % (name, value)))
+        self._fields.insert(0, b"%b: %b\r\n" % (name, value))
+        self._names.insert(0, name.lower())
+        self.changed = True
 
     def remove(self, name: bytes) -> bool:
         """Remove the fields with a name. Return whether there were any."""
-        kept = [field for field in self._fields if field[0] != name]
-        removed = len(kept) < len(self._fields)
-        self._fields = kept
-        return removed
+        places = self._places(name)
+        self._drop(places)
+        self.changed |= bool(places)
+        return bool(places)
+
+    def _drop(self, places: list[int]) -> None:
+        """Remove the fields at these places, in time linear in the number of all fields."""
+        if places:
+            gone = frozenset(places)
+            self._fields = [field for place, field in enumerate(self._fields) if place not in gone]
+            self._names = [name for place, name in enumerate(self._names) if place not in gone]
 
 
 def unfolded(value: bytes) -> bytes:

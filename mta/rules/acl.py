@@ -6,10 +6,10 @@ other rule decides on each recipient at RCPT.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mta.rules.actions import Accept, Action, Defer, Deny, Hold
-from mta.rules.conditions import Condition, OverCondition, RecipientCondition, Rule, SizeCondition, Stage
+from mta.rules.conditions import Condition, OverCondition, Question, RecipientCondition, Rule, SizeCondition, Stage
 from mta.rules.facts import HOST_UNKNOWN, Facts, HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
@@ -76,10 +76,12 @@ class Acl:
     def __init__(self, rules: Iterable[AclRule]) -> None:
         #: All rules in their order.
         self.rules = tuple(rules)
-        self._at_recipient = tuple((rule.rule.applies, Ruling(rule.rule, rule.action)) for rule in self.recipient_rules)
+        self._at_recipient = tuple(
+            (each.rule.question, Ruling(each.rule, each.action)) for each in self.recipient_rules
+        )
         # The rules that decide after the data, and those before them that take recipients out of their reach.
         self._at_data = tuple(
-            rule
+            _RuleAtData(rule)
             for rule in _up_to_last(self.rules, lambda rule: rule.after_data)
             if rule.after_data or isinstance(rule.action, Accept | Hold)
         )
@@ -148,24 +150,40 @@ class Acl:
 
         `recipients` are those that were accepted. A rule is asked unless rules before it accepted or held all of them.
         """
-        # Made once and only if needed, because a message may have a thousand recipients.
-        undecided: list[Facts] | None = None
+        undecided = recipients
         for rule in self._at_data:
             try:
-                if rule.after_data:
-                    if rule.rule.applies(facts):
-                        return Ruling(rule.rule, rule.action)
-                elif rule.by_recipient:
-                    if undecided is None:
-                        undecided = [replace(facts, recipient=one) for one in recipients]
-                    undecided = [one for one in undecided if not rule.rule.applies(one)]
+                if rule.by_recipient:
+                    undecided = _without(rule.applies, facts.copy(), undecided)
                     if not undecided:
                         return None
-                elif rule.rule.applies(facts):
-                    return None
+                elif rule.applies(facts):
+                    return rule.ruling if rule.after_data else None
             except HostNotLookedUp:
-                return Ruling(rule.rule, Defer(HOST_UNKNOWN))
+                return Ruling(rule.ruling.rule, Defer(HOST_UNKNOWN))
         return None
+
+
+def _without(applies: Question, facts: Facts, recipients: Sequence[Address]) -> Sequence[Address]:
+    """Return the recipients for which a rule does not apply. `facts` goes on to each of them."""
+    left = []
+    for one in recipients:
+        facts.recipient = one
+        if not applies(facts):
+            left.append(one)
+    return left
+
+
+class _RuleAtData:
+    """A rule about whole messages, or one before it that takes recipients out of its reach."""
+
+    __slots__ = ("after_data", "applies", "by_recipient", "ruling")
+
+    def __init__(self, rule: AclRule) -> None:
+        self.ruling = Ruling(rule.rule, rule.action)
+        self.applies = rule.rule.question
+        self.after_data = rule.after_data
+        self.by_recipient = rule.by_recipient
 
 
 class _RuleAtMail:
@@ -176,7 +194,7 @@ class _RuleAtMail:
     def __init__(self, rule: AclRule) -> None:
         self.ruling = Ruling(rule.rule, rule.action)
         known = rule.rule.only(_is_known_at_mail)
-        self.may_apply = known.applies
+        self.may_apply = known.question
         # Whether the rule applies if it may apply.
         self.complete = len(known.all_conditions) == len(rule.rule.all_conditions)
         self.decides = self.complete and rule.asks_for(SizeCondition)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import ClassVar, Protocol
 
 from mta.inbound.networks import IPAddress, TrustList
@@ -17,6 +18,9 @@ from mta.rules.pattern_lists import AddressPatterns, TextPatterns
 NO_NETWORKS = TrustList()
 # The prefix of IPv6 that one client is taken to have.
 _V6_PREFIX = 64
+#: Returns whether something holds. May raise HostNotLookedUp.
+Question = Callable[[Facts], bool]
+_IS_TRUSTED: Question = attrgetter("trusted")
 _NO_LOOKUPS: Mapping[str, frozenset[IPAddress]] = {}
 
 
@@ -76,6 +80,9 @@ class ClientCondition:
         if verdict is None:
             raise HostNotLookedUp(", ".join(unknown))
         return verdict
+
+
+_TRUSTED = ClientCondition(trusted=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,17 +271,24 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
     unless: tuple[Condition, ...] = ()
     # The questions to all conditions, and the answers that they must give.
-    _checks: tuple[tuple[Callable[[Facts], bool], bool], ...] = field(init=False, repr=False, compare=False)
+    _checks: tuple[tuple[Question, bool], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Put the conditions into the order in which they are asked."""
-        checks = tuple((condition.matches, wanted) for condition, wanted in self._in_order())
+        checks = tuple((_question(condition), wanted) for condition, wanted in self._in_order())
         object.__setattr__(self, "_checks", checks)
 
     @property
     def always_applies(self) -> bool:
         """Whether the rule has no condition."""
         return not self._checks
+
+    @property
+    def question(self) -> Question:
+        """The callable that answers as `applies` does; with one condition it is the condition itself."""
+        if len(self._checks) == 1 and self._checks[0][1]:
+            return self._checks[0][0]
+        return self.applies
 
     @property
     def all_conditions(self) -> tuple[Condition, ...]:
@@ -314,6 +328,11 @@ class Rule:
     def __str__(self) -> str:
         """Return the place of the rule, with its name in quotation marks."""
         return f'{self.where} "{self.name}"' if self.name else str(self.where)
+
+
+def _question(condition: Condition) -> Question:
+    """Return the callable that tells whether a condition holds; for the commonest one it is a function in C."""
+    return _IS_TRUSTED if condition == _TRUSTED else condition.matches
 
 
 def _turn(condition: Condition) -> int:

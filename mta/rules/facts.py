@@ -1,7 +1,8 @@
 """The facts about a message and its client that the conditions of rules ask for."""
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mta.fast_value import fast_value
@@ -40,9 +41,10 @@ def never_over(_condition: "OverCondition", _facts: "Facts") -> bool:
     return False
 
 
-@fast_value(frozen=True, slots=True)
+@fast_value(frozen=False, slots=True)
 class Facts:
-    """The facts at one moment of a session, or of a delivery.
+    """The facts at one moment of a session, or of a delivery. Rules read them; the one that asks the rules may go on to
+    other facts by changing its own `copy`, because making a new value for each costs more than the rules.
 
     `client` is an IP address, and `trusted` whether it may send anywhere, by its network or a login. `sender` None is
     the null sender. `recipient` is None except while one recipient is decided on. `header` is the header block, or None
@@ -67,6 +69,15 @@ class Facts:
     # The texts of header fields that were read, because several rules may ask for the same field.
     _texts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def copy(self) -> "Facts":
+        """Return the same facts as an object of its own."""
+        return Facts(*_values(self))
+
+    def put_header(self, header: bytes) -> None:
+        """Go on to another header block."""
+        self.header = header
+        self._texts = {}
+
     def header_texts(self, name: str) -> tuple[str, ...]:
         """Return the texts of the fields with this name: unfolded, decoded, and cut to MAX_TEXT characters.
 
@@ -79,3 +90,6 @@ class Facts:
             found = tuple(decoded_text(value, MAX_TEXT) for value in headers.values(self.header, name))
             self._texts[name] = found
         return found
+
+
+_values = attrgetter(*(each.name for each in fields(Facts) if each.init))

@@ -2,7 +2,7 @@
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mta.rules.rewriting.address_map import AddressMap, Replacement, read_replacement
@@ -53,7 +53,13 @@ class SetFrom:
 
     replacement: Replacement
     name: bytes = b""
+    #: The whole author, or b"" if it depends on the one that was there.
+    mailbox: bytes = field(init=False, repr=False, compare=False)
     key: ClassVar[str] = "set.from"
+
+    def __post_init__(self) -> None:
+        """Write the author once, because a rule has it in every message."""
+        object.__setattr__(self, "mailbox", named(self.name, str(self.replacement)) if self.name else b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,18 @@
 """Addresses that rules put in the place of others: the replacement of one address, and maps from patterns to them."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
 
+from mta.message.address_fields import replace_addresses
 from mta.rules.pattern_lists import MAX_SLOW_PATTERNS, AddressPatterns
 from mta.rules.patterns import ANY, AddressPattern, read_address_pattern
 from mta.smtp.address import MAX_ADDRESS_OCTETS, Address, AddressError, parse_address
 
+# The answers that a map remembers, because the programs on a host send with the same few addresses; of values of fields
+# only for those with up to so many octets.
+_REMEMBERED, _SHORT = 256, 300
 _ARROW = re.compile(r"[ \t]*+->[ \t]*+|[ \t]++")
 
 
@@ -17,15 +22,23 @@ class Replacement:
 
     local: str | None
     domain: str
+    # The address if it is always the same.
+    _address: Address | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make an address that does not depend on the other once."""
+        object.__setattr__(self, "_address", None if self.local is None else Address(self.local, self.domain))
 
     def of(self, address: Address) -> Address:
         """Return the replacement of an address. An address that would become too long for SMTP stays."""
-        found = Address(address.local if self.local is None else self.local, self.domain)
+        if self._address is not None:
+            return self._address
+        found = Address(address.local, self.domain)
         return found if len(str(found).encode()) <= MAX_ADDRESS_OCTETS else address
 
     def __str__(self) -> str:
         """Return the replacement as it is written in a rule."""
-        return f"*@{self.domain}" if self.local is None else str(Address(self.local, self.domain))
+        return f"*@{self.domain}" if self._address is None else str(self._address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class AddressMap:
     `mta.rules.pattern_lists.MAX_SLOW_PATTERNS` others must be tried one by one.
     """
 
-    __slots__ = ("_addresses", "_all", "_below", "_domains", "_locals", "_others", "lines")
+    __slots__ = ("_addresses", "_all", "_below", "_domains", "_locals", "_others", "_replace_short", "lines", "replace")
 
     def __init__(self, lines: Iterable[MapLine]) -> None:
         #: The lines in their order.
@@ -84,6 +97,9 @@ class AddressMap:
         self._locals: dict[str, int] = {}
         self._all = len(self.lines)
         self._others: list[tuple[int, AddressPatterns]] = []
+        #: Returns the address in the place of another one: the same if no line matches.
+        self.replace: Callable[[Address], Address] = lru_cache(_REMEMBERED)(self._replace)
+        self._replace_short: Callable[[bytes], bytes] = lru_cache(_REMEMBERED)(self._replace_in)
         for number, line in enumerate(self.lines):
             self._add(number, line.pattern)
         if len(self._others) > MAX_SLOW_PATTERNS:
@@ -106,8 +122,18 @@ class AddressMap:
         else:
             self._others.append((number, AddressPatterns([pattern])))
 
-    def replace(self, address: Address) -> Address:
-        """Return the address in the place of another one: the same if no line matches."""
+    def __reduce__(self) -> "tuple[type[AddressMap], tuple[tuple[MapLine, ...]]]":
+        """Pickle the map without what it remembers, for another process."""
+        return AddressMap, (self.lines,)
+
+    def replace_in(self, value: bytes) -> bytes:
+        """Return the value of an address field with other addresses: the same object if no line matches one of them."""
+        return self._replace_short(value) if len(value) <= _SHORT else self._replace_in(value)
+
+    def _replace_in(self, value: bytes) -> bytes:
+        return replace_addresses(value, self.replace)
+
+    def _replace(self, address: Address) -> Address:
         local, domain = address.local.lower(), address.domain
         none = len(self.lines)
         first = min(

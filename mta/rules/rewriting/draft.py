@@ -24,6 +24,7 @@ from mta.rules.rewriting.actions import (
     SetSender,
     named,
 )
+from mta.rules.rewriting.address_map import Replacement
 from mta.smtp.address import Address, printable
 
 #: The X-Original-To fields that a message gets.
@@ -51,25 +52,30 @@ Words = Callable[[], str]
 class Draft:
     """The message as the rules so far left it."""
 
-    __slots__ = ("_block", "_envelope", "_fields", "_originals", "_recipients", "_replaced", "hide_client", "sender")
+    __slots__ = (
+        "_block",
+        "_envelope",
+        "_fields",
+        "_originals",
+        "_replaced",
+        "hide_client",
+        "recipients",
+        "sender",
+    )
 
     def __init__(self, envelope: Envelope, block: bytes) -> None:
         self._envelope = envelope
         self._block = block
-        # Made for the first change of a field.
+        # Made for the first rule that applies.
         self._fields: HeaderFields | None = None
         self.sender = envelope.sender
-        self._recipients = {one.address: one for one in envelope.recipients}
+        #: The recipients, each address once.
+        self.recipients = envelope.recipients
         # The recipients that were replaced, and those in their places.
         self._originals: dict[Address, None] = {}
         self._replaced: set[Address] = set()
         #: Whether the relay's own Received field names no client.
         self.hide_client = False
-
-    @property
-    def recipients(self) -> tuple[Recipient, ...]:
-        """The recipients."""
-        return tuple(self._recipients.values())
 
     @property
     def envelope(self) -> Envelope:
@@ -81,62 +87,63 @@ class Draft:
 
     @property
     def header_changed(self) -> bool:
-        """Whether a field may have changed since the last call of `take_block`."""
-        return self._fields is not None
+        """Whether a field was changed since the last call of `take_block`."""
+        return self._fields is not None and self._fields.changed
 
     def take_block(self) -> bytes:
         """Return the header block."""
-        if self._fields is not None:
-            self._block, self._fields = self._fields.block, None
+        if self._fields is not None and self._fields.changed:
+            self._block, self._fields.changed = self._fields.block, False
         return self._block
 
     def finished_block(self) -> bytes:
         """Return the header block with the addresses of recipients that were replaced."""
+        if not self._originals:
+            return self.take_block()
         originals = list(self._originals)[:MAX_ORIGINALS]
         return b"".join((*(f"X-Original-To: {one}\r\n".encode() for one in originals), self.take_block()))
 
-    def change(
-        self, actions: tuple[RewriteAction, ...], facts: Facts, matched: tuple[Recipient, ...]
-    ) -> tuple[Words, ...]:
+    def change(self, actions: tuple[RewriteAction, ...], facts: Facts, matched: tuple[Recipient, ...]) -> list[Words]:
         """Carry out the actions of a rule that applies to these recipients. Return the changes."""
-        run = _RuleRun(self, facts, matched)
-        for action in actions:
-            _METHODS[type(action)](run, action)
-        return tuple(run.changes)
-
-    @property
-    def fields(self) -> HeaderFields:
-        """The header fields, to be changed."""
         if self._fields is None:
             self._fields = HeaderFields(self._block)
-        return self._fields
+        run = _RuleRun(self, self._fields, facts, matched)
+        for action in actions:
+            _METHODS[type(action)](run, action)
+        return run.changes
 
     def replace_recipient(self, old: Recipient, new: list[Address]) -> None:
         """Put addresses in the place of a recipient. The same address is one recipient only."""
         found: dict[Address, Recipient] = {}
-        for one in self._recipients.values():
+        for one in self.recipients:
             for each in [one] if one.address != old.address else [replace(old, address=address) for address in new]:
                 earlier = found.get(each.address)
                 found[each.address] = each if earlier is None else _merged(earlier, each)
-        self._recipients = found
+        self.recipients = tuple(found.values())
         if old.address not in self._replaced:
             self._originals[old.address] = None
         self._replaced.update(new)
 
     def add_recipient(self, recipient: Recipient) -> bool:
         """Add a recipient. Return whether it was not there."""
-        return self._recipients.setdefault(recipient.address, recipient) is recipient
+        if any(one.address == recipient.address for one in self.recipients):
+            return False
+        self.recipients = (*self.recipients, recipient)
+        return True
 
 
 class _RuleRun:
     """The actions of one rule on a draft."""
 
-    def __init__(self, draft: Draft, facts: Facts, matched: tuple[Recipient, ...]) -> None:
+    __slots__ = ("_authors", "_draft", "_facts", "_fields", "_matched", "_sender", "changes")
+
+    def __init__(self, draft: Draft, fields: HeaderFields, facts: Facts, matched: tuple[Recipient, ...]) -> None:
         self._draft = draft
+        self._fields = fields
         self._facts = facts
         self._matched = matched
-        #: The author and sender before the rule; the author is None until it is needed.
-        self._author: bytes | None = None
+        #: The authors and the sender before the rule; the authors are None until they are needed.
+        self._authors: list[bytes] | None = None
         self._sender = draft.sender
         self.changes: list[Words] = []
 
@@ -150,43 +157,45 @@ class _RuleRun:
             self.changes.append(lambda: f"sender {old} -> {new}")
 
     def set_from(self, action: SetFrom) -> None:
-        self._keep_author()
-        fields, replacement = self._draft.fields, action.replacement
-        values = fields.values(b"from")
+        values, fields, replacement = self._keep_authors(), self._fields, action.replacement
         if replacement.local is None:
             if fields.change(b"from", lambda value: replace_addresses(value, replacement.of)):
-                self._tell(b"From")
+                self._tell(b"From", fields.values(b"from")[0])
         else:
-            value = _author(values, action)
+            value = action.mailbox or _author(values, replacement)
             if values != [value]:
-                fields.put(b"From", value) if not values else fields.put(b"from", value)
-                self._tell(b"From")
+                fields.put(b"from" if values else b"From", value)
+                self._tell(b"From", value)
         if fields.remove(b"sender"):
             self.changes.append(lambda: "Sender removed")
 
     def set_reply_to(self, action: SetReplyTo) -> None:
-        fields = self._draft.fields
+        before = self._fields.values(b"reply-to")
         value = action.value
         if value is None:
-            value = self._author_before()
-            if not value or fields.values(b"reply-to"):
+            value = b"" if before else self._author_before()
+            if not value:
                 return
-        if fields.values(b"reply-to") != [value]:
-            fields.put(b"reply-to" if fields.values(b"reply-to") else b"Reply-To", value)
-            self._tell(b"Reply-To")
+        if before != [value]:
+            self._fields.put(b"reply-to" if before else b"Reply-To", value)
+            self._tell(b"Reply-To", value)
 
-    def _keep_author(self) -> None:
-        if self._author is None:
-            self._author = b", ".join(self._draft.fields.values(b"from"))
+    def _keep_authors(self) -> list[bytes]:
+        """Return the values of From, and keep those that it had before the rule."""
+        values = self._fields.values(b"from")
+        if self._authors is None:
+            self._authors = values
+        return values
 
     def _author_before(self) -> bytes:
         """Return what From was before the rule, if the rule changed it and it was a list of addresses, else b""."""
-        if self._author is None or b", ".join(self._draft.fields.values(b"from")) == self._author:
+        if self._authors is None or self._fields.values(b"from") == self._authors:
             return b""
-        if not self._author:
+        author = b", ".join(self._authors)
+        if not author:
             return b"" if self._sender is None else str(self._sender).encode()
-        found = mailboxes(self._author)
-        return self._author if found and all(one.address is not None for one in found) else b""
+        found = mailboxes(author)
+        return author if found and all(one.address is not None for one in found) else b""
 
     def set_recipients(self, action: SetRecipients) -> None:
         for one in self._matched:
@@ -200,29 +209,27 @@ class _RuleRun:
             self.changes.append(lambda: f"recipient {old.address} -> {', '.join(map(str, new))}")
 
     def map_addresses(self, action: MapAddresses) -> None:
-        change = action.map.replace
         for place in action.places:
             if place is MapPlace.SENDER:
                 if self._draft.sender is not None:
-                    self._put_sender(self._draft.sender, change(self._draft.sender))
+                    self._put_sender(self._draft.sender, action.map.replace(self._draft.sender))
             elif place is MapPlace.RECIPIENT:
                 for one in self._matched:
-                    self._replace_recipient(one, [change(one.address)])
+                    self._replace_recipient(one, [action.map.replace(one.address)])
             else:
                 if place is MapPlace.FROM:
-                    self._keep_author()
+                    self._keep_authors()
                 for name in _MAPPED_FIELDS[place]:
-                    if self._draft.fields.change(name, lambda value: replace_addresses(value, change)):
-                        self._tell(name.title())
+                    if self._fields.change(name, action.map.replace_in):
+                        self._tell(name.title(), self._fields.values(name)[0])
 
     def add_field(self, action: AddField) -> None:
-        name = action.name.encode()
-        value = action.value(self._facts.client, self._facts.login, self._draft.sender)
-        self._draft.fields.add(name, value)
+        name, value = action.name.encode(), action.value(self._facts.client, self._facts.login, self._draft.sender)
+        self._fields.add(name, value)
         self._tell(name, value)
 
     def remove_fields(self, action: RemoveFields) -> None:
-        removed = [name for name in action.names if self._draft.fields.remove(name.encode())]
+        removed = [name for name in action.names if self._fields.remove(name.encode())]
         if removed:
             self.changes.append(lambda: f"{', '.join(name.title() for name in removed)} removed")
 
@@ -230,17 +237,16 @@ class _RuleRun:
         if action.client and not self._draft.hide_client:
             self._draft.hide_client = True
             self.changes.append(lambda: "the client is hidden")
-        if action.trace and self._draft.fields.change(b"received", _hidden_trace):
+        if action.trace and self._fields.change(b"received", _hidden_trace):
             self.changes.append(lambda: "earlier hosts are hidden")
 
     def bcc(self, action: Bcc) -> None:
         if self._draft.add_recipient(Recipient(action.address, Notify.NEVER)):
             self.changes.append(lambda: f"a copy to {action.address}")
 
-    def _tell(self, name: bytes, value: bytes | None = None) -> None:
-        """Note the new value of a field; without `value`, that of the topmost one."""
-        found = self._draft.fields.values(name.lower())[0] if value is None else value
-        self.changes.append(lambda: f"{name.decode()}: {printable(decoded_text(unfolded(found), _SHOWN))}")
+    def _tell(self, name: bytes, value: bytes) -> None:
+        """Note the new value of a field."""
+        self.changes.append(lambda: f"{name.decode()}: {printable(decoded_text(unfolded(value), _SHOWN))}")
 
 
 _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
@@ -256,15 +262,13 @@ _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
 }
 
 
-def _author(values: list[bytes], action: SetFrom) -> bytes:
-    """Return the value of a From field with one author, in place of these values."""
-    address = str(Address(action.replacement.local or "", action.replacement.domain))
-    if action.name:
-        return named(action.name, address)
+def _author(values: list[bytes], replacement: Replacement) -> bytes:
+    """Return the value of a From field with one author in place of these values, with the display name of the first."""
+    address = str(replacement)
     found = mailboxes(values[0]) if values else ()
     # A colon may begin a group, which is no place for a single author.
     if found and len(found) == len(values) == 1 and found[0].address is not None and b":" not in values[0]:
-        return replace_addresses(values[0], action.replacement.of)
+        return replace_addresses(values[0], replacement.of)
     return named(next((one.phrase for one in found or () if one.phrase), b""), address)
 
 

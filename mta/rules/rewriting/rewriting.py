@@ -4,15 +4,15 @@ A condition sees the message as the rules before left it. A rule with a conditio
 if it matches one of its recipients.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
+from mta.fast_value import fast_value
 from mta.message.envelope import Envelope, Recipient
-from mta.rules.conditions import Condition, HeaderCondition, RecipientCondition, Rule
+from mta.rules.conditions import Condition, HeaderCondition, Question, RecipientCondition, Rule
 from mta.rules.facts import Facts
 from mta.rules.rewriting.actions import RewriteAction
 from mta.rules.rewriting.draft import Draft, Words
-from mta.smtp.address import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,42 +22,45 @@ class RewriteRule:
     rule: Rule
     actions: tuple[RewriteAction, ...]
     last: bool = False
-    _of_message: Rule = field(init=False, repr=False, compare=False)
-    _of_recipient: Rule = field(init=False, repr=False, compare=False)
+    _of_message: Question = field(init=False, repr=False, compare=False)
+    # None without a condition on a recipient.
+    _of_recipient: Question | None = field(init=False, repr=False, compare=False)
     #: Whether a condition asks for a header field.
     asks_header: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Separate the conditions on recipients, because only they are asked for each of them."""
-        object.__setattr__(self, "_of_message", self.rule.only(lambda one: not _is_of_recipient(one)))
-        object.__setattr__(self, "_of_recipient", self.rule.only(_is_of_recipient))
+        of_message = self.rule.only(lambda one: not _is_of_recipient(one))
+        of_recipient = self.rule.only(_is_of_recipient)
+        object.__setattr__(self, "_of_message", of_message.question)
+        object.__setattr__(self, "_of_recipient", None if of_recipient.always_applies else of_recipient.question)
         asks_header = any(isinstance(one, HeaderCondition) for one in self.rule.all_conditions)
         object.__setattr__(self, "asks_header", asks_header)
 
-    def matched(
-        self, facts: Facts, recipients: tuple[Recipient, ...], asked: dict[Address, Facts]
-    ) -> tuple[Recipient, ...]:
+    def matched(self, facts: Facts, recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
         """Return the recipients for which the rule applies. Raises HostNotLookedUp.
 
-        `asked` keeps the facts of each recipient for further rules.
+        `facts` goes on to these recipients while they are decided on.
         """
-        if not self._of_message.applies(facts):
+        if not self._of_message(facts):
             return ()
-        if self._of_recipient.always_applies:
+        if self._of_recipient is None:
             return recipients
+        found = []
         for one in recipients:
-            if one.address not in asked:
-                asked[one.address] = replace(facts, recipient=one.address)
-        applies = self._of_recipient.applies
-        return tuple(one for one in recipients if applies(asked[one.address]))
+            facts.recipient = one.address
+            if self._of_recipient(facts):
+                found.append(one)
+        facts.recipient = None
+        return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class RewriteNote:
     """The changes that one rule made. Their words are made when they are read, because only `explain` does that."""
 
     rule: Rule
-    words: tuple[Words, ...] = field(repr=False, compare=False)
+    words: Sequence[Words] = field(repr=False, compare=False)
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ class RewriteNote:
         return tuple(words() for words in self.words)
 
 
-@dataclass(frozen=True, slots=True)
+@fast_value(frozen=True, slots=True)
 class Rewritten:
     """A message after the rules. `hide_client` tells that the relay's own Received field names no client."""
 
@@ -97,19 +100,19 @@ class Rewriting:
         """
         draft = Draft(envelope, block)
         notes = []
-        asked: dict[Address, Facts] = {}
-        facts = replace(facts, sender=draft.sender, header=block)
+        facts = facts.copy()
+        facts.sender = draft.sender
+        facts.put_header(block)
         for rule in self.rules:
             if rule.asks_header and draft.header_changed:
-                facts = replace(facts, header=draft.take_block())
-            matched = rule.matched(facts, draft.recipients, asked)
+                facts.put_header(draft.take_block())
+            matched = rule.matched(facts, draft.recipients)
             if not matched:
                 continue
             changes = draft.change(rule.actions, facts, matched)
             if changes:
                 notes.append(RewriteNote(rule.rule, changes))
-                if facts.sender != draft.sender:
-                    facts = replace(facts, sender=draft.sender)
+                facts.sender = draft.sender
             if rule.last:
                 break
         return Rewritten(draft.envelope, draft.finished_block(), draft.hide_client, tuple(notes))
