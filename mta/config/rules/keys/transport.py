@@ -83,7 +83,7 @@ TRANSPORT = (
         KeyRole.SETTING,
         ValueForm.SOURCES,
         _STAGE,
-        "The relay's own addresses from which to send, one of each family. Hosts of the other family are not tried.",
+        "The relay's own addresses from which to send, one of each family. Without one of a family the system chooses.",
         '["192.0.2.25", "2001:db8::25"]',
     ),
     RuleKey(
