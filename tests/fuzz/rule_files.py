@@ -114,7 +114,9 @@ _VOCABULARY = (
         b"nan\n",
     ),
     *(b"x = ['a.test']\n", b"\xc3\xbc", b"\xff", b"\0", b"\\u00e9", b"hosts = ", b"PORT = ", b"a.b", b"\t", b"''\n"),
-    *(b"password = c4n4ry\n", b"password: 'c4n4ry'\n"),
+    *(b"password = c4n4ry\n", b"password: 'c4n4ry'\n", b"password_file = 'c4n4ry'\n", b"password_env = 'c4n4ry'\n"),
+    *(b"password_file = ['c4n4ry']\n", b"user = 'u'\n", b"hosts = ['a.test:25', '[::1]']\n", b"smarthost = 'a'\n"),
+    *(b"mx = true\n", b"mx = 'b.test'\n", b"discard = true\n", b"fail = '5.1.2 no'\n", b"tls = 'verify'\n"),
 )
 files = sentences(_VOCABULARY, 24)
 
@@ -123,8 +125,16 @@ def _shape(name: str, make: Callable[[int], bytes]) -> Growth[bytes]:
     return Growth(name, make, 1 << 15)
 
 
+def _numbered(text: bytes, count: int) -> bytes:
+    return b"".join(text % number for number in range(count))
+
+
 GROWTH = (
     _shape("rules", lambda n: b"[[acl]]\nsender = ['a.test', 'b@c.test']\ndeny = 'no'\n" * (n // 64)),
+    _shape(
+        "ways", lambda n: b"".join(b"[[router]]\nsender = '%d.test'\nmx = true\n" % each for each in range(n // 40))
+    ),
+    _shape("smarthosts", lambda n: _numbered(b"[smarthost.a%d]\nhosts = 'a.test'\n", n // 40)),
     _shape("a long array", lambda n: b"[[acl]]\nsender = [\n" + b"'a.test',\n" * (n // 10) + b"]\ndeny = 'no'\n"),
     _shape("mistakes in an array", lambda n: b"[[acl]]\nsender = [\n" + b"'a b',\n" * (n // 7) + b"]\ndeny = 'no'\n"),
     _shape("keys", lambda n: b"[lists]\n" + b"".join(b"k%d = 'a'\n" % number for number in range(n // 12))),
