@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+# Seconds after a change until each further one gives another state, whatever the clock of the file system.
+_CERTAIN_AFTER = 1.0
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -80,6 +82,10 @@ class FileStates:
         """The states without those of directories, which change with files that are none of these."""
         return FileStates({path: state for path, state in self.states.items() if not _is_directory(state)})
 
+    def changed_since(self, time: float) -> bool:
+        """Whether a file or directory has changed at or after a time, seconds since 1970."""
+        return any(isinstance(state, FileState) and state.changed_ns >= time * 1e9 for state in self.states.values())
+
     def without_access(self) -> list[str]:
         """Return the paths of files that exist, and that the user of this process may not read."""
         existing = (path for path, state in self.states.items() if isinstance(state, FileState))
@@ -107,23 +113,32 @@ class FileRecord:
 
 
 class Changes:
-    """Finds changes of files that are over: one counts when two looks in a row have seen the same."""
+    """Finds changes of files that are over: one counts when two looks in a row have seen the same.
 
-    def __init__(self, known: FileStates) -> None:
-        """`known` are the states in which the files were read last."""
-        self._known = known
-        self._last = known
+    Times are seconds since 1970.
+    """
 
-    def read(self, states: FileStates) -> None:
-        """Take note that the files were read in these states."""
-        self._known = self._last = states
-
-    def are_over(self, seen: FileStates) -> bool:
-        """Return whether the files have changed since they were read, and not since the last look."""
-        last, self._last = self._last, seen
-        return seen == last and seen != self._known
+    def __init__(self, known: FileStates, now: float) -> None:
+        """`known` are the states in which the files were just read."""
+        self._known = self._last = known
+        self._uncertain = known.changed_since(now - _CERTAIN_AFTER)
 
     @property
     def known(self) -> FileStates:
         """The states in which the files were read last."""
         return self._known
+
+    def read(self, states: FileStates, now: float) -> None:
+        """Take note that the files were just read in these states."""
+        self._known = self._last = states
+        # Once is enough: the clock of a file server may be ahead.
+        self._uncertain = not self._uncertain and states.changed_since(now - _CERTAIN_AFTER)
+
+    def are_over(self, seen: FileStates) -> bool:
+        """Return whether the files must be read again.
+
+        They must if they have changed since they were read, and not since the last look; also, once, if they were read
+        so soon after a change that a second change may have left the same state.
+        """
+        last, self._last = self._last, seen
+        return seen == last and (seen != self._known or self._uncertain)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.waiting import until
-from mta.file_states import Changes, FileRecord, FileStates
+from mta.file_states import Changes, FileRecord, FileState, FileStates
+
+NOW = 1_795_348_800.0
 
 
 def seen(**states: int) -> FileStates:
@@ -108,22 +110,45 @@ def test_a_record_keeps_the_state_from_before_the_first_reading(tmp_path: Path) 
 
 
 def test_a_change_is_over_when_two_looks_in_a_row_have_seen_the_same() -> None:
-    changes = Changes(seen(a=1))
+    changes = Changes(seen(a=1), NOW)
     looks = [seen(a=1), seen(a=2), seen(a=3), seen(a=3), seen(a=3)]
     assert [changes.are_over(look) for look in looks] == [False, False, False, True, True]
-    changes.read(seen(a=3))
+    changes.read(seen(a=3), NOW)
     assert not changes.are_over(seen(a=3))
     assert changes.known == seen(a=3)
 
 
 def test_a_change_that_is_taken_back_is_none() -> None:
-    changes = Changes(seen(a=1))
+    changes = Changes(seen(a=1), NOW)
     looks = [seen(a=2), seen(a=1), seen(a=1), seen(a=2), seen(a=2)]
     assert [changes.are_over(look) for look in looks] == [False, False, False, False, True]
 
 
 def test_a_look_from_before_the_reading_does_not_count() -> None:
-    changes = Changes(seen(a=1))
+    changes = Changes(seen(a=1), NOW)
     changes.are_over(seen(a=2))
-    changes.read(seen(a=3))
+    changes.read(seen(a=3), NOW)
     assert [changes.are_over(seen(a=2)) for _ in range(2)] == [False, True]
+
+
+def changed_at(time: float) -> FileStates:
+    return FileStates({"a": FileState(False, "/a", 1, 1, 1, 0, int(time * 1e9))})
+
+
+def test_files_that_were_read_just_after_a_change_are_read_once_more() -> None:
+    young = changed_at(NOW - 0.5)
+    changes = Changes(young, NOW)
+    assert changes.are_over(young)
+    changes.read(young, NOW)
+    assert not changes.are_over(young)
+    # A later change is another one.
+    changes.read(changed_at(NOW + 20), NOW + 20)
+    assert changes.are_over(changed_at(NOW + 20))
+
+
+def test_files_that_were_read_long_after_a_change_are_not_read_again() -> None:
+    old = changed_at(NOW - 1.5)
+    changes = Changes(old, NOW)
+    assert not changes.are_over(old)
+    changes.read(old, NOW)
+    assert not changes.are_over(old)

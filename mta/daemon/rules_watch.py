@@ -43,7 +43,7 @@ class RulesWatch:
         self._run = run
         self._wall_clock = wall_clock
         self._event_log = event_log
-        self._changes = Changes(files)
+        self._changes = Changes(files, wall_clock())
         # The files of the rules in force, and the time since which those are.
         self._files = files
         self._since = wall_clock()
@@ -85,7 +85,7 @@ class RulesWatch:
 
     async def _read(self, *, asked: bool) -> None:
         reading = await self._run(self._read_all)
-        self._changes.read(reading.files)
+        self._changes.read(reading.files, self._wall_clock())
         if reading.mistakes:
             self._refuse(reading, asked=asked)
         else:

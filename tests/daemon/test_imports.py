@@ -18,9 +18,15 @@ NOT_NEEDED = (
 _SHOW = """
 import sys
 import mta.tap, mta.workers.parent, mta.daemon.relay
+from mta.config.rules.reading import read_again
 from mta.config.settings import read_settings
 from mta.config.summary import startup_summary
-startup_summary(read_settings({"NET_DEV": "none0", **dict(pair.split("=", 1) for pair in sys.argv[1:])}))
+environ = {"NET_DEV": "none0", **dict(pair.split("=", 1) for pair in sys.argv[1:])}
+settings = read_settings(environ)
+startup_summary(settings)
+# Once changed rules would be read, too.
+settings.rule_files.look()
+read_again(environ)
 print(*sys.modules)
 """
 

@@ -1,12 +1,13 @@
 """Rules that change while the relay runs: when they are read, and when they are taken up."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from twisted.internet.defer import Deferred, execute
 
-from mta.config.rules.reading import RulesReading
+from mta.config.rules.reading import RulesReading, read_again
 from mta.daemon.rules_watch import RulesWatch
 from mta.event_log.log import EventLog
 from mta.file_states import FileState, FileStates
@@ -219,6 +220,38 @@ def test_one_reading_at_a_time_and_a_signal_meanwhile_is_not_forgotten(watched: 
     assert (watched.readings, watched.slow) == (2, [])
     watched.look()
     assert len(watched.slow) == 1
+
+
+def test_the_usual_directory_may_appear_after_the_start(tmp_path: Path) -> None:
+    lines: list[str] = []
+    rules = CurrentRules()
+    first = read_again({}, tmp_path)
+    assert first.files.all_absent
+    watch = RulesWatch(
+        rules,
+        first.files,
+        lambda: read_again({}, tmp_path),
+        run=execute,
+        wall_clock=lambda: NOON,
+        event_log=EventLog(lines.append, lambda: NOON),
+    )
+    watch.look()
+    directory = tmp_path / "etc/smtprelay/rules.d"
+    directory.mkdir(parents=True)
+    for _ in range(3):
+        watch.look()
+    assert (rules.book, lines) == (None, [])
+    (directory / "1.toml").write_text("[[acl]]\nhold = true\n")
+    for _ in range(2):
+        watch.look()
+    assert rules.book
+    assert rules.book.acl
+    (line,) = lines
+    assert 'rules text="1 rule in 1 file is in force"' in line
+    (directory / "1.toml").unlink()
+    for _ in range(2):
+        watch.look()
+    assert rules.book is None
 
 
 def test_a_relay_without_files_looks_without_a_thread() -> None:
