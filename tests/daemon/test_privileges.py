@@ -48,7 +48,8 @@ def test_the_user_must_be_able_to_read_the_authorities_of_all_smarthosts(
 ) -> None:
     trusted = authority().write(tmp_path)
     (tmp_path / "r.toml").write_text(
-        f'[smarthost.office]\nhosts = "a.test"\nca_file = "{trusted}"\n[[router]]\nsmarthost = "office"\n'
+        f'[smarthost.office]\nhosts = "a.test"\ntls = "verify"\nca_file = "{trusted}"\n'
+        '[[router]]\nsmarthost = "office"\n'
     )
     of_setting = settings(PORT="2525", SMARTHOST_ADDRESS="a.test", SMARTHOST_CA_FILE=str(trusted))
     of_rule = settings(PORT="2525", RULES_DIR=str(tmp_path))
