@@ -121,7 +121,7 @@ Internet listen on port 25.""",
 A name, an address, or several of them, separated by colons or `;`. They are tried in order; the address of a name is
 looked up, not its MX. A port follows two colons, `smtp.example.com::587`, because one colon separates hosts;
 `smtp.example.com:587` is an error. An IPv6 address is written in brackets, `[2001:db8::1]`; its colons may be doubled
-as in Exim.""",
+as in Exim. Rules in `RULES_DIR` may send a part of the mail to other smarthosts; see docs/rules.md.""",
     "SMARTHOST_PORT": """\
 Hosts before the last one use port 25, unless they are written with a port.""",
     "SMARTHOST_USER": """\

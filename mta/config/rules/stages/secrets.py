@@ -16,7 +16,7 @@ _MAX_OCTETS = 1 << 16
 # Other white space may belong to a password.
 _BLANKS = " \t\r\n"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
-# About 10 ms and 4 MiB (measured), so that the digest in the log is no quick test of guessed passwords.
+# About 20 ms and 4 MiB (measured), so that the digest in the log is no quick test of guessed passwords.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 12, 8, 1
 
 
