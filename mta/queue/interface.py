@@ -5,22 +5,59 @@ queue, the Deferred fires after the change is synced to disk. QueueFull means th
 of space, any other QueueError that the queue cannot be used. Times are wall-clock seconds since 1970.
 """
 
-import enum
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NewType, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from mta.fast_value import fast_value
 from mta.message.body import Body
 from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Delivered, Discarded, Outcome
+from mta.queue.entries import (
+    Action,
+    AttemptRecord,
+    Audit,
+    Entry,
+    Ledger,
+    Query,
+    QueueId,
+    RecipientState,
+    Status,
+    Summary,
+)
 
 if TYPE_CHECKING:
     # Without this import a health check costs half as much; it uses the errors here, but no queue.
     from twisted.internet.defer import Deferred
 
-#: Thirteen characters that sort by time; `mta.queue.ids` makes them.
-QueueId = NewType("QueueId", str)
+__all__ = [
+    "MAX_DUE_RECIPIENTS",
+    "NOT_DESCRIBED",
+    "Action",
+    "AttemptRecord",
+    "Audit",
+    "BodyLost",
+    "BodyWriter",
+    "Claim",
+    "DeferralFilter",
+    "Description",
+    "DueMessage",
+    "Entry",
+    "Ledger",
+    "NewMail",
+    "Pending",
+    "Query",
+    "Queue",
+    "QueueError",
+    "QueueFull",
+    "QueueId",
+    "RecipientState",
+    "Settlement",
+    "Space",
+    "Status",
+    "Summary",
+    "Verdict",
+]
 
 
 class QueueError(Exception):
@@ -33,15 +70,6 @@ class QueueFull(QueueError):
 
 class BodyLost(QueueError):
     """The body of a message to add is gone or could not be made durable, so the caller must write it again."""
-
-
-class Status(enum.Enum):
-    """The state of a recipient. All but WAITING are final."""
-
-    WAITING = "waiting"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    REMOVED = "removed"
 
 
 @fast_value(frozen=True, slots=True)
@@ -106,6 +134,8 @@ class Verdict:
     due: float | None = None
     #: The DKIM signer of the copy that was sent, or the reason why it was not signed; "" if the relay does not sign.
     signed_by: str = ""
+    #: The attempt, for the history; None for one that delivered at once, which needs no record of its own.
+    attempt: AttemptRecord | None = None
 
     @property
     def status(self) -> Status:
@@ -118,6 +148,20 @@ class Verdict:
 
 
 @fast_value(frozen=True, slots=True)
+class Description:
+    """The facts about a message by which an operator may look for it, as in `Entry`; delivery does not need them."""
+
+    message_id: str = ""
+    subject: str = ""
+    author: str = ""
+    tls: str = ""
+    report_of: QueueId | None = None
+
+
+NOT_DESCRIBED = Description()
+
+
+@fast_value(frozen=True, slots=True)
 class NewMail:
     """A message to add: a client's, or, as part of a settlement, a report or the message of an alias."""
 
@@ -126,6 +170,7 @@ class NewMail:
     body: Body
     #: Whether it is added held, so that it is not delivered until an operator releases it.
     held: bool = False
+    description: Description = NOT_DESCRIBED
 
 
 @fast_value(frozen=True, slots=True)
@@ -146,113 +191,6 @@ class Settlement:
     delay_reported: bool = False
     #: The earliest time at which the message may be due again.
     not_before: float = 0.0
-
-
-class Action(enum.Enum):
-    """An action that an operator applies to waiting messages."""
-
-    RETRY = "retry"
-    REMOVE = "remove"
-    HOLD = "hold"
-    RELEASE = "release"
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientState:
-    """One recipient, for an operator."""
-
-    address: str
-    status: Status
-    attempts: int
-    #: The time from which the message may be claimed: its due time, or the end of its lease. None if status is final.
-    due: float | None
-    #: The full text of the last reply, and the host that gave it; "" before the first attempt.
-    reply: str
-    host: str
-    #: When the status became final.
-    finished: float | None
-    #: `signed_by` of the last Verdict.
-    signed_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One message, waiting or in the history, for an operator."""
-
-    id: QueueId
-    #: "" is the null sender.
-    sender: str
-    size: int
-    created: float
-    client: str
-    held: bool
-    #: Whether it has a running lease.
-    claimed: bool
-    recipients: tuple[RecipientState, ...]
-    #: When the hold began. None if the message is not held, or was held by an older version.
-    held_since: float | None = None
-    #: When the running claim began; None if `claimed` is false.
-    claimed_since: float | None = None
-
-    @property
-    def unreported(self) -> bool:
-        """Whether it failed and has no sender to report to, because it is a report or has the null sender anyway."""
-        return not self.sender and any(state.status is Status.FAILED for state in self.recipients)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Selects the messages to find. Without `ids` every message matches; `finished` adds the history."""
-
-    ids: Sequence[QueueId] = ()
-    finished: bool = False
-    limit: int = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Counts of all recipients ever added to a queue, by result, kept in the transactions that change them."""
-
-    accepted: int = 0
-    delivered: int = 0
-    failed: int = 0
-    removed: int = 0
-    #: Counted from the rows and not kept, so that a lost recipient shows.
-    waiting: int = 0
-
-    @property
-    def missing(self) -> int:
-        """Recipients accepted that are neither finished nor waiting: 0 unless some were lost (below 0: duplicated)."""
-        return self.accepted - self.delivered - self.failed - self.removed - self.waiting
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Counts of waiting messages, and of recipients by status. Final recipients count while the history has them."""
-
-    messages: int
-    held: int
-    claimed: int
-    #: When the oldest waiting message was created.
-    oldest: float | None
-    recipients: dict[Status, int] = field(default_factory=dict)
-    ledger: Ledger = Ledger()
-    #: Messages in the history, and those among them with a failed recipient.
-    finished: int = 0
-    failed: int = 0
-    #: Messages with the null sender, such as reports, that have a failed recipient.
-    unreported: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """The facts that show whether a queue loses mail or no longer tries it."""
-
-    ledger: Ledger
-    #: The first unheld message to become due, and its due time.
-    first: tuple[QueueId, float] | None = None
-    #: A message that is never due although one of its recipients is waiting.
-    never_due: QueueId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +314,7 @@ class Queue(Protocol):
         """
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order of their arrival. Changes that are not yet committed may be missing."""
+        """Return messages in the order that the query asks for. Changes that are not yet committed may be missing."""
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""

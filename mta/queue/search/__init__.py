@@ -1,0 +1,1 @@
+"""Conditions by which an operator finds messages: their value, their meaning, and their words."""
