@@ -167,7 +167,7 @@ class DeliveryService(Service):
     def rules_changed(self) -> None:
         """Have the mail that waits in memory under earlier rules routed and carried by the present ones."""
         for destination in self._destinations.all():
-            if destination.carriage is not None:
+            if destination.carriage is not None or destination.smarthost is not None:
                 destination.withdraw(lambda _: True)
 
     def applied(self, action: Action, ids: Sequence[QueueId], by: str = "") -> None:

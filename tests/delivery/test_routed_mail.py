@@ -1,6 +1,7 @@
 """Mail whose way the operator's router rules decide, through the whole delivery side in memory."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -15,7 +16,7 @@ from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import TryLater
 from mta.queue.interface import DueMessage, NewMail, Status
 from mta.routing.choice import Discard, Fail, MxOf, ViaSmarthost
-from mta.routing.route import Local, Plan, Smarthost, TlsRule
+from mta.routing.route import Credentials, Local, Plan, Smarthost, TlsRule
 from mta.rules.book import CurrentRules
 from mta.smtp.address import parse_address
 from tests.delivery.service_case import LookingQueue, ServiceCase
@@ -70,6 +71,22 @@ class RoutedCase(ServiceCase):
 
 
 class WayTests(RoutedCase):
+    def test_mail_that_waits_for_a_connection_goes_by_the_new_login(self) -> None:
+        old, new = via("office"), ViaSmarthost(replace(via("office").smarthost, credentials=Credentials("u", "p")))
+        self.rules.book = router_book((old, []))
+        self.connector.slow = True
+        self.start()
+        mail = self.hand_over("bob@b.test")
+        self.rules.replace(router_book((new, [])))
+        self.service.rules_changed()
+        self.clock.pump([0.1] * 20)
+        assert [plan.smarthost for plan in self.connector.plans] == [old.smarthost, new.smarthost]
+        before, after = self.connector.connecting
+        before.callback(self.connector._result())
+        assert self.connector.requests == []
+        after.callback(self.connector._result())
+        assert self.statuses(mail) == [Status.DELIVERED]
+
     def test_mail_goes_the_way_of_the_rule_for_its_sender_and_the_log_names_the_rule(self) -> None:
         self.rules.replace(router_book((via("office"), [sender("a.test")])))
         self.start()

@@ -3,10 +3,13 @@
 import os
 import signal
 
+import pytest
+
 from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.test_routing_rules import Office, from_domains, router, rules
 from tests.endtoend.world import TO, received
+from tests.length import choose
 
 OFFICE, SALES = 'sender = "a.test"', 'sender = "b.test"'
 
@@ -51,6 +54,23 @@ def test_a_new_password_is_used_at_once_though_a_connection_is_open(world):
         (office.password, True),
         (newer, True),
     ]
+
+
+@pytest.mark.parametrize("workers", choose(["1"], ["1", "2"]))
+def test_a_smarthost_that_refused_the_login_is_asked_at_once_with_a_new_one(world, workers):
+    office = Office(world, "office")
+    tables = rules(world, office.table(), router(OFFICE, 'smarthost = "office"'))
+    office.sink.users[office.user] = "another"
+    relay = world.relay(world.sink(), WORKERS=workers, RETRY_SCHEDULE="F,4h,1h", **tables)
+    from_domains(relay, "a.test")
+    relay.wait_for_events("deferred")
+    newer = office.sink.users[office.user] = world.secret("office-newer-word/+8")
+    office.password_file.write_text(newer)
+    os.kill(relay.child.pid, signal.SIGHUP)
+    relay.wait_for_events("rules")
+    # The penalty of the first failure is 30 seconds.
+    until(lambda: from_domains(relay, "a.test") or office.sink.messages, 20, what="mail by the new login")
+    assert {message.user for message in received(office.sink)} == {office.user}
 
 
 def test_a_new_authority_is_trusted_once_its_file_has_changed(world):

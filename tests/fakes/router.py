@@ -31,5 +31,5 @@ class FakeRouter:
         if isinstance(choice, Discard | Fail):
             return choice
         if isinstance(choice, ViaSmarthost):
-            return Plan(choice.smarthost.name, ())
+            return Plan(choice.smarthost.name, (), smarthost=choice.smarthost)
         return routing or Plan("mx.test", ())

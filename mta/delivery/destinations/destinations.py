@@ -144,6 +144,9 @@ class Destinations:
                 known.carriage, known.smarthost = plan.carriage, plan.smarthost
                 return known
             known.close()
+            if known.smarthost != plan.smarthost:
+                # The smarthost was down as it was before. With workers the parent knows that, by the name alone.
+                known.unblock()
             self._replaced = [each for each in (*self._replaced, known) if not each.idle]
         if len(self._known) >= self._max_known:
             self._forget()
