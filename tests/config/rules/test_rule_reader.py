@@ -389,6 +389,8 @@ def words_of_rules() -> st.SearchStrategy[str]:
             "['^a+@b', 7]",
             "{ a = 1 }",
             "'450 x'",
+            "25",
+            "'30 messages/minute'",
             "[['a']]",
         ]
     )

@@ -24,10 +24,23 @@ class TransportStage:
 
     def __init__(self) -> None:
         self.rules: list[TransportRule] = []
+        #: By each setting that a rule without a condition has, the first such rule.
+        self.taken: dict[str, Rule] = {}
 
     def open_rule(self) -> "OpenTransportRule":
         """Begin a rule."""
-        return OpenTransportRule(self.rules)
+        return OpenTransportRule(self)
+
+    def add(self, rule: TransportRule) -> None:
+        """Add a rule. Raises RuleValueError if those before it have all of its settings for all mail."""
+        if not rule.for_all and rule.given and self.taken.keys() >= set(rule.given):
+            places = dict.fromkeys(str(self.taken[name].where) for name in rule.given)
+            raise RuleValueError(
+                f"this rule can never apply: without a condition, {' and '.join(places)} has its settings"
+            )
+        self.rules.append(rule)
+        if rule.rule.always_applies:
+            self.taken = dict.fromkeys(rule.given, rule.rule) | self.taken
 
     def made(self) -> TransportRules | None:
         """Return the stage, or None if it has no rules."""
@@ -40,8 +53,8 @@ class OpenTransportRule:
     #: Every rule that applies may have a setting that those before it lack.
     ends_search = False
 
-    def __init__(self, rules: list[TransportRule]) -> None:
-        self._rules = rules
+    def __init__(self, stage: TransportStage) -> None:
+        self._stage = stage
         self._values: dict[str, object] = {}
 
     def add(self, key: RuleKey, entry: TableEntry, values: ValueReader) -> None:
@@ -61,12 +74,7 @@ class OpenTransportRule:
                 values[name] = (CarriageRate(str(rule.where), limits),)  # type: ignore[arg-type]  # `_rates` made them
         # A variable stands for a rule without a line.
         made = TransportRule(rule, Carriage(**values), for_all=not rule.where.line)  # type: ignore[arg-type]  # likewise
-        before = [each for each in self._rules if each.rule.always_applies and set(each.given) & set(made.given)]
-        taken = {name for each in before for name in each.given}
-        if not made.for_all and made.given and taken.issuperset(made.given):
-            places = " and ".join(str(each.rule.where) for each in before)
-            raise RuleValueError(f"this rule can never apply: {places} without a condition has the same settings")
-        self._rules.append(made)
+        self._stage.add(made)
 
 
 def _whole_number(most: int) -> Callable[[TableEntry, ValueReader], int]:

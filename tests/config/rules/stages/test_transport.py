@@ -142,7 +142,7 @@ def test_a_rule_whose_settings_others_take_from_all_mail_is_a_mistake():
         "[[transport]]\nport = 26\nipv6 = false\n"
     )
     assert mistakes == [
-        "6: this rule can never apply: 1.toml:1 and 1.toml:4 without a condition has the same settings",
+        "6: this rule can never apply: without a condition, 1.toml:1 and 1.toml:4 has its settings",
     ]
 
 
