@@ -118,6 +118,17 @@ def test_a_recipient_is_counted_when_it_is_accepted() -> None:
     assert wire.say("RCPT TO:<eve@b.test>") == OK, "it is a recipient already"
 
 
+@pytest.mark.parametrize("unit", ["recipient", "message"])
+def test_a_recipient_that_another_rule_refuses_is_not_counted(unit: str) -> None:
+    listening = listen(book((LATER, [over(f"1 {unit}/hour")]), (NO, [recipient("no@b.test")])))
+    wire = greet(listening)
+    wire.say(MAIL)
+    for _ in range(3):
+        assert wire.say("RCPT TO:<no@b.test>").startswith("550")
+    # Nor is room kept for its message.
+    assert reply_to(greet(listening)) == OK
+
+
 def test_a_rule_counts_the_mail_that_meets_its_other_conditions() -> None:
     rules = book((Accept(), [sender("boss@a.test")]), (LATER, [recipient("b.test"), over("1 message/hour")]))
     wire = greet(listen(rules))
