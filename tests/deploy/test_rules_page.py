@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,17 +24,8 @@ BASE = {
     # The password of a smarthost on the page.
     "NEWS_PASSWORD": "correct-horse",
 }
-_HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
+_HEADING = re.compile(r"^(###?) .*$", re.MULTILINE)
 _FILE_NAME = re.compile(r"# (\S+\.toml)\n")
-
-
-@dataclass
-class Section:
-    """A part of the page: the rules and settings that it shows, and the commands with their output."""
-
-    title: str
-    environ: dict[str, str] = field(default_factory=dict)
-    rules: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,29 +43,30 @@ class Example:
 
 
 def examples() -> Iterator[Example]:
-    """Yield the commands of the page. Settings and rules hold until the next heading, those at the top for the page."""
-    titles = [(text.count("\n"), title) for text, title in _before_headings()]
-    common: dict[str, str] = {}
-    section = Section("")
+    """Yield the commands of the page with the settings and rules that hold there.
+
+    Rules hold until the next heading, and so do settings, but those of a section hold in its parts, too, and those at
+    the top for the page.
+    """
+    text = PAGE.read_text()
+    headings = [(text.count("\n", 0, found.start()), found[1]) for found in _HEADING.finditer(text)]
+    # By the sign of the heading, "" at the top.
+    environs: dict[str, dict[str, str]] = {"": {}}
+    level, rules = "", dict[str, str]()
     for block in blocks(PAGE):
-        title = next((title for line, title in reversed(titles) if line < block.line), "")
-        if title != section.title:
-            section = Section(title)
+        while headings and headings[0][0] < block.line:
+            level, rules = headings.pop(0)[1], {}
+            environs = {each: environ for each, environ in environs.items() if len(each) < len(level)} | {level: {}}
         if block.language == "ini":
-            found = dict(line.split("=", 1) for line in block.text.splitlines())
-            (section.environ if title else common).update(found)
+            environs[level] |= dict(line.split("=", 1) for line in block.text.splitlines())
         elif block.language == "toml":
             name = _FILE_NAME.match(block.text)
             assert name is not None, f"line {block.line} names no file"
-            section.rules = {name[1]: block.text}
+            rules = {name[1]: block.text}
         elif block.language == "console":
+            environ = {name: value for each in environs.values() for name, value in each.items()}
             for command, output in _commands(block.text):
-                yield Example(block.line, command, output, common | section.environ, section.rules)
-
-
-def _before_headings() -> Iterator[tuple[str, str]]:
-    text = PAGE.read_text()
-    return ((text[: found.start()], found[1]) for found in _HEADING.finditer(text))
+                yield Example(block.line, command, output, environ, rules)
 
 
 def _commands(text: str) -> Iterator[tuple[str, list[str]]]:
