@@ -9,7 +9,7 @@ import pytest
 from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.test_rules import attempt
-from tests.endtoend.world import TO
+from tests.endtoend.world import TO, received
 
 FIRST = '[[acl]]\nsender = "first@sender.test"\ndeny = "first"\n'
 SECOND = '[[acl]]\nsender = "second@sender.test"\ndeny = "second"\n[[acl]]\nheader.Subject = "*"\ndeny = "a subject"\n'
@@ -146,3 +146,33 @@ def test_a_worker_gets_the_passwords_of_rules_with_the_rules_and_not_by_its_envi
     until(lambda: b"mta.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes(), what="its command")
     assert b"OFFICE_LOGIN" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert relay.stop() == 0
+
+
+SMARTHOST = """\
+[smarthost.office]
+hosts = "127.0.0.1:{port}"
+tls = "none"
+user = "relay"
+password_file = "{folder}/password"
+[[router]]
+recipient = "*@office.test"
+smarthost = "office"
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_changed_password_file_is_taken_up_and_the_mail_that_waits_is_sent_with_it(world, rules, workers):
+    old, new = world.secret("correct-horse-old"), world.secret("correct-horse-new")
+    sink = world.sink(users={"relay": new})
+    password = rules.parent.parent / "password"
+    password.write_text(old)
+    rules.write_text(SMARTHOST.format(port=sink.port, folder=password.parent))
+    relay = world.relay(world.sink(), RULES_DIR=str(rules.parent), WORKERS=workers)
+    relay.submit(mail(), "bob@office.test")
+    relay.wait_for_events("deferred")
+    password.write_text(new)
+    reload(relay)
+    received(sink)
+    assert sink.messages[0].user == "relay"
+    (event,) = relay.wait_for_events("delivered")
+    assert event["to"] == "<bob@office.test>"

@@ -109,6 +109,11 @@ class SupervisorTests(SynchronousTestCase):
             self.supervisor.reload()
             self.assertEqual(process.told[-1], b'["reload"]')
 
+    def test_a_verb_for_all_workers_reaches_one_that_does_not_listen_yet(self):
+        processes = self.begin()
+        self.supervisor.tell_all("rules")
+        self.assertEqual([process.told[-1] for process in processes], [b'["rules"]'] * 2)
+
     def test_the_mail_that_a_worker_has_counted_is_told_to_the_others(self):
         one, two = self.begin()
         one.says(b'["counted","digest","app","messages"]')
