@@ -24,7 +24,7 @@ from mta.config.rules.toml_tables import TableEntry, TomlTable
 from mta.config.setting import shorten
 from mta.file_states import FileRecord
 from mta.rules.book import RuleBook
-from mta.rules.conditions import Condition, OverCondition, Rule, RulePlace
+from mta.rules.conditions import ClientCondition, Condition, LoginCondition, OverCondition, Rule, RulePlace
 from mta.smtp.address import is_deceptive
 
 #: The rules of all files together.
@@ -182,7 +182,7 @@ class _BookReader:
         # The stage may have added a condition.
         rule = self.stages[stage].rules[-1].rule
         self._check_reached(source, table, self._earlier[stage].that_shadow(rule))
-        if found.actions.ends_search:
+        if found.actions.ends_search and (stage != "rewrite" or _asks_for_client_only(rule)):
             self._earlier[stage].add(rule)
 
     def _check_reached(self, source: RuleSource, table: TomlTable, others: Sequence[Rule]) -> None:
@@ -245,3 +245,11 @@ def _name(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME or is_deceptive(value):
         raise RuleValueError(f'{shown(value)} is no text of 1 to {_MAX_NAME} printable characters, name = "staff"')
     return value
+
+
+def _asks_for_client_only(rule: Rule) -> bool:
+    """Whether a rewrite rule asks for nothing that other rewrite rules change.
+
+    Any other one may be passed over, although it would apply to the message as it is when a later rule is asked.
+    """
+    return all(isinstance(one, ClientCondition | LoginCondition) for one in rule.all_conditions)

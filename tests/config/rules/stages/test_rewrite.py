@@ -157,6 +157,13 @@ def test_no_rule_leaves_a_message_without_recipients(tmp_path: Path) -> None:
     assert "the list is empty" in told
 
 
+def test_a_last_rule_may_be_passed_over_before_another_changes_the_message() -> None:
+    last = '[[rewrite]]\nsender = "new@a.test"\nlast = true\n'
+    change = '[[rewrite]]\nset.sender = "new@a.test"\n'
+    behind = '[[rewrite]]\nsender = "new@a.test"\nhide = "client"\n'
+    assert read(last + change + behind)[1] == []
+
+
 def test_a_rule_behind_the_last_one_is_a_mistake() -> None:
     text = '[[rewrite]]\nlast = true\n[[acl]]\nsender = "a.test"\nhold = true\n[[rewrite]]\nhide = "client"\n'
     assert read(text)[1] == ["6: this rule can never apply: the one in line 1 applies whenever it does"]
