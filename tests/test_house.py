@@ -216,6 +216,7 @@ MAY_IMPORT = {
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
     "mta.delivery.destinations": {
         "mta.message",
+        "mta.queue.ids",
         "mta.queue.interface",
         "mta.routing.route",
         "mta.retry_schedule",

@@ -22,6 +22,7 @@ from mta.cli.errors import CommandError, command_errors
 from mta.config.setting import SettingsReader
 from mta.config.table import HISTORY_DAYS, QUEUE_DIR
 from mta.daemon import control
+from mta.queue.disk.queue_dir import homes
 from mta.queue.ids import to_number
 from mta.queue.interface import Action, Entry, Query, QueueError, QueueId
 from mta.queue.worker_queues.combined import Applied, CombinedQueue, open_queues
@@ -84,10 +85,11 @@ def queue_show(as_json: bool, part: str | None, id: str) -> None:
     entries = find(Query(ids=_checked([id]), finished=True))
     if not entries:
         raise CommandError(f"no message {id} is in the queue or its history")
+    waits_for = _waits_for(entries[0])
     if as_json:
-        click.echo(json.dumps(render.entry_object(entries[0]), indent=1))
+        click.echo(json.dumps(render.entry_object(entries[0], waits_for), indent=1))
     else:
-        click.echo("\n".join(render.show_lines(entries[0])))
+        click.echo("\n".join(render.show_lines(entries[0], waits_for)))
 
 
 @queue.command("summary")
@@ -188,6 +190,14 @@ def _notify(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
         click.echo(
             f"smtprelay: done, but the running relay could not be notified ({error}); it will notice later", err=True
         )
+
+
+def _waits_for(entry: Entry) -> str:
+    """Return for what a message waits, as the running relay or one of its workers tells; "" if it waits for nothing."""
+    if all(recipient.due is None for recipient in entry.recipients):
+        return ""
+    answers = (control.ask_wait(home, entry.id) for home in homes(queue_directory(current_environment())))
+    return next(filter(None, answers), "")
 
 
 def _ignore(_home: Path, _action: Action, _ids: Sequence[QueueId]) -> None:

@@ -17,8 +17,9 @@ def time_text(seconds: float | None) -> str | None:
     return short_timestamp(seconds)
 
 
-def entry_object(entry: Entry) -> JsonObject:
-    """Return the JSON object of a message."""
+def entry_object(entry: Entry, waits_for: str | None = None) -> JsonObject:
+    """Return the JSON object of a message. `waits_for` are the words of a running relay, None if it was not asked."""
+    asked: JsonObject = {} if waits_for is None else {"waits_for": waits_for or None}
     return {
         "id": entry.id,
         "sender": entry.sender,
@@ -30,6 +31,7 @@ def entry_object(entry: Entry) -> JsonObject:
         "in_delivery": entry.claimed,
         "in_delivery_since": time_text(entry.claimed_since),
         "unreported": entry.unreported,
+        **asked,
         "recipients": [_recipient_object(state, entry) for state in entry.recipients],
     }
 
@@ -111,8 +113,8 @@ def _recipient_line(state: RecipientState, entry: Entry) -> str:
     return ", ".join(parts) + (f"; {said}" if said else "")
 
 
-def show_lines(entry: Entry) -> Iterator[str]:
-    """Yield the lines about one message."""
+def show_lines(entry: Entry, waits_for: str = "") -> Iterator[str]:
+    """Yield the lines about one message. `waits_for` are the words of a running relay."""
     yield f"id: {entry.id}"
     yield f"sender: <{entry.sender}>"
     yield f"client: {entry.client or 'this relay'}"
@@ -120,6 +122,8 @@ def show_lines(entry: Entry) -> Iterator[str]:
     yield f"created: {time_text(entry.created)}"
     yield f"held: {_since('yes,', entry.held_since) if entry.held else 'no'}"
     yield f"in delivery: {_since('yes,', entry.claimed_since) if entry.claimed else 'no'}"
+    if waits_for:
+        yield f"state: waits for {waits_for}"
     if entry.unreported:
         yield "report: its failure was not reported"
     for recipient in entry.recipients:

@@ -141,7 +141,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
     if tokens is not None:
         services.append(tokens)
-    control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble)
+    control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble, delivery.waits_for)
     return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)), rates.close)
 
 

@@ -2,7 +2,8 @@
 
 A line names the action, the operator's user if known, and the messages: `retry by=alice 0gqw5z6cn4j0y 0gqw5z6cn4j10`.
 The daemon does not reply, because the action is in the queue file already, where a daemon that misses the line finds
-it. Only root and the relay's own user can open the socket, so the daemon trusts the name.
+it. The line `waits 0gqw5z6cn4j0y` asks for what a message waits, which only the daemon knows, and is replied to by a
+line. Only root and the relay's own user can open the socket, so the daemon trusts the name.
 """
 
 import os
@@ -41,7 +42,12 @@ IDLE_TIMEOUT = 10.0
 T = TypeVar("T")
 Later = Callable[..., IDelayedCall]
 OnAction = Callable[[Action, list[QueueId], str], object]
+#: Returns for what a message waits, in words; "" if no reason is known.
+WaitsFor = Callable[[QueueId], str]
 
+_WAITS = b"waits "
+# Octets of a reply that a command reads.
+_MAX_REPLY = 10_000
 _BY = "by="
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
@@ -73,6 +79,22 @@ def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: s
         for line in to_lines(action, ids, by):
             connection.sendall(line)
     return True
+
+
+def ask_wait(directory: Path, id: QueueId) -> str:
+    """Return for what a message waits by the daemon of a queue directory; "" if it knows no reason or does not run."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_PATIENCE)
+        reply = b""
+        try:
+            with _short(directory / SOCKET_NAME) as address:
+                connection.connect(address)
+            connection.sendall(_WAITS + id.encode("ascii") + b"\n")
+            while not reply.endswith(b"\n") and len(reply) < _MAX_REPLY and (octets := connection.recv(_MAX_REPLY)):
+                reply += octets
+        except OSError:
+            return ""
+    return reply.decode("utf-8", "replace").strip()
 
 
 @contextmanager
@@ -114,9 +136,12 @@ class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
 
     delimiter = b"\n"
 
-    def __init__(self, on_action: OnAction, later: Later, ended: Callable[[], object]) -> None:
+    def __init__(
+        self, on_action: OnAction, later: Later, ended: Callable[[], object], waits_for: WaitsFor | None = None
+    ) -> None:
         """`ended` is called when the connection is over."""
         self._on_action = on_action
+        self._waits_for = waits_for
         self._ended = ended
         self._later = later
 
@@ -136,13 +161,22 @@ class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
     def lineReceived(self, line: bytes) -> None:
         """Pass an action on."""
         assert self.transport is not None
+        self.resetTimeout()
         try:
+            if line.startswith(_WAITS):
+                self._reply(line.removeprefix(_WAITS).decode("ascii"))
+                return
             action, ids, by = read_line(line)
         except ValueError:
             self.transport.loseConnection()
             return
-        self.resetTimeout()
         self._on_action(action, ids, by)
+
+    def _reply(self, id: str) -> None:
+        """Reply for what a message waits. Raises ValueError if this is no id."""
+        to_number(QueueId(id))
+        words = "" if self._waits_for is None else self._waits_for(QueueId(id))
+        self.sendLine(words.encode())
 
 
 class ControlFactory(Factory):
@@ -150,8 +184,9 @@ class ControlFactory(Factory):
 
     noisy = False
 
-    def __init__(self, on_action: OnAction, later: Later) -> None:
+    def __init__(self, on_action: OnAction, later: Later, waits_for: WaitsFor | None = None) -> None:
         self._on_action = on_action
+        self._waits_for = waits_for
         self._later = later
         self._connections = 0
 
@@ -160,7 +195,7 @@ class ControlFactory(Factory):
         if self._connections >= MAX_CONNECTIONS:
             return None
         self._connections += 1
-        return ControlProtocol(self._on_action, self._later, self._leave)
+        return ControlProtocol(self._on_action, self._later, self._leave, self._waits_for)
 
     def _leave(self) -> None:
         self._connections -= 1
@@ -170,13 +205,18 @@ class ControlService(Service):
     """Listens in a queue directory that this daemon has locked, so a socket found there belongs to a dead daemon."""
 
     def __init__(
-        self, reactor: IListeningReactor, directory: Path, on_action: OnAction, trouble: Callable[[str], object]
+        self,
+        reactor: IListeningReactor,
+        directory: Path,
+        on_action: OnAction,
+        trouble: Callable[[str], object],
+        waits_for: WaitsFor | None = None,
     ) -> None:
         """`on_action` is called with each action, its messages and its user; `trouble` with a line for the operator."""
         self._trouble = trouble
         self._reactor = reactor
         self._path = directory / SOCKET_NAME
-        self._factory = ControlFactory(on_action, reactor.callLater)
+        self._factory = ControlFactory(on_action, reactor.callLater, waits_for)
         self._port: IListeningPort | None = None
         # Keeps the directory of a socket with a long path open until the socket is removed.
         self._folder = ExitStack()

@@ -170,6 +170,13 @@ class DeliveryService(Service):
             if destination.carriage is not None or destination.smarthost is not None:
                 destination.withdraw(lambda _: True)
 
+    def waits_for(self, id: QueueId) -> str:
+        """Return for what a message waits that is no attempt: `the rate of 30-pace.toml:1`; "" if it does not."""
+        for destination in self._destinations.all():
+            if (place := destination.rate_waited_for(id)) is not None:
+                return f"the rate of {place}"
+        return ""
+
     def applied(self, action: Action, ids: Sequence[QueueId], by: str = "") -> None:
         """Take note of an action that an operator, the user `by`, applied to messages in the queue."""
         self._event_log.amended(action, ids, by)

@@ -110,6 +110,8 @@ class DueMessage:
     #: The sender, the origin and the waiting recipients, without parameters of MAIL and RCPT. None if the filter does
     #: not ask for them, and for a message with more than MAX_DUE_RECIPIENTS waiting recipients.
     envelope: Envelope | None = None
+    #: The number of its id (`mta.queue.ids.to_number`).
+    number: int = 0
 
 
 #: The waiting recipients up to which a DueMessage has an envelope.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Recipient
+from mta.queue.ids import to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
     Action,
@@ -81,7 +82,8 @@ class MemoryMessage:
             envelope = Envelope(whole.sender, tuple(map(Recipient, waiting)), whole.origin)
         domains = tuple(dict.fromkeys(address.domain for address in waiting))
         delay_reported = self.delay_reported or whole.sender is None
-        return deferral_filter.until(DueMessage(self.created, delay_reported, domains, envelope))
+        number = to_number(self.mail.id)
+        return deferral_filter.until(DueMessage(self.created, delay_reported, domains, envelope, number))
 
     def lease(self, now: float, end: float) -> Claim:
         """Begin a lease that ends at `end`, and return its claim."""

@@ -115,6 +115,15 @@ def test_a_failed_report_is_shown_as_such() -> None:
     assert entry_object(UNREPORTED)["unreported"] is True
 
 
+def test_a_message_that_waits_for_no_attempt_shows_for_what() -> None:
+    rate = "the rate of 30-pace.toml:1"
+    assert "state: waits for the rate of 30-pace.toml:1" in list(show_lines(ENTRY, rate))
+    assert not any(line.startswith("state:") for line in show_lines(ENTRY))
+    assert entry_object(ENTRY, rate)["waits_for"] == rate
+    assert entry_object(ENTRY, "")["waits_for"] is None
+    assert "waits_for" not in entry_object(ENTRY)
+
+
 EMPTY = Summary(0, 0, 0, None)
 
 

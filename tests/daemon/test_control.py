@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorUNIX
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mta.daemon.control import (
@@ -23,6 +24,7 @@ from mta.daemon.control import (
     ControlFactory,
     ControlProtocol,
     ControlService,
+    ask_wait,
     notify_daemon,
     operator_name,
     read_line,
@@ -93,6 +95,23 @@ def test_a_line_that_makes_no_sense_ends_the_connection(line: bytes) -> None:
     assert feed(line + b"\n") == ([], True)
 
 
+def test_a_question_is_answered_in_a_line_and_the_next_line_is_heard() -> None:
+    heard: HEARD = []
+    words = {IDS[0]: "the rate of 30-pace.toml:1"}
+    protocol = ControlProtocol(
+        lambda *change: heard.append(change), Clock().callLater, lambda: None, lambda each: words.get(each, "")
+    )
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    for id in IDS[:2]:
+        protocol.dataReceived(f"waits {id}\n".encode())
+    assert transport.value() == b"the rate of 30-pace.toml:1\n\n"
+    protocol.dataReceived(b"".join(to_lines(Action.RETRY, IDS)))
+    assert len(heard) == 1
+    protocol.dataReceived(b"waits x\n")
+    assert transport.disconnecting
+
+
 @given(st.binary(max_size=40))
 @settings(max_examples=200)
 def test_no_octets_raise_anything_but_a_value_error(line: bytes) -> None:
@@ -157,7 +176,9 @@ class ControlServiceTests(TestCase):
         assert IReactorUNIX.providedBy(reactor)
         self.troubles: list[str] = []
         told = self.heard.callback
-        self.service = ControlService(reactor, self.directory, lambda *change: told(change), self.troubles.append)
+        self.service = ControlService(
+            reactor, self.directory, lambda *change: told(change), self.troubles.append, "a rate, {}".format
+        )
 
     def start(self) -> None:
         self.service.startService()
@@ -167,6 +188,12 @@ class ControlServiceTests(TestCase):
         self.start()
         self.assertTrue(notify_daemon(self.directory, Action.HOLD, IDS, "alice"))
         self.assertEqual(await self.heard, (Action.HOLD, IDS, "alice"))
+
+    async def test_a_command_asks_for_what_a_message_waits(self) -> None:
+        self.start()
+        self.assertEqual(await deferToThread(ask_wait, self.directory, IDS[0]), f"a rate, {IDS[0]}")
+        await self.service.stopService()
+        self.assertEqual(ask_wait(self.directory, IDS[0]), "")
 
     async def test_a_queue_directory_may_have_a_long_path(self) -> None:
         self.directory /= "x" * 200

@@ -152,3 +152,16 @@ def test_a_source_that_is_not_ours_is_told_with_its_rule_and_the_mail_waits(rela
     assert len(lines) == 1
     assert lines[0].startswith(words)
     assert "30-pace.toml:1" in lines[0]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_message_that_waits_for_a_rate_says_so(relay_with, sink, workers):
+    with relay_with('[[transport]]\nrate = "1 message/day"\n', WORKERS=workers) as relay:
+        submit(relay, 3)
+        received(sink, 1)
+        relay.wait_for_messages(2)
+        for entry in relay.queue():
+            until(lambda shown=entry["id"]: "state: waits for" in relay.tool("queue", "show", shown).stdout)
+            shown = relay.tool("queue", "show", entry["id"]).stdout
+            assert "state: waits for the rate of 30-pace.toml:1\n" in shown
+            assert entry["recipients"][0]["attempts"] == 0

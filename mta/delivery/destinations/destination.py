@@ -4,7 +4,7 @@ A destination that takes no connection costs one probe for all mail that waits. 
 `waiting` gives connections to groups, and `feedback` changes the limits with each answer.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from mta.delivery.context import DeliveryContext
@@ -16,6 +16,8 @@ from mta.delivery.destinations.waiting import CoalescedCalls
 from mta.delivery.destinations.window import NewWindow
 from mta.delivery.job import Group
 from mta.delivery.remote.interface import Connector
+from mta.queue.ids import to_number
+from mta.queue.interface import QueueId
 from mta.routing.route import Plan, Smarthost
 
 if TYPE_CHECKING:
@@ -92,13 +94,6 @@ class Destination:
         return self._window.throttled
 
     @property
-    def rate_place(self) -> str | None:
-        """The place of the rule whose rate mail waits for now; None if it waits for no rate."""
-        if self._leave is None or not (self._leave.pending or self._leave.not_before > self._wall_clock()):
-            return None
-        return self._leave.place
-
-    @property
     def long_wait(self) -> bool:
         """Whether one more message would wait too long for the pace to stay in memory."""
         return self._window.paced and self.waiting >= self._pacer.places()
@@ -142,10 +137,18 @@ class Destination:
         for waiting in withdrawn:
             waiting.give_back()
 
-    def waiting_groups(self) -> Iterator[Group]:
-        """Yield the groups that wait for a connection."""
-        for waiting in (*self._sender.groups.waiting, *self._sender.walks.waiting):
-            yield waiting.group
+    def note_rate_wait(self, number: int) -> None:
+        """Remember that the message with this number waits in the queue for a rate."""
+        if self._leave is not None:
+            self._leave.note_wait(number)
+
+    def rate_waited_for(self, id: QueueId) -> str | None:
+        """Return the place of the rule for whose rate a message waits, here or in the queue; None if it does not."""
+        leave = self._leave
+        if leave is None:
+            return None
+        waits_here = leave.pending and any(each.group.job.claim.id == id for each in self._sender.groups.waiting)
+        return leave.place if waits_here or leave.notes_wait(to_number(id)) else None
 
     def close(self) -> None:
         """Give back the groups that wait, and end idle connections; running transactions go on."""

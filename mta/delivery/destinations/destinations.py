@@ -16,6 +16,7 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.route_rules import RouteRules, Way
 from mta.message.envelope import Envelope
 from mta.message.outcome import ErrorKind, TryLater
+from mta.queue.ids import to_number
 from mta.queue.interface import Claim, DeferralFilter, DueMessage
 from mta.routing.route import Local, Plan, Router
 
@@ -182,8 +183,10 @@ class Destinations:
         """
         if destination.throttled and destination.long_wait and self._owes_verdict(group.job.claim):
             destination.put_off_overdue(group)
-        else:
-            group.job.next_try = next_try
+            return
+        group.job.next_try = next_try
+        if destination.long_wait:
+            destination.note_rate_wait(to_number(group.job.claim.id))
 
     def _owes_verdict(self, claim: Claim) -> bool:
         """Whether a message must be settled now even if it is not tried, because its sender must be told about it."""
@@ -243,7 +246,7 @@ class Destinations:
         """Return the time before which no recipient of a message can be tried; None if one can be tried now."""
         next_tries: list[NextTry] = []
         for way in self._rules.ways(message):
-            next_try = self._refusal_of_way(way, message.created)
+            next_try = self._refusal_of_way(way, message)
             if next_try is None:
                 return None
             next_tries.append(next_try)
@@ -253,18 +256,20 @@ class Destinations:
         owed = self._owed(message)
         return min(until, owed) if owed > self._wall_clock() else None
 
-    def _refusal_of_way(self, way: Way, created: float) -> NextTry | None:
+    def _refusal_of_way(self, way: Way, message: DueMessage) -> NextTry | None:
         """Return a callable that gives the next retry time of mail on this way, or None if it can be tried now."""
         routing = self._router.cached(way.domain, way.choice)
         if way.open and not isinstance(routing, Local):
-            return partial(self._unknown_ways.next_try, created)
+            return partial(self._unknown_ways.next_try, message.created)
         if routing is not None and not isinstance(routing, Plan):
             return None
         destination = None if routing is None else self._known.get(routing.destination)
         if destination is not None and destination.name in self._suspects:
-            return partial(self._next_chance, destination)
+            return partial(self._next_chance, destination, message)
         last_delivery_ok = destination is not None and destination.last_delivery_ok
         return self.unproven.next_try if self.unproven.full and not last_delivery_ok else None
 
-    def _next_chance(self, destination: Destination) -> float:
+    def _next_chance(self, destination: Destination, message: DueMessage) -> float:
+        if destination.long_wait:
+            destination.note_rate_wait(message.number)
         return destination.blocked or self._next_try(destination)

@@ -12,10 +12,12 @@ from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.feedback import Feedback
 from mta.delivery.destinations.pool import ConnectionPool, PooledConnection
 from mta.delivery.destinations.sender import GroupSender
+from mta.delivery.destinations.waiting import WaitingGroup
 from mta.delivery.destinations.window import LimitRefusal, SendWindow
 from mta.delivery.job import Group
 from mta.delivery.rates.leave import Leave
 from mta.message.outcome import TryLater
+from mta.queue.ids import to_number
 
 
 class RatedWindow:
@@ -151,8 +153,15 @@ class RatedSender(GroupSender):
             group.job.tasks.start(super().send(part))
         await super().send(replace(group, recipients=group.recipients[:most]))
 
+    async def _send_waiting(self, waiting: WaitingGroup) -> None:
+        await super()._send_waiting(waiting)
+        group = waiting.group
+        if group.job.next_try and not any(pending.index in group.job.results for pending in group.recipients):
+            self._leave.note_wait(to_number(group.job.claim.id))
+
     async def _transact(self, connection: PooledConnection, group: Group) -> None:
         begun = self._leave.begin(len(group.recipients))
+        self._leave.forget_wait(to_number(group.job.claim.id))
         try:
             await super()._transact(connection, group)
         finally:

@@ -9,6 +9,8 @@ from weakref import WeakValueDictionary
 
 from mta.delivery.rates.terms import messages_a_second, most_messages, most_recipients, place_of
 
+#: The messages in the queue that are remembered to wait.
+MAX_NOTED = 100_000
 _MINUTE = 60.0
 
 
@@ -49,6 +51,8 @@ class Leave:
         self._room = most_messages(keys)
         # The rate that the last request waited for.
         self._waits_for = keys[0]
+        # The numbers of messages that went back to the queue, for operators: the last ones, without a value.
+        self._in_queue: dict[int, None] = {}
         #: The time from which on a message may begin, as far as is known.
         self.not_before = 0.0
 
@@ -88,6 +92,20 @@ class Leave:
         if self._leave:
             leave, self._leave = self._leave, 0
             self._send("rate_unused", self._name, self.keys, leave)
+
+    def note_wait(self, number: int) -> None:
+        """Remember that the message with this number waits in the queue."""
+        self._in_queue[number] = None
+        if len(self._in_queue) > MAX_NOTED:
+            del self._in_queue[next(iter(self._in_queue))]
+
+    def forget_wait(self, number: int) -> None:
+        """Forget that a message waits in the queue."""
+        self._in_queue.pop(number, None)
+
+    def notes_wait(self, number: int) -> bool:
+        """Whether a message is remembered to wait in the queue."""
+        return number in self._in_queue
 
     def begin(self, recipients: int) -> int:
         """Count a transaction that begins, with leave or, on the way to another host, without; return what to `end`."""

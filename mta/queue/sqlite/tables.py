@@ -257,14 +257,14 @@ def release_deferred(connection: sqlite3.Connection, due: float, now: float, lim
 
 
 def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
-    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains))
+    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains), None, number)
 
 
 def _whole_candidate(
     number: int, leased: int, created: float, delay_reported: int, domains: str, *parts: str | None
 ) -> Candidate:
     envelope = read_due_envelope(parts)
-    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains), envelope)
+    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains), envelope, number)
 
 
 @lru_cache(maxsize=4096)

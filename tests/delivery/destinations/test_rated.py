@@ -118,6 +118,21 @@ def test_mail_that_waits_for_days_is_not_reported_late_and_not_given_up() -> Non
     assert_only_delivered(relay, 4)
 
 
+def test_the_operator_can_ask_which_messages_wait_for_which_rate() -> None:
+    relay = DeliverySide()
+    relay.to(LimitedServer(relay.clock, Unlimited()), carriage=Carriage(rates=rates("5 messages/minute")))
+    relay.send(40)
+    (service,) = relay.services
+    relay.run(5, 1)
+    waiting = [entry for entry in relay.entries() if entry.recipients[0].status is Status.WAITING]
+    # Some of them are in memory, the others in the queue.
+    assert {entry.claimed for entry in waiting} == {True, False}
+    assert {service.waits_for(entry.id) for entry in waiting} == {"the rate of 30-pace.toml:1"}
+    relay.run(40, 900)
+    relay.clock.advance(1)
+    assert {service.waits_for(entry.id) for entry in relay.entries()} == {""}
+
+
 def test_a_stop_gives_back_what_waits_and_its_leave() -> None:
     relay = DeliverySide()
     relay.to(LimitedServer(relay.clock, Unlimited()), carriage=Carriage(rates=rates("2 messages/minute")))

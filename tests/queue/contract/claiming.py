@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Notify, Origin, Recipient
+from mta.queue.ids import to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
     Action,
@@ -55,9 +56,10 @@ class ClaimContract(QueueCase):
     def test_a_filter_gets_waiting_domains_and_whether_the_delay_was_reported(self):
         claim = self.claimed("a@one.test", "b@two.test", "c@three.test", "d@one.test")
         self.settled(claim, Verdict(1, TOOK), *(Verdict(index, LATER, NOW) for index in (0, 2, 3)))
-        self.added("e@four.test", sender=None, due=NOW + 1)
+        other = self.added("e@four.test", sender=None, due=NOW + 1)
         asked: list[DueMessage] = []
         self.assertEqual(len(self.claim_with_filter(asked.append, NOW + 1)), 2)
+        self.assertEqual([waiting.number for waiting in asked], [to_number(claim.id), to_number(other.id)])
         self.assertEqual([set(waiting.domains) for waiting in asked], [{"one.test", "three.test"}, {"four.test"}])
         self.assertEqual([(waiting.created, waiting.delay_reported) for waiting in asked], [(NOW, False), (NOW, True)])
         self.assertEqual([waiting.envelope for waiting in asked], [None, None])
@@ -75,9 +77,10 @@ class ClaimContract(QueueCase):
         )
         claim = self.now(self.queue.add(NewMail(new_id(), whole, MemoryBody(b"")), NOW, lease=LEASE))
         self.settled(claim, Verdict(1, TOOK), Verdict(0, LATER, NOW), Verdict(2, LATER, NOW))
-        self.added("e@four.test", sender=None, due=NOW + 1)
+        other = self.added("e@four.test", sender=None, due=NOW + 1)
         asked: list[DueMessage] = []
         self.assertEqual(len(self.claim_with_filter(asked.append, NOW + 1, with_envelopes=True)), 2)
+        self.assertEqual([waiting.number for waiting in asked], [to_number(claim.id), to_number(other.id)])
         waiting = tuple(Recipient(whole.recipients[index].address) for index in (0, 2))
         self.assertEqual(asked[0].envelope, Envelope(whole.sender, waiting, whole.origin))
         self.assertEqual((set(asked[0].domains), asked[0].delay_reported), ({"b.test", ""}, False))
