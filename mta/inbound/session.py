@@ -187,7 +187,7 @@ class Session:
         verdict = self._policy.recipient(self.client, recipient.address)
         if verdict is not None:
             return self._recipient_decided(recipient, verdict)
-        book = self._rules.book
+        book = self._book if self._recipients else self._rules.book
         try:
             route = None if book is None or book.router is None else book.router.choose(self._facts(recipient.address))
         except HostNotLookedUp:

@@ -58,3 +58,13 @@ def test_a_host_name_that_is_not_looked_up_yet_gets_a_451() -> None:
     listening = Listening(rules=router_book((Discard(), [client("app.test")])))
     wire = listening.connect(STRANGER)
     assert wire.say(GREET, MAIL, RELAYED).splitlines()[-1] == str(HOST_UNKNOWN)
+
+
+def test_the_rules_that_accepted_the_first_recipient_choose_the_route_of_the_others() -> None:
+    listening = Listening(rules=router_book((Discard(), [recipient("relay.test")])))
+    listening.check_domain = DomainCheck(FakeRouter())
+    wire = listening.connect(STRANGER)
+    assert wire.say(GREET, MAIL, RELAYED).splitlines()[-1].startswith("250")
+    listening.rules.replace(router_book((Fail("moved away"), [recipient("relay.test")])))
+    assert wire.say("RCPT TO:<eve@relay.test>").startswith("250")
+    assert wire.say("RSET", MAIL, RELAYED).splitlines()[-1].startswith("550")
