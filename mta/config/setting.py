@@ -153,7 +153,7 @@ class SettingsReader:
     def mistake(self, setting: Setting[Any], words: str) -> None:
         """Add a mistake in a setting whose value could be parsed, such as the path of a missing file."""
         text = self.text(setting)
-        shown = "" if setting.secret else f"={shorten(repr(_PASSWORD.sub(f':{MASK}@', text)))}"
+        shown = "" if setting.secret else f"={shorten(repr(without_password(text)))}"
         for password in _PASSWORD.findall(text):
             words = words.replace(f"{password}@", f"{MASK}@")
         line = f"{setting.name}{shown}: {shorten(words)}"
@@ -244,6 +244,11 @@ def cannot_read(kind: str, error: OSError) -> str:
     """Return words for the operator about a file or directory that cannot be read, and by which user."""
     remedy = f"; let user id {os.geteuid()} read it" if error.errno == errno.EACCES else ""
     return f"the {kind} cannot be read: {error.strerror}{remedy}"
+
+
+def without_password(text: str) -> str:
+    """Return a text with a mask in place of each password in a URL, `smtp://user:****@host`."""
+    return _PASSWORD.sub(f":{MASK}@", text)
 
 
 def is_quoted(text: str) -> bool:

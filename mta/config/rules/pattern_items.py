@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from mta.config.rules.keys.table import FILE_PREFIX, LIST_PREFIX, did_you_mean
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import MAX_LIST_ENTRIES, read_list
-from mta.config.setting import shorten
+from mta.config.setting import shorten, without_password
 from mta.file_states import FileRecord
 from mta.rules.conditions import RulePlace
 
@@ -118,4 +118,5 @@ class PatternItems:
 
 
 def _words(key: str, text: str, problem: str) -> str:
-    return f"{key}: {problem}" if repr(text) in problem else f"{key} = {shorten(repr(text), 80)}: {problem}"
+    words = f"{key}: {problem}" if repr(text) in problem else f"{key} = {shorten(repr(text), 80)}: {problem}"
+    return without_password(words)

@@ -20,7 +20,7 @@ from mta.smtp.address import bracketed, is_ip
 MAX_HOSTS = 100
 _SMTP = 25
 # Two colons before the port are those of SMARTHOST_ADDRESS.
-_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]\s,;]+)(?:::?([^:]*))?")
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]\s,;]+)(?:::?([^:@]*))?")
 _TLS = {rule.value: rule for rule in reversed(TlsRule)}
 
 

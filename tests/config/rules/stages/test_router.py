@@ -349,6 +349,14 @@ def test_no_mistake_of_a_user_or_of_the_content_of_a_file_shows_it(tmp_path: Pat
     assert "hush" not in line
 
 
+@pytest.mark.parametrize("host", ["smtp://u:hush@a.test:587", "u:hush@a.test", "u:hush@a.test:hush"])
+def test_a_password_in_a_host_is_not_shown(host: str) -> None:
+    (line,) = told(f"[[router]]\nhosts = '{host}'\n")
+    assert "this is not a host" in line
+    assert "u:hush@" not in line
+    assert "'hush@" not in line
+
+
 def test_a_part_of_a_login_may_be_given_once() -> None:
     rest = "hosts = 'a.test'\nuser = 'u'\npassword_env = 'OFFICE_PASSWORD'\n"
     assert told(f"[smarthost.a]\n{rest}user_file = '/nowhere'\n")[0].startswith("1.toml:5: user_file: /nowhere: ")
