@@ -3,6 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from mta.routing.destination_names import (
     MAX_DESTINATION_LENGTH,
     carried_destination,
@@ -10,6 +13,7 @@ from mta.routing.destination_names import (
     smarthost_destination,
 )
 from mta.routing.route import Smarthost, TlsRule
+from mta.smtp.address import bracketed
 
 HOSTS = Smarthost((("mail.a.test", 25),), TlsRule.OPPORTUNISTIC, name="mail.a.test:25", place="the rule in r.toml:7")
 
@@ -32,6 +36,26 @@ def test_hosts_of_rules_are_one_destination_if_they_are_reached_in_the_same_way(
     ]
     assert len({smarthost_destination(each) for each in (HOSTS, *others)}) == 5
     assert smarthost_destination(others[2]) == "mail.a.test:25 tls=verify ca_file=/ca.pem"
+
+
+NAMES = st.sampled_from(["a.test", "b.test", "c.a.test", "2001:db8::1"])
+LISTED = st.lists(st.tuples(NAMES, st.sampled_from([25, 587])), min_size=1, max_size=40).map(
+    lambda hosts: Smarthost(
+        tuple(hosts), TlsRule.OPPORTUNISTIC, name=",".join(f"{bracketed(host)}:{port}" for host, port in hosts)
+    )
+)
+SMARTHOSTS = st.builds(
+    lambda listed, tls, ca_file: replace(listed, tls=tls, ca_file=ca_file),
+    LISTED,
+    st.sampled_from(TlsRule),
+    st.sampled_from([None, Path("/ca.pem"), Path("/ca.pem tls=verify")]),
+)
+
+
+@given(SMARTHOSTS, SMARTHOSTS)
+def test_two_lists_of_hosts_have_one_name_only_if_nothing_tells_them_apart(one: Smarthost, other: Smarthost) -> None:
+    assert (smarthost_destination(one) == smarthost_destination(other)) == (one == other)
+    assert hash(one) == hash(other) or one != other
 
 
 def test_a_long_name_becomes_a_digest_of_all_of_it() -> None:
