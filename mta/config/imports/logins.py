@@ -122,6 +122,8 @@ def _as_settings(login: Login, path: PurePath) -> str:
 
 def _unused(hop: Nexthop) -> Iterator[str]:
     port = f" and SMARTHOST_PORT={hop.port}" if hop.has_port else ""
+    if not port:
+        yield f"The line names no port; correct it in hosts if it is not {hop.port}."
     yield (
         f"No rule here uses it. If all mail goes through this host, SMARTHOST_ADDRESS={hop.host}{port} with"
         " SMARTHOST_USER and SMARTHOST_PASSWORD_FILE do the same."

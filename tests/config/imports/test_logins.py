@@ -18,7 +18,8 @@ def test_passwd_client_becomes_smarthosts_without_passwords() -> None:
     )
     assert [(secret.name, secret.password) for secret in smarthosts.secrets] == [("smtp-example-net", "se:cret")]
     assert "passwd.client:1" in block.comments[0]
-    assert "SMARTHOST_ADDRESS=smtp.example.net" in block.comments[1]
+    assert "no port" in block.comments[1]
+    assert "SMARTHOST_ADDRESS=smtp.example.net" in block.comments[2]
     assert "se:cret" not in section.text()
     assert "se:cret" not in repr(smarthosts.secrets)
     assert [line.number for line in section.left_out] == [2, 3]
