@@ -60,7 +60,8 @@ ROUTER = (
         KeyRole.OPTION,
         ValueForm.PATH,
         _BOTH,
-        "Certificates, PEM, of the authorities that may issue the certificates of the hosts, in place of the system's.",
+        "Certificates, PEM, of the authorities that may issue the certificates of the hosts, in place of the system's."
+        " They need `verify`.",
         '"/etc/ssl/private-ca.pem"',
     ),
     RuleKey("user", KeyRole.OPTION, ValueForm.TEXT, _LOGIN, "The user name for the hosts.", '"relay@example.com"'),
