@@ -2,12 +2,16 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
+from mta.config.rules.reading import read_again
 from mta.rules.book import RuleBook
 from mta.workers import shared_rules
 from mta.workers.shared_rules import SharedRules
+
+PASSWORD = "correct-horse-office"
 
 
 def book(digest: str) -> RuleBook:
@@ -80,3 +84,108 @@ def test_damaged_memory_is_never_unpickled() -> None:
 
 def test_the_memory_is_inherited_only_if_passed() -> None:
     assert not os.get_inheritable(SharedRules.create(None).descriptor)
+
+
+#: Every kind of rule, condition and action.
+EVERYTHING = """\
+[lists]
+ours = ["a.test", "*@*.b.test", "^x[0-9]+@c.test", "bob@*", "<>"]
+[smarthost.office]
+hosts = ["smtp.a.test:587", "[2001:db8::1]:25"]
+tls = "require"
+user = "relay"
+password_env = "OFFICE_PASSWORD"
+[[acl]]
+client = ["trusted", "10.0.0.0/8", "app.test"]
+unless.login = "printer-*"
+helo = "*.a.test"
+tls = true
+sender = "+ours"
+recipient = "^no.*@d.test"
+over = "30 messages/minute"
+per = "sender"
+deny = "no"
+[[acl]]
+header.Subject = ["*a*b", "^win.*"]
+larger = "10M"
+defer = "later"
+[[acl]]
+sender = "x@a.test"
+hold = true
+[[acl]]
+sender = "y@a.test"
+accept = true
+[[rewrite]]
+client = "stranger"
+recipient = "+ours"
+header.X-A = "b"
+set.sender = "*@a.test"
+set.from = "Shop <shop@a.test>"
+set.reply_to = "from"
+set.recipient = ["dev@a.test", "*@b.test"]
+map = ["root@*.lan -> ops@a.test", "*@*.lan -> *@a.test"]
+in = ["sender", "cc"]
+add.X-B = "{client} {login}"
+remove = "X-Mailer"
+hide = ["client", "trace"]
+bcc = "archive@a.test"
+last = true
+[[router]]
+sender = "+ours"
+smarthost = "office"
+[[router]]
+recipient = "hosts.test"
+hosts = "mail.a.test:25"
+tls = "none"
+[[router]]
+recipient = "mx.test"
+mx = "other.test"
+[[router]]
+recipient = "gone.test"
+fail = "moved"
+[[router]]
+recipient = "void.test"
+discard = true
+[[transport]]
+recipient = "a.test"
+host = "*.a.test"
+connections = 2
+messages_per_connection = 5
+rate = ["30 messages/minute", "1000 recipients/day"]
+rate_each = "1 message/second"
+tls = "require"
+port = 2525
+helo = "relay.a.test"
+source = "192.0.2.1"
+ipv6 = false
+[[transport]]
+smarthost = ["office", "default"]
+connections = 1
+[[retry]]
+error = ["connect", "4.7.*"]
+sender = "<>"
+schedule = "F,1h,5m"
+warn_after = "4h"
+[[retry]]
+recipient = "+ours"
+warn_after = false
+"""
+
+
+def test_every_kind_of_rule_can_be_shared(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text(EVERYTHING)
+    reading = read_again({"RULES_DIR": str(tmp_path), "OFFICE_PASSWORD": PASSWORD})
+    assert reading.mistakes == ()
+    given = reading.book
+    assert given
+    found = SharedRules.create(given).read()
+    assert found
+    stages = ("acl", "rewrite", "router", "transport", "retry")
+    assert {stage: getattr(found, stage).rules for stage in stages} == {
+        stage: getattr(given, stage).rules for stage in stages
+    }
+    assert (found.digest, found.host_names, found.secret_variables) == (
+        given.digest,
+        given.host_names,
+        given.secret_variables,
+    )
