@@ -117,6 +117,8 @@ _VOCABULARY = (
     *(b"password = c4n4ry\n", b"password: 'c4n4ry'\n", b"password_file = 'c4n4ry'\n", b"password_env = 'c4n4ry'\n"),
     *(b"password_file = ['c4n4ry']\n", b"user = 'u'\n", b"hosts = ['a.test:25', '[::1]']\n", b"smarthost = 'a'\n"),
     *(b"mx = true\n", b"mx = 'b.test'\n", b"discard = true\n", b"fail = '5.1.2 no'\n", b"tls = 'verify'\n"),
+    *(b"[[transport]]\n", b"host = '*.test'\n", b"connections = 2\n", b"rate = ", b"rate_each = ", b"source = '::1'\n"),
+    *(b"over = ", b"per = 'login'\n", b"'30 messages/minute'\n", b"['1 message / 5 seconds', '9recipients/day']\n"),
 )
 files = sentences(_VOCABULARY, 24)
 
@@ -134,6 +136,8 @@ GROWTH = (
     _shape(
         "ways", lambda n: b"".join(b"[[router]]\nsender = '%d.test'\nmx = true\n" % each for each in range(n // 40))
     ),
+    _shape("carriages", lambda n: _numbered(b"[[transport]]\nrecipient = '%d.test'\nport = 26\n", n // 50)),
+    _shape("rates", lambda n: _numbered(b"[[acl]]\nhelo = 'x'\nover = '%d messages/day'\nhold = true\n", n // 64)),
     _shape("smarthosts", lambda n: _numbered(b"[smarthost.a%d]\nhosts = 'a.test'\n", n // 40)),
     _shape("a long array", lambda n: b"[[acl]]\nsender = [\n" + b"'a.test',\n" * (n // 10) + b"]\ndeny = 'no'\n"),
     _shape("mistakes in an array", lambda n: b"[[acl]]\nsender = [\n" + b"'a b',\n" * (n // 7) + b"]\ndeny = 'no'\n"),
