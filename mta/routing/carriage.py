@@ -70,7 +70,8 @@ def _routes(plan: Plan, carriage: Carriage, rules: RouterRules) -> Iterator[Rout
         by_wrong_family = carriage.ipv6 is False and ":" in route.address
         if not by_wrong_family and (port == route.port or not rules.listening.includes(route.address, port)):
             implicit = route.implicit_tls and tls is not TlsRule.NONE
-            yield replace(route, port=port, tls=tls, implicit_tls=implicit)
+            place = "" if tls is route.tls else " and ".join(carriage.places)
+            yield replace(route, port=port, tls=tls, implicit_tls=implicit, tls_place=place)
 
 
 def _tls(route: Route, wanted: TlsRule | None) -> TlsRule:

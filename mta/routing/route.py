@@ -109,6 +109,8 @@ class Route:
     preference: int | None = None
     #: The smarthost that the host belongs to; its refusals may be about this relay instead of the message.
     smarthost: Smarthost | None = None
+    #: The places of the transport rules that its TLS rule comes from, in words; "" if it comes from elsewhere.
+    tls_place: str = ""
 
     @property
     def label(self) -> str:

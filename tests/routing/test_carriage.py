@@ -32,14 +32,17 @@ def test_an_empty_carriage_changes_no_route() -> None:
 
 @pytest.mark.parametrize("rule", TlsRule)
 def test_the_tls_rule_holds_for_routes_without_login(rule: TlsRule) -> None:
-    assert [route.tls for route in routes(Carriage(tls=rule), *MX)] == [rule, rule]
+    found = routes(Carriage(tls=rule, places=("r.toml:1", "s.toml:2")), *MX)
+    place = "" if rule is MX[0].tls else "r.toml:1 and s.toml:2"
+    assert [(route.tls, route.tls_place) for route in found] == [(rule, place)] * 2
 
 
 def test_a_login_is_never_protected_less_than_its_smarthost_demands() -> None:
     for rule in TlsRule:
         assert routes(Carriage(tls=rule), WITH_LOGIN) == (WITH_LOGIN,)
     lax = replace(WITH_LOGIN, tls=TlsRule.OPPORTUNISTIC)
-    assert routes(Carriage(tls=TlsRule.VERIFY), lax)[0].tls is TlsRule.VERIFY
+    strict = routes(Carriage(tls=TlsRule.VERIFY, places=PLACES), lax)[0]
+    assert (strict.tls, strict.tls_place) == (TlsRule.VERIFY, "r.toml:1")
 
 
 def test_without_tls_no_session_begins_with_it() -> None:

@@ -82,8 +82,6 @@ class KeyNames:
 
 
 _VARIABLES = VariableNames()
-# The TLS of a route is opportunistic by MX, and else that of its smarthost, unless such a rule says otherwise.
-_TRANSPORT = KeyNames("the [[transport]] rule")
 
 
 def setting_names(smarthost: Smarthost) -> SettingNames:
@@ -95,9 +93,9 @@ def setting_names(smarthost: Smarthost) -> SettingNames:
 
 def tls_setting(route: Route, rule: TlsRule) -> str:
     """Return the setting of the TLS rule of a route, with another value."""
-    smarthost = route.smarthost
-    names = _TRANSPORT if smarthost is None or route.tls is not smarthost.tls else setting_names(smarthost)
-    return names.tls(rule)
+    if route.tls_place or route.smarthost is None:
+        return KeyNames(route.tls_place or "a [[transport]] rule").tls(rule)
+    return setting_names(route.smarthost).tls(rule)
 
 
 def is_provider(route: Route) -> bool:

@@ -17,7 +17,7 @@ OFFICE = Smarthost((("smtp.x.test", 587),), TlsRule.VERIFY, LOGIN, name="office"
 ROUTE = Route("smtp.x.test", "192.0.2.1", 587, TlsRule.VERIFY, credentials=LOGIN, smarthost=OFFICE)
 BARE = replace(ROUTE, credentials=None, smarthost=replace(OFFICE, credentials=None))
 LISTED = replace(BARE, smarthost=Smarthost(OFFICE.hosts, TlsRule.VERIFY, name="h:587", place="the rule in r.toml:7"))
-DIRECT = Route("mx.test", "192.0.2.1", 25, TlsRule.VERIFY, preference=10)
+DIRECT = Route("mx.test", "192.0.2.1", 25, TlsRule.VERIFY, preference=10, tls_place="30-tls.toml:1")
 
 
 def hint(kind: FailureKind, route: Route, text: str = "x", fault: Fault = Fault.UNUSABLE) -> str:
@@ -51,7 +51,7 @@ def test_no_variable_is_named_for_a_refusal(route: Route, found: Blame) -> None:
         (FailureKind.NO_TLS, ROUTE, f'TLS is required by tls = "verify" of {PLACE}, but: x'),
         (FailureKind.NO_TLS, ROUTE, f'only tls = "opportunistic" of {PLACE} sends mail and password in clear'),
         (FailureKind.NO_TLS, LISTED, 'only tls = "opportunistic" of the rule in r.toml:7 sends mail in clear'),
-        (FailureKind.NO_TLS, DIRECT, 'TLS is required by tls = "verify" of the [[transport]] rule, but: x'),
+        (FailureKind.NO_TLS, DIRECT, 'TLS is required by tls = "verify" of 30-tls.toml:1, but: x'),
         (FailureKind.NO_MECHANISM, ROUTE, f"or unset user and password of {PLACE}"),
         (FailureKind.LOOPS_BACK, ROUTE, f"Correct the DNS or hosts of {PLACE}, or give"),
         (FailureKind.LOOPS_BACK, DIRECT, "Correct the DNS, or give"),
@@ -63,8 +63,9 @@ def test_the_place_is_named(kind: FailureKind, route: Route, words: str) -> None
 
 
 def test_the_tls_of_a_transport_rule_is_not_taken_for_that_of_the_smarthost() -> None:
-    route = replace(BARE, smarthost=Smarthost((("smtp.x.test", 587),), TlsRule.OPPORTUNISTIC))
-    assert 'by tls = "verify" of the [[transport]] rule, but' in hint(FailureKind.NO_TLS, route)
+    assert 'by tls = "verify" of 30-tls.toml:1, but' in hint(
+        FailureKind.NO_TLS, replace(BARE, tls_place="30-tls.toml:1")
+    )
 
 
 @pytest.mark.parametrize(
