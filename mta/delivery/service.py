@@ -168,7 +168,7 @@ class DeliveryService(Service):
         """Have the mail that waits in memory under earlier rules routed and carried by the present ones."""
         for destination in self._destinations.all():
             if destination.carriage is not None or destination.smarthost is not None:
-                destination.withdraw(lambda _: True)
+                destination.withdraw(lambda group: group.walk is None)
 
     def waits_for(self, id: QueueId) -> str:
         """Return for what a message waits that is no attempt: `the rate of 30-pace.toml:1`; "" if it does not."""

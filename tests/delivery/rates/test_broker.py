@@ -243,3 +243,23 @@ def test_in_no_span_more_transactions_end_than_a_rate_says(steps: list[tuple[str
 def _end(office: Office, ended: list[float], name: str) -> None:
     ended.append(office.clock.seconds())
     office.end(name)
+
+
+def test_a_request_that_has_waited_for_one_rate_waits_for_the_next_and_holds_up_no_other() -> None:
+    office = Office()
+    slow = key("1 message / 60 seconds", destination="a")
+    office.ask("a", keys=(TWO, slow))
+    office.ask("b")
+    # It waits for the rate of all mail first, and after that for its own, which is full for longer.
+    office.ask("a", keys=(TWO, slow))
+    office.ask("c")
+    office.end("b")
+    office.clock.advance(5)
+    office.end("a", (TWO, slow))
+    office.clock.advance(5)
+    assert office.leave == ["a", "b", "c"]
+    assert office.waits["a"] == 55.0
+    office.clock.advance(54.9)
+    assert office.leave == ["a", "b", "c"]
+    office.clock.advance(0.1)
+    assert office.leave == ["a", "b", "c", "a"]

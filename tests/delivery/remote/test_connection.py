@@ -236,6 +236,26 @@ class KeptOpenTests(Case):
         self.assertTrue(wire.disconnecting)
         self.assertFalse(connection.usable)
 
+    def test_a_host_whose_connections_are_counted_closes_the_connection(self) -> None:
+        connection, wire = self.ready()
+        down: list[bool] = []
+        connection.when_down(lambda: down.append(True))
+        connection.quit()
+        self.net.advance(1)
+        wire.says("221 2.0.0 bye")
+        self.assertEqual((wire.heard(), wire.disconnecting, down), (b"QUIT\r\n", False, []))
+        wire.lost()
+        self.assertEqual(down, [True])
+        connection.when_down(lambda: down.append(False))
+        self.assertEqual(down, [True, False])
+
+    def test_a_host_that_does_not_close_the_connection_is_not_waited_for_for_long(self) -> None:
+        connection, wire = self.ready()
+        connection.when_down(lambda: None)
+        connection.quit()
+        self.net.advance(self.options.timeouts.close)
+        self.assertTrue(wire.aborting)
+
     def test_quit_waits_for_the_running_transaction(self) -> None:
         connection, wire = self.used()
         delivering = connection.deliver(request())
