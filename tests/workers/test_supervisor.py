@@ -120,6 +120,19 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(one.told, [])
         self.assertEqual(two.told, [b'["counted","digest","app","messages"]'])
 
+    def test_leave_to_send_by_a_rate_is_given_to_workers_in_turn_and_counts_for_one_that_was_killed(self):
+        one, two = self.begin()
+        for process in (one, two):
+            process.says(b'["rate_ask","mx.test",["30-pace.toml:1\\t1 message/minute\\t"],1]')
+        self.assertEqual([line.split(b",")[0] for line in one.told + two.told], [b'["rate_leave"', b'["rate_wait"'])
+        one.ends(signal=9)
+        for _ in range(59):
+            self.clock.advance(1)
+            two.says(b'["alive"]')
+        self.assertEqual([line.split(b",")[0] for line in two.told], [b'["rate_wait"'])
+        self.clock.advance(1)
+        self.assertEqual([line.split(b",")[0] for line in two.told], [b'["rate_leave"'])
+
     def test_a_worker_that_is_killed_starts_again_at_once_and_one_line_says_so(self):
         one, _ = self.begin()
         self.clock.advance(30)

@@ -147,3 +147,12 @@ def test_old_failures_are_forgotten_when_there_are_too_many(parent: Parent, othe
         parent.shares.failed(1, 0.0, name, 1, *REFUSED)
     parent.shares.want(1, 31.0, "one-more.test", 0)
     assert parent.hears(2, "want", 31.0, 0) == [(2, "grant", probes)]
+
+
+def test_the_connections_of_a_rule_bound_all_workers_together_until_the_rule_is_gone(parent: Parent) -> None:
+    assert parent.hears(1, "want", 0.0, 0, 1) == [(1, "grant", False)]
+    assert parent.hears(2, "want", 0.0, 0, 1) == [(1, "spare")]
+    assert parent.hears(1, "gone", 0.0, 1) == [(2, "grant", False)]
+    # Without the rule the window grows again.
+    assert parent.hears(1, "want", 0.0, 0) == [(2, "spare")]
+    assert parent.hears(2, "worked", 0.0, 1) == [(1, "grant", False)]
