@@ -100,6 +100,10 @@ add.List-Unsubscribe = "<mailto:unsubscribe@example.com>"
 hide = "client"
 """
 
+#: Twenty rules of which all but the last ask about each recipient, also after the data, and apply to none.
+_VIP = '[[acl]]\nrecipient = ["vip{0}@example.test", "*@far{0}.test"]\naccept = true\n'
+BY_RECIPIENT = "".join(map(_VIP.format, range(19))) + '[[acl]]\nlarger = "20M"\ndeny = "too large"\n'
+
 
 def many(count: int) -> str:
     """Return a file of so many rules of different kinds, each with conditions of its own."""

@@ -9,12 +9,12 @@ shorter. The decisions are on a message as smtp-source sends it, by the twenty r
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from bench.rule_files import TWENTY, many
-from mta.config.rules.mistakes import RuleMistakes
-from mta.config.rules.rule_files import RuleSource
-from mta.config.rules.rule_reader import read_book
-from mta.config.rules.toml_tables import read_tables
+from bench.rule_files import BY_RECIPIENT, TWENTY, many
+from mta.config.rules.shorthands import read_rules
+from mta.config.setting import SettingsReader
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.rules.book import RuleBook
 from mta.rules.facts import Facts
@@ -34,14 +34,20 @@ MANY_RECIPIENTS, MANY_RULES = 1000, 2000
 _RUN_SECONDS = 0.002
 
 
-def read(text: str) -> RuleBook:
-    """Return the rules of a file. Raises ValueError for a mistake in it."""
-    mistakes = RuleMistakes()
-    tables, found = read_tables(text)
-    book = read_book([RuleSource("10-rules.toml", "10-rules.toml", tables, text)], mistakes)
-    if book is None or found:
-        raise ValueError(f"the rules have mistakes: {[*found, *mistakes.lines]}")
+def read(directory: Path) -> RuleBook:
+    """Return the rules in a directory. Raises ValueError for a mistake in them."""
+    reader = SettingsReader({"RULES_DIR": str(directory)})
+    book, _ = read_rules(reader)
+    if book is None:
+        raise ValueError(f"the rules have mistakes: {reader.mistakes}")
     return book
+
+
+def read_text(text: str) -> RuleBook:
+    """Return the rules of a file with this text. Raises ValueError for a mistake in it."""
+    with TemporaryDirectory() as directory:
+        (Path(directory) / "10-rules.toml").write_text(text)
+        return read(Path(directory))
 
 
 def facts(**known: object) -> Facts:
@@ -89,15 +95,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
     options = parser.parse_args()
-    book = read(TWENTY)
+    book = read_text(TWENTY)
     decisions = {"at RCPT": at_recipient(book), "after the data": at_data(book), "rewrite": rewrite(book)}
     taken = {name: microseconds(work, options.seconds) for name, work in decisions.items()}
     for name, each in (*taken.items(), ("one message", sum(taken.values()))):
         print(f"20 rules, {name:36} {each:10.2f} us", flush=True)
-    after_data = microseconds(at_data(book, MANY_RECIPIENTS), options.seconds)
+    after_data = microseconds(at_data(read_text(BY_RECIPIENT), MANY_RECIPIENTS), options.seconds)
     print(f"20 rules, {f'{MANY_RECIPIENTS} recipients after the data':36} {after_data / 1000:10.2f} ms", flush=True)
-    text = many(MANY_RULES)
-    reading = microseconds(lambda: read(text), 3 * options.seconds)
+    with TemporaryDirectory() as directory:
+        (Path(directory) / "10-rules.toml").write_text(many(MANY_RULES))
+        reading = microseconds(lambda: read(Path(directory)), 3 * options.seconds)
     print(f"{f'{MANY_RULES} rules are read':46} {reading / 1000:10.2f} ms", flush=True)
 
 

@@ -303,9 +303,10 @@ class Rule:
 
     def only(self, chosen: Callable[[Condition], bool]) -> "Rule":
         """Return the rule with a part of its conditions."""
-        return replace(
-            self, conditions=tuple(filter(chosen, self.conditions)), unless=tuple(filter(chosen, self.unless))
-        )
+        conditions, unless = tuple(filter(chosen, self.conditions)), tuple(filter(chosen, self.unless))
+        if len(conditions) == len(self.conditions) and len(unless) == len(self.unless):
+            return self
+        return replace(self, conditions=conditions, unless=unless)
 
     def applies(self, facts: Facts) -> bool:
         """Return whether the rule applies. Raises HostNotLookedUp if that depends on an address not known yet."""

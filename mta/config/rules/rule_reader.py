@@ -111,7 +111,9 @@ class _BookReader:
         else:
             self.items.named[name] = []
             try:
-                self.items.named[name] = placed_items(source.path, entry, f'an array of texts, {name} = ["a.test"]')
+                self.items.named[name] = placed_items(
+                    source.path, entry, lambda: f'an array of texts, {name} = ["a.test"]'
+                )
             except RuleValueError as error:
                 self._tell(source, entry.line, f"{name}: {error}")
             if len(self.items.named[name]) > MAX_LIST_ENTRIES:

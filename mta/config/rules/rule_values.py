@@ -74,10 +74,12 @@ class ValueReader:
 
         Raises RuleValueError for a value of the wrong form.
         """
-        return self._items.read(entry.name, placed_items(self._path, entry, "a text or an array of texts"), read)
+        return self._items.read(
+            entry.name, placed_items(self._path, entry, lambda: "a text or an array of texts"), read
+        )
 
     def _placed(self, key: RuleKey, entry: TableEntry) -> list[PlacedItem]:
-        return placed_items(self._path, entry, f"{key.form.value}, {entry.name} = {key.example}")
+        return placed_items(self._path, entry, lambda: f"{key.form.value}, {entry.name} = {key.example}")
 
     def addresses(self, entry: TableEntry, items: list[PlacedItem]) -> AddressPatterns:
         """Return a list of address patterns."""
@@ -157,19 +159,19 @@ _MAKERS: dict[str, Callable[[ValueReader, TableEntry, list[PlacedItem]], Conditi
 }
 
 
-def placed_items(path: str, entry: TableEntry, right: str) -> list[PlacedItem]:
+def placed_items(path: str, entry: TableEntry, right: Callable[[], str]) -> list[PlacedItem]:
     """Return the texts of an entry, which is a text or an array of texts, with their places.
 
-    `right` describes a correct value. Raises RuleValueError.
+    `right` returns the description of a correct value. Raises RuleValueError.
     """
     items = entry.value if isinstance(entry.value, list) else [entry.value]
     if not items or "" in items:
         raise RuleValueError("it is empty, which could mean all or none; leave the key out, or name a pattern")
     wrong = [item for item in items if not isinstance(item, str)]
     if wrong:
-        raise RuleValueError(f"{shown(wrong[0])} is no text; the value is {right}")
-    lines = entry.item_lines()
-    return [(item, RulePlace(path, lines.get(item, entry.line))) for item in items]
+        raise RuleValueError(f"{shown(wrong[0])} is no text; the value is {right()}")
+    lines, where = entry.item_lines(), RulePlace(path, entry.line)
+    return [(item, RulePlace(path, lines[item]) if item in lines else where) for item in items]
 
 
 def shown(value: object) -> str:

@@ -1,8 +1,10 @@
 """Reads all rules: those of the files in RULES_DIR, and behind them those that variables stand for."""
 
 import errno
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def read_rules(
     those of one moment.
     """
     for _ in range(_ATTEMPTS):
-        attempt = _OneReading(reader, root)
+        with _no_collections():
+            attempt = _OneReading(reader, root)
         if attempt.is_of_one_moment:
             break
         pause(_PAUSE)
@@ -47,6 +50,18 @@ def read_rules(
     for notice in attempt.mistakes.notices:
         reader.notice(notice)
     return None if attempt.mistakes else attempt.book, attempt.files
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Put off the collection of garbage, which would look at all objects again and again while more are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _OneReading:

@@ -28,6 +28,7 @@ _ONE_KEY = r"""(?:[A-Za-z0-9_\-]++|"[^"\\]*+"|'[^']*+')"""
 _PATH = rf"{_ONE_KEY}(?:[ \t]*+\.[ \t]*+{_ONE_KEY}){{0,{_MAX_PARTS - 1}}}"
 # Without control characters.
 _COMMENT_TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
+_KEY_PART = re.compile(_ONE_KEY)
 _ASSIGNMENT = re.compile(rf"[ \t]*+{_PATH}[ \t]*+=")
 _HEADER = re.compile(rf"[ \t]*+(\[\[?)[ \t]*+({_PATH})[ \t]*+(\]\]?)[ \t]*+(?:\#{_COMMENT_TEXT})?")
 # In an array that is not closed, such a line is the next table or key. No item of an array looks like it.
@@ -35,11 +36,11 @@ _NEXT_STATEMENT = re.compile(r"[ \t]*+(?:\[\[?[ \t]*+(?!(?:true|false|inf|nan)\b
 _BLANK = re.compile(rf"[ \t]*+(?:#{_COMMENT_TEXT})?")
 _TOKEN = re.compile(r""" \"{3} | '{3} | "(?:[^"\\]|\\.)*+" | '[^']*+' | [\[{] | [\]}] | ["'\#] """, re.VERBOSE)
 _STRING_ENDS = {'"""': re.compile(r'\\.|("{3,5})'), "'''": re.compile(r"('{3,5})")}
-# The usual values, a text and an array of texts in one line, which need no parser: a third of its time.
+# The usual values, a text, a truth value and an array of texts in one line, which need no parser: a third of its time.
 _TEXT = r"""(?:"[^"\\\x00-\x1f\x7f]*+"|'[^'\x00-\x1f\x7f]*+')"""
 _PLAIN = re.compile(
     rf"""[ \t]*+([A-Za-z0-9_\-.]++)[ \t]*+=[ \t]*+
-        (?:({_TEXT})|\[([ \t]*+{_TEXT}[ \t]*+(?:,[ \t]*+{_TEXT}[ \t]*+)*+),?[ \t]*+\])
+        (?:({_TEXT})|(true|false)|\[([ \t]*+{_TEXT}[ \t]*+(?:,[ \t]*+{_TEXT}[ \t]*+)*+),?[ \t]*+\])
         (?=[ \t]*+(?:\#{_COMMENT_TEXT})?$)""",
     re.VERBOSE,
 )
@@ -96,7 +97,7 @@ class TomlTable:
 
     def add(self, entry: TableEntry) -> None:
         """Add an entry. Raises ValueError with words for the operator if its key, or a part of it, has a value."""
-        beginnings = [entry.key[:count] for count in range(1, len(entry.key))]
+        beginnings = [entry.key[:count] for count in range(1, len(entry.key))] if len(entry.key) > 1 else ()
         if (
             entry.key in self.entries
             or entry.key in self._beginnings
@@ -118,6 +119,8 @@ class _Statement:
     has_inline_table: bool = False
     #: The quotes that close the multi-line string at the end, or "".
     open_string: str = ""
+    #: The match of _PLAIN if the statement is a key with a usual value.
+    plain: re.Match[str] | None = None
 
     def add(self, line: str) -> None:
         """Add a line, and follow its strings and brackets. Time is linear in the line."""
@@ -170,7 +173,7 @@ def read_tables(text: str) -> tuple[list[TomlTable], list[FileMistake]]:
             break
         source = "\n".join(statement.lines)
         try:
-            if source.lstrip(" \t").startswith("["):
+            if statement.plain is None and source.lstrip(" \t").startswith("["):
                 tables.append(_header(source, statement.line))
                 _check_header(source)
             else:
@@ -190,10 +193,11 @@ def _statements(text: str) -> Iterator[_Statement]:
             yield statement
             statement = None
         if statement is None:
-            if _BLANK.fullmatch(line):
+            if not line or _BLANK.fullmatch(line):
                 continue
-            if _PLAIN.match(line) or line.lstrip(" \t").startswith("["):
-                yield _Statement(number, [line])
+            plain = _PLAIN.match(line)
+            if plain or line.lstrip(" \t").startswith("["):
+                yield _Statement(number, [line], plain=plain)
                 continue
             statement = _Statement(number, [])
         statement.add(line)
@@ -215,15 +219,18 @@ def _header(source: str, line: int) -> TomlTable:
     match = _HEADER.match(source)
     if match is None:
         return TomlTable(("",), is_array=True, line=line)
-    name = tuple(part.strip("\"'") for part in re.findall(_ONE_KEY, match[2]))
+    name = tuple(part.strip("\"'") for part in _KEY_PART.findall(match[2]))
     return TomlTable(name, is_array=len(match[1]) == 2, line=line)
 
 
 def _parse(statement: _Statement, source: str) -> list[tuple[KeyParts, Any]]:
-    if plain := _PLAIN.match(source):
-        parts = tuple(plain[1].split("."))
+    if statement.plain is not None:
+        key, text, truth, array = statement.plain.groups()
+        parts = tuple(key.split("."))
         if all(parts) and len(parts) <= _MAX_PARTS:
-            return [(parts, plain[2][1:-1] if plain[2] else [text[1:-1] for text in _ONE_TEXT.findall(plain[3])])]
+            if text:
+                return [(parts, text[1:-1])]
+            return [(parts, truth == "true" if truth else [each[1:-1] for each in _ONE_TEXT.findall(array)])]
     if not _ASSIGNMENT.match(source):
         raise ValueError(syntax_words.no_assignment(source))
     if statement.open_string:

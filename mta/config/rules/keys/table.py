@@ -5,6 +5,7 @@ The reader, its suggestions and the reference in docs/rules.md are made from it.
 
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from mta.config.rules.keys.acl import ACL
 from mta.config.rules.keys.conditions import CONDITIONS
@@ -29,6 +30,7 @@ _BY_STAGE = {(stage, key.name): key for key in reversed(KEYS) for stage in key.s
 _BY_NAME = {key.name: key for key in reversed(KEYS)}
 
 
+@lru_cache(maxsize=1024)
 def find_key(parts: tuple[str, ...], stage: str) -> tuple[RuleKey | None, bool]:
     """Return the key of a stage that these parts are, or None, and whether it is an exception, `unless.KEY`.
 
