@@ -1,7 +1,6 @@
 """The operator's rules for one message: their decision after its data, and all their decisions, for the log."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mta.message.envelope import Envelope
@@ -38,7 +37,7 @@ class Rulings:
 
     def note(self, rule: "Rule") -> None:
         """Note a rule that has had an effect."""
-        self._places[str(rule.where)] = None
+        self._places[rule.place] = None
 
     @property
     def places(self) -> str | None:
@@ -119,8 +118,8 @@ def _question(counted: Counted, recipient: Address | None) -> tuple[Counted, Add
 class MessageRules:
     """The rules for a message whose data has begun: those in force at that time.
 
-    `facts` are those before the data, and `rulings` the decisions on the accepted `recipients`. `rates` are those that
-    were asked about these.
+    `facts` are those before the data, in an object of its own, and `rulings` the decisions on the accepted
+    `recipients`. `rates` are those that were asked about these.
     """
 
     __slots__ = ("_acl", "_added", "_facts", "_rates", "_recipients", "_rewriting", "refused_by", "rulings")
@@ -150,9 +149,9 @@ class MessageRules:
         if self._rewriting is None:
             return None
         found = self._rewriting.apply(self._facts, envelope, block)
-        for note in found.notes:
-            self.rulings.note(note.rule)
-        return found if found.notes else None
+        for rule in found.rules:
+            self.rulings.note(rule)
+        return found if found.rules else None
 
     def read_header(self, block: bytes, added: int) -> None:
         """Keep the header block if a rule may ask for it.
@@ -161,7 +160,7 @@ class MessageRules:
         """
         self._added = added
         if self._acl is not None:
-            self._facts = replace(self._facts, header=block)
+            self._facts.put_header(block)
 
     @property
     def in_memory(self) -> int:
@@ -172,7 +171,8 @@ class MessageRules:
         """Return the refusal of the whole message, of which `stored` octets are stored, or None."""
         if self._acl is None:
             return None
-        ruling = self._acl.at_data(replace(self._facts, size=stored - self._added), self._recipients)
+        self._facts.size = stored - self._added
+        ruling = self._acl.at_data(self._facts, self._recipients)
         if self._rates is not None:
             self._rates.decided(accepted=ruling is None or ruling.refusal is None)
         if ruling is None:
@@ -180,5 +180,5 @@ class MessageRules:
         if ruling.refusal is None:
             self.rulings.add(ruling)
         else:
-            self.refused_by = str(ruling.rule.where)
+            self.refused_by = ruling.rule.place
         return ruling.refusal

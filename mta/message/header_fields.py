@@ -66,8 +66,12 @@ class HeaderFields:
 
     def add(self, name: bytes, value: bytes) -> None:
         """Add a field on top. `name` is written as it is given."""
-        self._fields.insert(0, b"%b: %b\r\n" % (name, value))
-        self._names.insert(0, name.lower())
+        self.add_line(name.lower(), b"%b: %b\r\n" % (name, value))
+
+    def add_line(self, name: bytes, line: bytes) -> None:
+        """Add a field that is written with its line end on top."""
+        self._fields.insert(0, line)
+        self._names.insert(0, name)
         self.changed = True
 
     def remove(self, name: bytes) -> bool:

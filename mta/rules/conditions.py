@@ -270,6 +270,8 @@ class Rule:
     name: str = ""
     conditions: tuple[Condition, ...] = ()
     unless: tuple[Condition, ...] = ()
+    #: The place in words, for the log.
+    place: str = field(init=False, repr=False, compare=False)
     # The questions to all conditions, and the answers that they must give.
     _checks: tuple[tuple[Question, bool], ...] = field(init=False, repr=False, compare=False)
 
@@ -277,6 +279,7 @@ class Rule:
         """Put the conditions into the order in which they are asked."""
         checks = tuple((_question(condition), wanted) for condition, wanted in self._in_order())
         object.__setattr__(self, "_checks", checks)
+        object.__setattr__(self, "place", str(self.where))
 
     @property
     def always_applies(self) -> bool:

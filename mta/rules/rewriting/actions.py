@@ -35,6 +35,12 @@ class MapPlace(enum.Enum):
     CC = "cc"
 
 
+_FIELDS_OF = {
+    MapPlace.FROM: (b"from", b"sender"),
+    MapPlace.REPLY_TO: (b"reply-to",),
+    MapPlace.TO: (b"to",),
+    MapPlace.CC: (b"cc",),
+}
 #: The places without `in`.
 USUAL_PLACES = (MapPlace.SENDER, MapPlace.FROM, MapPlace.REPLY_TO)
 
@@ -84,7 +90,17 @@ class MapAddresses:
 
     map: AddressMap
     places: tuple[MapPlace, ...] = USUAL_PLACES
+    #: Whether the sender and the recipients of the envelope are among the places, and the fields that are.
+    of_sender: bool = field(init=False, repr=False, compare=False)
+    of_recipients: bool = field(init=False, repr=False, compare=False)
+    fields: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
     key: ClassVar[str] = "map"
+
+    def __post_init__(self) -> None:
+        """Look at the places once."""
+        object.__setattr__(self, "of_sender", MapPlace.SENDER in self.places)
+        object.__setattr__(self, "of_recipients", MapPlace.RECIPIENT in self.places)
+        object.__setattr__(self, "fields", tuple(name for place in self.places for name in _FIELDS_OF.get(place, ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +109,31 @@ class AddField:
 
     name: str
     text: str
+    #: The name in lower case.
+    lower_name: bytes = field(init=False, repr=False, compare=False)
+    # The line without values that are filled in; None if there are some.
+    _line: bytes | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Write the line once if it is the same in every message."""
+        object.__setattr__(self, "lower_name", self.name.lower().encode())
+        object.__setattr__(self, "_line", None if "{" in self.text else self._line_of(self.text))
 
     @property
     def key(self) -> str:
         """The key with the name of the field."""
         return f"add.{self.name}"
 
-    def value(self, client: str, login: str, sender: Address | None) -> bytes:
-        """Return the value of the field. Characters that a field cannot have become `?`."""
-        text = self.text
-        if "{" in text:
-            filled = {"client": client, "login": login, "sender": "<>" if sender is None else str(sender)}
-            text = _UNPRINTABLE.sub("?", _BLANK.sub(lambda found: filled.get(found[1], ""), text))[:_MAX_FIELD_VALUE]
-        return text.encode()
+    def line(self, client: str, login: str, sender: Address | None) -> bytes:
+        """Return the field with its line end. Characters that a field cannot have become `?`."""
+        if self._line is not None:
+            return self._line
+        filled = {"client": client, "login": login, "sender": "<>" if sender is None else str(sender)}
+        text = _UNPRINTABLE.sub("?", _BLANK.sub(lambda found: filled.get(found[1], ""), self.text))
+        return self._line_of(text[:_MAX_FIELD_VALUE])
+
+    def _line_of(self, text: str) -> bytes:
+        return f"{self.name}: {text}\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +141,13 @@ class RemoveFields:
     """`remove`: the fields with these names, in lower case, go."""
 
     names: tuple[str, ...]
+    #: The same names as octets.
+    octets: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
     key: ClassVar[str] = "remove"
+
+    def __post_init__(self) -> None:
+        """Encode the names once."""
+        object.__setattr__(self, "octets", tuple(name.encode() for name in self.names))
 
 
 @dataclass(frozen=True, slots=True)

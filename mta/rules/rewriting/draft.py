@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mta.message.address_fields import mailboxes, replace_addresses
@@ -15,7 +16,6 @@ from mta.rules.rewriting.actions import (
     Bcc,
     Hide,
     MapAddresses,
-    MapPlace,
     RemoveFields,
     RewriteAction,
     SetFrom,
@@ -32,12 +32,6 @@ MAX_ORIGINALS = 100
 
 _SHOWN = 120
 _EVENTS = (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
-_MAPPED_FIELDS = {
-    MapPlace.FROM: (b"from", b"sender"),
-    MapPlace.REPLY_TO: (b"reply-to",),
-    MapPlace.TO: (b"to",),
-    MapPlace.CC: (b"cc",),
-}
 # RFC 5322 section 3.3, without the comments of its obsolete form.
 _DATE = re.compile(
     rb";[ \t]*((?:[A-Za-z]{3},?[ \t]+)?[0-9]{1,2}[ \t]+[A-Za-z]{3}[ \t]+[0-9]{2,4}[ \t]+[0-9:]{4,8})"
@@ -83,7 +77,7 @@ class Draft:
         before = self._envelope
         if self.sender == before.sender and self.recipients == before.recipients:
             return before
-        return replace(before, sender=self.sender, recipients=self.recipients)
+        return before.with_addresses(self.sender, self.recipients)
 
     @property
     def header_changed(self) -> bool:
@@ -209,29 +203,27 @@ class _RuleRun:
             self.changes.append(lambda: f"recipient {old.address} -> {', '.join(map(str, new))}")
 
     def map_addresses(self, action: MapAddresses) -> None:
-        for place in action.places:
-            if place is MapPlace.SENDER:
-                if self._draft.sender is not None:
-                    self._put_sender(self._draft.sender, action.map.replace(self._draft.sender))
-            elif place is MapPlace.RECIPIENT:
-                for one in self._matched:
-                    self._replace_recipient(one, [action.map.replace(one.address)])
-            else:
-                if place is MapPlace.FROM:
-                    self._keep_authors()
-                for name in _MAPPED_FIELDS[place]:
-                    if self._fields.change(name, action.map.replace_in):
-                        self._tell(name.title(), self._fields.values(name)[0])
+        change, draft = action.map, self._draft
+        if action.of_sender and draft.sender is not None:
+            self._put_sender(draft.sender, change.replace(draft.sender))
+        if action.of_recipients:
+            for one in self._matched:
+                self._replace_recipient(one, [change.replace(one.address)])
+        for name in action.fields:
+            if name == b"from":
+                self._keep_authors()
+            if self._fields.change(name, change.replace_in):
+                self._tell(name.title(), self._fields.values(name)[0])
 
     def add_field(self, action: AddField) -> None:
-        name, value = action.name.encode(), action.value(self._facts.client, self._facts.login, self._draft.sender)
-        self._fields.add(name, value)
-        self._tell(name, value)
+        line = action.line(self._facts.client, self._facts.login, self._draft.sender)
+        self._fields.add_line(action.lower_name, line)
+        self.changes.append(partial(_shown_line, line))
 
     def remove_fields(self, action: RemoveFields) -> None:
-        removed = [name for name in action.names if self._fields.remove(name.encode())]
+        removed = [name for name in action.octets if self._fields.remove(name)]
         if removed:
-            self.changes.append(lambda: f"{', '.join(name.title() for name in removed)} removed")
+            self.changes.append(lambda: f"{b', '.join(removed).decode().title()} removed")
 
     def hide(self, action: Hide) -> None:
         if action.client and not self._draft.hide_client:
@@ -246,7 +238,7 @@ class _RuleRun:
 
     def _tell(self, name: bytes, value: bytes) -> None:
         """Note the new value of a field."""
-        self.changes.append(lambda: f"{name.decode()}: {printable(decoded_text(unfolded(value), _SHOWN))}")
+        self.changes.append(partial(_shown_line, b"%b: %b" % (name, value)))
 
 
 _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
@@ -260,6 +252,12 @@ _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
     Hide: _RuleRun.hide,
     Bcc: _RuleRun.bcc,
 }
+
+
+def _shown_line(line: bytes) -> str:
+    """Return a field in words."""
+    name, _, value = line.partition(b":")
+    return f"{name.decode()}: {printable(decoded_text(unfolded(value.strip()), _SHOWN))}"
 
 
 def _author(values: list[bytes], replacement: Replacement) -> bytes:

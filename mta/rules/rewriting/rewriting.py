@@ -76,7 +76,14 @@ class Rewritten:
     block: bytes
     hide_client: bool = False
     #: The rules that changed something.
-    notes: tuple[RewriteNote, ...] = ()
+    rules: Sequence[Rule] = ()
+    # Their changes, in the same order.
+    _words: Sequence[Sequence[Words]] = field(default=(), repr=False, compare=False)
+
+    @property
+    def notes(self) -> tuple[RewriteNote, ...]:
+        """The rules that changed something, with their changes."""
+        return tuple(map(RewriteNote, self.rules, self._words))
 
 
 class Rewriting:
@@ -99,7 +106,8 @@ class Rewriting:
         Raises HostNotLookedUp if a rule depends on the addresses of a host name that are not known yet.
         """
         draft = Draft(envelope, block)
-        notes = []
+        rules: list[Rule] = []
+        words: list[list[Words]] = []
         facts = facts.copy()
         facts.sender = draft.sender
         facts.put_header(block)
@@ -111,11 +119,12 @@ class Rewriting:
                 continue
             changes = draft.change(rule.actions, facts, matched)
             if changes:
-                notes.append(RewriteNote(rule.rule, changes))
+                rules.append(rule.rule)
+                words.append(changes)
                 facts.sender = draft.sender
             if rule.last:
                 break
-        return Rewritten(draft.envelope, draft.finished_block(), draft.hide_client, tuple(notes))
+        return Rewritten(draft.envelope, draft.finished_block(), draft.hide_client, rules, words)
 
 
 def _is_of_recipient(condition: Condition) -> bool:

@@ -223,10 +223,10 @@ def test_fields_are_removed_and_added() -> None:
 
 
 def test_a_value_that_is_filled_in_cannot_end_the_line() -> None:
-    assert AddField("X-A", "{client}{login}").value("a\r\nB: c", "jür\0", None) == b"a??B: cj?r?"
-    assert AddField("X-A", "{sender}").value("", "", None) == b"<>"
-    long = AddField("X-A", "{login}" * 80).value("", "x" * 250, None)
-    assert len(long) == 900
+    assert AddField("X-A", "{client}{login}").line("a\r\nB: c", "jür\0", None) == b"X-A: a??B: cj?r?\r\n"
+    assert AddField("X-A", "{sender}").line("", "", None) == b"X-A: <>\r\n"
+    long = AddField("X-A", "{login}" * 80).line("", "x" * 250, None)
+    assert len(long) == len("X-A: \r\n") + 900
 
 
 def test_hidden_hosts_keep_their_number_and_dates() -> None:
