@@ -20,6 +20,12 @@ unless.sender = ["+ours", "<>"]
 deny = "senders at this relay are addresses of example.test"
 
 [[acl]]
+name = "the shop"
+client = "10.0.3.0/24"
+unless.sender = ["shop@example.test", "<>"]
+deny = "the shop sends as shop@example.test"
+
+[[acl]]
 name = "the printers"
 client = ["10.0.7.20", "10.0.7.21"]
 unless.sender = "scan-*@example.test"
@@ -32,14 +38,27 @@ unless.recipient = "+ours"
 deny = "the test system sends to example.test only"
 
 [[acl]]
-name = "not to typing errors"
-recipient = ["*@gmial.test", "*@hotmial.test", '^[^@]+@[0-9]+\\.test']
+name = "the monitoring"
+client = "10.0.11.5"
+sender = "alerts@example.org"
+accept = true
+
+[[acl]]
+name = "typing errors"
+recipient = ["*@gmial.test", "*@hotmial.test", "*@outlok.test"]
 deny = "this domain is a typing error"
 
 [[acl]]
-name = "no names of dial-up hosts"
+name = "names of dial-up hosts"
+client = "stranger"
 helo = ["*.dyn.test", "*.dialup.test"]
 deny = "no dynamic names"
+
+[[acl]]
+name = "everyone at once"
+recipient = "all@example.test"
+unless.sender = "board@example.test"
+deny = "only the board writes to all"
 
 [[acl]]
 name = "invoices are looked at"
@@ -48,8 +67,14 @@ unless.sender = "billing@example.test"
 hold = true
 
 [[acl]]
-name = "large mail"
+name = "large mail of the scanners"
+client = "10.0.7.0/24"
 larger = "20M"
+deny = "552 5.3.4 scan with fewer dots per inch"
+
+[[acl]]
+name = "large mail"
+larger = "40M"
 deny = "552 5.3.4 too large"
 
 [[rewrite]]
@@ -59,12 +84,6 @@ map = ["root@*.lan -> ops@example.com", "*@*.lan -> *@example.com", "*@example.t
 [[rewrite]]
 name = "one author"
 set.from = "Example Shop <noreply@example.com>"
-set.reply_to = "from"
-
-[[rewrite]]
-name = "one sender"
-sender = "*@example.com"
-set.sender = "noreply@example.com"
 
 [[rewrite]]
 add.X-Environment = "production"
@@ -74,32 +93,19 @@ client = "trusted"
 add.X-Client = "{client}"
 
 [[rewrite]]
-sender = "noreply@example.com"
+sender = "*@example.com"
 add.X-SES-CONFIGURATION-SET = "shop"
 
 [[rewrite]]
-recipient = "*@example.test"
-add.X-Internal = "yes"
-
-[[rewrite]]
 unless.recipient = "*@customer.test"
-add.Precedence = "bulk"
-
-[[rewrite]]
-header.From = "*noreply@example.com*"
-add.Auto-Submitted = "auto-generated"
+add.X-Internal = "yes"
 
 [[rewrite]]
 remove = ["X-Mailer", "User-Agent", "X-Originating-IP"]
 
 [[rewrite]]
-unless.login = "archive"
-add.List-Unsubscribe = "<mailto:unsubscribe@example.com>"
-
-[[rewrite]]
 hide = "client"
 """
-
 #: Twenty rules of which all but the last ask about each recipient, also after the data, and apply to none.
 _VIP = '[[acl]]\nrecipient = ["vip{0}@example.test", "*@far{0}.test"]\naccept = true\n'
 BY_RECIPIENT = "".join(map(_VIP.format, range(19))) + '[[acl]]\nlarger = "20M"\ndeny = "too large"\n'

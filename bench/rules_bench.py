@@ -66,8 +66,14 @@ def at_data(book: RuleBook, recipients: int = 1) -> Callable[[], object]:
     acl = book.acl
     assert acl is not None
     accepted = [RECIPIENT, *(parse_address(f"user{number}@example.test") for number in range(1, recipients))]
-    # With a header that was not read before.
-    return lambda: acl.at_data(facts(header=BLOCK, size=4096), accepted)
+    asked = facts(size=4096)
+
+    def decide() -> object:
+        # As if it had not been read before.
+        asked.put_header(BLOCK)
+        return acl.at_data(asked, accepted)
+
+    return decide
 
 
 def rewrite(book: RuleBook) -> Callable[[], object]:
