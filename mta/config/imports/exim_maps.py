@@ -6,9 +6,9 @@ from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section
 from mta.config.imports.hosts import read_route_data
 from mta.config.imports.routes import (
     TableRoute,
+    TableRoutes,
     domain_pattern,
     first_of_each,
-    router_blocks,
     sub_domains_pattern,
 )
 from mta.config.imports.tables import TableLine, lsearch_table
@@ -58,19 +58,18 @@ def _map_line(line: TableLine, domain: str) -> str:
 def import_hubbed_hosts(text: str) -> Section:
     """Return the routes of hubbed_hosts: domains in their order of precedence, each with its hosts."""
     section = Section(HUBBED_HOSTS)
-    routes: list[TableRoute] = []
+    routes = TableRoutes()
     for line in first_of_each(section, lsearch_table(text)):
-        patterns: tuple[tuple[int, str], ...] = ()
-        action: tuple[str, Value] | None = None
         try:
             patterns = _partial_patterns(line.key)
+            for order, pattern in patterns:
+                routes.add(TableRoute(line.number, order, pattern, None))
             target = read_route_data(line.value)
-            action = ("mx" if isinstance(target, str) else "hosts", target)
+            for order, pattern in patterns:
+                routes.set_action(order, pattern, ("mx" if isinstance(target, str) else "hosts", target))
         except CannotImportError as error:
             section.left_out.append(LeftOut(line.number, str(error), line.text))
-        # Without its action a line still keeps its mail from less specific lines.
-        routes += [TableRoute(line.number, order, pattern, action) for order, pattern in patterns]
-    section.blocks += router_blocks(HUBBED_HOSTS, routes)
+    section.blocks += routes.blocks(HUBBED_HOSTS)
     return section
 
 

@@ -30,8 +30,8 @@ from mta.config.imports.postfix_routes import (
     TRANSPORT,
     import_sender_relay,
     import_transport,
-    takes_all,
 )
+from mta.config.imports.routes import ANY, taken_by
 from mta.config.rules.rule_files import MAX_OCTETS
 from mta.config.rules.rule_reader import MAX_RULES
 
@@ -110,10 +110,11 @@ def _routes(files: Mapping[str, str], smarthosts: ImportedSmarthosts) -> Iterato
     found = []
     if HUBBED_HOSTS in files:
         found.append(import_hubbed_hosts(files[HUBBED_HOSTS]))
+    taken = [pattern for section in found for pattern in taken_by(section.blocks)]
     is_reached = True
     if TRANSPORT in files:
-        found.append(import_transport(files[TRANSPORT], logins))
-        is_reached = not takes_all(found[-1])
+        found.append(import_transport(files[TRANSPORT], logins, taken))
+        is_reached = ANY not in taken_by(found[-1].blocks)
     if SENDER_RELAY in files:
         found.append(import_sender_relay(files[SENDER_RELAY], logins, is_reached=is_reached))
         if GENERIC in files:

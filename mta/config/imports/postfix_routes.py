@@ -1,6 +1,6 @@
 """Makes `[[router]]` rules of Postfix's transport and sender_relay (sender_dependent_relayhost_maps)."""
 
-from dataclasses import replace
+from collections.abc import Iterable
 
 from mta.config.imports.blocks import CannotImportError, LeftOut, Section, Value
 from mta.config.imports.hosts import Nexthop, read_nexthops
@@ -10,10 +10,10 @@ from mta.config.imports.routes import (
     ANY,
     EVERYONE,
     TableRoute,
+    TableRoutes,
     address_pattern,
     domain_pattern,
     first_of_each,
-    router_blocks,
     sub_domains_pattern,
 )
 from mta.config.imports.tables import TableLine, postfix_table
@@ -27,28 +27,23 @@ _DUNNO = "dunno"
 _NULL_SENDER = "<>"
 
 
-def import_transport(text: str, logins: SaslPasswords) -> Section:
-    """Return the routes of a transport table in Postfix's order: addresses, domains, sub-domains, `*`."""
+def import_transport(text: str, logins: SaslPasswords, taken: Iterable[str] = ()) -> Section:
+    """Return the routes of a transport table in Postfix's order: addresses, domains, sub-domains, `*`.
+
+    `taken` are patterns whose mail rules before these take.
+    """
     section = Section(TRANSPORT)
-    routes: list[TableRoute] = []
+    routes = TableRoutes(taken)
     for line in first_of_each(section, postfix_table(text)):
         try:
-            found = TableRoute(line.number, *_recipients(line.key), None)
-            # Without its action the line still keeps its mail from less specific lines.
-            routes.append(found)
-            routes[-1] = replace(found, action=_action(line.value, logins))
+            order, pattern = _recipients(line.key)
+            routes.add(TableRoute(line.number, order, pattern, None))
+            if (action := _action(line.value, logins)) is not None:
+                routes.set_action(order, pattern, action)
         except CannotImportError as error:
             section.left_out.append(LeftOut(line.number, str(error), line.text))
-    section.blocks += router_blocks(TRANSPORT, routes)
+    section.blocks += routes.blocks(TRANSPORT)
     return section
-
-
-def takes_all(section: Section) -> bool:
-    """Return whether a rule of the section has no condition, so that none behind it is asked."""
-    return any({key for key, _ in block.entries} <= {"name", *_ACTIONS} for block in section.blocks)
-
-
-_ACTIONS = ("hosts", "smarthost", "mx", "discard", "fail")
 
 
 def _recipients(key: str) -> tuple[int, str]:
@@ -107,7 +102,7 @@ def _way(hops: tuple[Nexthop, ...], logins: SaslPasswords, sender: str = "") -> 
     return "mx", hops[0].host
 
 
-def import_sender_relay(text: str, logins: SaslPasswords, *, is_reached: bool) -> Section:
+def import_sender_relay(text: str, logins: SaslPasswords, *, is_reached: bool = True) -> Section:
     """Return the routes by sender: addresses, then domains. `is_reached` tells whether they are asked at all."""
     section = Section(SENDER_RELAY)
     lines = list(first_of_each(section, postfix_table(text)))
@@ -116,28 +111,29 @@ def import_sender_relay(text: str, logins: SaslPasswords, *, is_reached: bool) -
         section.left_out += [LeftOut(line.number, reason, line.text) for line in lines]
         return section
     keys = {line.key for line in lines}
-    routes: list[TableRoute] = []
+    routes = TableRoutes()
     for line in lines:
         try:
-            found = TableRoute(line.number, *_sender(line.key), None)
-            routes.append(found)
-            routes[-1:] = _sender_routes(found, line, logins, keys)
+            order, pattern = _sender(line.key)
+            routes.add(TableRoute(line.number, order, pattern, None))
+            _add_ways(routes, line, logins, keys)
         except CannotImportError as error:
             section.left_out.append(LeftOut(line.number, str(error), line.text))
-    section.blocks += router_blocks(SENDER_RELAY, routes, "sender")
+    section.blocks += routes.blocks(SENDER_RELAY, "sender")
     return section
 
 
-def _sender_routes(route: TableRoute, line: TableLine, logins: SaslPasswords, keys: set[str]) -> list[TableRoute]:
-    """Return a route with the action of its line, and those of senders of its domain that have their own logins."""
+def _add_ways(routes: TableRoutes, line: TableLine, logins: SaslPasswords, keys: set[str]) -> None:
+    """Give the route of a line its action, and add routes of senders of its domain that have their own logins."""
     if line.value.lower() == _DUNNO:
-        return [route]
+        return
     if not line.value:
         raise CannotImportError("the line has no host behind the sender")
     hops = read_nexthops(line.value)
-    own = [sender for sender in logins.senders_of(line.key) if sender not in keys]
-    of_senders = [TableRoute(line.number, *_sender(sender), _way(hops, logins, sender)) for sender in own]
-    return [replace(route, action=_way(hops, logins, line.key)), *of_senders]
+    routes.set_action(*_sender(line.key), _way(hops, logins, line.key))
+    for sender in logins.senders_of(line.key):
+        if sender not in keys:
+            routes.add(TableRoute(line.number, *_sender(sender), _way(hops, logins, sender)))
 
 
 def _sender(key: str) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """Routes of a table in the order of their precedence, as `[[router]]` rules."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value
 from mta.config.imports.tables import TableLine
@@ -51,32 +51,68 @@ def sub_domains_pattern(text: str) -> tuple[int, str]:
     return _SUB_DOMAINS - len(domain.split(".")), f"*@*.{domain}"
 
 
-def router_blocks(file: str, routes: Iterable[TableRoute], key: str = "recipient") -> Iterator[Block]:
-    """Yield the rules of routes, whose patterns are of `key`. Those of one order with the same action share a rule."""
-    groups: dict[tuple[int, tuple[str, Value] | None], list[TableRoute]] = {}
-    for route in routes:
-        groups.setdefault((route.order, route.action), []).append(route)
-    exempt: list[str] = []
-    for (order, action), members in sorted(groups.items(), key=lambda each: (each[0][0], each[0][1] is not None)):
-        patterns = tuple(dict.fromkeys(member.pattern for member in members))
-        if action is None:
-            exempt += patterns
-            continue
-        entries: list[tuple[str, Value]] = [("name", file)]
-        entries += [(key, patterns)] if order != EVERYONE else []
-        unless = tuple(each for each in exempt if any(_covers(pattern, each) for pattern in patterns))
-        entries += [(f"unless.{key}", unless)] if unless else []
-        yield Block("[[router]]", (*entries, action), (places(file, (member.line for member in members)),))
+class TableRoutes:
+    """The routes of a table while its lines are read. `taken` are patterns whose mail the rules before them take."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._routes: dict[tuple[int, str], TableRoute] = {}
+        self._taken = frozenset(taken)
+
+    def add(self, route: TableRoute) -> None:
+        """Add a route. Raises CannotImportError if no mail is left for it."""
+        known = self._routes.get((route.order, route.pattern))
+        if known is not None:
+            raise CannotImportError(f"line {known.line} is about the same mail")
+        if self._taken.intersection(_covering(route.pattern)):
+            raise CannotImportError("the rules of another file take its mail before it")
+        self._routes[route.order, route.pattern] = route
+
+    def set_action(self, order: int, pattern: str, action: tuple[str, Value]) -> None:
+        """Give a route its action. Without one, it still keeps its mail from less specific routes."""
+        self._routes[order, pattern] = replace(self._routes[order, pattern], action=action)
+
+    def blocks(self, file: str, key: str = "recipient") -> Iterator[Block]:
+        """Yield the rules, whose patterns are of `key`. Routes of one order with the same action share a rule."""
+        groups: dict[tuple[int, tuple[str, Value] | None], list[TableRoute]] = {}
+        for route in self._routes.values():
+            groups.setdefault((route.order, route.action), []).append(route)
+        # The patterns without an action, by all patterns that cover them.
+        exempt: dict[str, list[str]] = {}
+        for (order, action), members in sorted(groups.items(), key=lambda each: (each[0][0], each[0][1] is not None)):
+            patterns = tuple(member.pattern for member in members)
+            if action is None:
+                for pattern in patterns:
+                    for wide in _covering(pattern):
+                        exempt.setdefault(wide, []).append(pattern)
+                continue
+            entries: list[tuple[str, Value]] = [("name", file)]
+            entries += [(key, patterns)] if order != EVERYONE else []
+            unless = tuple(dict.fromkeys(each for pattern in patterns for each in exempt.get(pattern, ())))
+            entries += [(f"unless.{key}", unless)] if unless else []
+            yield Block("[[router]]", (*entries, action), (places(file, (member.line for member in members)),))
 
 
-def _covers(wide: str, narrow: str) -> bool:
-    """Return whether a pattern matches addresses that a pattern of an earlier order matches, too."""
-    local, _, domain = narrow.rpartition("@")
-    if wide == ANY:
-        return True
-    if wide.startswith("*@*."):
-        return domain.endswith(wide[3:])
-    return bool(local) and domain == wide
+def taken_by(blocks: Iterable[Block], key: str = "recipient") -> Iterator[str]:
+    """Yield the patterns for which a rule of these applies without another condition, `*` for a rule without any."""
+    for block in blocks:
+        conditions = [(name, value) for name, value in block.entries[:-1] if name != "name"]
+        if not conditions:
+            yield ANY
+        elif len(conditions) == 1 and conditions[0][0] == key and isinstance(conditions[0][1], tuple):
+            yield from conditions[0][1]
+
+
+def _covering(pattern: str) -> Iterator[str]:
+    """Yield the patterns that match all addresses which a pattern matches, itself first."""
+    yield pattern
+    if pattern == ANY or ("@" not in pattern and "." not in pattern):
+        return
+    yield ANY
+    local, _, domain = pattern.rpartition("@")
+    if local and not domain.startswith("*."):
+        yield domain
+    parents = domain.removeprefix("*.").split(".")
+    yield from (f"*@*.{'.'.join(parents[count:])}" for count in range(1, len(parents)))
 
 
 def places(file: str, lines: Iterable[int]) -> str:

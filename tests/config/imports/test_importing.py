@@ -69,3 +69,9 @@ def test_more_rules_than_a_file_may_have_are_refused() -> None:
 def test_domains_with_the_same_hosts_share_a_rule() -> None:
     text = "".join(f"d{number}.test: host.test\n" for number in range(5000))
     assert import_files({"hubbed_hosts": text}).text.count("[[router]]") == 1
+
+
+def test_a_domain_in_two_tables_goes_by_the_first() -> None:
+    imported = import_files({"hubbed_hosts": "a.test: x.test\n", "transport": "a.test smtp:[y.test]\n"})
+    assert [rule["hosts"] for rule in tomllib.loads(imported.text)["router"]] == [["x.test:25"]]
+    assert "transport:1 is left out: the rules of another file take its mail before it" in imported.text

@@ -4,7 +4,8 @@ import pytest
 
 from mta.config.imports.blocks import Section
 from mta.config.imports.logins import ImportedSmarthosts, SaslPasswords
-from mta.config.imports.postfix_routes import import_sender_relay, import_transport, takes_all
+from mta.config.imports.postfix_routes import import_sender_relay, import_transport
+from mta.config.imports.routes import ANY, taken_by
 
 
 def logins(text: str = "") -> SaslPasswords:
@@ -69,7 +70,7 @@ def test_the_order_of_transport_is_that_of_postfixs_search() -> None:
         {"recipient": ("*@*.a.test",), "hosts": ("sub.test:25",)},
         {"hosts": ("out.test:25",)},
     ]
-    assert takes_all(section)
+    assert list(taken_by(section.blocks)) == ["bob@a.test", "a.test", "*@*.deep.a.test", "*@*.a.test", ANY]
 
 
 def test_a_line_without_a_change_keeps_its_mail_from_less_specific_lines() -> None:
@@ -79,7 +80,7 @@ def test_a_line_without_a_change_keeps_its_mail_from_less_specific_lines() -> No
         {"recipient": ("x.test",), "unless.recipient": ("bob@x.test",), "hosts": ("x1.test:25",)},
         {"unless.recipient": ("bob@x.test", "my.test", "*@*.my.test"), "hosts": ("out.test:25",)},
     ]
-    assert not takes_all(section)
+    assert list(taken_by(section.blocks)) == []
 
 
 def test_a_next_hop_with_a_login_is_a_smarthost() -> None:
@@ -120,3 +121,20 @@ def test_senders_are_not_asked_behind_a_route_of_all_mail() -> None:
     section = import_sender_relay("@a.test [one.test]\n", logins(), is_reached=False)
     assert not section.blocks
     assert "*" in section.left_out[0].reason
+
+
+def test_a_route_whose_mail_earlier_rules_take_is_left_out() -> None:
+    text = "".join(f"{key} smtp:[x.test]\n" for key in ("a.test", "q@a.test", "b.test", "q@c.b.test", ".d.test"))
+    section = import_transport(text, logins(), ["a.test", "*@*.b.test", "e.d.test"])
+    assert [rule["recipient"] for rule in rules(section)] == [("b.test",), ("*@*.d.test",)]
+    assert [(line.number, "another file" in line.reason) for line in section.left_out] == [
+        (1, True),
+        (2, True),
+        (4, True),
+    ]
+
+
+def test_two_spellings_of_a_domain_are_one_route() -> None:
+    section = import_transport("a.test smtp:[x.test]\na.test. smtp:[y.test]\n", logins())
+    assert rules(section) == [{"recipient": ("a.test",), "hosts": ("x.test:25",)}]
+    assert "line 1 is about the same mail" in section.left_out[0].reason
