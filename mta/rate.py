@@ -139,11 +139,6 @@ class RateWindow:
         self._seen = now
 
     @property
-    def empty(self) -> bool:
-        """Whether no counted thing is known, so that a new window would serve as well."""
-        return not self._entries
-
-    @property
     def entries(self) -> int:
         """The number of entries in memory."""
         return len(self._entries)
@@ -174,52 +169,3 @@ class RateWindow:
         self._first -= back
         self._seen = now
         return now
-
-
-class RateWindows:
-    """The windows of several rates that hold together, for messages that each have some recipients."""
-
-    __slots__ = ("windows",)
-
-    def __init__(self, rates: Iterable[Rate], most_entries: int = MOST_ENTRIES) -> None:
-        #: One window for each rate.
-        self.windows = tuple(RateWindow(rate, most_entries) for rate in rates)
-
-    def recipients(self, now: float) -> int | float:
-        """Return the recipients that a message may have which begins now: 0 if none may, infinity without a limit."""
-        most = math.inf
-        for window in self.windows:
-            room = window.room(now)
-            if window.rate.unit is RateUnit.RECIPIENTS:
-                most = min(most, room)
-            elif not room:
-                return 0
-        return most
-
-    def next_start(self, now: float, recipients: int = 1) -> float:
-        """Return the earliest time at which a message with so many recipients may begin: `now`, or later.
-
-        A message with more recipients than a rate allows at once must be divided (`recipients`).
-        """
-        return max(
-            (window.next_start(now, _number(window, recipients)) for window in self.windows),
-            default=now,
-        )
-
-    def count(self, now: float, recipients: int = 1) -> None:
-        """Count a message that begins now."""
-        for window in self.windows:
-            window.count(now, _number(window, recipients))
-
-    def dump(self) -> list[list[tuple[float, int]]]:
-        """Return the state of all windows as plain values."""
-        return [window.dump() for window in self.windows]
-
-    def load(self, state: Iterable[Iterable[tuple[float, int]]], now: float) -> None:
-        """Take over a state that `dump` of windows of the same rates returned."""
-        for window, entries in zip(self.windows, state, strict=True):
-            window.load(entries, now)
-
-
-def _number(window: RateWindow, recipients: int) -> int:
-    return recipients if window.rate.unit is RateUnit.RECIPIENTS else 1

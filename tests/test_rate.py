@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rate import MAX_COUNT, Rate, RateUnit, RateWindow, RateWindows, read_rate
+from mta.rate import MAX_COUNT, Rate, RateUnit, RateWindow, read_rate
 
 MESSAGES, RECIPIENTS = RateUnit.MESSAGES, RateUnit.RECIPIENTS
 # Room for the error of floating point.
@@ -113,31 +113,6 @@ def test_a_small_rate_is_exact():
     for second in range(100):
         window.count(float(second))
     assert [window.next_start(100.0, number) for number in (1, 2, 100)] == [3600.0, 3601.0, 3699.0]
-
-
-def test_several_rates_hold_together():
-    windows = RateWindows((Rate(2, 1), Rate(5, 60, RECIPIENTS)))
-    windows.count(0.0, recipients=3)
-    assert windows.recipients(0.0) == 2
-    windows.count(0.0, recipients=1)
-    assert windows.recipients(0.0) == 0
-    assert windows.next_start(0.0) == 1.0
-    assert windows.recipients(1.0) == 1
-    assert windows.next_start(1.0, recipients=2) == 60.0
-
-
-def test_without_a_rate_there_is_no_limit():
-    windows = RateWindows(())
-    assert windows.next_start(5.0, recipients=1000) == 5.0
-    assert windows.recipients(5.0) == float("inf")
-
-
-def test_several_rates_are_saved_and_restored():
-    rates = (Rate(2, 1), Rate(5, 60, RECIPIENTS))
-    windows, later = RateWindows(rates), RateWindows(rates)
-    windows.count(0.0, recipients=4)
-    later.load(windows.dump(), 10.0)
-    assert later.recipients(10.0) == 1
 
 
 @dataclass
