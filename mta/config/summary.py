@@ -106,7 +106,8 @@ def _balancers(settings: Settings) -> Iterator[str]:
 def _rules(settings: Settings) -> Iterator[str]:
     if settings.rules:
         files = Counter(rule.where.file for rule in settings.rules.rules)
-        yield f"rules: {', '.join(f'{count} in {name}' if count > 1 else name for name, count in files.items())}"
+        counts = ", ".join(f"{count} in {name}" if count > 1 else name for name, count in files.items())
+        yield f"rules: {counts}; digest {settings.rules.digest}"
 
 
 def _logins(settings: Settings) -> Iterator[str]:

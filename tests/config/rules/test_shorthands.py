@@ -144,8 +144,10 @@ def test_split_config_names_the_directory_only_without_rules() -> None:
 def test_the_summary_counts_the_rules(tmp_path: Path) -> None:
     rule = '[[acl]]\nsender = "{}.test"\nhold = true\n'
     (tmp_path / "1.toml").write_text("".join(map(rule.format, "abc")))
-    lines = startup_summary(read(RULES_DIR=str(tmp_path), ALLOWED_RECIPIENTS="b.test"))
-    assert "rules: 3 in 1.toml, ALLOWED_RECIPIENTS" in lines
+    settings = read(RULES_DIR=str(tmp_path), ALLOWED_RECIPIENTS="b.test")
+    lines = startup_summary(settings)
+    assert settings.rules
+    assert f"rules: 3 in 1.toml, ALLOWED_RECIPIENTS; digest {settings.rules.digest}" in lines
     assert not any(line.startswith("rules:") for line in startup_summary(read()))
 
 
@@ -241,7 +243,7 @@ def test_the_rules_of_variables_stand_behind_those_of_files(tmp_path: Path) -> N
     environ = {"RULES_DIR": str(tmp_path), "BCC_TO": "archive@x.test"}
     assert len(rewritten("a@a.test", "b@b.test", **environ).envelope.recipients) == 1
     assert len(rewritten("a@b.test", "b@b.test", **environ).envelope.recipients) == 2
-    assert "rules: 1.toml, BCC_TO" in startup_summary(read(**environ))
+    assert any(line.startswith("rules: 1.toml, BCC_TO; digest ") for line in startup_summary(read(**environ)))
     assert rule_lines(read(**environ)) == ("rule 1.toml:1: last, by client, sender", "rule BCC_TO: bcc, by client")
 
 
