@@ -1,5 +1,7 @@
 """Rules about how mail is carried, in the running relay: rates, connections, and the relay's names and addresses."""
 
+import os
+import signal
 import time
 from collections import Counter
 
@@ -88,6 +90,20 @@ def test_a_restart_gives_no_second_allowance(relay_with, sink, end, workers):
         received(sink, 15)
         relay.wait_until_empty()
     assert most_within(sink.times, LONG) <= 10
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_changed_rules_that_leave_a_rate_as_it_was_give_no_second_allowance(relay_with, tmp_path, sink, workers):
+    with relay_with(f'[[transport]]\nrate = "5 messages / {LONG} seconds"\n', WORKERS=workers) as relay:
+        submit(relay, 5)
+        received(sink, 5)
+        (tmp_path / "rules.d" / "40-more.toml").write_text("[[transport]]\nconnections = 3\n")
+        os.kill(relay.child.pid, signal.SIGHUP)
+        relay.wait_for_events("rules")
+        submit(relay, 7)
+        received(sink, 12)
+        assert_not_tried_in_vain(relay, 12)
+    assert most_within(sink.times, LONG) == 5
 
 
 def test_the_rate_of_a_rule_is_that_of_all_its_mail_and_other_mail_is_free(relay_with, world, sink):

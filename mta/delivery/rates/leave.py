@@ -53,13 +53,19 @@ class Leave:
         self._waits_for = keys[0]
         # The numbers of messages that went back to the queue, for operators: the last ones, without a value.
         self._in_queue: dict[int, None] = {}
-        #: The time from which on a message may begin, as far as is known.
-        self.not_before = 0.0
+        # The time from which on a message may begin, as far as is known, and the wait that was told then.
+        self._not_before = self._wait = 0.0
 
     @property
     def pending(self) -> bool:
         """Whether a request has no answer yet."""
         return self._asked > 0
+
+    @property
+    def not_before(self) -> float:
+        """The time from which on a message may begin, as far as is known; in the past if there is no reason to wait."""
+        # If the wall clock was set back, mail must not wait for longer than it was told.
+        return self._not_before if self._not_before - self._wall_clock() <= self._wait else 0.0
 
     @property
     def rate(self) -> float:
@@ -125,7 +131,7 @@ class Leave:
             self._send("rate_unused", self._name, self.keys, recipients)
             return
         self._asked, self._leave = 0, recipients
-        self.not_before, self._room = 0.0, room
+        self._not_before, self._room = 0.0, room
         self._changed()
 
     def on_wait(self, key: str, seconds: float) -> None:
@@ -133,7 +139,7 @@ class Leave:
         if self._asked:
             self._waits_for = key
             self._room = 0
-            self.not_before = self._wall_clock() + seconds
+            self._not_before, self._wait = self._wall_clock() + seconds, seconds
             self._changed()
 
 

@@ -14,7 +14,8 @@ class Lines:
     def __init__(self, *keys: str) -> None:
         self.sent: list[tuple[Any, ...]] = []
         self.changes = 0
-        self.leaves = Leaves(self._send, lambda: NOW)
+        self.now = NOW
+        self.leaves = Leaves(self._send, lambda: self.now)
         self.keys = keys or (KEY,)
         self.leave: Leave = self.leaves.new("mx.test", self.keys, self._changed)
 
@@ -84,6 +85,14 @@ def test_a_long_wait_is_known_with_its_rule() -> None:
     lines.leave.may_start(1)
     lines.hear("rate_wait", "SEND_RATE\t5 messages/day\t", 3600.0)
     assert (lines.leave.place, lines.leave.not_before, lines.changes) == ("SEND_RATE", NOW + 3600.0, 1)
+
+
+def test_a_clock_that_is_set_back_makes_no_mail_wait_for_longer() -> None:
+    lines = Lines()
+    lines.leave.may_start(1)
+    lines.hear("rate_wait", KEY, 50.0)
+    lines.now -= 3600
+    assert lines.leave.not_before == 0.0
 
 
 def test_the_messages_of_a_minute_are_those_that_may_begin_at_once_and_those_that_come_then() -> None:
