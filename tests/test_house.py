@@ -99,6 +99,7 @@ MAY_IMPORT = {
     },
     "mta.config": {
         "mta.config.logins",
+        "mta.config.readers",
         "mta.config.rules",
         "mta.config.sources",
         "mta.file_states",
@@ -122,6 +123,13 @@ MAY_IMPORT = {
         "mta.oauth.providers",
         "mta.routing.route",
         "mta.users.users_file",
+    },
+    "mta.config.readers": {
+        "mta.config.setting",
+        "mta.config.table",
+        "mta.delivery.local.rule",
+        "mta.inbound.networks",
+        "mta.smtp",
     },
     "mta.config.rules": {
         "mta.file_states",

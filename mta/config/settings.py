@@ -1,7 +1,6 @@
 """Reads the settings of an environment into one frozen value, which also lists the effective value of each setting."""
 
 import os
-import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import Any
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
+from mta.config.readers.domains import read_local_delivery, read_local_domains, read_mailname, read_relay_domains
+from mta.config.readers.networks import read_proxy_networks, read_trusted
 from mta.config.rules.reading import read_current, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import note_unused_direct_settings, read_smarthost
@@ -25,18 +26,16 @@ from mta.config.unknown_variables import (
     notice_split_config,
     notice_unknown_variables,
 )
-from mta.delivery.local.rule import LocalKind, LocalRule
+from mta.delivery.local.rule import LocalRule
 from mta.file_states import FileStates
-from mta.inbound.networks import LOOPBACK, Everyone, IPNetwork, Network, TrustItem, TrustList
+from mta.inbound.networks import IPNetwork, TrustList
 from mta.oauth.grants import Grant
 from mta.retry_schedule import RetrySchedule
 from mta.routing.route import Smarthost
 from mta.rules.book import RuleBook
-from mta.smtp.address import AddressError, parse_domain
 from mta.smtp.domains import DomainList
 
 _LOCALHOST = "localhost"
-_ALL_DOMAINS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ def _assemble(
     get = reader.get
     macros = _macros(reader)
     ipv6 = _ipv6(reader)
-    mailname = _mailname(reader, host_name)
+    mailname = read_mailname(reader, host_name)
     certificate, key = files.certificate(reader)
     submission = read_submission(reader, certificate=certificate is not None)
     choice = read_smarthost(reader, macros, files.client_certificate(reader))
@@ -192,11 +191,11 @@ def _assemble(
         ipv6=ipv6,
         mailname=mailname,
         run_as=run_as,
-        trusted=_trusted(reader, networks),
-        relay_domains=_relay_domains(reader),
-        proxy_networks=_proxy_networks(reader),
-        local_domains=_local_domains(reader),
-        local_delivery=_local_delivery(reader),
+        trusted=read_trusted(reader, networks),
+        relay_domains=read_relay_domains(reader),
+        proxy_networks=read_proxy_networks(reader),
+        local_domains=read_local_domains(reader),
+        local_delivery=read_local_delivery(reader),
         aliases_file=aliases,
         rules=rules,
         rule_files=rule_files,
@@ -299,95 +298,8 @@ def _verbose(reader: SettingsReader) -> bool:
     return verbose
 
 
-def _mailname(reader: SettingsReader, host_name: Callable[[], str]) -> str:
-    name = reader.get(table.MAILNAME)
-    if name is None:
-        return _own_name(reader, host_name())
-    if "." not in name:
-        reader.notice(f"MAILNAME={name}: servers may refuse a name without a dot")
-    return name
-
-
 def _run_as(reader: SettingsReader, submission: Submission) -> Identity | None:
     """Return the user that a relay started as root becomes. It may stay root on high ports if RUN_AS is unset."""
     chosen = reader.get(table.RUN_AS)
     lowest = min(filter(None, (reader.get(table.PORT), submission.port, submission.tls_port)))
     return usual_identity() if chosen is None and lowest < UNPRIVILEGED_PORTS else chosen
-
-
-def _relay_domains(reader: SettingsReader) -> DomainList:
-    domains = reader.get(table.RELAY_DOMAINS)
-    if _ALL_DOMAINS in domains.patterns:
-        reader.notice("RELAY_DOMAINS lets everyone send anywhere: strangers who can connect will send spam")
-    return domains
-
-
-def _local_domains(reader: SettingsReader) -> DomainList:
-    others = reader.get(table.OTHER_HOSTNAMES).patterns
-    if _ALL_DOMAINS in others:
-        reader.notice("OTHER_HOSTNAMES makes every domain local: no mail leaves this host")
-    both = sorted(set(others).intersection(reader.get(table.RELAY_DOMAINS).patterns))
-    if both:
-        reader.notice(f"{both[0]} in RELAY_DOMAINS has no effect: OTHER_HOSTNAMES makes it local")
-    return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others))))
-
-
-def _local_delivery(reader: SettingsReader) -> LocalRule:
-    rule = reader.get(table.LOCAL_DELIVERY)
-    if rule.kind is LocalKind.LMTP and reader.is_non_default(table.MAIL_DIR):
-        reader.notice("MAIL_DIR has no effect: LOCAL_DELIVERY sends local mail by LMTP")
-    return rule
-
-
-def _own_name(reader: SettingsReader, host: str) -> str:
-    """Return the host's name as remote servers accept it, with a dash in place of other characters."""
-    labels = (re.sub(r"[^a-z0-9]+", "-", label).strip("-") for label in host.lower().split("."))
-    try:
-        name = parse_domain(".".join(filter(None, labels)))
-    except AddressError:
-        name = _LOCALHOST
-    if "." not in name:
-        reader.notice(f"MAILNAME is not set and this host is called {name}: servers may refuse a name without a dot")
-    return name
-
-
-def _trusted(reader: SettingsReader, networks: Callable[[str], tuple[IPNetwork, ...]]) -> TrustList:
-    device = reader.get(table.NET_DEV)
-    try:
-        near = networks(device)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reader.notice(f"NET_DEV={device} adds no trusted networks: {reason}")
-        near = ()
-    _notice_public(reader, device, near)
-    added = reader.get(table.RELAY_NETWORKS).items
-    if any(_is_everyone(item) for item in added):
-        reader.notice("RELAY_NETWORKS lets everyone send anywhere: strangers who can connect will send spam")
-    return TrustList((*LOOPBACK, *(TrustItem(Network(network)) for network in near), *added))
-
-
-def _proxy_networks(reader: SettingsReader) -> TrustList:
-    balancers = reader.get(table.PROXY_NETWORKS)
-    if any(_is_everyone(item) for item in balancers.items):
-        reader.notice(
-            "PROXY_NETWORKS lets everyone choose the client address that the relay trusts: name the balancers"
-        )
-    return balancers
-
-
-def _notice_public(reader: SettingsReader, device: str, near: tuple[IPNetwork, ...]) -> None:
-    """Add a notice if NET_DEV has a public network of more than one address, which lets strangers send."""
-    public = [str(network) for network in near if network.is_global and network.num_addresses > 1]
-    if public:
-        more = f" and {len(public) - 1} more" if public[1:] else ""
-        reader.notice(
-            f"NET_DEV={device} lets strangers send anywhere from the public network {public[0]}{more}: "
-            "set NET_DEV=lo, and RELAY_NETWORKS to the clients that may send"
-        )
-
-
-def _is_everyone(item: TrustItem) -> bool:
-    wide = isinstance(item.clients, Everyone) or (
-        isinstance(item.clients, Network) and item.clients.network.prefixlen == 0
-    )
-    return wide and not item.excluded

@@ -1,0 +1,1 @@
+"""Readers of settings that belong together, each with the notices about them."""
