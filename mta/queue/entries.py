@@ -22,12 +22,18 @@ class Status(enum.Enum):
 
 
 class Action(enum.Enum):
-    """An action that an operator applies to waiting messages."""
+    """An action that an operator applies to waiting messages. `Queue.bounce` does BOUNCE, `Queue.apply` the others."""
 
     RETRY = "retry"
     REMOVE = "remove"
     HOLD = "hold"
     RELEASE = "release"
+    BOUNCE = "bounce"
+
+
+#: The attempts for one recipient that are kept: the first and the last ones.
+FIRST_ATTEMPTS = 10
+LAST_ATTEMPTS = 40
 
 
 @fast_value(frozen=True, slots=True)

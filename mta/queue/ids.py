@@ -13,6 +13,8 @@ _DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 # Thirteen characters have 65 bits; the first two of them are never set.
 _ID = re.compile(f"[0-7][{_ALPHABET}]{{12}}")
 _TAG_BITS = 10
+_LAST = (1 << 63) - 1
+_LAST_SECOND = (_LAST >> _TAG_BITS) // 1_000_000
 
 
 class IdSource:
@@ -63,6 +65,30 @@ def to_number(id: QueueId) -> int:
     if _ID.fullmatch(id) is None:
         raise ValueError(f"not a queue id: {id!r}")
     return int(id.translate(_DIGITS), 32)
+
+
+def prefix_range(prefix: str) -> tuple[int, int] | None:
+    """Return the first and the last row number whose ids begin so, in lower case; None if no id does."""
+    if not prefix:
+        return 0, _LAST
+    missing = 13 - len(prefix)
+    try:
+        return to_number(QueueId(prefix + missing * "0")), to_number(QueueId(prefix + missing * _ALPHABET[-1]))
+    except ValueError:
+        return None
+
+
+def first_number(when: float) -> int:
+    """Return the smallest row number whose id was made at this wall-clock time or later, or the last of all."""
+    if when >= _LAST_SECOND:
+        return _LAST
+    microseconds = max(0, int(when * 1_000_000))
+    # The product may be rounded either way.
+    while microseconds > 0 and (microseconds - 1) / 1_000_000 >= when:
+        microseconds -= 1
+    while microseconds / 1_000_000 < when:
+        microseconds += 1
+    return microseconds << _TAG_BITS
 
 
 def created(id: QueueId) -> float:

@@ -25,6 +25,7 @@ from mta.queue.entries import (
     Status,
     Summary,
 )
+from mta.queue.search.conditions import Conditions
 
 if TYPE_CHECKING:
     # Without this import a health check costs half as much; it uses the errors here, but no queue.
@@ -44,6 +45,7 @@ __all__ = [
     "DueMessage",
     "Entry",
     "Ledger",
+    "MakeReports",
     "NewMail",
     "Pending",
     "Query",
@@ -195,6 +197,10 @@ class Settlement:
     not_before: float = 0.0
 
 
+#: Returns the reports that the sender must get after verdicts that a claim's recipients got from an operator.
+MakeReports = Callable[[Claim, Sequence[Verdict]], Sequence[NewMail]]
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """Room for mail: octets that are free on the disk, and octets of free pages in the queue file for small bodies."""
@@ -315,8 +321,23 @@ class Queue(Protocol):
         only these.
         """
 
+    def bounce(
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+    ) -> "Deferred[list[QueueId]]":
+        """Make the waiting recipients of these messages final as FAILED with a text; return the ids of the messages.
+
+        A running lease ends. `make_reports` is called for each message, in any thread, and its reports are added in the
+        same transaction. An error that it raises fails the Deferred, and then nothing is changed.
+        """
+
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order that the query asks for. Changes that are not yet committed may be missing."""
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of waiting messages that meet conditions; `finished` adds the history."""
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages that meet conditions, in the order of their arrival."""
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""

@@ -1,5 +1,6 @@
 """The queue in memory, for tests: it gives the same results as the queue on disk but does not survive the process."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from mta.queue.interface import (
     DeferralFilter,
     Entry,
     Ledger,
+    MakeReports,
     NewMail,
     Pending,
     Query,
@@ -26,8 +28,11 @@ from mta.queue.interface import (
     Space,
     Status,
     Summary,
+    Verdict,
 )
 from mta.queue.memory_rows import ACTIONS, MemoryMessage, MemoryRecipient
+from mta.queue.search.conditions import Conditions
+from mta.queue.search.matching import matches
 
 T = TypeVar("T")
 
@@ -143,11 +148,35 @@ class _Store:
 
     def find(self, query: Query) -> list[Entry]:
         entries = [
-            message.entry()
-            for _, message in sorted(self._messages.items())
-            if (query.finished or message.due is not None) and (not query.ids or message.mail.id in query.ids)
+            message.entry(self._reports(message.mail.id) if query.details else (), details=query.details)
+            for _, message in sorted(self._messages.items(), reverse=query.newest_first)
+            if (query.finished or message.due is not None)
+            and (not query.ids or message.mail.id in query.ids)
+            and (query.before is None or message.mail.id < query.before)
+            and matches(query.conditions, message.entry())
         ]
         return entries[: query.limit]
+
+    def _reports(self, id: QueueId) -> list[QueueId]:
+        mails = [message.mail for _, message in sorted(self._messages.items())]
+        return [mail.id for mail in mails if mail.description.report_of == id]
+
+    def bounce(self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports) -> list[QueueId]:
+        named = [one for _, one in sorted(self._messages.items()) if one.due is not None and one.mail.id in ids]
+        returned: list[tuple[MemoryMessage, list[Verdict]]] = []
+        reports: list[NewMail] = []
+        for message in named:
+            verdicts = message.returned(text)
+            returned.append((message, verdicts))
+            try:
+                reports += make_reports(message.claim(), verdicts)
+            except OSError as error:
+                raise QueueError(str(error)) from error
+        for message, verdicts in returned:
+            message.fail(verdicts, now)
+        for report in reports:
+            self.add(report, now)
+        return [message.mail.id for message in named]
 
     def summary(self) -> Summary:
         waiting = [message for _, message in sorted(self._messages.items()) if message.due is not None]
@@ -287,9 +316,25 @@ class MemoryQueue:
         """Apply an operator's action."""
         return self._do(lambda: self._store.apply(action, ids, now))
 
+    def bounce(
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+    ) -> "Deferred[list[QueueId]]":
+        """Return messages to their senders."""
+        return self._do(lambda: self._store.bounce(ids, now, text, make_reports))
+
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order of their arrival."""
+        """Return messages in the order that the query asks for."""
         return self._do(lambda: self._store.find(query))
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of messages that meet conditions."""
+        query = Query(finished=finished, conditions=conditions, limit=sys.maxsize)
+        return self._do(lambda: len(self._store.find(query)))
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages that meet conditions."""
+        query = Query(conditions=conditions, limit=sys.maxsize)
+        return self._do(lambda: [entry.id for entry in self._store.find(query)])
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""

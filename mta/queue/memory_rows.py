@@ -1,20 +1,24 @@
 """The messages and recipients of the queue in memory, and the changes to them: the twin of the tables on disk."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Recipient
+from mta.message.outcome import Failed
+from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS
 from mta.queue.ids import to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
     Action,
+    AttemptRecord,
     Claim,
     DeferralFilter,
     DueMessage,
     Entry,
     NewMail,
     Pending,
+    QueueId,
     RecipientState,
     Status,
     Verdict,
@@ -32,6 +36,8 @@ class MemoryRecipient:
     host: str = ""
     finished: float | None = None
     signed_by: str = ""
+    #: The attempts that are kept.
+    made: list[AttemptRecord] = field(default_factory=list)
 
     def take(self, verdict: Verdict, now: float) -> None:
         """Record a verdict, unless this recipient is final already."""
@@ -43,6 +49,10 @@ class MemoryRecipient:
         self.reply, self.host = verdict.outcome.text, verdict.outcome.host
         self.finished = now if self.due is None else None
         self.signed_by = verdict.signed_by
+        if verdict.attempt is not None:
+            self.made.append(verdict.attempt)
+            if len(self.made) > FIRST_ATTEMPTS + LAST_ATTEMPTS:
+                del self.made[FIRST_ATTEMPTS]
 
     def remove(self, now: float) -> None:
         """Make this recipient final as REMOVED if it is waiting."""
@@ -101,6 +111,24 @@ class MemoryMessage:
         elif not_before is not None:
             self.leased, self.due = False, max(due, not_before)
 
+    def returned(self, text: str) -> list[Verdict]:
+        """Return the verdicts on the waiting recipients of a message that an operator returns."""
+        return [
+            Verdict(
+                one.pending.index, Failed(f"{text}; the last try said: {one.reply}" if one.reply else text, one.host)
+            )
+            for one in self.recipients
+            if one.status is Status.WAITING
+        ]
+
+    def fail(self, verdicts: Sequence[Verdict], now: float) -> None:
+        """Make these recipients final as FAILED without an attempt, and finish the message."""
+        for verdict in verdicts:
+            one = self.recipients[verdict.index]
+            one.status, one.due, one.finished = Status.FAILED, None, now
+            one.reply, one.host = verdict.outcome.text, verdict.outcome.host
+        self.finish(now)
+
     def finish(self, now: float) -> None:
         """Move the message from the queue to the history, without its body."""
         self.leased = self.held = False
@@ -112,9 +140,9 @@ class MemoryMessage:
         """Whether a recipient failed."""
         return any(one.status is Status.FAILED for one in self.recipients)
 
-    def entry(self) -> Entry:
-        """Return the message for an operator."""
-        envelope = self.mail.envelope
+    def entry(self, reports: Sequence[QueueId] = (), *, details: bool = False) -> Entry:
+        """Return the message for an operator; with `details`, with the attempts and with `reports`."""
+        envelope, description = self.mail.envelope, self.mail.description
         return Entry(
             self.mail.id,
             "" if envelope.sender is None else str(envelope.sender),
@@ -123,16 +151,31 @@ class MemoryMessage:
             envelope.origin.client,
             self.held,
             self.leased,
-            tuple(self._state(one) for one in self.recipients),
+            tuple(self._state(one, details=details) for one in self.recipients),
             self.held_since if self.held else None,
             self.leased_since if self.leased else None,
+            description.message_id,
+            description.subject,
+            description.author,
+            envelope.origin.login,
+            description.tls,
+            description.report_of,
+            tuple(reports),
         )
 
-    def _state(self, one: MemoryRecipient) -> RecipientState:
+    def _state(self, one: MemoryRecipient, *, details: bool) -> RecipientState:
         due = self.due if one.status is Status.WAITING else None
         address = str(one.pending.recipient.address)
         return RecipientState(
-            address, one.status, one.pending.attempts, due, one.reply, one.host, one.finished, one.signed_by
+            address,
+            one.status,
+            one.pending.attempts,
+            due,
+            one.reply,
+            one.host,
+            one.finished,
+            one.signed_by,
+            tuple(one.made) if details else (),
         )
 
 

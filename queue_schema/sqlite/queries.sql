@@ -1,5 +1,6 @@
 -- All statements of the queue, each under the name that the code uses. Statements are never built at run time: `?`
--- stands for a value. A list of ids is one value, a JSON array, so that many messages need one statement.
+-- stands for a value. Only the conditions of an operator's search are put together, from constant parts, by
+-- `mta/queue/sqlite/operator/search.py`. A list of ids is one value, a JSON array, so that many messages need one statement.
 
 -- name: begin
 BEGIN IMMEDIATE;
@@ -15,8 +16,9 @@ ROLLBACK;
 
 -- name: add_message
 INSERT INTO message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
-                     smtputf8, ret, envid, token, leased, due, held, login, held_since)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CASE ?17 WHEN 1 THEN ?2 END);
+                     smtputf8, ret, envid, token, leased, due, held, login, message_id, subject, author, tls,
+                     report_of, held_since)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CASE ?17 WHEN 1 THEN ?2 END);
 
 -- name: add_recipient
 INSERT INTO recipient (message_id, idx, local, domain, notify, original, due, status, attempts, reply, host)
@@ -86,6 +88,14 @@ UPDATE message SET delay_reported = max(delay_reported, ?) WHERE id = ? AND toke
 UPDATE recipient SET status = ?1, attempts = attempts + (?1 <> 'removed'), due = ?, reply = ?, host = ?, finished = ?, signed_by = ?
 WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
 
+-- name: add_attempt
+INSERT INTO attempt (message_id, idx, number, time, host, reply, status, tls, waited, transfer)
+SELECT message_id, idx, attempts, ?, ?, ?, ?, ?, ?, ? FROM recipient WHERE message_id = ? AND idx = ?
+RETURNING number;
+
+-- name: drop_attempts
+DELETE FROM attempt WHERE message_id = ? AND idx = ? AND number > ? AND number <= ?;
+
 -- name: earliest_due
 SELECT min(due) FROM recipient WHERE message_id = ?;
 
@@ -138,34 +148,39 @@ UPDATE message SET leased = 0, held = 0, due = NULL, finished = ?1 WHERE id IN (
 -- name: remove_bodies
 DELETE FROM body WHERE message_id IN (SELECT value FROM json_each(?));
 
+-- name: returnable
+SELECT m.id, m.token, m.created, m.size, m.in_file, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login
+FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id
+WHERE m.id = ? AND m.due IS NOT NULL;
+
+-- name: last_replies
+SELECT idx, reply, host FROM recipient WHERE message_id = ? AND due IS NOT NULL;
+
+-- name: return_recipient
+UPDATE recipient SET status = 'failed', due = NULL, reply = ?, host = ?, finished = ?
+WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
+
 -- name: forget
 DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER BY finished LIMIT ?);
 
--- name: find_waiting
+-- name: entries
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished,
-       r.signed_by
+       m.held_since, m.leased_since, m.message_id, m.subject, m.author, m.login, m.tls, m.report_of,
+       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished, r.signed_by
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
-WHERE m.id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT ?)
+WHERE m.id IN (SELECT value FROM json_each(?))
 ORDER BY m.id, r.idx;
 
--- name: find_all
-SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished,
-       r.signed_by
-FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
-WHERE m.id IN (SELECT id FROM message ORDER BY id LIMIT ?)
-ORDER BY m.id, r.idx;
+-- name: attempts
+SELECT message_id, idx, time, host, reply, status, tls, waited, transfer FROM attempt
+WHERE message_id IN (SELECT value FROM json_each(?))
+ORDER BY message_id, idx, number;
 
--- name: find_among
-SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished,
-       r.signed_by
-FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
-WHERE m.id IN (SELECT id FROM message
-               WHERE id IN (SELECT value FROM json_each(?1)) AND (?2 OR due IS NOT NULL)
-               ORDER BY id LIMIT ?3)
-ORDER BY m.id, r.idx;
+-- name: reports
+SELECT report_of, id FROM message INDEXED BY report
+WHERE report_of IS NOT NULL AND report_of IN (SELECT value FROM json_each(?))
+ORDER BY report_of, id;
 
 -- name: content
 SELECT m.in_file, b.data FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id WHERE m.id = ? AND m.due IS NOT NULL;
@@ -282,10 +297,11 @@ LIMIT ?;
 
 -- name: copy_messages
 INSERT INTO main.message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
-                          smtputf8, ret, envid, delay_reported, held, token, leased, due, finished, held_since, login)
+                          smtputf8, ret, envid, delay_reported, held, token, leased, due, finished, held_since, login,
+                          message_id, subject, author, tls, report_of)
 SELECT id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
        smtputf8, ret, envid, delay_reported, held, token, 0, CASE leased WHEN 1 THEN ?1 ELSE due END, finished,
-       held_since, login
+       held_since, login, message_id, subject, author, tls, report_of
 FROM leftover.message
 WHERE id IN (SELECT value FROM json_each(?2));
 
@@ -294,6 +310,11 @@ INSERT INTO main.recipient (message_id, idx, local, domain, notify, original, st
                             finished, signed_by)
 SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished, signed_by
 FROM leftover.recipient
+WHERE message_id IN (SELECT value FROM json_each(?));
+
+-- name: copy_attempts
+INSERT INTO main.attempt (message_id, idx, number, time, host, reply, status, tls, waited, transfer)
+SELECT message_id, idx, number, time, host, reply, status, tls, waited, transfer FROM leftover.attempt
 WHERE message_id IN (SELECT value FROM json_each(?));
 
 -- name: copy_counts

@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": distinguishes a queue file from other SQLite files.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with the number of a worker
@@ -38,6 +38,11 @@ CREATE TABLE message (
     held_since REAL,                                     -- when the hold began; NULL: not held, or by an older program
     leased_since REAL,                                   -- when the last claim began; NULL: none since the add
     login TEXT NOT NULL DEFAULT '',                      -- the user that had logged in; '': none, or an older program
+    message_id TEXT NOT NULL DEFAULT '',                 -- for operators, from the header: without its brackets,
+    subject TEXT NOT NULL DEFAULT '',                    -- decoded and shortened; '': missing, or an older program
+    author TEXT NOT NULL DEFAULT '',                     -- the From field
+    tls TEXT NOT NULL DEFAULT '',                        -- protocol and cipher of the client's connection
+    report_of INTEGER,                                   -- the message that this one reports on, which may be gone
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL)),
     -- A lease has an end and a token; a finished message is neither leased nor held.
@@ -50,6 +55,7 @@ CREATE TABLE message (
 CREATE INDEX waiting ON message (held, due, leased) WHERE due IS NOT NULL;
 CREATE INDEX waiting_in_file ON message (id) WHERE in_file = 1 AND due IS NOT NULL;
 CREATE INDEX history ON message (finished) WHERE finished IS NOT NULL;
+CREATE INDEX report ON message (report_of) WHERE report_of IS NOT NULL;
 
 CREATE TABLE recipient (
     message_id INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
@@ -70,6 +76,21 @@ CREATE TABLE recipient (
     PRIMARY KEY (message_id, idx),
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+-- The attempts for a recipient. One that delivered at once has no row here, because `recipient` tells it all.
+CREATE TABLE attempt (
+    message_id INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+    idx INTEGER NOT NULL CHECK (idx >= 0),
+    number INTEGER NOT NULL CHECK (number > 0),          -- from 1; of many, those in the middle are dropped
+    time REAL NOT NULL,                                  -- when it ended
+    host TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    status TEXT NOT NULL,
+    tls TEXT NOT NULL,
+    waited REAL NOT NULL,                                -- seconds for a connection, and for the transaction
+    transfer REAL NOT NULL,
+    PRIMARY KEY (message_id, idx, number)
 ) STRICT, WITHOUT ROWID;
 
 -- Apart from `message`, so that a change of the state does not rewrite the body.

@@ -9,7 +9,7 @@ from typing import Any
 from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME, homes
 from mta.queue.ids import to_id
-from mta.queue.interface import Action, Claim, NewMail, Settlement, Verdict
+from mta.queue.interface import Action, AttemptRecord, Claim, Description, NewMail, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.sqlite.reader import summary
 from mta.queue.sqlite.recovery import read_merge_mark
@@ -33,7 +33,8 @@ class Home:
         new = mail(*recipients, login="alice")
         writer = self.queue.writer(new.id)
         writer.write(f"Subject: {new.id}\r\n\r\n".encode() + b"x" * (2 * SMALL if large else 20))
-        new = NewMail(new.id, new.envelope, writer.finish())
+        described = Description(f"{new.id}@one.test", "hello", "alice@one.test", "TLSv1.3", new.id)
+        new = NewMail(new.id, new.envelope, writer.finish(), description=described)
         claims: list[Claim | None] = []
         self.queue.add(new, NOW, lease, **times).addCallback(claims.append)
         return claims[0] or new
@@ -63,7 +64,8 @@ class Home:
 
     def tried(self, large: bool) -> None:
         claim = self.claimed("a@one.test", "b@two.test", "c@three.test", large=large)
-        verdicts = [Verdict(0, TOOK), Verdict(1, NEVER), Verdict(2, LATER, NOW + 300)]
+        attempt = AttemptRecord(NOW + 3, LATER.host, LATER.text, "4.7.1", "TLSv1.3", 1.0, 2.0)
+        verdicts = [Verdict(0, TOOK), Verdict(1, NEVER), Verdict(2, LATER, NOW + 300, attempt=attempt)]
         self.queue.settle(Settlement(claim, verdicts, NOW + 3, delay_reported=True))
 
     def arriving(self, large: bool) -> None:
@@ -115,11 +117,15 @@ def picture(*homes: Path) -> Picture:
     return found
 
 
+_ATTEMPTS = "SELECT * FROM attempt WHERE message_id = ? ORDER BY idx, number"
+
+
 def _parts(connection: sqlite3.Connection, number: int, file: Path) -> dict[str, Any]:
     recipients = connection.execute("SELECT * FROM recipient WHERE message_id = ? ORDER BY idx", (number,))
     body = connection.execute("SELECT data FROM body WHERE message_id = ?", (number,)).fetchone()
     return {
         "recipients": [dict(row) for row in recipients],
+        "attempts": [dict(row) for row in connection.execute(_ATTEMPTS, (number,))],
         "body": None if body is None else body["data"],
         "file": file.read_bytes() if file.exists() else None,
     }

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from twisted.python.failure import Failure
 
 from mta.blocking import run_inline
 from mta.message.body import MemoryBody
+from mta.queue.ids import to_id, to_number
 from mta.queue.interface import (
     Action,
+    AttemptRecord,
     Claim,
     DeferralFilter,
+    Description,
     DueMessage,
     NewMail,
     Query,
@@ -34,6 +38,8 @@ from tests.length import choose
 from tests.queue.messages import GONE, LATER, NEVER, NOW, TOOK, envelope, mail, octets
 
 LEASE = 50.0
+#: `bounce` does the last one.
+APPLIED = [action for action in Action if action is not Action.BOUNCE]
 seconds = st.integers(0, 120)
 outcomes = st.sampled_from([TOOK, LATER, NEVER, GONE])
 verdict_parts = st.lists(st.tuples(st.integers(0, 2), outcomes, st.none() | seconds), max_size=4)
@@ -95,7 +101,14 @@ class TwoQueues(RuleBasedStateMachine):
 
     def new(self, recipients: int, size: int, *, held: bool = False) -> NewMail:
         addresses = [f"r{number}@example.test" for number in range(recipients)]
-        return mail(*addresses, body=bytes(size), held=held, login="alice" * (recipients - 1))
+        new = mail(*addresses, body=bytes(size), held=held, login="alice" * (recipients - 1))
+        described = Description(f"{size}@example.test", f"No. {size}", "<alice@example.org>", "TLSv1.3" * (size > 0))
+        return replace(new, description=described)
+
+    def attempt(self, outcome: Any) -> AttemptRecord | None:
+        if outcome in (TOOK, GONE):
+            return None
+        return AttemptRecord(self.clock, outcome.host, outcome.text, outcome.status, "TLSv1.3", 0.25, 1.5)
 
     def at_disk(self, new: NewMail) -> NewMail:
         writer = self.sqlite.writer(new.id)
@@ -160,7 +173,7 @@ class TwoQueues(RuleBasedStateMachine):
         report, wait = others
         known = len(claim.envelope.recipients)
         verdicts = [
-            Verdict(index, outcome, None if due is None else self.clock + due)
+            Verdict(index, outcome, None if due is None else self.clock + due, attempt=self.attempt(outcome))
             for index, outcome, due in parts
             if index < known
         ]
@@ -186,9 +199,23 @@ class TwoQueues(RuleBasedStateMachine):
     def mark(self, claim, indexes):
         self.both("note_in_flight", claim.id, indexes)
 
-    @rule(action=st.sampled_from(Action), chosen=st.lists(ids, max_size=3))
+    @rule(action=st.sampled_from(APPLIED), chosen=st.lists(ids, max_size=3))
     def apply(self, action, chosen):
         self.both("apply", action, chosen, self.clock)
+
+    @rule(chosen=st.lists(ids, max_size=3))
+    def bounce(self, chosen):
+        report = self.new(1, 10)
+        made: list[Any] = []
+
+        def make_reports(claim: Claim, verdicts: Sequence[Verdict]) -> Sequence[NewMail]:
+            made.append((plain(claim), list(verdicts)))
+            # Both queues get the same id: that of the message under another tag.
+            id = to_id(to_number(claim.id) ^ 1)
+            return [replace(report, id=id, description=Description(report_of=claim.id))]
+
+        self.both("bounce", chosen, self.clock, "returned by the operator", make_reports)
+        assert made[: len(made) // 2] == made[len(made) // 2 :]
 
     @rule(action=st.sampled_from([Action.RETRY, Action.RELEASE]))
     def apply_to_all(self, action):
@@ -216,7 +243,7 @@ class TwoQueues(RuleBasedStateMachine):
         assert summary.ledger.missing == 0
         self.both("next_due")
         assert self.both("audit").never_due is None
-        self.both("find", Query(finished=True))
+        self.both("find", Query(finished=True, details=True))
 
     @invariant()
     def a_file_is_there_for_each_large_message_that_waits_and_no_other(self):

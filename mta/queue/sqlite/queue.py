@@ -20,6 +20,7 @@ from mta.queue.interface import (
     Claim,
     DeferralFilter,
     Entry,
+    MakeReports,
     NewMail,
     Query,
     QueueError,
@@ -28,10 +29,12 @@ from mta.queue.interface import (
     Space,
     Summary,
 )
+from mta.queue.search.conditions import Conditions
 from mta.queue.sqlite.bodies import Bodies, Writer
 from mta.queue.sqlite.body_files import BodyFiles
 from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, CallLater, GroupCommit, Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
+from mta.queue.sqlite.operator.orders import apply_action, bounce
 from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
@@ -39,7 +42,6 @@ from mta.queue.sqlite.tables import (
     Candidate,
     Selection,
     Tables,
-    apply_action,
     defer,
     due_messages,
     forget,
@@ -237,9 +239,24 @@ class SqliteQueue:
             (), lambda _: apply_action(self._connection, action, ids, now, self._ledger), True
         )
 
+    def bounce(
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+    ) -> "Deferred[list[QueueId]]":
+        """Return messages to their senders."""
+        return_all = partial(bounce, text=text, make_reports=make_reports, ledger=self._ledger)
+        return self._body_files.submit((), lambda _: return_all(self._connection, self._tables, ids, now), True)
+
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order of their arrival."""
+        """Return messages in the order that the query asks for."""
         return self._reader.find(query)
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of messages that meet conditions."""
+        return self._reader.count(conditions, finished=finished)
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages that meet conditions."""
+        return self._reader.select(conditions)
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a waiting message, or None if no message with this id is waiting."""

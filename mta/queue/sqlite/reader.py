@@ -4,8 +4,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +14,11 @@ from mta.queue.disk.files import BODIES
 from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
-from mta.queue.sqlite.rows import Row, ids_json, known_numbers, read_state
+from mta.queue.search.conditions import Conditions
+from mta.queue.sqlite.operator.entries import find
+from mta.queue.sqlite.operator.search import count_messages, search
 from mta.queue.sqlite.schema import PAGE_SIZE, connect_for_reading
 from mta.queue.sqlite.statements import SQL
-from mta.smtp.address import Address
 
 T = TypeVar("T")
 
@@ -35,8 +34,17 @@ class Reader:
         self._closed = False
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return the messages of a query in the order of their arrival."""
-        return self._read(lambda connection: find(connection, query))
+        """Return the messages of a query in its order."""
+        return self._read(lambda connection: _in_snapshot(connection, lambda: find(connection, query)))
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of messages that meet conditions."""
+        return self._read(lambda connection: count_messages(connection, conditions, finished=finished))
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages that meet conditions."""
+        query = Query(conditions=conditions, limit=-1)
+        return self._read(lambda connection: [to_id(number) for number in search(connection, query)])
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""
@@ -77,34 +85,6 @@ class Reader:
             self._connection.close()
 
 
-def find(connection: sqlite3.Connection, query: Query) -> list[Entry]:
-    """Return the messages of a query. Raises sqlite3.Error."""
-    if query.ids:
-        parameters = (ids_json(known_numbers(query.ids)), query.finished, query.limit)
-        rows = connection.execute(SQL.find_among, parameters)
-    else:
-        rows = connection.execute(SQL.find_all if query.finished else SQL.find_waiting, (query.limit,))
-    return [_entry(list(group)) for _, group in groupby(rows, itemgetter(0))]
-
-
-def _entry(rows: list[Row]) -> Entry:
-    number, local, domain, size, created, client, held, leased, due, held_since, leased_since = rows[0][:11]
-    sender = "" if local is None else str(Address(local, domain))
-    states = tuple(read_state(due, row[11:]) for row in rows)
-    return Entry(
-        to_id(number),
-        sender,
-        size,
-        created,
-        client,
-        bool(held),
-        bool(leased),
-        states,
-        held_since if held else None,
-        (created if leased_since is None else leased_since) if leased else None,
-    )
-
-
 def content(connection: sqlite3.Connection, home: Path, id: QueueId) -> bytes | None:
     """Return the octets of a waiting message. Raises sqlite3.Error, and QueueError if its file cannot be read."""
     row = connection.execute(SQL.content, (to_number(id),)).fetchone()
@@ -141,6 +121,11 @@ def reusable(connection: sqlite3.Connection) -> int:
     """Return the octets of the free pages in a queue file. Raises sqlite3.Error."""
     pages: int = connection.execute(SQL.free_pages).fetchone()[0]
     return pages * PAGE_SIZE
+
+
+def _in_snapshot(connection: sqlite3.Connection, read: Callable[[], T]) -> T:
+    with _snapshot(connection):
+        return read()
 
 
 @contextmanager

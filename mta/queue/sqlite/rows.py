@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from mta.message.body import Body
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Claim, NewMail, Pending, QueueId, RecipientState, Status, Verdict
+from mta.queue.interface import AttemptRecord, Claim, NewMail, Pending, QueueId, RecipientState, Status, Verdict
 from mta.smtp.address import Address
 
 T = TypeVar("T")
@@ -38,6 +38,8 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
     """Return the parameters of add_message."""
     envelope = mail.envelope
     sender, origin, ret, envid = envelope.sender, envelope.origin, envelope.ret, envelope.envid
+    described = mail.description
+    report_of = described.report_of
     return (
         number,
         now,
@@ -58,6 +60,11 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         # Not a bool, for which sqlite3 calls an adapter.
         1 if mail.held else 0,
         origin.login and storable(origin.login),
+        described.message_id,
+        described.subject,
+        described.author,
+        described.tls,
+        None if report_of is None else to_number(report_of),
     )
 
 
@@ -82,6 +89,21 @@ def verdict_row(verdict: Verdict, number: int, now: float) -> Row:
     status = verdict.status.value
     signed_by = verdict.signed_by or None
     return (status, due, storable(outcome.text), storable(outcome.host), finished, signed_by, number, verdict.index)
+
+
+def attempt_row(attempt: AttemptRecord, number: int, index: int) -> Row:
+    """Return the parameters of add_attempt."""
+    return (
+        attempt.time,
+        storable(attempt.host),
+        storable(attempt.reply),
+        attempt.status,
+        storable(attempt.tls),
+        attempt.waited,
+        attempt.transfer,
+        number,
+        index,
+    )
 
 
 def pending_of(envelope: Envelope) -> tuple[Pending, ...]:
@@ -124,12 +146,13 @@ def read_due_envelope(row: Sequence[Any]) -> Envelope | None:
     return Envelope(sender, tuple(addresses), Origin(client, helo, protocol, login))
 
 
-def read_state(due: float | None, row: Sequence[Any]) -> RecipientState:
-    """Return a recipient for an operator, from the last eight columns of a `find` statement."""
+def read_state(due: float | None, row: Sequence[Any], made: tuple[AttemptRecord, ...] = ()) -> RecipientState:
+    """Return a recipient for an operator, from the last eight columns of `entries`, and the attempts `made` for it."""
     local, domain, status, attempts, reply, host, finished, signed_by = row
     status = _STATUSES[status]
     due = due if status is Status.WAITING else None
-    return RecipientState(str(Address(local, domain)), status, attempts, due, reply, host, finished, signed_by or "")
+    address = str(Address(local, domain))
+    return RecipientState(address, status, attempts, due, reply, host, finished, signed_by or "", made)
 
 
 def ids_json(numbers: Iterable[int]) -> str:

@@ -30,6 +30,8 @@ class Statements:
     recipients: str
     confirm_lease: str
     settle_recipient: str
+    add_attempt: str
+    drop_attempts: str
     earliest_due: str
     give_back: str
     leased: str
@@ -46,10 +48,13 @@ class Statements:
     remove_recipients: str
     remove_messages: str
     remove_bodies: str
+    returnable: str
+    last_replies: str
+    return_recipient: str
     forget: str
-    find_waiting: str
-    find_all: str
-    find_among: str
+    entries: str
+    attempts: str
+    reports: str
     content: str
     first_due: str
     never_due: str
@@ -82,6 +87,7 @@ class Statements:
     leftover_messages: str
     copy_messages: str
     copy_recipients: str
+    copy_attempts: str
     copy_counts: str
     copy_forgotten: str
     copy_bodies: str

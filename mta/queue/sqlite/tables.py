@@ -3,7 +3,7 @@
 `Tables` has the requests of a message's way: add, claim, settle and release. A claim with a deferral filter first reads
 the due messages, then defers some of them and claims others. The reading and the deferral are one statement each, with
 one value as result or parameter: SQLite then handles hundreds of messages without releasing the interpreter's lock at
-every row, which beside a busy reactor thread could take seconds. Last come an operator's actions and the history.
+every row, which beside a busy reactor thread could take seconds. The history comes last.
 """
 
 import json
@@ -14,10 +14,11 @@ from functools import lru_cache
 
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.outcome import Delivered, Discarded
+from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
-    Action,
+    AttemptRecord,
     Claim,
     DeferralFilter,
     DueMessage,
@@ -30,8 +31,8 @@ from mta.queue.sqlite.group_commit import Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.rows import (
     Row,
+    attempt_row,
     ids_json,
-    known_numbers,
     message_row,
     pending_of,
     read_claim,
@@ -99,6 +100,10 @@ class Tables:
             recipients[row[0]].append(row)
         return [read_claim(row, recipients[row[0]], self._body(row)) for row in rows]
 
+    def read(self, row: Row) -> Claim:
+        """Return the claim that a row of `claimable` would give, without a lease."""
+        return read_claim(row, self._execute(SQL.recipients, (ids_json([row[0]]),)), self._body(row))
+
     def _claimable(self, now: float, limit: int, among: Sequence[int] | None) -> list[Row]:
         rows: list[Row] = []
         octets = 0
@@ -136,13 +141,22 @@ class Tables:
             self._ledger.marks.clear(number)
         self._step("settle recipients")
         for verdict in verdicts:
-            if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount and verdict.due is None:
-                self._count(verdict)
+            if self._change(SQL.settle_recipient, verdict_row(verdict, number, now)).rowcount:
+                if verdict.due is None:
+                    self._count(verdict)
+                if verdict.attempt is not None:
+                    self._keep(verdict.attempt, number, verdict.index)
         if not ends:
             self._give_back(number, claim.token, now, None if settlement.keep_claim else settlement.not_before)
         for report in settlement.reports:
             self.add(report, now, None, None)
         return True
+
+    def _keep(self, attempt: AttemptRecord, number: int, index: int) -> None:
+        """Keep the attempt that was just counted; of many, the first and the last ones are kept."""
+        (made,) = self._execute(SQL.add_attempt, attempt_row(attempt, number, index)).fetchone()
+        if made > FIRST_ATTEMPTS + LAST_ATTEMPTS:
+            self._change(SQL.drop_attempts, (number, index, FIRST_ATTEMPTS, made - LAST_ATTEMPTS))
 
     def _count(self, verdict: Verdict) -> None:
         if isinstance(verdict.outcome, Delivered):
@@ -271,39 +285,6 @@ def _whole_candidate(
 def _domains(text: str) -> tuple[str, ...]:
     """Return the domains of a JSON array. It is cached, because most messages have one domain that many others have."""
     return tuple(json.loads(text))
-
-
-# A retry of all messages must not release those that an operator has put on hold.
-_EVERYTHING = {Action.RETRY: SQL.all_unheld, Action.RELEASE: SQL.all_held}
-
-
-def apply_action(
-    connection: sqlite3.Connection, action: Action, ids: Sequence[QueueId] | None, now: float, ledger: LedgerDelta
-) -> tuple[list[QueueId], list[QueueId]]:
-    """Apply an action; return the ids of its messages, and those whose files may be removed. Raises sqlite3.Error."""
-    if ids is None:
-        rows = connection.execute(_EVERYTHING.get(action, SQL.all_waiting)).fetchall()
-    else:
-        rows = connection.execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
-    numbers = ids_json(number for number, _ in rows)
-    done = [to_id(number) for number, _ in rows]
-    if action is Action.REMOVE:
-        ledger.removed += _remove(connection, numbers, now)
-        return done, [to_id(number) for number, in_file in rows if in_file]
-    if action is Action.RETRY:
-        connection.execute(SQL.retry, (now, numbers))
-    else:
-        held = action is Action.HOLD
-        connection.execute(SQL.hold, (held, now if held else None, numbers))
-    return done, []
-
-
-def _remove(connection: sqlite3.Connection, numbers: str, now: float) -> int:
-    """Make waiting recipients final as removed; return their number."""
-    removed = connection.execute(SQL.remove_recipients, (now, numbers)).rowcount
-    connection.execute(SQL.remove_messages, (now, numbers))
-    connection.execute(SQL.remove_bodies, (numbers,))
-    return removed
 
 
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:

@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from mta.blocking import RunBlocking
 from mta.queue.disk.queue_dir import homes, is_without_queue
 from mta.queue.errors import with_home
-from mta.queue.interface import Action, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
+from mta.queue.interface import Action, Entry, Ledger, MakeReports, Query, QueueError, QueueId, Status, Summary
+from mta.queue.search.conditions import Conditions
 from mta.queue.sqlite.queue import open_queue
 
 T = TypeVar("T")
@@ -31,7 +32,13 @@ class OperatorQueue(Protocol):
     """The part of a queue that an operator's commands use; `mta.queue.interface.Queue` has the contract."""
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return messages in the order of their arrival."""
+        """Return messages in the order that the query asks for."""
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of messages that meet conditions."""
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages that meet conditions, in the order of their arrival."""
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a waiting message, or None if no message with this id is waiting."""
@@ -41,6 +48,11 @@ class OperatorQueue(Protocol):
 
     def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
         """Apply an action to messages, or to all, and return their ids."""
+
+    def bounce(
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+    ) -> "Deferred[list[QueueId]]":
+        """Return messages to their senders, and give their ids."""
 
     def close(self) -> "Deferred[None]":
         """Finish all earlier requests, then close."""
@@ -74,7 +86,7 @@ class CombinedQueue:
         self._applied = applied
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return the messages of all queues in the order of their arrival, each once.
+        """Return the messages of all queues in the order that the query asks for, each once.
 
         At most twice `limit` messages are in memory.
         """
@@ -83,8 +95,26 @@ class CombinedQueue:
     async def _find(self, query: Query) -> list[Entry]:
         found: list[Entry] = []
         async for _, entries in self._answers(lambda queue: queue.find(query)):
-            found = _merged(found, entries, query.limit)
+            found = _merged(found, entries, query)
         return found
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of messages that meet conditions. Messages that are being merged may count twice."""
+        return Deferred.fromCoroutine(self._count(conditions, finished=finished))
+
+    async def _count(self, conditions: Conditions, *, finished: bool) -> int:
+        answers = self._answers(lambda queue: queue.count(conditions, finished=finished))
+        return sum([number async for _, number in answers])
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages of all queues that meet conditions, each once."""
+        return Deferred.fromCoroutine(self._select(conditions))
+
+    async def _select(self, conditions: Conditions) -> list[QueueId]:
+        found: set[QueueId] = set()
+        async for _, ids in self._answers(lambda queue: queue.select(conditions)):
+            found.update(ids)
+        return sorted(found)
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a message that is waiting in one of the queues."""
@@ -108,11 +138,20 @@ class CombinedQueue:
 
         If a queue fails, the actions that `applied` was called for remain.
         """
-        return Deferred.fromCoroutine(self._apply(action, ids, now))
+        return Deferred.fromCoroutine(self._change(action, lambda queue: queue.apply(action, ids, now)))
 
-    async def _apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
+    def bounce(
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+    ) -> "Deferred[list[QueueId]]":
+        """Return messages to their senders, in each queue that has some; `applied` is called as by `apply`."""
+        change = self._change(Action.BOUNCE, lambda queue: queue.bounce(ids, now, text, make_reports))
+        return Deferred.fromCoroutine(change)
+
+    async def _change(
+        self, action: Action, change: "Callable[[OperatorQueue], Deferred[list[QueueId]]]"
+    ) -> list[QueueId]:
         all_ids: set[QueueId] = set()
-        async for home, done in self._answers(lambda queue: queue.apply(action, ids, now)):
+        async for home, done in self._answers(change):
             if done:
                 self._applied(home, action, done)
             all_ids.update(done)
@@ -135,10 +174,10 @@ class CombinedQueue:
             yield home, answer
 
 
-def _merged(earlier: Iterable[Entry], later: Iterable[Entry], limit: int) -> list[Entry]:
+def _merged(earlier: Iterable[Entry], later: Iterable[Entry], query: Query) -> list[Entry]:
     # The sort is stable, so that the entry of the later queue comes first in its group.
-    both = sorted([*later, *earlier], key=_by_id)
-    return [next(same) for _, same in groupby(both, _by_id)][:limit]
+    both = sorted([*later, *earlier], key=_by_id, reverse=query.newest_first)
+    return [next(same) for _, same in groupby(both, _by_id)][: query.limit]
 
 
 def _added_up(parts: Sequence[Summary]) -> Summary:

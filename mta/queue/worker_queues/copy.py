@@ -81,6 +81,7 @@ def _copy(connection: sqlite3.Connection, numbers: list[int], now: float, step: 
     connection.execute(SQL.copy_messages, (now, ids))
     step("copy recipients")
     connection.execute(SQL.copy_recipients, (ids,))
+    connection.execute(SQL.copy_attempts, (ids,))
     connection.execute(SQL.copy_counts, (ids,))
     step("copy bodies")
     connection.execute(SQL.copy_bodies, (ids,))

@@ -20,11 +20,18 @@ from tests.queue.messages import NOW, mail
 # The schema as it might have been before version 1: no history, no remembered delay.
 BEFORE = """
 DROP TABLE ledger;
+DROP TABLE attempt;
+DROP INDEX report;
 DROP INDEX history;
 ALTER TABLE message DROP COLUMN delay_reported;
 ALTER TABLE message DROP COLUMN held_since;
 ALTER TABLE message DROP COLUMN leased_since;
 ALTER TABLE message DROP COLUMN login;
+ALTER TABLE message DROP COLUMN message_id;
+ALTER TABLE message DROP COLUMN subject;
+ALTER TABLE message DROP COLUMN author;
+ALTER TABLE message DROP COLUMN tls;
+ALTER TABLE message DROP COLUMN report_of;
 ALTER TABLE recipient DROP COLUMN signed_by;
 PRAGMA user_version = 0;
 """
@@ -144,6 +151,10 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         fresh = shape(connection)
         connection.execute("UPDATE meta SET value = 1")
         connection.execute("DROP TABLE ledger")
+        connection.execute("DROP TABLE attempt")
+        connection.execute("DROP INDEX report")
+        for column in ("message_id", "subject", "author", "tls", "report_of"):
+            connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
         connection.execute("ALTER TABLE message DROP COLUMN login")
@@ -161,7 +172,10 @@ def test_a_message_of_version_4_has_no_login_afterwards(path):
     queue.add(old, NOW)
     queue.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE message DROP COLUMN login")
+        connection.execute("DROP TABLE attempt")
+        connection.execute("DROP INDEX report")
+        for column in ("login", "message_id", "subject", "author", "tls", "report_of"):
+            connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 4")
     queue = open_queue(path.parent, run=run_inline, now=NOW)
     claims = []

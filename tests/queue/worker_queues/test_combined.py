@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,20 @@ from twisted.python.failure import Failure
 
 from mta.blocking import run_inline
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
-from mta.queue.interface import Action, NewMail, Query, QueueError, QueueFull, QueueId, Settlement, Status, Verdict
+from mta.queue.interface import (
+    Action,
+    Claim,
+    NewMail,
+    Query,
+    QueueError,
+    QueueFull,
+    QueueId,
+    Settlement,
+    Status,
+    Verdict,
+)
 from mta.queue.memory import MemoryQueue
+from mta.queue.search.conditions import Conditions, State
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.queue.worker_queues.combined import CombinedQueue, open_queues, with_home
@@ -236,8 +249,14 @@ lots = st.lists(
     max_size=8,
 )
 places = st.lists(st.integers(0, 7), max_size=4)
-actions = st.tuples(st.sampled_from(Action), st.none() | places)
+#: `bounce` does the last one.
+APPLIED = [action for action in Action if action is not Action.BOUNCE]
+actions = st.tuples(st.sampled_from(APPLIED), st.none() | places)
 queries = st.builds(lambda chosen, finished, limit: (chosen, finished, limit), places, st.booleans(), st.integers(1, 9))
+
+
+def no_reports(_claim: Claim, _verdicts: Sequence[Verdict]) -> Sequence[NewMail]:
+    return ()
 
 
 @settings(max_examples=60)
@@ -258,9 +277,18 @@ def test_several_queues_answer_like_one_that_has_all_their_messages(lot, applied
         for action, chosen_places in applied:
             wanted = None if chosen_places is None else chosen(chosen_places)
             assert result(several.apply(action, wanted, NOW + 9)) == result(one.apply(action, wanted, NOW + 9))
+        back = chosen([0, 2])
+        assert result(several.bounce(back, NOW + 9, "no", no_reports)) == result(
+            one.bounce(back, NOW + 9, "no", no_reports)
+        )
         for chosen_places, finished, limit in [([], True, 9), ([], False, 9), *questions]:
             query = Query(chosen(chosen_places), finished, limit)
             assert result(several.find(query)) == result(one.find(query))
+            newest = replace(query, newest_first=True, conditions=Conditions(words=("r1",)))
+            assert result(several.find(newest)) == result(one.find(newest))
+        for conditions in (Conditions(), Conditions(states=(State.FAILED,)), Conditions(recipient="r2@*")):
+            assert result(several.count(conditions, finished=True)) == result(one.count(conditions, finished=True))
+            assert result(several.select(conditions)) == result(one.select(conditions))
         assert result(several.summary()) == result(one.summary())
         result(several.close())
 

@@ -190,6 +190,10 @@ def made_older(home: Path) -> None:
     with closing(connect(home / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = 1")
         connection.execute("DROP TABLE ledger")
+        connection.execute("DROP TABLE attempt")
+        connection.execute("DROP INDEX report")
+        for column in ("message_id", "subject", "author", "tls", "report_of"):
+            connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
         connection.execute("ALTER TABLE message DROP COLUMN login")
@@ -201,6 +205,8 @@ def forget_since_when(home: Path) -> None:
     """Make the rows of a home as an older version keeps them."""
     with closing(connect(home / FILE_NAME)) as connection:
         connection.execute("UPDATE message SET held_since = NULL, leased_since = NULL, login = ''")
+        connection.execute("UPDATE message SET message_id = '', subject = '', author = '', tls = '', report_of = NULL")
+        connection.execute("DELETE FROM attempt")
 
 
 def test_an_older_queue_is_upgraded_on_the_way(spool):
