@@ -1,1 +1,1 @@
-"""The meaning of the replies that remote hosts give: throttling, a smarthost's own limits, advice to the operator."""
+"""The meaning of the replies of remote hosts: throttling, a smarthost's own limits, advice, known replies explained."""
