@@ -29,21 +29,15 @@ class HeaderFields:
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of the fields with a name, with their folds and without the blanks around them."""
-        return [_value(self._fields[place]).strip() for place in self._places(name)]
+        return [_value(self._fields[place]).strip() for place in self._places(name)] if name in self._names else []
 
     def _places(self, name: bytes) -> list[int]:
-        # Most names are asked for in vain, and most others stand once.
-        names = self._names
-        if name not in names:
-            return []
-        if names.count(name) == 1:
-            return [names.index(name)]
-        return [place for place, each in enumerate(names) if each == name]
+        return [place for place, each in enumerate(self._names) if each == name]
 
     def change(self, name: bytes, change: Callable[[bytes], bytes]) -> bool:
         """Replace the value of each field with a name, which has its folds and blanks. Return whether one changed."""
         changed = False
-        for place in self._places(name):
+        for place in self._places(name) if name in self._names else ():
             field = self._fields[place]
             value = _value(field)
             new = change(value)
@@ -76,10 +70,12 @@ class HeaderFields:
 
     def remove(self, name: bytes) -> bool:
         """Remove the fields with a name. Return whether there were any."""
-        places = self._places(name)
-        self._drop(places)
-        self.changed |= bool(places)
-        return bool(places)
+        # Most rules ask in vain.
+        if name not in self._names:
+            return False
+        self._drop(self._places(name))
+        self.changed = True
+        return True
 
     def _drop(self, places: list[int]) -> None:
         """Remove the fields at these places, in time linear in the number of all fields."""
