@@ -106,6 +106,7 @@ MAY_IMPORT = {
         "mta.smtp",
         "mta.rules.book",
         "mta.rules.conditions",
+        "mta.rules.retries",
         "mta.oauth.grants",
         "mta.oauth.providers",
         "mta.routing.choice",

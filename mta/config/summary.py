@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mta.config.schedule import write_schedule
+from mta.config.schedule import write_schedule, write_time
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
 from mta.delivery.local.rule import LocalKind
@@ -16,6 +16,7 @@ from mta.smtp.address import bracketed
 
 if TYPE_CHECKING:
     from mta.rules.conditions import Rule
+    from mta.rules.retries import RetryRule
 
 _TLS = {
     TlsRule.NONE: "without TLS",
@@ -68,6 +69,8 @@ def _rule_lines(book: RuleBook) -> Iterator[str]:
         yield f"rule {route.rule}: {_choice(route.choice)}{_conditions(route.rule)}"
     for carried in book.transport.rules if book.transport else ():
         yield f"rule {carried.rule}: {', '.join(carried.words)}{_conditions(carried.rule)}"
+    for retry in book.retry.rules if book.retry else ():
+        yield f"rule {retry.rule}: {_retry(retry)}{_conditions(retry.rule)}"
 
 
 def _choice(choice: RouteChoice) -> str:
@@ -79,6 +82,11 @@ def _choice(choice: RouteChoice) -> str:
         case Discard():
             return "discard"
     return f"fail {choice.status} {choice.text}"
+
+
+def _retry(retry: "RetryRule") -> str:
+    schedule = f"schedule {write_schedule(retry.schedule)}, " if retry.schedule else ""
+    return f"{schedule}warn_after {'false' if retry.warn_after is None else write_time(retry.warn_after)}"
 
 
 def _conditions(rule: "Rule") -> str:

@@ -166,6 +166,16 @@ def test_config_check_lists_the_rules(tmp_path: Path) -> None:
     assert rule_lines(read()) == ()
 
 
+def test_config_check_lists_retry_rules_with_their_terms(tmp_path: Path) -> None:
+    (tmp_path / "1.toml").write_text(
+        "[[retry]]\nsender = '<>'\nschedule = 'F,1d,1h'\nwarn_after = false\n[[retry]]\nwarn_after = '4h'\n"
+    )
+    assert rule_lines(read(RULES_DIR=str(tmp_path))) == (
+        "rule 1.toml:1: schedule F,1d,1h, warn_after false, by sender",
+        "rule 1.toml:5: warn_after 4h, always",
+    )
+
+
 def test_mistakes_of_files_and_of_settings_are_told_together(tmp_path: Path) -> None:
     (tmp_path / "1.toml").write_text("[[acl]]\ndeny = no\n")
     assert mistakes(RULES_DIR=str(tmp_path), PORT="x") == [
