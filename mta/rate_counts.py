@@ -1,11 +1,10 @@
 """Counts of the mail that each client, login or sender has sent, for the rates of `[[acl]]` rules.
 
-The counts belong to the text of a rule, so that they outlive a reload that does not change it. They are in memory, and
-begin anew with the process.
+The counts belong to the text of a rule, so that they outlive a reload that does not change it. They are in memory.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mta.rate import Rate, RateWindow
@@ -82,11 +81,22 @@ class RateCounts:
 
     def add(self, counted: Counted, number: int) -> None:
         """Count a number that another process has accepted."""
-        usage = self._use(counted)
-        usage.window.count(self._seconds(), number)
-        self._entries += usage.window.entries - usage.entries
-        usage.entries = usage.window.entries
-        self._forget()
+        self._use(counted).window.count(self._seconds(), number)
+        self._note_size(counted)
+
+    def dump(self) -> Iterator[tuple[Counted, list[tuple[float, int]]]]:
+        """Yield all counts as plain values: ages in seconds, each with a number."""
+        now = self._seconds()
+        for counted, usage in self._usages.items():
+            ages = [(now - at, number) for at, number in usage.window.dump() if now - at < counted.rate.seconds]
+            if ages:
+                yield counted, ages
+
+    def restore(self, counted: Counted, ages: Iterable[tuple[float, int]]) -> None:
+        """Add a count that `dump` of another process gave, to those that were counted here."""
+        now, window = self._seconds(), self._use(counted).window
+        window.load([*window.dump(), *((now - age, number) for age, number in ages)], now)
+        self._note_size(counted)
 
     def _use(self, counted: Counted) -> _Usage:
         usage = self._usages.get(counted)
@@ -94,6 +104,12 @@ class RateCounts:
             usage = self._usages[counted] = _Usage(counted.rate)
         self._usages.move_to_end(counted)
         return usage
+
+    def _note_size(self, counted: Counted) -> None:
+        usage = self._usages[counted]
+        self._entries += usage.window.entries - usage.entries
+        usage.entries = usage.window.entries
+        self._forget()
 
     def _forget(self) -> None:
         while len(self._usages) > MAX_COUNTS or (self._entries > MAX_ENTRIES and len(self._usages) > 1):

@@ -97,3 +97,22 @@ def test_other_processes_are_told_and_count_too():
     there.add(*told[0])
     there.count(of("a"))
     assert not there.has_room(of("a"))
+
+
+def test_the_counts_of_another_process_are_added_with_their_ages():
+    here, there = Clock(), Clock()
+    there.now = 5_000_000.0
+    first, second = RateCounts(here), RateCounts(there)
+    first.count(of("a"))
+    first.count(of("gone", rate=Rate(1, 60)))
+    here.now = 600.0
+    first.reserve(of("b"))
+    second.count(of("a"))
+    for counted, ages in first.dump():
+        assert (counted, ages) == (of("a"), [(600.0, 1)])
+        second.restore(counted, ages)
+    assert not second.has_room(of("a"))
+    there.now += 3000.0
+    assert second.has_room(of("a"))
+    second.count(of("a"))
+    assert not second.has_room(of("a"))

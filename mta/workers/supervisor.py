@@ -16,7 +16,7 @@ from mta.delivery.destinations.window import WindowLimits
 from mta.delivery.rates.broker import RateBroker, SendTo
 from mta.delivery.rates.journal import NoJournal
 from mta.workers.process import End, Launch, OutputSinks, WorkerProcess
-from mta.workers.shared_counts import COUNTED
+from mta.workers.shared_counts import COUNTED, CountsBroker
 from mta.workers.window_broker import WindowBroker
 
 # Checks of the heartbeats in the time that a worker may be silent.
@@ -134,6 +134,7 @@ class Supervisor(Service):
         self._reload = reload
         self._wall_clock = wall_clock
         self._broker = WindowBroker(limits, self._send)
+        self._counts = CountsBroker(reactor.seconds, self._send)
         self._rates = (new_rates or partial(RateBroker, reactor, journal=NoJournal()))(self._send)
         self._workers: dict[int, WorkerProcess] = {}
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
@@ -180,8 +181,9 @@ class Supervisor(Service):
         """Whether every worker either sends heartbeats or has been killed in time."""
         return self._watchdog is None or self._watchdog.healthy()
 
-    def worker_ready(self, worker: WorkerProcess) -> None:  # noqa: ARG002
-        """Fire `ready` when all workers listen."""
+    def worker_ready(self, worker: WorkerProcess) -> None:
+        """Tell a worker that listens what the others have counted. Fire `ready` when all workers listen."""
+        self._counts.started(worker.number)
         listening = self._listening()
         if len(listening) == len(self._restarts) and not self.ready.called:
             self.ready.callback(sum(each.waiting or 0 for each in listening))
@@ -210,16 +212,14 @@ class Supervisor(Service):
         if worker is not None:
             worker.channel.send(verb, *arguments)
 
-    def _pass_on(self, number: int, *arguments: object) -> None:
-        """Tell the mail that a worker has counted to the others."""
-        for worker in self._workers.values():
-            if worker.number != number:
-                worker.channel.send(COUNTED, *arguments)
+    def _counted(self, number: int, *words: object) -> None:
+        """Take the mail that a worker has counted. Those that do not listen yet are told of it when they do."""
+        self._counts.counted((each.number for each in self._listening() if each.number != number), *words)
 
     def _start(self, number: int) -> None:
         self._timers.pop(number, None)
         handlers = self._broker.handlers(number, self._wall_clock) | self._rates.handlers(number)
-        handlers[COUNTED] = partial(self._pass_on, number)
+        handlers[COUNTED] = partial(self._counted, number)
         worker = WorkerProcess(number, self, self._sinks, self._reactor, handlers)
         try:
             self._launch.start(self._reactor, worker)

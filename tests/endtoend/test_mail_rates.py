@@ -59,3 +59,27 @@ def test_a_change_of_other_rules_forgets_nothing(world, tmp_path, workers):
         until(lambda one=client: reply_to_recipient(one, "no@sender.test") == (550, b"5.7.1 new"), what="the new rules")
         assert reply_to_recipient(client, "app@sender.test") == TOO_FAST
         client.quit()
+
+
+def replies(relay, sender):
+    """Return the replies to the recipient of a message in new sessions, which are divided between the workers."""
+    clients = [relay.client() for _ in range(8)]
+    found = set()
+    for client in clients:
+        client.ehlo()
+        found.add(reply_to_recipient(client, sender))
+        client.quit()
+    return found
+
+
+def test_workers_that_start_again_know_what_was_accepted_before(world, tmp_path):
+    relay, (client, *others) = limited(world, tmp_path / "rules.d" / "10-acl.toml", "2")
+    for count in range(4):
+        client.sendmail("app@sender.test", [TO], mail(f"{count}"))
+    for each in (client, *others):
+        each.close()
+    for number in (1, 2):
+        old = relay.workers()[number]
+        os.kill(old, signal.SIGKILL)
+        until(lambda old=old, number=number: relay.workers().get(number, old) != old, what="the next process")
+        until(lambda: replies(relay, "app@sender.test") == {TOO_FAST}, what="the rate in each worker")

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 
 from mta.rate import Rate, RateUnit
 from mta.rate_counts import Counted
-from mta.workers.shared_counts import COUNTED, DELAY, SharedCounts
+from mta.workers.shared_counts import COUNTED, DELAY, CountsBroker, SharedCounts
 
 ALICE, BOB = (Counted("digest", Rate(3, 3600), name) for name in ("alice", "bob"))
 RECIPIENTS = Counted("digest", Rate(3, 3600, RateUnit.RECIPIENTS), "alice")
@@ -64,3 +64,23 @@ def test_the_last_numbers_are_sent_before_the_end() -> None:
     assert pair.lines[0].startswith(f'["{COUNTED}", "digest", "alice", 3, 3600, "messages", 1]')
     pair.first.close()
     assert pair.clock.getDelayedCalls() == []
+
+
+def test_a_worker_that_starts_is_told_all_that_the_others_have_counted() -> None:
+    clock = Clock()
+    lines: list[tuple[int, str]] = []
+    broker = CountsBroker(clock.seconds, lambda worker, *words: lines.append((worker, json.dumps(words))))
+    first = SharedCounts(clock, lambda _verb, *words: broker.counted([2], *json.loads(json.dumps(words))))
+    for _ in range(3):
+        first.counts.count(ALICE)
+    clock.advance(DELAY)
+    assert [worker for worker, _ in lines] == [2]
+    clock.advance(600)
+    broker.started(3)
+    worker, line = lines[-1]
+    third = SharedCounts(clock, lambda *_: None)
+    verb, *words = json.loads(line)
+    third.handlers()[verb](*words)
+    assert (worker, third.counts.has_room(ALICE), third.counts.has_room(BOB)) == (3, False, True)
+    clock.advance(3000)
+    assert third.counts.has_room(ALICE)

@@ -116,9 +116,18 @@ class SupervisorTests(SynchronousTestCase):
 
     def test_the_mail_that_a_worker_has_counted_is_told_to_the_others(self):
         one, two = self.begin()
-        one.says(b'["counted","digest","app","messages"]')
+        line = b'["counted","digest","app",2,3600,"messages",1]'
+        one.says(line)
         self.assertEqual(one.told, [])
-        self.assertEqual(two.told, [b'["counted","digest","app","messages"]'])
+        self.assertEqual(two.told, [line])
+        self.clock.advance(60)
+        one.ends(signal=9)
+        self.clock.advance(0)
+        again = self.processes.started[-1]
+        two.says(line)
+        self.assertEqual(again.told, [], "it does not listen yet")
+        again.says(b'["ready",0]')
+        self.assertEqual(again.told, [b'["known","digest","app",2,3600,"messages",[[60.0,1],[0.0,1]]]'])
 
     def test_leave_to_send_by_a_rate_is_given_to_workers_in_turn_and_counts_for_one_that_was_killed(self):
         one, two = self.begin()
