@@ -237,7 +237,7 @@ MAY_IMPORT = {
         "mta.routing.carriage",
     }
     | _JOBS,
-    "mta.delivery.rates": {"mta.blocking", "mta.rate", "mta.routing.carriage"},
+    "mta.delivery.rates": {"mta.blocking", "mta.rate", "mta.routing.carriage", "mta.routing.destination_names"},
     "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.routing.carriage", "mta.tls"})
     - {"mta.file_stamp", "mta.queue.ids"},
     "mta.delivery.replies": {"mta.smtp", "mta.message.outcome", "mta.routing.route", "mta.tls.client"},

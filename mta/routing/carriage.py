@@ -23,6 +23,8 @@ class CarriageRate:
 
     place: str
     limits: tuple[Rate, ...]
+    #: A digest of the rule's text, by which it is known again in another place; "" for a rule without a text.
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

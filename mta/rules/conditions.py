@@ -270,6 +270,8 @@ class Rule:
     name: str = ""
     conditions: tuple[Condition, ...] = ()
     unless: tuple[Condition, ...] = ()
+    #: A digest of its text without its name, if its stage counts mail by it; "" otherwise.
+    digest: str = field(default="", repr=False, compare=False)
     #: The place in words, for the log.
     place: str = field(init=False, repr=False, compare=False)
     # The questions to all conditions, and the answers that they must give.

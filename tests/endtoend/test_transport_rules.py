@@ -94,9 +94,11 @@ def test_a_restart_gives_no_second_allowance(relay_with, sink, end, workers):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_changed_rules_that_leave_a_rate_as_it_was_give_no_second_allowance(relay_with, tmp_path, sink, workers):
-    with relay_with(f'[[transport]]\nrate = "5 messages / {LONG} seconds"\n', WORKERS=workers) as relay:
+    rule = f'[[transport]]\nrate = "5 messages / {LONG} seconds"\n'
+    with relay_with(rule, WORKERS=workers) as relay:
         submit(relay, 5)
         received(sink, 5)
+        (tmp_path / "rules.d" / "30-pace.toml").write_text(f"# The rule moves to another line.\n\n{rule}")
         (tmp_path / "rules.d" / "40-more.toml").write_text("[[transport]]\nconnections = 3\n")
         os.kill(relay.child.pid, signal.SIGHUP)
         relay.wait_for_events("rules")

@@ -31,6 +31,8 @@ from mta.smtp.address import is_deceptive
 MAX_RULES = 2000
 _MAX_NAME = 100
 _DIGEST_DIGITS, _RULE_DIGITS = 8, 16
+# The stage whose rules count mail beside those with `over`.
+_COUNTING = "transport"
 
 
 def read_book(
@@ -172,8 +174,9 @@ class _BookReader:
     def _finish(self, source: RuleSource, table: TomlTable, found: "_RuleParts", *, whole: bool) -> None:
         """Add a rule to its stage. It is compared with others unless patterns of it were left out."""
         where = RulePlace(source.name, table.line)
-        rule = Rule(where, found.name, _identified(found.conditions, table), tuple(found.exceptions))
         stage = table.name[0]
+        digest = _text_digest(table) if stage == _COUNTING else ""
+        rule = Rule(where, found.name, _identified(found.conditions, table), tuple(found.exceptions), digest)
         try:
             found.actions.finish(rule)
         except RuleValueError as error:

@@ -1,7 +1,7 @@
 """Builds the parts that keep to the rates of rules, once a destination has one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,11 @@ class OwnRates:
         self._broker: RateBroker | None = None
         self._leaves: Leaves | None = None
 
-    def new_leave(self, name: str, keys: tuple[str, ...], changed: Callable[[], object]) -> "Leave":
+    def new_leave(self, name: str, places: Mapping[str, str], changed: Callable[[], object]) -> "Leave":
         """Return the leave of a destination, as a NewLeave."""
         if self._leaves is None:
             self._leaves = self._build()
-        return self._leaves.new(name, keys, changed)
+        return self._leaves.new(name, places, changed)
 
     def close(self) -> None:
         """Write to the file what was sent. To be called after the last transaction has ended."""

@@ -3,11 +3,11 @@
 `mta.delivery.rates.broker` is the other side, in this process or in the parent of the workers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from mta.delivery.rates.terms import messages_a_second, most_messages, most_recipients, place_of
+from mta.delivery.rates.terms import messages_a_second, most_messages, most_recipients
 
 #: The messages in the queue that are remembered to wait.
 MAX_NOTED = 100_000
@@ -27,15 +27,19 @@ class Leave:
     def __init__(
         self,
         name: str,
-        keys: tuple[str, ...],
+        places: Mapping[str, str],
         send: Send,
         changed: Callable[[], object],
         wall_clock: Callable[[], float],
     ) -> None:
-        """`changed` is called when leave has come, or when it is known that it comes late."""
+        """`places` has the keys of the rates, each with the place of its rule.
+
+        `changed` is called when leave has come, or when it is known that it comes late.
+        """
         self._name = name
         #: The keys of its rates.
-        self.keys = keys
+        self.keys = keys = tuple(places)
+        self._places = places
         self._send = send
         self._changed = changed
         self._wall_clock = wall_clock
@@ -75,7 +79,7 @@ class Leave:
     @property
     def place(self) -> str:
         """The place of the rule whose rate is waited for."""
-        return place_of(self._waits_for)
+        return self._places[self._waits_for]
 
     def may_start(self, recipients: int) -> bool:
         """Whether there is leave for a transaction with so many recipients; if not, request it."""
@@ -136,7 +140,7 @@ class Leave:
 
     def on_wait(self, key: str, seconds: float) -> None:
         """Handle that the request waits for a rate, so long."""
-        if self._asked:
+        if self._asked and key in self._places:
             self._waits_for = key
             self._room = 0
             self._not_before, self._wait = self._wall_clock() + seconds, seconds
@@ -144,7 +148,7 @@ class Leave:
 
 
 #: Makes the leave of a destination, by its name and keys; the callable is called when the leave has changed.
-NewLeave = Callable[[str, tuple[str, ...], Callable[[], object]], Leave]
+NewLeave = Callable[[str, Mapping[str, str], Callable[[], object]], Leave]
 
 
 class Leaves:
@@ -156,9 +160,9 @@ class Leaves:
         # The destinations own their leave, so a deleted destination has no entry.
         self._leaves: WeakValueDictionary[str, Leave] = WeakValueDictionary()
 
-    def new(self, name: str, keys: tuple[str, ...], changed: Callable[[], object]) -> Leave:
+    def new(self, name: str, places: Mapping[str, str], changed: Callable[[], object]) -> Leave:
         """Create the leave of a destination."""
-        leave = self._leaves[name] = Leave(name, keys, self._send, changed, self._wall_clock)
+        leave = self._leaves[name] = Leave(name, places, self._send, changed, self._wall_clock)
         return leave
 
     def handlers(self) -> dict[str, Callable[..., object]]:

@@ -17,7 +17,7 @@ class Lines:
         self.now = NOW
         self.leaves = Leaves(self._send, lambda: self.now)
         self.keys = keys or (KEY,)
-        self.leave: Leave = self.leaves.new("mx.test", self.keys, self._changed)
+        self.leave: Leave = self.leaves.new("mx.test", {key: key.split("\t")[0] for key in self.keys}, self._changed)
 
     def _send(self, verb: str, /, *words: Any) -> None:
         self.sent.append((verb, *words))

@@ -71,7 +71,8 @@ class OpenTransportRule:
         values = dict(self._values)
         for key, name in (("rate", "rates"), ("rate_each", "rates_each")):
             if limits := values.pop(key, ()):
-                values[name] = (CarriageRate(str(rule.where), limits),)  # type: ignore[arg-type]  # `_rates` made them
+                rate = CarriageRate(str(rule.where), limits, rule.digest)  # type: ignore[arg-type]  # `_rates` made them
+                values[name] = (rate,)
         # A variable stands for a rule without a line.
         made = TransportRule(rule, Carriage(**values), for_all=not rule.where.line)  # type: ignore[arg-type]  # likewise
         self._stage.add(made)

@@ -1,6 +1,7 @@
 """`[[transport]]` tables: their settings as a carriage, and the mistakes in them."""
 
 import pickle
+from unittest.mock import ANY
 
 import pytest
 
@@ -50,8 +51,8 @@ def test_every_setting_is_read():
         places=("1.toml:1",),
         connections=2,
         messages_per_connection=20,
-        rates=(CarriageRate("1.toml:1", (Rate(14, 1), Rate(50000, 86400, RateUnit.RECIPIENTS))),),
-        rates_each=(CarriageRate("1.toml:1", (Rate(30, 60),)),),
+        rates=(CarriageRate("1.toml:1", (Rate(14, 1), Rate(50000, 86400, RateUnit.RECIPIENTS)), ANY),),
+        rates_each=(CarriageRate("1.toml:1", (Rate(30, 60),), ANY),),
         tls=TlsRule.VERIFY,
         port=2525,
         helo="mail.example.com",
@@ -151,3 +152,17 @@ def test_rules_can_be_given_to_workers():
     assert rules
     copied = pickle.loads(pickle.dumps(rules))
     assert copied.carriage("a.test", "", ()) == rules.carriage("a.test", "", ())
+
+
+def test_the_rates_of_a_rule_are_known_again_in_another_line_and_not_once_it_is_another_rule():
+    rule = '[[transport]]\nrecipient = "a.test"\nrate = "5 messages/hour"\n'
+    texts = (
+        rule,
+        f'# words\n\n{rule}name = "slow"\n',
+        rule.replace("a.test", "*@*.test") + 'unless.recipient = "b.test"\n',
+    )
+    found = [carriage(text, "a.test") or carriage(text, "c.a.test") for text in texts]
+    first, moved, changed = ((one.place, one.rule) for each in found if each for one in each.rates)
+    assert (first[1], moved[1]) == (moved[1], first[1])
+    assert first[0] != moved[0]
+    assert first[1] != changed[1]
