@@ -121,6 +121,8 @@ class Settings:
     #: `text` or `json`.
     log_format: str
     history_days: float
+    #: Whether the queue keeps the subjects of messages.
+    log_subject: bool
     #: Whether MX hosts of ordinary domains may have private or loopback addresses, or the relay's own.
     private_destinations: bool
     #: Whether to log every setting at start.
@@ -175,8 +177,7 @@ def _assemble(
 ) -> Settings:
     get = reader.get
     macros = _macros(reader)
-    ipv6 = _ipv6(reader)
-    mailname = read_mailname(reader, host_name)
+    ipv6, mailname = _ipv6(reader), read_mailname(reader, host_name)
     certificate, key = files.certificate(reader)
     submission = read_submission(reader, certificate=certificate is not None)
     choice = read_smarthost(reader, macros, files.client_certificate(reader))
@@ -225,6 +226,7 @@ def _assemble(
         line_endings=get(table.LINE_ENDINGS),
         log_format=get(table.LOG_FORMAT),
         history_days=get(table.HISTORY_DAYS),
+        log_subject=get(table.LOG_SUBJECT),
         private_destinations=get(table.PRIVATE_DESTINATIONS),
         verbose=_verbose(reader),
         notices=tuple(dict.fromkeys(reader.notices)),

@@ -274,6 +274,14 @@ LOG_FORMAT = Setting(
     "The log format: `text` or `json`.",
     "json",
 )
+LOG_SUBJECT = Setting(
+    "LOG_SUBJECT",
+    value_types.choice({"yes": True, "no": False}),
+    "yes",
+    "Whether the queue keeps the subject of each message, up to 200 characters, so that an operator can find it:"
+    " `yes` or `no`. The log has no subjects.",
+    "no",
+)
 VERBOSE = Setting("VERBOSE", value_types.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",

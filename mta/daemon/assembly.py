@@ -122,6 +122,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
         name=settings.mailname,
         limits=limits,
         was_delivered_here=_loop_check(local, settings.local_domains),
+        keep_subjects=settings.log_subject,
     )
     policy = relay_policy(settings, rules, local, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
@@ -139,8 +140,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     )
     factory = listener(context, trusted, threads, limits, new_session)
     services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
-    if tokens is not None:
-        services.append(tokens)
+    services += [] if tokens is None else [tokens]
     control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble, delivery.waits_for)
     return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)), rates.close)
 

@@ -10,7 +10,7 @@ from mta.message.body import MemoryBody
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.ids import IdSource
-from mta.queue.interface import Claim, NewMail, Verdict
+from mta.queue.interface import Claim, Description, NewMail, Verdict
 from mta.retry_schedule import RetryTerms
 
 _EVENTS: dict[type, Notify | None] = {
@@ -90,4 +90,4 @@ class DsnReporter:
         if report is None:
             return None
         envelope, message = report
-        return NewMail(id, envelope, MemoryBody(message))
+        return NewMail(id, envelope, MemoryBody(message), description=Description(report_of=claim.id))

@@ -10,7 +10,7 @@ from mta.delivery.retry_policy import RetryPolicy
 from mta.event_log.log import Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
-from mta.queue.interface import Claim, NewMail, Pending, Queue, Settlement, Verdict
+from mta.queue.interface import AttemptRecord, Claim, NewMail, Pending, Queue, Settlement, Verdict
 
 if TYPE_CHECKING:
     from mta.rules.conditions import Rule
@@ -117,14 +117,18 @@ class Settler:
         result = job.results[pending.index]
         outcome = result.outcome
         if not isinstance(outcome, TryLater):
-            return Verdict(pending.index, outcome, signed_by=result.signed_by)
+            at_once = isinstance(outcome, Discarded) or (isinstance(outcome, Delivered) and not pending.attempts)
+            attempt = None if at_once else _attempt(result, now)
+            return Verdict(pending.index, outcome, signed_by=result.signed_by, attempt=attempt)
+        attempt = _attempt(result, now)
         terms = self.retry.terms(job.claim, pending.recipient, outcome)
         due = terms.schedule.next_due(job.claim.created, pending.attempts + 1, now)
         if due is not None:
-            return Verdict(pending.index, outcome, max(due, result.not_before), result.signed_by)
+            return Verdict(pending.index, outcome, max(due, result.not_before), result.signed_by, attempt)
         hours = (now - job.claim.created) / 3600
         text = f"not delivered in {hours:.1f} hours, giving up; the last try said: {outcome.text}"
-        return Verdict(pending.index, Failed(text, outcome.host, "5.4.7"), signed_by=result.signed_by)
+        failed = Failed(text, outcome.host, "5.4.7")
+        return Verdict(pending.index, failed, signed_by=result.signed_by, attempt=attempt)
 
     def _reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         try:
@@ -189,6 +193,16 @@ class Settler:
 def _stages(job: Job, result: RecipientResult, now: float) -> Stages:
     created = job.claim.created
     return Stages(now - created, job.taken - created, result.waited, result.transfer)
+
+
+def _attempt(result: RecipientResult, now: float) -> AttemptRecord | None:
+    """Return the attempt that had this result, for the history."""
+    outcome = result.outcome
+    if isinstance(outcome, Discarded):
+        return None
+    return AttemptRecord(
+        now, outcome.host, outcome.text, outcome.status, result.security, result.waited, result.transfer
+    )
 
 
 def _place(rule: "Rule | None") -> str | None:

@@ -9,10 +9,10 @@ from mta.event_log.log import EventLog
 from mta.inbound.limits import InboundLimits
 from mta.inbound.message_rules import MessageRules
 from mta.inbound.policy import Client
-from mta.message import headers
+from mta.message import headers, recognition
 from mta.message.envelope import Envelope
 from mta.queue.ids import IdSource
-from mta.queue.interface import BodyWriter, Claim, NewMail, Queue, QueueError, QueueFull
+from mta.queue.interface import NOT_DESCRIBED, BodyWriter, Claim, Description, NewMail, Queue, QueueError, QueueFull
 from mta.rules.facts import HOST_UNKNOWN, HostNotLookedUp
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
@@ -70,7 +70,9 @@ class Intake:
         name: str,
         limits: InboundLimits,
         was_delivered_here: WasDeliveredHere = never_delivered_here,
+        keep_subjects: bool = True,
     ) -> None:
+        """`keep_subjects` has the queue keep the Subject of each message for the operator."""
         self.queue = queue
         self.delivery = delivery
         self.event_log = event_log
@@ -79,6 +81,7 @@ class Intake:
         self.name = name
         self.limits = limits
         self.was_delivered_here = was_delivered_here
+        self.keep_subjects = keep_subjects
         #: Octets of memory that all messages under way take now.
         self.in_memory = 0
         #: Recipients of all messages under way, beyond the hundred of each that RFC 5321 requires.
@@ -106,6 +109,7 @@ class Incoming:
         "_claim",
         "_client",
         "_deliverable",
+        "_description",
         "_envelope",
         "_head",
         "_held",
@@ -128,6 +132,7 @@ class Incoming:
         self._tls = tls
         self._buffers = SESSION_OCTETS if tls else 0
         self._rules = rules
+        self._description = NOT_DESCRIBED
         self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
         # The octets up to the end of the header block and behind it; None once they are passed on.
@@ -170,7 +175,7 @@ class Incoming:
         held = rules is not None and rules.rulings.held
         try:
             body = self._writer.finish()
-            mail = NewMail(self.id, self._envelope, body, held)
+            mail = NewMail(self.id, self._envelope, body, held, self._description)
             lease = None if held else intake.delivery.lease(body.size)
             self._claim = await intake.queue.add(mail, intake.wall_clock(), lease)
         except QueueError as error:
@@ -296,12 +301,23 @@ class Incoming:
                 kept, hide_client = rewritten.block, rewritten.hide_client
                 found = headers.scan(kept)
                 self._take_envelope(rewritten.envelope)
+        self._describe(found)
         trace = self._trace(found, hide_client=hide_client)
         stored = b"".join((trace, kept, blank_line, head[end:]))
         if rules is not None:
             rules.read_header(block, len(stored) - len(head))
             self._buffers += rules.in_memory
         self._write(stored)
+
+    def _describe(self, found: headers.HeaderScan) -> None:
+        """Keep the fields by which an operator may look for the message, with those that the relay adds."""
+        message_id, author = recognition.message_id(found), recognition.author(found)
+        sender = self._envelope.sender
+        if self._client.trusted:
+            message_id = message_id or f"{self.id}@{self._intake.name}"
+            author = author or ("" if sender is None else str(sender))
+        subject = recognition.subject(found) if self._intake.keep_subjects else ""
+        self._description = Description(message_id, subject, author, self._tls)
 
     def _take_envelope(self, envelope: Envelope) -> None:
         """Put a rewritten envelope in the place of the client's."""

@@ -26,9 +26,9 @@ _FIELD = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _OTHER_LINE = re.compile(rb"\n(?![!-9;-~]++[ \t]*+:|[ \t])")
 _SCANNED_NAMES = (
     rb"received|date|message-id|from|return-path|envelope-to|delivery-date"
-    rb"|auto-submitted|precedence|list-id|list-post|list-subscribe|bcc|resent-bcc|content-length"
+    rb"|subject|auto-submitted|precedence|list-id|list-post|list-subscribe|bcc|resent-bcc|content-length"
 )
-_NAMES = re.compile(rb"\n(?=[rdmfeaplb]|content-l)(" + _SCANNED_NAMES + rb")[ \t]*+:")
+_NAMES = re.compile(rb"\n(?=[rdmfeasplb]|content-l)(" + _SCANNED_NAMES + rb")[ \t]*+:")
 # RFC 5321 section 4.4: Return-Path is added by the host that makes the final delivery, so one in a received message is
 # left over from an earlier delivery. Envelope-To and Delivery-Date are similar, and Exim removes them as well.
 _UNWANTED = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
@@ -77,6 +77,10 @@ class HeaderScan:
     private: bool
     #: Whether a program or a list sent it, so that a delay is not reported (RFC 3834, Precedence, List-*).
     automatic: bool
+    #: The values of the topmost Message-ID, Subject and From, unfolded; b"" if missing.
+    message_id: bytes = b""
+    subject: bytes = b""
+    author: bytes = b""
 
 
 def header_end(data: bytes | bytearray, seen: int = 0, *, ended: bool = False) -> int | None:
@@ -105,7 +109,8 @@ def needs_blank_line(data: bytes | bytearray, end: int) -> bool:
 
 def scan(block: bytes) -> HeaderScan:
     """Return the properties of a header block. The time is linear in its length; never raises."""
-    names = _NAMES.findall(b"\n" + block.lower())
+    lower = b"\n" + block.lower()
+    names = _NAMES.findall(lower)
     found = frozenset(names)
     return HeaderScan(
         hops=names.count(b"received"),
@@ -115,7 +120,26 @@ def scan(block: bytes) -> HeaderScan:
         unwanted=not _UNWANTED.isdisjoint(found),
         private=not _PRIVATE.isdisjoint(found),
         automatic=_is_automatic(block, found),
+        message_id=_value(block, lower, b"message-id") if b"message-id" in found else b"",
+        subject=_value(block, lower, b"subject") if b"subject" in found else b"",
+        author=_value(block, lower, b"from") if b"from" in found else b"",
     )
+
+
+def _value(block: bytes, lower: bytes, name: bytes) -> bytes:
+    """Return the value of the topmost field with a name. `lower` is the block in lower case behind a line feed.
+
+    A plain search is a tenth of the cost of a regular expression, which reads fields with folds and with blanks before
+    the colon.
+    """
+    start = lower.find(b"\n%b:" % name)
+    if start >= 0 and lower.find(b"\n%b " % name, 0, start) < 0 and lower.find(b"\n%b\t" % name, 0, start) < 0:
+        start += len(name) + 1
+        end = block.find(b"\n", start)
+        if block[end + 1 : end + 2] not in (b" ", b"\t"):
+            return block[start : end if end >= 0 else len(block)].strip()
+    found = _field_pattern(name.decode()).search(block)
+    return _FOLD.sub(b"", found[1]).strip() if found else b""
 
 
 def _is_automatic(block: bytes, found: frozenset[bytes]) -> bool:

@@ -78,6 +78,7 @@ def test_a_relay_works_without_settings() -> None:
         line_endings="normalize",
         log_format="text",
         history_days=7.0,
+        log_subject=True,
         private_destinations=False,
         verbose=False,
         notices=(),
@@ -118,6 +119,7 @@ def test_empty_variables_count_as_unset() -> None:
         ("WORKERS", "64", "workers", 64),
         ("WORKERS", "Auto", "workers", min(len(os.sched_getaffinity(0)), 64)),
         ("HISTORY_DAYS", "0.5", "history_days", 0.5),
+        ("LOG_SUBJECT", "no", "log_subject", False),
         ("PRIVATE_DESTINATIONS", "allow", "private_destinations", True),
     ],
 )

@@ -14,7 +14,7 @@ from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.settlement import Reports, Settler
 from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
-from mta.queue.interface import Action, Claim, Query, RecipientState, Status, Verdict
+from mta.queue.interface import Action, AttemptRecord, Claim, Query, RecipientState, Status, Verdict
 from mta.queue.memory import MemoryQueue
 from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.rules.book import CurrentRules
@@ -59,8 +59,23 @@ class SettlerTests(SynchronousTestCase):
         return Job(claim, NOW)
 
     def states(self) -> tuple[RecipientState, ...]:
-        (entry,) = self.successResultOf(self.queue.find(Query(finished=True)))
+        (entry,) = self.successResultOf(self.queue.find(Query(finished=True, details=True)))
         return entry.recipients
+
+    def test_each_attempt_is_kept_but_one_that_delivers_at_once(self) -> None:
+        job = self.job("at-once@b.test", "later@b.test", "failed@b.test", "gone@b.test")
+        later = RecipientResult(LATER.outcome, 0.5, 2.0, "TLSv1.3")
+        for index, result in enumerate((YES, later, NO, RecipientResult(Discarded("a:1")))):
+            record(job, index, result)
+        self.successResultOf(self.settler.settle(job))
+        (claim,) = self.successResultOf(self.queue.claim(NOW + 900, 1, 60.0))
+        job, self.now = Job(claim, NOW + 900), NOW + 901
+        record(job, 1, YES)
+        self.successResultOf(self.settler.settle(job))
+        first = AttemptRecord(NOW, "mx", "451 later", "4.0.0", "TLSv1.3", 0.5, 2.0)
+        second = AttemptRecord(NOW + 901, "mx", "250 ok", "2.0.0")
+        never = AttemptRecord(NOW, "mx", "550 no", "5.0.0")
+        assert [state.attempts_made for state in self.states()] == [(), (first, second), (never,), ()]
 
     def test_the_next_attempt_follows_the_schedule(self) -> None:
         job = self.job("bob@b.test")

@@ -13,7 +13,7 @@ from mta.inbound.intake import HEADER_TOO_LARGE, Incoming
 from mta.inbound.limits import InboundLimits
 from mta.inbound.policy import Client
 from mta.message.envelope import BodyType
-from mta.queue.interface import BodyWriter, Claim, NewMail, QueueError, QueueFull, QueueId
+from mta.queue.interface import BodyWriter, Claim, Entry, NewMail, Query, QueueError, QueueFull, QueueId
 from mta.queue.memory import MemoryQueue
 from mta.smtp.replies import Reply
 from mta.tls.layer import SESSION_OCTETS
@@ -62,6 +62,32 @@ def test_trusted_clients_get_the_fields_that_their_mail_program_left_out() -> No
     assert b"\r\nMessage-ID: <" + id + b"@mx.example.test>\r\n" in stored
     assert b"\r\nFrom: <alice@a.test>\r\n" in stored
     assert stored.endswith(b"Subject: hi\r\n\r\nHello.\r\n")
+
+
+def entry_of(parts: Listening) -> Entry:
+    """Return the one message of a queue."""
+    entries: list[Entry] = []
+    parts.intake.queue.find(Query()).addCallback(entries.extend)
+    (entry,) = entries
+    return entry
+
+
+def test_the_queue_keeps_the_fields_by_which_an_operator_looks_for_a_message() -> None:
+    parts = Listening()
+    incoming = parts.intake.begin(envelope("bob@b.test"), Client(STRANGER, False), "TLSv1.3 TLS_AES")
+    incoming.write(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n" + COMPLETE)
+    store(incoming)
+    entry = entry_of(parts)
+    assert (entry.message_id, entry.subject, entry.author) == ("1@a.test", "Gr\u00fc\u00dfe", "<a@a.test>")
+    assert entry.tls == "TLSv1.3 TLS_AES"
+
+
+def test_the_queue_keeps_the_fields_that_the_relay_adds_and_no_subject_if_that_is_set() -> None:
+    parts = Listening()
+    parts.intake.keep_subjects = False
+    answer, _ = take(b"Subject: hi\r\n\r\nHello.\r\n", parts=parts)
+    entry, id = entry_of(parts), answer.rsplit(" ", 1)[1]
+    assert (entry.message_id, entry.subject, entry.author) == (f"{id}@mx.example.test", "", "alice@a.test")
 
 
 MAILBOX_LINE = b"From root@host Mon Nov 29 10:00:01 2026\r\n"

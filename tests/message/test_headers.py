@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -143,7 +144,8 @@ def test_a_hostile_megabyte_takes_a_moment(hostile: bytes) -> None:
 
 
 def test_a_scan_finds_the_properties_that_the_relay_needs() -> None:
-    assert headers.scan(BLOCK) == headers.HeaderScan(
+    found = replace(headers.scan(BLOCK), subject=b"", author=b"")
+    assert found == headers.HeaderScan(
         hops=1, has_date=True, has_message_id=False, has_from=True, unwanted=False, private=False, automatic=False
     )
 
@@ -154,14 +156,33 @@ def test_an_empty_block_has_nothing() -> None:
 
 def test_field_names_are_found_in_any_case_and_with_blanks_before_the_colon() -> None:
     found = headers.scan(b"RECEIVED: a\r\nreceived \t: b\r\nMESSAGE-id: <x@y>\r\nFrom:\r\ndAtE: x\r\n")
-    assert found == headers.HeaderScan(2, True, True, True, False, False, False)
+    assert found == headers.HeaderScan(2, True, True, True, False, False, False, message_id=b"<x@y>")
 
 
 def test_only_whole_names_at_the_start_of_a_line_count() -> None:
     found = headers.scan(
         b"X-From: a\r\nFrom-X: b\r\nSubject: c\r\n Date: d\r\n\tReceived: e\r\nResent-Message-ID: f\r\n"
     )
-    assert found == headers.HeaderScan(0, False, False, False, False, False, False)
+    assert found == headers.HeaderScan(0, False, False, False, False, False, False, subject=b"c Date: d\tReceived: e")
+
+
+@pytest.mark.parametrize(
+    ("block", "value"),
+    [
+        (b"Subject: a b \r\n", b"a b"),
+        (b"X-Subject: x\r\nsubject:a\r\nSubject: b\r\n", b"a"),
+        (b"To: x\r\n Subject: y\r\nSUBJECT \t: a\r\n\tb\r\n c\r\nTo: y\r\n", b"a\tb c"),
+        (b"Subject : first\r\nSubject: second\r\n", b"first"),
+        (b"Subject-X: a\r\nSubject: b\r\n", b"b"),
+        (b"Subject: a\r\n b\r\n", b"a b"),
+        (b"Subject:", b""),
+        (b"Subject: a", b"a"),
+        (b"Subject: a\n", b"a"),
+        (b"To: x\r\n", b""),
+    ],
+)
+def test_a_scan_reads_the_topmost_subject_unfolded(block: bytes, value: bytes) -> None:
+    assert headers.scan(block).subject == value
 
 
 @pytest.mark.parametrize(
