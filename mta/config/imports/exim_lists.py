@@ -25,6 +25,12 @@ _REFUSALS = {
     HOSTS_REFUSED: "this host is locally blacklisted; if you think this is wrong, write to postmaster",
     SENDERS_REFUSED: "this sender is locally blacklisted; if you think this is wrong, write to postmaster",
 }
+# Each group of a list repeats the exceptions before it.
+_MAX_REPEATED = 20_000
+_TOO_MANY = (
+    "negated items and others take turns too often; put the negated ones at its top, where they are exceptions from all"
+    " others"
+)
 _LOOKUP = "a look-up in another file or a database has no counterpart"
 _NAMES_OF_CLIENTS = "the relay does not look up the name of a client; name its network"
 
@@ -39,7 +45,7 @@ class _Group:
 
 
 def import_lists(files: Mapping[str, str]) -> Iterator[Section]:
-    """Yield a section for each of the FILES that is there."""
+    """Yield a section for each of the FILES that is there. Raises ValueError for a list that needs too many rules."""
     hosts, senders = list[str](), list[str]()
     for name in FILES:
         if name not in files:
@@ -89,7 +95,7 @@ def _exceptions(section: Section, items: list[_Item]) -> Iterator[str]:
 
 def _rules(name: str, items: list[_Item], hosts: list[str], senders: list[str]) -> Iterator[Block]:
     key = "client" if name == HOSTS_REFUSED else "sender"
-    for group in _groups(items):
+    for group in _groups(name, items, len(hosts) + len(senders)):
         unless = {"client": ["trusted", *hosts], "sender": senders, "recipient": ["postmaster@*"]}
         unless[key] = [*unless[key], *group.unless]
         entries: list[tuple[str, Value]] = [("name", name)]
@@ -98,18 +104,23 @@ def _rules(name: str, items: list[_Item], hosts: list[str], senders: list[str]) 
         yield Block("[[acl]]", (*entries, ("deny", _REFUSALS[name])))
 
 
-def _groups(items: list[_Item]) -> list[_Group]:
-    """Return the groups of a list, of which the first item that matches decides.
+def _groups(file: str, items: list[_Item], excepted: int) -> list[_Group]:
+    """Return the groups of a list, of which the first item that matches decides; each repeats `excepted` exceptions.
 
-    A list that ends with a negated item matches everything else (section 10.2).
+    A list that ends with a negated item matches everything else (section 10.2). Raises ValueError, with words for the
+    operator, if the groups repeat too many exceptions.
     """
     groups: list[_Group] = []
     unless: list[str] = []
+    repeated = 0
     for _, negated, patterns in items:
         if negated:
             unless += patterns
         else:
             if not groups or len(groups[-1].unless) != len(unless):
+                repeated += len(unless) + (excepted if groups else 0)
+                if repeated > _MAX_REPEATED:
+                    raise ValueError(f"{file}: {_TOO_MANY}")
                 groups.append(_Group(unless=list(unless)))
             groups[-1].items += patterns
     if items and items[-1][1]:

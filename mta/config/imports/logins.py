@@ -138,6 +138,12 @@ class SaslPasswords:
         self._smarthosts = smarthosts
         self._logins = {login.key: login for login in read_logins(self.section, postfix_table(text))}
         self._made: dict[tuple[str, tuple[str, ...]], tuple[str, Block]] = {}
+        # The keys that are addresses, by their domains.
+        self._senders: dict[str, list[str]] = {}
+        for key in self._logins:
+            local, at, domain = key.rpartition("@")
+            if local:
+                self._senders.setdefault(at + domain, []).append(key)
 
     def smarthost(self, hops: tuple[Nexthop, ...], sender: str = "") -> str:
         """Return the name of the table for these hosts, or "" if Postfix has no login for them.
@@ -160,8 +166,8 @@ class SaslPasswords:
         return self._made[found.key, places][0]
 
     def senders_of(self, key: str) -> list[str]:
-        """Return the addresses with a login of their own that belong to a key `@domain`, in order."""
-        return [each for each in self._logins if key.startswith("@") and each.endswith(key) and each != key]
+        """Return the addresses with a login of their own that belong to a key `@domain`, in order; none for others."""
+        return self._senders.get(key, [])
 
     def finish(self) -> Section:
         """Return the section: the tables in the order of their lines, and those that no route uses."""

@@ -1,6 +1,6 @@
 """Makes `[[rewrite]]` rules of Postfix's sender_canonical, generic, recipient_bcc and sender_bcc."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value
@@ -97,20 +97,23 @@ def import_copies(file: str, text: str, domains: Sequence[str]) -> Section:
             copies += [_Copy(line.number, *each, address) for each in _keys(line.key, domains)]
         except CannotImportError as error:
             section.left_out.append(LeftOut(line.number, str(error), line.text))
-    for address in dict.fromkeys(copy.address for copy in copies):
-        section.blocks.append(_copy_block(file, address, copies))
+    by_address: dict[str, list[_Copy]] = {}
+    exceptions: dict[str, list[_Copy]] = {}
+    for copy in copies:
+        by_address.setdefault(copy.address, []).append(copy)
+        if copy.order < DOMAIN:
+            exceptions.setdefault(_domain(copy.pattern), []).append(copy)
+    section.blocks += (_copy_block(file, address, own, exceptions) for address, own in by_address.items())
     return section
 
 
-def _copy_block(file: str, address: str, copies: Sequence[_Copy]) -> Block:
+def _copy_block(file: str, address: str, own: Sequence[_Copy], exceptions: Mapping[str, Sequence[_Copy]]) -> Block:
     """Return the rule of all patterns that share an address, without those that a more specific line takes."""
     key = "recipient" if file == RECIPIENT_BCC else "sender"
-    own = [copy for copy in copies if copy.address == address]
     patterns = tuple(copy.pattern for copy in own)
-    others = [copy for copy in copies if copy.address != address]
-    unless = tuple(copy.pattern for copy in others if copy.order < DOMAIN and _domain(copy.pattern) in patterns)
+    others = [copy for pattern in patterns for copy in exceptions.get(pattern, ()) if copy.address != address]
     entries: list[tuple[str, Value]] = [("name", file), ("client", _BCC_CLIENTS), (key, patterns)]
-    entries += [(f"unless.{key}", unless)] if unless else []
+    entries += [(f"unless.{key}", tuple(copy.pattern for copy in others))] if others else []
     return Block("[[rewrite]]", (*entries, ("bcc", address)), (places(file, (copy.line for copy in own)),))
 
 

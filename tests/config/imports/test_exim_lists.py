@@ -134,3 +134,9 @@ def test_exceptions_alone_have_no_effect() -> None:
     (section,) = import_lists({"local_host_whitelist": "192.0.2.7\n"})
     assert not section.blocks
     assert "no effect" in section.comments[0]
+
+
+def test_a_list_that_would_need_too_many_rules_is_refused_at_once() -> None:
+    text = "".join(f"d{number}.test\n!e{number}.test\n" for number in range(20_000))
+    with pytest.raises(ValueError, match="local_sender_blacklist: negated items and others take"):
+        sections(local_sender_blacklist=text)
