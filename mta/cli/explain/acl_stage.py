@@ -12,7 +12,7 @@ from mta.cli.explain.parts import DecidingParts
 from mta.cli.explain.values import MailVerdict, Moment, Question
 from mta.inbound.policy import DomainCheck
 from mta.message.envelope import Envelope
-from mta.routing.choice import Fail
+from mta.routing.choice import Fail, RouteChoice
 from mta.rules.acl import Acl, Ruling
 from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule
@@ -52,6 +52,8 @@ class _DryRun:
         self._relay = relay
         self._client = relay.client(question.client)
         self._leniency = relay.leniency(self._client)
+        # The choices of router rules on recipients that the policy has checked the route of.
+        self._choices: dict[Address, RouteChoice | None] = {}
         self._utf8 = not all(text.isascii() for text in (question.sender, *question.recipients))
 
     async def decide(self) -> Verdicts:
@@ -127,7 +129,7 @@ class _DryRun:
             route = None if routes is None else routes.choose(replace(facts, recipient=address))
         except HostNotLookedUp:
             return MailVerdict(Moment.RCPT, str(address), HOST_UNKNOWN, "")
-        choice = None if route is None else route.choice
+        choice = self._choices[address] = None if route is None else route.choice
         if not self._relay.can_resolve(address, choice):
             return address
         found: Deferred[Reply] = Deferred()
@@ -140,7 +142,7 @@ class _DryRun:
 
     def _on_recipient(self, address: Address, found: AclDecision, facts: Facts) -> MailVerdict:
         """Return the decision of the rules on a recipient that the policy has permitted."""
-        reason = self._relay.reason(self._client, address)
+        reason = self._relay.reason(self._client, address, self._choices.get(address))
         passed_over = tuple(map(str, found.passed_over))
         if found.ruling is None:
             return MailVerdict(Moment.RCPT, str(address), None, reason, passed_over=passed_over)

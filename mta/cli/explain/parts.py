@@ -15,13 +15,14 @@ from mta.delivery.route_rules import RouteRules
 from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.sender_rule import SenderRule
-from mta.routing.choice import Discard, Fail, MxOf, RouteChoice
+from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
+from mta.routing.hostpatterns import host_address
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.rules.book import CurrentRules, RuleBook
 from mta.rules.facts import HostAddresses
-from mta.smtp.address import Address
+from mta.smtp.address import Address, is_postmaster
 from mta.smtp.limits import STRICT, Leniency
 from mta.users.users_file import User
 
@@ -57,15 +58,24 @@ class DecidingParts:
     host_addresses: HostAddresses
     route_rules: RouteRules
 
-    def can_route(self, address: Address) -> bool:
-        """Return whether the route of an address can be found now: with the DNS, or without asking it."""
-        return self.dns or (address.is_literal and self.settings.smarthost is None)
-
     def can_resolve(self, address: Address, choice: RouteChoice | None) -> bool:
-        """Return whether the hosts of a choice can be found now: with the DNS, or without asking it."""
-        if choice is None:
-            return self.can_route(address)
-        return self.dns or isinstance(choice, Discard | Fail) or (address.is_literal and choice == MxOf())
+        """Return whether the hosts for an address can be found now: with the DNS, or without asking it."""
+        return self.dns or not self._condition(address, choice)
+
+    def _condition(self, address: Address, choice: RouteChoice | None) -> str:
+        """Return the answer of the DNS on which the hosts for an address depend, or ""."""
+        smarthost, domain = self.settings.smarthost, address.domain
+        match choice:
+            case Discard() | Fail():
+                return ""
+            case MxOf(other):
+                smarthost, domain = None, other or domain
+            case ViaSmarthost(chosen):
+                smarthost = chosen
+        if smarthost is None:
+            return "" if domain.startswith("[") else f"a host for mail to {domain}"
+        names = [host for host, _ in smarthost.hosts if not host_address(host)]
+        return f"an address of {' or '.join(names)}" if len(names) == len(smarthost.hosts) else ""
 
     def leniency(self, client: Client) -> Leniency:
         """Return the leniency with which the relay reads the commands of a client."""
@@ -80,16 +90,16 @@ class DecidingParts:
         senders = None if user.senders is None else SenderRule(user.name, user.senders)
         return Client(address, trusted=True, user=user.name, senders=senders)
 
-    def reason(self, client: Client, address: Address) -> str:
-        """Return why the policy accepts mail of a client for an address."""
+    def reason(self, client: Client, address: Address, choice: RouteChoice | None = None) -> str:
+        """Return why the policy accepts mail of a client for an address; `choice` is that of a router rule."""
         if self.rules.is_local(address.domain):
             return f"{address.domain or address.local} is local"
         if client.user:
             return f"the user {client.user} may send anywhere"
         if client.trusted:
             return self.trust(client.address).words
-        found = "" if self.can_route(address) else ", if the DNS has a host for its mail (--dns looks)"
-        return f"{address.domain} is in RELAY_DOMAINS{found}"
+        needed = "" if self.dns or is_postmaster(address.local) else self._condition(address, choice)
+        return f"{address.domain} is in RELAY_DOMAINS{needed and f', if the DNS has {needed} (--dns looks)'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,9 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
             return replace(verdict, words="discarded", hosts=())
     labels = tuple(route.label for route in routing.routes)
     names = tuple(dict.fromkeys(route.host for route in routing.routes))
-    words = f"{way.words}: {', '.join(labels)}" if relay.dns else way.words
-    return replace(verdict, words=words, hosts=labels, names=names)
+    if not relay.dns:
+        return replace(verdict, names=way.names or names)
+    return replace(verdict, words=f"{way.words}: {', '.join(labels)}", hosts=labels, names=names)
 
 
 def _with_rules(verdict: RouteVerdict, address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:

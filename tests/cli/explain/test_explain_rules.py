@@ -95,7 +95,7 @@ def mail(sender: str = "app@a.test", to: str = "bob@b.test", client: str = FRIEN
         ),
         (
             [*mail(client=STRANGER), "--helo", "host.dyn.test", "--tls"],
-            "accepted: b.test is in RELAY_DOMAINS, if the DNS has a host for its mail (--dns looks)",
+            "accepted: b.test is in RELAY_DOMAINS, if the DNS has a host for mail to b.test (--dns looks)",
         ),
     ],
 )

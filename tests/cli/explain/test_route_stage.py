@@ -88,9 +88,30 @@ def test_a_stranger_is_told_what_the_router_rules_make_of_the_recipient(director
     moved = explain(directory, *stranger, "--to", "a@x.gone.test", **relayed)
     assert "refused at RCPT: 550 5.1.2 this domain has moved; by 20.toml:11" in moved.stdout
     assert moved.exit_code == 1
-    # The DNS has no such domain.
-    partner = explain(directory, *stranger, "--to", "a@partner.test", "--dns", **relayed)
-    assert "acl        accepted: partner.test is in RELAY_DOMAINS" in partner.stdout
+    # Its host is an address, and the DNS has no such domain.
+    for more in ((), ("--dns",)):
+        partner = explain(directory, *stranger, "--to", "a@partner.test", *more, **relayed)
+        assert partner.stdout.splitlines()[0] == "acl        accepted: partner.test is in RELAY_DOMAINS"
+
+
+@pytest.mark.parametrize(
+    ("action", "needed"),
+    [
+        ("mx = true", "a host for mail to b.test"),
+        ('mx = "relay.test"', "a host for mail to relay.test"),
+        ('hosts = ["a.test", "b.test:587"]', "an address of a.test or b.test"),
+        ('hosts = ["a.test", "192.0.2.1"]', ""),
+        ("discard = true", ""),
+    ],
+)
+def test_a_stranger_is_told_what_the_dns_must_have_for_the_way_of_a_rule(
+    tmp_path: Path, action: str, needed: str
+) -> None:
+    (tmp_path / "20.toml").write_text(f"[[router]]\n{action}\n")
+    relayed = {"RELAY_DOMAINS": "b.test", "SMARTHOST_ADDRESS": "smart.test"}
+    told = explain(tmp_path, *mail("x@y.test", "bob@b.test", STRANGER), **relayed)
+    reason = f"b.test is in RELAY_DOMAINS{f', if the DNS has {needed} (--dns looks)' if needed else ''}"
+    assert told.stdout.splitlines()[0] == f"acl        accepted: {reason}"
 
 
 @pytest.mark.parametrize(
