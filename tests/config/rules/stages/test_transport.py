@@ -156,13 +156,8 @@ def test_rules_can_be_given_to_workers():
 
 def test_the_rates_of_a_rule_are_known_again_in_another_line_and_not_once_it_is_another_rule():
     rule = '[[transport]]\nrecipient = "a.test"\nrate = "5 messages/hour"\n'
-    texts = (
-        rule,
-        f'# words\n\n{rule}name = "slow"\n',
-        rule.replace("a.test", "*@*.test") + 'unless.recipient = "b.test"\n',
-    )
-    found = [carriage(text, "a.test") or carriage(text, "c.a.test") for text in texts]
-    first, moved, changed = ((one.place, one.rule) for each in found if each for one in each.rates)
-    assert (first[1], moved[1]) == (moved[1], first[1])
-    assert first[0] != moved[0]
-    assert first[1] != changed[1]
+    texts = (rule, f'# words\n\n{rule}name = "slow"\n', f'{rule}unless.recipient = "b.test"\n')
+    found = [carriage(text) for text in texts]
+    first, moved, changed = (rate for each in found if each for rate in each.rates)
+    assert first.rule == moved.rule != changed.rule
+    assert first.place != moved.place
