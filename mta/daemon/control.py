@@ -97,6 +97,18 @@ def ask_wait(directory: Path, id: QueueId) -> str:
     return reply.decode("utf-8", "replace").strip()
 
 
+def is_running(directory: Path) -> bool:
+    """Return whether the daemon of a queue directory, which may be one of several workers, listens to commands."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_PATIENCE)
+        try:
+            with _short(directory / SOCKET_NAME) as address:
+                connection.connect(address)
+        except OSError:
+            return False
+    return True
+
+
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
     """Yield a path to the socket that fits into a socket address, through the open directory if QUEUE_DIR is long.

@@ -2,49 +2,32 @@
 
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import click
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mta.cli.environment import current_environment, env_file_option
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.explain.acl_stage import decide_acl
-from mta.cli.explain.parts import DecidingParts, Sources, deciding_parts
+from mta.cli.explain.message.command import explain_message
+from mta.cli.explain.parts import DecidingParts
 from mta.cli.explain.render import as_lines, as_object
 from mta.cli.explain.retry_stage import decide_retry
 from mta.cli.explain.rewrite_stage import decide_rewrite
 from mta.cli.explain.route_stage import decide_route
+from mta.cli.explain.running import MistakeError, decided, user_of
 from mta.cli.explain.transport_stage import asks_for_unknown_hosts, decide_transport
-from mta.cli.explain.trust import Lookups
 from mta.cli.explain.values import Explanation, MailVerdict, Question
 from mta.config.settings import Settings, read_settings
 from mta.config.sources.exim import read_size
-from mta.daemon.parts.lookups import trust_lookup
-from mta.dns.answers import Resolver
-from mta.dns.resolver import make_resolver
 from mta.inbound.networks import client_address
 from mta.rules.conditions import HeaderCondition, OverCondition, SizeCondition
-from mta.users.users import Users
-from mta.users.users_file import User
-
-#: Makes the decisions with a resolver.
-Work = Callable[[Resolver], Coroutine[Any, Any, Explanation]]
-#: Runs such work with a resolver of these settings.
-Runner = Callable[[Settings, Work], Explanation]
 
 # RFC 5322 section 2.2, on one line.
+_DESCRIBING = {"sender", "recipients", "client", "login", "helo", "tls", "header", "size"}
 _FIELD = re.compile(r"[!-9;-~]+:[^\r\n]*")
-
-
-class MistakeError(CommandError):
-    """The settings, the rules or the arguments are wrong."""
-
-    exit_code = 2
 
 
 def _client(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
@@ -71,10 +54,8 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 
 @click.command("explain")
 @env_file_option
-@click.option("--from", "sender", required=True, metavar="ADDRESS", help="The sender of the envelope; <> for none.")
-@click.option(
-    "--to", "recipients", required=True, multiple=True, metavar="ADDRESS", help="A recipient; may be repeated."
-)
+@click.option("--from", "sender", metavar="ADDRESS", help="The sender of the envelope; <> for none.")
+@click.option("--to", "recipients", multiple=True, metavar="ADDRESS", help="A recipient; may be repeated.")
 @click.option("--client", default="127.0.0.1", show_default=True, metavar="IP", callback=_client, help="The client.")
 @click.option("--login", default="", metavar="USER", help="The user that has logged in.")
 @click.option("--helo", default="", metavar="NAME", help="The name that the client gives in EHLO.")
@@ -85,12 +66,21 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 @click.option("--size", metavar="SIZE", callback=_size, help="The size that the client announces, such as 20M.")
 @click.option("--dns", is_flag=True, help="Look names up in the DNS.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(dns: bool, as_json: bool, **described: Any) -> None:
-    """Explain the decisions on a message.
+@click.argument("id", required=False)
+def explain(id: str | None, dns: bool, as_json: bool, **described: Any) -> None:
+    """Explain a message of the queue or its history by its ID, or the decisions on a message that --from and --to
+    describe.
 
-    No message is sent. The exit status is 0 if the mail would go on, 1 if it would be refused or returned for a
-    recipient, and 2 for a mistake in the settings, the rules or the arguments.
+    An ID may be shortened while it is unique. Nothing is sent or changed. The exit status is 0. For a message that is
+    described it is 1 if the mail would be refused or returned for a recipient, and in any case 2 for a mistake in the
+    settings, the rules or the arguments.
     """
+    if id is not None:
+        _check_alone(click.get_current_context())
+        explain_message(id, dns=dns, as_json=as_json)
+        return
+    if described["sender"] is None or not described["recipients"]:
+        raise click.UsageError("give the ID of a message, or describe one by --from and --to")
     question = Question(**described)
     with _mistakes():
         settings = read_settings(current_environment())
@@ -101,6 +91,15 @@ def explain(dns: bool, as_json: bool, **described: Any) -> None:
         for line in as_lines(explanation):
             click.echo(line)
     raise click.exceptions.Exit(0 if explanation.goes_on else 1)
+
+
+def _check_alone(context: click.Context) -> None:
+    """Raise UsageError if a message is described besides its id."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if given and name in _DESCRIBING:
+            raise click.UsageError(f"{parameter.opts[0]} describes a message, so no ID fits with it")
 
 
 @contextmanager
@@ -115,21 +114,8 @@ def _mistakes() -> Iterator[None]:
 
 def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanation:
     """Return the decisions on a message. Raises CommandError if there is no such user."""
-    sources = Sources(settings.rules, _user(settings, question.login))
-
-    async def decide() -> Explanation:
-        return await _decide(question, deciding_parts(settings, sources, _warn))
-
-    async def look_up_and_decide(resolver: Resolver) -> Explanation:
-        names = (*settings.trusted.names, *(settings.rules.host_names if settings.rules else ()))
-        lookups = await _look_up(resolver, dict.fromkeys(names))
-        found = replace(sources, resolver=resolver, lookups=lookups)
-        return await _decide(question, deciding_parts(settings, found, _warn))
-
-    if not dns:
-        return _at_once(Deferred.fromCoroutine(decide()))
-    runner: Runner = click.get_current_context().obj or run_in_reactor
-    return runner(settings, look_up_and_decide)
+    user = user_of(settings, question.login)
+    return decided(settings, user, lambda relay: _decide(question, relay), dns=dns)
 
 
 async def _decide(question: Question, relay: DecidingParts) -> Explanation:
@@ -149,13 +135,6 @@ async def _decide(question: Question, relay: DecidingParts) -> Explanation:
         decide_retry(acl, relay),
         tuple(hints),
     )
-
-
-async def _look_up(resolver: Resolver, names: Iterable[str]) -> Lookups:
-    """Return the addresses of host names, without those whose look-up failed."""
-    look_up = trust_lookup(resolver)
-    found = {name: (await look_up(name)) for name in names}
-    return {name: each.found for name, each in found.items() if each.found is not None}
 
 
 def _hold_hint(decisions: Iterable[MailVerdict]) -> Iterator[str]:
@@ -183,52 +162,3 @@ def _hints(question: Question, relay: DecidingParts) -> Iterator[str]:
         yield "rules limit rates (over), and here no mail was sent before; the running relay counts"
     if any(isinstance(each, SizeCondition) for each in conditions) and not question.size:
         yield "rules ask for larger, and the message has no size; give it by --size"
-
-
-def _user(settings: Settings, login: str) -> User | None:
-    """Return the user of a login, None without a login. Raises CommandError if there is no such user."""
-    if not login:
-        return None
-    users = Users(text=settings.auth_users, mailname=settings.mailname, notice=_warn) if settings.auth_users else None
-    found = None if users is None else users.find(login)
-    if found is None:
-        raise CommandError(f"there is no user {login} in {settings.auth_users_file or 'AUTH_USERS'}")
-    return found
-
-
-def _warn(line: str) -> None:
-    click.echo(f"notice: {line}", err=True)
-
-
-def run_in_reactor(settings: Settings, work: Work) -> Explanation:
-    """Run work in the reactor, which can run once in a process."""
-    from twisted.internet import reactor as chosen  # noqa: PLC0415
-
-    reactor: Any = chosen
-    results: list[Explanation | Failure] = []
-
-    def begin() -> None:
-        resolver = make_resolver(reactor, settings.dns_servers or None, notice=_warn)
-        Deferred.fromCoroutine(work(resolver)).addBoth(results.append).addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return _only(results)
-
-
-def _at_once(work: "Deferred[Explanation]") -> Explanation:
-    """Return the result of work that looks nothing up, so that it does not wait."""
-    results: list[Explanation | Failure] = []
-    work.addBoth(results.append)
-    return _only(results)
-
-
-def _only(results: list[Explanation | Failure]) -> Explanation:
-    if not results:
-        # Interrupted from the terminal.
-        raise click.Abort
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    assert isinstance(result, Explanation)
-    return result

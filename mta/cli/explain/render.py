@@ -22,10 +22,10 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     yield from _passed_over(explanation.acl)
     yield from _stage("rewrite", (f"{each.rule}: {'; '.join(each.changes)}" for each in explanation.rewrite))
     if explanation.router:
-        yield from _stage("router", _merged((each.recipient, _route_words(each)) for each in explanation.router))
+        yield from _stage("router", _merged((each.recipient, route_words(each)) for each in explanation.router))
         yield from _passed_over(explanation.router)
-        yield from _stage("transport", _merged((each.recipient, _carried(each)) for each in explanation.transport))
-        yield from _stage("retry", _retry_lines(explanation.retry))
+        yield from _stage("transport", _merged((each.recipient, carried_words(each)) for each in explanation.transport))
+        yield from _stage("retry", retry_lines(explanation.retry))
     for hint in explanation.hints:
         yield f"note: {hint}"
 
@@ -36,9 +36,9 @@ def as_object(explanation: Explanation) -> dict[str, object]:
         "goes_on": explanation.goes_on,
         "acl": [_acl_object(each) for each in explanation.acl],
         "rewrite": [{"rule": each.rule, "changes": list(each.changes)} for each in explanation.rewrite],
-        "router": [_route_object(each) for each in explanation.router],
-        "transport": [_transport_object(each) for each in explanation.transport],
-        "retry": [_retry_object(each) for each in explanation.retry],
+        "router": [route_object(each) for each in explanation.router],
+        "transport": [transport_object(each) for each in explanation.transport],
+        "retry": [retry_object(each) for each in explanation.retry],
         "hints": list(explanation.hints),
     }
 
@@ -75,14 +75,16 @@ def _acl_words(decision: MailVerdict) -> str:
     return f"{decision.verdict}{moment}: {told}"
 
 
-def _route_words(decision: RouteVerdict) -> str:
+def route_words(decision: RouteVerdict) -> str:
+    """Return the route of a recipient in words, with the rule that decides."""
     words = f"{decision.words} ({decision.setting})" if decision.setting else decision.words
     if decision.rule:
         return f"{decision.rule}: {words}; without that rule: {decision.otherwise}"
     return f"no rule; {words}" if decision.passed_over else words
 
 
-def _carried(decision: TransportVerdict) -> str:
+def carried_words(decision: TransportVerdict) -> str:
+    """Return the settings of transport rules for a recipient in words."""
     parts = (
         f"{', '.join(f'{key} {value}' for key, value in settings.items())} ({rule})"
         for rule, settings in decision.parts
@@ -90,7 +92,7 @@ def _carried(decision: TransportVerdict) -> str:
     return "; ".join(parts) or "no rule"
 
 
-def _retry_lines(decisions: Iterable[RetryVerdict]) -> Iterator[str]:
+def retry_lines(decisions: Iterable[RetryVerdict]) -> Iterator[str]:
     """Yield the lines of all recipients; those of recipients with the same terms once."""
     by_recipient = groupby(decisions, lambda each: each.recipient)
     blocks = [(recipient, tuple(map(_retry_words, found))) for recipient, found in by_recipient]
@@ -122,7 +124,8 @@ def _acl_object(decision: MailVerdict) -> dict[str, object]:
     }
 
 
-def _route_object(decision: RouteVerdict) -> dict[str, object]:
+def route_object(decision: RouteVerdict) -> dict[str, object]:
+    """Return a route as an object for JSON."""
     return {
         "recipient": decision.recipient,
         "route": decision.kind.value,
@@ -137,14 +140,16 @@ def _route_object(decision: RouteVerdict) -> dict[str, object]:
     }
 
 
-def _transport_object(decision: TransportVerdict) -> dict[str, object]:
+def transport_object(decision: TransportVerdict) -> dict[str, object]:
+    """Return the settings of transport rules as an object for JSON."""
     return {
         "recipient": decision.recipient,
         "settings": [{"rule": rule, **settings} for rule, settings in decision.parts],
     }
 
 
-def _retry_object(decision: RetryVerdict) -> dict[str, object]:
+def retry_object(decision: RetryVerdict) -> dict[str, object]:
+    """Return the terms of retries as an object for JSON."""
     return {
         "recipient": decision.recipient,
         "errors": decision.errors or None,

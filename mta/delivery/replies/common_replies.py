@@ -357,7 +357,32 @@ _CONTENT = known(
     ),
 )
 
+_ANY = known(
+    "RFC 5321 section 4.2.1 (reply codes)",
+    (
+        r"^4\d\d\b",
+        "The host does not take the message at the moment, for the reason in its words.",
+        _WAIT,
+    ),
+    (
+        r"^5\d\d\b",
+        "The host refuses the message for good, for the reason in its words.",
+        "Have the sender correct the reason and send the message again; the postmaster of the host can tell more.",
+    ),
+)
+
 #: In this order the first row that fits decides, after the rows of providers.
 COMMON_REPLIES = all_rows(
-    _OWN, _NULL_MX, _GREYLISTING, _AUTHENTICATION, _BLOCK_LISTS, _POSTFIX, _LOGIN, _TLS, _STATUS_CODES, _RATES, _CONTENT
+    _OWN,
+    _NULL_MX,
+    _GREYLISTING,
+    _AUTHENTICATION,
+    _BLOCK_LISTS,
+    _POSTFIX,
+    _LOGIN,
+    _TLS,
+    _STATUS_CODES,
+    _RATES,
+    _CONTENT,
+    _ANY,
 )

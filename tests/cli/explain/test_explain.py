@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from twisted.internet.defer import Deferred
 
 from harness.zone import Zone, ZoneResolver
-from mta.cli.explain.command import Work
+from mta.cli.explain.running import Work
 from mta.cli.explain.trust import Trust, trust_of
 from mta.cli.explain.values import Explanation
 from mta.cli.main import main

@@ -224,6 +224,8 @@ EXAMPLES = [
     ("554 5.7.1 virus Eicar found", "malware"),
     ("554 5.7.1 This message looks like spam", "considers the message spam"),
     ("550 5.7.1 refused by local policy", "by a rule of its own"),
+    ("450 4.2.0 later", "at the moment, for the reason in its words"),
+    ("550 5.0.0 no", "for good, for the reason in its words"),
 ]
 
 
@@ -241,12 +243,14 @@ def test_every_row_of_the_table_is_reached_by_an_example() -> None:
 
 
 def test_a_reply_that_nobody_knows_has_no_meaning() -> None:
-    assert meaning_of("550 5.0.0 no") is None
+    assert meaning_of("250 2.0.0 Ok") is None
     assert meaning_of("") is None
 
 
 def test_a_number_in_an_ip_address_is_no_status() -> None:
-    assert meaning_of("550 go away, 15.7.26.3 and 10.5.7.606") is None
+    found = meaning_of("550 go away, 15.7.26.3 and 10.5.7.606")
+    assert found is not None
+    assert found.meaning.startswith("The host refuses")
 
 
 def test_every_repetition_is_bounded_so_that_a_search_is_linear() -> None:

@@ -1,0 +1,168 @@
+"""Prints the page about one message: lines for a reader, and an object for JSON."""
+
+from collections.abc import Iterator
+
+from mta.cli import render
+from mta.cli.explain.message.page import MessagePage, RecipientPart
+from mta.cli.explain.render import carried_words, retry_lines, retry_object, route_object, route_words, transport_object
+from mta.queue.interface import AttemptRecord
+from mta.retry_schedule import WARN_AFTER
+
+_WIDTH = 11
+#: Recipients, and attempts of each, that the lines show; JSON has all.
+MAX_RECIPIENTS = 20
+MAX_ATTEMPTS = 10
+_UNITS = ((WARN_AFTER, "d"), (3600.0, "h"), (60.0, "m"))
+
+
+def as_lines(page: MessagePage) -> Iterator[str]:
+    """Yield the lines for a reader."""
+    entry = page.entry
+    yield _line("message", f"{entry.id}, from <{entry.sender}>, {entry.size} octets")
+    for name, text in (("subject", entry.subject), ("from", entry.author), ("message-id", entry.message_id)):
+        if text:
+            yield _line(name, text)
+    yield _line("accepted", f"{render.time_text(entry.created)}, {_span(page.now - entry.created)} ago")
+    yield _line("submitted", page.submitted)
+    if page.allowed:
+        yield _line("allowed", f"by the present settings and rules: {page.allowed}")
+    yield _line("state", page.state)
+    if page.held:
+        yield _line("held", page.held)
+    for part in page.recipients[:MAX_RECIPIENTS]:
+        yield ""
+        yield from _recipient_lines(part, page)
+    if len(page.recipients) > MAX_RECIPIENTS:
+        yield f"and {len(page.recipients) - MAX_RECIPIENTS} more recipients (--json lists them)"
+    if page.reports or page.choices:
+        yield ""
+    yield from _block("report", page.reports)
+    width = max((len(each.command) for each in page.choices), default=0)
+    yield from _block("you may", (f"{each.command:{width}}  {each.effect}" for each in page.choices))
+    for note in page.notes:
+        yield f"note: {note}"
+
+
+def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
+    state = part.state
+    tries = f", {render.count(state.attempts, 'attempt')}" if state.attempts else ", not tried"
+    done = "" if state.finished is None else f" at {render.time_text(state.finished)}"
+    yield _line("recipient", f"<{state.address}> {state.status.value}{done}{tries}")
+    if part.route is not None:
+        yield _line("route", route_words(part.route))
+    if part.transport is not None:
+        yield _line("transport", carried_words(part.transport))
+    yield from _block("attempts", _attempt_lines(state.attempts_made))
+    if state.reply:
+        yield _line("reply", ": ".join(filter(None, (state.host, state.reply))))
+    if part.meaning is not None:
+        yield _line("meaning", part.meaning.meaning)
+        yield _line("remedy", part.meaning.remedy)
+        yield _line("source", part.meaning.source)
+    if part.advice:
+        yield _line("from here", part.advice)
+    if state.signed_by:
+        yield _line("dkim", state.signed_by)
+    if part.next is not None:
+        when = part.next.time
+        at = "" if when is None else f"{render.time_text(when)}{_ahead(when - page.now)}: "
+        yield _line("next", f"{at}{part.next.words}")
+    yield from _block("retry", retry_lines(part.retry))
+    if part.gives_up is not None:
+        report = "with a report to the sender" if page.entry.sender else "without a report, because it has no sender"
+        yield _line("gives up", f"{render.time_text(part.gives_up)}, {report}")
+
+
+def _attempt_lines(attempts: tuple[AttemptRecord, ...]) -> Iterator[str]:
+    """Yield the last attempts, each with its time, host and reply."""
+    if len(attempts) > MAX_ATTEMPTS:
+        yield f"{len(attempts) - MAX_ATTEMPTS} earlier ones (--json lists them)"
+    for each in attempts[-MAX_ATTEMPTS:]:
+        said = ": ".join(filter(None, (each.host, each.reply)))
+        yield f"{render.time_text(each.time)} {said}"
+
+
+def _block(name: str, texts: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
+    for text in texts:
+        yield _line(name, text)
+        name = ""
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:{_WIDTH}}{text}"
+
+
+def _span(seconds: float) -> str:
+    """Return a span as `2d3h`, `3h5m` or `40s`."""
+    left = max(0.0, seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{int(count)}{unit}" if count else "")
+    return "".join(parts[:2]) or f"{int(left)}s"
+
+
+def _ahead(seconds: float) -> str:
+    return f", in {_span(seconds)}" if seconds > 0 else ""
+
+
+def as_object(page: MessagePage) -> render.JsonObject:
+    """Return the page as an object for JSON."""
+    entry = page.entry
+    return {
+        "id": entry.id,
+        "sender": entry.sender,
+        "subject": entry.subject,
+        "from": entry.author,
+        "message_id": entry.message_id,
+        "size": entry.size,
+        "created": render.time_text(entry.created),
+        "submitted": page.submitted,
+        "client": entry.client or None,
+        "login": entry.login or None,
+        "tls": entry.tls or None,
+        "report_of": entry.report_of,
+        "allowed": page.allowed or None,
+        "state": page.state,
+        "held": page.held or None,
+        "recipients": [_recipient_object(part) for part in page.recipients],
+        "reports": list(page.reports),
+        "choices": [{"command": each.command, "effect": each.effect} for each in page.choices],
+        "notes": list(page.notes),
+    }
+
+
+def _recipient_object(part: RecipientPart) -> render.JsonObject:
+    state, found, coming = part.state, part.meaning, part.next
+    return {
+        "address": state.address,
+        "status": state.status.value,
+        "attempts": state.attempts,
+        "finished": render.time_text(state.finished),
+        "route": None if part.route is None else route_object(part.route),
+        "transport": None if part.transport is None else transport_object(part.transport),
+        "attempts_made": [_attempt_object(each) for each in state.attempts_made],
+        "host": state.host or None,
+        "reply": state.reply or None,
+        "meaning": None
+        if found is None
+        else {"meaning": found.meaning, "remedy": found.remedy, "source": found.source},
+        "advice": part.advice or None,
+        "dkim": state.signed_by or None,
+        "next": None if coming is None else {"time": render.time_text(coming.time), "reason": coming.words},
+        "retry": [retry_object(each) for each in part.retry],
+        "gives_up": render.time_text(part.gives_up),
+    }
+
+
+def _attempt_object(each: AttemptRecord) -> render.JsonObject:
+    return {
+        "time": render.time_text(each.time),
+        "host": each.host,
+        "reply": each.reply,
+        "status": each.status,
+        "tls": each.tls,
+        "waited": each.waited,
+        "transfer": each.transfer,
+    }
