@@ -81,6 +81,10 @@ class TrustList:
         """The host names in the list, each once; `verdict` needs their addresses."""
         return tuple(dict.fromkeys(item.clients.name for item in self.items if isinstance(item.clients, HostName)))
 
+    def verdict_without_names(self, client: str) -> bool:
+        """Return whether the client at this IP address is trusted, by a list that has no host names."""
+        return self._match(client)[2]
+
     def verdict(
         self, client: str, lookups: Mapping[str, frozenset[IPAddress]], unsettled: Collection[str] = ()
     ) -> bool | None:

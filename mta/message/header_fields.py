@@ -34,9 +34,12 @@ class HeaderFields:
     def _places(self, name: bytes) -> list[int]:
         return [place for place, each in enumerate(self._names) if each == name]
 
-    def change(self, name: bytes, change: Callable[[bytes], bytes]) -> bool:
-        """Replace the value of each field with a name, which has its folds and blanks. Return whether one changed."""
-        changed = False
+    def change(self, name: bytes, change: Callable[[bytes], bytes]) -> bytes | None:
+        """Replace the value of each field with a name, which has its folds and blanks.
+
+        Return the new value of the topmost one that changed, or None.
+        """
+        topmost: bytes | None = None
         for place in self._places(name) if name in self._names else ():
             field = self._fields[place]
             value = _value(field)
@@ -44,8 +47,9 @@ class HeaderFields:
             if new != value:
                 start = len(field) - len(value) - _end(field)
                 self._fields[place] = b"".join((field[:start], new, field[start + len(value) :]))
-                self.changed = changed = True
-        return changed
+                self.changed = True
+                topmost = new if topmost is None else topmost
+        return topmost
 
     def put(self, name: bytes, value: bytes) -> None:
         """Give a field a value in its place, on top if there is none. More fields with this name are removed."""

@@ -2,14 +2,14 @@
 
 import enum
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 from operator import attrgetter
 from typing import ClassVar, Protocol
 
-from mta.inbound.networks import IPAddress, TrustList
+from mta.inbound.networks import TrustList
 from mta.rate import Rate, RateUnit
 from mta.rules.facts import Facts, HostNotLookedUp
 from mta.rules.pattern_lists import AddressPatterns, TextPatterns
@@ -21,7 +21,6 @@ _V6_PREFIX = 64
 #: Returns whether something holds. May raise HostNotLookedUp.
 Question = Callable[[Facts], bool]
 _IS_TRUSTED: Question = attrgetter("trusted")
-_NO_LOOKUPS: Mapping[str, frozenset[IPAddress]] = {}
 
 
 class Stage(IntEnum):
@@ -69,13 +68,11 @@ class ClientCondition:
         """Return whether the client is one of these. Raises HostNotLookedUp."""
         if self.trusted if facts.trusted else self.stranger:
             return True
-        if not self.networks.items:
-            return False
-        lookups, unknown = _NO_LOOKUPS, []
-        if self.names:
-            found = {name: facts.host_addresses(name) for name in self.names}
-            lookups = {name: addresses for name, addresses in found.items() if addresses is not None}
-            unknown = [name for name in found if name not in lookups]
+        if not self.names:
+            return self.networks.verdict_without_names(facts.client)
+        found = {name: facts.host_addresses(name) for name in self.names}
+        lookups = {name: addresses for name, addresses in found.items() if addresses is not None}
+        unknown = [name for name in found if name not in lookups]
         verdict = self.networks.verdict(facts.client, lookups, unknown)
         if verdict is None:
             raise HostNotLookedUp(", ".join(unknown))

@@ -22,10 +22,10 @@ def test_values_have_their_folds() -> None:
 
 def test_a_changed_value_stands_in_its_place() -> None:
     fields = HeaderFields(BLOCK)
-    assert fields.change(b"x-mailer", lambda value: value.replace(b"x", b"other"))
+    assert fields.change(b"x-mailer", lambda value: value.replace(b"x", b"other")) == b" other\r\n\tfolded"
     assert fields.block == BLOCK.replace(b": x\r\n", b": other\r\n")
-    assert not fields.change(b"x-mailer", lambda value: value)
-    assert not fields.change(b"absent", lambda _: b"x")
+    assert fields.change(b"x-mailer", lambda value: value) is None
+    assert fields.change(b"absent", lambda _: b"x") is None
 
 
 def test_a_field_that_is_put_replaces_all_of_its_name() -> None:

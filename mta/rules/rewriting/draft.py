@@ -153,8 +153,9 @@ class _RuleRun:
     def set_from(self, action: SetFrom) -> None:
         values, fields, replacement = self._keep_authors(), self._fields, action.replacement
         if replacement.local is None:
-            if fields.change(b"from", lambda value: replace_addresses(value, replacement.of)):
-                self._tell(b"From", fields.values(b"from")[0])
+            new = fields.change(b"from", lambda value: replace_addresses(value, replacement.of))
+            if new is not None:
+                self._tell(b"From", new)
         else:
             value = action.mailbox or _author(values, replacement)
             if values != [value]:
@@ -212,8 +213,8 @@ class _RuleRun:
         for name in action.fields:
             if name == b"from":
                 self._keep_authors()
-            if self._fields.change(name, change.replace_in):
-                self._tell(name.title(), self._fields.values(name)[0])
+            if (value := self._fields.change(name, change.replace_in)) is not None:
+                self._tell(name.title(), value)
 
     def add_field(self, action: AddField) -> None:
         line = action.line(self._facts.client, self._facts.login, self._draft.sender)
@@ -229,7 +230,7 @@ class _RuleRun:
         if action.client and not self._draft.hide_client:
             self._draft.hide_client = True
             self.changes.append(lambda: "the client is hidden")
-        if action.trace and self._fields.change(b"received", _hidden_trace):
+        if action.trace and self._fields.change(b"received", _hidden_trace) is not None:
             self.changes.append(lambda: "earlier hosts are hidden")
 
     def bcc(self, action: Bcc) -> None:
@@ -238,7 +239,7 @@ class _RuleRun:
 
     def _tell(self, name: bytes, value: bytes) -> None:
         """Note the new value of a field."""
-        self.changes.append(partial(_shown_line, b"%b: %b" % (name, value)))
+        self.changes.append(partial(_shown_field, name, value))
 
 
 _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
@@ -257,6 +258,10 @@ _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
 def _shown_line(line: bytes) -> str:
     """Return a field in words."""
     name, _, value = line.partition(b":")
+    return _shown_field(name, value)
+
+
+def _shown_field(name: bytes, value: bytes) -> str:
     return f"{name.decode()}: {printable(decoded_text(unfolded(value.strip()), _SHOWN))}"
 
 
