@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from mta.event_log.levels import level_of
 from mta.event_log.repeats import Field
 from mta.message.dates import timestamp
 
@@ -25,9 +26,9 @@ def render_text(now: float, event: str, fields: Mapping[str, Field]) -> str:
 
 
 def render_json(now: float, event: str, fields: Mapping[str, Field]) -> str:
-    """Render an event as one JSON object."""
+    """Render an event as one JSON object, which also has its level."""
     known = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps({"time": timestamp(now), "event": event, **known}) + "\n"
+    return json.dumps({"time": timestamp(now), "event": event, "level": level_of(event), **known}) + "\n"
 
 
 #: The renderings by the values of LOG_FORMAT.

@@ -48,6 +48,7 @@ def test_json_lines_hold_the_same_names() -> None:
     assert json.loads(lines[0]) == {
         "time": "2026-11-22T12:00:00.250Z",
         "event": "deferred",
+        "level": "info",
         "id": ID,
         "to": "<bob@b.test>",
         "status": "4.4.1",
