@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -25,6 +25,7 @@ from mta.config.summary import startup_summary
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.mounts import is_container_volume, volatility_notice
 from mta.daemon.parts.context import RelayContext
+from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.privileges import (
     PrivilegeError,
@@ -61,6 +62,9 @@ from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
+if TYPE_CHECKING:
+    from mta.metrics.counters import Counters
+
 # Seconds to wait until workers of an earlier parent have closed the ports.
 _PORT_PATIENCE = 5.0
 # Errors that last until the operator corrects a setting or its file. A port or a disk may be free again later.
@@ -74,6 +78,8 @@ class Options(usage.Options):
     settings: Settings
     output: Output
     event_log: EventLog
+    #: None if metrics are off.
+    counters: "Counters | None"
     #: Whether twistd itself was given a user or group to become.
     identity_given: bool
 
@@ -90,7 +96,8 @@ class Options(usage.Options):
         self.identity_given = any(twistd_options.get(name) is not None for name in ("uid", "gid"))
         render = FORMATS[self.settings.log_format]
         self.output = Output(1, reactor, render)
-        self.event_log = EventLog(self.output.write, time.time, render, flush=self.output.flush)
+        self.counters = new_counters(self.settings)
+        self.event_log = new_event_log(self.counters, self.output, time.time, render)
 
 
 def makeService(options: Options) -> "Daemon":
@@ -98,7 +105,14 @@ def makeService(options: Options) -> "Daemon":
     from twisted.internet import reactor  # noqa: PLC0415
 
     use_monotonic_timers(reactor)
-    return Daemon(options.settings, options.event_log, options.output, reactor, may_become=not options.identity_given)
+    return Daemon(
+        options.settings,
+        options.event_log,
+        options.output,
+        reactor,
+        may_become=not options.identity_given,
+        counters=options.counters,
+    )
 
 
 class Daemon(MultiService):
@@ -108,9 +122,19 @@ class Daemon(MultiService):
     """
 
     def __init__(
-        self, settings: Settings, event_log: EventLog, output: Output, reactor: Any, *, may_become: bool = True
+        self,
+        settings: Settings,
+        event_log: EventLog,
+        output: Output,
+        reactor: Any,
+        *,
+        may_become: bool = True,
+        counters: "Counters | None" = None,
     ) -> None:
-        """With `may_become` a daemon that is root becomes the user of RUN_AS. Without it, twistd changes the user."""
+        """With `may_become` a daemon that is root becomes the user of RUN_AS. Without it, twistd changes the user.
+
+        `counters` are those to which `event_log` adds; None if metrics are off.
+        """
         super().__init__()
         self._settings = settings
         self._event_log = event_log
@@ -120,6 +144,8 @@ class Daemon(MultiService):
         self._reactor = reactor
         self._may_become = may_become
         self._sockets: list[ListeningSocket] = []
+        self._counters = counters
+        self._metrics: MetricsServer | None = None
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802  Twisted names it
         """Join an application, and log Twisted's messages as events."""
@@ -135,6 +161,7 @@ class Daemon(MultiService):
         try:
             identity = target_identity(settings) if self._may_become and is_root() else None
             self._sockets = _open_sockets(settings, event_log)
+            self._metrics_sockets = metrics_sockets(settings)
             self._certificate = _read_certificate(settings, event_log)
             self._client_certificate = _read_client_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
@@ -159,6 +186,8 @@ class Daemon(MultiService):
             self._rules, watch = self._watched_rules()
             core = self._relay() if self._settings.workers == 1 else self._supervisor(manager.watchdog)
             core.setServiceParent(self)
+            if self._counters is not None:
+                self._serve_metrics(core, self._counters)
             super().startService()
             reload = partial(_call_all, core.reload, watch.reload)
             Signals(self._reactor, stop=self._stop_reactor, reload=reload, notice=self._event_log.notice).install()
@@ -195,8 +224,16 @@ class Daemon(MultiService):
             ids=IdSource(),
             rules=self._rules,
             client_certificate=self._client_certificate,
+            counters=self._counters,
         )
         return Relay(context)
+
+    def _serve_metrics(self, core: Relay | Supervisor, counters: "Counters") -> None:
+        self._addresses += [each.getsockname()[:2] for each in self._metrics_sockets]
+        self._metrics = MetricsServer(
+            self._metrics_sockets, core, self._output, self._reactor, counters if self._settings.workers > 1 else None
+        )
+        self._metrics.setServiceParent(self)
 
     def _supervisor(self, watchdog: float | None) -> Supervisor:
         # The workers read the DKIM keys themselves; notices about them were logged once, by the parent.
@@ -228,6 +265,8 @@ class Daemon(MultiService):
         # The parent's copies of the sockets: while they are open, clients can connect and wait for a greeting.
         for each in self._sockets:
             each.socket.close()
+        if self._metrics is not None:
+            self._metrics.listening = False
         await maybeDeferred(super().stopService)
         self._event_log.stopped()
         for output in (self._stderr, self._output):
@@ -243,6 +282,8 @@ class Daemon(MultiService):
 
     def _announce(self, waiting: int) -> None:
         settings = self._settings
+        if self._metrics is not None:
+            self._metrics.listening = True
         for address, port in self._addresses:
             self._event_log.listening(address, port)
         self._manager.setServiceParent(self)

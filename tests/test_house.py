@@ -75,6 +75,14 @@ MAY_IMPORT = {
     },
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.event_log": {"mta.message.dates"},
+    "mta.metrics": {
+        "mta.__version__",
+        "mta.event_log.lines",
+        "mta.event_log.log",
+        "mta.message",
+        "mta.queue.interface",
+        "mta.smtp",
+    },
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
         "mta.fast_value",
@@ -251,6 +259,8 @@ MAY_IMPORT = {
         "mta.delivery.remote.interface",
     },
     "mta.workers": {
+        "mta.metrics.metric",
+        "mta.metrics.table",
         "mta.rules.book",
         "mta.message.outcome",
         "mta.delivery.destinations.window",

@@ -209,6 +209,11 @@ One process uses one core, which is enough for thousands of messages a second; D
 Each worker takes the memory of a whole relay. Operator commands, the log and the limits of a destination remain those
 of one relay. At a start with fewer workers than before, the queues that are left over are merged. See
 docs/workers.md.""",
+    "METRICS_LISTEN": """\
+`/metrics` has figures for Prometheus, `/healthz` says whether the relay is alive and `/readyz` whether it takes mail.
+No answer has an address, a sender or a subject, but destinations are named: let only the monitoring reach the port.
+An IPv6 address is written in brackets. With several workers the figures are those of one relay. See
+docs/metrics.md.""",
     "HISTORY_DAYS": """\
 `smtprelay queue list --all` shows it. Addresses, times and replies are kept, contents are not. `0` disables it. When
 the disk is almost full, the oldest entries are deleted earlier.""",

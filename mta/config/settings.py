@@ -36,6 +36,8 @@ from mta.rules.book import RuleBook
 from mta.smtp.domains import DomainList
 
 _LOCALHOST = "localhost"
+# Returns the networks of an interface, or raises OSError.
+_Networks = Callable[[str], tuple[IPNetwork, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class Settings:
     line_endings: str
     #: `text` or `json`.
     log_format: str
+    #: The address, "" for all, and port of the metrics; None if they are off.
+    metrics_listen: tuple[str, int] | None
     history_days: float
     #: Whether the queue keeps the subjects of messages.
     log_subject: bool
@@ -172,9 +176,7 @@ def read_settings(
     return settings
 
 
-def _assemble(
-    reader: SettingsReader, host_name: Callable[[], str], networks: Callable[[str], tuple[IPNetwork, ...]], root: Path
-) -> Settings:
+def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _Networks, root: Path) -> Settings:
     get = reader.get
     macros = _macros(reader)
     ipv6, mailname = _ipv6(reader), read_mailname(reader, host_name)
@@ -225,6 +227,7 @@ def _assemble(
         line_length_limit=get(table.LINE_LENGTH_LIMIT),
         line_endings=get(table.LINE_ENDINGS),
         log_format=get(table.LOG_FORMAT),
+        metrics_listen=get(table.METRICS_LISTEN),
         history_days=get(table.HISTORY_DAYS),
         log_subject=get(table.LOG_SUBJECT),
         private_destinations=get(table.PRIVATE_DESTINATIONS),

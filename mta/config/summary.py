@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from mta.config.schedule import write_schedule, write_time
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
+from mta.config.value_types import write_listen
 from mta.delivery.local.rule import LocalKind
 from mta.routing.choice import Discard, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
@@ -49,9 +50,16 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         f"limits: {write_size(settings.message_size_limit)} a message, {_line_length(settings)}",
         f"tries again: {write_schedule(settings.retry_schedule)}, then returns the mail",
         *_workers(settings),
+        *_metrics(settings),
         f"queue: {settings.queue_dir}, keeps results of messages for {settings.history_days:.12g} days",
     )
     return (*lines, *map(str, settings.effective)) if settings.verbose else lines
+
+
+def _metrics(settings: Settings) -> tuple[str, ...]:
+    if settings.metrics_listen is None:
+        return ()
+    return (f"metrics: http://{write_listen(settings.metrics_listen)}/metrics, /healthz and /readyz",)
 
 
 def rule_lines(settings: Settings) -> tuple[str, ...]:

@@ -282,6 +282,15 @@ LOG_SUBJECT = Setting(
     " `yes` or `no`. The log has no subjects.",
     "no",
 )
+METRICS_LISTEN = Setting(
+    "METRICS_LISTEN",
+    value_types.LISTEN,
+    "",
+    "The address and port of `/metrics`, `/healthz` and `/readyz`, by HTTP without a password; a port alone, `:9125`,"
+    " means all addresses.",
+    "127.0.0.1:9125",
+    default_meaning="off",
+)
 VERBOSE = Setting("VERBOSE", value_types.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",

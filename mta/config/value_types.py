@@ -234,6 +234,22 @@ def _server(text: str) -> tuple[str, int]:
     return (read_ipv4(match[2]) if match[2] else read_ipv6(match[1])), port
 
 
+def read_listen(text: str) -> tuple[str, int]:
+    """Read `127.0.0.1:9125`, `[::1]:9125` or `:9125`: an address and a port to listen on; "" stands for all."""
+    address, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError("not an address and a port, such as 127.0.0.1:9125, or a port alone, such as :9125")
+    if address.startswith("[") and address.endswith("]"):
+        return read_ipv6(address[1:-1]), exim.read_port(port)
+    return (read_ipv4(address) if address else ""), exim.read_port(port)
+
+
+def write_listen(listen: tuple[str, int]) -> str:
+    """Return what `read_listen` reads."""
+    address, port = listen
+    return f"{bracketed(address) if address else ''}:{port}"
+
+
 def read_patterns(text: str) -> tuple[str, ...]:
     """Read host patterns separated by `;`, or also by blanks and commas unless they are regular expressions."""
     return tuple(pattern for item in text.split(";") for pattern in _patterns(item.strip()))
@@ -285,5 +301,6 @@ NETWORKS = ValueType(read_networks)
 DOMAINS = ValueType(exim.read_domains)
 HOSTS = ValueType(exim.read_hosts, exim.write_hosts)
 PATTERNS = ValueType(read_patterns, "; ".join)
+LISTEN = optional(ValueType(read_listen, write_listen))
 SCHEDULE = ValueType(read_schedule, write_schedule)
 SERVERS = ValueType(read_servers, _join(lambda host, port: f"{bracketed(host)}:{port}"))

@@ -16,6 +16,7 @@ from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
 from mta.daemon.parts.listening import listener
 from mta.daemon.parts.lookups import store_lookup, trust_lookup
+from mta.daemon.parts.metrics import RelayFigures, relay_figures
 from mta.daemon.parts.rates import OwnRates
 from mta.daemon.periodic import PeriodicService
 from mta.delivery.context import DeliveryContext
@@ -81,6 +82,8 @@ class RelayParts:
     reloads: Sequence[tuple[str, Callable[[], object]]]
     #: Called once all services have stopped.
     close: Callable[[], object]
+    #: None if metrics are off.
+    figures: RelayFigures | None
 
 
 def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
@@ -113,17 +116,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     )
     context.rules.when_changed(delivery.rules_changed)
     limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
-    intake = Intake(
-        queue,
-        delivery,
-        event_log,
-        ids=context.ids,
-        wall_clock=time.time,
-        name=settings.mailname,
-        limits=limits,
-        was_delivered_here=_loop_check(local, settings.local_domains),
-        keep_subjects=settings.log_subject,
-    )
+    intake = _intake(context, queue, delivery, limits, local)
     policy = relay_policy(settings, rules, local, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
@@ -142,7 +135,26 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
     services += [] if tokens is None else [tokens]
     control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble, delivery.waits_for)
-    return RelayParts(factory, (*services, control), tuple(_reloads(context, aliases, trust_store)), rates.close)
+    figures = relay_figures(context, queue, factory, delivery, tokens)
+    reloads = tuple(_reloads(context, aliases, trust_store))
+    return RelayParts(factory, (*services, control), reloads, rates.close, figures)
+
+
+def _intake(
+    context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, limits: InboundLimits, local: LocalMail
+) -> Intake:
+    settings = context.settings
+    return Intake(
+        queue,
+        delivery,
+        context.event_log,
+        ids=context.ids,
+        wall_clock=time.time,
+        name=settings.mailname,
+        limits=limits,
+        was_delivered_here=_loop_check(local, settings.local_domains),
+        keep_subjects=settings.log_subject,
+    )
 
 
 def _rule_hosts(

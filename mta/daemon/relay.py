@@ -5,7 +5,7 @@ It is the whole daemon, or one of its workers. Its sockets are bound already.
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -26,11 +26,15 @@ from mta.inbound.sockets.ports import listen
 from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.disk.threads import Threads
 from mta.queue.interface import QueueError, Summary
+from mta.queue.sqlite.group_commit import Step, no_step
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.recovery import Recovery
 from mta.queue.sqlite.wal import INTERVAL as WAL_INTERVAL
 from mta.queue.sqlite.wal import WAL_OCTETS, WalMonitor
 from mta.users.users import Users
+
+if TYPE_CHECKING:
+    from mta.metrics.metric import Samples
 
 _log = Logger()
 
@@ -57,6 +61,7 @@ class Relay(MultiService):
                 retry_all=True,
                 call_later=context.reactor.callLater,
                 wal_octets=WAL_OCTETS,
+                step=_step(context),
             )
         except QueueError:
             self._threads.stop()
@@ -68,6 +73,7 @@ class Relay(MultiService):
         self._reloads = parts.reloads
         self._factory = parts.factory
         self._close_parts = parts.close
+        self._figures = parts.figures
         for service in parts.services:
             service.setServiceParent(self)
         wal = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
@@ -82,6 +88,10 @@ class Relay(MultiService):
         for _, read_again in self._reloads:
             read_again()
         self._context.event_log.reloaded(", ".join(name for name, _ in self._reloads))
+
+    async def samples(self) -> "Samples":
+        """Return the figures of the relay, which has some if its context has counters."""
+        return {} if self._figures is None else await self._figures.samples()
 
     def healthy(self) -> bool:
         """Return True, because only a reactor that runs can call this."""
@@ -126,6 +136,15 @@ def read_users(settings: Settings, reactor: Any, notice: Notice) -> Users | None
         notice=notice,
         run=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
     )
+
+
+def _step(context: RelayContext) -> Step:
+    """Return the callable that the queue tells its steps, which measures commits if there are counters."""
+    if context.counters is None:
+        return no_step
+    from mta.metrics.counters import CommitTimer  # noqa: PLC0415
+
+    return CommitTimer(context.counters, time.monotonic)
 
 
 def _messages(summary: Summary) -> int:

@@ -170,6 +170,10 @@ class DeliveryService(Service):
             if destination.carriage is not None or destination.smarthost is not None:
                 destination.withdraw(lambda group: group.walk is None)
 
+    def destinations(self) -> list[Destination]:
+        """Return the destinations that are known."""
+        return self._destinations.all()
+
     def waits_for(self, id: QueueId) -> str:
         """Return for what a message waits that is no attempt: `the rate of 30-pace.toml:1`; "" if it does not."""
         for destination in self._destinations.all():

@@ -81,7 +81,7 @@ class Settler:
         if in_time:
             # Otherwise the relay itself may have a newer lease, under which the end of the job records them.
             job.settled_early |= indexes
-        self._log(in_time, job, verdicts, now)
+        self._log(in_time, job, ready, verdicts, now)
 
     async def settle(self, job: Job) -> float | None:
         """Write all results and give the claim back; return the time at which the queue has a message due, if it has.
@@ -107,7 +107,7 @@ class Settler:
             job.claim, verdicts, now, reports=mails, delay_reported=reports.delay_reported, not_before=not_before
         )
         in_time = await self._queue.settle(settlement)
-        self._log(in_time, job, verdicts, now)
+        self._log(in_time, job, rest, verdicts, now)
         if not in_time:
             return None
         self._log_reports(job.claim, reports)
@@ -143,13 +143,13 @@ class Settler:
             assert sender is not None, "a null sender gets no report"
             self._event_log.reported(claim.id, mail.id, kind, sender)
 
-    def _log(self, in_time: bool, job: Job, verdicts: Iterable[Verdict], now: float) -> None:
-        """Log the verdicts, which are on disk now, or that the lease was lost."""
+    def _log(self, in_time: bool, job: Job, tried: Iterable[Pending], verdicts: Iterable[Verdict], now: float) -> None:
+        """Log the verdicts on the recipients that were tried, which are on disk now, or that the lease was lost."""
         if not in_time:
             self._event_log.lease_lost(job.claim.id)
             return
         recipients, rules = job.claim.envelope.recipients, job.route_rules
-        for verdict in verdicts:
+        for pending, verdict in zip(tried, verdicts, strict=True):
             address = recipients[verdict.index].address
             outcome = verdict.outcome
             result = job.results[verdict.index]
@@ -166,6 +166,7 @@ class Settler:
                     signed_by=signed_by,
                     earlier=earlier,
                     rule=rule,
+                    attempts=pending.attempts + 1,
                 )
             elif isinstance(outcome, TryLater):
                 self._event_log.deferred(job.claim.id, address, outcome, verdict.due or now, earlier=earlier, rule=rule)

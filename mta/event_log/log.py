@@ -217,11 +217,13 @@ class EventLog:
         signed_by: str = "",
         earlier: TryLater | None = None,
         rule: str | None = None,
+        attempts: int = 1,  # noqa: ARG002
     ) -> None:
         """The next host took the message for a recipient, under this protection and DKIM signature.
 
         `earlier`, here and below, is the answer of the host that was tried before in the same attempt. `rule` is the
-        place of the rule that decided on the way of the mail.
+        place of the rule that decided on the way of the mail. `attempts` is the number of this attempt, for logs that
+        count.
         """
         fields: dict[str, Field] = {
             "id": id,

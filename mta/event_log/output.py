@@ -135,6 +135,8 @@ class Output:
         self.waiting = 0
         # Lost lines that no line has reported yet.
         self._lost = 0
+        #: All lines that were lost.
+        self.dropped = 0
         # Seconds until the next attempt to write to a reader that has stopped, and its timer.
         self._pause = _GATHER_SECONDS
         self._retry: IDelayedCall | None = None
@@ -174,8 +176,12 @@ class Output:
             self._report_lost()
             self._add(data, data.count(b"\n"))
         else:
-            self._lost += data.count(b"\n")
+            self._lose(data.count(b"\n"))
         self._drain()
+
+    def _lose(self, lines: int) -> None:
+        self._lost += lines
+        self.dropped += lines
 
     def _has_room(self, octets: int) -> bool:
         """Whether lines may be queued. After a loss half of the queue must be written first, so that gaps are few."""
@@ -211,7 +217,7 @@ class Output:
                         # The reader is back: report the loss even if no other line comes.
                         self._report_lost()
         except OSError:
-            self._lost += sum(chunk.lines for chunk in self._chunks)
+            self._lose(sum(chunk.lines for chunk in self._chunks))
             self._chunks.clear()
             self.waiting = 0
         self._cancel_retry()

@@ -81,6 +81,8 @@ class SmtpServerFactory(Factory):
         self._timer: IDelayedCall | None = None
         # The Deferred that `stop` returned, until the last connection is gone.
         self._stopped: Deferred[None] | None = None
+        #: Connections that were let in, and those that were turned away at once.
+        self.entered = self.turned_away = 0
         #: Whether sessions are to end as soon as they can.
         self.stopping = False
 
@@ -115,6 +117,7 @@ class SmtpServerFactory(Factory):
         return self._is_shut_out(client.address)
 
     def _reject(self, address: str, rule: PortRule, refusal: Reply) -> RejectedClient:
+        self.turned_away += 1
         self._rejections.turned_away(address, refusal)
         return RejectedClient(rule.refusal(refusal))
 
@@ -134,10 +137,17 @@ class SmtpServerFactory(Factory):
         words = f"{trouble}: clients are turned away; allow the relay more open files (docs/troubleshooting.md)"
         self._rejections.trouble(words, self.event_log.trouble)
         if address:
+            self.turned_away += 1
             self._rejections.turned_away(address, refusal)
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._open)
 
     def enter(self, protocol: SmtpServerProtocol) -> None:
         """Count a connection that was made."""
+        self.entered += 1
         self._limiter.enter(protocol.client)
         self._open.add(protocol)
         if self._timer is None:

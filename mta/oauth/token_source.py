@@ -93,6 +93,11 @@ class TokenSource(Service):
         # Content that could not be written, which is newer than the file.
         self._unsaved: SavedTokens | None = None
 
+    @property
+    def expires(self) -> float | None:
+        """When the current token expires, wall-clock seconds; None without one."""
+        return None if self._current is None else self._current.expires
+
     async def login(self, route: Route) -> TokenLogin | TryLater:
         """Return the login for a route with the current token, fetched if needed, or the reason why there is none.
 

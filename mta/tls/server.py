@@ -72,6 +72,11 @@ class ServerCertificate:
         return str(self._pair)
 
     @property
+    def ends(self) -> float:
+        """When the certificate in use expires, seconds since 1970."""
+        return self._pair.certificate.not_valid_after_utc.timestamp()
+
+    @property
     def snapshot(self) -> CertificateSnapshot:
         """The files of the pair in use, including the key, for another process."""
         return CertificateSnapshot(self._files, self._stamps)

@@ -74,6 +74,7 @@ def supervise(
         sinks=OutputSinks(pass_on, complain, event_log.trouble),
         patience=watchdog,
         reload=None if certificate is None else certificate.reload,
+        figures=settings.metrics_listen is not None,
         new_rates=partial(rate_broker, settings.queue_dir, reactor, run_inline, event_log),
     )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -18,6 +18,10 @@ from mta.delivery.rates.journal import NoJournal
 from mta.workers.process import End, Launch, OutputSinks, WorkerProcess
 from mta.workers.shared_counts import COUNTED, CountsBroker
 from mta.workers.window_broker import WindowBroker
+
+if TYPE_CHECKING:
+    from mta.metrics.metric import Samples
+    from mta.workers.figures import WorkersFigures
 
 # Checks of the heartbeats in the time that a worker may be silent.
 _CHECKS_PER_PATIENCE = 4
@@ -120,10 +124,11 @@ class Supervisor(Service):
         reload: Callable[[], object] | None = None,
         new_rates: Callable[[SendTo], RateBroker] | None = None,
         wall_clock: Callable[[], float] = time.time,
+        figures: bool = False,
     ) -> None:
         """`limits` are those of each destination; `reload` reads the files of the parent again.
 
-        `new_rates` returns the broker of the rates that rules set.
+        `new_rates` returns the broker of the rates that rules set. With `figures`, workers are asked for theirs.
 
         A worker that listens and sends no heartbeat for `patience` seconds is killed; None disables that.
         """
@@ -137,6 +142,7 @@ class Supervisor(Service):
         self._counts = CountsBroker(reactor.seconds, self._send)
         self._rates = (new_rates or partial(RateBroker, reactor, journal=NoJournal()))(self._send)
         self._workers: dict[int, WorkerProcess] = {}
+        self._figures = self._new_figures() if figures else None
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
         self._timers: dict[int, IDelayedCall] = {}
         self._watchdog: Watchdog | None = None
@@ -172,10 +178,14 @@ class Supervisor(Service):
             self._reload()
         self.tell_all("reload")
 
-    def tell_all(self, verb: str) -> None:
-        """Send a verb without arguments to all workers."""
+    def tell_all(self, verb: str, *arguments: object) -> None:
+        """Send a verb to all workers."""
         for worker in self._workers.values():
-            worker.channel.send(verb)
+            worker.channel.send(verb, *arguments)
+
+    async def samples(self) -> "Samples":
+        """Return the sum of the figures of all workers."""
+        return {} if self._figures is None else await self._figures.samples()
 
     def healthy(self) -> bool:
         """Whether every worker either sends heartbeats or has been killed in time."""
@@ -204,6 +214,15 @@ class Supervisor(Service):
             self._restart(worker.number, words, lived)
         self._check_end()
 
+    def _new_figures(self) -> "WorkersFigures":
+        from mta.workers.figures import WorkersFigures  # noqa: PLC0415
+
+        def ask(verb: str, *arguments: object) -> None:
+            for worker in self._listening():
+                worker.channel.send(verb, *arguments)
+
+        return WorkersFigures(self._reactor, ask, lambda: len(self._listening()))
+
     def _listening(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers.values() if worker.listens]
 
@@ -220,6 +239,8 @@ class Supervisor(Service):
         self._timers.pop(number, None)
         handlers = self._broker.handlers(number, self._wall_clock) | self._rates.handlers(number)
         handlers[COUNTED] = partial(self._counted, number)
+        if self._figures is not None:
+            handlers |= self._figures.handlers(number)
         worker = WorkerProcess(number, self, self._sinks, self._reactor, handlers)
         try:
             self._launch.start(self._reactor, worker)

@@ -11,7 +11,8 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.error import ReactorNotRunning
@@ -20,12 +21,13 @@ from twisted.logger import globalLogBeginner
 
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.parts.context import RelayContext
+from mta.daemon.parts.metrics import new_counters, new_event_log
 from mta.daemon.process_end import Signals, fail, ignore_signals
 from mta.daemon.relay import Relay, read_keys, read_users
 from mta.delivery.destinations.window import window_limits
 from mta.delivery.rates.leave import Leaves
 from mta.dkim.keyring import DkimKeyError
-from mta.event_log.lines import FORMATS
+from mta.event_log.lines import FORMATS, Render
 from mta.event_log.log import EventLog
 from mta.event_log.output import Output, TwistedObserver
 from mta.inbound.sockets.balance import Balance
@@ -42,6 +44,9 @@ from mta.workers.handover import Handover, HandoverError, read_handover
 from mta.workers.shared_counts import SharedCounts
 from mta.workers.shared_rules import SharedRules
 from mta.workers.window_client import SharedWindows
+
+if TYPE_CHECKING:
+    from mta.metrics.counters import Counters
 
 
 class QuietEventLog(EventLog):
@@ -68,8 +73,10 @@ class Worker(MultiService):
         shared_rules: SharedRules,
         event_log: EventLog,
         reactor: Any,
+        counters: "Counters | None" = None,
     ) -> None:
         super().__init__()
+        self._counters = counters
         self._number = number
         self._ids = ids
         self._handover = handover
@@ -107,13 +114,21 @@ class Worker(MultiService):
             rate_counts=counts.counts,
             new_leave=leaves.new,
             balance=self._balance,
+            counters=self._counters,
         )
         relay = Relay(context)
         relay.setServiceParent(self)
         super().startService()
         self.channel.handlers["reload"] = relay.reload
+        if self._counters is not None:
+            self._answer_figures(relay)
         Signals(self._reactor, stop=self.stop, reload=relay.reload, notice=self._event_log.notice).install()
         relay.ready.addCallback(self._ready)
+
+    def _answer_figures(self, relay: Relay) -> None:
+        from mta.workers.figures import FIGURES, answer_figures  # noqa: PLC0415
+
+        self.channel.handlers[FIGURES] = partial(answer_figures, relay.samples, self.channel.send)
 
     def stopService(self) -> Any:
         """Stop the heartbeats and the relay."""
@@ -179,8 +194,10 @@ def main(arguments: Sequence[str]) -> None:
     render = FORMATS[handover.settings.log_format]
     output = Output(1, reactor, render)
     output.open()
-    globalLogBeginner.beginLoggingTo([TwistedObserver(EventLog(output.write, time.time, render), output.flush)])
-    event_log = (EventLog if number == 1 else QuietEventLog)(output.write, time.time, render, flush=output.flush)
+    counters = new_counters(handover.settings)
+    loud = new_event_log(counters, output, time.time, render)
+    globalLogBeginner.beginLoggingTo([TwistedObserver(loud, output.flush)])
+    event_log = loud if number == 1 else _quiet(counters, output, render)
     listening = [
         ListeningSocket(socket.socket(fileno=descriptor), rule)
         for descriptor, rule in zip(sockets, handover.rules, strict=True)
@@ -194,6 +211,7 @@ def main(arguments: Sequence[str]) -> None:
         shared_rules=SharedRules(rules),
         event_log=event_log,
         reactor=reactor,
+        counters=counters,
     )
     open_channel(reactor, socket.socket(fileno=channel), worker.channel)
     try:
@@ -203,6 +221,17 @@ def main(arguments: Sequence[str]) -> None:
     reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
     reactor.run()
     output.close()
+
+
+def _quiet(counters: "Counters | None", output: Output, render: Render) -> EventLog:
+    if counters is None:
+        return QuietEventLog(output.write, time.time, render, flush=output.flush)
+    from mta.metrics.counting import CountingEventLog  # noqa: PLC0415
+
+    class QuietCountingEventLog(QuietEventLog, CountingEventLog):
+        """The event log of such a worker if metrics are on."""
+
+    return QuietCountingEventLog(output.write, time.time, render, counters=counters, flush=output.flush)
 
 
 def _ignore(_: str) -> None:

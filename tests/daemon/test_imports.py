@@ -9,9 +9,11 @@ from harness.daemon import ROOT
 NOT_NEEDED = (
     "mta.config.rules.rule_reader",
     "mta.https.client",
+    "mta.metrics.counters",
     "mta.oauth.token_source",
     "mta.rules.acl",
     "mta.rules.rewriting",
+    "prometheus_client",
     "tomllib",
     "twisted.web",
 )

@@ -1,5 +1,6 @@
 """The context of a relay."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from mta.users.users import Users
 
 if TYPE_CHECKING:
     from mta.delivery.rates.leave import NewLeave
+    from mta.metrics.counters import Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,9 @@ class RelayContext:
     new_leave: "NewLeave | None" = None
     #: Given if other processes accept connections from the same sockets.
     balance: Balance | None = None
+    #: Given if the relay counts what it does.
+    counters: "Counters | None" = None
+    wall_clock: Callable[[], float] = time.time
 
     def in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         """Run work that may block in the reactor's thread pool."""

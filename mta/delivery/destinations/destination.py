@@ -74,6 +74,11 @@ class Destination:
         return len(self._pool.busy)
 
     @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._pool.busy) + len(self._pool.idle)
+
+    @property
     def connected(self) -> bool:
         """Whether a connection is open."""
         return bool(self._pool.busy or self._pool.idle)

@@ -1,0 +1,213 @@
+"""Builds the parts that count, ask and serve the figures of a relay, if METRICS_LISTEN is set.
+
+The modules that only these parts need are imported by the functions here, so that a relay without metrics lacks them.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+
+from mta.config.settings import Settings
+from mta.event_log.lines import Render
+from mta.event_log.log import EventLog
+from mta.event_log.output import Output
+from mta.inbound.sockets.ports import NoSuchProtocol, bind
+
+if TYPE_CHECKING:
+    from mta.daemon.parts.context import RelayContext
+    from mta.delivery.service import DeliveryService
+    from mta.inbound.listener import SmtpServerFactory
+    from mta.metrics.counters import Counters
+    from mta.metrics.metric import Samples
+    from mta.metrics.queue_figures import QueueFigures
+    from mta.oauth.token_source import TokenSource
+    from mta.queue.sqlite.queue import SqliteQueue
+
+_SETTING = "METRICS_LISTEN"
+
+
+class FiguresSource(Protocol):
+    """A relay whose figures can be asked: one process, or a parent and its workers."""
+
+    async def samples(self) -> "Samples":
+        """Return all figures."""
+
+    def healthy(self) -> bool:
+        """Return whether every process that accepts mail gives signs of life."""
+
+
+def new_counters(settings: Settings) -> "Counters | None":
+    """Return the counters of this process, or None if metrics are off."""
+    if settings.metrics_listen is None:
+        return None
+    from mta.metrics.counters import Counters  # noqa: PLC0415
+
+    return Counters()
+
+
+def new_event_log(
+    counters: "Counters | None", output: Output, wall_clock: Callable[[], float], render: Render
+) -> EventLog:
+    """Return the event log of this process, which counts its events if there are counters."""
+    if counters is None:
+        return EventLog(output.write, wall_clock, render, flush=output.flush)
+    from mta.metrics.counting import CountingEventLog  # noqa: PLC0415
+
+    return CountingEventLog(output.write, wall_clock, render, counters=counters, flush=output.flush)
+
+
+def metrics_sockets(settings: Settings) -> list[socket.socket]:
+    """Bind METRICS_LISTEN. Raises PortError."""
+    if settings.metrics_listen is None:
+        return []
+    address, port = settings.metrics_listen
+    if address:
+        return [bind(address, port, _SETTING, port_setting=_SETTING)]
+    sockets = [bind("0.0.0.0", port, _SETTING, port_setting=_SETTING)]  # noqa: S104  what the setting says
+    if settings.ipv6:
+        try:
+            sockets.append(bind("::", port, _SETTING, port_setting=_SETTING))
+        except NoSuchProtocol:
+            return sockets
+    return sockets
+
+
+@dataclass(frozen=True, slots=True)
+class AskedParts:
+    """The parts of a relay that are asked at a scrape."""
+
+    queue: "QueueFigures"
+    listener: "SmtpServerFactory"
+    delivery: "DeliveryService"
+    tokens: "TokenSource | None"
+
+
+class RelayFigures:
+    """All figures of one relay process."""
+
+    def __init__(self, context: "RelayContext", counters: "Counters", parts: AskedParts) -> None:
+        self._context = context
+        self._counters = counters
+        self._parts = parts
+        self._started = context.wall_clock()
+
+    async def samples(self) -> "Samples":
+        """Return the present figures."""
+        from mta.metrics.gauges import process_samples  # noqa: PLC0415
+
+        of_queue = await self._parts.queue.samples()
+        return {
+            **self._counters.samples(),
+            **of_queue,
+            **self._of_parts(),
+            **self._expiries(),
+            **process_samples(self._started),
+        }
+
+    def _of_parts(self) -> "Samples":
+        from mta.metrics.gauges import DestinationFigures, destination_samples  # noqa: PLC0415
+
+        listener, delivery = self._parts.listener, self._parts.delivery
+        found = (
+            DestinationFigures(each.name, each.waiting, each.connections, each.blocked is not None, each.throttled)
+            for each in delivery.destinations()
+        )
+        return {
+            **destination_samples(found),
+            ("client_connections", ()): listener.entered,
+            ("clients_turned_away", ()): listener.turned_away,
+            ("connections", ("in",)): listener.connections,
+        }
+
+    def _expiries(self) -> "Samples":
+        samples: Samples = {}
+        if self._context.certificate is not None:
+            samples["certificate_expiry_timestamp_seconds", ()] = self._context.certificate.ends
+        tokens = self._parts.tokens
+        expires = None if tokens is None else tokens.expires
+        if expires is not None:
+            samples["token_expiry_timestamp_seconds", ()] = expires
+        return samples
+
+
+def relay_figures(
+    context: "RelayContext",
+    queue: "SqliteQueue",
+    listener: "SmtpServerFactory",
+    delivery: "DeliveryService",
+    tokens: "TokenSource | None",
+) -> RelayFigures | None:
+    """Return the figures of a relay, or None if metrics are off."""
+    if context.counters is None:
+        return None
+    from mta.metrics.queue_figures import QueueFigures  # noqa: PLC0415
+
+    of_queue = QueueFigures(queue, context.reactor, context.wall_clock)
+    return RelayFigures(context, context.counters, AskedParts(of_queue, listener, delivery, tokens))
+
+
+class MetricsServer(Service):
+    """Serves the figures of a relay on its sockets."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        counted: FiguresSource,
+        output: Output,
+        reactor: Any,
+        counters: "Counters | None" = None,
+    ) -> None:
+        """`counters` are those of this process if `counted` does not include it."""
+        self._started = time.time()
+        self._sockets = sockets
+        self._counted = counted
+        self._counters = counters
+        self._output = output
+        self._reactor = reactor
+        self._ports: list[IListeningPort] = []
+        #: Whether the relay listens for mail.
+        self.listening = False
+
+    def startService(self) -> None:
+        """Begin to answer."""
+        from mta.metrics.exposition import expose  # noqa: PLC0415
+        from mta.metrics.health import Answers  # noqa: PLC0415
+        from mta.metrics.server import metrics_factory  # noqa: PLC0415
+
+        super().startService()
+        factory = metrics_factory(Answers(self, expose), self._reactor)
+        for each in self._sockets:
+            self._ports.append(self._reactor.adoptStreamPort(each.fileno(), each.family, factory))
+            each.close()
+
+    def stopService(self) -> "Deferred[Any]":
+        """Answer no more."""
+        super().stopService()
+        ports, self._ports = self._ports, []
+        return gatherResults([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
+
+    async def samples(self) -> "Samples":
+        """Return all figures of the relay."""
+        from mta.metrics.gauges import process_samples  # noqa: PLC0415
+        from mta.metrics.metric import merged  # noqa: PLC0415
+        from mta.metrics.table import METRICS  # noqa: PLC0415
+
+        samples = await self._counted.samples()
+        if self._counters is not None:
+            own = {**self._counters.samples(), **process_samples(self._started)}
+            samples = merged((samples, own), METRICS)
+        return {**samples, ("log_lines_dropped", ()): self._output.dropped}
+
+    def healthy(self) -> bool:
+        """Return whether every process that accepts mail gives signs of life."""
+        return self._counted.healthy()
+
+    def ready(self) -> bool:
+        """Return whether the relay listens for mail and is not about to stop."""
+        return self.listening and bool(self.running)
