@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mta.dns.answers import Resolver
 from mta.dns.cache import SingleFlight, TtlCache
+from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.direct import DirectRouting
 from mta.routing.nat64 import Nat64
@@ -28,6 +29,7 @@ _ALL = " "
 CarriageOf: TypeAlias = Callable[[str, str, tuple[str, ...]], "Carriage | None"]
 # Where mail goes: to the MX hosts of a domain, or to a smarthost.
 _Way: TypeAlias = str | Smarthost
+_Found = TypeVar("_Found", Routing, Routing | None)
 # The key of a plan: its way, _ALL for the smarthost of the settings, or with a carriage by the recipient's domain that
 # domain as well.
 _Key: TypeAlias = _Way | tuple[str, _Way]
@@ -76,7 +78,7 @@ class MailRouter:
             return self._plans.get(self._shared_key or domain)
         if isinstance(choice, Discard | Fail):
             return choice
-        return self._plans.get(self._key(domain, self._way(domain, choice)))
+        return _of_choice(self._plans.get(self._key(domain, self._way(domain, choice))), choice)
 
     async def resolve(self, domain: str, choice: RouteChoice | None = None) -> Routing:
         """Return the routing, with DNS look-ups if needed; equal hosts are in a new random order."""
@@ -86,7 +88,7 @@ class MailRouter:
             return choice
         way = self._way(domain, choice)
         key = self._key(domain, way)
-        return await self._running.run(key, lambda: self._resolve(domain, way, key))
+        return _of_choice(await self._running.run(key, lambda: self._resolve(domain, way, key)), choice)
 
     def _way(self, domain: str, choice: RouteChoice | None) -> _Way:
         """Return where mail for a domain goes by a choice, or without one."""
@@ -117,6 +119,14 @@ class MailRouter:
 
     async def _ask(self, way: _Way) -> Decision:
         return await (self._direct.resolve(way) if isinstance(way, str) else self._by_smarthost.resolve(way))
+
+
+def _of_choice(routing: _Found, choice: RouteChoice | None) -> _Found | TryLater:
+    """Return a routing; mail waits for the operator if the domain that a rule names in `mx` takes no mail."""
+    if isinstance(routing, Failed) and isinstance(choice, MxOf) and choice.domain:
+        text = f"{routing.text}: correct mx in the rule"
+        return TryLater(text, status=f"4{routing.status[1:]}", kind=ErrorKind.DNS)
+    return routing
 
 
 def _carried(plan: Plan, carriage: "Carriage", rules: RouterRules) -> Routing:

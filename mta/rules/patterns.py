@@ -105,6 +105,8 @@ def _read_parts(text: str) -> tuple[Pieces, Pieces]:
         if "." not in text and not text.startswith("["):
             raise ValueError(f"write {shown}@* if it is a local part, *@{shown} if it is a domain")
         return ANY, _read_domain(text)
+    if not local:
+        raise ValueError(f"there is nothing before the @; write *@{printable(domain)} for a domain")
     if local == "*":
         return ANY, _read_domain(domain)
     # The domain is read apart, because it may have wildcards; a local part may have them anyway.

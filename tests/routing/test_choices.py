@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from mta.message.outcome import TryLater
+from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.carriage import Carriage
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.private_addresses import OwnSockets
@@ -58,6 +58,18 @@ class TestChoices(ChoiceCase):
         assert router.cached("elsewhere.test", MxOf("nomx.test")) is plan
         assert router.cached("nomx.test") is plan
         assert router.cached("gone.invalid") is None
+
+    def test_mail_waits_if_the_domain_that_a_rule_names_takes_no_mail(self) -> None:
+        router = self.make()
+        for domain in ("example.test", "gone.invalid"):
+            routing = self.chosen(router, domain, MxOf("gone.invalid"))
+            assert routing == router.cached(domain, MxOf("gone.invalid"))
+            assert routing == TryLater(
+                "domain gone.invalid does not exist: correct mx in the rule", status="4.1.2", kind=ErrorKind.DNS
+            )
+        # A recipient's own domain fails, with and without a rule.
+        for choice in (None, MxOf()):
+            assert isinstance(self.chosen(router, "gone.invalid", choice), Failed)
 
     def test_a_domain_goes_to_a_smarthost_with_its_login_and_place(self) -> None:
         for smarthost in (None, DEFAULT):

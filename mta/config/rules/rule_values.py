@@ -96,6 +96,12 @@ class ValueReader:
         networks = self._items.read(entry.name, others, _network)
         return ClientCondition(TrustList(tuple(networks)), TRUSTED in words, STRANGER in words)
 
+    def recipients(self, entry: TableEntry, items: list[PlacedItem]) -> RecipientCondition:
+        """Return the condition on a recipient. Raises RuleValueError for the null sender, which no recipient is."""
+        if any(text == "<>" for text, _ in items):
+            raise RuleValueError("<> is the null sender, and no recipient; a rule on bounces asks for sender")
+        return RecipientCondition(self.addresses(entry, items))
+
     def domains(self, entry: TableEntry, items: list[PlacedItem]) -> RecipientCondition:
         """Return the condition on the domain of a recipient."""
         return RecipientCondition(self._patterns(entry, items, _domain_pattern, AddressPatterns))
@@ -150,7 +156,7 @@ _MAKERS: dict[str, Callable[[ValueReader, TableEntry, list[PlacedItem]], Conditi
     "login": lambda reader, entry, items: LoginCondition(reader.texts(entry, items)),
     "helo": lambda reader, entry, items: HeloCondition(reader.texts(entry, items)),
     "sender": lambda reader, entry, items: SenderCondition(reader.addresses(entry, items)),
-    "recipient": lambda reader, entry, items: RecipientCondition(reader.addresses(entry, items)),
+    "recipient": ValueReader.recipients,
     "header": ValueReader.header,
     "over": ValueReader.over,
     "host": lambda reader, entry, items: HostCondition(reader.texts(entry, items)),

@@ -222,6 +222,7 @@ def test_a_list_has_one_place_and_names_no_other() -> None:
         ),
         ("name = 5", 'name: 5 is no text of 1 to 100 printable characters, name = "staff"'),
         ("login = '^(a'", "login: '^(a'"),
+        ("recipient = ['a.test', '<>']", "recipient: <> is the null sender, and no recipient"),
     ],
 )
 def test_each_mistake_of_a_key_is_told_with_its_line(line: str, words: str) -> None:
