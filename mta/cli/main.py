@@ -60,8 +60,8 @@ def _discard_output() -> None:
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"mta.cli.{name}" for name in ("dkim", "health", "oauth", "queue", "user")}
-    | {"config": "mta.cli.config.command", "explain": "mta.cli.explain.command"}
+    modules={name: f"mta.cli.{name}" for name in ("dkim", "health", "oauth", "user")}
+    | {name: f"mta.cli.{name}.command" for name in ("config", "explain", "queue")}
     | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim.commands"),
 )
 @env_file_option

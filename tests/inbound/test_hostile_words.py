@@ -11,7 +11,7 @@ import unicodedata
 
 import pytest
 
-from mta.cli import render
+from mta.cli.queue import render
 from mta.delivery.local.mailboxes import _as_file
 from mta.delivery.local.maildir import Maildirs
 from mta.delivery.remote.commands import prepare_transaction

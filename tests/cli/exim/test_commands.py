@@ -12,8 +12,8 @@ from mta.cli.exim.commands import exim_lines
 from mta.cli.main import main
 from mta.queue.interface import Entry, QueueId
 from mta.queue.sqlite.queue import open_queue
-from tests.cli.test_queue import fill, listed
-from tests.cli.test_render import DONE, FRESH, NOON
+from tests.cli.queue.test_command import fill, listed
+from tests.cli.queue.test_render import DONE, FRESH, NOON
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 from harness.mail import mail
 from mta.blocking import run_inline
 from mta.cli.main import main
-from mta.cli.queue import queue_directory
+from mta.cli.queue.opening import queue_directory
 from mta.config.setting import SettingsError
 from mta.daemon.control import SOCKET_NAME, ControlService, operator_name
 from mta.message.outcome import Delivered, TryLater
@@ -99,6 +99,7 @@ def test_a_list_for_programs_is_one_json_array(tmp_path: Path, ids: list[QueueId
         "host": "mx.b.test[192.0.2.1]:25",
         "dkim": None,
         "finished": None,
+        "attempts_made": [],
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from mta.config.sources.exim import write_size
 from mta.message.dates import short_timestamp
-from mta.queue.interface import Entry, Ledger, RecipientState, Status, Summary
+from mta.queue.interface import AttemptRecord, Entry, Ledger, RecipientState, Status, Summary
 
 JsonObject = dict[str, object]
 
@@ -26,6 +26,13 @@ def entry_object(entry: Entry, waits_for: str | None = None) -> JsonObject:
         "size": entry.size,
         "created": time_text(entry.created),
         "client": entry.client,
+        "login": entry.login or None,
+        "tls": entry.tls or None,
+        "message_id": entry.message_id or None,
+        "subject": entry.subject or None,
+        "from": entry.author or None,
+        "report_of": entry.report_of,
+        "reports": list(entry.reports),
         "held": entry.held,
         "held_since": time_text(entry.held_since),
         "in_delivery": entry.claimed,
@@ -46,7 +53,12 @@ def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
         "host": state.host,
         "dkim": state.signed_by or None,
         "finished": time_text(state.finished),
+        "attempts_made": [_attempt_object(attempt) for attempt in state.attempts_made],
     }
+
+
+def _attempt_object(attempt: AttemptRecord) -> JsonObject:
+    return {**asdict(attempt), "time": time_text(attempt.time)}
 
 
 def _next_attempt(state: RecipientState, entry: Entry) -> float | None:
@@ -74,6 +86,19 @@ def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
     for recipient in entry.recipients:
         if finished or recipient.status is Status.WAITING:
             yield f"    {_recipient_line(recipient, entry)}"
+
+
+def found_lines(entry: Entry) -> Iterator[str]:
+    """Yield a line for a message that was found, with its subject, and an indented line for each recipient."""
+    yield one_line(entry)
+    for recipient in entry.recipients:
+        yield f"    {_recipient_line(recipient, entry)}"
+
+
+def one_line(entry: Entry) -> str:
+    """Return the line about a message in a list of messages that were found."""
+    words = [entry.id, time_text(entry.created), f"{_about(entry.size):>6}", f"<{entry.sender}>", _state(entry)]
+    return "  ".join(filter(None, (*words, entry.subject and f'"{entry.subject}"')))
 
 
 def closing_lines(summary: Summary, days: float, *, listed: bool, all: bool) -> Iterator[str]:
@@ -118,6 +143,17 @@ def show_lines(entry: Entry, waits_for: str = "") -> Iterator[str]:
     yield f"id: {entry.id}"
     yield f"sender: <{entry.sender}>"
     yield f"client: {entry.client or 'this relay'}"
+    for name, text in (
+        ("login", entry.login),
+        ("tls", entry.tls),
+        ("message-id", entry.message_id),
+        ("subject", entry.subject),
+        ("from", entry.author),
+        ("report of", entry.report_of or ""),
+        ("reports", " ".join(entry.reports)),
+    ):
+        if text:
+            yield f"{name}: {text}"
     yield f"size: {entry.size}"
     yield f"created: {time_text(entry.created)}"
     yield f"held: {_since('yes,', entry.held_since) if entry.held else 'no'}"
@@ -128,6 +164,15 @@ def show_lines(entry: Entry, waits_for: str = "") -> Iterator[str]:
         yield "report: its failure was not reported"
     for recipient in entry.recipients:
         yield f"recipient: {_recipient_line(recipient, entry)}"
+        for attempt in recipient.attempts_made:
+            yield f"    {_attempt_line(attempt)}"
+
+
+def _attempt_line(attempt: AttemptRecord) -> str:
+    took = f"{attempt.waited + attempt.transfer:.1f} s"
+    how = ", ".join(filter(None, (took, attempt.tls)))
+    said = ": ".join(filter(None, (attempt.host, attempt.reply)))
+    return f"{time_text(attempt.time)}  {said} ({how})"
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

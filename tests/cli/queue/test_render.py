@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mta.cli.render import closing_lines, entry_object, list_lines, show_lines, summary_lines, time_text
+from mta.cli.queue.render import closing_lines, entry_object, list_lines, show_lines, summary_lines, time_text
 from mta.queue.interface import Entry, Ledger, QueueId, RecipientState, Status, Summary
 
 NOON = 1_795_348_800.0
@@ -33,6 +33,13 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
         "size": 4321,
         "created": "2026-11-22T12:00:00Z",
         "client": "127.0.0.1",
+        "login": None,
+        "tls": None,
+        "message_id": None,
+        "subject": None,
+        "from": None,
+        "report_of": None,
+        "reports": [],
         "held": False,
         "held_since": None,
         "in_delivery": False,
@@ -48,6 +55,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "host": "mx.b.test[192.0.2.1]:25",
                 "dkim": None,
                 "finished": None,
+                "attempts_made": [],
             },
             {
                 "address": "eve@b.test",
@@ -58,6 +66,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "host": "",
                 "dkim": None,
                 "finished": None,
+                "attempts_made": [],
             },
             {
                 "address": "zoe@c.test",
@@ -68,6 +77,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "host": "mx.c.test[192.0.2.2]:25",
                 "dkim": None,
                 "finished": "2026-11-22T12:00:01Z",
+                "attempts_made": [],
             },
         ],
     }

@@ -1,0 +1,1 @@
+"""`smtprelay queue`: shows and changes the queues of all workers."""

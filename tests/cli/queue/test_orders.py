@@ -1,0 +1,110 @@
+"""Orders on messages that conditions find, and `queue bounce`, on real queue files."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.mail import mail
+from mta.cli.main import main
+from mta.cli.queue.orders import EXAMPLES, LINES
+from mta.queue.interface import Query, QueueId, Status
+from tests.cli.queue.test_command import NOW, opened, result, run
+
+
+def fill(directory: Path, count: int) -> list[QueueId]:
+    queue = opened(directory)
+    mails = [mail(f"r{number}@b.test") for number in range(count)] + [mail("other@c.test")]
+    for new in mails:
+        result(queue.add(new, NOW, due=NOW + 900))
+    result(queue.close())
+    return [new.id for new in mails]
+
+
+def asked(directory: Path, answer: str, *words: str) -> Result:
+    return CliRunner().invoke(main, ["queue", *words], env={"QUEUE_DIR": str(directory)}, input=answer)
+
+
+def held(directory: Path) -> list[QueueId]:
+    queue = opened(directory)
+    entries = result(queue.find(Query()))
+    result(queue.close())
+    return [entry.id for entry in entries if entry.held]
+
+
+def test_an_order_shows_the_count_and_ten_examples_and_asks(tmp_path: Path) -> None:
+    ids = fill(tmp_path, 12)
+    refused = asked(tmp_path, "n\n", "hold", "--to", "*@b.test")
+    assert refused.exit_code == 1
+    lines = refused.stdout.splitlines()
+    assert lines[0] == "hold: 12 messages"
+    assert [line.split()[0] for line in lines[1 : EXAMPLES + 1]] == ids[:EXAMPLES]
+    assert lines[EXAMPLES + 1] == "  and 2 more"
+    assert lines[EXAMPLES + 2].startswith("hold these 12 messages? [y/N]")
+    assert refused.stderr.endswith("smtprelay: nothing is changed\n")
+    assert held(tmp_path) == []
+    assert asked(tmp_path, "y\n", "hold", "--to", "*@b.test").stdout.endswith("12 messages: held\n")
+    assert held(tmp_path) == ids[:12]
+
+
+def test_a_dry_run_changes_nothing_and_yes_does_not_ask(tmp_path: Path) -> None:
+    ids = fill(tmp_path, 3)
+    dry = run(tmp_path, "queue", "remove", "--domain", "b.test", "--dry-run")
+    assert (dry.exit_code, dry.stdout.splitlines()[0], len(dry.stdout.splitlines())) == (0, "remove: 3 messages", 4)
+    assert run(tmp_path, "queue", "remove", ids[0], "--dry-run").stdout.startswith("remove: 1 message\n")
+    assert held(tmp_path) == []
+    done = run(tmp_path, "queue", "hold", "--domain", "c.test", "--yes")
+    assert (done.exit_code, done.stdout.splitlines()[-2:]) == (0, [f"{ids[3]} held", "1 message: held"])
+    assert run(tmp_path, "queue", "release", "--status", "failed").stdout == "release: 0 messages\n"
+
+
+def test_many_messages_are_told_by_their_count(tmp_path: Path) -> None:
+    fill(tmp_path, LINES + 5)
+    lines = run(tmp_path, "queue", "retry", "--domain", "b.test", "--yes").stdout.splitlines()
+    assert sum(line.endswith(" is due now") for line in lines) == LINES + 1
+    assert lines[-1] == f"{LINES + 5} messages: is due now"
+
+
+def test_mail_that_comes_after_the_count_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = fill(tmp_path, 2)
+    more: list[QueueId] = []
+
+    def answer(_question: str) -> bool:
+        more.extend(fill(tmp_path, 1))
+        run(tmp_path, "queue", "remove", ids[0])
+        return True
+
+    monkeypatch.setattr("click.confirm", answer)
+    done = run(tmp_path, "queue", "hold", "--domain", "b.test")
+    assert done.exit_code == 0
+    assert done.stderr == "smtprelay: 1 message had left the queue meanwhile\n"
+    assert held(tmp_path) == [ids[1]]
+
+
+@pytest.mark.parametrize("words", [[], ["0gqw5z6cn4j0y", "--to", "x"], ["--all", "--to", "x"]])
+def test_an_order_without_a_clear_aim_is_refused(tmp_path: Path, words: list[str]) -> None:
+    fill(tmp_path, 1)
+    for order in ("retry", "hold", "release"):
+        assert run(tmp_path, "queue", order, *words).exit_code == 2
+    assert run(tmp_path, "queue", "bounce").exit_code == 2
+    assert run(tmp_path, "queue", "remove", "--all").exit_code == 2
+
+
+def test_a_message_is_returned_to_its_sender_with_a_report(tmp_path: Path) -> None:
+    ids = fill(tmp_path, 1)
+    queue = opened(tmp_path)
+    silent = mail("nobody@b.test", sender=None)
+    result(queue.add(silent, NOW))
+    result(queue.close())
+    done = run(tmp_path, "queue", "bounce", ids[0], silent.id)
+    assert (done.exit_code, done.stdout.count(" returned to its sender")) == (0, 2)
+    assert done.stderr == "smtprelay: no report: 1 message without a sender that wants one\n"
+    queue = opened(tmp_path)
+    (entry,) = result(queue.find(Query([ids[0]], finished=True, details=True)))
+    (report,) = result(queue.find(Query(entry.reports)))
+    text = result(queue.content(report.id)).decode()
+    result(queue.close())
+    assert [state.status for state in entry.recipients] == [Status.FAILED]
+    assert (report.sender, [state.address for state in report.recipients]) == ("", ["alice@a.test"])
+    assert "returned to the sender by the operator of this relay" in " ".join(text.split())
+    assert (report.report_of, entry.unreported) == (ids[0], False)
