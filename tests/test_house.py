@@ -310,7 +310,6 @@ MAY_IMPORT = {
         "mta.cli.errors",
         "mta.cli.explain",
         "mta.cli.queue",
-        "mta.cli.render",
         "mta.config",
         "mta.daemon.control",
         "mta.delivery.replies",

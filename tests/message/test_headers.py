@@ -172,7 +172,7 @@ def test_only_whole_names_at_the_start_of_a_line_count() -> None:
         (b"Subject: a b \r\n", b"a b"),
         (b"X-Subject: x\r\nsubject:a\r\nSubject: b\r\n", b"a"),
         (b"To: x\r\n Subject: y\r\nSUBJECT \t: a\r\n\tb\r\n c\r\nTo: y\r\n", b"a\tb c"),
-        (b"Subject : first\r\nSubject: second\r\n", b"first"),
+        (b"Subject : only\r\nTo: x\r\n", b"only"),
         (b"Subject-X: a\r\nSubject: b\r\n", b"b"),
         (b"Subject: a\r\n b\r\n", b"a b"),
         (b"Subject:", b""),

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from mta.cli import render
 from mta.cli.explain.message.page import MessagePage, RecipientPart
 from mta.cli.explain.render import carried_words, retry_lines, retry_object, route_object, route_words, transport_object
+from mta.cli.queue import render
 from mta.queue.interface import AttemptRecord
 from mta.retry_schedule import WARN_AFTER
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from mta.cli.main import main
 from mta.queue.interface import QueueId
-from tests.cli.test_queue import fill
+from tests.cli.queue.test_command import fill
 
 SETTINGS = {"MAILNAME": "relay.example.test", "NET_DEV": "none0", "PORT": "2525"}
 
