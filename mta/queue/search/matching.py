@@ -11,7 +11,8 @@ from mta.queue.entries import Entry, RecipientState, Status
 from mta.queue.ids import created
 from mta.queue.search.conditions import Conditions, State
 
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+#: Makes ASCII letters lower case.
+LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 #: The condition on the sender that the null sender meets.
 NULL_SENDER = "<>"
@@ -77,8 +78,8 @@ def state_of(recipient: RecipientState, *, held: bool) -> State:
 
 def fits(pattern: str, text: str, *, part: bool = False) -> bool:
     """Return whether a text, or a `part` of it, has the form of a pattern. The time is linear in both."""
-    pieces = pattern.translate(_LOWER).split("*")
-    text = text.translate(_LOWER)
+    pieces = pattern.translate(LOWER).split("*")
+    text = text.translate(LOWER)
     if part:
         pieces = ["", *pieces, ""]
     first, *others = pieces

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mta.queue.entries import Query
 from mta.queue.ids import first_number, prefix_range, to_number
 from mta.queue.search.conditions import Conditions, State
-from mta.queue.search.matching import NULL_SENDER
+from mta.queue.search.matching import LOWER, NULL_SENDER
 from mta.queue.sqlite.rows import ids_json, known_numbers
 
 _ESCAPED = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_", "*": "%"})
@@ -120,6 +120,10 @@ def _add_recipient(where: _Where, wanted: Conditions) -> None:
     if wanted.states:
         one.add(f"({' OR '.join(_OF_STATE[state] for state in wanted.states)})")
     if wanted.recipient:
+        domain = wanted.recipient.rpartition("@")[2]
+        if "@" in wanted.recipient and "*" not in domain:
+            # Half the time of the comparison of whole addresses.
+            one.add("r.domain = ?", domain.translate(LOWER))
         one.add(f"{_ADDRESS} {_LIKE}", like(wanted.recipient))
     if wanted.domain:
         one.add(f"r.domain {_LIKE}", like(wanted.domain))

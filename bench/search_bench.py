@@ -1,0 +1,118 @@
+"""Measure an operator's searches on a queue file with a long history.
+
+Usage: python -m bench.search_bench [--directory DIR] [--messages N] [--days N]
+
+The history is spread evenly over the days. Each message has one recipient in one of 500 domains, and one in a hundred
+has failed. A search is measured on a new connection, as a command has it, with the file in the page cache.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mta.blocking import run_inline
+from mta.queue.disk.queue_dir import FILE_NAME
+from mta.queue.interface import Query
+from mta.queue.search.conditions import Conditions, State
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
+from mta.queue.sqlite.schema import connect
+
+_HOUR = 3600.0
+_DAYS = 7.0
+
+_MESSAGES = """
+WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?1)
+INSERT INTO message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
+                     smtputf8, token, leased, finished, message_id, subject, author, tls)
+SELECT (CAST((?2 + n * ?3) * 1000000 AS INTEGER) << 10) + 7, ?2 + n * ?3, 4096, 0, 'sender' || (n % 1000), 'a.test',
+       '192.0.2.' || (n % 250), 'client.a.test', 'ESMTPS', '7BIT', 0, 1, 0, ?2 + n * ?3 + 1,
+       '20261129.' || n || '@client.a.test', 'Your invoice number ' || n || ' of this month',
+       'The Shop <sender' || (n % 1000) || '@a.test>', 'TLSv1.3 TLS_AES_256_GCM_SHA384'
+FROM numbers
+"""
+_RECIPIENTS = """
+INSERT INTO recipient (message_id, idx, local, domain, status, attempts, reply, host, finished)
+SELECT id, 0, 'user' || (n % 9973), 'dest' || (n % 500) || '.test',
+       CASE n % 101 WHEN 0 THEN 'failed' ELSE 'delivered' END, 1,
+       '250 2.0.0 Ok: queued as 4fT8k92Vz9z1', 'mx.dest.test[198.51.100.7]:25', finished
+FROM (SELECT id, finished, row_number() OVER (ORDER BY id) AS n FROM message) ORDER BY id
+"""
+
+
+def fill(directory: Path, messages: int, days: float, now: float) -> None:
+    """Make a queue whose history has messages of these days."""
+    result(open_queue(directory, run=run_inline, now=now).close())
+    connection = connect(directory / FILE_NAME)
+    connection.execute("PRAGMA synchronous = OFF")
+    span = days * 24 * _HOUR
+    connection.execute("BEGIN")
+    connection.execute(_MESSAGES, (messages, now - span, span / messages))
+    connection.execute(_RECIPIENTS)
+    connection.execute(
+        "UPDATE ledger SET accepted = ?1, failed = (SELECT count(*) FROM recipient WHERE status = 'failed'),"
+        " delivered = (SELECT count(*) FROM recipient WHERE status = 'delivered')",
+        (messages,),
+    )
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def result(waiting: object) -> object:
+    """Return the result of a Deferred that has fired."""
+    return getattr(waiting, "result", None)
+
+
+def searches(now: float) -> dict[str, tuple[Conditions, bool]]:
+    """Return the searches by name, each with its conditions, and whether it only counts."""
+    delivered = Conditions(recipient="*@dest7.test", states=(State.DELIVERED,), since=now - _HOUR)
+    everything = Conditions(recipient="*@dest7.test", states=(State.DELIVERED,))
+    return {
+        "--to '*@dest7.test' --status delivered --since 1h": (delivered, False),
+        "--to '*@dest7.test' --status delivered": (everything, False),
+        "--to '*@dest7.test' --status delivered --count": (everything, True),
+        "--to user7@dest999.test (no match)": (Conditions(recipient="user7@dest999.test"), False),
+        "--subject 'number 4711 ' --count": (Conditions(subject="number 4711 "), True),
+        "--message-id 20261129.4711@client.a.test": (Conditions(message_id="20261129.4711@client.a.test"), False),
+        "a bare word": (Conditions(words=("20261129.4711@",)), False),
+        "--status held": (Conditions(states=(State.HELD,)), False),
+    }
+
+
+def measured(directory: Path, search: Callable[[SqliteQueue], object], now: float) -> float:
+    """Return the seconds of a search on a queue that is opened for it."""
+    queue = open_queue(directory, run=run_inline, now=now, create=False, recover=False)
+    started = time.perf_counter()
+    search(queue)
+    taken = time.perf_counter() - started
+    queue.close()
+    return taken
+
+
+def main() -> None:
+    """Fill a queue and print the time of each search."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--days", type=float, default=_DAYS)
+    arguments = parser.parse_args()
+    now = time.time()
+    with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="smtprelay-search-") as folder:
+        directory = Path(folder) / "queue"
+        fill(directory, arguments.messages, arguments.days, now)
+        size = (directory / FILE_NAME).stat().st_size
+        print(f"{arguments.messages} messages of {arguments.days} days, {size >> 20} MiB")
+        for name, (conditions, only_count) in searches(now).items():
+            query = Query(finished=True, limit=100, conditions=conditions, newest_first=True)
+
+            def search(queue: SqliteQueue, conditions=conditions, query=query, only_count=only_count) -> object:
+                return queue.count(conditions, finished=True) if only_count else queue.find(query)
+
+            times = [measured(directory, search, now) for _ in range(3)]
+            print(f"{min(times) * 1000:8.1f} ms  {name}")
+
+
+if __name__ == "__main__":
+    main()
