@@ -11,9 +11,10 @@ from dkim.util import InvalidTagValueList, parse_tag_value
 
 from mta.config.settings import Settings
 from mta.dkim.keys import SigningKey, dns_record, public_tag, record_name
+from mta.doctor.lookups import zone_line
 
-# RFC 1035 section 3.3: a character-string.
-_STRING = 255
+__all__ = ["RecordVerdict", "judge_record", "new_key_lines", "spf_includes", "zone_line"]
+
 # The domains that large providers want their customers to include.
 _INCLUDES = {
     "gmail.com": "_spf.google.com",
@@ -29,12 +30,6 @@ class RecordVerdict(enum.Enum):
     MISSING = "missing"
     DIFFERS = "differs"
     UNKNOWN = "unknown"
-
-
-def zone_line(name: str, text: str, gap: str = " ") -> str:
-    """Return a TXT record as a line of a zone file, as strings separated by `gap`."""
-    strings = gap.join(f'"{text[start : start + _STRING]}"' for start in range(0, len(text), _STRING))
-    return f"{name}. IN TXT {strings}" if len(text) <= _STRING else f"{name}. IN TXT ( {strings} )"
 
 
 def new_key_lines(domain: str, key: SigningKey, settings: Settings) -> list[str]:
@@ -54,6 +49,12 @@ def _senders(settings: Settings) -> str:
     if settings.smarthost is None:
         return f"a:{settings.mailname}" if "." in settings.mailname else "mx"
     return _mechanisms(settings.smarthost.hosts)
+
+
+def spf_includes(hosts: Iterable[str]) -> tuple[str, ...]:
+    """Return the domains that the providers of these smarthosts want to be included in SPF, each once."""
+    found = (include for host in hosts for name, include in _INCLUDES.items() if host.endswith(f".{name}"))
+    return tuple(dict.fromkeys(found))
 
 
 def _of_rules(domain: str, settings: Settings) -> Iterator[str]:

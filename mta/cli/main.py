@@ -22,7 +22,7 @@ class LazyGroup(click.Group):
     """
 
     def __init__(self, *arguments: Any, modules: Mapping[str, str], **options: Any) -> None:
-        """`modules` has, by the name of each command, the module that defines it under the same name."""
+        """`modules` has, by the name of each command, the module that defines it under the same name, with _ for -."""
         super().__init__(*arguments, **options)
         self._modules = modules
 
@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
         """Import and return a command, or None if it does not exist."""
         if cmd_name not in self._modules:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(self._modules[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(self._modules[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -61,7 +61,7 @@ def _discard_output() -> None:
 @click.group(
     cls=LazyGroup,
     modules={name: f"mta.cli.{name}" for name in ("dkim", "health", "oauth", "user")}
-    | {name: f"mta.cli.{name}.command" for name in ("config", "explain", "queue")}
+    | {name: f"mta.cli.{name}.command" for name in ("config", "doctor", "explain", "queue")}
     | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim.commands"),
 )
 @env_file_option

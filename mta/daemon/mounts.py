@@ -30,12 +30,16 @@ class Mount:
 def volatility_notice(queue_dir: Path) -> str | None:
     """Return a line for the operator if the directory is lost with the container or at power off."""
     try:
-        mount = mount_of(queue_dir.resolve(), _MOUNTS.read_text("utf-8", "surrogateescape"))
+        mount, in_container = container_mount(queue_dir)
     except OSError:
         return None
-    return (
-        None if mount is None else mount_warning(mount, queue_dir, in_container=any(mark.exists() for mark in _MARKS))
-    )
+    return None if mount is None else mount_warning(mount, queue_dir, in_container=in_container)
+
+
+def container_mount(directory: Path) -> tuple[Mount | None, bool]:
+    """Return the mount that holds a directory, and whether this process runs in a container. Raises OSError."""
+    mount = mount_of(directory.resolve(), _MOUNTS.read_text("utf-8", "surrogateescape"))
+    return mount, any(mark.exists() for mark in _MARKS)
 
 
 def is_container_volume(queue_dir: Path) -> bool:

@@ -68,12 +68,12 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("id", required=False)
 def explain(id: str | None, dns: bool, as_json: bool, **described: Any) -> None:
-    """Explain a message of the queue or its history by its ID, or the decisions on a message that --from and --to
-    describe.
+    """Explain a message by its ID, or one that is only described.
 
-    An ID may be shortened while it is unique. Nothing is sent or changed. The exit status is 0. For a message that is
-    described it is 1 if the mail would be refused or returned for a recipient, and in any case 2 for a mistake in the
-    settings, the rules or the arguments.
+    An ID names a message of the queue or its history, and may be shortened while it is unique; --from and --to describe
+    another message. Nothing is sent or changed. The exit status is 0. For a message that is described it is 1 if the
+    mail would be refused or returned for a recipient, and in any case 2 for a mistake in the settings, the rules or the
+    arguments.
     """
     if id is not None:
         _check_alone(click.get_current_context())

@@ -1,0 +1,1 @@
+"""The commands `smtprelay doctor` and `smtprelay test-mail`."""

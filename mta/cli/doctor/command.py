@@ -1,0 +1,133 @@
+"""`smtprelay doctor`: checks all that makes mail arrive, and sends no mail."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import click
+
+from mta.cli.doctor.domain_facts import check_domains, signing_domains
+from mta.cli.doctor.relay_facts import relay_facts
+from mta.cli.doctor.remote import Runner, only_by_smarthost, remote_trials, run_in_reactor, smarthosts_of
+from mta.cli.doctor.render import as_lines, as_object
+from mta.cli.environment import current_environment
+from mta.cli.errors import command_errors
+from mta.config.settings import Settings, read_settings
+from mta.doctor.drivers.dns_questions import DnsQuestions
+from mta.doctor.drivers.host_facts import host_facts
+from mta.doctor.drivers.outgoing import outgoing_addresses, split_public
+from mta.doctor.findings import Finding, exit_status, failure
+from mta.doctor.host import check_host
+from mta.doctor.identity import IdentityFacts, check_identity
+from mta.doctor.lookups import is_address
+from mta.doctor.relay import check_relay
+from mta.doctor.remote_hosts import check_mx_hosts, check_smarthosts
+from mta.smtp.address import AddressError, parse_domain
+
+_THREADS = 16
+#: Domains of one run.
+MAX_DOMAINS = 20
+
+
+def _domains(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    if len(texts) > MAX_DOMAINS:
+        raise click.BadParameter(f"at most {MAX_DOMAINS} domains can be checked at once")
+    try:
+        return tuple(dict.fromkeys(parse_domain(text) for text in texts))
+    except AddressError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _addresses(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if not is_address(text):
+            raise click.BadParameter(f"{text!r} is not an IP address")
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The relay and the domains to check."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    #: The public addresses from which mail leaves, and those that the network translates.
+    addresses: tuple[str, ...]
+    private: tuple[str, ...]
+
+
+@click.command()
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...", callback=_domains)
+@click.option("--to", "destinations", multiple=True, callback=_domains, help="A domain whose MX hosts are tried.")
+@click.option(
+    "--address", "addresses", multiple=True, callback=_addresses, help="A public address that mail leaves from."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(domains: tuple[str, ...], destinations: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> None:
+    """Check all that makes mail arrive, and send no mail.
+
+    DOMAINs are those of senders. Each line is ok, a warning, a failure, or skipped; below it stand the remedy and DNS
+    records to add. The exit status is 0, 1 if there are warnings, and 2 for failures or mistakes in the settings.
+    """
+    findings = _findings(domains, destinations, addresses)
+    if as_json:
+        click.echo(json.dumps(as_object(findings), indent=1))
+    else:
+        for line in as_lines(findings):
+            click.echo(line)
+    raise click.exceptions.Exit(exit_status(findings))
+
+
+def _findings(domains: Sequence[str], destinations: Sequence[str], addresses: Sequence[str]) -> list[Finding]:
+    try:
+        with command_errors():
+            environ = current_environment()
+            settings = read_settings(environ)
+    except click.ClickException as error:
+        return [failure("relay/settings", line, "correct it") for line in error.message.splitlines()]
+    public, private = split_public(outgoing_addresses(ipv6=settings.ipv6))
+    subject = Subject(settings, environ, tuple(addresses) or public, () if addresses else private)
+    runner: Runner = click.get_current_context().obj or run_in_reactor
+    with ThreadPoolExecutor(_THREADS) as pool:
+        local = [pool.submit(_list, section) for section in _sections(subject, domains)]
+        trials = (
+            runner(remote_trials(settings, destinations, _ignore)) if _needs_reactor(settings, destinations) else None
+        )
+        remote = [
+            *check_smarthosts(trials.smarthosts if trials else []),
+            *check_mx_hosts(trials.mx_hosts if trials else [], by_smarthost=only_by_smarthost(settings)),
+        ]
+        found = [_result(future) for future in local]
+    return [finding for section in (found[0], remote, *found[1:]) for finding in section]
+
+
+def _sections(subject: Subject, domains: Sequence[str]) -> list[Callable[[], Iterable[Finding]]]:
+    """Return the checks that need no reactor, which run in parallel; identity comes first."""
+    settings = subject.settings
+    look_up = DnsQuestions(settings.dns_servers)
+    by_smarthost = only_by_smarthost(settings)
+    identity = IdentityFacts(settings.mailname, subject.addresses, subject.private, by_smarthost)
+    named = tuple(domains) or signing_domains(settings)[:MAX_DOMAINS]
+    return [
+        lambda: check_identity(identity, look_up),
+        lambda: check_host(host_facts(settings.queue_dir)),
+        lambda: check_relay(relay_facts(settings, subject.environ)),
+        lambda: check_domains(settings, named, subject.addresses, look_up, by_smarthost=by_smarthost),
+    ]
+
+
+def _needs_reactor(settings: Settings, destinations: Sequence[str]) -> bool:
+    return bool(smarthosts_of(settings)) or bool(destinations)
+
+
+def _list(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    return list(section())
+
+
+def _result(future: "Future[list[Finding]]") -> list[Finding]:
+    return future.result()
+
+
+def _ignore(_line: str) -> None:
+    """Take a notice of a part of the relay; its trouble is a finding anyway."""

@@ -1,0 +1,1 @@
+"""Checks of all that makes mail arrive: pure functions of facts to findings."""
