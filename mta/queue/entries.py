@@ -162,6 +162,28 @@ class Summary:
     unreported: int = 0
 
 
+#: The bounds of `DomainShape.ages`: seconds since a message was accepted.
+AGE_BOUNDS = (300.0, 3600.0, 21600.0, 86400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainShape:
+    """The waiting recipients of one domain."""
+
+    domain: str
+    #: Recipients that wait and are not held, those that are held, and those in delivery among both.
+    waiting: int
+    held: int
+    in_delivery: int
+    #: When the oldest of their messages was created.
+    oldest: float
+    #: All of them by the age of their message: below each of AGE_BOUNDS, and older.
+    ages: tuple[int, ...]
+    #: The last reply to a recipient of the newest message that was tried, and the host that gave it; "" if none was.
+    reply: str = ""
+    host: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """The facts that show whether a queue loses mail or no longer tries it."""

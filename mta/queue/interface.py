@@ -17,6 +17,7 @@ from mta.queue.entries import (
     Action,
     AttemptRecord,
     Audit,
+    DomainShape,
     Entry,
     Ledger,
     Query,
@@ -42,6 +43,7 @@ __all__ = [
     "Claim",
     "DeferralFilter",
     "Description",
+    "DomainShape",
     "DueMessage",
     "Entry",
     "Ledger",
@@ -338,6 +340,9 @@ class Queue(Protocol):
 
     def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
         """Return the ids of the waiting messages that meet conditions, in the order of their arrival."""
+
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients by domain, most first, then by the name of the domain."""
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""

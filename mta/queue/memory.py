@@ -15,6 +15,7 @@ from mta.queue.interface import (
     Audit,
     Claim,
     DeferralFilter,
+    DomainShape,
     Entry,
     Ledger,
     MakeReports,
@@ -30,7 +31,7 @@ from mta.queue.interface import (
     Summary,
     Verdict,
 )
-from mta.queue.memory_rows import ACTIONS, MemoryMessage, MemoryRecipient
+from mta.queue.memory_rows import ACTIONS, MemoryMessage, MemoryRecipient, domain_shape
 from mta.queue.search.conditions import Conditions
 from mta.queue.search.matching import matches
 
@@ -177,6 +178,15 @@ class _Store:
         for report in reports:
             self.add(report, now)
         return [message.mail.id for message in named]
+
+    def domains(self, now: float) -> list[DomainShape]:
+        found: dict[str, list[tuple[MemoryMessage, MemoryRecipient]]] = {}
+        for _, message in sorted(self._messages.items()):
+            for one in message.recipients:
+                if one.status is Status.WAITING:
+                    found.setdefault(one.pending.recipient.address.domain, []).append((message, one))
+        shapes = [domain_shape(domain, both, now) for domain, both in found.items()]
+        return sorted(shapes, key=lambda shape: (-shape.waiting - shape.held, shape.domain))
 
     def summary(self) -> Summary:
         waiting = [message for _, message in sorted(self._messages.items()) if message.due is not None]
@@ -335,6 +345,10 @@ class MemoryQueue:
         """Return the ids of the waiting messages that meet conditions."""
         query = Query(conditions=conditions, limit=sys.maxsize)
         return self._do(lambda: [entry.id for entry in self._store.find(query)])
+
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients by domain."""
+        return self._do(lambda: self._store.domains(now))
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Failed
-from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS
+from mta.queue.entries import AGE_BOUNDS, FIRST_ATTEMPTS, LAST_ATTEMPTS
 from mta.queue.ids import to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
@@ -14,6 +14,7 @@ from mta.queue.interface import (
     AttemptRecord,
     Claim,
     DeferralFilter,
+    DomainShape,
     DueMessage,
     Entry,
     NewMail,
@@ -177,6 +178,24 @@ class MemoryMessage:
             one.signed_by,
             tuple(one.made) if details else (),
         )
+
+
+def domain_shape(domain: str, waiting: Sequence[tuple[MemoryMessage, MemoryRecipient]], now: float) -> DomainShape:
+    """Return the shape of a domain with these waiting recipients, in the order of their messages."""
+    ages = [0] * (len(AGE_BOUNDS) + 1)
+    for message, _ in waiting:
+        ages[sum(now - message.created >= bound for bound in AGE_BOUNDS)] += 1
+    tried = [(one.reply, one.host) for _, one in waiting if one.pending.attempts]
+    held = sum(message.held for message, _ in waiting)
+    return DomainShape(
+        domain,
+        len(waiting) - held,
+        held,
+        sum(message.leased for message, _ in waiting),
+        min(message.created for message, _ in waiting),
+        tuple(ages),
+        *(tried[-1] if tried else ("", "")),
+    )
 
 
 def _retry(message: MemoryMessage, now: float) -> None:

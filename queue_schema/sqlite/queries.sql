@@ -182,6 +182,24 @@ SELECT report_of, id FROM message INDEXED BY report
 WHERE report_of IS NOT NULL AND report_of IN (SELECT value FROM json_each(?))
 ORDER BY report_of, id;
 
+-- name: domains
+SELECT r.domain, sum(m.held = 0), sum(m.held), sum(m.leased), min(m.created),
+       sum(?1 - m.created < ?2), sum(?1 - m.created >= ?2 AND ?1 - m.created < ?3),
+       sum(?1 - m.created >= ?3 AND ?1 - m.created < ?4), sum(?1 - m.created >= ?4 AND ?1 - m.created < ?5),
+       sum(?1 - m.created >= ?5)
+FROM message AS m INDEXED BY waiting CROSS JOIN recipient AS r ON r.message_id = m.id
+WHERE m.due IS NOT NULL AND r.due IS NOT NULL
+GROUP BY r.domain
+ORDER BY count(*) DESC, r.domain;
+
+-- Of the recipients with the largest message id and place, as SQLite defines for columns beside max().
+
+-- name: domain_replies
+SELECT r.domain, r.reply, r.host, max(printf('%020d %020d', m.id, r.idx))
+FROM message AS m INDEXED BY waiting CROSS JOIN recipient AS r ON r.message_id = m.id
+WHERE m.due IS NOT NULL AND r.due IS NOT NULL AND r.attempts > 0
+GROUP BY r.domain;
+
 -- name: content
 SELECT m.in_file, b.data FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id WHERE m.id = ? AND m.due IS NOT NULL;
 

@@ -242,6 +242,7 @@ class TwoQueues(RuleBasedStateMachine):
         assert summary.recipients[Status.WAITING] >= summary.messages >= summary.held
         assert summary.ledger.missing == 0
         self.both("next_due")
+        self.both("domains", self.clock)
         assert self.both("audit").never_due is None
         self.both("find", Query(finished=True, details=True))
 

@@ -7,6 +7,7 @@ import click
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.queue import contents, orders, render
+from mta.cli.queue.domains import domains
 from mta.cli.queue.opening import opened, resolved, result
 from mta.cli.queue.options import condition_options, given_conditions
 from mta.config.setting import SettingsReader
@@ -121,7 +122,7 @@ def find(query: Query) -> list[Entry]:
         return result(queues.find(query))
 
 
-for _command in (*orders.COMMANDS, *contents.COMMANDS):
+for _command in (*orders.COMMANDS, *contents.COMMANDS, domains):
     queue.add_command(_command)
 
 __all__ = ["QueueId", "find", "queue", "queue_find", "queue_list", "queue_show", "queue_summary"]

@@ -19,6 +19,7 @@ from mta.queue.interface import (
     Audit,
     Claim,
     DeferralFilter,
+    DomainShape,
     Entry,
     MakeReports,
     NewMail,
@@ -257,6 +258,10 @@ class SqliteQueue:
     def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
         """Return the ids of the waiting messages that meet conditions."""
         return self._reader.select(conditions)
+
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients by domain."""
+        return self._reader.domains(now)
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a waiting message, or None if no message with this id is waiting."""

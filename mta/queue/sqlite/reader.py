@@ -13,9 +13,9 @@ from mta.blocking import RunBlocking
 from mta.queue.disk.files import BODIES
 from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Audit, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
+from mta.queue.interface import Audit, DomainShape, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
 from mta.queue.search.conditions import Conditions
-from mta.queue.sqlite.operator.entries import find
+from mta.queue.sqlite.operator.entries import domains, find
 from mta.queue.sqlite.operator.search import count_messages, search
 from mta.queue.sqlite.schema import PAGE_SIZE, connect_for_reading
 from mta.queue.sqlite.statements import SQL
@@ -45,6 +45,10 @@ class Reader:
         """Return the ids of the waiting messages that meet conditions."""
         query = Query(conditions=conditions, limit=-1)
         return self._read(lambda connection: [to_id(number) for number in search(connection, query)])
+
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients by domain."""
+        return self._read(lambda connection: _in_snapshot(connection, lambda: domains(connection, now)))
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""

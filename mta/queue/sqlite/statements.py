@@ -55,6 +55,8 @@ class Statements:
     entries: str
     attempts: str
     reports: str
+    domains: str
+    domain_replies: str
     content: str
     first_due: str
     never_due: str

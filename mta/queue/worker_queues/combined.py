@@ -16,7 +16,18 @@ from twisted.internet.defer import Deferred, gatherResults
 from mta.blocking import RunBlocking
 from mta.queue.disk.queue_dir import homes, is_without_queue
 from mta.queue.errors import with_home
-from mta.queue.interface import Action, Entry, Ledger, MakeReports, Query, QueueError, QueueId, Status, Summary
+from mta.queue.interface import (
+    Action,
+    DomainShape,
+    Entry,
+    Ledger,
+    MakeReports,
+    Query,
+    QueueError,
+    QueueId,
+    Status,
+    Summary,
+)
 from mta.queue.search.conditions import Conditions
 from mta.queue.sqlite.queue import open_queue
 
@@ -42,6 +53,9 @@ class OperatorQueue(Protocol):
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a waiting message, or None if no message with this id is waiting."""
+
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients by domain, most first."""
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""
@@ -126,6 +140,18 @@ class CombinedQueue:
             found = octets if found is None else found
         return found
 
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients of all queues by domain. Messages that are being merged may count twice."""
+        return Deferred.fromCoroutine(self._domains(now))
+
+    async def _domains(self, now: float) -> list[DomainShape]:
+        by_domain: dict[str, DomainShape] = {}
+        async for _, shapes in self._answers(lambda queue: queue.domains(now)):
+            for shape in shapes:
+                known = by_domain.get(shape.domain)
+                by_domain[shape.domain] = shape if known is None else _joined(known, shape)
+        return sorted(by_domain.values(), key=lambda shape: (-shape.waiting - shape.held, shape.domain))
+
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients. Messages that are being merged may be counted twice."""
         return Deferred.fromCoroutine(self._summary())
@@ -178,6 +204,21 @@ def _merged(earlier: Iterable[Entry], later: Iterable[Entry], query: Query) -> l
     # The sort is stable, so that the entry of the later queue comes first in its group.
     both = sorted([*later, *earlier], key=_by_id, reverse=query.newest_first)
     return [next(same) for _, same in groupby(both, _by_id)][: query.limit]
+
+
+def _joined(one: DomainShape, other: DomainShape) -> DomainShape:
+    """Add up two parts of a domain; the reply is that of the part that has one."""
+    said = other if other.reply else one
+    return DomainShape(
+        one.domain,
+        one.waiting + other.waiting,
+        one.held + other.held,
+        one.in_delivery + other.in_delivery,
+        min(one.oldest, other.oldest),
+        tuple(map(sum, zip(one.ages, other.ages, strict=True))),
+        said.reply,
+        said.host,
+    )
 
 
 def _added_up(parts: Sequence[Summary]) -> Summary:

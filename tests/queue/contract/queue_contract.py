@@ -3,7 +3,7 @@
 from tests.queue.contract.adding import AddContract, BodyContract
 from tests.queue.contract.claiming import ClaimContract, DeferredContract, InFlightContract, ReleaseContract
 from tests.queue.contract.operating import ActionContract, EndContract, ReadContract
-from tests.queue.contract.searching import AttemptContract, BounceContract, SearchContract
+from tests.queue.contract.searching import AttemptContract, BounceContract, DomainContract, SearchContract
 from tests.queue.contract.settling import SettleContract
 
 
@@ -20,6 +20,7 @@ class QueueContract(
     SearchContract,
     AttemptContract,
     BounceContract,
+    DomainContract,
     EndContract,
 ):
     """Tests by the interface alone. A TestCase inherits it and defines `make_queue` and `fill_disk`."""

@@ -12,6 +12,7 @@ from mta.queue.interface import (
     Action,
     AttemptRecord,
     Description,
+    DomainShape,
     Entry,
     NewMail,
     Query,
@@ -145,6 +146,25 @@ class SearchContract(QueueCase):
             (entry.message_id, entry.subject, entry.author), ("m1@a.test", "Re: hello", "Bob <bob@a.test>")
         )
         self.assertEqual((entry.tls, entry.login, entry.report_of), ("TLSv1.3 TLS_AES", "carol", None))
+
+
+class DomainContract(QueueCase):
+    """`domains`."""
+
+    def test_waiting_recipients_are_counted_by_domain_state_and_age(self):
+        claim = self.claimed("a@one.test", "b@one.test", "c@two.test", "d@done.test")
+        self.settled(claim, Verdict(0, LATER, NOW), Verdict(1, LATER, NOW), Verdict(3, TOOK))
+        self.added("e@two.test", held=True)
+        self.now(self.queue.add(mail("f@one.test"), NOW + 90_000, lease=LEASE))
+        one, two = self.now(self.queue.domains(NOW + 90_001))
+        expected = DomainShape("one.test", 3, 0, 1, NOW, (1, 0, 0, 0, 2), LATER.text, LATER.host)
+        self.assertEqual(one, expected)
+        self.assertEqual(two, DomainShape("two.test", 1, 1, 0, NOW, (0, 0, 0, 0, 2)))
+        (one, two) = self.now(self.queue.domains(NOW + 3600))
+        self.assertEqual((one.ages, two.ages), ((1, 0, 2, 0, 0), (0, 0, 2, 0, 0)))
+
+    def test_an_empty_queue_has_no_domain(self):
+        self.assertEqual(self.now(self.queue.domains(NOW)), [])
 
 
 class AttemptContract(QueueCase):

@@ -290,6 +290,10 @@ def test_several_queues_answer_like_one_that_has_all_their_messages(lot, applied
             assert result(several.count(conditions, finished=True)) == result(one.count(conditions, finished=True))
             assert result(several.select(conditions)) == result(one.select(conditions))
         assert result(several.summary()) == result(one.summary())
+        shapes = [
+            [replace(each, reply="", host="") for each in result(queue.domains(NOW + 9))] for queue in (several, one)
+        ]
+        assert shapes[0] == shapes[1]
         result(several.close())
 
 

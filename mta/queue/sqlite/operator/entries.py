@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from operator import itemgetter
 
-from mta.queue.entries import AttemptRecord, Entry, Query, QueueId
+from mta.queue.entries import AGE_BOUNDS, AttemptRecord, DomainShape, Entry, Query, QueueId
 from mta.queue.ids import to_id
 from mta.queue.sqlite.operator.search import search
 from mta.queue.sqlite.rows import Row, ids_json, read_state
@@ -34,6 +34,15 @@ def find(connection: sqlite3.Connection, query: Query) -> list[Entry]:
         entries = _read(connection, ids_json(numbers), details=query.details)
         found += reversed(entries) if query.newest_first else entries
     return found
+
+
+def domains(connection: sqlite3.Connection, now: float) -> list[DomainShape]:
+    """Return the waiting recipients by domain; the caller runs a transaction. Raises sqlite3.Error."""
+    replies = {domain: (reply, host) for domain, reply, host, _ in connection.execute(SQL.domain_replies)}
+    return [
+        DomainShape(domain, waiting, held, leased, oldest, tuple(ages), *replies.get(domain, ("", "")))
+        for domain, waiting, held, leased, oldest, *ages in connection.execute(SQL.domains, (now, *AGE_BOUNDS))
+    ]
 
 
 def _chunks(numbers: Iterable[int]) -> Iterator[Sequence[int]]:

@@ -1,0 +1,55 @@
+"""`smtprelay queue domains`: the shape of the queue, by the domains of the recipients that wait."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import click
+
+from mta.cli.queue import render
+from mta.cli.queue.opening import opened, result
+from mta.queue.interface import DomainShape
+
+_AGES = ("5m", "1h", "6h", "1d", "older")
+_HEAD = ("domain", "waiting", "held", "sending", *_AGES)
+
+
+@click.command("domains")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The most domains to print.")
+def domains(as_json: bool, limit: int) -> None:
+    """Count the waiting recipients by domain and by the age of their messages, most first, with a last reply."""
+    with opened() as queues:
+        shapes = result(queues.domains(time.time()))
+    if as_json:
+        click.echo(json.dumps([_object(shape) for shape in shapes], indent=1))
+        return
+    for line in lines(shapes[:limit]):
+        click.echo(line)
+    if len(shapes) > limit:
+        click.echo(f"and {render.count(len(shapes) - limit, 'more domain')}")
+
+
+def lines(shapes: Sequence[DomainShape]) -> Iterator[str]:
+    """Yield a table, and an indented line with the last reply below a domain that was tried."""
+    if not shapes:
+        yield "Nothing is waiting."
+        return
+    rows = [_HEAD, *(_row(shape) for shape in shapes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    for row, shape in zip(rows, (None, *shapes), strict=True):
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        yield "  ".join(cells)
+        if shape is not None and shape.reply:
+            yield "    " + ": ".join(filter(None, (shape.host, shape.reply)))
+
+
+def _row(shape: DomainShape) -> tuple[str, ...]:
+    counts = (shape.waiting, shape.held, shape.in_delivery, *shape.ages)
+    return (shape.domain or "(none)", *map(str, counts))
+
+
+def _object(shape: DomainShape) -> render.JsonObject:
+    ages = dict(zip(_AGES, shape.ages, strict=True))
+    return {**asdict(shape), "oldest": render.time_text(shape.oldest), "ages": ages}
