@@ -21,6 +21,7 @@ from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.queue.interface import Action, Query, QueueId
 from mta.queue.search.conditions import ANY
+from mta.queue.search.matching import for_order
 from mta.queue.worker_queues.combined import CombinedQueue
 
 _DONE = {
@@ -108,7 +109,7 @@ def _order(action: Action, help: str, all_help: str = "") -> click.Command:
             _carry_out(action, None)
             return
         with opened() as queues:
-            wanted = resolved(queues, ids) if ids else result(queues.select(conditions))
+            wanted = resolved(queues, ids) if ids else result(queues.select(for_order(action, conditions)))
             if dry_run or not ids:
                 _show_count(queues, action, wanted)
         if dry_run or not wanted or not (ids or yes or _confirmed(action, len(wanted))):

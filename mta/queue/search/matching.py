@@ -6,14 +6,16 @@ Only ASCII letters match in either case, because SQLite knows no others.
 import re
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 
-from mta.queue.entries import Entry, RecipientState, Status
+from mta.queue.entries import Action, Entry, RecipientState, Status
 from mta.queue.ids import created
 from mta.queue.search.conditions import Conditions, State
 
 #: Makes ASCII letters lower case.
 LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_OF_ORDERS = {Action.RETRY: (State.WAITING,), Action.RELEASE: (State.HELD,)}
 #: The condition on the sender that the null sender meets.
 NULL_SENDER = "<>"
 
@@ -69,6 +71,15 @@ def _has_word(word: str, entry: Entry) -> bool:
         or any(fits(word, text, part=True) for text in texts)
         or any(fits(word, unquoted(each.address), part=True) for each in entry.recipients)
     )
+
+
+def for_order(action: Action, wanted: Conditions) -> Conditions:
+    """Return the conditions on the messages that an order is for.
+
+    Unless they name a state, the recipient that meets them must wait; RETRY leaves held messages alone, and RELEASE
+    takes only these.
+    """
+    return wanted if wanted.states else replace(wanted, states=_OF_ORDERS.get(action, (State.WAITING, State.HELD)))
 
 
 def state_of(recipient: RecipientState, *, held: bool) -> State:

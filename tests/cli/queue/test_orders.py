@@ -8,8 +8,11 @@ from click.testing import CliRunner, Result
 from harness.mail import mail
 from mta.cli.main import main
 from mta.cli.queue.orders import EXAMPLES, LINES
-from mta.queue.interface import Query, QueueId, Status
+from mta.message.outcome import Delivered, TryLater
+from mta.queue.interface import Query, QueueId, Settlement, Status, Verdict
 from tests.cli.queue.test_command import NOW, opened, result, run
+
+LATER = TryLater("451 later", "mx")
 
 
 def fill(directory: Path, count: int) -> list[QueueId]:
@@ -56,6 +59,29 @@ def test_a_dry_run_changes_nothing_and_yes_does_not_ask(tmp_path: Path) -> None:
     done = run(tmp_path, "queue", "hold", "--domain", "c.test", "--yes")
     assert (done.exit_code, done.stdout.splitlines()[-2:]) == (0, [f"{ids[3]} held", "1 message: held"])
     assert run(tmp_path, "queue", "release", "--status", "failed").stdout == "release: 0 messages\n"
+
+
+def test_an_order_is_for_waiting_recipients_and_a_retry_leaves_held_mail_alone(tmp_path: Path) -> None:
+    ids = fill(tmp_path, 3)
+    run(tmp_path, "queue", "hold", ids[1])
+    for words, count in (
+        (["retry", "--domain", "b.test"], 2),
+        (["retry", "--all"], 3),
+        (["release", "--domain", "b.test"], 1),
+        (["release", "--all"], 1),
+        (["hold", "--domain", "b.test"], 3),
+        (["bounce", "--domain", "b.test"], 3),
+        (["retry", "--domain", "b.test", "--status", "held"], 1),
+    ):
+        shown = run(tmp_path, "queue", *words, "--dry-run").stdout.splitlines()
+        assert shown[0] in {f"{words[0]}: {count} messages", f"{words[0]}: {count} message"}, words
+    queue = opened(tmp_path)
+    half = mail("done@d.test", "late@e.test")
+    claim = result(queue.add(half, NOW, lease=60.0))
+    result(queue.settle(Settlement(claim, [Verdict(0, Delivered("250 Ok", "mx")), Verdict(1, LATER, NOW)], NOW)))
+    result(queue.close())
+    assert run(tmp_path, "queue", "bounce", "--to", "done@d.test", "--dry-run").stdout == "bounce: 0 messages\n"
+    assert run(tmp_path, "queue", "bounce", "--to", "late@e.test", "--dry-run").stdout.startswith("bounce: 1 message")
 
 
 def test_many_messages_are_told_by_their_count(tmp_path: Path) -> None:
