@@ -41,7 +41,7 @@ def all_rows(*groups: Iterable[KnownReply]) -> tuple[KnownReply, ...]:
 
 
 _WAIT = "Wait: the relay tries again by its schedule."
-_ASK_RECIPIENT = "Reach the recipient in another way, and have the sender correct the address or send it later."
+_ASK_RECIPIENT = "Reach the recipient in another way; a temporary refusal (4yz) is tried again by the schedule."
 
 _OWN = known(
     "smtprelay, docs/troubleshooting.md",

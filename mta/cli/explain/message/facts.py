@@ -43,7 +43,7 @@ class MessageFacts:
     mistakes: tuple[str, ...] = ()
     #: The reports on the message that are known.
     reports: tuple[Entry, ...] = ()
-    #: For the domains of recipients that wait without a reply.
+    #: For the domains of recipients that wait.
     neighbours: tuple[Neighbours, ...] = ()
     #: Whether a relay runs on this queue, and for what the message waits by its words; "" if it tells no reason.
     running: bool = False

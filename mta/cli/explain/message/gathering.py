@@ -71,9 +71,9 @@ def _only(id: str, found: list[Entry]) -> Entry:
 
 
 def _neighbours(entry: Entry, queues: OperatorQueue) -> Iterator[Neighbours]:
-    """Yield the other mail that waits for the domains of recipients without an attempt."""
-    untried = (each.address for each in entry.recipients if each.status is Status.WAITING and not each.reply)
-    domains = dict.fromkeys(address.rpartition("@")[2].lower() for address in untried)
+    """Yield the other mail that waits for the domains of waiting recipients."""
+    waiting = (each.address for each in entry.recipients if each.status is Status.WAITING)
+    domains = dict.fromkeys(address.rpartition("@")[2].lower() for address in waiting)
     for domain in filter(None, list(domains)[:MAX_DOMAINS]):
         wanted = Conditions(domain=domain, states=(State.WAITING,))
         number = result(queues.count(wanted)) - (not entry.held)

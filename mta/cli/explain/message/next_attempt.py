@@ -37,7 +37,7 @@ def _reason(state: RecipientState, retry: tuple[RetryVerdict, ...], facts: Messa
     schedules = dict.fromkeys(each.rule if each.has_schedule and each.rule else "RETRY_SCHEDULE" for each in retry)
     by = " or ".join(schedules) or "RETRY_SCHEDULE"
     tries = "1 attempt" if state.attempts == 1 else f"{state.attempts} attempts"
-    return f"by {by}, after {tries}; earlier or later if the destination comes up or goes down meanwhile"
+    return f"by {by}, after {tries}"
 
 
 def _not_tried(state: RecipientState, facts: MessageFacts) -> str:

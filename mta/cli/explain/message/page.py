@@ -26,6 +26,8 @@ class RecipientPart:
     retry: tuple[RetryVerdict, ...]
     #: The usual meaning of the last reply; None if it is not known.
     meaning: KnownReply | None
+    #: The other messages that wait for its domain.
+    others: int
     #: Advice about a recipient that is done; "" without any.
     advice: str
     #: None for a recipient that is done.

@@ -1,6 +1,6 @@
 """Prints the page about one message: lines for a reader, and an object for JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mta.cli.explain.message.page import MessagePage, RecipientPart
 from mta.cli.explain.render import carried_words, retry_lines, retry_object, route_object, route_words, transport_object
@@ -52,9 +52,14 @@ def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
         yield _line("route", route_words(part.route))
     if part.transport is not None:
         yield _line("transport", carried_words(part.transport))
-    yield from _block("attempts", _attempt_lines(state.attempts_made))
+    *earlier, last = state.attempts_made or (None,)
+    if last is not None and last.reply != state.reply:
+        # The last attempt has no record, or the reply is the relay's own words about all of them.
+        earlier, last = [*earlier, last], None
+    yield from _block("earlier", _attempt_lines([each for each in earlier if each is not None]))
     if state.reply:
-        yield _line("reply", ": ".join(filter(None, (state.host, state.reply))))
+        at = "" if last is None else f"{render.time_text(last.time)} "
+        yield _line("reply", at + _said(state.host, state.reply))
     if part.meaning is not None:
         yield _line("meaning", part.meaning.meaning)
         yield _line("remedy", part.meaning.remedy)
@@ -68,18 +73,23 @@ def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
         at = "" if when is None else f"{render.time_text(when)}{_ahead(when - page.now)}: "
         yield _line("next", f"{at}{part.next.words}")
     yield from _block("retry", retry_lines(part.retry))
+    if part.others:
+        yield _line("others", f"{render.count(part.others, 'more message')} waiting for this domain")
     if part.gives_up is not None:
         report = "with a report to the sender" if page.entry.sender else "without a report, because it has no sender"
         yield _line("gives up", f"{render.time_text(part.gives_up)}, {report}")
 
 
-def _attempt_lines(attempts: tuple[AttemptRecord, ...]) -> Iterator[str]:
-    """Yield the last attempts, each with its time, host and reply."""
+def _attempt_lines(attempts: Sequence[AttemptRecord]) -> Iterator[str]:
+    """Yield the last of these attempts, each with its time, host and reply."""
     if len(attempts) > MAX_ATTEMPTS:
-        yield f"{len(attempts) - MAX_ATTEMPTS} earlier ones (--json lists them)"
+        yield f"{len(attempts) - MAX_ATTEMPTS} more before (--json lists them)"
     for each in attempts[-MAX_ATTEMPTS:]:
-        said = ": ".join(filter(None, (each.host, each.reply)))
-        yield f"{render.time_text(each.time)} {said}"
+        yield f"{render.time_text(each.time)} {_said(each.host, each.reply)}"
+
+
+def _said(host: str, reply: str) -> str:
+    return ": ".join(filter(None, (host, reply)))
 
 
 def _block(name: str, texts: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
@@ -148,6 +158,7 @@ def _recipient_object(part: RecipientPart) -> render.JsonObject:
         "meaning": None
         if found is None
         else {"meaning": found.meaning, "remedy": found.remedy, "source": found.source},
+        "others": part.others,
         "advice": part.advice or None,
         "dkim": state.signed_by or None,
         "next": None if coming is None else {"time": render.time_text(coming.time), "reason": coming.words},

@@ -97,10 +97,17 @@ def _recipient(state: RecipientState, facts: MessageFacts) -> RecipientPart:
         next((each for each in stages.transport if each.recipient == state.address), None),
         retry if waits else (),
         None if state.status in (Status.DELIVERED, Status.REMOVED) or not state.reply else meaning_of(state.reply),
+        _others(state, facts) if waits else 0,
         _advice(state),
         next_attempt(state, retry, facts) if waits else None,
         _gives_up(retry, facts.entry.created) if waits else None,
     )
+
+
+def _others(state: RecipientState, facts: MessageFacts) -> int:
+    """Return the number of other messages that wait for the domain of a recipient."""
+    domain = state.address.rpartition("@")[2].lower()
+    return next((each.number for each in facts.neighbours if each.domain == domain), 0)
 
 
 def _advice(state: RecipientState) -> str:

@@ -155,11 +155,15 @@ def test_recipients_that_wait_come_first_and_many_are_cut() -> None:
 
 
 def test_the_attempts_that_are_kept_are_listed_with_their_replies() -> None:
-    made = tuple(AttemptRecord(CREATED + number, "mx.b.test", "451 4.3.0 busy", "4.3.0") for number in range(12))
-    lines = [line[11:] for line in as_lines(page_of(facts(replace(BUSY, attempts_made=made))))]
-    start = lines.index("2 earlier ones (--json lists them)")
-    assert lines[start + 1] == "2027-01-15T08:00:02Z mx.b.test: 451 4.3.0 busy"
-    assert len([line for line in lines if line.endswith("Z mx.b.test: 451 4.3.0 busy")]) == 10
+    made = tuple(AttemptRecord(CREATED + number, "mx.b.test", "451 4.3.0 busy", "4.3.0") for number in range(13))
+    lines = list(as_lines(page_of(facts(replace(BUSY, attempts_made=made)))))
+    start = lines.index("earlier    2 more before (--json lists them)")
+    assert lines[start + 1] == "           2027-01-15T08:00:02Z mx.b.test: 451 4.3.0 busy"
+    assert lines[start + 11] == "reply      2027-01-15T08:00:12Z mx.b.test[192.0.2.1]:25: 451 4.3.0 busy"
+    given_up = replace(GONE, reply="not delivered in 2.0 hours, giving up", attempts_made=made[:1])
+    lines = list(as_lines(page_of(facts(given_up))))
+    assert "earlier    2027-01-15T08:00:00Z mx.b.test: 451 4.3.0 busy" in lines
+    assert "reply      mx.b.test: not delivered in 2.0 hours, giving up" in lines
 
 
 @pytest.mark.parametrize(
