@@ -299,7 +299,7 @@ class Incoming:
                 return
             if rewritten is not None:
                 kept, hide_client = rewritten.block, rewritten.hide_client
-                found = headers.scan(kept)
+                found = rewritten.scan(found)
                 self._take_envelope(rewritten.envelope)
         self._describe(found)
         trace = self._trace(found, hide_client=hide_client)

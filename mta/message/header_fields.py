@@ -12,15 +12,20 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 class HeaderFields:
     """The fields of one header block. Names are given in lower case. Fields that are not changed keep their octets."""
 
-    __slots__ = ("_fields", "_names", "changed")
+    __slots__ = ("_fields", "_names", "changed", "changed_names")
 
     def __init__(self, block: bytes) -> None:
-        found = [each for each in _FIELD.findall(block) if each[0]]
+        found = _FIELD.findall(block)
+        # At the end of the block the expression also matches the empty text.
+        if found and not found[-1][0]:
+            found.pop()
         # The fields with their line ends, and their names in lower case.
         self._fields: list[bytes] = [field for field, _ in found]
         self._names: list[bytes] = [name.lower() for _, name in found]
         #: Whether a field was changed, added or removed. The owner may set it back.
         self.changed = False
+        #: The names of all such fields.
+        self.changed_names: set[bytes] = set()
 
     @property
     def block(self) -> bytes:
@@ -32,6 +37,9 @@ class HeaderFields:
         return [_value(self._fields[place]).strip() for place in self._places(name)] if name in self._names else []
 
     def _places(self, name: bytes) -> list[int]:
+        # Most fields are there once, for which two functions in C are faster than a loop.
+        if self._names.count(name) == 1:
+            return [self._names.index(name)]
         return [place for place, each in enumerate(self._names) if each == name]
 
     def change(self, name: bytes, change: Callable[[bytes], bytes]) -> bytes | None:
@@ -42,12 +50,12 @@ class HeaderFields:
         topmost: bytes | None = None
         for place in self._places(name) if name in self._names else ():
             field = self._fields[place]
-            value = _value(field)
+            begin, end = field.find(b":") + 1, len(field) - _end(field)
+            value = field[begin:end]
             new = change(value)
             if new != value:
-                start = len(field) - len(value) - _end(field)
-                self._fields[place] = b"".join((field[:start], new, field[start + len(value) :]))
-                self.changed = True
+                self._fields[place] = b"%b%b%b" % (field[:begin], new, field[end:])
+                self._changed(name)
                 topmost = new if topmost is None else topmost
         return topmost
 
@@ -60,7 +68,7 @@ class HeaderFields:
         written = self._fields[places[0]].partition(b":")[0].rstrip(b" \t")
         self._fields[places[0]] = b"%b: %b\r\n" % (written, value)
         self._drop(places[1:])
-        self.changed = True
+        self._changed(name.lower())
 
     def add(self, name: bytes, value: bytes) -> None:
         """Add a field on top. `name` is written as it is given."""
@@ -70,7 +78,7 @@ class HeaderFields:
         """Add a field that is written with its line end on top."""
         self._fields.insert(0, line)
         self._names.insert(0, name)
-        self.changed = True
+        self._changed(name)
 
     def remove(self, name: bytes) -> bool:
         """Remove the fields with a name. Return whether there were any."""
@@ -78,8 +86,12 @@ class HeaderFields:
         if name not in self._names:
             return False
         self._drop(self._places(name))
-        self.changed = True
+        self._changed(name)
         return True
+
+    def _changed(self, name: bytes) -> None:
+        self.changed = True
+        self.changed_names.add(name)
 
     def _drop(self, places: list[int]) -> None:
         """Remove the fields at these places, in time linear in the number of all fields."""

@@ -6,12 +6,14 @@ RFC 5321 section 4.4). Malformed fields are not rejected; they are relayed as th
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
 from mta.fast_value import fast_value
 from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
+from mta.message.header_fields import HeaderFields
 from mta.smtp.address import Address
 
 #: Fields of one name that are read; as many as the Received fields that end a mail loop (`mta.inbound.limits`).
@@ -28,6 +30,8 @@ _SCANNED_NAMES = (
     rb"received|date|message-id|from|return-path|envelope-to|delivery-date"
     rb"|subject|auto-submitted|precedence|list-id|list-post|list-subscribe|bcc|resent-bcc|content-length"
 )
+_SCANNED = frozenset(_SCANNED_NAMES.split(b"|"))
+_FROM = {b"from"}
 _NAMES = re.compile(rb"\n(?=[rdmfeasplb]|content-l)(" + _SCANNED_NAMES + rb")[ \t]*+:")
 # RFC 5321 section 4.4: Return-Path is added by the host that makes the final delivery, so one in a received message is
 # left over from an earlier delivery. Envelope-To and Delivery-Date are similar, and Exim removes them as well.
@@ -125,6 +129,19 @@ def scan(block: bytes) -> HeaderScan:
         subject=_value(block, lower, b"\nsubject:") if b"subject" in found else b"",
         author=_value(block, lower, b"\nfrom:") if b"from" in found else b"",
     )
+
+
+def scan_changed(found: HeaderScan, fields: HeaderFields) -> HeaderScan:
+    """Return the properties of a header block after changes; `found` are those before. Reads as little as possible."""
+    names = fields.changed_names & _SCANNED
+    if not names:
+        return found
+    if names == _FROM:
+        # Most rules that change a scanned field change this one.
+        authors = fields.values(b"from")
+        author = _FOLD.sub(b"", authors[0]) if authors else b""
+        return replace(found, has_from=bool(authors), author=author)
+    return scan(fields.block)
 
 
 def _value(block: bytes, lower: bytes, mark: bytes) -> bytes:

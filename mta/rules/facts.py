@@ -73,8 +73,8 @@ class Facts:
         """Return the same facts as an object of its own."""
         return Facts(*_values(self))
 
-    def put_header(self, header: bytes) -> None:
-        """Go on to another header block."""
+    def put_header(self, header: bytes | None) -> None:
+        """Go on to another header block, or to none."""
         self.header = header
         self._texts = {}
 

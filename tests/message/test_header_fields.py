@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.message.header_fields import HeaderFields, unfolded
+from mta.message.headers import scan, scan_changed
 
 BLOCK = b"From: a@b.test\r\nX-Mailer : x\r\n\tfolded\r\nsubject: hi\r\nX-MAILER:y\r\nTo:\r\n c@d.test\r\n"
 
@@ -62,3 +63,31 @@ def test_no_octet_of_a_block_is_lost(lines: list[bytes]) -> None:
     while lines and lines[0][:1] in b" \t":
         del lines[0]
     assert HeaderFields(b"".join(lines)).block == b"".join(lines)
+
+
+@given(
+    st.lists(st.sampled_from((b"From", b"FROM", b"Date", b"Subject", b"Message-ID", b"List-Id", b"X-Tag")), max_size=6),
+    st.lists(
+        st.tuples(
+            st.sampled_from(("put", "add", "remove", "change")),
+            st.sampled_from((b"from", b"date", b"subject", b"message-id", b"list-id", b"precedence", b"x-tag")),
+            st.sampled_from((b"a@b.test", b"bulk", b"two\r\n lines")),
+        ),
+        max_size=5,
+    ),
+)
+def test_a_changed_header_has_the_properties_that_a_scan_finds(
+    names: list[bytes], changes: list[tuple[str, bytes, bytes]]
+) -> None:
+    block = b"".join(b"%b: value %d\r\n" % (name, number) for number, name in enumerate(names))
+    fields = HeaderFields(block)
+    for change, name, value in changes:
+        if change == "put":
+            fields.put(name, value)
+        elif change == "add":
+            fields.add(name, value)
+        elif change == "remove":
+            fields.remove(name)
+        else:
+            fields.change(name, lambda _, value=value: b" " + value)
+    assert scan_changed(scan(block), fields) == scan(fields.block)

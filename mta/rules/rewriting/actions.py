@@ -113,11 +113,14 @@ class AddField:
     lower_name: bytes = field(init=False, repr=False, compare=False)
     # The line without values that are filled in; None if there are some.
     _line: bytes | None = field(init=False, repr=False, compare=False)
+    # The text between the values that are filled in, and at the odd places their names.
+    _pieces: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Write the line once if it is the same in every message."""
         object.__setattr__(self, "lower_name", self.name.lower().encode())
-        object.__setattr__(self, "_line", None if "{" in self.text else self._line_of(self.text))
+        object.__setattr__(self, "_pieces", tuple(_BLANK.split(self.text)))
+        object.__setattr__(self, "_line", self._line_of(self.text) if len(self._pieces) == 1 else None)
 
     @property
     def key(self) -> str:
@@ -129,7 +132,11 @@ class AddField:
         if self._line is not None:
             return self._line
         filled = {"client": client, "login": login, "sender": "<>" if sender is None else str(sender)}
-        text = _UNPRINTABLE.sub("?", _BLANK.sub(lambda found: filled.get(found[1], ""), self.text))
+        pieces = list(self._pieces)
+        pieces[1::2] = [filled[name] for name in pieces[1::2]]
+        text = "".join(pieces)
+        if not (text.isascii() and text.isprintable()):
+            text = _UNPRINTABLE.sub("?", text)
         return self._line_of(text[:_MAX_FIELD_VALUE])
 
     def _line_of(self, text: str) -> bytes:

@@ -10,6 +10,7 @@ from mta.message.address_fields import mailboxes, replace_addresses
 from mta.message.encoded_words import decoded_text
 from mta.message.envelope import Envelope, Notify, Recipient
 from mta.message.header_fields import HeaderFields, unfolded
+from mta.message.headers import HeaderScan, scan_changed
 from mta.rules.facts import Facts
 from mta.rules.rewriting.actions import (
     AddField,
@@ -41,6 +42,8 @@ _DATE = re.compile(
 
 #: Makes the words of a change.
 Words = Callable[[], str]
+#: An action, and the method that carries it out.
+Step = tuple[Callable[["_RuleRun", Any], None], RewriteAction]
 
 
 class Draft:
@@ -52,6 +55,7 @@ class Draft:
         "_fields",
         "_originals",
         "_replaced",
+        "_run",
         "hide_client",
         "recipients",
         "sender",
@@ -62,6 +66,7 @@ class Draft:
         self._block = block
         # Made for the first rule that applies.
         self._fields: HeaderFields | None = None
+        self._run: _RuleRun | None = None
         self.sender = envelope.sender
         #: The recipients, each address once.
         self.recipients = envelope.recipients
@@ -90,6 +95,10 @@ class Draft:
             self._block, self._fields.changed = self._fields.block, False
         return self._block
 
+    def scan(self, found: HeaderScan) -> HeaderScan:
+        """Return the properties of the header; `found` are those before all rules."""
+        return found if self._fields is None else scan_changed(found, self._fields)
+
     def finished_block(self) -> bytes:
         """Return the header block with the addresses of recipients that were replaced."""
         if not self._originals:
@@ -97,13 +106,15 @@ class Draft:
         originals = list(self._originals)[:MAX_ORIGINALS]
         return b"".join((*(f"X-Original-To: {one}\r\n".encode() for one in originals), self.take_block()))
 
-    def change(self, actions: tuple[RewriteAction, ...], facts: Facts, matched: tuple[Recipient, ...]) -> list[Words]:
+    def change(self, steps: tuple[Step, ...], facts: Facts, matched: tuple[Recipient, ...]) -> list[Words]:
         """Carry out the actions of a rule that applies to these recipients. Return the changes."""
-        if self._fields is None:
+        if self._run is None:
             self._fields = HeaderFields(self._block)
-        run = _RuleRun(self, self._fields, facts, matched)
-        for action in actions:
-            _METHODS[type(action)](run, action)
+            self._run = _RuleRun(self, self._fields, facts)
+        run = self._run
+        run.begin(matched)
+        for carry_out, action in steps:
+            carry_out(run, action)
         return run.changes
 
     def replace_recipient(self, old: Recipient, new: list[Address]) -> None:
@@ -127,18 +138,22 @@ class Draft:
 
 
 class _RuleRun:
-    """The actions of one rule on a draft."""
+    """The actions of one rule after another on a draft."""
 
     __slots__ = ("_authors", "_draft", "_facts", "_fields", "_matched", "_sender", "changes")
 
-    def __init__(self, draft: Draft, fields: HeaderFields, facts: Facts, matched: tuple[Recipient, ...]) -> None:
+    def __init__(self, draft: Draft, fields: HeaderFields, facts: Facts) -> None:
         self._draft = draft
         self._fields = fields
         self._facts = facts
+        self.begin(())
+
+    def begin(self, matched: tuple[Recipient, ...]) -> None:
+        """Go on to the next rule, which applies to these recipients."""
         self._matched = matched
         #: The authors and the sender before the rule; the authors are None until they are needed.
         self._authors: list[bytes] | None = None
-        self._sender = draft.sender
+        self._sender = self._draft.sender
         self.changes: list[Words] = []
 
     def set_sender(self, action: SetSender) -> None:
@@ -253,6 +268,11 @@ _METHODS: dict[type, Callable[[_RuleRun, Any], None]] = {
     Hide: _RuleRun.hide,
     Bcc: _RuleRun.bcc,
 }
+
+
+def steps_of(actions: tuple[RewriteAction, ...]) -> tuple[Step, ...]:
+    """Return the actions of a rule with the methods that carry them out."""
+    return tuple((_METHODS[type(action)], action) for action in actions)
 
 
 def _shown_line(line: bytes) -> str:
