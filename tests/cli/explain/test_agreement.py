@@ -150,7 +150,7 @@ def book_of(text: str) -> RuleBook:
     tables, found = read_tables(text)
     mistakes = RuleMistakes()
     book = read_book([RuleSource("/rules.d/10-acl.toml", "10-acl.toml", tables, text)], mistakes)
-    assume(not any("can never apply" in line for line in mistakes.lines))
+    assume(not any("can never apply" in line or "<> is the null sender" in line for line in mistakes.lines))
     assert (found, mistakes.lines) == ([], [])
     assert book is not None
     return book
