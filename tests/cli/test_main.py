@@ -17,7 +17,17 @@ def test_the_help_describes_every_command():
     shown = CliRunner().invoke(main, ["--help"])
     assert shown.exit_code == 0
     lines = [line.split(None, 1) for line in shown.stdout.partition("Commands:\n")[2].splitlines()]
-    assert [line[0] for line in lines] == ["config", "dkim", "doctor", "explain", "health", "oauth", "queue", "user"]
+    assert [line[0] for line in lines] == [
+        "config",
+        "dkim",
+        "doctor",
+        "explain",
+        "health",
+        "oauth",
+        "queue",
+        "test-mail",
+        "user",
+    ]
     assert all(len(line) == 2 for line in lines)
     # The first sentence of each command fits its line.
     assert not [line for line in lines if line[1].endswith("...")]

@@ -126,7 +126,7 @@ def without_bcc(message: bytes) -> bytes:
     return _BCC.sub(b"", header + b"\r\n").removesuffix(b"\r\n") + blank + body
 
 
-class _Client(smtplib.SMTP):
+class RelayClient(smtplib.SMTP):
     """A connection to the relay, which may have to begin with a PROXY header."""
 
     def __init__(self, host: str, port: int, balancers: TrustList) -> None:
@@ -150,7 +150,7 @@ def _submit(command_line: _CommandLine, recipients: list[str], message: bytes) -
     if not all(address.isascii() for address in (sender, *recipients)):
         options.append("SMTPUTF8")
     try:
-        with _Client(host, port, balancers) as client:
+        with RelayClient(host, port, balancers) as client:
             notify = [f"NOTIFY={command_line.notify}"] if command_line.notify else []
             refused = client.sendmail(sender, recipients, message, options, notify)
     except smtplib.SMTPRecipientsRefused as error:
