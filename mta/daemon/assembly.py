@@ -16,7 +16,7 @@ from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
 from mta.daemon.parts.listening import listener
 from mta.daemon.parts.lookups import store_lookup, trust_lookup
-from mta.daemon.parts.metrics import RelayFigures, relay_figures
+from mta.daemon.parts.metrics import RelayFigures, dns_observer, relay_figures
 from mta.daemon.parts.rates import OwnRates
 from mta.daemon.periodic import PeriodicService
 from mta.delivery.context import DeliveryContext
@@ -89,7 +89,8 @@ class RelayParts:
 def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     """Build a relay around an open queue: the look-ups, then delivery, then the listener. Start none of it."""
     settings, event_log, clock = context.settings, context.event_log, context.reactor
-    resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice)
+    looked_up = dns_observer(context.counters)
+    resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice, looked_up=looked_up)
     trusted = TrustedClients(settings.trusted, trust_lookup(resolver), clock, event_log)
     rules = router_rules(settings, OwnSockets(each.address for each in context.sockets))
     trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble, context.client_certificate)

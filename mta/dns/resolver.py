@@ -35,6 +35,8 @@ _HOSTS_TTL = 10.0
 _INVALID_NAME_TTL = 300.0
 
 _Key = tuple[str, RecordType]
+#: Takes an answer and the seconds that its look-up took.
+LookedUp = Callable[[Answer[Any], float], object]
 
 
 class DnsResolver:
@@ -53,8 +55,14 @@ class DnsResolver:
         search: Sequence[str] = (),
         system: ResolvConf | None = None,
         cache_size: int = 10_000,
+        looked_up: LookedUp | None = None,
     ) -> None:
-        """Prepare; `seconds` is a monotonic clock, `cache_size` the number of entries of each cache."""
+        """Prepare; `seconds` is a monotonic clock, `cache_size` the number of entries of each cache.
+
+        `looked_up`, if given, is called with each answer that is not from a cache, and the seconds that it took.
+        """
+        self._seconds = seconds
+        self._looked_up = looked_up
         self._client = client
         self._hosts = hosts
         self._search = tuple(search)
@@ -137,7 +145,7 @@ class DnsResolver:
             self._negative.clear()
 
     async def _fetch(self, key: _Key) -> Answer[Any]:
-        generation = self._generation
+        generation, began = self._generation, self._seconds()
         try:
             answer = await self._follow_cnames(*key)
         except ValueError:
@@ -145,6 +153,8 @@ class DnsResolver:
         if generation == self._generation:
             cache = self._positive if isinstance(answer, Found) else self._negative
             cache.put(key, answer, answer.ttl)
+        if self._looked_up is not None:
+            self._looked_up(answer, self._seconds() - began)
         return answer
 
     async def _follow_cnames(self, name: str, rdtype: RecordType) -> Answer[Any]:
@@ -168,17 +178,20 @@ def make_resolver(
     *,
     notice: Callable[[str], object] = lambda _: None,
     system: Path = Path("/etc/resolv.conf"),
+    looked_up: LookedUp | None = None,
 ) -> DnsResolver:
     """Return the resolver of a relay, which asks these servers, or those that resolv.conf(5) names at the time.
 
     As long as the file has never named a server, every look-up fails with a reason that says so. `notice` takes lines
-    for the operator.
+    for the operator, `looked_up` is as in DnsResolver.
     """
     if servers is not None:
-        return DnsResolver(DnsClient(reactor, servers, notice=notice), reactor.seconds, hosts=HostsFile())
+        return DnsResolver(
+            DnsClient(reactor, servers, notice=notice), reactor.seconds, hosts=HostsFile(), looked_up=looked_up
+        )
     conf = ResolvConf(reactor.seconds, system)
     client = DnsClient(reactor, lambda: [(address, DNS_PORT) for address in conf.servers], notice=notice)
-    return DnsResolver(client, reactor.seconds, hosts=HostsFile(), system=conf)
+    return DnsResolver(client, reactor.seconds, hosts=HostsFile(), system=conf, looked_up=looked_up)
 
 
 def _normalized(name: str) -> str:

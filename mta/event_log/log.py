@@ -183,11 +183,13 @@ class EventLog:
         *,
         held: bool = False,
         was_from: Address | None = None,
+        tls: str = "",  # noqa: ARG002
     ) -> None:
         """A message of `size` octets is on disk and the client was told so; `user` is its login.
 
         `rules` are the places of the rules that decided on it or changed it, `held` tells whether one of them had it
-        held, and `was_from` is the sender that the client gave if a rule has set another one.
+        held, and `was_from` is the sender that the client gave if a rule has set another one. `tls` is the
+        protection of the connection, for logs that count.
         """
         origin = envelope.origin
         fields: dict[str, Field] = {

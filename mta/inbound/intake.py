@@ -189,7 +189,9 @@ class Incoming:
         self._deliverable = not held
         places = None if rules is None else rules.rulings.places
         user, was_from = self._client.user, self._was_from
-        intake.event_log.accepted(self.id, self._envelope, body.size, user, places, held=held, was_from=was_from)
+        intake.event_log.accepted(
+            self.id, self._envelope, body.size, user, places, held=held, was_from=was_from, tls=self._tls
+        )
         return reply(250, "2.0.0", f"Ok: queued as {self.id}")
 
     @property

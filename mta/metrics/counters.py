@@ -25,6 +25,8 @@ class Counters:
         "delivery_attempts",
         "delivery_seconds",
         "destinations_went_down",
+        "dns_lookups",
+        "dns_seconds",
         "faults",
         "leases_lost",
         "logins",
@@ -35,6 +37,7 @@ class Counters:
         "reports",
         "sessions_ended",
         "throttles",
+        "tls_accepted",
         "tls_deliveries",
         "transaction_seconds",
         "troubles",
@@ -48,16 +51,19 @@ class Counters:
         self.leases_lost = self.possible_duplicates = self.unreported = 0
         #: By the values of the labels.
         self.attempts: Counter[tuple[str, ...]] = Counter()
+        self.dns_lookups: Counter[tuple[str, ...]] = Counter()
         self.logins: Counter[tuple[str, ...]] = Counter()
         self.recipients: Counter[tuple[str, ...]] = Counter()
         self.refusals: Counter[tuple[str, ...]] = Counter()
         self.reports: Counter[tuple[str, ...]] = Counter()
         self.sessions_ended: Counter[tuple[str, ...]] = Counter()
+        self.tls_accepted: Counter[tuple[str, ...]] = Counter()
         self.tls_deliveries: Counter[tuple[str, ...]] = Counter()
         self.message_size_bytes = _histogram("message_size_bytes")
         self.delivery_seconds = _histogram("delivery_seconds")
         self.delivery_attempts = _histogram("delivery_attempts")
         self.commit_seconds = _histogram("commit_seconds")
+        self.dns_seconds = _histogram("dns_seconds")
         self.connection_seconds = _histogram("stage_seconds")
         self.transaction_seconds = _histogram("stage_seconds")
 

@@ -113,6 +113,7 @@ class CountingEventLog(EventLog):
         counters.accepted_bytes += size
         counters.accepted_recipients += len(envelope.recipients)
         counters.message_size_bytes.observe(size)
+        counters.tls_accepted[version_of(more.get("tls", "")),] += 1
         super().accepted(id, envelope, size, *fields, **more)
 
     # Going out

@@ -9,7 +9,7 @@ from pathlib import Path
 from mta import __version__
 from mta.metrics.metric import Samples, largest
 from mta.metrics.table import MOST_DESTINATIONS
-from mta.queue.interface import Space, Status, Summary
+from mta.queue.interface import Load, Space, Status, Summary
 
 _STATM = Path("/proc/self/statm")
 # Characters of a destination's name in a label.
@@ -28,7 +28,7 @@ class DestinationFigures:
     throttled: bool
 
 
-def queue_samples(summary: Summary, space: Space, now: float, seconds: float) -> Samples:
+def queue_samples(summary: Summary, load: Load, space: Space, now: float, seconds: float) -> Samples:
     """Return the figures of a queue at `now`, wall-clock seconds; reading them took `seconds`."""
     ledger = summary.ledger
     figures: dict[str, float] = {
@@ -38,6 +38,8 @@ def queue_samples(summary: Summary, space: Space, now: float, seconds: float) ->
         "queue_oldest_seconds": 0.0 if summary.oldest is None else max(0.0, now - summary.oldest),
         "queue_recipients": summary.recipients.get(Status.WAITING, 0),
         "history_messages": summary.finished,
+        "queue_due_messages": load.due,
+        "queue_bytes": load.octets,
         "queue_free_bytes": space.total,
         "queue_full": int(space.full),
         "queue_read_seconds": seconds,

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mta.metrics.gauges import queue_samples
 from mta.metrics.metric import Samples
-from mta.queue.interface import QueueError, Space, Summary
+from mta.queue.interface import Load, QueueError, Space, Summary
 
 #: Seconds for which figures are kept, and how many times as long as the reading took: a long history takes longer to
 #: count, and so is counted more seldom.
@@ -19,10 +19,13 @@ PATIENCE = 3.0
 
 
 class CountedQueue(Protocol):
-    """The questions to a queue; `mta.queue.interface.Queue` has the contract."""
+    """The questions to a queue; `mta.queue.interface.Queue` has the contract of the others."""
 
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""
+
+    def load(self, now: float) -> "Deferred[Load]":
+        """Return the messages that are due now, and the octets of all that wait."""
 
     def space(self) -> "Deferred[Space]":
         """Return the room for mail."""
@@ -58,11 +61,12 @@ class QueueFigures:
         began = self._clock.seconds()
         try:
             summary, space = await self._queue.summary(), await self._queue.space()
+            load = await self._queue.load(self._wall_clock())
         except QueueError:
             self._samples = {}
         else:
             seconds = self._clock.seconds() - began
-            self._samples = queue_samples(summary, space, self._wall_clock(), seconds)
+            self._samples = queue_samples(summary, load, space, self._wall_clock(), seconds)
         now = self._clock.seconds()
         self._kept_until = now + max(KEPT_SECONDS, KEPT_FACTOR * (now - began))
         self._reading = False

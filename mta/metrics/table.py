@@ -47,6 +47,20 @@ _COUNTERS = (
         ("version",),
         TLS_VERSIONS,
     ),
+    Metric(
+        "tls_accepted",
+        Kind.COUNTER,
+        "Messages accepted, by the version of TLS of the client's connection.",
+        ("version",),
+        TLS_VERSIONS,
+    ),
+    Metric(
+        "dns_lookups",
+        Kind.COUNTER,
+        "Look-ups in the DNS that no cache could answer, by their result.",
+        ("result",),
+        ("failed", "found", "no_data", "no_such_name"),
+    ),
     Metric("possible_duplicates", Kind.COUNTER, "Copies that may arrive twice."),
     Metric("leases_lost", Kind.COUNTER, "Results that came too late to count."),
     Metric("destinations_went_down", Kind.COUNTER, "Times at which a destination was found to take no connection."),
@@ -68,6 +82,8 @@ _GAUGES = (
     ),
     Metric("queue_recipients", Kind.GAUGE, "Recipients that wait."),
     Metric("history_messages", Kind.GAUGE, "Finished messages that the queue remembers."),
+    Metric("queue_due_messages", Kind.GAUGE, "Messages that are due and not being delivered."),
+    Metric("queue_bytes", Kind.GAUGE, "Octets of the messages that wait."),
     Metric("queue_free_bytes", Kind.GAUGE, "Octets that mail may still take on the queue's disk.", merge=Merge.MIN),
     Metric("queue_full", Kind.GAUGE, "1 if mail is refused for lack of room, else 0.", merge=Merge.MAX),
     Metric("queue_read_seconds", Kind.GAUGE, "Time of the last read of these figures from the queue.", merge=Merge.MAX),
@@ -134,6 +150,9 @@ _HISTOGRAMS = (
         ("stage",),
         ("connection", "transaction"),
         buckets=_STAGE_SECONDS,
+    ),
+    Metric(
+        "dns_seconds", Kind.HISTOGRAM, "Time of look-ups in the DNS that no cache could answer.", buckets=_STAGE_SECONDS
     ),
     Metric("commit_seconds", Kind.HISTOGRAM, "Time of a commit of the queue, with its sync.", buckets=_COMMIT_SECONDS),
 )

@@ -185,6 +185,16 @@ class DomainShape:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """The work that waits."""
+
+    #: Messages that are due, not held and not being delivered.
+    due: int
+    #: Octets of all messages that wait.
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """The facts that show whether a queue loses mail or no longer tries it."""
 

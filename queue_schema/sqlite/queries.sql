@@ -214,6 +214,10 @@ WHERE r.due IS NOT NULL AND m.due IS NULL LIMIT 1;
 SELECT count(*), coalesce(sum(held), 0), coalesce(sum(leased), 0)
 FROM message INDEXED BY waiting WHERE due IS NOT NULL;
 
+-- name: load
+SELECT count(CASE WHEN due <= ? AND NOT held AND NOT leased THEN 1 END), coalesce(sum(size), 0)
+FROM message INDEXED BY waiting WHERE due IS NOT NULL;
+
 -- name: oldest
 SELECT created FROM message
 WHERE id = (SELECT min(id) FROM message INDEXED BY waiting WHERE due IS NOT NULL);

@@ -78,6 +78,15 @@ class TestDnsResolver(ResolverContract, _OnLoopback):
         return self.start(zone)
 
 
+class TestObserver(_OnLoopback):
+    async def test_an_answer_of_a_server_is_observed_with_its_time_and_one_of_a_cache_is_not(self) -> None:
+        observed: list[tuple[type, float]] = []
+        resolver = self.start(Zone(RECORDS), looked_up=lambda answer, took: observed.append((type(answer), took)))
+        for name in ("v4.example.test", "v4.example.test", "missing.example.test"):
+            await resolver.addresses(name, ipv6=False)
+        assert observed == [(Found, 0.0), (NoSuchName, 0.0)]
+
+
 class TestDriver(_OnLoopback):
     def setUp(self) -> None:
         self.zone = Zone(RECORDS)

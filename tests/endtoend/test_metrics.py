@@ -126,6 +126,28 @@ def test_no_page_has_an_address_a_sender_or_a_subject(world: Any) -> None:
     assert all(word not in text for word in ("confidential", "robert", "author", "sender.test", "@"))
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_gauges_are_those_of_the_queue(world: Any, workers: str) -> None:
+    port = free_port()
+    sink = world.sink(Rule("RCPT", "450 4.2.1 not now"))
+    relay = world.relay(sink, METRICS_LISTEN=f"127.0.0.1:{port}", WORKERS=workers, RETRY_SCHEDULE="F,2h,1h")
+    for number in range(3):
+        relay.submit(mail(str(number)), f"{number}@example.test")
+    relay.wait_for_events("deferred", 3)
+    assert relay.tool("queue", "hold", relay.queue()[0]["id"]).returncode == 0
+    # Figures are kept for a few seconds.
+    until(lambda: scrape(port)["smtprelay_queue_held_messages",] == 1, what="the held message")
+    samples = scrape(port)
+    assert samples["smtprelay_queue_messages",] == samples["smtprelay_queue_recipients",] == 3
+    assert samples["smtprelay_queue_bytes",] == sum(event["size"] for event in relay.events("accepted"))
+    assert samples["smtprelay_queue_due_messages",] == samples["smtprelay_queue_in_delivery_messages",] == 0
+    assert 0 < samples["smtprelay_queue_oldest_seconds",] < PATIENCE
+    assert samples["smtprelay_ledger_recipients", "accepted"] == samples["smtprelay_ledger_recipients", "waiting"] == 3
+    assert samples["smtprelay_dns_lookups_total", "found"] >= 1
+    assert samples["smtprelay_tls_accepted_total", "none"] == 3
+    assert samples["smtprelay_destinations",] >= 1
+
+
 def test_the_relay_is_healthy_and_ready(world: Any) -> None:
     port = free_port()
     relay = world.relay(world.sink(), METRICS_LISTEN=f"127.0.0.1:{port}", WORKERS="2")

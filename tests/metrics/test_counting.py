@@ -33,7 +33,7 @@ ENVELOPE = Envelope(BOB, (Recipient(BOB), Recipient(BOB)), Origin("192.0.2.1", "
 
 def every_event(log: EventLog) -> None:
     """Have a log take each event that is counted."""
-    log.accepted(ID, ENVELOPE, 5000, "user", held=True)
+    log.accepted(ID, ENVELOPE, 5000, "user", held=True, tls="TLSv1.2 X")
     log.delivered(ID, BOB, Delivered("250 ok", "mx"), Stages(3.0, 2.0, 0.2, 0.3), "TLSv1.3 X verified", attempts=2)
     log.delivered(ID, BOB, Delivered("250 ok", "mx", "nonsense"), Stages(3.0, 2.0, 0.2, 0.3), "")
     log.deferred(ID, BOB, TryLater("421 4.7.0 slow", "mx", "4.7.0"), NOON)
@@ -70,6 +70,7 @@ def test_each_event_is_counted_once() -> None:
         ("attempts", ("delivered", "2.0")): 2,
         ("attempts", ("deferred", "4.7")): 1,
         ("attempts", ("failed", "5.1")): 1,
+        ("tls_accepted", ("TLSv1.2",)): 1,
         ("tls_deliveries", ("TLSv1.3",)): 1,
         ("tls_deliveries", ("none",)): 1,
         ("refusals", ("policy", "550")): 1,

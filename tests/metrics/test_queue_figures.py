@@ -5,7 +5,7 @@ from twisted.internet.task import Clock
 
 from mta.metrics.metric import Samples
 from mta.metrics.queue_figures import KEPT_FACTOR, KEPT_SECONDS, PATIENCE, QueueFigures
-from mta.queue.interface import Ledger, QueueError, Space, Status, Summary
+from mta.queue.interface import Ledger, Load, QueueError, Space, Status, Summary
 
 NOW = 1_795_348_800.0
 SUMMARY = Summary(
@@ -24,6 +24,12 @@ class Answering:
         question: Deferred[Summary] = Deferred()
         self.questions.append(question)
         return question
+
+    def load(self, now: float) -> "Deferred[Load]":
+        assert now == NOW
+        answer: Deferred[Load] = Deferred()
+        answer.callback(Load(3, 4096))
+        return answer
 
     def space(self) -> "Deferred[Space]":
         answer: Deferred[Space] = Deferred()
@@ -55,6 +61,8 @@ def test_the_figures_are_those_of_the_queue() -> None:
         ("queue_oldest_seconds", ()): 60.0,
         ("queue_recipients", ()): 5,
         ("history_messages", ()): 7,
+        ("queue_due_messages", ()): 3,
+        ("queue_bytes", ()): 4096,
         ("queue_free_bytes", ()): 1024,
         ("queue_full", ()): 0,
         ("queue_read_seconds", ()): 0.0,

@@ -14,6 +14,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
 from mta.config.settings import Settings
+from mta.dns.answers import Found, NoData, NoSuchName
+from mta.dns.resolver import LookedUp
 from mta.event_log.lines import Render
 from mta.event_log.log import EventLog
 from mta.event_log.output import Output
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mta.oauth.token_source import TokenSource
     from mta.queue.sqlite.queue import SqliteQueue
 
+_DNS_RESULTS: dict[type, str] = {Found: "found", NoSuchName: "no_such_name", NoData: "no_data"}
 _SETTING = "METRICS_LISTEN"
 
 
@@ -134,6 +137,19 @@ class RelayFigures:
         if expires is not None:
             samples["token_expiry_timestamp_seconds", ()] = expires
         return samples
+
+
+def dns_observer(counters: "Counters | None") -> LookedUp | None:
+    """Return the callable that counts the answers of a resolver, or None if metrics are off."""
+    if counters is None:
+        return None
+    results, seconds = counters.dns_lookups, counters.dns_seconds
+
+    def looked_up(answer: object, took: float) -> None:
+        results[_DNS_RESULTS.get(type(answer), "failed"),] += 1
+        seconds.observe(took)
+
+    return looked_up
 
 
 def relay_figures(

@@ -21,6 +21,7 @@ from mta.queue.interface import (
     DeferralFilter,
     DomainShape,
     Entry,
+    Load,
     MakeReports,
     NewMail,
     Query,
@@ -270,6 +271,10 @@ class SqliteQueue:
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""
         return self._reader.summary()
+
+    def load(self, now: float) -> "Deferred[Load]":
+        """Return the messages that are due now, and the octets of all that wait."""
+        return self._reader.load(now)
 
     def audit(self) -> "Deferred[Audit]":
         """Return the facts for an audit."""

@@ -13,7 +13,7 @@ from mta.blocking import RunBlocking
 from mta.queue.disk.files import BODIES
 from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Audit, DomainShape, Entry, Ledger, Query, QueueError, QueueId, Status, Summary
+from mta.queue.interface import Audit, DomainShape, Entry, Ledger, Load, Query, QueueError, QueueId, Status, Summary
 from mta.queue.search.conditions import Conditions
 from mta.queue.sqlite.operator.entries import domains, find
 from mta.queue.sqlite.operator.search import count_messages, search
@@ -53,6 +53,10 @@ class Reader:
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""
         return self._read(summary)
+
+    def load(self, now: float) -> "Deferred[Load]":
+        """Return the messages that are due now, and the octets of all that wait."""
+        return self._read(lambda connection: Load(*connection.execute(SQL.load, (now,)).fetchone()))
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a waiting message, or None if no message with this id is waiting."""

@@ -61,6 +61,7 @@ class Statements:
     first_due: str
     never_due: str
     count_messages: str
+    load: str
     oldest: str
     count_finished: str
     count_failed: str

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mta.blocking import run_inline
 from mta.queue.disk.threads import Threads
-from mta.queue.interface import Action, Query, Queue, QueueError, QueueFull, Settlement, Verdict
+from mta.queue.interface import Action, Load, Query, Queue, QueueError, QueueFull, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.queue.contract.queue_contract import QueueContract
 from tests.queue.messages import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
@@ -52,6 +52,18 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         report = self.written(mail(sender=None), self.large())
         self.assertFalse(self.settled(claim, Verdict(0, NEVER), reports=[report]))
         self.assertEqual(self.files(), [])
+
+    def test_the_load_is_the_messages_that_are_due_and_the_octets_of_all_that_wait(self):
+        assert isinstance(self.queue, SqliteQueue)
+        size = mail().body.size
+        self.now(self.queue.add(mail(), NOW))
+        self.now(self.queue.add(mail(), NOW, due=NOW + 60))
+        self.now(self.queue.add(mail(held=True), NOW))
+        claim = self.now(self.queue.add(mail(), NOW, lease=LEASE))
+        self.assertEqual(self.now(self.queue.load(NOW)), Load(1, 4 * size))
+        self.assertEqual(self.now(self.queue.load(NOW + 60)), Load(2, 4 * size))
+        self.settled(claim, Verdict(0, TOOK))
+        self.assertEqual(self.now(self.queue.load(NOW)), Load(1, 3 * size))
 
     def test_a_large_message_that_is_removed_leaves_no_file(self):
         self.now(self.queue.add(self.written(mail(), self.large()), NOW))
