@@ -32,12 +32,13 @@ class Rulings:
 
     def add(self, ruling: "Ruling") -> None:
         """Note a decision that is not a refusal."""
-        self.note(ruling.rule)
+        self._places[ruling.rule.place] = None
         self.held |= ruling.held
 
-    def note(self, rule: "Rule") -> None:
-        """Note a rule that has had an effect."""
-        self._places[rule.place] = None
+    def note(self, rules: "Sequence[Rule]") -> None:
+        """Note rules that have had an effect."""
+        for rule in rules:
+            self._places[rule.place] = None
 
     @property
     def places(self) -> str | None:
@@ -149,9 +150,10 @@ class MessageRules:
         if self._rewriting is None:
             return None
         found = self._rewriting.apply(self._facts, envelope, block)
-        for rule in found.rules:
-            self.rulings.note(rule)
-        return found if found.rules else None
+        if not found.rules:
+            return None
+        self.rulings.note(found.rules)
+        return found
 
     def read_header(self, block: bytes, added: int) -> None:
         """Keep the header block if a rule may ask for it.
