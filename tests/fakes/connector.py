@@ -18,8 +18,9 @@ def delivers(request: DeliveryRequest) -> dict[int, Outcome]:
 class FakeConnection:
     """Answers at once, or when the test says so if `held`."""
 
-    def __init__(self, connector: "FakeConnector") -> None:
+    def __init__(self, connector: "FakeConnector", plan: Plan | None = None) -> None:
         self.connector = connector
+        self.plan = plan
         self.peer = "mx.test[192.0.2.1]:25"
         self.security = ""
         self.tried = frozenset((self.peer,))
@@ -33,6 +34,7 @@ class FakeConnection:
         assert self.usable
         assert self.pending is None
         self.connector.requests.append(request)
+        self.connector.carried.append((self.plan, request))
         if not self.connector.held:
             return succeed(TransactionResult(self.connector.answer(request)))
         self.usable = False
@@ -76,6 +78,8 @@ class FakeConnector:
         self.plans: list[Plan] = []
         self.tried: list[frozenset[str]] = []
         self.requests: list[DeliveryRequest] = []
+        #: The transactions, each with the plan by which its connection was opened.
+        self.carried: list[tuple[Plan | None, DeliveryRequest]] = []
         self.connections: list[FakeConnection] = []
         self.connecting: list[Deferred[Connection | TryLater]] = []
 
@@ -83,7 +87,7 @@ class FakeConnector:
         self.plans.append(plan)
         self.tried.append(tried)
         if not self.slow:
-            return succeed(self._result())
+            return succeed(self._result(plan))
         opening: Deferred[Connection | TryLater] = Deferred()
         self.connecting.append(opening)
         return opening
@@ -94,8 +98,8 @@ class FakeConnector:
         for opening in connecting:
             opening.callback(self._result())
 
-    def _result(self) -> Connection | TryLater:
+    def _result(self, plan: Plan | None = None) -> Connection | TryLater:
         if self.down is not None:
             return self.down
-        self.connections.append(FakeConnection(self))
+        self.connections.append(FakeConnection(self, plan))
         return self.connections[-1]

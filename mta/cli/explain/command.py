@@ -115,10 +115,11 @@ def _mistakes() -> Iterator[None]:
 def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanation:
     """Return the decisions on a message. Raises CommandError if there is no such user."""
     user = user_of(settings, question.login)
-    return decided(settings, user, lambda relay: _decide(question, relay), dns=dns)
+    return decided(settings, user, lambda relay: decide(question, relay), dns=dns)
 
 
-async def _decide(question: Question, relay: DecidingParts) -> Explanation:
+async def decide(question: Question, relay: DecidingParts) -> Explanation:
+    """Return the decisions on a message by the parts of a relay."""
     acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
     envelope = acl.envelope
     addresses = [each.address for each in envelope.recipients] if envelope else []
