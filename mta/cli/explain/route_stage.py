@@ -7,9 +7,10 @@ from mta.cli.explain.values import RouteKind, RouteVerdict
 from mta.config.summary import describe_local_delivery
 from mta.message.envelope import Envelope
 from mta.message.outcome import Failed, TryLater
+from mta.routing.carriage import carried
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.hostpatterns import host_address
-from mta.routing.route import Local, Smarthost
+from mta.routing.route import Local, Plan, Routing, Smarthost
 from mta.rules.explanation import RouteDecision, explain_route
 from mta.smtp.address import Address, bracketed, literal_ip
 
@@ -55,21 +56,34 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
         return replace(verdict, failed=isinstance(choice, Fail))
     if not relay.can_resolve(address, choice):
         return verdict
-    routing = await relay.router.resolve(address.domain, choice)
+    routing: Routing = await relay.router.resolve(address.domain, choice)
+    names: tuple[str, ...] = ()
+    if isinstance(routing, Plan):
+        names = tuple(dict.fromkeys(route.host for route in routing.routes))
+        routing = _as_rules_want(routing, address.domain, names, relay)
     match routing:
         case Failed(text) | Fail(text):
             return replace(verdict, words=f"returned: {text}", hosts=(), failed=True)
         case TryLater(text):
-            return replace(verdict, words=f"waits: {text}", hosts=())
+            return replace(verdict, words=f"waits: {text}", hosts=(), names=names)
         case Local():
             return _local(recipient, address.domain, relay)
         case Discard():
             return replace(verdict, words="discarded", hosts=())
-    labels = tuple(route.label for route in routing.routes)
-    names = tuple(dict.fromkeys(route.host for route in routing.routes))
+    if way.kind in {RouteKind.MX, RouteKind.LITERAL}:
+        way = _way(address, choice, relay, routing.routes[0].port)
     if not relay.dns:
-        return replace(verdict, names=way.names or names)
+        return replace(verdict, words=way.words, hosts=way.hosts, names=way.names or names)
+    labels = tuple(route.label for route in routing.routes)
     return replace(verdict, words=f"{way.words}: {', '.join(labels)}", hosts=labels, names=names)
+
+
+def _as_rules_want(plan: Plan, domain: str, names: tuple[str, ...], relay: DecidingParts) -> Plan | TryLater:
+    """Return a plan with the ports and without the addresses that `[[transport]]` rules change and leave out."""
+    transport = None if relay.book is None else relay.book.transport
+    smarthost = "" if plan.smarthost is None else plan.smarthost.name
+    carriage = None if transport is None else transport.carriage(domain, smarthost, names)
+    return plan if carriage is None else carried(plan, carriage, relay.rules)
 
 
 def _with_rules(verdict: RouteVerdict, address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:
@@ -93,9 +107,9 @@ def _local(recipient: str, domain: str, relay: DecidingParts) -> RouteVerdict:
     return RouteVerdict(recipient, RouteKind.LOCAL, f"local, {describe_local_delivery(relay.settings)}", (), setting)
 
 
-def _way(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> _Way:
-    """Return the way of a choice, or without one that of the settings."""
-    smarthost = relay.settings.smarthost
+def _way(address: Address, choice: RouteChoice | None, relay: DecidingParts, port: int = 0) -> _Way:
+    """Return the way of a choice, or without one that of the settings; `port` is that of MX hosts if rules set it."""
+    smarthost, port = relay.settings.smarthost, port or relay.settings.port_out
     match choice:
         case Discard():
             return _Way(RouteKind.DISCARD, "discarded, without a report")
@@ -104,9 +118,9 @@ def _way(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> 
         case ViaSmarthost(chosen):
             return _by_rule(chosen)
         case MxOf(domain):
-            return _by_mx(address, domain, relay)
+            return _by_mx(address, domain, port)
     if smarthost is None:
-        return _by_mx(address, None, relay)
+        return _by_mx(address, None, port)
     hosts = _hosts(smarthost)
     words = f"the smarthost {', '.join(hosts)}"
     return _Way(RouteKind.SMARTHOST, words, hosts, smarthost.place, _DEFAULT, _names(smarthost))
@@ -122,8 +136,7 @@ def _by_rule(smarthost: Smarthost) -> _Way:
     return _Way(RouteKind.SMARTHOST, words, hosts, smarthost.place, smarthost.name, _names(smarthost))
 
 
-def _by_mx(address: Address, other: str | None, relay: DecidingParts) -> _Way:
-    port = relay.settings.port_out
+def _by_mx(address: Address, other: str | None, port: int) -> _Way:
     if address.is_literal and other is None:
         host = f"{bracketed(literal_ip(address.domain))}:{port}"
         return _Way(RouteKind.LITERAL, "the host of the address literal", (host,))

@@ -81,6 +81,26 @@ def test_the_settings_and_their_rules_are_told(
     assert transport(mail(*words, RULES_DIR=str(rules), **environ)) == told
 
 
+def test_hosts_have_the_port_that_a_rule_gives_those_of_the_mx(tmp_path: Path) -> None:
+    (tmp_path / "10.toml").write_text('[[transport]]\nrecipient = "b.test"\nport = 2525\n')
+    (router,) = route_lines(mail("--dns", RULES_DIR=str(tmp_path)))
+    assert router.startswith("the MX hosts of b.test, port 2525: mx1.b.test[192.0.2.1]:2525")
+
+
+def test_mail_waits_if_a_rule_leaves_no_address_of_its_hosts(tmp_path: Path) -> None:
+    (tmp_path / "10.toml").write_text('[[router]]\nhosts = "[2001:db8::1]"\n[[transport]]\nipv6 = false\n')
+    told = mail(RULES_DIR=str(tmp_path))
+    assert route_lines(told)[0] == (
+        "10.toml:1: waits: 2001:db8::1 is an IPv6 address while IPv6 is off: check 10.toml:3;"
+        " without that rule: the MX hosts of b.test, port 25"
+    )
+    assert transport(told) == ["ipv6 false (10.toml:3)"]
+
+
+def route_lines(told: Result) -> list[str]:
+    return [line[11:] for line in told.stdout.splitlines() if line.startswith("router ")]
+
+
 def test_without_rules_the_stage_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "10.toml").write_text("[[acl]]\naccept = true\n")
     assert transport(mail(RULES_DIR=str(tmp_path))) == []
