@@ -31,6 +31,8 @@ PATTERNS = (
     "+some",
     "bob@here.test",
 )
+#: Patterns of recipients, of which none is the null sender.
+RECIPIENTS = tuple(pattern for pattern in PATTERNS if pattern != "<>")
 TEXTS = ("*urgent*", "hello", "^h.*o", "*")
 CLIENTS = ("trusted", "stranger", "203.0.113.0/24", "127.0.0.1", "192.0.2.0/24", "office.test")
 # Octets between those of a header and those of a message in this test.

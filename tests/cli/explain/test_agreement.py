@@ -22,6 +22,7 @@ from tests.cli.explain.random_mail import (
     LARGE,
     MAILS,
     PATTERNS,
+    RECIPIENTS,
     SMALL,
     TEXTS,
     USERS,
@@ -40,7 +41,7 @@ CONDITIONS: dict[str, st.SearchStrategy[object]] = {
     "helo": one_or_more(("app.test", "*.test", "here")),
     "tls": st.booleans(),
     "sender": one_or_more(PATTERNS),
-    "recipient": one_or_more(PATTERNS),
+    "recipient": one_or_more(RECIPIENTS),
     "header.Subject": one_or_more(TEXTS),
     "larger": st.sampled_from((SMALL, LARGE - 1, LARGE, 5000)),
 }
