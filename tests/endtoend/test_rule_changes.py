@@ -68,7 +68,7 @@ def test_broken_rules_change_nothing_and_mended_ones_are_taken_up_without_a_sign
     ]
     assert attempt(relay, sender="first@sender.test") == "550 5.7.1 first"
     rules.write_text(SECOND)
-    until(lambda: attempt(relay, sender="second@sender.test") == "550 5.7.1 second", what="the mended rules")
+    until(lambda: attempt(relay, sender="second@sender.test") == "550 5.7.1 second", 25.0, what="the mended rules")
     assert len(relay.wait_for_events("rules")) == 1
     assert len(relay.events("trouble")) == 3
 

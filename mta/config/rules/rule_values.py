@@ -2,10 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from mta.config.rules.keys.key import RuleKey, ValueForm
+from mta.config.rules.keys.table import did_you_mean
 from mta.config.rules.pattern_items import PatternItems, PlacedItem
 from mta.config.rules.rule_words import no_smarthost
 from mta.config.rules.toml_tables import TableEntry
@@ -63,7 +64,7 @@ class ValueReader:
         Raises RuleValueError for a value of the wrong form.
         """
         if key.form is ValueForm.BOOLEAN:
-            return TlsCondition(_boolean(entry.value))
+            return TlsCondition(read_boolean(entry.value))
         if key.form is ValueForm.SIZE:
             return SizeCondition(_size(entry.value))
         maker = ValueReader.domains if key.form is ValueForm.DOMAINS else _MAKERS[key.name.partition(".")[0]]
@@ -185,7 +186,23 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else shorten(repr(value), _SHOWN)
 
 
-def _boolean(value: object) -> bool:
+def read_true(name: str, value: object) -> None:
+    """Check the value of the key `name`, which can only be true. Raises RuleValueError."""
+    if value is not True:
+        raise RuleValueError(f"{shown(value)} has no meaning; write {name} = true, or leave the key out")
+
+
+def read_word(value: object, words: Collection[str]) -> str:
+    """Return the one of these words that a value is. Raises RuleValueError."""
+    found = value.lower() if isinstance(value, str) else ""
+    if found not in words:
+        hint = did_you_mean(found, words)
+        raise RuleValueError(f"{shown(value)} is none of {', '.join(words)}{hint}")
+    return found
+
+
+def read_boolean(value: object) -> bool:
+    """Return a value that is true or false. Raises RuleValueError."""
     if not isinstance(value, bool):
         raise RuleValueError(f"{shown(value)} is neither true nor false, which stand without quotes")
     return value

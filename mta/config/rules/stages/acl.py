@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from mta.config.rules.keys.key import RuleKey, ValueForm
-from mta.config.rules.keys.table import conditions_and_actions, did_you_mean
-from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
+from mta.config.rules.keys.table import conditions_and_actions
+from mta.config.rules.rule_values import RuleValueError, ValueReader, read_true, read_word, shown
 from mta.config.rules.toml_tables import TableEntry
 from mta.rules.acl import Acl, AclRule
 from mta.rules.actions import Accept, Action, Hold, read_defer, read_deny
@@ -40,7 +40,7 @@ class OpenAclRule:
     def add(self, key: RuleKey, entry: TableEntry, _values: ValueReader) -> None:
         """Add an action or an option. Raises RuleValueError."""
         if key.form is ValueForm.PER:
-            self._per = _per(entry.value)
+            self._per = Per(read_word(entry.value, [per.value for per in Per]))
             return
         self._actions[key.name] = _action(key, entry.value)
 
@@ -67,18 +67,9 @@ class OpenAclRule:
             raise RuleValueError(str(error)) from None
 
 
-def _per(value: object) -> Per:
-    words = [per.value for per in Per]
-    if not isinstance(value, str) or value not in words:
-        hint = did_you_mean(value, words) if isinstance(value, str) else ""
-        raise RuleValueError(f"{shown(value)} is none of {', '.join(words)}{hint}")
-    return Per(value)
-
-
 def _action(key: RuleKey, value: object) -> Action:
     if key.form is ValueForm.TRUE:
-        if value is not True:
-            raise RuleValueError(f"{shown(value)} has no meaning; write {key.name} = true, or leave the key out")
+        read_true(key.name, value)
         return Hold() if key.name == "hold" else Accept()
     if not isinstance(value, str):
         raise RuleValueError(f'{shown(value)} is no text; the words stand in quotes, {key.name} = "no"')

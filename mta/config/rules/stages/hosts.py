@@ -6,8 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mta.config.rules.keys.key import RuleKey
-from mta.config.rules.keys.table import did_you_mean
-from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
+from mta.config.rules.rule_values import RuleValueError, ValueReader, read_word
 from mta.config.rules.stages.secrets import RuleSecrets
 from mta.config.rules.toml_tables import TableEntry
 from mta.config.setting import cannot_read
@@ -21,7 +20,6 @@ MAX_HOSTS = 100
 _SMTP = 25
 # Two colons before the port are those of SMARTHOST_ADDRESS.
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]\s,;]+)(?:::?([^:@]*))?")
-_TLS = {rule.value: rule for rule in reversed(TlsRule)}
 
 
 class OpenHosts:
@@ -43,7 +41,7 @@ class OpenHosts:
             if len(self.hosts) > MAX_HOSTS:
                 raise RuleValueError(f"there are more than {MAX_HOSTS} hosts")
         elif key.name == "tls":
-            self._tls = _read_tls(key, entry)
+            self._tls = read_tls(entry.value)
         else:
             self._ca_file = self._read_ca_file(key, entry)
 
@@ -74,6 +72,11 @@ class OpenHosts:
         return Path(path)
 
 
+def read_tls(value: object) -> TlsRule:
+    """Return the TLS that a value asks for. Raises RuleValueError."""
+    return TlsRule(read_word(value, [rule.value for rule in reversed(TlsRule)]))
+
+
 def text_of(key: RuleKey, entry: TableEntry) -> str:
     """Return the value of an entry, which is a text. Raises RuleValueError, whose words do not show the value."""
     if not isinstance(entry.value, str) or not entry.value:
@@ -98,13 +101,3 @@ def _read_host(text: str) -> str:
         return str(ipaddress.ip_address(text[1:-1]))
     except ValueError:
         raise ValueError(f"{text} is not an address in brackets; a name stands without them") from None
-
-
-def _read_tls(key: RuleKey, entry: TableEntry) -> TlsRule:
-    if isinstance(entry.value, bool):
-        raise RuleValueError(f"{shown(entry.value)} is not one of {', '.join(_TLS)}; {key.name} = {key.example}")
-    text = text_of(key, entry).lower()
-    if text not in _TLS:
-        hint = did_you_mean(text, _TLS) or f"; {key.name} = {key.example}"
-        raise RuleValueError(f"{shown(text)} is not one of {', '.join(_TLS)}{hint}")
-    return _TLS[text]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mta.config.rules.keys.key import RuleKey
 from mta.config.rules.keys.table import did_you_mean
-from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
+from mta.config.rules.rule_values import RuleValueError, ValueReader, read_true, shown
 from mta.config.rules.toml_tables import TableEntry
 from mta.rules.conditions import ClientCondition, Rule
 from mta.rules.rewriting.actions import (
@@ -131,8 +131,7 @@ class OpenRewriteRule:
         self._read_text(entry, read_bcc)
 
     def _read_last(self, entry: TableEntry, _values: ValueReader) -> None:
-        if entry.value is not True:
-            raise RuleValueError(f"{shown(entry.value)} has no meaning; write last = true, or leave the key out")
+        read_true(entry.name, entry.value)
         self.ends_search = True
 
 

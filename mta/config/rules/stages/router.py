@@ -2,7 +2,7 @@
 
 from mta.config.rules.keys.key import SMARTHOST, RuleKey
 from mta.config.rules.keys.table import conditions_and_actions
-from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
+from mta.config.rules.rule_values import RuleValueError, ValueReader, read_true, shown
 from mta.config.rules.stages.hosts import OpenHosts, text_of
 from mta.config.rules.stages.secrets import RuleSecrets
 from mta.config.rules.stages.smarthosts import Smarthosts
@@ -78,8 +78,7 @@ class OpenRouterRule:
         if key.name == "mx":
             return _read_mx(key, entry)
         if key.name == "discard":
-            if entry.value is not True:
-                raise RuleValueError(f"{shown(entry.value)} has no meaning; write discard = true, or leave the key out")
+            read_true(key.name, entry.value)
             return Discard()
         text = text_of(key, entry)
         if key.name == SMARTHOST:

@@ -4,12 +4,11 @@ import ipaddress
 from collections.abc import Callable
 
 from mta.config.rules.keys.key import RuleKey
-from mta.config.rules.keys.table import did_you_mean
-from mta.config.rules.rule_values import RuleValueError, ValueReader, shown
+from mta.config.rules.rule_values import RuleValueError, ValueReader, read_boolean, shown
+from mta.config.rules.stages.hosts import read_tls
 from mta.config.rules.toml_tables import TableEntry
 from mta.rate import read_rate
 from mta.routing.carriage import Carriage, CarriageRate
-from mta.routing.route import TlsRule
 from mta.rules.conditions import Rule
 from mta.rules.transport import TransportRule, TransportRules
 from mta.smtp.address import AddressError, parse_domain
@@ -95,14 +94,6 @@ def _rates(entry: TableEntry, values: ValueReader) -> tuple[object, ...]:
     return rates
 
 
-def _tls(entry: TableEntry, _values: ValueReader) -> TlsRule:
-    words = [rule.value for rule in reversed(TlsRule)]
-    if not isinstance(entry.value, str) or entry.value.lower() not in words:
-        hint = did_you_mean(entry.value, words) if isinstance(entry.value, str) else ""
-        raise RuleValueError(f"{shown(entry.value)} is none of {', '.join(words)}{hint}")
-    return TlsRule(entry.value.lower())
-
-
 def _helo(entry: TableEntry, _values: ValueReader) -> str:
     try:
         return parse_domain(entry.value if isinstance(entry.value, str) else "")
@@ -124,20 +115,14 @@ def _source_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return address
 
 
-def _boolean(entry: TableEntry, _values: ValueReader) -> bool:
-    if not isinstance(entry.value, bool):
-        raise RuleValueError(f"{shown(entry.value)} is neither true nor false, which stand without quotes")
-    return entry.value
-
-
 _READERS: dict[str, Callable[[TableEntry, ValueReader], object]] = {
     "connections": _whole_number(MAX_CONNECTIONS),
     "messages_per_connection": _whole_number(MAX_MESSAGES),
     "rate": _rates,
     "rate_each": _rates,
-    "tls": _tls,
+    "tls": lambda entry, _values: read_tls(entry.value),
     "port": _whole_number(_MAX_PORT),
     "helo": _helo,
     "source": _source,
-    "ipv6": _boolean,
+    "ipv6": lambda entry, _values: read_boolean(entry.value),
 }
