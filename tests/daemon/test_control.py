@@ -25,6 +25,7 @@ from mta.daemon.control import (
     ControlProtocol,
     ControlService,
     ask_wait,
+    is_running,
     notify_daemon,
     operator_name,
     read_line,
@@ -192,8 +193,10 @@ class ControlServiceTests(TestCase):
     async def test_a_command_asks_for_what_a_message_waits(self) -> None:
         self.start()
         self.assertEqual(await deferToThread(ask_wait, self.directory, IDS[0]), f"a rate, {IDS[0]}")
+        self.assertTrue(await deferToThread(is_running, self.directory))
         await self.service.stopService()
         self.assertEqual(ask_wait(self.directory, IDS[0]), "")
+        self.assertFalse(is_running(self.directory))
 
     async def test_a_queue_directory_may_have_a_long_path(self) -> None:
         self.directory /= "x" * 200

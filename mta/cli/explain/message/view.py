@@ -61,7 +61,7 @@ def _submitted(entry: Entry) -> str:
 
 
 def _allowed(facts: MessageFacts) -> str:
-    if facts.stages is None or not facts.entry.client:
+    if facts.stages is None or not facts.stages.acl:
         return ""
     refused = next((each for each in facts.stages.acl if each.reply is not None), None)
     if refused is not None:

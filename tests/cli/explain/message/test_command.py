@@ -1,20 +1,35 @@
 """`smtprelay explain ID` on real queue files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.certificates import authority
+from harness.mail import envelope
+from harness.mail import mail as new_mail
 from mta.cli.main import main
-from mta.queue.interface import QueueId
-from tests.cli.queue.test_command import fill
+from mta.message.envelope import Origin
+from mta.queue.disk.queue_dir import worker_home
+from mta.queue.interface import NewMail, QueueId
+from tests.cli.explain.test_explain import in_zone
+from tests.cli.queue.test_command import NOW, fill, opened, result
 
 SETTINGS = {"MAILNAME": "relay.example.test", "NET_DEV": "none0", "PORT": "2525"}
 
 
 def explain(directory: Path, *words: str, **environ: str) -> Result:
-    return CliRunner().invoke(main, ["explain", *words], env={"QUEUE_DIR": str(directory)} | SETTINGS | environ)
+    settings = {"QUEUE_DIR": str(directory)} | SETTINGS | environ
+    return CliRunner().invoke(main, ["explain", *words], env=settings, obj=in_zone)
+
+
+def add(directory: Path, mail: NewMail) -> QueueId:
+    queue = opened(directory)
+    result(queue.add(mail, NOW))
+    result(queue.close())
+    return mail.id
 
 
 @pytest.fixture
@@ -84,3 +99,71 @@ def test_an_id_and_a_description_do_not_fit_together(tmp_path: Path) -> None:
         assert told.exit_code == 2
         assert f"{words[0]} describes a message, so no ID fits with it" in told.stderr
     assert "give the ID of a message, or describe one by --from and --to" in explain(tmp_path).stderr
+
+
+def test_the_rules_that_allow_and_route_a_message_are_named(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "10-all.toml").write_text(
+        '[[router]]\nname = "to the office"\nrecipient = "*@b.test"\nhosts = ["office.test"]\n'
+        '[[retry]]\nrecipient = "*@b.test"\nschedule = "F,1h,5m"\n'
+    )
+    id = add(tmp_path, new_mail("bob@b.test"))
+    lines = explain(tmp_path, id, RULES_DIR=str(rules)).stdout.splitlines()
+    (route,) = (line for line in lines if line.startswith("route"))
+    assert '10-all.toml:1 "to the office": office.test' in route
+    assert "without that rule: the MX hosts of b.test" in route
+    (retry,) = (line for line in lines if line.startswith("retry"))
+    assert "F,1h,5m (10-all.toml:5)" in retry
+    assert "gives up   2100-01-01T13:00:00Z, with a report to the sender" in lines
+
+
+def test_the_hosts_of_a_route_are_looked_up_on_demand(tmp_path: Path) -> None:
+    id = add(tmp_path, new_mail("bob@b.test"))
+    assert "note: names were not looked up; --dns looks for the hosts of each route" in explain(tmp_path, id).stdout
+    told = explain(tmp_path, id, "--dns")
+    assert "mx1.b.test[192.0.2.1]:25, mx2.b.test[192.0.2.2]:25" in told.stdout
+    assert "not looked up" not in told.stdout
+
+
+def test_a_login_that_is_gone_is_told(tmp_path: Path) -> None:
+    mail = new_mail("bob@b.test")
+    origin = Origin("203.0.113.9", "app.test", "ESMTPSA", "shop")
+    id = add(tmp_path, NewMail(mail.id, replace(envelope("bob@b.test"), origin=origin), mail.body))
+    lines = explain(tmp_path, id).stdout.splitlines()
+    assert "submitted  by the client 203.0.113.9, logged in as shop" in lines
+    gone = "note: there is no user shop in AUTH_USERS, so the present settings would not let it log in"
+    assert gone in lines
+    assert not any(line.startswith("allowed") for line in lines)
+    certificate, key = map(str, authority().leaf(["relay.example.test"]).write(tmp_path))
+    users = {"AUTH_USERS": "shop:{PLAIN}a-password", "SUBMISSION_PORT": "587"}
+    known = explain(tmp_path, id, CERTIFICATE_PATH=certificate, KEY_PATH=key, **users).stdout
+    assert "allowed    by the present settings and rules: the user shop may send anywhere" in known
+    assert "a-password" not in known
+
+
+def test_a_message_in_the_queue_of_a_worker_is_found(tmp_path: Path) -> None:
+    result(opened(tmp_path).close())
+    home = worker_home(tmp_path, 2)
+    home.mkdir(parents=True)
+    id = add(home, new_mail("bob@b.test"))
+    assert explain(tmp_path, id).stdout.startswith(f"message    {id}")
+
+
+def test_a_client_that_the_present_settings_refuse_is_told_so(tmp_path: Path) -> None:
+    mail = new_mail("bob@b.test")
+    origin = Origin("203.0.113.9", "app.test", "ESMTP")
+    id = add(tmp_path, NewMail(mail.id, replace(envelope("bob@b.test"), origin=origin), mail.body))
+    assert "allowed    by the present settings and rules: they would refuse it: 550 5.7.1 relay not permitted" in (
+        explain(tmp_path, id).stdout
+    )
+
+
+def test_a_client_that_had_logged_in_is_trusted_by_the_router_rules_as_well(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "10-all.toml").write_text('[[router]]\nclient = "trusted"\nhosts = ["office.test"]\n')
+    mail = new_mail("bob@b.test")
+    origin = Origin("203.0.113.9", "app.test", "ESMTPSA", "shop")
+    id = add(tmp_path, NewMail(mail.id, replace(envelope("bob@b.test"), origin=origin), mail.body))
+    assert "route      10-all.toml:1: office.test:25" in explain(tmp_path, id, RULES_DIR=str(rules)).stdout
