@@ -359,6 +359,7 @@ MAY_IMPORT = {
         "mta.delivery.remote.timeouts",
         "mta.doctor.host",
         "mta.doctor.lookups",
+        "mta.doctor.name_servers",
         "mta.doctor.remote_hosts",
         "mta.message.outcome",
         "mta.queue.disk",

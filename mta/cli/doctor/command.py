@@ -14,13 +14,16 @@ from mta.cli.doctor.render import as_lines, as_object
 from mta.cli.environment import current_environment
 from mta.cli.errors import command_errors
 from mta.config.settings import Settings, read_settings
-from mta.doctor.drivers.dns_questions import DnsQuestions
+from mta.doctor.block_lists import USUAL_LISTS, BlockListFacts, check_block_lists
+from mta.doctor.drivers.dns_questions import DnsQuestions, system_servers
 from mta.doctor.drivers.host_facts import host_facts
+from mta.doctor.drivers.name_server_facts import name_server_facts, search_list
 from mta.doctor.drivers.outgoing import outgoing_addresses, split_public
 from mta.doctor.findings import Finding, exit_status, failure
 from mta.doctor.host import check_host
 from mta.doctor.identity import IdentityFacts, check_identity
 from mta.doctor.lookups import is_address
+from mta.doctor.name_servers import check_name_servers
 from mta.doctor.relay import check_relay
 from mta.doctor.remote_hosts import check_mx_hosts, check_smarthosts
 from mta.smtp.address import AddressError, parse_domain
@@ -46,6 +49,20 @@ def _addresses(_context: click.Context, _parameter: click.Parameter, texts: tupl
     return texts
 
 
+def _lists(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    return () if texts == ("none",) else _domains(_context, _parameter, texts) or USUAL_LISTS
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorRequest:
+    """The arguments of the command."""
+
+    domains: tuple[str, ...]
+    destinations: tuple[str, ...]
+    addresses: tuple[str, ...]
+    lists: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The relay and the domains to check."""
@@ -63,14 +80,21 @@ class Subject:
 @click.option(
     "--address", "addresses", multiple=True, callback=_addresses, help="A public address that mail leaves from."
 )
+@click.option(
+    "--block-list",
+    "lists",
+    multiple=True,
+    callback=_lists,
+    help=f"A DNS block list to ask about the addresses, or none. [default: {', '.join(USUAL_LISTS)}]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(domains: tuple[str, ...], destinations: tuple[str, ...], addresses: tuple[str, ...], as_json: bool) -> None:
+def doctor(as_json: bool, **asked: tuple[str, ...]) -> None:
     """Check all that makes mail arrive, and send no mail.
 
     DOMAINs are those of senders. Each line is ok, a warning, a failure, or skipped; below it stand the remedy and DNS
     records to add. The exit status is 0, 1 if there are warnings, and 2 for failures or mistakes in the settings.
     """
-    findings = _findings(domains, destinations, addresses)
+    findings = _findings(DoctorRequest(**asked))
     if as_json:
         click.echo(json.dumps(as_object(findings), indent=1))
     else:
@@ -79,7 +103,7 @@ def doctor(domains: tuple[str, ...], destinations: tuple[str, ...], addresses: t
     raise click.exceptions.Exit(exit_status(findings))
 
 
-def _findings(domains: Sequence[str], destinations: Sequence[str], addresses: Sequence[str]) -> list[Finding]:
+def _findings(asked: DoctorRequest) -> list[Finding]:
     try:
         with command_errors():
             environ = current_environment()
@@ -87,12 +111,14 @@ def _findings(domains: Sequence[str], destinations: Sequence[str], addresses: Se
     except click.ClickException as error:
         return [failure("relay/settings", line, "correct it") for line in error.message.splitlines()]
     public, private = split_public(outgoing_addresses(ipv6=settings.ipv6))
-    subject = Subject(settings, environ, tuple(addresses) or public, () if addresses else private)
+    subject = Subject(settings, environ, asked.addresses or public, () if asked.addresses else private)
     runner: Runner = click.get_current_context().obj or run_in_reactor
     with ThreadPoolExecutor(_THREADS) as pool:
-        local = [pool.submit(_list, section) for section in _sections(subject, domains)]
+        local = [pool.submit(_list, section) for section in _sections(subject, asked)]
         trials = (
-            runner(remote_trials(settings, destinations, _ignore)) if _needs_reactor(settings, destinations) else None
+            runner(remote_trials(settings, asked.destinations, _ignore))
+            if _needs_reactor(settings, asked.destinations)
+            else None
         )
         remote = [
             *check_smarthosts(trials.smarthosts if trials else []),
@@ -102,18 +128,24 @@ def _findings(domains: Sequence[str], destinations: Sequence[str], addresses: Se
     return [finding for section in (found[0], remote, *found[1:]) for finding in section]
 
 
-def _sections(subject: Subject, domains: Sequence[str]) -> list[Callable[[], Iterable[Finding]]]:
+def _sections(subject: Subject, asked: DoctorRequest) -> list[Callable[[], Iterable[Finding]]]:
     """Return the checks that need no reactor, which run in parallel; identity comes first."""
     settings = subject.settings
     look_up = DnsQuestions(settings.dns_servers)
     by_smarthost = only_by_smarthost(settings)
     identity = IdentityFacts(settings.mailname, subject.addresses, subject.private, by_smarthost)
-    named = tuple(domains) or signing_domains(settings)[:MAX_DOMAINS]
+    named = asked.domains or signing_domains(settings)[:MAX_DOMAINS]
+    own = not settings.dns_servers
+    servers = settings.dns_servers or system_servers()
+    questions = [(settings.mailname, "A"), *((domain, "MX") for domain in named[:3])]
+    block_lists = BlockListFacts(asked.lists, subject.addresses, [address for address, _ in servers], by_smarthost)
     return [
         lambda: check_identity(identity, look_up),
         lambda: check_host(host_facts(settings.queue_dir)),
         lambda: check_relay(relay_facts(settings, subject.environ)),
         lambda: check_domains(settings, named, subject.addresses, look_up, by_smarthost=by_smarthost),
+        lambda: check_name_servers(name_server_facts(servers, questions, search_list() if own else (), look_up)),
+        lambda: check_block_lists(block_lists, look_up),
     ]
 
 
