@@ -30,8 +30,9 @@ class _SharedLimit:
         self.name = name
         self.window = ConcurrencyWindow(limits)
         self.held: Counter[int] = Counter()
-        #: The workers that wait for a connection, in the order of their requests. The values are not used.
-        self.asking: dict[int, None] = {}
+        #: The workers that wait for a connection, in the order in which they are served, each with the worker that was
+        #: asked to spare one for it.
+        self.asking: dict[int, int | None] = {}
         #: The workers that were told that the destination is down.
         self.knows_down: set[int] = set()
         #: The workers that wait for the time of a transaction, in order, and those that were told of a pace.
@@ -66,8 +67,6 @@ class WindowBroker:
         shared.asking[worker] = None
         self._note_successes(shared, now, worked)
         self._serve(shared, now)
-        if worker in shared.asking:
-            self._ask_to_spare(shared, worker)
 
     def gone(self, worker: int, now: float, name: str, count: int) -> None:
         """Take back grants whose connections have ended or were not opened."""
@@ -191,6 +190,9 @@ class WindowBroker:
         shared.held[worker] -= min(count, shared.held[worker])
         if not shared.held[worker]:
             del shared.held[worker]
+        if worker in shared.asking and worker in shared.asking.values():
+            # It spares the connection for another worker, which is served before it.
+            shared.asking[worker] = shared.asking.pop(worker)
 
     def _serve(self, shared: _SharedLimit, now: float) -> None:
         """Answer waiting workers as the window permits, and delete an unused destination in its default state."""
@@ -203,6 +205,8 @@ class WindowBroker:
             del shared.asking[worker]
             shared.held[worker] += 1
             self._send(worker, "grant", shared.name, shared.trouble is not None)
+        if shared.asking:
+            self._ask_to_spare(shared)
         self._pace(shared, now)
         if shared.unused and shared.window.is_default:
             self._shared.pop(shared.name, None)
@@ -234,11 +238,16 @@ class WindowBroker:
         shared.asking.clear()
         shared.turns.clear()
 
-    def _ask_to_spare(self, shared: _SharedLimit, asker: int) -> None:
-        """Ask the worker with the most connections for one, if it has two more than the asker or the asker has none."""
-        if not shared.held:
-            return
-        richest, most = shared.held.most_common(1)[0]
-        least = shared.held[asker]
-        if richest != asker and (most >= least + 2 or least == 0):
-            self._send(richest, "spare", shared.name)
+    def _ask_to_spare(self, shared: _SharedLimit) -> None:
+        """Ask the worker with the most connections for one, for each worker that waits and has none or two fewer.
+
+        A worker that was asked but has no connection any more cannot spare one, so that another one is asked.
+        """
+        for asker, asked in shared.asking.items():
+            if not shared.held or asked in shared.held:
+                continue
+            richest, most = shared.held.most_common(1)[0]
+            least = shared.held[asker]
+            if richest != asker and (most >= least + 2 or least == 0):
+                shared.asking[asker] = richest
+                self._send(richest, "spare", shared.name)

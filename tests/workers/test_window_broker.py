@@ -61,7 +61,7 @@ def test_successes_open_the_window_for_askers(parent: Parent) -> None:
 def test_a_failure_of_the_last_connection_is_sent_to_all_askers(parent: Parent) -> None:
     for worker in (1, 2, 1):
         parent.hears(worker, "want", 0.0, 0)
-    assert parent.hears(1, "failed", 0.0, 1, *REFUSED) == []
+    assert parent.hears(1, "failed", 0.0, 1, *REFUSED) == [(2, "spare")]
     assert set(parent.hears(2, "failed", 0.0, 1, *REFUSED)) == {
         (1, "down", 30.0, *REFUSED),
         (2, "down", 30.0, *REFUSED),
@@ -111,6 +111,17 @@ def test_a_worker_that_has_clearly_more_is_asked_to_spare_one(parent: Parent) ->
     parent.hears(1, "want", 0.0, 0)
     parent.hears(1, "want", 0.0, 0)
     assert parent.hears(2, "want", 0.0, 0) == [(1, "spare")]
+
+
+def test_a_worker_that_gets_the_connection_another_waits_for_is_asked_to_spare_it(parent: Parent) -> None:
+    parent.hears(1, "want", 0.0, 0, 1)
+    assert parent.hears(2, "want", 0.0, 0, 1) == [(1, "spare")]
+    # It has the only connection itself, which it is about to end.
+    assert parent.hears(1, "want", 0.0, 0, 1) == []
+    assert parent.hears(1, "gone", 0.0, 1) == [(2, "grant", False), (2, "spare")]
+    # A worker is asked once.
+    assert parent.hears(2, "worked", 0.0, 1) == []
+    assert parent.hears(2, "gone", 0.0, 1) == [(1, "grant", False)]
 
 
 def test_workers_with_equal_connections_do_not_ask_each_other(parent: Parent) -> None:

@@ -17,10 +17,11 @@ from mta.delivery.remote.commands import outcome
 from mta.delivery.remote.interface import TransactionResult
 from mta.event_log.log import EventLog
 from mta.message.outcome import Delivered, ErrorKind, TryLater
+from mta.routing.carriage import Carriage
 from mta.routing.route import Plan
 from mta.smtp.replies import Reply, reply
 from mta.workers.window_broker import WindowBroker
-from mta.workers.window_client import SharedWindows
+from mta.workers.window_client import FEW_TRANSACTIONS, SharedWindows
 from tests.fakes.connector import FakeConnection, FakeConnector
 from tests.fakes.sending import SentJobs
 from tests.length import choose
@@ -38,7 +39,7 @@ LIMITS = WindowLimits(start=2, most=4, first_penalty=30.0, longest_penalty=900.0
 class Worker:
     """One worker's destination, and the owner of its groups."""
 
-    def __init__(self, relay: "Relay", number: int) -> None:
+    def __init__(self, relay: "Relay", number: int, carriage: Carriage | None) -> None:
         self.connector = FakeConnector()
         self.connector.held = True
         self.lines: list[str] = []
@@ -52,6 +53,7 @@ class Worker:
             self.windows.new,
             self.connector,
             DeliveryContext(relay.clock, relay.clock.seconds, EventLog(self.lines.append, relay.clock.seconds)),
+            carriage=carriage,
         )
 
     @property
@@ -87,12 +89,12 @@ class Worker:
 class Relay:
     """A parent and two workers; lines arrive in order, when `settle` or `deliver` says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, carriage: Carriage | None = None) -> None:
         self.clock = Clock()
         self.to_parent: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self.to_worker: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self.shares = WindowBroker(LIMITS, lambda worker, verb, *words: self.to_worker.append((worker, verb, words)))
-        self.workers = {1: Worker(self, 1), 2: Worker(self, 2)}
+        self.workers = {number: Worker(self, number, carriage) for number in (1, 2)}
 
     def deliver(self) -> bool:
         """Let one line arrive on each side; False when there is none."""
@@ -221,6 +223,50 @@ class SharedWindowTests(SynchronousTestCase):
         self.enter(self.one)
         self.answer(self.one)
         assert self.one.outcomes() == [TryLater, Delivered]
+
+
+class OneConnectionTests(SynchronousTestCase):
+    """A rule allows all workers together one connection, which each gets in turn."""
+
+    def setUp(self) -> None:
+        self.relay = Relay(Carriage(connections=1))
+        self.one, self.two = self.relay.workers[1], self.relay.workers[2]
+
+    def settle(self) -> None:
+        """Let all lines arrive and all connections that were ended be down, without time passing."""
+        self.relay.settle()
+        for worker in (self.one, self.two):
+            for connection in worker.connector.connections:
+                downs, connection.downs = connection.downs, []
+                for down in downs:
+                    down()
+        self.relay.settle()
+
+    def test_a_connection_is_given_up_as_soon_as_it_idles_if_another_worker_waits(self) -> None:
+        self.one.enter()
+        self.settle()
+        self.two.enter()
+        self.settle()
+        assert (self.one.open(), self.two.open()) == (1, 0)
+        self.one.busy()[0].answer()
+        self.settle()
+        assert (self.one.open(), self.two.open()) == (0, 1)
+
+    def test_a_worker_that_asked_while_its_own_connection_ended_has_the_next_turn(self) -> None:
+        for _ in range(FEW_TRANSACTIONS + 1):
+            self.one.enter()
+        self.settle()
+        for _ in range(FEW_TRANSACTIONS + 1):
+            self.two.enter()
+        self.settle()
+        for _ in range(FEW_TRANSACTIONS):
+            self.one.busy()[0].answer()
+        self.settle()
+        assert (self.one.open(), self.two.open()) == (0, 1)
+        for _ in range(FEW_TRANSACTIONS):
+            self.two.busy()[0].answer()
+        self.settle()
+        assert (self.one.open(), self.two.open()) == (1, 0)
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -176,10 +176,14 @@ class ConnectionPool:
         self.busy.add(connection)
         connection.used += 1
 
-    def keep(self, connection: PooledConnection) -> None:
-        """Keep a connection for the next transaction, for a while, or end it if it has done enough."""
+    def keep(self, connection: PooledConnection, *, wanted: bool = True) -> None:
+        """Keep a connection for the next transaction, for a while, or end it if it has done enough.
+
+        If it is not `wanted` now, because no group waits, it is ended as soon as another worker waits for it.
+        """
         usable = connection.session.usable
-        if usable and not (self.closed or self._window.should_release(connection.used) or self._is_used_up(connection)):
+        used = connection.used if wanted else TRANSACTIONS_PER_CONNECTION
+        if usable and not (self.closed or self._window.should_release(used) or self._is_used_up(connection)):
             self.idle.keep(connection)
             return
         if usable:

@@ -107,8 +107,9 @@ class GroupSender:
             security=connection.session.security,
             signed_by=result.signed_by,
         )
-        self._pool.keep(connection)
-        if self.groups.waiting or self.walks.waiting:
+        wanted = bool(self.groups.waiting or self.walks.waiting)
+        self._pool.keep(connection, wanted=wanted)
+        if wanted:
             self._schedule()
 
     def _within_limit(self, group: Group) -> Group:
