@@ -19,13 +19,14 @@ from mta.doctor.drivers.dns_questions import DnsQuestions, system_servers
 from mta.doctor.drivers.host_facts import host_facts
 from mta.doctor.drivers.name_server_facts import name_server_facts, search_list
 from mta.doctor.drivers.outgoing import outgoing_addresses, split_public
-from mta.doctor.findings import Finding, exit_status, failure
+from mta.doctor.findings import Finding, exit_status, failure, skipped
 from mta.doctor.host import check_host
 from mta.doctor.identity import IdentityFacts, check_identity
 from mta.doctor.lookups import is_address
 from mta.doctor.name_servers import check_name_servers
 from mta.doctor.relay import check_relay
 from mta.doctor.remote_hosts import check_mx_hosts, check_smarthosts
+from mta.queue.interface import QueueError
 from mta.smtp.address import AddressError, parse_domain
 
 _THREADS = 16
@@ -114,7 +115,7 @@ def _findings(asked: DoctorRequest) -> list[Finding]:
     subject = Subject(settings, environ, asked.addresses or public, () if asked.addresses else private)
     runner: Runner = click.get_current_context().obj or run_in_reactor
     with ThreadPoolExecutor(_THREADS) as pool:
-        local = [pool.submit(_list, section) for section in _sections(subject, asked)]
+        local = [pool.submit(section_findings, section) for section in _sections(subject, asked)]
         trials = (
             runner(remote_trials(settings, asked.destinations, _ignore))
             if _needs_reactor(settings, asked.destinations)
@@ -153,8 +154,12 @@ def _needs_reactor(settings: Settings, destinations: Sequence[str]) -> bool:
     return bool(smarthosts_of(settings)) or bool(destinations)
 
 
-def _list(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    return list(section())
+def section_findings(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Return the findings of a section, or one that says why its facts cannot be had."""
+    try:
+        return list(section())
+    except (OSError, QueueError) as error:
+        return [skipped("doctor/facts", f"some checks could not be made: {error}", "run this as the relay's user")]
 
 
 def _result(future: "Future[list[Finding]]") -> list[Finding]:
