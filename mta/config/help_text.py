@@ -214,6 +214,13 @@ docs/workers.md.""",
 No answer has an address, a sender or a subject, but destinations are named: let only the monitoring reach the port.
 An IPv6 address is written in brackets. With several workers the figures are those of one relay. See
 docs/metrics.md.""",
+    "EVENTS_URL": """\
+The relay sends `accepted`, `delivered`, `deferred`, `failed` and `reported` in batches, each event at least once and in
+the order of its message. `https` is verified; `http` goes only to loopback or private addresses. Events wait in
+`QUEUE_DIR`, and mail does not wait for them. See docs/events.md.""",
+    "EVENTS_SECRET": """\
+The header `Smtprelay-Signature` has a time, and the HMAC-SHA-256 of time and body. `EVENTS_URL` without this setting is
+an error.""",
     "HISTORY_DAYS": """\
 `smtprelay queue list --all` shows it. Addresses, times and replies are kept, contents are not. `0` disables it. When
 the disk is almost full, the oldest entries are deleted earlier.""",

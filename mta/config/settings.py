@@ -11,6 +11,7 @@ from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
 from mta.config.readers.domains import read_local_delivery, read_local_domains, read_mailname, read_relay_domains
+from mta.config.readers.events import EventsTarget, read_events
 from mta.config.readers.networks import read_proxy_networks, read_trusted
 from mta.config.rules.reading import read_current, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
@@ -124,6 +125,8 @@ class Settings:
     log_format: str
     #: The address, "" for all, and port of the metrics; None if they are off.
     metrics_listen: tuple[str, int] | None
+    #: None if no events are sent.
+    events: EventsTarget | None
     history_days: float
     #: Whether the queue keeps the subjects of messages.
     log_subject: bool
@@ -228,6 +231,7 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         line_endings=get(table.LINE_ENDINGS),
         log_format=get(table.LOG_FORMAT),
         metrics_listen=get(table.METRICS_LISTEN),
+        events=read_events(reader),
         history_days=get(table.HISTORY_DAYS),
         log_subject=get(table.LOG_SUBJECT),
         private_destinations=get(table.PRIVATE_DESTINATIONS),

@@ -291,6 +291,23 @@ METRICS_LISTEN = Setting(
     "127.0.0.1:9125",
     default_meaning="off",
 )
+EVENTS_URL = Setting(
+    "EVENTS_URL",
+    value_types.TOKEN_TEXT,
+    "",
+    "The URL that receives events about messages as JSON by POST. It is a secret, as it may contain one.",
+    "https://app.example.com/mail-events",
+    secret=True,
+    default_meaning="none: no events are sent",
+)
+EVENTS_SECRET = Setting(
+    "EVENTS_SECRET",
+    value_types.SECRET,
+    "",
+    "The secret that signs the events for `EVENTS_URL`, known to their receiver.",
+    "a-long-random-text",
+    secret=True,
+)
 VERBOSE = Setting("VERBOSE", value_types.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
 
+from mta.config.readers.events import EventsTarget
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService, OnAction
@@ -67,6 +68,7 @@ from mta.users.password_check import CheckThreads
 from mta.users.users import CHECK_INTERVAL as USERS_INTERVAL
 
 if TYPE_CHECKING:
+    from mta.events.stream import EventStream
     from mta.oauth.token_source import TokenSource
 
 
@@ -81,7 +83,7 @@ class RelayParts:
     #: The names of the files that are read again on SIGHUP, each with the callable that reads it.
     reloads: Sequence[tuple[str, Callable[[], object]]]
     #: Called once all services have stopped.
-    close: Callable[[], object]
+    close: Callable[[], Awaitable[object]]
     #: None if metrics are off.
     figures: RelayFigures | None
 
@@ -91,6 +93,7 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     settings, event_log, clock = context.settings, context.event_log, context.reactor
     looked_up = dns_observer(context.counters)
     resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice, looked_up=looked_up)
+    events = _event_stream(context, settings.events, resolver) if settings.events else None
     trusted = TrustedClients(settings.trusted, trust_lookup(resolver), clock, event_log)
     rules = router_rules(settings, OwnSockets(each.address for each in context.sockets))
     trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble, context.client_certificate)
@@ -134,11 +137,24 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     )
     factory = listener(context, trusted, threads, limits, new_session)
     services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
-    services += [] if tokens is None else [tokens]
+    services += [each for each in (tokens, events) if each is not None]
     control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble, delivery.waits_for)
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
-    return RelayParts(factory, (*services, control), reloads, rates.close, figures)
+    return RelayParts(factory, (*services, control), reloads, partial(_close, rates, events), figures)
+
+
+async def _close(rates: OwnRates, events: "EventStream | None") -> None:
+    rates.close()
+    if events is not None:
+        await events.close()
+
+
+def _event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResolver) -> "EventStream | None":
+    # Imported if needed, because the HTTP client of Twisted is large.
+    from mta.daemon.parts.events import event_stream  # noqa: PLC0415
+
+    return event_stream(context, target, resolver)
 
 
 def _intake(

@@ -105,7 +105,7 @@ class Relay(MultiService):
         # The ports close last, because a client that connects meanwhile gets 421, and not a refused connection.
         await gatherResults([self._factory.stop(), maybeDeferred(super().stopService)], consumeErrors=True)
         await gatherResults([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
-        self._close_parts()
+        await self._close_parts()
         await self._queue.close()
         self._threads.stop()
 

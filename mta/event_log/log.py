@@ -43,6 +43,17 @@ class EventLog:
         self._flush = flush
         self._repeats = Repeats()
 
+    def copy_to(self, receive: Callable[[float, str, Mapping[str, Field]], object]) -> None:
+        """Give the time, the name and the fields of each later event to another receiver, too."""
+        render = self._render
+
+        def both(now: float, event: str, fields: Mapping[str, Field]) -> str:
+            receive(now, event, fields)
+            return render(now, event, fields)
+
+        # In place of the renderer, so that a log without another receiver has no call more.
+        self._render = both
+
     def write_repeats(self) -> None:
         """Write how many lines of each kind were left out in the last minute, if it is over."""
         if self._repeats.is_over(self._wall_clock()):

@@ -52,6 +52,8 @@ class HttpsOptions:
     search: bool = False
     #: Tells whether no connection may be made to an address, for hosts that a stranger chose; None allows each.
     refuses: Callable[[str], bool] | None = None
+    #: Whether http URLs, without TLS, are allowed too.
+    plain: bool = False
     rng: random.Random = field(default_factory=random.SystemRandom)
 
 
@@ -76,7 +78,7 @@ class HttpsClient:
     ) -> HttpAnswer:
         """Send one request; see HttpsRequester. Cancelling closes the connection. Raises HttpsError."""
         try:
-            target = parse_url(url)
+            target = parse_url(url, plain=self._options.plain)
         except ValueError as error:
             raise HttpsError(str(error)) from None
         exchange = _Exchange(target.authority, limit)
@@ -245,12 +247,12 @@ class _HostEndpoint:
         failure = ""
         for address in await self._addresses():
             kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-            plain = kind(self._reactor, address, self._url.port, CONNECT_SECONDS)
-            route = Route(self._url.host, address, self._url.port, TlsRule.VERIFY)
+            endpoint: Any = kind(self._reactor, address, self._url.port, CONNECT_SECONDS)
+            if self._url.tls:
+                route = Route(self._url.host, address, self._url.port, TlsRule.VERIFY)
+                endpoint = wrapClientTLS(client_options(route, self._options.trust()), endpoint)
             try:
-                wrapper: Any = await wrapClientTLS(client_options(route, self._options.trust()), plain).connect(
-                    counting
-                )
+                wrapper: Any = await endpoint.connect(counting)
             except ConnectError as error:
                 failure = f"{connect_error_text(error, CONNECT_SECONDS)} ({address})"
             else:

@@ -14,8 +14,8 @@ from mta.smtp.address import AddressError, bracketed, is_ip, parse_domain, print
 #: Seconds for one request: look-up, connections, TLS, and the last octet of the answer.
 TIMEOUT = 30.0
 
-_SCHEME = "https://"
-_DEFAULT_PORT = 443
+_SCHEME, _PLAIN_SCHEME = "https://", "http://"
+_DEFAULT_PORT, _PLAIN_PORT = 443, 80
 _MAX_URL = 2048
 _MAX_SHOWN = 200
 _URL_CHARACTERS = re.compile(r"[!-~]+")
@@ -61,20 +61,26 @@ class HttpsUrl:
     host: str
     port: int
     text: str
+    #: False for http.
+    tls: bool = True
 
     @property
     def authority(self) -> str:
-        """The host as the Host header has it, with the port if it is not 443 (RFC 9110 section 7.2)."""
+        """The host as the Host header has it, with the port if it is not the scheme's (RFC 9110 section 7.2)."""
         host = bracketed(self.host)
-        return host if self.port == _DEFAULT_PORT else f"{host}:{self.port}"
+        return host if self.port == (_DEFAULT_PORT if self.tls else _PLAIN_PORT) else f"{host}:{self.port}"
 
 
-def parse_url(text: str) -> HttpsUrl:
-    """Return the parts of an https URL. Raises ValueError with one line that says how it is malformed (RFC 3986)."""
+def parse_url(text: str, *, plain: bool = False) -> HttpsUrl:
+    """Return the parts of an https URL, or of an http URL if `plain` allows it.
+
+    Raises ValueError with one line that says how it is malformed (RFC 3986).
+    """
     shown = printable(text[:_MAX_SHOWN])
     if not _URL_CHARACTERS.fullmatch(text) or len(text) > _MAX_URL:
         raise ValueError(f"{shown!r} is not a URL: at most {_MAX_URL} characters of ASCII without blanks")
-    if not text.lower().startswith(_SCHEME):
+    tls = not (plain and text.lower().startswith(_PLAIN_SCHEME))
+    if tls and not text.lower().startswith(_SCHEME):
         raise ValueError(f"{shown!r} does not begin with {_SCHEME}")
     try:
         parts = urlsplit(text)
@@ -88,4 +94,4 @@ def parse_url(text: str) -> HttpsUrl:
         raise ValueError("the URL must have no user or password")
     if parts.fragment or port == 0:
         raise ValueError(f"{shown!r} must have neither a fragment nor port 0")
-    return HttpsUrl(name, port or _DEFAULT_PORT, text)
+    return HttpsUrl(name, port or (_DEFAULT_PORT if tls else _PLAIN_PORT), text, tls)

@@ -79,6 +79,8 @@ def test_a_relay_works_without_settings() -> None:
         log_format="text",
         history_days=7.0,
         log_subject=True,
+        metrics_listen=None,
+        events=None,
         private_destinations=False,
         verbose=False,
         notices=(),

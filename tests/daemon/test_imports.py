@@ -8,6 +8,7 @@ from harness.daemon import ROOT
 # Packages and modules that only relays with certain settings need, and that are large together.
 NOT_NEEDED = (
     "mta.config.rules.rule_reader",
+    "mta.events",
     "mta.https.client",
     "mta.metrics.counters",
     "mta.oauth.token_source",

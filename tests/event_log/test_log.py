@@ -178,3 +178,13 @@ def test_replies_to_clients_are_counted_for_each_client() -> None:
     for number in range(40):
         event_log.refused(f"192.0.2.{number}", "app", "a@b.test", None, reply(550, "5.7.1", "no"))
     assert len(lines) == 40
+
+
+def test_another_receiver_gets_a_copy_of_each_event() -> None:
+    lines, event_log = lines_of()
+    copies: list[tuple[float, str, dict[str, object]]] = []
+    event_log.copy_to(lambda now, event, fields: copies.append((now, event, dict(fields))))
+    event_log.possible_duplicate(ID, BOB)
+    event_log.lease_lost(ID)
+    assert len(lines) == 2
+    assert copies[1] == (NOON, "lease-lost", {"id": ID})

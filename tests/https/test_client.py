@@ -183,6 +183,15 @@ class AnswerTests(_Servers):
         assert "certificate is for" in await self.failure(self.serve(says(OK)).replace(HOST, "127.0.0.1"))
         assert "no connection may be made" in await self.failure(url, refuses=lambda _: True)
 
+    async def test_http_without_tls_only_if_it_is_allowed(self) -> None:
+        factory = Factory.forProtocol(lambda: Script(says(OK)))  # type: ignore[arg-type]
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        url = f"http://{HOST}:{port.getHost().port}/"
+        assert (await self.get(url, plain=True)).body == b"hello"
+        assert "does not begin with https://" in await self.failure(url)
+        assert "no connection may be made" in await self.failure(url, plain=True, refuses=lambda _: True)
+
     async def test_the_next_address_is_tried_if_one_refuses(self) -> None:
         self.resolver.answer = Found(("127.0.0.9", "127.0.0.1"), 60.0, HOST)
         for _ in range(4):

@@ -64,3 +64,11 @@ def test_any_text_is_a_url_or_malformed(text):
         assert 0 < url.port < 65536
     assert words
     assert words.isprintable()
+
+
+def test_http_is_allowed_if_the_caller_says_so():
+    url = parse_url("http://App.test/hook", plain=True)
+    assert url == HttpsUrl("app.test", 80, "http://App.test/hook", tls=False)
+    assert url.authority == "app.test"
+    assert parse_url("https://app.test:80/", plain=True).authority == "app.test:80"
+    assert parse_url("http://app.test:8080/", plain=True).authority == "app.test:8080"

@@ -1,0 +1,192 @@
+"""Takes the events of a relay, has them written to the spool in batches, and sends them in their order.
+
+Neither waits for the other, and mail waits for neither.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mta.blocking import RunBlocking
+from mta.event_log.repeats import Field
+from mta.events.batch import SENT, Event
+from mta.events.spool import Batch, Spool
+
+#: Seconds for which events are gathered before they are written.
+GATHER_SECONDS = 0.1
+#: Events that wait in memory for a disk that hangs; more are dropped.
+MAX_WAITING = 20_000
+#: Seconds until a batch that was not received is sent again: at first, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: Seconds after which trouble that goes on is told again.
+TROUBLE_AGAIN = 3600.0
+
+#: Sends a batch; returns why it was not received, or None if it was.
+Send = Callable[[Batch], Awaitable[str | None]]
+_log = Logger()
+
+
+class EventStream(Service):
+    """The events of one relay or worker, on their way to the receiver."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        send: Send,
+        *,
+        run: RunBlocking,
+        clock: IReactorTime,
+        trouble: Callable[[str], object],
+        notice: Callable[[str], object],
+    ) -> None:
+        self._spool = spool
+        self._send = send
+        self._run = run
+        self._clock = clock
+        self._trouble = trouble
+        self._notice = notice
+        self._waiting: list[Event] = []
+        self._dropped = 0
+        # The timer or the work that writes the events that wait; None if there are none.
+        self._gather: IDelayedCall | None = None
+        self._writing: Deferred[None] | None = None
+        self._pause = FIRST_PAUSE
+        self._retry: IDelayedCall | None = None
+        self._sending: Deferred[None] | None = None
+        # When each kind of trouble was told.
+        self._told: dict[str, float] = {}
+
+    def startService(self) -> None:
+        """Send the events that an earlier process left."""
+        super().startService()
+        self._send_soon()
+
+    def stopService(self) -> None:
+        """Stop sending. Events are still taken, because deliveries end at the same time; see `close`."""
+        super().stopService()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def receive(self, now: float, event: str, fields: Mapping[str, Field]) -> None:
+        """Take an event of the log, if it is one of those that are sent. `now` is wall-clock seconds."""
+        if event not in SENT:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._dropped += 1
+            return
+        self._waiting.append((now, event, fields))
+        if self._gather is None and self._writing is None:
+            self._gather = self._clock.callLater(GATHER_SECONDS, self._write_gathered)
+
+    async def close(self) -> None:
+        """Write the events that are left, and return when they are on disk. No event may come after it."""
+        if self._gather is not None:
+            self._gather.cancel()
+            self._write_gathered()
+        if self._writing is not None:
+            await self._writing
+        try:
+            await self._run(self._spool.close)
+        except OSError as error:
+            self._tell("lost", f"the spool of events cannot be closed: {error.strerror or error}")
+
+    def _write_gathered(self) -> None:
+        self._gather = None
+        writing = Deferred.fromCoroutine(self._write()).addErrback(_log_bug)
+        self._writing = writing
+        writing.addBoth(lambda _: self._written())
+
+    def _written(self) -> None:
+        self._writing = None
+        self._send_soon()
+
+    async def _write(self) -> None:
+        while self._waiting or self._dropped:
+            events, self._waiting = self._waiting, []
+            lost, self._dropped = self._dropped, 0
+            await self._write_batch(events, lost)
+
+    async def _write_batch(self, events: list[Event], lost: int) -> None:
+        spool, why = self._spool, "the disk was too slow for them"
+        try:
+            oldest = (await self._run(lambda: spool.append(events))) if events else 0
+        except OSError as error:
+            oldest, lost, why = 0, lost + len(events), str(error.strerror or error)
+        if lost:
+            spool.lose(lost)
+            self._tell("lost", f"{lost} events for EVENTS_URL were dropped: {why}; {spool.dropped} were in all")
+        if oldest:
+            text = f"the {oldest} oldest events for EVENTS_URL were dropped, because the spool is full"
+            self._tell("full", f"{text}; {spool.dropped} were in all")
+
+    def _send_soon(self) -> None:
+        if self.running and self._sending is None and self._retry is None:
+            self._sending = Deferred.fromCoroutine(self._send_all())
+            sending = self._sending
+            sending.addErrback(_log_bug)
+            if sending.called:
+                self._sending = None
+            else:
+                sending.addBoth(lambda _: self._sent())
+
+    def _sent(self) -> None:
+        self._sending = None
+        # An event may have been written after the last look.
+        if self.running and self._retry is None and self._spool.waiting > 0:
+            self._send_soon()
+
+    async def _send_all(self) -> None:
+        """Send until the spool is empty, or until a batch is not received."""
+        while self.running:
+            try:
+                batch = await self._run(self._spool.next_batch)
+                if batch is None:
+                    return
+                why = await self._send(batch)
+                if why is None:
+                    await self._run(partial(self._spool.received, batch))
+            except OSError as error:
+                why = f"the spool cannot be used: {error.strerror or error}"
+            if why is not None:
+                self._try_again(why)
+                return
+            self._works_again()
+
+    def _try_again(self, why: str) -> None:
+        if not self.running:
+            return
+        waiting = self._spool.waiting
+        text = f"events cannot be sent to EVENTS_URL: {why}; {waiting} wait, and mail does not"
+        self._tell("sending", text)
+        self._retry = self._clock.callLater(self._pause, self._run_retry)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _run_retry(self) -> None:
+        self._retry = None
+        self._send_soon()
+
+    def _works_again(self) -> None:
+        self._pause = FIRST_PAUSE
+        if self._told.pop("sending", None) is not None:
+            self._notice("events are sent to EVENTS_URL again")
+
+    def _tell(self, kind: str, text: str) -> None:
+        """Tell of trouble, and again an hour later if it goes on."""
+        now = self._clock.seconds()
+        told = self._told.get(kind)
+        if told is None or now - told >= TROUBLE_AGAIN:
+            self._told[kind] = now
+            self._trouble(text)
+
+
+def _log_bug(failure: Failure) -> None:
+    if failure.check(CancelledError) is None:
+        _log.failure("events cannot be sent", failure)

@@ -1,0 +1,144 @@
+"""The stream: events reach the spool and the receiver, the back-off, and troubles that are told."""
+
+import json
+from collections import deque
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from mta.blocking import run_inline
+from mta.events.spool import Batch, Spool
+from mta.events.stream import FIRST_PAUSE, GATHER_SECONDS, LONGEST_PAUSE, MAX_WAITING, TROUBLE_AGAIN, EventStream
+
+NOON = 1_795_348_800.0
+
+
+class World:
+    """A stream whose receiver answers as the test says."""
+
+    def __init__(self, home, free=1 << 40):
+        self.clock = Clock()
+        self.free = free
+        self.spool = Spool(home, now=NOON, free=lambda _: self.free)
+        self.answers: deque[str | None] = deque()
+        self.sent: list[str] = []
+        self.requests = 0
+        self.held: list[Deferred[str | None]] | None = None
+        self.troubles: list[str] = []
+        self.notices: list[str] = []
+        self.stream = EventStream(
+            self.spool,
+            self.send,
+            run=run_inline,
+            clock=self.clock,
+            trouble=self.troubles.append,
+            notice=self.notices.append,
+        )
+
+    async def send(self, batch: Batch) -> str | None:
+        self.requests += 1
+        if self.held is not None:
+            self.held.append(Deferred())
+            return await self.held[-1]
+        why = self.answers.popleft() if self.answers else None
+        if why is None:
+            self.sent += [json.loads(line)["id"] for line in batch.records]
+        return why
+
+    def happen(self, *ids: str, event: str = "accepted") -> None:
+        for id in ids:
+            self.stream.receive(NOON, event, {"id": id})
+        self.clock.advance(GATHER_SECONDS)
+
+
+def closed(world: World) -> None:
+    """Close the stream, and check that it is closed at once."""
+    done = Deferred.fromCoroutine(world.stream.close())
+    assert done.called
+    done.addErrback(lambda failure: failure.raiseException())
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    world.stream.startService()
+    return world
+
+
+def test_events_are_sent_in_their_order_and_others_are_not(world):
+    world.happen("1", "2")
+    world.happen("x", event="login")
+    world.happen("3")
+    assert world.sent == ["1", "2", "3"]
+
+
+def test_a_batch_that_is_not_received_comes_again_after_pauses_that_grow(world):
+    world.answers.extend(["refused"] * 9)
+    world.happen("1")
+    pause = FIRST_PAUSE
+    for _ in range(8):
+        world.happen("2")
+        world.clock.advance(pause - GATHER_SECONDS)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    assert world.requests == 9
+    assert world.sent == []
+    world.clock.advance(LONGEST_PAUSE)
+    assert world.sent == ["1"] + ["2"] * 8
+    assert len(world.troubles) == 1
+    assert "refused" in world.troubles[0]
+    assert world.notices == ["events are sent to EVENTS_URL again"]
+
+
+def test_trouble_that_goes_on_is_told_again_after_an_hour(world):
+    world.answers.extend(["refused"] * 1000)
+    world.happen("1")
+    for _ in range(int(TROUBLE_AGAIN / LONGEST_PAUSE) + 10):
+        world.clock.advance(LONGEST_PAUSE)
+    assert len(world.troubles) == 2
+
+
+def test_events_while_a_request_runs_come_with_the_next_one(world):
+    world.held = []
+    world.happen("1")
+    world.happen("2")
+    assert world.requests == 1
+    held, world.held = world.held, None
+    held[0].callback(None)
+    assert world.sent == ["2"]
+
+
+def test_a_full_disk_drops_events_counts_them_and_tells(world):
+    world.free = 0
+    world.happen("1", "2")
+    assert world.spool.dropped == 2
+    assert world.troubles[0].startswith("2 events for EVENTS_URL were dropped: the disk has too little room")
+    world.free = 1 << 40
+    world.happen("3")
+    assert world.sent == ["3"]
+
+
+def test_events_beyond_the_bound_of_memory_are_dropped_and_counted(world):
+    world.happen(*map(str, range(MAX_WAITING + 5)))
+    assert world.spool.dropped == 5
+    assert len(world.sent) == MAX_WAITING
+
+
+def test_the_last_events_are_written_at_the_end_and_sent_by_the_next_start(world, tmp_path):
+    world.stream.stopService()
+    world.stream.receive(NOON, "accepted", {"id": "1"})
+    closed(world)
+    assert world.sent == []
+    again = World(tmp_path)
+    assert not again.spool.was_killed
+    again.stream.startService()
+    assert again.sent == ["1"]
+
+
+def test_a_request_that_runs_at_the_end_is_given_up(world):
+    world.held = []
+    world.happen("1")
+    world.stream.stopService()
+    closed(world)
+    assert world.spool.waiting == 1
+    assert not world.clock.getDelayedCalls()
