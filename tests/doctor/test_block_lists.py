@@ -59,3 +59,7 @@ def test_no_list_is_asked_in_vain(change):
     (found,) = check_block_lists(replace(FACTS, **change), look_up)
     assert found.level is Level.SKIPPED
     assert asked == []
+
+
+def test_an_answer_that_refuses_the_question_lists_no_address():
+    assert levels(LIST | {("7.2.0.192.list.test", "A"): ["127.255.255.255"]}) == [Level.OK, Level.OK]

@@ -33,6 +33,7 @@ def test_a_relay_with_a_name_that_leads_to_its_addresses_and_back_is_in_order():
         ({(PTR6, "PTR"): []}, "identity/ptr", Level.FAILURE),
         ({(PTR4, "PTR"): FAILED}, "identity/ptr", Level.WARNING),
         ({(PTR4, "PTR"): ["other.a.test"]}, "identity/ptr", Level.FAILURE),
+        ({(PTR4, "PTR"): ["other.a.test"], ("other.a.test", "A"): ["192.0.2.9"]}, "identity/ptr", Level.FAILURE),
         ({(PTR4, "PTR"): ["other.a.test"], ("other.a.test", "A"): [V4]}, "identity/ptr", Level.WARNING),
         ({(PTR4, "PTR"): ["other.a.test"], ("other.a.test", "A"): FAILED}, "identity/ptr", Level.WARNING),
     ],

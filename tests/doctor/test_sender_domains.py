@@ -144,3 +144,8 @@ def test_the_include_of_a_provider_is_wanted_and_printed(record):
 def test_mta_sts_and_its_reports_belong_together_where_the_relay_is_an_mx_host(records, level):
     facts = replace(FACTS, mailname="mx.a.test")
     assert ("mta-sts", level) in levels(GOOD | records, facts)
+
+
+def test_a_null_mx_record_is_named_as_such():
+    (found,) = (x for x in check_domain(FACTS, dns_of(GOOD | {("a.test", "MX"): ["0 "]})) if x.check == "domain/mx")
+    assert "null MX" in found.seen
