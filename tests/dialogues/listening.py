@@ -113,7 +113,7 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
     if "required" in logins:
         parts.rule = SUBMISSION_PORT
     parts.policy = policy
-    parts.check_domain = lambda domain, done: gate(lambda: done(policy.look_up(domain)))
+    parts.check_domain = lambda domain, done, _choice: gate(lambda: done(policy.look_up(domain)))
     parts.protocol = type("GatedProtocol", (PatientProtocol,), {"gate": gate})
     if "greeting" in opening:
         gate.shut()

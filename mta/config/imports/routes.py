@@ -39,15 +39,24 @@ def address_pattern(text: str) -> tuple[int, str]:
 
 def domain_pattern(text: str) -> tuple[int, str]:
     """Return order and pattern of a domain without its sub-domains. Raises CannotImportError."""
+    return DOMAIN, _whole(_domain(text))
+
+
+def _domain(text: str) -> str:
     try:
-        return DOMAIN, parse_domain(text, loose=True)
+        return parse_domain(text, loose=True)
     except ValueError as error:
         raise CannotImportError(str(error)) from None
 
 
+def _whole(domain: str) -> str:
+    """Return the pattern of a domain. A name without a dot could be a local part as well, so that it is written out."""
+    return domain if "." in domain or domain.startswith("[") else f"*@{domain}"
+
+
 def sub_domains_pattern(text: str) -> tuple[int, str]:
     """Return order and pattern of the sub-domains of a domain. Raises CannotImportError."""
-    domain = domain_pattern(text)[1]
+    domain = _domain(text)
     return _SUB_DOMAINS - len(domain.split(".")), f"*@*.{domain}"
 
 
@@ -105,12 +114,12 @@ def taken_by(blocks: Iterable[Block], key: str = "recipient") -> Iterator[str]:
 def _covering(pattern: str) -> Iterator[str]:
     """Yield the patterns that match all addresses which a pattern matches, itself first."""
     yield pattern
-    if pattern == ANY or ("@" not in pattern and "." not in pattern):
+    if pattern == ANY:
         return
     yield ANY
     local, _, domain = pattern.rpartition("@")
-    if local and not domain.startswith("*."):
-        yield domain
+    if local not in {"", "*"} and not domain.startswith("*."):
+        yield _whole(domain)
     parents = domain.removeprefix("*.").split(".")
     yield from (f"*@*.{'.'.join(parents[count:])}" for count in range(1, len(parents)))
 
