@@ -16,11 +16,9 @@ from mta.cli.doctor.following import end_of, next_attempt, progress
 from mta.cli.environment import current_environment, relay_address
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.exim.sendmail import RelayClient
-from mta.cli.queue.opening import opened, result
+from mta.cli.queue.opening import opened, result, waits_for
 from mta.config.setting import SettingsReader
 from mta.config.settings import Settings, read_settings
-from mta.daemon import control
-from mta.queue.disk.queue_dir import homes
 from mta.queue.interface import Entry, Query, QueueId
 from mta.smtp.address import AddressError, parse_address
 
@@ -120,7 +118,8 @@ def _follow(id: QueueId, queue_dir: Path, patience: float) -> int:
         pause.wait(_INTERVAL)
     due = "" if entry is None else next_attempt(entry)
     when = f", next attempt at {due}" if due else ""
-    click.echo(f"{id} still waits{_reason(id, queue_dir)}{when}; `smtprelay explain {id}` tells more")
+    reason = "" if entry is None else waits_for(queue_dir, entry)
+    click.echo(f"{id} still waits{reason and f': {reason}'}{when}; `smtprelay explain {id}` tells more")
     return 2
 
 
@@ -128,9 +127,3 @@ def _find(id: QueueId) -> Entry | None:
     with opened() as queues:
         found = result(queues.find(Query(ids=(id,), finished=True, details=True)))
     return found[0] if found else None
-
-
-def _reason(id: QueueId, queue_dir: Path) -> str:
-    """Return what the running relay says that a message waits for, or ""."""
-    words = next(filter(None, (control.ask_wait(home, id) for home in homes(queue_dir))), "")
-    return f": {words}" if words else ""

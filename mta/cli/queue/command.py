@@ -8,12 +8,10 @@ from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.queue import contents, orders, render
 from mta.cli.queue.domains import domains
-from mta.cli.queue.opening import opened, queue_directory, resolved, result
+from mta.cli.queue.opening import opened, queue_directory, resolved, result, waits_for
 from mta.cli.queue.options import condition_options, given_conditions
 from mta.config.setting import SettingsReader
 from mta.config.table import HISTORY_DAYS
-from mta.daemon import control
-from mta.queue.disk.queue_dir import homes
 from mta.queue.interface import Entry, Query, QueueId
 
 
@@ -97,19 +95,11 @@ def queue_show(as_json: bool, part: str | None, id: str) -> None:
         entries = result(queues.find(Query(ids=resolved(queues, [id]), finished=True, details=True)))
     if not entries:
         raise CommandError(f"no message {id} is in the queue or its history")
-    waits_for = _waits_for(entries[0])
+    reason = waits_for(queue_directory(current_environment()), entries[0])
     if as_json:
-        click.echo(json.dumps(render.entry_object(entries[0], waits_for), indent=1))
+        click.echo(json.dumps(render.entry_object(entries[0], reason), indent=1))
     else:
-        click.echo("\n".join(render.show_lines(entries[0], waits_for)))
-
-
-def _waits_for(entry: Entry) -> str:
-    """Return for what a message waits, as the running relay or one of its workers tells; "" if it waits for nothing."""
-    if all(recipient.due is None for recipient in entry.recipients):
-        return ""
-    answers = (control.ask_wait(home, entry.id) for home in homes(queue_directory(current_environment())))
-    return next(filter(None, answers), "")
+        click.echo("\n".join(render.show_lines(entries[0], reason)))
 
 
 @queue.command("summary")

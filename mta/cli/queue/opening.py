@@ -20,8 +20,9 @@ from mta.cli.errors import CommandError, command_errors
 from mta.config.setting import SettingsReader
 from mta.config.table import QUEUE_DIR
 from mta.daemon import control
+from mta.queue.disk.queue_dir import homes
 from mta.queue.ids import prefix_range, to_number
-from mta.queue.interface import Action, Query, QueueError, QueueId
+from mta.queue.interface import Action, Entry, Query, QueueError, QueueId
 from mta.queue.search.conditions import Conditions
 from mta.queue.worker_queues.combined import Applied, CombinedQueue, open_queues
 
@@ -108,3 +109,10 @@ def notify(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
         click.echo(
             f"smtprelay: done, but the running relay could not be notified ({error}); it will notice later", err=True
         )
+
+
+def waits_for(queue_dir: Path, entry: Entry) -> str:
+    """Return for what a message waits, as the running relay or one of its workers tells; "" if it waits for nothing."""
+    if all(recipient.due is None for recipient in entry.recipients):
+        return ""
+    return next(filter(None, (control.ask_wait(home, entry.id) for home in homes(queue_dir))), "")

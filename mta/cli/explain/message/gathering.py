@@ -15,7 +15,7 @@ from mta.cli.explain.running import MistakeError, decided, user_of
 from mta.cli.explain.transport_stage import decide_transport
 from mta.cli.explain.values import Question
 from mta.cli.queue.command import queue
-from mta.cli.queue.opening import opened, queue_directory, result
+from mta.cli.queue.opening import opened, queue_directory, result, waits_for
 from mta.config.setting import SettingsError
 from mta.config.settings import read_settings
 from mta.daemon import control
@@ -99,9 +99,8 @@ def _asked(entry: Entry, directory: Path) -> tuple[bool, str]:
     """Return whether a relay runs, and for what the message waits by its words."""
     if all(each.due is None for each in entry.recipients):
         return False, ""
-    places = homes(directory)
-    running = any(control.is_running(home) for home in places)
-    return running, next(filter(None, (control.ask_wait(home, entry.id) for home in places)), "") if running else ""
+    running = any(control.is_running(home) for home in homes(directory))
+    return running, waits_for(directory, entry) if running else ""
 
 
 def _with_stages(facts: MessageFacts, header: bytes, environ: Mapping[str, str], *, dns: bool) -> MessageFacts:
