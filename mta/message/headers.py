@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from mta.fast_value import fast_value
 from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
-from mta.message.header_fields import HeaderFields
 from mta.smtp.address import Address
+
+if TYPE_CHECKING:
+    # A relay without rules that rewrite does not need it.
+    from mta.message.header_fields import HeaderFields
 
 #: Fields of one name that are read; as many as the Received fields that end a mail loop (`mta.inbound.limits`).
 MAX_VALUES = 50
@@ -131,7 +135,7 @@ def scan(block: bytes) -> HeaderScan:
     )
 
 
-def scan_changed(found: HeaderScan, fields: HeaderFields) -> HeaderScan:
+def scan_changed(found: HeaderScan, fields: "HeaderFields") -> HeaderScan:
     """Return the properties of a header block after changes; `found` are those before. Reads as little as possible."""
     names = fields.changed_names & _SCANNED
     if not names:
