@@ -386,7 +386,6 @@ MAY_IMPORT = {
         "mta.cli.health",
         "mta.cli.queue",
         "mta.config",
-        "mta.daemon.control",
         "mta.daemon.parts.deciding",
         "mta.delivery.remote.connector",
         "mta.dkim",

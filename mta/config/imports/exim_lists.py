@@ -13,6 +13,7 @@ from mta.config.imports.tables import TableLine, exim_list
 from mta.config.trust import read_trust
 from mta.inbound.networks import HostName, network
 from mta.rules.patterns import read_address_pattern
+from mta.smtp.address import is_deceptive
 
 HOSTS_REFUSED, SENDERS_REFUSED = "local_host_blacklist", "local_sender_blacklist"
 #: The files of exceptions, in their newer and older names.
@@ -196,6 +197,10 @@ def _has_branches(expression: str) -> bool:
 
 
 def _checked(pattern: str) -> str:
+    if pattern.startswith("+"):
+        raise CannotImportError("a rule would take the + of this address for a list")
+    if is_deceptive(pattern):
+        raise CannotImportError("it has a control character, or one that cannot be seen")
     try:
         return str(read_address_pattern(pattern))
     except ValueError as error:

@@ -43,6 +43,8 @@ def _map_line(line: TableLine, domain: str) -> str:
         raise CannotImportError("Exim looks for local parts here, so it never finds an address")
     if line.key == "*":
         raise CannotImportError("Exim takes this * for a local part; FORCE_SENDER changes every sender")
+    if line.key.startswith("+"):
+        raise CannotImportError("a rule would take the + of this name for a list")
     if "*" in line.key or line.key.startswith("^"):
         raise CannotImportError("Exim knows no patterns here")
     if "@" not in line.value:

@@ -51,6 +51,8 @@ def read_nexthop(text: str) -> Nexthop:
         host = address.lower() if inside and is_ip(address) else host_name(name)
     except ValueError:
         raise CannotImportError(f"the next hop {name!r} is no host, and an address stands in [ ]") from None
+    if host == "file":
+        raise CannotImportError("a rule would take the host name file for the beginning of a path")
     port = SMTP_PORT if found["port"] is None else _port(found["port"])
     return Nexthop(text.lower(), host, port, found["port"] is not None, not inside)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value
-from mta.config.imports.routes import ADDRESS, DOMAIN, address_pattern, domain_pattern, first_of_each, places
+from mta.config.imports.routes import ADDRESS, DOMAIN, address_pattern, domain_name, first_of_each, places
 from mta.config.imports.tables import TableLine, postfix_table
 from mta.rules.rewriting.actions import read_bcc
 from mta.rules.rewriting.address_map import read_map_line
@@ -69,7 +69,7 @@ def _keys(key: str, domains: Sequence[str]) -> list[tuple[float, str]]:
     if key.endswith(":"):
         raise CannotImportError("the key ends in a colon, as in a file of aliases, so Postfix never finds it")
     if key.startswith("@"):
-        return [(DOMAIN, f"*@{domain_pattern(key[1:])[1]}")]
+        return [(DOMAIN, f"*@{domain_name(key[1:])}")]
     if "@" in key:
         return [(ADDRESS, address_pattern(key)[1])]
     if not domains:

@@ -11,6 +11,8 @@ from mta.smtp.address import parse_address, parse_domain
 #: first.
 ADDRESS, DOMAIN, _SUB_DOMAINS, EVERYONE = 0, 1, 1000, 10_000
 ANY = "*"
+# At the beginning of an item they make it an exception, a list or a regular expression.
+_SIGNS = ("!", "+", "^")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,18 @@ def address_pattern(text: str) -> tuple[int, str]:
         raise CannotImportError(str(error)) from None
     if "*" in address:
         raise CannotImportError("a rule would take the * of this address for any characters")
+    if address.startswith(_SIGNS):
+        raise CannotImportError(f"a rule would take the {address[0]} of this address for a sign")
     return ADDRESS, address
 
 
 def domain_pattern(text: str) -> tuple[int, str]:
     """Return order and pattern of a domain without its sub-domains. Raises CannotImportError."""
-    return DOMAIN, _whole(_domain(text))
+    return DOMAIN, _whole(domain_name(text))
 
 
-def _domain(text: str) -> str:
+def domain_name(text: str) -> str:
+    """Return a domain as patterns have it. Raises CannotImportError."""
     try:
         return parse_domain(text, loose=True)
     except ValueError as error:
@@ -56,7 +61,7 @@ def _whole(domain: str) -> str:
 
 def sub_domains_pattern(text: str) -> tuple[int, str]:
     """Return order and pattern of the sub-domains of a domain. Raises CannotImportError."""
-    domain = _domain(text)
+    domain = domain_name(text)
     return _SUB_DOMAINS - len(domain.split(".")), f"*@*.{domain}"
 
 

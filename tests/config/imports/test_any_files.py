@@ -10,7 +10,23 @@ from hypothesis import strategies as st
 from mta.config.imports.importing import KNOWN_FILES, import_files
 from mta.config.settings import read_settings
 
-_KEYS = ["a.test", ".a.test", "@a.test", "b@a.test", "*", "*.a.test", "*.b.a.test", "b", "<>", "[c.test]:587", "c.test"]
+_KEYS = [
+    *(
+        "a.test",
+        ".a.test",
+        "@a.test",
+        "b@a.test",
+        "*",
+        "*.a.test",
+        "*.b.a.test",
+        "b",
+        "@b",
+        "<>",
+        "[c.test]:587",
+        "c.test",
+    ),
+    *("!b@a.test", "+b@a.test", "^b@a.test", "+b", "!b", "x@b", "file:b@a.test"),
+]
 _ADDRESSES = ["c@d.test", "@d.test", "b", "x@y@z", "c@d.test, e@d.test"]
 _LOGINS = ["u:tr0ub4dor", "u:tr0ub:4dor", "u", ":x"]
 _WAYS = [
