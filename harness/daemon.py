@@ -14,7 +14,7 @@ from harness.processes import Child, free_port, greets
 from harness.waiting import PATIENCE, until
 from mta.blocking import run_inline
 from mta.cli.queue import render
-from mta.cli.queue.opening import result
+from mta.cli.results import result
 from mta.queue.interface import Query
 from mta.queue.worker_queues.combined import open_queues
 

@@ -327,6 +327,7 @@ MAY_IMPORT = {
         "mta.retry_schedule",
         "mta.rules.facts",
         "mta.smtp.address",
+        "mta.cli.results",
     },
     "mta.cli.explain": {
         "mta.cli.explain.message",
@@ -350,6 +351,7 @@ MAY_IMPORT = {
         "mta.rules",
         "mta.smtp",
         "mta.users",
+        "mta.cli.results",
     },
     "mta.cli.queue": {
         "mta.blocking",
@@ -360,6 +362,7 @@ MAY_IMPORT = {
         "mta.message",
         "mta.queue",
         "mta.smtp.address",
+        "mta.cli.results",
     },
     "mta.doctor": {"mta.daemon.mounts", "mta.queue.interface"},
     "mta.doctor.drivers": {
@@ -396,6 +399,7 @@ MAY_IMPORT = {
         "mta.rules.book",
         "mta.smtp.address",
         "mta.tls",
+        "mta.cli.results",
     },
     "mta.cli.config": {
         "mta.cli.environment",

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
+from mta.cli.results import run_in_reactor
 from mta.config import table
 from mta.config.setting import FILE_SUFFIX, MASK, Setting, SettingsReader
 from mta.dns.resolver import make_resolver
@@ -143,38 +142,22 @@ def _tell(*lines: str) -> None:
 
 def _run(reader: SettingsReader, conversation: Conversation) -> str:
     """Return the token of a conversation. The context of a test has another runner."""
-    runner: Runner = click.get_current_context().obj or run_in_reactor
+    runner: Runner = click.get_current_context().obj or run_with_https
     try:
         return runner(reader, conversation)
     except AuthorizeError as error:
         raise CommandError(str(error)) from None
 
 
-def run_in_reactor(reader: SettingsReader, conversation: Conversation) -> str:
-    """Run a conversation in the reactor, which can run once in a process. Raises AuthorizeError."""
-    from twisted.internet import reactor as chosen  # noqa: PLC0415
+def run_with_https(reader: SettingsReader, conversation: Conversation) -> str:
+    """Run a conversation in the reactor with a client of these settings. Raises AuthorizeError."""
 
-    reactor: Any = chosen
-    resolver = make_resolver(reactor, reader.get(table.DNS_SERVERS) or None)
-    https = HttpsClient(reactor, resolver, HttpsOptions(ipv6=not reader.get(table.DISABLE_IPV6)))
-    results: list[str | Failure] = []
-
-    async def converse() -> str:
+    async def converse(reactor: Any) -> str:
+        resolver = make_resolver(reactor, reader.get(table.DNS_SERVERS) or None)
+        https = HttpsClient(reactor, resolver, HttpsOptions(ipv6=not reader.get(table.DISABLE_IPV6)))
         return await conversation(https, reactor)
 
-    def begin() -> None:
-        Deferred.fromCoroutine(converse()).addBoth(results.append).addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if not results:
-        # Interrupted from the terminal.
-        raise click.Abort
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    assert isinstance(result, str)
-    return result
+    return run_in_reactor(converse)
 
 
 def _give_out(token: str, setting: Setting[str], path: Path | None) -> None:

@@ -18,7 +18,7 @@ from harness.processes import free_port
 from harness.sink_rules import Rule
 from harness.waiting import until
 from mta.blocking import run_inline
-from mta.cli.queue.opening import result
+from mta.cli.results import result
 from mta.message.outcome import TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Settlement, Verdict

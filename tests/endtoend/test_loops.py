@@ -4,10 +4,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.daemon import Daemon
-from harness.waiting import until
 from tests.endtoend.mails import mail
-from tests.endtoend.world import TO
+from tests.endtoend.world import TO, end_of_loop, ring_of_two
 from tests.length import choose
 from tests.programs.hostile_servers import Hostile, passing_on, silent
 
@@ -68,15 +66,6 @@ def test_no_form_of_our_own_address_takes_mail_from_us(world, workers):
 
 
 def test_a_message_that_two_relays_send_to_each_other_ends_after_a_bounded_number_of_hops(world):
-    settings = {"SMARTHOST_ADDRESS": "127.0.0.1", "SMARTHOST_TLS": "none"}
-    first, second = (Daemon(world.home / name, MAILNAME=f"{name}.test", **settings) for name in ("first", "second"))
-    first.environment["SMARTHOST_PORT"] = str(second.port)
-    second.environment["SMARTHOST_PORT"] = str(first.port)
-    with first, second:
-        first.submit(mail(), TO, sender="")
-        until(lambda: first.events("failed") + second.events("failed"), what="the end of the loop")
-        (failed,) = first.events("failed") + second.events("failed")
-        assert "Too many hops" in failed["reply"]
+    with ring_of_two(world) as (first, second):
+        assert "Too many hops" in end_of_loop(first, second)["reply"]
         assert 50 <= len(first.events("accepted") + second.events("accepted")) <= 101
-        first.wait_until_empty()
-        second.wait_until_empty()

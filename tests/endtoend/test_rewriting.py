@@ -4,13 +4,11 @@ import re
 
 import pytest
 
-from harness.daemon import Daemon
 from harness.dkim_verifiers import dkimpy_accepts, records
 from harness.sink_rules import Rule
-from harness.waiting import until
 from mta.dkim.keys import new_key, to_pem
 from tests.endtoend.mails import mail
-from tests.endtoend.world import TO, received
+from tests.endtoend.world import TO, end_of_loop, received, ring_of_two
 
 SENDER = "app@host1.lan"
 CONTENT = (
@@ -121,18 +119,9 @@ def test_mail_of_strangers_is_changed_only_by_a_rule_that_names_them(world):
 
 
 def test_a_loop_ends_although_the_hosts_are_hidden(world):
-    settings = {"SMARTHOST_ADDRESS": "127.0.0.1", "SMARTHOST_TLS": "none"}
-    settings |= with_rules(world, '[[rewrite]]\nhide = ["client", "trace"]\n')
-    first, second = (Daemon(world.home / name, MAILNAME=f"{name}.test", **settings) for name in ("first", "second"))
-    first.environment["SMARTHOST_PORT"] = str(second.port)
-    second.environment["SMARTHOST_PORT"] = str(first.port)
-    with first, second:
-        first.submit(mail(), TO, sender="")
-        until(lambda: first.events("failed") + second.events("failed"), what="the end of the loop")
-        (failed,) = first.events("failed") + second.events("failed")
-        assert "554 5.4.6 Too many hops" in failed["reply"]
-        first.wait_until_empty()
-        second.wait_until_empty()
+    rules = with_rules(world, '[[rewrite]]\nhide = ["client", "trace"]\n')
+    with ring_of_two(world, **rules) as (first, second):
+        assert "554 5.4.6 Too many hops" in end_of_loop(first, second)["reply"]
 
 
 @pytest.mark.parametrize("workers", ["2"])

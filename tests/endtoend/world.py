@@ -1,7 +1,7 @@
 """The parts of an end-to-end test: a DNS, sinks and relays."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from harness.sink import Sink
 from harness.sink_rules import Message, Rule
 from harness.token_endpoint import TokenEndpoint
 from harness.waiting import PATIENCE, until
+from tests.endtoend.mails import mail
 from tests.endtoend.secret_search import search
 
 #: Whom most messages are for.
@@ -67,6 +68,27 @@ class World:
         self._stack.callback(daemon.__exit__)
         self._relays.append(daemon)
         return daemon
+
+
+@contextmanager
+def ring_of_two(world: World, **settings: str) -> Iterator[tuple[Daemon, Daemon]]:
+    """Run two relays, each the smarthost of the other, for mail that never arrives."""
+    settings |= {"SMARTHOST_ADDRESS": "127.0.0.1", "SMARTHOST_TLS": "none"}
+    first, second = (Daemon(world.home / name, MAILNAME=f"{name}.test", **settings) for name in ("first", "second"))
+    first.environment["SMARTHOST_PORT"] = str(second.port)
+    second.environment["SMARTHOST_PORT"] = str(first.port)
+    with first, second:
+        yield first, second
+
+
+def end_of_loop(first: Daemon, second: Daemon) -> dict[str, Any]:
+    """Send a message into a ring of two relays; return the event by which it ends, when both queues are empty."""
+    first.submit(mail(), TO, sender="")
+    until(lambda: first.events("failed") + second.events("failed"), what="the end of the loop")
+    (failed,) = first.events("failed") + second.events("failed")
+    first.wait_until_empty()
+    second.wait_until_empty()
+    return failed
 
 
 def outcome(relay: Daemon) -> str:

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.inbound.limits import InboundLimits
 from mta.queue.memory import MemoryQueue
+from mta.rules.book import RuleBook
 from mta.smtp.limits import SmtpLimits
 from tests.drivers.listener import Listening, Wire
 
@@ -13,6 +14,18 @@ RCPT = "RCPT TO:<bob@b.test>"
 
 
 AnyLimits = InboundLimits | SmtpLimits
+
+
+def listen(rules: RuleBook, **options: object) -> Listening:
+    """Return a listening side with rules."""
+    return Listening(rules=rules, **options)  # type: ignore[arg-type]
+
+
+def greet(listening: Listening, address: str = "127.0.0.1") -> Wire:
+    """Connect a client that has said EHLO."""
+    wire = listening.connect(address)
+    wire.say(GREET)
+    return wire
 
 
 class ListenerCase(SynchronousTestCase):

@@ -5,27 +5,16 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from mta.rules.actions import Accept, Hold, read_defer, read_deny
-from mta.rules.book import RuleBook
 from mta.smtp.server.canned_replies import RECIPIENT_OK
-from tests.drivers.listener import STRANGER, Listening, SlowQueue, Wire
+from tests.drivers.listener import STRANGER, SlowQueue, Wire
 from tests.drivers.rule_books import book, header, over, recipient, sender
-from tests.inbound.listener_case import GREET, MAIL, RCPT
+from tests.inbound.listener_case import MAIL, RCPT, greet, listen
 
 NO, LATER = read_deny("no"), read_defer("too fast")
 GONE = Failure(ConnectionDone())
 TOO_FAST = "451 4.7.1 too fast\r\n"
 OK = f"{RECIPIENT_OK}\r\n"
 ROB = "RCPT TO:<rob@b.test>"
-
-
-def listen(rules: RuleBook, **options: object) -> Listening:
-    return Listening(rules=rules, **options)  # type: ignore[arg-type]
-
-
-def greet(listening: Listening, address: str = "127.0.0.1") -> Wire:
-    wire = listening.connect(address)
-    wire.say(GREET)
-    return wire
 
 
 def send(wire: Wire, *recipients: str, mail: str = MAIL) -> str:

@@ -20,21 +20,11 @@ from mta.rules.rewriting.rewriting import RewriteRule, Rewriting
 from mta.smtp.server.canned_replies import RECIPIENT_OK
 from tests.drivers.listener import STRANGER, Listening, Wire
 from tests.drivers.rule_books import Conditions, book, client, header, larger, login, recipient, sender, tls
-from tests.inbound.listener_case import GREET, MAIL, RCPT
+from tests.inbound.listener_case import MAIL, RCPT, greet, listen
 
 NO, LATER = read_deny("not here"), read_defer("come back")
 ACCEPT, HOLD = Accept(), Hold()
 HERE = "RCPT TO:<bob@here.test>"
-
-
-def listen(rules: RuleBook, **options: object) -> Listening:
-    return Listening(rules=rules, **options)  # type: ignore[arg-type]
-
-
-def greet(listening: Listening, address: str = "127.0.0.1") -> Wire:
-    wire = listening.connect(address)
-    wire.say(GREET)
-    return wire
 
 
 def result(deferred: "Deferred[Any]") -> Any:

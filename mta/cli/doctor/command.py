@@ -9,10 +9,11 @@ import click
 
 from mta.cli.doctor.domain_facts import check_domains, signing_domains
 from mta.cli.doctor.relay_facts import relay_facts
-from mta.cli.doctor.remote import Runner, only_by_smarthost, remote_trials, run_in_reactor, smarthosts_of
+from mta.cli.doctor.remote import Runner, only_by_smarthost, remote_trials, smarthosts_of
 from mta.cli.doctor.render import as_lines, as_object
 from mta.cli.environment import current_environment
 from mta.cli.errors import command_errors
+from mta.cli.results import run_in_reactor
 from mta.config.settings import Settings, read_settings
 from mta.doctor.block_lists import USUAL_LISTS, BlockListFacts, check_block_lists
 from mta.doctor.drivers.dns_questions import DnsQuestions, system_servers

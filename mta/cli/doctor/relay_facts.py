@@ -14,7 +14,7 @@ from mta.cli.explain.parts import Sources, deciding_parts
 from mta.cli.explain.values import MailVerdict, Question
 from mta.cli.health import UnhealthyError
 from mta.cli.health import check as check_health
-from mta.cli.queue.opening import result
+from mta.cli.results import result
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings
 from mta.doctor.relay import CertificateFacts, RelayFacts, StrangerTrial

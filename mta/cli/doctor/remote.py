@@ -4,9 +4,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mta.config.setting import MASK
 from mta.config.settings import Settings
@@ -98,25 +96,3 @@ def _left_out(smarthost: Smarthost, certificate_missing: bool) -> str:
         case CertificateCredentials() if certificate_missing:
             return "the login was not tried, because the client certificate cannot be read here"
     return ""
-
-
-def run_in_reactor(work: Work) -> RemoteTrials:
-    """Run work in the reactor, which can run once in a process."""
-    from twisted.internet import reactor as chosen  # noqa: PLC0415
-
-    reactor: Any = chosen
-    results: list[RemoteTrials | Failure] = []
-
-    def begin() -> None:
-        Deferred.fromCoroutine(work(reactor)).addBoth(results.append).addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if not results:
-        # Interrupted from the terminal.
-        raise click.Abort
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    assert isinstance(result, RemoteTrials)
-    return result

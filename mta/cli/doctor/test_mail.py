@@ -16,7 +16,8 @@ from mta.cli.doctor.following import end_of, next_attempt, progress
 from mta.cli.environment import current_environment, relay_address
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.exim.sendmail import RelayClient
-from mta.cli.queue.opening import opened, result, waits_for
+from mta.cli.queue.opening import opened, waits_for
+from mta.cli.results import result
 from mta.config.setting import SettingsReader
 from mta.config.settings import Settings, read_settings
 from mta.queue.interface import Entry, Query, QueueId

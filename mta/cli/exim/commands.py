@@ -15,8 +15,9 @@ from mta.cli.errors import CommandError
 from mta.cli.exim.sendmail import send
 from mta.cli.queue.command import find, queue_list, queue_show
 from mta.cli.queue.contents import content
-from mta.cli.queue.opening import opened, result
+from mta.cli.queue.opening import opened
 from mta.cli.queue.orders import apply
+from mta.cli.results import result
 from mta.queue.interface import Action, Entry, Query, Status
 
 _UNPARSED = {"ignore_unknown_options": True, "allow_interspersed_args": False}

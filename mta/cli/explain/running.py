@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import click
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mta.cli.errors import CommandError
 from mta.cli.explain.parts import DecidingParts, Sources, deciding_parts
 from mta.cli.explain.trust import Lookups
+from mta.cli.results import result, run_in_reactor
 from mta.config.settings import Settings
 from mta.daemon.parts.lookups import trust_lookup
 from mta.dns.answers import Resolver
@@ -44,10 +44,10 @@ def decided(
         return await decide(deciding_parts(settings, replace(sources, resolver=resolver, lookups=lookups), warn))
 
     if not dns:
-        return _at_once(Deferred.fromCoroutine(decide(deciding_parts(settings, sources, warn))))
-    runner: Runner = click.get_current_context().obj or run_in_reactor
-    result: T = runner(settings, look_up_and_decide)
-    return result
+        return result(Deferred.fromCoroutine(decide(deciding_parts(settings, sources, warn))))
+    runner: Runner = click.get_current_context().obj or run_with_resolver
+    found: T = runner(settings, look_up_and_decide)
+    return found
 
 
 async def _look_up(resolver: Resolver, names: Iterable[str]) -> Lookups:
@@ -73,35 +73,6 @@ def warn(line: str) -> None:
     click.echo(f"notice: {line}", err=True)
 
 
-def run_in_reactor(settings: Settings, work: Work) -> Any:
-    """Run work in the reactor, which can run once in a process."""
-    from twisted.internet import reactor as chosen  # noqa: PLC0415
-
-    reactor: Any = chosen
-    results: list[Any] = []
-
-    def begin() -> None:
-        resolver = make_resolver(reactor, settings.dns_servers or None, notice=warn)
-        Deferred.fromCoroutine(work(resolver)).addBoth(results.append).addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return _only(results)
-
-
-def _at_once(work: "Deferred[T]") -> T:
-    """Return the result of work that looks nothing up, so that it does not wait."""
-    results: list[Any] = []
-    work.addBoth(results.append)
-    result: T = _only(results)
-    return result
-
-
-def _only(results: list[Any]) -> Any:
-    if not results:
-        # Interrupted from the terminal.
-        raise click.Abort
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
+def run_with_resolver(settings: Settings, work: Work) -> Any:
+    """Run work in the reactor with a resolver of these settings."""
+    return run_in_reactor(lambda reactor: work(make_resolver(reactor, settings.dns_servers or None, notice=warn)))

@@ -8,8 +8,9 @@ from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.queue import contents, orders, render
 from mta.cli.queue.domains import domains
-from mta.cli.queue.opening import opened, queue_directory, resolved, result, waits_for
+from mta.cli.queue.opening import opened, queue_directory, resolved, waits_for
 from mta.cli.queue.options import condition_options, given_conditions
+from mta.cli.results import result
 from mta.config.setting import SettingsReader
 from mta.config.table import HISTORY_DAYS
 from mta.queue.interface import Entry, Query, QueueId

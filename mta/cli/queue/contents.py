@@ -10,7 +10,8 @@ import click
 from mta.blocking import run_inline
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
-from mta.cli.queue.opening import notify, opened, queue_directory, resolved, result
+from mta.cli.queue.opening import notify, opened, queue_directory, resolved
+from mta.cli.results import result
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.message import headers, recognition

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import click
 
 from mta.cli.queue import render
-from mta.cli.queue.opening import opened, result
+from mta.cli.queue.opening import opened
+from mta.cli.results import result
 from mta.queue.interface import DomainShape
 
 _AGES = ("5m", "1h", "6h", "1d", "older")

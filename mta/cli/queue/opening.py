@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mta.blocking import run_inline
 from mta.cli.environment import current_environment, where_to_look
 from mta.cli.errors import CommandError, command_errors
+from mta.cli.results import result
 from mta.config.setting import SettingsReader
 from mta.config.table import QUEUE_DIR
 from mta.daemon import control
@@ -57,16 +56,6 @@ def opened(applied: Applied = _ignore) -> Iterator[CombinedQueue]:
             yield queues
         finally:
             result(queues.close())
-
-
-def result(waiting: "Deferred[T]") -> T:
-    """Return the result of a Deferred that has fired already, because the queue runs inline."""
-    results: list[T | Failure] = []
-    waiting.addBoth(results.append)
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
 
 
 def checked(ids: Sequence[str]) -> list[QueueId]:

@@ -14,9 +14,10 @@ import click
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.queue import render
-from mta.cli.queue.opening import checked, notify, opened, resolved, result
+from mta.cli.queue.opening import checked, notify, opened, resolved
 from mta.cli.queue.options import condition_options, given_conditions
 from mta.cli.queue.returning import REASON, OperatorReports
+from mta.cli.results import result
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.queue.interface import Action, Query, QueueId

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from mta.rules.rewriting.address_map import read_map_line
 from mta.smtp.address import is_deceptive, printable
 
 Value = str | bool | tuple[str, ...]
@@ -98,3 +99,15 @@ def _quoted(text: str) -> str:
         return f"'{text}'"
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def map_item(pattern: str, address: str) -> str:
+    """Return a line of a map in a [[rewrite]] rule. Raises CannotImportError if a rule could not have it."""
+    if pattern.startswith("+"):
+        raise CannotImportError("a rule would take the + of this name for a list")
+    item = f"{pattern} -> {address}"
+    try:
+        read_map_line(item)
+    except ValueError as error:
+        raise CannotImportError(str(error)) from None
+    return item

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value
+from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value, map_item
 from mta.config.imports.hosts import read_route_data
 from mta.config.imports.routes import (
     TableRoute,
@@ -12,7 +12,6 @@ from mta.config.imports.routes import (
     sub_domains_pattern,
 )
 from mta.config.imports.tables import TableLine, lsearch_table
-from mta.rules.rewriting.address_map import read_map_line
 
 EMAIL_ADDRESSES, HUBBED_HOSTS = "email-addresses", "hubbed_hosts"
 
@@ -43,18 +42,11 @@ def _map_line(line: TableLine, domain: str) -> str:
         raise CannotImportError("Exim looks for local parts here, so it never finds an address")
     if line.key == "*":
         raise CannotImportError("Exim takes this * for a local part; FORCE_SENDER changes every sender")
-    if line.key.startswith("+"):
-        raise CannotImportError("a rule would take the + of this name for a list")
     if "*" in line.key or line.key.startswith("^"):
         raise CannotImportError("Exim knows no patterns here")
     if "@" not in line.value:
         raise CannotImportError("the line has no address with a domain behind the name")
-    item = f"{line.key}@{domain} -> {line.value}"
-    try:
-        read_map_line(item)
-    except ValueError as error:
-        raise CannotImportError(str(error)) from None
-    return item
+    return map_item(f"{line.key}@{domain}", line.value)
 
 
 def import_hubbed_hosts(text: str) -> Section:

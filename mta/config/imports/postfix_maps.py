@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value
+from mta.config.imports.blocks import Block, CannotImportError, LeftOut, Section, Value, map_item
 from mta.config.imports.routes import ADDRESS, DOMAIN, address_pattern, domain_name, first_of_each, places
 from mta.config.imports.tables import TableLine, postfix_table
 from mta.rules.rewriting.actions import read_bcc
-from mta.rules.rewriting.address_map import read_map_line
 
 SENDER_CANONICAL, GENERIC = "sender_canonical", "generic"
 RECIPIENT_BCC, SENDER_BCC = "recipient_bcc", "sender_bcc"
@@ -53,12 +52,7 @@ def _map_lines(line: TableLine, domains: Sequence[str]) -> list[tuple[float, str
             value = f"{value}@{domains[0]}"
         elif "@" not in value:
             raise CannotImportError("the address has no domain; import with --domain, or write it in full")
-        item = f"{pattern} -> {value}"
-        try:
-            read_map_line(item)
-        except ValueError as error:
-            raise CannotImportError(str(error)) from None
-        found.append((order, item))
+        found.append((order, map_item(pattern, value)))
     return found
 
 

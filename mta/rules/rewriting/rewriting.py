@@ -42,15 +42,6 @@ class RewriteRule:
         object.__setattr__(self, "asks_header", asks_header)
         object.__setattr__(self, "steps", steps_of(self.actions))
 
-    def matched(self, facts: Facts, recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
-        """Return the recipients for which the rule applies. Raises HostNotLookedUp.
-
-        `facts` goes on to these recipients while they are decided on.
-        """
-        if not self.of_message(facts):
-            return ()
-        return recipients if self.of_recipient is None else _chosen(self.of_recipient, facts, recipients)
-
 
 def _chosen(applies: Question, facts: Facts, recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
     """Return the recipients for which a rule applies. `facts` goes on to each of them."""

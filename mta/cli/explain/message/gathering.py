@@ -15,7 +15,8 @@ from mta.cli.explain.running import MistakeError, decided, user_of
 from mta.cli.explain.transport_stage import decide_transport
 from mta.cli.explain.values import Question
 from mta.cli.queue.command import queue
-from mta.cli.queue.opening import opened, queue_directory, result, waits_for
+from mta.cli.queue.opening import opened, queue_directory, waits_for
+from mta.cli.results import result
 from mta.config.setting import SettingsError
 from mta.config.settings import read_settings
 from mta.daemon import control
