@@ -95,7 +95,7 @@ class FileStates:
 class FileRecord:
     """Notes the state of each file before it is read.
 
-    If all files have the same states once the last one is read, what was read of them was on disk at one moment.
+    If all files have the same states once the last one is read, their contents as read were on disk at one moment.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Rates such as 30 messages a minute: their text, and windows that count what was sent or accepted.
+"""Rates such as 30 messages a minute: their text, and windows that count mail that was sent or accepted.
 
 Rules limit by a rate how much is accepted and how fast it is sent. In no span of a rate's length, wherever it begins,
 may there be more messages or recipients than the rate says: a window slides, so that 30 messages at the end of one
@@ -72,14 +72,14 @@ def read_rate(text: str) -> Rate:
 
 
 class RateWindow:
-    """Counts what was sent or accepted in the last `rate.seconds`, and tells when there is room for more.
+    """Counts mail that was sent or accepted in the last `rate.seconds`, and tells when there is room for more.
 
     `now` is in seconds of a clock that goes on by itself; it must not come from another process. If that clock was set
     back, all that was counted keeps its age, so that the rate holds in real time. A clock that is set forward ends the
     span early.
 
-    The memory is bounded: if the number of the rate is larger than `most_entries`, what is counted within a part of the
-    span is forgotten together with the last of it, so that the window is never too generous, and at most
+    The memory is bounded: if the number of the rate is larger than `most_entries`, mail counted within a part of
+    the span is forgotten together with the last of it, so that the window is never too generous, and at most
     `rate.seconds / most_entries` too strict.
     """
 
@@ -125,7 +125,7 @@ class RateWindow:
         return list(self._entries)
 
     def load(self, state: Iterable[tuple[float, int]], now: float) -> None:
-        """Take over a state that `dump` returned, in place of what was counted so far.
+        """Take over a state that `dump` returned, in place of the counts so far.
 
         A state by another clock must be converted. If its last time lies after `now`, the clock was set back, and all
         times are taken to be earlier by that span. Things that are older than the rate's time do no harm.

@@ -245,7 +245,7 @@ def read_listen(text: str) -> tuple[str, int]:
 
 
 def write_listen(listen: tuple[str, int]) -> str:
-    """Return what `read_listen` reads."""
+    """Return the text that `read_listen` reads."""
     address, port = listen
     return f"{bracketed(address) if address else ''}:{port}"
 

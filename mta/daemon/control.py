@@ -2,8 +2,8 @@
 
 A line names the action, the operator's user if known, and the messages: `retry by=alice 0gqw5z6cn4j0y 0gqw5z6cn4j10`.
 The daemon does not reply, because the action is in the queue file already, where a daemon that misses the line finds
-it. The line `waits 0gqw5z6cn4j0y` asks for what a message waits, which only the daemon knows, and is replied to by a
-line. Only root and the relay's own user can open the socket, so the daemon trusts the name.
+it. The line `waits 0gqw5z6cn4j0y` asks for the reason for which a message waits, which only the daemon knows. The reply
+is a line. Only root and the relay's own user can open the socket, so the daemon trusts the name.
 """
 
 import os
@@ -42,7 +42,7 @@ IDLE_TIMEOUT = 10.0
 T = TypeVar("T")
 Later = Callable[..., IDelayedCall]
 OnAction = Callable[[Action, list[QueueId], str], object]
-#: Returns for what a message waits, in words; "" if no reason is known.
+#: Returns the reason for which a message waits, in words; "" if no reason is known.
 WaitsFor = Callable[[QueueId], str]
 
 _WAITS = b"waits "
@@ -82,7 +82,7 @@ def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: s
 
 
 def ask_wait(directory: Path, id: QueueId) -> str:
-    """Return for what a message waits by the daemon of a queue directory; "" if it knows no reason or does not run."""
+    """Return the reason for which a message waits by the daemon of a directory; "" if it knows none or does not run."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
         reply = b""
@@ -185,7 +185,7 @@ class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
         self._on_action(action, ids, by)
 
     def _reply(self, id: str) -> None:
-        """Reply for what a message waits. Raises ValueError if this is no id."""
+        """Reply with the reason for which a message waits. Raises ValueError if this is no id."""
         to_number(QueueId(id))
         words = "" if self._waits_for is None else self._waits_for(QueueId(id))
         self.sendLine(words.encode())

@@ -175,7 +175,7 @@ class DeliveryService(Service):
         return self._destinations.all()
 
     def waits_for(self, id: QueueId) -> str:
-        """Return for what a message waits that is no attempt: `the rate of 30-pace.toml:1`; "" if it does not."""
+        """Return the reason for a wait that is no attempt: `the rate of 30-pace.toml:1`; "" if there is none."""
         for destination in self._destinations.all():
             if (place := destination.rate_waited_for(id)) is not None:
                 return f"the rate of {place}"

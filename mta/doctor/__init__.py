@@ -1,1 +1,1 @@
-"""Checks of all that makes mail arrive: pure functions of facts to findings."""
+"""Checks of all parts on which the arrival of mail depends: pure functions of facts to findings."""

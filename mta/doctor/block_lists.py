@@ -63,7 +63,7 @@ def _ask(name: str, addresses: Sequence[str], look_up: LookUp) -> Iterator[Findi
         elif found.texts and not _refused(found.texts):
             reasons = look_up(_entry(address, name), "TXT").texts
             reason = f": {reasons[0][:200]}" if reasons else ""
-            remedy = "find out what was sent from it, end that, and ask the list to remove it"
+            remedy = "find the mail that was sent from it, end that, and ask the list to remove it"
             yield failure(_CHECK, f"{name} lists {address} as {', '.join(found.texts)}{reason}", remedy)
         else:
             yield ok(_CHECK, f"{name} does not list {address}")

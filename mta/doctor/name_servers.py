@@ -1,4 +1,4 @@
-"""The name servers: whether each answers, whether they agree, and what a search list does to names."""
+"""The name servers: whether each answers, whether they agree, and the effect of a search list on names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ def check_relay(facts: RelayFacts) -> Iterator[Finding]:
 
 def _answers(facts: RelayFacts) -> Finding:
     if facts.silent:
-        return failure("relay/answers", facts.silent, "start the relay, or mend what its log says")
+        return failure("relay/answers", facts.silent, "start the relay, or mend the fault that its log names")
     return ok("relay/answers", "the relay greets, answers EHLO and can write its queue")
 
 

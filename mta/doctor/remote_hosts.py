@@ -36,7 +36,7 @@ def check_smarthosts(trials: Sequence[HostTrial]) -> Iterator[Finding]:
         yield skipped(check, "no smarthost is set")
     for _, group in groupby(trials, lambda trial: trial.of):
         every = list(group)
-        yield from _group(check, every, "see what the smarthost's page of docs says, and its own status")
+        yield from _group(check, every, "see the smarthost's page of the docs, and its own status page")
     for trial in _with_login_left_out(trials):
         yield skipped("smarthost/login", f"{trial.of}: {trial.login_left_out}", "run this in the relay's environment")
 

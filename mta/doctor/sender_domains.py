@@ -87,7 +87,7 @@ def _spf(facts: DomainFacts, look_up: LookUp) -> Iterator[Finding]:
     for address in facts.addresses:
         yield _allowed(domain, address, records[0], evaluate_spf(domain, address, look_up))
     if whole.result is SpfResult.PERMERROR:
-        seen = f"{domain}: {whole.reason}: receivers may refuse what its record does not allow at once"
+        seen = f"{domain}: {whole.reason}: receivers may refuse mail that its record does not allow at once"
         yield warning(check, seen, f"take out includes that are not used, down to {MAX_TERMS} look-ups")
 
 

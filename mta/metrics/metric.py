@@ -1,4 +1,4 @@
-"""Metrics as values: what they count, how the figures of several processes become one, and how samples travel."""
+"""Metrics as values: their names and help, how the figures of several processes become one, and how samples travel."""
 
 import enum
 from bisect import bisect_left

@@ -77,7 +77,7 @@ def _routes(plan: Plan, carriage: Carriage, rules: RouterRules) -> Iterator[Rout
 
 
 def _tls(route: Route, wanted: TlsRule | None) -> TlsRule:
-    """Return the TLS rule of a route. A login gets what its smarthost demands, or stricter, because it is a secret."""
+    """Return the TLS rule of a route. A login keeps the rule of its smarthost, or a stricter one."""
     if wanted is None:
         return route.tls
     if route.credentials is None:

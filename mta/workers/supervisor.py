@@ -192,7 +192,7 @@ class Supervisor(Service):
         return self._watchdog is None or self._watchdog.healthy()
 
     def worker_ready(self, worker: WorkerProcess) -> None:
-        """Tell a worker that listens what the others have counted. Fire `ready` when all workers listen."""
+        """Tell a worker that listens the counts of the others. Fire `ready` when all workers listen."""
         self._counts.started(worker.number)
         listening = self._listening()
         if len(listening) == len(self._restarts) and not self.ready.called:

@@ -1,4 +1,4 @@
-"""`smtprelay doctor`: checks all that makes mail arrive, and sends no mail."""
+"""`smtprelay doctor`: checks whether mail can arrive, and sends no mail."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,7 +91,7 @@ class Subject:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool, **asked: tuple[str, ...]) -> None:
-    """Check all that makes mail arrive, and send no mail.
+    """Check whether mail can arrive, and send no mail.
 
     DOMAINs are those of senders. Each line is ok, a warning, a failure, or skipped; below it stand the remedy and DNS
     records to add. The exit status is 0, 1 if there are warnings, and 2 for failures or mistakes in the settings.

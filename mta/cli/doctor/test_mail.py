@@ -101,7 +101,7 @@ def _commands(client: smtplib.SMTP, sender: str, recipient: str) -> Iterator[tup
 
 
 def _follow(id: QueueId, queue_dir: Path, patience: float) -> int:
-    """Print what happens to a message until it is finished or the time is over; return the exit status."""
+    """Print the progress of a message until it is finished or the time is over; return the exit status."""
     told: list[str] = []
     pause, end = Event(), time.monotonic() + patience
     while True:

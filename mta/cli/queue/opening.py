@@ -101,7 +101,7 @@ def notify(home: Path, action: Action, ids: Sequence[QueueId]) -> None:
 
 
 def waits_for(queue_dir: Path, entry: Entry) -> str:
-    """Return for what a message waits, as the running relay or one of its workers tells; "" if it waits for nothing."""
+    """Return the reason for which a message waits, as the running relay or one of its workers tells it; "" if none."""
     if all(recipient.due is None for recipient in entry.recipients):
         return ""
     return next(filter(None, (control.ask_wait(home, entry.id) for home in homes(queue_dir))), "")

@@ -54,7 +54,7 @@ class RelayContext:
     new_leave: "NewLeave | None" = None
     #: Given if other processes accept connections from the same sockets.
     balance: Balance | None = None
-    #: Given if the relay counts what it does.
+    #: Given if the relay counts its events.
     counters: "Counters | None" = None
     wall_clock: Callable[[], float] = time.time
 

@@ -72,7 +72,7 @@ def metrics_sockets(settings: Settings) -> list[socket.socket]:
     address, port = settings.metrics_listen
     if address:
         return [bind(address, port, _SETTING, port_setting=_SETTING)]
-    sockets = [bind("0.0.0.0", port, _SETTING, port_setting=_SETTING)]  # noqa: S104  what the setting says
+    sockets = [bind("0.0.0.0", port, _SETTING, port_setting=_SETTING)]  # noqa: S104  as the setting says
     if settings.ipv6:
         try:
             sockets.append(bind("::", port, _SETTING, port_setting=_SETTING))

@@ -32,7 +32,7 @@ class OwnRates:
         return self._leaves.new(name, places, changed)
 
     def close(self) -> None:
-        """Write to the file what was sent. To be called after the last transaction has ended."""
+        """Write the counts to the file. To be called after the last transaction has ended."""
         if self._broker is not None:
             self._broker.close()
 

@@ -85,7 +85,7 @@ class Overflow:
 
 
 class Overflows:
-    """Makes overflows, and has what they share."""
+    """Makes overflows, and has their common parts."""
 
     def __init__(
         self, release: ReleaseDeferred, wake: Callable[[], None], *, longest: float, context: DeliveryContext

@@ -31,7 +31,7 @@ class RateBroker:
     """The windows of all rates. Each method that is a verb of the channel gets the worker that sent it."""
 
     def __init__(self, clock: IReactorTime, send: SendTo, journal: Journal) -> None:
-        """`journal` has what was sent before the start."""
+        """`journal` has the counts of mail that was sent before the start."""
         self._clock = clock
         self._send = send
         self._journal = journal
@@ -236,7 +236,7 @@ class RateBroker:
         self._go_on_saving()
 
     def _state(self) -> tuple[dict[str, list[Counted]], list[Used]]:
-        """Return what counts in the windows, by key, and the leave given beyond that."""
+        """Return the counts in the windows, by key, and the leave given beyond that."""
         counted = {key: [window.dump() for window in limit.windows] for key, limit in self._limits.items()}
         given = (limit.given() for limit in self._limits.values())
         return counted, [used for used in given if used.messages or used.recipients]

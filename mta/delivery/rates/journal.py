@@ -1,11 +1,11 @@
-"""The file in QUEUE_DIR that tells after a crash what was sent by the rates of rules.
+"""The file in QUEUE_DIR that tells after a crash how much mail was sent by the rates of rules.
 
 Leave is given in blocks, and a block is on disk before the first message of it goes. After a crash each block counts as
 sent when the next one was written, and the last one at the start: so the relay may wait longer than it had to, but does
-not send more. After a clean end the file has what was sent, and when.
+not send more. After a clean end the file has the counts with their times.
 
 Each line is a JSON array: `["used", KEY, TIME, MESSAGES, RECIPIENTS]` for a block, or `["state", KEY, [[[TIME, NUMBER],
-...], ...]]`, which replaces what stood before and has a list for each rate of the key. Times are wall-clock seconds.
+...], ...]]`, which replaces the lines before and has a list for each rate of the key. Times are wall-clock seconds.
 """
 
 import json
@@ -49,20 +49,20 @@ class Used:
 
 
 class Journal(Protocol):
-    """Keeps what counts in the windows beyond the end of the process. Times are on the clock of the windows."""
+    """Keeps the counts in the windows beyond the end of the process. Times are on the clock of the windows."""
 
     @property
     def long(self) -> bool:
         """Whether `rewrite` should be called."""
 
     def counted(self, key: str, now: float) -> list[Counted]:
-        """Return what an earlier process counted, a list for each rate of the key; forget it."""
+        """Return the counts of an earlier process, a list for each rate of the key; forget them."""
 
     def append(self, blocks: list[Used]) -> "Deferred[None]":
         """Write blocks; the Deferred fires when they are on disk, or when that failed. It does not fail."""
 
     def rewrite(self, counted: Mapping[str, list[Counted]], given: Iterable[Used]) -> "Deferred[None]":
-        """Replace the file: by what has ended, and leave that was given beyond that. As `append`."""
+        """Replace the file: by transactions that have ended, and leave given beyond these. As `append`."""
 
     def close(self, counted: Mapping[str, list[Counted]], given: Iterable[Used]) -> None:
         """Write the state at a clean end."""
@@ -126,7 +126,7 @@ class RateFile:
         return self._lines >= MAX_LINES
 
     def counted(self, key: str, now: float) -> list[Counted]:
-        """Return what an earlier process counted, on the clock of `now`; forget it."""
+        """Return the counts of an earlier process, on the clock of `now`; forget them."""
         ahead = self._wall_clock() - now
         return [[(at - ahead, number) for at, number in entries] for entries in self._records.pop(key, [])]
 
@@ -162,7 +162,7 @@ class RateFile:
             self._replace_now(self._text({}, ()))
 
     def _text(self, counted: Mapping[str, list[Counted]], given: Iterable[Used]) -> str:
-        """Return the whole file, with what earlier processes counted by the keys that were not asked for since."""
+        """Return the whole file, with the counts of earlier processes by the keys that were not asked for since."""
         wall = self._wall_clock()
         ahead = wall - self._clock()
         states = {key: [[(at + ahead, number) for at, number in each] for each in all] for key, all in counted.items()}
@@ -228,7 +228,7 @@ class _Record:
     used: list[tuple[float, int, int]] = field(default_factory=list)
 
     def counted(self, key: str, now: float) -> list[Counted]:
-        """Return what counts for each rate, at wall-clock times until `now`."""
+        """Return the counts of each rate, at wall-clock times until `now`."""
         ends = [later[0] + _LONGEST_TRANSACTION for _, later in pairwise(self.used)]
         blocks = list(zip((*ends, now), self.used, strict=False))
         result: list[Counted] = []

@@ -118,7 +118,7 @@ class Leave:
         return number in self._in_queue
 
     def begin(self, recipients: int) -> int:
-        """Count a transaction that begins, with leave or, on the way to another host, without; return what to `end`."""
+        """Count a transaction that begins; on the way to another host it has no leave. Return a value for `end`."""
         begins, self._begins = self._begins, 0
         if not begins:
             begins = recipients

@@ -43,7 +43,7 @@ class Limit:
         #: What has leave and has not ended.
         self.messages = 0
         self.recipients = 0
-        # The messages and recipients that are written to the file at a time, and those that are left of what is there.
+        # The messages and recipients that are written to the file at a time, and those of them that are left.
         self._block = tuple(map(self._block_of, (RateUnit.MESSAGES, RateUnit.RECIPIENTS)))
         self._saved = [0.0 if block else math.inf for block in self._block]
         self.waiting: dict[Asker, Request] = {}
@@ -67,7 +67,7 @@ class Limit:
         self.recipients -= recipients
 
     def to_save(self) -> Used:
-        """Return what has to be written before leave is given."""
+        """Return the lines that have to be written before leave is given."""
         messages, recipients = map(_needed, self._block, self._saved)
         return Used(self.key, messages, recipients)
 
@@ -77,7 +77,7 @@ class Limit:
         self._saved[1] += used.recipients
 
     def given(self) -> Used:
-        """Return what has leave, or may have by the file, and has not ended."""
+        """Return the mail that has leave, or may have by the file, and has not ended."""
         left = [0 if saved == math.inf else max(0, int(saved)) for saved in self._saved]
         return Used(self.key, self.messages + left[0], self.recipients + left[1])
 

@@ -123,7 +123,7 @@ class AddressMap:
             self._others.append((number, AddressPatterns([pattern])))
 
     def __reduce__(self) -> "tuple[type[AddressMap], tuple[tuple[MapLine, ...]]]":
-        """Pickle the map without what it remembers, for another process."""
+        """Pickle the map without the addresses that it remembers, for another process."""
         return AddressMap, (self.lines,)
 
     def replace_in(self, value: bytes) -> bytes:

@@ -45,7 +45,7 @@ class MessageFacts:
     reports: tuple[Entry, ...] = ()
     #: For the domains of recipients that wait.
     neighbours: tuple[Neighbours, ...] = ()
-    #: Whether a relay runs on this queue, and for what the message waits by its words; "" if it tells no reason.
+    #: Whether a relay runs on this queue, and its reason for the wait of the message; "" if it gives none.
     running: bool = False
     waits_for: str = ""
     #: The commands of `smtprelay queue` that there are.

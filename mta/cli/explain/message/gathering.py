@@ -97,7 +97,7 @@ def _is_for(state: RecipientState, domain: str) -> bool:
 
 
 def _asked(entry: Entry, directory: Path) -> tuple[bool, str]:
-    """Return whether a relay runs, and for what the message waits by its words."""
+    """Return whether a relay runs, and the reason that it gives for the wait of the message."""
     if all(each.due is None for each in entry.recipients):
         return False, ""
     running = any(control.is_running(home) for home in homes(directory))

@@ -24,7 +24,7 @@ REWRITE = (
         KeyRole.ACTION,
         ValueForm.REPLY_TO,
         ("rewrite",),
-        "`Reply-To`. `from` is what `From` was before the rule changed it, unless the message has a `Reply-To`.",
+        "`Reply-To`. `from` is the value of `From` before the rule changed it, unless the message has a `Reply-To`.",
         '"from"',
     ),
     RuleKey(

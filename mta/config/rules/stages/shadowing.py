@@ -1,6 +1,6 @@
 """Finds rules that can never apply, because earlier rules of their stage apply whenever they do.
 
-The search is for what operators write by mistake: a rule twice, a special case behind the general one. It compares
+The search is for the usual mistakes of operators: a rule twice, a special case behind the general one. It compares
 conditions as they are written, so it does not find every such rule; but each rule that it finds never applies.
 """
 
