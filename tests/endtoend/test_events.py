@@ -108,8 +108,9 @@ def test_a_dead_receiver_delays_no_mail_and_is_told_once(world, receiver):
 def test_each_worker_has_a_spool_and_those_of_former_workers_are_sent(world, receiver):
     relay = world.stopped_relay(world.sink(), **settings(world, receiver, WORKERS="3"))
     relay.start()
+    relay.wait_for_events("started")
     with ExitStack() as stack:
-        # Sessions at the same time are spread over the workers.
+        # Sessions at the same time are spread over the workers, which all listen now.
         clients = [stack.enter_context(relay.client()) for _ in range(6)]
         for number in range(30):
             clients[number % 6].sendmail("sender@sender.test", TO, mail(f"{number}"))

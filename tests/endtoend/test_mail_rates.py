@@ -78,6 +78,8 @@ def test_workers_that_start_again_know_what_was_accepted_before(world, tmp_path)
         client.sendmail("app@sender.test", [TO], mail(f"{count}"))
     for each in (client, *others):
         each.close()
+    # A worker tells the others its counts some milliseconds later.
+    until(lambda: replies(relay, "app@sender.test") == {TOO_FAST}, what="the counts in all workers")
     for number in (1, 2):
         old = relay.workers()[number]
         os.kill(old, signal.SIGKILL)

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
@@ -103,7 +103,9 @@ def promised(told: Explanation, envelope: Envelope, created: float, answer: Outc
         way, outcome = way_of(route), answer
         hosts = route.hosts if way == "sent" else ()
         if way == "waits":
-            kind = ErrorKind.DNS if "broken.test" in route.words else None
+            # The look-up failed, or found no host for the domain that a rule names.
+            by_dns = "broken.test" in route.words or "correct mx in the rule" in route.words
+            kind = ErrorKind.DNS if by_dns else None
             outcome = TryLater(route.words.removeprefix("waits: "), status="4.4.3", kind=kind)
         elif way != "sent":
             outcome = TAKEN
@@ -228,7 +230,28 @@ def whole(settings: Settings, book: RuleBook, mail: Mail) -> WholeRelay:
     return WholeRelay(settings, book, users=USERS, host_addresses=mail.lookups.get)
 
 
+# A rule may name a domain without mail, which is an error of the DNS to rules about retries.
+_NULL_MX = """\
+[[router]]
+mx = "null.test"
+[[retry]]
+error = "dns"
+schedule = "F,2h,30m"
+"""
+_BOB = Mail(
+    client="127.0.0.1",
+    login=False,
+    helo="app.test",
+    sender="app@a.test",
+    recipients=("bob@a.test",),
+    subject="hello",
+    large=False,
+    looked_up=False,
+)
+
+
 @given(rule_sets(), MAILS, st.booleans(), st.sampled_from((*ANSWERS, *TROUBLES)))
+@example(_NULL_MX, _BOB, False, TAKEN)  # noqa: FBT003  it stands for a drawn value
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_relay_does_as_explain_says(
     relays: dict[bool, Settings], text: str, mail: Mail, smarthost: bool, answer: Outcome

@@ -10,7 +10,8 @@ RETRY = (
         ValueForm.ERRORS,
         _STAGE,
         "The error of the last attempt. `connect`: no connection, or it broke off; `tls`: no TLS, or the certificate is"
-        " not trusted; `login`: the login was refused; `dns`: a look-up failed. In a status, `*` is any number.",
+        " not trusted; `login`: the login was refused; `dns`: a look-up failed, or found no host. In a"
+        " status, `*` is any number.",
         '["connect", "4.7.*"]',
     ),
     RuleKey(
