@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "mta.queue.interface",
         "mta.smtp",
     },
+    "mta.admin": {"mta.queue.interface", "mta.queue.search.conditions"},
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
         "mta.fast_value",
