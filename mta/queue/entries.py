@@ -121,8 +121,10 @@ class Query:
     conditions: Conditions = ANY
     #: Whether the messages come in the order of their arrival, or the last one first.
     newest_first: bool = False
-    #: Only messages that arrived before this one, which need not exist any more: the cursor of a list, newest first.
+    #: Only messages that arrived before this one, or after it; it need not exist any more. They are the cursors of a
+    #: list that is read in parts: `before` with the newest first, `after` with the oldest first.
     before: QueueId | None = None
+    after: QueueId | None = None
     #: Whether to read the attempts and the reports too.
     details: bool = False
 

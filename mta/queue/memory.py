@@ -154,6 +154,7 @@ class _Store:
             if (query.finished or message.due is not None)
             and (not query.ids or message.mail.id in query.ids)
             and (query.before is None or message.mail.id < query.before)
+            and (query.after is None or message.mail.id > query.after)
             and matches(query.conditions, message.entry())
         ]
         return entries[: query.limit]

@@ -137,6 +137,18 @@ class SearchContract(QueueCase):
             query = replace(query, before=page[-1].id)
         self.assertEqual(seen, everything[::-1])
 
+    def test_a_list_of_waiting_messages_goes_on_after_its_cursor(self):
+        waiting = [each for each in self.fill() if any(one.status is Status.WAITING for one in each.recipients)]
+        seen: list[Entry] = []
+        query = Query(limit=2)
+        while page := self.now(self.queue.find(query)):
+            self.assertLessEqual(len(page), 2)
+            seen += page
+            query = replace(query, after=page[-1].id)
+        self.assertEqual(seen, waiting)
+        one = Query(after=waiting[0].id, before=waiting[2].id, finished=False, newest_first=True)
+        self.assertEqual(self.now(self.queue.find(one)), waiting[1:2])
+
     def test_an_entry_has_the_description_of_its_message(self):
         description = Description("m1@a.test", "Re: hello", "Bob <bob@a.test>", "TLSv1.3 TLS_AES", None)
         new = replace(mail(login="carol"), description=description)

@@ -19,6 +19,8 @@ _SENDER = "(coalesce(m.sender_local, '') || iif(coalesce(m.sender_domain, '') = 
 _ADDRESS = "(r.local || iif(r.domain = '', '', '@' || r.domain))"
 _ONE_RECIPIENT = "EXISTS (SELECT 1 FROM recipient AS r WHERE r.message_id = m.id"
 _WAITING = "m.id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL)"
+# For the further parts of a list: all parts together read the rows once, but each would read the whole index.
+_STILL_WAITING = "m.due IS NOT NULL"
 _OF_STATE = {
     State.WAITING: "(r.due IS NOT NULL AND m.held = 0)",
     State.HELD: "(r.due IS NOT NULL AND m.held = 1)",
@@ -50,11 +52,14 @@ class _Where:
 
 def search(connection: sqlite3.Connection, query: Query) -> Iterator[int]:
     """Yield the row numbers of the messages that a query selects, in its order. Raises sqlite3.Error."""
-    where = _where(query.conditions, finished=query.finished)
+    in_parts = query.before is not None or query.after is not None
+    where = _where(query.conditions, finished=query.finished, waiting=_STILL_WAITING if in_parts else _WAITING)
     if query.ids:
         where.add("m.id IN (SELECT value FROM json_each(?))", ids_json(known_numbers(query.ids)))
     if query.before is not None:
         where.add("m.id < ?", to_number(query.before))
+    if query.after is not None:
+        where.add("m.id > ?", to_number(query.after))
     order = "DESC" if query.newest_first else "ASC"
     statement = f"SELECT m.id FROM message AS m NOT INDEXED WHERE {where.text} ORDER BY m.id {order} LIMIT ?"  # noqa: S608 (constant parts)
     for (number,) in connection.execute(statement, (*where.values, query.limit)):
@@ -69,11 +74,11 @@ def count_messages(connection: sqlite3.Connection, conditions: Conditions, *, fi
     return number
 
 
-def _where(wanted: Conditions, *, finished: bool) -> _Where:
+def _where(wanted: Conditions, *, finished: bool, waiting: str = _WAITING) -> _Where:
     where = _Where()
     # The index of waiting messages keeps a search for them from reading the history.
     if not finished or (wanted.states and _UNFINISHED.issuperset(wanted.states)):
-        where.add(_WAITING)
+        where.add(waiting)
     if wanted.since is not None:
         where.add("m.id >= ?", first_number(wanted.since))
     if wanted.until is not None:
