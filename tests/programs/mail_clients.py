@@ -3,7 +3,6 @@
 Each function waits for the end of its program, and returns whether it succeeded, and its output.
 """
 
-import fcntl
 import json
 import os
 import smtplib
@@ -17,14 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import gsasl as libgsasl
-from harness.daemon import ROOT
 from harness.processes import find_program
 from harness.waiting import PATIENCE
+from tests.programs import npm
 
 SENDER, TO = "sender@sender.test", "someone@example.test"
 MESSAGE = f"From: {SENDER}\r\nTo: {TO}\r\nSubject: submitted\r\nMessage-ID: <1@sender.test>\r\n\r\nHello\r\n"
 NODEMAILER = "nodemailer@6.9.16"
-_NODE_CACHE = ROOT / ".cache" / "node"
 _DEBIANS_MODULES = Path("/usr/share/nodejs")
 
 
@@ -160,7 +158,7 @@ def _nodemailers_login(account: Account) -> dict[str, str]:
 
 def _modules() -> Path:
     debians = (_DEBIANS_MODULES / "nodemailer").is_dir()
-    return _DEBIANS_MODULES if debians else _NODE_CACHE / NODEMAILER / "node_modules"
+    return _DEBIANS_MODULES if debians else npm.folder_of(NODEMAILER) / "node_modules"
 
 
 @cache
@@ -168,21 +166,7 @@ def nodemailer_lacks() -> str | None:
     """Return why nodemailer cannot be used here, or None; the first call in a clone may have npm download it."""
     if lacks("node") or (_DEBIANS_MODULES / "nodemailer").is_dir():
         return lacks("node")
-    if lacks("npm"):
-        return "neither node-nodemailer nor npm is installed"
-    _NODE_CACHE.mkdir(parents=True, exist_ok=True)
-    folder = _NODE_CACHE / NODEMAILER
-    with (_NODE_CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return None
-        new = _NODE_CACHE / "new"
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-save"]
-        done = _run(["npm", "install", "--silent", *options, "--prefix", str(new), NODEMAILER], **os.environ)
-        if not done.accepted:
-            return f"npm cannot download {NODEMAILER}: {' / '.join(done.output.split())[-200:]}"
-        new.rename(folder)
-    return None
+    return npm.downloaded(NODEMAILER, (NODEMAILER,))
 
 
 def _run(command: Sequence[str], text: str = "", **environment: str) -> Done:
