@@ -90,7 +90,13 @@ MAY_IMPORT = {
         "mta.queue.interface",
         "mta.smtp",
     },
-    "mta.admin": {"mta.queue.interface", "mta.queue.search.conditions"},
+    "mta.admin": {
+        "mta.event_log.emitting",
+        "mta.event_log.repeats",
+        "mta.queue.ids",
+        "mta.queue.interface",
+        "mta.queue.search",
+    },
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
         "mta.fast_value",
@@ -446,7 +452,7 @@ MAY_IMPORT_EXACTLY = {
         "mta.smtp",
         "mta.message",
         "mta.queue.interface",
-        "mta.event_log.lines",
+        "mta.event_log.emitting",
         "mta.event_log.repeats",
     },
     "mta.delivery.local.rule": {"mta.smtp"},

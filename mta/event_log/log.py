@@ -5,10 +5,10 @@ No event has a field for a secret; a server's words about a login are masked bef
 (`mta/smtp/client/auth.py`).
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from mta.event_log.lines import Render, render_text
-from mta.event_log.repeats import MAX_LINES, MAX_OWN_LINES, Field, Repeats, kind_of
+from mta.event_log.emitting import Emitter
+from mta.event_log.repeats import MAX_OWN_LINES, Field, kind_of
 from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
@@ -19,72 +19,8 @@ from mta.smtp.replies import Reply
 _IDS_A_LINE = 50
 
 
-def _no_flush() -> None:
-    """Do nothing: `write` has written each line already."""
-
-
-class EventLog:
-    """Writes each event as one line.
-
-    `write` takes a finished line, `flush` writes out all lines that wait, `wall_clock` gives seconds since 1970.
-    """
-
-    def __init__(
-        self,
-        write: Callable[[str], object],
-        wall_clock: Callable[[], float],
-        render: Render = render_text,
-        *,
-        flush: Callable[[], object] = _no_flush,
-    ) -> None:
-        self._write = write
-        self._wall_clock = wall_clock
-        self._render = render
-        self._flush = flush
-        self._repeats = Repeats()
-
-    def copy_to(self, receive: Callable[[float, str, Mapping[str, Field]], object]) -> None:
-        """Give the time, the name and the fields of each later event to another receiver, too."""
-        render = self._render
-
-        def both(now: float, event: str, fields: Mapping[str, Field]) -> str:
-            receive(now, event, fields)
-            return render(now, event, fields)
-
-        # In place of the renderer, so that a log without another receiver has no call more.
-        self._render = both
-
-    def write_repeats(self) -> None:
-        """Write how many lines of each kind were left out in the last minute, if it is over."""
-        if self._repeats.is_over(self._wall_clock()):
-            self._end_minute()
-
-    def _end_minute(self) -> None:
-        for event, fields in self._repeats.end():
-            self._emit_fields(event, fields)
-
-    def _emit_limited(
-        self,
-        event: str,
-        kind: Hashable,
-        fields: Mapping[str, Field],
-        others: Mapping[str, Field],
-        limit: int = MAX_LINES,
-    ) -> None:
-        """Write an event if it is one of the first of its kind in a minute.
-
-        `others` are the fields of the line that stands for the events left out.
-        """
-        self.write_repeats()
-        if self._repeats.passes(kind, self._wall_clock(), event, others, limit):
-            self._emit_fields(event, fields)
-
-    def _emit(self, event: str, **fields: Field) -> None:
-        self._emit_fields(event, fields)
-
-    def _emit_fields(self, event: str, fields: Mapping[str, Field]) -> None:
-        # Events of each message pass one mapping: keyword arguments would be copied, and `from` cannot be a keyword.
-        self._write(self._render(self._wall_clock(), event, fields))
+class EventLog(Emitter):
+    """Writes each event as one line."""
 
     # The daemon
 
@@ -110,11 +46,12 @@ class EventLog:
 
     def trouble(self, text: str, id: QueueId | None = None) -> None:
         """Something does not work; `text` says what it is and how to mend it."""
-        self._emit_limited("trouble", kind_of(text), {"id": id, "text": text}, {"text": text}, MAX_OWN_LINES)
+        if self._passes("trouble", kind_of(text), {"text": text}, MAX_OWN_LINES):
+            self._emit_error("trouble", {"id": id, "text": text})
 
     def fault(self, text: str, traceback: str) -> None:
         """The relay has a bug, which should be reported with this line."""
-        self._emit("fault", text=text, traceback=traceback)
+        self._emit_error("fault", {"text": text, "traceback": traceback})
 
     def reloaded(self, files: str) -> None:
         """The operator had these files read again (SIGHUP); each file that has changed gets a notice of its own."""
@@ -127,7 +64,7 @@ class EventLog:
     def rules_not_taken_up(self, text: str, mistakes: Sequence[str]) -> None:
         """Changed rules have mistakes, a line each, and so the rules before them stay in force."""
         for line in (text, *mistakes):
-            self._emit("trouble", text=line)
+            self._emit_error("trouble", {"text": line})
 
     def stopping(self, running: int) -> None:
         """New sessions and claims end here; `running` transactions get some seconds to finish."""
@@ -263,7 +200,7 @@ class EventLog:
 
     def alarm(self, text: str, id: QueueId | None = None) -> None:
         """The relay has broken a promise, which should be reported with this line."""
-        self._emit("alarm", id=id, text=text)
+        self._emit_error("alarm", {"id": id, "text": text})
 
     def deferred(
         self,
