@@ -149,7 +149,9 @@ MAY_IMPORT = {
     },
     "mta.config.readers": {
         "mta.config.setting",
+        "mta.config.sources.files",
         "mta.config.table",
+        "mta.config.value_types",
         "mta.delivery.local.rule",
         "mta.inbound.networks",
         "mta.smtp",

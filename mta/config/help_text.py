@@ -214,6 +214,16 @@ docs/workers.md.""",
 No answer has an address, a sender or a subject, but destinations are named: let only the monitoring reach the port.
 An IPv6 address is written in brackets. With several workers the figures are those of one relay. See
 docs/metrics.md.""",
+    "ADMIN_LISTEN": """\
+The page tells whether all is well, finds and explains messages, and takes orders; programs use the API below `/api/v1`.
+An address that other hosts reach needs `ADMIN_PASSWORD`, and without HTTPS it is named by a notice. An IPv6 address is
+written in brackets. See docs/page.md.""",
+    "ADMIN_PASSWORD": """\
+Programs send it as `Authorization: Bearer`. On a loopback address it is not needed: then every program of this host may
+use the page.""",
+    "ADMIN_CERTIFICATE_PATH": """\
+A renewed certificate is used without a restart. A browser must trust it; its names must be those by which the page is
+opened.""",
     "EVENTS_URL": """\
 The relay sends `accepted`, `delivered`, `deferred`, `failed` and `reported` in batches, each event at least once and in
 the order of its message. `https` is verified; `http` goes only to loopback or private addresses. Events wait in

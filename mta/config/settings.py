@@ -10,6 +10,7 @@ from typing import Any
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
 from mta.config.logins.submission import Submission, read_submission
+from mta.config.readers.admin import AdminSettings, read_admin
 from mta.config.readers.domains import read_local_delivery, read_local_domains, read_mailname, read_relay_domains
 from mta.config.readers.events import EventsTarget, read_events
 from mta.config.readers.networks import read_proxy_networks, read_trusted
@@ -125,6 +126,8 @@ class Settings:
     log_format: str
     #: The address, "" for all, and port of the metrics; None if they are off.
     metrics_listen: tuple[str, int] | None
+    #: The operator's page and API; None if they are off.
+    admin: AdminSettings | None
     #: None if no events are sent.
     events: EventsTarget | None
     history_days: float
@@ -229,16 +232,24 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         message_size_limit=get(table.MESSAGE_SIZE_LIMIT),
         line_length_limit=get(table.LINE_LENGTH_LIMIT),
         line_endings=get(table.LINE_ENDINGS),
-        log_format=get(table.LOG_FORMAT),
-        metrics_listen=get(table.METRICS_LISTEN),
-        events=read_events(reader),
-        history_days=get(table.HISTORY_DAYS),
-        log_subject=get(table.LOG_SUBJECT),
+        **_for_operators(reader),
         private_destinations=get(table.PRIVATE_DESTINATIONS),
         verbose=_verbose(reader),
         notices=tuple(dict.fromkeys(reader.notices)),
         effective=effective_settings(reader, {**stand_ins, **_rules_dir(reader, root)}),
     )
+
+
+def _for_operators(reader: SettingsReader) -> dict[str, Any]:
+    """Return the fields of the settings by which operators and their programs watch the relay."""
+    return {
+        "log_format": reader.get(table.LOG_FORMAT),
+        "metrics_listen": reader.get(table.METRICS_LISTEN),
+        "admin": read_admin(reader),
+        "events": read_events(reader),
+        "history_days": reader.get(table.HISTORY_DAYS),
+        "log_subject": reader.get(table.LOG_SUBJECT),
+    }
 
 
 def _macros(reader: SettingsReader) -> Macros:

@@ -51,6 +51,7 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         f"tries again: {write_schedule(settings.retry_schedule)}, then returns the mail",
         *_workers(settings),
         *_metrics(settings),
+        *_page(settings),
         f"queue: {settings.queue_dir}, keeps results of messages for {settings.history_days:.12g} days",
     )
     return (*lines, *map(str, settings.effective)) if settings.verbose else lines
@@ -60,6 +61,11 @@ def _metrics(settings: Settings) -> tuple[str, ...]:
     if settings.metrics_listen is None:
         return ()
     return (f"metrics: http://{write_listen(settings.metrics_listen)}/metrics, /healthz and /readyz",)
+
+
+def _page(settings: Settings) -> tuple[str, ...]:
+    admin = settings.admin
+    return () if admin is None else (f"page: {admin.url}, {'with' if admin.password else 'without'} a password",)
 
 
 def rule_lines(settings: Settings) -> tuple[str, ...]:

@@ -291,6 +291,39 @@ METRICS_LISTEN = Setting(
     "127.0.0.1:9125",
     default_meaning="off",
 )
+ADMIN_LISTEN = Setting(
+    "ADMIN_LISTEN",
+    value_types.LISTEN,
+    "",
+    "The address and port of the operator's page and of the API; a port alone, `:8025`, means all addresses, which"
+    " needs `ADMIN_PASSWORD`.",
+    "127.0.0.1:8025",
+    default_meaning="off",
+)
+ADMIN_PASSWORD = Setting(
+    "ADMIN_PASSWORD",
+    value_types.TOKEN_TEXT,
+    "",
+    "The password of the page, whose user is `admin`, and the bearer token of the API.",
+    "a-long-random-text",
+    secret=True,
+    default_meaning="none: `ADMIN_LISTEN` must be a loopback address",
+)
+ADMIN_CERTIFICATE_PATH = Setting(
+    "ADMIN_CERTIFICATE_PATH",
+    value_types.OPTIONAL_PATH,
+    "",
+    "The certificate of the page and the API with its chain, PEM, for HTTPS.",
+    "/etc/smtprelay/page.pem",
+    default_meaning="plain HTTP",
+)
+ADMIN_KEY_PATH = Setting(
+    "ADMIN_KEY_PATH",
+    value_types.OPTIONAL_PATH,
+    "",
+    "The private key of `ADMIN_CERTIFICATE_PATH`, PEM without a password.",
+    "/etc/smtprelay/page.key",
+)
 EVENTS_URL = Setting(
     "EVENTS_URL",
     value_types.TOKEN_TEXT,

@@ -164,3 +164,5 @@ def _read_again(settings: Settings) -> Iterator[tuple[str, Path | None]]:
     yield "AUTH_USERS_FILE", settings.auth_users_file
     if settings.client_certificate is not None:
         yield from zip(("SMARTHOST_CERTIFICATE_PATH", "SMARTHOST_KEY_PATH"), settings.client_certificate, strict=True)
+    if settings.admin is not None and settings.admin.certificate is not None:
+        yield from zip(("ADMIN_CERTIFICATE_PATH", "ADMIN_KEY_PATH"), settings.admin.certificate, strict=True)

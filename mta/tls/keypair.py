@@ -54,9 +54,9 @@ def make_pair(files: PemFiles) -> KeyPair:
     return KeyPair(pair.chain[0], context)
 
 
-def read_pair(certificate_path: Path, key_path: Path) -> KeyPair:
+def read_pair(certificate_path: Path, key_path: Path, prefix: str = "") -> KeyPair:
     """Read the files of a pair and return it. Raises CertificateError."""
-    return make_pair(read_files(certificate_path, key_path))
+    return make_pair(read_files(certificate_path, key_path, prefix))
 
 
 def _date_problem(certificate: x509.Certificate, now: dt.datetime) -> str:

@@ -1,4 +1,4 @@
-"""TLS as the server: the certificate of STARTTLS, which is reloaded when its files change (RFC 3207)."""
+"""TLS as the server: the certificate of STARTTLS or HTTPS, which is reloaded when its files change (RFC 3207)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,14 +53,19 @@ class ServerCertificate:
         notice: Callable[[str], object],
         trouble: Callable[[str], object],
         snapshot: CertificateSnapshot | None = None,
+        prefix: str = "",
     ) -> None:
-        """Read the files, or start with those of `snapshot` until `check` finds others. Raises CertificateError."""
+        """Read the files, or start with those of `snapshot` until `check` finds others. Raises CertificateError.
+
+        `prefix` comes before the names of the settings, CERTIFICATE_PATH and KEY_PATH.
+        """
         self._paths = certificate_path, key_path
+        self._prefix = prefix
         self._wall_clock = wall_clock
         self._notice = notice
         self._trouble = trouble
         self._stamps = self._stamp_files() if snapshot is None else snapshot.stamps
-        self._files = read_files(*self._paths) if snapshot is None else snapshot.files
+        self._files = read_files(*self._paths, prefix) if snapshot is None else snapshot.files
         self._pair = make_pair(self._files)
         # The stamps of a new pair that could not be used, and whether that was reported.
         self._rejected: Sequence[FileStamp | None] = ()
@@ -103,7 +108,7 @@ class ServerCertificate:
 
     def _load(self, stamps: Sequence[FileStamp | None]) -> None:
         try:
-            files = read_files(*self._paths)
+            files = read_files(*self._paths, self._prefix)
             if files == self._files:
                 self._stamps, self._rejected = stamps, ()
                 return
@@ -113,16 +118,17 @@ class ServerCertificate:
             self._rejection_reported = stamps == self._rejected
             self._rejected = stamps
             if self._rejection_reported:
-                self._trouble(f"{error}; until then STARTTLS uses the old certificate ({self})")
+                user = "HTTPS" if self._prefix else "STARTTLS"
+                self._trouble(f"{error}; until then {user} uses the old certificate ({self})")
             return
         self._files, self._stamps, self._rejected = files, stamps, ()
-        self._notice(f"CERTIFICATE_PATH={self._paths[0]}: the new certificate is in use ({self})")
+        self._notice(f"{self._files.certificate_setting}: the new certificate is in use ({self})")
 
     def _unexpired(self, new: KeyPair) -> KeyPair:
         """Return a new pair. Raises CertificateError if it has expired and the one in use has not."""
         now = self._wall_clock()
         if new.has_ended(now) and not self._pair.has_ended(now):
-            raise CertificateError(f"CERTIFICATE_PATH={self._paths[0]}: {new.problem(now)}")
+            raise CertificateError(f"{self._files.certificate_setting}: {new.problem(now)}")
         return new
 
     def _stamp_files(self) -> Sequence[FileStamp | None]:
@@ -131,7 +137,7 @@ class ServerCertificate:
     def _check_dates(self) -> None:
         problem = self._pair.problem(self._wall_clock())
         if problem and problem != self._problem:
-            self._notice(f"CERTIFICATE_PATH={self._paths[0]}: {problem}")
+            self._notice(f"{self._files.certificate_setting}: {problem}")
         self._problem = problem
 
 

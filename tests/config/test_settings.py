@@ -80,6 +80,7 @@ def test_a_relay_works_without_settings() -> None:
         history_days=7.0,
         log_subject=True,
         metrics_listen=None,
+        admin=None,
         events=None,
         private_destinations=False,
         verbose=False,

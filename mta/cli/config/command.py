@@ -6,6 +6,7 @@ A check also reads the files that settings name, as a start does, to find mistak
 import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from shlex import quote
 from textwrap import wrap
 
@@ -41,10 +42,10 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
     """
     mistakes: list[str] = []
     notices: list[str] = []
-    if settings.certificate_path and settings.key_path:
+    for certificate, key, prefix in _server_certificates(settings):
         try:
-            problem = read_pair(settings.certificate_path, settings.key_path).problem(now)
-            notices += [f"CERTIFICATE_PATH={settings.certificate_path}: {problem}"] if problem else []
+            problem = read_pair(certificate, key, prefix).problem(now)
+            notices += [f"{prefix}CERTIFICATE_PATH={certificate}: {problem}"] if problem else []
         except CertificateError as error:
             mistakes.append(str(error))
     if settings.client_certificate:
@@ -63,6 +64,14 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
     if mistakes:
         raise SettingsError(mistakes)
     return tuple(notices)
+
+
+def _server_certificates(settings: Settings) -> Iterator[tuple[Path, Path, str]]:
+    """Yield the certificates that clients are shown: their files, those of their keys, and the prefix of both names."""
+    if settings.certificate_path and settings.key_path:
+        yield settings.certificate_path, settings.key_path, ""
+    if settings.admin is not None and settings.admin.certificate is not None:
+        yield *settings.admin.certificate, "ADMIN_"
 
 
 def show_settings(environ: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:

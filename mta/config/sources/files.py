@@ -33,7 +33,18 @@ def client_certificate(reader: SettingsReader) -> tuple[Path, Path] | None:
 
     One without the other, and a file that cannot be read, are mistakes. Their contents are not checked.
     """
-    pair = (table.SMARTHOST_CERTIFICATE_PATH, table.SMARTHOST_KEY_PATH)
+    return _required_pair(reader, table.SMARTHOST_CERTIFICATE_PATH, table.SMARTHOST_KEY_PATH)
+
+
+def page_certificate(reader: SettingsReader) -> tuple[Path, Path] | None:
+    """Return the certificate and the key of the operator's page, or None; mistakes as in `client_certificate`."""
+    return _required_pair(reader, table.ADMIN_CERTIFICATE_PATH, table.ADMIN_KEY_PATH)
+
+
+def _required_pair(
+    reader: SettingsReader, certificate: Setting[Path | None], key_setting: Setting[Path | None]
+) -> tuple[Path, Path] | None:
+    pair = (certificate, key_setting)
     found, key = map(reader.get, pair)
     for setting, other in (pair, pair[::-1]):
         path = reader.get(setting)
@@ -43,7 +54,7 @@ def client_certificate(reader: SettingsReader) -> tuple[Path, Path] | None:
             reader.mistake(setting, problem)
     if found is None or key is None:
         return None
-    _notice_if_open(reader, table.SMARTHOST_KEY_PATH, [key])
+    _notice_if_open(reader, key_setting, [key])
     return found, key
 
 
