@@ -9,15 +9,15 @@ from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 
 from mta.blocking import run_inline
-from mta.cli.explain.acl_stage import decide_acl
-from mta.cli.explain.parts import Sources, deciding_parts
-from mta.cli.explain.values import MailVerdict, Question
 from mta.cli.health import UnhealthyError
 from mta.cli.health import check as check_health
 from mta.cli.results import result
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings
 from mta.doctor.relay import CertificateFacts, RelayFacts, StrangerTrial
+from mta.explain.acl_stage import decide_acl
+from mta.explain.parts import Sources, deciding_parts
+from mta.explain.values import MailVerdict, Question
 from mta.queue.interface import QueueError, Summary
 from mta.queue.worker_queues.combined import open_queues
 from mta.tls.certificate_text import certificate_problem

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,20 +10,16 @@ import click
 
 from mta.cli.environment import current_environment, env_file_option
 from mta.cli.errors import CommandError, command_errors
-from mta.cli.explain.acl_stage import decide_acl
-from mta.cli.explain.message.command import explain_message
-from mta.cli.explain.parts import DecidingParts
-from mta.cli.explain.render import as_lines, as_object
-from mta.cli.explain.retry_stage import decide_retry
-from mta.cli.explain.rewrite_stage import decide_rewrite
-from mta.cli.explain.route_stage import decide_route
-from mta.cli.explain.running import MistakeError, decided, user_of
-from mta.cli.explain.transport_stage import asks_for_unknown_hosts, decide_transport
-from mta.cli.explain.values import Explanation, MailVerdict, Question
+from mta.cli.explain.message.command import print_message
+from mta.cli.explain.render import as_lines
+from mta.cli.explain.running import MistakeError, explained
 from mta.config.settings import Settings, read_settings
 from mta.config.sources.exim import read_size
+from mta.explain.mail import decide
+from mta.explain.objects import explanation_object
+from mta.explain.present import PresentRelay, UnknownUser
+from mta.explain.values import Explanation, Question
 from mta.inbound.networks import client_address
-from mta.rules.conditions import HeaderCondition, OverCondition, SizeCondition
 
 # RFC 5322 section 2.2, on one line.
 _DESCRIBING = {"sender", "recipients", "client", "login", "helo", "tls", "header", "size"}
@@ -77,7 +73,7 @@ def explain(id: str | None, dns: bool, as_json: bool, **described: Any) -> None:
     """
     if id is not None:
         _check_alone(click.get_current_context())
-        explain_message(id, dns=dns, as_json=as_json)
+        print_message(id, dns=dns, as_json=as_json)
         return
     if described["sender"] is None or not described["recipients"]:
         raise click.UsageError("give the ID of a message, or describe one by --from and --to")
@@ -86,7 +82,7 @@ def explain(id: str | None, dns: bool, as_json: bool, **described: Any) -> None:
         settings = read_settings(current_environment())
         explanation = _explained(settings, question, dns=dns)
     if as_json:
-        click.echo(json.dumps(as_object(explanation), indent=1))
+        click.echo(json.dumps(explanation_object(explanation), indent=1))
     else:
         for line in as_lines(explanation):
             click.echo(line)
@@ -114,52 +110,11 @@ def _mistakes() -> Iterator[None]:
 
 def _explained(settings: Settings, question: Question, *, dns: bool) -> Explanation:
     """Return the decisions on a message. Raises CommandError if there is no such user."""
-    user = user_of(settings, question.login)
-    return decided(settings, user, lambda relay: decide(question, relay), dns=dns)
 
+    async def explain(relay: PresentRelay) -> Explanation:
+        return await decide(question, await relay.parts(question.login))
 
-async def decide(question: Question, relay: DecidingParts) -> Explanation:
-    """Return the decisions on a message by the parts of a relay."""
-    acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
-    envelope = acl.envelope
-    addresses = [each.address for each in envelope.recipients] if envelope else []
-    routes = [await decide_route(address, envelope, relay) for address in addresses] if envelope else []
-    carried = [decide_transport(*each, relay) for each in zip(addresses, routes, strict=True)]
-    hints = [*_hold_hint(acl.decisions), *_hints(question, relay)]
-    if asks_for_unknown_hosts(routes, relay):
-        hints.append("[[transport]] rules ask for host, and MX hosts are not looked up; --dns looks them up")
-    return Explanation(
-        acl.decisions,
-        rewritten,
-        tuple(routes),
-        tuple(each for each in carried if each is not None),
-        decide_retry(acl, relay),
-        tuple(hints),
-    )
-
-
-def _hold_hint(decisions: Iterable[MailVerdict]) -> Iterator[str]:
-    """Yield a remark if a rule holds the message because of some of its recipients, which concerns all of them."""
-    decisions = list(decisions)
-    held = [each for each in decisions if each.held and each.recipient]
-    others = [each for each in decisions if each.recipient and each.reply is None and not each.held]
-    if held and others and not any(each.reply is not None and not each.recipient for each in decisions):
-        yield f"{held[0].rule} holds the whole message, so it waits for all its recipients"
-
-
-def _hints(question: Question, relay: DecidingParts) -> Iterator[str]:
-    """Yield remarks about facts that decide and are not known."""
-    if not relay.dns and not question.login and relay.trust(question.client).verdict is None:
-        yield "a host name in RELAY_NETWORKS decides; --dns looks it up"
-    if relay.book is None:
-        return
-    if relay.book.host_names and not relay.dns:
-        yield f"rules ask for the addresses of {', '.join(relay.book.host_names)}; --dns looks them up"
-    conditions = [each for rule in relay.book.rules for each in rule.all_conditions]
-    fields = dict.fromkeys(each.key for each in conditions if isinstance(each, HeaderCondition))
-    if fields and not question.header:
-        yield f"rules ask for {', '.join(fields)}, and the message has no header; give it by --header"
-    if any(isinstance(each, OverCondition) for each in conditions):
-        yield "rules limit rates (over), and here no mail was sent before; the running relay counts"
-    if any(isinstance(each, SizeCondition) for each in conditions) and not question.size:
-        yield "rules ask for larger, and the message has no size; give it by --size"
+    try:
+        return explained(settings, explain, dns=dns)
+    except UnknownUser as error:
+        raise CommandError(str(error)) from None

@@ -1,13 +1,13 @@
-"""Prints explanations: for a reader, each stage with its decisions, and as JSON."""
+"""Prints explanations for a reader: each stage with its decisions."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from mta.cli.explain.values import Explanation, MailVerdict, Moment, RetryVerdict, RouteVerdict, TransportVerdict
+from mta.explain.values import Explanation, MailVerdict, Moment, RouteVerdict
+from mta.explain.words import carried_words, retry_lines, route_words
 
 _STAGE_WIDTH = 11
 _MAX_PASSED_OVER = 10
-_SCHEDULE_SETTING = "RETRY_SCHEDULE"
 _WHEN = {
     Moment.EHLO: "at EHLO",
     Moment.MAIL: "at MAIL",
@@ -28,19 +28,6 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
         yield from _stage("retry", retry_lines(explanation.retry))
     for hint in explanation.hints:
         yield f"note: {hint}"
-
-
-def as_object(explanation: Explanation) -> dict[str, object]:
-    """Return the explanation as an object for JSON."""
-    return {
-        "goes_on": explanation.goes_on,
-        "acl": [_acl_object(each) for each in explanation.acl],
-        "rewrite": [{"rule": each.rule, "changes": list(each.changes)} for each in explanation.rewrite],
-        "router": [route_object(each) for each in explanation.router],
-        "transport": [transport_object(each) for each in explanation.transport],
-        "retry": [retry_object(each) for each in explanation.retry],
-        "hints": list(explanation.hints),
-    }
 
 
 def _stage(name: str, lines: Iterable[str]) -> Iterator[str]:
@@ -73,88 +60,3 @@ def _acl_words(decision: MailVerdict) -> str:
     reply = "" if decision.reply is None else str(decision.reply)
     told = "; ".join(filter(None, (reply, decision.reason, rule, otherwise)))
     return f"{decision.verdict}{moment}: {told}"
-
-
-def route_words(decision: RouteVerdict) -> str:
-    """Return the route of a recipient in words, with the rule that decides."""
-    words = f"{decision.words} ({decision.setting})" if decision.setting else decision.words
-    if decision.rule:
-        return f"{decision.rule}: {words}; without that rule: {decision.otherwise}"
-    return f"no rule; {words}" if decision.passed_over else words
-
-
-def carried_words(decision: TransportVerdict) -> str:
-    """Return the settings of transport rules for a recipient in words."""
-    parts = (
-        f"{', '.join(f'{key} {value}' for key, value in settings.items())} ({rule})"
-        for rule, settings in decision.parts
-    )
-    return "; ".join(parts) or "no rule"
-
-
-def retry_lines(decisions: Iterable[RetryVerdict]) -> Iterator[str]:
-    """Yield the lines of all recipients; those of recipients with the same terms once."""
-    by_recipient = groupby(decisions, lambda each: each.recipient)
-    blocks = [(recipient, tuple(map(_retry_words, found))) for recipient, found in by_recipient]
-    runs = [(words, [name for name, _ in run]) for words, run in groupby(blocks, lambda block: block[1])]
-    for words, recipients in runs:
-        named = f"{', '.join(recipients)}: " if len(runs) > 1 else ""
-        yield from (f"{named}{line}" for line in words)
-
-
-def _retry_words(decision: RetryVerdict) -> str:
-    errors = f"after {decision.errors}: " if decision.errors else ""
-    schedule = f"{errors}{decision.schedule} ({decision.rule if decision.has_schedule else _SCHEDULE_SETTING})"
-    if not decision.rule:
-        return schedule
-    report = f"report of delay after {decision.warn_after}" if decision.warn_after else "no report of delay"
-    return f"{schedule}; {report}{'' if decision.has_schedule else f' ({decision.rule})'}"
-
-
-def _acl_object(decision: MailVerdict) -> dict[str, object]:
-    return {
-        "command": decision.moment.value,
-        "recipient": decision.recipient or None,
-        "verdict": decision.verdict,
-        "reply": None if decision.reply is None else str(decision.reply),
-        "reason": decision.reason or None,
-        "rule": decision.rule or None,
-        "without_rule": decision.otherwise or None,
-        "passed_over": list(decision.passed_over),
-    }
-
-
-def route_object(decision: RouteVerdict) -> dict[str, object]:
-    """Return a route as an object for JSON."""
-    return {
-        "recipient": decision.recipient,
-        "route": decision.kind.value,
-        "hosts": list(decision.hosts),
-        "smarthost": decision.smarthost or None,
-        "setting": decision.setting or None,
-        "rule": decision.rule or None,
-        "without_rule": decision.otherwise or None,
-        "passed_over": list(decision.passed_over),
-        "returned": decision.failed,
-        "text": decision.words,
-    }
-
-
-def transport_object(decision: TransportVerdict) -> dict[str, object]:
-    """Return the settings of transport rules as an object for JSON."""
-    return {
-        "recipient": decision.recipient,
-        "settings": [{"rule": rule, **settings} for rule, settings in decision.parts],
-    }
-
-
-def retry_object(decision: RetryVerdict) -> dict[str, object]:
-    """Return the terms of retries as an object for JSON."""
-    return {
-        "recipient": decision.recipient,
-        "errors": decision.errors or None,
-        "schedule": decision.schedule,
-        "warn_after": decision.warn_after or None,
-        "rule": decision.rule or None,
-        "setting": None if decision.has_schedule else _SCHEDULE_SETTING,
-    }

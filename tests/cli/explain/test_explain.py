@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 
 from harness.zone import Zone, ZoneResolver
 from mta.cli.explain.running import Work
-from mta.cli.explain.trust import Trust, trust_of
-from mta.cli.explain.values import Explanation
 from mta.cli.main import main
 from mta.config.settings import Settings, read_settings
+from mta.explain.trust import Trust, trust_of
+from mta.explain.values import Explanation
 
 BASE = {
     "QUEUE_DIR": "/nonexistent",

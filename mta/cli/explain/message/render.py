@@ -1,10 +1,10 @@
-"""Prints the page about one message: lines for a reader, and an object for JSON."""
+"""Prints the page about one message for a reader."""
 
 from collections.abc import Iterator, Sequence
 
-from mta.cli.explain.message.page import MessagePage, RecipientPart
-from mta.cli.explain.render import carried_words, retry_lines, retry_object, route_object, route_words, transport_object
 from mta.cli.queue import render
+from mta.explain.message.page import MessagePage, RecipientPart
+from mta.explain.words import carried_words, retry_lines, route_words
 from mta.queue.interface import AttemptRecord
 from mta.retry_schedule import WARN_AFTER
 
@@ -115,65 +115,3 @@ def _span(seconds: float) -> str:
 
 def _ahead(seconds: float) -> str:
     return f", in {_span(seconds)}" if seconds > 0 else ""
-
-
-def as_object(page: MessagePage) -> render.JsonObject:
-    """Return the page as an object for JSON."""
-    entry = page.entry
-    return {
-        "id": entry.id,
-        "sender": entry.sender,
-        "subject": entry.subject,
-        "from": entry.author,
-        "message_id": entry.message_id,
-        "size": entry.size,
-        "created": render.time_text(entry.created),
-        "submitted": page.submitted,
-        "client": entry.client or None,
-        "login": entry.login or None,
-        "tls": entry.tls or None,
-        "report_of": entry.report_of,
-        "allowed": page.allowed or None,
-        "state": page.state,
-        "held": page.held or None,
-        "recipients": [_recipient_object(part) for part in page.recipients],
-        "reports": list(page.reports),
-        "choices": [{"command": each.command, "effect": each.effect} for each in page.choices],
-        "notes": list(page.notes),
-    }
-
-
-def _recipient_object(part: RecipientPart) -> render.JsonObject:
-    state, found, coming = part.state, part.meaning, part.next
-    return {
-        "address": state.address,
-        "status": state.status.value,
-        "attempts": state.attempts,
-        "finished": render.time_text(state.finished),
-        "route": None if part.route is None else route_object(part.route),
-        "transport": None if part.transport is None else transport_object(part.transport),
-        "attempts_made": [_attempt_object(each) for each in state.attempts_made],
-        "host": state.host or None,
-        "reply": state.reply or None,
-        "meaning": None
-        if found is None
-        else {"meaning": found.meaning, "remedy": found.remedy, "source": found.source},
-        "others": part.others,
-        "advice": part.advice or None,
-        "dkim": state.signed_by or None,
-        "next": None if coming is None else {"time": render.time_text(coming.time), "reason": coming.words},
-        "retry": [retry_object(each) for each in part.retry],
-        "gives_up": render.time_text(part.gives_up),
-    }
-
-
-def _attempt_object(each: AttemptRecord) -> render.JsonObject:
-    return {
-        "time": render.time_text(each.time),
-        "host": each.host,
-        "reply": each.reply,
-        "status": each.status,
-        "tls": each.tls,
-        "waited": each.waited,
-        "transfer": each.transfer,
-    }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from tests.cli.explain.random_mail import CLIENTS, LARGE, PATTERNS, RECIPIENTS, SMALL, TEXTS, one_or_more, quoted
+from tests.explain.random_mail import CLIENTS, LARGE, PATTERNS, RECIPIENTS, SMALL, TEXTS, one_or_more, quoted
 
 Values = Mapping[str, st.SearchStrategy[object]]
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from harness.zone import Zone, ZoneResolver
-from mta.cli.explain.acl_stage import decide_acl
-from mta.cli.explain.command import decide
-from mta.cli.explain.parts import DecidingParts, Sources, deciding_parts
-from mta.cli.explain.rewrite_stage import decide_rewrite
-from mta.cli.explain.values import Explanation, Moment, Question, RouteKind, RouteVerdict
 from mta.config.schedule import read_schedule
 from mta.config.settings import Settings, read_settings
 from mta.delivery.remote.interface import DeliveryRequest
+from mta.explain.acl_stage import decide_acl
+from mta.explain.mail import decide
+from mta.explain.parts import DecidingParts, Sources, deciding_parts
+from mta.explain.rewrite_stage import decide_rewrite
+from mta.explain.values import Explanation, Moment, Question, RouteKind, RouteVerdict
 from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
@@ -29,10 +29,10 @@ from mta.rules.book import RuleBook
 from mta.rules.conditions import Rule, RulePlace
 from mta.rules.transport import TransportRule
 from mta.users.users_file import read_users
-from tests.cli.explain.random_mail import MAILS, USERS, Mail, book_of, logs_in, replies
-from tests.cli.explain.random_rules import rule_sets
 from tests.drivers.listener import STRANGER
 from tests.drivers.whole_relay import ZONE, WholeRelay, environment
+from tests.explain.random_mail import MAILS, USERS, Mail, book_of, logs_in, replies
+from tests.explain.random_rules import rule_sets
 
 #: The results of the first attempt: of each transaction, or of opening the connection.
 TAKEN = Delivered("250 2.0.0 Ok", "mx.test[192.0.2.1]:25")

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from mta.cli.explain.parts import Sources, deciding_parts
-from mta.cli.explain.route_stage import decide_route
-from mta.cli.explain.values import RouteKind, RouteVerdict
 from mta.cli.main import main
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import read_book
 from mta.config.rules.toml_tables import read_tables
 from mta.config.settings import Settings, read_settings
+from mta.explain.parts import Sources, deciding_parts
+from mta.explain.route_stage import decide_route
+from mta.explain.values import RouteKind, RouteVerdict
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.routing.choice import Discard, Fail, MxOf, ViaSmarthost
 from mta.rules.facts import Facts, HostNotLookedUp

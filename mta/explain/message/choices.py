@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from mta.cli.explain.message.facts import MessageFacts
-from mta.cli.explain.message.page import Choice
 from mta.delivery.replies.meanings import meaning_of
-from mta.queue.interface import RecipientState, Status
+from mta.explain.message.facts import MessageFacts
+from mta.explain.message.page import Choice
+from mta.queue.interface import Action, RecipientState, Status
 
 # By command of `smtprelay queue`: its words behind the id, and its effect.
 _WAITING = {
@@ -16,6 +16,7 @@ _WAITING = {
     "remove": ("", "delete it, without a report"),
 }
 _HELD = {"release": ("", "let it go on"), "bounce": _WAITING["bounce"], "remove": _WAITING["remove"]}
+_ACTIONS = {each.value: each for each in Action}
 _DKIM = "dkim"
 
 
@@ -29,25 +30,24 @@ def _choices(facts: MessageFacts) -> Iterator[Choice]:
     waiting = [each for each in entry.recipients if each.status is Status.WAITING]
     if waiting:
         for name, (words, effect) in (_HELD if entry.held else _WAITING).items():
-            if name in facts.commands:
-                yield Choice(f"smtprelay queue {name} {entry.id}{words}", effect)
+            if name in _ACTIONS:
+                yield Choice(f"smtprelay queue {name} {entry.id}{words}", effect, _ACTIONS[name])
         yield Choice(f"smtprelay queue show {entry.id} --header", "read its header")
     if any(map(_concerns_dkim, entry.recipients)):
         yield Choice("smtprelay dkim check", "compare the DKIM keys with the DNS")
     yield from _for_domains(facts)
     for report in facts.reports:
-        yield Choice(f"smtprelay explain {report.id}", "explain the report to the sender")
+        yield Choice(f"smtprelay explain {report.id}", "explain the report to the sender", message=report.id)
     if entry.report_of:
-        yield Choice(f"smtprelay explain {entry.report_of}", "explain the message that this report is about")
+        about = "explain the message that this report is about"
+        yield Choice(f"smtprelay explain {entry.report_of}", about, message=entry.report_of)
 
 
 def _for_domains(facts: MessageFacts) -> Iterator[Choice]:
     """Yield the commands for other mail that waits for the same domains."""
-    if "find" in facts.commands:
-        for others in facts.neighbours:
-            yield Choice(
-                f"smtprelay queue find --domain {others.domain} --status waiting", "list all mail that waits for it"
-            )
+    for others in facts.neighbours:
+        command = f"smtprelay queue find --domain {others.domain} --status waiting"
+        yield Choice(command, "list all mail that waits for it")
 
 
 def _concerns_dkim(state: RecipientState) -> bool:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from mta.cli.explain.parts import DecidingParts
-from mta.cli.explain.values import RouteKind, RouteVerdict
 from mta.config.summary import describe_local_delivery
+from mta.explain.parts import DecidingParts
+from mta.explain.values import RouteKind, RouteVerdict
 from mta.message.envelope import Envelope
 from mta.message.outcome import Failed, TryLater
 from mta.routing.carriage import carried

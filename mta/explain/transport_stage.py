@@ -1,7 +1,7 @@
 """How mail is carried: the settings that `[[transport]]` rules give to the mail for each recipient."""
 
-from mta.cli.explain.parts import DecidingParts
-from mta.cli.explain.values import RouteKind, RouteVerdict, TransportVerdict
+from mta.explain.parts import DecidingParts
+from mta.explain.values import RouteKind, RouteVerdict, TransportVerdict
 from mta.smtp.address import Address
 
 _CARRIED = {RouteKind.SMARTHOST, RouteKind.HOSTS, RouteKind.MX, RouteKind.LITERAL}

@@ -1,8 +1,8 @@
 """When a waiting recipient is tried next, and why then. Pure."""
 
-from mta.cli.explain.message.facts import MessageFacts, Neighbours
-from mta.cli.explain.message.page import NextAttempt
-from mta.cli.explain.values import RetryVerdict
+from mta.explain.message.facts import MessageFacts, Neighbours
+from mta.explain.message.page import NextAttempt
+from mta.explain.values import RetryVerdict
 from mta.message.dates import short_timestamp
 from mta.queue.interface import RecipientState
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from mta.cli.explain.message.facts import MessageFacts, Neighbours, PresentDecisions
-from mta.cli.explain.message.page import NextAttempt
 from mta.cli.explain.message.render import as_lines
-from mta.cli.explain.message.view import page_of
-from mta.cli.explain.values import MailVerdict, Moment, RetryVerdict
+from mta.explain.message.facts import MessageFacts, Neighbours, PresentDecisions
+from mta.explain.message.page import NextAttempt
+from mta.explain.message.view import page_of
+from mta.explain.values import MailVerdict, Moment, RetryVerdict
 from mta.queue.interface import AttemptRecord, Entry, QueueId, RecipientState, Status
 from mta.smtp.replies import reply
 
@@ -20,7 +20,6 @@ NEW = RecipientState("bob@b.test", Status.WAITING, 0, NOW + 900, "", "", None)
 GONE = RecipientState("bob@b.test", Status.FAILED, 1, None, "550 5.1.1 no such user", "mx.b.test", NOW)
 DONE = RecipientState("bob@b.test", Status.DELIVERED, 1, None, "250 2.0.0 Ok", "mx.b.test", NOW)
 TERMS = RetryVerdict("bob@b.test", "", "F,2h,15m", "1d")
-QUEUE = frozenset({"retry", "hold", "release", "remove", "find"})
 
 
 def entry(*states: RecipientState, held_since: float | None = None, sender: str = "app@a.test") -> Entry:
@@ -30,7 +29,7 @@ def entry(*states: RecipientState, held_since: float | None = None, sender: str 
 
 def facts(*states: RecipientState, held_since: float | None = None, sender: str = "app@a.test") -> MessageFacts:
     stages = PresentDecisions((), (), (), (TERMS,))
-    return MessageFacts(entry(*states, held_since=held_since, sender=sender), NOW, stages, running=True, commands=QUEUE)
+    return MessageFacts(entry(*states, held_since=held_since, sender=sender), NOW, stages, running=True)
 
 
 def coming(of: MessageFacts) -> NextAttempt:
@@ -67,7 +66,12 @@ def test_a_held_message_has_no_next_attempt_and_can_be_released() -> None:
     of = facts(BUSY, held_since=CREATED + 600)
     assert coming(of) == NextAttempt(None, "none while the message is held")
     assert page_of(of).held.endswith(", by an operator (the log event amended names the user)")
-    assert commands(of) == [f"queue release {ID}", f"queue remove {ID}", f"queue show {ID} --header"]
+    assert commands(of) == [
+        f"queue release {ID}",
+        f"queue bounce {ID}",
+        f"queue remove {ID}",
+        f"queue show {ID} --header",
+    ]
 
 
 def test_a_message_held_at_its_arrival_names_the_rule() -> None:

@@ -8,12 +8,12 @@ from ipaddress import ip_address
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from mta.cli.explain.trust import Lookups
-from mta.cli.explain.values import Moment
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import read_book
 from mta.config.rules.toml_tables import read_tables
+from mta.explain.trust import Lookups
+from mta.explain.values import Moment
 from mta.rules.book import RuleBook
 from tests.drivers.listener import FRIEND, STRANGER, Wire
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from mta.cli.explain.acl_stage import Verdicts
-from mta.cli.explain.values import MailVerdict, Moment, RewriteVerdict
+from mta.explain.acl_stage import Verdicts
+from mta.explain.values import MailVerdict, Moment, RewriteVerdict
 from mta.message import headers
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.rules.book import RuleBook

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from mta.blocking import run_inline
-from mta.cli.explain.trust import Lookups, Trust, trust_of
 from mta.config.settings import Settings
 from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.route_rules import RouteRules
 from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver
+from mta.explain.trust import Lookups, Trust, trust_of
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.sender_rule import SenderRule
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost

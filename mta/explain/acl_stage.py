@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
 
-from mta.cli.explain.parts import DecidingParts
-from mta.cli.explain.values import MailVerdict, Moment, Question
+from mta.explain.parts import DecidingParts
+from mta.explain.values import MailVerdict, Moment, Question
 from mta.inbound.policy import DomainCheck
 from mta.message.envelope import Envelope
 from mta.routing.choice import Fail, RouteChoice

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from mta.cli.explain.message.choices import choices_for
-from mta.cli.explain.message.facts import MessageFacts, PresentDecisions
-from mta.cli.explain.message.next_attempt import next_attempt
-from mta.cli.explain.message.page import MessagePage, RecipientPart
-from mta.cli.explain.values import RetryVerdict
 from mta.config.schedule import read_schedule
 from mta.delivery.replies.meanings import meaning_of
+from mta.explain.message.choices import choices_for
+from mta.explain.message.facts import MessageFacts, PresentDecisions
+from mta.explain.message.next_attempt import next_attempt
+from mta.explain.message.page import MessagePage, RecipientPart
+from mta.explain.message.timeline import timeline
+from mta.explain.values import RetryVerdict
 from mta.message.dates import short_timestamp
 from mta.queue.interface import Entry, RecipientState, Status
 
@@ -20,17 +21,20 @@ _NO_DECISIONS = PresentDecisions((), (), (), ())
 def page_of(facts: MessageFacts) -> MessagePage:
     """Return the page about a message."""
     entry = facts.entry
+    submitted, held = _submitted(entry), _held(facts)
+    recipients = tuple(_recipient(state, facts) for state in _in_order(entry))
     return MessagePage(
         entry,
         facts.now,
         _state(entry),
-        _submitted(entry),
+        submitted,
         _allowed(facts),
-        _held(facts),
-        tuple(_recipient(state, facts) for state in _in_order(entry)),
+        held,
+        recipients,
         tuple(_reports(facts)),
         choices_for(facts),
         tuple(_notes(facts)),
+        timeline(facts, recipients, submitted, held),
     )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mta.cli.explain.acl_stage import Verdicts
-from mta.cli.explain.parts import DecidingParts
-from mta.cli.explain.values import RetryVerdict
 from mta.config.schedule import write_schedule, write_time
+from mta.explain.acl_stage import Verdicts
+from mta.explain.parts import DecidingParts
+from mta.explain.values import RetryVerdict
 from mta.retry_schedule import RetryTerms
 from mta.rules.facts import Facts
 from mta.rules.retries import RetryRule

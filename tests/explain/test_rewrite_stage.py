@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from mta.cli.explain.acl_stage import Verdicts
-from mta.cli.explain.rewrite_stage import decide_rewrite
 from mta.cli.main import main
 from mta.config.rules.mistakes import RuleMistakes
 from mta.config.rules.rule_files import RuleSource
 from mta.config.rules.rule_reader import read_book
 from mta.config.rules.toml_tables import read_tables
+from mta.explain.acl_stage import Verdicts
+from mta.explain.rewrite_stage import decide_rewrite
 from mta.rules.acl import HOST_UNKNOWN
 from mta.rules.book import RuleBook
 from mta.rules.facts import Facts

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mta.cli.explain.values import MailVerdict, RetryVerdict, RouteVerdict, TransportVerdict
+from mta.explain.values import MailVerdict, RetryVerdict, RouteVerdict, TransportVerdict
 from mta.queue.interface import Entry
 
 
@@ -48,5 +48,3 @@ class MessageFacts:
     #: Whether a relay runs on this queue, and its reason for the wait of the message; "" if it gives none.
     running: bool = False
     waits_for: str = ""
-    #: The commands of `smtprelay queue` that there are.
-    commands: frozenset[str] = frozenset()

@@ -8,16 +8,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from mta.cli.explain.acl_stage import Verdicts, decide_acl
-from mta.cli.explain.parts import Sources, deciding_parts
-from mta.cli.explain.values import MailVerdict, Moment, Question
 from mta.config.settings import Settings, read_settings
+from mta.explain.acl_stage import Verdicts, decide_acl
+from mta.explain.parts import Sources, deciding_parts
+from mta.explain.values import MailVerdict, Moment, Question
 from mta.inbound.login import LoginPolicy
 from mta.inbound.policy import RelayPolicy
 from mta.rules.book import RuleBook
 from mta.smtp.limits import Leniency
 from mta.users.users_file import read_users
-from tests.cli.explain.random_mail import (
+from tests.drivers.listener import NAME, STRANGER, Listening
+from tests.explain.random_mail import (
     CLIENTS,
     LARGE,
     MAILS,
@@ -33,7 +34,6 @@ from tests.cli.explain.random_mail import (
     quoted,
     replies,
 )
-from tests.drivers.listener import NAME, STRANGER, Listening
 
 CONDITIONS: dict[str, st.SearchStrategy[object]] = {
     "client": one_or_more(CLIENTS),

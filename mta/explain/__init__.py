@@ -1,0 +1,1 @@
+"""Explanations for an operator: of a message that is only described, and of one in the queue."""
