@@ -24,6 +24,10 @@ class TooMany(StateError):
     """A bound is reached, so that the same request may succeed later."""
 
 
+#: The domains that a DestinationState names.
+MAX_DOMAINS = 100
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """The relay itself."""
@@ -57,6 +61,17 @@ class DestinationState:
     blocked_because: str = ""
     #: Failures of connections since the last success.
     failures: int = 0
+    #: The names of its hosts in the order to try them, and the labels of those that are passed over for a moment.
+    hosts: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    #: Domains of the recipients that wait in memory, MAX_DOMAINS at most.
+    domains: tuple[str, ...] = ()
+    #: The reply that told of a limit of rate or of connections; "" without any.
+    throttled_because: str = ""
+    #: Recipients of one transaction and messages of one connection at most, as its hosts have shown; None if they have
+    #: shown no such limit.
+    most_recipients: int | None = None
+    most_messages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
