@@ -97,6 +97,7 @@ MAY_IMPORT = {
         "mta.queue.interface",
         "mta.queue.search",
     },
+    "mta.admin.page": {"mta.users.failure_limits"},
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
         "mta.fast_value",

@@ -77,7 +77,7 @@ class FailureLimits:
 
         For a login that failed, call `failed` before, so that its failure counts.
         """
-        key = _network(address)
+        key = network_key(address)
         times = self._many.get(key)
         if times is None:
             return 0.0
@@ -91,7 +91,7 @@ class FailureLimits:
 
     def failed(self, address: str, now: float) -> None:
         """Count a failed login."""
-        key = _network(address)
+        key = network_key(address)
         times = self._few.pop(key) or self._many.pop(key) or deque(maxlen=SHUT_OUT_FROM)
         while times and now - times[0] >= SHUT_OUT_WINDOW:
             times.popleft()
@@ -102,13 +102,13 @@ class FailureLimits:
 
     def succeeded(self, address: str, user: str, now: float) -> None:
         """Remember that a user has logged in from an address. Failures of the address still count."""
-        self._known.put((_network(address), user), now)
+        self._known.put((network_key(address), user), now)
 
     def shut_out(self, address: str, now: float) -> bool:
         """Whether an address must not open a session at a submission port now."""
         if not len(self._out):
             return False
-        key = _network(address)
+        key = network_key(address)
         end = self._out.get(key)
         if end is not None and now >= end:
             self._out.pop(key)
@@ -117,7 +117,7 @@ class FailureLimits:
 
 
 @lru_cache(maxsize=4096)
-def _network(address: str) -> str | bytes:
+def network_key(address: str) -> str | bytes:
     """Return the network that an address is counted with: itself, or the /64 of an IPv6 address."""
     if ":" not in address:
         return address

@@ -1,0 +1,98 @@
+"""Decides who may open the page and use the API: host names, logins, sessions, bearer tokens, forms. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mta.admin.page.hosts import HostNames
+from mta.admin.page.passwords import PasswordGate
+from mta.admin.page.sessions import Sessions, cookie_id, cookie_name, new_id, set_cookie
+
+_BEARER = "bearer "
+# The values of Sec-Fetch-Site with which a browser tells that no other site made it send a request.
+_OWN_REQUESTS = ("", "same-origin", "none")
+
+
+class WrongPassword(Exception):
+    """The password is not the one of ADMIN_PASSWORD."""
+
+
+class WrongForm(Exception):
+    """A form was not made for this browser, or another site sent it; the text tells the user the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A browser as its cookie tells it."""
+
+    id: str = field(repr=False)
+    #: Whether it may see more than the login.
+    logged_in: bool
+    #: The token that its forms carry.
+    form_token: str = field(repr=False)
+    #: The header Set-Cookie that it must get, or "".
+    set_cookie: str = field(repr=False)
+
+
+class Access:
+    """Decides for one listening page. Times are seconds of a monotonic clock."""
+
+    def __init__(self, address: str, port: int, password: str, *, https: bool, names: Iterable[str]) -> None:
+        """Without a password each browser on this host counts as logged in. `names` are those of the relay."""
+        self.needs_password = bool(password)
+        self._hosts = HostNames(address, names)
+        self._gate = PasswordGate(password)
+        self._sessions = Sessions()
+        self._https = https
+        self._cookie = cookie_name(port, secure=https)
+
+    def host_problem(self, host: str) -> str:
+        """Return why a request with this header Host is refused, in words for the operator, or ""."""
+        if self._hosts.allows(host):
+            return ""
+        return (
+            f"this page is not opened by that name: use its address, or the name {self._hosts.usual()}; a proxy must"
+            " send one of them as Host\n"
+        )
+
+    def browser(self, cookies: str, now: float) -> Browser:
+        """Return the browser that sent this header Cookie; one without a cookie gets one."""
+        id = cookie_id(cookies, self._cookie)
+        header = ""
+        if not id:
+            id = new_id()
+            header = set_cookie(self._cookie, id, secure=self._https)
+        logged_in = not self.needs_password or self._sessions.use(id, now)
+        return Browser(id, logged_in, self._sessions.form_token(id), header)
+
+    def check_form(self, browser: Browser, token: str, fetch_site: str) -> None:
+        """Raise WrongForm unless a form came from a page of this browser. `fetch_site` is its header Sec-Fetch-Site."""
+        if fetch_site.strip().lower() not in _OWN_REQUESTS:
+            raise WrongForm("another site sent this form: open the page itself, and try again")
+        if not self._sessions.is_form_token(browser.id, token):
+            raise WrongForm("this form is out of date: go back, load the page again, and send it once more")
+
+    def log_in(self, password: str, address: str, now: float) -> str:
+        """Return the header Set-Cookie of a new session. Raises WrongPassword, TooManyPasswords."""
+        if not self._gate.is_right(password, address, now):
+            raise WrongPassword
+        return set_cookie(self._cookie, self._sessions.begin(now), secure=self._https)
+
+    def log_out(self, browser: Browser) -> str:
+        """End the session of a browser, and return the header Set-Cookie that makes it forget its id."""
+        self._sessions.end(browser.id)
+        return set_cookie(self._cookie, "", secure=self._https)
+
+    def has_token(self, authorization: str, address: str, now: float) -> bool:
+        """Return whether a header Authorization has the bearer token of the API. Raises TooManyPasswords."""
+        if not self.needs_password or authorization[: len(_BEARER)].lower() != _BEARER:
+            return False
+        return self._gate.is_right(authorization[len(_BEARER) :].strip(), address, now)
+
+    def may_use_api(self, authorization: str, host: str, fetch_site: str, address: str, now: float) -> bool:
+        """Return whether a program may use the API: by its token, or on this host if there is no password.
+
+        Raises TooManyPasswords.
+        """
+        if self.needs_password:
+            return self.has_token(authorization, address, now)
+        return self._hosts.allows(host) and fetch_site.strip().lower() in _OWN_REQUESTS
