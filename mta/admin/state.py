@@ -137,6 +137,8 @@ class OrderResult:
     held: int = 0
     #: Messages of a BOUNCE whose sender wants no report.
     unreported: int = 0
+    #: The reason for which the order failed for other messages; "" if it did not. A failure for all is a StateError.
+    failure: str = ""
 
 
 class RelayState(Protocol):

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import click
 
+from mta.admin.state import StateError
 from mta.config.setting import SettingsError
 from mta.queue.interface import QueueError
 
@@ -29,12 +30,12 @@ class CommandError(click.ClickException):
 
 @contextmanager
 def command_errors() -> Iterator[None]:
-    """Turn errors of the settings, the queue and files into a CommandError."""
+    """Turn errors of the settings, the relay, the queue and files into a CommandError."""
     try:
         yield
     except SettingsError as error:
         raise CommandError(*error.mistakes) from None
-    except (QueueError, OSError) as error:
+    except (StateError, QueueError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
             raise
         denied = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)

@@ -1,11 +1,13 @@
 """Results for a command, which has no reactor running: of work that has ended already, and of work in the reactor."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -17,12 +19,24 @@ def result(waiting: "Deferred[T]") -> T:
     return _value(results)
 
 
+def answer(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that never waits, because all that it awaits has ended, or raise its error."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        found: T = ended.value
+        return found
+    work.close()
+    raise RuntimeError(f"{work} waits, but a command has no reactor that is running")
+
+
 def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """Run work, which is given the reactor, and return its result or raise its error.
 
     The reactor can run once in a process. Raises click.Abort if an interrupt from the terminal ends it.
     """
     from twisted.internet import reactor as chosen  # noqa: PLC0415
+    from twisted.internet.defer import Deferred  # noqa: PLC0415
 
     reactor: Any = chosen
     results: list[T | Failure] = []
@@ -37,7 +51,9 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     return _value(results)
 
 
-def _value(results: list[T | Failure]) -> T:
+def _value(results: "list[T | Failure]") -> T:
+    from twisted.python.failure import Failure  # noqa: PLC0415
+
     (found,) = results
     if isinstance(found, Failure):
         found.raiseException()

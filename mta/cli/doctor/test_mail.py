@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, localtime, make_msgid
-from pathlib import Path
 from threading import Event
 
 import click
@@ -16,8 +15,8 @@ from mta.cli.doctor.following import end_of, next_attempt, progress
 from mta.cli.environment import current_environment, relay_address
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.exim.sendmail import RelayClient
-from mta.cli.queue.opening import opened, waits_for
-from mta.cli.results import result
+from mta.cli.results import answer
+from mta.cli.state.opening import relay_state
 from mta.config.setting import SettingsReader
 from mta.config.settings import Settings, read_settings
 from mta.queue.interface import Entry, Query, QueueId
@@ -53,7 +52,7 @@ def test_mail(recipient: str, sender: str | None, patience: int) -> None:
     sender = sender or f"postmaster@{settings.mailname}"
     id = _submit(settings, environ, sender, message(sender, recipient, settings.mailname))
     click.echo(f"{id} accepted from {sender} for {recipient}")
-    status = _follow(id, settings.queue_dir, patience)
+    status = _follow(id, patience)
     raise click.exceptions.Exit(status)
 
 
@@ -100,7 +99,7 @@ def _commands(client: smtplib.SMTP, sender: str, recipient: str) -> Iterator[tup
     yield client.rcpt(recipient)
 
 
-def _follow(id: QueueId, queue_dir: Path, patience: float) -> int:
+def _follow(id: QueueId, patience: float) -> int:
     """Print the progress of a message until it is finished or the time is over; return the exit status."""
     told: list[str] = []
     pause, end = Event(), time.monotonic() + patience
@@ -119,12 +118,13 @@ def _follow(id: QueueId, queue_dir: Path, patience: float) -> int:
         pause.wait(_INTERVAL)
     due = "" if entry is None else next_attempt(entry)
     when = f", next attempt at {due}" if due else ""
-    reason = "" if entry is None else waits_for(queue_dir, entry)
+    with relay_state() as state:
+        reason = answer(state.waits_for(id))
     click.echo(f"{id} still waits{reason and f': {reason}'}{when}; `smtprelay explain {id}` tells more")
     return 2
 
 
 def _find(id: QueueId) -> Entry | None:
-    with opened() as queues:
-        found = result(queues.find(Query(ids=(id,), finished=True, details=True)))
+    with relay_state() as state:
+        found = answer(state.find(Query(ids=(id,), finished=True, details=True)))
     return found[0] if found else None

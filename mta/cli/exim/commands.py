@@ -6,18 +6,18 @@ error, and no option starts a second relay.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import click
 
 from mta import __version__
 from mta.cli.errors import CommandError
 from mta.cli.exim.sendmail import send
-from mta.cli.queue.command import find, queue_list, queue_show
+from mta.cli.queue.command import queue_list, queue_show
 from mta.cli.queue.contents import content
-from mta.cli.queue.opening import opened
 from mta.cli.queue.orders import apply
-from mta.cli.results import result
+from mta.cli.results import answer
+from mta.cli.state.opening import messages, relay_state
 from mta.queue.interface import Action, Entry, Query, Status
 
 _UNPARSED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -44,10 +44,11 @@ def exim(arguments: tuple[str, ...]) -> None:
     words = [word for word in arguments if word not in {"-v", "--"}]
     first, ids = (words[0], words[1:]) if words else ("", [])
     if first in _LISTS:
-        _list(_waiting())
+        with relay_state() as state:
+            _list(messages(state, Query()))
     elif first == "-bpc":
-        with opened() as queues:
-            click.echo(result(queues.summary()).messages)
+        with relay_state() as state:
+            click.echo(answer(state.summary()).messages)
     elif first in {"-bV", "--version"}:
         click.echo(f"smtprelay {__version__}, which takes the place of Exim here")
     elif first == "-bi":
@@ -98,13 +99,18 @@ def newaliases() -> None:
 def exiqgrep(arguments: tuple[str, ...]) -> None:
     """Print the messages that match all given conditions."""
     conditions, shown = _conditions(arguments)
-    entries = _waiting()
-    matching = [entry for entry in entries if all(condition(entry) for condition in conditions)]
-    if "R" in shown:
-        matching.reverse()
-    if "c" in shown:
-        click.echo(f"{len(matching)} matches out of {len(entries)} messages")
-    elif "i" in shown:
+    with relay_state() as state:
+        entries = messages(state, Query(newest_first="R" in shown))
+        if "c" in shown:
+            found = [all(condition(entry) for condition in conditions) for entry in entries]
+            click.echo(f"{sum(found)} matches out of {len(found)} messages")
+            return
+        _print_matching((entry for entry in entries if all(condition(entry) for condition in conditions)), shown)
+
+
+def _print_matching(matching: Iterable[Entry], shown: Collection[str]) -> None:
+    """Print messages in the form that the letters of exiqgrep's options select."""
+    if "i" in shown:
         for entry in matching:
             click.echo(entry.id)
     elif "b" in shown:
@@ -158,10 +164,6 @@ def _condition(letter: str, value: str, now: float) -> Callable[[Entry], bool]:
     )
 
 
-def _waiting() -> list[Entry]:
-    return find(Query())
-
-
 def _required(option: str, ids: Sequence[str]) -> Sequence[str]:
     if not ids:
         raise CommandError(f"exim {option} requires message ids")
@@ -186,7 +188,7 @@ def _show(option: str, ids: Sequence[str]) -> None:
         click.echo(octets.partition(b"\n\n")[2] if option == "-Mvb" else octets, nl=False)
 
 
-def _list(entries: Sequence[Entry]) -> None:
+def _list(entries: Iterable[Entry]) -> None:
     now = time.time()
     for entry in entries:
         for line in exim_lines(entry, now):

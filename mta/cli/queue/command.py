@@ -1,6 +1,7 @@
 """`smtprelay queue`: the commands that show the queue. The orders and the commands on contents are added to them."""
 
-import json
+from collections.abc import Iterable
+from itertools import islice
 
 import click
 
@@ -8,12 +9,14 @@ from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.queue import contents, orders, render
 from mta.cli.queue.domains import domains
-from mta.cli.queue.opening import opened, queue_directory, resolved, waits_for
+from mta.cli.queue.ids import resolved
 from mta.cli.queue.options import condition_options, given_conditions
-from mta.cli.results import result
+from mta.cli.queue.printing import print_array, print_object
+from mta.cli.results import answer
+from mta.cli.state.opening import messages, relay_state
 from mta.config.setting import SettingsReader
 from mta.config.table import HISTORY_DAYS
-from mta.queue.interface import Entry, Query, QueueId
+from mta.queue.interface import Entry, Query, Status
 
 
 @click.group()
@@ -29,17 +32,18 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--all", "finished", is_flag=True, help="Include finished messages of the last HISTORY_DAYS.")
 def queue_list(as_json: bool, finished: bool) -> None:
     """List the messages, and the last reply to each recipient."""
-    with opened() as queues:
-        entries = result(queues.find(Query(finished=finished)))
+    with relay_state() as state:
+        entries = messages(state, Query(finished=finished))
         if as_json:
-            click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
+            print_array(map(render.entry_object, entries))
             return
-        summary = result(queues.summary())
-    for entry in entries:
-        click.echo("\n".join(render.list_lines(entry, finished)))
-    for line in render.closing_lines(
-        summary, SettingsReader(current_environment()).get(HISTORY_DAYS), listed=bool(entries), all=finished
-    ):
+        listed = False
+        for entry in entries:
+            click.echo("\n".join(render.list_lines(entry, finished)))
+            listed = True
+        summary = answer(state.summary())
+    days = SettingsReader(current_environment()).get(HISTORY_DAYS)
+    for line in render.closing_lines(summary, days, listed=listed, all=finished):
         click.echo(line)
 
 
@@ -59,27 +63,34 @@ def queue_find(
     ids. A message must meet all conditions.
     """
     conditions = given_conditions(options, words)
-    with opened() as queues:
+    with relay_state() as state:
         if only_count:
-            click.echo(result(queues.count(conditions, finished=True)))
+            click.echo(answer(state.count(conditions, finished=True)))
             return
-        cursor = None if before is None else resolved(queues, [before])[0]
+        cursor = None if before is None else resolved(state, [before])[0]
         query = Query(finished=True, limit=limit + 1, conditions=conditions, newest_first=True, before=cursor)
-        entries = result(queues.find(query))
-    _print_found(entries[:limit], as_json=as_json)
-    if len(entries) > limit:
-        last = entries[limit - 1].id
-        click.echo(f"smtprelay: more messages match: add --before {last}, or a larger --limit", err=True)
+        found = messages(state, query)
+        last = _print_found(islice(found, limit), as_json=as_json)
+        if last is not None and next(found, None) is not None:
+            click.echo(f"smtprelay: more messages match: add --before {last.id}, or a larger --limit", err=True)
 
 
-def _print_found(entries: list[Entry], *, as_json: bool) -> None:
+def _print_found(entries: Iterable[Entry], *, as_json: bool) -> Entry | None:
+    """Print messages, and return the last one."""
+    last: list[Entry] = []
+
+    def seen(entry: Entry) -> Entry:
+        last[:] = [entry]
+        return entry
+
     if as_json:
-        click.echo(json.dumps([render.entry_object(entry) for entry in entries], indent=1))
-        return
+        print_array(render.entry_object(seen(entry)) for entry in entries)
+        return last[0] if last else None
     for entry in entries:
-        click.echo("\n".join(render.found_lines(entry)))
-    if not entries:
+        click.echo("\n".join(render.found_lines(seen(entry))))
+    if not last:
         click.echo("No message matches.")
+    return last[0] if last else None
 
 
 @queue.command("show")
@@ -92,15 +103,17 @@ def queue_show(as_json: bool, part: str | None, id: str) -> None:
     if part is not None:
         click.echo(contents.content(id, header=part == "header"), nl=False)
         return
-    with opened() as queues:
-        entries = result(queues.find(Query(ids=resolved(queues, [id]), finished=True, details=True)))
-    if not entries:
-        raise CommandError(f"no message {id} is in the queue or its history")
-    reason = waits_for(queue_directory(current_environment()), entries[0])
+    with relay_state() as state:
+        entries = answer(state.find(Query(ids=resolved(state, [id]), finished=True, details=True)))
+        if not entries:
+            raise CommandError(f"no message {id} is in the queue or its history")
+        entry = entries[0]
+        waits = any(each.status is Status.WAITING for each in entry.recipients)
+        reason = answer(state.waits_for(entry.id)) if waits else ""
     if as_json:
-        click.echo(json.dumps(render.entry_object(entries[0], reason), indent=1))
+        print_object(render.entry_object(entry, reason))
     else:
-        click.echo("\n".join(render.show_lines(entries[0], reason)))
+        click.echo("\n".join(render.show_lines(entry, reason)))
 
 
 @queue.command("summary")
@@ -110,21 +123,13 @@ def queue_summary(as_json: bool) -> None:
 
     The ledger has the results of all recipients that were ever accepted.
     """
-    with opened() as queues:
-        summary = result(queues.summary())
+    with relay_state() as state:
+        summary = answer(state.summary())
     if as_json:
-        click.echo(json.dumps(render.summary_object(summary), indent=1))
+        print_object(render.summary_object(summary))
         return
     click.echo("\n".join(render.summary_lines(summary)))
 
 
-def find(query: Query) -> list[Entry]:
-    """Return messages of the queues of all workers. Raises CommandError."""
-    with opened() as queues:
-        return result(queues.find(query))
-
-
 for _command in (*orders.COMMANDS, *contents.COMMANDS, domains):
     queue.add_command(_command)
-
-__all__ = ["QueueId", "find", "queue", "queue_find", "queue_list", "queue_show", "queue_summary"]

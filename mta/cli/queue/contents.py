@@ -1,5 +1,6 @@
 """`smtprelay queue cat|export|import`: messages as they are in the queue, and as files that another queue can take."""
 
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -7,13 +8,16 @@ from typing import BinaryIO
 
 import click
 
+from mta.admin.state import Order
 from mta.blocking import run_inline
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
-from mta.cli.queue.opening import notify, opened, queue_directory, resolved
-from mta.cli.results import result
+from mta.cli.queue.ids import resolved
+from mta.cli.results import answer, result
+from mta.cli.state.opening import queue_directory, relay_state
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
+from mta.daemon.control import operator_name
 from mta.message import headers, recognition
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.queue.ids import IdSource
@@ -28,9 +32,9 @@ _FROM, _TO = "Return-Path", "Envelope-To"
 
 def content(id: str, *, header: bool) -> bytes:
     """Return a queued message as it will be sent, or its header with the blank line. Raises CommandError."""
-    with opened() as queues:
-        (wanted,) = resolved(queues, [id])
-        octets = result(queues.content(wanted))
+    with relay_state() as state:
+        (wanted,) = resolved(state, [id])
+        octets = answer(state.content(wanted))
     if octets is None:
         raise CommandError(f"no message {id} is in the queue")
     return octets.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if header else octets
@@ -51,10 +55,10 @@ def export(id: str) -> None:
 
     They are in the fields Return-Path and Envelope-To, which other programs know too.
     """
-    with opened() as queues:
-        (wanted,) = resolved(queues, [id])
-        entries = result(queues.find(Query(ids=[wanted])))
-        octets = result(queues.content(wanted))
+    with relay_state() as state:
+        (wanted,) = resolved(state, [id])
+        entries = answer(state.find(Query(ids=[wanted])))
+        octets = answer(state.content(wanted))
     if octets is None or not entries:
         raise CommandError(f"no message {id} is in the queue")
     waiting = [each.address for each in entries[0].recipients if each.status is Status.WAITING]
@@ -119,7 +123,9 @@ def _add(octets: bytes, block: bytes, sender: Address | None, recipients: Sequen
     finally:
         result(queue.close())
     if not hold:
-        notify(home, Action.RETRY, [id])
+        # The message is due already; a relay that runs looks for it at once.
+        with relay_state() as state:
+            answer(state.order(Order(Action.RETRY, (id,), operator_name(os.environ))))
     return id
 
 

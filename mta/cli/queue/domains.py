@@ -1,15 +1,14 @@
 """`smtprelay queue domains`: the shape of the queue, by the domains of the recipients that wait."""
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import click
 
 from mta.cli.queue import render
-from mta.cli.queue.opening import opened
-from mta.cli.results import result
+from mta.cli.queue.printing import print_array
+from mta.cli.results import answer
+from mta.cli.state.opening import relay_state
 from mta.queue.interface import DomainShape
 
 _AGES = ("5m", "1h", "6h", "1d", "older")
@@ -21,10 +20,10 @@ _HEAD = ("domain", "waiting", "held", "sending", *_AGES)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The most domains to print.")
 def domains(as_json: bool, limit: int) -> None:
     """Count the waiting recipients by domain and by the age of their messages, most first, with a last reply."""
-    with opened() as queues:
-        shapes = result(queues.domains(time.time()))
+    with relay_state() as state:
+        shapes = answer(state.domains())
     if as_json:
-        click.echo(json.dumps([_object(shape) for shape in shapes], indent=1))
+        print_array(map(_object, shapes))
         return
     for line in lines(shapes[:limit]):
         click.echo(line)

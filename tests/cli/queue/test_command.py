@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 from harness.mail import mail
 from mta.blocking import run_inline
 from mta.cli.main import main
-from mta.cli.queue.opening import queue_directory
+from mta.cli.state.opening import queue_directory
 from mta.config.setting import SettingsError
 from mta.daemon.control import SOCKET_NAME, ControlService, operator_name
 from mta.message.outcome import Delivered, TryLater

@@ -4,14 +4,13 @@ import json
 import time
 
 import click
-from twisted.internet.defer import Deferred
 
 from mta.cli.environment import current_environment
 from mta.cli.errors import command_errors
-from mta.cli.explain.message.queue_files import opened_state
 from mta.cli.explain.message.render import as_lines
 from mta.cli.explain.running import MistakeError, explained
-from mta.cli.results import result
+from mta.cli.results import answer
+from mta.cli.state.opening import relay_state
 from mta.config.setting import SettingsError
 from mta.config.settings import read_settings
 from mta.explain.message.explaining import explain_message
@@ -36,10 +35,10 @@ def print_message(id: str, *, dns: bool, as_json: bool) -> None:
 
 def _page(id: str, *, dns: bool) -> MessagePage:
     environ, now = current_environment(), time.time()
-    with opened_state(environ) as state:
+    with relay_state() as state:
         try:
             settings = read_settings(environ)
         except SettingsError as error:
             mistakes = tuple(error.mistakes)
-            return result(Deferred.fromCoroutine(explain_message(id, state, None, now, mistakes=mistakes)))
+            return answer(explain_message(id, state, None, now, mistakes=mistakes))
         return explained(settings, lambda present: explain_message(id, state, present, now), dns=dns)

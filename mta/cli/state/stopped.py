@@ -1,0 +1,153 @@
+"""The queue files of a relay that is stopped, as a RelayState for commands."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from mta import __version__
+from mta.admin.state import (
+    About,
+    DestinationState,
+    LoggedEvent,
+    NotRunning,
+    Order,
+    OrderResult,
+    RuleState,
+    SettingState,
+    StateError,
+    TrafficMinute,
+)
+from mta.blocking import run_inline
+from mta.cli.results import result
+from mta.cli.state.returning import REASON, OperatorReports
+from mta.queue.interface import Action, DomainShape, Entry, Query, QueueError, QueueId, Summary
+from mta.queue.search.conditions import Conditions
+from mta.queue.worker_queues.combined import open_queues
+
+# Messages that one transaction returns, because their reports are in memory.
+_RETURNED = 100
+
+
+class StoppedState:
+    """A RelayState over the queues of all workers in QUEUE_DIR, whose methods never wait.
+
+    Questions about the life of a relay have no answer, or raise NotRunning.
+    """
+
+    def __init__(self, queue_dir: Path, mailname: Callable[[], str], wall_clock: Callable[[], float] = time.time):
+        """`mailname` returns the name of the relay in reports. Raises QueueError if no queue can be opened."""
+        self._queue_dir = queue_dir
+        self._mailname = mailname
+        self._now = wall_clock
+        self._done: set[QueueId] = set()
+        self._queues = open_queues(queue_dir, run=run_inline, now=wall_clock(), applied=self._applied)
+
+    def close(self) -> None:
+        """Close the queues."""
+        result(self._queues.close())
+
+    async def about(self) -> About:
+        """Return the name and the version of these files' relay, which is not started."""
+        return About(__version__, self._mailname(), None, 0, str(self._queue_dir))
+
+    async def find(self, query: Query) -> list[Entry]:
+        """Return messages in the order that the query asks for."""
+        with _errors():
+            return await self._queues.find(query)
+
+    async def count(self, conditions: Conditions, *, finished: bool = False) -> int:
+        """Return the number of waiting messages that meet conditions; `finished` adds the history."""
+        with _errors():
+            return await self._queues.count(conditions, finished=finished)
+
+    async def select(self, conditions: Conditions) -> list[QueueId]:
+        """Return the ids of the waiting messages that meet conditions, in the order of their arrival."""
+        with _errors():
+            return await self._queues.select(conditions)
+
+    async def domains(self) -> list[DomainShape]:
+        """Return the waiting recipients by domain, most first."""
+        with _errors():
+            return await self._queues.domains(self._now())
+
+    async def summary(self) -> Summary:
+        """Return the counts of messages and recipients."""
+        with _errors():
+            return await self._queues.summary()
+
+    async def content(self, id: QueueId) -> bytes | None:
+        """Return the octets of a waiting message, or None if the message does not wait."""
+        with _errors():
+            return await self._queues.content(id)
+
+    async def waits_for(self, id: QueueId) -> str:  # noqa: ARG002  the interface
+        """Return "", because a stopped relay has no reason but this."""
+        return ""
+
+    async def order(self, order: Order) -> OrderResult:
+        """Apply an order to waiting messages. If one queue fails, the changes of the others are in the result."""
+        self._done = set()
+        reports = OperatorReports(self._mailname(), self._now) if order.action is Action.BOUNCE else None
+        failure = ""
+        try:
+            await (self._apply(order) if reports is None else self._bounce(order.ids or (), reports))
+        except QueueError as error:
+            if not self._done:
+                raise _state_error(error) from error.__cause__
+            failure = str(error)
+        held = (await self.summary()).held if order.action is Action.RETRY and order.ids is None else 0
+        unreported = 0 if reports is None else reports.unreported
+        return OrderResult(tuple(sorted(self._done)), held, unreported, failure)
+
+    async def _apply(self, order: Order) -> None:
+        await self._queues.apply(order.action, order.ids, self._now())
+
+    async def _bounce(self, ids: Sequence[QueueId], reports: OperatorReports) -> None:
+        for start in range(0, len(ids), _RETURNED):
+            await self._queues.bounce(ids[start : start + _RETURNED], self._now(), REASON, reports)
+
+    def _applied(self, _home: Path, _action: Action, ids: Sequence[QueueId]) -> None:
+        self._done.update(ids)
+
+    async def destinations(self) -> list[DestinationState]:
+        """Return none."""
+        return []
+
+    async def settings(self) -> Sequence[SettingState]:
+        """Raise NotRunning."""
+        _not_running("the settings in force")
+
+    async def rules(self) -> Sequence[RuleState]:
+        """Raise NotRunning."""
+        _not_running("the rules in force")
+
+    async def traffic(self, since: float) -> Sequence[TrafficMinute]:  # noqa: ARG002  the interface
+        """Return none."""
+        return ()
+
+    async def alarms(self) -> Sequence[LoggedEvent]:
+        """Return none."""
+        return ()
+
+    async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:  # noqa: ARG002  the interface
+        """Raise NotRunning."""
+        _not_running("events")
+
+
+def _not_running(wanted: str) -> NoReturn:
+    raise NotRunning(f"no relay is running, which would tell {wanted}")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn a QueueError into a StateError."""
+    try:
+        yield
+    except QueueError as error:
+        raise _state_error(error) from error.__cause__
+
+
+def _state_error(error: QueueError) -> StateError:
+    return StateError(str(error))
