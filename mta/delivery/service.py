@@ -181,14 +181,18 @@ class DeliveryService(Service):
                 return f"the rate of {place}"
         return ""
 
-    def applied(self, action: Action, ids: Sequence[QueueId], by: str = "") -> None:
-        """Take note of an action that an operator, the user `by`, applied to messages in the queue."""
-        self._event_log.amended(action, ids, by)
+    def applied(self, action: Action, ids: Sequence[QueueId], by: str = "", *, recipient: str = "") -> None:
+        """Take note of an action that an operator, the user `by`, applied to messages in the queue.
+
+        An action for one `recipient` gives the others back too, as far as they are not being sent, and they come again
+        without it.
+        """
+        self._event_log.amended(action, ids, by, recipient=recipient)
         destinations = self._destinations.all()
         if action is Action.RETRY:
             for destination in destinations:
                 destination.unblock()
-        if action in {Action.REMOVE, Action.HOLD}:
+        if action in {Action.REMOVE, Action.HOLD, Action.BOUNCE}:
             jobs = self._work.jobs
             for job in [jobs[id] for id in ids if id in jobs]:
                 job.cancelled = True

@@ -293,10 +293,18 @@ class EventLog(Emitter):
         """The limits of a destination are lifted, because it has not refused a message for them for hours."""
         self._emit("destination-unthrottled", destination=destination)
 
-    def amended(self, change: Action, ids: Sequence[QueueId], by: str) -> None:
-        """An operator, the user `by` if known, changed messages in the queue; a line names fifty messages at most."""
+    def amended(self, change: Action, ids: Sequence[QueueId], by: str, *, recipient: str = "") -> None:
+        """An operator, the user `by` if known, changed messages in the queue; a line names fifty messages at most.
+
+        `recipient` is the only one that the change is for; "" is every recipient.
+        """
+        fields: dict[str, Field] = {
+            "change": change.value,
+            "recipient": f"<{recipient}>" if recipient else None,
+            "by": by or None,
+        }
         for start in range(0, len(ids), _IDS_A_LINE):
-            self._emit("amended", change=change.value, by=by or None, ids=",".join(ids[start : start + _IDS_A_LINE]))
+            self._emit_fields("amended", {**fields, "ids": ",".join(ids[start : start + _IDS_A_LINE])})
 
 
 class Stages:

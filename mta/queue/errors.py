@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from mta.queue.interface import QueueError, QueueFull
+from mta.queue.interface import QueueError, QueueFull, QueueId
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -40,6 +40,14 @@ def _sqlite_translated(error: sqlite3.Error) -> QueueError:
             f"the queue file cannot be read or written ({error}): check the disk and the owner of QUEUE_DIR"
         )
     return QueueError(f"the queue request failed: {error}")
+
+
+def hold_of_one_recipient(id: QueueId) -> QueueError:
+    """Return the error for a hold or release of one recipient of a message in which others wait too."""
+    return QueueError(
+        f"message {id} has other recipients that wait, and a hold is of a whole message: leave the recipient out, or "
+        "bounce or remove it"
+    )
 
 
 def primary_code(error: BaseException | None) -> int:

@@ -316,22 +316,30 @@ class Queue(Protocol):
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message is due (a leased one: when its lease ends), or None if there is none."""
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         """Apply an operator's action to these waiting messages, or to all if `ids` is None; return their ids.
 
         The id of a waiting message is returned even if the action changes nothing. RETRY releases a message and makes
         it due now; a running attempt goes on. REMOVE makes the waiting recipients final as REMOVED and ends a running
         lease. HOLD and RELEASE set and clear the hold. Applied to all, RETRY skips held messages and RELEASE takes
         only these.
+
+        With `recipient`, an address in any case, the action is for the messages in which it waits. REMOVE then leaves
+        the other recipients as they are, and a lease goes on as long as one of them waits: later results for a removed
+        recipient change nothing. An attempt is for all recipients that wait, and so is RETRY. A hold is of a whole
+        message: HOLD and RELEASE fail, and change nothing, if another recipient waits in one of the messages.
         """
 
     def bounce(
-        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Make the waiting recipients of these messages final as FAILED with a text; return the ids of the messages.
 
         A running lease ends. `make_reports` is called for each message, in any thread, and its reports are added in the
-        same transaction. An error that it raises fails the Deferred, and then nothing is changed.
+        same transaction. An error that it raises fails the Deferred, and then nothing is changed. `recipient` is as in
+        `apply` for REMOVE.
         """
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":

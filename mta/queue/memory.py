@@ -138,14 +138,19 @@ class _Store:
         waiting = (one.due for one in self._messages.values() if one.due is not None and not one.held)
         return min(waiting, default=None)
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> list[QueueId]:
-        done = []
-        for _, message in sorted(self._messages.items()):
-            wanted = message.held is not _SKIPPED.get(action) if ids is None else message.mail.id in ids
-            if message.due is not None and wanted:
-                ACTIONS[action](message, now)
-                done.append(message.mail.id)
-        return done
+    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float, recipient: str) -> list[QueueId]:
+        named = [
+            message
+            for _, message in sorted(self._messages.items())
+            if (message.held is not _SKIPPED.get(action) if ids is None else message.mail.id in ids)
+            and message.waiting(recipient)
+        ]
+        if action in {Action.HOLD, Action.RELEASE}:
+            for message in named:
+                message.require_alone(recipient)
+        for message in named:
+            ACTIONS[action](message, now, recipient)
+        return [message.mail.id for message in named]
 
     def find(self, query: Query) -> list[Entry]:
         entries = [
@@ -163,12 +168,14 @@ class _Store:
         mails = [message.mail for _, message in sorted(self._messages.items())]
         return [mail.id for mail in mails if mail.description.report_of == id]
 
-    def bounce(self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports) -> list[QueueId]:
-        named = [one for _, one in sorted(self._messages.items()) if one.due is not None and one.mail.id in ids]
+    def bounce(
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, recipient: str
+    ) -> list[QueueId]:
+        named = [one for _, one in sorted(self._messages.items()) if one.mail.id in ids and one.waiting(recipient)]
         returned: list[tuple[MemoryMessage, list[Verdict]]] = []
         reports: list[NewMail] = []
         for message in named:
-            verdicts = message.returned(text)
+            verdicts = message.returned(text, recipient)
             returned.append((message, verdicts))
             try:
                 reports += make_reports(message.claim(), verdicts)
@@ -323,15 +330,17 @@ class MemoryQueue:
         """Return when the next unheld message is due."""
         return self._do(self._store.next_due)
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         """Apply an operator's action."""
-        return self._do(lambda: self._store.apply(action, ids, now))
+        return self._do(lambda: self._store.apply(action, ids, now, recipient))
 
     def bounce(
-        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Return messages to their senders."""
-        return self._do(lambda: self._store.bounce(ids, now, text, make_reports))
+        return self._do(lambda: self._store.bounce(ids, now, text, make_reports, recipient))
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order that the query asks for."""

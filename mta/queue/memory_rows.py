@@ -7,6 +7,7 @@ from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Recipient
 from mta.message.outcome import Failed
 from mta.queue.entries import AGE_BOUNDS, FIRST_ATTEMPTS, LAST_ATTEMPTS
+from mta.queue.errors import hold_of_one_recipient
 from mta.queue.ids import to_number
 from mta.queue.interface import (
     MAX_DUE_RECIPIENTS,
@@ -24,6 +25,7 @@ from mta.queue.interface import (
     Status,
     Verdict,
 )
+from mta.queue.search.matching import plain
 
 
 @dataclass(slots=True)
@@ -54,11 +56,6 @@ class MemoryRecipient:
             self.made.append(verdict.attempt)
             if len(self.made) > FIRST_ATTEMPTS + LAST_ATTEMPTS:
                 del self.made[FIRST_ATTEMPTS]
-
-    def remove(self, now: float) -> None:
-        """Make this recipient final as REMOVED if it is waiting."""
-        if self.status is Status.WAITING:
-            self.status, self.due, self.finished = Status.REMOVED, None, now
 
 
 @dataclass(slots=True)
@@ -112,23 +109,38 @@ class MemoryMessage:
         elif not_before is not None:
             self.leased, self.due = False, max(due, not_before)
 
-    def returned(self, text: str) -> list[Verdict]:
-        """Return the verdicts on the waiting recipients of a message that an operator returns."""
+    def waiting(self, recipient: str = "") -> list[MemoryRecipient]:
+        """Return the recipients that wait and have this address; "" is every address."""
+        waiting = [one for one in self.recipients if one.status is Status.WAITING]
+        wanted = plain(recipient)
+        return [one for one in waiting if not wanted or plain(str(one.pending.recipient.address)) == wanted]
+
+    def require_alone(self, recipient: str) -> None:
+        """Raise QueueError if other recipients than this one wait."""
+        if len(self.waiting()) != len(self.waiting(recipient)):
+            raise hold_of_one_recipient(self.mail.id)
+
+    def returned(self, text: str, recipient: str) -> list[Verdict]:
+        """Return the verdicts on the recipients for which an operator returns the message."""
         return [
             Verdict(
                 one.pending.index, Failed(f"{text}; the last try said: {one.reply}" if one.reply else text, one.host)
             )
-            for one in self.recipients
-            if one.status is Status.WAITING
+            for one in self.waiting(recipient)
         ]
 
     def fail(self, verdicts: Sequence[Verdict], now: float) -> None:
-        """Make these recipients final as FAILED without an attempt, and finish the message."""
+        """Make these recipients final as FAILED without an attempt."""
         for verdict in verdicts:
             one = self.recipients[verdict.index]
             one.status, one.due, one.finished = Status.FAILED, None, now
             one.reply, one.host = verdict.outcome.text, verdict.outcome.host
-        self.finish(now)
+        self.finish_if_over(now)
+
+    def finish_if_over(self, now: float) -> None:
+        """Finish the message if no recipient waits."""
+        if not self.waiting():
+            self.finish(now)
 
     def finish(self, now: float) -> None:
         """Move the message from the queue to the history, without its body."""
@@ -198,24 +210,24 @@ def domain_shape(domain: str, waiting: Sequence[tuple[MemoryMessage, MemoryRecip
     )
 
 
-def _retry(message: MemoryMessage, now: float) -> None:
+def _retry(message: MemoryMessage, now: float, recipient: str) -> None:  # noqa: ARG001 (all actions are called alike)
     message.held = False
     if not message.leased and message.due is not None:
         message.due = min(message.due, now)
 
 
-def _remove(message: MemoryMessage, now: float) -> None:
-    for one in message.recipients:
-        one.remove(now)
-    message.finish(now)
+def _remove(message: MemoryMessage, now: float, recipient: str) -> None:
+    for one in message.waiting(recipient):
+        one.status, one.due, one.finished = Status.REMOVED, None, now
+    message.finish_if_over(now)
 
 
-def _hold(message: MemoryMessage, now: float) -> None:
+def _hold(message: MemoryMessage, now: float, recipient: str) -> None:  # noqa: ARG001 (as above)
     if not message.held:
         message.held, message.held_since = True, now
 
 
-def _release(message: MemoryMessage, now: float) -> None:  # noqa: ARG001 (all actions are called alike)
+def _release(message: MemoryMessage, now: float, recipient: str) -> None:  # noqa: ARG001 (as above)
     message.held = False
 
 

@@ -131,6 +131,21 @@ SELECT id, in_file FROM message INDEXED BY waiting WHERE held = 0 AND due IS NOT
 -- name: all_held
 SELECT id, in_file FROM message INDEXED BY waiting WHERE held = 1 AND due IS NOT NULL ORDER BY id;
 
+-- The recipient of an order comes in lower case.
+
+-- name: waiting_for
+SELECT id, in_file FROM message AS m
+WHERE id IN (SELECT value FROM json_each(?1)) AND EXISTS (
+    SELECT 1 FROM recipient AS r
+    WHERE r.message_id = m.id AND r.due IS NOT NULL AND lower(r.local || iif(r.domain = '', '', '@' || r.domain)) = ?2)
+ORDER BY id;
+
+-- name: others_wait
+SELECT message_id FROM recipient
+WHERE message_id IN (SELECT value FROM json_each(?1)) AND due IS NOT NULL
+      AND lower(local || iif(domain = '', '', '@' || domain)) <> ?2
+LIMIT 1;
+
 -- name: retry
 UPDATE message SET held = 0, due = CASE leased WHEN 0 THEN min(due, ?1) ELSE due END
 WHERE id IN (SELECT value FROM json_each(?2));
@@ -141,6 +156,17 @@ UPDATE message SET held = ?1, held_since = ?2 WHERE held <> ?1 AND id IN (SELECT
 -- name: remove_recipients
 UPDATE recipient SET status = 'removed', due = NULL, finished = ?1
 WHERE due IS NOT NULL AND message_id IN (SELECT value FROM json_each(?2));
+
+-- name: remove_recipient
+UPDATE recipient SET status = 'removed', due = NULL, finished = ?1
+WHERE due IS NOT NULL AND message_id IN (SELECT value FROM json_each(?2))
+      AND lower(local || iif(domain = '', '', '@' || domain)) = ?3;
+
+-- name: without_waiting
+SELECT id, in_file FROM message AS m
+WHERE id IN (SELECT value FROM json_each(?)) AND due IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NOT NULL)
+ORDER BY id;
 
 -- name: remove_messages
 UPDATE message SET leased = 0, held = 0, due = NULL, finished = ?1 WHERE id IN (SELECT value FROM json_each(?2));
@@ -155,7 +181,8 @@ FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id
 WHERE m.id = ? AND m.due IS NOT NULL;
 
 -- name: last_replies
-SELECT idx, reply, host FROM recipient WHERE message_id = ? AND due IS NOT NULL;
+SELECT idx, reply, host FROM recipient
+WHERE message_id = ?1 AND due IS NOT NULL AND (?2 = '' OR lower(local || iif(domain = '', '', '@' || domain)) = ?2);
 
 -- name: return_recipient
 UPDATE recipient SET status = 'failed', due = NULL, reply = ?, host = ?, finished = ?

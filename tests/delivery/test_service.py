@@ -595,6 +595,30 @@ class OperatorTests(ServiceCase):
         assert self.connector.requests == []
         assert self.statuses(new) == [Status.REMOVED]
 
+    def test_a_returned_message_that_waits_for_a_connection_is_not_sent(self) -> None:
+        self.start()
+        self.connector.slow = True
+        new = self.hand_over("bob@b.test")
+        returning = self.queue.bounce([new.id], self.clock.seconds(), "returned", lambda _claim, _verdicts: ())
+        self.service.applied(Action.BOUNCE, self.successResultOf(returning))
+        self.connector.connect()
+        assert self.connector.requests == []
+        assert self.statuses(new) == [Status.FAILED]
+
+    def test_a_message_goes_on_without_a_removed_recipient(self) -> None:
+        self.start()
+        self.connector.slow = True
+        new = self.hand_over("bob@b.test", "eve@b.test")
+        now = self.clock.seconds()
+        changed = self.successResultOf(self.queue.apply(Action.REMOVE, [new.id], now, recipient="eve@b.test"))
+        self.service.applied(Action.REMOVE, changed, recipient="eve@b.test")
+        self.connector.slow = False
+        self.connector.connect()
+        self.clock.advance(1)
+        assert self.statuses(new) == [Status.DELIVERED, Status.REMOVED]
+        sent = [str(each.recipient.address) for request in self.connector.requests for each in request.recipients]
+        assert sent == ["bob@b.test"]
+
     def test_a_held_message_stays_until_it_is_released(self) -> None:
         new = self.add("bob@b.test")
         self.successResultOf(self.queue.apply(Action.HOLD, [new.id], self.clock.seconds()))

@@ -141,6 +141,8 @@ def test_a_change_by_an_operator_is_logged_with_the_user_and_fifty_messages_a_li
     assert "".join(lines).count(ids[-1]) == 1
     event_log.amended(Action.HOLD, ids[:1], "")
     assert lines[-1].endswith(f" amended change=hold ids={ids[0]}\n")
+    event_log.amended(Action.REMOVE, ids[:1], "alice", recipient="bob@b.test")
+    assert lines[-1].endswith(f" amended change=remove recipient=<bob@b.test> by=alice ids={ids[0]}\n")
 
 
 def test_a_full_disk_fills_no_log() -> None:

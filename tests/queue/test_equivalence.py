@@ -43,6 +43,8 @@ APPLIED = [action for action in Action if action is not Action.BOUNCE]
 seconds = st.integers(0, 120)
 outcomes = st.sampled_from([TOOK, LATER, NEVER, GONE])
 verdict_parts = st.lists(st.tuples(st.integers(0, 2), outcomes, st.none() | seconds), max_size=4)
+#: The recipient of an order; "" is every one.
+named = st.sampled_from(["", "", "r0@example.test", "R1@Example.test", "r2@example.test", "nobody@example.test"])
 _directories = itertools.count()
 
 
@@ -199,27 +201,27 @@ class TwoQueues(RuleBasedStateMachine):
     def mark(self, claim, indexes):
         self.both("note_in_flight", claim.id, indexes)
 
-    @rule(action=st.sampled_from(APPLIED), chosen=st.lists(ids, max_size=3))
-    def apply(self, action, chosen):
-        self.both("apply", action, chosen, self.clock)
+    @rule(action=st.sampled_from(APPLIED), chosen=st.lists(ids, max_size=3), recipient=named)
+    def apply(self, action, chosen, recipient):
+        self.both("apply", action, chosen, self.clock, recipient=recipient)
 
-    @rule(chosen=st.lists(ids, max_size=3))
-    def bounce(self, chosen):
+    @rule(chosen=st.lists(ids, max_size=3), recipient=named)
+    def bounce(self, chosen, recipient):
         report = self.new(1, 10)
         made: list[Any] = []
 
         def make_reports(claim: Claim, verdicts: Sequence[Verdict]) -> Sequence[NewMail]:
             made.append((plain(claim), list(verdicts)))
-            # Both queues get the same id: that of the message under another tag.
-            id = to_id(to_number(claim.id) ^ 1)
+            # Both queues get the same id: that of the message under another tag, one for each recipient.
+            id = to_id(to_number(claim.id) ^ (1 + verdicts[0].index))
             return [replace(report, id=id, description=Description(report_of=claim.id))]
 
-        self.both("bounce", chosen, self.clock, "returned by the operator", make_reports)
+        self.both("bounce", chosen, self.clock, "returned by the operator", make_reports, recipient=recipient)
         assert made[: len(made) // 2] == made[len(made) // 2 :]
 
-    @rule(action=st.sampled_from([Action.RETRY, Action.RELEASE]))
-    def apply_to_all(self, action):
-        self.both("apply", action, None, self.clock)
+    @rule(action=st.sampled_from([Action.RETRY, Action.RELEASE]), recipient=named)
+    def apply_to_all(self, action, recipient):
+        self.both("apply", action, None, self.clock, recipient=recipient)
 
     @rule(ago=seconds, limit=st.integers(1, 3))
     def forget(self, ago, limit):

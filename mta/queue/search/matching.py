@@ -108,6 +108,11 @@ def fits(pattern: str, text: str, *, part: bool = False) -> bool:
     return len(text) - place >= len(last) and text.endswith(last)
 
 
+def plain(address: str) -> str:
+    """Return an address unquoted and in lower case, by which it is compared with that of an order."""
+    return unquoted(address).translate(LOWER)
+
+
 def unquoted(address: str) -> str:
     """Return an address whose local part is not quoted; a bare postmaster has no domain."""
     if not address.startswith('"'):

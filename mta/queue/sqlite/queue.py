@@ -235,17 +235,18 @@ class SqliteQueue:
         """Return when the next unheld message is due."""
         return self._commit.submit(self._tables.next_due)
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         """Apply an operator's action."""
-        return self._body_files.submit(
-            (), lambda _: apply_action(self._connection, action, ids, now, self._ledger), True
-        )
+        apply_it = partial(apply_action, recipient=recipient, ledger=self._ledger)
+        return self._body_files.submit((), lambda _: apply_it(self._connection, action, ids, now), True)
 
     def bounce(
-        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Return messages to their senders."""
-        return_all = partial(bounce, text=text, make_reports=make_reports, ledger=self._ledger)
+        return_all = partial(bounce, text=text, make_reports=make_reports, recipient=recipient, ledger=self._ledger)
         return self._body_files.submit((), lambda _: return_all(self._connection, self._tables, ids, now), True)
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":

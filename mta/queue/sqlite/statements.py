@@ -43,9 +43,13 @@ class Statements:
     all_waiting: str
     all_unheld: str
     all_held: str
+    waiting_for: str
+    others_wait: str
     retry: str
     hold: str
     remove_recipients: str
+    remove_recipient: str
+    without_waiting: str
     remove_messages: str
     remove_bodies: str
     returnable: str

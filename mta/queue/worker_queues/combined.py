@@ -60,11 +60,13 @@ class OperatorQueue(Protocol):
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages and recipients."""
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         """Apply an action to messages, or to all, and return their ids."""
 
     def bounce(
-        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Return messages to their senders, and give their ids."""
 
@@ -159,18 +161,23 @@ class CombinedQueue:
     async def _summary(self) -> Summary:
         return _added_up([each async for _, each in self._answers(lambda queue: queue.summary())])
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         """Apply an action in each queue that has the messages.
 
         If a queue fails, the actions that `applied` was called for remain.
         """
-        return Deferred.fromCoroutine(self._change(action, lambda queue: queue.apply(action, ids, now)))
+        change = self._change(action, lambda queue: queue.apply(action, ids, now, recipient=recipient))
+        return Deferred.fromCoroutine(change)
 
     def bounce(
-        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Return messages to their senders, in each queue that has some; `applied` is called as by `apply`."""
-        change = self._change(Action.BOUNCE, lambda queue: queue.bounce(ids, now, text, make_reports))
+        change = self._change(
+            Action.BOUNCE, lambda queue: queue.bounce(ids, now, text, make_reports, recipient=recipient)
+        )
         return Deferred.fromCoroutine(change)
 
     async def _change(

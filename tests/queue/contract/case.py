@@ -60,8 +60,8 @@ class QueueCase:
     def released(self, claim):
         return self.now(self.queue.release(claim, NOW))
 
-    def applied(self, action: Action, *ids: Any, now: float = NOW) -> list[Any]:
-        return self.now(self.queue.apply(action, ids or None, now))
+    def applied(self, action: Action, *ids: Any, now: float = NOW, **limits: Any) -> list[Any]:
+        return self.now(self.queue.apply(action, ids or None, now, **limits))
 
     def entry(self, id: Any) -> Any:
         (entry,) = self.now(self.queue.find(Query([id], finished=True)))

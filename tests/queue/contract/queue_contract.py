@@ -2,6 +2,7 @@
 
 from tests.queue.contract.adding import AddContract, BodyContract
 from tests.queue.contract.claiming import ClaimContract, DeferredContract, InFlightContract, ReleaseContract
+from tests.queue.contract.one_recipient import OneRecipientContract
 from tests.queue.contract.operating import ActionContract, EndContract, ReadContract
 from tests.queue.contract.searching import AttemptContract, BounceContract, DomainContract, SearchContract
 from tests.queue.contract.settling import SettleContract
@@ -16,6 +17,7 @@ class QueueContract(
     InFlightContract,
     SettleContract,
     ActionContract,
+    OneRecipientContract,
     ReadContract,
     SearchContract,
     AttemptContract,
