@@ -39,6 +39,8 @@ class DnsServer:
         self.zone = zone
         self.asked: list[tuple[str, str, str]] = []
         self.trick: Trick | None = None
+        #: Whether it says that it has validated the answers.
+        self.validating = False
         self._ports: list[Any] = []
 
     def listen(self, reactor: Any, port: int = 0, interface: str = "127.0.0.1") -> int:
@@ -79,6 +81,8 @@ class DnsServer:
         if rcode == "SILENCE":
             return None
         reply.set_rcode(dns.rcode.from_text(rcode))
+        if self.validating:
+            reply.flags |= dns.flags.AD
         room = 65535 if transport == "tcp" else max(_PLAIN_UDP, query.payload)
         try:
             return reply.to_wire(max_size=room)
@@ -184,10 +188,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--zone", type=Path, required=True)
     parser.add_argument("--interface", default="127.0.0.1")
+    parser.add_argument("--validating", action="store_true")
     options = parser.parse_args()
     from twisted.internet import reactor
 
-    port = FileServer(FileZone(options.zone)).listen(reactor, options.port, options.interface)
+    server = FileServer(FileZone(options.zone))
+    server.validating = options.validating
+    port = server.listen(reactor, options.port, options.interface)
     print("ready", port, flush=True)
     reactor.run()
 

@@ -5,7 +5,7 @@
      "www.example.test": {"CNAME": "mx.example.test"},
      "broken.test": {"FAIL": "SERVFAIL"}, "silent.test": {"FAIL": "SILENCE"}}
 
-A null MX (RFC 7505) is [0, ""]. FAIL is an rcode's name, or SILENCE.
+A null MX (RFC 7505) is [0, ""]. FAIL is an rcode's name, or SILENCE. The name *.wild.test stands for all below.
 """
 
 from collections.abc import Mapping
@@ -58,11 +58,16 @@ class Zone:
 
     def exists(self, name: str) -> bool:
         """Whether the name, or one below it, has records (RFC 8020)."""
-        return name in self.records or any(known.endswith("." + name) for known in self.records)
+        return self._key(name) in self.records or any(known.endswith("." + name) for known in self.records)
 
     def own(self, name: str, kind: str) -> list[Any]:
         """Return the records of exactly this name and type."""
-        return list(self.records.get(name, {}).get(kind, ()))
+        return list(self.records.get(self._key(name), {}).get(kind, ()))
+
+    def _key(self, name: str) -> str:
+        """Return the name whose records are those of a name."""
+        wild = f"*.{name.partition('.')[2]}"
+        return wild if wild in self.records and name not in self.records else name
 
     def alias(self, name: str) -> str:
         """Return the target of a CNAME, or ""."""

@@ -56,6 +56,10 @@ class PowerDisk:
         """Let syncs succeed without making any octet durable."""
         self._tell("lie")
 
+    def slow(self, seconds: float) -> None:
+        """Have each sync take so many seconds longer."""
+        self._tell(f"slow {seconds}")
+
     def fail(
         self, verb: str, number: int = 1, error: int = errno.EIO, name: str = "*", *, lasting: bool = False
     ) -> None:

@@ -96,6 +96,8 @@ class Disk(mfusepy.Operations):
         self.mutex = threading.Lock()
         self.faults = Faults()
         self.lying = False
+        #: Seconds that each sync takes longer.
+        self.slow = 0.0
         self.mounted = threading.Event()
         self.opened: dict[int, Node] = {}
         self._last = 0
@@ -194,6 +196,7 @@ class Disk(mfusepy.Operations):
         return self._sync("fsyncdir", fh)
 
     def _sync(self, verb: str, fh: int) -> int:
+        threading.Event().wait(self.slow)
         with self.mutex:
             node = self.opened[fh]
             try:
@@ -316,6 +319,8 @@ class Control:
             with disk.mutex:
                 if command == "lie":
                     disk.lying = True
+                elif command == "slow":
+                    disk.slow = float(words[0])
                 elif command == "heal":
                     disk.faults.heal()
                 else:

@@ -103,7 +103,7 @@ def _untrusted(chain: tuple[x509.Certificate, ...]) -> str:
     try:
         crypto.X509StoreContext(store, leaf, issuers).verify_certificate()
     except crypto.X509StoreContextError as error:
-        code, depth = int(error.args[0][0]), int(error.args[0][1])
+        code, depth = (int(each) for each in error.errors[:2])
         return certificate_problem(error.certificate.to_cryptography(), code, depth).text
     return ""
 
