@@ -26,6 +26,7 @@ from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.mounts import is_container_volume, volatility_notice
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
+from mta.daemon.parts.traffic import TrafficService
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.privileges import (
     PrivilegeError,
@@ -188,6 +189,7 @@ class Daemon(MultiService):
             core.setServiceParent(self)
             if self._counters is not None:
                 self._serve_metrics(core, self._counters)
+            self._count_traffic()
             super().startService()
             reload = partial(_call_all, core.reload, watch.reload)
             Signals(self._reactor, stop=self._stop_reactor, reload=reload, notice=self._event_log.notice).install()
@@ -227,6 +229,11 @@ class Daemon(MultiService):
             counters=self._counters,
         )
         return Relay(context)
+
+    def _count_traffic(self) -> None:
+        run = partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
+        directory, trouble = self._settings.queue_dir, self._event_log.trouble
+        TrafficService(directory, run=run, clock=self._reactor, trouble=trouble).setServiceParent(self)
 
     def _serve_metrics(self, core: Relay | Supervisor, counters: "Counters") -> None:
         self._addresses += [each.getsockname()[:2] for each in self._metrics_sockets]

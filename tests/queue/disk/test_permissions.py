@@ -53,7 +53,7 @@ def put_socket(path: Path) -> None:
 
 FILES = (
     *("lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.new"),
-    *("oauth.json", "oauth.json.new", "oauth.lock"),
+    *("oauth.json", "oauth.json.new", "oauth.lock", "traffic"),
 )
 THINGS = {
     "symbolic link": put_symlink,
