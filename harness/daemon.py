@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from harness.processes import Child, free_port, greets
 from harness.waiting import PATIENCE, until
+from mta.admin.wire.messages import entry_object
 from mta.blocking import run_inline
-from mta.cli.queue import render
 from mta.cli.results import result
 from mta.queue.interface import Query
 from mta.queue.worker_queues.combined import open_queues
@@ -150,7 +150,7 @@ class Daemon:
         """Return the messages as `smtprelay queue list --json` shows them, without starting a process each time."""
         queues = open_queues(self.queue_dir, run=run_inline, now=time.time(), applied=_tell_no_worker)
         try:
-            return [render.entry_object(entry) for entry in result(queues.find(Query()))]
+            return [entry_object(entry) for entry in result(queues.find(Query()))]
         finally:
             result(queues.close())
 

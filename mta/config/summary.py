@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -68,23 +69,42 @@ def _page(settings: Settings) -> tuple[str, ...]:
     return () if admin is None else (f"page: {admin.url}, {'with' if admin.password else 'without'} a password",)
 
 
+@dataclass(frozen=True, slots=True)
+class RuleSummary:
+    """A rule in words: its stage, its action, and the keys of its conditions."""
+
+    stage: str
+    rule: "Rule"
+    words: str
+
+    def __str__(self) -> str:
+        """Return `rule PLACE (NAME): WORDS`."""
+        return f"rule {self.rule}: {self.words}"
+
+
 def rule_lines(settings: Settings) -> tuple[str, ...]:
     """Return a line for each rule in order: place and name, action, and the keys of its conditions."""
-    return tuple(_rule_lines(settings.rules)) if settings.rules else ()
+    return tuple(map(str, rule_summaries(settings.rules)))
 
 
-def _rule_lines(book: RuleBook) -> Iterator[str]:
+def rule_summaries(book: RuleBook | None) -> Iterator[RuleSummary]:
+    """Yield the rules of a book, in the order of the stages."""
+    for stage, rule, action in _rule_actions(book) if book else ():
+        yield RuleSummary(stage, rule, f"{action}{_conditions(rule)}")
+
+
+def _rule_actions(book: RuleBook) -> Iterator[tuple[str, "Rule", str]]:
     for one in book.acl.rules if book.acl else ():
-        yield f"rule {one.rule}: {one.action}{_conditions(one.rule)}"
+        yield "acl", one.rule, str(one.action)
     for change in book.rewrite.rules if book.rewrite else ():
         keys = [*(action.key for action in change.actions), *(["last"] if change.last else [])]
-        yield f"rule {change.rule}: {', '.join(keys)}{_conditions(change.rule)}"
+        yield "rewrite", change.rule, ", ".join(keys)
     for route in book.router.rules if book.router else ():
-        yield f"rule {route.rule}: {_choice(route.choice)}{_conditions(route.rule)}"
+        yield "router", route.rule, _choice(route.choice)
     for carried in book.transport.rules if book.transport else ():
-        yield f"rule {carried.rule}: {', '.join(carried.words)}{_conditions(carried.rule)}"
+        yield "transport", carried.rule, ", ".join(carried.words)
     for retry in book.retry.rules if book.retry else ():
-        yield f"rule {retry.rule}: {_retry(retry)}{_conditions(retry.rule)}"
+        yield "retry", retry.rule, _retry(retry)
 
 
 def _choice(choice: RouteChoice) -> str:

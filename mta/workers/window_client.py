@@ -54,6 +54,11 @@ class SharedWindow:
         self._blocked_until: float | None = None
 
     @property
+    def size(self) -> int:
+        """How many connections the parent has granted."""
+        return self._granted
+
+    @property
     def request_pending(self) -> bool:
         """Whether a request to the parent is pending."""
         return self._grant_pending or self._turn_pending

@@ -11,6 +11,7 @@ import unicodedata
 
 import pytest
 
+from mta.admin.wire.messages import entry_object
 from mta.cli.queue import render
 from mta.delivery.local.mailboxes import _as_file
 from mta.delivery.local.maildir import Maildirs
@@ -215,7 +216,7 @@ def assert_shown(parts):
     (entry,) = parts.queue_entries
     for line in (*render.list_lines(entry, finished=True), *render.show_lines(entry)):
         assert_one_line(line)
-    json.loads(json.dumps(render.entry_object(entry)))
+    json.loads(json.dumps(entry_object(entry)))
 
 
 def assert_saved(claim, tmp_path):

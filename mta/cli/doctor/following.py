@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mta.cli.queue.render import time_text
+from mta.admin.wire.fields import time_text
 from mta.queue.interface import Entry, RecipientState, Status
 
 

@@ -5,6 +5,7 @@ from itertools import islice
 
 import click
 
+from mta.admin.wire.messages import entry_object, summary_object
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.queue import contents, orders, render
@@ -35,7 +36,7 @@ def queue_list(as_json: bool, finished: bool) -> None:
     with relay_state() as state:
         entries = messages(state, Query(finished=finished))
         if as_json:
-            print_array(map(render.entry_object, entries))
+            print_array(map(entry_object, entries))
             return
         listed = False
         for entry in entries:
@@ -84,7 +85,7 @@ def _print_found(entries: Iterable[Entry], *, as_json: bool) -> Entry | None:
         return entry
 
     if as_json:
-        print_array(render.entry_object(seen(entry)) for entry in entries)
+        print_array(entry_object(seen(entry)) for entry in entries)
         return last[0] if last else None
     for entry in entries:
         click.echo("\n".join(render.found_lines(seen(entry))))
@@ -111,7 +112,7 @@ def queue_show(as_json: bool, part: str | None, id: str) -> None:
         waits = any(each.status is Status.WAITING for each in entry.recipients)
         reason = answer(state.waits_for(entry.id)) if waits else ""
     if as_json:
-        print_object(render.entry_object(entry, reason))
+        print_object(entry_object(entry, reason))
     else:
         click.echo("\n".join(render.show_lines(entry, reason)))
 
@@ -126,7 +127,7 @@ def queue_summary(as_json: bool) -> None:
     with relay_state() as state:
         summary = answer(state.summary())
     if as_json:
-        print_object(render.summary_object(summary))
+        print_object(summary_object(summary))
         return
     click.echo("\n".join(render.summary_lines(summary)))
 

@@ -1,18 +1,17 @@
 """`smtprelay queue domains`: the shape of the queue, by the domains of the recipients that wait."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 import click
 
+from mta.admin.wire.messages import AGE_NAMES, shape_object
 from mta.cli.queue import render
 from mta.cli.queue.printing import print_array
 from mta.cli.results import answer
 from mta.cli.state.opening import relay_state
 from mta.queue.interface import DomainShape
 
-_AGES = ("5m", "1h", "6h", "1d", "older")
-_HEAD = ("domain", "waiting", "held", "sending", *_AGES)
+_HEAD = ("domain", "waiting", "held", "sending", *AGE_NAMES)
 
 
 @click.command("domains")
@@ -23,7 +22,7 @@ def domains(as_json: bool, limit: int) -> None:
     with relay_state() as state:
         shapes = answer(state.domains())
     if as_json:
-        print_array(map(_object, shapes))
+        print_array(map(shape_object, shapes))
         return
     for line in lines(shapes[:limit]):
         click.echo(line)
@@ -48,8 +47,3 @@ def lines(shapes: Sequence[DomainShape]) -> Iterator[str]:
 def _row(shape: DomainShape) -> tuple[str, ...]:
     counts = (shape.waiting, shape.held, shape.in_delivery, *shape.ages)
     return (shape.domain or "(none)", *map(str, counts))
-
-
-def _object(shape: DomainShape) -> render.JsonObject:
-    ages = dict(zip(_AGES, shape.ages, strict=True))
-    return {**asdict(shape), "oldest": render.time_text(shape.oldest), "ages": ages}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import click
 
-from mta.cli.queue.render import JsonObject
+from mta.admin.wire.fields import JsonObject
 
 
 def print_object(one: JsonObject) -> None:

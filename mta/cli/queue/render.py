@@ -1,69 +1,11 @@
-"""Formats the queue as lines for operators and as JSON objects for programs. Times are ISO 8601 in UTC."""
+"""Formats the queue as lines for operators; `mta.admin.wire` has the JSON objects. Times are ISO 8601 in UTC."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
+from mta.admin.wire.fields import time_text
+from mta.admin.wire.messages import next_attempt
 from mta.config.sources.exim import write_size
-from mta.message.dates import short_timestamp
 from mta.queue.interface import AttemptRecord, Entry, Ledger, RecipientState, Status, Summary
-
-JsonObject = dict[str, object]
-
-
-def time_text(seconds: float | None) -> str | None:
-    """Return a time as `2026-11-22T12:00:00Z`."""
-    if seconds is None:
-        return None
-    return short_timestamp(seconds)
-
-
-def entry_object(entry: Entry, waits_for: str | None = None) -> JsonObject:
-    """Return the JSON object of a message. `waits_for` are the words of a running relay, None if it was not asked."""
-    asked: JsonObject = {} if waits_for is None else {"waits_for": waits_for or None}
-    return {
-        "id": entry.id,
-        "sender": entry.sender,
-        "size": entry.size,
-        "created": time_text(entry.created),
-        "client": entry.client,
-        "login": entry.login or None,
-        "tls": entry.tls or None,
-        "message_id": entry.message_id or None,
-        "subject": entry.subject or None,
-        "from": entry.author or None,
-        "report_of": entry.report_of,
-        "reports": list(entry.reports),
-        "held": entry.held,
-        "held_since": time_text(entry.held_since),
-        "in_delivery": entry.claimed,
-        "in_delivery_since": time_text(entry.claimed_since),
-        "unreported": entry.unreported,
-        **asked,
-        "recipients": [_recipient_object(state, entry) for state in entry.recipients],
-    }
-
-
-def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
-    return {
-        "address": state.address,
-        "status": state.status.value,
-        "attempts": state.attempts,
-        "next_attempt": time_text(_next_attempt(state, entry)),
-        "last_reply": state.reply,
-        "host": state.host,
-        "dkim": state.signed_by or None,
-        "finished": time_text(state.finished),
-        "attempts_made": [_attempt_object(attempt) for attempt in state.attempts_made],
-    }
-
-
-def _attempt_object(attempt: AttemptRecord) -> JsonObject:
-    return {**asdict(attempt), "time": time_text(attempt.time)}
-
-
-def _next_attempt(state: RecipientState, entry: Entry) -> float | None:
-    """Return the time of the next attempt, or None for a message that is held or in delivery."""
-    return None if entry.held or entry.claimed else state.due
 
 
 def _since(name: str, when: float | None) -> str:
@@ -128,7 +70,7 @@ def _recipient_line(state: RecipientState, entry: Entry) -> str:
     parts = [f"<{state.address}> {state.status.value}"]
     if state.attempts:
         parts.append(count(state.attempts, "attempt"))
-    if (due := _next_attempt(state, entry)) is not None:
+    if (due := next_attempt(state, entry)) is not None:
         parts.append(f"next {time_text(due)}")
     if state.finished is not None:
         parts.append(f"on {time_text(state.finished)}")
@@ -190,19 +132,6 @@ def summary_lines(summary: Summary) -> Iterator[str]:
 
 def _amiss(ledger: Ledger) -> str:
     return f", but {ledger.missing:+} are not accounted for" if ledger.missing else ""
-
-
-def summary_object(summary: Summary) -> JsonObject:
-    """Return the JSON object of a summary."""
-    ledger = summary.ledger
-    return {
-        "messages": summary.messages,
-        "held": summary.held,
-        "in_delivery": summary.claimed,
-        "oldest": time_text(summary.oldest),
-        "recipients": {status.value: summary.recipients.get(status, 0) for status in Status},
-        "ledger": {**asdict(ledger), "missing": ledger.missing},
-    }
 
 
 def _about(octets: int) -> str:

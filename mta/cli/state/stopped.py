@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mta import __version__
+from mta.admin.returning import REASON, OperatorReports
 from mta.admin.state import (
     About,
     DestinationState,
@@ -21,7 +22,6 @@ from mta.admin.state import (
 )
 from mta.blocking import run_inline
 from mta.cli.results import result
-from mta.cli.state.returning import REASON, OperatorReports
 from mta.queue.interface import Action, DomainShape, Entry, Query, QueueError, QueueId, Summary
 from mta.queue.search.conditions import Conditions
 from mta.queue.worker_queues.combined import open_queues

@@ -4,6 +4,7 @@ A destination that takes no connection costs one probe for all mail that waits. 
 `waiting` gives connections to groups, and `feedback` changes the limits with each answer.
 """
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mta.delivery.destinations.waiting import CoalescedCalls
 from mta.delivery.destinations.window import NewWindow
 from mta.delivery.job import Group
 from mta.delivery.remote.interface import Connector
+from mta.message.outcome import TryLater
 from mta.queue.ids import to_number
 from mta.queue.interface import QueueId
 from mta.routing.route import Plan, Smarthost
@@ -97,6 +99,27 @@ class Destination:
     def throttled(self) -> bool:
         """Whether the destination itself refused because of a limit."""
         return self._window.throttled
+
+    @property
+    def allowed(self) -> int:
+        """How many connections it may have now."""
+        return self._window.size
+
+    @property
+    def pace(self) -> float | None:
+        """Messages a second that are allowed now; None without a pace."""
+        rate = self._window.rate(self._wall_clock()) if self._window.paced else math.inf
+        return rate if math.isfinite(rate) else None
+
+    @property
+    def trouble(self) -> TryLater | None:
+        """The last failure of a connection, None once one was opened."""
+        return self._feedback.trouble or self._window.trouble
+
+    @property
+    def failures(self) -> int:
+        """The failures that this process saw since a connection was last opened."""
+        return self._feedback.failures
 
     @property
     def long_wait(self) -> bool:

@@ -40,6 +40,8 @@ class Feedback:
         self.last_delivery_ok = False
         #: The last failure; None once a connection was opened.
         self.trouble: TryLater | None = None
+        #: The failures since a connection was last opened.
+        self.failures = 0
         self._told_until = 0.0
 
     def answered(self, connection: PooledConnection, result: TransactionResult, started: float) -> None:
@@ -73,6 +75,7 @@ class Feedback:
         if self.trouble is not None:
             self._event_log.destination_up(self._name)
             self.trouble = None
+            self.failures = 0
         return PooledConnection(connection, self._clock.seconds())
 
     def down(self) -> tuple[TryLater, float]:
@@ -89,6 +92,7 @@ class Feedback:
         """Take a failure of the destination: no connection, or a session that ended."""
         self.last_delivery_ok = False
         self.trouble = trouble
+        self.failures += 1
         self._window.failed(self._wall_clock(), self._pool.total, trouble)
 
     def found_dead(self, connection: PooledConnection, started: float) -> None:

@@ -32,6 +32,11 @@ class RatedWindow:
         self._recipients = recipients
 
     @property
+    def size(self) -> int:
+        """How many connections this process may have now."""
+        return self._window.size
+
+    @property
     def request_pending(self) -> bool:
         """Whether a connection, the time of a transaction or leave for it was requested and is yet to come."""
         return self._leave.pending or self._window.request_pending

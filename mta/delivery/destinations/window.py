@@ -111,6 +111,10 @@ class SendWindow(Protocol):
     """
 
     @property
+    def size(self) -> int:
+        """How many connections this process may have now; a probe of a destination that failed is one."""
+
+    @property
     def request_pending(self) -> bool:
         """Whether a connection, or the time of a transaction, was requested and the answer is yet to come."""
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mta.cli.queue.render import closing_lines, entry_object, list_lines, show_lines, summary_lines, time_text
+from mta.admin.wire.fields import time_text
+from mta.admin.wire.messages import entry_object
+from mta.cli.queue.render import closing_lines, list_lines, show_lines, summary_lines
 from mta.queue.interface import Entry, Ledger, QueueId, RecipientState, Status, Summary
 
 NOON = 1_795_348_800.0

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from mta.cli.queue import render
+from mta.admin.wire.fields import time_text
+from mta.cli.queue.render import count
 from mta.explain.message.page import MessagePage, RecipientPart
 from mta.explain.words import carried_words, retry_lines, route_words
 from mta.queue.interface import AttemptRecord
@@ -22,7 +23,7 @@ def as_lines(page: MessagePage) -> Iterator[str]:
     for name, text in (("subject", entry.subject), ("from", entry.author), ("message-id", entry.message_id)):
         if text:
             yield _line(name, text)
-    yield _line("accepted", f"{render.time_text(entry.created)}, {_span(page.now - entry.created)} ago")
+    yield _line("accepted", f"{time_text(entry.created)}, {_span(page.now - entry.created)} ago")
     yield _line("submitted", page.submitted)
     if page.allowed:
         yield _line("allowed", f"by the present settings and rules: {page.allowed}")
@@ -45,8 +46,8 @@ def as_lines(page: MessagePage) -> Iterator[str]:
 
 def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
     state = part.state
-    tries = f", {render.count(state.attempts, 'attempt')}" if state.attempts else ", not tried"
-    done = "" if state.finished is None else f" at {render.time_text(state.finished)}"
+    tries = f", {count(state.attempts, 'attempt')}" if state.attempts else ", not tried"
+    done = "" if state.finished is None else f" at {time_text(state.finished)}"
     yield _line("recipient", f"<{state.address}> {state.status.value}{done}{tries}")
     if part.route is not None:
         yield _line("route", route_words(part.route))
@@ -58,7 +59,7 @@ def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
         earlier, last = [*earlier, last], None
     yield from _block("earlier", _attempt_lines([each for each in earlier if each is not None]))
     if state.reply:
-        at = "" if last is None else f"{render.time_text(last.time)} "
+        at = "" if last is None else f"{time_text(last.time)} "
         yield _line("reply", at + _said(state.host, state.reply))
     if part.meaning is not None:
         yield _line("meaning", part.meaning.meaning)
@@ -70,14 +71,14 @@ def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
         yield _line("dkim", state.signed_by)
     if part.next is not None:
         when = part.next.time
-        at = "" if when is None else f"{render.time_text(when)}{_ahead(when - page.now)}: "
+        at = "" if when is None else f"{time_text(when)}{_ahead(when - page.now)}: "
         yield _line("next", f"{at}{part.next.words}")
     yield from _block("retry", retry_lines(part.retry))
     if part.others:
-        yield _line("others", f"{render.count(part.others, 'more message')} waiting for this domain")
+        yield _line("others", f"{count(part.others, 'more message')} waiting for this domain")
     if part.gives_up is not None:
         report = "with a report to the sender" if page.entry.sender else "without a report, because it has no sender"
-        yield _line("gives up", f"{render.time_text(part.gives_up)}, {report}")
+        yield _line("gives up", f"{time_text(part.gives_up)}, {report}")
 
 
 def _attempt_lines(attempts: Sequence[AttemptRecord]) -> Iterator[str]:
@@ -85,7 +86,7 @@ def _attempt_lines(attempts: Sequence[AttemptRecord]) -> Iterator[str]:
     if len(attempts) > MAX_ATTEMPTS:
         yield f"{len(attempts) - MAX_ATTEMPTS} more before (--json lists them)"
     for each in attempts[-MAX_ATTEMPTS:]:
-        yield f"{render.time_text(each.time)} {_said(each.host, each.reply)}"
+        yield f"{time_text(each.time)} {_said(each.host, each.reply)}"
 
 
 def _said(host: str, reply: str) -> str:
