@@ -27,17 +27,19 @@ class OrderedQueue(Protocol):
     def summary(self) -> "Deferred[Summary]":
         """Return the counts of messages."""
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         """Apply an action to messages, and return their ids."""
 
     def bounce(
-        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Return messages to their senders, and give their ids."""
 
 
-#: Called after each transaction with its action, its messages, the operator, and the messages that it returned.
-Done = Callable[[Action, list[QueueId], str, Sequence[Returned]], object]
+#: Called after each transaction of an order with the order, its messages, and those that it returned.
+Done = Callable[[Order, list[QueueId], Sequence[Returned]], object]
 
 
 @dataclass(slots=True)
@@ -59,8 +61,8 @@ class Orders:
 
         If a part fails after others, the result has the failure.
         """
-        if order.recipient or order.to:
-            raise StateError("an order on one recipient, or to another host, is not possible yet")
+        if order.to:
+            raise StateError("mail cannot be sent another way yet")
         if order.ids is None and order.action not in _ON_ALL:
             raise StateError(f"{order.action.value} needs the ids of messages")
         progress = _Progress()
@@ -84,11 +86,11 @@ class Orders:
             returned: list[Returned] = []
             if order.action is Action.BOUNCE:
                 reports = OperatorReports(self._name, self._wall_clock)
-                changed = await queue.bounce(part, now, REASON, reports)
+                changed = await queue.bounce(part, now, REASON, reports, recipient=order.recipient)
                 returned = reports.returned
                 progress.unreported += reports.unreported
             else:
-                changed = await queue.apply(order.action, part, now)
+                changed = await queue.apply(order.action, part, now, recipient=order.recipient)
             progress.ids += changed
             if changed:
-                done(order.action, changed, order.by, returned)
+                done(order, changed, returned)

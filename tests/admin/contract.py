@@ -180,6 +180,15 @@ class RelayStateContract:
         self.assertEqual(self.ordered(Action.HOLD, None).ids, (first.id, second.id))
         self.assertEqual(self.ordered(Action.RELEASE, None).ids, (first.id, second.id))
 
+    def test_an_order_may_be_for_one_recipient(self) -> None:
+        new, other = self.added("a@b.test", "c@d.test"), self.added("c@d.test")
+        order = Order(Action.REMOVE, (new.id, other.id), BY, recipient="A@b.test")
+        self.assertEqual(self.now(self.state.order(order)).ids, (new.id,))
+        statuses = [each.status for each in self.entry(new.id).recipients]
+        self.assertEqual(statuses, [Status.REMOVED, Status.WAITING])
+        order = Order(Action.BOUNCE, (new.id, other.id), BY, recipient="c@d.test")
+        self.assertEqual(self.now(self.state.order(order)).ids, (new.id, other.id))
+
     def test_a_removal_or_a_return_of_all_messages_is_refused(self) -> None:
         self.added()
         for action in (Action.REMOVE, Action.BOUNCE):

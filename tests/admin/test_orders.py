@@ -20,11 +20,13 @@ class FailingQueue(MemoryQueue):
 
     parts = 1
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float) -> "Deferred[list[QueueId]]":
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+    ) -> "Deferred[list[QueueId]]":
         self.parts -= 1
         if self.parts < 0:
             raise QueueError("disk I/O error")
-        return super().apply(action, ids, now)
+        return super().apply(action, ids, now, recipient=recipient)
 
 
 def filled(queue: MemoryQueue, count: int) -> list[QueueId]:
@@ -38,7 +40,7 @@ def carried_out(queue: MemoryQueue, order: Order) -> tuple[OrderResult, list[int
     """Return the result, and the number of messages in each part."""
     parts: list[int] = []
 
-    def done(_action: Action, ids: list[QueueId], _by: str, returned: Sequence[Returned]) -> None:
+    def done(_order: Order, ids: list[QueueId], returned: Sequence[Returned]) -> None:
         assert len(returned) == (len(ids) if order.action is Action.BOUNCE else 0)
         parts.append(len(ids))
 

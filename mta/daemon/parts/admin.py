@@ -27,7 +27,7 @@ from mta.config.summary import rule_summaries
 from mta.delivery.destinations.destination import Destination
 from mta.event_log.log import EventLog
 from mta.message.outcome import TryLater
-from mta.queue.interface import Action, DomainShape, Entry, Query, QueueError, QueueId, Summary
+from mta.queue.interface import DomainShape, Entry, Query, QueueError, QueueId, Summary
 from mta.queue.search.conditions import Conditions
 from mta.queue.worker_queues.combined import OperatorQueue
 from mta.rules.book import CurrentRules, RuleBook
@@ -71,8 +71,8 @@ class AskedRelay:
     delivery: AskedDelivery
     rules: CurrentRules
     event_log: EventLog
-    #: Takes note of an action that was applied to messages, and logs it.
-    applied: Callable[[Action, list[QueueId], str], object]
+    #: Takes note of an order that was applied to messages, and logs it.
+    applied: Callable[[Order, list[QueueId]], object]
     wall_clock: Callable[[], float]
     feed: AskedFeed | None = None
     traffic: AskedTraffic | None = None
@@ -124,8 +124,8 @@ class OwnState:
         """Apply an order to waiting messages."""
         return await self._orders.carry_out(order, self._queue, self._done)
 
-    def _done(self, action: Action, ids: list[QueueId], by: str, returned: Sequence[Returned]) -> None:
-        self._relay.applied(action, ids, by)
+    def _done(self, order: Order, ids: list[QueueId], returned: Sequence[Returned]) -> None:
+        self._relay.applied(order, ids)
         for each in returned:
             log_returned(self._relay.event_log, each)
 

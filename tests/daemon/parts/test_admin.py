@@ -1,12 +1,11 @@
 """The contract of RelayState for a relay of one process, and its destinations."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.admin.state import DestinationState, NotRunning
+from mta.admin.state import DestinationState, NotRunning, Order
 from mta.blocking import run_inline
 from mta.config.settings import read_settings
 from mta.daemon.parts.admin import AskedRelay, OwnState
@@ -54,8 +53,8 @@ class OwnStateTests(RelayStateContract, SynchronousTestCase):
         self.delivery = Delivery()
         self.event_log = EventLog(self.lines.append, lambda: NOW)
 
-        def applied(*action: Any) -> None:
-            self.actions.append(action)
+        def applied(order: Order, ids: list[QueueId]) -> None:
+            self.actions.append((order.action, ids, order.by))
 
         relay = AskedRelay(
             settings, self.queue, self.delivery, CurrentRules(settings.rules), self.event_log, applied, lambda: NOW
