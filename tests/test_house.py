@@ -107,6 +107,13 @@ MAY_IMPORT = {
         "mta.queue.ids",
         "mta.queue.search",
     },
+    "mta.admin.client": {
+        "mta.admin.socket_path",
+        "mta.admin.state",
+        "mta.admin.wire",
+        "mta.queue.entries",
+        "mta.queue.search.conditions",
+    },
     "mta.admin.page": {"mta.users.failure_limits"},
     "mta.users": {"mta.blocking", "mta.file_stamp", "mta.smtp.address", "mta.smtp.sasl.scram"},
     "mta.rules": {
@@ -392,6 +399,7 @@ MAY_IMPORT = {
     "mta.cli.state": {
         "mta.__version__",
         "mta.admin.returning",
+        "mta.admin.orders",
         "mta.admin.state",
         "mta.blocking",
         "mta.cli.environment",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from mta import __version__
-from mta.admin.returning import REASON, OperatorReports
+from mta.admin.orders import Orders
+from mta.admin.returning import Returned
 from mta.admin.state import (
     About,
     DestinationState,
@@ -26,9 +27,6 @@ from mta.queue.interface import Action, DomainShape, Entry, Query, QueueError, Q
 from mta.queue.search.conditions import Conditions
 from mta.queue.worker_queues.combined import open_queues
 
-# Messages that one transaction returns, because their reports are in memory.
-_RETURNED = 100
-
 
 class StoppedState:
     """A RelayState over the queues of all workers in QUEUE_DIR, whose methods never wait.
@@ -41,7 +39,8 @@ class StoppedState:
         self._queue_dir = queue_dir
         self._mailname = mailname
         self._now = wall_clock
-        self._done: set[QueueId] = set()
+        #: The messages that the running order has changed.
+        self._changed: set[QueueId] = set()
         self._queues = open_queues(queue_dir, run=run_inline, now=wall_clock(), applied=self._applied)
 
     def close(self) -> None:
@@ -88,28 +87,20 @@ class StoppedState:
 
     async def order(self, order: Order) -> OrderResult:
         """Apply an order to waiting messages. If one queue fails, the changes of the others are in the result."""
-        self._done = set()
-        reports = OperatorReports(self._mailname(), self._now) if order.action is Action.BOUNCE else None
-        failure = ""
+        self._changed = set()
+        orders = Orders(self._mailname() if order.action is Action.BOUNCE else "", self._now)
         try:
-            await (self._apply(order) if reports is None else self._bounce(order.ids or (), reports))
-        except QueueError as error:
-            if not self._done:
-                raise _state_error(error) from error.__cause__
-            failure = str(error)
-        held = (await self.summary()).held if order.action is Action.RETRY and order.ids is None else 0
-        unreported = 0 if reports is None else reports.unreported
-        return OrderResult(tuple(sorted(self._done)), held, unreported, failure)
+            return await orders.carry_out(order, self._queues, self._done)
+        except StateError as error:
+            if not self._changed:
+                raise
+            return OrderResult(tuple(sorted(self._changed)), failure=str(error))
 
-    async def _apply(self, order: Order) -> None:
-        await self._queues.apply(order.action, order.ids, self._now())
-
-    async def _bounce(self, ids: Sequence[QueueId], reports: OperatorReports) -> None:
-        for start in range(0, len(ids), _RETURNED):
-            await self._queues.bounce(ids[start : start + _RETURNED], self._now(), REASON, reports)
+    def _done(self, order: Order, ids: Sequence[QueueId], returned: Sequence[Returned]) -> None:
+        """Do nothing, because no relay is there that would be notified."""
 
     def _applied(self, _home: Path, _action: Action, ids: Sequence[QueueId]) -> None:
-        self._done.update(ids)
+        self._changed.update(ids)
 
     async def destinations(self) -> list[DestinationState]:
         """Return none."""
@@ -146,8 +137,4 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except QueueError as error:
-        raise _state_error(error) from error.__cause__
-
-
-def _state_error(error: QueueError) -> StateError:
-    return StateError(str(error))
+        raise StateError(str(error)) from error.__cause__

@@ -1,0 +1,138 @@
+"""Requests of HTTP over a Unix socket, for programs without a reactor, bounded in time and octets."""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.parse import urlencode
+
+from mta.admin.socket_path import short_path
+from mta.admin.state import NotRunning, StateError, TooMany
+
+#: Seconds for a connection, and for each part of an answer. A search of a large history takes a second or two.
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 120.0
+#: Octets of an answer, and of the text of an error and of an event.
+MAX_ANSWER, MAX_ERROR, MAX_EVENT = 1 << 30, 1 << 16, 1 << 20
+_OK, _NOT_FOUND, _TOO_MANY = range(200, 300), 404, (429, 503)
+
+#: Parameters of a URL.
+Words = Mapping[str, Sequence[str]]
+
+
+class UnixHttp:
+    """Sends requests to the server of a socket, each over a connection of its own."""
+
+    def __init__(self, path: Path, *, answer_seconds: float = ANSWER_SECONDS, max_answer: int = MAX_ANSWER) -> None:
+        self._path = path
+        self._answer_seconds = answer_seconds
+        self._max_answer = max_answer
+
+    def value(self, target: str, words: Words | None = None) -> object:
+        """Return the JSON value that the server answers. Raises NotRunning, TooMany and StateError."""
+        with self._answer("GET", _with_words(target, words)) as answer:
+            return self._json(answer)
+
+    def octets(self, target: str) -> bytes | None:
+        """Return the octets that the server answers, or None if it has none there. Raises as `value`."""
+        with self._answer("GET", target, may_miss=True) as answer:
+            return None if answer.status == _NOT_FOUND else self._read(answer)
+
+    def send(self, target: str, value: object) -> object:
+        """Send a JSON value, and return the JSON value of the answer. Raises as `value`."""
+        with self._answer("POST", target, json.dumps(value).encode()) as answer:
+            return self._json(answer)
+
+    @contextmanager
+    def lines(self, target: str, words: Words | None = None) -> Iterator[Iterator[bytes]]:
+        """Yield the lines of an answer, which come without a bound on time. The answer has begun then.
+
+        Raises as `value`, and StateError while the lines are read.
+        """
+        with self._answer("GET", _with_words(target, words), endless=True) as answer:
+            yield (line.rstrip(b"\r\n") for line in iter(lambda: answer.readline(MAX_EVENT), b""))
+
+    @contextmanager
+    def _answer(
+        self, method: str, target: str, body: bytes | None = None, *, may_miss: bool = False, endless: bool = False
+    ) -> Iterator[HTTPResponse]:
+        """Yield the answer to a request. An answer with an error is raised, but not 404 if it `may_miss`."""
+        connection = _UnixConnection(self._path, self._answer_seconds)
+        headers = {"Connection": "close"} | ({"Content-Type": "application/json"} if body is not None else {})
+        try:
+            connection.request(method, target, body, headers)
+            with connection.getresponse() as answer:
+                if answer.status not in _OK and not (may_miss and answer.status == _NOT_FOUND):
+                    raise _refusal(answer)
+                if endless:
+                    connection.wait_forever()
+                yield answer
+        except TimeoutError as error:
+            raise StateError(f"the relay at {self._path} did not answer for {self._answer_seconds:g} s") from error
+        except (OSError, HTTPException) as error:
+            raise StateError(f"no answer of the relay at {self._path}: {_words(error)}") from error
+        finally:
+            connection.close()
+
+    def _json(self, answer: HTTPResponse) -> object:
+        try:
+            value: object = json.loads(self._read(answer))
+        except (ValueError, RecursionError) as error:
+            raise StateError(f"the answer of the relay at {self._path} is not JSON") from error
+        return value
+
+    def _read(self, answer: HTTPResponse) -> bytes:
+        octets = answer.read(self._max_answer + 1)
+        if len(octets) > self._max_answer:
+            raise StateError(f"the answer of the relay at {self._path} has more than {self._max_answer} octets")
+        return octets
+
+
+class _UnixConnection(HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
+        self._path = path
+        self._patience = patience
+
+    def connect(self) -> None:
+        """Connect; called by http.client. Raises NotRunning if there is no socket or no listener, and OSError."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_SECONDS)
+            with short_path(self._path) as address:
+                connection.connect(address)
+            connection.settimeout(self._patience)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+            connection.close()
+            raise NotRunning(f"no relay is running at {self._path}") from error
+        except OSError:
+            connection.close()
+            raise
+        # http.client forgets its own when the answer begins, because the server will close the connection.
+        self.sock = self._socket = connection
+
+    def wait_forever(self) -> None:
+        """Wait for the rest of the answer without a bound on time."""
+        self._socket.settimeout(None)
+
+
+def _with_words(target: str, words: Words | None) -> str:
+    return f"{target}?{urlencode(words, doseq=True)}" if words else target
+
+
+def _refusal(answer: HTTPResponse) -> StateError:
+    """Return the error that an answer tells, as `{"error": TEXT}`."""
+    try:
+        value = json.loads(answer.read(MAX_ERROR))
+        text = str(value["error"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = f"the relay answered {answer.status} {answer.reason}"
+    return (TooMany if answer.status in _TOO_MANY else StateError)(" ".join(text.split()))
+
+
+def _words(error: Exception) -> str:
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    return " ".join(text.split())
