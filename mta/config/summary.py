@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mta.rules.conditions import Rule
     from mta.rules.retries import RetryRule
 
-_TLS = {
+#: How each rule of TLS is told.
+TLS_WORDS = {
     TlsRule.NONE: "without TLS",
     TlsRule.OPPORTUNISTIC: "with TLS if it is offered, with any certificate",
     TlsRule.REQUIRE: "with TLS only, with any certificate",
@@ -191,7 +192,7 @@ def _route(settings: Settings) -> Iterator[str]:
     if settings.smarthost:
         yield from _smarthost(settings, settings.smarthost)
         return
-    yield f"the MX hosts of its domain, port {settings.port_out}, {_TLS[TlsRule.OPPORTUNISTIC]}"
+    yield f"the MX hosts of its domain, port {settings.port_out}, {TLS_WORDS[TlsRule.OPPORTUNISTIC]}"
     yield "private and loopback addresses " + ("allowed" if settings.private_destinations else "for RELAY_DOMAINS only")
 
 
@@ -201,8 +202,9 @@ def _smarthosts_of_rules(settings: Settings) -> Iterator[str]:
     for smarthost in routes.smarthosts if routes else ():
         if not smarthost.lists_hosts:
             authorities = f"; authorities of {smarthost.ca_file or 'the system'}"
+            confirmed = authorities if smarthost.tls is TlsRule.VERIFY else ""
             parts = (
-                f"{_hosts(smarthost)}, {_TLS[smarthost.tls]}{authorities if smarthost.tls is TlsRule.VERIFY else ''}",
+                f"{_hosts(smarthost)}, {TLS_WORDS[smarthost.tls]}{confirmed}",
                 "login at each of these hosts" if smarthost.credentials else "without login",
             )
             yield f"smarthost {smarthost.name}: {'; '.join(parts)}"
@@ -213,7 +215,7 @@ def _hosts(smarthost: Smarthost) -> str:
 
 
 def _smarthost(settings: Settings, smarthost: Smarthost) -> Iterator[str]:
-    yield f"the smarthost {write_hosts(smarthost.hosts)}, {_TLS[smarthost.tls]}"
+    yield f"the smarthost {write_hosts(smarthost.hosts)}, {TLS_WORDS[smarthost.tls]}"
     if smarthost.implicit_tls:
         yield "TLS from the first byte on every port"
     if smarthost.tls is TlsRule.VERIFY:

@@ -46,6 +46,18 @@ async def decide_route(address: Address, envelope: Envelope, relay: DecidingPart
     return verdict if relay.route_rules.routes is None else _with_rules(verdict, address, envelope, relay)
 
 
+async def plan_of(address: Address, envelope: Envelope, relay: DecidingParts) -> Plan | None:
+    """Return the plan of mail for a recipient, or None if it goes to no host, or its hosts are not known."""
+    way = relay.route_rules.way(envelope, address)
+    if relay.rules.is_local(address.domain) or way.open or not relay.can_resolve(address, way.choice):
+        return None
+    routing: Routing | TryLater = await relay.router.resolve(address.domain, way.choice)
+    if isinstance(routing, Plan):
+        names = tuple(dict.fromkeys(route.host for route in routing.routes))
+        routing = _as_rules_want(routing, address.domain, names, relay)
+    return routing if isinstance(routing, Plan) else None
+
+
 async def _route(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> RouteVerdict:
     """Return the route of mail by the choice of a rule, or by the settings alone."""
     recipient, way = str(address), _way(address, choice, relay)

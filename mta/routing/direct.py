@@ -69,7 +69,7 @@ class DirectRouting:
             await self._refresh_nat64([literal_ip(domain)])
             return Decision(self._to_literal(domain), STATIC_TTL)
         answer = await self._resolver.mx(domain)
-        records = _mx_records(domain, answer)
+        records = mx_records(domain, answer)
         if not isinstance(records, tuple):
             return Decision(records, answer.ttl)
         limit = min((record.preference for record in records if self._is_own_name(record.host)), default=None)
@@ -177,7 +177,7 @@ def _batches(records: Sequence[MxRecord]) -> Iterator[Sequence[MxRecord]]:
         yield records[start : start + PARALLEL_LOOKUPS]
 
 
-def _mx_records(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed | TryLater:
+def mx_records(domain: str, answer: MxAnswer) -> tuple[MxRecord, ...] | Failed | TryLater:
     """Return the MX records of a domain without the root, or why there are none."""
     match answer:
         case LookupFailed(reason=reason):

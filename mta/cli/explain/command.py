@@ -10,6 +10,7 @@ import click
 
 from mta.cli.environment import current_environment, env_file_option
 from mta.cli.errors import CommandError, command_errors
+from mta.cli.explain.destination.command import is_destination, print_destination
 from mta.cli.explain.message.command import print_message
 from mta.cli.explain.render import as_lines
 from mta.cli.explain.running import MistakeError, explained
@@ -62,21 +63,25 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 @click.option("--size", metavar="SIZE", callback=_size, help="The size that the client announces, such as 20M.")
 @click.option("--dns", is_flag=True, help="Look names up in the DNS.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.argument("id", required=False)
+@click.argument("id", required=False, metavar="[ID|DESTINATION]")
 def explain(id: str | None, dns: bool, as_json: bool, **described: Any) -> None:
-    """Explain a message by its ID, or one that is only described.
+    """Explain a message by its ID, a destination, or a message that is only described.
 
-    An ID names a message of the queue or its history, and may be shortened while it is unique; --from and --to describe
+    An ID names a message of the queue or its history, and may be shortened while it is unique. A DESTINATION is a
+    domain, an address of it, a host, or a smarthost by its name; its names are looked up. --from and --to describe
     another message. Nothing is sent or changed. The exit status is 0. For a message that is described it is 1 if the
     mail would be refused or returned for a recipient, and in any case 2 for a mistake in the settings, the rules or the
     arguments.
     """
     if id is not None:
         _check_alone(click.get_current_context())
-        print_message(id, dns=dns, as_json=as_json)
+        if is_destination(id):
+            print_destination(id, as_json=as_json)
+        else:
+            print_message(id, dns=dns, as_json=as_json)
         return
     if described["sender"] is None or not described["recipients"]:
-        raise click.UsageError("give the ID of a message, or describe one by --from and --to")
+        raise click.UsageError("give the ID of a message or a DESTINATION, or describe a message by --from and --to")
     question = Question(**described)
     with _mistakes():
         settings = read_settings(current_environment())

@@ -134,10 +134,10 @@ def _asks_header(relay: DecidingParts) -> bool:
 
 async def _ways(entry: Entry, relay: DecidingParts) -> PresentDecisions:
     """Return the decisions on routes, transport and retries for recipients that wait or have failed."""
-    sender = _address(entry.sender)
+    sender = address_of(entry.sender)
     asked = [each for each in entry.recipients if each.status in (Status.WAITING, Status.FAILED)][:MAX_RECIPIENTS]
-    addresses = [each for each in map(_address, (state.address for state in asked)) if each is not None]
-    envelope = Envelope(sender, tuple(map(Recipient, addresses)), _origin(entry, relay))
+    addresses = [each for each in map(address_of, (state.address for state in asked)) if each is not None]
+    envelope = Envelope(sender, tuple(map(Recipient, addresses)), origin_of(entry, relay))
     # At the same time, because each may wait for the DNS.
     deciding = [Deferred.fromCoroutine(decide_route(address, envelope, relay)) for address in addresses]
     routes = await gatherResults(deciding, consumeErrors=True)
@@ -149,13 +149,15 @@ async def _ways(entry: Entry, relay: DecidingParts) -> PresentDecisions:
     )
 
 
-def _origin(entry: Entry, relay: DecidingParts) -> Origin:
+def origin_of(entry: Entry, relay: DecidingParts) -> Origin:
+    """Return the origin of a message as far as the queue knows it."""
     if not entry.client:
         return Origin.of_relay(relay.settings.mailname)
     return Origin(entry.client, "", "ESMTPA" if entry.login else "ESMTP", entry.login)
 
 
-def _address(text: str) -> Address | None:
+def address_of(text: str) -> Address | None:
+    """Return an address of the queue, or None if it is the null sender or older than the present syntax."""
     try:
         return parse_address(text, loose=True)
     except AddressError:

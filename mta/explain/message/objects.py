@@ -1,9 +1,9 @@
 """The explanation of one message as an object for JSON. Times are ISO 8601 in UTC."""
 
+from mta.admin.wire.fields import time_text
 from mta.delivery.replies.common_replies import KnownReply
 from mta.explain.message.page import MessagePage, RecipientPart, Step
 from mta.explain.objects import JsonObject, retry_object, route_object, transport_object
-from mta.message.dates import short_timestamp
 from mta.queue.interface import AttemptRecord
 
 
@@ -17,7 +17,7 @@ def page_object(page: MessagePage) -> JsonObject:
         "from": entry.author,
         "message_id": entry.message_id,
         "size": entry.size,
-        "created": _time(entry.created),
+        "created": time_text(entry.created),
         "submitted": page.submitted,
         "client": entry.client or None,
         "login": entry.login or None,
@@ -40,25 +40,25 @@ def _recipient_object(part: RecipientPart) -> JsonObject:
         "address": state.address,
         "status": state.status.value,
         "attempts": state.attempts,
-        "finished": _time(state.finished),
+        "finished": time_text(state.finished),
         "route": None if part.route is None else route_object(part.route),
         "transport": None if part.transport is None else transport_object(part.transport),
         "attempts_made": [_attempt_object(each) for each in state.attempts_made],
         "host": state.host or None,
         "reply": state.reply or None,
-        "meaning": _meaning_object(found),
+        "meaning": meaning_object(found),
         "others": part.others,
         "advice": part.advice or None,
         "dkim": state.signed_by or None,
-        "next": None if coming is None else {"time": _time(coming.time), "reason": coming.words},
+        "next": None if coming is None else {"time": time_text(coming.time), "reason": coming.words},
         "retry": [retry_object(each) for each in part.retry],
-        "gives_up": _time(part.gives_up),
+        "gives_up": time_text(part.gives_up),
     }
 
 
 def _attempt_object(each: AttemptRecord) -> JsonObject:
     return {
-        "time": _time(each.time),
+        "time": time_text(each.time),
         "host": each.host,
         "reply": each.reply,
         "status": each.status,
@@ -71,12 +71,12 @@ def _attempt_object(each: AttemptRecord) -> JsonObject:
 def _step_object(step: Step) -> JsonObject:
     return {
         "step": step.kind.value,
-        "time": _time(step.time),
+        "time": time_text(step.time),
         "text": step.text,
         "recipients": list(step.recipients),
         "host": step.host or None,
         "reply": step.reply or None,
-        "meaning": _meaning_object(step.meaning),
+        "meaning": meaning_object(step.meaning),
         "tls": step.tls or None,
         "waited": step.waited,
         "transfer": step.transfer,
@@ -84,9 +84,6 @@ def _step_object(step: Step) -> JsonObject:
     }
 
 
-def _meaning_object(found: KnownReply | None) -> JsonObject | None:
+def meaning_object(found: KnownReply | None) -> JsonObject | None:
+    """Return the meaning of a reply as an object for JSON, or None."""
     return None if found is None else {"meaning": found.meaning, "remedy": found.remedy, "source": found.source}
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else short_timestamp(seconds)

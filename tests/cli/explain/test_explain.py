@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from harness.zone import Zone, ZoneResolver
 from mta.cli.explain.running import Work
 from mta.cli.main import main
+from mta.cli.results import result
 from mta.config.settings import Settings, read_settings
 from mta.explain.trust import Trust, trust_of
 from mta.explain.values import Explanation
@@ -42,9 +43,8 @@ def explain(*words: str, **environ: str) -> Result:
 
 
 def in_zone(_settings: Settings, work: Work) -> Explanation:
-    results: list[Explanation] = []
-    Deferred.fromCoroutine(work(ZoneResolver(ZONE))).addCallback(results.append)
-    return results[0]
+    found: Explanation = result(Deferred.fromCoroutine(work(ZoneResolver(ZONE))))
+    return found
 
 
 def mail(*words: str, sender: str = "app@a.test", to: str = "bob@b.test", **environ: str) -> Result:

@@ -3,33 +3,31 @@
 from collections.abc import Iterator, Sequence
 
 from mta.admin.wire.fields import time_text
+from mta.cli.explain.layout import ahead, block, line, said, span
 from mta.cli.queue.render import count
 from mta.explain.message.page import MessagePage, RecipientPart
 from mta.explain.words import carried_words, retry_lines, route_words
 from mta.queue.interface import AttemptRecord
-from mta.retry_schedule import WARN_AFTER
 
-_WIDTH = 11
 #: Recipients, and attempts of each, that the lines show; JSON has all.
 MAX_RECIPIENTS = 20
 MAX_ATTEMPTS = 10
-_UNITS = ((WARN_AFTER, "d"), (3600.0, "h"), (60.0, "m"))
 
 
 def as_lines(page: MessagePage) -> Iterator[str]:
     """Yield the lines for a reader."""
     entry = page.entry
-    yield _line("message", f"{entry.id}, from <{entry.sender}>, {entry.size} octets")
+    yield line("message", f"{entry.id}, from <{entry.sender}>, {entry.size} octets")
     for name, text in (("subject", entry.subject), ("from", entry.author), ("message-id", entry.message_id)):
         if text:
-            yield _line(name, text)
-    yield _line("accepted", f"{time_text(entry.created)}, {_span(page.now - entry.created)} ago")
-    yield _line("submitted", page.submitted)
+            yield line(name, text)
+    yield line("accepted", f"{time_text(entry.created)}, {span(page.now - entry.created)} ago")
+    yield line("submitted", page.submitted)
     if page.allowed:
-        yield _line("allowed", f"by the present settings and rules: {page.allowed}")
-    yield _line("state", page.state)
+        yield line("allowed", f"by the present settings and rules: {page.allowed}")
+    yield line("state", page.state)
     if page.held:
-        yield _line("held", page.held)
+        yield line("held", page.held)
     for part in page.recipients[:MAX_RECIPIENTS]:
         yield ""
         yield from _recipient_lines(part, page)
@@ -37,9 +35,9 @@ def as_lines(page: MessagePage) -> Iterator[str]:
         yield f"and {len(page.recipients) - MAX_RECIPIENTS} more recipients (--json lists them)"
     if page.reports or page.choices:
         yield ""
-    yield from _block("report", page.reports)
+    yield from block("report", page.reports)
     width = max((len(each.command) for each in page.choices), default=0)
-    yield from _block("you may", (f"{each.command:{width}}  {each.effect}" for each in page.choices))
+    yield from block("you may", (f"{each.command:{width}}  {each.effect}" for each in page.choices))
     for note in page.notes:
         yield f"note: {note}"
 
@@ -48,37 +46,37 @@ def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
     state = part.state
     tries = f", {count(state.attempts, 'attempt')}" if state.attempts else ", not tried"
     done = "" if state.finished is None else f" at {time_text(state.finished)}"
-    yield _line("recipient", f"<{state.address}> {state.status.value}{done}{tries}")
+    yield line("recipient", f"<{state.address}> {state.status.value}{done}{tries}")
     if part.route is not None:
-        yield _line("route", route_words(part.route))
+        yield line("route", route_words(part.route))
     if part.transport is not None:
-        yield _line("transport", carried_words(part.transport))
+        yield line("transport", carried_words(part.transport))
     *earlier, last = state.attempts_made or (None,)
     if last is not None and last.reply != state.reply:
         # The last attempt has no record, or the reply is the relay's own words about all of them.
         earlier, last = [*earlier, last], None
-    yield from _block("earlier", _attempt_lines([each for each in earlier if each is not None]))
+    yield from block("earlier", _attempt_lines([each for each in earlier if each is not None]))
     if state.reply:
         at = "" if last is None else f"{time_text(last.time)} "
-        yield _line("reply", at + _said(state.host, state.reply))
+        yield line("reply", at + said(state.host, state.reply))
     if part.meaning is not None:
-        yield _line("meaning", part.meaning.meaning)
-        yield _line("remedy", part.meaning.remedy)
-        yield _line("source", part.meaning.source)
+        yield line("meaning", part.meaning.meaning)
+        yield line("remedy", part.meaning.remedy)
+        yield line("source", part.meaning.source)
     if part.advice:
-        yield _line("from here", part.advice)
+        yield line("from here", part.advice)
     if state.signed_by:
-        yield _line("dkim", state.signed_by)
+        yield line("dkim", state.signed_by)
     if part.next is not None:
         when = part.next.time
-        at = "" if when is None else f"{time_text(when)}{_ahead(when - page.now)}: "
-        yield _line("next", f"{at}{part.next.words}")
-    yield from _block("retry", retry_lines(part.retry))
+        at = "" if when is None else f"{time_text(when)}{ahead(when - page.now)}: "
+        yield line("next", f"{at}{part.next.words}")
+    yield from block("retry", retry_lines(part.retry))
     if part.others:
-        yield _line("others", f"{count(part.others, 'more message')} waiting for this domain")
+        yield line("others", f"{count(part.others, 'more message')} waiting for this domain")
     if part.gives_up is not None:
         report = "with a report to the sender" if page.entry.sender else "without a report, because it has no sender"
-        yield _line("gives up", f"{time_text(part.gives_up)}, {report}")
+        yield line("gives up", f"{time_text(part.gives_up)}, {report}")
 
 
 def _attempt_lines(attempts: Sequence[AttemptRecord]) -> Iterator[str]:
@@ -86,33 +84,4 @@ def _attempt_lines(attempts: Sequence[AttemptRecord]) -> Iterator[str]:
     if len(attempts) > MAX_ATTEMPTS:
         yield f"{len(attempts) - MAX_ATTEMPTS} more before (--json lists them)"
     for each in attempts[-MAX_ATTEMPTS:]:
-        yield f"{time_text(each.time)} {_said(each.host, each.reply)}"
-
-
-def _said(host: str, reply: str) -> str:
-    return ": ".join(filter(None, (host, reply)))
-
-
-def _block(name: str, texts: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
-    for text in texts:
-        yield _line(name, text)
-        name = ""
-
-
-def _line(name: str, text: str) -> str:
-    return f"{name:{_WIDTH}}{text}"
-
-
-def _span(seconds: float) -> str:
-    """Return a span as `2d3h`, `3h5m` or `40s`."""
-    left = max(0.0, seconds)
-    parts: list[str] = []
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
-        if count or parts:
-            parts.append(f"{int(count)}{unit}" if count else "")
-    return "".join(parts[:2]) or f"{int(left)}s"
-
-
-def _ahead(seconds: float) -> str:
-    return f", in {_span(seconds)}" if seconds > 0 else ""
+        yield f"{time_text(each.time)} {said(each.host, each.reply)}"

@@ -98,7 +98,10 @@ def test_an_id_and_a_description_do_not_fit_together(tmp_path: Path) -> None:
         told = explain(tmp_path, "0gqw5", *words)
         assert told.exit_code == 2
         assert f"{words[0]} describes a message, so no ID fits with it" in told.stderr
-    assert "give the ID of a message, or describe one by --from and --to" in explain(tmp_path).stderr
+    assert (
+        "give the ID of a message or a DESTINATION, or describe a message by --from and --to"
+        in explain(tmp_path).stderr
+    )
 
 
 def test_the_rules_that_allow_and_route_a_message_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`smtprelay explain DOMAIN`: the lines about a destination."""
