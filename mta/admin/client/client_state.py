@@ -28,8 +28,6 @@ from mta.queue.search.conditions import ANY, Conditions
 
 T = TypeVar("T")
 _API = "/api/v1"
-# Lines of server-sent events.
-_DATA, _COMMENT = b"data:", b":"
 
 
 class ClientState:
@@ -141,10 +139,7 @@ class ClientState:
 
 def _events(lines: Iterable[bytes]) -> Iterator[LoggedEvent | None]:
     for line in lines:
-        if line.startswith(_DATA):
-            yield _read(relay.read_event, _parsed(line.removeprefix(_DATA)))
-        elif line.startswith(_COMMENT):
-            yield None
+        yield _read(relay.read_event, _parsed(line)) if line else None
 
 
 def _parsed(octets: bytes) -> object:

@@ -15,7 +15,9 @@ from mta.admin.state import NotRunning, StateError, TooMany
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 120.0
 #: Octets of an answer, and of the text of an error and of an event.
 MAX_ANSWER, MAX_ERROR, MAX_EVENT = 1 << 30, 1 << 16, 1 << 20
-_OK, _NOT_FOUND, _TOO_MANY = range(200, 300), 404, (429, 503)
+_OK, _NOT_FOUND = range(200, 300), 404
+# The errors of the API that have exceptions of their own.
+_ERRORS = {"not_running": NotRunning, "too_many": TooMany}
 
 #: Parameters of a URL.
 Words = Mapping[str, Sequence[str]]
@@ -124,13 +126,13 @@ def _with_words(target: str, words: Words | None) -> str:
 
 
 def _refusal(answer: HTTPResponse) -> StateError:
-    """Return the error that an answer tells, as `{"error": TEXT}`."""
+    """Return the error that an answer tells, as `{"error": {"kind": KIND, "text": TEXT}}`."""
     try:
-        value = json.loads(answer.read(MAX_ERROR))
-        text = str(value["error"])
+        error = json.loads(answer.read(MAX_ERROR))["error"]
+        kind, text = error["kind"], str(error["text"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        text = f"the relay answered {answer.status} {answer.reason}"
-    return (TooMany if answer.status in _TOO_MANY else StateError)(" ".join(text.split()))
+        kind, text = "", f"the relay answered {answer.status} {answer.reason}"
+    return _ERRORS.get(str(kind), StateError)(" ".join(text.split()))
 
 
 def _words(error: Exception) -> str:

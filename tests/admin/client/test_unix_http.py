@@ -46,6 +46,10 @@ def answer(body: bytes, status: str = "200 OK") -> bytes:
     return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
 
 
+def error(kind: str, text: str) -> bytes:
+    return f'{{"error": {{"kind": "{kind}", "text": "{text}"}}}}'.encode()
+
+
 def test_an_object_is_asked_with_its_parameters(tmp_path: Path) -> None:
     with serving(tmp_path / "s", answer(b'{"a": [1]}')) as asked:
         assert UnixHttp(tmp_path / "s").value("/api/v1/x", {"to": ["a b@c.test", "*"], "limit": ["5"]}) == {"a": [1]}
@@ -61,7 +65,7 @@ def test_a_value_is_sent_as_json(tmp_path: Path) -> None:
 def test_octets_are_those_of_the_answer_or_none_if_there_are_none(tmp_path: Path) -> None:
     with serving(tmp_path / "s", answer(b"\x00\xff\r\n")):
         assert UnixHttp(tmp_path / "s").octets("/c") == b"\x00\xff\r\n"
-    with serving(tmp_path / "t", answer(b'{"error": "no such message"}', "404 Not Found")):
+    with serving(tmp_path / "t", answer(error("not_found", "none"), "404 Not Found")):
         assert UnixHttp(tmp_path / "t").octets("/c") is None
 
 
@@ -78,8 +82,9 @@ def test_lines_come_one_by_one_and_end_with_the_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("octets", "kind", "text"),
     [
-        (answer(b'{"error": "wrong\\n word"}', "400 Bad Request"), StateError, "wrong word"),
-        (answer(b'{"error": "later"}', "429 Too Many Requests"), TooMany, "later"),
+        (answer(error("failed", "wrong\\n word"), "500 Internal Server Error"), StateError, "wrong word"),
+        (answer(error("too_many", "later"), "503 Service Unavailable"), TooMany, "later"),
+        (answer(error("not_running", "starts"), "503 Service Unavailable"), NotRunning, "starts"),
         (answer(b"<html>", "500 Internal Server Error"), StateError, "the relay answered 500 Internal Server Error"),
         (answer(b"[1"), StateError, "the answer of the relay at {path} is not JSON"),
         (answer(b"[%b]" % (b"1," * 99)), StateError, "the answer of the relay at {path} has more than 99 octets"),
