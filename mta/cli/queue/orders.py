@@ -6,6 +6,7 @@ is asked, so that mail that arrives in the meantime is left alone.
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import click
 
@@ -18,8 +19,9 @@ from mta.cli.results import answer
 from mta.cli.state.opening import relay_state
 from mta.daemon.control import operator_name
 from mta.queue.interface import Action, Query, QueueId
-from mta.queue.search.conditions import ANY
+from mta.queue.search.conditions import ANY, Conditions, State
 from mta.queue.search.matching import for_order
+from mta.smtp.address import AddressError, parse_address
 
 _DONE = {
     Action.RETRY: "is due now",
@@ -37,26 +39,27 @@ _IDS_AN_ORDER = 1000
 
 def apply(action: Action, ids: Sequence[str] | None) -> None:
     """Apply an action to messages, or to all, and print each id. Raises CommandError."""
-    wanted = None if ids is None else checked(ids)
+    wanted = None if ids is None else tuple(checked(ids))
     with relay_state() as state:
-        _carry_out(state, action, wanted)
+        _carry_out(state, Order(action, wanted, operator_name(os.environ)))
 
 
-def _carry_out(state: RelayState, action: Action, wanted: Sequence[QueueId] | None, *, every_line: bool = True) -> None:
-    """Give an order to messages, or to all. With `every_line` each gets a line, and a message not there is an error."""
+def _carry_out(state: RelayState, order: Order, *, every_line: bool = True) -> None:
+    """Give an order on messages, or on all. With `every_line` each gets a line, and a message not there is an error."""
     results: list[OrderResult] = []
     try:
-        for ids in _parts(wanted):
-            results.append(answer(state.order(Order(action, ids, operator_name(os.environ)))))
+        for ids in _parts(order.ids):
+            results.append(answer(state.order(replace(order, ids=ids))))
             if results[-1].failure:
                 raise CommandError(results[-1].failure)
     finally:
         done = sorted(id for each in results for id in each.ids)
-        _tell_done(action, done, every_line=every_line)
+        _tell_done(order, done, every_line=every_line)
     _tell_left_out(results)
-    missing = sorted(set(wanted or ()).difference(done))
+    missing = sorted(set(order.ids or ()).difference(done))
     if missing and every_line:
-        raise CommandError(*(f"no message {id} is in the queue" for id in missing))
+        where = f"in the queue for <{order.recipient}>" if order.recipient else "in the queue"
+        raise CommandError(*(f"no message {id} is {where}" for id in missing))
     if missing:
         click.echo(f"smtprelay: {render.count(len(missing), 'message')} had left the queue meanwhile", err=True)
 
@@ -79,38 +82,65 @@ def _tell_left_out(results: Sequence[OrderResult]) -> None:
         click.echo(f"smtprelay: no report: {count} without a sender that wants one", err=True)
 
 
-def _tell_done(action: Action, done: Sequence[QueueId], *, every_line: bool) -> None:
+def _tell_done(order: Order, done: Sequence[QueueId], *, every_line: bool) -> None:
     shown = done if every_line or len(done) <= LINES else done[:LINES]
+    whom = f" <{order.recipient}>" if order.recipient else ""
     for id in shown:
-        click.echo(f"{id} {_DONE[action]}")
+        click.echo(f"{id}{whom} {_DONE[order.action]}")
     if not every_line:
-        click.echo(f"{render.count(len(done), 'message')}: {_DONE[action]}")
+        click.echo(f"{render.count(len(done), 'message')}: {_DONE[order.action]}")
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    try:
+        return str(parse_address(text)) if text else ""
+    except AddressError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _order(action: Action, help: str, all_help: str = "") -> click.Command:
     @condition_options
+    @click.option("--recipient", default="", callback=_address, help="Only for this recipient of the messages.")
     @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
     @click.option("--dry-run", is_flag=True, help="Stop after the count.")
     @click.argument("ids", nargs=-1)
-    def command(yes: bool, dry_run: bool, ids: tuple[str, ...], everything: bool = False, **options: object) -> None:
+    def command(
+        recipient: str, yes: bool, dry_run: bool, ids: tuple[str, ...], everything: bool = False, **options: object
+    ) -> None:
         conditions = given_conditions(options)
         if sum((everything, bool(ids), conditions != ANY)) != 1:
             choices = "message ids, conditions or --all" if all_help else "message ids or conditions"
             raise click.UsageError(f"give either {choices}")
+        order = Order(action, None, operator_name(os.environ), recipient)
         with relay_state() as state:
             if everything and not dry_run:
-                _carry_out(state, action, None)
+                _carry_out(state, order)
                 return
-            wanted = resolved(state, ids) if ids else answer(state.select(for_order(action, conditions)))
+            wanted = resolved(state, ids) if ids else answer(state.select(_conditions_of(order, conditions)))
             if dry_run or not ids:
-                _show_count(state, action, wanted)
+                _show_count(state, action, _for_recipient(state, wanted, recipient) if ids else wanted)
             if dry_run or not wanted or not (ids or yes or _confirmed(action, len(wanted))):
                 return
-            _carry_out(state, action, wanted, every_line=bool(ids))
+            _carry_out(state, replace(order, ids=tuple(wanted)), every_line=bool(ids))
 
     if all_help:
         command = click.option("--all", "everything", is_flag=True, help=all_help)(command)
     return click.command(action.value, help=help)(command)
+
+
+def _conditions_of(order: Order, conditions: Conditions) -> Conditions:
+    """Return the conditions on the messages of an order, whose recipient is one more unless it has some already."""
+    if order.recipient and not conditions.recipient:
+        conditions = replace(conditions, recipient=order.recipient)
+    return for_order(order.action, conditions)
+
+
+def _for_recipient(state: RelayState, ids: Sequence[QueueId], recipient: str) -> Sequence[QueueId]:
+    """Return the ids of the messages that wait for a recipient; all if it is ""."""
+    if not recipient:
+        return ids
+    waiting = set(answer(state.select(Conditions(recipient=recipient, states=(State.WAITING, State.HELD)))))
+    return [id for id in ids if id in waiting]
 
 
 def _show_count(state: RelayState, action: Action, ids: Sequence[QueueId]) -> None:

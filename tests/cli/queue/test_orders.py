@@ -134,3 +134,25 @@ def test_a_message_is_returned_to_its_sender_with_a_report(tmp_path: Path) -> No
     assert (report.sender, [state.address for state in report.recipients]) == ("", ["alice@a.test"])
     assert "returned to the sender by the operator of this relay" in " ".join(text.split())
     assert (report.report_of, entry.unreported) == (ids[0], False)
+
+
+def test_an_order_may_be_for_one_recipient(tmp_path: Path) -> None:
+    queue = opened(tmp_path)
+    both, other = mail("r1@b.test", "r2@b.test"), mail("r2@b.test")
+    for new in (both, other):
+        result(queue.add(new, NOW))
+    result(queue.close())
+    dry = run(tmp_path, "queue", "remove", "--domain", "b.test", "--recipient", "R1@b.test", "--dry-run")
+    assert dry.stdout.startswith("remove: 1 message\n")
+    words = ("queue", "remove", "--recipient", "r1@b.test", both.id, other.id)
+    assert run(tmp_path, *words, "--dry-run").stdout.startswith("remove: 1 message\n")
+    done = run(tmp_path, *words)
+    assert (done.exit_code, done.stdout) == (1, f"{both.id} <r1@b.test> removed\n")
+    assert done.stderr == f"smtprelay: no message {other.id} is in the queue for <r1@b.test>\n"
+    queue = opened(tmp_path)
+    states = [[one.status for one in entry.recipients] for entry in result(queue.find(Query()))]
+    result(queue.close())
+    assert states == [[Status.REMOVED, Status.WAITING], [Status.WAITING]]
+    refused = run(tmp_path, "queue", "hold", "--recipient", "nobody at all", both.id)
+    assert (refused.exit_code, "Invalid value for '--recipient'" in refused.stderr) == (2, True)
+    assert run(tmp_path, "queue", "hold", "--recipient", "r1@b.test").exit_code == 2
