@@ -89,11 +89,11 @@ class Settler:
         Raises QueueError if the queue cannot write, and then nothing is changed.
         """
         now = self._wall_clock()
-        rest = [
-            pending
-            for pending in job.claim.pending
-            if pending.index in job.results and pending.index not in job.settled_early
-        ]
+        unsettled = [pending for pending in job.claim.pending if pending.index not in job.settled_early]
+        if not unsettled:
+            # The last of the early settlements has finished the message.
+            return None
+        rest = [pending for pending in unsettled if pending.index in job.results]
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
         # A mail that recipients share is added once.

@@ -98,6 +98,15 @@ class SettlerTests(SynchronousTestCase):
         assert [state.status for state in self.states()] == [Status.DELIVERED, Status.DELIVERED]
         assert len([line for line in self.lines if " delivered " in line]) == 2
 
+    def test_a_message_whose_recipients_were_all_recorded_on_the_way_is_not_settled_again(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test")
+        for index in range(2):
+            record(job, index, YES)
+            self.settler.settle_delivered(job)
+        assert [state.status for state in self.states()] == [Status.DELIVERED, Status.DELIVERED]
+        assert self.successResultOf(self.settler.settle(job)) is None
+        assert [line.split()[1] for line in self.lines] == ["delivered", "delivered"]
+
     def test_each_result_is_looked_at_once_however_many_groups_a_message_has(self) -> None:
         def calls(groups: int) -> int:
             job, count = self.job(*(f"bob@{number}.test" for number in range(groups))), 0
