@@ -7,7 +7,7 @@ because somebody holds it, and some messages failed with replies that every oper
 import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.history import words
@@ -64,14 +64,25 @@ class Sent:
     report_of: "Sent | None" = field(default=None, repr=False)
 
 
-def days(end: float, *, messages: int = 20_000, number: int = 3, seed: int = 1) -> list[Sent]:
-    """Return the messages of so many days before a time, in the order of their arrival."""
-    maker = _Maker(end, random.Random(seed))
+def days(
+    end: float, *, messages: int = 20_000, number: int = 3, seed: int = 1, addresses: Mapping[str, str] | None = None
+) -> list[Sent]:
+    """Return the messages of so many days before a time, in the order of their arrival.
+
+    The hosts of the domains have these addresses, by default those of `host_addresses`.
+    """
+    maker = _Maker(end, random.Random(seed), addresses or host_addresses())
     begun = end - number * DAY
     mails = [maker.mail(when) for when in _arrivals(begun, end, messages, maker.random)]
     mails += maker.batch(end - HELD_FOR)
     mails += [report for mail in mails for report in maker.reports(mail)]
     return sorted(mails, key=lambda mail: mail.created)
+
+
+def host_addresses(network: str = "198.51.100.") -> dict[str, str]:
+    """Return the address of each domain's mail host. The small domains share four."""
+    large = {domain: f"{network}{index}" for index, domain in enumerate(words.DOMAINS, 1)}
+    return large | {domain: f"{network}{200 + index % 4}" for index, domain in enumerate(words.SMALL_DOMAINS)}
 
 
 def _arrivals(begun: float, end: float, messages: int, source: random.Random) -> list[float]:
@@ -100,14 +111,11 @@ def _retries(first: float) -> Iterator[float]:
 class _Maker:
     """Makes messages. `end` is the present."""
 
-    def __init__(self, end: float, source: random.Random) -> None:
+    def __init__(self, end: float, source: random.Random, addresses: Mapping[str, str]) -> None:
         self.end = end
         self.random = source
         self._numbers = itertools.count(48_210)
-        self._addresses = {
-            domain: f"198.51.100.{index % 250 + 1}"
-            for index, domain in enumerate((*words.DOMAINS, *words.SMALL_DOMAINS, *words.MISSPELT))
-        }
+        self._addresses = addresses
 
     def mail(self, when: float) -> Sent:
         """Return a message of an ordinary sender."""
@@ -179,8 +187,8 @@ class _Maker:
             return To(address, (Attempt(when + 0.2, Failed(text.format(domain=domain), "", status)),))
         begun = when + self.random.uniform(0.1, 1.2)
         if domain == words.DOWN and when > self.end - DOWN_FOR:
-            outcome = TryLater(words.UNREACHABLE.format(host=self._host(domain)), self._host(domain), "4.4.1")
-            return self._waiting(address, begun + 30, outcome)
+            outcome = TryLater(words.UNREACHABLE, self._host(domain), "4.4.1")
+            return self._waiting(address, begun, outcome)
         if domain == words.THROTTLING and when > self.end - THROTTLED_FOR and self.random.random() < 0.7:
             return self._waiting(address, begun, TryLater(words.TOO_MUCH, self._host(domain), "4.7.28"))
         if self.random.random() < 0.024:

@@ -153,7 +153,7 @@ NO_DOMAIN = ("5.1.2", "domain {domain} does not exist")
 MISSPELT = ("postfahc.example", "freemial.test", "mailhuas.example")
 GREYLISTED = "450 4.2.0 <{to}>: Recipient address rejected: Greylisted, please try again later"
 #: The trouble of the two destinations.
-UNREACHABLE = "no reply within 30 s: connecting to {host} timed out"
+UNREACHABLE = "connection refused"
 TOO_MUCH = (
     "421 4.7.28 [192.0.2.25 15] Our system has detected an unusual rate of unsolicited mail originating from your IP"
     " address. To protect our users from spam, mail sent from your IP address has been temporarily rate limited."

@@ -1,6 +1,7 @@
 """Past mail written into a queue file by the queue's own calls, thousands of messages in seconds."""
 
 from collections.abc import Callable, Sequence
+from email.header import Header
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -9,13 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from harness.history import words
-from harness.history.days import Sent, To
+from harness.history.days import DAY, Sent, To, minutes
+from mta.admin.traffic import Traffic
 from mta.message.body import MemoryBody
 from mta.message.dates import mail_date
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.ids import IdSource
-from mta.queue.interface import Action, AttemptRecord, Claim, Description, NewMail, QueueId, Settlement, Verdict
+from mta.queue.interface import Action, AttemptRecord, Claim, Description, Ledger, NewMail, QueueId, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 
@@ -61,6 +63,20 @@ def write(directory: Path, mails: Sequence[Sent], now: float, *, name: str = "re
         _Writing(queue, later, name).write(mails)
     finally:
         later.result([queue.close()])
+
+
+def write_traffic(directory: Path, mails: Sequence[Sent], now: float) -> None:
+    """Write the minutes of the last day into the queue's directory, as the relay itself would have counted them."""
+    clock = 0.0
+    traffic = Traffic(directory, lambda: clock)
+    first = now - DAY
+    totals = [0, 0, 0, 0]
+    for minute, counts in minutes(mails, 0.0).items():
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        if first < minute < now - 60:
+            # As the reading just after the end of the minute.
+            clock = minute + 60.5
+            traffic.note(Ledger(*totals))
 
 
 class _Writing:
@@ -150,18 +166,22 @@ def _verdict(index: int, to: To, number: int) -> Verdict:
 
 
 def _body(mail: Sent, own: QueueId, name: str) -> MemoryBody:
-    """Return a header as a client would send it, and lines of text up to the size."""
+    received = f"Received: from app ([{mail.client}]) by {name} with ESMTPSA id {own}; {mail_date(mail.created)}\r\n"
+    return MemoryBody(received.encode() + content(mail, f"{own}@{name}"))
+
+
+def content(mail: Sent, message_id: str) -> bytes:
+    """Return a message as a client would send it: its header, and lines of text up to its size."""
     fields = (
-        f"Received: from app ([{mail.client}]) by {name} with ESMTPSA id {own}; {mail_date(mail.created)}",
         f"From: {mail.author}",
         f"To: {', '.join(to.address for to in mail.to)}",
-        f"Subject: {mail.subject}",
+        f"Subject: {Header(mail.subject, 'utf-8', 60).encode()}",
         f"Date: {mail_date(mail.created)}",
-        f"Message-ID: <{own}@{name}>",
+        f"Message-ID: <{message_id}>",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=utf-8",
         "Content-Transfer-Encoding: 8bit",
     )
     head = "".join(f"{field}\r\n" for field in fields).encode()
     line = b"The quick brown fox jumps over the lazy dog at the harbour.\r\n"
-    return MemoryBody(head + b"\r\n" + line * (max(0, mail.octets - len(head)) // len(line) + 1))
+    return head + b"\r\n" + line * (max(0, mail.octets - len(head)) // len(line) + 1)

@@ -12,11 +12,11 @@ from typing import Any
 from harness.certificates import Authority
 from harness.daemon import ROOT, Daemon
 from harness.dns_process import Dns
+from harness.shifted_clock import WallClock
 from harness.sink import Sink
 from harness.sink_rules import Message, Rule
 from harness.waiting import PATIENCE, until
 from tests.endtoend.secret_search import search
-from tests.programs.shifted_clock import WallClock
 
 #: Another address of this host; only 127.0.0.1 is trusted unless a scenario says more.
 STRANGER = "127.0.0.2"

@@ -7,6 +7,7 @@ import email.policy
 import pytest
 
 from harness.processes import free_port, greets
+from harness.shifted_clock import WallClock
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.acceptance.stage import (
@@ -19,7 +20,6 @@ from tests.acceptance.stage import (
     smarthost,
 )
 from tests.endtoend.mails import HARD, mail
-from tests.programs.shifted_clock import WallClock
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE

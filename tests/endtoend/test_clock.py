@@ -6,11 +6,11 @@ import time
 import pytest
 
 from harness.daemon import ROOT
+from harness.shifted_clock import WallClock
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.programs.shifted_clock import WallClock
 
 DAY = 86400.0
 SLOW = Rule("RCPT", "451 4.3.0 come back")

@@ -17,12 +17,12 @@ from harness.certificates import authority
 from harness.daemon import ROOT, Daemon, program
 from harness.network import Network, NoNetworkError, connect
 from harness.processes import Child, free_port
+from harness.shifted_clock import WallClock
 from harness.sink import Sink
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.programs.power_disk import PowerDisk
-from tests.programs.shifted_clock import WallClock
 from tests.programs.small_disk import NoDiskError, small_disk
 
 pytestmark = [

@@ -5,12 +5,12 @@ import subprocess
 import threading
 
 from harness.daemon import ROOT, Daemon, program
+from harness.shifted_clock import WallClock
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.acceptance.stage import advance
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
-from tests.programs.shifted_clock import WallClock
 
 LATER = "F,1h,30m"
 HALF_AN_HOUR = 1800.0

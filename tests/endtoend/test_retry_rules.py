@@ -3,12 +3,12 @@
 from email import message_from_bytes
 
 from harness.daemon import ROOT
+from harness.shifted_clock import WallClock
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.acceptance.stage import advance
 from tests.endtoend.mails import mail
 from tests.endtoend.world import received
-from tests.programs.shifted_clock import WallClock
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -1,5 +1,6 @@
 """Made-up mail of past days: the same for the same seed, and a queue in which all of it is accounted for."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from harness.history import words
 from harness.history.days import DAY, HELD, HOUR, Sent, days, minutes
 from harness.history.million import fill
-from harness.history.writing import write
+from harness.history.writing import write, write_traffic
+from harness.showcase import Showcase
+from mta.admin.traffic import Traffic
 from mta.blocking import run_inline
 from mta.cli.results import result
 from mta.queue.interface import Query
@@ -73,6 +76,25 @@ def test_the_attempts_of_waiting_mail_are_kept(queue: SqliteQueue) -> None:
 def test_reports_name_the_message_that_failed(queue: SqliteQueue) -> None:
     failed = Query(finished=True, conditions=Conditions(states=(State.FAILED,)), details=True)
     assert all(entry.reports for entry in result(queue.find(failed)))
+
+
+def test_the_minutes_of_the_last_day_are_on_disk(mails: list[Sent], tmp_path: Path) -> None:
+    write_traffic(tmp_path, mails, NOW)
+    read = Traffic(tmp_path, lambda: NOW).since(NOW - DAY)
+    wanted = minutes(mails, NOW - DAY)
+    for minute in read[1:]:
+        assert (minute.accepted, minute.delivered, minute.failed, minute.removed) == wanted[int(minute.time)]
+    assert len(read) >= len(wanted) - 3
+
+
+@pytest.mark.endtoend
+def test_a_relay_goes_on_with_such_a_queue(tmp_path: Path) -> None:
+    with Showcase(tmp_path, time.time(), messages=1000) as showcase:
+        showcase.send(20)
+        showcase.relay.wait_for_events("delivered", 10)
+        showcase.relay.wait_for_events("deferred")
+        assert showcase.relay.events("alarm") == []
+        assert "not accounted for" not in showcase.relay.tool("queue", "summary").stdout
 
 
 def test_a_long_history_is_made_fast(tmp_path: Path) -> None:
