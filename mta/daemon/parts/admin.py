@@ -10,6 +10,7 @@ import mta
 from mta.admin.orders import Orders
 from mta.admin.returning import Returned, log_returned
 from mta.admin.state import (
+    MAX_DOMAINS,
     About,
     DestinationState,
     LoggedEvent,
@@ -172,6 +173,7 @@ def about(settings: Settings, started: float) -> About:
 def destination_state(destination: Destination) -> DestinationState:
     """Return a destination as an operator sees it."""
     trouble, blocked = destination.trouble, destination.blocked
+    most_recipients, most_messages = destination.learned
     return DestinationState(
         destination.name,
         waiting=destination.waiting,
@@ -183,6 +185,12 @@ def destination_state(destination: Destination) -> DestinationState:
         blocked_until=blocked,
         blocked_because="" if blocked is None or trouble is None else _words(trouble),
         failures=destination.failures,
+        hosts=destination.hosts,
+        passed_over=destination.passed_over,
+        domains=destination.waiting_domains(MAX_DOMAINS),
+        throttled_because=destination.throttled_because,
+        most_recipients=most_recipients,
+        most_messages=most_messages,
     )
 
 

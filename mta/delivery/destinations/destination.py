@@ -6,6 +6,7 @@ A destination that takes no connection costs one probe for all mail that waits. 
 
 import math
 from collections.abc import Callable, Coroutine
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from mta.delivery.context import DeliveryContext
@@ -25,6 +26,9 @@ from mta.routing.route import Plan, Smarthost
 if TYPE_CHECKING:
     from mta.delivery.rates.leave import Leave, NewLeave
     from mta.routing.carriage import Carriage
+
+# The groups that are read for the domains of their recipients.
+_LOOKED_AT = 1000
 
 
 class Destination:
@@ -46,6 +50,7 @@ class Destination:
         #: As in the plans of its mail.
         self.carriage = carriage
         self.smarthost = smarthost
+        self._clock = context.clock
         self._wall_clock = context.wall_clock
         # Gives connections to the groups that wait.
         self._schedule = CoalescedCalls(self._schedule_once)
@@ -120,6 +125,36 @@ class Destination:
     def failures(self) -> int:
         """The failures that this process saw since a connection was last opened."""
         return self._feedback.failures
+
+    @property
+    def throttled_because(self) -> str:
+        """The host and the reply that told of a limit; "" without a limit, or if another worker has got it."""
+        reply = self._pacer.reply
+        return "" if reply is None or not self.throttled else ": ".join(filter(None, (reply.host, reply.text)))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of its hosts in the order to try them."""
+        return tuple(dict.fromkeys(route.host for route in self._pool.plan.routes))
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """The labels of hosts that failed or throttled a short while ago."""
+        return tuple(sorted(self._pool.host_limits.passed_over(self._clock.seconds())))
+
+    @property
+    def learned(self) -> tuple[int | None, int | None]:
+        """The recipients of a transaction and the messages of a connection that its hosts take at most, if limited."""
+        return self._pool.host_limits.learned(self._clock.seconds())
+
+    def waiting_domains(self, most: int) -> tuple[str, ...]:
+        """Return domains of the recipients that wait for a connection, each once, `most` of them at most.
+
+        Of many groups some have no say, so that the time is bounded.
+        """
+        waiting = islice(chain(self._sender.walks.waiting, self._sender.groups.waiting), _LOOKED_AT)
+        recipients = (pending.recipient for each in waiting for pending in each.group.recipients)
+        return tuple(islice(dict.fromkeys(recipient.address.domain for recipient in recipients), most))
 
     @property
     def long_wait(self) -> bool:

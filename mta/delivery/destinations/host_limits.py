@@ -62,6 +62,11 @@ class HostLimits:
         if carried and self._closed_after[1] >= EQUAL_CLOSES:
             self.messages_refused(carried, now)
 
+    def learned(self, now: float) -> tuple[int | None, int | None]:
+        """Return the recipients of a transaction and the messages of a connection, each None if no host limits them."""
+        recipients, messages = self.recipients_now(now), self.messages_now(now)
+        return recipients if recipients < UNLIMITED else None, messages if messages < self._most_messages else None
+
     def passed_over(self, now: float) -> frozenset[str]:
         """Return the labels of the routes that failed or throttled a short while ago."""
         if not self._passed_over:

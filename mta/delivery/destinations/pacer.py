@@ -44,7 +44,8 @@ class Pacer:
         self._spread = 0.0
         #: Whether the log says that the destination throttles.
         self.told = False
-        self._reply: TryLater | None = None
+        #: The last reply that told of a limit.
+        self.reply: TryLater | None = None
 
     @property
     def holding(self) -> bool:
@@ -54,7 +55,7 @@ class Pacer:
     @property
     def reason(self) -> TryLater:
         """The outcome of a message that could not be tried in time because of the pace."""
-        last = self._reply or TryLater("the destination throttles", status="4.7.0")
+        last = self.reply or TryLater("the destination throttles", status="4.7.0")
         return TryLater(f"waits for the pace of {self._name}, which said: {last.text}", last.host, last.status)
 
     def may_start(self) -> bool:
@@ -76,7 +77,7 @@ class Pacer:
     def refused(self, refusal: LimitRefusal, reply: TryLater) -> None:
         """Take a refusal because of a limit."""
         now = self._wall_clock()
-        self._reply = reply
+        self.reply = reply
         self._window.refused(now, refusal)
         if not self.told:
             self.told = True
