@@ -231,6 +231,10 @@ the order of its message. `https` is verified; `http` goes only to loopback or p
     "EVENTS_SECRET": """\
 The header `Smtprelay-Signature` has a time, and the HMAC-SHA-256 of time and body. `EVENTS_URL` without this setting is
 an error.""",
+    "POSTMASTER": """\
+A copy is made of each message with the null sender that fails (Postfix: `notify_classes = 2bounce`; Exim freezes such a
+message and tells `freeze_tell`). A copy that fails is not copied again. Without this setting only the log has a line,
+`unreported`.""",
     "HISTORY_DAYS": """\
 `smtprelay queue list --all` shows it. Addresses, times and replies are kept, contents are not. `0` disables it. When
 the disk is almost full, the oldest entries are deleted earlier.""",

@@ -35,6 +35,7 @@ from mta.oauth.grants import Grant
 from mta.retry_schedule import RetrySchedule
 from mta.routing.route import Smarthost
 from mta.rules.book import RuleBook
+from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
 
 _LOCALHOST = "localhost"
@@ -130,6 +131,8 @@ class Settings:
     admin: AdminSettings | None
     #: None if no events are sent.
     events: EventsTarget | None
+    #: Gets copies of reports that could not be delivered; None if they are only logged.
+    postmaster: Address | None
     history_days: float
     #: Whether the queue keeps the subjects of messages.
     log_subject: bool
@@ -247,6 +250,7 @@ def _for_operators(reader: SettingsReader) -> dict[str, Any]:
         "metrics_listen": reader.get(table.METRICS_LISTEN),
         "admin": read_admin(reader),
         "events": read_events(reader),
+        "postmaster": reader.get(table.POSTMASTER),
         "history_days": reader.get(table.HISTORY_DAYS),
         "log_subject": reader.get(table.LOG_SUBJECT),
     }

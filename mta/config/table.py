@@ -341,6 +341,14 @@ EVENTS_SECRET = Setting(
     "a-long-random-text",
     secret=True,
 )
+POSTMASTER = Setting(
+    "POSTMASTER",
+    value_types.MAIL_ADDRESS,
+    "",
+    "The address that gets a copy of each report that could not be delivered.",
+    "postmaster@example.org",
+    default_meaning="none: such reports are only logged",
+)
 VERBOSE = Setting("VERBOSE", value_types.TRUE, "", "Log every setting at start: `true`.", "true", default_meaning="no")
 USE_SPLIT_CONFIG = Setting(
     "USE_SPLIT_CONFIG",

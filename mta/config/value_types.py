@@ -15,7 +15,7 @@ from mta.config.trust import read_trust
 from mta.delivery.local.rule import LocalKind, LocalRule
 from mta.inbound.networks import TrustList
 from mta.routing.hostpatterns import check_pattern
-from mta.smtp.address import bracketed, is_ip, parse_domain
+from mta.smtp.address import Address, bracketed, is_ip, parse_address, parse_domain
 
 T = TypeVar("T")
 
@@ -49,6 +49,14 @@ def optional(value_type: ValueType[T]) -> ValueType[T | None]:
         return "" if value is None else value_type.show(value)
 
     return ValueType(read, show)
+
+
+def read_mail_address(text: str) -> Address:
+    """Return an address with a domain. Raises ValueError."""
+    address = parse_address(text)
+    if not address.domain:
+        raise ValueError("it has no domain: write postmaster@example.org")
+    return address
 
 
 def choice(values: Mapping[str, T]) -> ValueType[T]:
@@ -292,6 +300,7 @@ CANON = ValueType(read_canon, "/".join)
 LOCAL_RULE = ValueType(read_local_rule)
 IPV4 = ValueType(read_ipv4)
 IPV6 = ValueType(read_ipv6)
+MAIL_ADDRESS = optional(ValueType(read_mail_address, str))
 MAIL_NAME = optional(ValueType(read_mail_name))
 IDENTITY = optional(ValueType(read_identity))
 DEVICE = ValueType(read_device)

@@ -255,7 +255,8 @@ def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: 
 
 def _settler(context: RelayContext, queue: SqliteQueue, delivery_context: DeliveryContext) -> Settler:
     retry = RetryPolicy(RetryTerms(context.settings.retry_schedule), context.rules)
-    reporter = DsnReporter(context.settings.mailname, context.ids, retry)
+    settings = context.settings
+    reporter = DsnReporter(settings.mailname, context.ids, retry, postmaster=settings.postmaster)
     return Settler(queue, reporter, retry, delivery_context)
 
 

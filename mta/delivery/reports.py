@@ -12,6 +12,7 @@ from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, Description, NewMail, Verdict
 from mta.retry_schedule import RetryTerms
+from mta.smtp.address import Address
 
 _EVENTS: dict[type, Notify | None] = {
     Failed: Notify.FAILURE,
@@ -19,6 +20,8 @@ _EVENTS: dict[type, Notify | None] = {
     TryLater: Notify.DELAY,
     Discarded: None,
 }
+#: The kind of a copy for the postmaster, for the log.
+POSTMASTER = "postmaster"
 _KINDS = {Notify.FAILURE: "failure", Notify.DELAY: "delay", Notify.SUCCESS: "success"}
 
 
@@ -31,7 +34,11 @@ class DsnReporter:
         ids: IdSource,
         retry: RetryPolicy,
         token: Callable[[], str] = lambda: secrets.token_hex(12),
+        *,
+        postmaster: Address | None = None,
     ) -> None:
+        """`postmaster` gets a copy of each message with the null sender that fails."""
+        self._postmaster = postmaster
         self._name = name
         self._ids = ids
         self._retry = retry
@@ -40,10 +47,11 @@ class DsnReporter:
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         """Return the reports due after these verdicts: one for all failures, one for all successes, one of delay.
 
-        The report of delay comes once. It names all recipients that wait, except those whose terms have none.
+        The report of delay comes once. It names all recipients that wait, except those whose terms have none. A message
+        with the null sender brings at most a copy for the postmaster.
         """
         if claim.envelope.sender is None:
-            return NO_REPORTS
+            return NO_REPORTS if self._postmaster is None else self._copy(claim, verdicts, self._postmaster, now)
         told: dict[Notify, list[dsn.ReportedRecipient]] = {}
         for verdict in verdicts:
             event = _EVENTS[type(verdict.outcome)]
@@ -77,8 +85,27 @@ class DsnReporter:
         assert isinstance(waiting.outcome, TryLater), "the recipient is tried again"
         return self._retry.terms(claim, waiting.recipient, waiting.outcome)
 
+    def _copy(self, claim: Claim, verdicts: Sequence[Verdict], postmaster: Address, now: float) -> Reports:
+        """Return the copy for the postmaster; none of a copy, and none of mail that the postmaster did not get."""
+        recipients = claim.envelope.recipients
+        failed = [
+            dsn.ReportedRecipient(recipients[verdict.index], verdict.outcome)
+            for verdict in verdicts
+            if isinstance(verdict.outcome, Failed) and recipients[verdict.index].address != postmaster
+        ]
+        if not failed or dsn.is_copy(claim.body):
+            return NO_REPORTS
+        mail = self._mail(Notify.FAILURE, claim, failed, now, postmaster=postmaster)
+        return NO_REPORTS if mail is None else Reports([mail], [POSTMASTER])
+
     def _mail(
-        self, event: Notify, claim: Claim, results: Sequence[dsn.ReportedRecipient], now: float
+        self,
+        event: Notify,
+        claim: Claim,
+        results: Sequence[dsn.ReportedRecipient],
+        now: float,
+        *,
+        postmaster: Address | None = None,
     ) -> NewMail | None:
         id = self._ids.new(now)
         original = dsn.OriginalMessage(claim.id, claim.envelope, claim.body, claim.created)
@@ -86,7 +113,7 @@ class DsnReporter:
         # The time at which the first of these recipients is given up.
         ends = (self._terms(claim, each).schedule.ends(claim.created) for each in results)
         retry_until = min(ends) if event is Notify.DELAY else None
-        report = dsn.make_report(event, original, results, identity, retry_until)
+        report = dsn.make_report(event, original, results, identity, retry_until, postmaster=postmaster)
         if report is None:
             return None
         envelope, message = report

@@ -34,10 +34,10 @@ _MOST_ADVICE = 100
 
 
 class Reporter(Protocol):
-    """Writes the reports that a sender must get."""
+    """Writes the reports that a sender must get, and copies for the postmaster."""
 
     def reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
-        """Return the reports due after these verdicts, NO_REPORTS for a null sender. Raise OSError for a lost body."""
+        """Return the reports due after these verdicts. Raise OSError for a lost body."""
 
 
 class Settler:
@@ -138,10 +138,8 @@ class Settler:
             return NO_REPORTS
 
     def _log_reports(self, claim: Claim, reports: Reports) -> None:
-        sender = claim.envelope.sender
         for mail, kind in zip(reports.mails, reports.kinds, strict=True):
-            assert sender is not None, "a null sender gets no report"
-            self._event_log.reported(claim.id, mail.id, kind, sender)
+            self._event_log.reported(claim.id, mail.id, kind, mail.envelope.recipients[0].address)
 
     def _log(self, in_time: bool, job: Job, tried: Iterable[Pending], verdicts: Iterable[Verdict], now: float) -> None:
         """Log the verdicts on the recipients that were tried, which are on disk now, or that the lease was lost."""

@@ -27,6 +27,7 @@ from mta.message.report_text import (
 from mta.smtp.address import Address
 
 __all__ = [
+    "COPY",
     "MAX_QUOTED_CHARACTERS",
     "MAX_RETURNED_HEADER",
     "MAX_WHOLE_BY_DEFAULT",
@@ -34,6 +35,7 @@ __all__ = [
     "OriginalMessage",
     "ReportIdentity",
     "ReportedRecipient",
+    "is_copy",
     "make_report",
 ]
 
@@ -47,6 +49,8 @@ MAX_RETURNED_HEADER = 100 * 1024
 #: of a usual reply. A thousand long replies would make a report of 17 MB, which takes 4 s (measured).
 MAX_QUOTED_CHARACTERS = 128 * 1024
 MIN_QUOTED_CHARACTERS = 256
+#: The header field of a copy for the postmaster; its value is the id of the message.
+COPY = "X-Smtprelay-Postmaster-Copy"
 # The longest line of RFC 5321 section 4.5.3.1.6, without its CRLF.
 _MAX_LINE = 998
 
@@ -70,6 +74,8 @@ def make_report(
     results: Sequence[ReportedRecipient],
     identity: ReportIdentity,
     retry_until: float | None = None,
+    *,
+    postmaster: Address | None = None,
 ) -> tuple[Envelope, bytes] | None:
     """Return the envelope and the content of a report of FAILURE, DELAY or SUCCESS, or None if none must be sent.
 
@@ -77,11 +83,24 @@ def make_report(
     the event, a success that the next host reports (RFC 3461 section 5.2.1), and the delay of a message from a program
     or a list (RFC 3834 section 2). `retry_until` is the time at which delivery will be given up, for DELAY. If the
     message cannot be read, the report does not return any part of it.
+
+    With a `postmaster` the report of FAILURE is a copy for that address about a message with the null sender, whatever
+    NOTIFY says; its header has the field COPY, by which `is_copy` knows it.
     """
     try:
-        return _report(event, original, results, identity, retry_until)
+        return _report(event, original, results, identity, retry_until, postmaster=postmaster)
     except OSError:
-        return _report(event, replace(original, body=_UNREADABLE), results, identity, retry_until)
+        return _report(
+            event, replace(original, body=_UNREADABLE), results, identity, retry_until, postmaster=postmaster
+        )
+
+
+def is_copy(body: Body) -> bool:
+    """Return whether a message is a copy for the postmaster or returns one, so that none is made of it. Raises OSError.
+
+    A host that answers a message with the null sender would otherwise make a loop of copies.
+    """
+    return f"\n{COPY}:".lower().encode() in head(body, MAX_RETURNED_HEADER).lower()
 
 
 def _report(
@@ -90,15 +109,18 @@ def _report(
     results: Sequence[ReportedRecipient],
     identity: ReportIdentity,
     retry_until: float | None,
+    *,
+    postmaster: Address | None,
 ) -> tuple[Envelope, bytes] | None:
-    sender = original.envelope.sender
-    reported = _shortened_replies([result for result in results if _is_told(event, result)])
+    sender = original.envelope.sender or postmaster
+    copied = postmaster is not None
+    reported = _shortened_replies([result for result in results if copied or _is_told(event, result)])
     if sender is None or not reported:
         return None
     header = _header(original.body)
     if event is Notify.DELAY and scan(header).automatic:
         return None
-    report = Report(event, original, reported, identity, retry_until)
+    report = Report(event, original, reported, identity, retry_until, copied)
     message = _assemble(_header_fields(report, sender, header), _parts(report, header), f"=_{identity.token}")
     return _envelope(report, sender, message), message
 
@@ -145,6 +167,7 @@ def _header_fields(report: Report, sender: Address, header: bytes) -> list[str]:
         f"Date: {mail_date(report.identity.now)}",
         f"Message-ID: <{report.identity.id}@{report.identity.name}>",
         "Auto-Submitted: auto-replied",
+        *([f"{COPY}: {report.original.id}"] if report.is_copy else ()),
     ]
     ids = [value.decode() for value in values(header, "Message-ID") if _MESSAGE_ID.fullmatch(value)]
     if ids:
@@ -287,4 +310,4 @@ def _is_international(report: Report, header: bytes) -> bool:
 
 
 def _return_path(report: Report) -> bytes:
-    return f"Return-Path: <{report.original.envelope.sender}>\r\n".encode()
+    return f"Return-Path: <{report.original.envelope.sender or ''}>\r\n".encode()

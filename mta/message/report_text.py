@@ -81,6 +81,8 @@ class Report:
     identity: ReportIdentity
     #: The time at which delivery will be given up.
     retry_until: float | None
+    #: Whether it goes to the postmaster, because the message has the null sender.
+    is_copy: bool = False
 
 
 def one_line(text: str, *, utf8: bool = True) -> str:
@@ -125,7 +127,9 @@ def is_reply(outcome: Outcome) -> bool:
 
 
 def subject(report: Report) -> str:
-    """Return the Subject of a report; that of failures is Exim's, which many mail filters recognize."""
+    """Return the Subject of a report; those of failures are Exim's and Postfix's, which many mail filters recognize."""
+    if report.is_copy:
+        return "Postmaster Copy: Undelivered Mail"
     if report.event is Notify.FAILURE:
         return "Mail delivery failed: returning message to sender"
     if report.event is Notify.DELAY:
@@ -138,27 +142,38 @@ def human_readable_text(report: Report, *, whole: bool) -> str:
     lines = [f"This report was written by the mail relay {report.identity.name}.", "", *_introduction(report), ""]
     for result in report.results:
         lines += [*_recipient_lines(report.event, result), ""]
-    lines += [
-        f"The relay accepted your message on {mail_date(report.original.created)}",
-        f"under the id {report.original.id}. Give this id to postmaster@{report.identity.name}",
-        "when you ask for help.",
-        "",
-        _closing_line(report, whole=whole),
-    ]
+    lines += [*_origin_lines(report), "", _closing_line(report, whole=whole)]
     return "".join(f"{line}\r\n" for line in lines)
 
 
+def _origin_lines(report: Report) -> list[str]:
+    id, when = report.original.id, mail_date(report.original.created)
+    if report.is_copy:
+        return [f"The relay accepted the message on {when}", f"under the id {id}. For more: smtprelay explain {id}"]
+    return [
+        f"The relay accepted your message on {when}",
+        f"under the id {id}. Give this id to postmaster@{report.identity.name}",
+        "when you ask for help.",
+    ]
+
+
 def _closing_line(report: Report, *, whole: bool) -> str:
+    owner = "The" if report.is_copy else "Your"
     if whole:
-        return "Your message follows."
+        return f"{owner} message follows."
     if not report.original.body.size:
         return "The message itself cannot be read any more and is not returned."
-    return "The header of your message follows."
+    return f"The header of {owner.lower()} message follows."
 
 
 def _introduction(report: Report) -> list[str]:
     count = len(report.results)
     whom = "this recipient" if count == 1 else f"these {count} recipients"
+    if report.is_copy:
+        return [
+            f"A report, or another message with the null sender, could not be delivered to {whom}.",
+            "No sender is told, so this copy goes to the address in POSTMASTER.",
+        ]
     if report.event is Notify.FAILURE:
         return [f"Your message could not be delivered to {whom}.", "It will not be tried again."]
     if report.event is Notify.DELAY:

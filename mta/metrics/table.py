@@ -37,7 +37,7 @@ _COUNTERS = (
         ("delivered", "discarded", "failed"),
     ),
     Metric("throttles", Kind.COUNTER, "Times at which a destination asked for a slower pace or fewer connections."),
-    Metric("reports", Kind.COUNTER, "Reports to senders that were queued.", ("kind",)),
+    Metric("reports", Kind.COUNTER, "Reports to senders, and copies for the postmaster, that were queued.", ("kind",)),
     Metric("unreported", Kind.COUNTER, "Failures that no sender was told of."),
     Metric("logins", Kind.COUNTER, "Logins of clients.", ("result", "mechanism")),
     Metric(

@@ -82,6 +82,7 @@ def test_a_relay_works_without_settings() -> None:
         metrics_listen=None,
         admin=None,
         events=None,
+        postmaster=None,
         private_destinations=False,
         verbose=False,
         notices=(),

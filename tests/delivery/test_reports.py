@@ -1,14 +1,16 @@
 """The reports that a settlement owes the sender."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.mail import claim
 from mta.delivery.reports import DsnReporter
 from mta.delivery.retry_policy import RetryPolicy
+from mta.message.body import MemoryBody
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, Discarded, Failed, Outcome, TryLater
 from mta.queue.ids import IdSource
-from mta.queue.interface import Verdict
+from mta.queue.interface import Claim, Verdict
 from mta.retry_schedule import WARN_AFTER, RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.rules.book import CurrentRules, RuleBook
 from mta.rules.retries import Retries, RetryRule
@@ -110,3 +112,66 @@ def test_a_discarded_recipient_is_in_no_report() -> None:
 def test_a_sender_that_wants_no_report_gets_none() -> None:
     silent = claim(Recipient(parse_address("bob@b.test"), Notify.NEVER))
     assert not REPORTER.reports(silent, [Verdict(0, NO)], silent.created).mails
+
+
+def reporter_to(postmaster: str | None) -> DsnReporter:
+    to = None if postmaster is None else parse_address(postmaster)
+    return DsnReporter("relay.test", IdSource(tag=1), RETRY, lambda: "token", postmaster=to)
+
+
+def failed_report(*recipients: str, body: bytes = b"Subject: x\r\n\r\ntext\r\n", sender: str | None = None) -> Claim:
+    """Return a claim of a message with the null sender, whose recipients ask for no report."""
+    mail = claim(*recipients, sender=sender)
+    never = tuple(Recipient(each.address, Notify.NEVER) for each in mail.envelope.recipients)
+    return replace(mail, body=MemoryBody(body), envelope=replace(mail.envelope, recipients=never))
+
+
+def test_a_report_that_fails_is_copied_to_the_postmaster() -> None:
+    mail = failed_report("alice@a.test", "bob@b.test")
+    reports = reporter_to("root@relay.test").reports(mail, [Verdict(0, NO), Verdict(1, YES)], mail.created + 1)
+    assert reports.kinds == ["postmaster"]
+    (copy,) = reports.mails
+    assert copy.envelope.sender is None
+    assert [str(each.address) for each in copy.envelope.recipients] == ["root@relay.test"]
+    assert copy.description.report_of == mail.id
+    data = b"".join(copy.body.chunks())
+    assert b"Subject: Postmaster Copy: Undelivered Mail\r\n" in data
+    assert b"Return-Path: <>\r\nSubject: x\r\n\r\ntext\r\n" in data
+    assert b"<alice@a.test>" in data
+    assert b"<bob@b.test>" not in data
+    assert f"smtprelay explain {mail.id}".encode() in data
+    assert b"Your" not in data
+
+
+def test_a_copy_that_fails_is_not_copied_even_if_another_host_passes_it_on_or_returns_it() -> None:
+    reporter = reporter_to("root@relay.test")
+    mail = failed_report("alice@a.test")
+    (copy,) = reporter.reports(mail, [Verdict(0, NO)], mail.created + 1).mails
+    data = b"".join(copy.body.chunks())
+    passed_on = failed_report("someone@else.test", body=b"Received: from a\r\n" + data)
+    assert reporter.reports(passed_on, [Verdict(0, NO)], mail.created + 2).mails == ()
+    returned = failed_report("mailer-daemon@relay.test", body=b"Subject: returned\r\n\r\nit said:\r\n\r\n" + data)
+    assert reporter.reports(returned, [Verdict(0, NO)], mail.created + 2).mails == ()
+
+
+def test_mail_that_the_postmaster_did_not_get_is_not_copied() -> None:
+    mail = failed_report("root@relay.test")
+    assert reporter_to("root@relay.test").reports(mail, [Verdict(0, NO)], mail.created + 1).mails == ()
+
+
+def test_only_failures_of_the_null_sender_are_copied() -> None:
+    reporter = reporter_to("root@relay.test")
+    mail = failed_report("alice@a.test")
+    for outcome in (YES, LATER, Discarded("a:1")):
+        assert reporter.reports(mail, [Verdict(0, outcome)], mail.created + 1).mails == ()
+    asked_for_none = failed_report("alice@a.test", sender="shop@a.test")
+    assert reporter.reports(asked_for_none, [Verdict(0, NO)], mail.created + 1).mails == ()
+
+
+def test_without_a_postmaster_the_body_is_not_even_read() -> None:
+    class Unread(MemoryBody):
+        def chunks(self) -> Iterator[bytes]:
+            raise AssertionError
+
+    mail = replace(failed_report("alice@a.test"), body=Unread(b""))
+    assert reporter_to(None).reports(mail, [Verdict(0, NO)], mail.created + 1).mails == ()
