@@ -447,6 +447,7 @@ MAY_IMPORT = {
         "mta.cli.state",
         "mta.config",
         "mta.daemon.control",
+        "mta.explain.destination.live",
         "mta.message",
         "mta.queue",
         "mta.smtp.address",

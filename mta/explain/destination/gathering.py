@@ -7,6 +7,7 @@ from itertools import groupby
 
 from mta.admin.state import RelayState
 from mta.explain.destination.facts import DestinationFacts, TlsFact, Ways
+from mta.explain.destination.live import host_name
 from mta.explain.destination.mx_hosts import MxHosts, find_mx_hosts
 from mta.explain.message.gathering import address_of, origin_of
 from mta.explain.parts import DecidingParts
@@ -44,7 +45,7 @@ async def gather(name: str, state: RelayState, present: PresentRelay | None, now
     shape = next((each for each in shapes if each.domain == domain), None)
     if "." not in domain and ":" not in domain and not (smarthost or shape):
         raise NoDestination(f"{name} is no id of a message, and the name of no domain, host or smarthost that is known")
-    by_host = [each for each in shapes if _host_name(each.host) == domain][:MAX_DOMAINS]
+    by_host = [each for each in shapes if host_name(each.host) == domain][:MAX_DOMAINS]
     is_host = bool(by_host) or smarthost is not None or any(domain in each.hosts for each in live)
     as_domain = recipient is not None and (shape is not None or not is_host)
     entries = await _entries(domain, state, as_domain=as_domain)
@@ -58,7 +59,7 @@ async def gather(name: str, state: RelayState, present: PresentRelay | None, now
         names.append(ways.destination)
     elif as_domain:
         # The hosts are not looked up, so those count that the domain's mail was tried at.
-        names += [_host_name(each.host) for entry in entries for each in entry.recipients if each.host]
+        names += [host_name(each.host) for entry in entries for each in entry.recipients if each.host]
     unknown = ways is not None and ways.mx is None and ways.route.kind is RouteKind.MX
     return DestinationFacts(
         domain,
@@ -162,8 +163,3 @@ def _tls(plan: Plan) -> Iterator[TlsFact]:
 
 def _place(smarthost: Smarthost | None) -> str:
     return "" if smarthost is None else smarthost.place
-
-
-def _host_name(label: str) -> str:
-    """Return the name in the label of a host, `mx.b.test[192.0.2.1]:25`."""
-    return label.partition("[")[0].lower()

@@ -1,12 +1,32 @@
 """A destination as the running relay has it, in words. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mta.admin.state import DestinationState
 from mta.message.dates import short_timestamp
+from mta.queue.interface import DomainShape
 
 _UNITS = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0))
 _DAY = 86400.0
+
+
+class LiveIndex:
+    """Finds the destinations by which mail for a domain goes, as far as the delivery tells without a look-up."""
+
+    def __init__(self, destinations: Iterable[DestinationState]) -> None:
+        self._by_name: dict[str, list[DestinationState]] = {}
+        for each in destinations:
+            for name in {*each.domains, *each.hosts, each.name}:
+                self._by_name.setdefault(name, []).append(each)
+
+    def of(self, shape: DomainShape) -> tuple[DestinationState, ...]:
+        """Return the destinations where mail for a domain waits in memory, or else those of the host that replied."""
+        return tuple(self._by_name.get(shape.domain) or self._by_name.get(host_name(shape.host)) or ())
+
+
+def host_name(label: str) -> str:
+    """Return the name in the label of a host, `mx.b.test[192.0.2.1]:25`."""
+    return label.partition("[")[0].lower()
 
 
 def live_lines(state: DestinationState) -> Iterator[tuple[str, str]]:
