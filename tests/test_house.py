@@ -97,6 +97,7 @@ MAY_IMPORT = {
         "mta.queue.ids",
         "mta.queue.interface",
         "mta.queue.search",
+        "mta.routing.choice",
         "mta.smtp.address",
     },
     "mta.admin.wire": {
@@ -531,7 +532,7 @@ MAY_IMPORT_EXACTLY = {
     "mta.queue.entries": {"mta.fast_value", "mta.queue.search.conditions"},
     "mta.queue.ids": {"mta.queue.interface"},
     "mta.routing.route": {"mta.message.outcome", "mta.routing.carriage", "mta.routing.choice"},
-    "mta.routing.choice": {"mta.routing.route"},
+    "mta.routing.choice": {"mta.routing.route", "mta.smtp.address"},
     "mta.routing.hostpatterns": set(),
     "mta.event_log.log": {
         "mta.smtp",

@@ -1,7 +1,7 @@
 """Carries out an operator's order on a queue, in transactions of a bounded size, so that mail is not held up."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,6 +11,7 @@ from mta.admin.state import Order, OrderResult, StateError
 from mta.queue.interface import Action, MakeReports, QueueError, QueueId, Summary
 from mta.queue.search.conditions import ANY, Conditions
 from mta.queue.search.matching import for_order
+from mta.routing.choice import read_way
 
 #: Messages of one transaction; a returned message has its report in memory.
 MESSAGES = 1000
@@ -28,7 +29,7 @@ class OrderedQueue(Protocol):
         """Return the counts of messages."""
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an action to messages, and return their ids."""
 
@@ -61,8 +62,7 @@ class Orders:
 
         If a part fails after others, the result has the failure.
         """
-        if order.to:
-            raise StateError("mail cannot be sent another way yet")
+        order = _checked(order)
         if order.ids is None and order.action not in _ON_ALL:
             raise StateError(f"{order.action.value} needs the ids of messages")
         progress = _Progress()
@@ -90,7 +90,19 @@ class Orders:
                 returned = reports.returned
                 progress.unreported += reports.unreported
             else:
-                changed = await queue.apply(order.action, part, now, recipient=order.recipient)
+                changed = await queue.apply(order.action, part, now, recipient=order.recipient, to=order.to)
             progress.ids += changed
             if changed:
                 done(order, changed, returned)
+
+
+def _checked(order: Order) -> Order:
+    """Return an order with its way in the form that the queue keeps; only a reroute has one. Raises StateError."""
+    if order.action is not Action.REROUTE:
+        if order.to:
+            raise StateError(f"{order.action.value} sends nothing another way: leave the way out, or use reroute")
+        return order
+    try:
+        return replace(order, to=read_way(order.to))
+    except ValueError as error:
+        raise StateError(str(error)) from None

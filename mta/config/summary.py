@@ -11,7 +11,7 @@ from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
 from mta.config.value_types import write_listen
 from mta.delivery.local.rule import LocalKind
-from mta.routing.choice import Discard, MxOf, RouteChoice, ViaSmarthost
+from mta.routing.choice import Discard, MxOf, Reroute, RouteChoice, ViaSmarthost
 from mta.routing.route import AnyCredentials, CertificateCredentials, Smarthost, TlsRule, TokenCredentials
 from mta.rules.book import RuleBook
 from mta.smtp.address import bracketed
@@ -116,6 +116,8 @@ def _choice(choice: RouteChoice) -> str:
             return f"hosts {_hosts(smarthost)}" if smarthost.lists_hosts else f"smarthost {smarthost.name}"
         case Discard():
             return "discard"
+        case Reroute():
+            return choice.where
     return f"fail {choice.status} {choice.text}"
 
 

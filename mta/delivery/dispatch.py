@@ -16,7 +16,7 @@ from mta.delivery.route_rules import RouteRules, Way
 from mta.delivery.task_group import TaskGroup
 from mta.message.outcome import Discarded, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
-from mta.routing.choice import Discard, Fail
+from mta.routing.choice import Discard, Fail, Reroute
 from mta.routing.route import Local, Plan, Router, Routing
 
 #: Seconds for which recipients wait for the look-ups of others, so that those who share a destination share a
@@ -52,7 +52,7 @@ class Dispatcher:
 
     def only_plan(self, job: Job) -> Plan | None:
         """Return the plan of a message with one recipient whose routing is known; None for any other message."""
-        if len(job.claim.pending) != 1:
+        if len(job.claim.pending) != 1 or job.claim.pending[0].way is not None:
             return None
         book = self._current_rules.book
         if book is not None and book.router is not None:
@@ -92,7 +92,11 @@ class Dispatcher:
         # By the identity of the rule, because its value is large.
         by_way: dict[tuple[str, int], tuple[Way, list[Pending]]] = {}
         waiting: list[Pending] = []
+        ordered: list[Pending] = []
         for pending in job.claim.pending:
+            if pending.way is not None:
+                ordered.append(pending)
+                continue
             way = self._rules.way(job.claim.envelope, pending.recipient.address)
             if way.open and not isinstance(self._router.cached(way.domain), Local):
                 waiting.append(pending)
@@ -100,7 +104,7 @@ class Dispatcher:
                 by_way.setdefault((way.domain, id(way.rule)), (way, []))[1].append(pending)
         if waiting:
             self._destinations.wait_for_host_name(self._group(job, waiting))
-        return list(by_way.values())
+        return [*by_way.values(), *_by_order(job, ordered)] if ordered else list(by_way.values())
 
     def close(self) -> None:
         """Cancel the look-ups; the recipients that wait for them stay in the queue."""
@@ -188,9 +192,25 @@ class Dispatcher:
 def _by_domain(job: Job) -> ByWay:
     """Return the recipients by their domains."""
     by_domain: dict[str, list[Pending]] = {}
+    ordered: list[Pending] = []
     for pending in job.claim.pending:
-        by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
-    return [(Way(domain), recipients) for domain, recipients in by_domain.items()]
+        if pending.way is None:
+            by_domain.setdefault(pending.recipient.address.domain, []).append(pending)
+        else:
+            ordered.append(pending)
+    ways = [(Way(domain), recipients) for domain, recipients in by_domain.items()]
+    return [*ways, *_by_order(job, ordered)] if ordered else ways
+
+
+def _by_order(job: Job, ordered: Sequence[Pending]) -> ByWay:
+    """Return the recipients that an operator wants sent another way, and note that this attempt is the one."""
+    by_way: dict[tuple[str, str], tuple[Way, list[Pending]]] = {}
+    for pending in ordered:
+        assert pending.way is not None, "these are the recipients with another way"
+        domain, order = pending.recipient.address.domain, Reroute(pending.way)
+        by_way.setdefault((domain, order.to), (Way(domain, order, order), []))[1].append(pending)
+    job.orders = {pending.index: pending.way for pending in ordered}
+    return list(by_way.values())
 
 
 def _discarded(job: Job, recipients: Sequence[Pending]) -> Discarded:

@@ -14,6 +14,7 @@ from mta.queue.interface import Claim, NewMail, Pending
 
 # A relay without rules need not have this in memory.
 if TYPE_CHECKING:
+    from mta.routing.choice import Reroute
     from mta.rules.conditions import Rule
 
 
@@ -46,6 +47,7 @@ class Job:
         "claim",
         "newly_done",
         "next_try",
+        "orders",
         "outgoing",
         "results",
         "route_rules",
@@ -70,8 +72,10 @@ class Job:
         self.cancelled = False
         #: When the recipients that were not tried are due again, wall-clock seconds; 0 means at once.
         self.next_try = 0.0
-        #: The rules that decided on the ways of recipients, by index; None if no rule did.
-        self.route_rules: dict[int, Rule] | None = None
+        #: The rules or orders that decided on the ways of recipients, by index; None if none did.
+        self.route_rules: dict[int, Rule | Reroute] | None = None
+        #: `Pending.way` of the recipients whose attempt went that way, by index; None without any.
+        self.orders: dict[int, str | None] | None = None
         #: The message as remote hosts get it; None for the body as it is.
         self.outgoing = SignedBody(signer) if signer else None
 
@@ -79,8 +83,8 @@ class Job:
         """Go on under a newer lease of the same message."""
         self.claim = claim
 
-    def note_rule(self, rule: "Rule", recipients: Sequence[Pending]) -> None:
-        """Note the rule that decided on the way of recipients."""
+    def note_rule(self, rule: "Rule | Reroute", recipients: Sequence[Pending]) -> None:
+        """Note the rule or the order that decided on the way of recipients."""
         if self.route_rules is None:
             self.route_rules = {}
         self.route_rules.update((pending.index, rule) for pending in recipients)

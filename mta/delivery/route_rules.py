@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mta.message.envelope import Envelope, Origin
 from mta.queue.interface import DueMessage
-from mta.routing.choice import RouteChoice
+from mta.routing.choice import Reroute, RouteChoice
 from mta.rules.book import CurrentRules
 from mta.rules.facts import Facts, HostAddresses, HostNotLookedUp, not_looked_up
 from mta.smtp.address import Address
@@ -24,7 +24,8 @@ class Way(NamedTuple):
 
     domain: str
     choice: RouteChoice | None = None
-    rule: "Rule | None" = None
+    #: The rule, or the order that has taken its place.
+    rule: "Rule | Reroute | None" = None
     #: Whether it depends on a host name that is not looked up yet, so that it is the way of local mail at most.
     open: bool = False
 

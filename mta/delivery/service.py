@@ -181,18 +181,24 @@ class DeliveryService(Service):
                 return f"the rate of {place}"
         return ""
 
-    def applied(self, action: Action, ids: Sequence[QueueId], by: str = "", *, recipient: str = "") -> None:
+    def applied(
+        self, action: Action, ids: Sequence[QueueId], by: str = "", *, recipient: str = "", to: str = ""
+    ) -> None:
         """Take note of an action that an operator, the user `by`, applied to messages in the queue.
 
         An action for one `recipient` gives the others back too, as far as they are not being sent, and they come again
-        without it.
+        without it. `to` is as in `Queue.apply`.
         """
-        self._event_log.amended(action, ids, by, recipient=recipient)
+        self._event_log.amended(action, ids, by, recipient=recipient, to=to)
         destinations = self._destinations.all()
         if action is Action.RETRY:
             for destination in destinations:
                 destination.unblock()
-        if action in {Action.REMOVE, Action.HOLD, Action.BOUNCE}:
+        if action is Action.REROUTE:
+            for destination in destinations:
+                if destination.smarthost is not None and destination.smarthost.name == to:
+                    destination.unblock()
+        if action not in {Action.RETRY, Action.RELEASE}:
             jobs = self._work.jobs
             for job in [jobs[id] for id in ids if id in jobs]:
                 job.cancelled = True

@@ -13,6 +13,7 @@ from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.interface import AttemptRecord, Claim, NewMail, Pending, Queue, Settlement, Verdict
 
 if TYPE_CHECKING:
+    from mta.routing.choice import Reroute
     from mta.rules.conditions import Rule
 
 
@@ -116,19 +117,20 @@ class Settler:
     def _verdict(self, job: Job, pending: Pending, now: float) -> Verdict:
         result = job.results[pending.index]
         outcome = result.outcome
+        way = None if job.orders is None else job.orders.get(pending.index)
         if not isinstance(outcome, TryLater):
             at_once = isinstance(outcome, Discarded) or (isinstance(outcome, Delivered) and not pending.attempts)
             attempt = None if at_once else _attempt(result, now)
-            return Verdict(pending.index, outcome, signed_by=result.signed_by, attempt=attempt)
+            return Verdict(pending.index, outcome, None, result.signed_by, attempt, way)
         attempt = _attempt(result, now)
         terms = self.retry.terms(job.claim, pending.recipient, outcome)
         due = terms.schedule.next_due(job.claim.created, pending.attempts + 1, now)
         if due is not None:
-            return Verdict(pending.index, outcome, max(due, result.not_before), result.signed_by, attempt)
+            return Verdict(pending.index, outcome, max(due, result.not_before), result.signed_by, attempt, way)
         hours = (now - job.claim.created) / 3600
         text = f"not delivered in {hours:.1f} hours, giving up; the last try said: {outcome.text}"
         failed = Failed(text, outcome.host, "5.4.7")
-        return Verdict(pending.index, failed, signed_by=result.signed_by, attempt=attempt)
+        return Verdict(pending.index, failed, None, result.signed_by, attempt, way)
 
     def _reports(self, claim: Claim, verdicts: Sequence[Verdict], now: float) -> Reports:
         try:
@@ -204,7 +206,7 @@ def _attempt(result: RecipientResult, now: float) -> AttemptRecord | None:
     )
 
 
-def _place(rule: "Rule | None") -> str | None:
+def _place(rule: "Rule | Reroute | None") -> str | None:
     return None if rule is None else str(rule.where)
 
 

@@ -293,14 +293,15 @@ class EventLog(Emitter):
         """The limits of a destination are lifted, because it has not refused a message for them for hours."""
         self._emit("destination-unthrottled", destination=destination)
 
-    def amended(self, change: Action, ids: Sequence[QueueId], by: str, *, recipient: str = "") -> None:
+    def amended(self, change: Action, ids: Sequence[QueueId], by: str, *, recipient: str = "", to: str = "") -> None:
         """An operator, the user `by` if known, changed messages in the queue; a line names fifty messages at most.
 
-        `recipient` is the only one that the change is for; "" is every recipient.
+        `recipient` is the only one that the change is for; "" is every recipient. `to` is the way of a reroute.
         """
         fields: dict[str, Field] = {
             "change": change.value,
             "recipient": f"<{recipient}>" if recipient else None,
+            "to": to or None,
             "by": by or None,
         }
         for start in range(0, len(ids), _IDS_A_LINE):

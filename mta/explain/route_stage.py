@@ -8,9 +8,10 @@ from mta.explain.values import RouteKind, RouteVerdict
 from mta.message.envelope import Envelope
 from mta.message.outcome import Failed, TryLater
 from mta.routing.carriage import carried
-from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
+from mta.routing.choice import Discard, Fail, MxOf, Reroute, RouteChoice, ViaSmarthost
 from mta.routing.hostpatterns import host_address
 from mta.routing.route import Local, Plan, Routing, Smarthost
+from mta.routing.rules import like_a_rule
 from mta.rules.explanation import RouteDecision, explain_route
 from mta.smtp.address import Address, bracketed, literal_ip
 
@@ -34,10 +35,27 @@ class _Way:
         return f"{self.words} ({self.setting})" if self.setting else self.words
 
 
-async def decide_route(address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:
-    """Return the route of mail for a recipient of an envelope in the queue."""
+async def decide_route(
+    address: Address, envelope: Envelope, relay: DecidingParts, *, ordered: str = ""
+) -> RouteVerdict:
+    """Return the route of mail for a recipient of an envelope in the queue.
+
+    `ordered` is the way that an operator wants for the next attempt (`mta.routing.choice`), or "".
+    """
     if relay.rules.is_local(address.domain):
         return _local(str(address), address.domain, relay)
+    usual = await _usual(address, envelope, relay)
+    return await _by_order(Reroute(ordered), address, usual, relay) if ordered else usual
+
+
+async def _by_order(order: Reroute, address: Address, usual: RouteVerdict, relay: DecidingParts) -> RouteVerdict:
+    choice = like_a_rule(order, relay.rules)
+    found = replace(usual, words="nowhere") if choice is None else await _route(address, choice, relay)
+    words = f"{found.words} (the next attempt alone, by the order {order.where}); then again {usual.words}"
+    return replace(found, words=words, passed_over=())
+
+
+async def _usual(address: Address, envelope: Envelope, relay: DecidingParts) -> RouteVerdict:
     way = relay.route_rules.way(envelope, address)
     if way.open:
         words = "waits until a host name in the rules is looked up"

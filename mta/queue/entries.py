@@ -29,6 +29,7 @@ class Action(enum.Enum):
     HOLD = "hold"
     RELEASE = "release"
     BOUNCE = "bounce"
+    REROUTE = "reroute"
 
 
 #: The attempts for one recipient that are kept: the first and the last ones.
@@ -72,6 +73,8 @@ class RecipientState:
     signed_by: str = ""
     #: The attempts that are kept, oldest first; empty unless the query asks for details.
     attempts_made: tuple[AttemptRecord, ...] = ()
+    #: The way of the next attempt, if an operator wants another than the usual one: `mx`, `smarthost` or `host:port`.
+    way: str = ""
 
 
 @dataclass(frozen=True, slots=True)

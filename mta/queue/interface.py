@@ -86,6 +86,8 @@ class Pending:
     recipient: Recipient
     #: Attempts already made.
     attempts: int = 0
+    #: The way of this attempt alone, if an operator wants another than the usual one: `mx`, `smarthost`, `host:port`.
+    way: str | None = None
 
 
 @fast_value(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Verdict:
     signed_by: str = ""
     #: The attempt, for the history; None for one that delivered at once, which needs no record of its own.
     attempt: AttemptRecord | None = None
+    #: `Pending.way` if the attempt went that way: the next one goes the usual way, unless another was ordered since.
+    way: str | None = None
 
     @property
     def status(self) -> Status:
@@ -281,7 +285,7 @@ class Queue(Protocol):
         If messages are due, at least one is claimed; `limit` may not be reached, to bound the memory of their bodies.
         A message for which `deferral_filter` gives a time is not claimed but becomes due then, which costs a fraction
         of a claim; the list may then be empty although messages are due. The filter is not asked about a message whose
-        lease ran out.
+        lease ran out, or of which a recipient is to go another way.
         """
 
     def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
@@ -317,14 +321,15 @@ class Queue(Protocol):
         """Return when the next unheld message is due (a leased one: when its lease ends), or None if there is none."""
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an operator's action to these waiting messages, or to all if `ids` is None; return their ids.
 
         The id of a waiting message is returned even if the action changes nothing. RETRY releases a message and makes
         it due now; a running attempt goes on. REMOVE makes the waiting recipients final as REMOVED and ends a running
         lease. HOLD and RELEASE set and clear the hold. Applied to all, RETRY skips held messages and RELEASE takes
-        only these.
+        only these. REROUTE has the next attempt for the waiting recipients go the way `to`, a text of
+        `mta.routing.choice`, and makes the message due now. A held message stays held, and a running attempt goes on.
 
         With `recipient`, an address in any case, the action is for the messages in which it waits. REMOVE then leaves
         the other recipients as they are, and a lease goes on as long as one of them waits: later results for a removed

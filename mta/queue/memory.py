@@ -80,7 +80,8 @@ class _Store:
         claims: list[Claim] = []
         for *_, number in ready:
             message = self._messages[number]
-            until = None if deferral_filter is None or message.leased else message.deferred_until(deferral_filter)
+            asked = deferral_filter is not None and not (message.leased or message.goes_another_way)
+            until = message.deferred_until(deferral_filter) if asked and deferral_filter is not None else None
             if until is not None:
                 message.due = until
             elif len(claims) < limit:
@@ -138,7 +139,9 @@ class _Store:
         waiting = (one.due for one in self._messages.values() if one.due is not None and not one.held)
         return min(waiting, default=None)
 
-    def apply(self, action: Action, ids: Sequence[QueueId] | None, now: float, recipient: str) -> list[QueueId]:
+    def apply(
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, recipient: str, to: str
+    ) -> list[QueueId]:
         named = [
             message
             for _, message in sorted(self._messages.items())
@@ -149,7 +152,7 @@ class _Store:
             for message in named:
                 message.require_alone(recipient)
         for message in named:
-            ACTIONS[action](message, now, recipient)
+            ACTIONS[action](message, now, recipient, to)
         return [message.mail.id for message in named]
 
     def find(self, query: Query) -> list[Entry]:
@@ -331,10 +334,10 @@ class MemoryQueue:
         return self._do(self._store.next_due)
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an operator's action."""
-        return self._do(lambda: self._store.apply(action, ids, now, recipient))
+        return self._do(lambda: self._store.apply(action, ids, now, recipient, to))
 
     def bounce(
         self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""

@@ -1,6 +1,6 @@
 """The messages and recipients of the queue in memory, and the changes to them: the twin of the tables on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mta.message.body import MemoryBody
@@ -52,6 +52,8 @@ class MemoryRecipient:
         self.reply, self.host = verdict.outcome.text, verdict.outcome.host
         self.finished = now if self.due is None else None
         self.signed_by = verdict.signed_by
+        if verdict.way is not None and self.pending.way == verdict.way:
+            self.pending = replace(self.pending, way=None)
         if verdict.attempt is not None:
             self.made.append(verdict.attempt)
             if len(self.made) > FIRST_ATTEMPTS + LAST_ATTEMPTS:
@@ -115,6 +117,11 @@ class MemoryMessage:
         wanted = plain(recipient)
         return [one for one in waiting if not wanted or plain(str(one.pending.recipient.address)) == wanted]
 
+    @property
+    def goes_another_way(self) -> bool:
+        """Whether the next attempt for a recipient that waits is to go another way."""
+        return any(one.pending.way is not None for one in self.waiting())
+
     def require_alone(self, recipient: str) -> None:
         """Raise QueueError if other recipients than this one wait."""
         if len(self.waiting()) != len(self.waiting(recipient)):
@@ -141,6 +148,11 @@ class MemoryMessage:
         """Finish the message if no recipient waits."""
         if not self.waiting():
             self.finish(now)
+
+    def try_now(self, now: float) -> None:
+        """Make the message due now, unless an attempt is running."""
+        if not self.leased and self.due is not None:
+            self.due = min(self.due, now)
 
     def finish(self, now: float) -> None:
         """Move the message from the queue to the history, without its body."""
@@ -189,6 +201,7 @@ class MemoryMessage:
             one.finished,
             one.signed_by,
             tuple(one.made) if details else (),
+            one.pending.way or "" if one.status is Status.WAITING else "",
         )
 
 
@@ -210,25 +223,36 @@ def domain_shape(domain: str, waiting: Sequence[tuple[MemoryMessage, MemoryRecip
     )
 
 
-def _retry(message: MemoryMessage, now: float, recipient: str) -> None:  # noqa: ARG001 (all actions are called alike)
+def _retry(message: MemoryMessage, now: float, *_: str) -> None:
     message.held = False
-    if not message.leased and message.due is not None:
-        message.due = min(message.due, now)
+    message.try_now(now)
 
 
-def _remove(message: MemoryMessage, now: float, recipient: str) -> None:
+def _remove(message: MemoryMessage, now: float, recipient: str, _to: str) -> None:
     for one in message.waiting(recipient):
         one.status, one.due, one.finished = Status.REMOVED, None, now
     message.finish_if_over(now)
 
 
-def _hold(message: MemoryMessage, now: float, recipient: str) -> None:  # noqa: ARG001 (as above)
+def _hold(message: MemoryMessage, now: float, *_: str) -> None:
     if not message.held:
         message.held, message.held_since = True, now
 
 
-def _release(message: MemoryMessage, now: float, recipient: str) -> None:  # noqa: ARG001 (as above)
+def _release(message: MemoryMessage, _now: float, *_: str) -> None:
     message.held = False
 
 
-ACTIONS = {Action.RETRY: _retry, Action.REMOVE: _remove, Action.HOLD: _hold, Action.RELEASE: _release}
+def _reroute(message: MemoryMessage, now: float, recipient: str, to: str) -> None:
+    for one in message.waiting(recipient):
+        one.pending = replace(one.pending, way=to)
+    message.try_now(now)
+
+
+ACTIONS: dict[Action, Callable[[MemoryMessage, float, str, str], None]] = {
+    Action.RETRY: _retry,
+    Action.REMOVE: _remove,
+    Action.HOLD: _hold,
+    Action.RELEASE: _release,
+    Action.REROUTE: _reroute,
+}

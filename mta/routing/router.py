@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from mta.dns.answers import Resolver
 from mta.dns.cache import SingleFlight, TtlCache
 from mta.message.outcome import ErrorKind, Failed, TryLater
-from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
+from mta.routing.choice import Discard, Fail, MxOf, Reroute, RouteChoice, ViaSmarthost
 from mta.routing.direct import DirectRouting
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Local, Plan, Routing, Smarthost, memory_size
-from mta.routing.rules import Decision, RouterRules
+from mta.routing.rules import Decision, RouterRules, ordered_way
 from mta.routing.smarthost import SmarthostRouting
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class MailRouter:
             return self._plans.get(self._shared_key or domain)
         if isinstance(choice, Discard | Fail):
             return choice
-        return _of_choice(self._plans.get(self._key(domain, self._way(domain, choice))), choice)
+        way = self._way(domain, choice)
+        return way if isinstance(way, TryLater) else _of_choice(self._plans.get(self._key(domain, way)), choice)
 
     async def resolve(self, domain: str, choice: RouteChoice | None = None) -> Routing:
         """Return the routing, with DNS look-ups if needed; equal hosts are in a new random order."""
@@ -87,16 +88,20 @@ class MailRouter:
         if isinstance(choice, Discard | Fail):
             return choice
         way = self._way(domain, choice)
+        if isinstance(way, TryLater):
+            return way
         key = self._key(domain, way)
         return _of_choice(await self._running.run(key, lambda: self._resolve(domain, way, key)), choice)
 
-    def _way(self, domain: str, choice: RouteChoice | None) -> _Way:
+    def _way(self, domain: str, choice: RouteChoice | None) -> _Way | TryLater:
         """Return where mail for a domain goes by a choice, or without one."""
         match choice:
             case MxOf(other):
                 return other or domain
             case ViaSmarthost(smarthost):
                 return smarthost
+            case Reroute():
+                return ordered_way(choice, domain, self._rules)
         return self._rules.smarthost or domain
 
     def _key(self, domain: str, way: _Way) -> _Key:

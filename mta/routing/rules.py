@@ -1,10 +1,15 @@
-"""The settings of routing as values."""
+"""The settings of routing as values, and the way that an order to reroute means by them.
+
+A host that an order names never gets a login: that belongs to a smarthost of the settings or of the rules.
+"""
 
 from dataclasses import dataclass, field
 
+from mta.message.outcome import TryLater
+from mta.routing.choice import BY_MX, BY_SMARTHOST, MxOf, Reroute, ViaSmarthost, read_host
 from mta.routing.private_addresses import OwnSockets, is_private
 from mta.routing.route import Routing, Smarthost, TlsRule
-from mta.smtp.address import literal_ip
+from mta.smtp.address import bracketed, literal_ip
 from mta.smtp.domains import DomainList
 
 
@@ -51,3 +56,24 @@ class Decision:
 
     routing: Routing
     ttl: float
+
+
+def ordered_way(order: Reroute, domain: str, rules: RouterRules) -> str | Smarthost | TryLater:
+    """Return where an order sends mail for a domain: to the MX hosts of the domain, or to a smarthost."""
+    if order.to == BY_MX:
+        return domain
+    if order.to == BY_SMARTHOST:
+        return rules.smarthost or TryLater(f"{order.where}: there is no SMARTHOST_ADDRESS", status="4.3.5")
+    try:
+        host, port = read_host(order.to)
+    except ValueError as error:
+        return TryLater(f"{order.where}: {error}", status="4.3.5")
+    return Smarthost(((host, port),), rules.tls, name=f"{bracketed(host)}:{port}", place=f"the order {order.where}")
+
+
+def like_a_rule(order: Reroute, rules: RouterRules) -> MxOf | ViaSmarthost | None:
+    """Return the choice of a rule that would send mail the same way; None if there is no such way."""
+    way = ordered_way(order, "", rules)
+    if isinstance(way, Smarthost):
+        return ViaSmarthost(way)
+    return None if isinstance(way, TryLater) else MxOf()

@@ -43,10 +43,12 @@ WHERE m.id IN (SELECT value FROM json_each(?3)) AND m.held = 0 AND m.due <= ?1
 ORDER BY m.due, m.leased, m.id
 LIMIT ?2;
 
+-- The domains are NULL if the next attempt for a recipient is to go another way.
+
 -- name: due_messages
 SELECT json_group_array(json_array(id, leased, created, delay_reported, domains)) FROM (
     SELECT id, leased, created, max(delay_reported, sender_local IS NULL) AS delay_reported,
-           (SELECT json_group_array(DISTINCT r.domain) FROM recipient AS r
+           (SELECT CASE count(r.way) WHEN 0 THEN json_group_array(DISTINCT r.domain) END FROM recipient AS r
             WHERE r.message_id = m.id AND r.due IS NOT NULL) AS domains
     FROM message AS m WHERE held = 0 AND due <= ? ORDER BY due, leased, id LIMIT ?
 );
@@ -58,7 +60,7 @@ SELECT json_group_array(json_array(id, leased, created, delay_reported, domains,
                                    client, helo, protocol, login, recipients)) FROM (
     SELECT id, leased, created, max(delay_reported, sender_local IS NULL) AS delay_reported,
            sender_local, sender_domain, client, helo, protocol, login,
-           (SELECT json_group_array(DISTINCT r.domain) FROM recipient AS r
+           (SELECT CASE count(r.way) WHEN 0 THEN json_group_array(DISTINCT r.domain) END FROM recipient AS r
             WHERE r.message_id = m.id AND r.due IS NOT NULL) AS domains,
            (SELECT CASE WHEN count(*) <= ?3 THEN json_group_array(json_array(r.local, r.domain)) END
             FROM (SELECT local, domain FROM recipient
@@ -76,7 +78,7 @@ UPDATE message SET leased = 1, token = token + 1, due = ?1, leased_since = ?2
 WHERE id IN (SELECT value FROM json_each(?3));
 
 -- name: recipients
-SELECT message_id, idx, local, domain, notify, original, status, attempts
+SELECT message_id, idx, local, domain, notify, original, status, attempts, way
 FROM recipient
 WHERE message_id IN (SELECT value FROM json_each(?))
 ORDER BY message_id, idx;
@@ -87,6 +89,9 @@ UPDATE message SET delay_reported = max(delay_reported, ?) WHERE id = ? AND toke
 -- name: settle_recipient
 UPDATE recipient SET status = ?1, attempts = attempts + (?1 <> 'removed'), due = ?, reply = ?, host = ?, finished = ?, signed_by = ?
 WHERE message_id = ? AND idx = ? AND due IS NOT NULL;
+
+-- name: end_reroute
+UPDATE recipient SET way = NULL WHERE message_id = ? AND idx = ? AND way = ?;
 
 -- name: add_attempt
 INSERT INTO attempt (message_id, idx, number, time, host, reply, status, tls, waited, transfer)
@@ -150,6 +155,14 @@ LIMIT 1;
 UPDATE message SET held = 0, due = CASE leased WHEN 0 THEN min(due, ?1) ELSE due END
 WHERE id IN (SELECT value FROM json_each(?2));
 
+-- name: reroute
+UPDATE recipient SET way = ?1
+WHERE due IS NOT NULL AND message_id IN (SELECT value FROM json_each(?2))
+      AND (?3 = '' OR lower(local || iif(domain = '', '', '@' || domain)) = ?3);
+
+-- name: try_now
+UPDATE message SET due = min(due, ?1) WHERE leased = 0 AND id IN (SELECT value FROM json_each(?2));
+
 -- name: hold
 UPDATE message SET held = ?1, held_since = ?2 WHERE held <> ?1 AND id IN (SELECT value FROM json_each(?3));
 
@@ -194,7 +207,7 @@ DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER
 -- name: entries
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
        m.held_since, m.leased_since, m.message_id, m.subject, m.author, m.login, m.tls, m.report_of,
-       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished, r.signed_by
+       r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished, r.signed_by, r.way
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT value FROM json_each(?))
 ORDER BY m.id, r.idx;
@@ -356,8 +369,8 @@ WHERE id IN (SELECT value FROM json_each(?2));
 
 -- name: copy_recipients
 INSERT INTO main.recipient (message_id, idx, local, domain, notify, original, status, attempts, due, reply, host,
-                            finished, signed_by)
-SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished, signed_by
+                            finished, signed_by, way)
+SELECT message_id, idx, local, domain, notify, original, status, attempts, due, reply, host, finished, signed_by, way
 FROM leftover.recipient
 WHERE message_id IN (SELECT value FROM json_each(?));
 

@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": distinguishes a queue file from other SQLite files.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with the number of a worker
@@ -73,6 +73,8 @@ CREATE TABLE recipient (
     host TEXT NOT NULL,
     finished REAL,
     signed_by TEXT,                                      -- DKIM: the domain and selectors, or why it was not signed
+    way TEXT,                                            -- of the next attempt alone, if an operator wants another than
+                                                         -- the usual one: `mx`, `smarthost` or `host:port`
     PRIMARY KEY (message_id, idx),
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL))

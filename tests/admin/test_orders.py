@@ -10,7 +10,7 @@ from mta.admin.returning import Returned
 from mta.admin.state import Order, OrderResult, StateError
 from mta.cli.results import result
 from mta.queue.entries import Action, QueueId
-from mta.queue.interface import QueueError
+from mta.queue.interface import Query, QueueError
 from mta.queue.memory import MemoryQueue
 from tests.queue.messages import NOW, mail
 
@@ -21,12 +21,12 @@ class FailingQueue(MemoryQueue):
     parts = 1
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         self.parts -= 1
         if self.parts < 0:
             raise QueueError("disk I/O error")
-        return super().apply(action, ids, now, recipient=recipient)
+        return super().apply(action, ids, now, recipient=recipient, to=to)
 
 
 def filled(queue: MemoryQueue, count: int) -> list[QueueId]:
@@ -63,3 +63,16 @@ def test_an_order_that_fails_in_part_has_its_changes_and_the_failure() -> None:
     assert (done.ids, done.failure) == (tuple(ids[:MESSAGES]), "disk I/O error")
     with pytest.raises(StateError, match="disk I/O error"):
         carried_out(queue, Order(Action.HOLD, None, ""))
+
+
+def test_a_way_is_kept_in_one_form_and_is_for_a_reroute_alone() -> None:
+    queue = MemoryQueue()
+    (id,) = filled(queue, 1)
+    carried_out(queue, Order(Action.REROUTE, (id,), "", to="Mail.B.test:25"))
+    (entry,) = result(queue.find(Query([id])))
+    assert entry.recipients[0].way == "mail.b.test:25"
+    for order in (Order(Action.REROUTE, (id,), ""), Order(Action.REROUTE, (id,), "", to="mail.b.test")):
+        with pytest.raises(StateError, match="mx, smarthost or HOST:PORT"):
+            carried_out(queue, order)
+    with pytest.raises(StateError, match="hold sends nothing another way"):
+        carried_out(queue, Order(Action.HOLD, (id,), "", to="mx"))

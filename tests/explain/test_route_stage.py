@@ -304,3 +304,16 @@ def explained(relay: Settings, sources: Sources, envelope: Envelope) -> RouteVer
     (told,) = results
     assert isinstance(told, RouteVerdict), told
     return told
+
+
+def test_the_route_of_an_order_is_that_of_the_next_attempt_alone(relay: Settings) -> None:
+    parts = deciding_parts(relay, Sources(None), print)
+    envelope = Envelope(None, (Recipient(Address("bob", "b.test")),), Origin.of_relay("relay.test"))
+    for way, words in (("mail.c.test:25", "mail.c.test:25"), ("smarthost", "nowhere")):
+        results: list[Any] = []
+        asked = decide_route(envelope.recipients[0].address, envelope, parts, ordered=way)
+        Deferred.fromCoroutine(asked).addBoth(results.append)
+        assert results[0].words == (
+            f"{words} (the next attempt alone, by the order reroute to {way})"
+            "; then again the MX hosts of b.test, port 25"
+        )

@@ -2,14 +2,15 @@
 
 from twisted.internet.defer import Deferred, succeed
 
-from mta.routing.choice import Discard, Fail, RouteChoice, ViaSmarthost
+from mta.routing.choice import Discard, Fail, Reroute, RouteChoice, ViaSmarthost
 from mta.routing.route import Local, Plan, Routing
 
 
 class FakeRouter:
     """Every domain goes to `mx.test` unless `routings` says otherwise; domains in `slow` must be asked for.
 
-    A choice of no host is the routing itself, one of a smarthost a plan for the destination of its name.
+    A choice of no host is the routing itself, one of a smarthost a plan for the destination of its name, and an order a
+    plan for the destination that it names.
     """
 
     def __init__(self) -> None:
@@ -32,4 +33,6 @@ class FakeRouter:
             return choice
         if isinstance(choice, ViaSmarthost):
             return Plan(choice.smarthost.name, (), smarthost=choice.smarthost)
+        if isinstance(choice, Reroute):
+            return Plan(choice.to, ())
         return routing or Plan("mx.test", ())

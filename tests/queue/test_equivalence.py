@@ -40,6 +40,7 @@ from tests.queue.messages import GONE, LATER, NEVER, NOW, TOOK, envelope, mail, 
 LEASE = 50.0
 #: `bounce` does the last one.
 APPLIED = [action for action in Action if action is not Action.BOUNCE]
+ways = st.sampled_from(["mx", "mail.b.test:25"])
 seconds = st.integers(0, 120)
 outcomes = st.sampled_from([TOOK, LATER, NEVER, GONE])
 verdict_parts = st.lists(st.tuples(st.integers(0, 2), outcomes, st.none() | seconds), max_size=4)
@@ -175,7 +176,13 @@ class TwoQueues(RuleBasedStateMachine):
         report, wait = others
         known = len(claim.envelope.recipients)
         verdicts = [
-            Verdict(index, outcome, None if due is None else self.clock + due, attempt=self.attempt(outcome))
+            Verdict(
+                index,
+                outcome,
+                None if due is None else self.clock + due,
+                attempt=self.attempt(outcome),
+                way=next((pending.way for pending in claim.pending if pending.index == index), None),
+            )
             for index, outcome, due in parts
             if index < known
         ]
@@ -201,9 +208,10 @@ class TwoQueues(RuleBasedStateMachine):
     def mark(self, claim, indexes):
         self.both("note_in_flight", claim.id, indexes)
 
-    @rule(action=st.sampled_from(APPLIED), chosen=st.lists(ids, max_size=3), recipient=named)
-    def apply(self, action, chosen, recipient):
-        self.both("apply", action, chosen, self.clock, recipient=recipient)
+    @rule(action=st.sampled_from(APPLIED), chosen=st.lists(ids, max_size=3), recipient=named, way=ways)
+    def apply(self, action, chosen, recipient, way):
+        to = way if action is Action.REROUTE else ""
+        self.both("apply", action, chosen, self.clock, recipient=recipient, to=to)
 
     @rule(chosen=st.lists(ids, max_size=3), recipient=named)
     def bounce(self, chosen, recipient):

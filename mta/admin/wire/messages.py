@@ -96,6 +96,7 @@ def _recipient_object(state: RecipientState, entry: Entry) -> JsonObject:
         "dkim": state.signed_by or None,
         "finished": time_text(state.finished),
         "attempts_made": [_attempt_object(attempt) for attempt in state.attempts_made],
+        "reroute": state.way or None,
     }
 
 
@@ -111,6 +112,7 @@ def _read_recipient(value: Any) -> RecipientState:
         finished=fields.optional("finished", fields.time),
         signed_by=fields.text("dkim"),
         attempts_made=fields.items("attempts_made", _read_attempt),
+        way=fields.text("reroute"),
     )
 
 

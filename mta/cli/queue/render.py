@@ -76,6 +76,8 @@ def _recipient_line(state: RecipientState, entry: Entry) -> str:
         parts.append(f"on {time_text(state.finished)}")
     if state.signed_by:
         parts.append(f"dkim={state.signed_by}")
+    if state.way:
+        parts.append(f"reroute to {state.way}")
     said = ": ".join(filter(None, (state.host, state.reply)))
     return ", ".join(parts) + (f"; {said}" if said else "")
 

@@ -136,10 +136,11 @@ async def _ways(entry: Entry, relay: DecidingParts) -> PresentDecisions:
     """Return the decisions on routes, transport and retries for recipients that wait or have failed."""
     sender = address_of(entry.sender)
     asked = [each for each in entry.recipients if each.status in (Status.WAITING, Status.FAILED)][:MAX_RECIPIENTS]
-    addresses = [each for each in map(address_of, (state.address for state in asked)) if each is not None]
+    ways = [(each, state.way) for state in asked if (each := address_of(state.address)) is not None]
+    addresses = [address for address, _ in ways]
     envelope = Envelope(sender, tuple(map(Recipient, addresses)), origin_of(entry, relay))
     # At the same time, because each may wait for the DNS.
-    deciding = [Deferred.fromCoroutine(decide_route(address, envelope, relay)) for address in addresses]
+    deciding = [Deferred.fromCoroutine(decide_route(each, envelope, relay, ordered=way)) for each, way in ways]
     routes = await gatherResults(deciding, consumeErrors=True)
     carried = [decide_transport(*each, relay) for each in zip(addresses, routes, strict=True)]
     terms = Verdicts((), tuple(addresses), Facts("", trusted=False, sender=sender))

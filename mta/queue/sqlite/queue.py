@@ -236,10 +236,10 @@ class SqliteQueue:
         return self._commit.submit(self._tables.next_due)
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an operator's action."""
-        apply_it = partial(apply_action, recipient=recipient, ledger=self._ledger)
+        apply_it = partial(apply_action, recipient=recipient, to=to, ledger=self._ledger)
         return self._body_files.submit((), lambda _: apply_it(self._connection, action, ids, now), True)
 
     def bounce(

@@ -123,11 +123,11 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
     login: str = row[16]
     all_recipients: list[Recipient] = []
     pending: list[Pending] = []
-    for _, index, *parts, status, attempts in recipients:
+    for _, index, *parts, status, attempts, way in recipients:
         recipient = read_recipient(*parts)
         all_recipients.append(recipient)
         if status == "waiting":
-            pending.append(Pending(index, recipient, attempts))
+            pending.append(Pending(index, recipient, attempts, way))
     sender = None if local is None else Address(local, domain)
     origin = Origin(client, helo, protocol, login)
     envelope = Envelope(
@@ -147,12 +147,13 @@ def read_due_envelope(row: Sequence[Any]) -> Envelope | None:
 
 
 def read_state(due: float | None, row: Sequence[Any], made: tuple[AttemptRecord, ...] = ()) -> RecipientState:
-    """Return a recipient for an operator, from the last eight columns of `entries`, and the attempts `made` for it."""
-    local, domain, status, attempts, reply, host, finished, signed_by = row
+    """Return a recipient for an operator, from the last nine columns of `entries`, and the attempts `made` for it."""
+    local, domain, status, attempts, reply, host, finished, signed_by, way = row
     status = _STATUSES[status]
-    due = due if status is Status.WAITING else None
+    waits = status is Status.WAITING
+    due, way = (due, way or "") if waits else (None, "")
     address = str(Address(local, domain))
-    return RecipientState(address, status, attempts, due, reply, host, finished, signed_by or "", made)
+    return RecipientState(address, status, attempts, due, reply, host, finished, signed_by or "", made, way)
 
 
 def ids_json(numbers: Iterable[int]) -> str:

@@ -30,6 +30,7 @@ class Statements:
     recipients: str
     confirm_lease: str
     settle_recipient: str
+    end_reroute: str
     add_attempt: str
     drop_attempts: str
     earliest_due: str
@@ -46,6 +47,8 @@ class Statements:
     waiting_for: str
     others_wait: str
     retry: str
+    reroute: str
+    try_now: str
     hold: str
     remove_recipients: str
     remove_recipient: str

@@ -146,6 +146,8 @@ class Tables:
                     self._count(verdict)
                 if verdict.attempt is not None:
                     self._keep(verdict.attempt, number, verdict.index)
+                if verdict.way is not None:
+                    self._change(SQL.end_reroute, (number, verdict.index, verdict.way))
         if not ends:
             self._give_back(number, claim.token, now, None if settlement.keep_claim else settlement.not_before)
         for report in settlement.reports:
@@ -222,7 +224,8 @@ def _ends(claim: Claim, verdicts: Sequence[Verdict]) -> bool:
     return final.issuperset(pending.index for pending in claim.pending)
 
 
-# Row number, and the message for the filter; None for a message whose lease ran out, which must be claimed.
+# Row number, and the message for the filter; None for a message whose lease ran out, or of which a recipient is to go
+# another way: these must be claimed.
 Candidate = tuple[int, DueMessage | None]
 
 
@@ -270,15 +273,19 @@ def release_deferred(connection: sqlite3.Connection, due: float, now: float, lim
     return connection.execute(SQL.release_deferred, (due, now, limit)).rowcount
 
 
-def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str) -> Candidate:
-    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains), None, number)
+def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str | None) -> Candidate:
+    if leased or domains is None:
+        return number, None
+    return number, DueMessage(created, bool(delay_reported), _domains(domains), None, number)
 
 
 def _whole_candidate(
-    number: int, leased: int, created: float, delay_reported: int, domains: str, *parts: str | None
+    number: int, leased: int, created: float, delay_reported: int, domains: str | None, *parts: str | None
 ) -> Candidate:
+    if leased or domains is None:
+        return number, None
     envelope = read_due_envelope(parts)
-    return number, None if leased else DueMessage(created, bool(delay_reported), _domains(domains), envelope, number)
+    return number, DueMessage(created, bool(delay_reported), _domains(domains), envelope, number)
 
 
 @lru_cache(maxsize=4096)

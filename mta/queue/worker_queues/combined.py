@@ -61,7 +61,7 @@ class OperatorQueue(Protocol):
         """Return the counts of messages and recipients."""
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an action to messages, or to all, and return their ids."""
 
@@ -162,13 +162,13 @@ class CombinedQueue:
         return _added_up([each async for _, each in self._answers(lambda queue: queue.summary())])
 
     def apply(
-        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = ""
+        self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an action in each queue that has the messages.
 
         If a queue fails, the actions that `applied` was called for remain.
         """
-        change = self._change(action, lambda queue: queue.apply(action, ids, now, recipient=recipient))
+        change = self._change(action, lambda queue: queue.apply(action, ids, now, recipient=recipient, to=to))
         return Deferred.fromCoroutine(change)
 
     def bounce(

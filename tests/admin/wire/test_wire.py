@@ -55,6 +55,7 @@ _recipient = st.builds(
     host=_text,
     finished=_maybe_time,
     signed_by=_text,
+    way=_text,
     attempts_made=st.lists(_attempt, max_size=2).map(tuple),
 )
 

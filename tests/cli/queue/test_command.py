@@ -100,6 +100,7 @@ def test_a_list_for_programs_is_one_json_array(tmp_path: Path, ids: list[QueueId
         "dkim": None,
         "finished": None,
         "attempts_made": [],
+        "reroute": None,
     }
 
 

@@ -58,6 +58,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "dkim": None,
                 "finished": None,
                 "attempts_made": [],
+                "reroute": None,
             },
             {
                 "address": "eve@b.test",
@@ -69,6 +70,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "dkim": None,
                 "finished": None,
                 "attempts_made": [],
+                "reroute": None,
             },
             {
                 "address": "zoe@c.test",
@@ -80,6 +82,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
                 "dkim": None,
                 "finished": "2026-11-22T12:00:01Z",
                 "attempts_made": [],
+                "reroute": None,
             },
         ],
     }

@@ -4,6 +4,7 @@ from tests.queue.contract.adding import AddContract, BodyContract
 from tests.queue.contract.claiming import ClaimContract, DeferredContract, InFlightContract, ReleaseContract
 from tests.queue.contract.one_recipient import OneRecipientContract
 from tests.queue.contract.operating import ActionContract, EndContract, ReadContract
+from tests.queue.contract.rerouting import RerouteContract
 from tests.queue.contract.searching import AttemptContract, BounceContract, DomainContract, SearchContract
 from tests.queue.contract.settling import SettleContract
 
@@ -18,6 +19,7 @@ class QueueContract(
     SettleContract,
     ActionContract,
     OneRecipientContract,
+    RerouteContract,
     ReadContract,
     SearchContract,
     AttemptContract,

@@ -33,6 +33,7 @@ ALTER TABLE message DROP COLUMN author;
 ALTER TABLE message DROP COLUMN tls;
 ALTER TABLE message DROP COLUMN report_of;
 ALTER TABLE recipient DROP COLUMN signed_by;
+ALTER TABLE recipient DROP COLUMN way;
 PRAGMA user_version = 0;
 """
 FIRST_STEP = """
@@ -151,6 +152,7 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         fresh = shape(connection)
         connection.execute("UPDATE meta SET value = 1")
         connection.execute("DROP TABLE ledger")
+        connection.execute("ALTER TABLE recipient DROP COLUMN way")
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
         for column in ("message_id", "subject", "author", "tls", "report_of"):
@@ -172,6 +174,7 @@ def test_a_message_of_version_4_has_no_login_afterwards(path):
     queue.add(old, NOW)
     queue.close()
     with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE recipient DROP COLUMN way")
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
         for column in ("login", "message_id", "subject", "author", "tls", "report_of"):

@@ -190,6 +190,7 @@ def made_older(home: Path) -> None:
     with closing(connect(home / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = 1")
         connection.execute("DROP TABLE ledger")
+        connection.execute("ALTER TABLE recipient DROP COLUMN way")
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
         for column in ("message_id", "subject", "author", "tls", "report_of"):

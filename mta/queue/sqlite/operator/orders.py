@@ -30,6 +30,7 @@ def apply_action(
     now: float,
     *,
     recipient: str = "",
+    to: str = "",
     ledger: LedgerDelta,
 ) -> _Done:
     """Apply an action; return the ids of its messages, and those whose files may be removed.
@@ -45,6 +46,9 @@ def apply_action(
         return done, _finish(connection, numbers, now)
     if action is Action.RETRY:
         connection.execute(SQL.retry, (now, numbers))
+    elif action is Action.REROUTE:
+        connection.execute(SQL.reroute, (to, numbers, recipient))
+        connection.execute(SQL.try_now, (now, numbers))
     else:
         if recipient and (row := connection.execute(SQL.others_wait, (numbers, recipient)).fetchone()) is not None:
             raise hold_of_one_recipient(to_id(row[0]))
