@@ -1,12 +1,13 @@
 """Decides who may open the page and use the API: host names, logins, sessions, bearer tokens, forms. Pure."""
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mta.admin.page.hosts import HostNames
 from mta.admin.page.passwords import PasswordGate
 from mta.admin.page.sessions import Sessions, cookie_id, cookie_name, new_id, set_cookie
 
+_LOCALHOST = "localhost"
 _BEARER = "bearer "
 # The values of Sec-Fetch-Site with which a browser tells that no other site made it send a request.
 _OWN_REQUESTS = ("", "same-origin", "none")
@@ -96,3 +97,40 @@ class Access:
         if self.needs_password:
             return self.has_token(authorization, address, now)
         return self._hosts.allows(host) and fetch_site.strip().lower() in _OWN_REQUESTS
+
+
+class HostNames:
+    """The names and addresses by which one page may be opened.
+
+    A web page of a stranger may have its name resolve to an address of this host, and would then be the same origin for
+    a browser (DNS rebinding). Such a request has the stranger's name in its Host header, so other names are refused.
+    """
+
+    def __init__(self, address: str, names: Iterable[str]) -> None:
+        """`address` is that of ADMIN_LISTEN, "" for all; `names` are those of the relay and of its certificate."""
+        self._address = None if not address else ipaddress.ip_address(address)
+        self._names = {_LOCALHOST, *(name.lower().rstrip(".") for name in names)}
+
+    def allows(self, header: str) -> bool:
+        """Return whether a request with this header Host may be answered. The port in it does not matter."""
+        host = host_of(header)
+        if not host:
+            return False
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return host in self._names or f"*.{host.partition('.')[2]}" in self._names
+        # No name is resolved for an address, so that a stranger's page cannot have it.
+        return self._address is None or address == self._address or address.is_loopback
+
+    def usual(self) -> str:
+        """Return a name for the advice to an operator."""
+        return next((name for name in sorted(self._names) if name != _LOCALHOST), _LOCALHOST)
+
+
+def host_of(header: str) -> str:
+    """Return the name or the address in a header Host, without its port; "" if there is none."""
+    text = header.strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0].rstrip(".")

@@ -1,0 +1,139 @@
+"""The web server of the page within bounds: connections, octets of a request, headers of every answer.
+
+Imported when ADMIN_LISTEN is set, because Twisted's web server is large.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+#: Connections at the same time; further ones are closed at once.
+MAX_CONNECTIONS = 200
+#: Octets of the body of a request.
+MAX_BODY = 1 << 20
+#: Seconds for which a connection may be silent.
+IDLE_SECONDS = 60.0
+
+# Styles and scripts are files of the page, so a text of a stranger that reaches a page does nothing.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+#: The headers of every answer, which tell a browser how little it needs to permit.
+SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
+    ("Content-Security-Policy", _POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+    ("Server", "smtprelay"),
+)
+
+
+class PageRequest(Request):
+    """A request whose body is bounded."""
+
+    too_large = False
+    _octets = 0
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802  Twisted names it
+        """Take the announced length of the body; one that is too long is not kept."""
+        self.too_large = length is not None and length > MAX_BODY
+        super().gotLength(0 if self.too_large else length)
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        """Take a part of the body."""
+        self._octets += len(data)
+        if self._octets > MAX_BODY:
+            self.too_large = True
+        if not self.too_large:
+            super().handleContentChunk(data)
+        elif self._octets > 8 * MAX_BODY:
+            self.loseConnection()
+
+
+class Guarded(Resource):
+    """Gives requests to a resource unless their Host, or their size, is refused."""
+
+    isLeaf = True  # noqa: N815
+
+    def __init__(self, inner: IResource, host_problem: Callable[[bytes, str], str]) -> None:
+        """`host_problem` returns why a request with this path and Host is refused, or ""."""
+        super().__init__()
+        self._inner = inner
+        self._host_problem = host_problem
+
+    def render(self, request: Any) -> Any:
+        """Answer, now or later."""
+        for name, value in SECURITY_HEADERS:
+            request.setHeader(name, value)
+        if getattr(request, "too_large", False):
+            return _refuse(request, 413, "the request is too large\n")
+        problem = self._host_problem(request.path, text_of(request.getHeader(b"host")))
+        # 421 is Misdirected Request.
+        return _refuse(request, 421, problem) if problem else self._inner.render(request)
+
+
+def text_of(header: bytes | str | None) -> str:
+    """Return a header as text, "" without one."""
+    if isinstance(header, bytes):
+        return header.decode("utf-8", "surrogateescape")
+    return header or ""
+
+
+def _refuse(request: Any, status: int, text: str) -> int:
+    request.setResponseCode(status)
+    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    request.setHeader("Connection", "close")
+    request.write(text.encode())
+    request.finish()
+    return NOT_DONE_YET
+
+
+class PageSite(Site):
+    """A site without sessions and without a log of accesses."""
+
+    noisy = False
+    displayTracebacks = False  # noqa: N815
+    requestFactory = PageRequest  # noqa: N815
+
+    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
+        super().__init__(resource, timeout=IDLE_SECONDS, reactor=clock)
+        self._open: set[HTTPChannel] = set()
+
+    def startFactory(self) -> None:  # noqa: N802
+        """Start no timer, which the site has for its log."""
+
+    def stopFactory(self) -> None:  # noqa: N802
+        """Stop no timer."""
+
+    def log(self, request: Any) -> None:
+        """Write no line."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Return the protocol of a connection, or None if there are too many."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            return None
+        channel: Any = super().buildProtocol(addr)
+        self._open.add(channel)
+        lost = channel.connectionLost
+
+        def connection_lost(reason: Any) -> None:
+            self._open.discard(channel)
+            lost(reason)
+
+        channel.connectionLost = connection_lost
+        return channel
+
+    def close_all(self) -> None:
+        """Close all connections; streams would otherwise keep the relay from stopping."""
+        for channel in list(self._open):
+            transport: Any = channel.transport
+            if transport is not None:
+                transport.loseConnection()

@@ -1,0 +1,1 @@
+"""Makes the data of the page's templates from the values of a relay. Pure."""

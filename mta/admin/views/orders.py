@@ -1,0 +1,99 @@
+"""Orders as the page offers and confirms them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mta.admin.state import OrderResult
+from mta.admin.views.search import Row, row
+from mta.admin.views.text import counted, number
+from mta.queue.interface import Action, Entry, Status
+
+#: Messages that are shown before an order is carried out.
+EXAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWords:
+    """The words about one action."""
+
+    action: Action
+    #: On the button.
+    label: str
+    #: In a question: `Retry 12 messages?`
+    verb: str
+    effect: str
+    #: After it was done.
+    done: str
+    #: Whether it cannot be taken back.
+    final: bool = False
+
+
+ORDERS = {
+    each.action: each
+    for each in (
+        OrderWords(Action.RETRY, "Try now", "Try", "The relay tries to deliver now.", "tried again"),
+        OrderWords(Action.HOLD, "Hold", "Hold", "The mail stays in the queue until it is released.", "held"),
+        OrderWords(Action.RELEASE, "Release", "Release", "Held mail goes on and is tried now.", "released"),
+        OrderWords(
+            Action.BOUNCE,
+            "Return to sender",
+            "Return",
+            "The mail is not delivered any more; each sender gets a report.",
+            "returned",
+            final=True,
+        ),
+        OrderWords(
+            Action.REMOVE,
+            "Remove",
+            "Remove",
+            "The mail is deleted; no sender gets a report.",
+            "removed",
+            final=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The question before an order is carried out."""
+
+    words: OrderWords
+    count: int
+    examples: tuple[Row, ...]
+
+    @property
+    def question(self) -> str:
+        """The question with the number of messages."""
+        return f"{self.words.verb} {counted(self.count, 'message')}{_behind(self.words.action)}?"
+
+
+def orders_for(entry: Entry) -> tuple[OrderWords, ...]:
+    """Return the orders that one may give for a message; none if it does not wait."""
+    if not any(each.status is Status.WAITING for each in entry.recipients):
+        return ()
+    first = (Action.RELEASE,) if entry.held else (Action.RETRY, Action.HOLD)
+    return tuple(ORDERS[each] for each in (*first, Action.BOUNCE, Action.REMOVE))
+
+
+def confirmation(action: Action, count: int, examples: Sequence[Entry]) -> Confirmation:
+    """Return the question about an order on `count` messages, some of which are the examples."""
+    return Confirmation(ORDERS[action], count, tuple(map(row, examples[:EXAMPLES])))
+
+
+def _behind(action: Action) -> str:
+    return {Action.BOUNCE: " to the sender", Action.RETRY: " now"}.get(action, "")
+
+
+def outcome(action: Action, wanted: int, result: OrderResult) -> str:
+    """Return the line about an order that was carried out on `wanted` messages."""
+    done = len(result.ids)
+    text = f"{counted(done, 'message')} {'was' if done == 1 else 'were'} {ORDERS[action].done}"
+    gone = wanted - done - result.held
+    if gone > 0:
+        text += f"; {number(gone)} did not wait any more"
+    if result.held:
+        text += f"; {counted(result.held, 'held message')} left alone"
+    if result.unreported:
+        text += f"; {number(result.unreported)} had no sender to report to"
+    return f"{text}."

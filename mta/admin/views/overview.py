@@ -1,0 +1,176 @@
+"""The first view: whether all is well, and the figures that tell it. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mta.admin.state import About, DestinationState, LoggedEvent, TrafficMinute
+from mta.admin.views.failures import Reason, failure_reasons
+from mta.admin.views.text import counted, duration, number
+from mta.admin.views.traffic_plot import TrafficPlot, traffic_plot
+from mta.admin.views.waiting import AGES, Share, WaitingDomain, age_shares, all_ages, waiting_domains
+from mta.queue.interface import DomainShape, Entry, Summary
+
+DAY = 86400.0
+#: Domains, alarms and destinations in trouble that the view names.
+MAX_DOMAINS, MAX_ALARMS, MAX_TROUBLES = 8, 8, 4
+#: Seconds after which the oldest message is worth a look.
+_LATE = 4 * 3600.0
+# Fewer failures than this, or a smaller part of all mail, are everyday.
+_FEW_FAILURES, _FAILURES_PART = 10, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewFacts:
+    """The facts of which the view is made; `failed` are messages with a failed recipient, newest first."""
+
+    now: float
+    about: About
+    summary: Summary
+    shapes: Sequence[DomainShape] = ()
+    destinations: Sequence[DestinationState] = ()
+    traffic: Sequence[TrafficMinute] = ()
+    alarms: Sequence[LoggedEvent] = ()
+    failed: Sequence[Entry] = ()
+    #: Whether there are more of them.
+    more_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """A matter that an operator should look at."""
+
+    #: `failed` or `deferred`, the name of its colour.
+    kind: str
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An error that the relay logged."""
+
+    time: float
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The data of the first view."""
+
+    now: float
+    about: About
+    summary: Summary
+    #: `delivered`, `deferred` or `failed`.
+    kind: str
+    verdict: str
+    concerns: tuple[Concern, ...]
+    plot: TrafficPlot
+    waiting: int
+    ages: tuple[tuple[str, int], ...]
+    age_bar: tuple[Share, ...]
+    domains: tuple[WaitingDomain, ...]
+    more_domains: int
+    reasons: tuple[Reason, ...]
+    more_failed: bool
+    alarms: tuple[Alarm, ...]
+    uptime: str
+    oldest: str
+
+
+def overview(facts: OverviewFacts) -> Overview:
+    """Return the data of the first view."""
+    reasons = failure_reasons(facts.failed, facts.now - DAY)
+    plot = traffic_plot(facts.traffic, facts.now)
+    concerns = tuple(_concerns(facts, plot))
+    ages = all_ages(facts.shapes)
+    domains = waiting_domains(facts.shapes[:MAX_DOMAINS], facts.destinations, facts.now)
+    about, oldest = facts.about, facts.summary.oldest
+    return Overview(
+        facts.now,
+        about,
+        facts.summary,
+        _kind(concerns),
+        _verdict(concerns),
+        concerns,
+        plot,
+        sum(ages),
+        tuple(zip(AGES, ages, strict=True)),
+        age_shares(ages, sum(ages)),
+        tuple(domains),
+        max(0, len(facts.shapes) - MAX_DOMAINS),
+        reasons,
+        facts.more_failed,
+        tuple(map(alarm, facts.alarms[:MAX_ALARMS])),
+        "" if about.started is None else duration(facts.now - about.started),
+        "" if oldest is None else duration(facts.now - oldest),
+    )
+
+
+def alarm(event: LoggedEvent) -> Alarm:
+    """Return an error with its text; the fields of an event without one are written out."""
+    fields = dict(event.fields)
+    text = str(fields.pop("text", "") or fields.pop("reason", ""))
+    rest = ", ".join(f"{name} {value}" for name, value in fields.items() if name not in ("level", "event"))
+    return Alarm(event.time, event.name, text or rest)
+
+
+def _kind(concerns: Sequence[Concern]) -> str:
+    kinds = {each.kind for each in concerns}
+    return "failed" if "failed" in kinds else "deferred" if kinds else "delivered"
+
+
+def _verdict(concerns: Sequence[Concern]) -> str:
+    if not concerns:
+        return "All is well"
+    return "One thing needs a look" if len(concerns) == 1 else f"{len(concerns)} things need a look"
+
+
+def _concerns(facts: OverviewFacts, plot: TrafficPlot) -> Iterator[Concern]:
+    summary = facts.summary
+    missing = summary.ledger.missing
+    if missing:
+        text = f"{counted(abs(missing), 'recipient')} {'are missing from' if missing > 0 else 'too many are in'}"
+        yield Concern("failed", f"{text} the ledger of the queue", "#alarms")
+    recent = [each for each in facts.alarms if facts.now - each.time < DAY]
+    if recent:
+        last = alarm(recent[0])
+        text = f"{counted(len(recent), 'error')} logged in the last day; the last one {_ago(facts.now - last.time)}"
+        yield Concern("failed", f"{text}: {last.text}" if last.text else text, "#alarms")
+    yield from _troubles(facts)
+    if summary.oldest is not None and facts.now - summary.oldest >= _LATE:
+        text = f"the oldest message has waited for {duration(facts.now - summary.oldest)}"
+        yield Concern("deferred", text, "/messages?status=waiting&status=held&older=4h")
+    yield from _failures(plot)
+    if summary.held:
+        text = f"{counted(summary.held, 'message')} {'is' if summary.held == 1 else 'are'} held until released"
+        yield Concern("deferred", text, "/messages?status=held")
+    if summary.unreported:
+        text = f"{counted(summary.unreported, 'report')} could not be delivered, so a sender was not told"
+        yield Concern("deferred", text, "/messages?from=%3C%3E&status=failed")
+
+
+def _troubles(facts: OverviewFacts) -> Iterator[Concern]:
+    """Yield the destinations that are down and have mail, most first."""
+    counts = {each.domain: sum(each.ages) for each in facts.shapes}
+    down = [each for each in facts.destinations if each.blocked_until is not None and each.blocked_until > facts.now]
+    number_of = {
+        each.name: each.waiting + sum(counts.get(one, 0) for one in {*each.domains, each.name}) for each in down
+    }
+    waiting = sorted((each for each in down if number_of[each.name]), key=lambda each: -number_of[each.name])
+    for each in waiting[:MAX_TROUBLES]:
+        why = f": {each.blocked_because}" if each.blocked_because else ""
+        yield Concern("deferred", f"{each.name} is down{why}", "/destinations")
+    if len(waiting) > MAX_TROUBLES:
+        yield Concern("deferred", f"{counted(len(waiting) - MAX_TROUBLES, 'more destination')} down", "/destinations")
+
+
+def _failures(plot: TrafficPlot) -> Iterator[Concern]:
+    _, delivered, failed = plot.totals
+    if failed >= _FEW_FAILURES and failed > _FAILURES_PART * (delivered + failed):
+        share = round(100 * failed / (delivered + failed))
+        yield Concern("deferred", f"{number(failed)} recipients failed in the last day, {share} %", "#failures")
+
+
+def _ago(seconds: float) -> str:
+    return f"{duration(seconds)} ago"
