@@ -97,6 +97,8 @@ class Listening:
         rules: RuleBook | None = None,
     ) -> None:
         self.leniency = leniency
+        #: Whether a client may send anywhere by its address.
+        self.is_trusted: Callable[[str], bool] = FRIEND.__eq__
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.lines: list[str] = []
@@ -173,7 +175,7 @@ class Factory(SmtpServerFactory):
         super().__init__(
             parts.machine,
             parts.session,
-            FRIEND.__eq__,
+            lambda address: parts.is_trusted(address),  # noqa: PLW0108  it is replaced later
             parts.event_log,
             name=NAME,
             limits=parts.limits,

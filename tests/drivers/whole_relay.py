@@ -24,7 +24,7 @@ from mta.routing.router import MailRouter
 from mta.rules.book import RuleBook
 from mta.rules.facts import HostAddresses
 from mta.smtp.limits import Leniency
-from tests.drivers.listener import FRIEND, NAME, Listening
+from tests.drivers.listener import NAME, Listening
 from tests.fakes.connector import FakeConnector
 
 #: The DNS. Each domain has hosts in one certain order.
@@ -67,13 +67,14 @@ class WholeRelay(Listening):
         in_clear = LoginPolicy(on_relay_port=True, in_clear=True)
         super().__init__(leniency=Leniency(NAME, names=True), users=users, logins=in_clear, rules=rules)
         self.host_addresses = host_addresses
+        self.is_trusted = lambda address: bool(settings.trusted.verdict(address, {}))
         self.connector = FakeConnector()
         own = router_rules(settings, OwnSockets(()))
         resolver = ZoneResolver(Zone(ZONE), suffix="test")
         router = MailRouter(own, resolver, self.clock.seconds)
         follow_transport_rules(router, self.rules)
         local = local_mail(settings, run_inline, self.clock.seconds, None)
-        self.policy = relay_policy(settings, own, local, FRIEND.__eq__)
+        self.policy = relay_policy(settings, own, local, self.is_trusted)
         self.check_domain = DomainCheck(MailRouter(own, resolver, self.clock.seconds))
         retry = RetryPolicy(RetryTerms(settings.retry_schedule), self.rules)
         context = DeliveryContext(self.clock, self.clock.seconds, self.event_log)
@@ -85,7 +86,7 @@ class WholeRelay(Listening):
             Settler(self.queue, DsnReporter(NAME, IdSource(tag=3), retry), retry, context),
             context=context,
             windows=own_windows(window_limits(settings.retry_schedule)),
-            rules=RouteRules(self.rules, FRIEND.__eq__, host_addresses),
+            rules=RouteRules(self.rules, self.is_trusted, host_addresses),
         )
         self.intake.delivery = self.service
         self.service.startService()

@@ -68,6 +68,28 @@ class Fate:
     next: str = ""
 
 
+#: The settings of trust, of local and relayed domains, and of routes: each with some values, "" for its default.
+CONFIGURATIONS = st.fixed_dictionaries(
+    {
+        "RELAY_NETWORKS": st.sampled_from(
+            ("", "203.0.113.0/24", "!203.0.113.9:203.0.113.0/24", "203.0.113.9:10.0.0.0/8")
+        ),
+        "RELAY_DOMAINS": st.sampled_from(("relay.test", "relay.test:other.test", "*.other.test")),
+        "OTHER_HOSTNAMES": st.sampled_from(("here.test", "here.test:a.test")),
+        "SMARTHOST_ADDRESS": st.sampled_from(("", "smart.test::2587")),
+        "SMTPPORTOUT": st.sampled_from(("", "2525")),
+        "DISABLE_IPV6": st.sampled_from(("", "true")),
+        "RETRY_SCHEDULE": st.sampled_from(("", "F,1h,7m", "G,2h,1m,2; F,8h,1h")),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the mailboxes."""
+    return tmp_path_factory.mktemp("boxes")
+
+
 @pytest.fixture(scope="module")
 def relays(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Settings]:
     """The settings without and with a smarthost."""
@@ -250,16 +272,18 @@ _BOB = Mail(
 )
 
 
-@given(rule_sets(), MAILS, st.booleans(), st.sampled_from((*ANSWERS, *TROUBLES)))
-@example(_NULL_MX, _BOB, False, TAKEN)  # noqa: FBT003  it stands for a drawn value
+@given(rule_sets(), MAILS, CONFIGURATIONS, st.sampled_from((*ANSWERS, *TROUBLES)))
+@example(_NULL_MX, _BOB, {}, TAKEN)
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_relay_does_as_explain_says(
-    relays: dict[bool, Settings], text: str, mail: Mail, smarthost: bool, answer: Outcome
+    boxes: Path, text: str, mail: Mail, environ: dict[str, str], answer: Outcome
 ) -> None:
     note(text)
     book = book_of(text)
-    told, envelope = explained(relays[smarthost], book, mail)
-    relay = whole(relays[smarthost], book, mail)
+    set_ones = {name: value for name, value in environ.items() if value}
+    configuration = read_settings(environment(boxes, **set_ones), root=NOWHERE)
+    told, envelope = explained(configuration, book, mail)
+    relay = whole(configuration, book, mail)
     said = run(relay, mail, answer)
     entries = relay.entries()
     note("".join(relay.lines))
