@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mta.admin.client.unix_http import UnixHttp
+from mta.admin.client.unix_http import UnixHttp, connect_unix
 from mta.admin.socket_path import SOCKET_NAME
 from mta.admin.state import (
     About,
     DestinationState,
     LoggedEvent,
+    NotRunning,
     Order,
     OrderResult,
     RuleState,
@@ -33,9 +34,9 @@ _API = "/api/v1"
 class ClientState:
     """A RelayState whose methods block, so that their coroutines never wait."""
 
-    def __init__(self, queue_dir: Path) -> None:
-        """The relay is that of a queue directory. Nothing is asked yet."""
-        self._http = UnixHttp(queue_dir / SOCKET_NAME)
+    def __init__(self, http: UnixHttp) -> None:
+        """`client_of` makes one for a queue directory."""
+        self._http = http
 
     async def about(self) -> About:
         """Return the version, the name and the start of the relay."""
@@ -87,7 +88,10 @@ class ClientState:
 
     async def waits_for(self, id: QueueId) -> str:
         """Return the reason for which a message waits; "" if it is unknown."""
-        return self._asked(f"messages/{id}", lambda value: Fields(value, "a message").text("waits_for"))
+        octets = self._http.octets(f"{_API}/messages/{id}")
+        return (
+            "" if octets is None else _read(lambda value: Fields(value, "a message").text("waits_for"), _parsed(octets))
+        )
 
     async def order(self, order: Order) -> OrderResult:
         """Apply an order to waiting messages."""
@@ -137,6 +141,20 @@ class ClientState:
         return list(self._asked(target, lambda value: Fields(value, "an answer").items(name, read), words))
 
 
+def client_of(queue_dir: Path) -> ClientState:
+    """Return a client for the relay of a queue directory, which need not run. Nothing is asked yet."""
+    return ClientState(UnixHttp(queue_dir / SOCKET_NAME))
+
+
+def is_running(queue_dir: Path) -> bool:
+    """Return whether a relay listens to commands there. Raises OSError if that is not known."""
+    try:
+        connect_unix(queue_dir / SOCKET_NAME).close()
+    except NotRunning:
+        return False
+    return True
+
+
 def _events(lines: Iterable[bytes]) -> Iterator[LoggedEvent | None]:
     for line in lines:
         yield _read(relay.read_event, _parsed(line)) if line else None
@@ -146,7 +164,7 @@ def _parsed(octets: bytes) -> object:
     try:
         value: object = json.loads(octets)
     except (ValueError, RecursionError):
-        raise StateError("an event of the relay is not JSON: is it of another version?") from None
+        raise StateError("a part of the relay's answer is not JSON: is it of another version?") from None
     return value
 
 

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -15,6 +15,7 @@ from mta.admin.state import NotRunning, StateError, TooMany
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 120.0
 #: Octets of an answer, and of the text of an error and of an event.
 MAX_ANSWER, MAX_ERROR, MAX_EVENT = 1 << 30, 1 << 16, 1 << 20
+JSON_TYPE, LINES_TYPE = "application/json", "application/x-ndjson"
 _OK, _NOT_FOUND = range(200, 300), 404
 # The errors of the API that have exceptions of their own.
 _ERRORS = {"not_running": NotRunning, "too_many": TooMany}
@@ -23,11 +24,36 @@ _ERRORS = {"not_running": NotRunning, "too_many": TooMany}
 Words = Mapping[str, Sequence[str]]
 
 
+def connect_unix(path: Path) -> socket.socket:
+    """Return a connection to a Unix socket. Raises NotRunning if there is no socket or no listener, and OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_SECONDS)
+        with short_path(path) as address:
+            connection.connect(address)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+        connection.close()
+        raise NotRunning(f"no relay is running at {path}") from error
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 class UnixHttp:
     """Sends requests to the server of a socket, each over a connection of its own."""
 
-    def __init__(self, path: Path, *, answer_seconds: float = ANSWER_SECONDS, max_answer: int = MAX_ANSWER) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        connect: Callable[[Path], socket.socket] = connect_unix,
+        answer_seconds: float = ANSWER_SECONDS,
+        max_answer: int = MAX_ANSWER,
+    ) -> None:
+        """`connect` returns a connection to the path. Raises NotRunning and OSError."""
         self._path = path
+        self._connect = connect
         self._answer_seconds = answer_seconds
         self._max_answer = max_answer
 
@@ -48,7 +74,7 @@ class UnixHttp:
 
     @contextmanager
     def lines(self, target: str, words: Words | None = None) -> Iterator[Iterator[bytes]]:
-        """Yield the lines of an answer, which come without a bound on time. The answer has begun then.
+        """Yield the lines of an answer of LINES_TYPE, which come without a bound on time. The answer has begun then.
 
         Raises as `value`, and StateError while the lines are read.
         """
@@ -60,8 +86,10 @@ class UnixHttp:
         self, method: str, target: str, body: bytes | None = None, *, may_miss: bool = False, endless: bool = False
     ) -> Iterator[HTTPResponse]:
         """Yield the answer to a request. An answer with an error is raised, but not 404 if it `may_miss`."""
-        connection = _UnixConnection(self._path, self._answer_seconds)
-        headers = {"Connection": "close"} | ({"Content-Type": "application/json"} if body is not None else {})
+        connection = _UnixConnection(lambda: self._connect(self._path), self._answer_seconds)
+        headers = {"Connection": "close"} | ({"Accept": LINES_TYPE} if endless else {})
+        if body is not None:
+            headers["Content-Type"] = JSON_TYPE
         try:
             connection.request(method, target, body, headers)
             with connection.getresponse() as answer:
@@ -92,29 +120,18 @@ class UnixHttp:
 
 
 class _UnixConnection(HTTPConnection):
-    """A connection to a Unix socket."""
+    """A connection of http.client that `connect` opens."""
 
-    def __init__(self, path: Path, patience: float) -> None:
+    def __init__(self, open_socket: Callable[[], socket.socket], patience: float) -> None:
         super().__init__("localhost", timeout=patience)
-        self._path = path
+        self._open = open_socket
         self._patience = patience
 
     def connect(self) -> None:
-        """Connect; called by http.client. Raises NotRunning if there is no socket or no listener, and OSError."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(CONNECT_SECONDS)
-            with short_path(self._path) as address:
-                connection.connect(address)
-            connection.settimeout(self._patience)
-        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-            connection.close()
-            raise NotRunning(f"no relay is running at {self._path}") from error
-        except OSError:
-            connection.close()
-            raise
+        """Connect; called by http.client."""
         # http.client forgets its own when the answer begins, because the server will close the connection.
-        self.sock = self._socket = connection
+        self.sock = self._socket = self._open()
+        self.sock.settimeout(self._patience)
 
     def wait_forever(self) -> None:
         """Wait for the rest of the answer without a bound on time."""
