@@ -470,6 +470,7 @@ MAY_IMPORT = {
         "mta.explain.destination.live",
         "mta.message",
         "mta.queue",
+        "mta.routing.choice",
         "mta.smtp.address",
         "mta.cli.results",
     },

@@ -13,6 +13,7 @@ from mta.cli.queue.domains import domains
 from mta.cli.queue.ids import resolved
 from mta.cli.queue.options import condition_options, given_conditions
 from mta.cli.queue.printing import print_array, print_object
+from mta.cli.queue.rerouting import reroute
 from mta.cli.results import answer
 from mta.cli.state.opening import messages, relay_state
 from mta.config.setting import SettingsReader
@@ -132,5 +133,5 @@ def queue_summary(as_json: bool) -> None:
     click.echo("\n".join(render.summary_lines(summary)))
 
 
-for _command in (*orders.COMMANDS, *contents.COMMANDS, domains):
+for _command in (*orders.COMMANDS, reroute, *contents.COMMANDS, domains):
     queue.add_command(_command)

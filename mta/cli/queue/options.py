@@ -12,6 +12,7 @@ import click
 
 from mta.queue.search.conditions import Conditions
 from mta.queue.search.reading import ConditionError, read_conditions
+from mta.routing.choice import read_way
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,6 +36,7 @@ _HELP = {
     "larger": "Has more octets than this: 500, 10K, 2M.",
 }
 _SEVERAL = ("id", "status")
+_WAY_HELP = "mx, smarthost or HOST:PORT: the way. With @, also beside it, the address of a recipient."
 # The prefix of the parameters, because `from` cannot be the name of one.
 _PREFIX = "with_"
 
@@ -42,10 +44,33 @@ _PREFIX = "with_"
 def condition_options(command: Command) -> Command:
     """Add the options of a search to a command, which gets them as keyword arguments for `given_conditions`."""
     for name, text in reversed(_HELP.items()):
-        parameter = _PREFIX + name.replace("-", "_")
-        option = click.option(f"--{name}", parameter, multiple=name in _SEVERAL, help=text, metavar="TEXT")
-        command = option(command)
+        command = _option(name, text, multiple=name in _SEVERAL)(command)
     return command
+
+
+def reroute_options(command: Command) -> Command:
+    """Add the options of a search to `queue reroute`, whose --to may come twice: `given_way` takes the way of these."""
+    for name, text in reversed((_HELP | {"to": _WAY_HELP}).items()):
+        command = _option(name, text, multiple=name in (*_SEVERAL, "to"))(command)
+    return command
+
+
+def _option(name: str, help: str, *, multiple: bool) -> Callable[[Command], Command]:
+    parameter = _PREFIX + name.replace("-", "_")
+    return click.option(f"--{name}", parameter, multiple=multiple, help=help, metavar="TEXT")
+
+
+def given_way(options: dict[str, Any]) -> str:
+    """Take the way, which is the --to without @, out of the options of `queue reroute`. Raises click.UsageError."""
+    given: tuple[str, ...] = options[f"{_PREFIX}to"]
+    ways = [text for text in given if "@" not in text]
+    options[f"{_PREFIX}to"] = tuple(text for text in given if "@" in text)
+    if len(ways) != 1:
+        raise click.UsageError("give one way: --to mx, --to smarthost, or --to HOST:PORT")
+    try:
+        return read_way(ways[0])
+    except ValueError as error:
+        raise click.UsageError(f"--to: {error}") from None
 
 
 def given_conditions(options: Mapping[str, Any], words: tuple[str, ...] = ()) -> Conditions:

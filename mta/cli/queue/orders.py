@@ -14,7 +14,7 @@ from mta.admin.state import Order, OrderResult, RelayState
 from mta.cli.errors import CommandError
 from mta.cli.queue import render
 from mta.cli.queue.ids import checked, resolved
-from mta.cli.queue.options import condition_options, given_conditions
+from mta.cli.queue.options import Command, condition_options, given_conditions
 from mta.cli.results import answer
 from mta.cli.state.opening import relay_state
 from mta.daemon.control import operator_name
@@ -29,6 +29,7 @@ _DONE = {
     Action.HOLD: "held",
     Action.RELEASE: "released",
     Action.BOUNCE: "returned to its sender",
+    Action.REROUTE: "is due now, another way",
 }
 #: Messages that a confirmation shows, and those for which an order prints a line each.
 EXAMPLES = 10
@@ -98,12 +99,18 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str) ->
         raise click.BadParameter(str(error)) from None
 
 
+def order_options(command: Command) -> Command:
+    """Add the options and the argument that all orders have, which the command passes to `give`."""
+    command = click.argument("ids", nargs=-1)(command)
+    command = click.option("--dry-run", is_flag=True, help="Stop after the count.")(command)
+    command = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")(command)
+    help = "Only for this recipient of the messages."
+    return click.option("--recipient", default="", callback=_address, help=help)(command)
+
+
 def _order(action: Action, help: str, all_help: str = "") -> click.Command:
     @condition_options
-    @click.option("--recipient", default="", callback=_address, help="Only for this recipient of the messages.")
-    @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-    @click.option("--dry-run", is_flag=True, help="Stop after the count.")
-    @click.argument("ids", nargs=-1)
+    @order_options
     def command(
         recipient: str, yes: bool, dry_run: bool, ids: tuple[str, ...], everything: bool = False, **options: object
     ) -> None:
@@ -112,20 +119,29 @@ def _order(action: Action, help: str, all_help: str = "") -> click.Command:
             choices = "message ids, conditions or --all" if all_help else "message ids or conditions"
             raise click.UsageError(f"give either {choices}")
         order = Order(action, None, operator_name(os.environ), recipient)
-        with relay_state() as state:
-            if everything and not dry_run:
+        if everything and not dry_run:
+            with relay_state() as state:
                 _carry_out(state, order)
-                return
-            wanted = resolved(state, ids) if ids else answer(state.select(_conditions_of(order, conditions)))
-            if dry_run or not ids:
-                _show_count(state, action, _for_recipient(state, wanted, recipient) if ids else wanted)
-            if dry_run or not wanted or not (ids or yes or _confirmed(action, len(wanted))):
-                return
-            _carry_out(state, replace(order, ids=tuple(wanted)), every_line=bool(ids))
+            return
+        give(order, ids, conditions, yes=yes, dry_run=dry_run)
 
     if all_help:
         command = click.option("--all", "everything", is_flag=True, help=all_help)(command)
     return click.command(action.value, help=help)(command)
+
+
+def give(order: Order, ids: Sequence[str], conditions: Conditions, *, yes: bool, dry_run: bool) -> None:
+    """Give an order on the messages with these ids, or if there are none, on those that meet conditions.
+
+    These are counted, and the operator is asked. Raises CommandError.
+    """
+    with relay_state() as state:
+        wanted = resolved(state, ids) if ids else answer(state.select(_conditions_of(order, conditions)))
+        if dry_run or not ids:
+            _show_count(state, order.action, _for_recipient(state, wanted, order.recipient) if ids else wanted)
+        if dry_run or not wanted or not (ids or yes or _confirmed(order.action, len(wanted))):
+            return
+        _carry_out(state, replace(order, ids=tuple(wanted)), every_line=bool(ids))
 
 
 def _conditions_of(order: Order, conditions: Conditions) -> Conditions:

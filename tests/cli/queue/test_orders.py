@@ -156,3 +156,35 @@ def test_an_order_may_be_for_one_recipient(tmp_path: Path) -> None:
     refused = run(tmp_path, "queue", "hold", "--recipient", "nobody at all", both.id)
     assert (refused.exit_code, "Invalid value for '--recipient'" in refused.stderr) == (2, True)
     assert run(tmp_path, "queue", "hold", "--recipient", "r1@b.test").exit_code == 2
+
+
+def ways(directory: Path) -> list[list[str]]:
+    queue = opened(directory)
+    entries = result(queue.find(Query()))
+    result(queue.close())
+    return [[state.way for state in entry.recipients] for entry in entries]
+
+
+def test_messages_are_sent_another_way_by_ids_or_conditions(tmp_path: Path) -> None:
+    ids = fill(tmp_path, 2)
+    done = run(tmp_path, "queue", "reroute", ids[0], "--to", "MX")
+    assert (done.exit_code, done.stdout) == (0, f"{ids[0]} is due now, another way\n")
+    some = run(tmp_path, "queue", "reroute", "--to", "r1@b.test", "--to", "mail.c.test:2525", "--yes")
+    assert some.stdout.splitlines()[-1] == "1 message: is due now, another way"
+    assert ways(tmp_path) == [["mx"], ["mail.c.test:2525"], [""]]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["0gqw5z6cn4j0y"], "give one way: --to mx"),
+        (["0gqw5z6cn4j0y", "--to", "mx", "--to", "smarthost"], "give one way: --to mx"),
+        (["--to", "mx"], "give either message ids or conditions"),
+        (["0gqw5z6cn4j0y", "--to", "nonsense"], "--to: "),
+    ],
+)
+def test_a_reroute_without_a_clear_way_or_aim_is_refused(tmp_path: Path, words: list[str], reason: str) -> None:
+    fill(tmp_path, 1)
+    refused = run(tmp_path, "queue", "reroute", *words)
+    assert (refused.exit_code, reason in refused.stderr) == (2, True), refused.stderr
+    assert ways(tmp_path) == [[""], [""]]
